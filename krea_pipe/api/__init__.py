@@ -1,0 +1,1 @@
+"""What we say to Krea, and how its answers are read."""

@@ -1,0 +1,1 @@
+"""Options become one call of the flow, and an exit code."""

@@ -1,0 +1,1 @@
+"""A Krea in a box: the documented API as an ASGI app that draws proofs and spends nothing."""

@@ -1,0 +1,1 @@
+"""From outcomes to what people look at."""

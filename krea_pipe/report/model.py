@@ -1,0 +1,143 @@
+"""The report as a value: what `report.json` holds and what every renderer takes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+SCHEMA = "krea-pipe/run-report@1"
+
+Scalar = str | int | float | bool | None
+Status = Literal["succeeded", "reused", "failed", "uncertain", "pending"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a cell has no image: a stable snake_case code and one line for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One thing that was tried for a request, at a UTC time in ISO 8601."""
+
+    at: str
+    event: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """When a request was accepted and settled (UTC, ISO 8601) and how long that took, in seconds."""
+
+    submitted_at: str | None = None
+    finished_at: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One cell of the matrix and what became of it."""
+
+    id: str
+    stage: str
+    axes: Mapping[str, Scalar]
+    prompt: str
+    request: Mapping[str, object]
+    key: str
+    status: Status
+    reason: str
+    image: str | None
+    sha256: str | None
+    job_id: str | None
+    cost_usd: Decimal
+    attempts: tuple[Attempt, ...]
+    timings: Timings
+    error: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class AxisView:
+    """An axis as a reader sees it: the values in the order of the file, each with a label."""
+
+    name: str
+    values: tuple[tuple[Scalar, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """A stage and its axes, in the order of the file."""
+
+    name: str
+    axes: tuple[AxisView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineView:
+    """Which file was run: its name, its path as given, and the SHA-256 of its bytes."""
+
+    name: str
+    description: str
+    file: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class GitState:
+    """The commit that was checked out and whether the work tree differed from it."""
+
+    commit: str
+    dirty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    """Where requests went: `live` or `local`, and the API's base URL."""
+
+    kind: Literal["live", "local"]
+    base: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellTotals:
+    """How many cells ended in each status; the statuses are disjoint and add up to `total`."""
+
+    total: int
+    succeeded: int
+    reused: int
+    failed: int
+    uncertain: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class CostTotals:
+    """Money in USD: billed by this run, not billed thanks to the cache, possibly billed, and the cap."""
+
+    spent_usd: Decimal
+    saved_usd: Decimal
+    uncertain_usd: Decimal
+    cap_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run, whole. `image` paths are relative to the folder that `base` names from the run folder."""
+
+    run_id: str
+    tool_version: str
+    started_at: str
+    finished_at: str
+    exit_code: int
+    pipeline: PipelineView
+    git: GitState | None
+    target: TargetView
+    out: str
+    base: str
+    cells: CellTotals
+    cost: CostTotals
+    warnings: tuple[str, ...]
+    stages: tuple[StageView, ...]
+    rows: tuple[Row, ...]

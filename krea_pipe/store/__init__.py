@@ -1,0 +1,1 @@
+"""What we keep: image bytes, facts, the journal of jobs."""
