@@ -1,0 +1,101 @@
+"""A file's bytes become data with a place for every node."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from krea_pipe.errors import InvalidInput, Place, Problem
+from krea_pipe.nodes import Json, Node, build_nodes, place_at
+
+Trail: TypeAlias = tuple[str | int, ...]
+
+MAX_BYTES = 4 * 1024 * 1024
+
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed YAML file: data, places for pointing at any part of it, the SHA-256 of its bytes."""
+
+    file: Path
+    text: str
+    root: Node
+    digest: str
+
+    @property
+    def data(self) -> Json:
+        """The whole file as plain JSON data."""
+        return self.root.data
+
+    def place(self, trail: Trail = ()) -> Place:
+        """Where the value at a trail of keys and indexes stands, or its nearest existing ancestor."""
+        return place_at(self.file, self.text, self._node(trail).start)
+
+    def key_place(self, trail: Trail) -> Place:
+        """Where the key that ends a trail stands; for a list item, the item."""
+        start = self._node(trail[:-1]).keys.get(str(trail[-1])) if trail else None
+        return self.place(trail) if start is None else place_at(self.file, self.text, start)
+
+    def word_place(self, trail: Trail, word: str) -> Place:
+        """Where a word first stands inside the value at a trail, or the value itself."""
+        node = self._node(trail)
+        pattern = re.compile(rf"(?<![\w.]){re.escape(word)}(?!\w)")
+        found = pattern.search(self.text, node.start, max(node.end, node.start))
+        return place_at(self.file, self.text, found.start() if found else node.start)
+
+    def _node(self, trail: Trail) -> Node:
+        node = self.root
+        for step in trail:
+            child = node.children.get(step)
+            if child is None:
+                break
+            node = child
+        return node
+
+
+def read_document(file: Path) -> Document:
+    """Read and parse one YAML file.
+
+    Raises:
+        InvalidInput: the file can not be read, is not UTF-8 text, or breaks a loading rule.
+    """
+    raw = _read_bytes(file)
+    text = _decode(file, raw.removeprefix(b"\xef\xbb\xbf"))
+    return Document(file, text, build_nodes(file, text), hashlib.sha256(raw).hexdigest())
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        _fail("file_unreadable", f"cannot read the file: {error.strerror}", Place(file, 1, 1))
+    if len(raw) > MAX_BYTES:
+        _fail("file_too_large", f"a pipeline file holds at most {MAX_BYTES:,} bytes", Place(file, 1, 1))
+    return raw
+
+
+def _decode(file: Path, raw: bytes) -> str:
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _not_text(file, raw, error.start)
+    control = _CONTROL.search(text)
+    if control:
+        _not_text(file, raw, len(text[: control.start()].encode()))
+    return text
+
+
+def _not_text(file: Path, raw: bytes, offset: int) -> NoReturn:
+    before = raw[:offset]
+    at = Place(file, before.count(b"\n") + 1, offset - before.rfind(b"\n"))
+    code = "binary_file" if b"\0" in raw[:8192] else "not_utf8"
+    what = "a binary file" if code == "binary_file" else "not valid UTF-8 text"
+    message = f"this is {what}: byte 0x{raw[offset]:02x} at offset {offset}"
+    _fail(code, message, at, "a pipeline is a YAML file, saved as UTF-8")
+
+
+def _fail(code: str, message: str, at: Place, hint: str | None = None) -> NoReturn:
+    raise InvalidInput(Problem(code, message, at, hint))
