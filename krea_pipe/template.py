@@ -23,10 +23,8 @@ from krea_pipe.nodes import Json
 MAX_RENDERED = 20_000
 MAX_LOOPS = 2
 
-_FILTERS = (
-    "abs capitalize default first float int join last length lower replace round sort string title trim upper"
-)
-_TESTS = "defined undefined none number string true false even odd in eq ne lt le gt ge divisibleby sequence mapping"
+_FILTERS = "abs capitalize default first float int join last length lower replace round sort string title trim upper"
+_TESTS = "defined undefined none number string true false even odd in eq ne lt le gt ge sequence mapping"
 _REFUSED_NODES = (
     nodes.Assign,
     nodes.AssignBlock,
@@ -125,7 +123,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         try:
             return obj[argument]
         except (LookupError, TypeError):
-            return self.undefined(obj=obj, name=argument)
+            return self.undefined(obj=obj, name=str(argument))
 
     def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
         numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
@@ -191,9 +189,7 @@ def _joined(pieces: Iterator[str]) -> str:
         parts.append(piece)
         size += len(piece)
         if size > MAX_RENDERED:
-            raise TemplateProblem(
-                "template_too_large", f"the text is longer than {MAX_RENDERED:,} characters"
-            )
+            raise TemplateProblem("template_too_large", f"the text is longer than {MAX_RENDERED:,} characters")
     return "".join(parts)
 
 

@@ -1,0 +1,103 @@
+"""The request fields of Krea 2: names, documented values and defaults.
+
+The defaults are always sent, because Krea's own documents disagree about some of them (`creativity` is `low` in the
+served schema and `medium` in the guides; the strengths differ too).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from krea_pipe.nodes import Json
+
+VARIANTS = ("medium", "large", "medium-turbo")
+ASPECT_RATIOS = ("1:1", "4:3", "3:2", "16:9", "2.35:1", "4:5", "3:4", "2:3", "9:16")
+RESOLUTIONS = ("1K",)
+CREATIVITIES = ("raw", "low", "medium", "high")
+MAX_SEED = 2_147_483_647
+MAX_STYLE_REFERENCES = 10
+MAX_MOODBOARDS = 1
+
+DEFAULTS: Mapping[str, Json] = {
+    "variant": "medium",
+    "aspect_ratio": "1:1",
+    "resolution": "1K",
+    "seed": 1,
+    "creativity": "medium",
+    "intensity": 0,
+    "complexity": 0,
+    "movement": 0,
+}
+LISTS = ("references", "moodboards", "styles")
+FIELD_NAMES = (*DEFAULTS, *LISTS, "prompt")
+
+
+@dataclass(frozen=True, slots=True)
+class StrengthRange:
+    """What a strength may be (`low` to `high`), what every source documents (`sure`), and the default."""
+
+    low: float
+    high: float
+    sure: tuple[float, float]
+    default: float
+
+
+# The served schema says 0..1 for references and moodboards; older guides bless the wider ranges.
+STRENGTHS: Mapping[str, StrengthRange] = {
+    "references": StrengthRange(-2, 2, (0, 1), 0.5),
+    "moodboards": StrengthRange(-0.5, 1.5, (0, 1), 0.23),
+    "styles": StrengthRange(-2, 2, (-2, 2), 1.0),
+}
+
+
+def check_field(name: str, value: Json) -> Json:
+    """Return the value as it will be sent.
+
+    Raises:
+        ValueError: the value is not one that Krea documents; the message is a sentence for people.
+    """
+    return _CHECKS[name](name, value)
+
+
+def check_strength(kind: str, value: Json) -> float:
+    """Return a strength of `references`, `moodboards` or `styles` as a number.
+
+    Raises:
+        ValueError: it is not a number in the widest documented range.
+    """
+    bounds = STRENGTHS[kind]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not bounds.low <= value <= bounds.high:
+        raise ValueError(f"a strength of {kind} is a number from {bounds.low:g} to {bounds.high:g}, not {value!r}")
+    return float(value) + 0.0  # -0.0 and 0.0 are one strength
+
+
+def _one_of(*allowed: str) -> Callable[[str, Json], Json]:
+    def check(name: str, value: Json) -> Json:
+        if value not in allowed:
+            raise ValueError(f"`{name}` is one of {', '.join(allowed)}, not {value!r}")
+        return value
+
+    return check
+
+
+def _whole(low: int, high: int, *, empty: bool = False) -> Callable[[str, Json], Json]:
+    def check(name: str, value: Json) -> Json:
+        if value is None and empty:
+            return None
+        whole = not isinstance(value, bool) and isinstance(value, (int, float)) and value == int(value)
+        if not whole or not low <= int(value) <= high:  # type: ignore[arg-type]
+            raise ValueError(f"`{name}` is a whole number from {low} to {high}, not {value!r}")
+        return int(value)  # type: ignore[arg-type]
+
+    return check
+
+
+_CHECKS: Mapping[str, Callable[[str, Json], Json]] = {
+    "variant": _one_of(*VARIANTS),
+    "aspect_ratio": _one_of(*ASPECT_RATIOS),
+    "resolution": _one_of(*RESOLUTIONS),
+    "seed": _whole(0, MAX_SEED, empty=True),
+    "creativity": _one_of(*CREATIVITIES),
+    "intensity": _whole(-100, 100),
+    "complexity": _whole(-100, 100),
+    "movement": _whole(-100, 100),
+}

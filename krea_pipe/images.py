@@ -1,0 +1,221 @@
+"""Image bytes become facts: the real type, the size, and whether every pixel can be decoded."""
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from PIL import Image
+
+Mime = Literal["image/png", "image/jpeg", "image/webp"]
+Extension = Literal["png", "jpg", "webp"]
+
+MAX_PIXELS = 89_000_000
+THUMBNAIL_SIDE = 320
+
+_EXTENSIONS: dict[Mime, Extension] = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
+_PILLOW_FORMATS: dict[Mime, str] = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+# What Pillow and its codecs raise on damaged input; the filter below makes the bomb warning one of them.
+_FOREIGN_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+# Set once and for the process: warnings.catch_warnings is not safe in the threads where images are decoded.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
+
+class NotAnImage(Exception):
+    """The bytes are not a whole PNG, JPEG or WebP image; the message is one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What an image is, told by its bytes alone: media type, file suffix, and stored size in pixels."""
+
+    mime: Mime
+    extension: Extension
+    width: int
+    height: int
+
+
+def sniff(head: bytes) -> str | None:
+    """Name the media type of a file by its first 32 bytes: PNG, JPEG, WebP or HEIC, else None."""
+    return _raster_type(head) or ("image/heic" if _is_heic(head) else None)
+
+
+def size_of(data: bytes) -> tuple[int, int] | None:
+    """Read width and height from a PNG, JPEG or WebP header, in pixels and without decoding."""
+    try:
+        match _raster_type(data):
+            case "image/png":
+                return _png_size(data)
+            case "image/jpeg":
+                return _jpeg_size(data)
+            case "image/webp":
+                return _webp_size(data)
+    except (struct.error, IndexError):
+        pass
+    return None
+
+
+def inspect(data: bytes) -> ImageFacts:
+    """Decode the whole image once and return its facts; raise NotAnImage if any part is damaged."""
+    with _translated_errors():
+        image, facts = _open(data)
+        image.load()
+        return facts
+
+
+def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
+    """Shrink an image to fit a square of `side` pixels, as WebP; raise NotAnImage if it is damaged."""
+    return examine(data, side)[1]
+
+
+def examine(data: bytes, side: int = THUMBNAIL_SIDE) -> tuple[ImageFacts, bytes]:
+    """Do the work of `inspect` and `thumbnail` in one decode."""
+    with _translated_errors():
+        image, facts = _open(data)
+        return facts, _shrink(image, side)
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except _FOREIGN_ERRORS as error:
+        raise NotAnImage(f"the image is damaged: {' '.join(str(error).split())}") from error
+
+
+def _open(data: bytes) -> tuple[Image.Image, ImageFacts]:
+    mime = _raster_type(data)
+    if mime is None:
+        found = sniff(data) or ("nothing" if not data else "an unknown type")
+        raise NotAnImage(f"expected a PNG, JPEG or WebP image, found {found} ({len(data)} bytes)")
+    size = size_of(data)
+    if size is None:
+        raise NotAnImage(f"the {_EXTENSIONS[mime]} header is damaged ({len(data)} bytes)")
+    _refuse_bomb(size)
+    if not _is_complete(data, mime):
+        raise NotAnImage(f"the {_EXTENSIONS[mime]} file is cut off or damaged ({len(data)} bytes)")
+    image = Image.open(io.BytesIO(data), formats=[_PILLOW_FORMATS[mime]])
+    _refuse_bomb(image.size)
+    return image, ImageFacts(mime, _EXTENSIONS[mime], *image.size)
+
+
+def _refuse_bomb(size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise NotAnImage(f"{width} x {height} is more than {MAX_PIXELS // 1_000_000} megapixels")
+    if width < 1 or height < 1:
+        raise NotAnImage(f"{width} x {height} holds no pixels")
+
+
+def _shrink(image: Image.Image, side: int) -> bytes:
+    if image.mode not in {"RGB", "RGBA", "L"}:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    # Measured on 1 MP: a gap of 1.5 costs 3 ms less than 2.0, and the difference can not be seen.
+    image.thumbnail((side, side), reducing_gap=1.5)
+    buffer = io.BytesIO()
+    # Measured at 320 px: method 1 takes 2 ms, the default 4 takes 6 ms for 8 % fewer bytes.
+    image.save(buffer, "WEBP", quality=80, method=1)
+    return buffer.getvalue()
+
+
+def _raster_type(head: bytes) -> Mime | None:
+    if head.startswith(_PNG_SIGNATURE):
+        return "image/png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    return None
+
+
+def _is_heic(head: bytes) -> bool:
+    """ISO-BMFF puts size, 'ftyp', the major brand, a version and compatible brands first (ISO 14496-12)."""
+    if head[4:8] != b"ftyp":
+        return False
+    end = min(int.from_bytes(head[:4], "big"), 64)
+    compatible = {head[at : at + 4] for at in range(16, end, 4)}
+    return head[8:12] in _HEIF_BRANDS and b"avif" not in compatible
+
+
+def _is_complete(data: bytes, mime: Mime) -> bool:
+    """Check what decoders let pass: Pillow ignores IDAT checksums, a missing IEND and a missing EOI."""
+    match mime:
+        case "image/png":
+            return _is_complete_png(data)
+        case "image/jpeg":
+            return data.rfind(b"\xff\xd9") > 0
+        case "image/webp":
+            return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+
+
+def _is_complete_png(data: bytes) -> bool:
+    at = len(_PNG_SIGNATURE)
+    view = memoryview(data)
+    while at + 12 <= len(data):
+        body_end = at + 8 + int.from_bytes(view[at : at + 4], "big")
+        if zlib.crc32(view[at + 4 : body_end]) != int.from_bytes(view[body_end : body_end + 4], "big"):
+            return False
+        if data[at + 4 : at + 8] == b"IEND":
+            return body_end + 4 <= len(data)
+        at = body_end + 4
+    return False
+
+
+def _png_size(data: bytes) -> tuple[int, int] | None:
+    if data[12:16] != b"IHDR":
+        return None
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Walk the segments up to the first start-of-frame marker (ITU T.81, B.2.2)."""
+    at = 2
+    while data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return width, height
+        elif marker in (0xD9, 0xDA):
+            return None
+        else:
+            at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    return None
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """Read the first chunk: extended, lossless or lossy (RFC 9649, section 2)."""
+    match data[12:16]:
+        case b"VP8X":
+            wide, wide_top, high, high_top = struct.unpack_from("<HBHB", data, 24)
+            return (wide | wide_top << 16) + 1, (high | high_top << 16) + 1
+        case b"VP8L":
+            (bits,) = struct.unpack_from("<I", data, 21)
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8 ":
+            wide, high = struct.unpack_from("<HH", data, 26)
+            return wide & 0x3FFF, high & 0x3FFF
+    return None

@@ -1,0 +1,105 @@
+"""The named references, moodboards, styles and prompts of a file, and the fields that use them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from krea_pipe.fields import LISTS
+from krea_pipe.nodes import Json
+from krea_pipe.pipeline import Board, ReferenceSet, Value
+from krea_pipe.source import Trail
+from krea_pipe.spec.problems import Problems
+from krea_pipe.spec.schema import suggestion
+from krea_pipe.template import is_template
+
+
+@dataclass(slots=True)
+class Library:
+    """What stages use by name. An item that is written in place gets a name of its own, which no file can spell."""
+
+    problems: Problems
+    prompts: dict[str, Value] = field(default_factory=dict)
+    references: dict[str, ReferenceSet] = field(default_factory=dict)
+    boards: dict[str, dict[str, Board]] = field(default_factory=lambda: {"moodboards": {}, "styles": {}})
+
+    @classmethod
+    def of(cls, data: Mapping[str, Json], problems: Problems) -> "Library":
+        """Everything that a file defines by name."""
+        library = cls(problems)
+        for name, text in _mapping(data, "prompts").items():
+            library.prompts[name] = Value(text, ("prompts", name))
+        for kind in LISTS:
+            for name, item in _mapping(data, kind).items():
+                library.define(kind, name, item, (kind, name))
+        return library
+
+    def define(self, kind: str, name: str, data: Json, trail: Trail) -> None:
+        """Put one set of references, moodboard or style under a name."""
+        item = cast("dict[str, Json]", data)
+        strength = Value(item["strength"], (*trail, "strength")) if "strength" in item else None
+        if kind != "references":
+            identity = str(item["id"])
+            self.boards[kind][name] = Board(identity.lower() if kind == "moodboards" else identity, strength, trail)
+            return
+        key = "images" if "images" in item else "image"
+        images = item[key]
+        values = (
+            [Value(one, (*trail, key, index)) for index, one in enumerate(images)]
+            if isinstance(images, list)
+            else [Value(images, (*trail, key))]
+        )
+        self.references[name] = ReferenceSet(tuple(values), strength, trail)
+
+    def field_value(self, name: str, data: Json, trail: Trail) -> Value:
+        """The value of a request field, with names resolved as far as the file alone can."""
+        if name in LISTS:
+            return Value(self._uses(name, data, trail), trail)
+        if name == "prompt":
+            return self._prompt(data, trail)
+        kind, _, rest = name.partition(".")
+        if rest and rest.removesuffix(".strength") not in self.names(kind):
+            hint = suggestion(rest.removesuffix(".strength"), self.names(kind))
+            self.problems.add_key("unknown_name", f"nothing is called `{name}` here", trail[:-1], hint)
+        return Value(data, trail)
+
+    def names(self, kind: str) -> "Mapping[str, ReferenceSet | Board]":
+        """What is defined of a kind: references, moodboards or styles."""
+        return self.references if kind == "references" else self.boards[kind]
+
+    def _uses(self, kind: str, data: Json, trail: Trail) -> list[Json]:
+        if data is None:
+            return []
+        items = data if isinstance(data, list) else [data]
+        return [self._use(kind, item, (*trail, index)) for index, item in enumerate(items)]
+
+    def _use(self, kind: str, item: Json, trail: Trail) -> Json:
+        if isinstance(item, dict):
+            name = "@" + ".".join(str(step) for step in trail)
+            self.define(kind, name, item, trail)
+            return name
+        if not isinstance(item, str):
+            self.problems.add("wrong_type", f"{kind} are named by text, not by {item!r}", trail)
+        elif item not in self.names(kind) and not is_template(item):
+            path = kind == "references" and bool(re.search(r"[/.:]", item))
+            known = [name for name in self.names(kind) if not name.startswith("@")]
+            hint = f"write {{image: {item}}}" if path else suggestion(item, known)
+            what = f"nothing is called `{item}` under `{kind}:`"
+            self.problems.add("unknown_name", what, trail, hint)
+        return item
+
+    def _prompt(self, data: Json, trail: Trail) -> Value:
+        if not isinstance(data, str) or not data.strip():
+            self.problems.add("wrong_type", f"a prompt is text, not {data!r}", trail)
+            return Value("", trail)
+        if data in self.prompts:
+            return self.prompts[data]
+        near = suggestion(data, self.prompts) if re.fullmatch(r"\w+", data) else None
+        if near and near.startswith("did"):
+            self.problems.add("unknown_name", f"nothing is called `{data}` under `prompts:`", trail, near)
+        return Value(data, trail)
+
+
+def _mapping(data: Mapping[str, Json], key: str) -> dict[str, Json]:
+    found = data.get(key)
+    return found if isinstance(found, dict) else {}
