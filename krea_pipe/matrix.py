@@ -24,8 +24,9 @@ _REFUSED_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECA
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One image of the matrix: its id, its axis values in the order of the stage's axes, its path and its request."""
+    """One image of the matrix: its place in the order of the file, its id, axis values, path and request."""
 
+    position: int
     id: str
     stage: str
     axes: tuple[str | int | float | bool | None, ...]
@@ -68,6 +69,7 @@ class _Expansion:
 
     def __init__(self, pipeline: Pipeline, fingerprints: Fingerprints) -> None:
         self.pipeline, self.fingerprints = pipeline, fingerprints
+        self.count = 0
         self.paths: dict[str, str] = {}
         self.problems: dict[Problem, None] = {}
 
@@ -103,10 +105,14 @@ class _Expansion:
             at = self.pipeline.document.word_place(error.trail, error.word or "\0")
             self.problems[Problem(error.code, str(error), at, error.hint)] = None
             return None
-        return Cell(identity, stage.name, tuple(value.scalar for value in values), out, request)
+        self.count += 1
+        return Cell(self.count - 1, identity, stage.name, tuple(value.scalar for value in values), out, request)
 
     def _path(self, stage: Stage, resolver: Resolver, identity: str, context: Mapping[str, object]) -> str:
-        out = identity if stage.out is None else checked_path(resolver.text(stage.out, context), stage)
+        if stage.out is None:
+            out = identity if stage.trail else identity.partition("/")[2] or identity
+        else:
+            out = checked_path(resolver.text(stage.out, context), stage)
         folded = unicodedata.normalize("NFC", out).casefold()
         taken = self.paths.setdefault(folded, identity)
         if taken != identity:

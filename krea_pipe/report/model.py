@@ -5,36 +5,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from krea_pipe.outcome import Attempt as Attempt
+from krea_pipe.outcome import Failure as Failure
+from krea_pipe.outcome import Status as Status
+from krea_pipe.outcome import Timings as Timings
+
 SCHEMA = "krea-pipe/run-report@1"
 
 Scalar = str | int | float | bool | None
-Status = Literal["succeeded", "reused", "failed", "uncertain", "pending"]
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a cell has no image: a stable snake_case code and one line for people."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One thing that was tried for a request, at a UTC time in ISO 8601."""
-
-    at: str
-    event: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """When a request was accepted and settled (UTC, ISO 8601) and how long that took, in seconds."""
-
-    submitted_at: str | None = None
-    finished_at: str | None = None
-    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,5 @@
+"""`python -m krea_pipe`."""
+
+from krea_pipe.cli.main import main
+
+main()

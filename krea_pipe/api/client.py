@@ -1,0 +1,202 @@
+"""upload, submit, job, download: one HTTP call each, with every way to fail named.
+
+What httpx raises is translated here, once. The difference that money hangs on: `Unreachable` means that nothing was
+sent, `AnswerLost` that Krea may have acted. The token goes to the API alone; images are fetched by a client that has
+none.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+
+from krea_pipe import __version__
+from krea_pipe.api.wire import Complaint, Job, as_json, asset_url, body_of, read_complaint, read_job, route_of
+from krea_pipe.references import Image
+from krea_pipe.request import Request
+from krea_pipe.settings import Target, Token, is_loopback
+
+MAX_IMAGE_BYTES = 64 * 1024 * 1024
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+MAX_REDIRECTS = 5
+CONNECTIONS = 32
+
+
+class CallFailed(Exception):
+    """A call did not bring what it was for; the message is one line for people."""
+
+
+class Unreachable(CallFailed):
+    """No connection was made, so Krea has seen nothing."""
+
+
+class AnswerLost(CallFailed):
+    """The request may have arrived, but its answer did not."""
+
+
+class Refused(CallFailed):
+    """Krea answered with an HTTP error. `retry_after` is in seconds, when the answer named a wait."""
+
+    def __init__(self, status: int, complaint: Complaint, retry_after: float | None) -> None:
+        super().__init__(complaint.line)
+        self.status, self.code, self.retry_after = status, complaint.code, retry_after
+
+
+class BadImage(CallFailed):
+    """What came is not the image that was announced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Krea, as far as this program needs it."""
+
+    api: httpx.AsyncClient
+    files: httpx.AsyncClient
+
+    async def submit(self, request: Request, urls: Mapping[str, str]) -> Job:
+        """Start a job, which will be billed.
+
+        Raises:
+            Unreachable, Refused: no job exists. AnswerLost: one may exist.
+        """
+        body = await self._call("POST", route_of(request), json=body_of(request, urls))
+        job = read_job(as_json(body))
+        if job is None:
+            raise AnswerLost("Krea accepted the request, but its answer names no job")
+        return job
+
+    async def job(self, job_id: str) -> Job:
+        """Read one job.
+
+        Raises:
+            CallFailed: it could not be read.
+        """
+        job = read_job(as_json(await self._call("GET", f"/jobs/{job_id}")))
+        if job is None:
+            raise AnswerLost("the answer about a job could not be read")
+        return job
+
+    async def upload(self, image: Image) -> str:
+        """Upload a reference and return its URL. Safe to repeat.
+
+        Raises:
+            CallFailed: it could not be uploaded.
+        """
+        name = image.label.rpartition("/")[2].encode("ascii", "replace").decode().replace("?", "_")
+        parts = {"file": (name or "reference", image.read(), image.mime or "application/octet-stream")}
+        url = asset_url(as_json(await self._call("POST", "/assets", files=parts)))
+        if url is None:
+            raise AnswerLost("the answer to an upload names no URL")
+        return url
+
+    async def download(self, url: str) -> bytes:
+        """Fetch an image, whole, from https or from this machine, following a few redirects.
+
+        Raises:
+            CallFailed: it could not be fetched, or is not whole.
+        """
+        for _ in range(MAX_REDIRECTS + 1):
+            _check_image_url(url)
+            with _translated():
+                async with self.files.stream("GET", url) as response:
+                    if not response.is_redirect:
+                        return await _image_bytes(response)
+                    url = str(response.url.join(response.headers.get("location", "")))
+        raise BadImage("the image's address leads from one redirect to the next")
+
+    async def _call(self, method: str, path: str, **content: object) -> bytes:
+        with _translated():
+            async with self.api.stream(method, path, **content) as response:  # type: ignore[arg-type]
+                body = await _bounded(response, MAX_ANSWER_BYTES)
+        if response.is_success:
+            return body
+        raise Refused(response.status_code, read_complaint(response.status_code, body), _retry_after(response))
+
+
+@asynccontextmanager
+async def open_client(
+    target: Target, token: Token, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[Client]:
+    """A client for one target; `transport` replaces the network, as the local Krea does."""
+    timeout = httpx.Timeout(60, connect=15)
+    agent = {"User-Agent": f"krea-pipe/{__version__}"}
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    verify = ssl.create_default_context() if transport is None and target.base.startswith("https") else True
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(
+            httpx.AsyncClient(
+                base_url=target.base,
+                headers={**agent, "Authorization": f"Bearer {token.secret}"},
+                transport=transport,
+                timeout=timeout,
+                limits=limits,
+                verify=verify,
+            )
+        )
+        files = await stack.enter_async_context(
+            httpx.AsyncClient(
+                headers={**agent, "Accept-Encoding": "identity"},
+                transport=transport,
+                timeout=timeout,
+                limits=limits,
+                verify=verify,
+            )
+        )
+        yield Client(api, files)
+
+
+class _translated:  # noqa: N801 (used like a function)
+    """Turns what httpx raises into this module's words."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        match error:
+            case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout() | httpx.UnsupportedProtocol():
+                raise Unreachable(f"no connection: {_words(error)}") from error
+            case httpx.HTTPError() | httpx.InvalidURL() | httpx.StreamError():
+                raise AnswerLost(f"the answer was lost: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+async def _bounded(response: httpx.Response, limit: int) -> bytes:
+    parts, size = [], 0
+    async for part in response.aiter_bytes():
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise AnswerLost(f"the answer is larger than {limit:,} bytes")
+    return b"".join(parts)
+
+
+async def _image_bytes(response: httpx.Response) -> bytes:
+    data = await _bounded(response, MAX_IMAGE_BYTES)
+    if not response.is_success:
+        raise Refused(response.status_code, read_complaint(response.status_code, data), _retry_after(response))
+    declared = response.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) != len(data) and "content-encoding" not in response.headers:
+        raise BadImage(f"{len(data):,} bytes came of the {int(declared):,} that were announced")
+    if not data:
+        raise BadImage("the image is empty")
+    return data
+
+
+def _check_image_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "https" and parts.hostname:
+        return
+    if parts.scheme == "http" and parts.hostname and is_loopback(parts.hostname):
+        return
+    raise BadImage("the image's address is neither https nor on this machine")
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isdigit() else None

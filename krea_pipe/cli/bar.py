@@ -1,0 +1,38 @@
+"""Progress on a terminal: one bar with what is done, running and failed, the spend and the time left."""
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from krea_pipe.cli.tally import Tally
+
+
+class Bar:
+    """A bar on stderr; what fails is printed above it."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[tail]}", markup=False),
+            TimeRemainingColumn(),
+            console=Console(stderr=True, markup=False, highlight=False),
+            transient=True,
+        )
+        self.task: TaskID = self.progress.add_task("drawing", total=tally.total, tail="")
+
+    def __enter__(self) -> "Bar":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def changed(self, settled: str | None, *, failed: bool) -> None:
+        """Move the bar."""
+        if failed and settled:
+            self.progress.console.print(Text(settled, style="red"))
+        tail = f"{self.tally.running} running{self.tally.tail()}"
+        self.progress.update(self.task, completed=self.tally.done, tail=tail)

@@ -1,0 +1,80 @@
+"""`krea-pipe init`: a starter pipeline to edit."""
+
+from pathlib import Path
+
+import click
+
+from krea_pipe.cli.messages import print_json
+from krea_pipe.cli.options import FILE, json_option
+from krea_pipe.errors import Problem, UsageError
+from krea_pipe.spec.schema import schema_text
+from krea_pipe.store.atomic import write_atomically
+
+FILE_NAME = "pipeline.yaml"
+SCHEMA_NAME = "pipeline.schema.json"
+IGNORED = (".krea-pipe/", "out/", "proofs/")
+STARTER = f"""\
+# yaml-language-server: $schema=.krea-pipe/{SCHEMA_NAME}
+# Check:  krea-pipe validate {FILE_NAME}
+# Price:  krea-pipe plan {FILE_NAME}
+# Proofs: krea-pipe run {FILE_NAME} --local
+# Images: krea-pipe run {FILE_NAME}             (needs KREA_API_KEY)
+version: 1
+name: lamp
+description: A glass lamp on two surfaces, from literal to expressive.
+
+# A live run never costs more than this; without a cap nothing is sent.
+budget: {{usd: 1.00}}
+
+vars:
+  mood: quiet morning light
+
+# Request fields for every image; the matrix may change them.
+defaults: {{variant: medium, aspect_ratio: "4:5"}}
+
+prompt: A cinematic product photo of a glass lamp on {{{{ surface.text }}}}, {{{{ mood }}}}
+
+# Every combination is one image: 2 surfaces x 4 levels of creativity = 8.
+matrix:
+  surface:
+    - {{id: marble, text: a marble table}}
+    - {{id: slate, text: "wet slate, rain outside"}}
+  creativity: [raw, low, medium, high]
+
+# The path of each image below the output folder.
+out: "{{{{ surface.id }}}}/{{{{ creativity }}}}"
+"""
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", default=".", type=FILE)
+@json_option
+def init(folder: Path, *, as_json: bool) -> int:
+    """Write a commented starter pipeline into DIR (default: here), and lines for .gitignore.
+
+    An existing pipeline.yaml is never overwritten.
+    """
+    file = folder / FILE_NAME
+    if file.exists():
+        hint = "choose another folder: krea-pipe init DIR"
+        raise UsageError(Problem("file_exists", f"{file} exists and is left as it is", hint=hint))
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(Problem("not_a_folder", f"{folder} is not a folder"))
+    write_atomically(folder / ".krea-pipe" / SCHEMA_NAME, schema_text(SCHEMA_NAME).encode())
+    write_atomically(file, STARTER.encode())
+    added = _ignore(folder / ".gitignore")
+    if as_json:
+        print_json({"schema": "krea-pipe/init@1", "created": [str(file)], "ignored": added})
+    else:
+        click.echo(f"wrote {file}; now try: krea-pipe run {file} --local")
+    return 0
+
+
+def _ignore(path: Path) -> list[str]:
+    """Add the lines that are missing from a .gitignore."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    missing = [line for line in IGNORED if line not in text.splitlines()]
+    if missing:
+        start = text if not text or text.endswith("\n") else text + "\n"
+        write_atomically(path, (start + "\n".join(missing) + "\n").encode())
+    return missing

@@ -1,0 +1,50 @@
+"""What is loaded only when it is used, so that `--version` and `--help` start fast.
+
+The table of commands is the one place in krea-pipe that imports late.
+"""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "init": ("krea_pipe.cli.commands.init:init", "Write a commented starter pipeline."),
+    "validate": ("krea_pipe.cli.commands.validate:validate", "Check pipeline files. Needs no network and no key."),
+    "expand": ("krea_pipe.cli.commands.expand:expand", "Show every request that a pipeline makes."),
+    "plan": ("krea_pipe.cli.commands.plan:plan", "Show what a run would do, why, and what it would cost."),
+    "run": ("krea_pipe.cli.commands.run:run", "Make the images that are not there yet, and a report."),
+    "report": ("krea_pipe.cli.commands.report:report", "Render the report of a finished run again."),
+}
+EXECUTE = "krea_pipe.run.live:carry_out"
+ORDER = "krea_pipe.run.live:Order"
+LOCAL_TRANSPORT = "krea_pipe.local.in_process:open_transport"
+PROGRESS_BAR = "krea_pipe.cli.bar:Bar"
+PROGRESS_LINES = "krea_pipe.cli.lines:Lines"
+
+
+def load(address: str) -> Any:  # noqa: ANN401 (whatever stands at the address)
+    """What stands at `module:name`."""
+    module, _, name = address.partition(":")
+    return getattr(import_module(module), name)
+
+
+class LazyGroup(click.Group):
+    """A group of commands that are imported when they are called; the list of them needs only their names."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """The commands in the order in which a user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """One command, imported."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = load(COMMANDS[cmd_name][0])
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])

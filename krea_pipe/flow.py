@@ -1,0 +1,229 @@
+"""The whole flow, in order: load → expand → plan → run → report. Every command is a prefix of it."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeAlias
+
+from krea_pipe.errors import OverBudget, Problem, UsageError
+from krea_pipe.matrix import MAX_CELLS, Cell, expand
+from krea_pipe.outcome import Outcome, Result
+from krea_pipe.pipeline import Budget, Pipeline
+from krea_pipe.plan import Hold, Plan, Reuse, Step, Submit, make_plan
+from krea_pipe.pricing import usd
+from krea_pipe.references import Fingerprints, fingerprint_images
+from krea_pipe.report.build import RunFacts, build_report
+from krea_pipe.report.folder import runs_folder, write_report
+from krea_pipe.report.git import git_state
+from krea_pipe.report.model import Report
+from krea_pipe.request import Key, key_of
+from krea_pipe.run.deliver import Delivery, open_delivery
+from krea_pipe.run.settle import settled_outcome
+from krea_pipe.run.stop import Stop
+from krea_pipe.settings import Target
+from krea_pipe.spec import load_pipeline
+from krea_pipe.store.known import look_up, remember_cells, remember_results
+from krea_pipe.store.lock import exclusive
+from krea_pipe.store.space import Space, open_space
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A pipeline file and the images that it names."""
+
+    pipeline: Pipeline
+    fingerprints: Fingerprints
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is allowed but probably not meant."""
+        return (*self.pipeline.warnings, *self.fingerprints.warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOptions:
+    """What the command line says about a plan: the most cells, the most money, and lost answers to send again."""
+
+    max_cells: int = MAX_CELLS
+    max_cost: Decimal | None = None
+    resubmit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan, and where its images come from and go."""
+
+    loaded: Loaded
+    plan: Plan
+    space: Space
+    target: Target
+    delivery: Delivery
+    cap: Decimal | None
+
+
+Execute: TypeAlias = Callable[[Prepared, str], tuple[dict[Key, Outcome], Stop]]
+"""Carries out the work of a plan for a run id. It is handed in, so that a plan without work needs no network code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that has ended: its report, its folder, and the refusal that ended it, if one did."""
+
+    report: Report
+    folder: Path
+    refusal: Problem | None
+
+
+def load(file: Path) -> Loaded:
+    """Read a pipeline file and every image that it names.
+
+    Raises:
+        InvalidInput: with every problem.
+    """
+    pipeline = load_pipeline(file)
+    return Loaded(pipeline, fingerprint_images(pipeline))
+
+
+def cells(loaded: Loaded, *, max_cells: int = MAX_CELLS) -> Iterator[tuple[Cell, Key]]:
+    """Every cell with the key of its request, streamed.
+
+    Raises:
+        InvalidInput: with every problem.
+    """
+    for cell in expand(loaded.pipeline, loaded.fingerprints, max_cells=max_cells):
+        yield cell, key_of(cell.request)
+
+
+def plan(loaded: Loaded, space: Space, target: Target, *, max_cells: int = MAX_CELLS, resubmit: bool = False) -> Plan:
+    """Decide what a run would do, from the files and the store alone.
+
+    Raises:
+        InvalidInput: with every problem of the file. StateError: the store can not be read.
+    """
+    name = loaded.pipeline.name
+    found = list(cells(loaded, max_cells=max_cells))
+    known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
+    origin = target.base if target.lasting else ""
+    free = target.kind == "local"
+    return make_plan(found, known, loaded.fingerprints, pipeline=name, origin=origin, free=free, resubmit=resubmit)
+
+
+def cap_of(budget: Budget, limit: Decimal | None) -> Decimal | None:
+    """The cap in US dollars: the lower of the file's and the command line's."""
+    found = [amount for amount in (budget.usd, limit) if amount is not None]
+    return min(found) if found else None
+
+
+def check_budget(plan: Plan, budget: Budget, cap: Decimal | None) -> None:
+    """Refuse a plan that may cost more than it should.
+
+    Raises:
+        UsageError: there is something to pay and no cap. OverBudget: it costs more than the cap.
+    """
+    new = plan.total(Submit)
+    if new.count and cap is None:
+        hint = f"add `budget: {{usd: {new.usd}}}` to the file, or --max-cost {new.usd}"
+        raise UsageError(Problem("no_cap", f"{_images(new.count)} for {usd(new.usd)}, and no cap is set", hint=hint))
+    if cap is not None and new.usd > cap:
+        message = f"{_images(new.count)} cost {usd(new.usd)}, above the cap of {usd(cap)}; nothing was sent"
+        raise OverBudget(Problem("over_budget", message, hint="raise the cap, or draw less"))
+    if budget.images is not None and new.count > budget.images:
+        message = f"{_images(new.count)}, above the budget of {budget.images}; nothing was sent"
+        raise OverBudget(Problem("over_budget", message, hint="raise `budget: images`, or draw less"))
+
+
+def run(
+    loaded: Loaded,
+    home: Path,
+    target: Target,
+    *,
+    out: Path,
+    plan_options: PlanOptions,
+    execute: Execute,
+) -> Finished:
+    """Make every image of a pipeline that is not there yet, and report.
+
+    Raises:
+        KreaPipeError: before anything is sent, when something stands in the way.
+    """
+    started_at, space = datetime.now(UTC), open_space(home, target.space)
+    run_id = new_run_id(loaded.pipeline.name, started_at)
+    with exclusive(space.lock):
+        made = plan(loaded, space, target, max_cells=plan_options.max_cells, resubmit=plan_options.resubmit)
+        cap = cap_of(loaded.pipeline.budget, plan_options.max_cost) if target.kind == "live" else None
+        if target.kind == "live":
+            check_budget(made, loaded.pipeline.budget, cap)
+        delivery = open_delivery(space, out, target.kind, made)
+        prepared = Prepared(loaded, made, space, target, delivery, cap)
+        return _carry_out(prepared, runs_folder(home) / run_id, started_at, execute)
+
+
+def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: Execute) -> Finished:
+    outcomes = {step.key: settled_outcome(step) for step in prepared.plan.steps}
+    rewritten = _deliver_reused(prepared)
+    stop = None
+    if any(not isinstance(step.action, (Reuse, Hold)) for step in prepared.plan.steps):
+        done, stop = execute(prepared, folder.name)
+        outcomes |= done
+    _remember(prepared, outcomes)
+    facts = RunFacts(
+        run_id=folder.name,
+        folder=folder,
+        started_at=_iso(started_at),
+        finished_at=_iso(datetime.now(UTC)),
+        exit_code=_exit_code(outcomes, stop),
+        target=prepared.target,
+        out=prepared.delivery.folder,
+        cap=prepared.cap,
+        git=git_state(prepared.loaded.pipeline.document.file.resolve().parent),
+        warnings=prepared.loaded.warnings,
+    )
+    report = build_report(prepared.loaded.pipeline, prepared.plan, outcomes, facts=facts, rewritten=rewritten)
+    write_report(report, folder, prepared.space)
+    return Finished(report, folder, stop.refusal if stop else None)
+
+
+def _deliver_reused(prepared: Prepared) -> frozenset[str]:
+    """Put stored images where they belong; the keys of those that were not there."""
+    reused = [(step, step.action.result) for step in prepared.plan.steps if isinstance(step.action, Reuse)]
+    return frozenset(step.key for step, result in reused if prepared.delivery.deliver(step, result))
+
+
+def _remember(prepared: Prepared, outcomes: dict[Key, Outcome]) -> None:
+    """Keep results, cells and output files as facts; the journal already has what was paid."""
+    space, steps = prepared.space, prepared.plan.steps
+    fresh: dict[str, tuple[Result, Step]] = {}
+    for step in steps:
+        result = outcomes[step.key].result
+        if result is not None and not isinstance(step.action, Reuse):
+            fresh[step.key] = (result, step)
+    remember_results(space, {key: (result, step.request.fields()) for key, (result, step) in fresh.items()})
+    name = prepared.plan.pipeline
+    drawn = [step for step in steps if outcomes[step.key].result is not None]
+    remember_cells(space, {f"{name}/{cell.id}": step.key for step in drawn for cell in step.cells})
+    prepared.delivery.remember()
+    space.facts.close()
+
+
+def _exit_code(outcomes: dict[Key, Outcome], stop: Stop | None) -> int:
+    if stop is not None and stop.refusal is not None:
+        return 4
+    if stop is not None and stop.interrupted:
+        return 130
+    return 0 if all(outcome.result is not None for outcome in outcomes.values()) else 1
+
+
+def new_run_id(name: str, moment: datetime) -> str:
+    """A name for a run that sorts by time and tells its pipeline."""
+    return f"{moment:%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(2)}"
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _images(count: int) -> str:
+    return f"{count} new image" + ("" if count == 1 else "s")

@@ -1,0 +1,96 @@
+"""What became of a request, and the image that came of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal, cast
+
+from krea_pipe.nodes import Json
+
+Status = Literal["succeeded", "reused", "failed", "uncertain", "pending"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a cell has no image: a stable snake_case code and one line for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One thing that was tried for a request, at a UTC time in ISO 8601."""
+
+    at: str
+    event: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """When a request was accepted and settled (UTC, ISO 8601) and how long that took, in seconds."""
+
+    submitted_at: str | None = None
+    finished_at: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A verified image and how it was paid: what the cache and the journal keep for a key."""
+
+    sha256: str
+    mime: str
+    width: int
+    height: int
+    job_id: str
+    cost_usd: Decimal
+    finished_at: str
+
+    @property
+    def extension(self) -> str:
+        """The file suffix that the bytes call for."""
+        return {"image/jpeg": "jpg"}.get(self.mime, self.mime.partition("/")[2])
+
+    def to_json(self) -> dict[str, Json]:
+        """The result as JSON data, money as text."""
+        return {
+            "sha256": self.sha256,
+            "mime": self.mime,
+            "width": self.width,
+            "height": self.height,
+            "job_id": self.job_id,
+            "cost_usd": str(self.cost_usd),
+            "finished_at": self.finished_at,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> "Result":
+        """Read back what `to_json` gave.
+
+        Raises:
+            KeyError, ValueError, TypeError, ArithmeticError: the data is not a result.
+        """
+        return cls(
+            sha256=str(data["sha256"]),
+            mime=str(data["mime"]),
+            width=int(cast("int", data["width"])),
+            height=int(cast("int", data["height"])),
+            job_id=str(data["job_id"]),
+            cost_usd=Decimal(str(data["cost_usd"])),
+            finished_at=str(data["finished_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one distinct request ended. `cost_usd` is what this run paid for it, or may have paid when uncertain."""
+
+    status: Status
+    result: Result | None = None
+    failure: Failure | None = None
+    job_id: str | None = None
+    cost_usd: Decimal = Decimal(0)
+    attempts: tuple[Attempt, ...] = ()
+    timings: Timings = field(default_factory=Timings)

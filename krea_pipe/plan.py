@@ -1,0 +1,197 @@
+"""Which requests to reuse, attach to, submit or hold, each with its reason; which images to upload; the price.
+
+The plan holds distinct requests, and cells point at them, many to one: what two cells share is paid once. It is a
+function of the files and the store alone, so it needs no key, no network and no clock.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeAlias
+
+from krea_pipe.matrix import Cell
+from krea_pipe.nodes import Json
+from krea_pipe.outcome import Result
+from krea_pipe.pricing import price_of
+from krea_pipe.references import Fingerprints, Image
+from krea_pipe.request import Key, Request, Source
+from krea_pipe.store.known import Known
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """The image is stored and intact."""
+
+    result: Result
+    name = "reuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Krea already has the job; only its image is missing."""
+
+    job_id: str
+    name = "attach"
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """The request has to be sent, and will be paid."""
+
+    name = "submit"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Krea may have taken the request in an earlier run; sending it again could pay twice."""
+
+    name = "hold"
+
+
+Action: TypeAlias = Reuse | Attach | Submit | Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One distinct request, what to do with it and why, and the cells that it serves."""
+
+    request: Request
+    key: Key
+    price: Decimal
+    action: Action
+    reason: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """How many requests and what they cost in US dollars."""
+
+    count: int
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every distinct request in the order of the file, and the images that those to be sent need."""
+
+    pipeline: str
+    origin: str
+    steps: tuple[Step, ...]
+    uploads: tuple[Image, ...]
+
+    def total(self, action: type[Action], stage: str | None = None) -> Sum:
+        """The sum of the steps with one action; a step counts for the stage of its first cell."""
+        chosen = [
+            step.price
+            for step in self.steps
+            if isinstance(step.action, action) and (stage is None or step.cells[0].stage == stage)
+        ]
+        return Sum(len(chosen), sum(chosen, Decimal(0)))
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything is left to be fetched, sent or decided."""
+        return any(not isinstance(step.action, Reuse) for step in self.steps)
+
+
+def make_plan(
+    cells: Sequence[tuple[Cell, Key]],
+    known: Known,
+    fingerprints: Fingerprints,
+    *,
+    pipeline: str,
+    origin: str,
+    free: bool = False,
+    resubmit: bool = False,
+) -> Plan:
+    """Decide what to do with each distinct request.
+
+    `origin` is the API that the run would talk to: a job elsewhere can not be attached to. `resubmit` sends requests
+    again whose answer was lost. `free` is for an API that bills nothing.
+    """
+    groups: dict[Key, list[Cell]] = {}
+    for cell, key in cells:
+        groups.setdefault(key, []).append(cell)
+    deciding = _Deciding(known, fingerprints, pipeline, origin, free, resubmit)
+    steps = tuple(deciding.step(key, group) for key, group in groups.items())
+    sent = [step.request for step in steps if isinstance(step.action, Submit)]
+    return Plan(pipeline, origin, steps, tuple(_uploads(sent, fingerprints)))
+
+
+def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Image]:
+    sources = dict.fromkeys(Source(one.id) for request in requests for one in request.references)
+    return [fingerprints.by_source[source] for source in sources if source.startswith("sha256:")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Deciding:
+    known: Known
+    fingerprints: Fingerprints
+    pipeline: str
+    origin: str
+    free: bool
+    resubmit: bool
+
+    def step(self, key: Key, cells: list[Cell]) -> Step:
+        request = cells[0].request
+        action, reason = self._decide(key, cells[0])
+        price = Decimal(0) if self.free else price_of(request)
+        return Step(request, key, price, action, reason, tuple(cells))
+
+    def _decide(self, key: Key, cell: Cell) -> tuple[Action, str]:
+        journal = self.known.journal
+        if key in self.known.results:
+            return Reuse(self.known.results[key]), "cached"
+        job = journal.in_flight.get(key)
+        if job is not None and job.origin == self.origin:
+            return Attach(job.job_id), f"job {job.job_id} is in flight"
+        lost = journal.unanswered.get(key)
+        if lost is not None and lost.origin == self.origin:
+            if self.resubmit:
+                return Submit(), "sent again, though an earlier answer was lost"
+            return Hold(), "an earlier answer was lost, so Krea may have drawn and billed it"
+        return Submit(), self._reason(key, cell)
+
+    def _reason(self, key: Key, cell: Cell) -> str:
+        if key in self.known.damaged:
+            return "stored image missing or damaged"
+        if key in self.known.journal.failed:
+            return f"failed before: {self.known.journal.failed[key]}"
+        before = self.known.before.get(f"{self.pipeline}/{cell.id}")
+        return "new" if not before else describe_change(before, cell.request.fields(), self.fingerprints)
+
+
+def describe_change(before: Mapping[str, Json], now: Mapping[str, Json], fingerprints: Fingerprints) -> str:
+    """What differs between two requests, in a few words: `creativity raw → low, prompt changed`."""
+    changes = []
+    for name in dict.fromkeys((*before, *now)):
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        if name == "prompt":
+            changes.append("prompt changed")
+        elif name == "image_style_references":
+            changes.append(_references_change(old, new, fingerprints))
+        elif isinstance(old, list) or isinstance(new, list):
+            changes.append(f"{name} changed")
+        else:
+            changes.append(f"{name} {_word(old)} → {_word(new)}")
+    return ", ".join(changes) or "new"
+
+
+def _references_change(old: Json, new: Json, fingerprints: Fingerprints) -> str:
+    was, now = _sources(old), _sources(new)
+    if set(was) == set(now):
+        return "reference order changed" if was == now else "reference strength changed"
+    added = [fingerprints.by_source[source].label for source in now if source not in was]
+    return f"{', '.join(added)} changed" if added else "references removed"
+
+
+def _sources(data: Json) -> dict[Source, Json]:
+    found = data if isinstance(data, list) else []
+    return {Source(str(one["image"])): one.get("strength") for one in found if isinstance(one, dict)}
+
+
+def _word(data: Json) -> str:
+    return "none" if data is None else str(data)

@@ -1,0 +1,36 @@
+"""What a request costs, from dated data."""
+
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import cast
+
+from krea_pipe.nodes import build_nodes
+from krea_pipe.request import Request
+
+
+def price_of(request: Request) -> Decimal:
+    """The price of one image in US dollars, exact."""
+    prices = _prices()[request.variant]
+    if request.moodboards:
+        return prices["moodboard"]
+    return prices["references"] if request.references else prices["text"]
+
+
+@cache
+def _prices() -> dict[str, dict[str, Decimal]]:
+    path = files("krea_pipe") / "data" / "prices.yaml"
+    data = cast(
+        "dict[str, dict[str, dict[str, str]]]", build_nodes(Path("prices.yaml"), path.read_text(encoding="utf-8")).data
+    )
+    return {
+        variant: {kind: Decimal(usd) for kind, usd in prices.items()} for variant, prices in data["variants"].items()
+    }
+
+
+def usd(amount: Decimal) -> str:
+    """Money for people: at least two decimals, and as many as it has."""
+    exact = amount.normalize()
+    places = max(2, -int(exact.as_tuple().exponent))
+    return f"${amount:,.{places}f}"

@@ -1,0 +1,158 @@
+"""Plan and outcomes become cells and totals."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from krea_pipe import __version__
+from krea_pipe.errors import Problem
+from krea_pipe.matrix import Cell
+from krea_pipe.outcome import Outcome, Status
+from krea_pipe.pipeline import Axis, Pipeline
+from krea_pipe.plan import Plan, Step
+from krea_pipe.report.model import (
+    AxisView,
+    CellTotals,
+    CostTotals,
+    GitState,
+    PipelineView,
+    Report,
+    Row,
+    Scalar,
+    StageView,
+    TargetView,
+)
+from krea_pipe.request import Key
+from krea_pipe.settings import Target
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a report says about the run as a whole."""
+
+    run_id: str
+    folder: Path
+    started_at: str
+    finished_at: str
+    exit_code: int
+    target: Target
+    out: Path
+    cap: Decimal | None
+    git: GitState | None
+    warnings: tuple[Problem, ...]
+
+
+def build_report(
+    pipeline: Pipeline,
+    plan: Plan,
+    outcomes: Mapping[Key, Outcome],
+    *,
+    facts: RunFacts,
+    rewritten: frozenset[str],
+) -> Report:
+    """The report of one run; `rewritten` holds the keys of reused images that had to be put into `out` again."""
+    axes = {stage.name: tuple(axis.name for axis in stage.axes) for stage in pipeline.stages}
+    rows = dict(sorted(_rows(plan, outcomes, axes, out=facts.out, rewritten=rewritten))).values()
+    return Report(
+        run_id=facts.run_id,
+        tool_version=__version__,
+        started_at=facts.started_at,
+        finished_at=facts.finished_at,
+        exit_code=facts.exit_code,
+        pipeline=PipelineView(
+            pipeline.name, pipeline.description, pipeline.document.file.as_posix(), pipeline.document.digest
+        ),
+        git=facts.git,
+        target=TargetView(facts.target.kind, facts.target.base),
+        out=facts.out.as_posix(),
+        base=Path(os.path.relpath(Path.cwd(), facts.folder)).as_posix(),
+        cells=_cell_totals([row.status for row in rows]),
+        cost=_cost_totals(plan, outcomes, facts.cap),
+        warnings=tuple(str(warning) for warning in facts.warnings),
+        stages=tuple(
+            StageView(stage.name, tuple(_axis_view(axis) for axis in stage.axes)) for stage in pipeline.stages
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _rows(
+    plan: Plan,
+    outcomes: Mapping[Key, Outcome],
+    axes: Mapping[str, tuple[str, ...]],
+    *,
+    out: Path,
+    rewritten: frozenset[str],
+) -> Iterator[tuple[int, Row]]:
+    for step in plan.steps:
+        outcome = outcomes[step.key]
+        for index, cell in enumerate(step.cells):
+            reason = f"{step.reason}; output written again" if step.key in rewritten else step.reason
+            if index:
+                reason = f"same request as {step.cells[0].id}"
+            named = dict(zip(axes[cell.stage], cell.axes, strict=True))
+            cost = Decimal(0) if index or outcome.status == "uncertain" else outcome.cost_usd
+            yield cell.position, _row(step, cell, outcome, axes=named, out=out, reason=reason, cost=cost)
+
+
+def _row(
+    step: Step,
+    cell: Cell,
+    outcome: Outcome,
+    *,
+    axes: Mapping[str, Scalar],
+    out: Path,
+    reason: str,
+    cost: Decimal,
+) -> Row:
+    result = outcome.result
+    return Row(
+        id=cell.id,
+        stage=cell.stage,
+        axes=axes,
+        prompt=step.request.prompt,
+        request=step.request.fields(),
+        key=step.key,
+        status=outcome.status,
+        reason=reason,
+        image=(out / f"{cell.out}.{result.extension}").as_posix() if result else None,
+        sha256=result.sha256 if result else None,
+        job_id=outcome.job_id,
+        cost_usd=cost,
+        attempts=outcome.attempts,
+        timings=outcome.timings,
+        error=outcome.failure,
+    )
+
+
+def _cell_totals(statuses: Sequence[Status]) -> CellTotals:
+    counts = Counter(statuses)
+    return CellTotals(
+        total=len(statuses),
+        succeeded=counts["succeeded"],
+        reused=counts["reused"],
+        failed=counts["failed"],
+        uncertain=counts["uncertain"],
+        pending=counts["pending"],
+    )
+
+
+def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | None) -> CostTotals:
+    """Money by distinct request: what cells share is paid once, and saved once."""
+    none = Decimal(0)
+    saved = sum((step.price for step in plan.steps if outcomes[step.key].status == "reused"), none)
+    paid = [outcome for outcome in outcomes.values() if outcome.status != "uncertain"]
+    uncertain = [outcome for outcome in outcomes.values() if outcome.status == "uncertain"]
+    return CostTotals(
+        spent_usd=sum((outcome.cost_usd for outcome in paid), none),
+        saved_usd=saved,
+        uncertain_usd=sum((outcome.cost_usd for outcome in uncertain), none),
+        cap_usd=cap,
+    )
+
+
+def _axis_view(axis: Axis) -> AxisView:
+    return AxisView(axis.name, tuple((value.scalar, value.label) for value in axis.values))

@@ -1,0 +1,168 @@
+"""The report as JSON: `report.json`, whose shape is `schemas/run-report.schema.json`."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from krea_pipe.errors import Problem, StateError
+from krea_pipe.report.model import (
+    SCHEMA,
+    Attempt,
+    AxisView,
+    CellTotals,
+    CostTotals,
+    Failure,
+    GitState,
+    PipelineView,
+    Report,
+    Row,
+    StageView,
+    TargetView,
+    Timings,
+)
+
+
+def to_json(report: Report) -> dict[str, object]:
+    """Turn a report into JSON data: money as decimal strings, rows as `cells`, key order fixed."""
+    return {
+        "schema": SCHEMA,
+        "run_id": report.run_id,
+        "tool_version": report.tool_version,
+        "started_at": report.started_at,
+        "finished_at": report.finished_at,
+        "exit_code": report.exit_code,
+        "pipeline": asdict(report.pipeline),
+        "git": asdict(report.git) if report.git else None,
+        "target": asdict(report.target),
+        "out": report.out,
+        "base": report.base,
+        "totals": {"cells": asdict(report.cells), "cost": _cost_json(report.cost)},
+        "warnings": list(report.warnings),
+        "stages": [_stage_json(stage) for stage in report.stages],
+        "cells": [_row_json(row) for row in report.rows],
+    }
+
+
+def from_json(data: Mapping[str, Any]) -> Report:
+    """Rebuild the report that `to_json` wrote; raise StateError if it is of another schema or damaged."""
+    if data.get("schema") != SCHEMA:
+        found = data.get("schema", "no schema at all")
+        raise _unreadable(f"the report is written as {found}, this version reads {SCHEMA}")
+    try:
+        return _report(data)
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise _unreadable(f"the report is damaged: {type(error).__name__} {error}") from error
+
+
+def _unreadable(message: str) -> StateError:
+    hint = "make it anew with `krea-pipe report`"
+    return StateError(Problem("unreadable_report", message, hint=hint))
+
+
+def _money(value: Decimal) -> str:
+    return format(value, "f")
+
+
+def _cost_json(cost: CostTotals) -> dict[str, object]:
+    return {
+        "spent_usd": _money(cost.spent_usd),
+        "saved_usd": _money(cost.saved_usd),
+        "uncertain_usd": _money(cost.uncertain_usd),
+        "cap_usd": None if cost.cap_usd is None else _money(cost.cap_usd),
+    }
+
+
+def _stage_json(stage: StageView) -> dict[str, object]:
+    return {"name": stage.name, "axes": [_axis_json(axis) for axis in stage.axes]}
+
+
+def _axis_json(axis: AxisView) -> dict[str, object]:
+    return {"name": axis.name, "values": [{"value": value, "label": label} for value, label in axis.values]}
+
+
+def _row_json(row: Row) -> dict[str, object]:
+    timings = row.timings
+    return {
+        "id": row.id,
+        "stage": row.stage,
+        "axes": dict(row.axes),
+        "prompt": row.prompt,
+        "request": dict(row.request),
+        "key": row.key,
+        "status": row.status,
+        "reason": row.reason,
+        "image": row.image,
+        "sha256": row.sha256,
+        "job_id": row.job_id,
+        "cost_usd": _money(row.cost_usd),
+        "attempts": [_attempt_json(attempt) for attempt in row.attempts],
+        "timings": {
+            "submitted_at": timings.submitted_at,
+            "finished_at": timings.finished_at,
+            "seconds": timings.seconds,
+        },
+        "error": {"code": row.error.code, "message": row.error.message} if row.error else None,
+    }
+
+
+def _attempt_json(attempt: Attempt) -> dict[str, object]:
+    return {"at": attempt.at, "event": attempt.event, "detail": attempt.detail}
+
+
+def _report(data: Mapping[str, Any]) -> Report:
+    totals = data["totals"]
+    return Report(
+        run_id=data["run_id"],
+        tool_version=data["tool_version"],
+        started_at=data["started_at"],
+        finished_at=data["finished_at"],
+        exit_code=data["exit_code"],
+        pipeline=PipelineView(**data["pipeline"]),
+        git=GitState(**data["git"]) if data["git"] else None,
+        target=TargetView(**data["target"]),
+        out=data["out"],
+        base=data["base"],
+        cells=CellTotals(**totals["cells"]),
+        cost=_cost(totals["cost"]),
+        warnings=tuple(data["warnings"]),
+        stages=tuple(_stage(stage) for stage in data["stages"]),
+        rows=tuple(_row(cell) for cell in data["cells"]),
+    )
+
+
+def _cost(data: Mapping[str, Any]) -> CostTotals:
+    return CostTotals(
+        spent_usd=Decimal(data["spent_usd"]),
+        saved_usd=Decimal(data["saved_usd"]),
+        uncertain_usd=Decimal(data["uncertain_usd"]),
+        cap_usd=None if data["cap_usd"] is None else Decimal(data["cap_usd"]),
+    )
+
+
+def _stage(data: Mapping[str, Any]) -> StageView:
+    return StageView(data["name"], tuple(_axis(axis) for axis in data["axes"]))
+
+
+def _axis(data: Mapping[str, Any]) -> AxisView:
+    return AxisView(data["name"], tuple((item["value"], item["label"]) for item in data["values"]))
+
+
+def _row(data: Mapping[str, Any]) -> Row:
+    return Row(
+        id=data["id"],
+        stage=data["stage"],
+        axes=dict(data["axes"]),
+        prompt=data["prompt"],
+        request=dict(data["request"]),
+        key=data["key"],
+        status=data["status"],
+        reason=data["reason"],
+        image=data["image"],
+        sha256=data["sha256"],
+        job_id=data["job_id"],
+        cost_usd=Decimal(data["cost_usd"]),
+        attempts=tuple(Attempt(**attempt) for attempt in data["attempts"]),
+        timings=Timings(**data["timings"]),
+        error=Failure(**data["error"]) if data["error"] else None,
+    )

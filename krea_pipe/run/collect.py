@@ -1,0 +1,141 @@
+"""From a job to a verified image on disk. What is paid is never let go: a job stays in flight until it is stored."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+
+from krea_pipe import images
+from krea_pipe.api.client import BadImage, CallFailed, Refused
+from krea_pipe.api.wire import Job
+from krea_pipe.outcome import Failure, Outcome, Result, Status, Timings
+from krea_pipe.plan import Step
+from krea_pipe.run.backoff import delays
+from krea_pipe.run.session import Session, now
+from krea_pipe.run.submit import History, refuse_account
+from krea_pipe.store.atomic import write_atomically
+
+TRIES = 6
+UNKNOWN_READS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Waits for one job and brings its image in."""
+
+    step: Step
+    session: Session
+    history: History
+    submitted_at: str | None
+
+    async def collect(self, job_id: str) -> Outcome:
+        """Wait until the job ends, and store what it drew."""
+        job = await self._finished(job_id)
+        if isinstance(job, Outcome):
+            return job
+        if job.status != "completed" and not job.urls:
+            return await self._failed(job)
+        if not job.urls:
+            failure = Failure("empty", "Krea says that the job is completed, but gives no image; it may be billed")
+            await self._record_failure(job.id, failure.code)
+            return self._outcome("failed", job_id, failure=failure, paid=True)
+        return await self._stored(job)
+
+    async def _finished(self, job_id: str) -> Job | Outcome:
+        pace, wait, waited, unknown = self.session.pace, self.session.pace.first, 0.0, 0
+        while waited < pace.deadline:
+            if await self.session.stop.pause(wait):
+                return self._outcome("pending", job_id)
+            waited += wait
+            wait = min(pace.longest, wait * pace.factor)
+            try:
+                job = await self.session.client.job(job_id)
+            except CallFailed as error:
+                self.history.note("read_failed", str(error))
+                if refuse_account(error, self.session):
+                    return self._outcome("pending", job_id)
+                unknown = unknown + 1 if isinstance(error, Refused) and error.status in (404, 410) else 0
+                if unknown >= UNKNOWN_READS:
+                    return await self._unknown(job_id, error)
+                continue
+            if job.is_final:
+                return job
+        failure = Failure("stuck", f"no end after {pace.deadline:.0f} s; run again to look for it")
+        return self._outcome("pending", job_id, failure=failure)
+
+    async def _unknown(self, job_id: str, error: CallFailed) -> Outcome:
+        failure = Failure("job_unknown", f"Krea does not know the job {job_id} (any more): {error}")
+        await self._record_failure(job_id, failure.code)
+        return self._outcome("failed", job_id, failure=failure)
+
+    async def _failed(self, job: Job) -> Outcome:
+        failure = job.failure or Failure(job.status, f"Krea ended the job as {job.status} and gives no reason")
+        await self._record_failure(job.id, failure.code)
+        return self._outcome("failed", job.id, failure=failure)
+
+    async def _record_failure(self, job_id: str, code: str) -> None:
+        self.history.note("failed", code)
+        await self.session.record("failed", self.step.key, job_id=job_id, code=code)
+
+    async def _stored(self, job: Job) -> Outcome:
+        for wait in (*delays(TRIES), None):
+            try:
+                data = await self.session.client.download(job.urls[0])
+                result = await self.session.shielded(partial(self._keep, data, job.id))
+            except CallFailed as error:
+                self.history.note("download_failed", str(error))
+                if wait is None or await self.session.stop.pause(wait):
+                    return self._unfetched(job.id, error)
+                job = await self._reread(job)
+            else:
+                await self.session.record("done", self.step.key, job_id=job.id, result=result.to_json())
+                self.history.note("done", result.sha256)
+                return self._outcome("succeeded", job.id, result=result, paid=True)
+        raise AssertionError("the last try returns")
+
+    async def _reread(self, job: Job) -> Job:
+        """The job again, in case its image has moved."""
+        try:
+            again = await self.session.client.job(job.id)
+        except CallFailed:
+            return job
+        return again if again.urls else job
+
+    def _unfetched(self, job_id: str, error: CallFailed) -> Outcome:
+        message = f"the image is paid but could not be fetched: {error}. Run again to fetch it; nothing is paid twice"
+        return self._outcome("failed", job_id, failure=Failure("image_unfetched", message), paid=True)
+
+    def _keep(self, data: bytes, job_id: str) -> Result:
+        try:
+            facts, thumbnail = images.examine(data)
+        except images.NotAnImage as error:
+            raise BadImage(f"what came is no whole image: {error}") from error
+        digest = self.session.space.blobs.put(data)
+        write_atomically(self.session.space.thumbnail(digest), thumbnail, durable=False)
+        return Result(digest, facts.mime, facts.width, facts.height, job_id, self.step.price, now())
+
+    def _outcome(
+        self,
+        status: Status,
+        job_id: str,
+        *,
+        result: Result | None = None,
+        failure: Failure | None = None,
+        paid: bool = False,
+    ) -> Outcome:
+        return Outcome(
+            status=status,
+            result=result,
+            failure=failure,
+            job_id=job_id,
+            cost_usd=self.step.price if paid else Decimal(0),
+            attempts=tuple(self.history.attempts),
+            timings=_timings(self.submitted_at, now() if status != "pending" else None),
+        )
+
+
+def _timings(submitted_at: str | None, finished_at: str | None) -> Timings:
+    if submitted_at is None or finished_at is None:
+        return Timings(submitted_at, finished_at)
+    seconds = (datetime.fromisoformat(finished_at) - datetime.fromisoformat(submitted_at)).total_seconds()
+    return Timings(submitted_at, finished_at, round(seconds, 3))

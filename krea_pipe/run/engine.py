@@ -1,0 +1,69 @@
+"""All steps of a plan, bounded and interruptible; each becomes an outcome."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+
+from krea_pipe.outcome import Outcome, Result
+from krea_pipe.plan import Attach, Plan, Step, Submit
+from krea_pipe.request import Key
+from krea_pipe.run.collect import Collector
+from krea_pipe.run.session import Session, now
+from krea_pipe.run.submit import History, submit
+from krea_pipe.run.uploads import Uploads
+
+Outcomes: TypeAlias = dict[Key, Outcome]
+Watch: TypeAlias = Callable[[Step, Outcome | None], None]
+"""Told of each step: with None when its job is running, with the outcome when it has ended."""
+
+
+Deliver: TypeAlias = Callable[[Step, Result], object]
+"""Puts an image where the file's author wants it; called in a thread."""
+
+
+async def run_steps(plan: Plan, session: Session, *, concurrency: int, watch: Watch, deliver: Deliver) -> Outcomes:
+    """Carry out what a plan leaves to do; jobs that Krea already has come first, because they are paid."""
+    work = [step for step in plan.steps if isinstance(step.action, Attach)]
+    work += [step for step in plan.steps if isinstance(step.action, Submit)]
+    workers = _Workers(
+        iter(work), session, Uploads(session, {image.source: image for image in plan.uploads}), watch, deliver
+    )
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(concurrency, len(work))):
+            group.create_task(workers.work())
+    return workers.outcomes
+
+
+@dataclass(slots=True)
+class _Workers:
+    """What the workers of one run share."""
+
+    queue: Iterator[Step]
+    session: Session
+    uploads: Uploads
+    watch: Watch
+    deliver: Deliver
+    outcomes: Outcomes = field(default_factory=dict)
+
+    async def work(self) -> None:
+        for step in self.queue:
+            if self.session.stop.wanted:
+                return
+            self.watch(step, None)
+            outcome = await self._settle(step)
+            if outcome.result is not None:
+                await self.session.shielded(partial(self.deliver, step, outcome.result))
+            self.outcomes[step.key] = outcome
+            self.watch(step, outcome)
+
+    async def _settle(self, step: Step) -> Outcome:
+        history = History()
+        if isinstance(step.action, Attach):
+            history.note("attached", step.action.job_id)
+            return await Collector(step, self.session, history, None).collect(step.action.job_id)
+        job = await submit(step, self.session, self.uploads, history)
+        if isinstance(job, Outcome):
+            return job
+        return await Collector(step, self.session, history, now()).collect(job.id)

@@ -1,0 +1,18 @@
+"""How a step stands before a run has touched it."""
+
+from krea_pipe.outcome import Failure, Outcome
+from krea_pipe.plan import Attach, Hold, Reuse, Step, Submit
+
+
+def settled_outcome(step: Step) -> Outcome:
+    """The outcome of a step that no run has touched: reused, held, or still to be done."""
+    match step.action:
+        case Reuse(result):
+            return Outcome("reused", result=result, job_id=result.job_id)
+        case Hold():
+            failure = Failure("answer_lost", f"{step.reason}; `--uncertain resubmit` sends it again")
+            return Outcome("uncertain", failure=failure, cost_usd=step.price)
+        case Attach(job_id):
+            return Outcome("pending", job_id=job_id)
+        case Submit():
+            return Outcome("pending")

@@ -1,0 +1,55 @@
+"""Bytes by digest, plain files. What Krea sent stays as it was sent."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from krea_pipe.store.atomic import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A file's size in bytes and time of change in ns: while both stay, the bytes are taken to be the same."""
+
+    size: int
+    mtime_ns: int
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """The stamp of a file, or None when there is no such file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return Stamp(stat.st_size, stat.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """A folder of files that are named by the SHA-256 of their bytes."""
+
+    folder: Path
+
+    def path(self, digest: str) -> Path:
+        """Where the bytes of a digest are, if they are there."""
+        return self.folder / digest[:2] / digest
+
+    def put(self, data: bytes) -> str:
+        """Keep bytes and return their digest."""
+        digest = hashlib.sha256(data).hexdigest()
+        if self.read(digest) is None:
+            write_atomically(self.path(digest), data)
+        return digest
+
+    def read(self, digest: str) -> bytes | None:
+        """The bytes of a digest, or None when they are missing or no longer what they were."""
+        try:
+            data = self.path(digest).read_bytes()
+        except OSError:
+            return None
+        return data if hashlib.sha256(data).hexdigest() == digest else None
+
+    def is_whole(self, digest: str, known: Stamp | None) -> bool:
+        """Whether the bytes of a digest are there and intact; they are hashed unless the stamp is the known one."""
+        stamp = stamp_of(self.path(digest))
+        return stamp is not None and (stamp == known or self.read(digest) is not None)

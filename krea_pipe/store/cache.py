@@ -1,0 +1,130 @@
+"""Small JSON facts by name, in diskcache: no pickle, no eviction, no limit.
+
+diskcache evicts paid results by default once 1 GiB is stored, and unpickles what it reads (CVE-2025-69872), also
+through its own JSONDisk. Here values are bytes alone and nothing is ever culled. Facts are many at a plan, so they
+are read in batches over a connection of our own.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+import diskcache
+from diskcache.core import MODE_RAW
+
+from krea_pipe.errors import Problem, StateError
+from krea_pipe.nodes import Json
+
+BATCH = 900
+
+
+class BytesDisk(diskcache.Disk):  # type: ignore[misc]
+    """Stores and fetches bytes only."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        """Take text keys only."""
+        if not isinstance(key, str):
+            raise TypeError("a fact's name is text")
+        return key, True
+
+    def get(self, key: object, raw: bool) -> object:
+        """Give text keys back as they are."""
+        return key if raw else None
+
+    def store(self, value: bytes, read: bool, key: object = None) -> tuple[int, int, None, sqlite3.Binary]:  # noqa: ARG002
+        """Put bytes into the row itself, never into a file."""
+        return 0, MODE_RAW, None, sqlite3.Binary(value)
+
+    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> bytes:  # noqa: ARG002
+        """Read raw bytes and refuse every other mode, above all pickles."""
+        if mode != MODE_RAW or filename is not None or not isinstance(value, bytes):
+            raise ValueError("a fact that this program did not write")
+        return value
+
+
+class Facts:
+    """A folder of facts. Opening one that does not exist reads as empty and creates nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._cache: diskcache.Cache | None = None
+
+    def read(self, names: Iterable[str]) -> dict[str, dict[str, Json]]:
+        """The facts of these names, those that exist.
+
+        Raises:
+            StateError: the database is damaged.
+        """
+        database = self.folder / "cache.db"
+        if not database.is_file():
+            return {}
+        try:
+            with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+                return dict(_selected(connection, list(names)))
+        except sqlite3.DatabaseError as error:
+            if "no such table" in str(error):  # an emptied file: the journal still knows what was paid
+                return {}
+            raise _damaged(self.folder, error) from error
+
+    def write(self, facts: Mapping[str, Mapping[str, Json]]) -> None:
+        """Keep facts, all or none of them.
+
+        Raises:
+            StateError: the database is damaged or can not be written.
+        """
+        if not facts:
+            return
+        try:
+            cache = self._open()
+            with cache.transact():
+                for name, data in facts.items():
+                    cache.set(name, json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
+        except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
+            raise _damaged(self.folder, error) from error
+
+    def close(self) -> None:
+        """Let the database go."""
+        if self._cache is not None:
+            self._cache.close()
+            self._cache = None
+
+    def _open(self) -> Any:  # noqa: ANN401 (diskcache has no types)
+        if self._cache is None:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._cache = diskcache.Cache(
+                str(self.folder),
+                disk=BytesDisk,
+                eviction_policy="none",
+                cull_limit=0,
+                size_limit=2**62,
+                timeout=60,
+                disk_min_file_size=2**31,
+            )
+        return self._cache
+
+
+def _selected(connection: sqlite3.Connection, names: list[str]) -> Iterator[tuple[str, dict[str, Json]]]:
+    for start in range(0, len(names), BATCH):
+        batch = names[start : start + BATCH]
+        marks = ",".join("?" * len(batch))
+        query = f"SELECT key, value FROM Cache WHERE raw = 1 AND mode = {MODE_RAW} AND key IN ({marks})"
+        for name, value in connection.execute(query, batch):
+            data = _decoded(value)
+            if data is not None:
+                yield name, data
+
+
+def _decoded(value: object) -> dict[str, Json] | None:
+    try:
+        data = json.loads(cast("bytes", value))
+    except (ValueError, TypeError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _damaged(folder: Path, error: Exception) -> StateError:
+    hint = f"move {folder} away; the results come back from the journal"
+    return StateError(Problem("cache_damaged", f"cannot use the cache in {folder}: {error}", hint=hint))

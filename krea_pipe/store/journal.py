@@ -1,0 +1,142 @@
+"""The append-only record of what was asked of Krea, and its replay.
+
+One JSON object a line, each on disk before the next step is taken:
+
+    submitting   before the POST                    key origin usd
+    submitted    the job exists                     key origin job_id usd
+    declined     Krea did not take the request      key
+    unanswered   the answer was lost                key
+    done         the image is stored and verified   key job_id result
+    failed       the job ended without an image     key job_id code
+
+What is in flight follows from the lines; nothing else remembers it.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import cast
+
+from krea_pipe.errors import Problem, StateError
+from krea_pipe.nodes import Json
+from krea_pipe.outcome import Result
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A job that Krea has and we have not collected."""
+
+    job_id: str
+    origin: str
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A request that Krea may or may not have taken."""
+
+    origin: str
+    usd: Decimal
+
+
+@dataclass(slots=True)
+class Replay:
+    """What the journal says, by key."""
+
+    in_flight: dict[str, InFlight] = field(default_factory=dict)
+    unanswered: dict[str, Unanswered] = field(default_factory=dict)
+    done: dict[str, dict[str, Json]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def result(self, key: str) -> Result | None:
+        """The result of a finished request, if the journal has one."""
+        try:
+            return Result.from_json(self.done[key])
+        except (KeyError, ValueError, TypeError, ArithmeticError):
+            return None
+
+    def take(self, line: Mapping[str, Json]) -> None:
+        """Apply one line."""
+        key = str(line["key"])
+        event = line["event"]
+        if event in ("submitting", "unanswered", "submitted"):
+            origin, usd = str(line.get("origin", "")), _money(line.get("usd"))
+            self.unanswered.pop(key, None)
+            if event == "submitted":
+                self.in_flight[key] = InFlight(str(line["job_id"]), origin, usd)
+            else:
+                self.unanswered[key] = Unanswered(origin, usd)
+            return
+        self.unanswered.pop(key, None)
+        if event in ("done", "failed"):
+            self.in_flight.pop(key, None)
+        if event == "done":
+            self.done[key] = cast("dict[str, Json]", line["result"])
+            self.failed.pop(key, None)
+        elif event == "failed":
+            self.failed[key] = str(line.get("code", "failed"))
+
+
+class Journal:
+    """The journal file of one name space."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def replay(self) -> Replay:
+        """Read every line. A last line without an end was cut off by a crash before anything followed from it.
+
+        Raises:
+            StateError: the file can not be read.
+        """
+        state = Replay()
+        try:
+            text = self.path.read_bytes()
+        except FileNotFoundError:
+            return state
+        except OSError as error:
+            raise self._failed("read", error) from error
+        for line in text.splitlines():
+            try:
+                state.take(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+        return state
+
+    def append(self, event: str, key: str, **data: Json) -> None:
+        """Write one line and wait until it is on disk.
+
+        Raises:
+            StateError: the line can not be written, so what it announces must not be done.
+        """
+        line = json.dumps({"event": event, "key": key, **data}, ensure_ascii=False, separators=(",", ":"))
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(handle, self._start(handle) + line.encode() + b"\n")
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise self._failed("write", error) from error
+
+    def _start(self, handle: int) -> bytes:
+        """An end for a line that a crash cut off, so that it does not swallow this one."""
+        if os.fstat(handle).st_size == 0:
+            return b""
+        os.lseek(handle, -1, os.SEEK_END)
+        return b"" if os.read(handle, 1) == b"\n" else b"\n"
+
+    def _failed(self, verb: str, error: OSError) -> StateError:
+        return StateError(Problem("journal_unusable", f"cannot {verb} {self.path}: {error.strerror}"))
+
+
+def _money(data: Json) -> Decimal:
+    try:
+        return Decimal(str(data))
+    except InvalidOperation:
+        return Decimal(0)

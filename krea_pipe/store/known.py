@@ -1,0 +1,103 @@
+"""What the store knows about a set of cells: read in batches, before anything is decided."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from krea_pipe.nodes import Json
+from krea_pipe.outcome import Result
+from krea_pipe.store.blobs import Stamp, stamp_of
+from krea_pipe.store.journal import Replay
+from krea_pipe.store.space import Space
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Intact results by key, keys whose stored image is missing or damaged, the last request of each cell."""
+
+    results: Mapping[str, Result]
+    damaged: frozenset[str]
+    before: Mapping[str, Mapping[str, Json]]
+    journal: Replay
+
+
+def look_up(space: Space, keys: Mapping[str, str]) -> Known:
+    """Everything that is known about cells, given as cell name → key.
+
+    Raises:
+        StateError: the cache or the journal can not be read.
+    """
+    replay = space.journal.replay()
+    distinct = list(dict.fromkeys(keys.values()))
+    facts = space.facts.read(result_name(key) for key in distinct)
+    results, damaged = {}, set()
+    for key in distinct:
+        result = _result(facts.get(result_name(key))) or replay.result(key)
+        if result is None:
+            continue
+        if space.blobs.is_whole(result.sha256, _stamp(facts.get(result_name(key)))):
+            results[key] = result
+        else:
+            damaged.add(key)
+    return Known(results, frozenset(damaged), _before(space, keys, results), replay)
+
+
+def remember_results(space: Space, results: Mapping[str, tuple[Result, Mapping[str, Json]]]) -> None:
+    """Keep results by key, each with the request that it answers and the stamp of its verified image."""
+    facts: dict[str, dict[str, Json]] = {}
+    for key, (result, request) in results.items():
+        stamp = stamp_of(space.blobs.path(result.sha256))
+        data: dict[str, Json] = {**result.to_json(), "request": dict(request)}
+        if stamp is not None:
+            data["stamp"] = [stamp.size, stamp.mtime_ns]
+        facts[result_name(key)] = data
+    space.facts.write(facts)
+
+
+def remember_cells(space: Space, keys: Mapping[str, str]) -> None:
+    """Keep which request each cell last stood for, so that a later plan can say what changed."""
+    names = [cell_name(cell) for cell in keys]
+    old = space.facts.read(names)
+    changed = {cell_name(cell): {"key": key} for cell, key in keys.items() if old.get(cell_name(cell)) != {"key": key}}
+    space.facts.write(cast("dict[str, dict[str, Json]]", changed))
+
+
+def result_name(key: str) -> str:
+    """The name of a result's fact."""
+    return f"result:{key}"
+
+
+def cell_name(cell: str) -> str:
+    """The name of a cell's fact; `cell` is the pipeline's name, a slash and the cell's id."""
+    return f"cell:{cell}"
+
+
+def _result(data: Mapping[str, Json] | None) -> Result | None:
+    try:
+        return Result.from_json(data) if data is not None else None
+    except (KeyError, ValueError, TypeError, ArithmeticError):
+        return None
+
+
+def _stamp(data: Mapping[str, Json] | None) -> Stamp | None:
+    match data and data.get("stamp"):
+        case [int(size), int(mtime_ns)]:
+            return Stamp(size, mtime_ns)
+    return None
+
+
+def _before(space: Space, keys: Mapping[str, str], results: Iterable[str]) -> dict[str, Mapping[str, Json]]:
+    cached = set(results)
+    fresh = [cell for cell, key in keys.items() if key not in cached]
+    last = {cell: str(fact.get("key")) for cell, fact in _facts(space, fresh).items()}
+    requests = space.facts.read(result_name(key) for key in set(last.values()))
+    return {
+        cell: cast("dict[str, Json]", requests[result_name(key)].get("request") or {})
+        for cell, key in last.items()
+        if result_name(key) in requests
+    }
+
+
+def _facts(space: Space, cells: Iterable[str]) -> dict[str, dict[str, Json]]:
+    names = {cell_name(cell): cell for cell in cells}
+    return {names[name]: fact for name, fact in space.facts.read(names).items()}

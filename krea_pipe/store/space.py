@@ -1,0 +1,38 @@
+"""A name space of the store: proofs, real images and test servers never share facts, journal or bytes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from krea_pipe.store.blobs import Blobs
+from krea_pipe.store.cache import Facts
+from krea_pipe.store.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Everything that is kept for one kind of target."""
+
+    folder: Path
+    blobs: Blobs
+    facts: Facts
+    journal: Journal
+
+    def thumbnail(self, digest: str) -> Path:
+        """Where the small picture of an image is kept."""
+        return self.folder / "thumbnails" / digest[:2] / f"{digest}.webp"
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock one run holds."""
+        return self.folder / "run.lock"
+
+
+def open_space(home: Path, name: str) -> Space:
+    """The name space `name` below a home folder; nothing is created before something is kept."""
+    folder = home / name
+    return Space(
+        folder=folder,
+        blobs=Blobs(folder / "blobs"),
+        facts=Facts(folder / "facts"),
+        journal=Journal(folder / "journal.jsonl"),
+    )

@@ -1,0 +1,116 @@
+"""The report as JSON: its shape, its money and the way back."""
+
+import json
+from dataclasses import fields, replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+from sample_reports import make_report, make_row, make_stage
+
+from krea_pipe.errors import StateError
+from krea_pipe.report.model import SCHEMA, Report
+from krea_pipe.report.record import from_json, to_json
+
+SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "run-report.schema.json"
+
+
+@pytest.fixture(scope="module")
+def validator():
+    schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def through_text(report):
+    return json.loads(json.dumps(to_json(report)))
+
+
+@pytest.fixture
+def bare_report():
+    return make_report((make_stage("one", {})[0], [make_row("one", {}, "pending")]), git=None, warnings=("careful",))
+
+
+@pytest.mark.parametrize("name", ["small_report", "bare_report"])
+def test_a_report_follows_the_schema_and_comes_back_equal(name, request, validator):
+    report = request.getfixturevalue(name)
+    data = through_text(report)
+    assert list(validator.iter_errors(data)) == []
+    assert from_json(data) == report
+
+
+def test_every_object_of_the_schema_is_closed_and_described(validator):
+    def walk(node, path="$"):
+        if node.get("type") in ("object", ["object", "null"]) and path != "$/cell/request":
+            assert "additionalProperties" in node, path
+        assert "description" in node, path
+        for name, child in node.get("properties", {}).items():
+            walk(child, f"{path}/{name}")
+        for name, child in node.get("$defs", {}).items():
+            walk(child, f"$/{name}")
+        if "properties" in node.get("items", {}):
+            walk(node["items"], f"{path}[]")
+
+    walk(validator.schema)
+
+
+def test_the_schema_refuses_what_is_unknown(validator, small_report):
+    data = through_text(small_report)
+    data["cells"][0]["colour"] = "red"
+    assert [error.validator for error in validator.iter_errors(data)] == ["additionalProperties"]
+
+
+def test_money_is_a_plain_decimal_string_everywhere(small_report, validator):
+    odd = replace(
+        small_report,
+        cost=replace(small_report.cost, spent_usd=Decimal("1E+2"), saved_usd=Decimal("1E-7"), cap_usd=None),
+    )
+    data = through_text(odd)
+    assert data["totals"]["cost"] == {
+        "spent_usd": "100",
+        "saved_usd": "0.0000001",
+        "uncertain_usd": "0.02",
+        "cap_usd": None,
+    }
+    assert {type(cell["cost_usd"]) for cell in data["cells"]} == {str}
+    assert list(validator.iter_errors(data)) == []
+    assert from_json(data) == odd
+
+
+def test_keys_stand_in_the_order_of_the_report(small_report):
+    names = [field.name for field in fields(Report)]
+    expected = ["totals" if name == "cells" else "cells" if name == "rows" else name for name in names]
+    expected.remove("cost")
+    data = to_json(small_report)
+    assert list(data) == ["schema", *expected]
+    assert data["schema"] == SCHEMA
+    assert list(data["totals"]) == ["cells", "cost"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": "krea-pipe/run-report@9"}, "written as krea-pipe/run-report@9"),
+        ({"schema": None}, "written as None"),
+        ({"totals": {}}, "damaged: KeyError"),
+        ({"cells": [1]}, "damaged: TypeError"),
+        ({"stages": None}, "damaged: TypeError"),
+        ({"pipeline": {"name": "x"}}, "damaged: TypeError"),
+    ],
+)
+def test_a_damaged_report_is_a_state_error(small_report, change, message):
+    with pytest.raises(StateError, match=message):
+        from_json({**to_json(small_report), **change})
+
+
+def test_a_report_without_a_schema_is_a_state_error():
+    with pytest.raises(StateError, match="no schema at all"):
+        from_json({})
+
+
+def test_money_that_is_no_number_is_a_state_error(small_report):
+    data = through_text(small_report)
+    data["cells"][0]["cost_usd"] = "ten"
+    with pytest.raises(StateError, match="damaged"):
+        from_json(data)
