@@ -12,7 +12,7 @@ from krea_pipe.errors import OverBudget, Problem, UsageError
 from krea_pipe.matrix import MAX_CELLS, Cell, expand
 from krea_pipe.outcome import Outcome, Result
 from krea_pipe.pipeline import Budget, Pipeline
-from krea_pipe.plan import Hold, Plan, Reuse, Step, Submit, make_plan
+from krea_pipe.plan import Plan, Reuse, Step, Submit, make_plan
 from krea_pipe.pricing import usd
 from krea_pipe.references import Fingerprints, fingerprint_images
 from krea_pipe.report.build import RunFacts, build_report
@@ -23,7 +23,7 @@ from krea_pipe.request import Key, key_of
 from krea_pipe.run.deliver import Delivery, open_delivery
 from krea_pipe.run.settle import settled_outcome
 from krea_pipe.run.stop import Stop
-from krea_pipe.settings import Target
+from krea_pipe.settings import Target, Token
 from krea_pipe.spec import load_pipeline
 from krea_pipe.store.known import look_up, remember_cells, remember_results
 from krea_pipe.store.lock import exclusive
@@ -44,8 +44,8 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanOptions:
-    """What the command line says about a plan: the most cells, the most money, and lost answers to send again."""
+class RunOptions:
+    """What the command line says about a run: the most cells, the most money, and lost answers to send again."""
 
     max_cells: int = MAX_CELLS
     max_cost: Decimal | None = None
@@ -61,6 +61,7 @@ class Prepared:
     space: Space
     target: Target
     delivery: Delivery
+    token: Token | None
     cap: Decimal | None
 
 
@@ -141,7 +142,8 @@ def run(
     target: Target,
     *,
     out: Path,
-    plan_options: PlanOptions,
+    options: RunOptions,
+    find_token: Callable[[], Token],
     execute: Execute,
 ) -> Finished:
     """Make every image of a pipeline that is not there yet, and report.
@@ -152,12 +154,13 @@ def run(
     started_at, space = datetime.now(UTC), open_space(home, target.space)
     run_id = new_run_id(loaded.pipeline.name, started_at)
     with exclusive(space.lock):
-        made = plan(loaded, space, target, max_cells=plan_options.max_cells, resubmit=plan_options.resubmit)
-        cap = cap_of(loaded.pipeline.budget, plan_options.max_cost) if target.kind == "live" else None
+        made = plan(loaded, space, target, max_cells=options.max_cells, resubmit=options.resubmit)
+        delivery = open_delivery(space, out, target.kind, made)
+        token = find_token() if made.has_calls else None
+        cap = cap_of(loaded.pipeline.budget, options.max_cost) if target.kind == "live" else None
         if target.kind == "live":
             check_budget(made, loaded.pipeline.budget, cap)
-        delivery = open_delivery(space, out, target.kind, made)
-        prepared = Prepared(loaded, made, space, target, delivery, cap)
+        prepared = Prepared(loaded, made, space, target, delivery, token, cap)
         return _carry_out(prepared, runs_folder(home) / run_id, started_at, execute)
 
 
@@ -165,7 +168,7 @@ def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: 
     outcomes = {step.key: settled_outcome(step) for step in prepared.plan.steps}
     rewritten = _deliver_reused(prepared)
     stop = None
-    if any(not isinstance(step.action, (Reuse, Hold)) for step in prepared.plan.steps):
+    if prepared.plan.has_calls:
         done, stop = execute(prepared, folder.name)
         outcomes |= done
     _remember(prepared, outcomes)

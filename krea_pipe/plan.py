@@ -90,6 +90,11 @@ class Plan:
         return Sum(len(chosen), sum(chosen, Decimal(0)))
 
     @property
+    def has_calls(self) -> bool:
+        """Whether Krea has to be asked for anything."""
+        return any(isinstance(step.action, (Submit, Attach)) for step in self.steps)
+
+    @property
     def has_work(self) -> bool:
         """Whether anything is left to be fetched, sent or decided."""
         return any(not isinstance(step.action, Reuse) for step in self.steps)

@@ -80,7 +80,8 @@ def run(
         home_folder(os.environ),
         target,
         out=out_folder(out, loaded.pipeline.name, local=local),
-        plan_options=flow.PlanOptions(max_cells, max_cost, uncertain == "resubmit"),
+        options=flow.RunOptions(max_cells, max_cost, uncertain == "resubmit"),
+        find_token=lambda: Token("local") if local else api_token(os.environ),
         execute=_Executor(target, concurrency, quiet=as_json),
     )
     return _say(finished, as_json=as_json)
@@ -110,7 +111,6 @@ class _Executor:
 
     def __call__(self, prepared: flow.Prepared, run_id: str) -> tuple[dict[Key, Outcome], Stop]:
         local = self.target.kind == "local"
-        token = Token("local") if local else api_token(os.environ)
         work = prepared.plan.total(Submit).count + prepared.plan.total(Attach).count
         tally = Tally(work, local)
         terminal = sys.stderr.isatty() and not self.quiet
@@ -119,7 +119,7 @@ class _Executor:
                 plan=prepared.plan,
                 space=prepared.space,
                 target=self.target,
-                token=token,
+                token=prepared.token,
                 run_id=run_id,
                 origin=f"local:{run_id}" if local else self.target.base,
                 pace=LOCAL_PACE if local else Pace(),

@@ -1,5 +1,8 @@
 const buttons = new Map();
 
+/** The first pictures are there when the page is: in print, in screenshots and without scrolling. */
+const EARLY = 60;
+
 const nearby = new IntersectionObserver(
   (entries) => {
     for (const { target, isIntersecting } of entries) if (isIntersecting) reveal(target);
@@ -16,11 +19,13 @@ function reveal(image) {
 
 /** The picture needs no text of its own: its button is labelled. A lost file becomes a note. */
 function pictureOf(cell, index) {
-  const image = make("img", { alt: "", loading: "lazy", decoding: "async", "data-index": index });
+  const early = index < EARLY;
+  const image = make("img", { alt: "", loading: early ? "eager" : "lazy", decoding: early ? "sync" : "async", "data-index": index });
   image.addEventListener("error", () => {
     if (image.isConnected) image.replaceWith(make("span", { className: "note" }, make("span", { className: "why", textContent: "The picture is not where the report says" })));
   });
-  nearby.observe(image);
+  if (early) reveal(image);
+  else nearby.observe(image);
   return image;
 }
 

@@ -1,0 +1,93 @@
+"""The handlers for assets and the uploaded files themselves."""
+
+import asyncio
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from krea_pipe.local.asset import Asset
+from krea_pipe.local.multipart import Part, read_form
+from krea_pipe.local.paging import cut_page, format_time, read_cursor, read_limit
+from krea_pipe.local.picture import SUFFIXES, read_picture, sniff_media_type
+from krea_pipe.local.refusal import refuse
+from krea_pipe.local.world import World
+
+
+async def upload_asset(world: World, request: Request) -> Response:
+    """POST /assets."""
+    form = read_form(request.headers.get("content-type", ""), await request.body())
+    if form is None:
+        raise refuse(400, "Expected multipart/form-data")
+    if "file" not in form:
+        raise refuse(400, "file: Required")
+    media_type = _check_file(form["file"], world.asset_limit)
+    data = form["file"].data
+    picture = await asyncio.to_thread(read_picture, data)
+    note = form["description"].data.decode("utf-8", "replace") if "description" in form else None
+    asset = world.add_asset(data, media_type=media_type, picture=picture, description=note)
+    return JSONResponse(_as_json(asset, request))
+
+
+async def list_assets(world: World, request: Request) -> Response:
+    """GET /assets: newest first."""
+    query = request.query_params
+    limit, before = read_limit(query), read_cursor(query)
+    page = cut_page(world.assets_before(before), limit)
+    items = [_as_json(asset, request) for asset in page.items]
+    return JSONResponse(
+        {"items": items, "next_cursor": format_time(page.items[-1].uploaded_at) if page.has_more else None}
+    )
+
+
+async def read_asset(world: World, request: Request) -> Response:
+    """GET /assets/{id}."""
+    return JSONResponse(_as_json(_find_asset(world, request), request))
+
+
+async def delete_asset(world: World, request: Request) -> Response:
+    """DELETE /assets/{id}."""
+    world.remove_asset(_find_asset(world, request))
+    return JSONResponse({"success": True, "message": "Asset deleted"})
+
+
+async def read_upload(world: World, request: Request) -> Response:
+    """GET /uploads/{id}.{suffix}: the bytes as they were uploaded."""
+    name = request.path_params["name"]
+    asset = world.asset(name.partition(".")[0])
+    if asset is None or asset.file_name != name:
+        raise refuse(404, "File not found")
+    return Response(asset.data, media_type=asset.media_type)
+
+
+def _check_file(file: Part, limit: int) -> str:
+    # Krea declares 400; an integrator met 413.
+    if len(file.data) > limit:
+        raise refuse(413, "File too large")
+    # Krea's notes say that the media type has to be exact: image/jpg is refused.
+    if file.media_type is not None and file.media_type not in SUFFIXES:
+        raise refuse(400, f"Unsupported file type: {file.media_type}")
+    media_type = sniff_media_type(file.data)
+    if media_type is None:
+        raise refuse(400, "Unsupported file type")
+    return media_type
+
+
+def _find_asset(world: World, request: Request) -> Asset:
+    asset = world.asset(request.path_params["id"])
+    if asset is None:
+        raise refuse(404, "Asset not found")
+    return asset
+
+
+def _as_json(asset: Asset, request: Request) -> dict[str, object]:
+    size = asset.picture.size if asset.picture else None
+    answer: dict[str, object] = {
+        "id": asset.id,
+        "image_url": f"{request.base_url}uploads/{asset.file_name}",
+        "uploaded_at": format_time(asset.uploaded_at),
+        "width": size and size[0],
+        "height": size and size[1],
+        "size_bytes": len(asset.data),
+        "mime_type": asset.media_type,
+    }
+    return answer if asset.description is None else {**answer, "description": asset.description}

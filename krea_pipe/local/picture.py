@@ -1,0 +1,114 @@
+"""What a proof needs to know of an input image: its size, its dominant colours and a thumbnail."""
+
+import base64
+import binascii
+import hashlib
+import io
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from PIL import Image, ImageOps
+
+Rgb = tuple[int, int, int]
+
+SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/heic": "heic"}
+THUMB = 64
+_COLOURS = 8
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Swatch:
+    """A colour and its share of the picture, from 0 to 1."""
+
+    rgb: Rgb
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An input image: dominant colours, and the pixels of a square thumbnail when they are known."""
+
+    swatches: tuple[Swatch, ...]
+    thumb: bytes | None = None
+    size: tuple[int, int] | None = None
+
+    @property
+    def thumbnail(self) -> Image.Image | None:
+        """A square RGB image of `THUMB` pixels a side."""
+        return None if self.thumb is None else Image.frombytes("RGB", (THUMB, THUMB), self.thumb)
+
+
+def sniff_media_type(data: bytes) -> str | None:
+    """The media type by magic bytes, for the four image formats that Krea takes."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        return "image/heic"
+    return None
+
+
+def read_picture(data: bytes) -> Picture | None:
+    """The picture in a file, or None when it cannot be read; a HEIC file gets colours from its digest."""
+    media_type = sniff_media_type(data)
+    if media_type is None:
+        return None
+    if media_type == "image/heic":
+        # Pillow has no HEIC reader.
+        return imagine_picture(hashlib.sha256(data).hexdigest())
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return _look_at(image)
+    except _UNREADABLE:
+        return None
+
+
+def read_data_uri(uri: str) -> Picture | None:
+    """The picture in a `data:` URI, or None when it holds none."""
+    head, comma, payload = uri.partition(",")
+    if not comma:
+        return None
+    try:
+        raw = unquote_to_bytes(payload)
+        return read_picture(base64.b64decode(raw, validate=True) if head.endswith(";base64") else raw)
+    except (binascii.Error, UnicodeEncodeError):
+        return None
+
+
+def imagine_picture(name: str) -> Picture:
+    """A picture known by name only: colours that always follow from the name, and no pixels."""
+    digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).digest()
+    colours = [(digest[i], digest[i + 1], digest[i + 2]) for i in range(0, 15, 3)]
+    return Picture(tuple(Swatch(rgb, 1 / len(colours)) for rgb in colours))
+
+
+def _look_at(image: Image.Image) -> Picture:
+    size = image.size
+    image.draft("RGB", (THUMB * 4, THUMB * 4))
+    upright = ImageOps.exif_transpose(image).convert("RGBA")
+    backed = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
+    thumb = ImageOps.fit(backed, (THUMB, THUMB), Image.Resampling.BOX)
+    return Picture(_pick_swatches(thumb), thumb.tobytes(), size)
+
+
+def _pick_swatches(thumb: Image.Image) -> tuple[Swatch, ...]:
+    reduced = thumb.quantize(_COLOURS, Image.Quantize.MEDIANCUT, kmeans=2)
+    flat = reduced.getpalette() or []
+    counts = sorted(reduced.getcolors() or [], key=lambda entry: (-entry[0], entry[1]))
+    total = sum(count for count, _ in counts)
+    return tuple(
+        Swatch((flat[i * 3], flat[i * 3 + 1], flat[i * 3 + 2]), count / total)
+        for count, index in counts
+        if isinstance(i := index, int)
+    )
