@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from krea_pipe.errors import OverBudget, Problem, UsageError
 from krea_pipe.matrix import MAX_CELLS, Cell, expand
-from krea_pipe.outcome import Outcome, Result
+from krea_pipe.outcome import Ending, Outcome, Result
 from krea_pipe.pipeline import Budget, Pipeline
 from krea_pipe.plan import Plan, Reuse, Step, Submit, make_plan
 from krea_pipe.pricing import usd
@@ -22,7 +22,6 @@ from krea_pipe.report.model import Report
 from krea_pipe.request import Key, key_of
 from krea_pipe.run.deliver import Delivery, open_delivery
 from krea_pipe.run.settle import settled_outcome
-from krea_pipe.run.stop import Stop
 from krea_pipe.settings import Target, Token
 from krea_pipe.spec import load_pipeline
 from krea_pipe.store.known import look_up, remember_cells, remember_results
@@ -65,7 +64,7 @@ class Prepared:
     cap: Decimal | None
 
 
-Execute: TypeAlias = Callable[[Prepared, str], tuple[dict[Key, Outcome], Stop]]
+Execute: TypeAlias = Callable[[Prepared, str], tuple[dict[Key, Outcome], Ending]]
 """Carries out the work of a plan for a run id. It is handed in, so that a plan without work needs no network code."""
 
 
@@ -167,9 +166,9 @@ def run(
 def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: Execute) -> Finished:
     outcomes = {step.key: settled_outcome(step) for step in prepared.plan.steps}
     rewritten = _deliver_reused(prepared)
-    stop = None
+    ending = Ending()
     if prepared.plan.has_calls:
-        done, stop = execute(prepared, folder.name)
+        done, ending = execute(prepared, folder.name)
         outcomes |= done
     _remember(prepared, outcomes)
     facts = RunFacts(
@@ -177,7 +176,7 @@ def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: 
         folder=folder,
         started_at=_iso(started_at),
         finished_at=_iso(datetime.now(UTC)),
-        exit_code=_exit_code(outcomes, stop),
+        exit_code=_exit_code(outcomes, ending),
         target=prepared.target,
         out=prepared.delivery.folder,
         cap=prepared.cap,
@@ -186,7 +185,7 @@ def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: 
     )
     report = build_report(prepared.loaded.pipeline, prepared.plan, outcomes, facts=facts, rewritten=rewritten)
     write_report(report, folder, prepared.space)
-    return Finished(report, folder, stop.refusal if stop else None)
+    return Finished(report, folder, ending.refusal)
 
 
 def _deliver_reused(prepared: Prepared) -> frozenset[str]:
@@ -201,7 +200,7 @@ def _remember(prepared: Prepared, outcomes: dict[Key, Outcome]) -> None:
     fresh: dict[str, tuple[Result, Step]] = {}
     for step in steps:
         result = outcomes[step.key].result
-        if result is not None and not isinstance(step.action, Reuse):
+        if result is not None and not (isinstance(step.action, Reuse) and step.action.kept):
             fresh[step.key] = (result, step)
     remember_results(space, {key: (result, step.request.fields()) for key, (result, step) in fresh.items()})
     name = prepared.plan.pipeline
@@ -211,17 +210,17 @@ def _remember(prepared: Prepared, outcomes: dict[Key, Outcome]) -> None:
     space.facts.close()
 
 
-def _exit_code(outcomes: dict[Key, Outcome], stop: Stop | None) -> int:
-    if stop is not None and stop.refusal is not None:
+def _exit_code(outcomes: dict[Key, Outcome], ending: Ending) -> int:
+    if ending.refusal is not None:
         return 4
-    if stop is not None and stop.interrupted:
+    if ending.interrupted:
         return 130
     return 0 if all(outcome.result is not None for outcome in outcomes.values()) else 1
 
 
 def new_run_id(name: str, moment: datetime) -> str:
     """A name for a run that sorts by time and tells its pipeline."""
-    return f"{moment:%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(2)}"
+    return f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03}-{name}-{secrets.token_hex(2)}"
 
 
 def _iso(moment: datetime) -> str:

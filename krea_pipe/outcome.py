@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, cast
 
+from krea_pipe.errors import Problem
 from krea_pipe.nodes import Json
 
 Status = Literal["succeeded", "reused", "failed", "uncertain", "pending"]
@@ -81,6 +82,14 @@ class Result:
             cost_usd=Decimal(str(data["cost_usd"])),
             finished_at=str(data["finished_at"]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the work of a run ended: as planned, refused by Krea, or interrupted by a person or the system."""
+
+    refusal: Problem | None = None
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ import sys
 import click
 
 from krea_pipe import __version__
-from krea_pipe.cli.crash import write_crash_log
-from krea_pipe.cli.lazy import COMMANDS, LazyGroup
+from krea_pipe.cli.lazy import COMMANDS, CRASH_LOG, LazyGroup, load
 from krea_pipe.cli.messages import error_json, print_json, print_problems
 from krea_pipe.errors import KreaPipeError, Problem
 
@@ -44,7 +43,7 @@ def main() -> None:
     except (KreaPipeError, click.ClickException, click.Abort, KeyboardInterrupt) as error:
         code = _report(error, as_json="--json" in words)
     except Exception as error:  # noqa: BLE001 (the boundary: whatever is left is our bug)
-        log = write_crash_log(error)
+        log = load(CRASH_LOG)(error)
         problem = Problem("internal_error", f"krea-pipe has a bug: {error!r}", hint=f"please report it with {log}")
         code = _print((problem,), CRASHED, as_json="--json" in words)
     sys.exit(code if isinstance(code, int) else 0)

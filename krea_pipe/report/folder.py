@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import cast
 
 from krea_pipe.errors import Problem, StateError, UsageError
 from krea_pipe.images import NotAnImage, thumbnail
@@ -27,7 +28,7 @@ def write_report(report: Report, folder: Path, space: Space) -> Path:
     Raises:
         StateError: they can not be written.
     """
-    write_atomically(folder / "report.json", json.dumps(to_json(report), ensure_ascii=False, indent=1).encode())
+    write_atomically(folder / "report.json", _lines(to_json(report)).encode())
     page = html.render(report, thumbnails=_thumbnails(report, space))
     write_atomically(folder / "report.html", page.encode(), durable=False)
     return folder / "report.html"
@@ -73,6 +74,13 @@ def space_of(report: Report, home: Path) -> Space:
     if report.target.kind == "local":
         return open_space(home, LOCAL.space)
     return open_space(home, live_target({"KREA_API_BASE": report.target.base}).space)
+
+
+def _lines(data: Mapping[str, object]) -> str:
+    """JSON with a line for each cell: short enough to look at, and far faster to write than indented."""
+    cells = ",\n".join(json.dumps(cell, ensure_ascii=False) for cell in cast("list[object]", data["cells"]))
+    head = json.dumps({**data, "cells": []}, ensure_ascii=False, indent=1)
+    return head.removesuffix("[]\n}") + "[\n" + cells + "\n]}\n"
 
 
 def _no_run(message: str, runs: list[Path]) -> UsageError:

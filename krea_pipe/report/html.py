@@ -41,7 +41,7 @@ def render(report: Report, *, thumbnails: Mapping[str, bytes]) -> str:
         style=Markup(style),
         script=Markup(script),
         report_json=_script_json(to_json(report)),
-        thumbnails_json=_script_json(_embedded(report.rows, thumbnails)),
+        thumbnails_json=_embedded(report.rows, thumbnails),
     )
 
 
@@ -106,15 +106,18 @@ def _duration(start: str, end: str) -> str:
     return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
 
 
-def _embedded(rows: Iterable[Row], thumbnails: Mapping[str, bytes]) -> dict[str, object]:
-    """Give each distinct picture once: base64 and size, so that the page can lay out before it decodes."""
+def _embedded(rows: Iterable[Row], thumbnails: Mapping[str, bytes]) -> Markup:
+    """Give each distinct picture once: base64 and size, so that the page can lay out before it decodes.
+
+    Digests, numbers and base64 need no escaping, and these are megabytes.
+    """
     digests = dict.fromkeys(row.sha256 for row in rows if row.sha256 in thumbnails)
-    return {digest: _picture(thumbnails[digest]) for digest in digests if digest}
+    return Markup("{" + ",".join(_picture(digest, thumbnails[digest]) for digest in digests if digest) + "}")
 
 
-def _picture(webp: bytes) -> dict[str, object]:
+def _picture(digest: str, webp: bytes) -> str:
     width, height = size_of(webp) or (1, 1)
-    return {"w": width, "h": height, "webp": base64.b64encode(webp).decode("ascii")}
+    return f'"{digest}":{{"w":{width},"h":{height},"webp":"{base64.b64encode(webp).decode("ascii")}"}}'
 
 
 def _script_json(data: object) -> Markup:

@@ -33,13 +33,15 @@ class Collector:
         job = await self._finished(job_id)
         if isinstance(job, Outcome):
             return job
-        if job.status != "completed" and not job.urls:
+        if job.is_drawn:
+            return await self._stored(job)
+        if job.status != "completed":
             return await self._failed(job)
-        if not job.urls:
+        if not job.failure:
             failure = Failure("empty", "Krea says that the job is completed, but gives no image; it may be billed")
             await self._record_failure(job.id, failure.code)
             return self._outcome("failed", job_id, failure=failure, paid=True)
-        return await self._stored(job)
+        return await self._failed(job)
 
     async def _finished(self, job_id: str) -> Job | Outcome:
         pace, wait, waited, unknown = self.session.pace, self.session.pace.first, 0.0, 0
@@ -78,7 +80,7 @@ class Collector:
         await self.session.record("failed", self.step.key, job_id=job_id, code=code)
 
     async def _stored(self, job: Job) -> Outcome:
-        for wait in (*delays(TRIES), None):
+        for wait in (*delays(TRIES, self.session.pace), None):
             try:
                 data = await self.session.client.download(job.urls[0])
                 result = await self.session.shielded(partial(self._keep, data, job.id))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from krea_pipe.api.client import open_client
+from krea_pipe.outcome import Ending
 from krea_pipe.plan import Plan
 from krea_pipe.run.engine import Deliver, Outcomes, Watch, run_steps
 from krea_pipe.run.session import Session
@@ -36,7 +37,7 @@ class Order:
     transport: httpx.AsyncBaseTransport | None = None
 
 
-def carry_out(order: Order) -> tuple[Outcomes, Stop]:
+def carry_out(order: Order) -> tuple[Outcomes, Ending]:
     """Do the work of a plan.
 
     Raises:
@@ -51,7 +52,7 @@ def carry_out(order: Order) -> tuple[Outcomes, Stop]:
         raise _first(group) from group
 
 
-async def _carried_out(order: Order) -> tuple[Outcomes, Stop]:
+async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
     stop = Stop()
     async with open_client(order.target, order.token, order.transport) as client:
         session = Session(client, order.space, order.run_id, order.origin, order.token.account, order.pace, stop)
@@ -59,7 +60,7 @@ async def _carried_out(order: Order) -> tuple[Outcomes, Stop]:
             outcomes = await run_steps(
                 order.plan, session, concurrency=order.concurrency, watch=order.watch, deliver=order.deliver
             )
-    return outcomes, stop
+    return outcomes, Ending(stop.refusal, stop.interrupted)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from krea_pipe.plan import Attach, Hold, Reuse, Step, Submit
 def settled_outcome(step: Step) -> Outcome:
     """The outcome of a step that no run has touched: reused, held, or still to be done."""
     match step.action:
-        case Reuse(result):
+        case Reuse(result=result):
             return Outcome("reused", result=result, job_id=result.job_id)
         case Hold():
             failure = Failure("answer_lost", f"{step.reason}; `--uncertain resubmit` sends it again")

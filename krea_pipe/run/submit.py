@@ -10,9 +10,10 @@ from krea_pipe.api.wire import Job
 from krea_pipe.errors import Problem
 from krea_pipe.outcome import Attempt, Failure, Outcome
 from krea_pipe.plan import Step
-from krea_pipe.run.backoff import delays
+from krea_pipe.run.backoff import delay
 from krea_pipe.run.session import Session, now
 from krea_pipe.run.uploads import Uploads
+from krea_pipe.settings import Pace
 
 TRIES = 8
 
@@ -37,25 +38,25 @@ class History:
 async def submit(step: Step, session: Session, uploads: Uploads, history: History) -> Job | Outcome:
     """Send one request until Krea takes it; an `Outcome` when it did not, or might have."""
     sources = [one.id for one in step.request.references]
-    waits = delays(TRIES)
+    patience = Patience(session.pace)
     while True:
         try:
             urls = await uploads.urls(sources)
         except CallFailed as error:
             return _upload_failed(error, session, history)
+        remembered = uploads.remembered(sources)
         if session.stop.wanted:
             return Outcome("pending", attempts=tuple(history.attempts))
         answer = await _post(step, session, urls, history)
         if not isinstance(answer, CallFailed):
             return answer
-        if isinstance(answer, Refused) and answer.status in (400, 404, 422) and uploads.forget_remembered(sources):
+        if isinstance(answer, Refused) and answer.status in (400, 404, 422) and uploads.renew(remembered):
             history.note("uploading_again", "a remembered reference may be gone")
             continue
-        wait = next(waits, None) if _may_repeat(answer) else None
+        wait = patience.wait(answer)
         if wait is None:
             return _refused(answer, session, history)
-        longer = answer.retry_after or 0 if isinstance(answer, Refused) else 0
-        if await session.stop.pause(max(wait, longer)):
+        if await session.stop.pause(wait):
             return Outcome("pending", attempts=tuple(history.attempts))
 
 
@@ -75,8 +76,27 @@ async def _post(step: Step, session: Session, urls: dict[str, str], history: His
     return job
 
 
-def _may_repeat(error: CallFailed) -> bool:
-    return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.status in (408, 425, 429))
+@dataclass(slots=True)
+class Patience:
+    """How long a request is offered: a few times when Krea can not be reached, until the deadline when it is full."""
+
+    pace: Pace
+    waited: float = 0.0
+    tries: int = 0
+
+    def wait(self, error: CallFailed) -> float | None:
+        """Seconds until the next try; None when there is to be none. Only what was surely not taken is repeated."""
+        self.tries += 1
+        if isinstance(error, Unreachable) and self.tries <= TRIES:
+            return self._longer(0)
+        if isinstance(error, Refused) and error.status in (408, 425, 429) and self.waited < self.pace.deadline:
+            return self._longer(error.retry_after or 0)
+        return None
+
+    def _longer(self, least: float) -> float:
+        wait = max(least, delay(self.tries, self.pace))
+        self.waited += wait
+        return wait
 
 
 def _uncertain(step: Step, error: CallFailed, history: History) -> Outcome:

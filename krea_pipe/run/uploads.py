@@ -1,6 +1,7 @@
 """Reference images are uploaded once for each account, and their URLs remembered."""
 
 import asyncio
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -10,10 +11,16 @@ from krea_pipe.request import Source
 from krea_pipe.run.backoff import delays
 from krea_pipe.run.session import Session
 
+TRIES = 5
+
+
+class ImageChanged(CallFailed):
+    """A reference is no longer the image that was planned."""
+
 
 @dataclass(slots=True)
 class Uploads:
-    """The URLs of the images that a run sends."""
+    """The URLs of the images that a run sends. `fresh` are those that this run uploaded itself."""
 
     session: Session
     images: Mapping[Source, Image]
@@ -29,13 +36,21 @@ class Uploads:
         wanted = [Source(one) for one in sources if one.startswith("sha256:")]
         return {one: await self._url(one) for one in wanted}
 
-    def forget_remembered(self, sources: Iterable[str]) -> bool:
-        """Drop URLs that an earlier run left, in case Krea did too; whether there were any."""
-        stale = {Source(one) for one in sources if one.startswith("sha256:")} - self.fresh
-        self.fresh |= stale
-        for source in stale:
+    def renew(self, refused: Iterable[str]) -> bool:
+        """Upload anew what an earlier run left and Krea may have dropped; whether new URLs are worth a try.
+
+        `refused` are the sources that a request named when it was refused. Another request may have renewed some of
+        them meanwhile, so what counts is whether they were remembered at the time: see `remembered`.
+        """
+        stale = {Source(one) for one in refused}
+        for source in stale - self.fresh:
+            self.fresh.add(source)
             self.tasks[source] = asyncio.create_task(self._upload(source))
         return bool(stale)
+
+    def remembered(self, sources: Iterable[str]) -> list[str]:
+        """The sources whose URLs are as an earlier run left them."""
+        return [one for one in sources if one.startswith("sha256:") and Source(one) not in self.fresh]
 
     async def _url(self, source: Source) -> str:
         if source not in self.tasks:
@@ -56,18 +71,33 @@ class Uploads:
         return url
 
     async def _posted(self, source: Source) -> str:
-        for delay in delays(5):
+        image = self.images[source]
+        data = await asyncio.to_thread(_read, image)
+        for delay in (*delays(TRIES, self.session.pace), None):
             try:
-                return await self.session.client.upload(self.images[source])
-            except Refused as error:
-                if error.status < 500 and error.status not in (408, 425, 429):
+                return await self.session.client.upload(image, data)
+            except CallFailed as error:
+                if delay is None or _is_final(error):
                     raise
-                if await self.session.stop.pause(max(delay, error.retry_after or 0)):
+                longer = error.retry_after or 0 if isinstance(error, Refused) else 0
+                if await self.session.stop.pause(max(delay, longer)):
                     raise
-            except CallFailed:
-                if await self.session.stop.pause(delay):
-                    raise
-        return await self.session.client.upload(self.images[source])
+        raise AssertionError("the last try returns or raises")
 
     def _fact(self, source: Source) -> str:
         return f"asset:{self.session.origin}:{self.session.account}:{source}"
+
+
+def _read(image: Image) -> bytes:
+    """The bytes of a reference, as they were when it was planned: they are what the key stands for."""
+    try:
+        data = image.read()
+    except OSError as error:
+        raise ImageChanged(f"{image.label} can not be read any more: {error.strerror}") from error
+    if image.source != "sha256:" + hashlib.sha256(data).hexdigest():
+        raise ImageChanged(f"{image.label} was changed while the run was under way; run again")
+    return data
+
+
+def _is_final(error: CallFailed) -> bool:
+    return isinstance(error, Refused) and error.status < 500 and error.status not in (408, 425, 429)

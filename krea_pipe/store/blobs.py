@@ -1,6 +1,7 @@
 """Bytes by digest, plain files. What Krea sent stays as it was sent."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,10 @@ class Stamp:
     mtime_ns: int
 
 
-def stamp_of(path: Path) -> Stamp | None:
+def stamp_of(path: Path | str) -> Stamp | None:
     """The stamp of a file, or None when there is no such file."""
     try:
-        stat = path.stat()
+        stat = os.stat(path)  # noqa: PTH116 (text is enough, and a thousand times a thousand paths are not free)
     except OSError:
         return None
     return Stamp(stat.st_size, stat.st_mtime_ns)

@@ -14,7 +14,8 @@ What is in flight follows from the lines; nothing else remembers it.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -23,6 +24,9 @@ from typing import cast
 from krea_pipe.errors import Problem, StateError
 from krea_pipe.nodes import Json
 from krea_pipe.outcome import Result
+from krea_pipe.store.atomic import sync_folder
+
+EVENTS = frozenset({"submitting", "submitted", "declined", "unanswered", "done", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Replay:
         """Apply one line."""
         key = str(line["key"])
         event = line["event"]
+        if event not in EVENTS:
+            return
         if event in ("submitting", "unanswered", "submitted"):
             origin, usd = str(line.get("origin", "")), _money(line.get("usd"))
             self.unanswered.pop(key, None)
@@ -102,7 +108,7 @@ class Journal:
         for line in text.splitlines():
             try:
                 state.take(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
         return state
 
@@ -114,15 +120,23 @@ class Journal:
         """
         line = json.dumps({"event": event, "key": key, **data}, ensure_ascii=False, separators=(",", ":"))
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                os.write(handle, self._start(handle) + line.encode() + b"\n")
+            with self._opened() as handle:
+                _write_all(handle, self._start(handle) + line.encode() + b"\n")
                 os.fsync(handle)
-            finally:
-                os.close(handle)
         except OSError as error:
             raise self._failed("write", error) from error
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not self.path.exists()
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            if is_new:
+                sync_folder(self.path.parent)
+            yield handle
+        finally:
+            os.close(handle)
 
     def _start(self, handle: int) -> bytes:
         """An end for a line that a crash cut off, so that it does not swallow this one."""
@@ -133,6 +147,12 @@ class Journal:
 
     def _failed(self, verb: str, error: OSError) -> StateError:
         return StateError(Problem("journal_unusable", f"cannot {verb} {self.path}: {error.strerror}"))
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    """Write everything: a disk that fills up takes a part without an error, and names it only at the next try."""
+    while data:
+        data = data[os.write(handle, data) :]
 
 
 def _money(data: Json) -> Decimal:

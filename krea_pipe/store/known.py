@@ -13,10 +13,14 @@ from krea_pipe.store.space import Space
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Intact results by key, keys whose stored image is missing or damaged, the last request of each cell."""
+    """Intact results by key, keys whose stored image is missing or damaged, the last request of each cell.
+
+    `unkept` are the results that the journal alone knows: a run was killed before it could keep them as facts.
+    """
 
     results: Mapping[str, Result]
     damaged: frozenset[str]
+    unkept: frozenset[str]
     before: Mapping[str, Mapping[str, Json]]
     journal: Replay
 
@@ -30,16 +34,20 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
     replay = space.journal.replay()
     distinct = list(dict.fromkeys(keys.values()))
     facts = space.facts.read(result_name(key) for key in distinct)
-    results, damaged = {}, set()
+    results, damaged, unkept = {}, set(), set()
     for key in distinct:
-        result = _result(facts.get(result_name(key))) or replay.result(key)
-        if result is None:
+        fact = facts.get(result_name(key))
+        kept = _result(fact)
+        if kept is not None and space.blobs.is_whole(kept.sha256, _stamp(fact)):
+            results[key] = kept
             continue
-        if space.blobs.is_whole(result.sha256, _stamp(facts.get(result_name(key)))):
-            results[key] = result
-        else:
+        logged = replay.result(key)
+        if logged is not None and space.blobs.is_whole(logged.sha256, None):
+            results[key] = logged
+            unkept.add(key)
+        elif kept is not None or logged is not None:
             damaged.add(key)
-    return Known(results, frozenset(damaged), _before(space, keys, results), replay)
+    return Known(results, frozenset(damaged), frozenset(unkept), _before(space, keys, results), replay)
 
 
 def remember_results(space: Space, results: Mapping[str, tuple[Result, Mapping[str, Json]]]) -> None:

@@ -22,10 +22,9 @@ from krea_pipe.cli.options import (
 )
 from krea_pipe.cli.summary import print_summary, summary_json
 from krea_pipe.cli.tally import Tally, Watcher
-from krea_pipe.outcome import Outcome
+from krea_pipe.outcome import Ending, Outcome
 from krea_pipe.plan import Attach, Submit
 from krea_pipe.request import Key
-from krea_pipe.run.stop import Stop
 from krea_pipe.settings import LOCAL, LOCAL_PACE, Pace, Target, Token, api_token, home_folder, live_target
 
 MAX_CONCURRENCY = 500
@@ -109,7 +108,7 @@ class _Executor:
     def __init__(self, target: Target, concurrency: int, *, quiet: bool) -> None:
         self.target, self.concurrency, self.quiet = target, concurrency, quiet
 
-    def __call__(self, prepared: flow.Prepared, run_id: str) -> tuple[dict[Key, Outcome], Stop]:
+    def __call__(self, prepared: flow.Prepared, run_id: str) -> tuple[dict[Key, Outcome], Ending]:
         local = self.target.kind == "local"
         work = prepared.plan.total(Submit).count + prepared.plan.total(Attach).count
         tally = Tally(work, local)
@@ -128,5 +127,5 @@ class _Executor:
                 deliver=prepared.delivery.deliver,
                 transport=load(LOCAL_TRANSPORT)() if local else None,
             )
-            done: tuple[dict[Key, Outcome], Stop] = load(EXECUTE)(order)
+            done: tuple[dict[Key, Outcome], Ending] = load(EXECUTE)(order)
         return done

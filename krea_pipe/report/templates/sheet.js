@@ -66,7 +66,7 @@ function slotOf(stage, shown, members, width, height) {
 }
 
 function namesLine({ rowAxis, columnAxis, columns }) {
-  const corner = make("div", { className: "name-of corner", role: "columnheader", textContent: `${rowAxis.name} \u2193  ${columnAxis.name} \u2192` });
+  const corner = make("div", { className: "name-of corner", role: "columnheader", textContent: `${rowAxis.name} \u2193\n${columnAxis.name} \u2192` });
   const names = columns.map(({ label }) => make("div", { className: "name-of", role: "columnheader", textContent: label, title: label }));
   return make("div", { className: "line names", role: "row" }, corner, ...names);
 }
@@ -122,10 +122,15 @@ function countsOf(members) {
   return [`${members.length} ${members.length === 1 ? "image" : "images"}`, ...odd].join(", ");
 }
 
+/** The one axis of a stage that has no grid to name it. */
+function flowAxis(layout) {
+  return layout.columnAxis ? [] : layout.axes.map(({ name }) => name);
+}
+
 /** Fill a stage's section; `across` names the axis that runs over the columns. */
 function drawStage(section, stage, across) {
   const layout = arrange(stage, across);
-  const header = make("header", {}, make("h2", { textContent: stage.name }), make("p", { textContent: countsOf(layout.members) }));
+  const header = make("header", {}, make("h2", { textContent: stage.name }), make("p", { textContent: [countsOf(layout.members), ...flowAxis(layout)].join(", by ") }));
   if (layout.columnAxis) header.append(acrossPicker(stage, layout, (name) => redrawStage(section, stage, name)));
   const blocks = layout.columnAxis ? layout.blocks.map((block) => blockOf(stage, layout, block)) : [flowBlock(stage, layout)];
   section.replaceChildren(header, ...blocks);
