@@ -76,9 +76,9 @@ def _ornaments(rng: random.Random, stage: Stage) -> list[Mark]:
 def _sweeps(rng: random.Random, stage: Stage, movement: float) -> list[Mark]:
     """Long bows across the picture, rising to the right for a positive movement, to the left for a negative one."""
     marks = []
-    for k in range(math.ceil(abs(movement) * 7)):
+    for k in range(math.ceil(abs(movement) * 5)):
         start, rise = stage.height * rng.uniform(0.45, 1.15), stage.height * rng.uniform(0.45, 0.8)
-        bend, width = rng.uniform(0.05, 0.25), rng.uniform(0.006, 0.05) * (0.5 + abs(movement))
+        bend, width = rng.uniform(0.05, 0.25), rng.uniform(0.01, 0.055) * (0.5 + abs(movement))
         upper, lower = [], []
         for i in range(61):
             place = i / 60

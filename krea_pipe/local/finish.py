@@ -8,29 +8,30 @@ from functools import lru_cache
 from PIL import Image, ImageChops, ImageDraw
 
 from krea_pipe.local.brief import Brief
-from krea_pipe.local.colour import mix
+from krea_pipe.local.colour import mix, ramp
+from krea_pipe.local.painting import slope
 from krea_pipe.local.palette import Palette
 
 _TILE = 512
 _GRAIN = 8
-_MOTIFS = 4
+_MOTIFS, _LIGHT_ANGLE = 4, 62.0
 
 
 def lay_ground(brief: Brief, palette: Palette) -> Image.Image:
     """The ground: light from above, the moodboard's motif, and the source picture as far as it is kept."""
     order = brief.order
-    width, height = order.pixels
-    lit, plain, low = palette.ground.shift(light=0.025), palette.ground, mix(palette.ground, palette.haze, 0.75)
     if order.variant == "medium-turbo":
-        canvas = Image.new("RGB", order.pixels, plain.rgb)
+        canvas = Image.new("RGB", order.pixels, palette.ground.rgb)
     else:
-        corners = Image.new("RGB", (2, 3))
-        corners.putdata([lit.rgb, plain.rgb, plain.rgb, mix(plain, palette.haze, 0.4).rgb, low.rgb, palette.haze.rgb])
-        canvas = corners.resize((width, height), Image.Resampling.BILINEAR, box=(0.5, 0.5, 1.5, 2.5))
+        lit, plain = palette.ground.shift(light=0.03), palette.ground
+        # Indices into one ramp: blending colours over both axes would round twice and show a grid.
+        field = slope(_LIGHT_ANGLE).resize(order.pixels, Image.Resampling.BILINEAR)
+        field.putpalette(ramp([lit, plain, mix(plain, palette.haze, 0.5), palette.haze]))
+        canvas = field.convert("RGB")
     if order.moodboard is not None:
         _print_motif(canvas, order.moodboard.id, palette, min(1.0, 0.25 + abs(order.moodboard.strength)))
     if brief.source is not None and (thumb := brief.source.picture.thumbnail) is not None:
-        kept = thumb.resize((width, height), Image.Resampling.BICUBIC)
+        kept = thumb.resize(order.pixels, Image.Resampling.BICUBIC)
         canvas = Image.blend(canvas, kept, 1 - 0.9 * brief.source.strength)
     return canvas
 
@@ -60,17 +61,17 @@ def _print_motif(canvas: Image.Image, board: str, palette: Palette, strength: fl
 
 def blur_along(image: Image.Image, movement: float) -> Image.Image:
     """Motion blur along the diagonal, strongest at the edges, so that the middle stays sharp."""
-    reach = round(abs(movement) * 5)
+    reach = round(abs(movement) * 4)
     if not reach:
         return image
-    moved = image
+    moved = image.reduce(2)
     for k in range(reach):
         step = 2**k
         dx = step if movement > 0 else -step
         copy = moved.copy()
         copy.paste(moved, (dx, -step))
         moved = Image.blend(moved, copy, 0.5)
-    return Image.composite(moved, image, _edges(image.size))
+    return Image.composite(moved.resize(image.size, Image.Resampling.BILINEAR), image, _edges(image.size))
 
 
 def _edges(size: tuple[int, int]) -> Image.Image:

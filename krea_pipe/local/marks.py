@@ -108,18 +108,18 @@ def vessel(x: float, base: float, profile: Sequence[Point]) -> Polygon:
 def petal(x: float, y: float, *, length: float, width: float, angle: float) -> Polygon:
     """A leaf that grows from a point in the direction of an angle in degrees."""
     along, across = math.radians(angle), math.radians(angle + 90)
-    points = []
-    for i in range(41):
-        turn = i / 40 * math.tau
-        run, side = (1 - math.cos(turn)) / 2 * length, math.sin(turn) * width / 2
-        side *= 0.55 + 0.6 * math.sin(math.pi * run / length) if length else 1
-        points.append(
+    steps = [(1 - math.cos(math.pi * i / 28)) / 2 for i in range(29)]
+    rim = [(step * length, width / 2 * math.sin(math.pi * step**0.85)) for step in steps]
+    outline = [*rim, *((run, -side) for run, side in reversed(rim))]
+    return Polygon(
+        tuple(
             (
                 x + run * math.cos(along) + side * math.cos(across),
                 y + run * math.sin(along) + side * math.sin(across),
             )
+            for run, side in outline
         )
-    return Polygon(tuple(points))
+    )
 
 
 def lean(mark: Mark, stage: Stage, slope: float) -> Mark:

@@ -121,8 +121,8 @@ def _light_field(light: Light, colour: Colour, angle: float) -> tuple[Image.Imag
     if light == "ball":
         return _ball(angle >= 0), _ball_stops(colour)
     if light == "round":
-        return _across(0.0 if angle >= 0 else 180.0), _round_stops(colour)
-    return _across(angle), (colour.shift(light=0.055), colour.shift(light=-0.075, hue=-7))
+        return slope(0.0 if angle >= 0 else 180.0), _round_stops(colour)
+    return slope(angle), (colour.shift(light=0.055), colour.shift(light=-0.075, hue=-7))
 
 
 def _ball_stops(colour: Colour) -> Stops:
@@ -169,8 +169,8 @@ def _cut(field: Image.Image, bounds: Bounds, clip: Box) -> Image.Image:
 
 
 @lru_cache(maxsize=64)
-def _across(angle: float) -> Image.Image:
-    """A field from 0 to 255 in the direction of an angle, over a square."""
+def slope(angle: float) -> Image.Image:
+    """A field from 0 to 255 in the direction of an angle in degrees, over a square."""
     dx, dy = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     reach = abs(dx) + abs(dy)
     values = [round(255 * (0.5 + ((x - 0.5) * dx + (y - 0.5) * dy) / reach)) for y in (0, 1) for x in (0, 1)]

@@ -6,6 +6,8 @@ import random
 from krea_pipe.local.marks import Arc, Ellipse, Mark, Point, Polygon, Stage, arch, box, disc, petal, vessel
 from krea_pipe.local.palette import Role
 
+_JAR_HEIGHT = 0.27
+
 
 def compose_landscape(rng: random.Random, stage: Stage) -> list[Mark]:
     """A sun over ridges that fade into the haze, and its light on water."""
@@ -92,12 +94,12 @@ def compose_still_life(rng: random.Random, stage: Stage) -> list[Mark]:
         Mark(box(-0.5, edge, w + 0.5, h + 0.1), "second", "fall", veil=0.45, angle=90, shade=0.15),
         Mark(box(-0.5, edge, w + 0.5, edge + 0.004), "ground", "flat", tier=1.6, alpha=0.5, shade=0.4),
     ]
-    marks += _sprig(rng, slots[2], floor[2] - 0.26)
+    marks += _block(slots[4], floor[4], side)
+    marks += _sprig(rng, slots[2], floor[2] - _JAR_HEIGHT + 0.015)
     marks += _jar(rng, slots[2], floor[2], side, tier=0.9)
     marks += _bottle(rng, slots[0], floor[0], side)
     marks += _ball(slots[1], floor[1], rng.uniform(0.11, 0.14), side, "accent", tier=0.0)
     marks += _ball(slots[3], floor[3], rng.uniform(0.05, 0.065), side, "second", tier=2.0)
-    marks += _block(slots[4], floor[4], side)
     marks += _ball(slots[0] - side * 0.2, floor[3] + 0.02, 0.035, side, "main", tier=3.2)
     return marks
 
@@ -133,7 +135,7 @@ def _bottle(rng: random.Random, x: float, base: float, side: int) -> list[Mark]:
 
 
 def _jar(rng: random.Random, x: float, base: float, side: int, *, tier: float) -> list[Mark]:
-    belly, tall = rng.uniform(0.11, 0.14), rng.uniform(0.24, 0.3)
+    belly, tall = rng.uniform(0.11, 0.14), _JAR_HEIGHT
     turned = (
         (belly * 0.6, 0),
         (belly, tall * 0.45),

@@ -1,0 +1,134 @@
+import ast
+import asyncio
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+import krea_pipe.local
+
+PACKAGE = Path(krea_pipe.local.__file__).parent
+GUARDED = [
+    ("POST", "/generate/image/krea/krea-2/medium"),
+    ("POST", "/generate/image/krea/krea-2/large"),
+    ("POST", "/generate/image/krea/krea-2/medium-turbo"),
+    ("GET", "/jobs"),
+    ("GET", "/jobs/x"),
+    ("DELETE", "/jobs/x"),
+    ("POST", "/assets"),
+    ("GET", "/assets"),
+    ("GET", "/assets/x"),
+    ("DELETE", "/assets/x"),
+    ("GET", "/styles"),
+    ("GET", "/styles/x"),
+]
+OPEN = [("GET", "/images/x.png"), ("GET", "/uploads/x.png")]
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+@pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer "}, {"Authorization": "Key abc"}])
+def test_without_a_bearer_token_every_api_route_is_401(box, method, path, header):
+    answer = box.call(method, path, token=None, headers=header)
+    assert (answer.status_code, answer.json()) == (401, {"message": "Unauthorized"})
+
+
+@pytest.mark.parametrize(("method", "path"), OPEN)
+def test_files_are_served_without_a_token(box, method, path):
+    assert box.call(method, path, token=None).status_code == 404
+
+
+def test_a_world_with_a_token_accepts_that_token_only(make_box):
+    box = make_box(token="id:secret")
+    assert box.call("GET", "/jobs", token="id:secret").status_code == 200
+    assert box.call("GET", "/jobs", token="other").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("GET", "/v1/jobs"), ("POST", "/generate/image/krea/krea-2/turbo"), ("PUT", "/jobs")],
+)
+def test_an_unknown_path_is_an_html_404(box, method, path):
+    answer = box.call(method, path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(("method", "path"), [*GUARDED, *OPEN])
+def test_every_handler_yields_to_other_tasks(box, method, path):
+    async def watch():
+        seen = []
+        async with box.client() as client:
+            asyncio.get_running_loop().call_soon(seen.append, "another task")
+            await client.request(method, path)
+            return list(seen)
+
+    assert asyncio.run(watch()) == ["another task"]
+
+
+def test_styles_are_listed_filtered_and_read(box):
+    page = box.call("GET", "/styles").json()
+    ids = [style["id"] for style in page["items"]]
+    assert len(ids) == 3
+    assert page["next_cursor"] is None
+    assert box.call("GET", f"/styles/{ids[0]}").json() == page["items"][0]
+    assert box.call("GET", "/styles/st_none").status_code == 404
+    picked = box.call("GET", "/styles", params={"ids": f"{ids[2]},{ids[0]}"}).json()["items"]
+    assert [style["id"] for style in picked] == [ids[0], ids[2]]
+    large = box.call("GET", "/styles", params={"model": "k2-large"}).json()["items"]
+    assert [style["models"] for style in large] == [["k2-large"]]
+
+
+def test_styles_are_paged(box):
+    first = box.call("GET", "/styles", params={"limit": 2}).json()
+    rest = box.call("GET", "/styles", params={"limit": 2, "cursor": first["next_cursor"]}).json()
+    assert [len(page["items"]) for page in (first, rest)] == [2, 1]
+    assert rest["next_cursor"] is None
+
+
+def test_a_bad_style_query_is_400(box):
+    assert box.call("GET", "/styles", params={"filter": "mine"}).status_code == 400
+    assert box.call("GET", "/styles", params={"limit": "0"}).status_code == 400
+
+
+def test_it_works_over_loopback(make_box, make_picture):
+    box = make_box(latency=0)
+
+    async def serve_and_use():
+        server = uvicorn.Server(uvicorn.Config(box.app, port=0, log_level="error", ws="none", lifespan="off"))
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0)
+        base_url = "http://{}:{}".format(*server.servers[0].sockets[0].getsockname())
+        try:
+            async with httpx.AsyncClient(base_url=base_url, headers={"Authorization": "Bearer x"}) as client:
+                return await _upload_generate_download(client, make_picture("red"))
+        finally:
+            server.should_exit = True
+            await serving
+
+    assert asyncio.run(serve_and_use()).startswith(b"\x89PNG")
+
+
+async def _upload_generate_download(client, picture):
+    asset = (await client.post("/assets", files={"file": ("ref.png", picture)})).json()
+    references = [{"url": asset["image_url"], "strength": 0.8}]
+    body = {"prompt": "a lamp", "aspect_ratio": "1:1", "resolution": "1K", "image_style_references": references}
+    job = (await client.post("/generate/image/krea/krea-2/medium", json=body)).json()
+    [url] = (await client.get(f"/jobs/{job['job_id']}")).json()["result"]["urls"]
+    return (await client.get(url)).content
+
+
+@pytest.mark.parametrize("module", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_the_local_krea_imports_nothing_of_the_runner(module):
+    allowed = {*sys.stdlib_module_names, "PIL", "httpx", "starlette"}
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            names = [node.module]
+        for name in names:
+            assert name.split(".")[0] in allowed or f"{name}.".startswith("krea_pipe.local."), name
