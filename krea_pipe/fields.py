@@ -7,7 +7,7 @@ served schema and `medium` in the guides; the strengths differ too).
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from krea_pipe.nodes import Json
+from krea_pipe.nodes import Json, shown
 
 VARIANTS = ("medium", "large", "medium-turbo")
 ASPECT_RATIOS = ("1:1", "4:3", "3:2", "16:9", "2.35:1", "4:5", "3:4", "2:3", "9:16")
@@ -66,14 +66,16 @@ def check_strength(kind: str, value: Json) -> float:
     """
     bounds = STRENGTHS[kind]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not bounds.low <= value <= bounds.high:
-        raise ValueError(f"a strength of {kind} is a number from {bounds.low:g} to {bounds.high:g}, not {value!r}")
+        span = f"{bounds.low:g} to {bounds.high:g}"
+        raise ValueError(f"a strength of {kind} must be a number from {span}, not {shown(value)}")
     return float(value) + 0.0  # -0.0 and 0.0 are one strength
 
 
 def _one_of(*allowed: str) -> Callable[[str, Json], Json]:
     def check(name: str, value: Json) -> Json:
         if value not in allowed:
-            raise ValueError(f"`{name}` is one of {', '.join(allowed)}, not {value!r}")
+            wanted = allowed[0] if len(allowed) == 1 else f"one of {', '.join(allowed)}"
+            raise ValueError(f"`{name}` must be {wanted}, not {shown(value)}")
         return value
 
     return check
@@ -85,7 +87,7 @@ def _whole(low: int, high: int, *, empty: bool = False) -> Callable[[str, Json],
             return None
         whole = not isinstance(value, bool) and isinstance(value, (int, float)) and value == int(value)
         if not whole or not low <= int(value) <= high:  # type: ignore[arg-type]
-            raise ValueError(f"`{name}` is a whole number from {low} to {high}, not {value!r}")
+            raise ValueError(f"`{name}` must be a whole number from {low} to {high}, not {shown(value)}")
         return int(value)  # type: ignore[arg-type]
 
     return check

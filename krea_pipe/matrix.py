@@ -6,16 +6,20 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
-from krea_pipe.errors import InvalidInput, Problem
+from krea_pipe.errors import InvalidInput, Place, Problem
+from krea_pipe.nodes import shown
 from krea_pipe.pipeline import Pipeline, Stage
 from krea_pipe.references import Fingerprints
 from krea_pipe.request import Request
 from krea_pipe.resolve import CellProblem, Resolver
+from krea_pipe.template import compile_template
 
 MAX_CELLS = 100_000
 MAX_PROBLEMS = 20
 MAX_PATH_PART = 120
+MAX_PATH = 1024
 
 _IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|webp)$", re.IGNORECASE)
 _REFUSED_CHARACTERS = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f]')
@@ -51,7 +55,7 @@ def expand(pipeline: Pipeline, fingerprints: Fingerprints, *, max_cells: int = M
     for stage in pipeline.stages:
         yield from expansion.cells(stage)
     if expansion.problems:
-        raise InvalidInput(*expansion.problems)
+        raise InvalidInput(*expansion.problems.values())
 
 
 def _check_count(pipeline: Pipeline, max_cells: int) -> None:
@@ -65,16 +69,20 @@ def _check_count(pipeline: Pipeline, max_cells: int) -> None:
 
 
 class _Expansion:
-    """The state of one expansion: the paths that are taken, and what went wrong so far."""
+    """The state of one expansion: the paths that are taken, and the first problem of each kind at each place."""
 
     def __init__(self, pipeline: Pipeline, fingerprints: Fingerprints) -> None:
         self.pipeline, self.fingerprints = pipeline, fingerprints
         self.count = 0
         self.paths: dict[str, str] = {}
-        self.problems: dict[Problem, None] = {}
+        self.problems: dict[tuple[str, Place], Problem] = {}
 
     def cells(self, stage: Stage) -> Iterator[Cell]:
-        resolver = Resolver(self.pipeline, stage, self.fingerprints)
+        try:
+            resolver = Resolver(self.pipeline, stage, self.fingerprints)
+        except CellProblem as error:
+            self._note(error)
+            return
         axes = [range(len(axis.values)) for axis in stage.axes]
         excluded = [
             tuple(
@@ -91,39 +99,57 @@ class _Expansion:
             if cell is not None:
                 yield cell
             elif len(self.problems) >= MAX_PROBLEMS:
-                raise InvalidInput(*self.problems)
+                raise InvalidInput(*self.problems.values())
         if count == 0:
-            self._note("empty_matrix", f"`exclude` leaves no cell of the stage `{stage.name}`", stage)
+            at = self.pipeline.document.key_place((*stage.trail, "exclude"))
+            message = f"`exclude` leaves no cell of the stage `{stage.name}`"
+            self.problems["empty_matrix", at] = Problem("empty_matrix", message, at, "remove a rule, or the stage")
 
     def _cell(self, stage: Stage, resolver: Resolver, combination: tuple[int, ...]) -> Cell | None:
         values = [axis.values[index] for axis, index in zip(stage.axes, combination, strict=True)]
-        identity = "/".join([stage.name, *(value.part for value in values)])
+        identity = "/".join([stage.name, *[value.part for value in values]])
         try:
             request, context = resolver.request(values)
             out = self._path(stage, resolver, identity, context)
         except CellProblem as error:
-            at = self.pipeline.document.word_place(error.trail, error.word or "\0")
-            self.problems[Problem(error.code, str(error), at, error.hint)] = None
+            self._note(error, identity)
             return None
         self.count += 1
-        return Cell(self.count - 1, identity, stage.name, tuple(value.scalar for value in values), out, request)
+        return Cell(self.count - 1, identity, stage.name, tuple([value.scalar for value in values]), out, request)
+
+    def _note(self, problem: CellProblem, cell: str = "") -> None:
+        for error in (problem, *problem.others):
+            self._note_one(error, cell)
+
+    def _note_one(self, error: CellProblem, cell: str) -> None:
+        at = self.pipeline.document.word_place(error.trail, error.word or "\0")
+        hint = error.hint or (f"for example in the cell {cell}" if cell else None)
+        self.problems.setdefault((error.code, at), Problem(error.code, str(error), at, hint))
 
     def _path(self, stage: Stage, resolver: Resolver, identity: str, context: Mapping[str, object]) -> str:
         if stage.out is None:
             out = identity if stage.trail else identity.partition("/")[2] or identity
         else:
             out = checked_path(resolver.text(stage.out, context), stage)
-        folded = unicodedata.normalize("NFC", out).casefold()
+        folded = out.casefold() if out.isascii() else unicodedata.normalize("NFC", out.casefold())
         taken = self.paths.setdefault(folded, identity)
         if taken != identity:
             message = f"{taken} and {identity} would both be written to {out}"
-            hint = "name every axis in `out`, for example with {{ seed }}"
+            hint = _collision_hint(stage, taken)
             raise CellProblem("path_collision", message, stage.out.trail if stage.out else stage.trail, hint=hint)
         return out
 
-    def _note(self, code: str, message: str, stage: Stage) -> None:
-        at = self.pipeline.document.key_place((*stage.trail, "exclude"))
-        self.problems[Problem(code, message, at)] = None
+
+def _collision_hint(stage: Stage, taken: str) -> str:
+    if taken.partition("/")[0] != stage.name:
+        return (
+            "start `out` with {{ stage }}/" if stage.out else "upper and lower case are one on many disks: rename one"
+        )
+    used = compile_template(str(stage.out.data)).names if stage.out else frozenset()
+    left = [axis.name for axis in stage.axes if axis.name not in used and len(axis.values) > 1 and "." not in axis.name]
+    if stage.out and left:
+        return f"add {{{{ {left[0]} }}}} to `out`"
+    return "their values read the same in a path, where case does not count: write one of them otherwise"
 
 
 def checked_path(text: str, stage: Stage) -> str:
@@ -134,14 +160,35 @@ def checked_path(text: str, stage: Stage) -> str:
     """
     path = _IMAGE_SUFFIX.sub("", text.strip())
     trail = stage.out.trail if stage.out else stage.trail
+    if not path:
+        raise CellProblem("path_empty", "`out` gives an empty path", trail)
     if path.startswith("/"):
-        raise CellProblem("path_absolute", f"`out` gives the absolute path {path}", trail, hint="make it relative")
+        message = f"`out` gives the absolute path {shown(path)}"
+        raise CellProblem("path_absolute", message, trail, hint="write it relative to the output folder")
+    if len(path.encode()) > MAX_PATH:
+        raise CellProblem("path_too_long", f"`out` gives a path of over {MAX_PATH:,} bytes", trail)
     for part in path.split("/"):
-        if part in ("", ".", ".."):
-            raise CellProblem("path_outside", f"`out` gives {path!r}, which has an empty, . or .. part", trail)
-        if _REFUSED_CHARACTERS.search(part) or _REFUSED_NAMES.fullmatch(part) or part[-1] in ". ":
-            message = f"`out` gives {path!r}, and some file systems refuse {part!r}"
-            raise CellProblem("path_refused", message, trail, hint="use the filter slug: {{ value | slug }}")
-        if len(part.encode()) > MAX_PATH_PART:
-            raise CellProblem("path_too_long", f"`out` gives a part of over {MAX_PATH_PART} bytes: {part[:40]}…", trail)
+        flaw = _flaw(part)
+        if flaw:
+            code, said, hint = flaw
+            raise CellProblem(code, f"`out` gives {shown(path)}, {said}", trail, hint=hint)
     return path
+
+
+@lru_cache(maxsize=4096)
+def _flaw(part: str) -> tuple[str, str, str] | None:
+    """Why a part of a path can not be used: a code, half a sentence, and what to do."""
+    slug = "use the filter slug: {{ value | slug }}"
+    if part in ("", ".", ".."):
+        said = f"which has the part {shown(part)}" if part else "which has an empty part"
+        return "path_outside", said, "paths stay below the output folder, with one / between two parts"
+    refused = _REFUSED_CHARACTERS.search(part)
+    if refused:
+        return "path_refused", f"and some file systems refuse {shown(refused[0])} in a name", slug
+    if part[-1] in ". ":
+        return "path_refused", f"and some file systems refuse names that end in {shown(part[-1])}", slug
+    if _REFUSED_NAMES.fullmatch(part):
+        return "path_refused", f"and Windows keeps the name {shown(part)} for itself", "write {{ stage }}- before it"
+    if len(part.encode()) > MAX_PATH_PART:
+        return "path_too_long", f"which has a part of over {MAX_PATH_PART} bytes", "shorten it"
+    return None

@@ -4,6 +4,7 @@ YAML 1.2 core scalars on PyYAML's event stream: `16:9`, `no`, `on` and `010` sta
 with a loader, because libyaml's composer crashes on 50,000 nested brackets and loaders drop repeated keys.
 """
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import NoReturn, TypeAlias
 import yaml
 
 from krea_pipe.errors import InvalidInput, Place, Problem
+from krea_pipe.syntax import Flaw, find_flaw, index_of, line_at, text_mark, unquoted_template
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -27,6 +29,9 @@ _CONSTANTS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+# What no person types: control characters, halves of a surrogate pair, characters that are none.
+_UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_DROPPED = "\0"  # stands for a key that was refused, whose value is left out
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -48,15 +53,37 @@ def build_nodes(file: Path, text: str) -> Node:
     Raises:
         InvalidInput: the text is not YAML, or breaks a loading rule of the language.
     """
-    return _Builder(file, text).build()
+    root, problems = collect_nodes(file, text)
+    if problems:
+        raise InvalidInput(*problems)
+    return root
+
+
+def collect_nodes(file: Path, text: str) -> tuple[Node, list[Problem]]:
+    """Parse one YAML document into its root node and what is wrong with it, such as repeated keys.
+
+    Raises:
+        InvalidInput: the text is not YAML, so that reading had to stop.
+    """
+    builder = _Builder(file, text)
+    return builder.build(), builder.problems
 
 
 def place_at(file: Path, text: str, index: int) -> Place:
     """The line and column of a character index."""
     start = text.rfind("\n", 0, index) + 1
-    end = text.find("\n", index)
-    line = text[start : end if end >= 0 else len(text)].rstrip("\r")
-    return Place(file, text.count("\n", 0, index) + 1, index - start + 1, line)
+    return Place(file, text.count("\n", 0, index) + 1, index - start + 1, line_at(text, index))
+
+
+def shown(value: object, width: int = 40) -> str:
+    """A value as a message shows it: text in quotes, cut to a width; lists and mappings by their kind alone."""
+    match value:
+        case dict():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= width else f"{text[: width - 2]}…" + '"' * isinstance(value, str)
 
 
 def resolve_scalar(text: str) -> Json:
@@ -93,6 +120,7 @@ class _Builder:
         self.file, self.text = file, text
         self.stack: list[_Open] = []
         self.anchors: dict[str, Node | None] = {}
+        self.problems: list[Problem] = []
         self.root: Node | None = None
         self.documents = 0
 
@@ -107,20 +135,18 @@ class _Builder:
         try:
             yield from yaml.parse(self.text, Loader=_Loader)
         except yaml.MarkedYAMLError as error:
-            unfinished = "end of stream" in (error.problem or "")
-            mark = (error.context_mark if unfinished else None) or error.problem_mark
-            code, hint = _syntax_hint(self.text, _index(mark), error.problem or "")
-            self._fail(code, _sentence(error), _index(mark), hint)
+            self._stop(find_flaw(self.text, error))
         except yaml.YAMLError as error:
-            self._fail("yaml_syntax", str(error).splitlines()[0], 0)
+            self._fail("yaml_syntax", f"not YAML: {str(error).splitlines()[0]}", 0)
 
     def _take(self, event: yaml.Event) -> None:
-        start = _index(event.start_mark)
+        start = index_of(event.start_mark)
         match event:
             case yaml.DocumentStartEvent():
                 self.documents += 1
                 if self.documents > 1:
-                    self._fail("second_document", "one file holds one pipeline; here a second starts", start)
+                    message = "one file holds one pipeline; here a second starts"
+                    self._fail("second_document", message, start, "move it to a file of its own")
             case yaml.AliasEvent():
                 self._add(self._aliased(event.anchor or "", start), start)
             case yaml.ScalarEvent():
@@ -132,23 +158,29 @@ class _Builder:
 
     def _scalar(self, event: yaml.ScalarEvent, start: int) -> None:
         self._refuse_tag(event.tag, start)
-        data: Json = event.value
-        if event.implicit[0]:
-            try:
-                data = resolve_scalar(event.value)
-            except ValueError as error:
-                self._fail("number_not_finite", str(error), start)
-        node = Node(data, start, _index(event.end_mark))
+        node = Node(self._typed(event, start), start, index_of(event.end_mark))
         if event.anchor:
             self.anchors[event.anchor] = node
         self._add(node, start)
+
+    def _typed(self, event: yaml.ScalarEvent, start: int) -> Json:
+        if _UNSPEAKABLE.search(event.value):
+            self._note("control_character", "this text holds a control character", start, "take the escape out")
+            return _UNSPEAKABLE.sub("-", event.value)
+        if not event.implicit[0]:
+            return event.value
+        try:
+            return resolve_scalar(event.value)
+        except ValueError as error:
+            self._note("number_not_finite", str(error), start)
+            return 1
 
     def _open(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent", start: int) -> None:
         self._refuse_tag(event.tag, start)
         if self.stack and self._wants_key():
             self._refuse_key(start)
         if len(self.stack) >= MAX_DEPTH:
-            self._fail("too_deep", f"nested more than {MAX_DEPTH} levels deep", start)
+            self._fail("too_deep", f"nested more than {MAX_DEPTH} levels deep", start, "write it flatter")
         data: Json = {} if isinstance(event, yaml.MappingStartEvent) else []
         if event.anchor:
             self.anchors[event.anchor] = None
@@ -156,17 +188,18 @@ class _Builder:
 
     def _close(self, event: yaml.Event) -> None:
         done = self.stack.pop()
-        done.node.end = _index(event.end_mark)
+        done.node.end = index_of(event.end_mark)
         if done.anchor:
             self.anchors[done.anchor] = done.node
         self._add(done.node, done.node.start)
 
     def _aliased(self, anchor: str, start: int) -> Node:
         if anchor not in self.anchors:
-            self._fail("unknown_alias", f"nothing is anchored as &{anchor} before this", start)
+            message = f"*{anchor} is an alias, and nothing before it is anchored as &{anchor}"
+            self._fail("unknown_alias", message, start, text_mark(self.text, start).hint)
         node = self.anchors[anchor]
         if node is None:
-            self._fail("recursive_alias", f"*{anchor} stands inside its own anchor", start)
+            self._fail("recursive_alias", f"*{anchor} stands inside its own anchor", start, "write the value out")
         return node
 
     def _add(self, node: Node, start: int) -> None:
@@ -181,23 +214,28 @@ class _Builder:
             parent.key = self._key(node, parent.node, start)
             return
         elif isinstance(parent.node.data, dict):
-            parent.node.children[parent.key] = node
-            parent.node.data[parent.key] = node.data
+            if parent.key != _DROPPED:
+                parent.node.children[parent.key] = node
+                parent.node.data[parent.key] = node.data
             parent.key = None
         parent.node.size += node.size
         if parent.node.size > MAX_NODES:
-            self._fail("alias_bomb", f"the file unfolds to more than {MAX_NODES:,} values", start)
+            self._fail("alias_bomb", f"the file unfolds to more than {MAX_NODES:,} values", start, "use fewer aliases")
 
     def _key(self, node: Node, mapping: Node, start: int) -> str:
         key = node.data
         if not isinstance(key, str):
-            shown = self.text[node.start : node.end]
-            self._fail("key_not_text", f"a key is text, and {shown} is not", start, f'write "{shown}":')
+            written = self.text[node.start : node.end] or "null"
+            self._note("key_not_text", f"a key is text, and {written} is not", start, f'write "{written}":')
+            return _DROPPED
         if key == "<<":
+            # Read on, and all that it would have brought in would be reported as missing.
             self._fail("merge_key", "merge keys (<<) are not supported", start, "write the keys out")
         if key in mapping.keys:
             first = place_at(self.file, self.text, mapping.keys[key])
-            self._fail("repeated_key", f"the key `{key}` is already set in line {first.line}", start)
+            message = f"the key `{key}` is already set in line {first.line}"
+            self._note("repeated_key", message, start, "remove one of the two")
+            return _DROPPED
         mapping.keys[key] = start
         return key
 
@@ -207,40 +245,21 @@ class _Builder:
 
     def _refuse_key(self, start: int) -> NoReturn:
         if self.text.startswith("{{", start - 1):
-            hint = _quoted(place_at(self.file, self.text, start - 1).text)
-            self._fail("unquoted_template", "a value that starts with {{ must be quoted", start - 1, hint)
-        self._fail("key_not_text", "a key is text, not a list or a mapping", start)
+            self._stop(unquoted_template(self.text, start - 1))
+        self._fail("key_not_text", "a key is text, not a list or a mapping", start, "put it in quotes")
 
     def _refuse_tag(self, tag: str | None, start: int) -> None:
         if tag is not None:
-            self._fail("tag", f"YAML tags such as {tag} are not supported", start, "remove it")
+            name = self.text[start:].split(maxsplit=1)[0]
+            hint = "remove it, or quote the value if it starts with an exclamation mark"
+            self._note("tag", f"YAML tags such as {name[:40]} are not supported", start, hint)
+
+    def _stop(self, flaw: Flaw) -> NoReturn:
+        self._fail(flaw.code, flaw.message, flaw.index, flaw.hint)
 
     def _fail(self, code: str, message: str, index: int, hint: str | None = None) -> NoReturn:
-        raise InvalidInput(Problem(code, message, place_at(self.file, self.text, index), hint))
+        self._note(code, message, index, hint)
+        raise InvalidInput(*self.problems)
 
-
-def _index(mark: "yaml.Mark | yaml._yaml.Mark | None") -> int:
-    return mark.index if mark else 0
-
-
-def _sentence(error: yaml.MarkedYAMLError) -> str:
-    parts = [part for part in (error.problem, error.context) if part]
-    return "not valid YAML: " + ", ".join(parts)
-
-
-def _syntax_hint(text: str, index: int, problem: str) -> tuple[str, str | None]:
-    line = place_at(Path(), text, index).text
-    if "\t" in line and "cannot start any token" in problem:
-        return "tab", "indent with spaces, not with tabs"
-    if re.search(r":\s+\{\{", line):
-        return "unquoted_template", _quoted(line)
-    if "mapping values" in problem:
-        return "unquoted_colon", _quoted(line)
-    return "yaml_syntax", None
-
-
-def _quoted(line: str) -> str:
-    found = re.match(r"[\s-]*([\w.-]+):\s+(.*?)\s*$", line)
-    if not found:
-        return "put the value in quotes"
-    return f"quote the value: {found[1]}: '{found[2].replace(chr(39), chr(39) * 2)}'"
+    def _note(self, code: str, message: str, index: int, hint: str | None = None) -> None:
+        self.problems.append(Problem(code, message, place_at(self.file, self.text, index), hint))

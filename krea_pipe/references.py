@@ -5,18 +5,20 @@ otherwise have a private file uploaded.
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from urllib.parse import urlsplit
 
-from krea_pipe import images
 from krea_pipe.errors import InvalidInput, Problem
+from krea_pipe.image_header import size_of, sniff
+from krea_pipe.nodes import shown
 from krea_pipe.pipeline import Pipeline, Value
 from krea_pipe.request import Source
+from krea_pipe.sandbox import near_word
+from krea_pipe.template import is_template
 
 MAX_BYTES = 75 * 1024 * 1024
 MAX_URL = 1024
@@ -108,39 +110,74 @@ def _from_file(file: Path, pipeline: Pipeline) -> Image:
 
 
 def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: str | None = None) -> Image:
-    mime = images.sniff(data[:64])
+    mime = sniff(data[:64])
     if mime is None:
         hint = "Krea takes JPEG, PNG, WebP and HEIC; the bytes decide, not the name"
         raise _Unusable("reference_not_image", f"{label} is not an image that Krea takes", hint)
     digest = Source("sha256:" + hashlib.sha256(data).hexdigest())
-    size = images.size_of(data)
+    size = size_of(data)
     if size is None and mime != "image/heic":
-        raise _Unusable("reference_damaged", f"{label} starts like {mime} but can not be read")
+        raise _Unusable("reference_damaged", f"{label} starts like {mime} but is cut off or damaged", "export it anew")
     return Image(digest, label, mime, file, size, inline)
 
 
 def _files(pattern: str, pipeline: Pipeline) -> list[Path]:
-    folder = pipeline.document.file.resolve().parent
-    if Path(pattern).is_absolute() or pattern.startswith("~"):
+    if is_template(pattern):
+        hint = "define a set for each, and choose with an axis: `matrix: {references: [one, other]}`"
+        raise _Unusable("reference_template", "a reference can not be a template", hint)
+    if pattern.startswith(("/", "~")) or PureWindowsPath(pattern).drive:
         raise _Unusable("reference_outside", f"{pattern} is absolute", "write it relative to the pipeline file")
-    if re.search(r"[*?\[]", pattern):
-        found = sorted(path for path in folder.glob(pattern) if path.is_file())
-        if not found:
-            raise _Unusable("reference_missing", f"nothing matches {pattern}", f"looked in {folder}")
-    else:
-        found = [folder / pattern]
-    return [_inside(path, pattern, pipeline) for path in found]
+    folder = pipeline.document.file.resolve().parent
+    try:
+        if not re.search(r"[*?\[]", pattern):
+            return [_inside(folder / pattern, pattern, pipeline)]
+        return [_inside(path, pattern, pipeline) for path in _matching(folder, pattern, pipeline)]
+    except (OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        if isinstance(error, _Unusable):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else "it is not a path or pattern"
+        raise _Unusable("reference_unreadable", f"cannot look for {shown(pattern)}: {reason}") from error
+
+
+def _matching(folder: Path, pattern: str, pipeline: Pipeline) -> list[Path]:
+    # The part before the first wildcard is checked first, so that nothing outside is even listed.
+    fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
+    if ".." in pattern.split("/") and not (folder / fixed).resolve().is_relative_to(pipeline.root):
+        raise _outside(pattern, pipeline)
+    found = sorted(path for path in folder.glob(pattern) if path.is_file())
+    if not found:
+        raise _Unusable("reference_missing", f"no file matches {pattern}", _looked_in(folder / fixed, pipeline))
+    return found
 
 
 def _inside(path: Path, pattern: str, pipeline: Pipeline) -> Path:
     real = path.resolve()
     if not real.is_relative_to(pipeline.root):
-        hint = f"references stay below {pipeline.root}, so that a pull request can not upload other files"
-        raise _Unusable("reference_outside", f"{pattern} leads outside the repository", hint)
+        raise _outside(pattern, pipeline)
+    if real.is_dir():
+        raise _Unusable("reference_missing", f"{pattern} is a folder", f"take all of its files with {pattern}/*")
     if not real.is_file():
-        what = "is a folder" if real.is_dir() else "does not exist"
-        raise _Unusable("reference_missing", f"{pattern} {what}", f"looked for {real}")
+        near = _near_file(real)
+        raise _Unusable("reference_missing", f"{pattern} does not exist", near or _looked_in(real.parent, pipeline))
     return real
+
+
+def _outside(pattern: str, pipeline: Pipeline) -> _Unusable:
+    hint = f"references stay below {pipeline.root.name}/, so that a pull request can not upload other files"
+    return _Unusable("reference_outside", f"{pattern} leads outside the repository", hint)
+
+
+def _looked_in(folder: Path, pipeline: Pipeline) -> str:
+    real = folder.resolve()
+    inside = real.relative_to(pipeline.root).as_posix() if real.is_relative_to(pipeline.root) else ""
+    where = "the repository's top folder" if inside in ("", ".") else inside
+    return f"looked in {where}" if real.is_dir() else f"there is no folder {where}"
+
+
+def _near_file(missing: Path) -> str | None:
+    names = sorted(one.name for one in missing.parent.iterdir()) if missing.parent.is_dir() else []
+    hint = near_word(missing.name, names)
+    return hint if hint.startswith("did") else None
 
 
 def _checked_url(text: str) -> str:
@@ -148,28 +185,32 @@ def _checked_url(text: str) -> str:
         parts = urlsplit(text)
         host = parts.hostname
     except ValueError as error:
-        raise _Unusable("reference_url", f"not a URL: {error}") from error
-    if parts.scheme != "https" or not host:
-        raise _Unusable("reference_url", f"{parts.scheme}: URLs are not taken as references", "use an https URL")
+        raise _Unusable("reference_url", "this is not a URL that can be read", "write https://HOST/PATH") from error
+    if parts.scheme != "https":
+        hint = "use an https URL, or a file beside the pipeline"
+        raise _Unusable("reference_url", f"{parts.scheme}: URLs are not taken as references", hint)
     if parts.username or parts.password:
         raise _Unusable("secret_in_file", "this URL holds a user name or password", "remove it")
+    if not host or re.search(r"\s", text):
+        raise _Unusable("reference_url", "this is not a URL that can be read", "write https://HOST/PATH")
     if len(text) > MAX_URL:
-        raise _Unusable("reference_url", f"Krea takes URLs of at most {MAX_URL} characters, not {len(text)}")
+        raise _Unusable("reference_url", f"Krea takes URLs of at most {MAX_URL:,} characters, not {len(text):,}")
     return text
 
 
 def _decode_data_uri(text: str) -> bytes:
     head, comma, body = text.partition(",")
     if not comma or not head.endswith(";base64"):
-        raise _Unusable("reference_data_uri", "a data URI is data:image/…;base64,…")
+        raise _Unusable("reference_data_uri", "this data URI holds no base64", "write data:image/png;base64,…")
     try:
         return base64.b64decode(re.sub(r"\s+", "", body), validate=True)
-    except binascii.Error as error:
-        raise _Unusable("reference_data_uri", f"the data URI is not base64: {error}") from error
+    except ValueError as error:
+        raise _Unusable("reference_data_uri", "what follows the comma is not base64") from error
 
 
 def _small(found: tuple[Image, ...], value: Value, pipeline: Pipeline) -> Iterator[Problem]:
     for image in found:
         if image.size and max(image.size) < SMALL_SIDE:
-            message = f"{image.label} is {image.size[0]}x{image.size[1]}; Krea tends to ignore references under 512 px"
-            yield Problem("small_reference", message, pipeline.document.place(value.trail))
+            message = f"{image.label} is {image.size[0]} x {image.size[1]} pixels"
+            hint = f"Krea tends to ignore references below {SMALL_SIDE} pixels; use a larger one"
+            yield Problem("small_reference", message, pipeline.document.place(value.trail), hint)

@@ -75,5 +75,5 @@ def canonical_json(data: Json) -> str:
 
 def key_of(request: Request) -> Key:
     """The identity of a request, 64 hexadecimal digits."""
-    text = canonical_json({"key_version": KEY_VERSION, "request": dict(request.fields())})
+    text = canonical_json({"key_version": KEY_VERSION, "request": request.fields()})
     return Key(hashlib.sha256(text.encode()).hexdigest())

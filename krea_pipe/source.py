@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from krea_pipe.errors import InvalidInput, Place, Problem
-from krea_pipe.nodes import Json, Node, build_nodes, place_at
+from krea_pipe.nodes import Json, Node, collect_nodes, place_at
 
 Trail: TypeAlias = tuple[str | int, ...]
 
@@ -18,17 +18,22 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed YAML file: data, places for pointing at any part of it, the SHA-256 of its bytes."""
+    """A parsed YAML file: data, places for pointing at any part of it, its bytes' SHA-256, broken loading rules."""
 
     file: Path
     text: str
     root: Node
     digest: str
+    problems: tuple[Problem, ...] = ()
 
     @property
     def data(self) -> Json:
         """The whole file as plain JSON data."""
         return self.root.data
+
+    def value(self, trail: Trail) -> Json:
+        """The data at a trail of keys and indexes, or at its nearest existing ancestor."""
+        return self._node(trail).data
 
     def place(self, trail: Trail = ()) -> Place:
         """Where the value at a trail of keys and indexes stands, or its nearest existing ancestor."""
@@ -42,8 +47,11 @@ class Document:
     def word_place(self, trail: Trail, word: str) -> Place:
         """Where a word first stands inside the value at a trail, or the value itself."""
         node = self._node(trail)
-        pattern = re.compile(rf"(?<![\w.]){re.escape(word)}(?!\w)")
-        found = pattern.search(self.text, node.start, max(node.end, node.start))
+        end = max(node.end, node.start)
+        # A name is looked for before a field of that name: in `{{ text.text }}` the first is the name.
+        found = None
+        for before in (r"(?<![\w.])", r"(?<!\w)"):
+            found = found or re.compile(rf"{before}{re.escape(word)}(?!\w)").search(self.text, node.start, end)
         return place_at(self.file, self.text, found.start() if found else node.start)
 
     def _node(self, trail: Trail) -> Node:
@@ -64,7 +72,8 @@ def read_document(file: Path) -> Document:
     """
     raw = _read_bytes(file)
     text = _decode(file, raw.removeprefix(b"\xef\xbb\xbf"))
-    return Document(file, text, build_nodes(file, text), hashlib.sha256(raw).hexdigest())
+    root, problems = collect_nodes(file, text)
+    return Document(file, text, root, hashlib.sha256(raw).hexdigest(), tuple(problems))
 
 
 def _read_bytes(file: Path) -> bytes:

@@ -1,5 +1,6 @@
 """Which commit a pipeline file belongs to."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def _git(folder: Path, *words: str) -> str | None:
             capture_output=True,
             text=True,
             timeout=SECONDS,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
             check=True,
         )
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):

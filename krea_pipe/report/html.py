@@ -1,9 +1,9 @@
 """The report as one HTML page: a contact sheet that opens from disk and asks the network for nothing."""
 
 import base64
+import binascii
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -12,13 +12,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from krea_pipe.images import size_of
+from krea_pipe.image_header import size_of
 from krea_pipe.report.model import Report, Row
-from krea_pipe.report.record import to_json
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLES = ("page.css", "sheet.css", "dialog.css")
 _SCRIPTS = ("data.js", "arrange.js", "sheet.js", "filter.js", "dialog.js", "main.js")
+_SLOT = "\x00"
+_ESCAPES = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
 _STATUS_WORDS = {
     "succeeded": "rendered",
     "reused": "reused",
@@ -28,11 +29,15 @@ _STATUS_WORDS = {
 }
 
 
-def render(report: Report, *, thumbnails: Mapping[str, bytes]) -> str:
-    """Render the page; `thumbnails` holds WebP bytes by the SHA-256 of the image that they show."""
+def render(report: Report, *, record: str, thumbnails: Mapping[str, bytes]) -> bytes:
+    """Render the page as UTF-8.
+
+    `record` is the report as JSON text, `thumbnails` holds WebP bytes by the SHA-256 of the image that they show. Both
+    are megabytes in a long run, so they are put into the rendered shell instead of going through the template.
+    """
     shell = _environment().get_template("page.html")
     style, script = _style(), _script()
-    return shell.render(
+    page = shell.render(
         report=report,
         sentence=sentence(report),
         facts=_facts(report),
@@ -40,9 +45,10 @@ def render(report: Report, *, thumbnails: Mapping[str, bytes]) -> str:
         policy=_policy(style, script),
         style=Markup(style),
         script=Markup(script),
-        report_json=_script_json(to_json(report)),
-        thumbnails_json=_embedded(report.rows, thumbnails),
+        slot=_SLOT,
     )
+    head, middle, tail = page.encode("utf-8", "replace").split(_SLOT.encode())
+    return b"".join([head, _script_json(record), middle, *_embedded(report.rows, thumbnails), tail])
 
 
 def sentence(report: Report) -> str:
@@ -106,24 +112,27 @@ def _duration(start: str, end: str) -> str:
     return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
 
 
-def _embedded(rows: Iterable[Row], thumbnails: Mapping[str, bytes]) -> Markup:
+def _embedded(rows: Iterable[Row], thumbnails: Mapping[str, bytes]) -> Iterator[bytes]:
     """Give each distinct picture once: base64 and size, so that the page can lay out before it decodes.
 
-    Digests, numbers and base64 need no escaping, and these are megabytes.
+    Digests, numbers and base64 need no escaping.
     """
     digests = dict.fromkeys(row.sha256 for row in rows if row.sha256 in thumbnails)
-    return Markup("{" + ",".join(_picture(digest, thumbnails[digest]) for digest in digests if digest) + "}")
+    comma = b"{"
+    for digest in filter(None, digests):
+        width, height = size_of(thumbnails[digest]) or (1, 1)
+        yield b'%s"%s":{"w":%d,"h":%d,"webp":"' % (comma, digest.encode(), width, height)
+        yield binascii.b2a_base64(thumbnails[digest], newline=False)
+        yield b'"}'
+        comma = b","
+    yield b"{}" if comma == b"{" else b"}"
 
 
-def _picture(digest: str, webp: bytes) -> str:
-    width, height = size_of(webp) or (1, 1)
-    return f'"{digest}":{{"w":{width},"h":{height},"webp":"{base64.b64encode(webp).decode("ascii")}"}}'
-
-
-def _script_json(data: object) -> Markup:
-    """Write ASCII JSON in which nothing can end a script element or start a comment."""
-    text = json.dumps(data, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+def _script_json(text: str) -> bytes:
+    """Write JSON in which nothing can end a script element or start a comment; these signs stand in strings only."""
+    for sign, escape in _ESCAPES:
+        text = text.replace(sign, escape)
+    return text.encode("utf-8", "replace")
 
 
 def _policy(style: str, script: str) -> str:

@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeAlias, cast
 
-from krea_pipe.fields import FIELD_NAMES, LISTS
-from krea_pipe.nodes import Json
+from krea_pipe.fields import DEFAULTS, FIELD_NAMES, LISTS, check_field, check_strength
+from krea_pipe.nodes import Json, shown
 from krea_pipe.pipeline import Axis, AxisValue, Exclusion
+from krea_pipe.sandbox import TemplateProblem, slug
 from krea_pipe.source import Trail
+from krea_pipe.spec.hints import RESERVED_AXES, reserved, suggestion
 from krea_pipe.spec.library import Library
 from krea_pipe.spec.problems import Problems
-from krea_pipe.spec.schema import LATER, suggestion
-from krea_pipe.template import TemplateProblem, compile_template, slug
+from krea_pipe.spec.schema import matrix_problem
+from krea_pipe.template import compile_template, is_template
 
 Scalar: TypeAlias = str | int | float | bool | None
 
@@ -47,14 +49,17 @@ def _matches(
     for name, wanted in rule.items():
         if name in axes:
             options = wanted if isinstance(wanted, list) else [wanted]
+            if not options:
+                problems.add("matches_nothing", f"an empty list matches no value of `{name}`", (*trail, name))
             found[name] = frozenset(
                 index for one in options for index in _index_of(one, axes[name], (*trail, name), problems)
             )
-        elif name in LATER:
-            problems.add_key("reserved_key", f"`{name}` in a rule comes in a later version", (*trail, name))
-        else:
-            hint = suggestion(name, axes)
-            problems.add_key("unknown_axis", f"this matrix has no axis `{name}`", (*trail, name), hint)
+        elif name in ("if", "allow_unused"):
+            message, hint = reserved(name)
+            problems.add_key("reserved_key", message, (*trail, name), hint)
+        elif not problems.has_lost(name):
+            message = f"this matrix has no axis `{name}`" if axes else "there is no matrix to exclude from"
+            problems.add_key("unknown_axis", message, (*trail, name), suggestion(name, axes))
     return found
 
 
@@ -62,11 +67,16 @@ def _index_of(wanted: Json, axis: Axis, trail: Trail, problems: Problems) -> lis
     found = [
         index
         for index, value in enumerate(axis.values)
-        if value.part == wanted or (value.scalar == wanted and type(value.scalar) is type(wanted))
+        if value.part == wanted
+        or (value.scalar == wanted and isinstance(value.scalar, bool) == isinstance(wanted, bool))
     ]
     if not found:
-        hint = suggestion(str(wanted), (value.scalar for value in axis.values))
-        problems.add("matches_nothing", f"the axis `{axis.name}` has no value {wanted!r}", trail, hint)
+        message = f"the axis `{axis.name}` has no value {shown(wanted)}"
+        hint = suggestion(str(wanted), (value.label for value in axis.values))
+        if isinstance(wanted, (dict, list)):
+            message = f"`{axis.name}` in a rule must be a value or a list of values, not {shown(wanted)}"
+            hint = f"name rows by their ids: {{{axis.name}: {axis.values[0].part if axis.values else 'serum'}}}"
+        problems.add("matches_nothing", message, trail, hint)
     return found
 
 
@@ -76,20 +86,49 @@ class _AxisBuilder:
     library: Library
 
     def axis(self, name: str, data: Json, trail: Trail) -> Axis:
+        self._check_name(name, trail)
         field = sets_field(name)
         items = self._items(name, data, trail)
         values = [self._value(name, item, (*trail, index), field=field) for index, item in enumerate(items)]
         return Axis(name, tuple(self._distinct(name, values)), field, trail)
 
+    def _check_name(self, name: str, trail: Trail) -> None:
+        problems = self.library.problems
+        if name in RESERVED_AXES:
+            message, hint = reserved(name, f"the axis name `{name}`")
+            instead = "name the axis otherwise, or use references.NAME.strength" if name == "strength" else hint
+            problems.add_key("reserved_key", message, trail, instead)
+        if "." in name:
+            kind, one, _ = name.split(".")
+            if one not in self.library.names(kind) and one not in problems.lost:
+                near = suggestion(one, self.library.names(kind))
+                problems.add_key("unknown_name", f"nothing is called `{one}` under `{kind}:`", trail, near)
+
     def _items(self, name: str, data: Json, trail: Trail) -> list[Json]:
         if isinstance(data, str):
             data = self._rendered(data, trail)
-            if not isinstance(data, list) or not data:
-                self.library.problems.add("wrong_type", f"the axis `{name}` is not a list of values", trail)
+            wrong = None if is_template(data) else matrix_problem(name, data)
+            if wrong:
+                self.library.problems.add(wrong.code, wrong.message, trail, wrong.hint)
+            if wrong or isinstance(data, str):
                 return []
         if isinstance(data, dict):
-            return list(_generated(data))
+            values = _generated(data)
+            self._check_values(name, values, trail)
+            return list(values)
         return cast("list[Json]", data)
+
+    def _check_values(self, name: str, values: list[int | float], trail: Trail) -> None:
+        for value in values:
+            try:
+                if name in DEFAULTS:
+                    check_field(name, value)
+                elif "." in name:
+                    check_strength(name.partition(".")[0], value)
+            except ValueError as error:
+                hint = "choose `from`, `to` and `steps` so that every value is allowed, or write a list"
+                self.library.problems.add("invalid_value", str(error), trail, hint)
+                return
 
     def _value(self, name: str, item: Json, trail: Trail, *, field: bool) -> AxisValue:
         if isinstance(item, dict):
@@ -98,9 +137,12 @@ class _AxisBuilder:
                 self.library.problems.add("row_in_field_axis", f"`{name}` sets a field and takes no rows", trail, hint)
             return self._row(item, trail)
         if isinstance(item, list) and name not in LISTS:
-            self.library.problems.add("wrong_type", f"a value of `{name}` is one value, not a list", trail)
+            hint = "write the values in one list; values that belong together make a row: {id: dawn, text: low light}"
+            self.library.problems.add("wrong_type", f"a value of `{name}` is one value, not a list", trail, hint)
         if not field or (name != "prompt" and name not in LISTS):
             item = self._rendered(item, trail)
+        if field and isinstance(item, float) and item.is_integer():
+            item = int(item)  # 1 and 1.0 are one request, so they are one value
         sets = {name: self.library.field_value(name, item, trail)} if field else {}
         scalar = _shown(item) if isinstance(item, (list, dict)) else item
         return AxisValue(_part(name, scalar), scalar, _label(scalar), item, sets, trail)
@@ -108,11 +150,11 @@ class _AxisBuilder:
     def _row(self, row: Mapping[str, Json], trail: Trail) -> AxisValue:
         own = cast("dict[str, Json]", row.get("set") or {})
         sets = {key: self.library.field_value(key, data, (*trail, "set", key)) for key, data in own.items()}
-        for key in row.keys() & set(FIELD_NAMES):
+        for key in [key for key in row if key in FIELD_NAMES]:
             sets[key] = self.library.field_value(key, row[key], (*trail, key))
         raw = {"set", *FIELD_NAMES}
         data = {key: one if key in raw else self._rendered(one, (*trail, key)) for key, one in row.items()}
-        identity = str(row.get("id", ""))
+        identity = str(row["id"])
         return AxisValue(identity, identity, str(row.get("label", identity)), data, sets, trail)
 
     def _rendered(self, data: Json, trail: Trail) -> Json:
@@ -126,20 +168,27 @@ class _AxisBuilder:
         try:
             return compile_template(data).render(self.variables)
         except TemplateProblem as error:
-            hint = suggestion(error.word or "", self.variables) or "values of an axis may use `vars`"
-            self.library.problems.add_word(error.code, str(error), trail, word=error.word, hint=hint)
+            problems, word = self.library.problems, error.word or ""
+            if error.code != "undefined_variable" or not problems.has_lost(word):
+                hint = error.hint or suggestion(word, self.variables) or "values of an axis may use `vars`"
+                problems.add_word(error.code, str(error), trail, word=error.word, hint=hint)
             return data
 
     def _distinct(self, name: str, values: list[AxisValue]) -> list[AxisValue]:
-        seen: dict[str, AxisValue] = {}
+        """The values, each with a part of its own; white space and case may be all that tells two apart."""
+        parts: set[str] = set()
+        said: set[str] = set()
         for position, value in enumerate(values):
-            first = seen.get(value.part)
-            if first is not None and repr(first.scalar) != repr(value.scalar):
-                value = replace(value, part=f"{value.part}-{_digest(str(value.scalar))}")
-            elif first is not None:
-                message = f"`{name}` has {value.scalar!r} twice, and would pay for one cell two times"
-                self.library.problems.add("repeated_value", message, value.trail)
-            seen[value.part] = values[position] = value
+            if repr(value.scalar) in said:
+                message = f"the axis `{name}` has {shown(value.scalar)} twice"
+                hint = "remove one: it would draw the same images again"
+                self.library.problems.add("repeated_value", message, value.trail, hint)
+            part = value.part
+            while part in parts:
+                part = f"{part}-{_digest(f'{part} {value.scalar}')}"
+            values[position] = replace(value, part=part)
+            parts.add(part)
+            said.add(repr(value.scalar))
         return values
 
 
@@ -163,7 +212,7 @@ def _part(name: str, scalar: Scalar) -> str:
     part = slug(scalar)
     if len(part) > MAX_PART:
         return f"{part[:MAX_PART].rstrip('-.')}-{_digest(scalar)}"
-    return part or _digest(scalar)
+    return part or (_digest(scalar) if scalar.strip() else "empty")
 
 
 def _label(scalar: Scalar) -> str:

@@ -1,17 +1,19 @@
 """What only shows when a file is seen as a whole: names that nothing defines, axes that nothing uses, secrets."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from krea_pipe.errors import Problem
 from krea_pipe.fields import DEFAULTS, LISTS, STRENGTHS
 from krea_pipe.nodes import Json
 from krea_pipe.pipeline import Axis, Stage, Value
+from krea_pipe.sandbox import TemplateProblem, near_word
 from krea_pipe.source import Trail
+from krea_pipe.spec.hints import RESERVED_AXES, nearest
 from krea_pipe.spec.library import Library
-from krea_pipe.spec.problems import Problems
-from krea_pipe.spec.schema import suggestion
-from krea_pipe.template import TemplateProblem, compile_template
+from krea_pipe.spec.problems import Problems, words_of
+from krea_pipe.template import compile_template
 
 BUILT_IN = ("stage", "pipeline", *DEFAULTS)
 
@@ -34,8 +36,9 @@ def check_secrets(data: Json, problems: Problems, trail: Trail = ()) -> None:
         for index, item in enumerate(data):
             check_secrets(item, problems, (*trail, index))
     elif isinstance(data, str) and len(data) >= 20 and not data.startswith("data:") and _SECRET.search(data):
-        hint = "keys belong in the environment: set KREA_API_KEY"
+        hint = "keys belong in the environment: set KREA_API_KEY; if this file was ever shared, revoke the key"
         problems.add("secret_in_file", "this value looks like a secret key", trail, hint)
+        problems.secret = _SECRET
 
 
 def check_variables(variables: Iterable[str], stages: Iterable[Stage], problems: Problems) -> None:
@@ -57,42 +60,53 @@ def check_variables(variables: Iterable[str], stages: Iterable[Stage], problems:
 def check_stage(stage: Stage, variables: Iterable[str], library: Library) -> None:
     """Refuse a stage without a prompt, with unknown template names, or with an axis that changes nothing."""
     problems = library.problems
-    values = list(_values(stage))
-    if not any(name == "prompt" for name, _ in values):
+    values = list(_values(stage, library))
+    if not any(name == "prompt" for name, _ in values) and not problems.has_lost("prompt"):
         hint = "set `prompt:` to a text" + (", or to a name under `prompts:`" if library.prompts else "")
-        problems.add("no_prompt", f"the stage `{stage.name}` has no prompt", stage.trail, hint)
+        what = f"the stage `{stage.name}`" if stage.trail else "this pipeline"
+        problems.add_key("no_prompt", f"{what} has no prompt", stage.trail, hint)
     known = {*variables, *BUILT_IN, *(axis.name for axis in stage.axes)}
-    used = {name for _, value in values for name in _names(value, known, problems)}
+    reader = _Reader(known, {axis.name: axis for axis in stage.axes}, problems)
+    used = {name for _, value in values for name in reader.names(value)}
     used |= {name for rule in stage.exclude for name in rule.matches}
     in_use = {f"{kind}.{one}.strength" for kind, names in _named(values).items() for one in names}
+    dynamic = any("{{" in name for name in in_use)
     for axis in stage.axes:
-        hint = f"use {{{{ {axis.name} }}}} in the prompt, or remove it"
-        if axis.field and "." in axis.name:
-            idle = axis.name not in in_use
+        if axis.name in (*RESERVED_AXES, "stage", "pipeline") or {axis.name, axis.name.split(".")[0]} & problems.lost:
+            continue
+        if not axis.values:
+            continue  # a problem of its own was noted
+        if axis.field and "." in axis.name and axis.name not in in_use and not dynamic:
             kind, name, _ = axis.name.split(".")
+            known_name = name in library.names(kind)
             hint = f"use it with `{kind}: [{name}]` in the stage or under `defaults:`"
-        else:
-            idle = not axis.field and axis.name not in used and not any(value.sets for value in axis.values)
-        if idle:
-            message = f"nothing uses the axis `{axis.name}`, so it would multiply the bill and change nothing"
-            problems.add_key("unused_axis", message, axis.trail, hint)
+            if known_name:
+                _unused(axis, hint, problems)
+        elif not axis.field and axis.name not in used and not any(value.sets for value in axis.values):
+            _unused(axis, f"use {{{{ {axis.name} }}}} in the prompt, or remove the axis", problems)
 
 
-def strength_warnings(library: Library) -> Iterator[Problem]:
-    """Warn about strengths that only Krea's older guides allow."""
-    for kind in LISTS:
+def _unused(axis: Axis, hint: str, problems: Problems) -> None:
+    message = f"nothing uses the axis `{axis.name}`, so it would multiply the bill and change nothing"
+    problems.add_key("unused_axis", message, axis.trail, hint)
+
+
+def strength_warnings(library: Library, stages: Iterable[Stage]) -> Iterator[Problem]:
+    """Warn about strengths that only Krea's older guides allow, in definitions and in axes."""
+    found = [(kind, item.strength) for kind in LISTS for item in library.names(kind).values() if item.strength]
+    axes = [axis for stage in stages for axis in stage.axes if "." in axis.name]
+    found += [(axis.name.partition(".")[0], value.sets[axis.name]) for axis in axes for value in axis.values]
+    for kind, strength in found:
         low, high = STRENGTHS[kind].sure
-        for item in library.names(kind).values():
-            strength = item.strength.data if item.strength else None
-            if item.strength and isinstance(strength, (int, float)) and not low <= strength <= high:
-                at = library.problems.document.place(item.strength.trail)
-                message = f"a strength outside {low:g} to {high:g} is documented in older guides only"
-                yield Problem("unsure_strength", message, at)
+        if isinstance(strength.data, (int, float)) and not low <= strength.data <= high:
+            at = library.problems.document.place(strength.trail)
+            message = f"the strength {strength.data:g} of {kind} is outside {low:g} to {high:g}"
+            yield Problem("unsure_strength", message, at, "only Krea's older guides allow it; it may be refused")
 
 
 def unused_warnings(library: Library, stages: Iterable[Stage]) -> Iterator[Problem]:
     """Warn about references, moodboards and styles that no stage uses: nothing of them would be sent."""
-    used = _named(value for stage in stages for value in _values(stage))
+    used = _named(value for stage in stages for value in _values(stage, library))
     dynamic = any("{{" in name for names in used.values() for name in names)
     for kind in LISTS if not dynamic else ():
         for name in library.names(kind):
@@ -111,11 +125,13 @@ def _named(values: Iterable[tuple[str, Value]]) -> dict[str, set[str]]:
     return used
 
 
-def _values(stage: Stage) -> Iterator[tuple[str, Value]]:
+def _values(stage: Stage, library: Library) -> Iterator[tuple[str, Value]]:
     """Every value of a stage that ends in a request or a path, with the name of what it sets."""
-    yield from stage.fields.items()
-    for axis in stage.axes:
-        yield from _axis_values(axis)
+    own = [*stage.fields.items(), *(one for axis in stage.axes for one in _axis_values(axis))]
+    yield from own
+    for kind, names in _named(own).items():
+        strengths = (library.names(kind)[name].strength for name in names if name in library.names(kind))
+        yield from (("strength", strength) for strength in strengths if strength)
     if stage.out is not None:
         yield "out", stage.out
 
@@ -125,20 +141,61 @@ def _axis_values(axis: Axis) -> Iterator[tuple[str, Value]]:
         yield from value.sets.items()
 
 
-def _names(value: Value, known: set[str], problems: Problems) -> Iterator[str]:
-    for text in value.data if isinstance(value.data, list) else [value.data]:
-        if isinstance(text, str) and "{" in text:
-            yield from _names_in(text, value.trail, known, problems)
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the templates of a stage: which names they use, and which of them are not there."""
 
+    known: set[str]
+    axes: Mapping[str, Axis]
+    problems: Problems
 
-def _names_in(text: str, trail: Trail, known: set[str], problems: Problems) -> Iterator[str]:
-    try:
-        template = compile_template(text)
-    except TemplateProblem as error:
-        problems.add_word(error.code, str(error), trail, word=error.word, hint=None)
-        return
-    for name in sorted(template.required - known):
+    def names(self, value: Value) -> Iterator[str]:
+        """The names that a value uses; where a name is wrong, also the one that was probably meant."""
+        for text in value.data if isinstance(value.data, list) else [value.data]:
+            if isinstance(text, str) and "{" in text:
+                yield from self._names_in(text, value.trail)
+
+    def _names_in(self, text: str, trail: Trail) -> Iterator[str]:
+        try:
+            template = compile_template(text)
+        except TemplateProblem as error:
+            self.problems.add_word(error.code, str(error), trail, word=error.word, hint=error.hint)
+            yield from words_of(text)
+            return
+        for name in sorted(template.required - self.known):
+            yield from self._undefined(name, trail)
+        for name, field in sorted(template.fields):
+            if name in self.axes:
+                self._check_field(self.axes[name], field, trail)
+        yield from template.names
+
+    def _undefined(self, name: str, trail: Trail) -> Iterator[str]:
+        if self.problems.has_lost(name):
+            return
+        own = sorted(self.known - set(BUILT_IN))
+        near = nearest(name, own) or nearest(name, BUILT_IN)
+        hint = f"did you mean `{near}`?" if near else "define it under `vars:`, or as an axis under `matrix:`"
         message = f"the template uses `{name}`, which nothing defines"
-        hint = suggestion(name, known - set(BUILT_IN)) or suggestion(name, known)
-        problems.add_word("undefined_variable", message, trail, word=name, hint=hint)
-    yield from template.names
+        self.problems.add_word("undefined_variable", message, trail, word=name, hint=hint)
+        if near:
+            yield near
+
+    def _check_field(self, axis: Axis, field: str, trail: Trail) -> None:
+        """Refuse `axis.field` where a value of the axis has no such field."""
+        rows = [value.data for value in axis.values if isinstance(value.data, dict)]
+        without = [value for value in axis.values if not isinstance(value.data, dict) or field not in value.data]
+        if not without:
+            return
+        if not rows:
+            message = f"the values of `{axis.name}` are plain and have no field `{field}`"
+            hint = f"write {{{{ {axis.name} }}}}, or make them rows: {{id: …, {field}: …}}"
+            self.problems.add_word("undefined_variable", message, trail, word=field, hint=hint)
+        elif len(without) == len(axis.values):
+            hint = near_word(field, list(dict.fromkeys(key for row in rows for key in row)))
+            message = f"no row of `{axis.name}` has a field `{field}`"
+            self.problems.add_word("undefined_variable", message, trail, word=field, hint=hint)
+        for value in without if len(without) < len(axis.values) else ():
+            near = nearest(field, value.data) if isinstance(value.data, dict) else None
+            hint = f"did you mean `{field}` by `{near}`?" if near else f"add `{field}:`, which other rows have"
+            message = f"the value `{value.label}` of `{axis.name}` has no field `{field}`, which a template uses"
+            self.problems.add("missing_field", message, value.trail, hint)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from krea_pipe.fields import LISTS
-from krea_pipe.nodes import Json
+from krea_pipe.nodes import Json, shown
 from krea_pipe.pipeline import Board, ReferenceSet, Value
 from krea_pipe.source import Trail
+from krea_pipe.spec.hints import nearest, suggestion
 from krea_pipe.spec.problems import Problems
-from krea_pipe.spec.schema import suggestion
 from krea_pipe.template import is_template
 
 
@@ -57,10 +57,6 @@ class Library:
             return Value(self._uses(name, data, trail), trail)
         if name == "prompt":
             return self._prompt(data, trail)
-        kind, _, rest = name.partition(".")
-        if rest and rest.removesuffix(".strength") not in self.names(kind):
-            hint = suggestion(rest.removesuffix(".strength"), self.names(kind))
-            self.problems.add_key("unknown_name", f"nothing is called `{name}` here", trail[:-1], hint)
         return Value(data, trail)
 
     def names(self, kind: str) -> "Mapping[str, ReferenceSet | Board]":
@@ -79,24 +75,29 @@ class Library:
             self.define(kind, name, item, trail)
             return name
         if not isinstance(item, str):
-            self.problems.add("wrong_type", f"{kind} are named by text, not by {item!r}", trail)
-        elif item not in self.names(kind) and not is_template(item):
-            path = kind == "references" and bool(re.search(r"[/.:]", item))
-            known = [name for name in self.names(kind) if not name.startswith("@")]
-            hint = f"write {{image: {item}}}" if path else suggestion(item, known)
-            what = f"nothing is called `{item}` under `{kind}:`"
-            self.problems.add("unknown_name", what, trail, hint)
+            self.problems.add("wrong_type", f"{kind} are named by text, not by {shown(item)}", trail)
+        elif item not in self.names(kind) and not is_template(item) and item not in self.problems.lost:
+            message = f"nothing is called `{item}` under `{kind}:`"
+            self.problems.add("unknown_name", message, trail, self._hint(kind, item))
         return item
+
+    def _hint(self, kind: str, name: str) -> str | None:
+        if kind == "references" and re.search(r"[/.:]", name):
+            return f"to use a file write {{image: {name}}}"
+        known = [one for one in self.names(kind) if not one.startswith("@")]
+        return suggestion(name, known) or f"define it: `{kind}: {{{name}: {{…}}}}`"
 
     def _prompt(self, data: Json, trail: Trail) -> Value:
         if not isinstance(data, str) or not data.strip():
-            self.problems.add("wrong_type", f"a prompt is text, not {data!r}", trail)
-            return Value("", trail)
+            what = "is empty" if data is None or isinstance(data, str) else f"must be text, not {shown(data)}"
+            self.problems.add("wrong_type", f"a prompt {what}", trail)
+            return Value(" ", trail)
         if data in self.prompts:
             return self.prompts[data]
-        near = suggestion(data, self.prompts) if re.fullmatch(r"\w+", data) else None
-        if near and near.startswith("did"):
-            self.problems.add("unknown_name", f"nothing is called `{data}` under `prompts:`", trail, near)
+        near = nearest(data, self.prompts) if re.fullmatch(r"\w+", data) else None
+        if near:
+            what = f"nothing is called `{data}` under `prompts:`"
+            self.problems.add("unknown_name", what, trail, f"did you mean `{near}`?")
         return Value(data, trail)
 
 

@@ -1,14 +1,13 @@
 """One file becomes one `Pipeline`: read, checked against the schema, built, and checked as a whole."""
 
-import copy
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
-from krea_pipe.errors import Problem
 from krea_pipe.nodes import Json
 from krea_pipe.pipeline import Budget, Pipeline, Stage, Value
+from krea_pipe.sandbox import TemplateProblem, slug
 from krea_pipe.source import Document, Trail, read_document
 from krea_pipe.spec.axes import build_axes, build_exclusions
 from krea_pipe.spec.checks import (
@@ -20,11 +19,11 @@ from krea_pipe.spec.checks import (
 )
 from krea_pipe.spec.library import Library
 from krea_pipe.spec.problems import Problems
-from krea_pipe.spec.schema import schema_problems
-from krea_pipe.template import TemplateProblem, compile_template, slug
+from krea_pipe.spec.schema import find_problems, sound_part
+from krea_pipe.template import compile_template
 
 _SHORTHAND = ("prompt", "matrix", "exclude", "out")
-_NOT_FIELDS = {"prompt", "matrix", "exclude", "out"}
+_NOT_FIELDS = {"matrix", "exclude", "out"}
 
 
 def load_pipeline(file: Path) -> Pipeline:
@@ -34,35 +33,16 @@ def load_pipeline(file: Path) -> Pipeline:
         InvalidInput: with every problem that the file has.
     """
     document = read_document(file)
-    wrong = schema_problems(document)
-    data = _without(document, wrong) if wrong else document.data
-    problems = Problems(document, list(wrong))
-    if data is None:
+    wrong = find_problems(document, document.data)
+    problems = Problems(document, [*document.problems, *(finding.problem for finding in wrong)])
+    check_secrets(document.data, problems)
+    data, dropped = sound_part(document, wrong) if wrong else (document.data, [])
+    problems.lose(dropped)
+    if not isinstance(data, dict):
         problems.raise_any()
     pipeline = _Loader(document, cast("dict[str, Json]", data), problems).load()
     problems.raise_any()
     return pipeline
-
-
-def _without(document: Document, wrong: list[Problem]) -> Json:
-    """The data less the wrong keys, so that the rest can be checked too; None where that can not be done."""
-    data = copy.deepcopy(document.data)
-    bad = {(problem.at.line, problem.at.column) for problem in wrong if problem.at}
-    removed = _prune(document, data, (), bad)
-    return data if removed == len(bad) else None
-
-
-def _prune(document: Document, data: Json, trail: Trail, bad: set[tuple[int, int]]) -> int:
-    removed = 0
-    for key in list(data) if isinstance(data, dict) else ():
-        here = (*trail, key)
-        spots = {(at.line, at.column) for at in (document.key_place(here), document.place(here))}
-        if spots & bad:
-            del cast("dict[str, Json]", data)[key]
-            removed += 1
-        else:
-            removed += _prune(document, cast("dict[str, Json]", data)[key], here, bad)
-    return removed
 
 
 class _Loader:
@@ -74,7 +54,6 @@ class _Loader:
     def load(self) -> Pipeline:
         name = str(self.data.get("name") or slug(self.document.file.stem) or "pipeline")
         stages = self._stages(name)
-        check_secrets(self.data, self.problems)
         check_variables(self.variables, stages, self.problems)
         for stage in stages:
             check_stage(stage, self.variables, self.library)
@@ -91,7 +70,7 @@ class _Loader:
             moodboards=boards["moodboards"],
             styles=boards["styles"],
             stages=tuple(stages),
-            warnings=(*strength_warnings(self.library), *unused_warnings(self.library, stages)),
+            warnings=(*strength_warnings(self.library, stages), *unused_warnings(self.library, stages)),
         )
 
     def _variables(self) -> dict[str, Json]:
@@ -110,15 +89,18 @@ class _Loader:
         try:
             return compile_template(data).render(known)
         except TemplateProblem as error:
-            hint = "a variable may use the ones above it"
-            self.problems.add_word(error.code, str(error), trail, word=error.word, hint=hint)
+            if not self.problems.has_lost(error.word or "?"):
+                hint = "a variable may use the ones above it" if error.code == "undefined_variable" else error.hint
+                self.problems.add_word(error.code, str(error), trail, word=error.word, hint=hint)
             return data
 
     def _stages(self, name: str) -> list[Stage]:
         stages = cast("dict[str, dict[str, Json]]", self.data.get("stages") or {})
         if not stages:
-            return [self._stage(name, self._shorthand(), ())]
-        for key in [key for key in _SHORTHAND if key in self.data]:
+            # Stages that are all left out as wrong do not make the file one without stages.
+            staged = self.problems.has_lost("stages") or "stages" in cast("dict[str, Json]", self.document.data)
+            return [] if staged else [self._stage(name, self._shorthand(), ())]
+        for key in self._shorthand():
             hint = "move it into a stage"
             message = f"`{key}` here is shorthand for a file with one stage, and this file has `stages:`"
             self.problems.add_key("shorthand_with_stages", message, (key,), hint)
@@ -143,7 +125,7 @@ class _Loader:
             for key, one in cast("dict[str, Json]", self.data.get("defaults") or {}).items()
         }
         for key, one in data.items():
-            if key not in _NOT_FIELDS or key == "prompt":
+            if key not in _NOT_FIELDS:
                 fields[key] = self.library.field_value(key, one, (*trail, key))
         return fields
 

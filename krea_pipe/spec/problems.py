@@ -1,17 +1,37 @@
 """Collects located problems, so that all of a file's come at once."""
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from krea_pipe.errors import InvalidInput, Problem
+from krea_pipe.nodes import Json
 from krea_pipe.source import Document, Trail
+from krea_pipe.spec.hints import nearest
 
 
 @dataclass(slots=True)
 class Problems:
-    """What was found so far in one document."""
+    """What was found so far in one document.
+
+    `lost` are the words of what was wrong and is left out: a check may not complain that such a word is missing
+    or unused, because that would only repeat the first problem in other words.
+    """
 
     document: Document
     found: list[Problem] = field(default_factory=list)
+    lost: frozenset[str] = frozenset()
+    secret: re.Pattern[str] | None = None
+
+    def lose(self, trails: Iterable[Trail]) -> None:
+        """Note the words of the values at some trails as left out."""
+        for trail in trails:
+            words = {str(trail[-1]), *words_of(self.document.value(trail))} if trail else set()
+            self.lost |= words
+
+    def has_lost(self, word: str) -> bool:
+        """Whether a word, or what was meant to be it, is among what was left out."""
+        return word in self.lost or nearest(word, self.lost) is not None
 
     def add(self, code: str, message: str, trail: Trail, hint: str | None = None) -> None:
         """Note a problem with the value at a trail."""
@@ -33,8 +53,34 @@ class Problems:
             InvalidInput: something was found.
         """
         if self.found:
-            raise InvalidInput(*sorted(dict.fromkeys(self.found), key=_position))
+            found = [_masked(problem, self.secret) for problem in dict.fromkeys(self.found)]
+            raise InvalidInput(*sorted(found, key=_position))
+
+
+def _masked(problem: Problem, secret: re.Pattern[str] | None) -> Problem:
+    """A problem without the secret that its line would show: problems end up in public logs."""
+    if secret is None or problem.at is None:
+        return problem
+    at = replace(problem.at, text=secret.sub("***", problem.at.text))
+    hint = problem.hint and secret.sub("***", problem.hint)
+    return Problem(problem.code, secret.sub("***", problem.message), at, hint)
 
 
 def _position(problem: Problem) -> tuple[int, int]:
     return (problem.at.line, problem.at.column) if problem.at else (0, 0)
+
+
+def words_of(data: Json) -> Iterator[str]:
+    """The keys, names and template names in some data."""
+    if isinstance(data, dict):
+        for key, item in data.items():
+            yield key
+            yield from words_of(item)
+    elif isinstance(data, list):
+        for item in data:
+            yield from words_of(item)
+    elif isinstance(data, str) and re.fullmatch(r"[\w.-]+", data):
+        yield data
+    elif isinstance(data, str):
+        for expression in re.findall(r"\{[{%].*?(?:[%}]\}|$)", data, re.DOTALL):
+            yield from re.findall(r"\w+", expression)

@@ -1,10 +1,13 @@
-"""JSON Schema runs here: data in, located problems out, all of them at once."""
+"""JSON Schema runs here: data in, located findings out, all of them at once."""
 
-import difflib
+import copy
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,42 +16,20 @@ from jsonschema.exceptions import ValidationError
 
 from krea_pipe.errors import Problem
 from krea_pipe.nodes import Json
+from krea_pipe.sandbox import slug
 from krea_pipe.source import Document, Trail
+from krea_pipe.spec.hints import LATER, nearest, reserved, unknown_key_hint
+from krea_pipe.spec.wording import axis_message, name_of, rank, value_message
 
-LATER = {
-    "looks": "looks",
-    "look": "looks",
-    "axes": "shared axes",
-    "picks": "picks",
-    "sample": "sampling",
-    "profiles": "profiles",
-    "for_each": "chained stages",
-    "needs": "chained stages",
-    "with": "`with`",
-    "include": "`include`",
-    "patch": "`patch`",
-    "takes": "takes",
-    "allow_unused": "`allow_unused`",
-    "image": "source images",
-    "strength": "source images",
-    "env": "declared environment variables",
-    "by": "ranges by step size",
-    "glob": "axes from files",
-    "csv": "axes from files",
-    "words": "axes from files",
-    "zip": "zipped axes",
-    "if": "rules with an expression",
-}
-_ALIASES = {"moodboard": "moodboards", "style": "styles", "reference": "references", "model": "variant"}
-_TYPES = {
-    "object": "a mapping",
-    "array": "a list",
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "null": "null",
-}
+_RANGE = {"from", "to", "steps", "count"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem, and the trail of what has to go before the rest of the data can be looked at."""
+
+    problem: Problem
+    trail: Trail
 
 
 def schema_text(name: str) -> str:
@@ -59,12 +40,55 @@ def schema_text(name: str) -> str:
     return (Path(__file__).parents[2] / "schemas" / name).read_text(encoding="utf-8")
 
 
-def schema_problems(document: Document) -> list[Problem]:
-    """What the JSON Schema says against a document, in the order of the file."""
-    errors = _validator().iter_errors(cast("Any", document.data))
-    found = [problem for error in errors for problem in _describe(document, error)]
-    unique = dict.fromkeys(found)
-    return sorted(unique, key=lambda problem: (problem.at.line, problem.at.column) if problem.at else (0, 0))
+def find_problems(document: Document, data: Json) -> list[Finding]:
+    """What the JSON Schema says against a document's data, or against what is left of it."""
+    errors = sorted(_validator().iter_errors(cast("Any", data)), key=_path)
+    return [finding for _, group in groupby(errors, _path) for finding in _describe(document, list(group))]
+
+
+def matrix_problem(axis: str, values: Json) -> Problem | None:
+    """What the schema says first, without a place, against values of an axis that come from a variable."""
+    errors = list(_validator().iter_errors({"version": 1, "matrix": {axis: values}}))
+    if not errors:
+        return None
+    trail = tuple(errors[0].absolute_path)
+    if errors[0].validator == "required":
+        return Problem("missing_key", f"{name_of(trail)} needs an `id`")
+    if errors[0].validator == "additionalProperties" or "propertyNames" in errors[0].absolute_schema_path:
+        return Problem("invalid_value", f"{name_of(trail)} has a key that it can not have")
+    code, message, near = value_message(trail, errors[0])
+    return Problem(code, message, hint=near)
+
+
+def sound_part(document: Document, found: Iterable[Finding]) -> tuple[Json, list[Trail]]:
+    """The data without what is wrong, so that the rest can be checked too, and the trails of what was left out.
+
+    Nothing is left when the file as a whole is no mapping.
+    """
+    data, dropped = copy.deepcopy(document.data), list[Trail]()
+    while found:
+        now = [trail for finding in found for trail in _drop(data, finding.trail)]
+        if not now:
+            return None, dropped
+        dropped += now
+        found = find_problems(document, data)
+    return data, dropped
+
+
+def _drop(data: Json, trail: Trail) -> Iterator[Trail]:
+    """Remove the value at a trail, or the list that it is in, because the places of its neighbours would move."""
+    if trail == ("version",) and isinstance(data, dict):
+        data["version"] = 1
+        yield trail
+        return
+    keys = next((index for index in range(len(trail), 0, -1) if isinstance(trail[index - 1], str)), 0)
+    *above, last = trail[:keys] or ("",)
+    owner: Any = data
+    for step in above:
+        owner = owner.get(step, {}) if isinstance(owner, dict) else owner[int(step)]
+    if isinstance(owner, dict) and last in owner:
+        del owner[last]
+        yield trail[:keys]
 
 
 @cache
@@ -73,136 +97,85 @@ def _validator() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(json.loads(schema_text("pipeline.schema.json")))
 
 
-def _describe(document: Document, error: ValidationError) -> Iterator[Problem]:
-    trail: Trail = tuple(error.absolute_path)
-    match error.validator:
-        case "additionalProperties":
-            schema = cast("Mapping[str, Any]", error.schema)
-            for key in cast("dict[str, Json]", error.instance):
-                if key not in schema.get("properties", {}):
-                    yield _unknown_key(document, (*trail, key), schema["properties"])
-        case "required":
-            missing = str(error.message).split("'")[1]
-            yield _missing(document, trail, missing)
-        case "pattern" if "propertyNames" in error.absolute_schema_path:
-            yield _bad_name(document, (*trail, str(error.instance)), str(error.instance))
-        case _:
-            code, message, hint = _value_message(trail, error)
-            yield Problem(code, message, document.place(trail), hint)
+def _path(error: ValidationError) -> list[tuple[bool, int | str]]:
+    return [(isinstance(step, str), step) for step in error.absolute_path]
+
+
+def _describe(document: Document, errors: list[ValidationError]) -> Iterator[Finding]:
+    """What to say about all errors of one value."""
+    trail: Trail = tuple(errors[0].absolute_path)
+    value = errors[0].instance
+    names = [error for error in errors if "propertyNames" in error.absolute_schema_path]
+    if len(trail) > 1 and trail[-2] == "matrix" and isinstance(value, dict) and not _like_range(value):
+        yield Finding(_problem(document, trail, axis_message(trail)), trail)
+        return
+    for error in names:
+        yield _bad_name(document, tuple(error.absolute_path), str(error.instance))
+    unknown = [finding for error in errors for finding in _unknown_keys(document, error)]
+    yield from unknown
+    missing = [str(error.message).split("'")[1] for error in errors if error.validator == "required"]
+    if not any(error.validator == "type" for error in errors):
+        yield from _missing(document, trail, missing, [str(finding.trail[-1]) for finding in unknown])
+    others = [error for error in errors if error.validator not in ("additionalProperties", "required")]
+    others = [error for error in others if error not in names and not (error.validator == "anyOf" and unknown)]
+    if others:
+        said = value_message(trail, min(others, key=rank))
+        if value == "all" and said[0] == "wrong_type":
+            said = ("reserved_key", *reserved("axes", "`all`"))
+        yield Finding(_problem(document, trail, said), trail)
+
+
+def _problem(document: Document, trail: Trail, said: tuple[str, str, str | None]) -> Problem:
+    code, message, hint = said
+    return Problem(code, message, document.place(trail), hint)
+
+
+def _like_range(axis: Mapping[str, Json]) -> bool:
+    return any(key in LATER or nearest(key, _RANGE) for key in axis)
+
+
+def _unknown_keys(document: Document, error: ValidationError) -> Iterator[Finding]:
+    if error.validator != "additionalProperties":
+        return
+    known = cast("Mapping[str, Any]", error.schema)["properties"]
+    for key in cast("dict[str, Json]", error.instance):
+        if key not in known:
+            trail: Trail = (*error.absolute_path, key)
+            yield Finding(_unknown_key(document, trail, known), trail)
 
 
 def _unknown_key(document: Document, trail: Trail, known: Iterable[str]) -> Problem:
     key, at = str(trail[-1]), document.key_place(trail)
-    inside = f" in {_name_of(trail[:-1])}" if len(trail) > 1 else ""
     if key in LATER:
-        message = f"`{key}` is reserved for a later version of krea-pipe ({LATER[key]})"
-        return Problem("reserved_key", message, at, "remove it for now")
-    hint = _suggestion(key, known)
-    fields = json.loads(schema_text("pipeline.schema.json"))["$defs"]["fields"]["properties"]
-    if hint is None and len(trail) == 1 and key in fields:
-        hint = f"put it under `defaults:` or in a stage: `defaults: {{{key}: …}}`"
-    return Problem("unknown_key", f"unknown key `{key}`{inside}", at, hint)
+        message, hint = reserved(key)
+        return Problem("reserved_key", message, at, hint)
+    inside = f" in {name_of(trail[:-1])}" if len(trail) > 1 else ""
+    return Problem("unknown_key", f"unknown key `{key}`{inside}", at, unknown_key_hint(trail, known))
 
 
-def _suggestion(word: str, known: Iterable[str]) -> str | None:
-    options = list(known)
-    if _ALIASES.get(word) in options:
-        return f"did you mean `{_ALIASES[word]}`?"
-    close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
-    return f"did you mean `{close[0]}`?" if close else None
-
-
-def suggestion(word: str, known: Iterable[object]) -> str | None:
-    """A hint with the known word nearest to what was written, or with all of them when they are few."""
-    options = sorted({str(one) for one in known})
-    near = _suggestion(word, options)
-    if near or not options:
-        return near
-    return f"known: {', '.join(options)}" if len(options) <= 12 else None
-
-
-def _missing(document: Document, trail: Trail, key: str) -> Problem:
+def _missing(document: Document, trail: Trail, keys: list[str], unknown: list[str]) -> Iterator[Finding]:
+    """Keys that must be there; an unknown key beside them is taken for a slip of one of them."""
     at = document.place(trail)
-    if key == "version":
-        return Problem("missing_version", "`version` is missing", at, "start the file with `version: 1`")
-    if key in ("from", "to", "steps"):
-        hint = "write {from: 0, to: 1, steps: 5}, {count: 4}, or a list"
-        return Problem("missing_key", f"{_name_of(trail)} needs `{key}`", at, hint)
-    return Problem("missing_key", f"{_name_of(trail)} needs `{key}`", at)
+    if not trail and keys and not any(nearest(key, keys) for key in unknown):
+        said = "start the file with `version: 1`"
+        yield Finding(Problem("missing_version", "`version` is missing", at, said), ("version",))
+    elif trail and keys and not unknown:
+        named = " and ".join(f"`{key}`" for key in keys)
+        hint: str | None = None
+        if keys == ["id"] and trail[0] not in ("moodboards", "styles"):
+            hint = "give the row a short name: `id: serum`"
+        if keys[0] in _RANGE:
+            hint = "write {from: 0, to: 1, steps: 5}, {count: 4}, or a list"
+        yield Finding(Problem("missing_key", f"{name_of(trail)} needs {named}", at, hint), trail)
 
 
-def _bad_name(document: Document, trail: Trail, name: str) -> Problem:
-    hint = "a name is letters, digits and _, and starts with a letter"
-    return Problem("invalid_name", f"`{name}` can not be a name", document.key_place(trail), hint)
-
-
-def _value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str | None]:
-    name, value, limit = _name_of(trail), error.instance, cast("Any", error.validator_value)
-    match error.validator:
-        case "type":
-            wanted = " or ".join(_TYPES[one] for one in ([limit] if isinstance(limit, str) else limit))
-            return "wrong_type", f"{name} is {wanted}, not {_shown(value)}", _type_hint(value, wanted)
-        case "enum":
-            hint = "Krea 2 has 1K only" if limit == ["1K"] else _suggestion(str(value), map(str, limit))
-            return (
-                "invalid_value",
-                f"{name} is one of {', '.join(map(str, limit))}, not {_shown(value)}",
-                hint,
-            )
-        case "const":
-            return "invalid_value", f"{name} is {limit}, not {_shown(value)}", None
-        case "minimum" | "maximum":
-            side = "at least" if error.validator == "minimum" else "at most"
-            return "out_of_range", f"{name} is {side} {limit:g}, not {_shown(value)}", None
-        case "maxItems":
-            return "too_many", f"{name} holds at most {limit}, not {len(cast('list[Json]', value))}", _many_hint(trail)
-        case "minItems" | "minProperties" | "minLength":
-            return "empty_value", f"{name} is empty", None
-        case "maxProperties":
-            return "too_many", f"{name}: `count` stands alone", "write {count: n}, or {from, to, steps}"
-        case "oneOf":
-            return "missing_key", f"{name} needs either `images` or `image`", None
-        case _:
-            return "invalid_value", f"{name} can not be {_shown(value)}", _pattern_hint(trail)
-
-
-def _many_hint(trail: Trail) -> str | None:
-    return "Krea takes one moodboard a request" if "moodboards" in trail else None
-
-
-def _pattern_hint(trail: Trail) -> str | None:
-    if "moodboards" in trail and trail[-1] == "id":
-        return "a moodboard id is a UUID, as in its share link"
-    return "use letters, digits, dots, hyphens and _" if trail and trail[-1] in ("id", "name") else None
-
-
-def _type_hint(value: object, wanted: str) -> str | None:
-    if value is None:
-        return "the value is empty"
-    if wanted == "text" and isinstance(value, (int, float)):
-        return f'write it in quotes: "{value}"'
-    if wanted.endswith("number") and isinstance(value, str):
-        return "write it without quotes" if value.lstrip("+-").replace(".", "", 1).isdigit() else None
-    return "put it in brackets: [ … ]" if wanted == "a list" and isinstance(value, (str, int, float)) else None
-
-
-def _name_of(trail: Trail) -> str:
-    words = [str(one) for one in trail if isinstance(one, str)]
-    if not words:
-        return "the file"
-    item = f" item {trail[-1] + 1}" if isinstance(trail[-1], int) else ""
-    return f"`{'.'.join(words[-2:])}`{item}"
-
-
-def _shown(value: object) -> str:
-    match value:
-        case dict():
-            return "a mapping"
-        case list():
-            return "a list"
-        case None:
-            return "null"
-        case bool():
-            return str(value).lower()
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}…"
+def _bad_name(document: Document, trail: Trail, name: str) -> Finding:
+    at = document.key_place((*trail, name))
+    if trail[-1:] == ("stages",):
+        hint = f"write `{slug(name) or 'hero'}`: letters, digits, dots, hyphens and _"
+    elif re.match(r"(references|moodboards|styles)\.", name):
+        hint = f"the axis for a strength is {name.split('.')[0]}.NAME.strength"
+    else:
+        near = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
+        hint = f"write `{'_' * near[:1].isdigit()}{near or 'name'}`: letters, digits and _, not starting with a digit"
+    return Finding(Problem("invalid_name", f"`{name}` can not be a name", at, hint), (*trail, name))

@@ -17,7 +17,7 @@ from sample_reports import make_report, make_row, make_stage
 
 from krea_pipe.report.html import dollars, render, sentence
 from krea_pipe.report.model import CostTotals, StageView
-from krea_pipe.report.record import to_json
+from krea_pipe.report.record import to_json, to_text
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- <script> &amp; \u2028\u2029 {{ 7*7 }}"
 NETWORK = re.compile(r"^\s*(?:[a-z]+:)?//", re.IGNORECASE)
@@ -41,7 +41,7 @@ class Elements(HTMLParser):
 
 
 def page_of(report, **thumbnails):
-    return render(report, thumbnails=thumbnails)
+    return render(report, record=to_text(report), thumbnails=thumbnails).decode()
 
 
 def data_of(page, name="report"):
@@ -196,7 +196,7 @@ def test_a_browser_draws_every_cell_and_opens_the_linked_one(hostile_report, thu
     page = tmp_path / "report.html"
     thumbnails = {row.sha256: thumbnail for row in hostile_report.rows if row.sha256}
     report = replace(hostile_report, rows=(*hostile_report.rows[:-1], replace(hostile_report.rows[-1], id="last")))
-    page.write_text(render(report, thumbnails=thumbnails), encoding="utf-8")
+    page.write_bytes(render(report, record=to_text(report), thumbnails=thumbnails))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     command = ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000"]
     done = subprocess.run(

@@ -1,0 +1,128 @@
+"""What libyaml says about text that is not YAML, in words that tell a person what to change."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+_OPENERS = {"while parsing a flow sequence": ("list", "[", "]"), "while parsing a flow mapping": ("mapping", "{", "}")}
+_MARKS = {"*": "an alias", "&": "an anchor", "!": "a tag"}
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Why text is not YAML: a code, a sentence, the index of the character to point at, what to do."""
+
+    code: str
+    message: str
+    index: int
+    hint: str | None = None
+
+
+def find_flaw(text: str, error: yaml.MarkedYAMLError) -> Flaw:
+    """Explain one error of libyaml."""
+    problem, context = error.problem or "", error.context or ""
+    at, opened = index_of(error.problem_mark), index_of(error.context_mark)
+    if re.search(r":[ ]+\{\{", line_at(text, at)):
+        spot = text.rindex("{{", 0, max(at, text.find("{{", at)) + 2) if "{{" in text else at
+        return unquoted_template(text, spot)
+    if "quoted scalar" in context and "end of stream" in problem:
+        return Flaw(
+            "unclosed_quote",
+            "the quote that opens here is never closed",
+            opened,
+            "put the closing quote at the end of the value",
+        )
+    if context in _OPENERS:
+        return _unclosed(text, *_OPENERS[context], opened, at)
+    if "mapping values are not allowed" in problem:
+        return Flaw("unquoted_colon", "a value with a colon and a space in it must be quoted", at, quoting(text, at))
+    if "cannot start any token" in problem:
+        return _bad_start(text, at)
+    if "scanning an alias" in context or "scanning an anchor" in context or "tag" in context:
+        return text_mark(text, opened)
+    if "Unicode" in problem:
+        return Flaw("bad_escape", "this escape stands for no character", at, "write the character itself")
+    if "could not find expected ':'" in problem:
+        return _no_pair(text, opened)
+    if "quoted scalar" in context:
+        hint = "write \\\\ for a backslash, or use single quotes, where a backslash is itself"
+        return Flaw("bad_escape", "this escape means nothing in a double-quoted text", at, hint)
+    return _misfit(text, at)
+
+
+def unquoted_template(text: str, at: int) -> Flaw:
+    """A value that starts with {{, which YAML takes for a mapping."""
+    return Flaw("unquoted_template", "a value that starts with {{ must be quoted", at, quoting(text, at))
+
+
+def text_mark(text: str, at: int) -> Flaw:
+    """A value that starts with a character that has a meaning in YAML."""
+    message = f"a value that starts with {text[at : at + 1]} must be quoted: YAML reads {_mark(text, at)} here"
+    return Flaw("unquoted_mark", message, at, quoting(text, at))
+
+
+def quoting(text: str, at: int) -> str:
+    """The hint that shows the value at an index, or the one that it is a part of, in quotes."""
+    line, column = line_at(text, at), at - text.rfind("\n", 0, at) - 1
+    found = re.match(r"[\s-]*([\w.-]+):[ ]+(?!\[|\{[^{])(.*?)\s*$", line)
+    if found and found.start(2) <= column:
+        return f"quote the value: {found[1]}: {_quoted(found[2])}"
+    inner = re.match(r"\{\{.*?\}\}", line[column:])
+    item = re.match(r"\s*-[ ]+([^\[{].*?|\{\{.*?)\s*$", line)
+    value = item[1] if item else inner[0] if inner else None
+    return f"quote the value: {_quoted(value)}" if value else "put the value in quotes"
+
+
+def line_at(text: str, at: int) -> str:
+    """The line that an index stands in."""
+    end = text.find("\n", at)
+    return text[text.rfind("\n", 0, at) + 1 : end if end >= 0 else len(text)].rstrip("\r")
+
+
+def index_of(mark: Any) -> int:  # noqa: ANN401 (libyaml's mark and PyYAML's share no type)
+    """The character index of a mark, 0 without one."""
+    return int(mark.index) if mark else 0
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if "'" in value else f"'{value}'"
+
+
+def _mark(text: str, at: int) -> str:
+    return _MARKS.get(text[at : at + 1], "something else")
+
+
+def _unclosed(text: str, what: str, opener: str, closer: str, opened: int, at: int) -> Flaw:
+    if text[at : at + 1] in ("[", "{", "'", '"') and text[opened:at].count("\n") == 0:
+        return Flaw("yaml_syntax", f"a comma is missing in this {what}", at, f"write {opener}a, b{closer}")
+    message = f"the {opener} that opens here is not closed, or a comma is missing"
+    return Flaw("unclosed_bracket", message, opened, f"close the {what} with {closer}")
+
+
+def _bad_start(text: str, at: int) -> Flaw:
+    line = line_at(text, at)
+    if "\t" in line[: len(line) - len(line.lstrip())] or text[at : at + 1] == "\t":
+        return Flaw("tab", "a tab can not indent YAML", at, "indent with spaces")
+    return Flaw("unquoted_mark", f"a value that starts with {text[at]} must be quoted", at, quoting(text, at))
+
+
+def _no_pair(text: str, at: int) -> Flaw:
+    hint = "write `key: value`; text over several lines goes after `key: >-`, indented"
+    if re.match(r"\s*[\w.-]+:\S", line_at(text, at)):
+        hint = "put a space after the colon"
+    return Flaw("yaml_syntax", "this line is no `key: value`", at, hint)
+
+
+def _misfit(text: str, at: int) -> Flaw:
+    line = line_at(text, at)
+    hint = "the keys of one mapping start in one column, each followed by a colon and a space"
+    if line.lstrip().startswith(":"):
+        hint = "write a key before the colon"
+    elif re.search(r":\s+'.*\w'\w", line):
+        hint = "inside single quotes write '' for an apostrophe, or use double quotes"
+    elif re.search(r":\s+([\"']).*\1\s*\S", line):
+        hint = "quote the whole value, or none of it"
+    return Flaw("yaml_syntax", "this does not fit what stands before it", at, hint)

@@ -1,0 +1,60 @@
+"""Every file of the corpus gives exactly the problems, or the cells, that are written beside it."""
+
+import re
+
+import pytest
+from corpus import HERE, problems_of, render, render_cells
+
+INVALID = sorted((HERE / "invalid").glob("*.yaml"))
+VALID = sorted((HERE / "valid").glob("*.yaml"))
+
+# What a person who knows neither Python nor JSON Schema can not read.
+JARGON = re.compile(
+    r"NoneType|\bdict\b|\bstr\b|\bint\b|\bbool\b|object|[Uu]ndefined|[Jj]inja|[Ss]chema\b|additionalProperties|Error\b"
+    r"|None\b|True\b|False\b|Traceback|0x[0-9a-f]{6}|pytest|\$defs"
+)
+
+
+def test_the_corpus_is_there():
+    assert len(INVALID) > 150
+    assert len(VALID) > 25
+
+
+@pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
+def test_an_invalid_file_gives_the_problems_written_beside_it(file, folder):
+    copy = folder / file.name
+    copy.write_bytes(file.read_bytes())
+    assert render(problems_of(copy)) == file.with_suffix(".txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", VALID, ids=lambda file: file.stem)
+def test_a_valid_file_gives_the_cells_and_warnings_written_beside_it(file, folder):
+    copy = folder / file.name
+    copy.write_bytes(file.read_bytes())
+    cells, warnings = render_cells(copy)
+    noted = file.with_suffix(".txt")
+    assert cells == file.with_suffix(".jsonl").read_text(encoding="utf-8")
+    assert warnings == (noted.read_text(encoding="utf-8") if noted.exists() else "")
+
+
+@pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
+def test_every_problem_stands_in_the_file_in_order_and_in_plain_words(file, folder):
+    copy = folder / file.name
+    copy.write_bytes(file.read_bytes())
+    lines = copy.read_text(encoding="utf-8").split("\n")
+    found = problems_of(copy)
+    for problem in found:
+        assert problem.at.path == copy
+        assert problem.at.text == lines[problem.at.line - 1] or "***" in problem.at.text
+        assert 1 <= problem.at.column <= len(lines[problem.at.line - 1]) + 1
+        assert not JARGON.search(f"{problem.message} {problem.hint or ''}"), problem
+        assert problem.message[0] != " "
+        assert not problem.message.endswith(".")
+    places = [(problem.at.line, problem.at.column) for problem in found]
+    if len({problem.code for problem in found}) > 1:
+        assert places == sorted(places)
+
+
+def test_every_file_of_expectations_has_its_pipeline():
+    for expected in [*HERE.glob("*/*.txt"), *HERE.glob("*/*.jsonl")]:
+        assert expected.with_suffix(".yaml").exists()

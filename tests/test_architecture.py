@@ -1,0 +1,165 @@
+"""The shape of the code, read from its imports: one direction, small parts, and edges where they belong."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import krea_pipe
+
+ROOT = Path(krea_pipe.__file__).parent
+FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
+
+# Low to high; what shares a line may import each other. Modules that are not named stand at the bottom.
+LAYERS = """
+    errors
+    nodes syntax
+    source
+    template fields
+    pipeline
+    spec
+    images png_text
+    request
+    references
+    resolve
+    matrix
+    pricing
+    outcome
+    settings
+    store
+    plan
+    api
+    run
+    report
+    flow
+    cli
+"""
+LEVELS = {name: level for level, line in enumerate(LAYERS.split("\n")) for name in line.split()}
+FREE = {"__init__"}
+MAX_FILE = 300
+MAX_FUNCTION = 60
+BAD_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc", "base"}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(("krea_pipe", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+
+
+TREES = {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+def part_of(module: str) -> str:
+    return [*module.split("."), "__init__"][1]
+
+
+def imports(tree):
+    """Every module of ours that a tree imports, with the node that does it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the direction"
+            found = [
+                f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in TREES else node.module for a in node.names
+            ]
+        else:
+            continue
+        for name in found:
+            if name.split(".")[0] == "krea_pipe":
+                yield name, node
+
+
+def test_every_part_has_a_level():
+    parts = {part_of(module) for module in TREES}
+    assert parts - set(LEVELS) - FREE - {"local", "__main__", "data"} == set()
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_imports_go_down_only(module):
+    part = part_of(module)
+    for target, _ in imports(TREES[module]):
+        other = part_of(target)
+        if part == "local" or other == "local":
+            assert part == other, f"{module} imports {target}: the local Krea shares nothing"
+        elif part != "__main__" and other not in FREE:
+            assert LEVELS[other] <= LEVELS[part], f"{module} imports {target}, which stands above it"
+
+
+def test_parts_do_not_import_in_circles():
+    found = {module: {target for target, _ in imports(tree)} - {module} for module, tree in TREES.items()}
+    while found:
+        free = [module for module, targets in found.items() if not targets & found.keys()]
+        assert free, f"a circle among {sorted(found)}"
+        for module in free:
+            del found[module]
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_imports_stand_at_the_top(module):
+    inside = [
+        node.lineno
+        for scope in ast.walk(TREES[module])
+        if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for node in ast.walk(scope)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    assert inside == []
+    if module != "krea_pipe.cli.lazy":
+        assert not re.search(r"import_module|__import__", ast.unparse(TREES[module]))
+
+
+def test_the_table_of_late_imports_leads_somewhere():
+    from krea_pipe.cli import lazy
+
+    addresses = [address for address, _ in lazy.COMMANDS.values()]
+    addresses += [value for name, value in vars(lazy).items() if name.isupper() and isinstance(value, str)]
+    assert len(addresses) > 8
+    for address in addresses:
+        assert lazy.load(address) is not None
+    local = [address for address in addresses if address.startswith("krea_pipe.local")]
+    assert local == [lazy.LOCAL_TRANSPORT]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_short_and_named_for_what_they_are_about(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) < MAX_FILE
+    assert path.stem not in BAD_NAMES
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_functions_are_short(module):
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert node.end_lineno - node.lineno < MAX_FUNCTION, f"{module}.{node.name}"
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_only_the_command_line_prints_or_ends_the_program(module):
+    if part_of(module) == "cli":
+        return
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in {"print", "exit", "quit", "sys.exit", "os._exit", "input"}, f"{module}:{node.lineno}"
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [alias.name for alias in node.names] + [getattr(node, "module", "") or ""]
+            assert not {name.split(".")[0] for name in names} & {"click", "rich"}, f"{module}:{node.lineno}"
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_the_environment_is_read_at_the_edge(module):
+    if part_of(module) not in ("cli", "report", "__main__"):
+        assert not re.search(r"os\.environ|getenv", ast.unparse(TREES[module]))
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_errors_are_named_where_they_are_caught(module):
+    """The boundary in `cli.main` alone takes whatever comes."""
+    broad = [
+        node.lineno
+        for node in ast.walk(TREES[module])
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"})
+    ]
+    assert len(broad) <= (module == "krea_pipe.cli.main"), broad
