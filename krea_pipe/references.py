@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from urllib.parse import urlsplit
 
-from krea_pipe.errors import InvalidInput, Problem
+from krea_pipe.errors import Problem
 from krea_pipe.image_header import size_of, sniff
 from krea_pipe.nodes import shown
 from krea_pipe.pipeline import Pipeline, Value
@@ -45,11 +45,15 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """Every image that a pipeline names: by the text that names it (globs name several), and by source."""
+    """Every image that a pipeline names, by the text that names it (globs name several) and by source.
+
+    With `problems`, some are left out, and no cells can be made.
+    """
 
     by_text: Mapping[str, tuple[Image, ...]]
     by_source: Mapping[Source, Image]
-    warnings: tuple[Problem, ...]
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
 
 class _Unusable(ValueError):
@@ -61,11 +65,7 @@ class _Unusable(ValueError):
 
 
 def fingerprint_images(pipeline: Pipeline) -> Fingerprints:
-    """Read every image that the pipeline names.
-
-    Raises:
-        InvalidInput: with every image that is missing, no image, or outside the repository.
-    """
+    """Read every image that the pipeline names; those that are missing, no images or outside are its problems."""
     by_text: dict[str, tuple[Image, ...]] = {}
     problems: list[Problem] = []
     warnings: list[Problem] = []
@@ -77,10 +77,8 @@ def fingerprint_images(pipeline: Pipeline) -> Fingerprints:
             problems.append(Problem(error.code, str(error), pipeline.document.place(value.trail), error.hint))
             continue
         warnings += _small(by_text[text], value, pipeline)
-    if problems:
-        raise InvalidInput(*problems)
     by_source = {image.source: image for found in by_text.values() for image in found}
-    return Fingerprints(by_text, by_source, tuple(warnings))
+    return Fingerprints(by_text, by_source, tuple(problems), tuple(warnings))
 
 
 def _image_values(pipeline: Pipeline) -> Iterator[Value]:

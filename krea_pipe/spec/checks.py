@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from krea_pipe.errors import Problem
-from krea_pipe.fields import DEFAULTS, LISTS, STRENGTHS
+from krea_pipe.fields import DEFAULTS, FIELD_NAMES, LISTS, STRENGTHS
 from krea_pipe.nodes import Json
 from krea_pipe.pipeline import Axis, Stage, Value
 from krea_pipe.sandbox import TemplateProblem, near_word
@@ -15,6 +15,7 @@ from krea_pipe.spec.library import Library
 from krea_pipe.spec.problems import Problems, words_of
 from krea_pipe.template import compile_template
 
+_ROW_KEYS = ("id", "label", "note", "set", *FIELD_NAMES)
 BUILT_IN = ("stage", "pipeline", *DEFAULTS)
 
 _SECRET = re.compile(
@@ -69,6 +70,8 @@ def check_stage(stage: Stage, variables: Iterable[str], library: Library) -> Non
     reader = _Reader(known, {axis.name: axis for axis in stage.axes}, problems)
     used = {name for _, value in values for name in reader.names(value)}
     used |= {name for rule in stage.exclude for name in rule.matches}
+    for axis in stage.axes:
+        reader.check_rows(axis, values)
     in_use = {f"{kind}.{one}.strength" for kind, names in _named(values).items() for one in names}
     dynamic = any("{{" in name for name in in_use)
     for axis in stage.axes:
@@ -141,6 +144,10 @@ def _axis_values(axis: Axis) -> Iterator[tuple[str, Value]]:
         yield from value.sets.items()
 
 
+def _texts(value: Value) -> list[str]:
+    return [one for one in (value.data if isinstance(value.data, list) else [value.data]) if isinstance(one, str)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """Reads the templates of a stage: which names they use, and which of them are not there."""
@@ -151,8 +158,8 @@ class _Reader:
 
     def names(self, value: Value) -> Iterator[str]:
         """The names that a value uses; where a name is wrong, also the one that was probably meant."""
-        for text in value.data if isinstance(value.data, list) else [value.data]:
-            if isinstance(text, str) and "{" in text:
+        for text in _texts(value):
+            if "{" in text:
                 yield from self._names_in(text, value.trail)
 
     def _names_in(self, text: str, trail: Trail) -> Iterator[str]:
@@ -179,6 +186,16 @@ class _Reader:
         self.problems.add_word("undefined_variable", message, trail, word=name, hint=hint)
         if near:
             yield near
+
+    def check_rows(self, axis: Axis, values: Iterable[tuple[str, Value]]) -> None:
+        """Refuse a row's key that nothing reads and that is nearly a request field's name: it would set nothing."""
+        texts = [one for _, value in values for one in _texts(value)]
+        for value in axis.values:
+            for key in value.data if isinstance(value.data, dict) else ():
+                meant = None if key in _ROW_KEYS else nearest(key, FIELD_NAMES)
+                if meant and not any(key in text for text in texts):
+                    message = f"`{key}` of `{value.label}` sets nothing, and no template reads it"
+                    self.problems.add_key("misspelt_field", message, (*value.trail, key), f"did you mean `{meant}`?")
 
     def _check_field(self, axis: Axis, field: str, trail: Trail) -> None:
         """Refuse `axis.field` where a value of the axis has no such field."""

@@ -1,10 +1,12 @@
 """One file becomes one `Pipeline`: read, checked against the schema, built, and checked as a whole."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
+from krea_pipe.errors import InvalidInput
 from krea_pipe.nodes import Json
 from krea_pipe.pipeline import Budget, Pipeline, Stage, Value
 from krea_pipe.sandbox import TemplateProblem, slug
@@ -26,11 +28,19 @@ _SHORTHAND = ("prompt", "matrix", "exclude", "out")
 _NOT_FIELDS = {"matrix", "exclude", "out"}
 
 
-def load_pipeline(file: Path) -> Pipeline:
-    """Read one pipeline file.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a file says, as far as it makes sense, and what is wrong with it."""
+
+    pipeline: Pipeline
+    problems: Problems
+
+
+def draft_pipeline(file: Path) -> Draft:
+    """Read one pipeline file; a draft with problems is good for finding more of them, and for nothing else.
 
     Raises:
-        InvalidInput: with every problem that the file has.
+        InvalidInput: the file makes no sense at all.
     """
     document = read_document(file)
     wrong = find_problems(document, document.data)
@@ -39,10 +49,8 @@ def load_pipeline(file: Path) -> Pipeline:
     data, dropped = sound_part(document, wrong) if wrong else (document.data, [])
     problems.lose(dropped)
     if not isinstance(data, dict):
-        problems.raise_any()
-    pipeline = _Loader(document, cast("dict[str, Json]", data), problems).load()
-    problems.raise_any()
-    return pipeline
+        raise InvalidInput(*problems.all())
+    return Draft(_Loader(document, data, problems).load(), problems)
 
 
 class _Loader:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from krea_pipe.errors import InvalidInput, Problem
+from krea_pipe.errors import Problem
 from krea_pipe.nodes import Json
 from krea_pipe.source import Document, Trail
 from krea_pipe.spec.hints import nearest
@@ -46,15 +46,10 @@ class Problems:
         at = self.document.word_place(trail, word) if word else self.document.place(trail)
         self.found.append(Problem(code, message, at, hint))
 
-    def raise_any(self) -> None:
-        """Raise everything that was found, in the order of the file.
-
-        Raises:
-            InvalidInput: something was found.
-        """
-        if self.found:
-            found = [_masked(problem, self.secret) for problem in dict.fromkeys(self.found)]
-            raise InvalidInput(*sorted(found, key=_position))
+    def all(self, *more: Problem) -> list[Problem]:
+        """Everything that was found, here and by later steps, in the order of the file, once each."""
+        found = dict.fromkeys((*self.found, *more))
+        return sorted((_masked(problem, self.secret) for problem in found), key=_position)
 
 
 def _masked(problem: Problem, secret: re.Pattern[str] | None) -> Problem:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from krea_pipe import flow
 from krea_pipe.errors import InvalidInput
-from krea_pipe.spec import load_pipeline
 from krea_pipe.spec.load import repository_root
 
 KEY = "3f0c9c1e-8f1b-4f0e-9f5d-2b7a1c6d4e90:abcdefghijklmnop1234"
@@ -19,7 +19,7 @@ def problems_of(tmp_path):
         file = tmp_path / "a.yaml"
         file.write_text(text)
         with pytest.raises(InvalidInput) as caught:
-            load_pipeline(file)
+            flow.load(file)
         return caught.value.problems
 
     return load
@@ -48,7 +48,7 @@ def test_a_secret_is_found_anywhere_and_repeated_nowhere(problems_of, text, secr
 def test_words_that_only_resemble_a_secret_are_left_alone(tmp_path, text):
     file = tmp_path / "a.yaml"
     file.write_text(f"version: 1\nprompt: {text}\n")
-    assert load_pipeline(file).stages[0].fields["prompt"].data == text
+    assert flow.load(file).pipeline.stages[0].fields["prompt"].data == text
 
 
 def test_the_nearest_repository_is_the_limit_of_references(tmp_path):
