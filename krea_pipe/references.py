@@ -142,6 +142,10 @@ def _matching(folder: Path, pattern: str, pipeline: Pipeline) -> list[Path]:
     fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
     if ".." in pattern.split("/") and not (folder / fixed).resolve().is_relative_to(pipeline.root):
         raise _outside(pattern, pipeline)
+    # Python 3.13 reads `**` at the end and inside a name anew; a file must mean the same in each version.
+    if any("**" in part and part != "**" for part in pattern.split("/")):
+        raise _Unusable("reference_unreadable", f"`**` stands alone between slashes, and does not in {pattern}")
+    pattern += "/*" if pattern.endswith("**") else ""
     found = sorted(path for path in folder.glob(pattern) if path.is_file())
     if not found:
         raise _Unusable("reference_missing", f"no file matches {pattern}", _looked_in(folder / fixed, pipeline))
