@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
-from krea_pipe.errors import OverBudget, Problem, UsageError
+from krea_pipe.errors import InvalidInput, OverBudget, Problem, UsageError
 from krea_pipe.matrix import MAX_CELLS, Cell, expand
 from krea_pipe.outcome import Ending, Outcome, Result
 from krea_pipe.pipeline import Budget, Pipeline
@@ -23,7 +23,8 @@ from krea_pipe.request import Key, key_of
 from krea_pipe.run.deliver import Delivery, open_delivery
 from krea_pipe.run.settle import settled_outcome
 from krea_pipe.settings import Target, Token
-from krea_pipe.spec import load_pipeline
+from krea_pipe.spec import draft_pipeline
+from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.known import look_up, remember_cells, remember_results
 from krea_pipe.store.lock import exclusive
 from krea_pipe.store.space import Space, open_space
@@ -81,10 +82,14 @@ def load(file: Path) -> Loaded:
     """Read a pipeline file and every image that it names.
 
     Raises:
-        InvalidInput: with every problem.
+        InvalidInput: with every problem of the file and of its images.
     """
-    pipeline = load_pipeline(file)
-    return Loaded(pipeline, fingerprint_images(pipeline))
+    draft = draft_pipeline(file)
+    fingerprints = fingerprint_images(draft.pipeline)
+    problems = draft.problems.all(*fingerprints.problems)
+    if problems:
+        raise InvalidInput(*problems)
+    return Loaded(draft.pipeline, fingerprints)
 
 
 def cells(loaded: Loaded, *, max_cells: int = MAX_CELLS) -> Iterator[tuple[Cell, Key]]:
@@ -159,6 +164,10 @@ def run(
         cap = cap_of(loaded.pipeline.budget, options.max_cost) if target.kind == "live" else None
         if target.kind == "live":
             check_budget(made, loaded.pipeline.budget, cap)
+        if made.has_calls:
+            space.prepare()
+            delivery.prepare()
+            make_folder(runs_folder(home))
         prepared = Prepared(loaded, made, space, target, delivery, token, cap)
         return _carry_out(prepared, runs_folder(home) / run_id, started_at, execute)
 

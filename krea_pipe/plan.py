@@ -20,17 +20,23 @@ from krea_pipe.store.known import Known
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """The image is stored and intact."""
+    """The image is stored and intact; `kept` says whether the cache knows it, not the journal alone."""
 
     result: Result
+    kept: bool = True
     name = "reuse"
 
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """Krea already has the job; only its image is missing."""
+    """Krea already has the job; only its image is missing.
+
+    `account` is the one that started it, if that is known; `counted` says that an earlier run reported its price.
+    """
 
     job_id: str
+    account: str = ""
+    counted: bool = False
     name = "attach"
 
 
@@ -147,10 +153,10 @@ class _Deciding:
     def _decide(self, key: Key, cell: Cell) -> tuple[Action, str]:
         journal = self.known.journal
         if key in self.known.results:
-            return Reuse(self.known.results[key]), "cached"
+            return Reuse(self.known.results[key], kept=key not in self.known.unkept), "cached"
         job = journal.in_flight.get(key)
         if job is not None and job.origin == self.origin:
-            return Attach(job.job_id), f"job {job.job_id} is in flight"
+            return Attach(job.job_id, job.account, job.counted), f"job {job.job_id} is in flight"
         lost = journal.unanswered.get(key)
         if lost is not None and lost.origin == self.origin:
             if self.resubmit:

@@ -29,6 +29,11 @@ def _prices() -> dict[str, dict[str, Decimal]]:
     }
 
 
+def exact(amount: Decimal) -> str:
+    """Money for programs: every digit, never as a power of ten."""
+    return format(amount, "f")
+
+
 def usd(amount: Decimal) -> str:
     """Money for people: at least two decimals, and as many as it has."""
     exact = amount.normalize()

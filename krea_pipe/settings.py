@@ -2,17 +2,20 @@
 
 import hashlib
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from krea_pipe.errors import Problem, RefusedByKrea, UsageError
 
 DEFAULT_BASE = "https://api.krea.ai"
 DEFAULT_HOME = ".krea-pipe"
 KEY_NAMES = ("KREA_API_KEY", "KREA_API_TOKEN")
+SHORTEST_SECRET = 6
+POLL_NAME = "KREA_PIPE_POLL_SECONDS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,10 @@ class Token:
         return "Token(***)"
 
     __str__ = __repr__
+
+    def masked(self, data: bytes) -> bytes:
+        """What someone else sent, without the token, should it echo there."""
+        return data.replace(self.secret.encode(), b"***") if len(self.secret) >= SHORTEST_SECRET else data
 
     @property
     def account(self) -> str:
@@ -47,7 +54,10 @@ LOCAL = Target("local", "http://localhost", "local", lasting=False)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a job is looked at, in seconds: at first, growing by a factor, up to a longest wait."""
+    """How often a job is looked at, in seconds: at first, growing by a factor, up to a longest wait.
+
+    Waits before another try after a failure start at half of `first`.
+    """
 
     first: float = 1.0
     factor: float = 1.3
@@ -69,16 +79,31 @@ def live_target(environment: Mapping[str, str]) -> Target:
     Raises:
         UsageError: the address is not an https URL, or is plain http to another machine.
     """
-    base = (environment.get("KREA_API_BASE") or DEFAULT_BASE).rstrip("/")
-    parts = urlsplit(base)
-    host = parts.hostname or ""
-    if parts.username or parts.password or parts.query or parts.fragment or not host:
-        raise _bad_base("it is not the address of an API")
+    base = (environment.get("KREA_API_BASE") or DEFAULT_BASE).strip().rstrip("/")
+    parts, host = _parts_of(base)
     if is_loopback(host):
         return Target("live", base, "loopback", lasting=True)
     if parts.scheme != "https":
         raise _bad_base("plain http would show your key to the network; only https leaves this machine")
-    return Target("live", base, "live" if base == DEFAULT_BASE else f"host-{host}", lasting=True)
+    if host == urlsplit(DEFAULT_BASE).hostname and parts.port in (None, 443) and not parts.path:
+        return Target("live", DEFAULT_BASE, "live", lasting=True)
+    return Target("live", base, f"host-{host.replace(':', '.')}", lasting=True)
+
+
+def live_pace(environment: Mapping[str, str]) -> Pace:
+    """The pace against a real API; KREA_PIPE_POLL_SECONDS sets the first wait.
+
+    Raises:
+        UsageError: it is not a number of seconds.
+    """
+    text = environment.get(POLL_NAME, "").strip()
+    if not text:
+        return Pace()
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", text) or not 0.01 <= float(text) <= 60:
+        hint = "leave it unset for 1 second"
+        message = f"{POLL_NAME} is a number from 0.01 to 60, not {text!r}"
+        raise UsageError(Problem("bad_poll_seconds", message, hint=hint))
+    return Pace(first=float(text), longest=max(float(text), Pace().longest))
 
 
 def api_token(environment: Mapping[str, str]) -> Token:
@@ -102,6 +127,18 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def _parts_of(base: str) -> tuple[SplitResult, str]:
+    try:
+        parts = urlsplit(base)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise _bad_base("it is not a URL") from error
+    plain = parts.scheme in ("http", "https") and re.fullmatch(r"[A-Za-z0-9._:-]+", host) and port != 0
+    if not plain or parts.username or parts.password or parts.query or parts.fragment:
+        raise _bad_base("it is not the address of an API")
+    return parts, host
 
 
 def _bad_base(reason: str) -> UsageError:

@@ -14,12 +14,13 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.
 # Low to high; what shares a line may import each other. Modules that are not named stand at the bottom.
 LAYERS = """
     errors
-    nodes syntax
+    nodes syntax sandbox
     source
     template fields
     pipeline
     spec
-    images png_text
+    image_header png_text
+    images
     request
     references
     resolve

@@ -5,11 +5,13 @@ sent, `AnswerLost` that Krea may have acted. The token goes to the API alone; im
 none.
 """
 
+import email.utils
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from datetime import UTC, datetime
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -21,6 +23,8 @@ from krea_pipe.settings import Target, Token, is_loopback
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
+MAX_COMPLAINT_BYTES = 64 * 1024
+MAX_RETRY_AFTER = 300.0
 MAX_REDIRECTS = 5
 CONNECTIONS = 32
 
@@ -55,6 +59,7 @@ class Client:
 
     api: httpx.AsyncClient
     files: httpx.AsyncClient
+    token: Token
 
     async def submit(self, request: Request, urls: Mapping[str, str]) -> Job:
         """Start a job, which will be billed.
@@ -74,19 +79,19 @@ class Client:
         Raises:
             CallFailed: it could not be read.
         """
-        job = read_job(as_json(await self._call("GET", f"/jobs/{job_id}")))
-        if job is None:
+        job = read_job(as_json(await self._call("GET", f"/jobs/{quote(job_id, safe='')}")))
+        if job is None or job.id != job_id:
             raise AnswerLost("the answer about a job could not be read")
         return job
 
-    async def upload(self, image: Image) -> str:
-        """Upload a reference and return its URL. Safe to repeat.
+    async def upload(self, image: Image, data: bytes) -> str:
+        """Upload a reference's bytes and return its URL. Safe to repeat.
 
         Raises:
             CallFailed: it could not be uploaded.
         """
         name = image.label.rpartition("/")[2].encode("ascii", "replace").decode().replace("?", "_")
-        parts = {"file": (name or "reference", image.read(), image.mime or "application/octet-stream")}
+        parts = {"file": (name or "reference", data, image.mime or "application/octet-stream")}
         url = asset_url(as_json(await self._call("POST", "/assets", files=parts)))
         if url is None:
             raise AnswerLost("the answer to an upload names no URL")
@@ -102,6 +107,8 @@ class Client:
             _check_image_url(url)
             with _translated():
                 async with self.files.stream("GET", url) as response:
+                    if not response.is_success and not response.is_redirect:
+                        raise await self._refusal(response)
                     if not response.is_redirect:
                         return await _image_bytes(response)
                     url = str(response.url.join(response.headers.get("location", "")))
@@ -110,10 +117,20 @@ class Client:
     async def _call(self, method: str, path: str, **content: object) -> bytes:
         with _translated():
             async with self.api.stream(method, path, **content) as response:  # type: ignore[arg-type]
-                body = await _bounded(response, MAX_ANSWER_BYTES)
-        if response.is_success:
-            return body
-        raise Refused(response.status_code, read_complaint(response.status_code, body), _retry_after(response))
+                if not response.is_success:
+                    raise await self._refusal(response)
+                return self.token.masked(await _bounded(response, MAX_ANSWER_BYTES))
+
+    async def _refusal(self, response: httpx.Response) -> Refused:
+        """An HTTP error in words. Its status counts even if its body does not arrive; a body may echo the token."""
+        body = b""
+        with suppress(httpx.HTTPError, httpx.StreamError):
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > MAX_COMPLAINT_BYTES:
+                    break
+        complaint = read_complaint(response.status_code, self.token.masked(body))
+        return Refused(response.status_code, complaint, _retry_after(response))
 
 
 @asynccontextmanager
@@ -145,7 +162,7 @@ async def open_client(
                 verify=verify,
             )
         )
-        yield Client(api, files)
+        yield Client(api, files, token)
 
 
 class _translated:  # noqa: N801 (used like a function)
@@ -178,25 +195,33 @@ async def _bounded(response: httpx.Response, limit: int) -> bytes:
 
 async def _image_bytes(response: httpx.Response) -> bytes:
     data = await _bounded(response, MAX_IMAGE_BYTES)
-    if not response.is_success:
-        raise Refused(response.status_code, read_complaint(response.status_code, data), _retry_after(response))
-    declared = response.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) != len(data) and "content-encoding" not in response.headers:
-        raise BadImage(f"{len(data):,} bytes came of the {int(declared):,} that were announced")
+    declared = response.headers.get("content-length", str(len(data)))
+    if declared != str(len(data)) and "content-encoding" not in response.headers:
+        raise BadImage(f"{len(data):,} bytes came of the {declared} that were announced")
     if not data:
         raise BadImage("the image is empty")
     return data
 
 
 def _check_image_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname:
-        return
-    if parts.scheme == "http" and parts.hostname and is_loopback(parts.hostname):
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError as error:
+        raise BadImage(f"the image's address is no URL: {error}") from error
+    if host and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         return
     raise BadImage("the image's address is neither https nor on this machine")
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    text = response.headers.get("retry-after", "")
-    return float(text) if text.isdigit() else None
+    """The wait that an answer asks for, in seconds or as a date; a longer one than five minutes is cut to them."""
+    text = response.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), MAX_RETRY_AFTER)
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    wait = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime.now(UTC)
+    return min(max(wait.total_seconds(), 0.0), MAX_RETRY_AFTER)

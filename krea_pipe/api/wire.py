@@ -4,6 +4,7 @@ Krea's documents disagree in places, and error bodies come in several shapes, so
 is None, what is unknown is ignored, what is no JSON becomes one line.
 """
 
+import http
 import json
 import re
 from collections.abc import Mapping
@@ -16,7 +17,10 @@ from krea_pipe.outcome import Failure
 from krea_pipe.request import Request
 
 FINAL = frozenset({"completed", "failed", "cancelled"})
+PENDING = frozenset({"backlogged", "queued", "scheduled", "processing", "sampling", "intermediate-complete"})
 MAX_LINE = 300
+MAX_HTML = 20_000
+MAX_DEPTH = 8
 
 _ROUTE = "/generate/image/krea/krea-2/"
 
@@ -34,7 +38,12 @@ class Job:
     @property
     def is_final(self) -> bool:
         """Whether it can not change any more; a completion time ends statuses that may yet be invented."""
-        return self.status in FINAL or self.completed_at is not None
+        return self.status in FINAL or (self.completed_at is not None and self.status not in PENDING)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it ended with an image; a failed or cancelled job may still show previews."""
+        return bool(self.urls) and self.status not in ("failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ def read_job(data: Json) -> Job | None:
     completed_at = data.get("completed_at")
     return Job(
         id=identity,
-        status=str(status).lower(),
+        status=_line(str(status).lower()),
         urls=_urls(data.get("result")),
         failure=_failure(data),
         completed_at=completed_at if isinstance(completed_at, str) else None,
@@ -80,19 +89,15 @@ def read_job(data: Json) -> Job | None:
 
 def read_complaint(status: int, body: bytes) -> Complaint:
     """What an HTTP error says, whatever the shape of its body: `error` as text or object, `message`, a list, HTML."""
-    text = body.decode("utf-8", "replace")
-    try:
-        data = json.loads(text)
-    except ValueError:
-        return Complaint(None, f"{status} {_html_title(text)}".strip())
-    code = data.get("error") if isinstance(data, dict) else None
-    if isinstance(code, dict):
-        code = code.get("code")
-    words = _words(data)
+    data = as_json(body)
+    if data is None:
+        words = _html_title(body[:MAX_HTML].decode("utf-8", "replace"))
+        return Complaint(None, _line(f"{status} {words or _phrase(status)}"))
+    words = _words(data) or _phrase(status)
     replacement = data.get("replacement") if isinstance(data, dict) else None
-    if replacement:
-        words += f"; Krea names a replacement: {replacement}"
-    return Complaint(code if _is_code(code) else None, _line(f"{status} {words}".strip()))
+    # What was said may be long; the way out must not be cut off.
+    way_out = f"; Krea names a replacement: {_line(str(replacement))}" if replacement else ""
+    return Complaint(_code(data), _line(f"{status} {words}") + way_out)
 
 
 def asset_url(data: Json) -> str | None:
@@ -115,16 +120,18 @@ def _failure(data: Mapping[str, Json]) -> Failure | None:
     error = data.get("error") or (result.get("error") if isinstance(result, dict) else None)
     if isinstance(error, dict):
         code = error.get("code")
-        return Failure(str(code) if code else "failed", _line(_words(error) or str(code or "failed")))
+        return Failure(_line(str(code)) if code else "failed", _line(_words(error) or str(code or "failed")))
     return Failure("failed", _line(str(error))) if error else None
 
 
-def _words(data: Json) -> str:
+def _words(data: Json, depth: int = 0) -> str:
     """The sentence in an error body, wherever it stands."""
     if isinstance(data, str):
         return data
+    if depth > MAX_DEPTH:
+        return ""
     if isinstance(data, list):
-        return "; ".join(filter(None, (_words(one) for one in data[:5])))
+        return "; ".join(filter(None, (_words(one, depth + 1) for one in data[:5])))
     if not isinstance(data, dict):
         return ""
     if "msg" in data:
@@ -132,24 +139,34 @@ def _words(data: Json) -> str:
         place = ".".join(str(one) for one in where) + ": " if isinstance(where, list) else ""
         return f"{place}{data['msg']}"
     for name in ("message", "error", "detail", "details", "errors", "issues", "validationErrors", "validation_errors"):
-        words = _words(data.get(name))
+        words = _words(data.get(name), depth + 1)
         if words:
             return words
     return ""
 
 
-def _is_code(code: object) -> bool:
-    return isinstance(code, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{1,60}", code) is not None
+def _phrase(status: int) -> str:
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return "and no reason"
+
+
+def _code(data: Json) -> str | None:
+    """Krea's own code: under `error`, or `error` itself when it is a word and no sentence."""
+    error = data.get("error") if isinstance(data, dict) else None
+    code = error.get("code") if isinstance(error, dict) else error
+    return code if isinstance(code, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{1,60}", code) else None
 
 
 def _html_title(text: str) -> str:
     title = re.search(r"<(title|h1)[^>]*>(.*?)</\1>", text, re.IGNORECASE | re.DOTALL)
     words = title[2] if title else re.sub(r"<[^>]*>", " ", text)
-    return _line(unescape(words))
+    return _line(unescape(words.replace("\ufffd", " ")))
 
 
 def _line(text: str) -> str:
-    words = " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
+    words = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 20 * MAX_LINE]).split())
     return words if len(words) <= MAX_LINE else words[: MAX_LINE - 1] + "…"
 
 
@@ -157,5 +174,5 @@ def as_json(body: bytes) -> Json:
     """The JSON of an answer, or None when it is none."""
     try:
         return cast("Json", json.loads(body))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -1,5 +1,6 @@
 """Progress off a terminal: plain lines, as logs want them."""
 
+import contextlib
 import time
 
 import click
@@ -29,4 +30,5 @@ class Lines:
         due = time.monotonic() - self.last >= EVERY or self.tally.done == self.tally.total
         if failed or due or self.tally.total <= FEW:
             self.last = time.monotonic()
-            click.echo(f"[{self.tally.done}/{self.tally.total}] {settled}{self.tally.tail()}", err=True)
+            with contextlib.suppress(OSError):  # who listened has gone, and the run must not end in the middle of it
+                click.echo(f"[{self.tally.done}/{self.tally.total}] {settled}{self.tally.tail()}", err=True)

@@ -1,6 +1,6 @@
 """The entry point: the one place where errors become messages and exit codes."""
 
-import os
+import errno
 import sys
 
 import click
@@ -8,10 +8,12 @@ import click
 from krea_pipe import __version__
 from krea_pipe.cli.lazy import COMMANDS, CRASH_LOG, LazyGroup, load
 from krea_pipe.cli.messages import error_json, print_json, print_problems
+from krea_pipe.cli.streams import drop_streams, flush_streams, prepare_streams
 from krea_pipe.errors import KreaPipeError, Problem
 
 CRASHED = 70
 INTERRUPTED = 130
+OUTPUT_ERRORS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF})
 
 EPILOG = (
     "Exit codes: 0 done, 1 some requests failed, 2 invalid file or usage, 3 work pending (plan --check), "
@@ -33,20 +35,35 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit."""
     words = sys.argv[1:]
+    prepare_streams()
     try:
         code = cli.main(args=words, prog_name="krea-pipe", standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of our output has gone. Python would complain while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        flush_streams()
+    except OSError as error:
+        code = _output_failed(error, as_json="--json" in words)
     except (KreaPipeError, click.ClickException, click.Abort, KeyboardInterrupt) as error:
         code = _report(error, as_json="--json" in words)
     except Exception as error:  # noqa: BLE001 (the boundary: whatever is left is our bug)
-        log = load(CRASH_LOG)(error)
-        problem = Problem("internal_error", f"krea-pipe has a bug: {error!r}", hint=f"please report it with {log}")
-        code = _print((problem,), CRASHED, as_json="--json" in words)
+        code = _crashed(error, as_json="--json" in words)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _output_failed(error: OSError, *, as_json: bool) -> int:
+    """A reader that has left needs no words; a full disk does; what names a file did not come from printing."""
+    if error.filename is not None or error.errno not in OUTPUT_ERRORS:
+        return _crashed(error, as_json=as_json)
+    drop_streams(sys.stdout)
+    if error.errno == errno.EPIPE:
+        drop_streams(sys.stderr)
+    else:
+        print_problems([Problem("output_failed", f"cannot write the output: {error.strerror}")])
+    return 1
+
+
+def _crashed(error: Exception, *, as_json: bool) -> int:
+    log = load(CRASH_LOG)(error)
+    message = f"krea-pipe has a bug: {type(error).__name__}"
+    return _print((Problem("internal_error", message, hint=f"please report it with {log}"),), CRASHED, as_json=as_json)
 
 
 def _report(error: BaseException, *, as_json: bool) -> int:

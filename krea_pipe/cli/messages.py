@@ -16,6 +16,11 @@ def print_json(data: Mapping[str, object]) -> None:
     click.echo(json.dumps(data, ensure_ascii=not _utf8(), indent=None if len(data) < 3 else 1))
 
 
+def print_json_line(data: Mapping[str, object]) -> None:
+    """Print one JSON object on a line of its own."""
+    click.echo(json.dumps(data, ensure_ascii=not _utf8()))
+
+
 def print_problems(problems: Iterable[Problem], *, kind: str = "error") -> None:
     """Print problems on stderr: what, where with a caret, and what to do."""
     colour = {"error": "red", "warning": "yellow"}[kind]
@@ -60,4 +65,4 @@ def _excerpt(at: Place, colour: str) -> str:
 
 
 def _utf8() -> bool:
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "") == "utf8"

@@ -9,6 +9,8 @@ import click
 
 from krea_pipe.matrix import MAX_CELLS
 
+MOST = 1_000_000_000
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -23,7 +25,7 @@ class Money(click.ParamType[Decimal]):
             amount = Decimal(str(value).removeprefix("$"))
         except InvalidOperation:
             self.fail(f"{value!r} is not an amount in US dollars", param, ctx)
-        if not amount.is_finite() or amount < 0:
+        if not amount.is_finite() or not 0 <= amount <= MOST:
             self.fail(f"{value!r} is not an amount that can be spent", param, ctx)
         return amount
 

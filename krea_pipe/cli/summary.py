@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from krea_pipe.pricing import exact
 from krea_pipe.report.html import sentence
 from krea_pipe.report.model import Report, Row
 
@@ -41,9 +42,9 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
             "pending": cells.pending,
         },
         "cost": {
-            "spent_usd": str(cost.spent_usd),
-            "saved_usd": str(cost.saved_usd),
-            "uncertain_usd": str(cost.uncertain_usd),
+            "spent_usd": exact(cost.spent_usd),
+            "saved_usd": exact(cost.saved_usd),
+            "uncertain_usd": exact(cost.uncertain_usd),
         },
         "report": str(folder / "report.json"),
         "page": str(folder / "report.html"),

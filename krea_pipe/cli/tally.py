@@ -50,6 +50,6 @@ class Watcher:
         self.tally.running -= 1
         self.tally.done += 1
         self.tally.failed += failed
-        self.tally.spent += outcome.cost_usd
+        self.tally.spent += Decimal(0) if outcome.status == "uncertain" else outcome.cost_usd
         why = f": {outcome.failure.message}" if outcome.failure else ""
         self.display.changed(f"{step.cells[0].id} {outcome.status}{why}", failed=failed)

@@ -16,5 +16,5 @@ def delays(tries: int, pace: Pace) -> Iterator[float]:
 
 def delay(number: int, pace: Pace) -> float:
     """The wait after the failure of this number, counted from 1."""
-    limit = min(LONGEST, pace.first / 2 * 2 ** min(number - 1, 20))
+    limit = min(LONGEST, pace.first / 2 * 2.0 ** min(number - 1, 20))
     return limit / 4 + random.uniform(0, limit * 3 / 4)

@@ -9,7 +9,7 @@ from krea_pipe import images
 from krea_pipe.api.client import BadImage, CallFailed, Refused
 from krea_pipe.api.wire import Job
 from krea_pipe.outcome import Failure, Outcome, Result, Status, Timings
-from krea_pipe.plan import Step
+from krea_pipe.plan import Attach, Step
 from krea_pipe.run.backoff import delays
 from krea_pipe.run.session import Session, now
 from krea_pipe.run.submit import History, refuse_account
@@ -21,12 +21,13 @@ UNKNOWN_READS = 5
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Waits for one job and brings its image in."""
+    """Waits for one job and brings its image in. `earlier` is set when an earlier run started the job."""
 
     step: Step
     session: Session
     history: History
     submitted_at: str | None
+    earlier: Attach | None = None
 
     async def collect(self, job_id: str) -> Outcome:
         """Wait until the job ends, and store what it drew."""
@@ -35,13 +36,7 @@ class Collector:
             return job
         if job.is_drawn:
             return await self._stored(job)
-        if job.status != "completed":
-            return await self._failed(job)
-        if not job.failure:
-            failure = Failure("empty", "Krea says that the job is completed, but gives no image; it may be billed")
-            await self._record_failure(job.id, failure.code)
-            return self._outcome("failed", job_id, failure=failure, paid=True)
-        return await self._failed(job)
+        return await (self._empty(job) if job.status == "completed" else self._failed(job))
 
     async def _finished(self, job_id: str) -> Job | Outcome:
         pace, wait, waited, unknown = self.session.pace, self.session.pace.first, 0.0, 0
@@ -66,9 +61,18 @@ class Collector:
         return self._outcome("pending", job_id, failure=failure)
 
     async def _unknown(self, job_id: str, error: CallFailed) -> Outcome:
+        if self.earlier and self.earlier.account not in ("", self.session.account):
+            message = f"the job {job_id} was started with another key, and this one can not see it; use that key"
+            return self._outcome("pending", job_id, failure=Failure("other_account", message))
         failure = Failure("job_unknown", f"Krea does not know the job {job_id} (any more): {error}")
         await self._record_failure(job_id, failure.code)
         return self._outcome("failed", job_id, failure=failure)
+
+    async def _empty(self, job: Job) -> Outcome:
+        reason = f": {job.failure.message}" if job.failure else ""
+        message = f"Krea says that the job is completed, but gives no image; it may be billed{reason}"
+        await self._record_failure(job.id, "empty")
+        return self._outcome("failed", job.id, failure=Failure("empty", message), paid=True)
 
     async def _failed(self, job: Job) -> Outcome:
         failure = job.failure or Failure(job.status, f"Krea ended the job as {job.status} and gives no reason")
@@ -87,7 +91,7 @@ class Collector:
             except CallFailed as error:
                 self.history.note("download_failed", str(error))
                 if wait is None or await self.session.stop.pause(wait):
-                    return self._unfetched(job.id, error)
+                    return await self._unfetched(job.id, error)
                 job = await self._reread(job)
             else:
                 await self.session.record("done", self.step.key, job_id=job.id, result=result.to_json())
@@ -103,7 +107,8 @@ class Collector:
             return job
         return again if again.urls else job
 
-    def _unfetched(self, job_id: str, error: CallFailed) -> Outcome:
+    async def _unfetched(self, job_id: str, error: CallFailed) -> Outcome:
+        await self.session.record("unfetched", self.step.key, job_id=job_id)
         message = f"the image is paid but could not be fetched: {error}. Run again to fetch it; nothing is paid twice"
         return self._outcome("failed", job_id, failure=Failure("image_unfetched", message), paid=True)
 
@@ -130,7 +135,7 @@ class Collector:
             result=result,
             failure=failure,
             job_id=job_id,
-            cost_usd=self.step.price if paid else Decimal(0),
+            cost_usd=self.step.price if paid and not (self.earlier and self.earlier.counted) else Decimal(0),
             attempts=tuple(self.history.attempts),
             timings=_timings(self.submitted_at, now() if status != "pending" else None),
         )

@@ -1,12 +1,13 @@
 """Images go where the file's author wants them: below the output folder, each with its prompt, seed and request inside.
 
 The stored bytes stay as Krea sent them; the copy carries text chunks that are spliced into the PNG, not re-encoded.
-A file that krea-pipe did not write for the same kind of target is never replaced.
+A file that krea-pipe did not write for the same kind of target is never replaced, nor one that a person has changed.
 """
 
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from krea_pipe.outcome import Result
 from krea_pipe.plan import Plan, Reuse, Step
 from krea_pipe.png_text import read_text, with_text
 from krea_pipe.request import canonical_json
-from krea_pipe.store.atomic import write_atomically
-from krea_pipe.store.blobs import Stamp, stamp_of
+from krea_pipe.store.atomic import make_folder, write_atomically
+from krea_pipe.store.blobs import Blobs, Stamp, stamp_of
 from krea_pipe.store.space import Space
 
 MARK = "krea-pipe"
@@ -42,6 +43,14 @@ class Delivery:
     kind: str
     facts: Mapping[str, Mapping[str, Json]]
     written: dict[str, dict[str, Json]] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        """Make the folder.
+
+        Raises:
+            StateError: it can not be made.
+        """
+        make_folder(self.folder)
 
     def deliver(self, step: Step, result: Result) -> bool:
         """Put the image of a step where each of its cells wants it; whether anything had to be written."""
@@ -76,11 +85,15 @@ def open_delivery(space: Space, folder: Path, kind: str, plan: Plan) -> Delivery
 
     Raises:
         UsageError: a file is in the way that krea-pipe did not write for this kind of target.
+        StateError: the folder can not be written.
     """
+    _check_folder(folder)
     base = f"{PREFIX}{folder.absolute().as_posix()}/"
     names = [f"{base}{cell.out}.{suffix}" for step in plan.steps for cell in step.cells for suffix in _suffixes(step)]
     facts = space.facts.read(names)
-    problems = [_in_the_way(_file(name)) for name in _foreign(names, facts, kind)]
+    others = [name for name in names if name not in facts or not _is_ours(name, facts[name])]
+    problems = [_in_the_way(_file(name)) for name in others if _is_foreign(_file(name), kind, space.blobs)]
+    problems += [_not_a_folder(folder) for folder in _blocked_folders(others)]
     if problems:
         raise UsageError(*problems[:20])
     return Delivery(space, folder, base, kind, facts)
@@ -96,25 +109,49 @@ def _file(name: str) -> str:
     return name.removeprefix(PREFIX)
 
 
-def _foreign(names: Iterable[str], facts: Mapping[str, Mapping[str, Json]], kind: str) -> Iterable[str]:
-    for name in names:
-        fact = facts.get(name)
-        if fact is not None and _is_ours(name, fact):
-            continue
-        if os.path.lexists(_file(name)):
-            found = _kind_of(_file(name))
-            if found != kind and (found is not None or fact is None):
-                yield name
-
-
-def _kind_of(file: str) -> str | None:
-    """Which kind of target wrote a file, by the text inside it."""
+def _is_foreign(file: str, kind: str, blobs: Blobs) -> bool:
+    """Whether a file is not this kind's work, which is marked inside, the copy of a stored image, or empty."""
+    if not os.path.lexists(file):
+        return False
     try:
-        with Path(file).open("rb") as stream:
-            mark = read_text(stream.read(HEAD)).get(MARK)
+        data = Path(file).read_bytes()
+    except OSError:
+        return True
+    return bool(data) and _kind_of(data) != kind and not blobs.path(hashlib.sha256(data).hexdigest()).is_file()
+
+
+def _kind_of(data: bytes) -> str | None:
+    """Which kind of target wrote a file, by the text inside it."""
+    mark = read_text(data[:HEAD]).get(MARK)
+    try:
         return str(json.loads(mark).get("target")) if mark else None
-    except (OSError, ValueError, AttributeError):
+    except (ValueError, AttributeError):
         return None
+
+
+def _check_folder(folder: Path) -> None:
+    """Find out before anything is paid whether images can be put into a folder, without making it."""
+    there = _nearest(folder)
+    if not there.is_dir():
+        raise UsageError(_not_a_folder(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        message = f"cannot write into {there}"
+        raise StateError(Problem("not_writable", message, hint="check the folder's rights, or use --out"))
+
+
+def _blocked_folders(names: Iterable[str]) -> Iterator[Path]:
+    for folder in dict.fromkeys(name.rpartition("/")[0] for name in names):
+        there = _nearest(Path(_file(folder)))
+        if not there.is_dir():
+            yield there
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself, or what exists of it."""
+    path = path.absolute()
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path
 
 
 def _is_ours(name: str, fact: Mapping[str, Json]) -> bool:
@@ -122,6 +159,10 @@ def _is_ours(name: str, fact: Mapping[str, Json]) -> bool:
         case [int(size), int(mtime_ns)]:
             return stamp_of(_file(name)) == Stamp(size, mtime_ns)
     return False
+
+
+def _not_a_folder(path: Path) -> Problem:
+    return Problem("not_a_folder", f"{path} is not a folder", hint="move it away, or choose another with --out")
 
 
 def _in_the_way(file: str) -> Problem:

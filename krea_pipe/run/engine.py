@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
+from krea_pipe.errors import KreaPipeError
 from krea_pipe.outcome import Outcome, Result
 from krea_pipe.plan import Attach, Plan, Step, Submit
 from krea_pipe.request import Key
@@ -33,6 +34,8 @@ async def run_steps(plan: Plan, session: Session, *, concurrency: int, watch: Wa
     async with asyncio.TaskGroup() as group:
         for _ in range(min(concurrency, len(work))):
             group.create_task(workers.work())
+    if workers.errors:
+        raise workers.errors[0]
     return workers.outcomes
 
 
@@ -46,23 +49,36 @@ class _Workers:
     watch: Watch
     deliver: Deliver
     outcomes: Outcomes = field(default_factory=dict)
+    errors: list[KreaPipeError] = field(default_factory=list)
 
     async def work(self) -> None:
-        for step in self.queue:
-            if self.session.stop.wanted:
-                return
-            self.watch(step, None)
-            outcome = await self._settle(step)
-            if outcome.result is not None:
-                await self.session.shielded(partial(self.deliver, step, outcome.result))
-            self.outcomes[step.key] = outcome
-            self.watch(step, outcome)
+        """Take steps until there are none.
+
+        What can not be written down ends the run, but gently: a POST of another worker that were cut off would be
+        paid and have no answer.
+        """
+        try:
+            for step in self.queue:
+                if self.session.stop.wanted:
+                    return
+                await self._work_on(step)
+        except KreaPipeError as error:
+            self.errors.append(error)
+            self.session.stop.event.set()
+
+    async def _work_on(self, step: Step) -> None:
+        self.watch(step, None)
+        outcome = await self._settle(step)
+        if outcome.result is not None:
+            await self.session.shielded(partial(self.deliver, step, outcome.result))
+        self.outcomes[step.key] = outcome
+        self.watch(step, outcome)
 
     async def _settle(self, step: Step) -> Outcome:
         history = History()
         if isinstance(step.action, Attach):
             history.note("attached", step.action.job_id)
-            return await Collector(step, self.session, history, None).collect(step.action.job_id)
+            return await Collector(step, self.session, history, None, step.action).collect(step.action.job_id)
         job = await submit(step, self.session, self.uploads, history)
         if isinstance(job, Outcome):
             return job

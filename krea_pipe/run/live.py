@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -17,7 +17,7 @@ from krea_pipe.run.stop import Stop
 from krea_pipe.settings import Pace, Target, Token
 from krea_pipe.store.space import Space
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Order:
     concurrency: int
     watch: Watch
     deliver: Deliver
+    tell: Callable[[str], None]
     transport: httpx.AsyncBaseTransport | None = None
 
 
@@ -56,7 +57,7 @@ async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
     stop = Stop()
     async with open_client(order.target, order.token, order.transport) as client:
         session = Session(client, order.space, order.run_id, order.origin, order.token.account, order.pace, stop)
-        with _stopped_by_signals(stop):
+        with _stopped_by_signals(stop, order.tell):
             outcomes = await run_steps(
                 order.plan, session, concurrency=order.concurrency, watch=order.watch, deliver=order.deliver
             )
@@ -64,17 +65,21 @@ async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(stop: Stop) -> Iterator[None]:
+def _stopped_by_signals(stop: Stop, tell: Callable[[str], None]) -> Iterator[None]:
     """The first signal asks the run to end, the second ends it."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def on_signal() -> None:
-        if stop.interrupted and task is not None:
+        if not stop.interrupted:
+            stop.interrupt()
+            tell("Stopping: what is being sent is still written down. Interrupt again to leave at once.")
+        elif task is not None:
             task.cancel()
-        stop.interrupt()
 
     handled = []
     for one in SIGNALS:
+        if one != signal.SIGINT and signal.getsignal(one) is signal.SIG_IGN:  # as nohup asks
+            continue
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
             loop.add_signal_handler(one, on_signal)
             handled.append(one)

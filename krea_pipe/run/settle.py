@@ -12,7 +12,7 @@ def settled_outcome(step: Step) -> Outcome:
         case Hold():
             failure = Failure("answer_lost", f"{step.reason}; `--uncertain resubmit` sends it again")
             return Outcome("uncertain", failure=failure, cost_usd=step.price)
-        case Attach(job_id):
+        case Attach(job_id=job_id):
             return Outcome("pending", job_id=job_id)
         case Submit():
             return Outcome("pending")

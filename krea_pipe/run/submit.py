@@ -44,13 +44,12 @@ async def submit(step: Step, session: Session, uploads: Uploads, history: Histor
             urls = await uploads.urls(sources)
         except CallFailed as error:
             return _upload_failed(error, session, history)
-        remembered = uploads.remembered(sources)
         if session.stop.wanted:
             return Outcome("pending", attempts=tuple(history.attempts))
         answer = await _post(step, session, urls, history)
         if not isinstance(answer, CallFailed):
             return answer
-        if isinstance(answer, Refused) and answer.status in (400, 404, 422) and uploads.renew(remembered):
+        if isinstance(answer, Refused) and answer.status in (400, 404, 422) and uploads.renew(urls):
             history.note("uploading_again", "a remembered reference may be gone")
             continue
         wait = patience.wait(answer)
@@ -62,7 +61,7 @@ async def submit(step: Step, session: Session, uploads: Uploads, history: Histor
 
 async def _post(step: Step, session: Session, urls: dict[str, str], history: History) -> Job | Outcome | CallFailed:
     """One POST, written down before and after."""
-    facts = {"origin": session.origin, "usd": str(step.price)}
+    facts = {"origin": session.origin, "account": session.account, "usd": str(step.price)}
     await session.record("submitting", step.key, **facts)
     try:
         job = await session.client.submit(step.request, urls)

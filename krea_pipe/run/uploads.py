@@ -36,21 +36,19 @@ class Uploads:
         wanted = [Source(one) for one in sources if one.startswith("sha256:")]
         return {one: await self._url(one) for one in wanted}
 
-    def renew(self, refused: Iterable[str]) -> bool:
-        """Upload anew what an earlier run left and Krea may have dropped; whether new URLs are worth a try.
+    def renew(self, used: Mapping[str, str]) -> bool:
+        """Upload anew what Krea may have dropped since an earlier run; whether there are other URLs than the used ones.
 
-        `refused` are the sources that a request named when it was refused. Another request may have renewed some of
-        them meanwhile, so what counts is whether they were remembered at the time: see `remembered`.
+        Another request that uses the same image may have had it renewed already.
         """
-        stale = {Source(one) for one in refused}
-        for source in stale - self.fresh:
-            self.fresh.add(source)
-            self.tasks[source] = asyncio.create_task(self._upload(source))
-        return bool(stale)
-
-    def remembered(self, sources: Iterable[str]) -> list[str]:
-        """The sources whose URLs are as an earlier run left them."""
-        return [one for one in sources if one.startswith("sha256:") and Source(one) not in self.fresh]
+        renewed = False
+        for source in map(Source, used):
+            if source not in self.fresh:
+                self.fresh.add(source)
+                self.tasks[source] = asyncio.create_task(self._upload(source))
+            task = self.tasks[source]
+            renewed |= not task.done() or task.exception() is not None or task.result() != used[source]
+        return renewed
 
     async def _url(self, source: Source) -> str:
         if source not in self.tasks:

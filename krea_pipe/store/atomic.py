@@ -37,6 +37,18 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
         raise _unwritable(path, error) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        StateError: it can not be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the names in a folder are on disk; not every system can."""
     with contextlib.suppress(OSError):

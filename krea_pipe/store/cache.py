@@ -62,7 +62,8 @@ class Facts:
         if not database.is_file():
             return {}
         try:
-            with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            # Not mode=ro: what a crash left half written could then not be undone. Nothing else writes here.
+            with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)) as connection:
                 return dict(_selected(connection, list(names)))
         except sqlite3.DatabaseError as error:
             if "no such table" in str(error):  # an emptied file: the journal still knows what was paid
@@ -85,6 +86,17 @@ class Facts:
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
             raise _damaged(self.folder, error) from error
 
+    def prepare(self) -> None:
+        """Find out whether facts can be kept.
+
+        Raises:
+            StateError: the database is damaged or can not be written.
+        """
+        try:
+            self._open()
+        except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
+            raise _damaged(self.folder, error) from error
+
     def close(self) -> None:
         """Let the database go."""
         if self._cache is not None:
@@ -102,6 +114,8 @@ class Facts:
                 size_limit=2**62,
                 timeout=60,
                 disk_min_file_size=2**31,
+                sqlite_journal_mode="delete",  # no files beside the database, so that a plan can read it in any folder
+                sqlite_synchronous=2,
             )
         return self._cache
 

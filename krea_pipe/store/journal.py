@@ -2,10 +2,11 @@
 
 One JSON object a line, each on disk before the next step is taken:
 
-    submitting   before the POST                    key origin usd
-    submitted    the job exists                     key origin job_id usd
+    submitting   before the POST                    key origin account usd
+    submitted    the job exists                     key origin account usd job_id
     declined     Krea did not take the request      key
-    unanswered   the answer was lost                key
+    unanswered   the answer was lost                key origin account usd
+    unfetched    drawn and billed, image not here   key job_id
     done         the image is stored and verified   key job_id result
     failed       the job ended without an image     key job_id code
 
@@ -16,7 +17,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import cast
@@ -26,16 +27,18 @@ from krea_pipe.nodes import Json
 from krea_pipe.outcome import Result
 from krea_pipe.store.atomic import sync_folder
 
-EVENTS = frozenset({"submitting", "submitted", "declined", "unanswered", "done", "failed"})
+EVENTS = frozenset({"submitting", "submitted", "declined", "unanswered", "unfetched", "done", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """A job that Krea has and we have not collected."""
+    """A job that Krea has and we have not collected; `counted` once a run has reported that it is billed."""
 
     job_id: str
     origin: str
     usd: Decimal
+    account: str = ""
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,13 @@ class Replay:
             origin, usd = str(line.get("origin", "")), _money(line.get("usd"))
             self.unanswered.pop(key, None)
             if event == "submitted":
-                self.in_flight[key] = InFlight(str(line["job_id"]), origin, usd)
+                self.in_flight[key] = InFlight(str(line["job_id"]), origin, usd, str(line.get("account", "")))
             else:
                 self.unanswered[key] = Unanswered(origin, usd)
             return
         self.unanswered.pop(key, None)
+        if event == "unfetched" and key in self.in_flight:
+            self.in_flight[key] = replace(self.in_flight[key], counted=True)
         if event in ("done", "failed"):
             self.in_flight.pop(key, None)
         if event == "done":
@@ -111,6 +116,18 @@ class Journal:
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue
         return state
+
+    def prepare(self) -> None:
+        """Find out whether lines can be written.
+
+        Raises:
+            StateError: they can not.
+        """
+        try:
+            with self._opened():
+                pass
+        except OSError as error:
+            raise self._failed("write", error) from error
 
     def append(self, event: str, key: str, **data: Json) -> None:
         """Write one line and wait until it is on disk.

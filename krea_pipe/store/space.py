@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.blobs import Blobs
 from krea_pipe.store.cache import Facts
 from krea_pipe.store.journal import Journal
@@ -20,6 +21,16 @@ class Space:
     def thumbnail(self, digest: str) -> Path:
         """Where the small picture of an image is kept."""
         return self.folder / "thumbnails" / digest[:2] / f"{digest}.webp"
+
+    def prepare(self) -> None:
+        """Find out, before anything is paid, whether everything that will come of it can be kept.
+
+        Raises:
+            StateError: it can not.
+        """
+        make_folder(self.blobs.folder)
+        self.facts.prepare()
+        self.journal.prepare()
 
     @property
     def lock(self) -> Path:

@@ -1,14 +1,13 @@
 """`krea-pipe expand`: the request matrix."""
 
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from krea_pipe import flow
-from krea_pipe.cli.messages import print_json, print_problems
+from krea_pipe.cli.messages import print_json, print_json_line, print_problems
 from krea_pipe.cli.options import file_argument, json_option, max_cells_option
 from krea_pipe.cli.tables import print_table
 from krea_pipe.matrix import Cell
@@ -33,7 +32,7 @@ def expand(file: Path, max_cells: int, *, jsonl: bool, as_json: bool) -> int:
     rows = (_row(cell, key, axes[cell.stage]) for cell, key in found)
     if jsonl:
         for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            print_json_line(row)
     elif as_json:
         print_json({"schema": "krea-pipe/expand@1", "pipeline": loaded.pipeline.name, "cells": list(rows)})
     else:

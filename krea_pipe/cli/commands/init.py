@@ -6,7 +6,7 @@ import click
 
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, json_option
-from krea_pipe.errors import Problem, UsageError
+from krea_pipe.errors import Problem, StateError, UsageError
 from krea_pipe.spec.schema import schema_text
 from krea_pipe.store.atomic import write_atomically
 
@@ -72,9 +72,12 @@ def init(folder: Path, *, as_json: bool) -> int:
 
 def _ignore(path: Path) -> list[str]:
     """Add the lines that are missing from a .gitignore."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    missing = [line for line in IGNORED if line not in text.splitlines()]
+    try:
+        old = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise StateError(Problem("not_readable", f"cannot read {path}: {error.strerror}")) from error
+    missing = [line for line in IGNORED if line.encode() not in old.splitlines()]
     if missing:
-        start = text if not text or text.endswith("\n") else text + "\n"
-        write_atomically(path, (start + "\n".join(missing) + "\n").encode())
+        start = old if not old or old.endswith(b"\n") else old + b"\n"
+        write_atomically(path, start + "\n".join(missing).encode() + b"\n")
     return missing

@@ -13,7 +13,7 @@ from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import Money, file_argument, json_option, local_option, max_cells_option
 from krea_pipe.cli.tables import print_table
 from krea_pipe.plan import Attach, Hold, Plan, Reuse, Step, Submit
-from krea_pipe.pricing import usd
+from krea_pipe.pricing import exact, usd
 from krea_pipe.settings import LOCAL, home_folder, live_target
 from krea_pipe.store.space import open_space
 
@@ -120,7 +120,7 @@ def _json(made: Plan, loaded: flow.Loaded, cap: Decimal | None, *, kind: str) ->
         "pipeline": made.pipeline,
         "target": kind,
         "has_work": made.has_work,
-        "cap_usd": None if cap is None else str(cap),
+        "cap_usd": None if cap is None else exact(cap),
         "totals": _totals(made, None),
         "stages": [{"name": name, **_totals(made, name)} for name in stages],
         "uploads": [{"source": image.source, "label": image.label} for image in made.uploads],
@@ -131,7 +131,7 @@ def _json(made: Plan, loaded: flow.Loaded, cap: Decimal | None, *, kind: str) ->
 
 def _totals(made: Plan, stage: str | None) -> dict[str, object]:
     sums = {name: made.total(action, stage) for action, name in ACTIONS.items()}
-    return {name: {"requests": one.count, "usd": str(one.usd)} for name, one in sums.items()}
+    return {name: {"requests": one.count, "usd": exact(one.usd)} for name, one in sums.items()}
 
 
 def _cells(step: Step) -> Iterator[dict[str, object]]:
@@ -142,5 +142,5 @@ def _cells(step: Step) -> Iterator[dict[str, object]]:
             "key": step.key,
             "action": ACTIONS[type(step.action)],
             "reason": f"same request as {step.cells[0].id}" if index else step.reason,
-            "price_usd": "0" if index else str(step.price),
+            "price_usd": "0" if index else exact(step.price),
         }

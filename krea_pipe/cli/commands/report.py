@@ -7,6 +7,7 @@ import click
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import json_option
 from krea_pipe.cli.summary import print_summary
+from krea_pipe.images import thumbnail
 from krea_pipe.report.folder import find_run, read_report, space_of, write_report
 from krea_pipe.settings import home_folder
 
@@ -22,7 +23,7 @@ def report(run: str | None, *, as_json: bool) -> int:
     home = home_folder(os.environ)
     folder = find_run(home, run)
     found = read_report(folder)
-    page = write_report(found, folder, space_of(found, home))
+    page = write_report(found, folder, space_of(found, home), thumbnail)
     if as_json:
         data = {"schema": "krea-pipe/report@1", "run_id": found.run_id, "exit_code": found.exit_code}
         print_json({**data, "report": str(folder / "report.json"), "page": str(page)})

@@ -1,5 +1,6 @@
 """`krea-pipe run`: make the images that are not there yet, and a report."""
 
+import contextlib
 import os
 import sys
 from decimal import Decimal
@@ -25,7 +26,7 @@ from krea_pipe.cli.tally import Tally, Watcher
 from krea_pipe.outcome import Ending, Outcome
 from krea_pipe.plan import Attach, Submit
 from krea_pipe.request import Key
-from krea_pipe.settings import LOCAL, LOCAL_PACE, Pace, Target, Token, api_token, home_folder, live_target
+from krea_pipe.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, home_folder, live_pace, live_target
 
 MAX_CONCURRENCY = 500
 
@@ -102,17 +103,23 @@ def _say(finished: flow.Finished, *, as_json: bool) -> int:
     return code
 
 
+def _tell(message: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(message, err=True)
+
+
 class _Executor:
     """Carries out a plan with the network code, which is loaded only now that there is something to do."""
 
     def __init__(self, target: Target, concurrency: int, *, quiet: bool) -> None:
         self.target, self.concurrency, self.quiet = target, concurrency, quiet
+        self.pace = LOCAL_PACE if target.kind == "local" else live_pace(os.environ)
 
     def __call__(self, prepared: flow.Prepared, run_id: str) -> tuple[dict[Key, Outcome], Ending]:
         local = self.target.kind == "local"
         work = prepared.plan.total(Submit).count + prepared.plan.total(Attach).count
         tally = Tally(work, local)
-        terminal = sys.stderr.isatty() and not self.quiet
+        terminal = sys.stderr is not None and sys.stderr.isatty() and not self.quiet
         with load(PROGRESS_BAR if terminal else PROGRESS_LINES)(tally) as display:
             order = load(ORDER)(
                 plan=prepared.plan,
@@ -121,10 +128,11 @@ class _Executor:
                 token=prepared.token,
                 run_id=run_id,
                 origin=f"local:{run_id}" if local else self.target.base,
-                pace=LOCAL_PACE if local else Pace(),
+                pace=self.pace,
                 concurrency=self.concurrency,
                 watch=Watcher(tally, display),
                 deliver=prepared.delivery.deliver,
+                tell=_tell,
                 transport=load(LOCAL_TRANSPORT)() if local else None,
             )
             done: tuple[dict[Key, Outcome], Ending] = load(EXECUTE)(order)

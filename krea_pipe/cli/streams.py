@@ -1,0 +1,29 @@
+"""stdout and stderr as they are found: narrow encodings, readers that leave, or closed from the start."""
+
+import contextlib
+import io
+import os
+import sys
+from typing import TextIO
+
+
+def prepare_streams() -> None:
+    """Let every character be printed: what the encoding lacks is shown by its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def flush_streams() -> None:
+    """Find out now whether the output has been read."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # a process may be started with its output closed
+            stream.flush()
+
+
+def drop_streams(*streams: TextIO | None) -> None:
+    """Let output go nowhere: it can not be written, and Python would complain again while closing it."""
+    for stream in streams:
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

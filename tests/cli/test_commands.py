@@ -1,0 +1,331 @@
+"""The commands around a run: starting, looking, reporting, and what they say when the disk is against them."""
+
+import contextlib
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import KEY
+from krea_server import noisy
+
+from krea_pipe import __version__
+
+COMMANDS = ["init", "validate", "expand", "plan", "run", "report"]
+
+
+def test_the_version_and_every_help(project):
+    assert project.run("--version").out == f"krea-pipe {__version__}\n"
+    help_text = project.run("--help")
+    assert help_text.code == 0
+    assert "Exit codes" in help_text.out
+    assert project.run("-h").out == help_text.out
+    for command in COMMANDS:
+        assert command in help_text.out
+        done = project.run(command, "--help")
+        assert (done.code, "--json" in done.out) == (0, True), command
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("nonsense",),
+        ("run",),
+        ("run", "p.yaml", "--concurrency", "0"),
+        ("run", "p.yaml", "--concurrency", "501"),
+        ("run", "p.yaml", "--max-cost", "NaN"),
+        ("run", "p.yaml", "--max-cost", "-1"),
+        ("run", "p.yaml", "--max-cost", "1e999999"),
+        ("run", "p.yaml", "--max-cost", "much"),
+        ("run", "p.yaml", "--uncertain", "maybe"),
+        ("plan", "missing.yaml"),
+        ("expand", "."),
+        ("report", "no-such-run"),
+        ("report", "x" * 5000),
+        ("report",),
+    ],
+)
+def test_what_can_not_be_followed_is_refused_with_a_hint(project, words):
+    project.pipeline(["a"])
+    done = project.run(*words)
+    assert done.code == 2
+    assert 1 <= len(done.err.splitlines()) <= (4 if words else 40)
+    as_json = project.run(*words, "--json")
+    assert as_json.code == 2
+    assert as_json.json["schema"] == "krea-pipe/error@1"
+    assert as_json.json["exit_code"] == 2
+
+
+def test_init_starts_a_project_that_runs(project):
+    project.write(".gitignore", b"\xff\xfe odd\nout/")
+    done = project.run("init", ".", "--json")
+    assert (done.code, done.json["ignored"]) == (0, [".krea-pipe/", "proofs/"])
+    assert (project.path / ".gitignore").read_bytes() == b"\xff\xfe odd\nout/\n.krea-pipe/\nproofs/\n"
+    starter = (project.path / "pipeline.yaml").read_bytes()
+    assert project.run("validate", "pipeline.yaml").code == 0
+    plan = project.run("plan", "pipeline.yaml", "--json").json
+    assert plan["totals"]["new"]["requests"] == 8
+    again = project.run("init")
+    assert again.code == 2
+    assert "left as it is" in again.err
+    assert (project.path / "pipeline.yaml").read_bytes() == starter
+    assert project.run("init", "deeper/still").code == 0
+    assert (project.path / "deeper/still/.gitignore").is_file()
+    assert project.run("init", "pipeline.yaml").code == 2
+    assert project.run("init", "pipeline.yaml/below").code == 1
+
+
+def test_validate_takes_many_files_and_says_all(project):
+    project.pipeline(["a"])
+    project.write("bad.yaml", "version: 1\nprompt: a\nnonsense: 1\n")
+    done = project.run("validate", "p.yaml", "bad.yaml", "--json")
+    assert (done.code, [file["valid"] for file in done.json["files"]]) == (2, [True, False])
+    assert project.run("validate", "p.yaml").out == "p.yaml: valid, 1 image\n"
+
+
+def test_expand_shows_every_request(project):
+    project.pipeline([f"w{n}" for n in range(250)])
+    assert "50 more" in project.run("expand", "p.yaml").out
+    assert len(project.run("expand", "p.yaml", "--json").json["cells"]) == 250
+    lines = project.run("expand", "p.yaml", "--jsonl").out.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [f"p/w{n}" for n in range(250)]
+
+
+def test_expand_streams_and_bears_a_reader_that_leaves(project):
+    project.pipeline([f"w{n}" for n in range(20_000)])
+    process = project.start("expand", "p.yaml", "--jsonl", env={"PYTHONUNBUFFERED": "1"})
+    first = process.stdout.readline()
+    running = process.poll() is None
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    process.wait(timeout=60)
+    assert json.loads(first)["id"] == "p/w0"
+    assert running
+    assert errors == b""
+
+
+@pytest.mark.parametrize(
+    "command", [("plan", "p.yaml"), ("expand", "p.yaml"), ("--help",), ("run", "p.yaml", "--local")]
+)
+def test_closed_streams_and_narrow_encodings_are_borne(project, command):
+    project.pipeline(["caf\u00e9 \u2192 \u2603"])
+    done = project.spawn(*command, env={"PYTHONIOENCODING": "ascii"})
+    assert done.code == 0, done.err
+    shell = 'exec "$0" -m krea_pipe "$@" >&- 2>&-'
+    process = subprocess.run(
+        ["sh", "-c", shell, sys.executable, *command], cwd=project.path, env=project.environment({}), check=False
+    )
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("command", [("plan", "p.yaml"), ("run", "p.yaml", "--json")])
+def test_output_that_can_not_be_written_is_said(project, krea, command):
+    project.pipeline(["a"])
+    shell = 'exec "$0" -m krea_pipe "$@" >/dev/full'
+    process = subprocess.run(
+        ["sh", "-c", shell, sys.executable, *command],
+        cwd=project.path,
+        env=project.environment({}),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1] == "error: cannot write the output: No space left on device"
+    if command[0] == "run":
+        assert project.run("run", "p.yaml", "--json").counts == (0, 0, 1)
+
+
+def test_a_report_is_made_again_from_the_record(project, krea):
+    project.pipeline(["a"])
+    first = project.run("run", "p.yaml", "--json").json
+    second = project.run("run", "p.yaml", "--json").json
+    page = project.path / second["page"]
+    page.unlink()
+    done = project.run("report", "--json")
+    assert (done.code, done.json["run_id"]) == (0, second["run_id"])
+    assert page.is_file()
+    assert project.run("report", first["run_id"]).code == 0
+    assert project.run("report", project.path / first["report"].rpartition("/")[0]).code == 0
+    assert project.run("report", first["run_id"][:8]).code == 2
+    for damage in (b"[]", b"{}", b"\xff", b"", b'{"schema": "krea-pipe/run-report@1"}'):
+        (project.path / second["report"]).write_bytes(damage)
+        assert project.run("report", "--json").json["error"]["code"] == "unreadable_report"
+    (project.path / second["report"]).unlink()
+    assert project.run("report", second["run_id"]).code == 2
+
+
+@pytest.mark.parametrize(
+    ("home", "out"),
+    [
+        ("p.yaml", "out"),
+        ("p.yaml/below", "out"),
+        ("/proc/krea", "out"),
+        ("home", "p.yaml"),
+        ("home", "p.yaml/below"),
+        ("home", "/proc/krea/out"),
+        ("x" * 300, "out"),
+        ("locked", "out"),
+        ("journal", "out"),
+        ("facts", "out"),
+        ("blobs", "out"),
+        ("runs", "out"),
+    ],
+)
+def test_a_disk_that_can_not_be_used_is_said_before_anything_is_paid(project, krea, home, out):
+    project.pipeline(["a"])
+    spaces = {"locked": "run.lock", "journal": "journal.jsonl", "facts": "facts", "blobs": "blobs"}
+    if home in ("locked", "journal"):
+        (project.path / home / "loopback" / spaces[home]).mkdir(parents=True)
+    elif home == "runs":
+        project.write("runs/runs", b"in the way")
+    elif home in spaces:
+        project.write(f"{home}/loopback/{spaces[home]}", b"in the way")
+    done = project.run("run", "p.yaml", "--json", "--out", out, env={"KREA_PIPE_HOME": home})
+    assert done.code in (1, 2)
+    assert done.json["error"]["message"]
+    assert krea.posts == []
+    people = project.run("run", "p.yaml", "--out", out, env={"KREA_PIPE_HOME": home})
+    assert len(people.err.splitlines()) <= 3
+
+
+@pytest.mark.parametrize("blocks", [16, 120])
+def test_a_disk_that_fills_up_is_said_and_what_is_paid_is_kept(project, krea, blocks):
+    """A limit on the size of files stands for a full disk: too small for the cache, then for an image."""
+    krea.image(noisy("PNG"), text="b")
+    project.pipeline(["a", "b", "c"])
+    shell = f'ulimit -f {blocks}; exec "$0" -m krea_pipe "$@"'
+    process = subprocess.run(
+        ["sh", "-c", shell, sys.executable, "run", "p.yaml", "--json"],
+        cwd=project.path,
+        env=project.environment({"PYTHONDONTWRITEBYTECODE": "1"}),  # a limit cuts those files off as well
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 1, process.stderr
+    assert json.loads(process.stdout)["error"]["code"] in {"cache_damaged", "not_writable"}
+    assert "Traceback" not in process.stderr
+    if blocks == 16:
+        assert krea.posts == []
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.json["cells"]["uncertain"]) == (0, 0)
+    assert krea.billed_prompts() == ["a", "b", "c"]
+
+
+def test_a_terminal_sees_a_bar(project):
+    """Progress on a terminal goes through other code than in a log."""
+    project.pipeline(["a", "fail"])
+    project.krea.mutate_job(lambda job: {**job, "status": "failed"}, text="fail")
+    reader, writer = pty.openpty()
+    process = project.start("run", "p.yaml", stderr=writer, env={"TERM": "xterm"})
+    os.close(writer)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal says that its other side has gone
+        while part := os.read(reader, 4096):
+            shown += part
+    os.close(reader)
+    assert process.wait(timeout=60) == 1
+    process.stdout.close()
+    assert b"drawing" in shown
+    assert b"p/fail failed" in shown
+
+
+def test_a_lock_that_is_garbage_is_said(project):
+    project.pipeline(["a"])
+    project.write(".krea-pipe/loopback/run.lock", b"garbage" * 500)
+    assert project.run("run", "p.yaml", "--json").json["error"]["code"] == "home_unusable"
+
+
+def test_a_folder_in_the_place_of_an_image_or_a_file_in_the_place_of_a_folder(project, krea):
+    project.write("p.yaml", "version: 1\nbudget: {usd: 1}\nprompt: a\nmatrix: {seed: [1]}\nout: deep/{{ seed }}\n")
+    project.write("out/p/deep", b"a file")
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.json["error"]["code"]) == (2, "not_a_folder")
+    (project.path / "out/p/deep").unlink()
+    (project.path / "out/p/deep/1.jpg").mkdir(parents=True)
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.json["error"]["code"]) == (2, "file_in_the_way")
+    assert krea.seen == []
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "http://api.krea.example",
+        "ftp://127.0.0.1",
+        "127.0.0.1:80",
+        "http://127.0.0.1:99999",
+        "http://[::1",
+        "https://user:pass@api.krea.ai",
+        "https://exa mple",
+        "https://api.krea.ai?x=1",
+    ],
+)
+def test_an_address_that_can_not_be_used_is_refused(project, base):
+    project.pipeline(["a"])
+    for command in ("plan", "run"):
+        done = project.run(command, "p.yaml", "--json", env={"KREA_API_BASE": base})
+        assert (done.code, done.json["error"]["code"]) == (2, "bad_api_base")
+        assert "pass" not in done.json["error"]["message"]
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "1e9", "soon"])
+def test_a_pace_that_is_none_is_refused(project, seconds):
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "--json", env={"KREA_PIPE_POLL_SECONDS": seconds})
+    assert (done.code, done.json["error"]["code"]) == (2, "bad_poll_seconds")
+
+
+def test_a_bug_is_told_with_a_log_and_without_secrets(project, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError(f"it holds {KEY}")
+
+    monkeypatch.setattr("krea_pipe.flow.load", broken)
+    monkeypatch.setattr("command_line.check_sane", lambda _: None)
+    done = project.run("plan", "p.yaml", "--json")
+    assert (done.code, done.json["error"]["code"]) == (70, "internal_error")
+    people = project.run("plan", "p.yaml")
+    assert people.code == 70
+    assert "Traceback" not in people.text
+    assert KEY not in people.text
+    logs = list((project.home / "logs").glob("*.log"))
+    assert logs
+    assert str(logs[-1].relative_to(project.path)) in people.err
+    text = logs[-1].read_text(encoding="utf-8")
+    assert "ZeroDivisionError" in text
+    assert KEY not in text
+
+
+def test_a_run_without_news_loads_no_network_code(project):
+    project.pipeline(["a"])
+    assert project.run("run", "p.yaml", "--local").code == 0
+    loaded = modules_after(project, "run", "p.yaml", "--local")
+    assert "krea_pipe.flow" in loaded
+    assert not loaded & {"httpx", "starlette", "rich", "uvicorn"}
+
+
+def test_the_version_loads_next_to_nothing(project):
+    loaded = modules_after(project, "--version")
+    assert not loaded & {"httpx", "jinja2", "jsonschema", "PIL", "yaml", "rich", "diskcache", "sqlite3"}
+
+
+def modules_after(project, *words):
+    """The modules that a command has loaded at its end."""
+    code = "import sys, atexit; atexit.register(lambda: print('|'.join(sys.modules), file=sys.stderr)); "
+    code += f"sys.argv = ['krea-pipe', *{list(words)!r}]; from krea_pipe.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project.path,
+        env=project.environment({}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.splitlines()[-1].split("|"))

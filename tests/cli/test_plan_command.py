@@ -1,0 +1,108 @@
+"""What `plan` shows: actions, reasons and prices, without a key, a network or a trace on the disk."""
+
+import pytest
+from krea_server import GENERATE, picture
+
+STYLED = """version: 1
+name: styled
+budget: {usd: 5}
+references: {look: {images: [refs/ref.png], strength: %s}}
+stages:
+  s: {prompt: %s, references: [look], creativity: %s, matrix: {seed: [1, 2]}}
+"""
+
+
+def styled(project, strength="0.5", prompt="a lamp", creativity="raw"):
+    project.write("p.yaml", STYLED % (strength, prompt, creativity))
+
+
+def reasons(project):
+    return {reason for _, reason in project.plan().values()}
+
+
+def files(folder):
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_each_change_has_its_reason(project, krea):
+    project.write("refs/ref.png", picture(seed="1", size=(600, 600)))
+    styled(project)
+    assert set(project.plan(env={"KREA_API_KEY": None}).values()) == {("new", "new")}
+    assert project.run("run", "p.yaml").code == 0
+    assert set(project.plan().values()) == {("reuse", "cached")}
+    styled(project, prompt="a vase")
+    assert reasons(project) == {"prompt changed"}
+    styled(project, creativity="low")
+    assert reasons(project) == {"creativity raw → low"}
+    styled(project, creativity="low", prompt="a vase")
+    assert reasons(project) == {"prompt changed, creativity raw → low"}
+    styled(project, strength="0.75")
+    assert reasons(project) == {"reference strength changed"}
+    styled(project)
+    project.write("refs/ref.png", picture(seed="2", size=(600, 600)))
+    assert reasons(project) == {"refs/ref.png changed"}
+    assert len(krea.posts) == 2
+
+
+def test_a_failure_is_remembered_until_it_is_mended(project, krea):
+    krea.answer("POST", GENERATE, 422, {"error": "no"})
+    project.pipeline(["a"])
+    assert project.run("run", "p.yaml").code == 1
+    assert project.plan()["a"] == ("new", "new")
+    krea.rules.clear()
+    krea.mutate_job(lambda job: {**job, "status": "failed", "error": {"code": "nsfw"}})
+    assert project.run("run", "p.yaml").code == 1
+    assert project.plan()["a"] == ("new", "failed before: nsfw")
+    krea.rules.clear()
+    assert project.run("run", "p.yaml").code == 0
+    assert project.plan()["a"] == ("reuse", "cached")
+
+
+def test_the_json_has_exact_prices_and_totals(project):
+    project.write(
+        "p.yaml",
+        "version: 1\nbudget: {usd: 0.0000001}\nprompt: a\n"
+        "matrix: {variant: [medium, large, medium-turbo], seed: [1, 2]}\n",
+    )
+    plan = project.run("plan", "p.yaml", "--json", env={"KREA_API_KEY": None}).json
+    assert plan["schema"] == "krea-pipe/plan@1"
+    assert sorted({cell["price_usd"] for cell in plan["cells"]}) == ["0.015", "0.030", "0.060"]
+    assert plan["totals"]["new"] == {"requests": 6, "usd": "0.210"}
+    assert plan["totals"]["reuse"] == {"requests": 0, "usd": "0"}
+    assert plan["has_work"] is True
+    assert plan["cap_usd"] == "0.0000001"
+    assert plan["warnings"] == []
+    assert {stage["name"] for stage in plan["stages"]} == {"p"}
+    free = project.run("plan", "p.yaml", "--local", "--json").json
+    assert free["totals"]["new"]["usd"] == "0"
+
+
+def test_people_see_the_sum_and_the_cap(project):
+    project.pipeline(["a", "b"])
+    out = project.run("plan", "p.yaml").out
+    assert "2 × $0.03 = $0.06" in out
+    assert "below the cap of $5.00" in out
+    assert "ABOVE the cap of $0.01" in project.run("plan", "p.yaml", "--max-cost", "0.01").out
+    project.pipeline(["a"], more="")
+    assert "no cap is set" in project.run("plan", "p.yaml").out
+
+
+def test_check_tells_whether_there_is_work(project, krea):
+    project.pipeline(["a"])
+    assert project.run("plan", "p.yaml", "--check").code == 3
+    assert project.run("plan", "p.yaml").code == 0
+    assert project.run("run", "p.yaml").code == 0
+    assert project.run("plan", "p.yaml", "--check", "--json").code == 0
+
+
+@pytest.mark.parametrize("home", [True, False])
+def test_a_plan_leaves_the_disk_as_it_is_and_asks_nobody(project, krea, home):
+    project.pipeline(["a", "b"])
+    if home:
+        assert project.run("run", "p.yaml").code == 0
+        project.pipeline(["a", "c"])
+    before, asked = files(project.path), len(krea.seen)
+    for words in ((), ("--json",), ("--local",)):
+        assert project.run("plan", "p.yaml", *words, env={"KREA_API_KEY": None}).code == 0
+    assert files(project.path) == before
+    assert len(krea.seen) == asked

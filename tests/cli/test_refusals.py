@@ -1,0 +1,254 @@
+"""Errors of every status and in every shape: one clear line, never a traceback, and nothing paid twice."""
+
+import random
+from decimal import Decimal
+
+import pytest
+from krea_server import GENERATE
+
+BODIES = {
+    "text": ({"error": "the words"}, "the words"),
+    "object": ({"error": {"code": "some_code", "message": "the words"}}, "the words"),
+    "message": ({"message": "the words"}, "the words"),
+    "detail": ({"detail": [{"loc": ["body", "seed"], "msg": "the words"}]}, "body.seed: the words"),
+    "nested": ({"errors": [{"issues": [{"message": "the words"}]}]}, "the words"),
+    "html": (b"<html><head><title>the &amp; words</title></head></html>", "the & words"),
+    "empty": (b"", ""),
+    "number": (b"17", ""),
+    "null": (b"null", ""),
+    "garbage": (random.Random(1).randbytes(3000), ""),
+    "deep": (b'{"error":' * 30_000, ""),
+    "nest": (b'{"error":' * 300 + b"1" + b"}" * 300, ""),
+    "huge": (b"<h1>" * 3_000_000, ""),
+    "long": ({"error": "the words " * 5000}, "the words"),
+    "control": ({"error": "\x1b[31mthe\nwords\u202e"}, "the words"),
+}
+
+
+def rows(done):
+    return {row["prompt"]: row for row in done.report["cells"]}
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_request_that_krea_declines_fails_alone(project, krea, status):
+    for word, (body, _) in BODIES.items():
+        krea.answer("POST", GENERATE, status, body, text=f'"{word}"')
+    project.pipeline([*BODIES, "good"])
+    done = project.run("run", "p.yaml", "--json")
+    assert done.code == 1
+    found = rows(done)
+    assert found["good"]["status"] == "succeeded"
+    for word, (_, said) in BODIES.items():
+        error = found[word]["error"]
+        assert (found[word]["status"], error["code"]) == ("failed", "rejected")
+        assert str(status) in error["message"]
+        assert said in error["message"], word
+        assert error["message"].isprintable()
+        assert len(error["message"]) < 400
+    assert krea.billed_prompts() == ["good"]
+    krea.rules.clear()
+    again = project.run("run", "p.yaml", "--json")
+    assert again.json["cells"]["succeeded"] == len(BODIES)
+    assert len(krea.billed_prompts()) == len(BODIES) + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (401, {"message": "Unauthorized"}, "key_refused"),
+        (402, {"message": "Your API balance is empty"}, "no_credit"),
+        (402, b"", "no_credit"),
+        (402, b"<html>" + b"x" * 9_000_000, "no_credit"),
+        (403, {"error": {"code": "forbidden", "message": "no"}}, "forbidden"),
+    ],
+)
+def test_a_refused_account_stops_the_run_and_the_next_goes_on(project, krea, status, body, code):
+    words = ["a", "b", "c", "d", "e"]
+    project.pipeline(words)
+    krea.answer("POST", GENERATE, status, body, text='"b"')
+    done = project.run("run", "p.yaml", "--json", "--concurrency", "1")
+    assert (done.code, done.json["exit_code"], done.json["error"]["code"]) == (4, 4, code)
+    assert done.json["error"]["hint"]
+    assert [rows(done)[word]["status"] for word in words] == ["succeeded", *["pending"] * 4]
+    assert len(krea.posts) == 2
+    krea.rules.clear()
+    again = project.run("run", "p.yaml", "--json")
+    assert (again.code, again.json["cells"]["reused"], again.json["cells"]["succeeded"]) == (0, 1, 4)
+    assert krea.billed_prompts() == words
+
+
+def test_a_refusal_is_told_to_people_with_what_to_do(project, krea):
+    project.pipeline(["a", "b"])
+    krea.answer("POST", GENERATE, 402, {"message": "Your API balance is empty"})
+    done = project.run("run", "p.yaml")
+    assert done.code == 4
+    assert "402 Your API balance is empty" in done.err
+    assert "top up" in done.err
+    assert "nothing is paid twice" in done.err
+
+
+def test_a_refusal_while_a_job_is_read_keeps_the_job(project, krea):
+    project.pipeline(["a"])
+    krea.answer("GET", "/jobs/", 401, {"message": "Unauthorized"})
+    assert project.run("run", "p.yaml").code == 4
+    krea.rules.clear()
+    assert [cell["action"] for cell in project.run("plan", "p.yaml", "--json").json["cells"]] == ["attach"]
+    assert project.run("run", "p.yaml").code == 0
+    assert krea.billed_prompts() == ["a"]
+    assert len(krea.posts) == 1
+
+
+def test_a_retired_model_names_its_replacement(project, krea):
+    body = {
+        "error": "model_unavailable",
+        "reason": "sunset",
+        "message": "This model is gone. " * 40,
+        "replacement": "krea-3",
+        "migration_url": "https://krea.ai/x",
+    }
+    krea.answer("POST", GENERATE, 410, body)
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "--json")
+    error = rows(done)["a"]["error"]
+    assert (done.code, error["code"]) == (1, "model_unavailable")
+    assert "krea-3" in error["message"]
+    assert len(krea.posts) == 1
+
+
+def test_too_many_requests_are_sent_again_until_taken(project, krea):
+    waits = ["0", None, "Sun, 22 Nov 2020 10:00:00 GMT", "soon", "-1", "²", "0.5"]
+    for number, retry in enumerate(waits):
+        headers = {} if retry is None else {"retry-after": retry}
+        krea.answer("POST", GENERATE, 429, {"error": "LIMIT"}, headers=headers, text=f'"w{number}"', times=4)
+    project.pipeline([f"w{number}" for number in range(len(waits))])
+    done = project.run("run", "p.yaml", "--json")
+    assert done.code == 0, done.text
+    assert len(krea.billed_prompts()) == len(waits)
+    assert len(krea.posts) == 5 * len(waits)
+
+
+def test_an_unreachable_krea_is_no_uncertain_one(project, krea):
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "--json", env={"KREA_API_BASE": "http://127.0.0.1:9"})
+    assert (done.code, rows(done)["a"]["status"], rows(done)["a"]["error"]["code"]) == (1, "failed", "unreachable")
+    assert project.run("run", "p.yaml").code == 0
+
+
+LOST = {
+    **{f"s{status}": (status, b"<html>Bad gateway</html>") for status in (500, 502, 503, 504, 524)},
+    "blank": (200, b""),
+    "prose": (200, b"<html>welcome</html>"),
+    "jobless": (200, {"status": "queued"}),
+    "number": (200, {"job_id": 5}),
+    "deep": (200, b"[" * 90_000),
+}
+
+
+def test_a_lost_answer_is_held_counted_and_never_sent_again_unasked(project, krea):
+    for word, (status, body) in LOST.items():
+        krea.answer("POST", GENERATE, status, body, text=f'"{word}"')
+    krea.lose("POST", GENERATE, text='"cut"')
+    words = [*LOST, "cut"]
+    project.pipeline([*words, "good"])
+    done = project.run("run", "p.yaml", "--json")
+    usd = str(len(words) * Decimal("0.030"))
+    assert done.code == 1
+    assert done.json["cells"]["uncertain"] == len(words)
+    assert {rows(done)[word]["error"]["code"] for word in words} == {"answer_lost"}
+    assert done.json["cost"] == {"spent_usd": "0.030", "saved_usd": "0", "uncertain_usd": usd}
+    assert krea.billed_prompts() == ["cut", "good"]
+    krea.rules.clear()
+    plan = project.run("plan", "p.yaml", "--json", "--check")
+    assert (plan.code, plan.json["totals"]["hold"]) == (3, {"requests": len(words), "usd": usd})
+    assert "possibly billed" in project.run("plan", "p.yaml").out
+    held = project.run("run", "p.yaml", "--json")
+    assert (held.code, held.json["cost"]["uncertain_usd"], held.json["cost"]["spent_usd"]) == (1, usd, "0")
+    assert "--uncertain resubmit" in rows(held)["cut"]["error"]["message"]
+    assert len(krea.posts) == len(words) + 1
+    over = project.run("run", "p.yaml", "--json", "--uncertain", "resubmit", "--max-cost", "0.1")
+    assert over.code == 5
+    asked = project.run("run", "p.yaml", "--json", "--uncertain", "resubmit")
+    assert (asked.code, len(krea.posts)) == (0, 2 * len(words) + 1)
+    assert project.run("run", "p.yaml", "--uncertain", "resubmit").code == 0
+    assert len(krea.posts) == 2 * len(words) + 1
+
+
+def test_trouble_while_a_job_is_read_is_waited_out(project, krea):
+    project.pipeline(["a"])
+    for status, body in ((500, b""), (503, b"<html>no</html>"), (429, {"error": "slow"}), (404, b"<h1>no</h1>")):
+        krea.answer("GET", "/jobs/", status, body, times=1)
+    krea.answer("GET", "/jobs/", 200, b"<html>hello</html>", times=1)
+    krea.answer("GET", "/jobs/", 200, {"job_id": "another", "status": "failed"}, times=1)
+    krea.answer("GET", "/jobs/", 200, b'{"job_id":', times=1)
+    krea.lose("GET", "/jobs/", times=1)
+    assert project.run("run", "p.yaml").code == 0
+    assert len(krea.calls("GET", "/jobs/")) == 9
+    assert krea.billed_prompts() == ["a"]
+
+
+def test_trouble_while_an_image_is_fetched_is_waited_out(project, krea):
+    project.pipeline(["a"])
+    krea.answer("GET", "/images/", 503, b"", times=2)
+    krea.answer("GET", "/images/", 200, b"<html>soon</html>", times=2)
+    krea.answer("GET", "/images/", 401, b"", times=1)
+    assert project.run("run", "p.yaml").code == 0
+    assert len(krea.calls("GET", "/images/")) == 6
+
+
+def test_a_job_that_krea_does_not_know_ends(project, krea):
+    project.pipeline(["a"])
+    krea.answer("GET", "/jobs/", 404, {"error": "Job not found"})
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, rows(done)["a"]["error"]["code"]) == (1, "job_unknown")
+    plan = project.run("plan", "p.yaml", "--json").json
+    assert plan["cells"][0]["reason"] == "failed before: job_unknown"
+
+
+def _failed(**fields):
+    return lambda job: {**{name: job[name] for name in ("job_id", "created_at")}, "status": "failed", **fields}
+
+
+JOBS = {
+    "top": (_failed(error={"code": "nsfw", "message": "not this"}), "nsfw", "not this"),
+    "under": (_failed(result={"error": {"code": "ip_detected"}}), "ip_detected", "ip_detected"),
+    "words": (_failed(error="plain words"), "failed", "plain words"),
+    "absent": (_failed(), "failed", "no reason"),
+    "list": (_failed(result=[], error=["x"]), "failed", "x"),
+    "preview": (_failed(result={"urls": ["http://127.0.0.1/p.png"]}, error={"code": "nsfw"}), "nsfw", "nsfw"),
+    "cancelled": (lambda job: {**job, "status": "cancelled", "result": None}, "cancelled", "cancelled"),
+    "unknown": (lambda job: {**job, "status": "Expired", "result": None}, "expired", "expired"),
+    "empty": (lambda job: {**job, "result": {}}, "empty", "no image"),
+    "nothing": (lambda job: {**job, "result": None}, "empty", "no image"),
+    "numbers": (lambda job: {**job, "result": {"urls": [None, 3]}}, "empty", "no image"),
+    "wanted": (lambda job: {**job, "result": {"urls": [], "error": {"code": "nsfw"}}}, "empty", "nsfw"),
+}
+DRAWN = {
+    "upper": lambda job: {**job, "status": "COMPLETED"},
+    "mapped": lambda job: {**job, "result": {"urls": {"image": job["result"]["urls"][0]}}},
+    "objects": lambda job: {**job, "result": {"urls": [{"type": "model", "url": job["result"]["urls"][0]}]}},
+    "invented": lambda job: {**job, "status": "archived"},
+}
+
+
+def test_jobs_that_end_in_every_way(project, krea):
+    changes = {**{word: change for word, (change, *_) in JOBS.items()}, **DRAWN}
+    krea.mutate_job(lambda job: changes[krea.world.job(job["job_id"]).brief.order.prompt](job))
+    project.pipeline([*JOBS, *DRAWN])
+    done = project.run("run", "p.yaml", "--json")
+    found = rows(done)
+    for word, (_, code, said) in JOBS.items():
+        assert (found[word]["status"], found[word]["error"]["code"]) == ("failed", code), word
+        assert said in found[word]["error"]["message"], word
+    assert [found[word]["status"] for word in DRAWN] == ["succeeded"] * len(DRAWN)
+    assert done.json["cells"]["failed"] == len(JOBS)
+    reasons = {c["id"]: c["reason"] for c in project.run("plan", "p.yaml", "--json").json["cells"]}
+    assert reasons["p/top"] == "failed before: nsfw"
+
+
+def test_a_status_that_krea_invents_is_waited_for(project, krea):
+    project.pipeline(["a"])
+    krea.mutate_job(lambda job: {**job, "status": "polishing", "completed_at": None, "result": None}, times=3)
+    krea.mutate_job(lambda job: {**job, "status": "sampling", "result": {"urls": ["http://127.0.0.1/x"]}}, times=3)
+    krea.mutate_job(lambda job: {"job_id": job["job_id"], "created_at": "now"}, times=3)
+    assert project.run("run", "p.yaml").code == 0
+    assert len(krea.calls("GET", "/jobs/")) == 10

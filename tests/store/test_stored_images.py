@@ -1,0 +1,182 @@
+"""What is stored is checked before it is served, and what is lost is found in the journal, not bought again."""
+
+import os
+
+import pytest
+from krea_server import picture
+from PIL import Image
+
+
+@pytest.fixture
+def drawn(project):
+    """A project whose two images are drawn and paid."""
+    project.pipeline(["a", "b"])
+    assert project.run("run", "p.yaml").code == 0
+    return project
+
+
+def blob_of(project, word):
+    digest = project.run("run", "p.yaml", "--json").rows[word]["sha256"]
+    return project.space / "blobs" / digest[:2] / digest
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def deleted(path):
+    path.unlink()
+
+
+def zeroed(path):
+    path.write_bytes(b"")
+
+
+def corrupted(path):
+    """The same size, another byte, another time of change."""
+    data = bytearray(path.read_bytes())
+    data[30] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(1, 1))
+
+
+@pytest.mark.parametrize("damage", [truncated, corrupted, deleted, zeroed])
+def test_a_damaged_image_is_noticed_and_drawn_again(drawn, krea, damage):
+    blob = blob_of(drawn, "a")
+    damage(blob)
+    assert drawn.plan() == {"a": ("new", "stored image missing or damaged"), "b": ("reuse", "cached")}
+    done = drawn.run("run", "p.yaml", "--json")
+    assert (done.code, done.counts) == (0, (1, 0, 1))
+    assert krea.billed_prompts() == ["a", "a", "b"]
+    assert drawn.plan()["a"] == ("reuse", "cached")
+    assert drawn.run("run", "p.yaml", "--json").counts == (0, 0, 2)
+
+
+def test_an_image_drawn_again_by_a_killed_run_is_not_drawn_a_third_time(drawn, krea):
+    """The cache still names the old, damaged image; the journal names the new one."""
+    facts = drawn.space / "facts" / "cache.db"
+    before = facts.read_bytes()
+    blob_of(drawn, "a").unlink()
+    assert drawn.run("run", "p.yaml").code == 0
+    facts.write_bytes(before)
+    assert drawn.plan()["a"] == ("reuse", "cached")
+    assert drawn.run("run", "p.yaml").code == 0
+    assert len(krea.posts) == 3
+
+
+@pytest.mark.parametrize("lost", ["a.png", "a.png b.png", ""])
+def test_a_lost_output_file_is_written_again_for_nothing(drawn, krea, lost):
+    images = {name: (drawn.path / "out/p" / name).read_bytes() for name in ("a.png", "b.png")}
+    for name in lost.split():
+        (drawn.path / "out/p" / name).unlink()
+    if not lost:
+        (drawn.path / "out/p/a.png").write_bytes(b"")
+    done = drawn.run("run", "p.yaml", "--json", env={"KREA_API_KEY": None})
+    assert (done.code, done.counts, len(krea.posts)) == (0, (0, 0, 2), 2)
+    assert {name: (drawn.path / "out/p" / name).read_bytes() for name in images} == images
+    assert "output written again" in done.rows["a"]["reason"]
+
+
+def emptied(facts):
+    import sqlite3
+
+    connection = sqlite3.connect(facts)
+    connection.execute("DELETE FROM Cache")
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [emptied, zeroed, deleted],
+    ids=["rows", "zero", "gone"],
+)
+def test_a_lost_database_buys_nothing(drawn, krea, damage):
+    damage(drawn.space / "facts" / "cache.db")
+    assert drawn.plan() == {"a": ("reuse", "cached"), "b": ("reuse", "cached")}
+    done = drawn.run("run", "p.yaml", "--json")
+    assert (done.code, done.counts, len(krea.posts)) == (0, (0, 0, 2), 2)
+    drawn.write("p.yaml", (drawn.path / "p.yaml").read_text().replace("{{ w }}", "{{ w }} again"))
+    assert set(drawn.plan().values()) == {("new", "prompt changed")}, "the results were not kept as facts again"
+
+
+@pytest.mark.parametrize("data", [b"garbage" * 4000, b"SQLite format 3\0" + b"\xff" * 9000])
+def test_a_garbled_database_stops_everything_before_it_costs(drawn, krea, data):
+    facts = drawn.space / "facts"
+    (facts / "cache.db").write_bytes(data)
+    drawn.pipeline(["a", "b", "c"])
+    for command in ("plan", "run"):
+        done = drawn.run(command, "p.yaml", "--json")
+        assert (done.code, done.json["error"]["code"]) == (1, "cache_damaged"), done.text
+    assert "journal" in done.json["error"]["hint"]
+    assert len(krea.posts) == 2
+    facts.rename(drawn.path / "away")
+    assert drawn.run("run", "p.yaml", "--json").counts == (1, 0, 2)
+
+
+def test_a_lost_journal_buys_nothing(drawn, krea):
+    (drawn.space / "journal.jsonl").unlink()
+    assert drawn.run("run", "p.yaml", "--json").counts == (0, 0, 2)
+    assert len(krea.posts) == 2
+
+
+def test_a_file_of_someone_else_is_not_replaced(project, krea):
+    project.pipeline(["a"])
+    mine = project.write("out/p/a.png", picture(seed="mine"))
+    before = mine.read_bytes()
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.json["error"]["code"]) == (2, "file_in_the_way")
+    assert mine.read_bytes() == before
+    assert krea.seen == []
+    assert project.run("run", "p.yaml", "--out", "elsewhere").code == 0
+    assert (project.path / "elsewhere" / "a.png").is_file()
+
+
+def test_an_image_that_a_person_has_changed_is_not_replaced(drawn, krea):
+    file = drawn.image("a")
+    with Image.open(file) as image:
+        image.load()
+        image.convert("L").save(file, "PNG")
+    edited = file.read_bytes()
+    done = drawn.run("run", "p.yaml", "--json")
+    assert (done.code, done.json["error"]["code"]) == (2, "file_in_the_way")
+    assert file.read_bytes() == edited
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
+def test_images_without_marks_are_known_after_a_crash(project, krea, form):
+    """A killed run could not keep what it had written; only PNGs can carry a mark."""
+    krea.image(picture(form))
+    project.pipeline(["a"])
+    assert project.run("run", "p.yaml").code == 0
+    (project.space / "facts" / "cache.db").unlink()
+    assert project.run("run", "p.yaml", "--json").counts == (0, 0, 1)
+
+
+def test_proofs_and_images_never_mix(project, krea):
+    krea.real_images = True
+    project.pipeline(["a"])
+    live = project.run("run", "p.yaml", "--out", "same", "--json")
+    assert live.code == 0
+    real = project.image("a", "same").read_bytes()
+    proof = project.run("run", "p.yaml", "--local", "--out", "same", "--json")
+    assert (proof.code, proof.json["error"]["code"]) == (2, "file_in_the_way")
+    assert project.image("a", "same").read_bytes() == real
+    assert project.plan("--local")["a"] == ("new", "new")
+    assert project.run("run", "p.yaml", "--local", "--json").counts == (1, 0, 0)
+    assert project.image("a", "proofs/p").is_file()
+    project.image("a", "same").write_bytes(project.image("a", "proofs/p").read_bytes())
+    again = project.run("run", "p.yaml", "--out", "same", "--json")
+    assert (again.code, again.json["error"]["code"]) == (2, "file_in_the_way")
+    (project.path / "same" / "a.png").unlink()
+    project.pipeline(["b"])
+    assert project.run("run", "p.yaml", "--local").code == 0
+    assert project.plan()["b"] == ("new", "new"), "a proof was taken for a real image"
+    assert len(krea.posts) == 1
+
+
+def test_stores_of_other_addresses_do_not_mix(project):
+    project.pipeline(["a"])
+    assert project.run("run", "p.yaml").code == 0
+    for base in (None, "https://api.krea.example"):
+        assert project.plan(env={"KREA_API_BASE": base})["a"] == ("new", "new")
