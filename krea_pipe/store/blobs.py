@@ -33,7 +33,7 @@ class Blobs:
 
     def path(self, digest: str) -> Path:
         """Where the bytes of a digest are, if they are there."""
-        return self.folder / digest[:2] / digest
+        return Path(self._name(digest))
 
     def put(self, data: bytes) -> str:
         """Keep bytes and return their digest."""
@@ -52,5 +52,8 @@ class Blobs:
 
     def is_whole(self, digest: str, known: Stamp | None) -> bool:
         """Whether the bytes of a digest are there and intact; they are hashed unless the stamp is the known one."""
-        stamp = stamp_of(self.path(digest))
+        stamp = stamp_of(self._name(digest))
         return stamp is not None and (stamp == known or self.read(digest) is not None)
+
+    def _name(self, digest: str) -> str:
+        return f"{self.folder}/{digest[:2]}/{digest}"

@@ -20,7 +20,7 @@ class Space:
 
     def thumbnail(self, digest: str) -> Path:
         """Where the small picture of an image is kept."""
-        return self.folder / "thumbnails" / digest[:2] / f"{digest}.webp"
+        return Path(f"{self.folder}/thumbnails/{digest[:2]}/{digest}.webp")
 
     def prepare(self) -> None:
         """Find out, before anything is paid, whether everything that will come of it can be kept.
