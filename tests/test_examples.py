@@ -1,0 +1,54 @@
+"""What the README and `pipelines/` show is true of the program."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from krea_pipe import flow
+from krea_pipe.cli.lazy import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+IMAGES = {"quickstart": 12, "creativity-ladder": 16, "reference-strength": 10, "campaign": 13}
+
+
+def test_every_example_is_tested():
+    assert {file.stem for file in (ROOT / "pipelines").glob("*.yaml")} == set(IMAGES)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_example_runs_without_a_key(project, name):
+    done = project.run("run", ROOT / f"pipelines/{name}.yaml", "--local", "--json", env={"KREA_API_KEY": None})
+    assert (done.code, *done.counts) == (0, IMAGES[name], 0, 0)
+    assert len(list(project.path.glob(f"proofs/{name}/**/*.png"))) == IMAGES[name]
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_example_stays_in_its_own_budget(project, name):
+    file = ROOT / f"pipelines/{name}.yaml"
+    plan = project.run("plan", file, "--json").json
+    assert float(plan["totals"]["new"]["usd"]) <= float(plan["cap_usd"])
+    assert not flow.load(file).warnings
+
+
+def test_the_readme_pipeline_costs_what_the_readme_says(project):
+    text = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)[1]
+    assert len(text.splitlines()) <= 10
+    sentence = re.search(r"says `(New: .*?)`", README)[1]
+    assert sentence in project.run("plan", project.write("lamp.yaml", text)).out
+
+
+def test_the_readme_names_every_command_and_exit_code(project):
+    assert set(re.findall(r"^\| `(\w+)[ `]", README.partition("## Commands")[2], re.MULTILINE)) >= set(COMMANDS)
+    listed = project.run("--help").out.partition("Exit codes:")[2]
+    codes = re.findall(r"\b\d+\b", listed)
+    assert codes == re.findall(r"\b\d+\b", README.partition("Exit codes:")[2].partition(".")[0])
+
+
+def test_the_readme_commands_are_two():
+    commands = re.findall(r"^\$ (python3 -m venv .*)$", README, re.MULTILINE)
+    assert [command.rpartition(" && ")[2] for command in commands] == [
+        ".venv/bin/krea-pipe run pipelines/quickstart.yaml --local",
+        ".venv/bin/python -m pytest",
+    ]
