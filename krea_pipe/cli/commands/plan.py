@@ -99,7 +99,7 @@ def _sentence(made: Plan, cap: Decimal | None, *, local: bool) -> str:
     if hold.count:
         parts.append(f"{hold.count} held, possibly billed ({usd(hold.usd)})")
     if made.uploads:
-        parts.append(f"{len(made.uploads)} reference images to upload once")
+        parts.append(f"{len(made.uploads)} reference image{'' if len(made.uploads) == 1 else 's'} to upload once")
     if local:
         parts.append("all of it free: the local Krea spends nothing")
     elif new.count:
