@@ -63,7 +63,7 @@ class Project:
 
     path: Path
     krea: Krea
-    extra: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen] = field(default_factory=list)
 
     @property
     def home(self) -> Path:
@@ -96,10 +96,10 @@ class Project:
             "KREA_API_BASE": self.krea.base,
             "KREA_PIPE_POLL_SECONDS": "0.02",
         }
-        return {name: value for name, value in {**plain, **self.extra, **env}.items() if value is not None}
+        return {name: value for name, value in {**plain, **env}.items() if value is not None}
 
     def start(self, *words, env=(), stderr=subprocess.PIPE) -> subprocess.Popen:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "krea_pipe", *map(str, words)],
             cwd=self.path,
             env=self.environment(dict(env)),
@@ -107,6 +107,17 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=stderr,
         )
+        self.started.append(process)
+        return process
+
+    def stop(self):
+        """End what is still running, as it is when a test has failed."""
+        for process in self.started:
+            process.kill()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+            process.wait()
 
     def finish(self, process) -> Done:
         out, err = process.communicate(timeout=60)

@@ -20,4 +20,6 @@ def krea(served_krea):
 
 @pytest.fixture
 def project(tmp_path, krea):
-    return Project(tmp_path, krea)
+    project = Project(tmp_path, krea)
+    yield project
+    project.stop()

@@ -64,7 +64,7 @@ class _Workers:
                 await self._work_on(step)
         except KreaPipeError as error:
             self.errors.append(error)
-            self.session.stop.event.set()
+            self.session.stop.leave()
 
     async def _work_on(self, step: Step) -> None:
         self.watch(step, None)

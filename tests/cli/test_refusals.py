@@ -77,6 +77,15 @@ def test_a_refused_account_stops_the_run_and_the_next_goes_on(project, krea, sta
     assert krea.billed_prompts() == words
 
 
+def test_jobs_that_run_when_the_credit_ends_are_still_collected(project, krea):
+    project.pipeline(["a", "b", "c"])
+    krea.world.latency = 1.0
+    krea.answer("POST", GENERATE, 402, {"message": "Your API balance is empty"}, text='"b"')
+    done = project.run("run", "p.yaml", "--json", "--concurrency", "2")
+    assert (done.code, done.counts) == (4, (1, 0, 0))
+    assert krea.billed_prompts() == ["a"]
+
+
 def test_a_refusal_is_told_to_people_with_what_to_do(project, krea):
     project.pipeline(["a", "b"])
     krea.answer("POST", GENERATE, 402, {"message": "Your API balance is empty"})
@@ -96,6 +105,19 @@ def test_a_refusal_while_a_job_is_read_keeps_the_job(project, krea):
     assert project.run("run", "p.yaml").code == 0
     assert krea.billed_prompts() == ["a"]
     assert len(krea.posts) == 1
+
+
+def test_a_status_counts_even_when_its_body_is_cut_off(project, krea):
+    project.pipeline(["a", "b"])
+    krea.answer("POST", GENERATE, 422, b'{"error": "the', length=999, text='"a"')
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.rows["a"]["status"], done.rows["b"]["status"]) == ("failed", "succeeded")
+    assert "422" in done.rows["a"]["error"]["message"]
+    krea.answer("POST", GENERATE, 402, b"", length=999)
+    assert project.run("run", "p.yaml").code == 4
+    krea.rules.clear()
+    assert project.run("run", "p.yaml").code == 0
+    assert len(krea.posts) == 4
 
 
 def test_a_retired_model_names_its_replacement(project, krea):

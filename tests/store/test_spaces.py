@@ -1,0 +1,46 @@
+"""Each kind of target has a name space of its own, so that nothing of one is taken for the other's."""
+
+import pytest
+
+from krea_pipe.settings import LOCAL, Token, live_pace, live_target
+
+LIVE = [
+    "",
+    "https://api.krea.ai",
+    "https://api.krea.ai/",
+    " https://API.krea.ai ",
+    "https://api.krea.ai:443",
+]
+OTHER = ["https://api.krea.example", "https://api.krea.ai:8443", "https://api.krea.ai/proxy", "https://[2001:db8::1]"]
+LOOPBACK = ["http://127.0.0.1:8000", "http://localhost:9", "https://[::1]:8000/", "http://krea.localhost"]
+
+
+def target(base):
+    return live_target({"KREA_API_BASE": base})
+
+
+@pytest.mark.parametrize("base", LIVE)
+def test_every_spelling_of_krea_s_address_is_krea(base):
+    assert target(base) == live_target({})
+    assert target(base).space == "live"
+
+
+def test_other_addresses_have_spaces_of_their_own():
+    spaces = {target(base).space for base in OTHER}
+    assert not spaces & {"live", LOCAL.space, "loopback"}
+    assert {target(base).space for base in LOOPBACK} == {"loopback"}
+    assert all(set(space) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-") for space in spaces)
+
+
+def test_a_token_never_shows_itself():
+    token = Token("krea-secret")
+    assert "secret" not in f"{token} {token!r} {token.account} {[token]}"
+    assert token.account != Token("krea-secret2").account
+    assert token.masked(b"a krea-secret b") == b"a *** b"
+    assert Token("k").masked(b"krea") == b"krea"
+
+
+def test_the_pace_can_be_set():
+    assert live_pace({}).first == 1
+    assert live_pace({"KREA_PIPE_POLL_SECONDS": " 0.5 "}).first == 0.5
+    assert live_pace({"KREA_PIPE_POLL_SECONDS": "30"}).longest == 30
