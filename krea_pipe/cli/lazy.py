@@ -18,6 +18,7 @@ COMMANDS = {
 }
 EXECUTE = "krea_pipe.run.live:carry_out"
 ORDER = "krea_pipe.run.live:Order"
+TROUBLE = "krea_pipe.cli.trouble:tell"
 CRASH_LOG = "krea_pipe.cli.crash:write_crash_log"
 LOCAL_TRANSPORT = "krea_pipe.local.in_process:open_transport"
 PROGRESS_BAR = "krea_pipe.cli.bar:Bar"
