@@ -32,7 +32,6 @@ def test_the_version_and_every_help(project):
 @pytest.mark.parametrize(
     "words",
     [
-        (),
         ("nonsense",),
         ("run",),
         ("run", "p.yaml", "--concurrency", "0"),
@@ -58,6 +57,12 @@ def test_what_can_not_be_followed_is_refused_with_a_hint(project, words):
     assert as_json.code == 2
     assert as_json.json["schema"] == "krea-pipe/error@1"
     assert as_json.json["exit_code"] == 2
+
+
+def test_no_command_is_a_question(project):
+    done = project.run()
+    assert (done.code, done.err) == (0, "")
+    assert "Commands:" in done.out
 
 
 def test_init_starts_a_project_that_runs(project):
