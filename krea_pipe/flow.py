@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
-from krea_pipe.errors import InvalidInput, OverBudget, Problem, UsageError
+from krea_pipe.errors import InvalidInput, KreaPipeError, OverBudget, Problem, UsageError
 from krea_pipe.matrix import MAX_CELLS, Cell, expand
 from krea_pipe.outcome import Ending, Outcome, Result
 from krea_pipe.pipeline import Budget, Pipeline
@@ -71,11 +71,11 @@ Execute: TypeAlias = Callable[[Prepared, str], tuple[dict[Key, Outcome], Ending]
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that has ended: its report, its folder, and the refusal that ended it, if one did."""
+    """A run that has ended: its report, its folder, and how its work ended."""
 
     report: Report
     folder: Path
-    refusal: Problem | None
+    ending: Ending
 
 
 def load(file: Path) -> Loaded:
@@ -194,7 +194,18 @@ def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: 
     )
     report = build_report(prepared.loaded.pipeline, prepared.plan, outcomes, facts=facts, rewritten=rewritten)
     write_report(report, folder, prepared.space)
-    return Finished(report, folder, ending.refusal)
+    _mark_reported(prepared, report.run_id)
+    return Finished(report, folder, ending)
+
+
+def _mark_reported(prepared: Prepared, run_id: str) -> None:
+    """Note what now stands in a report, so that no later one counts it again."""
+    journal = prepared.space.journal
+    if prepared.plan.has_calls:
+        journal.append("reported", run_id)
+    for step in prepared.plan.steps:
+        if isinstance(step.action, Reuse) and not step.action.counted:
+            journal.append("counted", step.key)
 
 
 def _deliver_reused(prepared: Prepared) -> frozenset[str]:
@@ -220,6 +231,8 @@ def _remember(prepared: Prepared, outcomes: dict[Key, Outcome]) -> None:
 
 
 def _exit_code(outcomes: dict[Key, Outcome], ending: Ending) -> int:
+    if ending.error is not None:
+        return ending.error.exit_code if isinstance(ending.error, KreaPipeError) else 70
     if ending.refusal is not None:
         return 4
     if ending.interrupted:

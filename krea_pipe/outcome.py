@@ -86,10 +86,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the work of a run ended: as planned, refused by Krea, or interrupted by a person or the system."""
+    """How the work of a run ended: as planned, refused by Krea, interrupted by a person or the system, or by an error."""
 
     refusal: Problem | None = None
     interrupted: bool = False
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,15 @@ from krea_pipe.store.known import Known
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """The image is stored and intact; `kept` says whether the cache knows it, not the journal alone."""
+    """The image is stored and intact.
+
+    `kept` says whether the cache knows it, not the journal alone; `counted` whether the run that paid for it lived to
+    report that.
+    """
 
     result: Result
     kept: bool = True
+    counted: bool = True
     name = "reuse"
 
 
@@ -82,7 +87,6 @@ class Plan:
     """Every distinct request in the order of the file, and the images that those to be sent need."""
 
     pipeline: str
-    origin: str
     steps: tuple[Step, ...]
     uploads: tuple[Image, ...]
 
@@ -119,7 +123,7 @@ def make_plan(
     """Decide what to do with each distinct request.
 
     `origin` is the API that the run would talk to: a job elsewhere can not be attached to. `resubmit` sends requests
-    again whose answer was lost. `free` is for an API that bills nothing.
+    again whose answer was lost, or whose image can not be fetched. `free` is for an API that bills nothing.
     """
     groups: dict[Key, list[Cell]] = {}
     for cell, key in cells:
@@ -127,7 +131,7 @@ def make_plan(
     deciding = _Deciding(known, fingerprints, pipeline, origin, free, resubmit)
     steps = tuple(deciding.step(key, group) for key, group in groups.items())
     sent = [step.request for step in steps if isinstance(step.action, Submit)]
-    return Plan(pipeline, origin, steps, tuple(_uploads(sent, fingerprints)))
+    return Plan(pipeline, steps, tuple(_uploads(sent, fingerprints)))
 
 
 def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Image]:
@@ -153,16 +157,23 @@ class _Deciding:
     def _decide(self, key: Key, cell: Cell) -> tuple[Action, str]:
         journal = self.known.journal
         if key in self.known.results:
-            return Reuse(self.known.results[key], kept=key not in self.known.unkept), "cached"
+            return self._reuse(key)
         job = journal.in_flight.get(key)
         if job is not None and job.origin == self.origin:
-            return Attach(job.job_id, job.account, job.counted), f"job {job.job_id} is in flight"
-        lost = journal.unanswered.get(key)
-        if lost is not None and lost.origin == self.origin:
+            if self.resubmit and job.unfetched:
+                return Submit(), f"sent again, because the image of job {job.job_id} could not be fetched"
+            return Attach(job.job_id, job.account, job.unfetched in journal.reported), f"job {job.job_id} is in flight"
+        if journal.unanswered(key) == self.origin:
             if self.resubmit:
                 return Submit(), "sent again, though an earlier answer was lost"
             return Hold(), "an earlier answer was lost, so Krea may have drawn and billed it"
         return Submit(), self._reason(key, cell)
+
+    def _reuse(self, key: Key) -> tuple[Action, str]:
+        kept, journal = key not in self.known.unkept, self.known.journal
+        counted = journal.is_reported(key)
+        reason = "cached" if counted else "cached; drawn and billed by a run that wrote no report"
+        return Reuse(self.known.results[key], kept, counted), reason
 
     def _reason(self, key: Key, cell: Cell) -> str:
         if key in self.known.damaged:

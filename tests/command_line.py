@@ -129,7 +129,7 @@ class Project:
         """Run a command to its end in a process of its own."""
         return self.finish(self.start(*words, env=env))
 
-    def run(self, *words, env=()) -> Done:
+    def run(self, *words, env=(), sane=True) -> Done:
         """Run a command to its end in this process, which is three times as fast as in its own."""
         out, err = TextIOWrapper(BytesIO(), "utf-8"), TextIOWrapper(BytesIO(), "utf-8")
         with _in_place_of_this_process(self, dict(env), words, out, err):
@@ -139,7 +139,8 @@ class Project:
                 code = ending.code
         texts = [stream.buffer.getvalue().decode() for stream in (out, err) if stream.flush() is None]
         done = Done(code, *texts, self.path)
-        check_sane(done)
+        if sane:
+            check_sane(done)
         return done
 
     def journal(self, space="loopback") -> list[dict]:

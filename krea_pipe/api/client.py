@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from krea_pipe import __version__
-from krea_pipe.api.wire import Complaint, Job, as_json, asset_url, body_of, read_complaint, read_job, route_of
+from krea_pipe.api.wire import Job, as_json, asset_url, body_of, read_complaint, read_job, route_of
 from krea_pipe.references import Image
 from krea_pipe.request import Request
 from krea_pipe.settings import Target, Token, is_loopback
@@ -44,9 +44,9 @@ class AnswerLost(CallFailed):
 class Refused(CallFailed):
     """Krea answered with an HTTP error. `retry_after` is in seconds, when the answer named a wait."""
 
-    def __init__(self, status: int, complaint: Complaint, retry_after: float | None) -> None:
-        super().__init__(complaint.line)
-        self.status, self.code, self.retry_after = status, complaint.code, retry_after
+    def __init__(self, status: int, complaint: str, retry_after: float | None) -> None:
+        super().__init__(complaint)
+        self.status, self.retry_after = status, retry_after
 
 
 class BadImage(CallFailed):
@@ -60,6 +60,7 @@ class Client:
     api: httpx.AsyncClient
     files: httpx.AsyncClient
     token: Token
+    may_look_here: bool
 
     async def submit(self, request: Request, urls: Mapping[str, str]) -> Job:
         """Start a job, which will be billed.
@@ -98,13 +99,13 @@ class Client:
         return url
 
     async def download(self, url: str) -> bytes:
-        """Fetch an image, whole, from https or from this machine, following a few redirects.
+        """Fetch an image, whole, following a few redirects: from https, or from this machine if the API is on it.
 
         Raises:
             CallFailed: it could not be fetched, or is not whole.
         """
         for _ in range(MAX_REDIRECTS + 1):
-            _check_image_url(url)
+            _check_image_url(url, here=self.may_look_here)
             with _translated():
                 async with self.files.stream("GET", url) as response:
                     if not response.is_success and not response.is_redirect:
@@ -141,6 +142,7 @@ async def open_client(
     timeout = httpx.Timeout(60, connect=15)
     agent = {"User-Agent": f"krea-pipe/{__version__}"}
     limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    here = is_loopback(urlsplit(target.base).hostname or "")
     verify = ssl.create_default_context() if transport is None and target.base.startswith("https") else True
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(
@@ -151,6 +153,7 @@ async def open_client(
                 timeout=timeout,
                 limits=limits,
                 verify=verify,
+                trust_env=not here,  # a proxy would carry the key off this machine in plain http
             )
         )
         files = await stack.enter_async_context(
@@ -160,9 +163,10 @@ async def open_client(
                 timeout=timeout,
                 limits=limits,
                 verify=verify,
+                trust_env=not here,
             )
         )
-        yield Client(api, files, token)
+        yield Client(api, files, token, here)
 
 
 class _translated:  # noqa: N801 (used like a function)
@@ -203,15 +207,22 @@ async def _image_bytes(response: httpx.Response) -> bytes:
     return data
 
 
-def _check_image_url(url: str) -> None:
+def _check_image_url(url: str, *, here: bool) -> None:
+    """Refuse what is no https URL; an API elsewhere must not have us call services of this machine or its network."""
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError as error:
         raise BadImage(f"the image's address is no URL: {error}") from error
-    if host and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
+    inside = host is not None and is_loopback(host)
+    if (
+        host
+        and url.isprintable()
+        and (here if inside else parts.scheme == "https")
+        and parts.scheme in ("http", "https")
+    ):
         return
-    raise BadImage("the image's address is neither https nor on this machine")
+    raise BadImage("the image's address is neither https nor beside an API on this machine")
 
 
 def _retry_after(response: httpx.Response) -> float | None:
@@ -221,7 +232,7 @@ def _retry_after(response: httpx.Response) -> float | None:
         return min(float(text), MAX_RETRY_AFTER)
     try:
         moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     wait = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime.now(UTC)
     return min(max(wait.total_seconds(), 0.0), MAX_RETRY_AFTER)

@@ -46,14 +46,6 @@ class Job:
         return bool(self.urls) and self.status not in ("failed", "cancelled")
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """An HTTP error in words: Krea's own code, if it gave one, and one line."""
-
-    code: str | None
-    line: str
-
-
 def route_of(request: Request) -> str:
     """The path that a request is posted to."""
     return _ROUTE + request.variant
@@ -75,7 +67,7 @@ def read_job(data: Json) -> Job | None:
     if not isinstance(data, dict):
         return None
     identity, status = data.get("job_id") or data.get("id"), data.get("status")
-    if not isinstance(identity, str) or not identity:
+    if not isinstance(identity, str) or not identity.isprintable() or not identity:
         return None
     completed_at = data.get("completed_at")
     return Job(
@@ -87,23 +79,23 @@ def read_job(data: Json) -> Job | None:
     )
 
 
-def read_complaint(status: int, body: bytes) -> Complaint:
-    """What an HTTP error says, whatever the shape of its body: `error` as text or object, `message`, a list, HTML."""
+def read_complaint(status: int, body: bytes) -> str:
+    """What an HTTP error says, in one line: `error` as text or object, `message`, a list, HTML."""
     data = as_json(body)
     if data is None:
         words = _html_title(body[:MAX_HTML].decode("utf-8", "replace"))
-        return Complaint(None, _line(f"{status} {words or _phrase(status)}"))
+        return _line(f"{status} {words or _phrase(status)}")
     words = _words(data) or _phrase(status)
     replacement = data.get("replacement") if isinstance(data, dict) else None
     # What was said may be long; the way out must not be cut off.
     way_out = f"; Krea names a replacement: {_line(str(replacement))}" if replacement else ""
-    return Complaint(_code(data), _line(f"{status} {words}") + way_out)
+    return _line(f"{status} {words}") + way_out
 
 
 def asset_url(data: Json) -> str | None:
     """The URL of an uploaded image, from the answer to the upload."""
     url = data.get("image_url") if isinstance(data, dict) else None
-    return url if isinstance(url, str) and url else None
+    return url if isinstance(url, str) and url and url.isprintable() else None
 
 
 def _urls(result: Json) -> tuple[str, ...]:
@@ -150,13 +142,6 @@ def _phrase(status: int) -> str:
         return http.HTTPStatus(status).phrase
     except ValueError:
         return "and no reason"
-
-
-def _code(data: Json) -> str | None:
-    """Krea's own code: under `error`, or `error` itself when it is a word and no sentence."""
-    error = data.get("error") if isinstance(data, dict) else None
-    code = error.get("code") if isinstance(error, dict) else error
-    return code if isinstance(code, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{1,60}", code) else None
 
 
 def _html_title(text: str) -> str:

@@ -1,5 +1,7 @@
 """Progress on a terminal: one bar with what is done, running and failed, the spend and the time left."""
 
+import contextlib
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -28,11 +30,13 @@ class Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+        with contextlib.suppress(OSError):
+            self.progress.stop()
 
     def changed(self, settled: str | None, *, failed: bool) -> None:
         """Move the bar."""
-        if failed and settled:
-            self.progress.console.print(Text(settled, style="red"))
         tail = f"{self.tally.running} running{self.tally.tail()}"
-        self.progress.update(self.task, completed=self.tally.done, tail=tail)
+        with contextlib.suppress(OSError):  # the terminal was closed, and the run must not end in the middle of it
+            if failed and settled:
+                self.progress.console.print(Text(settled, style="red"))
+            self.progress.update(self.task, completed=self.tally.done, tail=tail)

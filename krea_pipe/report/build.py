@@ -13,6 +13,7 @@ from krea_pipe.matrix import Cell
 from krea_pipe.outcome import Outcome, Status
 from krea_pipe.pipeline import Axis, Pipeline
 from krea_pipe.plan import Plan, Step
+from krea_pipe.report.git import with_file
 from krea_pipe.report.model import (
     AxisView,
     CellTotals,
@@ -55,7 +56,9 @@ def build_report(
 ) -> Report:
     """The report of one run; `rewritten` holds the keys of reused images that had to be put into `out` again."""
     axes = {stage.name: tuple(axis.name for axis in stage.axes) for stage in pipeline.stages}
-    rows = dict(sorted(_rows(plan, outcomes, axes, out=facts.out, rewritten=rewritten))).values()
+    here = Path.cwd()
+    out = _seen_from(here, facts.out)
+    rows = dict(sorted(_rows(plan, outcomes, axes, out=out, rewritten=rewritten))).values()
     return Report(
         run_id=facts.run_id,
         tool_version=__version__,
@@ -65,10 +68,10 @@ def build_report(
         pipeline=PipelineView(
             pipeline.name, pipeline.description, pipeline.document.file.as_posix(), pipeline.document.digest
         ),
-        git=facts.git,
+        git=with_file(facts.git, pipeline.document.file),
         target=TargetView(facts.target.kind, facts.target.base),
         out=facts.out.as_posix(),
-        base=Path(os.path.relpath(Path.cwd(), facts.folder)).as_posix(),
+        base=_seen_from(facts.folder, here).as_posix(),
         cells=_cell_totals([row.status for row in rows]),
         cost=_cost_totals(plan, outcomes, facts.cap),
         warnings=tuple(str(warning) for warning in facts.warnings),
@@ -77,6 +80,14 @@ def build_report(
         ),
         rows=tuple(rows),
     )
+
+
+def _seen_from(folder: Path, path: Path) -> Path:
+    """A path relative to a folder, or absolute when it is on another drive of Windows."""
+    try:
+        return Path(os.path.relpath(path, folder))
+    except ValueError:
+        return path.absolute()
 
 
 def _rows(
@@ -94,7 +105,7 @@ def _rows(
             if index:
                 reason = f"same request as {step.cells[0].id}"
             named = dict(zip(axes[cell.stage], cell.axes, strict=True))
-            cost = Decimal(0) if index or outcome.status == "uncertain" else outcome.cost_usd
+            cost = Decimal(0) if index else outcome.cost_usd
             yield cell.position, _row(step, cell, outcome, axes=named, out=out, reason=reason, cost=cost)
 
 
@@ -143,7 +154,7 @@ def _cell_totals(statuses: Sequence[Status]) -> CellTotals:
 def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | None) -> CostTotals:
     """Money by distinct request: what cells share is paid once, and saved once."""
     none = Decimal(0)
-    saved = sum((step.price for step in plan.steps if outcomes[step.key].status == "reused"), none)
+    saved = sum((step.price for step in plan.steps if _is_saved(outcomes[step.key])), none)
     paid = [outcome for outcome in outcomes.values() if outcome.status != "uncertain"]
     uncertain = [outcome for outcome in outcomes.values() if outcome.status == "uncertain"]
     return CostTotals(
@@ -152,6 +163,11 @@ def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | Non
         uncertain_usd=sum((outcome.cost_usd for outcome in uncertain), none),
         cap_usd=cap,
     )
+
+
+def _is_saved(outcome: Outcome) -> bool:
+    """Whether a result cost this run nothing; one that no report has counted yet is counted here."""
+    return outcome.status == "reused" and not outcome.cost_usd
 
 
 def _axis_view(axis: Axis) -> AxisView:

@@ -70,7 +70,8 @@ class Collector:
 
     async def _empty(self, job: Job) -> Outcome:
         reason = f": {job.failure.message}" if job.failure else ""
-        message = f"Krea says that the job is completed, but gives no image; it may be billed{reason}"
+        billed = "; it may be billed" if self.step.price else ""
+        message = f"Krea says that the job is completed, but gives no image{billed}{reason}"
         await self._record_failure(job.id, "empty")
         return self._outcome("failed", job.id, failure=Failure("empty", message), paid=True)
 
@@ -109,7 +110,11 @@ class Collector:
 
     async def _unfetched(self, job_id: str, error: CallFailed) -> Outcome:
         await self.session.record("unfetched", self.step.key, job_id=job_id)
-        message = f"the image is paid but could not be fetched: {error}. Run again to fetch it; nothing is paid twice"
+        state = "paid" if self.step.price else "drawn"
+        message = (
+            f"the image is {state} but could not be fetched: {error}. Run again to fetch it; nothing is paid twice. "
+            "If it stays so, `--uncertain resubmit` has it drawn anew"
+        )
         return self._outcome("failed", job_id, failure=Failure("image_unfetched", message), paid=True)
 
     def _keep(self, data: bytes, job_id: str) -> Result:

@@ -69,6 +69,7 @@ class Delivery:
             return False
         data = self.space.blobs.read(result.sha256)
         if data is None:
+            self.space.blobs.drop(result.sha256)
             message = f"the stored image {result.sha256} is damaged"
             raise StateError(Problem("image_damaged", message, hint="run again; it will be drawn anew"))
         if result.mime == "image/png":

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
-from krea_pipe.errors import KreaPipeError
 from krea_pipe.outcome import Outcome, Result
 from krea_pipe.plan import Attach, Plan, Step, Submit
 from krea_pipe.request import Key
@@ -24,19 +23,21 @@ Deliver: TypeAlias = Callable[[Step, Result], object]
 """Puts an image where the file's author wants it; called in a thread."""
 
 
-async def run_steps(plan: Plan, session: Session, *, concurrency: int, watch: Watch, deliver: Deliver) -> Outcomes:
-    """Carry out what a plan leaves to do; jobs that Krea already has come first, because they are paid."""
+async def run_steps(
+    plan: Plan, session: Session, *, concurrency: int, watch: Watch, deliver: Deliver
+) -> tuple[Outcomes, BaseException | None]:
+    """Carry out what a plan leaves to do, and say what ended the work early, if anything did.
+
+    Jobs that Krea already has come first, because they are paid. What goes wrong in one worker ends the run, but
+    gently: a POST of another worker that were cut off would be paid and have no answer.
+    """
     work = [step for step in plan.steps if isinstance(step.action, Attach)]
     work += [step for step in plan.steps if isinstance(step.action, Submit)]
-    workers = _Workers(
-        iter(work), session, Uploads(session, {image.source: image for image in plan.uploads}), watch, deliver
-    )
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(concurrency, len(work))):
-            group.create_task(workers.work())
-    if workers.errors:
-        raise workers.errors[0]
-    return workers.outcomes
+    uploads = Uploads(session, {image.source: image for image in plan.uploads})
+    workers = _Workers(iter(work), session, uploads, watch, deliver)
+    crew = (workers.work() for _ in range(min(concurrency, len(work))))
+    ends = await asyncio.gather(*crew, return_exceptions=True)
+    return workers.outcomes, next((end for end in ends if end is not None), None)
 
 
 @dataclass(slots=True)
@@ -49,29 +50,25 @@ class _Workers:
     watch: Watch
     deliver: Deliver
     outcomes: Outcomes = field(default_factory=dict)
-    errors: list[KreaPipeError] = field(default_factory=list)
 
     async def work(self) -> None:
-        """Take steps until there are none.
-
-        What can not be written down ends the run, but gently: a POST of another worker that were cut off would be
-        paid and have no answer.
-        """
+        """Take steps until there are none, or none is to be begun."""
+        in_order = False
         try:
             for step in self.queue:
                 if self.session.stop.wanted:
-                    return
+                    break
                 await self._work_on(step)
-        except KreaPipeError as error:
-            self.errors.append(error)
-            self.session.stop.leave()
+            in_order = True
+        finally:
+            if not in_order:
+                self.session.stop.leave()
 
     async def _work_on(self, step: Step) -> None:
         self.watch(step, None)
-        outcome = await self._settle(step)
+        outcome = self.outcomes[step.key] = await self._settle(step)
         if outcome.result is not None:
             await self.session.shielded(partial(self.deliver, step, outcome.result))
-        self.outcomes[step.key] = outcome
         self.watch(step, outcome)
 
     async def _settle(self, step: Step) -> Outcome:

@@ -42,15 +42,12 @@ def carry_out(order: Order) -> tuple[Outcomes, Ending]:
     """Do the work of a plan.
 
     Raises:
-        StateError: something can not be written down, so the run must not go on.
         KeyboardInterrupt: a second signal came; the journal is safe.
     """
     try:
         return asyncio.run(_carried_out(order))
     except asyncio.CancelledError as error:
         raise KeyboardInterrupt from error
-    except BaseExceptionGroup as group:
-        raise _first(group) from group
 
 
 async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
@@ -58,10 +55,10 @@ async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
     async with open_client(order.target, order.token, order.transport) as client:
         session = Session(client, order.space, order.run_id, order.origin, order.token.account, order.pace, stop)
         with _stopped_by_signals(stop, order.tell):
-            outcomes = await run_steps(
+            outcomes, error = await run_steps(
                 order.plan, session, concurrency=order.concurrency, watch=order.watch, deliver=order.deliver
             )
-    return outcomes, Ending(stop.refusal, stop.interrupted)
+    return outcomes, Ending(stop.refusal, stop.interrupted, error)
 
 
 @contextlib.contextmanager
@@ -88,8 +85,3 @@ def _stopped_by_signals(stop: Stop, tell: Callable[[str], None]) -> Iterator[Non
     finally:
         for one in handled:
             loop.remove_signal_handler(one)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -34,8 +34,12 @@ class Session:
         await self.shielded(lambda: self.space.journal.append(event, key, t=stamp, run=self.run_id, **data))
 
     async def shielded(self, work: Callable[[], T]) -> T:
-        """Do disk work in a thread, to its end even if the run is cancelled meanwhile."""
-        return await asyncio.shield(asyncio.to_thread(work))
+        """Do disk work in a thread, to its end even if the run is cancelled meanwhile.
+
+        The executor's own future, and not a task around it: the end of the loop cancels tasks, and with them what
+        still waits for a thread.
+        """
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, work))
 
 
 def now() -> str:

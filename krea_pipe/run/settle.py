@@ -1,5 +1,7 @@
 """How a step stands before a run has touched it."""
 
+from decimal import Decimal
+
 from krea_pipe.outcome import Failure, Outcome
 from krea_pipe.plan import Attach, Hold, Reuse, Step, Submit
 
@@ -7,8 +9,10 @@ from krea_pipe.plan import Attach, Hold, Reuse, Step, Submit
 def settled_outcome(step: Step) -> Outcome:
     """The outcome of a step that no run has touched: reused, held, or still to be done."""
     match step.action:
-        case Reuse(result=result):
-            return Outcome("reused", result=result, job_id=result.job_id)
+        case Reuse(result=result, counted=counted):
+            return Outcome(
+                "reused", result=result, job_id=result.job_id, cost_usd=Decimal(0) if counted else step.price
+            )
         case Hold():
             failure = Failure("answer_lost", f"{step.reason}; `--uncertain resubmit` sends it again")
             return Outcome("uncertain", failure=failure, cost_usd=step.price)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from krea_pipe.api.client import CallFailed, Refused
 from krea_pipe.references import Image
@@ -34,7 +35,11 @@ class Uploads:
             CallFailed: one could not be uploaded.
         """
         wanted = [Source(one) for one in sources if one.startswith("sha256:")]
-        return {one: await self._url(one) for one in wanted}
+        urls = await asyncio.gather(*(self._url(one) for one in wanted), return_exceptions=True)
+        for url in urls:
+            if isinstance(url, BaseException):
+                raise url
+        return dict(zip(wanted, cast("list[str]", urls), strict=True))
 
     def renew(self, used: Mapping[str, str]) -> bool:
         """Upload anew what Krea may have dropped since an earlier run; whether there are other URLs than the used ones.

@@ -50,6 +50,10 @@ class Blobs:
             return None
         return data if hashlib.sha256(data).hexdigest() == digest else None
 
+    def drop(self, digest: str) -> None:
+        """Let damaged bytes go, so that nothing takes them for the image any more."""
+        self.path(digest).unlink(missing_ok=True)
+
     def is_whole(self, digest: str, known: Stamp | None) -> bool:
         """Whether the bytes of a digest are there and intact; they are hashed unless the stamp is the known one."""
         stamp = stamp_of(self._name(digest))

@@ -19,6 +19,8 @@ from krea_pipe.errors import Problem, StateError
 from krea_pipe.nodes import Json
 
 BATCH = 900
+SECONDS = 60
+"""How long to wait for another process that is writing."""
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]
@@ -63,7 +65,9 @@ class Facts:
             return {}
         try:
             # Not mode=ro: what a crash left half written could then not be undone. Nothing else writes here.
-            with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+            with closing(
+                sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True, timeout=SECONDS)
+            ) as connection:
                 return dict(_selected(connection, list(names)))
         except sqlite3.DatabaseError as error:
             if "no such table" in str(error):  # an emptied file: the journal still knows what was paid
@@ -82,7 +86,7 @@ class Facts:
             cache = self._open()
             with cache.transact():
                 for name, data in facts.items():
-                    cache.set(name, json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
+                    cache.set(name, json.dumps(data, separators=(",", ":")).encode())
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
             raise _damaged(self.folder, error) from error
 
@@ -112,7 +116,7 @@ class Facts:
                 eviction_policy="none",
                 cull_limit=0,
                 size_limit=2**62,
-                timeout=60,
+                timeout=SECONDS,
                 disk_min_file_size=2**31,
                 sqlite_journal_mode="delete",  # no files beside the database, so that a plan can read it in any folder
                 sqlite_synchronous=2,
@@ -140,5 +144,8 @@ def _decoded(value: object) -> dict[str, Json] | None:
 
 
 def _damaged(folder: Path, error: Exception) -> StateError:
+    if isinstance(error, diskcache.Timeout) or "locked" in str(error):
+        message = f"another process has been using the cache in {folder} for {SECONDS} s"
+        return StateError(Problem("cache_busy", message, hint="try again when it is done"))
     hint = f"move {folder} away; the results come back from the journal"
     return StateError(Problem("cache_damaged", f"cannot use the cache in {folder}: {error}", hint=hint))

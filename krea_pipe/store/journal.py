@@ -9,8 +9,10 @@ One JSON object a line, each on disk before the next step is taken:
     unfetched    drawn and billed, image not here   key job_id
     done         the image is stored and verified   key job_id result
     failed       the job ended without an image     key job_id code
+    reported     a run has written its report       key (the run's id)
+    counted      a later report has the price       key
 
-What is in flight follows from the lines; nothing else remembers it.
+Each line has the time `t` and the `run`. What is in flight follows from the lines; nothing else remembers it.
 """
 
 import json
@@ -18,7 +20,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import cast
 
@@ -27,36 +28,35 @@ from krea_pipe.nodes import Json
 from krea_pipe.outcome import Result
 from krea_pipe.store.atomic import sync_folder
 
-EVENTS = frozenset({"submitting", "submitted", "declined", "unanswered", "unfetched", "done", "failed"})
+BINARY = getattr(os, "O_BINARY", 0)
+"""Windows would turn line ends into two bytes without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """A job that Krea has and we have not collected; `counted` once a run has reported that it is billed."""
+    """A job that Krea has and we have not collected; `unfetched` names the run that reported it as drawn and billed."""
 
     job_id: str
     origin: str
-    usd: Decimal
     account: str = ""
-    counted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """A request that Krea may or may not have taken."""
-
-    origin: str
-    usd: Decimal
+    unfetched: str = ""
 
 
 @dataclass(slots=True)
 class Replay:
-    """What the journal says, by key."""
+    """What the journal says, by key: `open` and `lost` give the origin of POSTs without an answer.
+
+    `open` POSTs were cut off by a crash, `lost` ones were not answered. `drawn_by` names the run that paid for a result,
+    and `reported` holds the runs that lived to tell.
+    """
 
     in_flight: dict[str, InFlight] = field(default_factory=dict)
-    unanswered: dict[str, Unanswered] = field(default_factory=dict)
+    open: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
     done: dict[str, dict[str, Json]] = field(default_factory=dict)
+    drawn_by: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    reported: set[str] = field(default_factory=set)
 
     def result(self, key: str) -> Result | None:
         """The result of a finished request, if the journal has one."""
@@ -65,30 +65,52 @@ class Replay:
         except (KeyError, ValueError, TypeError, ArithmeticError):
             return None
 
+    def unanswered(self, key: str) -> str | None:
+        """The origin of a POST that Krea may or may not have taken, if there is one."""
+        return self.open.get(key) or self.lost.get(key)
+
+    def is_reported(self, key: str) -> bool:
+        """Whether the price of a result stands in a report; what only a lost journal knew is no news."""
+        return key not in self.drawn_by or self.drawn_by[key] in self.reported
+
     def take(self, line: Mapping[str, Json]) -> None:
         """Apply one line."""
-        key = str(line["key"])
-        event = line["event"]
-        if event not in EVENTS:
-            return
-        if event in ("submitting", "unanswered", "submitted"):
-            origin, usd = str(line.get("origin", "")), _money(line.get("usd"))
-            self.unanswered.pop(key, None)
-            if event == "submitted":
-                self.in_flight[key] = InFlight(str(line["job_id"]), origin, usd, str(line.get("account", "")))
-            else:
-                self.unanswered[key] = Unanswered(origin, usd)
-            return
-        self.unanswered.pop(key, None)
-        if event == "unfetched" and key in self.in_flight:
-            self.in_flight[key] = replace(self.in_flight[key], counted=True)
-        if event in ("done", "failed"):
-            self.in_flight.pop(key, None)
-        if event == "done":
-            self.done[key] = cast("dict[str, Json]", line["result"])
-            self.failed.pop(key, None)
-        elif event == "failed":
-            self.failed[key] = str(line.get("code", "failed"))
+        key, run = str(line["key"]), str(line.get("run", ""))
+        match line["event"]:
+            case "submitting":
+                if key in self.open:  # a crash came before its answer, and the same request is sent again
+                    self.lost[key] = self.open[key]
+                self.open[key] = str(line.get("origin", ""))
+            case "submitted":
+                self._answered(key)
+                self.lost.pop(key, None)
+                account = str(line.get("account", ""))
+                self.in_flight[key] = InFlight(str(line["job_id"]), str(line.get("origin", "")), account)
+            case "declined":
+                self._answered(key)
+            case "unanswered":
+                self._answered(key)
+                self.lost[key] = str(line.get("origin", ""))
+            case "unfetched" if key in self.in_flight:
+                self.in_flight[key] = replace(self.in_flight[key], unfetched=run)
+            case "done":
+                self._settled(key)
+                self.done[key], self.drawn_by[key] = cast("dict[str, Json]", line["result"]), run
+                self.failed.pop(key, None)
+            case "failed":
+                self._settled(key)
+                self.failed[key] = str(line.get("code", "failed"))
+            case "reported":
+                self.reported.add(key)
+            case "counted":
+                self.drawn_by.pop(key, None)
+
+    def _answered(self, key: str) -> None:
+        self.open.pop(key, None)
+
+    def _settled(self, key: str) -> None:
+        for waiting in (self.open, self.lost, self.in_flight):
+            waiting.pop(key, None)
 
 
 class Journal:
@@ -135,7 +157,7 @@ class Journal:
         Raises:
             StateError: the line can not be written, so what it announces must not be done.
         """
-        line = json.dumps({"event": event, "key": key, **data}, ensure_ascii=False, separators=(",", ":"))
+        line = json.dumps({"event": event, "key": key, **data}, separators=(",", ":"))
         try:
             with self._opened() as handle:
                 _write_all(handle, self._start(handle) + line.encode() + b"\n")
@@ -147,7 +169,7 @@ class Journal:
     def _opened(self) -> Iterator[int]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not self.path.exists()
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o600)
         try:
             if is_new:
                 sync_folder(self.path.parent)
@@ -170,10 +192,3 @@ def _write_all(handle: int, data: bytes) -> None:
     """Write everything: a disk that fills up takes a part without an error, and names it only at the next try."""
     while data:
         data = data[os.write(handle, data) :]
-
-
-def _money(data: Json) -> Decimal:
-    try:
-        return Decimal(str(data))
-    except InvalidOperation:
-        return Decimal(0)

@@ -35,7 +35,7 @@ def sent(body):
 
 @pytest.mark.parametrize("body", BODIES)
 def test_the_words_of_an_error_are_found(body):
-    line = read_complaint(422, sent(body)).line
+    line = read_complaint(422, sent(body))
     assert line.startswith("422 ")
     assert "words" in line
     assert line.isprintable()
@@ -43,25 +43,22 @@ def test_the_words_of_an_error_are_found(body):
 
 @pytest.mark.parametrize("body", SILENT)
 def test_an_error_without_words_is_named_by_its_status(body):
-    assert "402" in read_complaint(402, sent(body)).line
-    assert len(read_complaint(402, sent(body)).line) > 5
-    assert len(read_complaint(599, sent(body)).line) > 5
+    assert "402" in read_complaint(402, sent(body))
+    assert len(read_complaint(402, sent(body))) > 5
+    assert len(read_complaint(599, sent(body))) > 5
 
 
 @pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_bodies_become_one_short_line(body):
-    line = read_complaint(500, body).line
+    line = read_complaint(500, body)
     assert line.isprintable()
     assert len(line) <= 300
 
 
-def test_the_code_and_the_way_out_of_a_long_complaint_are_kept():
+def test_the_way_out_of_a_long_complaint_is_kept():
     body = {"error": "model_unavailable", "message": "gone " * 500, "replacement": "krea-3"}
     complaint = read_complaint(410, sent(body))
-    assert complaint.code == "model_unavailable"
-    assert complaint.line.endswith("krea-3")
-    assert read_complaint(400, sent({"error": "a whole sentence"})).code is None
-    assert read_complaint(400, sent({"error": {"code": "x1"}})).code == "x1"
+    assert complaint.endswith("krea-3")
 
 
 @pytest.mark.parametrize("data", [None, [], "x", 5, {}, {"job_id": None}, {"job_id": 7}, {"status": "queued"}])

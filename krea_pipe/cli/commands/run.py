@@ -11,7 +11,7 @@ import click
 
 from krea_pipe import flow
 from krea_pipe.cli.lazy import EXECUTE, LOCAL_TRANSPORT, ORDER, PROGRESS_BAR, PROGRESS_LINES, load
-from krea_pipe.cli.messages import error_json, print_json, print_problems
+from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import (
     Money,
     file_argument,
@@ -23,6 +23,7 @@ from krea_pipe.cli.options import (
 )
 from krea_pipe.cli.summary import print_summary, summary_json
 from krea_pipe.cli.tally import Tally, Watcher
+from krea_pipe.errors import KreaPipeError, Problem
 from krea_pipe.outcome import Ending, Outcome
 from krea_pipe.plan import Attach, Submit
 from krea_pipe.request import Key
@@ -50,7 +51,7 @@ MAX_CONCURRENCY = 500
     type=click.Choice(["hold", "resubmit"]),
     default="hold",
     show_default=True,
-    help="Requests whose answer was lost in an earlier run: leave them, or send them again and perhaps pay twice.",
+    help="Requests whose answer was lost, or whose image can not be fetched: leave them, or pay for them again.",
 )
 @max_cells_option
 @json_option
@@ -88,19 +89,25 @@ def run(
 
 
 def _say(finished: flow.Finished, *, as_json: bool) -> int:
-    code = finished.report.exit_code
+    code, problems = finished.report.exit_code, _problems(finished.ending)
     if as_json:
-        refusal = error_json((finished.refusal,), code) if finished.refusal else {}
-        print_json(
-            {**summary_json(finished.report, finished.folder), **({"error": refusal["error"]} if refusal else {})}
-        )
+        error = {"error": problem_json(problems[0])} if problems else {}
+        print_json({**summary_json(finished.report, finished.folder), **error})
         return code
     print_summary(finished.report, finished.folder / "report.html")
-    if finished.refusal:
-        print_problems((finished.refusal,))
+    print_problems(problems)
     if code in (4, 130):
         click.echo("Run the same command again to go on; nothing is paid twice.", err=True)
     return code
+
+
+def _problems(ending: Ending) -> tuple[Problem, ...]:
+    """What ended a run before its end; what krea-pipe did not raise itself is a bug, and said as one."""
+    if ending.error is None:
+        return (ending.refusal,) if ending.refusal else ()
+    if isinstance(ending.error, KreaPipeError):
+        return ending.error.problems
+    raise ending.error
 
 
 def _tell(message: str) -> None:
