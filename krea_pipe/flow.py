@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 from krea_pipe.errors import InvalidInput, KreaPipeError, OverBudget, Problem, UsageError
 from krea_pipe.matrix import MAX_CELLS, Cell, expand
-from krea_pipe.outcome import Ending, Outcome, Result
+from krea_pipe.nodes import place_at
+from krea_pipe.outcome import Ending, Failure, Outcome, Result
 from krea_pipe.pipeline import Budget, Pipeline
 from krea_pipe.plan import Plan, Reuse, Step, Submit, make_plan
 from krea_pipe.pricing import usd
@@ -22,7 +23,7 @@ from krea_pipe.report.model import Report
 from krea_pipe.request import Key, key_of
 from krea_pipe.run.deliver import Delivery, open_delivery
 from krea_pipe.run.settle import settled_outcome
-from krea_pipe.settings import Target, Token
+from krea_pipe.settings import SHORTEST_SECRET, Target, Token
 from krea_pipe.spec import draft_pipeline
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.known import look_up, remember_cells, remember_results
@@ -140,6 +141,19 @@ def check_budget(plan: Plan, budget: Budget, cap: Decimal | None) -> None:
         raise OverBudget(Problem("over_budget", message, hint="raise `budget: images`, or draw less"))
 
 
+def check_secret(pipeline: Pipeline, token: Token) -> None:
+    """Refuse a file that holds the very key that would send it.
+
+    Raises:
+        InvalidInput: it does.
+    """
+    index = pipeline.document.text.find(token.secret) if len(token.secret) >= SHORTEST_SECRET else -1
+    if index >= 0:
+        at = replace(place_at(pipeline.document.file, pipeline.document.text, index), text="")
+        hint = "remove it, and make a new key: this one has been in a file"
+        raise InvalidInput(Problem("secret_in_file", "your API key stands in this file", at, hint))
+
+
 def run(
     loaded: Loaded,
     home: Path,
@@ -161,6 +175,8 @@ def run(
         made = plan(loaded, space, target, max_cells=options.max_cells, resubmit=options.resubmit)
         delivery = open_delivery(space, out, target.kind, made)
         token = find_token() if made.has_calls else None
+        if token is not None:
+            check_secret(loaded.pipeline, token)
         cap = cap_of(loaded.pipeline.budget, options.max_cost) if target.kind == "live" else None
         if target.kind == "live":
             check_budget(made, loaded.pipeline.budget, cap)
@@ -174,7 +190,7 @@ def run(
 
 def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: Execute) -> Finished:
     outcomes = {step.key: settled_outcome(step) for step in prepared.plan.steps}
-    rewritten = _deliver_reused(prepared)
+    rewritten = _deliver_reused(prepared, outcomes)
     ending = Ending()
     if prepared.plan.has_calls:
         done, ending = execute(prepared, folder.name)
@@ -208,10 +224,17 @@ def _mark_reported(prepared: Prepared, run_id: str) -> None:
             journal.append("counted", step.key)
 
 
-def _deliver_reused(prepared: Prepared) -> frozenset[str]:
-    """Put stored images where they belong; the keys of those that were not there."""
-    reused = [(step, step.action.result) for step in prepared.plan.steps if isinstance(step.action, Reuse)]
-    return frozenset(step.key for step, result in reused if prepared.delivery.deliver(step, result))
+def _deliver_reused(prepared: Prepared, outcomes: dict[Key, Outcome]) -> frozenset[str]:
+    """Put stored images where they belong, noting those that can not be; the keys of those that were not there."""
+    rewritten = set()
+    for step in prepared.plan.steps:
+        if isinstance(step.action, Reuse):
+            delivered = prepared.delivery.deliver(step, step.action.result)
+            if isinstance(delivered, Failure):
+                outcomes[step.key] = replace(outcomes[step.key], status="failed", failure=delivered)
+            elif delivered:
+                rewritten.add(step.key)
+    return frozenset(rewritten)
 
 
 def _remember(prepared: Prepared, outcomes: dict[Key, Outcome]) -> None:
@@ -237,7 +260,7 @@ def _exit_code(outcomes: dict[Key, Outcome], ending: Ending) -> int:
         return 4
     if ending.interrupted:
         return 130
-    return 0 if all(outcome.result is not None for outcome in outcomes.values()) else 1
+    return 0 if all(outcome.status in ("succeeded", "reused") for outcome in outcomes.values()) else 1
 
 
 def new_run_id(name: str, moment: datetime) -> str:

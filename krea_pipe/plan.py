@@ -54,8 +54,9 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Krea may have taken the request in an earlier run; sending it again could pay twice."""
+    """Sending the request could pay for it twice; `code` says why: `answer_lost`, or `empty` for no image."""
 
+    code: str
     name = "hold"
 
 
@@ -160,13 +161,16 @@ class _Deciding:
             return self._reuse(key)
         job = journal.in_flight.get(key)
         if job is not None and job.origin == self.origin:
-            if self.resubmit and job.unfetched:
-                return Submit(), f"sent again, because the image of job {job.job_id} could not be fetched"
+            if self.resubmit and (job.unfetched or job.unseen):
+                lack = "the image could not be fetched" if job.unfetched else "Krea does not show it"
+                return Submit(), f"sent again in place of job {job.job_id}: {lack}"
             return Attach(job.job_id, job.account, job.unfetched in journal.reported), f"job {job.job_id} is in flight"
         if journal.unanswered(key) == self.origin:
             if self.resubmit:
                 return Submit(), "sent again, though an earlier answer was lost"
-            return Hold(), "an earlier answer was lost, so Krea may have drawn and billed it"
+            return Hold("answer_lost"), "an earlier answer was lost, so Krea may have drawn and billed it"
+        if journal.failed.get(key) == "empty" and not self.resubmit and not self.free:
+            return Hold("empty"), "an earlier job was completed without an image, and may be billed each time"
         return Submit(), self._reason(key, cell)
 
     def _reuse(self, key: Key) -> tuple[Action, str]:

@@ -3,7 +3,7 @@
 import hashlib
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -68,9 +68,25 @@ class Pace:
 LOCAL_PACE = Pace(first=0.03, factor=1.2, longest=0.2)
 
 
-def home_folder(environment: Mapping[str, str]) -> Path:
-    """Where state lives: KREA_PIPE_HOME, or `.krea-pipe` in the working folder."""
-    return Path(environment.get("KREA_PIPE_HOME") or DEFAULT_HOME)
+def home_folder(environment: Mapping[str, str], file: Path | None = None) -> Path:
+    """Where state lives: KREA_PIPE_HOME, or the nearest `.krea-pipe`, or a new one in the working folder.
+
+    It is looked for in the working folder and then beside a pipeline file, each time upwards to the git repository's
+    top, so that the same file finds the same state from every folder.
+    """
+    if environment.get("KREA_PIPE_HOME"):
+        return Path(environment["KREA_PIPE_HOME"])
+    starts = [Path.cwd()] if file is None else [Path.cwd(), file.resolve().parent]
+    found = (folder / DEFAULT_HOME for start in starts for folder in _upwards(start))
+    home = next((one for one in found if one.is_dir()), Path(DEFAULT_HOME))
+    return Path(DEFAULT_HOME) if home.parent == Path.cwd() else home
+
+
+def _upwards(folder: Path) -> Iterator[Path]:
+    """A folder and those above it, as far as its git repository reaches; outside one, the folder alone."""
+    above = [folder, *folder.parents]
+    top = next((number for number, one in enumerate(above) if (one / ".git").exists()), 0)
+    yield from above[: top + 1]
 
 
 def live_target(environment: Mapping[str, str]) -> Target:

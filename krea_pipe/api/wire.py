@@ -67,7 +67,7 @@ def read_job(data: Json) -> Job | None:
     if not isinstance(data, dict):
         return None
     identity, status = data.get("job_id") or data.get("id"), data.get("status")
-    if not isinstance(identity, str) or not identity.isprintable() or not identity:
+    if not isinstance(identity, str) or not identity.isprintable() or not identity.strip("."):
         return None
     completed_at = data.get("completed_at")
     return Job(

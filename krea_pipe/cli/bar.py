@@ -22,6 +22,8 @@ class Bar:
             TimeRemainingColumn(),
             console=Console(stderr=True, markup=False, highlight=False),
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,  # what is left in place of stderr would outlive a closed terminal
         )
         self.task: TaskID = self.progress.add_task("drawing", total=tally.total, tail="")
 

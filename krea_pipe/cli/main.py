@@ -6,7 +6,7 @@ import click
 
 from krea_pipe import __version__
 from krea_pipe.cli.lazy import TROUBLE, LazyGroup, load
-from krea_pipe.cli.streams import flush_streams, prepare_streams
+from krea_pipe.cli.streams import flush_streams, leave_streams, prepare_streams
 
 EPILOG = (
     "Exit codes: 0 done, 1 some requests failed, 2 invalid file or usage, 3 work pending (plan --check), "
@@ -40,4 +40,5 @@ def main() -> None:
         flush_streams()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (the boundary: nothing goes past it)
         code = load(TROUBLE)(error, as_json="--json" in words)
+    leave_streams()
     sys.exit(code if isinstance(code, int) else 0)

@@ -21,6 +21,16 @@ def flush_streams() -> None:
             stream.flush()
 
 
+def leave_streams() -> None:
+    """Have nothing left to write, because Python would change the exit code when it fails to write it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            drop_streams(stream)
+
+
 def drop_streams(*streams: TextIO | None) -> None:
     """Let output go nowhere: it can not be written, and Python would complain again while closing it."""
     for stream in streams:

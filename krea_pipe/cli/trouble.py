@@ -1,5 +1,6 @@
 """The one place where errors become messages and exit codes."""
 
+import contextlib
 import errno
 import sys
 
@@ -40,7 +41,8 @@ def _output_failed(error: OSError) -> int:
     if error.errno == errno.EPIPE:
         drop_streams(sys.stderr)
     else:
-        print_problems([Problem("output_failed", f"cannot write the output: {error.strerror}")])
+        with contextlib.suppress(OSError):  # stderr may be what can not be written
+            print_problems([Problem("output_failed", f"cannot write the output: {error.strerror}")])
     return FAILED
 
 

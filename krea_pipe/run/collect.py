@@ -52,6 +52,7 @@ class Collector:
                 if refuse_account(error, self.session):
                     return self._outcome("pending", job_id)
                 unknown = unknown + 1 if isinstance(error, Refused) and error.status in (404, 410) else 0
+                wait = max(wait, error.retry_after or 0) if isinstance(error, Refused) else wait
                 if unknown >= UNKNOWN_READS:
                     return await self._unknown(job_id, error)
                 continue
@@ -64,9 +65,12 @@ class Collector:
         if self.earlier and self.earlier.account not in ("", self.session.account):
             message = f"the job {job_id} was started with another key, and this one can not see it; use that key"
             return self._outcome("pending", job_id, failure=Failure("other_account", message))
-        failure = Failure("job_unknown", f"Krea does not know the job {job_id} (any more): {error}")
-        await self._record_failure(job_id, failure.code)
-        return self._outcome("failed", job_id, failure=failure)
+        message = (
+            f"Krea took the request as job {job_id}, but does not show that job: {error}. It may be drawn and billed; "
+            "the next run looks again, `--uncertain resubmit` sends it again"
+        )
+        await self.session.record("unseen", self.step.key, job_id=job_id)
+        return self._outcome("uncertain", job_id, failure=Failure("job_unseen", message), paid=True)
 
     async def _empty(self, job: Job) -> Outcome:
         reason = f": {job.failure.message}" if job.failure else ""

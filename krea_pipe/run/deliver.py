@@ -15,7 +15,7 @@ from krea_pipe import __version__
 from krea_pipe.errors import Problem, StateError, UsageError
 from krea_pipe.matrix import Cell
 from krea_pipe.nodes import Json
-from krea_pipe.outcome import Result
+from krea_pipe.outcome import Failure, Result
 from krea_pipe.plan import Plan, Reuse, Step
 from krea_pipe.png_text import read_text, with_text
 from krea_pipe.request import canonical_json
@@ -52,9 +52,13 @@ class Delivery:
         """
         make_folder(self.folder)
 
-    def deliver(self, step: Step, result: Result) -> bool:
-        """Put the image of a step where each of its cells wants it; whether anything had to be written."""
-        written = [self._place(step, cell, result) for cell in step.cells]
+    def deliver(self, step: Step, result: Result) -> bool | Failure:
+        """Put the image of a step where each of its cells wants it; whether anything had to be written, or why not."""
+        try:
+            written = [self._place(step, cell, result) for cell in step.cells]
+        except StateError as error:
+            problem = error.problems[0]
+            return Failure(problem.code, f"{problem.message}. The image is stored; nothing is paid twice")
         return any(written)
 
     def remember(self) -> None:

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
-from krea_pipe.outcome import Outcome, Result
+from krea_pipe.outcome import Failure, Outcome, Result
 from krea_pipe.plan import Attach, Plan, Step, Submit
 from krea_pipe.request import Key
 from krea_pipe.run.collect import Collector
@@ -19,8 +19,8 @@ Watch: TypeAlias = Callable[[Step, Outcome | None], None]
 """Told of each step: with None when its job is running, with the outcome when it has ended."""
 
 
-Deliver: TypeAlias = Callable[[Step, Result], object]
-"""Puts an image where the file's author wants it; called in a thread."""
+Deliver: TypeAlias = Callable[[Step, Result], bool | Failure]
+"""Puts an image where the file's author wants it, or says why it can not; called in a thread."""
 
 
 async def run_steps(
@@ -68,7 +68,9 @@ class _Workers:
         self.watch(step, None)
         outcome = self.outcomes[step.key] = await self._settle(step)
         if outcome.result is not None:
-            await self.session.shielded(partial(self.deliver, step, outcome.result))
+            delivered = await self.session.shielded(partial(self.deliver, step, outcome.result))
+            if isinstance(delivered, Failure):
+                outcome = self.outcomes[step.key] = replace(outcome, status="failed", failure=delivered)
         self.watch(step, outcome)
 
     async def _settle(self, step: Step) -> Outcome:

@@ -13,8 +13,10 @@ def settled_outcome(step: Step) -> Outcome:
             return Outcome(
                 "reused", result=result, job_id=result.job_id, cost_usd=Decimal(0) if counted else step.price
             )
-        case Hold():
-            failure = Failure("answer_lost", f"{step.reason}; `--uncertain resubmit` sends it again")
+        case Hold(code=code):
+            failure = Failure(code, f"{step.reason}; `--uncertain resubmit` sends it again")
+            if code == "empty":  # the run that met it has counted it
+                return Outcome("failed", failure=failure)
             return Outcome("uncertain", failure=failure, cost_usd=step.price)
         case Attach(job_id=job_id):
             return Outcome("pending", job_id=job_id)

@@ -68,7 +68,8 @@ class Facts:
             with closing(
                 sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True, timeout=SECONDS)
             ) as connection:
-                return dict(_selected(connection, list(names)))
+                known = {_storable(name): name for name in names}
+                return {known[name]: data for name, data in _selected(connection, list(known))}
         except sqlite3.DatabaseError as error:
             if "no such table" in str(error):  # an emptied file: the journal still knows what was paid
                 return {}
@@ -86,7 +87,7 @@ class Facts:
             cache = self._open()
             with cache.transact():
                 for name, data in facts.items():
-                    cache.set(name, json.dumps(data, separators=(",", ":")).encode())
+                    cache.set(_storable(name), json.dumps(data, separators=(",", ":")).encode())
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
             raise _damaged(self.folder, error) from error
 
@@ -122,6 +123,11 @@ class Facts:
                 sqlite_synchronous=2,
             )
         return self._cache
+
+
+def _storable(name: str) -> str:
+    """A name as SQLite can keep it: file names need not be UTF-8."""
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
 def _selected(connection: sqlite3.Connection, names: list[str]) -> Iterator[tuple[str, dict[str, Json]]]:

@@ -7,6 +7,7 @@ One JSON object a line, each on disk before the next step is taken:
     declined     Krea did not take the request      key
     unanswered   the answer was lost                key origin account usd
     unfetched    drawn and billed, image not here   key job_id
+    unseen       Krea does not show the job         key job_id
     done         the image is stored and verified   key job_id result
     failed       the job ended without an image     key job_id code
     reported     a run has written its report       key (the run's id)
@@ -34,20 +35,24 @@ BINARY = getattr(os, "O_BINARY", 0)
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """A job that Krea has and we have not collected; `unfetched` names the run that reported it as drawn and billed."""
+    """A job that Krea has and we have not collected.
+
+    `unfetched` names the run that reported it as drawn and billed; `unseen` says that Krea did not show it when asked.
+    """
 
     job_id: str
     origin: str
     account: str = ""
     unfetched: str = ""
+    unseen: bool = False
 
 
 @dataclass(slots=True)
 class Replay:
     """What the journal says, by key: `open` and `lost` give the origin of POSTs without an answer.
 
-    `open` POSTs were cut off by a crash, `lost` ones were not answered. `drawn_by` names the run that paid for a result,
-    and `reported` holds the runs that lived to tell.
+    `open` POSTs were cut off by a crash, `lost` ones were not answered. `drawn_by` names the run that paid for a
+    result, and `reported` holds the runs that lived to tell.
     """
 
     in_flight: dict[str, InFlight] = field(default_factory=dict)
@@ -74,43 +79,44 @@ class Replay:
         return key not in self.drawn_by or self.drawn_by[key] in self.reported
 
     def take(self, line: Mapping[str, Json]) -> None:
-        """Apply one line."""
+        """Apply one line; events that a later version may add are passed over."""
         key, run = str(line["key"]), str(line.get("run", ""))
         match line["event"]:
-            case "submitting":
-                if key in self.open:  # a crash came before its answer, and the same request is sent again
-                    self.lost[key] = self.open[key]
-                self.open[key] = str(line.get("origin", ""))
-            case "submitted":
-                self._answered(key)
-                self.lost.pop(key, None)
-                account = str(line.get("account", ""))
-                self.in_flight[key] = InFlight(str(line["job_id"]), str(line.get("origin", "")), account)
-            case "declined":
-                self._answered(key)
-            case "unanswered":
-                self._answered(key)
-                self.lost[key] = str(line.get("origin", ""))
+            case "submitting" | "submitted" | "declined" | "unanswered" as event:
+                self._take_post(event, key, line)
             case "unfetched" if key in self.in_flight:
                 self.in_flight[key] = replace(self.in_flight[key], unfetched=run)
-            case "done":
-                self._settled(key)
-                self.done[key], self.drawn_by[key] = cast("dict[str, Json]", line["result"]), run
-                self.failed.pop(key, None)
-            case "failed":
-                self._settled(key)
-                self.failed[key] = str(line.get("code", "failed"))
+            case "unseen" if key in self.in_flight:
+                self.in_flight[key] = replace(self.in_flight[key], unseen=True)
+            case "done" | "failed" as event:
+                self._take_end(event, key, line)
             case "reported":
                 self.reported.add(key)
             case "counted":
                 self.drawn_by.pop(key, None)
 
-    def _answered(self, key: str) -> None:
+    def _take_post(self, event: str, key: str, line: Mapping[str, Json]) -> None:
+        origin = str(line.get("origin", ""))
+        if event == "submitting":
+            if key in self.open:  # a crash came before its answer, and the same request is sent again
+                self.lost[key] = self.open[key]
+            self.open[key] = origin
+            return
         self.open.pop(key, None)
+        if event == "unanswered":
+            self.lost[key] = origin
+        elif event == "submitted":
+            self.lost.pop(key, None)
+            self.in_flight[key] = InFlight(str(line["job_id"]), origin, str(line.get("account", "")))
 
-    def _settled(self, key: str) -> None:
+    def _take_end(self, event: str, key: str, line: Mapping[str, Json]) -> None:
         for waiting in (self.open, self.lost, self.in_flight):
             waiting.pop(key, None)
+        self.failed.pop(key, None)
+        if event == "done":
+            self.done[key], self.drawn_by[key] = cast("dict[str, Json]", line["result"]), str(line.get("run", ""))
+        else:
+            self.failed[key] = str(line.get("code", "failed"))
 
 
 class Journal:

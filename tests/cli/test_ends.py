@@ -50,20 +50,18 @@ def _receive(body):
 
 def test_a_terminal_that_closes_forgets_no_job(project, krea):
     krea.reset(latency=1e6)
-    project.pipeline(["a", "b"])
+    krea.mutate_job(lambda job: {**job, "status": "failed"} if job["completed_at"] else job, text="fail")
+    project.pipeline(["fail", "b"])
     reader, writer = pty.openpty()
     process = project.start("run", "p.yaml", stderr=writer, env={"TERM": "xterm"})
     os.close(writer)
     until(lambda: len(project.events("submitted")) == 2)
     os.close(reader)
-    process.terminate()
-    process.wait(timeout=60)
-    process.stdout.close()
-    (report,) = (project.home / "runs").glob("*/report.json")
-    assert report.stat().st_size > 0
     krea.finish_jobs()
-    assert project.run("run", "p.yaml").code == 0
-    assert len(krea.posts) == 2
+    assert process.wait(timeout=60) == 1
+    process.stdout.close()
+    assert (len(project.events("failed")), len(project.events("done"))) == (1, 1)
+    assert list((project.home / "runs").glob("*/report.json"))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +116,7 @@ def test_damage_that_the_stamp_hides_is_drawn_again(project, krea):
     blob.write_bytes(b"X" + blob.read_bytes()[1:])
     os.utime(blob, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     (project.path / "out/p/a.png").unlink()
-    assert project.run("run", "p.yaml", "--json").json["error"]["code"] == "image_damaged"
+    assert project.run("run", "p.yaml", "--json").rows["a"]["error"]["code"] == "image_damaged"
     assert project.run("run", "p.yaml").code == 0
     assert len(krea.posts) == 2
 
@@ -146,7 +144,7 @@ def test_an_image_that_can_not_be_put_in_place_is_still_reported(project, krea):
     (project.path / "out/p/a.png").mkdir()
     krea.finish_jobs()
     done = project.finish(process)
-    assert (done.code, done.json["error"]["code"]) == (1, "not_writable")
+    assert (done.code, done.rows["a"]["error"]["code"], done.rows["a"]["image"]) == (1, "not_writable", None)
     assert Decimal(done.json["cost"]["spent_usd"]) == Decimal("0.03")
     (project.path / "out/p/a.png").rmdir()
     assert project.run("run", "p.yaml", "--json").json["cells"]["reused"] == 1

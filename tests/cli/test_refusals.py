@@ -4,6 +4,7 @@ import random
 from decimal import Decimal
 
 import pytest
+from command_line import KEY
 from krea_server import GENERATE
 
 BODIES = {
@@ -217,13 +218,42 @@ def test_trouble_while_an_image_is_fetched_is_waited_out(project, krea):
     assert len(krea.calls("GET", "/images/")) == 6
 
 
-def test_a_job_that_krea_does_not_know_ends(project, krea):
+@pytest.mark.parametrize("body", [{"error": "Job not found"}, b"<html><title>404 Not Found</title></html>"])
+def test_a_job_that_krea_does_not_show_is_looked_for_again_and_not_paid_again(project, krea, body):
     project.pipeline(["a"])
-    krea.answer("GET", "/jobs/", 404, {"error": "Job not found"})
+    krea.answer("GET", "/jobs/", 404, body)
     done = project.run("run", "p.yaml", "--json")
-    assert (done.code, rows(done)["a"]["error"]["code"]) == (1, "job_unknown")
-    plan = project.run("plan", "p.yaml", "--json").json
-    assert plan["cells"][0]["reason"] == "failed before: job_unknown"
+    assert (done.code, rows(done)["a"]["error"]["code"], rows(done)["a"]["status"]) == (1, "job_unseen", "uncertain")
+    assert project.plan()["a"][0] == "attach"
+    krea.rules.clear()
+    assert project.run("run", "p.yaml").code == 0
+    assert len(krea.posts) == 1
+
+
+def test_a_job_that_krea_has_forgotten_can_be_sent_again(project, krea):
+    project.pipeline(["a"])
+    krea.answer("GET", "/jobs/", 404, {"error": "Job not found"}, times=5)
+    assert project.run("run", "p.yaml").code == 1
+    assert project.run("run", "p.yaml", "--uncertain", "resubmit").code == 0
+    assert len(krea.posts) == 2
+
+
+def test_a_job_without_an_image_is_not_paid_a_second_time_unasked(project, krea):
+    project.pipeline(["a"])
+    krea.mutate_job(lambda job: {**job, "result": {}})
+    assert project.run("run", "p.yaml", "--json").rows["a"]["error"]["code"] == "empty"
+    again = project.run("run", "p.yaml", "--json")
+    assert (again.code, again.rows["a"]["error"]["code"], again.json["cost"]["uncertain_usd"]) == (1, "empty", "0")
+    assert len(krea.posts) == 1
+    krea.rules.clear()
+    assert project.run("run", "p.yaml", "--uncertain", "resubmit").code == 0
+
+
+def test_the_key_itself_is_not_sent_as_a_prompt(project, krea):
+    project.pipeline([KEY])
+    done = project.run("run", "p.yaml")
+    assert (done.code, krea.posts) == (2, [])
+    assert "your API key stands in this file" in done.err
 
 
 def _failed(**fields):

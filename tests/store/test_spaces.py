@@ -1,6 +1,10 @@
 """Each kind of target has a name space of its own, so that nothing of one is taken for the other's."""
 
+import os
+from pathlib import Path
+
 import pytest
+from command_line import Project
 
 from krea_pipe.settings import LOCAL, Token, live_pace, live_target
 
@@ -44,3 +48,21 @@ def test_the_pace_can_be_set():
     assert live_pace({}).first == 1
     assert live_pace({"KREA_PIPE_POLL_SECONDS": " 0.5 "}).first == 0.5
     assert live_pace({"KREA_PIPE_POLL_SECONDS": "30"}).longest == 30
+
+
+def test_the_same_file_finds_its_state_from_every_folder(project, krea):
+    project.pipeline(["a"])
+    project.run("run", "p.yaml")
+    (project.path / "sub").mkdir()
+    inside = Project(project.path / "sub", krea)
+    assert inside.run("run", "../p.yaml", "--json").counts == (0, 0, 1)
+    assert len(krea.posts) == 1
+
+
+def test_a_folder_whose_name_is_no_text_is_used_like_any_other(project, krea):
+    odd = Project(Path(os.fsdecode(os.fsencode(project.path) + b"/caf\xe9")), krea)
+    odd.path.mkdir()
+    odd.pipeline(["a"])
+    assert odd.spawn("run", "p.yaml", "--json").code == 0
+    assert odd.spawn("run", "p.yaml", "--json").code == 0
+    assert len(krea.posts) == 1

@@ -78,7 +78,7 @@ def run(
         print_problems(loaded.warnings, kind="warning")
     finished = flow.run(
         loaded,
-        home_folder(os.environ),
+        home_folder(os.environ, file),
         target,
         out=out_folder(out, loaded.pipeline.name, local=local),
         options=flow.RunOptions(max_cells, max_cost, uncertain == "resubmit"),
