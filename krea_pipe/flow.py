@@ -173,7 +173,7 @@ def run(
     run_id = new_run_id(loaded.pipeline.name, started_at)
     with exclusive(space.lock):
         made = plan(loaded, space, target, max_cells=options.max_cells, resubmit=options.resubmit)
-        delivery = open_delivery(space, out, target.kind, made)
+        delivery = open_delivery(space, out, target.kind, made, file=loaded.pipeline.document.file)
         token = find_token() if made.has_calls else None
         if token is not None:
             check_secret(loaded.pipeline, token)

@@ -41,6 +41,7 @@ class Delivery:
     folder: Path
     base: str
     kind: str
+    file: str
     facts: Mapping[str, Mapping[str, Json]]
     written: dict[str, dict[str, Json]] = field(default_factory=dict)
 
@@ -81,27 +82,38 @@ class Delivery:
         write_atomically(Path(_file(name)), data, durable=False)
         stamp = stamp_of(_file(name))
         if stamp is not None:
-            self.written[name] = {"key": step.key, "stamp": [stamp.size, stamp.mtime_ns]}
+            self.written[name] = {"key": step.key, "stamp": [stamp.size, stamp.mtime_ns], "file": self.file}
         return True
 
 
-def open_delivery(space: Space, folder: Path, kind: str, plan: Plan) -> Delivery:
-    """The output folder of a run, once nothing in it stands in the way.
+def open_delivery(space: Space, folder: Path, kind: str, plan: Plan, *, file: Path) -> Delivery:
+    """The output folder of a run of a pipeline file, once nothing in it stands in the way.
 
     Raises:
-        UsageError: a file is in the way that krea-pipe did not write for this kind of target.
+        UsageError: a file is in the way that is not of this kind of target, or of another pipeline file.
         StateError: the folder can not be written.
     """
     _check_folder(folder)
     base = f"{PREFIX}{folder.absolute().as_posix()}/"
-    names = [f"{base}{cell.out}.{suffix}" for step in plan.steps for cell in step.cells for suffix in _suffixes(step)]
+    source = file.absolute().as_posix()
+    names = {
+        f"{base}{cell.out}.{suffix}": step.key
+        for step in plan.steps
+        for cell in step.cells
+        for suffix in _suffixes(step)
+    }
     facts = space.facts.read(names)
     others = [name for name in names if name not in facts or not _is_ours(name, facts[name])]
     problems = [_in_the_way(_file(name)) for name in others if _is_foreign(_file(name), kind, space.blobs)]
     problems += [_not_a_folder(folder) for folder in _blocked_folders(others)]
+    problems += [
+        _of_another(_file(name), str(fact["file"]))
+        for name, fact in facts.items()
+        if fact.get("key") != names[name] and _is_of_another(name, fact, source)
+    ]
     if problems:
         raise UsageError(*problems[:20])
-    return Delivery(space, folder, base, kind, facts)
+    return Delivery(space, folder, base, kind, source, facts)
 
 
 def _suffixes(step: Step) -> tuple[str, ...]:
@@ -164,6 +176,17 @@ def _is_ours(name: str, fact: Mapping[str, Json]) -> bool:
         case [int(size), int(mtime_ns)]:
             return stamp_of(_file(name)) == Stamp(size, mtime_ns)
     return False
+
+
+def _is_of_another(name: str, fact: Mapping[str, Json], file: str) -> bool:
+    """Whether an image was put there for another pipeline file, which still exists: two of one name share a folder."""
+    other = fact.get("file")
+    return isinstance(other, str) and other != file and _is_ours(name, fact) and Path(other).is_file()
+
+
+def _of_another(file: str, other: str) -> Problem:
+    hint = "give the two pipelines different names, or choose another folder with --out"
+    return Problem("file_in_the_way", f"{file} was made from {other}", hint=hint)
 
 
 def _not_a_folder(path: Path) -> Problem:

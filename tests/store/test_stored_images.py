@@ -180,3 +180,13 @@ def test_stores_of_other_addresses_do_not_mix(project):
     assert project.run("run", "p.yaml").code == 0
     for base in (None, "https://api.krea.example"):
         assert project.plan(env={"KREA_API_BASE": base})["a"] == ("new", "new")
+
+
+def test_two_files_of_one_name_do_not_replace_each_other_s_images(project, krea):
+    project.pipeline(["a"], more="name: same")
+    project.pipeline(["a"], name="q.yaml", more="name: same\nbudget: {usd: 5}\ndefaults: {seed: 2}")
+    assert project.run("run", "p.yaml", "--max-cost", "5").code == 0
+    done = project.run("run", "q.yaml", "--json")
+    assert (done.code, done.json["error"]["code"], len(krea.posts)) == (2, "file_in_the_way", 1)
+    (project.path / "p.yaml").unlink()  # moved or removed: then the folder is the other's
+    assert project.run("run", "q.yaml").code == 0
