@@ -1,6 +1,7 @@
 """Measure krea-pipe on this machine: `python benchmarks/measure.py`.
 
-Every figure is a median of runs that are interleaved with its baseline's, so that a noisy machine disturbs both.
+A ratio is made of medians of runs that are interleaved with its baseline's, so that a noisy machine disturbs both. The
+rates and the peak are medians of three runs, the cold run and the proofs are one run each; they tell of this machine.
 """
 
 import json

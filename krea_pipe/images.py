@@ -7,23 +7,19 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 from PIL import Image
 
 from krea_pipe.image_header import PNG_SIGNATURE, Mime, raster_type, size_of, sniff
 
-Extension = Literal["png", "jpg", "webp"]
-
 MAX_PIXELS = 89_000_000
 THUMBNAIL_SIDE = 256
 
-_EXTENSIONS: dict[Mime, Extension] = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp"}
 _PILLOW_FORMATS: dict[Mime, str] = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 
-# What Pillow and its codecs raise on damaged input; the filter below makes the bomb warning one of them.
-_FOREIGN_ERRORS = (
-    OSError,
+# What Pillow and its codecs raise on damaged input, besides OSErrors that hold no error number; the filter below makes
+# the bomb warning one of them.
+_DAMAGE = (
     SyntaxError,
     ValueError,
     TypeError,
@@ -47,20 +43,11 @@ class NotAnImage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What an image is, told by its bytes alone: media type, file suffix, and stored size in pixels."""
+    """What an image is, told by its bytes alone: media type and stored size in pixels."""
 
     mime: Mime
-    extension: Extension
     width: int
     height: int
-
-
-def inspect(data: bytes) -> ImageFacts:
-    """Decode the whole image once and return its facts; raise NotAnImage if any part is damaged."""
-    with _translated_errors():
-        image, facts = _open(data)
-        image.load()
-        return facts
 
 
 def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
@@ -69,34 +56,46 @@ def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
 
 
 def examine(data: bytes, side: int = THUMBNAIL_SIDE) -> tuple[ImageFacts, bytes]:
-    """Do the work of `inspect` and `thumbnail` in one decode."""
-    with _translated_errors():
-        image, facts = _open(data)
-        return facts, _shrink(image, side)
+    """Decode the whole image once: its facts and a small picture of it; raise NotAnImage if any part is damaged."""
+    mime = _checked_type(data)
+    with _decoding():
+        image = Image.open(io.BytesIO(data), formats=[_PILLOW_FORMATS[mime]])
+        facts = ImageFacts(mime, *image.size)
+        _refuse_bomb(image.size)
+        small = _shrink(image, side)
+    return facts, _as_webp(small)
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
+def _decoding() -> Iterator[None]:
+    """Stands around Pillow's decoder alone. An OSError with a number is the system's, which says nothing of the image."""
     try:
         yield
-    except _FOREIGN_ERRORS as error:
-        raise NotAnImage(f"the image is damaged: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _damaged(error) from error
+    except _DAMAGE as error:
+        raise _damaged(error) from error
 
 
-def _open(data: bytes) -> tuple[Image.Image, ImageFacts]:
+def _damaged(error: Exception) -> NotAnImage:
+    return NotAnImage(f"the image is damaged: {' '.join(str(error).split())}")
+
+
+def _checked_type(data: bytes) -> Mime:
+    """The media type of an image that its header and its end show to be whole and of a sane size."""
     mime = raster_type(data)
     if mime is None:
         found = sniff(data) or ("nothing" if not data else "an unknown type")
         raise NotAnImage(f"expected a PNG, JPEG or WebP image, found {found} ({len(data)} bytes)")
     size = size_of(data)
     if size is None:
-        raise NotAnImage(f"the {_EXTENSIONS[mime]} header is damaged ({len(data)} bytes)")
+        raise NotAnImage(f"the {_PILLOW_FORMATS[mime]} header is damaged ({len(data)} bytes)")
     _refuse_bomb(size)
     if not _is_complete(data, mime):
-        raise NotAnImage(f"the {_EXTENSIONS[mime]} file is cut off or damaged ({len(data)} bytes)")
-    image = Image.open(io.BytesIO(data), formats=[_PILLOW_FORMATS[mime]])
-    _refuse_bomb(image.size)
-    return image, ImageFacts(mime, _EXTENSIONS[mime], *image.size)
+        raise NotAnImage(f"the {_PILLOW_FORMATS[mime]} file is cut off or damaged ({len(data)} bytes)")
+    return mime
 
 
 def _refuse_bomb(size: tuple[int, int]) -> None:
@@ -107,11 +106,17 @@ def _refuse_bomb(size: tuple[int, int]) -> None:
         raise NotAnImage(f"{width} x {height} holds no pixels")
 
 
-def _shrink(image: Image.Image, side: int) -> bytes:
+def _shrink(image: Image.Image, side: int) -> Image.Image:
     if image.mode not in {"RGB", "RGBA", "L"}:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     # Measured on 1 MP: a gap of 1.5 costs 3 ms less than 2.0, and the difference can not be seen.
     image.thumbnail((side, side), reducing_gap=1.5)
+    # Pillow leaves an image that is small enough undecoded.
+    image.load()
+    return image
+
+
+def _as_webp(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     # Measured: method 1 takes 2 ms, the default 4 takes 6 ms for 8 % fewer bytes.
     image.save(buffer, "WEBP", quality=80, method=1)

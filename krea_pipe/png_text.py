@@ -3,14 +3,15 @@
 import zlib
 from collections.abc import Iterator, Mapping
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_IHDR_END = len(_SIGNATURE) + 25
+from krea_pipe.image_header import PNG_SIGNATURE
+
+_IHDR_END = len(PNG_SIGNATURE) + 25
 _MAX_INFLATED = 1 << 20
 
 
 def with_text(png: bytes, entries: Mapping[str, str]) -> bytes:
     """Insert one iTXt chunk an entry right after IHDR; keys are Latin-1 of 1 to 79 bytes, else ValueError."""
-    if not png.startswith(_SIGNATURE) or png[12:16] != b"IHDR" or len(png) < _IHDR_END:
+    if not png.startswith(PNG_SIGNATURE) or png[12:16] != b"IHDR" or len(png) < _IHDR_END:
         raise ValueError("not a PNG: the signature or the IHDR chunk is missing")
     chunks = [_international_text(key, text) for key, text in entries.items()]
     return b"".join((png[:_IHDR_END], *chunks, png[_IHDR_END:]))
@@ -45,7 +46,7 @@ def _keyword(key: str) -> bytes:
 
 def _text_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield type and body of each whole text chunk whose checksum is right, until IEND or the bytes end."""
-    at = len(_SIGNATURE) if png.startswith(_SIGNATURE) else len(png)
+    at = len(PNG_SIGNATURE) if png.startswith(PNG_SIGNATURE) else len(png)
     while at + 12 <= len(png):
         end = at + 8 + int.from_bytes(png[at : at + 4], "big")
         kind, checksum = png[at + 4 : at + 8], png[end : end + 4]

@@ -36,6 +36,5 @@ def exact(amount: Decimal) -> str:
 
 def usd(amount: Decimal) -> str:
     """Money for people: at least two decimals, and as many as it has."""
-    exact = amount.normalize()
-    places = max(2, -int(exact.as_tuple().exponent))
+    places = max(2, -int(amount.normalize().as_tuple().exponent))
     return f"${amount:,.{places}f}"

@@ -1,6 +1,7 @@
 """What the README and `pipelines/` show is true of the program."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,23 @@ def test_the_readme_names_every_command_and_exit_code(project):
     listed = project.run("--help").out.partition("Exit codes:")[2]
     codes = re.findall(r"\b\d+\b", listed)
     assert codes == re.findall(r"\b\d+\b", README.partition("Exit codes:")[2].partition(".")[0])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_readme_names_every_option(project, command):
+    row = re.search(rf"^\| `{command}[ `].*$", README, re.MULTILINE)[0]
+    shared = re.search(r"^Each takes .*$", README, re.MULTILINE)[0]
+    options = set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", project.run(command, "--help").out, re.MULTILINE))
+    assert options - {"--help"} <= set(re.findall(r"--[a-z-]+", row + shared))
+
+
+def test_what_the_readme_links_to_is_in_the_source_package():
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = {name.strip("/") for name in data["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]}
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    assert {link.partition("/")[0] for link in links} <= packed
+    assert all((ROOT / link).exists() for link in links)
 
 
 def test_the_readme_commands_are_two():

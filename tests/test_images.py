@@ -1,5 +1,6 @@
 """Image bytes: what is accepted, what is refused, and what is written into a PNG."""
 
+import errno
 import io
 import struct
 import zlib
@@ -11,7 +12,7 @@ from krea_pipe import images, png_text
 from krea_pipe.image_header import size_of, sniff
 from krea_pipe.images import ImageFacts, NotAnImage
 
-FORMATS = {"PNG": ("image/png", "png"), "JPEG": ("image/jpeg", "jpg"), "WEBP": ("image/webp", "webp")}
+FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
 
 def picture(size=(96, 64), mode="RGB"):
@@ -22,6 +23,10 @@ def encoded(form, image=None, **options):
     buffer = io.BytesIO()
     (image or picture()).save(buffer, form, **options)
     return buffer.getvalue()
+
+
+def facts_of(data):
+    return images.examine(data)[0]
 
 
 def png_chunk(kind, body):
@@ -35,20 +40,20 @@ def png_of_header(width, height):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_facts_come_from_the_bytes(form):
-    assert images.inspect(encoded(form)) == ImageFacts(*FORMATS[form], 96, 64)
+    assert facts_of(encoded(form)) == ImageFacts(FORMATS[form], 96, 64)
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"lossless": True, "exif": b"Exif\0\0"}])
 def test_every_kind_of_webp_header_is_read(options):
     data = encoded("WEBP", picture((301, 77), "RGBA"), **options)
     assert size_of(data) == (301, 77)
-    assert images.inspect(data).width == 301
+    assert facts_of(data).width == 301
 
 
 def test_progressive_jpeg_with_long_headers_is_read():
     data = encoded("JPEG", progressive=True, comment=b"c" * 60_000, icc_profile=b"p" * 70_000)
     assert size_of(data) == (96, 64)
-    assert images.inspect(data).mime == "image/jpeg"
+    assert facts_of(data).mime == "image/jpeg"
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -56,10 +61,8 @@ def test_an_image_cut_off_anywhere_is_refused(form):
     data = encoded(form, picture((64, 64)))
     for length in [*range(0, len(data), 37), *range(len(data) - 16, len(data) - 1)]:
         with pytest.raises(NotAnImage) as caught:
-            images.inspect(data[:length])
-        assert "\n" not in str(caught.value)
-        with pytest.raises(NotAnImage):
             images.examine(data[:length])
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -73,11 +76,32 @@ def test_overwritten_bytes_never_escape_as_foreign_errors(form):
             continue
 
 
+@pytest.mark.parametrize("side", [256, 16])
+def test_damaged_pixels_are_refused_however_small_the_image_is(side):
+    whole = encoded("PNG", picture((64, 64)))
+    at = whole.index(b"IDAT")
+    length = int.from_bytes(whole[at - 4 : at], "big")
+    damaged = whole[: at - 4] + png_chunk(b"IDAT", whole[at + 4 : at + 4 + length // 2]) + whole[at + length + 8 :]
+    with pytest.raises(NotAnImage, match="the image is damaged"):
+        images.examine(damaged, side)
+
+
+@pytest.mark.parametrize("call", ["open", "Image.save"])
+def test_an_error_of_the_system_is_not_called_a_damaged_image(monkeypatch, call):
+    def fails(*_, **__):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    data = encoded("PNG")
+    monkeypatch.setattr(f"PIL.Image.{call}", fails)
+    with pytest.raises(FileNotFoundError):
+        images.examine(data)
+
+
 def test_a_png_with_a_wrong_checksum_is_refused():
     data = bytearray(encoded("PNG"))
     data[data.index(b"IDAT") + 40] ^= 1
     with pytest.raises(NotAnImage):
-        images.inspect(bytes(data))
+        facts_of(bytes(data))
 
 
 @pytest.mark.parametrize(
@@ -86,13 +110,13 @@ def test_a_png_with_a_wrong_checksum_is_refused():
 )
 def test_other_types_and_bare_signatures_are_refused(data):
     with pytest.raises(NotAnImage):
-        images.inspect(data)
+        facts_of(data)
     assert size_of(data) is None
 
 
 def test_a_gif_is_refused_although_pillow_could_read_it():
     with pytest.raises(NotAnImage, match="expected a PNG, JPEG or WebP image"):
-        images.inspect(encoded("GIF"))
+        facts_of(encoded("GIF"))
 
 
 def test_a_bomb_is_refused_by_its_header():
@@ -103,7 +127,7 @@ def test_a_bomb_is_refused_by_its_header():
 def test_a_second_header_does_not_smuggle_a_bomb_in():
     small, large = png_of_header(8, 8), png_of_header(10_000, 9_000)
     with pytest.raises(NotAnImage):
-        images.inspect(small[:33] + large[8:])
+        facts_of(small[:33] + large[8:])
 
 
 @pytest.mark.parametrize(
@@ -130,7 +154,7 @@ def test_reference_files_are_named_by_their_magic(head, mime):
 def test_a_thumbnail_is_a_webp_that_fits_the_side_and_keeps_the_ratio(form):
     facts, small = images.examine(encoded(form, picture((900, 300))))
     assert (facts.width, facts.height) == (900, 300)
-    assert images.inspect(small) == ImageFacts("image/webp", "webp", 256, 85)
+    assert facts_of(small) == ImageFacts("image/webp", 256, 85)
     assert images.thumbnail(encoded(form, picture((900, 300))), 90) != small
 
 
@@ -164,7 +188,7 @@ def test_text_entries_round_trip_and_pillow_reads_them():
     assert png_text.read_text(tagged) == ENTRIES
     with Image.open(io.BytesIO(tagged)) as image:
         assert dict(image.text) == ENTRIES
-    images.inspect(tagged)
+    facts_of(tagged)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "I;16"])
@@ -180,7 +204,7 @@ def test_a_very_long_entry_still_works():
     entries = {"prompt": "水" * 1_500_000}
     tagged = png_text.with_text(encoded("PNG"), entries)
     assert png_text.read_text(tagged) == entries
-    assert images.inspect(tagged).width == 96
+    assert facts_of(tagged).width == 96
 
 
 def test_the_first_64_kib_are_enough_to_read_our_entries():

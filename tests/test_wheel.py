@@ -23,9 +23,7 @@ def test_a_wheel_runs_away_from_the_repository(tmp_path):
         return subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True, text=True).stdout
 
     run("init")
-    assert (tmp_path / ".krea-pipe/pipeline.schema.json").read_bytes() == (
-        ROOT / "schemas/pipeline.schema.json"
-    ).read_bytes()
+    assert (tmp_path / "pipeline.schema.json").read_bytes() == (ROOT / "schemas/pipeline.schema.json").read_bytes()
     assert "8 rendered" in run("run", "pipeline.yaml", "--local")
     where = subprocess.run(
         [sys.executable, "-c", "import krea_pipe; print(krea_pipe.__file__)"],

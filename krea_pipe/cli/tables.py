@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -9,14 +10,24 @@ from rich.text import Text
 PIPE_WIDTH = 240
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
-    """Print rows of text under column names; the columns in `numbers` are aligned to the right."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = (), long: Sequence[str] = ()
+) -> None:
+    """Print rows of text under column names.
+
+    The columns in `numbers` are aligned to the right; those in `long` are cut when the terminal is narrow.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for name in columns:
-        table.add_column(name, justify="right" if name in numbers else "left", overflow="ellipsis", no_wrap=True)
+        table.add_column(
+            name, justify="right" if name in numbers else "left", overflow="ellipsis", no_wrap=name not in long
+        )
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(cell, no_wrap=True) for cell in row))
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console = Console(markup=False, highlight=False, width=PIPE_WIDTH)
-    console.print(table)
+    with console.capture() as printed:
+        console.print(table)
+    for line in printed.get().splitlines():
+        click.echo(line.rstrip())

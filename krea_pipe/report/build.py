@@ -129,7 +129,7 @@ def _row(
         key=step.key,
         status=outcome.status,
         reason=reason,
-        image=(out / f"{cell.out}.{result.extension}").as_posix() if result else None,
+        image=(out / f"{cell.out}.{result.extension}").as_posix() if result and outcome.status != "failed" else None,
         sha256=result.sha256 if result else None,
         job_id=outcome.job_id,
         cost_usd=cost,

@@ -5,7 +5,6 @@ import binascii
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from krea_pipe.image_header import size_of
+from krea_pipe.pricing import usd
 from krea_pipe.report.model import Report, Row
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -62,17 +62,10 @@ def sentence(report: Report) -> str:
 
 def _money_sentence(report: Report) -> str:
     cost = report.cost
-    budget = "" if cost.cap_usd is None else f" of {dollars(cost.cap_usd)}"
-    saved = f", {dollars(cost.saved_usd)} saved" if cost.saved_usd else ""
-    uncertain = f", up to {dollars(cost.uncertain_usd)} uncertain" if cost.uncertain_usd else ""
-    return f"{dollars(cost.spent_usd)} spent{budget}{saved}{uncertain}."
-
-
-def dollars(amount: Decimal) -> str:
-    """Write an amount with two decimals, or with as many more as it needs to be exact."""
-    exact = amount.normalize()
-    places = max(2, -int(exact.as_tuple().exponent))
-    return f"${exact:,.{places}f}"
+    budget = "" if cost.cap_usd is None else f" of {usd(cost.cap_usd)}"
+    saved = f", {usd(cost.saved_usd)} saved" if cost.saved_usd else ""
+    uncertain = f", up to {usd(cost.uncertain_usd)} uncertain" if cost.uncertain_usd else ""
+    return f"{usd(cost.spent_usd)} spent{budget}{saved}{uncertain}."
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 from krea_pipe.errors import Problem, StateError
+from krea_pipe.pricing import exact
 from krea_pipe.report.model import (
     SCHEMA,
     Attempt,
@@ -65,20 +66,16 @@ def from_json(data: Mapping[str, Any]) -> Report:
 
 
 def _unreadable(message: str) -> StateError:
-    hint = "make it anew with `krea-pipe report`"
+    hint = "run its pipeline again: what is stored is reused, and a new report is written"
     return StateError(Problem("unreadable_report", message, hint=hint))
-
-
-def _money(value: Decimal) -> str:
-    return format(value, "f")
 
 
 def _cost_json(cost: CostTotals) -> dict[str, object]:
     return {
-        "spent_usd": _money(cost.spent_usd),
-        "saved_usd": _money(cost.saved_usd),
-        "uncertain_usd": _money(cost.uncertain_usd),
-        "cap_usd": None if cost.cap_usd is None else _money(cost.cap_usd),
+        "spent_usd": exact(cost.spent_usd),
+        "saved_usd": exact(cost.saved_usd),
+        "uncertain_usd": exact(cost.uncertain_usd),
+        "cap_usd": None if cost.cap_usd is None else exact(cost.cap_usd),
     }
 
 
@@ -104,7 +101,7 @@ def _row_json(row: Row) -> dict[str, object]:
         "image": row.image,
         "sha256": row.sha256,
         "job_id": row.job_id,
-        "cost_usd": _money(row.cost_usd),
+        "cost_usd": exact(row.cost_usd),
         "attempts": [_attempt_json(attempt) for attempt in row.attempts],
         "timings": {
             "submitted_at": timings.submitted_at,

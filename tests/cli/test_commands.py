@@ -14,6 +14,7 @@ from krea_server import noisy
 
 from krea_pipe import __version__
 
+SCHEMA = Path(__file__).parents[2] / "schemas/pipeline.schema.json"
 COMMANDS = ["init", "validate", "expand", "plan", "run", "report"]
 
 
@@ -71,6 +72,9 @@ def test_init_starts_a_project_that_runs(project):
     assert (done.code, done.json["ignored"]) == (0, [".krea-pipe/", "proofs/"])
     assert (project.path / ".gitignore").read_bytes() == b"\xff\xfe odd\nout/\n.krea-pipe/\nproofs/\n"
     starter = (project.path / "pipeline.yaml").read_bytes()
+    assert starter.splitlines()[0] == b"# yaml-language-server: $schema=pipeline.schema.json"
+    assert (project.path / "pipeline.schema.json").read_bytes() == SCHEMA.read_bytes()
+    assert done.json["created"] == ["pipeline.yaml", "pipeline.schema.json"]
     assert project.run("validate", "pipeline.yaml").code == 0
     plan = project.run("plan", "pipeline.yaml", "--json").json
     assert plan["totals"]["new"]["requests"] == 8
@@ -82,6 +86,22 @@ def test_init_starts_a_project_that_runs(project):
     assert (project.path / "deeper/still/.gitignore").is_file()
     assert project.run("init", "pipeline.yaml").code == 2
     assert project.run("init", "pipeline.yaml/below").code == 1
+    assert project.run("init", "x" * 300).code == 2
+
+
+@pytest.mark.parametrize("found", [None, "theirs", "ours"])
+def test_init_leaves_a_schema_of_the_user_alone(project, found):
+    content = {None: SCHEMA.read_bytes(), "theirs": b"{}", "ours": SCHEMA.read_bytes()}[found]
+    if found:
+        project.write("pipeline.schema.json", content)
+    done = project.run("init")
+    assert done.code == 0
+    assert ("left as it is" in done.err) == (found == "theirs")
+    assert (project.path / "pipeline.schema.json").read_bytes() == content
+    (project.path / "pipeline.yaml").unlink()
+    again = project.run("init", "--json").json
+    assert again["kept"] == (["pipeline.schema.json"] if found == "theirs" else [])
+    assert again["created"] == ["pipeline.yaml"]
 
 
 def test_validate_takes_many_files_and_says_all(project):
@@ -98,6 +118,18 @@ def test_expand_shows_every_request(project):
     assert len(project.run("expand", "p.yaml", "--json").json["cells"]) == 250
     lines = project.run("expand", "p.yaml", "--jsonl").out.splitlines()
     assert [json.loads(line)["id"] for line in lines] == [f"p/w{n}" for n in range(250)]
+
+
+@pytest.mark.parametrize("command", ["expand", "plan"])
+def test_tables_fit_a_terminal_and_end_without_spaces(project, monkeypatch, command):
+    project.pipeline(["a lamp on a table that is far too long for a narrow terminal", "b"])
+    for line in project.run(command, "p.yaml").out.splitlines():
+        assert line == line.rstrip()
+    monkeypatch.setattr("krea_pipe.cli.tables.PIPE_WIDTH", 60)
+    lines = project.run(command, "p.yaml").out.splitlines()
+    rows = [line for line in lines if line.startswith("p/")]
+    assert all(len(line) <= 60 and "…" in line for line in rows[:1])
+    assert all(("medium" if command == "expand" else "$0.03") in line for line in rows)
 
 
 def test_expand_streams_and_bears_a_reader_that_leaves(project):
@@ -145,6 +177,17 @@ def test_output_that_can_not_be_written_is_said(project, krea, command):
     assert process.stderr.splitlines()[-1] == "error: cannot write the output: No space left on device"
     if command[0] == "run":
         assert project.run("run", "p.yaml", "--json").counts == (0, 0, 1)
+
+
+def test_a_report_finds_images_in_any_folder(project, krea, tmp_path_factory):
+    project.pipeline(["a"])
+    elsewhere = tmp_path_factory.mktemp("else where")
+    done = project.run("run", "p.yaml", "--out", elsewhere, "--json")
+    folder = (project.path / done.json["report"]).parent
+    (row,) = done.report["cells"]
+    assert not Path(row["image"]).is_absolute()
+    assert (folder / done.report["base"] / row["image"]).resolve() == elsewhere / "a.png"
+    assert (elsewhere / "a.png").is_file()
 
 
 def test_a_report_is_made_again_from_the_record(project, krea):

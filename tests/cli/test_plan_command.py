@@ -82,9 +82,47 @@ def test_people_see_the_sum_and_the_cap(project):
     out = project.run("plan", "p.yaml").out
     assert "2 × $0.03 = $0.06" in out
     assert "below the cap of $5.00" in out
-    assert "ABOVE the cap of $0.01" in project.run("plan", "p.yaml", "--max-cost", "0.01").out
-    project.pipeline(["a"], more="")
-    assert "no cap is set" in project.run("plan", "p.yaml").out
+    assert "exactly the cap of $0.06" in project.run("plan", "p.yaml", "--max-cost", "0.06").out
+    free = project.run("plan", "p.yaml", "--local").out
+    assert "New: 2, free: the local Krea spends nothing." in free
+    assert "$" not in free
+
+
+@pytest.mark.parametrize(
+    ("budget", "words", "code"),
+    [
+        ("{usd: 5}", (), None),
+        ("{usd: 5, images: 2}", (), None),
+        ("{usd: 5, images: 1}", (), "over_budget"),
+        ("{images: 2}", (), "no_cap"),
+        ("{usd: 0.05}", (), "over_budget"),
+        ("{usd: 5}", ("--max-cost", "0.05"), "over_budget"),
+    ],
+)
+def test_the_verdict_is_the_one_of_a_run(project, krea, budget, words, code):
+    project.pipeline(["a", "b"], more=f"budget: {budget}")
+    plan, text = project.run("plan", "p.yaml", *words, "--json").json, project.run("plan", "p.yaml", *words).out
+    run = project.run("run", "p.yaml", *words, "--json").json
+    error = run.get("error")
+    assert plan["verdict"]["ok"] == (error is None) == (code is None)
+    assert (plan["verdict"]["code"], plan["verdict"]["message"]) == (
+        (code, error["message"]) if error else (None, None)
+    )
+    assert (f"A run would refuse this: {error['message']}" if error else "below the cap of $5.00") in text
+    assert ("below the cap" in text) == (error is None)
+
+
+def test_a_local_plan_has_no_verdict_and_shows_the_budget_of_the_file(project):
+    project.pipeline(["a", "b"], more="budget: {images: 1}")
+    plan = project.run("plan", "p.yaml", "--local", "--json").json
+    assert (plan["verdict"], plan["budget_images"]) == (None, 1)
+    assert "refuse" not in project.run("plan", "p.yaml", "--local").out
+
+
+def test_an_image_may_have_been_uploaded_long_ago(project):
+    project.write("refs/ref.png", picture(seed="1", size=(600, 600)))
+    styled(project)
+    assert "uses 1 reference image, uploaded if this account has not;" in project.run("plan", "p.yaml").out
 
 
 def test_check_tells_whether_there_is_work(project, krea):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-from sample_reports import make_report, make_row, make_stage
+from sample_reports import make_report, make_stage
 
 from krea_pipe.errors import StateError
 from krea_pipe.report.model import SCHEMA, Report
@@ -29,7 +29,7 @@ def through_text(report):
 
 @pytest.fixture
 def bare_report():
-    return make_report((make_stage("one", {})[0], [make_row("one", {}, "pending")]), git=None, warnings=("careful",))
+    return make_report(make_stage("one", {}, lambda _: "pending"), git=None, warnings=("careful",))
 
 
 @pytest.mark.parametrize("name", ["small_report", "bare_report"])
@@ -102,6 +102,12 @@ def test_keys_stand_in_the_order_of_the_report(small_report):
 def test_a_damaged_report_is_a_state_error(small_report, change, message):
     with pytest.raises(StateError, match=message):
         from_json({**to_json(small_report), **change})
+
+
+def test_the_hint_for_a_damaged_report_leads_out(small_report):
+    with pytest.raises(StateError) as caught:
+        from_json({**to_json(small_report), "cells": None})
+    assert "run its pipeline again" in caught.value.problems[0].hint
 
 
 def test_a_report_without_a_schema_is_a_state_error():

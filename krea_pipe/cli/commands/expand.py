@@ -54,7 +54,8 @@ def _row(cell: Cell, key: Key, axes: list[str]) -> dict[str, object]:
 
 def _print_table(found: Iterator[tuple[Cell, Key]]) -> None:
     columns = ["cell", "variant", "ratio", "creativity", "seed", "refs", "prompt"]
-    print_table(columns, [_columns(cell) for cell, _ in itertools.islice(found, SHOWN)], numbers=["seed", "refs"])
+    rows = [_columns(cell) for cell, _ in itertools.islice(found, SHOWN)]
+    print_table(columns, rows, numbers=["seed", "refs"], long=["cell", "prompt"])
     rest = sum(1 for _ in found)
     if rest:
         click.echo(f"… and {rest:,} more; --jsonl prints them all")

@@ -14,7 +14,7 @@ FILE_NAME = "pipeline.yaml"
 SCHEMA_NAME = "pipeline.schema.json"
 IGNORED = (".krea-pipe/", "out/", "proofs/")
 STARTER = f"""\
-# yaml-language-server: $schema=.krea-pipe/{SCHEMA_NAME}
+# yaml-language-server: $schema={SCHEMA_NAME}
 # Check:  krea-pipe validate {FILE_NAME}
 # Price:  krea-pipe plan {FILE_NAME}
 # Proofs: krea-pipe run {FILE_NAME} --local
@@ -50,32 +50,56 @@ out: "{{{{ surface.id }}}}/{{{{ creativity }}}}"
 @click.argument("folder", metavar="[DIR]", default=".", type=FILE)
 @json_option
 def init(folder: Path, *, as_json: bool) -> int:
-    """Write a commented starter pipeline into DIR (default: here), and lines for .gitignore.
+    """Write a commented starter pipeline into DIR (default: here), its schema for editors, and lines for .gitignore.
 
-    An existing pipeline.yaml is never overwritten.
+    An existing pipeline.yaml or pipeline.schema.json is never overwritten.
     """
     file = folder / FILE_NAME
-    if file.exists():
-        hint = "choose another folder: krea-pipe init DIR"
-        raise UsageError(Problem("file_exists", f"{file} exists and is left as it is", hint=hint))
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(Problem("not_a_folder", f"{folder} is not a folder"))
-    write_atomically(folder / ".krea-pipe" / SCHEMA_NAME, schema_text(SCHEMA_NAME).encode())
+    _check_free(file)
+    schema = folder / SCHEMA_NAME
+    found, wanted = _content(schema), schema_text(SCHEMA_NAME).encode()
+    if found is None:
+        write_atomically(schema, wanted)
     write_atomically(file, STARTER.encode())
     added = _ignore(folder / ".gitignore")
+    created = [str(file)] if found is not None else [str(file), str(schema)]
+    kept = [str(schema)] if found not in (None, wanted) else []
     if as_json:
-        print_json({"schema": "krea-pipe/init@1", "created": [str(file)], "ignored": added})
+        print_json({"schema": "krea-pipe/init@1", "created": created, "kept": kept, "ignored": added})
     else:
-        click.echo(f"wrote {file}; now try: krea-pipe run {file} --local")
+        _say(file, kept)
     return 0
+
+
+def _check_free(file: Path) -> None:
+    try:
+        taken, blocked = file.exists(), file.parent.exists() and not file.parent.is_dir()
+    except OSError as error:
+        raise UsageError(Problem("not_a_folder", f"cannot use {file.parent}: {error.strerror}")) from error
+    if taken:
+        hint = "choose another folder: krea-pipe init DIR"
+        raise UsageError(Problem("file_exists", f"{file} exists and is left as it is", hint=hint))
+    if blocked:
+        raise UsageError(Problem("not_a_folder", f"{file.parent} is not a folder"))
+
+
+def _say(file: Path, kept: list[str]) -> None:
+    for path in kept:
+        click.echo(f"{path} is not the schema of this krea-pipe, and is left as it is", err=True)
+    click.echo(f"wrote {file}; now try: krea-pipe run {file} --local")
+
+
+def _content(path: Path) -> bytes | None:
+    """The bytes of a file, if there is one."""
+    try:
+        return path.read_bytes() if path.exists() else None
+    except OSError as error:
+        raise StateError(Problem("not_readable", f"cannot read {path}: {error.strerror}")) from error
 
 
 def _ignore(path: Path) -> list[str]:
     """Add the lines that are missing from a .gitignore."""
-    try:
-        old = path.read_bytes() if path.exists() else b""
-    except OSError as error:
-        raise StateError(Problem("not_readable", f"cannot read {path}: {error.strerror}")) from error
+    old = _content(path) or b""
     missing = [line for line in IGNORED if line.encode() not in old.splitlines()]
     if missing:
         start = old if not old or old.endswith(b"\n") else old + b"\n"

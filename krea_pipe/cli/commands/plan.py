@@ -12,6 +12,8 @@ from krea_pipe import flow
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import Money, file_argument, json_option, local_option, max_cells_option
 from krea_pipe.cli.tables import print_table
+from krea_pipe.errors import KreaPipeError, Problem
+from krea_pipe.pipeline import Budget
 from krea_pipe.plan import Attach, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.pricing import exact, usd
 from krea_pipe.settings import LOCAL, home_folder, live_target
@@ -46,29 +48,52 @@ def plan(
     """
     loaded = flow.load(file)
     target = LOCAL if local else live_target(os.environ)
-    made = flow.plan(loaded, open_space(home_folder(os.environ), target.space), target, max_cells=max_cells)
+    made = flow.plan(loaded, open_space(home_folder(os.environ, file), target.space), target, max_cells=max_cells)
     cap = flow.cap_of(loaded.pipeline.budget, max_cost)
+    refusal = None if local else _refusal(made, loaded.pipeline.budget, cap)
     if as_json:
-        print_json(_json(made, loaded, cap, kind=target.kind))
+        print_json(_json(made, loaded, cap, refusal, kind=target.kind))
     else:
         print_problems(loaded.warnings, kind="warning")
-        _print(made, cap, show_all=show_all, local=local)
+        _print_tables(made, show_all=show_all, local=local)
+        click.echo(_sentence(made, None if refusal else cap, local=local))
+        if refusal:
+            click.echo(_refusal_words(refusal))
     return PENDING if check and made.has_work else 0
 
 
-def _print(made: Plan, cap: Decimal | None, *, show_all: bool, local: bool) -> None:
+def _refusal(made: Plan, budget: Budget, cap: Decimal | None) -> Problem | None:
+    """Why a run would send nothing, in the run's own words."""
+    try:
+        flow.check_budget(made, budget, cap)
+    except KreaPipeError as error:
+        return error.problems[0]
+    return None
+
+
+def _refusal_words(refusal: Problem) -> str:
+    hint = f"\n  {click.style('hint', fg='cyan')}: {refusal.hint}" if refusal.hint else ""
+    return f"{click.style('A run would refuse this', fg='red', bold=True)}: {refusal.message}{hint}"
+
+
+def _print_tables(made: Plan, *, show_all: bool, local: bool) -> None:
     steps = [step for step in made.steps if show_all or not isinstance(step.action, Reuse)]
     if steps:
         shown = steps if show_all else steps[:SHOWN]
-        print_table(["request", "action", "reason", "price"], [_columns(step) for step in shown], numbers=["price"])
+        _print_priced(["request", "action", "reason"], [_columns(step) for step in shown], local=local)
         if len(shown) < len(steps):
             click.echo(f"… and {len(steps) - len(shown):,} more; --all lists them")
         click.echo()
-    print_table(
-        ["stage", "images", *ACTIONS.values(), "price"], _stage_rows(made), numbers=[*ACTIONS.values(), "price"]
-    )
+    _print_priced(["stage", "images", *ACTIONS.values()], list(_stage_rows(made)), local=local)
     click.echo()
-    click.echo(_sentence(made, cap, local=local))
+
+
+def _print_priced(columns: list[str], rows: list[list[str]], *, local: bool) -> None:
+    """Print a table whose rows end in a price, which the local Krea has none of."""
+    if not local:
+        columns = [*columns, "price"]
+    rows = [row[: len(columns)] for row in rows]
+    print_table(columns, rows, numbers=["images", *ACTIONS.values(), "price"], long=["request", "reason", "stage"])
 
 
 def _columns(step: Step) -> list[str]:
@@ -89,31 +114,33 @@ def _stage_rows(made: Plan) -> Iterator[list[str]]:
 
 def _sentence(made: Plan, cap: Decimal | None, *, local: bool) -> str:
     new, reuse, attach, hold = (made.total(action) for action in (Submit, Reuse, Attach, Hold))
-    prices = Counter(step.price for step in made.steps if isinstance(step.action, Submit))
-    terms = " + ".join(f"{count} × {usd(price)}" for price, count in sorted(prices.items()))
-    parts = [f"New: {terms} = {usd(new.usd)}" if new.count else "Nothing new"]
+    parts = [_new_words(made, local=local) if new.count else "Nothing new"]
     if reuse.count:
-        parts.append(f"{reuse.count} cached ({usd(reuse.usd)} saved)")
+        parts.append(f"{reuse.count} cached" + ("" if local else f" ({usd(reuse.usd)} saved)"))
     if attach.count:
         parts.append(f"{attach.count} in flight, already sent")
     if hold.count:
         parts.append(f"{hold.count} held, possibly billed ({usd(hold.usd)})")
     if made.uploads:
-        parts.append(f"{len(made.uploads)} reference image{'' if len(made.uploads) == 1 else 's'} to upload once")
-    if local:
-        parts.append("all of it free: the local Krea spends nothing")
-    elif new.count:
-        parts.append(_cap_words(new.usd, cap))
+        images = "reference image" if len(made.uploads) == 1 else "reference images"
+        parts.append(f"uses {len(made.uploads)} {images}" + ("" if local else ", uploaded if this account has not"))
+    if new.count and cap is not None and not local:
+        parts.append(f"{'below' if new.usd < cap else 'exactly'} the cap of {usd(cap)}")
     return "; ".join(parts) + "."
 
 
-def _cap_words(new: Decimal, cap: Decimal | None) -> str:
-    if cap is None:
-        return "no cap is set, and a live run needs one: `budget: {usd: …}` or --max-cost"
-    return f"below the cap of {usd(cap)}" if new <= cap else f"ABOVE the cap of {usd(cap)}: a run would send nothing"
+def _new_words(made: Plan, *, local: bool) -> str:
+    new = made.total(Submit)
+    if local:
+        return f"New: {new.count}, free: the local Krea spends nothing"
+    prices = Counter(step.price for step in made.steps if isinstance(step.action, Submit))
+    terms = " + ".join(f"{count} × {usd(price)}" for price, count in sorted(prices.items()))
+    return f"New: {terms} = {usd(new.usd)}"
 
 
-def _json(made: Plan, loaded: flow.Loaded, cap: Decimal | None, *, kind: str) -> dict[str, object]:
+def _json(
+    made: Plan, loaded: flow.Loaded, cap: Decimal | None, refusal: Problem | None, *, kind: str
+) -> dict[str, object]:
     stages = [stage.name for stage in loaded.pipeline.stages]
     return {
         "schema": "krea-pipe/plan@1",
@@ -121,12 +148,20 @@ def _json(made: Plan, loaded: flow.Loaded, cap: Decimal | None, *, kind: str) ->
         "target": kind,
         "has_work": made.has_work,
         "cap_usd": None if cap is None else exact(cap),
+        "budget_images": loaded.pipeline.budget.images,
+        "verdict": _verdict(refusal) if kind == "live" else None,
         "totals": _totals(made, None),
         "stages": [{"name": name, **_totals(made, name)} for name in stages],
         "uploads": [{"source": image.source, "label": image.label} for image in made.uploads],
         "warnings": [problem_json(one) for one in loaded.warnings],
         "cells": [row for step in made.steps for row in _cells(step)],
     }
+
+
+def _verdict(refusal: Problem | None) -> dict[str, object]:
+    if refusal is None:
+        return {"ok": True, "code": None, "message": None}
+    return {"ok": False, "code": refusal.code, "message": refusal.message}
 
 
 def _totals(made: Plan, stage: str | None) -> dict[str, object]:

@@ -13,15 +13,15 @@ function valuesInUse(axis, members) {
   return values.filter(({ key }) => used.has(key));
 }
 
-function labelOf(stage, cell, axis) {
+function labelOf(cell, axis) {
   const key = keyOf(cell.axes[axis.name]);
   const listed = axis.values.find(({ value }) => keyOf(value) === key);
   return listed ? listed.label : plain(cell.axes[axis.name]);
 }
 
 /** What tells a cell from its neighbours: its labels on the given axes. */
-function nameOf(stage, axes, cell) {
-  return axes.map((axis) => labelOf(stage, cell, axis)).join(" · ") || cell.id;
+function nameOf(axes, cell) {
+  return axes.map((axis) => labelOf(cell, axis)).join(" · ") || cell.id;
 }
 
 function average(numbers) {

@@ -43,9 +43,16 @@ function thumbnailOf(cell) {
   return picture ? `data:image/webp;base64,${picture.webp}` : null;
 }
 
+const DRIVE = /^[A-Za-z]:\//;
+const isAbsolute = (path) => path.startsWith("/") || DRIVE.test(path);
+
+/** Where the picture is, from here; an absolute path stands for what is on another drive, or in an old report. */
 function originalOf(cell) {
   if (!cell.image) return null;
-  return `${report.base}/${cell.image}`.split("/").map(encodeURIComponent).join("/");
+  const path = isAbsolute(cell.image) ? cell.image : `${report.base}/${cell.image}`;
+  const [drive = ""] = DRIVE.exec(path) ?? [];
+  const address = drive + path.slice(drive.length).split("/").map(encodeURIComponent).join("/");
+  return isAbsolute(path) ? `file://${drive && "/"}${address}` : address;
 }
 
 /** Width by height: of the picture, else of what was asked for, else a square. */
@@ -73,5 +80,6 @@ function plain(value) {
 
 /** Why a cell shows no picture, or what is to know about one that does. */
 function whyOf(cell) {
-  return cell.error ? cell.error.message : cell.reason;
+  if (cell.error) return cell.error.message;
+  return cell.status === "pending" ? "not done yet; the next run goes on here" : cell.reason;
 }

@@ -55,7 +55,7 @@ function textOf(cell) {
   const { prompt, ...parameters } = cell.request;
   const stage = report.stages.find(({ name }) => name === cell.stage) ?? { axes: [] };
   return [
-    make("h2", { id: "detail-title", textContent: nameOf(stage, stage.axes, cell) }),
+    make("h2", { id: "detail-title", textContent: nameOf(stage.axes, cell) }),
     make("p", { className: "id mono", textContent: cell.id }),
     stateOf(cell),
     ...section("Prompt", make("p", { className: "prompt", textContent: cell.prompt })),
@@ -69,7 +69,7 @@ function textOf(cell) {
 
 function stateOf(cell) {
   const marks = cell.status === "succeeded" ? [] : [mark(cell.status)];
-  const why = cell.error ? `${cell.error.message} (${cell.error.code})` : cell.reason;
+  const why = cell.error ? `${whyOf(cell)} (${cell.error.code})` : whyOf(cell);
   const state = make("p", { className: "state", "data-status": cell.status }, ...marks, make("strong", { textContent: WORDS[cell.status] }));
   state.append(make("span", { textContent: why }));
   return state;

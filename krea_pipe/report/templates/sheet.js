@@ -33,9 +33,9 @@ function noteOf(cell) {
   return [mark(cell.status), make("strong", { textContent: WORDS[cell.status] }), make("span", { className: "why", textContent: whyOf(cell) })];
 }
 
-function cellButton(stage, shown, cell) {
+function cellButton(shown, cell) {
   const index = indexes.get(cell);
-  const what = nameOf(stage, shown, cell);
+  const what = nameOf(shown, cell);
   const hasPicture = Boolean(cell.image || thumbnailOf(cell));
   const frame = make("span", { className: "frame" });
   frame.append(hasPicture ? pictureOf(cell, index) : make("span", { className: "note" }, ...noteOf(cell)));
@@ -58,10 +58,10 @@ function cellButton(stage, shown, cell) {
   return button;
 }
 
-function slotOf(stage, shown, members, width, height) {
+function slotOf(shown, members, width, height) {
   const slot = make("div", { className: members.length ? "slot" : "slot gap", role: "gridcell" });
   if (!members.length) slot.setAttribute("aria-label", "not in the matrix");
-  slot.append(...members.map((cell) => cellButton(stage, shown, cell)));
+  slot.append(...members.map((cell) => cellButton(shown, cell)));
   return style(slot, { w: width.toFixed(4), h: height.toFixed(4) });
 }
 
@@ -71,10 +71,10 @@ function namesLine({ rowAxis, columnAxis, columns }) {
   return make("div", { className: "line names", role: "row" }, corner, ...names);
 }
 
-function cellsLine(stage, layout, line) {
+function cellsLine(layout, line) {
   const shown = [layout.columnAxis, layout.rowAxis];
   const name = make("div", { className: "name-of row", role: "rowheader", textContent: line.label, title: line.label });
-  const slots = line.slots.map((slot, at) => slotOf(stage, shown, slot, layout.widths[at], line.height));
+  const slots = line.slots.map((slot, at) => slotOf(shown, slot, layout.widths[at], line.height));
   return style(make("div", { className: "line cells", role: "row" }, name, ...slots), { h: line.height.toFixed(4) });
 }
 
@@ -88,7 +88,7 @@ function headingOf(labels) {
 }
 
 function blockOf(stage, layout, block) {
-  const lines = block.lines.map((line) => cellsLine(stage, layout, line));
+  const lines = block.lines.map((line) => cellsLine(layout, line));
   const sheet = make("div", { className: "sheet", role: "grid", "aria-label": [stage.name, ...block.labels.map(({ label }) => label)].join(", ") });
   sheet.append(namesLine(layout), ...lines);
   style(sheet, {
@@ -102,7 +102,7 @@ function blockOf(stage, layout, block) {
 function flowBlock(stage, layout) {
   const slots = layout.flow.map((cell) => {
     const root = Math.sqrt(ratioOf(cell));
-    return slotOf(stage, layout.axes, [cell], root, 1 / root);
+    return slotOf(layout.axes, [cell], root, 1 / root);
   });
   const line = make("div", { className: "flow", role: "row" }, ...slots);
   const flow = make("div", { role: "grid", "aria-label": stage.name }, line);
