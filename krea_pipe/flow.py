@@ -205,7 +205,7 @@ def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: 
         target=prepared.target,
         out=prepared.delivery.folder,
         cap=prepared.cap,
-        git=git_state(prepared.loaded.pipeline.document.file.resolve().parent),
+        git=git_state(prepared.loaded.pipeline.document.file),
         warnings=prepared.loaded.warnings,
     )
     report = build_report(prepared.loaded.pipeline, prepared.plan, outcomes, facts=facts, rewritten=rewritten)

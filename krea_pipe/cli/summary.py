@@ -45,7 +45,9 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
             "spent_usd": exact(cost.spent_usd),
             "saved_usd": exact(cost.saved_usd),
             "uncertain_usd": exact(cost.uncertain_usd),
+            "in_flight_usd": exact(cost.in_flight_usd),
         },
+        "warnings": list(report.warnings),
         "report": str(folder / "report.json"),
         "page": str(folder / "report.html"),
     }

@@ -13,7 +13,6 @@ from krea_pipe.matrix import Cell
 from krea_pipe.outcome import Outcome, Status
 from krea_pipe.pipeline import Axis, Pipeline
 from krea_pipe.plan import Plan, Step
-from krea_pipe.report.git import with_file
 from krea_pipe.report.model import (
     AxisView,
     CellTotals,
@@ -68,7 +67,7 @@ def build_report(
         pipeline=PipelineView(
             pipeline.name, pipeline.description, pipeline.document.file.as_posix(), pipeline.document.digest
         ),
-        git=with_file(facts.git, pipeline.document.file),
+        git=facts.git,
         target=TargetView(facts.target.kind, facts.target.base),
         out=facts.out.as_posix(),
         base=_seen_from(facts.folder, here).as_posix(),
@@ -161,6 +160,7 @@ def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | Non
         spent_usd=sum((outcome.cost_usd for outcome in paid), none),
         saved_usd=saved,
         uncertain_usd=sum((outcome.cost_usd for outcome in uncertain), none),
+        in_flight_usd=sum((step.price for step in plan.steps if _is_in_flight(outcomes[step.key])), none),
         cap_usd=cap,
     )
 
@@ -168,6 +168,11 @@ def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | Non
 def _is_saved(outcome: Outcome) -> bool:
     """Whether a result cost this run nothing; one that no report has counted yet is counted here."""
     return outcome.status == "reused" and not outcome.cost_usd
+
+
+def _is_in_flight(outcome: Outcome) -> bool:
+    """Whether Krea has the job and will bill it when it ends well; the run that sees that counts it."""
+    return outcome.status == "pending" and outcome.job_id is not None
 
 
 def _axis_view(axis: Axis) -> AxisView:

@@ -58,7 +58,7 @@ def read_report(folder: Path) -> Report:
 
 
 def find_run(home: Path, name: str | None) -> Path:
-    """The folder of a run: the latest, or the one with this id, this beginning of an id, or this path.
+    """The folder of a run: the latest, or by its id, the beginning of one, its path or that of its report.
 
     Raises:
         UsageError: there is no such run, or there are several.
@@ -68,8 +68,9 @@ def find_run(home: Path, name: str | None) -> Path:
         if not runs:
             raise _no_run(f"no run is stored in {home}", runs)
         return runs[-1]
-    if _is_run(Path(name)):
-        return Path(name)
+    given = Path(name).parent if Path(name).name in ("report.json", "report.html") else Path(name)
+    if _is_run(given):
+        return given
     found = [run for run in runs if run.name == name] or [run for run in runs if run.name.startswith(name)]
     if len(found) != 1:
         raise _no_run(f"{len(found) or 'no'} runs are called {name}", runs)

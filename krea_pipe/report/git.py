@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 from krea_pipe.report.model import GitState
@@ -10,24 +9,19 @@ from krea_pipe.report.model import GitState
 SECONDS = 10
 
 
-def git_state(folder: Path) -> GitState | None:
-    """The commit that is checked out around a folder, and whether tracked files differ from it; None outside git.
+def git_state(file: Path) -> GitState | None:
+    """The commit that is checked out around a pipeline file, and whether it holds all that is there; None outside git.
 
-    A status that can not be had, because git takes too long, counts as different.
+    A tracked file that differs makes it dirty, as does a pipeline file that git does not know; so does a status that
+    can not be had, because git takes too long.
     """
-    commit = _git(folder, "rev-parse", "HEAD")
+    real = file.resolve()
+    commit = _git(real.parent, "rev-parse", "HEAD")
     if commit is None:
         return None
-    return GitState(commit, dirty=_git(folder, "status", "--porcelain", "--untracked-files=no") != "")
-
-
-def with_file(state: GitState | None, file: Path) -> GitState | None:
-    """The same state, dirty as well if git does not know this file: then the commit does not hold it."""
-    if state is None or state.dirty:
-        return state
-    real = file.resolve()
-    tracked = _git(real.parent, "--literal-pathspecs", "ls-files", "--error-unmatch", "--", real.name)
-    return replace(state, dirty=not tracked)
+    known = _git(real.parent, "--literal-pathspecs", "ls-files", "--error-unmatch", "--", real.name)
+    clean = known and _git(real.parent, "status", "--porcelain", "--untracked-files=no") == ""
+    return GitState(commit, dirty=not clean)
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -65,7 +65,8 @@ def _money_sentence(report: Report) -> str:
     budget = "" if cost.cap_usd is None else f" of {usd(cost.cap_usd)}"
     saved = f", {usd(cost.saved_usd)} saved" if cost.saved_usd else ""
     uncertain = f", up to {usd(cost.uncertain_usd)} uncertain" if cost.uncertain_usd else ""
-    return f"{usd(cost.spent_usd)} spent{budget}{saved}{uncertain}."
+    in_flight = f", {usd(cost.in_flight_usd)} in flight" if cost.in_flight_usd else ""
+    return f"{usd(cost.spent_usd)} spent{budget}{saved}{uncertain}{in_flight}."
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:

@@ -92,11 +92,12 @@ class CellTotals:
 
 @dataclass(frozen=True, slots=True)
 class CostTotals:
-    """Money in USD: billed by this run, not billed thanks to the cache, possibly billed, and the cap."""
+    """Money in USD: billed, not billed thanks to the cache, possibly billed, billed once jobs end, and the cap."""
 
     spent_usd: Decimal
     saved_usd: Decimal
     uncertain_usd: Decimal
+    in_flight_usd: Decimal
     cap_usd: Decimal | None
 
 

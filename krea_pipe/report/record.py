@@ -75,6 +75,7 @@ def _cost_json(cost: CostTotals) -> dict[str, object]:
         "spent_usd": exact(cost.spent_usd),
         "saved_usd": exact(cost.saved_usd),
         "uncertain_usd": exact(cost.uncertain_usd),
+        "in_flight_usd": exact(cost.in_flight_usd),
         "cap_usd": None if cost.cap_usd is None else exact(cost.cap_usd),
     }
 
@@ -142,6 +143,7 @@ def _cost(data: Mapping[str, Any]) -> CostTotals:
         spent_usd=Decimal(data["spent_usd"]),
         saved_usd=Decimal(data["saved_usd"]),
         uncertain_usd=Decimal(data["uncertain_usd"]),
+        in_flight_usd=Decimal(data["in_flight_usd"]),
         cap_usd=None if data["cap_usd"] is None else Decimal(data["cap_usd"]),
     )
 

@@ -178,7 +178,7 @@ def test_a_lost_answer_is_held_counted_and_never_sent_again_unasked(project, kre
     assert done.code == 1
     assert done.json["cells"]["uncertain"] == len(words)
     assert {rows(done)[word]["error"]["code"] for word in words} == {"answer_lost"}
-    assert done.json["cost"] == {"spent_usd": "0.030", "saved_usd": "0", "uncertain_usd": usd}
+    assert done.json["cost"] == {"spent_usd": "0.030", "saved_usd": "0", "uncertain_usd": usd, "in_flight_usd": "0"}
     assert krea.billed_prompts() == ["cut", "good"]
     krea.rules.clear()
     plan = project.run("plan", "p.yaml", "--json", "--check")

@@ -1,6 +1,7 @@
 """Runs that are killed, interrupted or doubled: the next run goes on, and every request is billed once."""
 
 import signal
+from decimal import Decimal
 
 import pytest
 from krea_server import GENERATE, until
@@ -88,6 +89,7 @@ def test_an_interrupted_run_reports_and_is_gone_on_with(project, krea, kind):
     done = project.finish(process)
     assert (done.code, done.json["exit_code"], done.json["cells"]["pending"]) == (130, 130, 5)
     assert {cell["status"] for cell in done.report["cells"]} == {"pending"}
+    assert (done.json["cost"]["spent_usd"], Decimal(done.json["cost"]["in_flight_usd"])) == ("0", 3 * Decimal("0.03"))
     assert len(krea.posts) == 3
     krea.finish_jobs()
     assert project.run("run", "p.yaml").code == 0

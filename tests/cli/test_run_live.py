@@ -48,7 +48,7 @@ def test_each_distinct_request_is_billed_once(project, krea):
     again = project.run("run", "p.yaml", "--json", env={"KREA_API_KEY": None})
     assert again.code == 0
     assert cells_of(again) == (4, 0, 0, 4)
-    assert again.json["cost"] == {"spent_usd": "0", "saved_usd": "0.060", "uncertain_usd": "0"}
+    assert again.json["cost"] == {"spent_usd": "0", "saved_usd": "0.060", "uncertain_usd": "0", "in_flight_usd": "0"}
     assert len(krea.posts) == 2
 
 

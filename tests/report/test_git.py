@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from krea_pipe.report import git
-from krea_pipe.report.git import git_state, with_file
+from krea_pipe.report.git import git_state
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git on PATH")
 
@@ -31,14 +31,14 @@ def repository(tmp_path, monkeypatch):
 
 
 def is_dirty(file):
-    return with_file(git_state(file.parent), file).dirty
+    return git_state(file).dirty
 
 
 def test_a_commit_that_holds_the_pipeline_is_clean(repository):
     folder, _ = repository
     (folder / "notes.txt").write_text("not of the pipeline")
     assert not is_dirty(folder / "lamp.yaml")
-    assert len(git_state(folder).commit) == 40
+    assert len(git_state(folder / "lamp.yaml").commit) == 40
 
 
 @pytest.mark.parametrize("name", ["new.yaml", "an.ignored.yaml", "la*.yaml", ":(top)lamp.yaml"])
@@ -73,5 +73,4 @@ def test_a_status_that_takes_too_long_is_not_called_clean(repository, monkeypatc
 
 def test_there_is_no_state_outside_git(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert git_state(tmp_path) is None
-    assert with_file(None, tmp_path / "lamp.yaml") is None
+    assert git_state(tmp_path / "lamp.yaml") is None

@@ -172,7 +172,7 @@ def test_the_sentence_counts_images_and_money(small_report):
 
 def test_the_sentence_leaves_out_what_is_zero():
     report = make_report(make_stage("one", {}))
-    free = replace(report, cost=CostTotals(Decimal("0.015"), Decimal(0), Decimal(0), None))
+    free = replace(report, cost=CostTotals(Decimal("0.015"), Decimal(0), Decimal(0), Decimal(0), None))
     assert sentence(free) == "1 image: 1 rendered. $0.015 spent."
 
 

@@ -71,6 +71,7 @@ def test_money_is_a_plain_decimal_string_everywhere(small_report, validator):
         "spent_usd": "100",
         "saved_usd": "0.0000001",
         "uncertain_usd": "0.02",
+        "in_flight_usd": "0",
         "cap_usd": None,
     }
     assert {type(cell["cost_usd"]) for cell in data["cells"]} == {str}

@@ -1,5 +1,6 @@
 """`krea-pipe init`: a starter pipeline to edit."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -86,7 +87,8 @@ def _check_free(file: Path) -> None:
 def _say(file: Path, kept: list[str]) -> None:
     for path in kept:
         click.echo(f"{path} is not the schema of this krea-pipe, and is left as it is", err=True)
-    click.echo(f"wrote {file}; now try: krea-pipe run {file} --local")
+    folder = "" if file.parent == Path() else f"cd {shlex.quote(str(file.parent))} && "
+    click.echo(f"wrote {file}; now try: {folder}krea-pipe run {file.name} --local")
 
 
 def _content(path: Path) -> bytes | None:
