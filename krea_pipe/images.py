@@ -68,7 +68,7 @@ def examine(data: bytes, side: int = THUMBNAIL_SIDE) -> tuple[ImageFacts, bytes]
 
 @contextmanager
 def _decoding() -> Iterator[None]:
-    """Stands around Pillow's decoder alone. An OSError with a number is the system's, which says nothing of the image."""
+    """Stands around Pillow's decoder alone. An OSError with a number is the system's and says nothing of the image."""
     try:
         yield
     except OSError as error:

@@ -86,7 +86,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the work of a run ended: as planned, refused by Krea, interrupted by a person or the system, or by an error."""
+    """How the work of a run ended: as planned, refused by Krea, interrupted from outside, or by an error."""
 
     refusal: Problem | None = None
     interrupted: bool = False
