@@ -4,6 +4,7 @@ The defaults are always sent, because Krea's own documents disagree about some o
 served schema and `medium` in the guides; the strengths differ too).
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -65,10 +66,17 @@ def check_strength(kind: str, value: Json) -> float:
         ValueError: it is not a number in the widest documented range.
     """
     bounds = STRENGTHS[kind]
+    _check_finite(f"a strength of {kind}", value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not bounds.low <= value <= bounds.high:
         span = f"{bounds.low:g} to {bounds.high:g}"
         raise ValueError(f"a strength of {kind} must be a number from {span}, not {shown(value)}")
     return float(value) + 0.0  # -0.0 and 0.0 are one strength
+
+
+def _check_finite(what: str, value: Json) -> None:
+    # Arithmetic in a template can give what no file can say.
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{what} must be a finite number, and this is none")
 
 
 def _one_of(*allowed: str) -> Callable[[str, Json], Json]:
@@ -85,6 +93,7 @@ def _whole(low: int, high: int, *, empty: bool = False) -> Callable[[str, Json],
     def check(name: str, value: Json) -> Json:
         if value is None and empty:
             return None
+        _check_finite(f"`{name}`", value)
         whole = not isinstance(value, bool) and isinstance(value, (int, float)) and value == int(value)
         if not whole or not low <= int(value) <= high:  # type: ignore[arg-type]
             raise ValueError(f"`{name}` must be a whole number from {low} to {high}, not {shown(value)}")

@@ -14,6 +14,7 @@ from krea_pipe.pipeline import Pipeline, Stage
 from krea_pipe.references import Fingerprints
 from krea_pipe.request import Request
 from krea_pipe.resolve import CellProblem, Resolver
+from krea_pipe.sandbox import start_pipeline
 from krea_pipe.template import compile_template
 
 MAX_CELLS = 100_000
@@ -51,6 +52,7 @@ def expand(pipeline: Pipeline, fingerprints: Fingerprints, *, max_cells: int = M
             problem, up to 20 at once.
     """
     _check_count(pipeline, max_cells)
+    start_pipeline()
     expansion = _Expansion(pipeline, fingerprints)
     for stage in pipeline.stages:
         yield from expansion.cells(stage)

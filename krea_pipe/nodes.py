@@ -30,7 +30,7 @@ _CONSTANTS: dict[str, bool | None] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 # What no person types: control characters, halves of a surrogate pair, characters that are none.
-_UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _DROPPED = "\0"  # stands for a key that was refused, whose value is left out
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -164,9 +164,9 @@ class _Builder:
         self._add(node, start)
 
     def _typed(self, event: yaml.ScalarEvent, start: int) -> Json:
-        if _UNSPEAKABLE.search(event.value):
+        if UNSPEAKABLE.search(event.value):
             self._note("control_character", "this text holds a control character", start, "take the escape out")
-            return _UNSPEAKABLE.sub("-", event.value)
+            return UNSPEAKABLE.sub("-", event.value)
         if not event.implicit[0]:
             return event.value
         try:

@@ -5,7 +5,9 @@ otherwise have a private file uploaded.
 """
 
 import base64
+import fnmatch
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from krea_pipe.template import is_template
 MAX_BYTES = 75 * 1024 * 1024
 MAX_URL = 1024
 SMALL_SIDE = 512
+
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +131,8 @@ def _files(pattern: str, pipeline: Pipeline) -> list[Path]:
         raise _Unusable("reference_outside", f"{pattern} is absolute", "write it relative to the pipeline file")
     folder = pipeline.document.file.resolve().parent
     try:
-        if not re.search(r"[*?\[]", pattern):
-            return [_inside(folder / pattern, pattern, pipeline)]
-        return [_inside(path, pattern, pipeline) for path in _matching(folder, pattern, pipeline)]
+        look = _matching if _WILDCARD.search(pattern) else _followed
+        return [_inside(path, pattern, pipeline) for path in look(folder, pattern, pipeline)]
     except (OSError, ValueError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, _Unusable):
             raise
@@ -138,18 +141,40 @@ def _files(pattern: str, pipeline: Pipeline) -> list[Path]:
 
 
 def _matching(folder: Path, pattern: str, pipeline: Pipeline) -> list[Path]:
-    # The part before the first wildcard is checked first, so that nothing outside is even listed.
-    fixed = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
-    if ".." in pattern.split("/") and not (folder / fixed).resolve().is_relative_to(pipeline.root):
-        raise _outside(pattern, pipeline)
-    # Python 3.13 reads `**` at the end and inside a name anew; a file must mean the same in each version.
-    if any("**" in part and part != "**" for part in pattern.split("/")):
+    parts = pattern.split("/")
+    first = next(index for index, part in enumerate(parts) if _WILDCARD.search(part))
+    if ".." in parts[first:]:
+        hint = "put it before the wildcard"
+        raise _Unusable("reference_outside", f"`..` stands behind a wildcard in {pattern}", hint)
+    # Python 3.13 reads `**` inside a name anew; a file must mean the same in each tool.
+    if any("**" in part and part != "**" for part in parts):
         raise _Unusable("reference_unreadable", f"`**` stands alone between slashes, and does not in {pattern}")
-    pattern += "/*" if pattern.endswith("**") else ""
-    found = sorted(path for path in folder.glob(pattern) if path.is_file())
+    found = sorted(path for path in _followed(folder, pattern, pipeline) if path.is_file())
     if not found:
-        raise _Unusable("reference_missing", f"no file matches {pattern}", _looked_in(folder / fixed, pipeline))
+        looked_in = _looked_in(folder.joinpath(*parts[:first]), pipeline)
+        raise _Unusable("reference_missing", f"no file matches {pattern}", looked_in)
     return found
+
+
+def _followed(folder: Path, pattern: str, pipeline: Pipeline) -> list[Path]:
+    # Each part is refused as soon as it leads out of the repository, whether by `..` or by a link, and before anything
+    # there is listed or looked for: what a message says, or that there is none, would tell which files a machine has.
+    found = [folder]
+    for part in (pattern + "/*" if pattern.endswith("**") else pattern).split("/"):
+        found = list(dict.fromkeys(path for one in found for path in _step(one, part)))
+        if not all(path.resolve().is_relative_to(pipeline.root) for path in found):
+            raise _outside(pattern, pipeline)
+    return found
+
+
+def _step(path: Path, part: str) -> Iterator[Path]:
+    """What one part of a pattern leads to; `**` follows no links."""
+    if not _WILDCARD.search(part):
+        yield path / part
+    elif part == "**":
+        yield from (Path(folder) for folder, _, _ in os.walk(path))
+    elif path.is_dir():
+        yield from (one for one in path.iterdir() if fnmatch.fnmatch(one.name, part))
 
 
 def _inside(path: Path, pattern: str, pipeline: Pipeline) -> Path:

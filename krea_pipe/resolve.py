@@ -135,13 +135,16 @@ class Resolver:
         value = fields[kind]
         if not value.data:
             return ()
-        names = [as_text(self._render(one, value, context)) for one in cast("list[Json]", value.data)]
+        names = [self._name(one, value, context) for one in cast("list[Json]", value.data)]
         strengths = {name: self._strength(kind, name, fields, context) for name in dict.fromkeys(names)}
         memo = f"{kind} {strengths}"
         if memo not in self.lists:
             found = tuple(one for name in strengths for one in self._weighted(kind, name, strengths[name]))
             self.lists[memo] = self._limited(kind, found, value)
         return self.lists[memo]
+
+    def _name(self, data: Json, value: Value, context: Context) -> str:
+        return cast("str", self._rendered(str(data), value, context, as_text))
 
     def _is_fixed(self, kind: str, set_by_axes: set[str]) -> bool:
         """Whether all cells have the same references, moodboards or styles with the same strengths."""

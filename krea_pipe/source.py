@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from krea_pipe.errors import InvalidInput, Place, Problem
-from krea_pipe.nodes import Json, Node, collect_nodes, place_at
+from krea_pipe.nodes import UNSPEAKABLE, Json, Node, collect_nodes, place_at
 
 Trail: TypeAlias = tuple[str | int, ...]
 
 MAX_BYTES = 4 * 1024 * 1024
-
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ def _decode(file: Path, raw: bytes) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         _not_text(file, raw, error.start)
-    control = _CONTROL.search(text)
+    control = UNSPEAKABLE.search(text)
     if control:
         _not_text(file, raw, len(text[: control.start()].encode()))
     return text

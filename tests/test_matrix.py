@@ -185,6 +185,20 @@ def test_names_that_a_path_part_can_not_be_are_refused(cells):
     assert cell.out == "shots/lamp"
 
 
+def test_a_reference_is_named_by_a_text(load):
+    found = problems_of(
+        lambda: list(flow.cells(load("version: 1\nvars: {a: [b]}\nprompt: a\nreferences: ['{{ a }}']\n")))
+    )
+    assert [problem.code for problem in found] == ["template_not_text"]
+
+
+def test_templates_of_a_file_make_no_more_data_than_fits(load):
+    items = ", ".join(["a"] * 19_000)
+    more = "".join(f"  v{number}: '{{{{ items + [{number}] }}}}'\n" for number in range(300))
+    found = problems_of(load, f"version: 1\nprompt: a\nvars:\n  items: [{items}]\n{more}")
+    assert [problem.message for problem in found] == ["the templates of this file make too much data"]
+
+
 def test_a_template_that_reads_one_value_twice_is_not_confused_by_equal_values(cells):
     text = "version: 1\nprompt: a {{ v }} lamp\nmatrix: {v: [1, true, 1.0, '1']}\n"
     assert [cell.request.prompt for cell, _ in cells(text)] == [

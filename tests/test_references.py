@@ -98,6 +98,47 @@ def test_nothing_outside_the_repository_is_read(folder, load, path):
     assert problem_of(load, path).code == "reference_outside"
 
 
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("*/../../secret/*.png", "*/../../../secret/a.png", "**/../../../secret/a.png", "x*/../../../secr*/a.png"),
+        *("linked/*.png", "link*/a.png", "*/inner/a.png", "*/in*.png", "links/*.png", "*/gone.png"),
+        *("../../secret/../repo/pipelines/x/*.png", "../../secret/../repo/pipelines/x/a.png"),
+    ],
+)
+def test_no_message_tells_what_lies_outside(folder, load, path, exists):
+    secret = folder.parents[1] / "secret"
+    if exists:
+        (secret / "inner").mkdir(parents=True)
+        for name in ("a.png", "gone.png", "inner/a.png"):
+            (secret / name).write_bytes(picture())
+    (folder / "x").mkdir()
+    (folder / "x/a.png").write_bytes(picture())
+    (folder / "linked").symlink_to(secret)
+    (folder / "links").mkdir()
+    for link, target in (("gone.png", "gone.png"), ("inner", "inner"), ("in.png", "a.png")):
+        (folder / "links" / link).symlink_to(secret / target)
+    assert problem_of(load, path).code == "reference_outside"
+
+
+def test_patterns_find_what_they_say(folder, load):
+    for name in ("a.png", "x/b.png", "x/y/c.png", "x/y/d.jpg", "z/e.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(picture())
+    wanted = {
+        "**/*.png": "a.png x/b.png x/y/c.png z/e.png",
+        "x/**": "x/b.png x/y/c.png x/y/d.jpg",
+        "*/[be].png": "x/b.png z/e.png",
+        "**/y/?.png": "x/y/c.png",
+        "./x//*.png": "x/b.png",
+        "../pipelines/*.png": "a.png",
+    }
+    for pattern, names in wanted.items():
+        found = load(pattern).fingerprints.by_text[pattern]
+        assert [image.label.removeprefix("pipelines/") for image in found] == names.split(), pattern
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "~/a.png", "C:/a.png", "C:\\a.png", "//host/share/a.png"])
 def test_absolute_paths_of_every_system_are_refused(load, path):
     assert problem_of(load, path).message == f"{path} is absolute"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from krea_pipe.fields import check_field, check_strength
 from krea_pipe.request import KEY_VERSION, Request, Weighted, canonical_json, key_of
 
 GOLDEN = json.loads((Path(__file__).parent / "golden/keys.json").read_text(encoding="utf-8"))
@@ -50,6 +51,15 @@ def test_canonical_json_is_sorted_tight_and_not_escaped():
 def test_numbers_that_are_none_have_no_canonical_json(number):
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json({"a": number})
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["seed", "intensity"])
+def test_fields_are_finite_numbers(name, number):
+    with pytest.raises(ValueError, match=f"`{name}` must be a finite number, and this is none"):
+        check_field(name, number)
+    with pytest.raises(ValueError, match="a strength of styles must be a finite number"):
+        check_strength("styles", number)
 
 
 def test_a_key_is_the_digest_of_canonical_json():

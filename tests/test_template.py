@@ -1,8 +1,11 @@
 """One value rendered: types kept, text made readable, everything dangerous refused."""
 
+import tracemalloc
+
 import pytest
 
-from krea_pipe.sandbox import MAX_RENDERED, TemplateProblem, as_text, slug
+from krea_pipe.sandbox import MAX_RENDERED, TemplateProblem, as_text, slug, start_pipeline
+from krea_pipe.sandbox.work import MAX_WORK, MAX_WORK_IN_ALL
 from krea_pipe.template import compile_template
 
 
@@ -157,3 +160,131 @@ def test_names_that_a_condition_looks_at_may_be_missing():
 )
 def test_slugs_are_parts_of_paths(text, part):
     assert slug(text) == part
+
+
+MANY = ["a"] * 100_000
+LONG = "a" * (MAX_RENDERED - 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ many | join(long) }}",
+        "{{ many | join_and(long) }}",
+        "{{ [many, many] | join }}",
+        "{{ many ~ many }}",
+        "{{ " + " ~ ".join(["long"] * 2_000) + " }}",
+        "{{ long + long }}",
+        "{{ many + many }}",
+        "{{ longs | sort | first }}",
+        "{{ many | sort(attribute=long) }}",
+        "{{ [many] | sum(start=[]) }}",
+        "{{ long | trim(long) }}",
+        "{{ 1 | round(1000000000) }}",
+        "{{ 1 | round(-1000000000) }}",
+        "a {% for a in many %}{% for b in many %}{% endfor %}{% endfor %}",
+        "a {% for a in many if a == 'b' %}{% endfor %}",
+        "a {% for a in thousand %}" + "{{ empty }}" * 1_000 + "{% endfor %}",
+        "a {% for a in thousand %}{% if longs == copies %}{% endif %}{% endfor %}",
+        "a {% for a in thousand %}{% if longs is eq(copies) %}{% endif %}{% endfor %}",
+        "a {% for a in thousand %}{% if a in longs %}{% endif %}{% endfor %}",
+        "a {% for a in thousand %}{% if longs[1:] %}{% endif %}{% endfor %}",
+        "a {% for a in thousand %}{{ long | slug | length }}{% endfor %}",
+        "{{ " + "not " * 3_000 + "long }}",
+        "{{ " + "1 + " * 3_000 + "1 }}",
+        "{{ " + "1 * " * 200 + "1 }}",
+        "{{ " + "(" * 500 + "1" + ")" * 500 + " }}",
+        "{{ " + "[" * 60 + "1" + "]" * 60 + " }}" + "{{ many }}",
+        "{{ " + "9" * 5_000 + " }}",
+        "{% if 1 %}" * 200 + "{% endif %}" * 200,
+        "{{ long[1:2, 3] }}",
+        "x" * (MAX_RENDERED + 1),
+    ],
+    ids=range(30),
+)
+def test_no_template_takes_long_or_fills_the_memory(text):
+    names = {"many": MANY, "long": LONG, "thousand": ["a"] * 1_000, "empty": ""}
+    problem = problem_of(text, **names, longs=[LONG] * 200, copies=[LONG] * 200)
+    assert problem.code in ("template_too_large", "template_not_text", "template_render")
+    assert "wrong kind" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ many | join(long) }}",
+        "{{ many | join_and(long) }}",
+        "{{ " + " ~ ".join(["long"] * 2_000) + " }}",
+        "{{ " + " + ".join(["texts"] * 50) + " }}",
+        "{{ longs ~ longs }}",
+        "{{ texts | join }}",
+    ],
+)
+def test_what_would_be_too_long_is_not_made_at_all(text):
+    names = {"many": ["a"] * 1_000, "long": LONG, "longs": [LONG] * 1_000, "texts": [[LONG] * 1_000] * 5}
+    names["texts"] = ["a"] * 100_000 if "+" in text else names["texts"]
+    template = compile_template(text)
+    tracemalloc.start()
+    with pytest.raises(TemplateProblem):
+        template.render(names)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+def test_a_text_is_never_formatted_to_see_whether_it_is_even():
+    assert render("{{ '%09999999999d' is even }}") is False
+    assert [render("{{ n is even }}", n=n) for n in (1, 2, 3.0)] == [False, True, False]
+
+
+def test_ordinary_loops_are_far_from_the_limit():
+    text = "{% for a in x %}{% for b in y %}{% if a != b %}{{ a | upper }}{{ b }} {% endif %}{% endfor %}{% endfor %}"
+    assert len(render(text, x=list(range(50)), y=list(range(50)))) > 5_000
+
+
+def test_all_renderings_of_a_pipeline_have_one_budget():
+    start_pipeline()
+    half = ["a"] * (MAX_WORK // 2)
+    text = "a {% for a in x %}{% endfor %}"
+    for _ in range(MAX_WORK_IN_ALL // (len(half) + 1)):
+        render(text, x=half)
+    assert str(problem_of(text, x=half)) == "all templates together take too many steps"
+    start_pipeline()
+    assert render(text, x=half) == "a "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 1e308 * 10 }}",
+        "a {{ 1e308 * 10 }}",
+        "{{ 1e999 }}",
+        "{{ 'nan' | float }}",
+        "{{ [x - x] }}",
+        "{{ " + "n * " * 9 + "n }}",
+    ],
+)
+def test_numbers_that_are_none_or_grow_are_refused(text):
+    assert problem_of(text, x=float("inf"), n=10**12).code == "number_not_finite"
+
+
+@pytest.mark.parametrize("escape", ["\\u0000", "\\u001b[31m", "\\ud800", "\\u007f", "\\u009b31m", "\\uffff"])
+@pytest.mark.parametrize("text", ['{{ "%s" }}', 'a {{ "%s" }}', '{{ ["%s"] }}', '{{ {"%s": 1} }}'])
+def test_no_template_gives_control_characters(text, escape):
+    assert problem_of(text % escape).code == "control_character"
+
+
+def test_messages_hold_no_control_characters_and_end():
+    problem = problem_of('{{ x["\\u001b[31m"] }}', x={"a": 1})
+    assert str(problem) == "this mapping has no field `-[31m`"
+    problem = problem_of("{{ x[y] }}", x={"a" * 10_000: 1}, y="b" * 10_000)
+    assert max(len(str(problem)), len(problem.hint)) < 500
+
+
+def test_joined_values_read_as_in_yaml():
+    assert render("<{{ x | join(', ') }}>", x=[1, None, True, "é"]) == "<1, , true, é>"
+    assert render("<{{ x ~ y ~ 1 }}>", x=True, y=None) == "<true1>"
+    assert render("{{ x | join('/', attribute='id') }}", x=[{"id": "a"}, {"id": "b"}]) == "a/b"
+    assert render("{{ x | sort(reverse=true) | join }}", x=["b", "a"]) == "ba"
+    assert (render("{{ 2.345 | round(1) }}"), render("{{ x | sum }}", x=[1, 2])) == (2.3, 3)
+    assert render("{{ x[1:] }}", x=[1, 2, 3]) == [2, 3]

@@ -15,7 +15,7 @@ from krea_pipe.spec.hints import RESERVED_AXES, reserved, suggestion
 from krea_pipe.spec.library import Library
 from krea_pipe.spec.problems import Problems
 from krea_pipe.spec.schema import matrix_problem
-from krea_pipe.template import compile_template, is_template
+from krea_pipe.template import is_template
 
 Scalar: TypeAlias = str | int | float | bool | None
 
@@ -166,7 +166,7 @@ class _AxisBuilder:
         if not isinstance(data, str):
             return data
         try:
-            return compile_template(data).render(self.variables)
+            return self.library.problems.rendering(data, self.variables)
         except TemplateProblem as error:
             problems, word = self.library.problems, error.word or ""
             if error.code != "undefined_variable" or not problems.has_lost(word):

@@ -1,6 +1,7 @@
 """What a person probably meant: near names, words of other tools, keys that have their place elsewhere."""
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable
 from fractions import Fraction
@@ -9,6 +10,8 @@ from krea_pipe.fields import ASPECT_RATIOS, DEFAULTS, LISTS
 from krea_pipe.source import Trail
 
 MAX_LISTED = 12
+MAX_WORD = 100
+MAX_COMPARED = 1_000
 
 _STAGE_KEYS = ("prompt", "matrix", "exclude", "out")
 
@@ -111,7 +114,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     alias = _ALIASES.get(wanted)
     if alias in options or wanted in options:
         return options[alias if alias in options else wanted]
-    close = difflib.get_close_matches(wanted, options, n=1, cutoff=0.6)
+    if len(wanted) > MAX_WORD:
+        return None
+    short = [one for one in itertools.islice(options, MAX_COMPARED) if len(one) <= MAX_WORD]
+    close = difflib.get_close_matches(wanted, short, n=1, cutoff=0.6)
     within = [one for one in options if len(wanted) > 3 and wanted in one]
     return options[close[0]] if close else options[within[0]] if len(within) == 1 else None
 

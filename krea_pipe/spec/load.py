@@ -9,7 +9,7 @@ from typing import cast
 from krea_pipe.errors import InvalidInput
 from krea_pipe.nodes import Json
 from krea_pipe.pipeline import Budget, Pipeline, Stage, Value
-from krea_pipe.sandbox import TemplateProblem, slug
+from krea_pipe.sandbox import TemplateProblem, slug, start_pipeline
 from krea_pipe.source import Document, Trail, read_document
 from krea_pipe.spec.axes import build_axes, build_exclusions
 from krea_pipe.spec.checks import (
@@ -22,7 +22,6 @@ from krea_pipe.spec.checks import (
 from krea_pipe.spec.library import Library
 from krea_pipe.spec.problems import Problems
 from krea_pipe.spec.schema import find_problems, sound_part
-from krea_pipe.template import compile_template
 
 _SHORTHAND = ("prompt", "matrix", "exclude", "out")
 _NOT_FIELDS = {"matrix", "exclude", "out"}
@@ -42,6 +41,7 @@ def draft_pipeline(file: Path) -> Draft:
     Raises:
         InvalidInput: the file makes no sense at all.
     """
+    start_pipeline()
     document = read_document(file)
     wrong = find_problems(document, document.data)
     problems = Problems(document, [*document.problems, *(finding.problem for finding in wrong)])
@@ -95,7 +95,7 @@ class _Loader:
         if not isinstance(data, str):
             return data
         try:
-            return compile_template(data).render(known)
+            return self.problems.rendering(data, known)
         except TemplateProblem as error:
             if not self.problems.has_lost(error.word or "?"):
                 hint = "a variable may use the ones above it" if error.code == "undefined_variable" else error.hint

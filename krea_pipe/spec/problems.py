@@ -1,13 +1,19 @@
 """Collects located problems, so that all of a file's come at once."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from krea_pipe.errors import Problem
 from krea_pipe.nodes import Json
+from krea_pipe.sandbox import TemplateProblem
 from krea_pipe.source import Document, Trail
 from krea_pipe.spec.hints import nearest
+from krea_pipe.template import compile_template, is_template
+
+MAX_DATA = 20_000_000
+
+_PART = 16  # how many letters one part of a list or mapping counts for
 
 
 @dataclass(slots=True)
@@ -22,6 +28,7 @@ class Problems:
     found: list[Problem] = field(default_factory=list)
     lost: frozenset[str] = frozenset()
     secret: re.Pattern[str] | None = None
+    rendered: int = 0
 
     def lose(self, trails: Iterable[Trail]) -> None:
         """Note the words of the values at some trails as left out."""
@@ -32,6 +39,21 @@ class Problems:
     def has_lost(self, word: str) -> bool:
         """Whether a word, or what was meant to be it, is among what was left out."""
         return word in self.lost or nearest(word, self.lost) is not None
+
+    def rendering(self, text: str, known: Mapping[str, Json]) -> Json:
+        """Render a text of the file, as long as all that its templates made is not too much.
+
+        Raises:
+            TemplateProblem: it can not be rendered, or the limit is reached.
+        """
+        if self.rendered > MAX_DATA:
+            return text  # it was said, and there is no need to say it of every value that follows
+        value = compile_template(text).render(known)
+        self.rendered += _size(value) if is_template(text) else 0
+        if self.rendered > MAX_DATA:
+            hint = "write fewer variables and values that repeat long ones"
+            raise TemplateProblem("template_too_large", "the templates of this file make too much data", hint=hint)
+        return value
 
     def add(self, code: str, message: str, trail: Trail, hint: str | None = None) -> None:
         """Note a problem with the value at a trail."""
@@ -59,6 +81,12 @@ def _masked(problem: Problem, secret: re.Pattern[str] | None) -> Problem:
     at = replace(problem.at, text=secret.sub("***", problem.at.text))
     hint = problem.hint and secret.sub("***", problem.hint)
     return Problem(problem.code, secret.sub("***", problem.message), at, hint)
+
+
+def _size(value: Json) -> int:
+    if isinstance(value, (list, dict)):
+        return _PART + sum(map(_size, value.values() if isinstance(value, dict) else value))
+    return _PART + (len(value) if isinstance(value, str) else 0)
 
 
 def _position(problem: Problem) -> tuple[int, int]:
