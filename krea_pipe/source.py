@@ -76,7 +76,8 @@ def read_document(file: Path) -> Document:
 
 def _read_bytes(file: Path) -> bytes:
     try:
-        raw = file.read_bytes()
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)  # no more, because a device has no end
     except OSError as error:
         _fail("file_unreadable", f"cannot read the file: {error.strerror}", Place(file, 1, 1))
     if len(raw) > MAX_BYTES:

@@ -1,6 +1,7 @@
 """From bytes to data: the loading rules that no file of text in the corpus can show, and the places of nodes."""
 
 import codecs
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +172,9 @@ def test_numbers_without_end_are_refused(text):
 def test_the_digest_is_of_the_bytes(read):
     assert read(b"a: 1\n").digest != read(b"a:  1\n").digest
     assert read(b"a: 1\n").digest == read(b"a: 1\n").digest
+
+
+def test_a_file_without_an_end_is_too_large():
+    with pytest.raises(InvalidInput) as caught:
+        read_document(Path("/dev/zero"))
+    assert caught.value.problems[0].code == "file_too_large"
