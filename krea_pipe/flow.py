@@ -250,7 +250,6 @@ def _remember(prepared: Prepared, outcomes: dict[Key, Outcome]) -> None:
     drawn = [step for step in steps if outcomes[step.key].result is not None]
     remember_cells(space, {f"{name}/{cell.id}": step.key for step in drawn for cell in step.cells})
     prepared.delivery.remember()
-    space.facts.close()
 
 
 def _exit_code(outcomes: dict[Key, Outcome], ending: Ending) -> int:

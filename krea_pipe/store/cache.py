@@ -52,7 +52,6 @@ class Facts:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._cache: diskcache.Cache | None = None
 
     def read(self, names: Iterable[str]) -> dict[str, dict[str, Json]]:
         """The facts of these names, those that exist.
@@ -84,8 +83,7 @@ class Facts:
         if not facts:
             return
         try:
-            cache = self._open()
-            with cache.transact():
+            with closing(self._open()) as cache, cache.transact():
                 for name, data in facts.items():
                     cache.set(_storable(name), json.dumps(data, separators=(",", ":")).encode())
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
@@ -98,31 +96,24 @@ class Facts:
             StateError: the database is damaged or can not be written.
         """
         try:
-            self._open()
+            self._open().close()
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
             raise _damaged(self.folder, error) from error
 
-    def close(self) -> None:
-        """Let the database go."""
-        if self._cache is not None:
-            self._cache.close()
-            self._cache = None
-
     def _open(self) -> Any:  # noqa: ANN401 (diskcache has no types)
-        if self._cache is None:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._cache = diskcache.Cache(
-                str(self.folder),
-                disk=BytesDisk,
-                eviction_policy="none",
-                cull_limit=0,
-                size_limit=2**62,
-                timeout=SECONDS,
-                disk_min_file_size=2**31,
-                sqlite_journal_mode="delete",  # no files beside the database, so that a plan can read it in any folder
-                sqlite_synchronous=2,
-            )
-        return self._cache
+        """The database, opened for one task: diskcache keeps a connection for each thread, and closes only one."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return diskcache.Cache(
+            str(self.folder),
+            disk=BytesDisk,
+            eviction_policy="none",
+            cull_limit=0,
+            size_limit=2**62,
+            timeout=SECONDS,
+            disk_min_file_size=2**31,
+            sqlite_journal_mode="delete",  # no files beside the database, so that a plan can read it in any folder
+            sqlite_synchronous=2,
+        )
 
 
 def _storable(name: str) -> str:
