@@ -11,7 +11,7 @@ from typing import TypeAlias
 from krea_pipe.errors import InvalidInput, KreaPipeError, OverBudget, Problem, UsageError
 from krea_pipe.matrix import MAX_CELLS, Cell, expand
 from krea_pipe.nodes import place_at
-from krea_pipe.outcome import Ending, Failure, Outcome, Result
+from krea_pipe.outcome import Ending, Failure, Outcome, Result, iso
 from krea_pipe.pipeline import Budget, Pipeline
 from krea_pipe.plan import Plan, Reuse, Step, Submit, make_plan
 from krea_pipe.pricing import usd
@@ -199,8 +199,8 @@ def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: 
     facts = RunFacts(
         run_id=folder.name,
         folder=folder,
-        started_at=_iso(started_at),
-        finished_at=_iso(datetime.now(UTC)),
+        started_at=iso(started_at),
+        finished_at=iso(datetime.now(UTC)),
         exit_code=_exit_code(outcomes, ending),
         target=prepared.target,
         out=prepared.delivery.folder,
@@ -265,10 +265,6 @@ def _exit_code(outcomes: dict[Key, Outcome], ending: Ending) -> int:
 def new_run_id(name: str, moment: datetime) -> str:
     """A name for a run that sorts by time and tells its pipeline."""
     return f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03}-{name}-{secrets.token_hex(2)}"
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _images(count: int) -> str:

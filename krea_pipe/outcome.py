@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal, cast
 
@@ -9,6 +10,11 @@ from krea_pipe.errors import Problem
 from krea_pipe.nodes import Json
 
 Status = Literal["succeeded", "reused", "failed", "uncertain", "pending"]
+
+
+def iso(moment: datetime) -> str:
+    """A UTC time as ISO 8601, to the millisecond."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

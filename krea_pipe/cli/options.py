@@ -1,17 +1,13 @@
 """The options that several commands share, and the types of their values."""
 
-from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from krea_pipe.matrix import MAX_CELLS
 
 MOST = 1_000_000_000
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Money(click.ParamType[Decimal]):

@@ -20,7 +20,7 @@ from krea_pipe.plan import Plan, Reuse, Step
 from krea_pipe.png_text import read_text, with_text
 from krea_pipe.request import canonical_json
 from krea_pipe.store.atomic import make_folder, write_atomically
-from krea_pipe.store.blobs import Blobs, Stamp, stamp_of
+from krea_pipe.store.blobs import Blobs, stamp_in, stamp_of
 from krea_pipe.store.space import Space
 
 MARK = "krea-pipe"
@@ -172,10 +172,8 @@ def _nearest(path: Path) -> Path:
 
 
 def _is_ours(name: str, fact: Mapping[str, Json]) -> bool:
-    match fact.get("stamp"):
-        case [int(size), int(mtime_ns)]:
-            return stamp_of(_file(name)) == Stamp(size, mtime_ns)
-    return False
+    stamp = stamp_in(fact)
+    return stamp is not None and stamp_of(_file(name)) == stamp
 
 
 def _is_of_another(name: str, fact: Mapping[str, Json], file: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from krea_pipe.api.client import Client
 from krea_pipe.nodes import Json
+from krea_pipe.outcome import iso
 from krea_pipe.request import Key
 from krea_pipe.run.stop import Stop
 from krea_pipe.settings import Pace
@@ -44,4 +45,4 @@ class Session:
 
 def now() -> str:
     """The time in UTC, as ISO 8601 to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(datetime.now(UTC))

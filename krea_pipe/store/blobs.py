@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from krea_pipe.nodes import Json
 from krea_pipe.store.atomic import write_atomically
 
 
@@ -14,6 +16,14 @@ class Stamp:
 
     size: int
     mtime_ns: int
+
+
+def stamp_in(fact: Mapping[str, Json] | None) -> Stamp | None:
+    """The stamp that a fact holds, if it holds one."""
+    match fact and fact.get("stamp"):
+        case [int(size), int(mtime_ns)]:
+            return Stamp(size, mtime_ns)
+    return None
 
 
 def stamp_of(path: Path | str) -> Stamp | None:

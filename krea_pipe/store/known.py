@@ -6,7 +6,7 @@ from typing import cast
 
 from krea_pipe.nodes import Json
 from krea_pipe.outcome import Result
-from krea_pipe.store.blobs import Stamp, stamp_of
+from krea_pipe.store.blobs import stamp_in, stamp_of
 from krea_pipe.store.journal import Replay
 from krea_pipe.store.space import Space
 
@@ -38,7 +38,7 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
     for key in distinct:
         fact = facts.get(result_name(key))
         kept = _result(fact)
-        if kept is not None and space.blobs.is_whole(kept.sha256, _stamp(fact)):
+        if kept is not None and space.blobs.is_whole(kept.sha256, stamp_in(fact)):
             results[key] = kept
             continue
         logged = replay.result(key)
@@ -85,13 +85,6 @@ def _result(data: Mapping[str, Json] | None) -> Result | None:
         return Result.from_json(data) if data is not None else None
     except (KeyError, ValueError, TypeError, ArithmeticError):
         return None
-
-
-def _stamp(data: Mapping[str, Json] | None) -> Stamp | None:
-    match data and data.get("stamp"):
-        case [int(size), int(mtime_ns)]:
-            return Stamp(size, mtime_ns)
-    return None
 
 
 def _before(space: Space, keys: Mapping[str, str], results: Iterable[str]) -> dict[str, Mapping[str, Json]]:
