@@ -14,13 +14,20 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 IMAGES = {"quickstart": 12, "creativity-ladder": 16, "reference-strength": 10, "campaign": 13}
 
 
+def own(project):
+    """A home of its own: the repository may have one, in which the examples are drawn already."""
+    return {"KREA_PIPE_HOME": str(project.home)}
+
+
 def test_every_example_is_tested():
     assert {file.stem for file in (ROOT / "pipelines").glob("*.yaml")} == set(IMAGES)
 
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_an_example_runs_without_a_key(project, name):
-    done = project.run("run", ROOT / f"pipelines/{name}.yaml", "--local", "--json", env={"KREA_API_KEY": None})
+    done = project.run(
+        "run", ROOT / f"pipelines/{name}.yaml", "--local", "--json", env={"KREA_API_KEY": None, **own(project)}
+    )
     assert (done.code, *done.counts) == (0, IMAGES[name], 0, 0)
     assert len(list(project.path.glob(f"proofs/{name}/**/*.png"))) == IMAGES[name]
 
@@ -28,7 +35,7 @@ def test_an_example_runs_without_a_key(project, name):
 @pytest.mark.parametrize("name", IMAGES)
 def test_an_example_stays_in_its_own_budget(project, name):
     file = ROOT / f"pipelines/{name}.yaml"
-    plan = project.run("plan", file, "--json").json
+    plan = project.run("plan", file, "--json", env=own(project)).json
     assert float(plan["totals"]["new"]["usd"]) <= float(plan["cap_usd"])
     assert not flow.load(file).warnings
 
