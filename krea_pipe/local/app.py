@@ -1,22 +1,32 @@
 """The documented Krea API as an ASGI app that draws proofs and spends nothing.
 
-Known differences from Krea: nothing is fetched from outside, `X-Webhook-URL` is accepted and ignored, `user`
-and `liked` do not filter styles, and training is not offered. The trigger words that make a job fail are in
-`krea_pipe.local.fate`.
+The account can be bounded: so many jobs at once, so many in the backlog, 429 beyond that. The end of a job is told to
+its `X-Webhook-URL` once. Trigger words in a prompt, which make a job fail or get stuck, are in `krea_pipe.local.fate`.
+
+Known differences from Krea: images are never fetched from outside, webhooks come for ends alone, `user` and `liked`
+do not filter styles, and training is not offered. What Krea does not document was decided here: 429 carries no
+Retry-After, DELETE comes too late for a job that is past `scheduled` unless it is stuck, and a stuck job is never
+timed out. `GET /_local/book` is not Krea's; see `krea_pipe.local.book`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from krea_pipe.local import assets, jobs, styles
+from krea_pipe.local.book import Book
+from krea_pipe.local.front import Front
 from krea_pipe.local.jobs import Handler
 from krea_pipe.local.order import VARIANTS
 from krea_pipe.local.refusal import RefusalError
+from krea_pipe.local.webhooks import Courier
 from krea_pipe.local.world import World
 
 _NOT_FOUND = "<!DOCTYPE html><html><head><title>404</title></head><body><h1>Not found</h1></body></html>"
@@ -24,46 +34,75 @@ _NOT_FOUND = "<!DOCTYPE html><html><head><title>404</title></head><body><h1>Not 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(world: World | None = None) -> Starlette:
-    """A Krea with its own world, for `httpx.ASGITransport` or any ASGI server on loopback."""
+class _Call(NamedTuple):
+    """What answers one method on one path, `is_open` without a token."""
+
+    method: str
+    path: str
+    handler: Handler
+    is_open: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What the book calls it: the three variants are one kind, and a file is known by its folder."""
+        folder = self.path.split("/")[1]
+        return f"{self.method} {f'/{folder}' if folder in _FOLDERS else self.path}"
+
+
+_FOLDERS = frozenset({"generate", "images", "uploads"})
+_CALLS = (
+    *(_Call("POST", f"/generate/image/krea/krea-2/{name}", jobs.generate(name)) for name in VARIANTS),
+    _Call("GET", "/jobs", jobs.list_jobs),
+    _Call("GET", "/jobs/{id}", jobs.read_job),
+    _Call("DELETE", "/jobs/{id}", jobs.delete_job),
+    _Call("POST", "/assets", assets.upload_asset),
+    _Call("GET", "/assets", assets.list_assets),
+    _Call("GET", "/assets/{id}", assets.read_asset),
+    _Call("DELETE", "/assets/{id}", assets.delete_asset),
+    _Call("GET", "/styles", styles.list_styles),
+    _Call("GET", "/styles/{id}", styles.read_style),
+    # The places that the URLs in answers point to; Krea serves them without a token.
+    _Call("GET", "/images/{id}.png", jobs.read_image, is_open=True),
+    _Call("GET", "/uploads/{name}", assets.read_upload, is_open=True),
+)
+
+
+def create_app(world: World | None = None, *, dates: bool | None = None) -> Starlette:
+    """A Krea with its own world, for `httpx.ASGITransport` or any ASGI server on loopback.
+
+    `dates` says who writes the `Date` of answers: True the world's clock, False the server, None whichever is
+    missing. A server that shall show the world's clock has to leave its own out, uvicorn by `date_header=False`.
+    """
     world = World() if world is None else world
+    book, courier = Book(), Courier(world)
+
+    @asynccontextmanager
+    async def live(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await courier.stop()
+
+    def bind(call: _Call) -> Route:
+        return Route(call.path, _bind(world, call, book, courier), methods=[call.method])
+
     return Starlette(
-        routes=[*_api_routes(world), *_file_routes(world)],
+        routes=[bind(call) for call in (*_CALLS, _Call("GET", "/_local/book", book.read, is_open=True))],
+        middleware=[Middleware(Front, world=world, book=book, dates=dates)],
         exception_handlers={RefusalError: _answer_refusal, 404: _answer_unknown, 405: _answer_unknown},
+        lifespan=live,
     )
 
 
-def _api_routes(world: World) -> list[Route]:
-    table: list[tuple[str, str, Handler]] = [
-        *(("POST", f"/generate/image/krea/krea-2/{name}", jobs.generate(name)) for name in VARIANTS),
-        ("GET", "/jobs", jobs.list_jobs),
-        ("GET", "/jobs/{id}", jobs.read_job),
-        ("DELETE", "/jobs/{id}", jobs.delete_job),
-        ("POST", "/assets", assets.upload_asset),
-        ("GET", "/assets", assets.list_assets),
-        ("GET", "/assets/{id}", assets.read_asset),
-        ("DELETE", "/assets/{id}", assets.delete_asset),
-        ("GET", "/styles", styles.list_styles),
-        ("GET", "/styles/{id}", styles.read_style),
-    ]
-    return [Route(path, _bind(world, handler, needs_token=True), methods=[method]) for method, path, handler in table]
-
-
-def _file_routes(world: World) -> list[Route]:
-    """The places that the URLs in answers point to; Krea serves them without a token."""
-    return [
-        Route("/images/{id}.png", _bind(world, jobs.read_image, needs_token=False)),
-        Route("/uploads/{name}", _bind(world, assets.read_upload, needs_token=False)),
-    ]
-
-
-def _bind(world: World, handler: Handler, *, needs_token: bool) -> _Endpoint:
+def _bind(world: World, call: _Call, book: Book, courier: Courier) -> _Endpoint:
     async def endpoint(request: Request) -> Response:
         # A server that never yields hides races from its clients' tests.
         await asyncio.sleep(0)
-        if needs_token:
+        book.requests[call.kind] += 1
+        if not call.is_open:
             _check_token(world, request.headers.get("authorization", ""))
-        return await handler(world, request)
+        answer = await call.handler(world, request)
+        if call.method == "POST":
+            courier.wake()
+        return answer
 
     return endpoint
 

@@ -1,15 +1,19 @@
 """The handlers for generate calls, jobs and result images."""
 
 import asyncio
+from datetime import datetime
 from typing import Protocol
 
+import httpx
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from krea_pipe.local.inputs import read_inputs
-from krea_pipe.local.job import STATUSES, Job
+from krea_pipe.local.job import STATUSES, TERMINAL, Job, Webhook
+from krea_pipe.local.job_json import describe_job, name_type
 from krea_pipe.local.order import Variant
 from krea_pipe.local.paging import cut_page, format_time, read_cursor, read_limit
+from krea_pipe.local.picture import sniff_media_type
 from krea_pipe.local.proof import draw_proof
 from krea_pipe.local.reading import read_order
 from krea_pipe.local.refusal import refuse
@@ -29,14 +33,33 @@ def generate(variant: Variant) -> Handler:
     """The handler of one variant's generate route."""
 
     async def submit(world: World, request: Request) -> Response:
+        webhook = _read_webhook(request)
         order = read_order(variant, await request.body())
         brief = await read_inputs(world, order, own_host=request.base_url.hostname)
-        job = world.submit(brief)
+        job = world.submit(brief, webhook=webhook)
         # Krea declares completed_at and result as null here, whatever the latency.
-        accepted = {"job_id": job.id, "status": "queued", "created_at": format_time(job.created_at)}
+        status = "backlogged" if job.started_at is None else "queued"
+        accepted = {"job_id": job.id, "status": status, "created_at": format_time(job.created_at)}
         return JSONResponse({**accepted, "completed_at": None, "result": None})
 
     return submit
+
+
+def _read_webhook(request: Request) -> Webhook | None:
+    text = request.headers.get("x-webhook-url")
+    if text is None:
+        return None
+    if not _can_be_called(text):
+        raise refuse(400, "X-Webhook-URL: Expected an http or https URL")
+    return Webhook(text, str(request.base_url))
+
+
+def _can_be_called(text: str) -> bool:
+    try:
+        url = httpx.URL(text)
+        return url.scheme in ("http", "https") and bool(url.host) and 0 < (url.port or 80) < 2**16
+    except (httpx.InvalidURL, UnicodeError):
+        return False
 
 
 async def list_jobs(world: World, request: Request) -> Response:
@@ -45,14 +68,11 @@ async def list_jobs(world: World, request: Request) -> Response:
     status, types = query.get("status"), query.get("types")
     if status is not None and status not in STATUSES:
         raise refuse(400, "status: Invalid enum value")
-    limit, before, now = read_limit(query), read_cursor(query), world.clock()
-    matching = (
-        job
-        for job in world.jobs_before(before)
-        if (status is None or job.status(now) == status) and (types is None or _type(job) in types.split(","))
-    )
-    page = cut_page(matching, limit)
-    items = [{**_as_json(world, job, request), "type": _type(job)} for job in page.items]
+    limit, before, now = read_limit(query), read_cursor(query), world.now()
+    kinds = None if types is None else types.split(",")
+    matching = (job for job in world.jobs_before(before, status) if kinds is None or name_type(job) in kinds)
+    page, base_url = cut_page(matching, limit), str(request.base_url)
+    items = [{**_show(job, now, base_url), "type": name_type(job)} for job in page.items]
     return JSONResponse(
         {"items": items, "next_cursor": format_time(page.items[-1].created_at) if page.has_more else None}
     )
@@ -60,24 +80,27 @@ async def list_jobs(world: World, request: Request) -> Response:
 
 async def read_job(world: World, request: Request) -> Response:
     """GET /jobs/{id}."""
-    return JSONResponse(_as_json(world, _find_job(world, request), request))
+    return JSONResponse(_show(_find_job(world, request), world.now(), str(request.base_url)))
 
 
 async def delete_job(world: World, request: Request) -> Response:
     """DELETE /jobs/{id}: 200 without a body, whether or not it came in time to cancel the job.
 
-    Krea does not document the effect on a job that is past `scheduled`. Here it runs on and is billed, so a
-    client has to read the job again.
+    Krea does not document the effect on a job that is past `scheduled`. Here it runs on and is billed, unless it is
+    stuck, so a client has to read the job again.
     """
     world.cancel(_find_job(world, request))
     return Response(status_code=200)
 
 
 async def read_image(world: World, request: Request) -> Response:
-    """GET /images/{id}.png: the proof, drawn when it is asked for."""
+    """GET /images/{id}.png: what the world gives for it, or the proof, drawn when it is asked for."""
     job = world.job_of_image(request.path_params["id"])
     if job is None:
         raise refuse(404, "Image not found")
+    if world.image_of is not None:
+        data = world.image_of(job)
+        return Response(data, media_type=sniff_media_type(data) or "application/octet-stream", headers=FOREVER)
     image = await asyncio.to_thread(draw_proof, job.brief)
     return Response(image, media_type="image/png", headers=FOREVER)
 
@@ -89,25 +112,8 @@ def _find_job(world: World, request: Request) -> Job:
     return job
 
 
-def _type(job: Job) -> str:
-    """Krea does not publish its name for the type; the list call is known to return one."""
-    return f"krea-2-{job.brief.order.variant}"
-
-
-def _as_json(world: World, job: Job, request: Request) -> dict[str, object]:
-    now = world.clock()
-    status, finished_at = job.status(now), job.finished_at(now)
-    answer: dict[str, object] = {
-        "job_id": job.id,
-        "status": status,
-        "created_at": format_time(job.created_at),
-        "completed_at": finished_at and format_time(finished_at),
-        "result": None,
-    }
-    if status == "completed":
-        urls = [f"{request.base_url}images/{job.image_id}.png"]
-        answer["result"] = {"urls": urls} if job.has_image(now) else {}
-    if status == "failed":
-        answer["result"] = {}
-        answer["error"] = {"code": job.fate.code, "message": job.fate.message}
+def _show(job: Job, now: datetime, base_url: str) -> dict[str, object]:
+    answer = describe_job(job, now, base_url)
+    if job.first_seen_at is None and answer["status"] in TERMINAL:
+        job.first_seen_at = now
     return answer

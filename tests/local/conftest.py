@@ -1,78 +1,9 @@
-import asyncio
 import io
-import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
+from local_krea import Box
 from PIL import Image
-
-from krea_pipe.local.app import create_app
-from krea_pipe.local.world import World
-
-LATENCY = 10.0
-
-
-class Clock:
-    def __init__(self):
-        self.now = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
-
-    def __call__(self):
-        return self.now
-
-    def advance(self, seconds):
-        self.now += timedelta(seconds=seconds)
-
-
-class Box:
-    """One local Krea with a clock of its own; jobs take ten of its seconds."""
-
-    def __init__(self, **settings):
-        self.clock = Clock()
-        self.world = World(**{"latency": LATENCY, "clock": self.clock, **settings})
-        self.app = create_app(self.world)
-
-    def client(self, token="key"):
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        transport = httpx.ASGITransport(app=self.app)
-        return httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers)
-
-    def call(self, method, path, *, token="key", **options):
-        async def send():
-            async with self.client(token) as client:
-                return await client.request(method, path, **options)
-
-        return asyncio.run(send())
-
-    def generate(self, variant="medium", **fields):
-        # json.dumps escapes lone surrogates, which httpx's own encoder cannot send.
-        body = json.dumps(make_body(**fields))
-        return self.call("POST", f"/generate/image/krea/krea-2/{variant}", content=body)
-
-    def submit(self, variant="medium", **fields):
-        answer = self.generate(variant, **fields)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["job_id"]
-
-    def job(self, job_id):
-        return self.call("GET", f"/jobs/{job_id}").json()
-
-    def status(self, job_id):
-        return self.job(job_id)["status"]
-
-    def draw(self, variant="medium", **fields):
-        job_id = self.submit(variant, **fields)
-        self.clock.advance(LATENCY)
-        url = self.job(job_id)["result"]["urls"][0]
-        return self.call("GET", url, token=None).content
-
-    def upload(self, data, name="ref.png", **fields):
-        return self.call("POST", "/assets", files={"file": (name, data)}, data=fields)
-
-
-def make_body(**fields):
-    return {"prompt": "a red circle", "aspect_ratio": "1:1", "resolution": "1K", "seed": 7, **fields}
 
 
 @pytest.fixture

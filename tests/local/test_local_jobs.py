@@ -6,6 +6,8 @@ from uuid import UUID
 import httpx
 import pytest
 
+from krea_pipe.local.fate import Fate
+
 PENDING = ["queued", "scheduled", "processing", "sampling", "intermediate-complete"]
 
 
@@ -68,6 +70,19 @@ def test_a_result_is_not_there_before_its_job_is_completed(box):
     assert box.call("GET", f"/images/{image_id}.png").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("kind", "media_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("GIF", "application/octet-stream")]
+)
+def test_a_world_can_give_the_bytes_of_its_images(make_box, make_picture, kind, media_type):
+    data = make_picture("red", kind)
+    box = make_box(image_of=lambda job: data if job.brief.order.prompt == "mine" else b"other")
+    image_id = box.world.job(box.submit(prompt="mine")).image_id
+    assert box.call("GET", f"/images/{image_id}.png").status_code == 404
+    box.clock.advance(10)
+    answer = box.call("GET", f"/images/{image_id}.png")
+    assert (answer.content, answer.headers["content-type"]) == (data, media_type)
+
+
 def test_the_nsfw_trigger_fails_the_job_without_a_bill(box):
     job_id = box.submit(prompt="a lamp local:fail-nsfw")
     box.clock.advance(10)
@@ -75,6 +90,37 @@ def test_the_nsfw_trigger_fails_the_job_without_a_bill(box):
     assert (job["status"], job["result"], job["error"]["code"]) == ("failed", {}, "nsfw")
     assert job["error"]["message"]
     assert job["completed_at"] is not None
+    assert box.world.bills == ()
+
+
+def test_the_result_trigger_shows_the_reason_under_result(box):
+    job_id = box.submit(prompt="a lamp local:fail-result")
+    box.clock.advance(10)
+    job = box.job(job_id)
+    assert (job["status"], job["result"]["error"]["code"]) == ("failed", "nsfw")
+    assert "error" not in job
+    assert box.world.bills == ()
+
+
+def test_a_fate_can_hide_the_reason_of_a_failure(make_box):
+    box = make_box(fate_of=lambda _: Fate("failed", "violence", "secret", "nowhere"))
+    job_id = box.submit()
+    box.clock.advance(10)
+    assert box.job(job_id)["status"] == "failed"
+    assert "secret" not in box.call("GET", "/jobs").text
+    assert box.call("GET", "/jobs").json()["items"][0]["result"] == {}
+
+
+@pytest.mark.parametrize("elapsed", [0, 5, 1e9])
+def test_a_stuck_job_never_ends_but_can_be_cancelled_unbilled(make_box, elapsed):
+    box = make_box(balance_usd=Decimal("0.03"))
+    job_id = box.submit(prompt="local:stuck")
+    box.clock.advance(elapsed)
+    assert box.status(job_id) == ("processing" if elapsed else "queued")
+    assert box.call("DELETE", f"/jobs/{job_id}").status_code == 200
+    assert box.status(job_id) == "cancelled"
+    box.submit()
+    assert len(box.world.jobs) == 2
     assert box.world.bills == ()
 
 

@@ -1,0 +1,86 @@
+"""Webhooks: the end of a job is told once, without a second try, as far as Krea documents it."""
+
+import asyncio
+from contextlib import suppress
+
+import httpx
+
+from krea_pipe.local.job import Job, Webhook
+from krea_pipe.local.job_json import describe_job
+from krea_pipe.local.world import World
+
+DELIVERIES = 8
+TIMEOUT = 10.0
+# A test's clock may jump, so that the end of a job comes sooner than it looked.
+_LONGEST_SLEEP = 0.25
+
+
+async def deliver_due(world: World) -> None:
+    """Tell every end that is due by now and that nobody has begun to tell, and return when that is done."""
+    if world.seconds_to_webhook() == 0:
+        async with _open_client() as client, asyncio.TaskGroup() as group:
+            for _ in range(min(DELIVERIES, len(world.outbox))):
+                group.create_task(_empty_outbox(world, client))
+
+
+class Courier:
+    """Delivers a world's webhooks in the background: from the first one on, until the event loop or the app ends."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._task: asyncio.Task[None] | None = None
+        self._nudge = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look anew at what is due, for something has changed; needs a running event loop."""
+        if self._is_working():
+            self._nudge.set()
+        elif self._world.seconds_to_webhook() is not None:
+            # An event belongs to the loop that waits for it, and an app may be used by one loop after another.
+            self._nudge = asyncio.Event()
+            self._task = asyncio.create_task(self._work(self._nudge))
+
+    async def stop(self) -> None:
+        """End the work in the background, and deliveries under way with it."""
+        if self._task is not None and self._is_working():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _is_working(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def _work(self, nudge: asyncio.Event) -> None:
+        deliveries: set[asyncio.Task[None]] = set()
+        async with _open_client() as client, asyncio.TaskGroup() as group:
+            while True:
+                nudge.clear()
+                pause = self._world.seconds_to_webhook()
+                for _ in range(min(DELIVERIES - len(deliveries), len(self._world.outbox))):
+                    delivery = group.create_task(_empty_outbox(self._world, client))
+                    deliveries.add(delivery)
+                    delivery.add_done_callback(deliveries.discard)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(nudge.wait(), _limit_sleep(pause))
+
+
+def _limit_sleep(pause: float | None) -> float | None:
+    """What is due already is with the deliveries, so that only the next end matters."""
+    return None if pause is None else min(pause or _LONGEST_SLEEP, _LONGEST_SLEEP)
+
+
+def _open_client() -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, trust_env=False)
+
+
+async def _empty_outbox(world: World, client: httpx.AsyncClient) -> None:
+    while world.outbox:
+        job = world.outbox.popleft()
+        assert job.webhook is not None
+        for _ in range(world.webhook_copies(job)):
+            await _tell(client, job, job.webhook, world)
+
+
+async def _tell(client: httpx.AsyncClient, job: Job, webhook: Webhook, world: World) -> None:
+    # Whoever does not listen is not told: there is no second try.
+    with suppress(httpx.HTTPError):
+        await client.post(webhook.url, json=describe_job(job, world.now(), webhook.base_url))
