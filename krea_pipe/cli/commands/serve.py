@@ -1,0 +1,182 @@
+"""`krea-pipe serve`: the local Krea over HTTP, for programs that call Krea."""
+
+import errno
+import math
+import os
+import socket
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import click
+
+from krea_pipe.cli.lazy import load
+from krea_pipe.cli.messages import print_json_line
+from krea_pipe.cli.options import FILE, json_option
+from krea_pipe.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.settings import is_loopback
+
+SERVER = "krea_pipe.local.server"
+SCRIPT_FILE = "krea_pipe.local.script_file"
+EXTRA = frozenset({"uvicorn", "h11"})
+DAY = 24 * 60 * 60
+MAX_BYTES = 64 * 1024 * 1024
+
+
+def _no_nan(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+    """`nan` is no number, though no range refuses it."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is not a number")
+    return value
+
+
+class Size(TypedDict):
+    """How fast and how large the Krea is, and whom it lets in."""
+
+    latency: float
+    spread: float
+    concurrency: int | None
+    backlog: int | None
+    token: str | None
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8377, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine itself.")
+@click.option(
+    "--latency",
+    type=click.FloatRange(0, DAY),
+    callback=_no_nan,
+    default=0.15,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a job runs.",
+)
+@click.option(
+    "--spread",
+    type=click.FloatRange(0, 1),
+    callback=_no_nan,
+    default=0,
+    show_default=True,
+    metavar="SHARE",
+    help="Let jobs run longer or shorter by up to this share.",
+)
+@click.option("--concurrency", type=click.IntRange(min=1), help="How many jobs run at once.  [default: all]")
+@click.option("--backlog", type=click.IntRange(min=0), help="How many more may wait; then 429.  [default: all]")
+@click.option("--token", help="The only token that is let in.  [default: any]")
+@click.option("--image", type=FILE, help="Send this file as every image, and draw no proofs.")
+@click.option("--faults", type=FILE, help="What goes wrong, and when: see above.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, DAY),
+    callback=_no_nan,
+    metavar="SECONDS",
+    help="Stop after this time.  [default: never]",
+)
+@json_option
+def serve(
+    port: int,
+    host: str,
+    image: Path | None,
+    faults: Path | None,
+    seconds: float | None,
+    *,
+    as_json: bool,
+    **size: Unpack[Size],
+) -> int:
+    """Serve the local Krea over HTTP, to test programs that call Krea.
+
+    It has the documented API, draws proofs, forgets everything at its end, and spends nothing. Only this machine can
+    reach it. GET /_local/book tells what happened. Stop it with Ctrl-C.
+
+    A file for --faults is YAML. Rules are asked in order, and the first that takes a call acts:
+
+    \b
+      seed: 7
+      rules:
+        - {on: submit, do: 429, retry_after: 2, share: 0.05}
+        - {on: submit, do: reset, after: true, times: 3}
+        - {on: end, do: failed, code: nsfw, prompt: teapot}
+
+    \b
+    on: submit, job, jobs, cancel, upload, image or any
+        do: 400 to 599   (retry_after: SECONDS, after: true)
+            reset        (after: true = once Krea has acted)
+            slow         (seconds: N, after: true)
+            truncated, corrupt
+    on: end        do: stuck, empty, failed (code, message, where: top, result or nowhere)
+    on: webhook    do: twice, missing
+    Each rule may select by prompt: TEXT, every: N, share: 0 to 1, times: N.
+    """
+    if size["backlog"] is not None and size["concurrency"] is None:
+        raise click.UsageError("--backlog needs --concurrency: nobody waits while all jobs run at once")
+    _check_host(host)
+    run = _load_server("serve")
+    setup = _load_server("Setup")(image=image and _read(image), script=_read_script(faults), **size)
+    with _listen(host, port) as listener:
+        base = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        run(setup, listener, lambda: _announce(base, size["token"], as_json=as_json), seconds=seconds)
+    return 0
+
+
+def _check_host(host: str) -> None:
+    if not is_loopback(host):
+        message = f"{host} is not an address of this machine alone, and serve is only for tests on it"
+        raise UsageError(Problem("not_loopback", message, hint="use 127.0.0.1, ::1 or localhost"))
+
+
+def _load_server(name: str) -> Any:  # noqa: ANN401 (whatever has that name)
+    try:
+        return load(f"{SERVER}:{name}")
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        hint = 'pip install "krea-pipe[serve]"'
+        raise UsageError(Problem("extra_missing", "serve needs uvicorn, which is not installed", hint=hint)) from error
+
+
+def _read_script(file: Path | None) -> Any:  # noqa: ANN401 (a script of the local Krea)
+    """The script in a file, or one without rules."""
+    data = b"rules: []" if file is None else _read(file)
+    try:
+        return load(f"{SCRIPT_FILE}:read_script")(data)
+    except load(f"{SCRIPT_FILE}:ScriptError") as error:
+        lines = data.decode("utf-8-sig", "replace").splitlines()
+        raise InvalidInput(*(_problem(flaw, file or Path(), lines) for flaw in error.flaws)) from error
+
+
+def _problem(flaw: Any, file: Path, lines: list[str]) -> Problem:  # noqa: ANN401 (a flaw of a script)
+    text = lines[flaw.line - 1] if flaw.line <= len(lines) else ""
+    return Problem("bad_faults", flaw.message, Place(file, flaw.line, flaw.column, text), flaw.hint)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)  # no more, because a device has no end
+    except OSError as error:
+        message = f"cannot read the file: {error.strerror}"
+        raise InvalidInput(Problem("file_unreadable", message, Place(file, 1, 1))) from error
+    if len(data) > MAX_BYTES:
+        raise InvalidInput(Problem("file_too_large", f"a file holds at most {MAX_BYTES:,} bytes", Place(file, 1, 1)))
+    return data
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        listener: socket.socket = _load_server("listen")(host, port)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        reason = "the port is in use" if taken else error.strerror
+        hint = "choose another --port; 0 takes a free one" if taken else "choose another --port or --host"
+        raise UsageError(Problem("cannot_listen", f"cannot listen on {host}:{port}: {reason}", hint=hint)) from error
+    return listener
+
+
+def _announce(base: str, token: str | None, *, as_json: bool) -> None:
+    """Say where the server is, at once: who has started it may wait for this line."""
+    if as_json:
+        port = int(base.rpartition(":")[2])
+        print_json_line({"schema": "krea-pipe/serve@1", "base": base, "port": port, "pid": os.getpid()})
+        return
+    key = "local" if token is None else "TOKEN"
+    click.echo(f"Local Krea at {base}; use it with KREA_API_BASE={base} KREA_API_KEY={key} krea-pipe run FILE")

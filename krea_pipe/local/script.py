@@ -1,0 +1,149 @@
+"""What shall go wrong at the local Krea, and when: rules, asked in order until one takes the call."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+from krea_pipe.local.brief import Brief
+from krea_pipe.local.fate import Fate, FateOf
+from krea_pipe.local.job import Job
+
+Call = Literal["submit", "job", "jobs", "cancel", "upload", "image"]
+
+CALLS: tuple[str, ...] = get_args(Call)
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer with an HTTP error; `after` Krea has acted on the call all the same."""
+
+    status: int
+    retry_after: int | None = None
+    after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Break the connection before Krea has acted, or `after` it."""
+
+    after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """Wait before Krea acts, or hold its answer back `after` it has acted."""
+
+    seconds: float
+    after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """Promise the whole body, send half of it, and close the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corrupt:
+    """Send a body of the right length with other bytes in its middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a job ends."""
+
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """How often the webhook of a job is delivered."""
+
+    copies: int
+
+
+HttpAction: TypeAlias = Refuse | Reset | Slow | Truncate | Corrupt
+Action: TypeAlias = HttpAction | End | Deliver
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a script: what it is about, what happens, and which of the calls or jobs it takes.
+
+    `on` is a call, `any` for every call, `end` or `webhook`. `prompt` is text inside the job's prompt; of what is
+    left the rule takes each one of `every`, of these the `share`, and in all no more than `times`.
+    """
+
+    on: str
+    action: Action
+    prompt: str = ""
+    every: int = 1
+    share: float = 1.0
+    times: int | None = None
+
+    def is_about(self, on: str, prompt: str | None) -> bool:
+        """Whether the rule has a say in a call or job, whose prompt is None when it has none."""
+        named = on == self.on or (self.on == "any" and on not in ("end", "webhook"))
+        return named and (not self.prompt or (prompt is not None and self.prompt in prompt))
+
+
+@dataclass(slots=True, eq=False)
+class _Tally:
+    """How often a rule was asked and how often it acted, with dice of its own."""
+
+    rule: Rule
+    dice: random.Random
+    asked: int = 0
+    acted: int = 0
+
+    def takes_the_next(self) -> bool:
+        self.asked += 1
+        if self.asked % self.rule.every or self.acted == self.rule.times:
+            return False
+        # Thrown only where a share is wanted, so that a seed means the same whatever else a rule selects by.
+        taken = self.rule.share == 1.0 or self.dice.random() < self.rule.share
+        self.acted += taken
+        return taken
+
+
+@dataclass(slots=True, eq=False)
+class Script:
+    """Rules in their order, and how often each has acted; `seed` decides which calls a share takes."""
+
+    rules: Sequence[Rule] = ()
+    seed: int = 0
+    _tallies: list[_Tally] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._tallies = [_Tally(rule, random.Random(f"{self.seed}:{number}")) for number, rule in enumerate(self.rules)]
+
+    @property
+    def acted(self) -> tuple[int, ...]:
+        """How often each rule has acted, in the order of the rules."""
+        return tuple(tally.acted for tally in self._tallies)
+
+    @property
+    def wants_prompts(self) -> bool:
+        """Whether any rule selects by the prompt."""
+        return any(rule.prompt for rule in self.rules)
+
+    def pick(self, on: str, prompt: str | None) -> Action | None:
+        """What happens to this call or job; None lets it pass."""
+        for tally in self._tallies:
+            if tally.rule.is_about(on, prompt) and tally.takes_the_next():
+                return tally.rule.action
+        return None
+
+    def decide_fates(self, otherwise: FateOf) -> FateOf:
+        """How jobs end: as the rules on `end` have it, otherwise as they would without them."""
+
+        def fate_of(brief: Brief) -> Fate:
+            action = self.pick("end", brief.order.prompt)
+            return action.fate if isinstance(action, End) else otherwise(brief)
+
+        return fate_of
+
+    def count_webhooks(self, job: Job) -> int:
+        """How often a job's webhook is delivered."""
+        action = self.pick("webhook", job.brief.order.prompt)
+        return action.copies if isinstance(action, Deliver) else 1
