@@ -74,6 +74,28 @@ class Facts:
                 return {}
             raise _damaged(self.folder, error) from error
 
+    def beginning_with(self, prefix: str) -> dict[str, dict[str, Json]]:
+        """Every fact whose name begins so.
+
+        Raises:
+            StateError: the database is damaged.
+        """
+        return self.read(name for name in self._names() if name.startswith(prefix))
+
+    def _names(self) -> list[str]:
+        database = self.folder / "cache.db"
+        if not database.is_file():
+            return []
+        try:
+            with closing(
+                sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True, timeout=SECONDS)
+            ) as found:
+                return [str(name) for (name,) in found.execute("SELECT key FROM Cache WHERE raw = 1")]
+        except sqlite3.DatabaseError as error:
+            if "no such table" in str(error):
+                return []
+            raise _damaged(self.folder, error) from error
+
     def write(self, facts: Mapping[str, Mapping[str, Json]]) -> None:
         """Keep facts, all or none of them.
 

@@ -1,11 +1,15 @@
-"""The append-only record of what was asked of Krea, and its replay.
+"""The append-only record of what was asked of Krea, shared by every run of a name space.
 
 One JSON object a line, each on disk before the next step is taken:
 
-    submitting   before the POST                    key origin account usd
-    submitted    the job exists                     key origin account usd job_id
+    submitting   before the POST                    key origin account usd cell began after before
+    submitted    the job exists                     key origin account usd cell job_id created_at
     declined     Krea did not take the request      key
-    unanswered   the answer was lost                key origin account usd
+    unanswered   the answer was lost                key origin account usd cell began after before
+    cleared      Krea's list shows no job of it     key
+    adopted      a job in Krea's list must be ours  key origin account usd cell job_id created_at
+    disowned     it was not ours after all          key job_id
+    attached     another run waits for the job now  key job_id
     unfetched    drawn and billed, image not here   key job_id
     unseen       Krea does not show the job         key job_id
     done         the image is stored and verified   key job_id result
@@ -14,109 +18,26 @@ One JSON object a line, each on disk before the next step is taken:
     counted      a later report has the price       key
 
 Each line has the time `t` and the `run`. What is in flight follows from the lines; nothing else remembers it.
+`submitting` and `attached` are claims as well: see `store.ledger`.
 """
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias
 
 from krea_pipe.errors import Problem, StateError
 from krea_pipe.nodes import Json
-from krea_pipe.outcome import Result
 from krea_pipe.store.atomic import sync_folder
+from krea_pipe.store.lock import Lock, exclusive
+from krea_pipe.store.replay import Replay
 
 BINARY = getattr(os, "O_BINARY", 0)
 """Windows would turn line ends into two bytes without it."""
 
-
-@dataclass(frozen=True, slots=True)
-class InFlight:
-    """A job that Krea has and we have not collected.
-
-    `unfetched` names the run that reported it as drawn and billed; `unseen` says that Krea did not show it when asked.
-    """
-
-    job_id: str
-    origin: str
-    account: str = ""
-    unfetched: str = ""
-    unseen: bool = False
-
-
-@dataclass(slots=True)
-class Replay:
-    """What the journal says, by key: `open` and `lost` give the origin of POSTs without an answer.
-
-    `open` POSTs were cut off by a crash, `lost` ones were not answered. `drawn_by` names the run that paid for a
-    result, and `reported` holds the runs that lived to tell.
-    """
-
-    in_flight: dict[str, InFlight] = field(default_factory=dict)
-    open: dict[str, str] = field(default_factory=dict)
-    lost: dict[str, str] = field(default_factory=dict)
-    done: dict[str, dict[str, Json]] = field(default_factory=dict)
-    drawn_by: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-    reported: set[str] = field(default_factory=set)
-
-    def result(self, key: str) -> Result | None:
-        """The result of a finished request, if the journal has one."""
-        try:
-            return Result.from_json(self.done[key])
-        except (KeyError, ValueError, TypeError, ArithmeticError):
-            return None
-
-    def unanswered(self, key: str) -> str | None:
-        """The origin of a POST that Krea may or may not have taken, if there is one."""
-        return self.open.get(key) or self.lost.get(key)
-
-    def is_reported(self, key: str) -> bool:
-        """Whether the price of a result stands in a report; what only a lost journal knew is no news."""
-        return key not in self.drawn_by or self.drawn_by[key] in self.reported
-
-    def take(self, line: Mapping[str, Json]) -> None:
-        """Apply one line; events that a later version may add are passed over."""
-        key, run = str(line["key"]), str(line.get("run", ""))
-        match line["event"]:
-            case "submitting" | "submitted" | "declined" | "unanswered" as event:
-                self._take_post(event, key, line)
-            case "unfetched" if key in self.in_flight:
-                self.in_flight[key] = replace(self.in_flight[key], unfetched=run)
-            case "unseen" if key in self.in_flight:
-                self.in_flight[key] = replace(self.in_flight[key], unseen=True)
-            case "done" | "failed" as event:
-                self._take_end(event, key, line)
-            case "reported":
-                self.reported.add(key)
-            case "counted":
-                self.drawn_by.pop(key, None)
-
-    def _take_post(self, event: str, key: str, line: Mapping[str, Json]) -> None:
-        origin = str(line.get("origin", ""))
-        if event == "submitting":
-            if key in self.open:  # a crash came before its answer, and the same request is sent again
-                self.lost[key] = self.open[key]
-            self.open[key] = origin
-            return
-        self.open.pop(key, None)
-        if event == "unanswered":
-            self.lost[key] = origin
-        elif event == "submitted":
-            self.lost.pop(key, None)
-            self.in_flight[key] = InFlight(str(line["job_id"]), origin, str(line.get("account", "")))
-
-    def _take_end(self, event: str, key: str, line: Mapping[str, Json]) -> None:
-        for waiting in (self.open, self.lost, self.in_flight):
-            waiting.pop(key, None)
-        self.failed.pop(key, None)
-        if event == "done":
-            self.done[key], self.drawn_by[key] = cast("dict[str, Json]", line["result"]), str(line.get("run", ""))
-        else:
-            self.failed[key] = str(line.get("code", "failed"))
+Line: TypeAlias = Mapping[str, Json]
 
 
 class Journal:
@@ -126,24 +47,48 @@ class Journal:
         self.path = path
 
     def replay(self) -> Replay:
-        """Read every line. A last line without an end was cut off by a crash before anything followed from it.
+        """Read every line.
 
         Raises:
             StateError: the file can not be read.
         """
         state = Replay()
+        for line in self.follow(state):
+            take(state, line)
+        return state
+
+    def follow(self, state: Replay) -> Iterator[Line]:
+        """Every whole line after what a state has read; its `size` moves on.
+
+        A last line without an end was cut off by a crash before anything followed from it.
+
+        Raises:
+            StateError: the file can not be read.
+        """
         try:
-            text = self.path.read_bytes()
+            if os.stat(self.path).st_size == state.size:  # noqa: PTH116 (asked before every line)
+                return
+            with self.path.open("rb") as stream:
+                stream.seek(state.size)
+                data = stream.read()
         except FileNotFoundError:
-            return state
+            return
         except OSError as error:
             raise self._failed("read", error) from error
-        for line in text.splitlines():
-            try:
-                state.take(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                continue
-        return state
+        whole = data.rfind(b"\n") + 1
+        state.size += whole
+        for text in data[:whole].splitlines():
+            line = _parsed(text)
+            if line is not None:
+                yield line
+
+    def lock(self) -> Lock:
+        """The lock that is held while lines are written, for the calling thread.
+
+        Raises:
+            StateError: there can be none.
+        """
+        return Lock(self.path.with_name("journal.lock"))
 
     def prepare(self) -> None:
         """Find out whether lines can be written.
@@ -163,25 +108,41 @@ class Journal:
         Raises:
             StateError: the line can not be written, so what it announces must not be done.
         """
-        line = json.dumps({"event": event, "key": key, **data}, separators=(",", ":"))
+        with exclusive(self.path.with_name("journal.lock")):
+            self.write([{"event": event, "key": key, **data}])
+
+    def write(self, lines: Sequence[Line]) -> int:
+        """Write lines, under the lock, and wait until they are on disk; how long the journal is then.
+
+        Raises:
+            StateError: a line can not be written, so what it announces must not be done.
+        """
+        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
         try:
             with self._opened() as handle:
-                _write_all(handle, self._start(handle) + line.encode() + b"\n")
+                _write_all(handle, self._start(handle) + text.encode())
                 os.fsync(handle)
+                return os.fstat(handle).st_size
         except OSError as error:
             raise self._failed("write", error) from error
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not self.path.exists()
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o600)
+        handle = self._handle()
         try:
-            if is_new:
-                sync_folder(self.path.parent)
             yield handle
         finally:
             os.close(handle)
+
+    def _handle(self) -> int:
+        flags = os.O_RDWR | os.O_APPEND | BINARY
+        try:
+            return os.open(self.path, flags)
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, flags | os.O_CREAT, 0o600)
+            sync_folder(self.path.parent)
+            return handle
 
     def _start(self, handle: int) -> bytes:
         """An end for a line that a crash cut off, so that it does not swallow this one."""
@@ -192,6 +153,22 @@ class Journal:
 
     def _failed(self, verb: str, error: OSError) -> StateError:
         return StateError(Problem("journal_unusable", f"cannot {verb} {self.path}: {error.strerror}"))
+
+
+def take(state: Replay, line: Line) -> None:
+    """Apply a line to a state, unless a later version or a damage made it something else."""
+    try:
+        state.take(line)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return
+
+
+def _parsed(text: bytes) -> Line | None:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) else None
 
 
 def _write_all(handle: int, data: bytes) -> None:

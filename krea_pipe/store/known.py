@@ -7,7 +7,7 @@ from typing import cast
 from krea_pipe.nodes import Json
 from krea_pipe.outcome import Result
 from krea_pipe.store.blobs import stamp_in, stamp_of
-from krea_pipe.store.journal import Replay
+from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 
 
@@ -16,6 +16,7 @@ class Known:
     """Intact results by key, keys whose stored image is missing or damaged, the last request of each cell.
 
     `unkept` are the results that the journal alone knows: a run was killed before it could keep them as facts.
+    `alive` are the runs that go on at this moment.
     """
 
     results: Mapping[str, Result]
@@ -23,6 +24,7 @@ class Known:
     unkept: frozenset[str]
     before: Mapping[str, Mapping[str, Json]]
     journal: Replay
+    alive: frozenset[str]
 
 
 def look_up(space: Space, keys: Mapping[str, str]) -> Known:
@@ -31,6 +33,7 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
     Raises:
         StateError: the cache or the journal can not be read.
     """
+    alive = space.presence.alive()  # before the journal: a run that ends in between has reported
     replay = space.journal.replay()
     distinct = list(dict.fromkeys(keys.values()))
     facts = space.facts.read(result_name(key) for key in distinct)
@@ -47,7 +50,18 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
             unkept.add(key)
         elif kept is not None or logged is not None:
             damaged.add(key)
-    return Known(results, frozenset(damaged), frozenset(unkept), _before(space, keys, results), replay)
+    before = _before(space, keys, results)
+    return Known(results, frozenset(damaged), frozenset(unkept), before, replay, alive)
+
+
+def known_jobs(space: Space) -> frozenset[str]:
+    """Every job that the journal or a kept result names.
+
+    Raises:
+        StateError: the cache or the journal can not be read.
+    """
+    facts = space.facts.beginning_with(result_name(""))
+    return frozenset(space.journal.replay().jobs | {str(fact.get("job_id")) for fact in facts.values()})
 
 
 def remember_results(space: Space, results: Mapping[str, tuple[Result, Mapping[str, Json]]]) -> None:

@@ -1,5 +1,6 @@
-"""One run at a time in one name space, by a lock that dies with its process."""
+"""Locks that die with their process: an open SQLite transaction is one on every system, and no crash leaves it."""
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -7,26 +8,68 @@ from pathlib import Path
 
 from krea_pipe.errors import Problem, StateError
 
+SECONDS = 60
+"""How long to wait for another process that is writing."""
+
+
+class Lock:
+    """A lock file, opened by and for one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = _opened(path)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock, waiting for another process that does.
+
+        Raises:
+            StateError: it was not to be had in time, or not at all.
+        """
+        try:
+            self._connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.DatabaseError as error:
+            raise _not_taken(self.path, error) from error
+        try:
+            yield
+        finally:
+            with contextlib.suppress(sqlite3.DatabaseError):
+                self._connection.execute("ROLLBACK")
+
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file's lock. An open SQLite transaction is one on every system, and no crash leaves it behind.
+    """Hold a lock file's lock for one task.
 
     Raises:
-        StateError: another process holds it, or it can not be taken here.
+        StateError: it was not to be had in time, or not at all.
     """
-    with closing(_opened(path)) as connection:
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.DatabaseError as error:
-            raise _not_taken(path, error) from error
+    with closing(Lock(path)) as lock, lock.held():
         yield
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds a lock file's lock; what can not be asked is taken for held."""
+    if not path.is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
+            connection.isolation_level = None
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute("ROLLBACK")
+    except sqlite3.DatabaseError as error:
+        return error.sqlite_errorcode != sqlite3.SQLITE_NOTADB and path.is_file()
+    return False
 
 
 def _opened(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return sqlite3.connect(path, timeout=0, isolation_level=None)
+        return sqlite3.connect(path, timeout=SECONDS, isolation_level=None)
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
     except sqlite3.Error as error:
@@ -36,8 +79,8 @@ def _opened(path: Path) -> sqlite3.Connection:
 def _not_taken(path: Path, error: sqlite3.DatabaseError) -> StateError:
     if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
         return _unusable(path, str(error))
-    hint = "wait for it, or use another folder: KREA_PIPE_HOME"
-    return StateError(Problem("run_in_progress", "another run is using this folder", hint=hint))
+    message = f"another process has been writing in {path.parent} for {SECONDS} s"
+    return StateError(Problem("home_busy", message, hint="look for a krea-pipe that hangs, and stop it"))
 
 
 def _unusable(path: Path, reason: str) -> StateError:

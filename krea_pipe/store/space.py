@@ -7,6 +7,7 @@ from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.blobs import Blobs
 from krea_pipe.store.cache import Facts
 from krea_pipe.store.journal import Journal
+from krea_pipe.store.presence import Presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Space:
     blobs: Blobs
     facts: Facts
     journal: Journal
+    presence: Presence
 
     def thumbnail(self, digest: str) -> Path:
         """Where the small picture of an image is kept."""
@@ -32,11 +34,6 @@ class Space:
         self.facts.prepare()
         self.journal.prepare()
 
-    @property
-    def lock(self) -> Path:
-        """The file whose lock one run holds."""
-        return self.folder / "run.lock"
-
 
 def open_space(home: Path, name: str) -> Space:
     """The name space `name` below a home folder; nothing is created before something is kept."""
@@ -46,4 +43,5 @@ def open_space(home: Path, name: str) -> Space:
         blobs=Blobs(folder / "blobs"),
         facts=Facts(folder / "facts"),
         journal=Journal(folder / "journal.jsonl"),
+        presence=Presence(folder / "running"),
     )

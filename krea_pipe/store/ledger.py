@@ -1,0 +1,137 @@
+"""One run's hold on the journal: what other runs have written since, and who may send what.
+
+Runs of one name space share the journal. A `submitting` line claims its key, an `attached` line the job of another run
+that died; both are written under the lock, after the lines of others were read, so that no two runs can claim the same.
+A claim ends with the request, or with the process of the run that made it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from krea_pipe.outcome import Result
+from krea_pipe.store.journal import Journal, Line, take
+from krea_pipe.store.lock import Lock
+from krea_pipe.store.presence import Presence
+from krea_pipe.store.replay import InFlight, Post, Replay
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Nobody works on the request: it may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A run that lives works on the request."""
+
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Another run has brought the image in since this one was planned."""
+
+    result: Result
+    run: str
+
+
+Standing: TypeAlias = Free | Busy | Drawn | InFlight | Post
+"""How a request stands: also a job that nobody waits for, or a POST without an answer whose run is dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line to write. A claim is written only if its request stands as one of `expected` kinds.
+
+    With `only`, it has to stand exactly so; with `job_id`, that job must not be known as ours yet.
+    """
+
+    line: Line
+    expected: tuple[type[Standing], ...] | None = None
+    only: Standing | None = None
+    job_id: str | None = None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The journal as one run, which talks to the API of `origin`, sees it. Used by one thread at a time."""
+
+    journal: Journal
+    presence: Presence
+    run: str
+    origin: str
+    replay: Replay
+    _news: set[str] = field(default_factory=set)
+    """Keys that other runs have brought in since this run was planned."""
+    _lock: Lock | None = None
+
+    def commit(self, entries: Sequence[Entry]) -> list[Standing]:
+        """Write lines in one go; for each how its request stood just before, which tells whether a claim was written.
+
+        Raises:
+            StateError: not everything could be written.
+        """
+        self._lock = self._lock or self.journal.lock()
+        with self._lock.held():
+            self.refresh()
+            lines, found = [], []
+            for entry in entries:
+                standing = self._standing_for(entry)
+                found.append(standing)
+                if entry.expected is None or isinstance(standing, entry.expected):
+                    lines.append(entry.line)
+                    self._take(entry.line)
+            if lines:
+                self.replay.size = self.journal.write(lines)
+        return found
+
+    def refresh(self) -> None:
+        """Read what other runs have written."""
+        for line in self.journal.follow(self.replay):
+            take(self.replay, line)
+            if line.get("event") == "done" and line.get("run") != self.run:
+                self._news.add(str(line.get("key")))
+
+    def _standing_for(self, entry: Entry) -> Standing:
+        """How the request of a claim stands; `Busy` also when someone else was faster with the same."""
+        if entry.expected is None:
+            return Free()
+        standing = self.standing(str(entry.line["key"]))
+        is_late = (entry.only is not None and standing == entry.only and entry.job_id in self.replay.jobs) or (
+            entry.only is not None and standing != entry.only and isinstance(standing, entry.expected)
+        )
+        return Busy("") if is_late else standing
+
+    def standing(self, key: str) -> Standing:
+        """How a request stands by what was read last."""
+        replay = self.replay
+        if key in self._news:
+            result = replay.result(key)
+            if result is not None:
+                return Drawn(result, replay.drawn_by.get(key, ""))
+        post = replay.unanswered(key)  # it may have been sent again in place of a job that was given up
+        if post is not None and not isinstance(found := self._unless_busy(post), Free):
+            return found
+        return self._unless_busy(replay.in_flight[key]) if key in replay.in_flight else Free()
+
+    def ask(self, question: Callable[[Replay], object]) -> object:
+        """Answer a question about the state, after reading what others have written."""
+        self.refresh()
+        return question(self.replay)
+
+    def close(self) -> None:
+        """Let go of the lock file."""
+        if self._lock is not None:
+            self._lock.close()
+
+    def _unless_busy(self, work: InFlight | Post) -> Standing:
+        if work.run != self.run and self.presence.is_alive(work.run):
+            return Busy(work.run)
+        return work if work.origin == self.origin else Free()
+
+    def _take(self, line: Line) -> None:
+        take(self.replay, line)
+        if line["event"] == "done":  # nobody will ask for it again, and a long run would pile them up
+            self.replay.done.pop(str(line["key"]), None)
+            self.replay.drawn_by.pop(str(line["key"]), None)

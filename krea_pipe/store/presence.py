@@ -1,0 +1,54 @@
+"""Which runs are alive: each holds the lock of a file that is named like it, and no crash leaves a lock behind."""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from krea_pipe.store.lock import exclusive, is_held
+
+
+class Presence:
+    """The folder of a name space where runs show that they are alive."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def shown(self, run: str) -> Iterator[None]:
+        """Be seen as alive.
+
+        Raises:
+            StateError: nothing can be kept in the folder.
+        """
+        with ExitStack() as held:
+            with exclusive(self.folder.with_name("running.lock")):  # a run that is being born is not dead
+                self._tidy()
+                held.enter_context(exclusive(self.folder / run))
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    (self.folder / run).unlink(missing_ok=True)
+
+    def is_alive(self, run: str) -> bool:
+        """Whether the process of a run lives."""
+        return bool(run) and Path(run).name == run and is_held(self.folder / run)
+
+    def alive(self) -> frozenset[str]:
+        """Every run that lives."""
+        return frozenset(name for name in self._names() if self.is_alive(name))
+
+    def _names(self) -> list[str]:
+        try:
+            # SQLite keeps a file of its own beside each lock.
+            return [path.name for path in self.folder.iterdir() if not path.name.endswith("-journal")]
+        except OSError:
+            return []
+
+    def _tidy(self) -> None:
+        """Remove what dead runs left."""
+        for name in self._names():
+            if not self.is_alive(name):
+                with contextlib.suppress(OSError):
+                    (self.folder / name).unlink(missing_ok=True)
