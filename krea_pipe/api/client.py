@@ -1,56 +1,38 @@
-"""upload, submit, job, download: one HTTP call each, with every way to fail named.
+"""submit, upload, job, jobs, cancel, download: one HTTP call each, with every way to fail named.
 
-What httpx raises is translated here, once. The difference that money hangs on: `Unreachable` means that nothing was
-sent, `AnswerLost` that Krea may have acted. The token goes to the API alone; images are fetched by a client that has
-none.
+What httpx raises is translated in `api.failures`, once. The difference that money hangs on: `Unreachable` means that
+nothing was sent, `AnswerLost` that Krea may have acted. The token goes to the API alone.
 """
 
+import asyncio
 import email.utils
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from krea_pipe import __version__
-from krea_pipe.api.wire import Job, as_json, asset_url, body_of, read_complaint, read_job, route_of
+from krea_pipe.api.clock import ServerClock
+from krea_pipe.api.download import bounded, image_bytes, opened
+from krea_pipe.api.failures import AnswerLost, Refused, translated
+from krea_pipe.api.wire import Job, JobPage, as_json, asset_url, body_of, read_complaint, read_job, read_page, route_of
 from krea_pipe.references import Image
 from krea_pipe.request import Request
 from krea_pipe.settings import Target, Token, is_loopback
 
-MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_COMPLAINT_BYTES = 64 * 1024
 MAX_RETRY_AFTER = 300.0
-MAX_REDIRECTS = 5
-CONNECTIONS = 32
-
-
-class CallFailed(Exception):
-    """A call did not bring what it was for; the message is one line for people."""
-
-
-class Unreachable(CallFailed):
-    """No connection was made, so Krea has seen nothing."""
-
-
-class AnswerLost(CallFailed):
-    """The request may have arrived, but its answer did not."""
-
-
-class Refused(CallFailed):
-    """Krea answered with an HTTP error. `retry_after` is in seconds, when the answer named a wait."""
-
-    def __init__(self, status: int, complaint: str, retry_after: float | None) -> None:
-        super().__init__(complaint)
-        self.status, self.retry_after = status, retry_after
-
-
-class BadImage(CallFailed):
-    """What came is not the image that was announced."""
+API_CONNECTIONS = 12
+FILE_CONNECTIONS = 20
+"""32 in all: httpx pays for each open connection with every request, and its pool is unfair when it is full."""
+CALL_SECONDS = 120.0
+DOWNLOAD_SECONDS = 600.0
+"""The longest that a call may take as a whole: a server that drips a byte now and then trips no other time-out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +43,18 @@ class Client:
     files: httpx.AsyncClient
     token: Token
     may_look_here: bool
+    clock: ServerClock = field(default_factory=ServerClock)
+    api_lanes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(API_CONNECTIONS))
+    file_lanes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FILE_CONNECTIONS))
 
-    async def submit(self, request: Request, urls: Mapping[str, str]) -> Job:
-        """Start a job, which will be billed.
+    async def submit(self, request: Request, urls: Mapping[str, str], webhook: str | None = None) -> Job:
+        """Start a job, which will be billed; Krea tells `webhook` when it has ended.
 
         Raises:
-            Unreachable, Refused: no job exists. AnswerLost: one may exist.
+            Unreachable, Refused: no job exists, unless `Refused.may_have_acted`. AnswerLost: one may exist.
         """
-        body = await self._call("POST", route_of(request), json=body_of(request, urls))
+        headers = {} if webhook is None else {"X-Webhook-URL": webhook}
+        body = await self._call("POST", route_of(request), json=body_of(request, urls), headers=headers)
         job = read_job(as_json(body))
         if job is None:
             raise AnswerLost("Krea accepted the request, but its answer names no job")
@@ -80,10 +66,30 @@ class Client:
         Raises:
             CallFailed: it could not be read.
         """
-        job = read_job(as_json(await self._call("GET", f"/jobs/{quote(job_id, safe='')}")))
+        job = read_job(as_json(await self._call("GET", _path_of(job_id))))
         if job is None or job.id != job_id:
             raise AnswerLost("the answer about a job could not be read")
         return job
+
+    async def jobs(self, limit: int, before: str | None = None) -> JobPage:
+        """The newest jobs of the account, at most 1,000, or those created before a time of Krea's.
+
+        Raises:
+            CallFailed: they could not be read.
+        """
+        query = {"limit": str(limit)} | ({} if before is None else {"cursor": before})
+        page = read_page(as_json(await self._call("GET", "/jobs", params=query)))
+        if page is None:
+            raise AnswerLost("the list of jobs could not be read")
+        return page
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask Krea to cancel a job; whether it did is seen when the job is read.
+
+        Raises:
+            CallFailed: it could not be asked.
+        """
+        await self._call("DELETE", _path_of(job_id))
 
     async def upload(self, image: Image, data: bytes) -> str:
         """Upload a reference's bytes and return its URL. Safe to repeat.
@@ -104,23 +110,20 @@ class Client:
         Raises:
             CallFailed: it could not be fetched, or is not whole.
         """
-        for _ in range(MAX_REDIRECTS + 1):
-            _check_image_url(url, here=self.may_look_here)
-            with _translated():
-                async with self.files.stream("GET", url) as response:
-                    if not response.is_success and not response.is_redirect:
-                        raise await self._refusal(response)
-                    if not response.is_redirect:
-                        return await _image_bytes(response)
-                    url = str(response.url.join(response.headers.get("location", "")))
-        raise BadImage("the image's address leads from one redirect to the next")
+        async with self.file_lanes, _limited(DOWNLOAD_SECONDS), opened(self.files, url, here=self.may_look_here) as got:
+            if not got.is_success:
+                raise await self._refusal(got)
+            return await image_bytes(got)
 
     async def _call(self, method: str, path: str, **content: object) -> bytes:
-        with _translated():
-            async with self.api.stream(method, path, **content) as response:  # type: ignore[arg-type]
-                if not response.is_success:
-                    raise await self._refusal(response)
-                return self.token.masked(await _bounded(response, MAX_ANSWER_BYTES))
+        async with self.api_lanes, _limited(CALL_SECONDS):
+            sent = self.clock.steady()
+            with translated():
+                async with self.api.stream(method, path, **content) as response:  # type: ignore[arg-type]
+                    self.clock.observe(response.headers.get("date", ""), sent)
+                    if not response.is_success:
+                        raise await self._refusal(response)
+                    return self.token.masked(await bounded(response, MAX_ANSWER_BYTES))
 
     async def _refusal(self, response: httpx.Response) -> Refused:
         """An HTTP error in words. Its status counts even if its body does not arrive; a body may echo the token."""
@@ -139,90 +142,41 @@ async def open_client(
     target: Target, token: Token, transport: httpx.AsyncBaseTransport | None = None
 ) -> AsyncIterator[Client]:
     """A client for one target; `transport` replaces the network, as the local Krea does."""
-    timeout = httpx.Timeout(60, connect=15)
     agent = {"User-Agent": f"krea-pipe/{__version__}"}
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
     here = is_loopback(urlsplit(target.base).hostname or "")
     verify = ssl.create_default_context() if transport is None and target.base.startswith("https") else True
+
+    def opened_for(headers: Mapping[str, str], connections: int, base: str = "") -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=base,
+            headers={**agent, **headers},
+            transport=transport,
+            timeout=httpx.Timeout(60, connect=15),
+            # httpcore looks at every idle connection for each call, so few are kept.
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=8),
+            verify=verify,
+            trust_env=not here,  # a proxy would carry the key off this machine in plain http
+        )
+
     async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(
-            httpx.AsyncClient(
-                base_url=target.base,
-                headers={**agent, "Authorization": f"Bearer {token.secret}"},
-                transport=transport,
-                timeout=timeout,
-                limits=limits,
-                verify=verify,
-                trust_env=not here,  # a proxy would carry the key off this machine in plain http
-            )
-        )
-        files = await stack.enter_async_context(
-            httpx.AsyncClient(
-                headers={**agent, "Accept-Encoding": "identity"},
-                transport=transport,
-                timeout=timeout,
-                limits=limits,
-                verify=verify,
-                trust_env=not here,
-            )
-        )
+        authorization = {"Authorization": f"Bearer {token.secret}"}
+        api = await stack.enter_async_context(opened_for(authorization, API_CONNECTIONS, target.base))
+        identity = {"Accept-Encoding": "identity"}
+        files = await stack.enter_async_context(opened_for(identity, FILE_CONNECTIONS))
         yield Client(api, files, token, here)
 
 
-class _translated:  # noqa: N801 (used like a function)
-    """Turns what httpx raises into this module's words."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        match error:
-            case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout() | httpx.UnsupportedProtocol():
-                raise Unreachable(f"no connection: {_words(error)}") from error
-            case httpx.HTTPError() | httpx.InvalidURL() | httpx.StreamError():
-                raise AnswerLost(f"the answer was lost: {_words(error)}") from error
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-async def _bounded(response: httpx.Response, limit: int) -> bytes:
-    parts, size = [], 0
-    async for part in response.aiter_bytes():
-        parts.append(part)
-        size += len(part)
-        if size > limit:
-            raise AnswerLost(f"the answer is larger than {limit:,} bytes")
-    return b"".join(parts)
-
-
-async def _image_bytes(response: httpx.Response) -> bytes:
-    data = await _bounded(response, MAX_IMAGE_BYTES)
-    declared = response.headers.get("content-length", str(len(data)))
-    if declared != str(len(data)) and "content-encoding" not in response.headers:
-        raise BadImage(f"{len(data):,} bytes came of the {declared} that were announced")
-    if not data:
-        raise BadImage("the image is empty")
-    return data
-
-
-def _check_image_url(url: str, *, here: bool) -> None:
-    """Refuse what is no https URL; an API elsewhere must not have us call services of this machine or its network."""
+@asynccontextmanager
+async def _limited(seconds: float) -> AsyncIterator[None]:
     try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError as error:
-        raise BadImage(f"the image's address is no URL: {error}") from error
-    inside = host is not None and is_loopback(host)
-    if (
-        host
-        and url.isprintable()
-        and (here if inside else parts.scheme == "https")
-        and parts.scheme in ("http", "https")
-    ):
-        return
-    raise BadImage("the image's address is neither https nor beside an API on this machine")
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise AnswerLost(f"no whole answer came within {seconds:.0f} s") from error
+
+
+def _path_of(job_id: str) -> str:
+    return f"/jobs/{quote(job_id, safe='')}"
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -9,15 +9,18 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import unescape
 from typing import cast
 
 from krea_pipe.nodes import Json
-from krea_pipe.outcome import Failure
+from krea_pipe.outcome import MODERATED, Failure
 from krea_pipe.request import Request
 
 FINAL = frozenset({"completed", "failed", "cancelled"})
 PENDING = frozenset({"backlogged", "queued", "scheduled", "processing", "sampling", "intermediate-complete"})
+KNOWN = FINAL | PENDING
+WAITING = frozenset({"backlogged", "queued", "scheduled"})
 MAX_LINE = 300
 MAX_HTML = 20_000
 MAX_DEPTH = 8
@@ -27,13 +30,14 @@ _ROUTE = "/generate/image/krea/krea-2/"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as Krea shows it. `urls` is empty until it is completed, and sometimes then as well."""
+    """A job as Krea shows it, times by its own clock. `urls` is empty until it is completed, and sometimes then too."""
 
     id: str
     status: str
     urls: tuple[str, ...] = ()
     failure: Failure | None = None
     completed_at: str | None = None
+    created_at: datetime | None = None
 
     @property
     def is_final(self) -> bool:
@@ -44,6 +48,24 @@ class Job:
     def is_drawn(self) -> bool:
         """Whether it ended with an image; a failed or cancelled job may still show previews."""
         return bool(self.urls) and self.status not in ("failed", "cancelled")
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether no machine has taken it yet."""
+        return self.status in WAITING
+
+    @property
+    def is_unbilled(self) -> bool:
+        """Whether it ended in a way that Krea does not bill."""
+        return self.status in ("failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Jobs of the account, newest first, and where the next page begins, if there is one."""
+
+    jobs: tuple[Job, ...]
+    next: str | None
 
 
 def route_of(request: Request) -> str:
@@ -72,11 +94,35 @@ def read_job(data: Json) -> Job | None:
     completed_at = data.get("completed_at")
     return Job(
         id=identity,
-        status=_line(str(status).lower()),
+        status=status if isinstance(status, str) and status in KNOWN else _line(str(status).lower()),
         urls=_urls(data.get("result")),
         failure=_failure(data),
         completed_at=completed_at if isinstance(completed_at, str) else None,
+        created_at=read_time(data.get("created_at")),
     )
+
+
+def read_page(data: Json) -> JobPage | None:
+    """A page of the list of jobs, or None when the answer is none."""
+    items = data.get("items") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(items, list):
+        return None
+    following = data.get("next_cursor")
+    jobs = [read_job(item) for item in items]
+    if None in jobs:  # what can not be read may be the job that is looked for
+        return None
+    return JobPage(
+        tuple(job for job in jobs if job is not None), following if isinstance(following, str) and following else None
+    )
+
+
+def read_time(text: Json) -> datetime | None:
+    """A time of Krea's; one without an offset is UTC."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def read_complaint(status: int, body: bytes) -> str:
@@ -111,8 +157,8 @@ def _failure(data: Mapping[str, Json]) -> Failure | None:
     result = data.get("result")
     error = data.get("error") or (result.get("error") if isinstance(result, dict) else None)
     if isinstance(error, dict):
-        code = error.get("code")
-        return Failure(_line(str(code)) if code else "failed", _line(_words(error) or str(code or "failed")))
+        code = _line(str(error.get("code") or "failed"))
+        return Failure(code, _line(_words(error) or code), "rejected" if code in MODERATED else "failed")
     return Failure("failed", _line(str(error))) if error else None
 
 
