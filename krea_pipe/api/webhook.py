@@ -1,0 +1,290 @@
+"""The receiver of Krea's webhooks: each delivery is a hint that a job may have ended, and nothing more.
+
+Krea signs nothing, so whoever knows the address may post anything. The path is a secret, only the id of a job is taken
+from a delivery, and the caller reads that job from Krea itself.
+"""
+
+import asyncio
+import errno
+import hmac
+import ipaddress
+import logging
+import re
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from krea_pipe.api.wire import as_json
+from krea_pipe.errors import Problem, UsageError
+
+try:
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+except ImportError:
+    CAN_SERVE = False
+else:
+    CAN_SERVE = True
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_READING = 32
+MAX_CONNECTIONS = 64
+MAX_ID = 200
+MAX_URL = 1024
+PATIENCE = 5.0
+
+Message: TypeAlias = Mapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: an IP address of this machine and a port, 0 for any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """An open receiver: the port it really has, and the secret path that deliveries must name."""
+
+    host: str
+    port: int
+    path: str = field(repr=False)
+
+    def url(self, public: str | None) -> str:
+        """The URL to give to Krea: the path below a public URL, or at the receiver's own address.
+
+        Raises:
+            UsageError: there is no public URL, and the receiver listens on every address, which names none.
+        """
+        if public is not None:
+            return public.rstrip("/") + self.path
+        if ipaddress.ip_address(self.host).is_unspecified:
+            hint = "give the address at which Krea reaches this machine with --webhook-url"
+            message = f"{self.host} means every address of this machine and can not be given to Krea"
+            raise UsageError(Problem("webhook_url_needed", message, hint=hint))
+        return f"http://{Address(self.host, self.port)}{self.path}"
+
+
+def parse_address(text: str) -> Address:
+    """An address to listen on from `IP:PORT`, `[IPv6]:PORT` or `localhost:PORT`.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+|localhost)):([0-9]{1,5})", text)
+    if found is None or int(found[3]) > 65535:
+        raise _bad_address(text)
+    six, four, port = found.groups()
+    try:
+        host = ipaddress.IPv6Address(six) if six else ipaddress.IPv4Address(four.replace("localhost", "127.0.0.1"))
+    except ValueError as error:
+        raise _bad_address(text) from error
+    return Address(str(host), int(port))
+
+
+def check_public_url(url: str) -> str:
+    """A public URL below which deliveries arrive, without a slash at its end.
+
+    Raises:
+        UsageError: it is no plain http or https URL with a host, or is too long.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise _bad_url() from error
+    plain = url.isascii() and url.isprintable() and not re.search(r"[ ?#@\\\"<>]", url) and len(url) <= MAX_URL
+    if not plain or port == 0 or parts.scheme not in ("http", "https") or not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
+        raise _bad_url()
+    return url.rstrip("/")
+
+
+@asynccontextmanager
+async def open_receiver(
+    address: Address, hint: Callable[[str], None], *, patience: float = PATIENCE
+) -> AsyncIterator[Receiver]:
+    """Listens, and calls `hint(job_id)` on the event loop for each delivery, known job or not, twice for a duplicate.
+
+    `patience` is how many seconds a delivery may take to arrive.
+
+    Raises:
+        UsageError: the extra `serve` is not installed, or the address can not be listened on.
+    """
+    if not CAN_SERVE:
+        message = "receiving webhooks needs uvicorn, which is not installed"
+        raise UsageError(Problem("extra_missing", message, hint='pip install "krea-pipe[serve]"'))
+    with _listen(address) as listener:
+        receiver = Receiver(address.host, listener.getsockname()[1], "/" + secrets.token_urlsafe(32))
+        door = _Door(receiver.path.encode(), hint, patience)
+        server = _server(door)
+        await server.startup(sockets=[listener])
+        try:
+            yield receiver
+        finally:
+            door.is_shut = True
+            await _close(server, listener)
+
+
+class _Refusal(Exception):
+    """A delivery is not taken, and this is the status to say so with."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(slots=True)
+class _Door:
+    """The ASGI app: one delivery for each call."""
+
+    path: bytes
+    hint: Callable[[str], None]
+    patience: float
+    reading: int = 0
+    is_shut: bool = False
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        try:
+            job_id = await self._job_id(scope, receive)
+        except _Refusal as refusal:
+            await _answer(send, refusal.status)
+        else:
+            # Not called here, where uvicorn would swallow an error of the caller's.
+            asyncio.get_running_loop().call_soon(self.hint, job_id)
+            await _answer(send, 204)
+
+    async def _job_id(self, scope: Message, receive: Receive) -> str:
+        # The path as it was sent: decoded, there would be many ways to write it.
+        if scope["method"] != "POST" or not hmac.compare_digest(scope["raw_path"], self.path):
+            raise _Refusal(404)
+        if int(dict(scope["headers"]).get(b"content-length", b"0")) > MAX_BODY_BYTES:
+            raise _Refusal(413)
+        if self.reading >= MAX_READING:
+            raise _Refusal(503)
+        job_id = _id_in(await self._body(receive))
+        if job_id is None:
+            raise _Refusal(400)
+        return job_id
+
+    async def _body(self, receive: Receive) -> bytes:
+        self.reading += 1
+        try:
+            async with asyncio.timeout(self.patience):
+                return await _read(receive)
+        except TimeoutError as error:
+            raise _Refusal(408) from error
+        finally:
+            self.reading -= 1
+
+
+async def _read(receive: Receive) -> bytes:
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Refusal(400)
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise _Refusal(413)
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _id_in(body: bytes) -> str | None:
+    data = as_json(body)
+    found = data.get("job_id") or data.get("id") if isinstance(data, dict) else None
+    return found if isinstance(found, str) and 0 < len(found) <= MAX_ID and found.isprintable() else None
+
+
+async def _answer(send: Send, status: int) -> None:
+    """An empty answer and the end of the connection: one that stays may be closed by us as the next delivery comes."""
+    headers = [(b"connection", b"close")] + ([] if status == 204 else [(b"content-length", b"0")])
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _listen(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server((address.host, address.port), family=family)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            message, hint = f"another program listens on {address}", "choose another port, or 0 for any free one"
+            raise UsageError(Problem("webhook_address_in_use", message, hint=hint)) from error
+        message, hint = f"can not listen on {address}", "give an address of this machine, and a port above 1023"
+        raise UsageError(Problem("webhook_address_unusable", message, hint=hint)) from error
+
+
+def _server(door: _Door) -> "uvicorn.Server":
+    """uvicorn, made ready to be started and shut down by hand: `serve` would take over the signals of the run."""
+    config = uvicorn.Config(
+        door,
+        http=_bounded(door),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level=logging.CRITICAL + 1,
+        workers=1,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=int(PATIENCE),
+        timeout_graceful_shutdown=1,
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    return server
+
+
+async def _close(server: "uvicorn.Server", listener: socket.socket) -> None:
+    # A connection that asyncio has accepted but not yet set up would be left open by the end of its server.
+    with suppress(NotImplementedError):  # on Windows
+        asyncio.get_running_loop().remove_reader(listener)
+    try:
+        await asyncio.sleep(0)
+    finally:
+        await server.shutdown(sockets=[listener])
+
+
+def _bounded(door: _Door) -> type[asyncio.Protocol]:
+    """HTTP by h11, which bounds the size of headers, with bounds on what uvicorn lets grow: connections and time."""
+
+    class Bounded(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            # From MAX_CONNECTIONS on uvicorn answers 503; those that never ask must not take every file handle.
+            if door.is_shut or len(self.connections) > 2 * MAX_CONNECTIONS:
+                transport.abort()
+            self.end = asyncio.get_running_loop().call_later(2 * door.patience, transport.abort)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.end.cancel()
+            super().connection_lost(exc)
+
+        def shutdown(self) -> None:
+            self.transport.abort()
+
+    return Bounded
+
+
+def _bad_address(text: str) -> UsageError:
+    message = f"{text[:MAX_ID]!r} is not an address to listen on"
+    return UsageError(Problem("bad_webhook_address", message, hint="for example 127.0.0.1:8080 or [::1]:8080"))
+
+
+def _bad_url() -> UsageError:
+    """What was given is not shown: it may hold a password."""
+    message = "--webhook-url is an http or https URL without a password, query or fragment"
+    return UsageError(Problem("bad_webhook_url", message, hint="for example https://hooks.example.org/krea"))
