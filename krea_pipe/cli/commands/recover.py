@@ -1,0 +1,75 @@
+"""`krea-pipe recover`: find in Krea's list what a lost journal knew."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from krea_pipe import flow
+from krea_pipe.cli.lazy import ERRAND, FIND_ORPHANS, PAIR, RECORD_RECOVERED, load
+from krea_pipe.cli.messages import print_json
+from krea_pipe.cli.options import file_argument, json_option, max_cells_option
+from krea_pipe.errors import Problem, StateError
+from krea_pipe.plan import Hold, Submit
+from krea_pipe.settings import api_token, home_folder, live_target
+from krea_pipe.store.known import known_jobs
+from krea_pipe.store.space import open_space
+
+
+@click.command()
+@file_argument
+@click.option(
+    "--since", type=click.FloatRange(min=0.01), default=24.0, show_default=True, help="Look back so many hours."
+)
+@click.option(
+    "--in-order",
+    is_flag=True,
+    help="Pair jobs with requests in the order in which krea-pipe sends them. Krea's list shows no prompts: look at "
+    "the images, which the report marks as adopted.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be paired, and write nothing.")
+@max_cells_option
+@json_option
+def recover(file: Path, since: float, max_cells: int, *, in_order: bool, dry_run: bool, as_json: bool) -> int:
+    """Find jobs at Krea that no journal here knows, and give them to the requests of FILE that have no image.
+
+    For a journal that was lost, as when CI has dropped its cache. A job is paired only when its pixel size fits one
+    request alone, unless --in-order. The next run brings in what was paired.
+    """
+    loaded = flow.load(file)
+    target = live_target(os.environ)
+    space = open_space(home_folder(os.environ, file), target.space)
+    made = flow.plan(loaded, space, target, max_cells=max_cells)
+    missing = [step for step in made.steps if isinstance(step.action, (Submit, Hold))]
+    if space.presence.alive():
+        raise StateError(
+            Problem("run_in_progress", "a run goes on in this folder, and knows its jobs", hint="wait for it")
+        )
+    errand = load(ERRAND)(space, target, api_token(os.environ), flow.new_run_id("recover", datetime.now(UTC)))
+    orphans = load(FIND_ORPHANS)(errand, known_jobs(space), timedelta(hours=since))
+    pairs = load(PAIR)(orphans, missing, in_order=in_order)
+    if not dry_run:
+        load(RECORD_RECOVERED)(errand, pairs, missing, made.pipeline)
+    cells = {step.key: step.cells[0].id for step in missing}
+    paired = {job.id: cells[key] for key, job in pairs.items()}
+    rows = [
+        {"job_id": one.job.id, "status": one.job.status, "size": one.size, "cell": paired.get(one.job.id)}
+        for one in orphans
+    ]
+    if as_json:
+        print_json({"schema": "krea-pipe/recover@1", "written": not dry_run, "missing": len(missing), "jobs": rows})
+    else:
+        _print(rows, len(missing), file, dry_run=dry_run)
+    return 0
+
+
+def _print(rows: list[dict[str, object]], missing: int, file: Path, *, dry_run: bool) -> None:
+    for row in rows:
+        click.echo(f"job {row['job_id']} ({row['status']}): {row['cell'] or 'not paired'}")
+    count = sum(row["cell"] is not None for row in rows)
+    click.echo(f"{len(rows)} unknown jobs, {missing} requests without an image, {count} paired.")
+    if count and not dry_run:
+        click.echo(f"Bring them in: krea-pipe run {file}")
+    elif rows and not count:
+        click.echo("Sizes alone do not tell which is which; --in-order pairs by the order of sending.")
