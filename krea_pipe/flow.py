@@ -2,19 +2,18 @@
 
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
-from krea_pipe.errors import InvalidInput, KreaPipeError, OverBudget, Problem, UsageError
+from krea_pipe.errors import InvalidInput, KreaPipeError, Problem
 from krea_pipe.matrix import MAX_CELLS, Cell, expand
 from krea_pipe.nodes import place_at
 from krea_pipe.outcome import Ending, Failure, Outcome, Result, iso
-from krea_pipe.pipeline import Budget, Pipeline
-from krea_pipe.plan import Plan, Reuse, Step, Submit, make_plan
-from krea_pipe.pricing import usd
+from krea_pipe.pipeline import Pipeline
+from krea_pipe.plan import Plan, Reuse, Step, make_plan
 from krea_pipe.references import Fingerprints, fingerprint_images
 from krea_pipe.report.build import RunFacts, build_report
 from krea_pipe.report.folder import runs_folder, write_report
@@ -25,9 +24,10 @@ from krea_pipe.run.deliver import Delivery, open_delivery
 from krea_pipe.run.settle import settled_outcome
 from krea_pipe.settings import SHORTEST_SECRET, Target, Token
 from krea_pipe.spec import draft_pipeline
+from krea_pipe.spending import Limits, cap_of, check_budget, most_of
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.known import look_up, remember_cells, remember_results
-from krea_pipe.store.lock import exclusive
+from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space, open_space
 
 
@@ -46,10 +46,10 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line says about a run: the most cells, the most money, and lost answers to send again."""
+    """What the command line says about a run: the most cells, its limits, and whether to send lost answers again."""
 
     max_cells: int = MAX_CELLS
-    max_cost: Decimal | None = None
+    limits: Limits = field(default_factory=Limits)
     resubmit: bool = False
 
 
@@ -59,11 +59,13 @@ class Prepared:
 
     loaded: Loaded
     plan: Plan
+    replay: Replay
     space: Space
     target: Target
     delivery: Delivery
     token: Token | None
     cap: Decimal | None
+    most: int | None
 
 
 Execute: TypeAlias = Callable[[Prepared, str], tuple[dict[Key, Outcome], Ending]]
@@ -109,36 +111,18 @@ def plan(loaded: Loaded, space: Space, target: Target, *, max_cells: int = MAX_C
     Raises:
         InvalidInput: with every problem of the file. StateError: the store can not be read.
     """
+    return _planned(loaded, space, target, max_cells=max_cells, resubmit=resubmit)[0]
+
+
+def _planned(loaded: Loaded, space: Space, target: Target, *, max_cells: int, resubmit: bool) -> tuple[Plan, Replay]:
+    """A plan, and the journal as it was read for it."""
     name = loaded.pipeline.name
     found = list(cells(loaded, max_cells=max_cells))
     known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
     origin = target.base if target.lasting else ""
     free = target.kind == "local"
-    return make_plan(found, known, loaded.fingerprints, pipeline=name, origin=origin, free=free, resubmit=resubmit)
-
-
-def cap_of(budget: Budget, limit: Decimal | None) -> Decimal | None:
-    """The cap in US dollars: the lower of the file's and the command line's."""
-    found = [amount for amount in (budget.usd, limit) if amount is not None]
-    return min(found) if found else None
-
-
-def check_budget(plan: Plan, budget: Budget, cap: Decimal | None) -> None:
-    """Refuse a plan that may cost more than it should.
-
-    Raises:
-        UsageError: there is something to pay and no cap. OverBudget: it costs more than the cap.
-    """
-    new = plan.total(Submit)
-    if new.count and cap is None:
-        hint = f"add `budget: {{usd: {new.usd}}}` to the file, or --max-cost {new.usd}"
-        raise UsageError(Problem("no_cap", f"{_images(new.count)} for {usd(new.usd)}, and no cap is set", hint=hint))
-    if cap is not None and new.usd > cap:
-        message = f"{_images(new.count)} cost {usd(new.usd)}, above the cap of {usd(cap)}; nothing was sent"
-        raise OverBudget(Problem("over_budget", message, hint="raise the cap, or draw less"))
-    if budget.images is not None and new.count > budget.images:
-        message = f"{_images(new.count)}, above the budget of {budget.images}; nothing was sent"
-        raise OverBudget(Problem("over_budget", message, hint="raise `budget: images`, or draw less"))
+    made = make_plan(found, known, loaded.fingerprints, pipeline=name, origin=origin, free=free, resubmit=resubmit)
+    return made, known.journal
 
 
 def check_secret(pipeline: Pipeline, token: Token) -> None:
@@ -171,20 +155,21 @@ def run(
     """
     started_at, space = datetime.now(UTC), open_space(home, target.space)
     run_id = new_run_id(loaded.pipeline.name, started_at)
-    with exclusive(space.lock):
-        made = plan(loaded, space, target, max_cells=options.max_cells, resubmit=options.resubmit)
+    with space.presence.shown(run_id):
+        made, replay = _planned(loaded, space, target, max_cells=options.max_cells, resubmit=options.resubmit)
         delivery = open_delivery(space, out, target.kind, made, file=loaded.pipeline.document.file)
         token = find_token() if made.has_calls else None
         if token is not None:
             check_secret(loaded.pipeline, token)
-        cap = cap_of(loaded.pipeline.budget, options.max_cost) if target.kind == "live" else None
+        cap = cap_of(loaded.pipeline.budget, options.limits) if target.kind == "live" else None
         if target.kind == "live":
-            check_budget(made, loaded.pipeline.budget, cap)
+            check_budget(made, loaded.pipeline.budget, options.limits)
         if made.has_calls:
             space.prepare()
             delivery.prepare()
             make_folder(runs_folder(home))
-        prepared = Prepared(loaded, made, space, target, delivery, token, cap)
+        most = most_of(loaded.pipeline.budget, options.limits) if target.kind == "live" else options.limits.max_new
+        prepared = Prepared(loaded, made, replay, space, target, delivery, token, cap, most)
         return _carry_out(prepared, runs_folder(home) / run_id, started_at, execute)
 
 
@@ -259,13 +244,11 @@ def _exit_code(outcomes: dict[Key, Outcome], ending: Ending) -> int:
         return 4
     if ending.interrupted:
         return 130
+    if ending.limit is not None:
+        return 5
     return 0 if all(outcome.status in ("succeeded", "reused") for outcome in outcomes.values()) else 1
 
 
 def new_run_id(name: str, moment: datetime) -> str:
     """A name for a run that sorts by time and tells its pipeline."""
     return f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03}-{name}-{secrets.token_hex(2)}"
-
-
-def _images(count: int) -> str:
-    return f"{count} new image" + ("" if count == 1 else "s")

@@ -17,12 +17,23 @@ def iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+FailureClass = Literal["transient", "rejected", "empty", "refused", "gone", "stuck", "failed", "uncertain", "local"]
+"""What kind of failure it was: after a `transient` one, another run may well succeed."""
+
+MODERATED = frozenset({"nsfw", "ip_detected", "violence", "personal_info"})
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a cell has no image: a stable snake_case code and one line for people."""
+    """Why a cell has no image: a stable snake_case code, one line for people, and the class of failure.
+
+    `candidates` are jobs at Krea that may be the one of a lost answer.
+    """
 
     code: str
     message: str
+    kind: FailureClass = "failed"
+    candidates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +103,20 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the work of a run ended: as planned, refused by Krea, interrupted from outside, or by an error."""
+    """How the work of a run ended: as planned, refused by Krea, at a limit, interrupted, or by an error."""
 
     refusal: Problem | None = None
+    limit: Problem | None = None
     interrupted: bool = False
     error: BaseException | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one distinct request ended. `cost_usd` is what this run paid for it, or may have paid when uncertain."""
+    """How one distinct request ended. `cost_usd` is what this run paid for it, or may have paid when uncertain.
+
+    `adopted` says that no answer named the job: it was found in Krea's list.
+    """
 
     status: Status
     result: Result | None = None
@@ -110,3 +125,4 @@ class Outcome:
     cost_usd: Decimal = Decimal(0)
     attempts: tuple[Attempt, ...] = ()
     timings: Timings = field(default_factory=Timings)
+    adopted: bool = False

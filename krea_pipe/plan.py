@@ -16,19 +16,21 @@ from krea_pipe.pricing import price_of
 from krea_pipe.references import Fingerprints, Image
 from krea_pipe.request import Key, Request, Source
 from krea_pipe.store.known import Known
+from krea_pipe.store.replay import InFlight, Post
 
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
     """The image is stored and intact.
 
-    `kept` says whether the cache knows it, not the journal alone; `counted` whether the run that paid for it lived to
-    report that.
+    `kept` says whether the cache knows it, not the journal alone; `counted` whether the run that paid for it lives or
+    has reported that; `adopted` whether its job was found in Krea's list, because no answer named it.
     """
 
     result: Result
     kept: bool = True
     counted: bool = True
+    adopted: bool = False
     name = "reuse"
 
 
@@ -36,19 +38,23 @@ class Reuse:
 class Attach:
     """Krea already has the job; only its image is missing.
 
-    `account` is the one that started it, if that is known; `counted` says that an earlier run reported its price.
+    `account` is the one that started it, if that is known; `counted` says that an earlier run reported its price;
+    `adopted` that the job was found in Krea's list; `created_at` is its time there.
     """
 
     job_id: str
     account: str = ""
     counted: bool = False
+    adopted: bool = False
+    created_at: str = ""
     name = "attach"
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """The request has to be sent, and will be paid."""
+    """The request has to be sent, and will be paid; `again` says that an earlier one may have been taken as well."""
 
+    again: bool = False
     name = "submit"
 
 
@@ -58,6 +64,11 @@ class Hold:
 
     code: str
     name = "hold"
+
+    @property
+    def can_be_settled(self) -> bool:
+        """Whether Krea's list of jobs may tell what became of the request."""
+        return self.code == "answer_lost"
 
 
 Action: TypeAlias = Reuse | Attach | Submit | Hold
@@ -90,6 +101,8 @@ class Plan:
     pipeline: str
     steps: tuple[Step, ...]
     uploads: tuple[Image, ...]
+    images: tuple[Image, ...] = ()
+    """The images of everything that Krea is asked about: what is held or in flight may have to be sent after all."""
 
     def total(self, action: type[Action], stage: str | None = None) -> Sum:
         """The sum of the steps with one action; a step counts for the stage of its first cell."""
@@ -103,12 +116,17 @@ class Plan:
     @property
     def has_calls(self) -> bool:
         """Whether Krea has to be asked for anything."""
-        return any(isinstance(step.action, (Submit, Attach)) for step in self.steps)
+        return any(needs_call(step.action) for step in self.steps)
 
     @property
     def has_work(self) -> bool:
         """Whether anything is left to be fetched, sent or decided."""
         return any(not isinstance(step.action, Reuse) for step in self.steps)
+
+
+def needs_call(action: Action) -> bool:
+    """Whether Krea has to be asked for something."""
+    return isinstance(action, (Submit, Attach)) or (isinstance(action, Hold) and action.can_be_settled)
 
 
 def make_plan(
@@ -132,7 +150,8 @@ def make_plan(
     deciding = _Deciding(known, fingerprints, pipeline, origin, free, resubmit)
     steps = tuple(deciding.step(key, group) for key, group in groups.items())
     sent = [step.request for step in steps if isinstance(step.action, Submit)]
-    return Plan(pipeline, steps, tuple(_uploads(sent, fingerprints)))
+    asked = [step.request for step in steps if needs_call(step.action)]
+    return Plan(pipeline, steps, tuple(_uploads(sent, fingerprints)), tuple(_uploads(asked, fingerprints)))
 
 
 def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Image]:
@@ -159,31 +178,44 @@ class _Deciding:
         journal = self.known.journal
         if key in self.known.results:
             return self._reuse(key)
+        post = journal.unanswered(key)  # it may have been sent in place of a job that was given up
+        if post is not None and post.origin == self.origin:
+            return self._hold(post)
         job = journal.in_flight.get(key)
         if job is not None and job.origin == self.origin:
             if self.resubmit and (job.unfetched or job.unseen):
                 lack = "the image could not be fetched" if job.unfetched else "Krea does not show it"
-                return Submit(), f"sent again in place of job {job.job_id}: {lack}"
-            return Attach(job.job_id, job.account, job.unfetched in journal.reported), f"job {job.job_id} is in flight"
-        if journal.unanswered(key) == self.origin:
-            if self.resubmit:
-                return Submit(), "sent again, though an earlier answer was lost"
-            return Hold("answer_lost"), "an earlier answer was lost, so Krea may have drawn and billed it"
+                return Submit(again=True), f"sent again in place of job {job.job_id}: {lack}"
+            return self._attach(job)
         if journal.failed.get(key) == "empty" and not self.resubmit and not self.free:
             return Hold("empty"), "an earlier job was completed without an image, and may be billed each time"
         return Submit(), self._reason(key, cell)
 
     def _reuse(self, key: Key) -> tuple[Action, str]:
         kept, journal = key not in self.known.unkept, self.known.journal
-        counted = journal.is_reported(key)
+        counted = journal.is_reported(key) or journal.drawn_by[key] in self.known.alive
         reason = "cached" if counted else "cached; drawn and billed by a run that wrote no report"
-        return Reuse(self.known.results[key], kept, counted), reason
+        return Reuse(self.known.results[key], kept, counted, key in journal.adopted), reason
+
+    def _attach(self, job: InFlight) -> tuple[Action, str]:
+        counted = job.unfetched in self.known.journal.reported
+        waiting = "; another run waits for it" if job.run in self.known.alive else ""
+        action = Attach(job.job_id, job.account, counted, job.adopted, job.created_at)
+        return action, f"job {job.job_id} is in flight{waiting}"
+
+    def _hold(self, post: Post) -> tuple[Action, str]:
+        if post.run in self.known.alive:
+            return Hold("answer_lost"), "another run is sending it"
+        if self.resubmit:
+            return Submit(again=True), "sent again, though an earlier answer was lost"
+        return Hold("answer_lost"), "an earlier answer was lost, so Krea may have drawn and billed it"
 
     def _reason(self, key: Key, cell: Cell) -> str:
         if key in self.known.damaged:
             return "stored image missing or damaged"
-        if key in self.known.journal.failed:
-            return f"failed before: {self.known.journal.failed[key]}"
+        failed = self.known.journal.failed.get(key)
+        if failed is not None:
+            return "cancelled before it was drawn" if failed == "cancelled" else f"failed before: {failed}"
         before = self.known.before.get(f"{self.pipeline}/{cell.id}")
         return "new" if not before else describe_change(before, cell.request.fields(), self.fingerprints)
 

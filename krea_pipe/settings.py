@@ -16,6 +16,7 @@ DEFAULT_HOME = ".krea-pipe"
 KEY_NAMES = ("KREA_API_KEY", "KREA_API_TOKEN")
 SHORTEST_SECRET = 6
 POLL_NAME = "KREA_PIPE_POLL_SECONDS"
+SETTLE_NAME = "KREA_PIPE_SETTLE_SECONDS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +55,26 @@ LOCAL = Target("local", "http://localhost", "local", lasting=False)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a job is looked at, in seconds: at first, growing by a factor, up to a longest wait.
+    """How often Krea is asked, in seconds: `first` to `longest` between two looks at the list of jobs.
 
-    Waits before another try after a failure start at half of `first`.
+    `settle` is how long a POST without an answer may take to show its job. Every other wait is a multiple of `first`.
+    `job` is how long a job may run without an end, for every variant; when it is None, `JOB_SECONDS` says it for each.
     """
 
     first: float = 1.0
-    factor: float = 1.3
-    longest: float = 5.0
-    deadline: float = 900.0
+    longest: float = 2.0
+    settle: float = 10.0
+    job: float | None = None
+
+    def deadline(self, variant: str) -> float:
+        """How long a job may run, or wait while no other ends, before it is given up."""
+        return self.job if self.job is not None else JOB_SECONDS.get(variant, max(JOB_SECONDS.values()))
 
 
-LOCAL_PACE = Pace(first=0.03, factor=1.2, longest=0.2)
+JOB_SECONDS = {"medium-turbo": 300.0, "medium": 600.0, "large": 900.0}
+"""Krea ends jobs of its own models after three minutes, and Large takes up to one."""
+
+LOCAL_PACE = Pace(first=0.05, longest=0.2)
 
 
 def home_folder(environment: Mapping[str, str], file: Path | None = None) -> Path:
@@ -106,20 +115,21 @@ def live_target(environment: Mapping[str, str]) -> Target:
     return Target("live", base, f"host-{host.replace(':', '.')}", lasting=True)
 
 
-def live_pace(environment: Mapping[str, str]) -> Pace:
+def live_pace(environment: Mapping[str, str], job_seconds: float | None = None) -> Pace:
     """The pace against a real API; KREA_PIPE_POLL_SECONDS sets the first wait.
 
     Raises:
         UsageError: it is not a number of seconds.
     """
+    settle = float(environment.get(SETTLE_NAME) or Pace().settle)
     text = environment.get(POLL_NAME, "").strip()
     if not text:
-        return Pace()
+        return Pace(job=job_seconds, settle=settle)
     if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", text) or not 0.01 <= float(text) <= 60:
         hint = "leave it unset for 1 second"
         message = f"{POLL_NAME} is a number from 0.01 to 60, not {text!r}"
         raise UsageError(Problem("bad_poll_seconds", message, hint=hint))
-    return Pace(first=float(text), longest=max(float(text), Pace().longest))
+    return Pace(first=float(text), longest=2 * float(text), job=job_seconds, settle=settle)
 
 
 def api_token(environment: Mapping[str, str]) -> Token:

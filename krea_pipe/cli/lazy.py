@@ -14,10 +14,23 @@ COMMANDS = {
     "expand": ("krea_pipe.cli.commands.expand:expand", "Show every request that a pipeline makes."),
     "plan": ("krea_pipe.cli.commands.plan:plan", "Show what a run would do, why, and what it would cost."),
     "run": ("krea_pipe.cli.commands.run:run", "Make the images that are not there yet, and a report."),
+    "status": ("krea_pipe.cli.commands.status:status", "List what is in flight at Krea. Needs no network and no key."),
+    "cancel": ("krea_pipe.cli.commands.cancel:cancel", "Cancel what is in flight at Krea."),
+    "recover": ("krea_pipe.cli.commands.recover:recover", "Find jobs at Krea that a lost journal knew."),
     "report": ("krea_pipe.cli.commands.report:report", "Render the report of a finished run again."),
+    "serve": ("krea_pipe.cli.commands.serve:serve", "Serve the local Krea over HTTP, to test programs that call Krea."),
 }
 EXECUTE = "krea_pipe.run.live:carry_out"
 ORDER = "krea_pipe.run.live:Order"
+MANNER = "krea_pipe.run.live:Manner"
+HOOKS = "krea_pipe.run.hooks:Hooks"
+WEBHOOK_URL = "krea_pipe.api.webhook:check_public_url"
+WEBHOOK_ADDRESS = "krea_pipe.api.webhook:parse_address"
+ERRAND = "krea_pipe.run.errand:Errand"
+CANCEL = "krea_pipe.run.cancel:cancel_jobs"
+FIND_ORPHANS = "krea_pipe.run.recover:find_orphans"
+PAIR = "krea_pipe.run.recover:pair"
+RECORD_RECOVERED = "krea_pipe.run.recover:record_recovered"
 TROUBLE = "krea_pipe.cli.trouble:tell"
 CRASH_LOG = "krea_pipe.cli.crash:write_crash_log"
 LOCAL_TRANSPORT = "krea_pipe.local.in_process:open_transport"

@@ -135,6 +135,7 @@ def _row(
         attempts=outcome.attempts,
         timings=outcome.timings,
         error=outcome.failure,
+        adopted=outcome.adopted,
     )
 
 

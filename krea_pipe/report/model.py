@@ -17,7 +17,7 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One cell of the matrix and what became of it."""
+    """One cell of the matrix and what became of it; `adopted` says that its job was found in Krea's list."""
 
     id: str
     stage: str
@@ -34,6 +34,7 @@ class Row:
     attempts: tuple[Attempt, ...]
     timings: Timings
     error: Failure | None
+    adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,17 @@ def _row_json(row: Row) -> dict[str, object]:
             "finished_at": timings.finished_at,
             "seconds": timings.seconds,
         },
-        "error": {"code": row.error.code, "message": row.error.message} if row.error else None,
+        "error": _error_json(row.error) if row.error else None,
+        "adopted": row.adopted,
+    }
+
+
+def _error_json(error: Failure) -> dict[str, object]:
+    return {
+        "code": error.code,
+        "message": error.message,
+        "class": error.kind,
+        "candidates": list(error.candidates),
     }
 
 
@@ -172,5 +182,11 @@ def _row(data: Mapping[str, Any]) -> Row:
         cost_usd=Decimal(data["cost_usd"]),
         attempts=tuple(Attempt(**attempt) for attempt in data["attempts"]),
         timings=Timings(**data["timings"]),
-        error=Failure(**data["error"]) if data["error"] else None,
+        error=_error(data["error"]) if data["error"] else None,
+        adopted=data.get("adopted", False),
     )
+
+
+def _error(data: Mapping[str, Any]) -> Failure:
+    kind = data.get("class", "failed")
+    return Failure(data["code"], data["message"], kind, tuple(data.get("candidates", ())))

@@ -6,103 +6,137 @@ from decimal import Decimal
 from functools import partial
 
 from krea_pipe import images
-from krea_pipe.api.client import BadImage, CallFailed, Refused
-from krea_pipe.api.wire import Job
+from krea_pipe.api.failures import BadImage, CallFailed
+from krea_pipe.api.wire import Job, read_time
 from krea_pipe.outcome import Failure, Outcome, Result, Status, Timings
-from krea_pipe.plan import Attach, Step
+from krea_pipe.pixels import size_of
+from krea_pipe.plan import Step
 from krea_pipe.run.backoff import delays
-from krea_pipe.run.session import Session, now
-from krea_pipe.run.submit import History, refuse_account
+from krea_pipe.run.room import Place
+from krea_pipe.run.scribe import now
+from krea_pipe.run.session import Session
+from krea_pipe.run.sight import Lack
+from krea_pipe.run.submit import History
+from krea_pipe.run.watch import Watch
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.replay import InFlight
 
 TRIES = 6
-UNKNOWN_READS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Waits for one job and brings its image in. `earlier` is set when an earlier run started the job."""
+    """Waits for one job and brings its image in. `counted` says that an earlier run has reported its price."""
 
     step: Step
     session: Session
+    watch: Watch
     history: History
+    place: Place
+    job: InFlight
     submitted_at: str | None
-    earlier: Attach | None = None
+    counted: bool = False
 
-    async def collect(self, job_id: str) -> Outcome:
+    async def collect(self) -> Outcome:
         """Wait until the job ends, and store what it drew."""
-        job = await self._finished(job_id)
-        if isinstance(job, Outcome):
-            return job
-        if job.is_drawn:
-            return await self._stored(job)
-        return await (self._empty(job) if job.status == "completed" else self._failed(job))
+        deadline = self.session.pace.deadline(self.step.request.variant)
+        end = await self.watch.ended(self.job.job_id, read_time(self.job.created_at), deadline)
+        self.place.give_back(ended=isinstance(end, Job))
+        if isinstance(end, Lack):
+            return await self._lacking(end)
+        if end.is_drawn:
+            return await self._stored(end)
+        return await (self._empty(end) if end.status == "completed" else self._failed(end))
 
-    async def _finished(self, job_id: str) -> Job | Outcome:
-        pace, wait, waited, unknown = self.session.pace, self.session.pace.first, 0.0, 0
-        while waited < pace.deadline:
-            if await self.session.stop.pause(wait):
-                return self._outcome("pending", job_id)
-            waited += wait
-            wait = min(pace.longest, wait * pace.factor)
-            try:
-                job = await self.session.client.job(job_id)
-            except CallFailed as error:
-                self.history.note("read_failed", str(error))
-                if refuse_account(error, self.session):
-                    return self._outcome("pending", job_id)
-                unknown = unknown + 1 if isinstance(error, Refused) and error.status in (404, 410) else 0
-                wait = max(wait, error.retry_after or 0) if isinstance(error, Refused) else wait
-                if unknown >= UNKNOWN_READS:
-                    return await self._unknown(job_id, error)
-                continue
-            if job.is_final:
-                return job
-        failure = Failure("stuck", f"no end after {pace.deadline:.0f} s; run again to look for it")
-        return self._outcome("pending", job_id, failure=failure)
+    async def _lacking(self, lack: Lack) -> Outcome:
+        match lack.kind:
+            case "left":
+                return self._outcome("pending")
+            case "cancelled":
+                return await self._cancelled()
+            case "unseen":
+                return await self._unseen(lack.detail)
+            case "stopped":
+                await self._record_failure("stuck")
+                failure = Failure(
+                    "stuck", f"no end after {lack.detail} s; it was cancelled, and is not billed", "stuck"
+                )
+                return self._outcome("failed", failure=failure)
+            case "stuck":
+                self.history.note("stuck", f"no end after {lack.detail} s")
+                await self.session.record("unfetched", self.step.key, job_id=self.job.job_id)
+                billed = "; it is counted as paid" if self.step.price else ""
+                message = (
+                    f"no end after {lack.detail} s, and Krea did not cancel it{billed}; run again to look for it, or "
+                    "with `--uncertain resubmit` to send it again"
+                )
+                return self._outcome("failed", failure=Failure("stuck", message, "stuck"), paid=True)
 
-    async def _unknown(self, job_id: str, error: CallFailed) -> Outcome:
-        if self.earlier and self.earlier.account not in ("", self.session.account):
-            message = f"the job {job_id} was started with another key, and this one can not see it; use that key"
-            return self._outcome("pending", job_id, failure=Failure("other_account", message))
+    async def _cancelled(self) -> Outcome:
+        await self._record_failure("cancelled")
+        return self._outcome("pending", in_flight=False)
+
+    async def _unseen(self, detail: str) -> Outcome:
+        if self.job.account not in ("", self.session.account):
+            other = "was started with another key, and this one can not see it; use that key"
+            message = f"the job {self.job.job_id} {other}"
+            return self._outcome("pending", failure=Failure("other_account", message, "uncertain"))
         message = (
-            f"Krea took the request as job {job_id}, but does not show that job: {error}. It may be drawn and billed; "
-            "the next run looks again, `--uncertain resubmit` sends it again"
+            f"Krea took the request as job {self.job.job_id}, but does not show that job: {detail}. It may be drawn "
+            "and billed; the next run looks again, `--uncertain resubmit` sends it again"
         )
-        await self.session.record("unseen", self.step.key, job_id=job_id)
-        return self._outcome("uncertain", job_id, failure=Failure("job_unseen", message), paid=True)
+        await self.session.record("unseen", self.step.key, job_id=self.job.job_id)
+        return self._outcome("uncertain", failure=Failure("job_unseen", message, "uncertain"), paid=True)
 
     async def _empty(self, job: Job) -> Outcome:
         reason = f": {job.failure.message}" if job.failure else ""
         billed = "; it may be billed" if self.step.price else ""
         message = f"Krea says that the job is completed, but gives no image{billed}{reason}"
-        await self._record_failure(job.id, "empty")
-        return self._outcome("failed", job.id, failure=Failure("empty", message), paid=True)
+        await self._record_failure("empty")
+        return self._outcome("failed", failure=Failure("empty", message, "empty"), paid=True)
 
     async def _failed(self, job: Job) -> Outcome:
+        if job.status == "cancelled" and self.session.stop.interrupted:
+            return await self._cancelled()
         failure = job.failure or Failure(job.status, f"Krea ended the job as {job.status} and gives no reason")
-        await self._record_failure(job.id, failure.code)
-        return self._outcome("failed", job.id, failure=failure)
+        await self._record_failure(failure.code)
+        return self._outcome("failed", failure=failure)
 
-    async def _record_failure(self, job_id: str, code: str) -> None:
+    async def _record_failure(self, code: str) -> None:
         self.history.note("failed", code)
-        await self.session.record("failed", self.step.key, job_id=job_id, code=code)
+        await self.session.record("failed", self.step.key, job_id=self.job.job_id, code=code)
 
     async def _stored(self, job: Job) -> Outcome:
         for wait in (*delays(TRIES, self.session.pace), None):
             try:
                 data = await self.session.client.download(job.urls[0])
-                result = await self.session.shielded(partial(self._keep, data, job.id))
+                result = await self.session.shielded(partial(self._keep, data))
             except CallFailed as error:
                 self.history.note("download_failed", str(error))
                 if wait is None or await self.session.stop.pause(wait):
-                    return await self._unfetched(job.id, error)
+                    return await self._unfetched(error)
                 job = await self._reread(job)
             else:
-                await self.session.record("done", self.step.key, job_id=job.id, result=result.to_json())
-                self.history.note("done", result.sha256)
-                return self._outcome("succeeded", job.id, result=result, paid=True)
+                return await self._done(result)
         raise AssertionError("the last try returns")
+
+    async def _done(self, result: Result) -> Outcome:
+        expected = size_of(self.step.request)
+        if self.job.adopted and expected not in (None, (result.width, result.height)):
+            return await self._disowned(result)
+        await self.session.record("done", self.step.key, job_id=self.job.job_id, result=result.to_json())
+        self.history.note("done", result.sha256)
+        return self._outcome("succeeded", result=result, paid=True)
+
+    async def _disowned(self, result: Result) -> Outcome:
+        """What was found in Krea's list is not what was asked for: a wrong image is worse than a missing one."""
+        await self.session.record("disowned", self.step.key, job_id=self.job.job_id)
+        message = (
+            f"an answer was lost, and the one job that may be its own, {self.job.job_id}, has drawn "
+            f"{result.width} x {result.height} pixels, which were not asked for"
+        )
+        failure = Failure("answer_lost", message, "uncertain", (self.job.job_id,))
+        return self._outcome("uncertain", failure=failure, paid=True)
 
     async def _reread(self, job: Job) -> Job:
         """The job again, in case its image has moved."""
@@ -112,41 +146,42 @@ class Collector:
             return job
         return again if again.urls else job
 
-    async def _unfetched(self, job_id: str, error: CallFailed) -> Outcome:
-        await self.session.record("unfetched", self.step.key, job_id=job_id)
+    async def _unfetched(self, error: CallFailed) -> Outcome:
+        await self.session.record("unfetched", self.step.key, job_id=self.job.job_id)
         state = "paid" if self.step.price else "drawn"
         message = (
             f"the image is {state} but could not be fetched: {error}. Run again to fetch it; nothing is paid twice. "
             "If it stays so, `--uncertain resubmit` has it drawn anew"
         )
-        return self._outcome("failed", job_id, failure=Failure("image_unfetched", message), paid=True)
+        return self._outcome("failed", failure=Failure("image_unfetched", message, "transient"), paid=True)
 
-    def _keep(self, data: bytes, job_id: str) -> Result:
+    def _keep(self, data: bytes) -> Result:
         try:
             facts, thumbnail = images.examine(data)
         except images.NotAnImage as error:
             raise BadImage(f"what came is no whole image: {error}") from error
         digest = self.session.space.blobs.put(data)
         write_atomically(self.session.space.thumbnail(digest), thumbnail, durable=False)
-        return Result(digest, facts.mime, facts.width, facts.height, job_id, self.step.price, now())
+        return Result(digest, facts.mime, facts.width, facts.height, self.job.job_id, self.step.price, now())
 
     def _outcome(
         self,
         status: Status,
-        job_id: str,
         *,
         result: Result | None = None,
         failure: Failure | None = None,
         paid: bool = False,
+        in_flight: bool = True,
     ) -> Outcome:
         return Outcome(
             status=status,
             result=result,
             failure=failure,
-            job_id=job_id,
-            cost_usd=self.step.price if paid and not (self.earlier and self.earlier.counted) else Decimal(0),
+            job_id=self.job.job_id if in_flight else None,
+            cost_usd=self.step.price if paid and not self.counted else Decimal(0),
             attempts=tuple(self.history.attempts),
             timings=_timings(self.submitted_at, now() if status != "pending" else None),
+            adopted=self.job.adopted,
         )
 
 

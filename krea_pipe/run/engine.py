@@ -1,84 +1,124 @@
-"""All steps of a plan, bounded and interruptible; each becomes an outcome."""
+"""All requests of a plan, each on its way as a task; what was paid comes first, what is new as there is room for it."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from krea_pipe.outcome import Failure, Outcome, Result
-from krea_pipe.plan import Attach, Plan, Step, Submit
+from krea_pipe.plan import Attach, Hold, Plan, Step, Submit
 from krea_pipe.request import Key
-from krea_pipe.run.collect import Collector
-from krea_pipe.run.session import Session, now
-from krea_pipe.run.submit import History, submit
+from krea_pipe.run.lost import Search
+from krea_pipe.run.neighbours import Neighbours
+from krea_pipe.run.reader import Reader
+from krea_pipe.run.roll import Roll
+from krea_pipe.run.room import Place
+from krea_pipe.run.session import Session
+from krea_pipe.run.turn import Crew, Turn
 from krea_pipe.run.uploads import Uploads
+from krea_pipe.run.watch import Watch
 
 Outcomes: TypeAlias = dict[Key, Outcome]
-Watch: TypeAlias = Callable[[Step, Outcome | None], None]
-"""Told of each step: with None when its job is running, with the outcome when it has ended."""
-
+Watcher: TypeAlias = Callable[[Step, Outcome | None], None]
+"""Told of each step: with None when it is begun, with the outcome when it has ended."""
 
 Deliver: TypeAlias = Callable[[Step, Result], bool | Failure]
 """Puts an image where the file's author wants it, or says why it can not; called in a thread."""
 
 
-async def run_steps(
-    plan: Plan, session: Session, *, concurrency: int, watch: Watch, deliver: Deliver
-) -> tuple[Outcomes, BaseException | None]:
-    """Carry out what a plan leaves to do, and say what ended the work early, if anything did.
-
-    Jobs that Krea already has come first, because they are paid. What goes wrong in one worker ends the run, but
-    gently: a POST of another worker that were cut off would be paid and have no answer.
-    """
-    work = [step for step in plan.steps if isinstance(step.action, Attach)]
-    work += [step for step in plan.steps if isinstance(step.action, Submit)]
-    uploads = Uploads(session, {image.source: image for image in plan.uploads})
-    workers = _Workers(iter(work), session, uploads, watch, deliver)
-    crew = (workers.work() for _ in range(min(concurrency, len(work))))
-    ends = await asyncio.gather(*crew, return_exceptions=True)
-    return workers.outcomes, next((end for end in ends if end is not None), None)
-
-
 @dataclass(slots=True)
-class _Workers:
-    """What the workers of one run share."""
+class Engine:
+    """Carries out what a plan leaves to do."""
 
-    queue: Iterator[Step]
+    plan: Plan
     session: Session
-    uploads: Uploads
-    watch: Watch
+    tell: Watcher
     deliver: Deliver
+    crew: Crew = field(init=False)
     outcomes: Outcomes = field(default_factory=dict)
+    error: BaseException | None = None
+    tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
-    async def work(self) -> None:
-        """Take steps until there are none, or none is to be begun."""
-        in_order = False
+    def __post_init__(self) -> None:
+        session = self.session
+        uploads = Uploads(session, {image.source: image for image in self.plan.images})
+        watch = Watch(session, Reader(session))
+        self.crew = Crew(session, watch, Search(session, Roll(session)), uploads, Neighbours(session))
+
+    async def run(self) -> Outcomes:
+        """Do the work. What goes wrong in one task ends the run, but gently, and is kept as `error`.
+
+        A POST of another task that were cut off would be paid and have no answer.
+        """
+        self.session.stop.listeners += [
+            self.session.room.places.close,
+            self.session.gate.places.close,
+            self.session.purse.shut,
+            self.crew.watch.hurry,
+        ]
+        background = [self._start(work) for work in (self.crew.watch.run(), self.crew.neighbours.run())]
         try:
-            for step in self.queue:
-                if self.session.stop.wanted:
-                    break
-                await self._work_on(step)
-            in_order = True
+            await asyncio.wait([self._start(self._feed())])
+            self.crew.watch.hurry()
+            while self.tasks:
+                await asyncio.wait(self.tasks)
         finally:
-            if not in_order:
-                self.session.stop.leave()
+            self.session.stop.leave()
+            rest = (*background, *self.tasks)  # those only look, and these are left over by a second interrupt
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+        return self.outcomes
 
-    async def _work_on(self, step: Step) -> None:
-        self.watch(step, None)
-        outcome = self.outcomes[step.key] = await self._settle(step)
+    async def _feed(self) -> None:
+        """Begin every step: jobs that Krea already has first, because they are paid."""
+        for step in self._steps(Attach):
+            self._begin(step, Place(self.session.room), has_price=False)
+        held = [step for step in self._steps(Hold) if isinstance(step.action, Hold) and step.action.can_be_settled]
+        for step in held:
+            self.session.purse.commit(step.price)
+            self.session.gate.shut()
+            self._begin(step, Place(self.session.room), has_price=True)
+        for step in self._steps(Submit):
+            # Money before room, as everywhere: who has one and waits for the other must not hold up who has the other.
+            place, stop, purse = Place(self.session.room), self.session.stop, self.session.purse
+            if stop.wanted:
+                return
+            if not await purse.reserve(step.price):
+                if not stop.wanted:
+                    stop.reach(purse.limit())
+                return
+            if not await place.take():
+                purse.release(step.price)
+                return
+            self._begin(step, place, has_price=True)
+
+    def _steps(self, action: type[Attach | Hold | Submit]) -> list[Step]:
+        return [step for step in self.plan.steps if isinstance(step.action, action)]
+
+    def _begin(self, step: Step, place: Place, *, has_price: bool) -> None:
+        self.tell(step, None)
+        task = self._start(self._work(Turn(step, self.crew, place, has_price)))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _work(self, turn: Turn) -> None:
+        step = turn.step
+        outcome = self.outcomes[step.key] = await turn.take()
         if outcome.result is not None:
             delivered = await self.session.shielded(partial(self.deliver, step, outcome.result))
             if isinstance(delivered, Failure):
                 outcome = self.outcomes[step.key] = replace(outcome, status="failed", failure=delivered)
-        self.watch(step, outcome)
+        self.tell(step, outcome)
 
-    async def _settle(self, step: Step) -> Outcome:
-        history = History()
-        if isinstance(step.action, Attach):
-            history.note("attached", step.action.job_id)
-            return await Collector(step, self.session, history, None, step.action).collect(step.action.job_id)
-        job = await submit(step, self.session, self.uploads, history)
-        if isinstance(job, Outcome):
-            return job
-        return await Collector(step, self.session, history, now()).collect(job.id)
+    def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._note_error)
+        return task
+
+    def _note_error(self, task: "asyncio.Task[None]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.error = self.error or error
+            self.session.stop.leave()

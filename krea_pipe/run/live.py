@@ -3,38 +3,70 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal, Protocol
 
 import httpx
 
-from krea_pipe.api.client import open_client
+from krea_pipe.api.client import Client, open_client
+from krea_pipe.api.failures import CallFailed
 from krea_pipe.outcome import Ending
-from krea_pipe.plan import Plan
-from krea_pipe.run.engine import Deliver, Outcomes, Watch, run_steps
+from krea_pipe.plan import Hold, Plan, Submit
+from krea_pipe.run.engine import Deliver, Engine, Outcomes, Watcher
+from krea_pipe.run.gate import Gate
+from krea_pipe.run.purse import Purse
+from krea_pipe.run.refusal import refuse_account
+from krea_pipe.run.room import Room
+from krea_pipe.run.scribe import Scribe
 from krea_pipe.run.session import Session
 from krea_pipe.run.stop import Stop
+from krea_pipe.run.watch import Watch
 from krea_pipe.settings import Pace, Target, Token
+from krea_pipe.store.ledger import Ledger
+from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How much of a plan is carried out, and how it is sent; `webhook` is an address of someone else's to tell."""
+
+    concurrency: int = 500
+    submit_parallel: int = 1
+    cap: Decimal | None = None
+    max_new: int | None = None
+    uncertain: Literal["hold", "adopt", "resubmit"] = "hold"
+    webhook: str | None = None
+
+
+class Hooks(Protocol):
+    """Webhooks that this run receives itself: see `run.hooks`, which is loaded only for them."""
+
+    def open(self, session: Session, watch: Watch) -> contextlib.AbstractAsyncContextManager[None]:
+        """Listen for as long as the run goes on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """What to carry out, where, and how."""
+    """What to carry out, where, and how. `replay` is the journal as it was when the plan was made."""
 
     plan: Plan
     space: Space
+    replay: Replay
     target: Target
     token: Token
     run_id: str
     origin: str
     pace: Pace
-    concurrency: int
-    watch: Watch
+    watch: Watcher
     deliver: Deliver
     tell: Callable[[str], None]
+    manner: Manner = field(default_factory=Manner)
+    hooks: Hooks | None = None
     transport: httpx.AsyncBaseTransport | None = None
 
 
@@ -52,13 +84,55 @@ def carry_out(order: Order) -> tuple[Outcomes, Ending]:
 
 async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
     stop = Stop()
-    async with open_client(order.target, order.token, order.transport) as client:
-        session = Session(client, order.space, order.run_id, order.origin, order.token.account, order.pace, stop)
+    async with (
+        open_client(order.target, order.token, order.transport) as client,
+        _session(order, client, stop) as session,
+    ):
         with _stopped_by_signals(stop, order.tell):
-            outcomes, error = await run_steps(
-                order.plan, session, concurrency=order.concurrency, watch=order.watch, deliver=order.deliver
-            )
-    return outcomes, Ending(stop.refusal, stop.interrupted, error)
+            await _introduce(session, order)
+            engine = Engine(order.plan, session, order.watch, order.deliver)
+            watch = engine.crew.watch
+            async with order.hooks.open(session, watch) if order.hooks else contextlib.nullcontext():
+                outcomes = await engine.run()
+    return outcomes, Ending(stop.refusal, stop.limit, stop.interrupted, engine.error)
+
+
+@contextlib.asynccontextmanager
+async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Session]:
+    manner = order.manner
+    scribe = Scribe(Ledger(order.space.journal, order.space.presence, order.run_id, order.origin, order.replay))
+    scribe.start()
+    try:
+        yield Session(
+            client=client,
+            space=order.space,
+            scribe=scribe,
+            run_id=order.run_id,
+            pipeline=order.plan.pipeline,
+            origin=order.origin,
+            account=order.token.account,
+            pace=order.pace,
+            started=client.clock.steady(),
+            stop=stop,
+            room=Room(manner.concurrency),
+            purse=Purse(manner.cap, manner.max_new),
+            gate=Gate(manner.submit_parallel),
+            uncertain=manner.uncertain,
+            webhook=manner.webhook,
+        )
+    finally:
+        scribe.close()
+
+
+async def _introduce(session: Session, order: Order) -> None:
+    """Ask for one job before anything is sent: it tells Krea's time, and whether the key is good, for nothing."""
+    if not order.plan.total(Submit).count and not order.plan.total(Hold).count:
+        return
+    try:
+        await session.client.jobs(1)
+    except CallFailed as error:
+        if getattr(error, "status", None) == 401:
+            refuse_account(error, session)
 
 
 @contextlib.contextmanager
@@ -69,7 +143,7 @@ def _stopped_by_signals(stop: Stop, tell: Callable[[str], None]) -> Iterator[Non
     def on_signal() -> None:
         if not stop.interrupted:
             stop.interrupt()
-            tell("Stopping: what is being sent is still written down. Interrupt again to leave at once.")
+            tell("Stopping: what waits is cancelled, what runs is brought in. Interrupt again to leave at once.")
         elif task is not None:
             task.cancel()
 

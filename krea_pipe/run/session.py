@@ -1,38 +1,57 @@
 """What one run works with."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TypeVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeVar
 
 from krea_pipe.api.client import Client
 from krea_pipe.nodes import Json
-from krea_pipe.outcome import iso
 from krea_pipe.request import Key
+from krea_pipe.run.gate import Gate
+from krea_pipe.run.purse import Purse
+from krea_pipe.run.room import Room
+from krea_pipe.run.scribe import Scribe
 from krea_pipe.run.stop import Stop
 from krea_pipe.settings import Pace
 from krea_pipe.store.space import Space
 
 T = TypeVar("T")
+ANSWERS = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Session:
-    """One run's client, store and identity. `origin` marks the API that its jobs belong to."""
+    """One run's client, store and identity, and what its tasks share.
+
+    `origin` marks the API that its jobs belong to; `started` is a time of the steady clock when nothing had been sent
+    yet. `answers` are the seconds that the last answers to POSTs have taken. `webhook` is the address that Krea is to
+    tell of ended jobs, `is_told` whether that is this run itself.
+    """
 
     client: Client
     space: Space
+    scribe: Scribe
     run_id: str
+    pipeline: str
     origin: str
     account: str
     pace: Pace
     stop: Stop
+    room: Room
+    purse: Purse
+    gate: Gate = field(default_factory=Gate)
+    uncertain: Literal["hold", "adopt", "resubmit"] = "hold"
+    webhook: str | None = None
+    is_told: bool = False
+    started: float = 0.0
+    answers: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
 
     async def record(self, event: str, key: Key, **data: Json) -> None:
         """Write a line to the journal and wait until it is on disk."""
-        stamp = now()
-        await self.shielded(lambda: self.space.journal.append(event, key, t=stamp, run=self.run_id, **data))
+        await self.scribe.record(event, key, **data)
 
     async def shielded(self, work: Callable[[], T]) -> T:
         """Do disk work in a thread, to its end even if the run is cancelled meanwhile.
@@ -42,7 +61,16 @@ class Session:
         """
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, work))
 
+    @property
+    def began(self) -> datetime | None:
+        """A time of Krea's clock before which this run had sent nothing, if Krea has told the time by now."""
+        return self.client.clock.earliest(self.started)
 
-def now() -> str:
-    """The time in UTC, as ISO 8601 to the millisecond."""
-    return iso(datetime.now(UTC))
+    @property
+    def settling(self) -> float:
+        """Seconds after which a POST without an answer has made its job, if it makes one at all.
+
+        Five times the slowest of the last answers; before the first one, the time of five looks.
+        """
+        slowest = max(self.answers, default=self.pace.first)
+        return min(max(5 * slowest, self.pace.first / 10), 10 * self.pace.first)

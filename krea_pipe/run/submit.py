@@ -1,27 +1,28 @@
 """From a request to a job that Krea has, never two.
 
-There is no idempotency key, so a POST is repeated only when Krea said no or was never reached.
+There is no idempotency key, so a POST is repeated only when Krea said no, was never reached, or shows no job of it.
 """
 
+import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 
-from krea_pipe.api.client import AnswerLost, CallFailed, Refused, Unreachable
+from krea_pipe.api.client import Client
+from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
 from krea_pipe.api.wire import Job
-from krea_pipe.errors import Problem
-from krea_pipe.outcome import Attempt, Failure, Outcome
-from krea_pipe.plan import Step
+from krea_pipe.nodes import Json
+from krea_pipe.outcome import Attempt, Failure, Outcome, iso
+from krea_pipe.plan import Step, Submit
 from krea_pipe.run.backoff import delay
-from krea_pipe.run.session import Session, now
+from krea_pipe.run.refusal import failure_of, refuse_account
+from krea_pipe.run.room import Place
+from krea_pipe.run.scribe import now
+from krea_pipe.run.session import Session
 from krea_pipe.run.uploads import Uploads
-from krea_pipe.settings import Pace
+from krea_pipe.store.ledger import Free, Standing
+from krea_pipe.store.replay import InFlight, Post
 
 TRIES = 8
-
-_NO_SERVICE = {
-    401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
-    402: ("no_credit", "top up the API balance, then run the same command again; it goes on where this stopped"),
-    403: ("forbidden", "check that API access is enabled for the workspace of this key"),
-}
 
 
 @dataclass(slots=True)
@@ -35,106 +36,174 @@ class History:
         self.attempts.append(Attempt(now(), event, detail))
 
 
-async def submit(step: Step, session: Session, uploads: Uploads, history: History) -> Job | Outcome:
-    """Send one request until Krea takes it; an `Outcome` when it did not, or might have."""
-    sources = [one.id for one in step.request.references]
-    patience = Patience(session.pace)
-    while True:
-        try:
-            urls = await uploads.urls(sources)
-        except CallFailed as error:
-            return _upload_failed(error, session, history)
-        if session.stop.wanted:
-            return Outcome("pending", attempts=tuple(history.attempts))
-        answer = await _post(step, session, urls, history)
-        if not isinstance(answer, CallFailed):
-            return answer
-        if isinstance(answer, Refused) and answer.status in (400, 404, 422) and uploads.renew(urls):
-            history.note("uploading_again", "a remembered reference may be gone")
-            continue
-        wait = patience.wait(answer)
-        if wait is None:
-            return _refused(answer, session, history)
-        if await session.stop.pause(wait):
-            return Outcome("pending", attempts=tuple(history.attempts))
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The answer to a POST did not come."""
 
-
-async def _post(step: Step, session: Session, urls: dict[str, str], history: History) -> Job | Outcome | CallFailed:
-    """One POST, written down before and after."""
-    facts = {"origin": session.origin, "account": session.account, "usd": str(step.price)}
-    await session.record("submitting", step.key, **facts)
-    try:
-        job = await session.client.submit(step.request, urls)
-    except (AnswerLost, Refused, Unreachable) as error:
-        lost = isinstance(error, AnswerLost) or (isinstance(error, Refused) and error.status >= 500)
-        await session.record("unanswered" if lost else "declined", step.key, **facts)
-        history.note("unanswered" if lost else "declined", str(error))
-        return _uncertain(step, error, history) if lost else error
-    await session.record("submitted", step.key, job_id=job.id, **facts)
-    history.note("submitted", job.id)
-    return job
+    reason: str
 
 
 @dataclass(slots=True)
-class Patience:
-    """How long a request is offered: a few times when Krea can not be reached, until the deadline when it is full."""
+class Offer:
+    """One request that is offered to Krea until it is taken, refused, or without an answer."""
 
-    pace: Pace
-    waited: float = 0.0
+    step: Step
+    session: Session
+    uploads: Uploads
+    history: History
+    place: Place
+    is_probe: bool = False
+    """Whether it is offered again although the room is full, to see whether a 429 was only a moment's."""
     tries: int = 0
+    waited: float = 0.0
 
-    def wait(self, error: CallFailed) -> float | None:
-        """Seconds until the next try; None when there is to be none. Only what was surely not taken is repeated."""
+    async def make(self) -> Job | Standing | Lost | Outcome:
+        """Offer it. A `Standing` says that it is not ours to send after all.
+
+        After `Lost` the gate is left shut, for whoever looks for the job.
+        """
+        sources = [one.id for one in self.step.request.references]
+        while True:
+            try:
+                urls = await self.uploads.urls(sources)
+            except CallFailed as error:
+                return self._upload_failed(error)
+            if self.session.stop.wanted:
+                return self._pending()
+            answer = await self._post(urls)
+            if answer is None:
+                self.place.give_back()
+                if not await self.place.take():
+                    return self._pending()
+                continue
+            if not isinstance(answer, CallFailed):
+                return answer
+            if isinstance(answer, Refused) and answer.status in (400, 404, 422) and self.uploads.renew(urls):
+                self.history.note("uploading_again", "a remembered reference may be gone")
+                continue
+            if not await self._waited_for_another_try(answer):
+                return self._pending() if self.session.stop.wanted else self._refused(answer)
+
+    async def _post(self, urls: dict[str, str]) -> Job | Standing | Lost | Outcome | CallFailed | None:
+        """One POST, written down before and after; None when the room has become too small for it meanwhile."""
+        session, step = self.session, self.step
+        async with session.gate.passed() as has_passed:
+            if not has_passed:
+                return self._pending()
+            if session.room.is_crowded and not self.is_probe:
+                return None
+            if session.stop.wanted or (session.room.rest and await session.stop.hesitate(session.room.rest)):
+                return self._pending()
+            expected = (Free, Post, InFlight) if isinstance(step.action, Submit) and step.action.again else (Free,)
+            times = self._times()
+            standing = await session.scribe.claim("submitting", step.key, expected, only=None, **self._facts(), **times)
+            if not isinstance(standing, expected):
+                return standing
+            answer = await self._sent(session.client, urls)
+            match answer:
+                case Job():
+                    self.place.fill()
+                    session.room.accept()
+                    created = None if answer.created_at is None else answer.created_at.isoformat()
+                    facts = {**self._facts(), "job_id": answer.id, "created_at": created}
+                    written = session.scribe.put("submitted", step.key, **facts)
+                case Lost():
+                    session.gate.shut()
+                    session.room.forget()
+                    written = session.scribe.put("unanswered", step.key, **self._facts(), **times, **self._lost_by())
+                case error:
+                    self._learn(error)
+                    written = session.scribe.put("declined", step.key)
+        # The next POST may begin while this line is written: its own line comes after it.
+        if isinstance(answer, Lost):
+            written.add_done_callback(self._open_after_failure)
+        await written
+        self.history.note(*_words(answer))
+        return answer
+
+    def _open_after_failure(self, written: "asyncio.Future[object]") -> None:
+        """Open the gate when a lost answer could not be written down: nobody will look for its job."""
+        if written.cancelled() or written.exception() is not None:
+            self.session.gate.open()
+
+    def _learn(self, error: CallFailed) -> None:
+        """Take in what a refusal means for all requests, while none of them can be sent yet."""
+        if isinstance(error, Refused) and error.status == 429:
+            self.is_probe = self.session.room.refuse(error.retry_after or 0)
+        elif self.is_probe:
+            self.session.room.forget()
+        refuse_account(error, self.session)
+
+    async def _sent(self, client: Client, urls: dict[str, str]) -> Job | Lost | CallFailed:
+        started = client.clock.steady()
+        try:
+            job = await client.submit(self.step.request, urls, self.session.webhook)
+        except (AnswerLost, Refused, Unreachable) as error:
+            may_exist = isinstance(error, AnswerLost) or (isinstance(error, Refused) and error.may_have_acted)
+            return Lost(str(error)) if may_exist else error
+        self.session.answers.append(client.clock.steady() - started)
+        client.clock.observe_job(job.created_at, started)
+        return job
+
+    def _facts(self) -> dict[str, Json]:
+        session = self.session
+        cell = f"{session.pipeline}/{self.step.cells[0].id}"
+        usd = str(self.step.price)
+        return {"origin": session.origin, "account": session.account, "usd": usd, "cell": cell}
+
+    def _times(self) -> dict[str, Json]:
+        """Times of Krea's clock: not later than the begin of the run, and than now."""
+        clock = self.session.client.clock
+        after = clock.earliest()
+        return {
+            "began": "" if self.session.began is None else iso(self.session.began),
+            "after": "" if after is None else iso(after),
+            "exact": clock.is_exact,
+        }
+
+    def _lost_by(self) -> dict[str, Json]:
+        """A time of Krea's clock not earlier than now."""
+        before = self.session.client.clock.latest()
+        return {} if before is None else {"before": iso(before + timedelta(milliseconds=1))}
+
+    async def _waited_for_another_try(self, error: CallFailed) -> bool:
+        """Wait as long as the error asks for; False when there is to be no other try."""
         self.tries += 1
         if isinstance(error, Unreachable) and self.tries <= TRIES:
-            return self._longer(0)
-        if isinstance(error, Refused) and error.status in (408, 425, 429) and self.waited < self.pace.deadline:
-            return self._longer(error.retry_after or 0)
-        return None
-
-    def _longer(self, least: float) -> float:
-        wait = max(least, delay(self.tries, self.pace))
+            return not await self.session.stop.hesitate(delay(self.tries, self.session.pace))
+        if not isinstance(error, Refused) or error.status not in (425, 429):
+            return False
+        if self.waited >= self.session.pace.deadline(self.step.request.variant):
+            return False
+        wait = max(error.retry_after or 0, delay(min(self.tries, 4), self.session.pace))
         self.waited += wait
-        return wait
+        if error.status == 429 and not self.is_probe:
+            self.place.give_back()
+        ends = await self.session.stop.hesitate(wait)
+        return not ends and await self.place.take()
+
+    def _pending(self) -> Outcome:
+        return Outcome("pending", attempts=tuple(self.history.attempts))
+
+    def _refused(self, error: CallFailed) -> Outcome:
+        if refuse_account(error, self.session):
+            return self._pending()
+        return Outcome("failed", failure=failure_of(error), attempts=tuple(self.history.attempts))
+
+    def _upload_failed(self, error: CallFailed) -> Outcome:
+        self.history.note("upload_failed", str(error))
+        if self.session.stop.wanted or refuse_account(error, self.session):
+            return self._pending()
+        kind = failure_of(error).kind
+        failure = Failure("upload_failed", f"a reference could not be uploaded: {error}", kind)
+        return Outcome("failed", failure=failure, attempts=tuple(self.history.attempts))
 
 
-def _uncertain(step: Step, error: CallFailed, history: History) -> Outcome:
-    message = f"{error}. Krea may have drawn and billed it, so it was not sent again"
-    return Outcome(
-        "uncertain",
-        failure=Failure("answer_lost", message),
-        cost_usd=step.price,
-        attempts=tuple(history.attempts),
-    )
-
-
-def _refused(error: CallFailed, session: Session, history: History) -> Outcome:
-    attempts = tuple(history.attempts)
-    if refuse_account(error, session):
-        return Outcome("pending", attempts=attempts)
-    return Outcome("failed", failure=failure_of(error), attempts=attempts)
-
-
-def _upload_failed(error: CallFailed, session: Session, history: History) -> Outcome:
-    history.note("upload_failed", str(error))
-    if session.stop.wanted or refuse_account(error, session):
-        return Outcome("pending", attempts=tuple(history.attempts))
-    failure = Failure("upload_failed", f"a reference could not be uploaded: {error}")
-    return Outcome("failed", failure=failure, attempts=tuple(history.attempts))
-
-
-def refuse_account(error: CallFailed, session: Session) -> bool:
-    """Stop the run when Krea refuses the account rather than the request; whether it does."""
-    if not isinstance(error, Refused) or error.status not in _NO_SERVICE:
-        return False
-    code, hint = _NO_SERVICE[error.status]
-    session.stop.refuse(Problem(code, f"Krea refused this account: {error}", hint=hint))
-    return True
-
-
-def failure_of(error: CallFailed) -> Failure:
-    """A failed call as the reason why a cell has no image."""
-    if not isinstance(error, Refused):
-        return Failure("unreachable", str(error))
-    code = {410: "model_unavailable", 429: "too_many_requests"}.get(error.status, "rejected")
-    return Failure(code, f"Krea answered {error}")
+def _words(answer: Job | Lost | CallFailed) -> tuple[str, str]:
+    match answer:
+        case Job(id=job_id):
+            return "submitted", job_id
+        case Lost(reason=reason):
+            return "unanswered", reason
+        case error:
+            return "declined", str(error)

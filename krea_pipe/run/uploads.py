@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from krea_pipe.api.client import CallFailed, Refused
+from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.references import Image
 from krea_pipe.request import Source
 from krea_pipe.run.backoff import delays

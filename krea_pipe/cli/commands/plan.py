@@ -14,9 +14,10 @@ from krea_pipe.cli.options import Money, file_argument, json_option, local_optio
 from krea_pipe.cli.tables import print_table
 from krea_pipe.errors import KreaPipeError, Problem
 from krea_pipe.pipeline import Budget
-from krea_pipe.plan import Attach, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.plan import Attach, Hold, Plan, Reuse, Step, Submit, Sum
 from krea_pipe.pricing import exact, usd
 from krea_pipe.settings import LOCAL, home_folder, live_target
+from krea_pipe.spending import Limits, cap_of, check_budget, reach_of
 from krea_pipe.store.space import open_space
 
 SHOWN = 60
@@ -27,7 +28,8 @@ PENDING = 3
 @click.command()
 @file_argument
 @local_option
-@click.option("--max-cost", type=Money(), help="Show whether a run would stay below this cap in US dollars.")
+@click.option("--max-cost", type=Money(), help="Show how far a run with this limit in US dollars would come.")
+@click.option("--max-new", type=click.IntRange(min=0), help="Show how far a run with this limit would come.")
 @click.option("--check", is_flag=True, help="Exit with 3 when a run would have something to do.")
 @click.option("--all", "show_all", is_flag=True, help=f"List every request, not the first {SHOWN} that are not cached.")
 @max_cells_option
@@ -35,6 +37,7 @@ PENDING = 3
 def plan(
     file: Path,
     max_cost: Decimal | None,
+    max_new: int | None,
     max_cells: int,
     *,
     local: bool,
@@ -49,23 +52,28 @@ def plan(
     loaded = flow.load(file)
     target = LOCAL if local else live_target(os.environ)
     made = flow.plan(loaded, open_space(home_folder(os.environ, file), target.space), target, max_cells=max_cells)
-    cap = flow.cap_of(loaded.pipeline.budget, max_cost)
-    refusal = None if local else _refusal(made, loaded.pipeline.budget, cap)
+    limits = Limits(max_cost, max_new)
+    cap = cap_of(loaded.pipeline.budget, limits)
+    refusal = None if local else _refusal(made, loaded.pipeline.budget, limits)
+    reach = made.total(Submit) if local else reach_of(made, limits)
     if as_json:
-        print_json(_json(made, loaded, cap, refusal, kind=target.kind))
+        print_json(_json(made, loaded, cap, refusal, reach, kind=target.kind))
     else:
         print_problems(loaded.warnings, kind="warning")
         _print_tables(made, show_all=show_all, local=local)
-        click.echo(_sentence(made, None if refusal else cap, local=local))
+        is_whole = reach.count == made.total(Submit).count
+        click.echo(_sentence(made, cap if is_whole and not refusal else None, local=local))
         if refusal:
             click.echo(_refusal_words(refusal))
+        elif not is_whole:
+            click.echo(f"A run would send {reach.count} of them for {usd(reach.usd)}, and stop at the limit.")
     return PENDING if check and made.has_work else 0
 
 
-def _refusal(made: Plan, budget: Budget, cap: Decimal | None) -> Problem | None:
+def _refusal(made: Plan, budget: Budget, limits: Limits) -> Problem | None:
     """Why a run would send nothing, in the run's own words."""
     try:
-        flow.check_budget(made, budget, cap)
+        check_budget(made, budget, limits)
     except KreaPipeError as error:
         return error.problems[0]
     return None
@@ -139,7 +147,7 @@ def _new_words(made: Plan, *, local: bool) -> str:
 
 
 def _json(
-    made: Plan, loaded: flow.Loaded, cap: Decimal | None, refusal: Problem | None, *, kind: str
+    made: Plan, loaded: flow.Loaded, cap: Decimal | None, refusal: Problem | None, reach: Sum, *, kind: str
 ) -> dict[str, object]:
     stages = [stage.name for stage in loaded.pipeline.stages]
     return {
@@ -150,6 +158,7 @@ def _json(
         "cap_usd": None if cap is None else exact(cap),
         "budget_images": loaded.pipeline.budget.images,
         "verdict": _verdict(refusal) if kind == "live" else None,
+        "reach": {"requests": reach.count, "usd": exact(reach.usd)},
         "totals": _totals(made, None),
         "stages": [{"name": name, **_totals(made, name)} for name in stages],
         "uploads": [{"source": image.source, "label": image.label} for image in made.uploads],

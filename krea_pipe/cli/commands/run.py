@@ -2,15 +2,27 @@
 
 import contextlib
 import os
+import shlex
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import click
 
 from krea_pipe import flow
-from krea_pipe.cli.lazy import EXECUTE, LOCAL_TRANSPORT, ORDER, PROGRESS_BAR, PROGRESS_LINES, load
+from krea_pipe.cli.lazy import (
+    EXECUTE,
+    HOOKS,
+    LOCAL_TRANSPORT,
+    MANNER,
+    ORDER,
+    PROGRESS_BAR,
+    PROGRESS_LINES,
+    WEBHOOK_ADDRESS,
+    WEBHOOK_URL,
+    load,
+)
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import (
     Money,
@@ -23,57 +35,86 @@ from krea_pipe.cli.options import (
 )
 from krea_pipe.cli.summary import print_summary, summary_json
 from krea_pipe.cli.tally import Tally, Watcher
-from krea_pipe.errors import KreaPipeError, Problem
+from krea_pipe.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.outcome import Ending, Outcome
-from krea_pipe.plan import Attach, Submit
+from krea_pipe.plan import needs_call
 from krea_pipe.request import Key
 from krea_pipe.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, home_folder, live_pace, live_target
+from krea_pipe.spending import Limits
 
-MAX_CONCURRENCY = 500
+MAX_CONCURRENCY = 10_000
+MAX_PARALLEL = 8
+HINT = "leave the webhook out, or serve a Krea with `krea-pipe serve` and name it in KREA_API_BASE"
+
+
+class _How(TypedDict):
+    """The options that say how a plan is carried out."""
+
+    max_cost: Decimal | None
+    max_new: int | None
+    concurrency: int
+    submit_parallel: int
+    uncertain: Literal["hold", "adopt", "resubmit"]
+    job_timeout: float | None
+    webhook_url: str | None
+    webhook_listen: str | None
 
 
 @click.command()
 @file_argument
 @local_option
 @out_option
+@click.option("--max-cost", type=Money(), help="Spend no more than this many US dollars, then stop with exit code 5.")
 @click.option(
-    "--max-cost", type=Money(), help="Send nothing if the new images cost more. The file's budget may be lower."
+    "--max-new", type=click.IntRange(min=0), help="Make no more new images than this, then stop with exit code 5."
 )
 @click.option(
     "--concurrency",
     type=click.IntRange(1, MAX_CONCURRENCY),
-    default=8,
+    default=500,
     show_default=True,
-    help="How many requests may be under way at once.",
+    help="The most jobs that Krea may hold at once. How many the account takes is learned from its answers.",
+)
+@click.option(
+    "--submit-parallel",
+    type=click.IntRange(1, MAX_PARALLEL),
+    default=1,
+    show_default=True,
+    help="How many requests may be on their way to Krea at once. More send faster, but a crash or a broken line "
+    "can then leave as many of them without an answer, and none of those can be told from another.",
 )
 @click.option(
     "--uncertain",
-    type=click.Choice(["hold", "resubmit"]),
+    type=click.Choice(["hold", "adopt", "resubmit"]),
     default="hold",
     show_default=True,
-    help="Requests whose answer was lost, or whose image can not be fetched: leave them, or pay for them again.",
+    help="Requests that may have been paid but have no answer, and that Krea's list of jobs does not settle: leave "
+    "them, take the job nearest in time, or pay again. resubmit also gives up images that can not be fetched.",
+)
+@click.option(
+    "--job-timeout",
+    type=click.FloatRange(min=0.1),
+    help="Seconds after which a running job is given up and cancelled.  [default: 300 for Turbo, 600 for Medium, "
+    "900 for Large]",
+)
+@click.option("--webhook-url", help="Ask Krea to tell this address when a job has ended.")
+@click.option(
+    "--webhook-listen",
+    metavar="HOST:PORT",
+    help="Be told of finished jobs here (needs krea-pipe[serve]); with --webhook-url, that is how Krea reaches it.",
 )
 @max_cells_option
 @json_option
-def run(
-    file: Path,
-    out: Path | None,
-    max_cost: Decimal | None,
-    concurrency: int,
-    uncertain: Literal["hold", "resubmit"],
-    max_cells: int,
-    *,
-    local: bool,
-    as_json: bool,
-) -> int:
+def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: bool, **how: Unpack[_How]) -> int:
     """Make the images of FILE that are not there yet, and a report.
 
     What is stored is reused, what is in flight is waited for, the rest is sent. A live run needs a key
     (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file, or --max-cost). Run it again after anything went
-    wrong: nothing is paid twice.
+    wrong: nothing is paid twice. Two runs at once share the work.
     """
     loaded = flow.load(file)
     target = LOCAL if local else live_target(os.environ)
+    executor = _Executor(target, how, quiet=as_json)
     if not as_json:
         print_problems(loaded.warnings, kind="warning")
     finished = flow.run(
@@ -81,9 +122,9 @@ def run(
         home_folder(os.environ, file),
         target,
         out=out_folder(out, loaded.pipeline.name, local=local),
-        options=flow.RunOptions(max_cells, max_cost, uncertain == "resubmit"),
+        options=flow.RunOptions(max_cells, Limits(how["max_cost"], how["max_new"]), how["uncertain"] == "resubmit"),
         find_token=lambda: Token("local") if local else api_token(os.environ),
-        execute=_Executor(target, concurrency, quiet=as_json),
+        execute=executor,
     )
     return _say(finished, as_json=as_json)
 
@@ -96,15 +137,20 @@ def _say(finished: flow.Finished, *, as_json: bool) -> int:
         return code
     print_summary(finished.report, finished.folder / "report.html")
     print_problems(problems)
-    if code in (4, 130):
-        click.echo("Run the same command again to go on; nothing is paid twice.", err=True)
+    if code in (4, 5, 130):
+        click.echo(f"To go on, with nothing paid twice: {_command()}", err=True)
     return code
+
+
+def _command() -> str:
+    """The command that was given, as a shell takes it."""
+    return shlex.join(["krea-pipe", *sys.argv[1:]])
 
 
 def _problems(ending: Ending) -> tuple[Problem, ...]:
     """What ended a run before its end; what krea-pipe did not raise itself is a bug, and said as one."""
     if ending.error is None:
-        return (ending.refusal,) if ending.refusal else ()
+        return tuple(problem for problem in (ending.refusal or ending.limit,) if problem)
     if isinstance(ending.error, KreaPipeError):
         return ending.error.problems
     raise ending.error
@@ -118,28 +164,45 @@ def _tell(message: str) -> None:
 class _Executor:
     """Carries out a plan with the network code, which is loaded only now that there is something to do."""
 
-    def __init__(self, target: Target, concurrency: int, *, quiet: bool) -> None:
-        self.target, self.concurrency, self.quiet = target, concurrency, quiet
-        self.pace = LOCAL_PACE if target.kind == "local" else live_pace(os.environ)
+    def __init__(self, target: Target, how: "_How", *, quiet: bool) -> None:
+        self.target, self.how, self.quiet = target, how, quiet
+        is_local = target.kind == "local"
+        self.pace = LOCAL_PACE if is_local else live_pace(os.environ, how["job_timeout"])
+        url, listen = how["webhook_url"], how["webhook_listen"]
+        if is_local and (url or listen):
+            raise UsageError(
+                Problem("webhook_local", "the local Krea runs in this process and calls nobody", hint=HINT)
+            )
+        self.public = load(WEBHOOK_URL)(url) if url else None
+        self.hooks = load(HOOKS)(load(WEBHOOK_ADDRESS)(listen), self.public) if listen else None
 
     def __call__(self, prepared: flow.Prepared, run_id: str) -> tuple[dict[Key, Outcome], Ending]:
         local = self.target.kind == "local"
-        work = prepared.plan.total(Submit).count + prepared.plan.total(Attach).count
+        work = sum(needs_call(step.action) for step in prepared.plan.steps)
         tally = Tally(work, local)
         terminal = sys.stderr is not None and sys.stderr.isatty() and not self.quiet
         with load(PROGRESS_BAR if terminal else PROGRESS_LINES)(tally) as display:
             order = load(ORDER)(
                 plan=prepared.plan,
+                replay=prepared.replay,
                 space=prepared.space,
                 target=self.target,
                 token=prepared.token,
                 run_id=run_id,
                 origin=f"local:{run_id}" if local else self.target.base,
                 pace=self.pace,
-                concurrency=self.concurrency,
                 watch=Watcher(tally, display),
                 deliver=prepared.delivery.deliver,
                 tell=_tell,
+                manner=load(MANNER)(
+                    concurrency=self.how["concurrency"],
+                    submit_parallel=self.how["submit_parallel"],
+                    cap=prepared.cap,
+                    max_new=prepared.most,
+                    uncertain=self.how["uncertain"],
+                    webhook=self.public,
+                ),
+                hooks=self.hooks,
                 transport=load(LOCAL_TRANSPORT)() if local else None,
             )
             done: tuple[dict[Key, Outcome], Ending] = load(EXECUTE)(order)

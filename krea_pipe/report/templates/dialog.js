@@ -83,6 +83,8 @@ function runFacts(cell) {
     ["Submitted", submitted && moment(submitted)],
     ["Finished", finished && moment(finished)],
     ["Took", seconds !== null && `${Math.round(seconds * 10) / 10} s`],
+    ["Adopted", cell.adopted && "the answer was lost; the job was found in Krea's list"],
+    ["May be", cell.error?.candidates?.length && make("code", { textContent: cell.error.candidates.join(" ") })],
     ["Job", cell.job_id && make("code", { textContent: cell.job_id })],
     ["File", cell.image],
     ["Key", make("code", { textContent: cell.key })],

@@ -43,6 +43,7 @@ function cellButton(shown, cell) {
   if (hasPicture && cell.status !== "succeeded") {
     caption.append(make("span", { className: "flag" }, mark(cell.status), WORDS[cell.status].toLowerCase()));
   }
+  if (cell.adopted) caption.append(make("span", { className: "flag" }, mark("uncertain"), "adopted"));
   const button = make("button", {
     type: "button",
     id: `c${index}`,

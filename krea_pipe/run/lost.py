@@ -1,0 +1,176 @@
+"""What became of a POST whose answer was lost, as far as Krea's list of jobs can tell.
+
+Krea has no idempotency key, and its list shows no prompts. A job that was created in the time of the POST and is not
+ours is a candidate. Without one, nothing was ordered, and the request may be sent again. With one alone, on an account
+where nobody else was at work, it is ours. Anything else stays open: a wrong image is worse than a missing one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeAlias, cast
+
+from krea_pipe.api.client import CALL_SECONDS
+from krea_pipe.api.failures import CallFailed
+from krea_pipe.api.wire import Job, read_time
+from krea_pipe.run.backoff import delays
+from krea_pipe.run.roll import SLACK, Roll
+from krea_pipe.run.session import Session
+from krea_pipe.store.replay import Post, Replay
+
+TRIES = 4
+PATIENCE = 1200
+LATEST = timedelta(seconds=CALL_SECONDS) + SLACK
+"""A job that was created longer after a POST is not of that POST."""
+EXACT_SLACK = timedelta(milliseconds=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Krea made no job of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The job that Krea made of it."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """It can not be told; these jobs may be it."""
+
+    reason: str
+    candidates: tuple[Job, ...] = ()
+
+
+Verdict: TypeAlias = Nothing | Found | Unclear
+
+
+@dataclass(slots=True)
+class Search:
+    """Looks for the jobs of lost answers, one at a time and while no POST of this run is under way."""
+
+    session: Session
+    roll: Roll
+    taken: set[str] = field(default_factory=set)
+
+    async def look(self, post: Post) -> Verdict:
+        """What became of a POST. The gate has to be shut."""
+        if post.account not in ("", self.session.account):
+            return Unclear("it was sent with another key, whose jobs this one can not see")
+        after = read_time(post.after)
+        if after is None:
+            return Unclear("Krea had not told the time, so its jobs can not be compared with it")
+        async with self.session.gate.quiet():
+            if await self.session.stop.pause(self._time_to_settle(post, after)):
+                return Unclear("the run was left before Krea's list could be looked at")
+            try:
+                return await self._judged(post, after)
+            except CallFailed as error:
+                return Unclear(f"Krea's list of jobs could not be read: {error}")
+
+    def _time_to_settle(self, post: Post, after: datetime) -> float:
+        """Seconds until the job of a POST is surely made, if there is one; for one of a dead run it mostly is."""
+        now = self.session.client.clock.earliest()
+        age = 0.0 if now is None else max((now - after).total_seconds(), 0.0)
+        least = self.session.pace.first / 10 if post.run == self.session.run_id else 0.0
+        return max(self.session.settling - age, least)
+
+    def unsettled(self, post: Post) -> float:
+        """Seconds until a list without its job means that there is none; more for a dead run, whose POST may go on."""
+        now, after = self.session.client.clock.earliest(), read_time(post.after)
+        if now is None or after is None:
+            return 0.0
+        factor = 1 if post.run == self.session.run_id else 3
+        return factor * self.session.pace.settle - (now - after).total_seconds()
+
+    async def _judged(self, post: Post, after: datetime) -> Verdict:
+        began = min(read_time(post.began) or after, after)
+        strangers = await self._strangers(began)
+        later = [job for job in strangers if not job.is_unbilled and _is_since(job, after)]
+        open_ones = [job for job in later if _may_have_made(post, job)]
+        if not later:
+            return Nothing()
+        if not open_ones:
+            return Unclear("a job was made after the answer was lost that krea-pipe did not start", tuple(later))
+        fitting = await self._fitting(open_ones)
+        if fitting and self.session.uncertain == "adopt":
+            return self._take(min(fitting, key=lambda job: abs((job.created_at or after) - after)))
+        if len(fitting) < len(open_ones):
+            return Unclear("a job that may be its own has drawn another size than was asked for", tuple(open_ones))
+        others = [job for job in strangers if job.id != open_ones[0].id]
+        if len(open_ones) > 1 or others:
+            jobs = "another job is" if len(others) == 1 else f"{len(others)} other jobs are"
+            return Unclear(f"{jobs} on the account that krea-pipe did not start", tuple(open_ones))
+        if read_time(post.began) is None:
+            return Unclear("Krea had not told the time when the run began", tuple(open_ones))
+        rivals = await self._rivals(post, open_ones[0])
+        if rivals:
+            return Unclear("more than one answer was lost at that time", tuple(open_ones))
+        return self._take(open_ones[0])
+
+    def _take(self, job: Job) -> Found:
+        self.taken.add(job.id)
+        return Found(job)
+
+    async def _strangers(self, began: datetime) -> list[Job]:
+        """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
+        for wait in (*delays(TRIES, self.session.pace), None):
+            try:
+                await self.roll.call(began)
+                break
+            except CallFailed:
+                if wait is None or await self.session.stop.pause(wait):
+                    raise
+        if await self.roll.strangers_since(began):
+            await self._answered(await self._others_under_way())
+        return [job for job in await self.roll.strangers_since(began) if job.id not in self.taken]
+
+    async def _fitting(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those that have not been looked at before, and found to show something else."""
+        found = await self.session.scribe.ask(lambda replay: [job for job in jobs if job.id not in replay.disowned])
+        return cast("list[Job]", found)
+
+    async def _answered(self, posts: frozenset[Post]) -> None:
+        """Wait until POSTs of other runs have their answers, for their jobs are in the list before we know them."""
+        for _ in range(PATIENCE):
+            if not posts & await self._others_under_way():
+                return
+            if await self.session.stop.pause(self.session.pace.first / 20):
+                break
+        raise CallFailed("another run was waiting for an answer all the time")
+
+    async def _others_under_way(self) -> frozenset[Post]:
+        """The POSTs of other runs that have no answer yet."""
+        alive, run = self.session.space.presence.alive(), self.session.run_id
+
+        def ask(replay: Replay) -> object:
+            return frozenset(post for post in replay.open.values() if post.run in alive and post.run != run)
+
+        return cast("frozenset[Post]", await self.session.scribe.ask(ask))
+
+    async def _rivals(self, post: Post, job: Job) -> Sequence[Post]:
+        """Other POSTs without an answer that may have made the same job."""
+
+        def ask(replay: Replay) -> object:
+            posts = (*replay.open.values(), *replay.lost.values())
+            return [one for one in posts if one.key != post.key and one.origin == post.origin]
+
+        rivals = cast("list[Post]", await self.session.scribe.ask(ask))
+        return [one for one in rivals if _may_have_made(one, job)]
+
+
+def _is_since(job: Job, after: datetime) -> bool:
+    return job.created_at is not None and after - SLACK <= job.created_at
+
+
+def _may_have_made(post: Post, job: Job) -> bool:
+    """Whether a job was made while a POST had no answer yet; `before` is when that was given up, by Krea's clock."""
+    after, before = read_time(post.after), read_time(post.before)
+    if after is None or job.created_at is None:
+        return True
+    slack = EXACT_SLACK if post.is_exact else SLACK
+    until = after + LATEST if before is None else before
+    return after - slack <= job.created_at <= until + slack

@@ -1,0 +1,151 @@
+"""How many jobs Krea holds for us at once: enough that it never idles, no more than the account takes.
+
+Nobody publishes an account's concurrency or backlog, so both are learned from answers. Jobs wait in Krea's backlog in
+the order of submission, so some are always sent ahead of those that run. A 429 halves what we hold; each job that ends
+lets two more in until what was once held is held again. From there on new ground is tried, slowly at first: the 429
+may have been the account's limit, or only a moment's.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from krea_pipe.run.turnstile import Turnstile
+
+START = 64
+AHEAD = 16
+FIRST_STEP = 0.25
+LAST_STEP = 4.0
+
+
+@dataclass(slots=True)
+class Room:
+    """Places for jobs at Krea. `most` is the user's limit; `limit` the one that is learned.
+
+    `filled` counts the places whose job Krea has; those in the other ones still wait to be sent.
+    """
+
+    most: int
+    limit: float = START
+    filled: int = 0
+    refused_at: int | None = None
+    step: float = FIRST_STEP
+    doubt: "Doubt | None" = None
+    rests_until: float = 0.0
+    time: Callable[[], float] = time.monotonic
+    places: Turnstile = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = Turnstile(self._size)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more are inside than there is room for, since it has shrunk."""
+        return self.places.inside > self._size()
+
+    @property
+    def rest(self) -> float:
+        """Seconds for which Krea has asked to be sent nothing."""
+        return max(self.rests_until - self.time(), 0.0)
+
+    async def enter(self) -> bool:
+        """Wait for a place; whether there is one, which is not so once nothing more is sent."""
+        return await self.places.enter()
+
+    def leave(self, *, ended: bool = False) -> None:
+        """Give a place back; `ended` says that a job came to an end in it."""
+        if ended and self.refused_at is not None:
+            self._grow(self.refused_at)
+        self.places.leave()
+
+    def refuse(self, wait: float = 0.0) -> bool:
+        """Learn from a 429, and send nothing for as long as Krea asks; whether the refused one may ask once more.
+
+        The room is halved. If the same request is taken a moment later, with as many jobs at Krea as before, the 429
+        was only a moment's, and the room is as it was.
+        """
+        if self.doubt is None:
+            self.doubt = Doubt(self.filled, self.limit, self.refused_at)
+            may_ask = True
+        else:
+            self.doubt = None
+            may_ask = False
+        self.refused_at = max(1, self.filled)
+        self.limit, self.step = max(1.0, self.refused_at / 2), FIRST_STEP
+        self.rests_until = max(self.rests_until, self.time() + wait)
+        return may_ask
+
+    def accept(self) -> None:
+        """Learn from a request that was taken after a 429."""
+        if self.doubt is None:
+            return
+        if self.filled > self.doubt.filled:
+            self.limit, self.refused_at = self.doubt.limit, self.doubt.refused_at
+        else:  # jobs had ended meanwhile, so the 429 may have been the account's limit
+            self.limit = max(1.0, self.doubt.filled)
+        self.doubt = None
+        self.places.let_in()
+
+    def forget(self) -> None:
+        """Take a 429 for a moment's, because the request that was to ask again came to another end."""
+        if self.doubt is not None:
+            self.limit, self.refused_at, self.doubt = self.doubt.limit, self.doubt.refused_at, None
+            self.places.let_in()
+
+    def learn(self, running: int) -> None:
+        """Learn from a look at our jobs: twice as many as run at once never let Krea idle between two looks."""
+        if self.refused_at is None:
+            self.limit = max(self.limit, 2 * running + AHEAD)
+            self.places.let_in()
+
+    def _grow(self, refused_at: int) -> None:
+        """Come back to what was held at the last 429, then go on: slowly at first, for it may be all there is."""
+        if self.limit < refused_at:
+            self.limit += 2
+            return
+        self.limit += self.step
+        self.step = min(self.step * 1.25, LAST_STEP)
+
+    def _size(self) -> int:
+        return min(self.most, int(self.limit))
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """How the room was before a 429 that may have been only a moment's."""
+
+    filled: int
+    limit: float
+    refused_at: int | None
+
+
+@dataclass(slots=True)
+class Place:
+    """One request's place in the room: taken and given back at most once at a time."""
+
+    room: Room
+    is_held: bool = False
+    is_filled: bool = False
+
+    async def take(self) -> bool:
+        """Wait for the place; whether it is held."""
+        self.is_held = self.is_held or await self.room.enter()
+        return self.is_held
+
+    def take_at_once(self) -> None:
+        """Hold a place without waiting, for a job that Krea already has."""
+        self.room.places.inside += not self.is_held
+        self.is_held = True
+        self.fill()
+
+    def fill(self) -> None:
+        """Note that Krea has the job."""
+        self.room.filled += not self.is_filled
+        self.is_filled = True
+
+    def give_back(self, *, ended: bool = False) -> None:
+        """Let someone else have it; `ended` says that a job came to an end in it."""
+        if self.is_held:
+            self.room.filled -= self.is_filled
+            self.is_held = self.is_filled = False
+            self.room.leave(ended=ended)
