@@ -95,6 +95,7 @@ class Project:
             "KREA_API_KEY": KEY,
             "KREA_API_BASE": self.krea.base,
             "KREA_PIPE_POLL_SECONDS": "0.02",
+            "KREA_PIPE_SETTLE_SECONDS": "0.2",
         }
         return {name: value for name, value in {**plain, **env}.items() if value is not None}
 

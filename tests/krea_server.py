@@ -61,7 +61,7 @@ class Seen:
 
 @dataclass
 class Rule:
-    """What happens to requests of one method and path prefix whose body holds `text`, `times` times."""
+    """What happens to requests of one method at a place (see `is_at`) whose body holds `text`, `times` times."""
 
     method: str
     prefix: str
@@ -70,12 +70,17 @@ class Rule:
     times: int | None = None
 
     def takes(self, seen: Seen) -> bool:
-        if self.times == 0 or seen.method != self.method or not seen.path.startswith(self.prefix):
+        if self.times == 0 or seen.method != self.method or not is_at(seen.path, self.prefix):
             return False
         if self.text and self.text.encode() not in seen.body:
             return False
         self.times = None if self.times is None else self.times - 1
         return True
+
+
+def is_at(path, prefix) -> bool:
+    """Whether a path is a place: all that is below it when it ends with a slash, as `/jobs/`, else it alone."""
+    return path.startswith(prefix) if prefix.endswith("/") else path == prefix
 
 
 class Clock:
@@ -106,11 +111,11 @@ class Krea:
     def reset(self, **settings):
         self.clock = Clock()
         self.world = World(**{"latency": 0.0, "clock": self.clock, **settings})
-        self.app = create_app(self.world)
+        self.app = create_app(self.world, dates=True)
         self.rules, self.seen, self.real_images = [], [], False
 
     def calls(self, method, prefix) -> list[Seen]:
-        return [one for one in self.seen if one.method == method and one.path.startswith(prefix)]
+        return [one for one in self.seen if one.method == method and is_at(one.path, prefix)]
 
     @property
     def posts(self) -> list[Seen]:
@@ -162,20 +167,33 @@ class Krea:
         self.rule(method, prefix, act, text=text, times=times)
 
     def mutate_job(self, change, *, text="", times=None):
-        """Change the JSON of a job as it is read; `text` selects by prompt."""
+        """Change the JSON of a job as it is read, alone and in the list; `text` selects by prompt.
+
+        `times` counts single reads, and then the list stays as it is: see `single_reads`.
+        """
+
+        def changed(job):
+            found = self.world.job(job.get("job_id", ""))
+            return change(job) if found and text in found.brief.order.prompt else job
 
         async def act(scope, seen, send, app):
             status, _, body = await ask(app, scope, seen)
-            job = json.loads(body)
-            found = self.world.job(job.get("job_id", ""))
-            if found and text in found.brief.order.prompt:
-                changed = change(job)
-                body = changed if isinstance(changed, bytes) else json.dumps(changed).encode()
-            await send_answer(
-                send, status, {"content-type": "application/json", "content-length": str(len(body))}, body
-            )
+            data = json.loads(body)
+            if seen.path == "/jobs":
+                data["items"] = [changed(job) for job in data["items"]]
+            else:
+                data = changed(data)
+            answer = json.dumps(data).encode()
+            fields = {"content-type": "application/json", "content-length": str(len(answer))}
+            await send_answer(send, status, fields, answer)
 
         self.rule("GET", "/jobs/", act, times=times)
+        if times is None:
+            self.rule("GET", "/jobs", act)
+
+    def single_reads(self):
+        """Have jobs read one by one, by a list that does not work."""
+        self.answer("GET", "/jobs", 404, b"<title>404</title>")
 
     def image(self, body, *, status=200, headers=(), text="", times=None, length=None):
         """Serve other bytes as the image of the jobs whose prompt holds `text`."""
@@ -256,7 +274,15 @@ def served() -> Iterator[Krea]:
     """A Krea on a free port of this machine, for as long as the block lasts."""
     krea = Krea()
     krea.reset()
-    config = uvicorn.Config(krea, host="127.0.0.1", port=0, log_config=None, lifespan="off", timeout_keep_alive=60)
+    config = uvicorn.Config(
+        krea,
+        host="127.0.0.1",
+        port=0,
+        log_config=None,
+        lifespan="off",
+        timeout_keep_alive=60,
+        date_header=False,  # the world's clock dates the answers
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

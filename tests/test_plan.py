@@ -40,11 +40,11 @@ def cells(*requests, stage="s"):
     return [(cell, key_of(cell.request)) for cell in found]
 
 
-def known(*, results=None, damaged=(), before=None, lines=()):
+def known(*, results=None, damaged=(), before=None, lines=(), alive=()):
     replay = Replay()
     for line in lines:
         replay.take(line)
-    return Known(results or {}, frozenset(damaged), frozenset(), before or {}, replay)
+    return Known(results or {}, frozenset(damaged), frozenset(), before or {}, replay, frozenset(alive))
 
 
 def plan(found, state=None, **options):
@@ -69,6 +69,7 @@ def line(event, **data):
 
 SUBMITTING, SUBMITTED, DONE = line("submitting"), line("submitted"), line("done", result=result().to_json())
 LOST, DECLINED, FAILED = line("unanswered"), line("declined"), line("failed", code="nsfw")
+CLEARED, ADOPTED = line("cleared"), line("adopted")
 
 
 @pytest.mark.parametrize(
@@ -85,12 +86,37 @@ LOST, DECLINED, FAILED = line("unanswered"), line("declined"), line("failed", co
         ([SUBMITTING, LOST, SUBMITTING, SUBMITTED], Attach, "in flight"),
         ([SUBMITTING, SUBMITTED, line("invented")], Attach, "in flight"),
         ([SUBMITTED, line("submitted", job_id="k")], Attach, "job k"),
+        ([LOST], Hold, "answer was lost"),
+        ([SUBMITTING, LOST, CLEARED], Submit, "new"),
+        ([SUBMITTING, LOST, SUBMITTING, DECLINED], Hold, "answer was lost"),
+        ([SUBMITTING, SUBMITTING, DECLINED], Hold, "answer was lost"),
+        ([SUBMITTING, ADOPTED], Attach, "job j is in flight"),
+        ([SUBMITTING, ADOPTED, line("disowned")], Hold, "answer was lost"),
+        ([SUBMITTING, SUBMITTED, line("attached")], Attach, "job j is in flight"),
+        ([SUBMITTING, SUBMITTED, line("unfetched")], Attach, "job j is in flight"),
+        ([SUBMITTING, SUBMITTED, line("unseen")], Attach, "job j is in flight"),
+        ([SUBMITTING, SUBMITTED, line("failed", code="empty")], Hold, "completed without an image"),
+        ([SUBMITTING, SUBMITTED, line("failed", code="cancelled")], Submit, "cancelled before it was drawn"),
     ],
 )
 def test_the_journal_decides_what_is_in_flight(lines, action, reason):
     step = plan(cells(request()), known(lines=lines)).steps[0]
     assert isinstance(step.action, action)
     assert reason in step.reason
+
+
+@pytest.mark.parametrize(
+    ("lines", "action", "reason"),
+    [
+        ([{**SUBMITTING, "run": "r"}], Hold, "another run is sending it"),
+        ([SUBMITTING, {**SUBMITTED, "run": "r"}], Attach, "job j is in flight; another run waits for it"),
+        ([SUBMITTING, SUBMITTED, line("attached", run="r")], Attach, "job j is in flight; another run waits for it"),
+    ],
+)
+@pytest.mark.parametrize("resubmit", [False, True])
+def test_what_a_living_run_works_on_is_left_to_it(lines, action, reason, resubmit):
+    (step,) = plan(cells(request()), known(lines=lines, alive=["r"]), resubmit=resubmit).steps
+    assert (type(step.action), step.reason) == (action, reason)
 
 
 def test_jobs_of_another_address_are_not_attached_to():
@@ -102,6 +128,12 @@ def test_a_lost_answer_is_sent_again_when_asked():
     made = plan(cells(request()), known(lines=[SUBMITTING, LOST]), resubmit=True)
     assert made.total(Submit).usd == Decimal("0.030")
     assert not made.total(Hold).count
+
+
+@pytest.mark.parametrize("lack", ["unfetched", "unseen"])
+def test_a_job_that_gives_no_image_is_sent_again_when_asked(lack):
+    lines = [SUBMITTING, SUBMITTED, line(lack, run="earlier")]
+    assert plan(cells(request()), known(lines=lines), resubmit=True).steps[0].action == Submit(again=True)
 
 
 def test_what_is_stored_is_reused_even_when_a_job_is_in_flight():

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import pty
 import threading
@@ -9,20 +10,29 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from krea_server import GENERATE, until
+from krea_server import GENERATE, ask, send_answer, until
 
-from krea_pipe.api.client import BadImage, open_client
+from krea_pipe.api.client import open_client
+from krea_pipe.api.failures import BadImage
 from krea_pipe.cli.lines import Lines
+from krea_pipe.run.purse import Purse
+from krea_pipe.run.room import Room
+from krea_pipe.run.scribe import Scribe
 from krea_pipe.run.session import Session
 from krea_pipe.run.stop import Stop
 from krea_pipe.settings import LOCAL_PACE, Target, Token
 from krea_pipe.store import cache
+from krea_pipe.store.ledger import Ledger
+from krea_pipe.store.lock import exclusive
 from krea_pipe.store.space import open_space
 
 
 def test_a_bug_in_one_request_lets_the_others_be_written_down(project, krea, monkeypatch):
+    raised = threading.Event()
+
     def changed(self, settled, *, failed):
         if failed:
+            raised.set()
             raise RuntimeError("a bug")
 
     monkeypatch.setattr(Lines, "changed", changed)
@@ -30,22 +40,15 @@ def test_a_bug_in_one_request_lets_the_others_be_written_down(project, krea, mon
     project.pipeline(["a", "b"])
 
     async def slow(scope, seen, send, app):
-        while not project.events("declined"):
+        while not raised.is_set():
             await asyncio.sleep(0.01)
-        await app(scope, _receive(seen.body), send)
+        await send_answer(send, *await ask(app, scope, seen))
 
     krea.rule("POST", GENERATE, slow, text='"b"')
     done = project.run("run", "p.yaml", sane=False)
     assert done.code == 70
     assert len(project.events("submitted")) == 1
     assert list((project.home / "runs").glob("*/report.json"))
-
-
-def _receive(body):
-    async def receive():
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive
 
 
 def test_a_terminal_that_closes_forgets_no_job(project, krea):
@@ -67,11 +70,14 @@ def test_a_terminal_that_closes_forgets_no_job(project, krea):
 @pytest.mark.parametrize(
     "job", [b'{"job_id": "\\ud800", "status": "queued"}', b'{"job_id": "a\\u0000", "status": "x"}']
 )
-def test_a_job_without_a_name_is_uncertain(project, krea, job):
-    krea.answer("POST", GENERATE, 200, job)
+def test_a_job_without_a_name_is_looked_for_before_it_is_sent_again(project, krea, job):
+    krea.answer("POST", GENERATE, 200, job, times=1)
     project.pipeline(["a"])
     done = project.run("run", "p.yaml", "--json")
-    assert (done.code, done.json["cells"]["uncertain"]) == (1, 1)
+    assert done.code == 0
+    tried = [attempt["event"] for attempt in done.rows["a"]["attempts"]]
+    assert tried == ["unanswered", "not_taken", "submitted", "done"]
+    assert krea.billed_prompts() == ["a"]
 
 
 def test_a_wait_that_is_no_time_is_no_wait(project, krea):
@@ -87,6 +93,11 @@ def test_an_address_that_can_not_be_printed_is_no_address(project, krea):
     assert project.run("run", "p.yaml", "--json").rows["a"]["error"]["code"] == "image_unfetched"
 
 
+def session_of(space, scribe=None):
+    shared = {"pace": LOCAL_PACE, "stop": Stop(), "room": Room(1), "purse": Purse()}
+    return Session(None, space, scribe, "run", "p", "origin", "account", **shared)
+
+
 def test_what_waits_for_the_disk_is_written_when_a_run_is_left(tmp_path):
     written, gate = [], threading.Event()
 
@@ -95,8 +106,7 @@ def test_what_waits_for_the_disk_is_written_when_a_run_is_left(tmp_path):
         written.append(number)
 
     async def leave():
-        space = open_space(tmp_path, "live")
-        session = Session(None, space, "run", "origin", "account", LOCAL_PACE, Stop())
+        session = session_of(open_space(tmp_path, "live"))
         for number in range(64):
             asyncio.get_running_loop().create_task(session.shielded(lambda number=number: write(number)))
         await asyncio.sleep(0)
@@ -106,6 +116,26 @@ def test_what_waits_for_the_disk_is_written_when_a_run_is_left(tmp_path):
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(leave())
     assert sorted(written) == list(range(64))
+
+
+def test_lines_that_wait_for_the_disk_are_written_when_a_run_is_left(tmp_path):
+    space, keys = open_space(tmp_path, "live"), [f"k{number}" for number in range(64)]
+
+    async def leave():
+        scribe = Scribe(Ledger(space.journal, space.presence, "run", "origin", space.journal.replay()))
+        session = session_of(space, scribe)
+        with contextlib.closing(scribe), exclusive(space.journal.path.with_name("journal.lock")):
+            scribe.start()
+            tasks = [asyncio.create_task(session.record("declined", key)) for key in keys]
+            await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert not space.journal.path.exists()
+
+    asyncio.run(leave())
+    lines = [json.loads(line) for line in space.journal.path.read_text().splitlines()]
+    assert [(line["event"], line["key"], line["run"]) for line in lines] == [("declined", key, "run") for key in keys]
 
 
 def test_damage_that_the_stamp_hides_is_drawn_again(project, krea):
@@ -164,12 +194,14 @@ def test_an_image_that_never_comes_can_be_given_up(project, krea):
 
 
 def test_a_lost_answer_is_not_forgotten_when_the_next_try_is_declined(project, krea):
+    krea.single_reads()
     krea.lose("POST", GENERATE, times=1)
     project.pipeline(["a"])
-    project.run("run", "p.yaml")
+    assert project.run("run", "p.yaml", "--json").rows["a"]["status"] == "uncertain"
     krea.answer("POST", GENERATE, 422, {"error": "no"})
-    project.run("run", "p.yaml", "--uncertain", "resubmit")
-    assert [cell["action"] for cell in project.run("plan", "p.yaml", "--json").json["cells"]] == ["hold"]
+    done = project.run("run", "p.yaml", "--json", "--uncertain", "resubmit")
+    assert (done.rows["a"]["error"]["code"], len(krea.posts)) == ("rejected", 2)
+    assert project.plan()["a"][0] == "hold"
 
 
 def test_a_cache_in_use_is_not_called_damaged(project, monkeypatch):

@@ -96,7 +96,7 @@ def test_people_see_the_sum_and_the_cap(project):
         ("{usd: 5, images: 1}", (), "over_budget"),
         ("{images: 2}", (), "no_cap"),
         ("{usd: 0.05}", (), "over_budget"),
-        ("{usd: 5}", ("--max-cost", "0.05"), "over_budget"),
+        ("{usd: 0.05}", ("--max-cost", "0.06"), "over_budget"),
     ],
 )
 def test_the_verdict_is_the_one_of_a_run(project, krea, budget, words, code):

@@ -109,6 +109,7 @@ def test_an_image_that_has_moved_is_looked_up_again(project, krea):
     def old(job):
         return {**job, "result": {"urls": [f"{krea.base}/gone/x.png"]}}
 
+    krea.single_reads()
     krea.mutate_job(old, times=1)
     project.pipeline(["a"])
     assert project.run("run", "p.yaml").code == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command_line import Project
 
-from krea_pipe.settings import LOCAL, Token, live_pace, live_target
+from krea_pipe.settings import LOCAL, Pace, Token, live_pace, live_target
 
 LIVE = [
     "",
@@ -45,9 +45,16 @@ def test_a_token_never_shows_itself():
 
 
 def test_the_pace_can_be_set():
-    assert live_pace({}).first == 1
-    assert live_pace({"KREA_PIPE_POLL_SECONDS": " 0.5 "}).first == 0.5
-    assert live_pace({"KREA_PIPE_POLL_SECONDS": "30"}).longest == 30
+    assert live_pace({}) == Pace(first=1, longest=2)
+    assert live_pace({"KREA_PIPE_POLL_SECONDS": " 0.5 "}) == Pace(first=0.5, longest=1)
+    assert live_pace({"KREA_PIPE_POLL_SECONDS": "30"}) == Pace(first=30, longest=60)
+
+
+def test_each_variant_has_its_time_unless_one_is_set_for_all():
+    variants = ["medium-turbo", "medium", "large"]
+    assert [live_pace({}).deadline(one) for one in variants] == [300, 600, 900]
+    assert live_pace({}).deadline("to be invented") == 900
+    assert [live_pace({}, 7.5).deadline(one) for one in variants] == [7.5] * 3
 
 
 def test_the_same_file_finds_its_state_from_every_folder(project, krea):
