@@ -1,0 +1,201 @@
+"""What the benchmarks share: a Krea and a client as processes of their own, and what they used.
+
+Nothing but the standard library is imported here: Linux counts the memory of the process that starts another as a part
+of the other's peak, so this one has to stay small.
+"""
+
+import json
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PYTHON = sys.executable
+HERE = Path(__file__).parent
+KREA_PIPE = (PYTHON, "-m", "krea_pipe")
+FLOOR = (PYTHON, str(HERE / "floor.py"))
+LONGEST = 600
+"""Seconds after which a client is ended."""
+LIFE = 1800
+"""Seconds after which a server ends by itself, should its benchmark be killed."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; `floor` is the same figure of a bare loop, `is_good` whether the limit is kept."""
+
+    what: str
+    measured: str
+    limit: str = ""
+    floor: str = ""
+    is_good: bool = True
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A process from its start to its end: seconds of wall and CPU, and its peak of memory in MB."""
+
+    code: int
+    wall: float
+    cpu: float
+    peak: float
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A client at a Krea of its own. `book` is that Krea's account book, `report` the run's, where there is one."""
+
+    ran: Ran
+    book: dict[str, Any]
+    acted: list[int]
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Krea:
+    """A running server."""
+
+    base: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a client has to know."""
+        return {"KREA_API_BASE": self.base, "KREA_API_KEY": "local-key"}
+
+    def get(self, path: str) -> Any:  # noqa: ANN401 (as the answer is)
+        """An answer as JSON."""
+        with urllib.request.urlopen(self.base + path, timeout=60) as answer:
+            return json.load(answer)
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without anything of krea-pipe's, and with the krea-pipe that stands beside these files."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("KREA_")}
+    return {**plain, "PYTHONPATH": str(HERE.parent), **(more or {})}
+
+
+def run(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Ran:
+    """Run a command to its end."""
+    with (folder / "out.txt").open("w+") as out, (folder / "err.txt").open("w+") as err:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, env=environment(env), stdout=out, stderr=err)
+        with ended_after(process, LONGEST):
+            _, status, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        texts = [stream.read() for stream in (out, err) if stream.seek(0) == 0]
+    return Ran(process.returncode, wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, *texts)
+
+
+@contextmanager
+def ended_after(process: subprocess.Popen[Any], seconds: float) -> Iterator[None]:
+    """End a process that takes too long, or whose benchmark is ended."""
+    watchdog = threading.Timer(seconds, process.kill)
+    watchdog.start()
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        watchdog.cancel()
+
+
+def end_on_signal() -> None:
+    """Leave as after Ctrl-C when the process is ended, so that what it has started is ended too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+@contextmanager
+def krea(folder: Path, *, faults: str = "rules: []", **options: object) -> Iterator[Krea]:
+    """`krea-pipe serve` with these options; `faults` is the text of a script."""
+    (folder / "faults.yaml").write_text(faults)
+    given = {"port": 0, "seconds": LIFE, "faults": folder / "faults.yaml", **options}
+    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    with serving([*KREA_PIPE, "serve", "--json", *words]) as served:
+        yield served
+
+
+@contextmanager
+def serving(command: Sequence[str]) -> Iterator[Krea]:
+    """A server whose first line is JSON with its address, as `krea-pipe serve --json` says it."""
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE)
+    try:
+        yield Krea(json.loads(process.stdout.readline())["base"])  # type: ignore[union-attr]
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def ours(folder: Path, jobs: int, options: Sequence[str] = (), **server: object) -> Trial:
+    """A fresh `krea-pipe run` of so many jobs; its report says what became of them."""
+    (folder / "p.yaml").write_text(pipeline(jobs))
+    return _trial(folder, [*KREA_PIPE, "run", "p.yaml", "--json", *options], server)
+
+
+def floor(folder: Path, jobs: int, **server: object) -> Trial:
+    """The bare loop with as many jobs at the same kind of Krea."""
+    trial = _trial(folder, [*FLOOR, str(jobs)], server)
+    if trial.ran.code != 0:
+        raise RuntimeError(f"the bare loop has failed:\n{trial.ran.err[-2000:]}")
+    return trial
+
+
+def _trial(folder: Path, command: Sequence[str], server: Mapping[str, object]) -> Trial:
+    with krea(folder, **server) as served:  # type: ignore[arg-type]
+        home = folder / f"home-{served.base.rpartition(':')[2]}"
+        ran = run(command, folder, {**served.env, "KREA_PIPE_HOME": str(home), "BENCHMARK_OUT": str(home)})
+        book = served.get("/_local/book?summary=1") | {"jobs": served.get("/_local/book")["jobs"]}
+        return Trial(ran, book, served.get("/_local/faults")["acted"], _report(ran, folder))
+
+
+def _report(ran: Ran, folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / json.loads(ran.out)["report"]).read_text())
+    except (ValueError, KeyError, TypeError, OSError):
+        return {}
+
+
+def finished(trial: Trial, jobs: int) -> Trial:
+    """The trial, if every job of it was done: figures of anything less mean nothing."""
+    if trial.ran.code != 0 or len(trial.book["bills"]) != jobs:
+        raise RuntimeError(f"{len(trial.book['bills'])} of {jobs} were done:\n{trial.ran.err[-2000:]}")
+    return trial
+
+
+def pipeline(jobs: int) -> str:
+    """A pipeline with so many different requests, each with a short prompt of its own."""
+    return f"""\
+version: 1
+name: p
+prompt: "A glass lamp, number {{{{ number }}}}"
+budget: {{usd: 5000}}
+matrix:
+  number: {{count: {jobs}}}
+"""
+
+
+def png(width: int, height: int, *, noise: bool) -> bytes:
+    """An image: noise, which hardly shrinks, or one colour, of which next to nothing is left."""
+    dice = random.Random(0)
+    rows = (dice.randbytes(3 * width) if noise else bytes(3 * width) for _ in range(height))
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows), 1)
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, (b"IHDR", b"IDAT", b"IEND"), (head, pixels, b"")))
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -1,0 +1,90 @@
+"""A long run with faults, whose memory has to stay flat: `python benchmarks/soak.py [JOBS]`.
+
+20,000 jobs of 50 ms with 1 % of each fault that passes. The client's memory is read every half second; the peak of the
+last quarter, by jobs done, must be within 10 % of the second's.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from executor import script
+from rig import KREA_PIPE, Krea, end_on_signal, ended_after, environment, krea, pipeline, png
+
+PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1024 / 1024
+GROWTH = 1.10
+LONGEST = 1500
+
+
+class Progress:
+    """How many jobs are done, by the lines that come to the journal."""
+
+    def __init__(self, home: Path) -> None:
+        self.path, self.at, self.done = home / "loopback" / "journal.jsonl", 0, 0
+
+    def count(self) -> int:
+        """Read what has come since."""
+        if self.path.exists():
+            with self.path.open("rb") as stream:
+                stream.seek(self.at)
+                data = stream.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            self.at += len(whole)
+            self.done += sum(json.loads(line)["event"] == "done" for line in whole.splitlines())
+        return self.done
+
+
+def soak(folder: Path, server: Krea, jobs: int) -> list[tuple[int, float]]:
+    """Run to the end; jobs done and MB of memory, again and again."""
+    (folder / "p.yaml").write_text(pipeline(jobs))
+    env = environment({**server.env, "KREA_PIPE_HOME": str(folder / "home")})
+    progress, samples = Progress(folder / "home"), []
+    with (folder / "out.json").open("w") as out, (folder / "err.txt").open("w") as err:
+        command = [*KREA_PIPE, "run", "p.yaml", "--json"]
+        process = subprocess.Popen(command, cwd=folder, env=env, stdout=out, stderr=err)
+        with ended_after(process, LONGEST):
+            while process.poll() is None:
+                pages = Path(f"/proc/{process.pid}/statm").read_text().split()
+                samples.append((progress.count(), int(pages[1]) * PAGE_MB if pages else 0.0))
+                time.sleep(0.5)
+    return samples
+
+
+def quarter(samples: list[tuple[int, float]], jobs: int, number: int) -> float:
+    """The peak of a quarter of the jobs, from 1 to 4; the end of the run, which writes the report, is the fourth's."""
+    low, high = jobs * (number - 1) / 4, jobs * number / 4
+    return max((size for done, size in samples if low <= done and (done < high or number == 4)), default=0.0)
+
+
+def main() -> int:
+    """Print the figures; 1 if something was not as it should be."""
+    end_on_signal()
+    jobs = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "flat.png").write_bytes(png(1024, 1024, noise=False))
+        server = {"latency": 0.05, "image": folder / "flat.png", "faults": script(0.01)}
+        with krea(folder, **server) as served:  # type: ignore[arg-type]
+            start = time.perf_counter()
+            samples = soak(folder, served, jobs)
+            took = time.perf_counter() - start
+            bills = Counter(bill["prompt"] for bill in served.get("/_local/book?summary=1")["bills"])
+            acted = served.get("/_local/faults")["acted"]
+        text = (folder / "out.json").read_text()
+        cells = json.loads(text)["cells"] if text else (folder / "err.txt").read_text()[-2000:]
+    peaks = [quarter(samples, jobs, number) for number in (1, 2, 3, 4)]
+    once = len(bills) == jobs and max(bills.values()) == 1
+    flat = peaks[3] <= GROWTH * peaks[1]
+    print(f"{jobs:,} jobs in {took:.0f} s, {jobs / took:.0f} a second; faults {acted}; cells {cells}")
+    print(f"billed once: {len(bills):,}, more often: {sum(count > 1 for count in bills.values())}")
+    print("peaks of the quarters in MB:", ", ".join(f"{peak:.0f}" for peak in peaks), f"= {peaks[3] / peaks[1]:.3f}")
+    return 0 if once and flat else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
