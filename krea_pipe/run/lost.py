@@ -22,7 +22,7 @@ TRIES = 4
 PATIENCE = 1200
 LATEST = timedelta(seconds=CALL_SECONDS) + SLACK
 """A job that was created longer after a POST is not of that POST."""
-EXACT_SLACK = timedelta(milliseconds=20)
+EXACT_SLACK = timedelta(milliseconds=2)
 
 
 @dataclass(frozen=True, slots=True)
