@@ -71,7 +71,7 @@ def cold_rows(run: Trial, bare: Trial, jobs: int) -> list[Row]:
 
 def flight(folder: Path, scale: float) -> list[Row]:
     """As many jobs at Krea at once as there are; they last long enough for all to be sent meanwhile."""
-    jobs, seconds = round(2000 * scale), 20
+    jobs, seconds = round(2000 * scale), 30
     (folder / "small.png").write_bytes(png(64, 48, noise=False))
     server = {"latency": seconds, "concurrency": jobs, "image": folder / "small.png"}
     bare = finished(floor(folder, jobs, **server), jobs)
@@ -100,7 +100,7 @@ def faults(folder: Path, scale: float) -> list[Row]:
     """The same jobs without and with faults. The images have the size that was asked for, so that jobs are adopted."""
     jobs = round(1000 * scale)
     (folder / "flat.png").write_bytes(png(1024, 1024, noise=False))
-    server = {"latency": 4, "spread": 0.2, "concurrency": 50, "image": folder / "flat.png"}
+    server = {"latency": 8, "spread": 0.2, "concurrency": 50, "image": folder / "flat.png"}
     bare, calm = finished(floor(folder, jobs, **server), jobs), finished(ours(folder, jobs, **server), jobs)
     run = ours(folder, jobs, faults=script(0.05), **server)
     return fault_rows(run, calm, bare, jobs)

@@ -17,6 +17,7 @@ KEY_NAMES = ("KREA_API_KEY", "KREA_API_TOKEN")
 SHORTEST_SECRET = 6
 POLL_NAME = "KREA_PIPE_POLL_SECONDS"
 SETTLE_NAME = "KREA_PIPE_SETTLE_SECONDS"
+MOST_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +117,23 @@ def live_target(environment: Mapping[str, str]) -> Target:
 
 
 def live_pace(environment: Mapping[str, str], job_seconds: float | None = None) -> Pace:
-    """The pace against a real API; KREA_PIPE_POLL_SECONDS sets the first wait.
+    """The pace against a real API; KREA_PIPE_POLL_SECONDS sets the first wait, KREA_PIPE_SETTLE_SECONDS `settle`.
 
     Raises:
-        UsageError: it is not a number of seconds.
+        UsageError: one of them is not a number of seconds.
     """
-    settle = float(environment.get(SETTLE_NAME) or Pace().settle)
-    text = environment.get(POLL_NAME, "").strip()
+    first = _seconds(environment, POLL_NAME, Pace().first, least=0.01)
+    return Pace(first, 2 * first, _seconds(environment, SETTLE_NAME, Pace().settle, least=0), job_seconds)
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float, *, least: float) -> float:
+    text = environment.get(name, "").strip()
     if not text:
-        return Pace(job=job_seconds, settle=settle)
-    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", text) or not 0.01 <= float(text) <= 60:
-        hint = "leave it unset for 1 second"
-        message = f"{POLL_NAME} is a number from 0.01 to 60, not {text!r}"
-        raise UsageError(Problem("bad_poll_seconds", message, hint=hint))
-    return Pace(first=float(text), longest=2 * float(text), job=job_seconds, settle=settle)
+        return default
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", text) or not least <= float(text) <= MOST_SECONDS:
+        message = f"{name} is a number from {least:g} to {MOST_SECONDS}, not {text!r}"
+        raise UsageError(Problem("bad_seconds", message, hint=f"leave it unset for {default:g} s"))
+    return float(text)
 
 
 def api_token(environment: Mapping[str, str]) -> Token:

@@ -19,6 +19,7 @@ from krea_pipe import __version__
 from krea_pipe.api.clock import ServerClock
 from krea_pipe.api.download import bounded, image_bytes, opened
 from krea_pipe.api.failures import AnswerLost, Refused, translated
+from krea_pipe.api.patience import Patience, limited
 from krea_pipe.api.wire import Job, JobPage, as_json, asset_url, body_of, read_complaint, read_job, read_page, route_of
 from krea_pipe.references import Image
 from krea_pipe.request import Request
@@ -30,9 +31,7 @@ MAX_RETRY_AFTER = 300.0
 API_CONNECTIONS = 12
 FILE_CONNECTIONS = 20
 """32 in all: httpx pays for each open connection with every request, and its pool is unfair when it is full."""
-CALL_SECONDS = 120.0
 DOWNLOAD_SECONDS = 600.0
-"""The longest that a call may take as a whole: a server that drips a byte now and then trips no other time-out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,7 @@ class Client:
     clock: ServerClock = field(default_factory=ServerClock)
     api_lanes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(API_CONNECTIONS))
     file_lanes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FILE_CONNECTIONS))
+    patience: Patience = field(default_factory=Patience)
 
     async def submit(self, request: Request, urls: Mapping[str, str], webhook: str | None = None) -> Job:
         """Start a job, which will be billed; Krea tells `webhook` when it has ended.
@@ -110,13 +110,13 @@ class Client:
         Raises:
             CallFailed: it could not be fetched, or is not whole.
         """
-        async with self.file_lanes, _limited(DOWNLOAD_SECONDS), opened(self.files, url, here=self.may_look_here) as got:
+        async with self.file_lanes, limited(DOWNLOAD_SECONDS), opened(self.files, url, here=self.may_look_here) as got:
             if not got.is_success:
                 raise await self._refusal(got)
             return await image_bytes(got)
 
     async def _call(self, method: str, path: str, **content: object) -> bytes:
-        async with self.api_lanes, _limited(CALL_SECONDS):
+        async with self.api_lanes, self.patience.limited():
             sent = self.clock.steady()
             with translated():
                 async with self.api.stream(method, path, **content) as response:  # type: ignore[arg-type]
@@ -164,15 +164,6 @@ async def open_client(
         identity = {"Accept-Encoding": "identity"}
         files = await stack.enter_async_context(opened_for(identity, FILE_CONNECTIONS))
         yield Client(api, files, token, here)
-
-
-@asynccontextmanager
-async def _limited(seconds: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise AnswerLost(f"no whole answer came within {seconds:.0f} s") from error
 
 
 def _path_of(job_id: str) -> str:

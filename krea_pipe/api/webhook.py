@@ -92,8 +92,8 @@ def parse_address(text: str) -> Address:
     return Address(str(host), int(port))
 
 
-def check_public_url(url: str) -> str:
-    """A public URL below which deliveries arrive, without a slash at its end.
+def check_public_url(url: str, *, is_base: bool) -> str:
+    """A public URL at which deliveries arrive; below it, when it is the base of a receiver's path.
 
     Raises:
         UsageError: it is no plain http or https URL with a host, or is too long.
@@ -103,10 +103,11 @@ def check_public_url(url: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise _bad_url() from error
-    plain = url.isascii() and url.isprintable() and not re.search(r"[ ?#@\\\"<>]", url) and len(url) <= MAX_URL
+    strange = r"[ ?#@\\\"<>]" if is_base else r"[ #@\\\"<>]"
+    plain = url.isascii() and url.isprintable() and not re.search(strange, url) and len(url) <= MAX_URL
     if not plain or port == 0 or parts.scheme not in ("http", "https") or not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
         raise _bad_url()
-    return url.rstrip("/")
+    return url
 
 
 @asynccontextmanager

@@ -55,6 +55,11 @@ class Job:
         return self.status in WAITING
 
     @property
+    def is_backlogged(self) -> bool:
+        """Whether it waits because the account runs as many jobs as it may."""
+        return self.status == "backlogged"
+
+    @property
     def is_unbilled(self) -> bool:
         """Whether it ended in a way that Krea does not bill."""
         return self.status in ("failed", "cancelled")

@@ -21,6 +21,8 @@ def print_summary(report: Report, page: Path) -> None:
     if report.target.kind == "local":
         click.echo("Local proofs: nothing was sent to Krea, nothing was spent.")
     click.echo(sentence(report))
+    if adopted := _adopted(report):
+        click.echo(f"Adopted after a lost answer, so look whether they show what was asked for: {', '.join(adopted)}")
     click.echo(f"images  {report.out}")
     click.echo(f"report  {page}")
 
@@ -47,10 +49,15 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
             "uncertain_usd": exact(cost.uncertain_usd),
             "in_flight_usd": exact(cost.in_flight_usd),
         },
+        "adopted": _adopted(report),
         "warnings": list(report.warnings),
         "report": str(folder / "report.json"),
         "page": str(folder / "report.html"),
     }
+
+
+def _adopted(report: Report) -> list[str]:
+    return [row.id for row in report.rows if row.adopted and row.status == "succeeded"]
 
 
 def _trouble(row: Row) -> str:

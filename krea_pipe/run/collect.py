@@ -19,6 +19,7 @@ from krea_pipe.run.sight import Lack
 from krea_pipe.run.submit import History
 from krea_pipe.run.watch import Watch
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.ledger import Free
 from krea_pipe.store.replay import InFlight
 
 TRIES = 6
@@ -37,8 +38,8 @@ class Collector:
     submitted_at: str | None
     counted: bool = False
 
-    async def collect(self) -> Outcome:
-        """Wait until the job ends, and store what it drew."""
+    async def collect(self) -> Outcome | Free:
+        """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
         deadline = self.session.pace.deadline(self.step.request.variant)
         end = await self.watch.ended(self.job.job_id, read_time(self.job.created_at), deadline)
         self.place.give_back(ended=isinstance(end, Job))
@@ -46,6 +47,9 @@ class Collector:
             return await self._lacking(end)
         if end.is_drawn:
             return await self._stored(end)
+        if end.status == "cancelled" and self.submitted_at is None and not self.session.stop.wanted:
+            await self._record_failure("cancelled")
+            return Free()
         return await (self._empty(end) if end.status == "completed" else self._failed(end))
 
     async def _lacking(self, lack: Lack) -> Outcome:

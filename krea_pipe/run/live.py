@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, Protocol
@@ -29,6 +31,11 @@ from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+THREADS = min(4, os.cpu_count() or 2)
+"""They verify and store images. More than there are cores would only take Python's lock from each other."""
+LAST_CALLS = 10.0
+"""Seconds that a call may still take after the first signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +90,13 @@ def carry_out(order: Order) -> tuple[Outcomes, Ending]:
 
 
 async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "disk"))
     stop = Stop()
     async with (
         open_client(order.target, order.token, order.transport) as client,
         _session(order, client, stop) as session,
     ):
-        with _stopped_by_signals(stop, order.tell):
+        with _stopped_by_signals(stop, client, order.tell):
             await _introduce(session, order)
             engine = Engine(order.plan, session, order.watch, order.deliver)
             watch = engine.crew.watch
@@ -136,13 +144,14 @@ async def _introduce(session: Session, order: Order) -> None:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(stop: Stop, tell: Callable[[str], None]) -> Iterator[None]:
+def _stopped_by_signals(stop: Stop, client: Client, tell: Callable[[str], None]) -> Iterator[None]:
     """The first signal asks the run to end, the second ends it."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def on_signal() -> None:
         if not stop.interrupted:
             stop.interrupt()
+            client.patience.cut(LAST_CALLS)
             tell("Stopping: what waits is cancelled, what runs is brought in. Interrupt again to leave at once.")
         elif task is not None:
             task.cancel()

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias, cast
 
-from krea_pipe.api.client import CALL_SECONDS
 from krea_pipe.api.failures import CallFailed
+from krea_pipe.api.patience import CALL_SECONDS
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.run.backoff import delays
 from krea_pipe.run.roll import SLACK, Roll
@@ -20,6 +20,8 @@ from krea_pipe.store.replay import Post, Replay
 
 TRIES = 4
 PATIENCE = 1200
+ROUNDS = 100
+"""Looks at strangers that other lost answers may explain, in a twentieth of a poll each."""
 LATEST = timedelta(seconds=CALL_SECONDS) + SLACK
 """A job that was created longer after a POST is not of that POST."""
 EXACT_SLACK = timedelta(milliseconds=2)
@@ -39,10 +41,11 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """It can not be told; these jobs may be it."""
+    """It can not be told; these jobs may be it. `is_early` says that other lost answers may yet explain them."""
 
     reason: str
     candidates: tuple[Job, ...] = ()
+    is_early: bool = False
 
 
 Verdict: TypeAlias = Nothing | Found | Unclear
@@ -63,6 +66,14 @@ class Search:
         after = read_time(post.after)
         if after is None:
             return Unclear("Krea had not told the time, so its jobs can not be compared with it")
+        for number in range(ROUNDS):
+            verdict = await self._looked(post, after)
+            if not isinstance(verdict, Unclear) or not verdict.is_early or number == ROUNDS - 1:
+                break
+            await self.session.stop.pause(self.session.pace.first / 20)
+        return verdict
+
+    async def _looked(self, post: Post, after: datetime) -> Verdict:
         async with self.session.gate.quiet():
             if await self.session.stop.pause(self._time_to_settle(post, after)):
                 return Unclear("the run was left before Krea's list could be looked at")
@@ -94,7 +105,9 @@ class Search:
         if not later:
             return Nothing()
         if not open_ones:
-            return Unclear("a job was made after the answer was lost that krea-pipe did not start", tuple(later))
+            of_others = all([await self._rivals(post, job) for job in later])
+            reason = "a job was made after the answer was lost that krea-pipe did not start"
+            return Unclear(reason, tuple(later), is_early=of_others)
         fitting = await self._fitting(open_ones)
         if fitting and self.session.uncertain == "adopt":
             return self._take(min(fitting, key=lambda job: abs((job.created_at or after) - after)))
@@ -122,7 +135,7 @@ class Search:
                 await self.roll.call(began)
                 break
             except CallFailed:
-                if wait is None or await self.session.stop.pause(wait):
+                if wait is None or await self.session.stop.hesitate(wait):
                     raise
         if await self.roll.strangers_since(began):
             await self._answered(await self._others_under_way())

@@ -1,9 +1,9 @@
 """How many jobs Krea holds for us at once: enough that it never idles, no more than the account takes.
 
 Nobody publishes an account's concurrency or backlog, so both are learned from answers. Jobs wait in Krea's backlog in
-the order of submission, so some are always sent ahead of those that run. A 429 halves what we hold; each job that ends
-lets two more in until what was once held is held again. From there on new ground is tried, slowly at first: the 429
-may have been the account's limit, or only a moment's.
+the order of submission, so some are always sent ahead of those that run. A 429 may be only a moment's: the third one,
+with no more jobs at Krea than at the first and no fewer than Krea has ever taken, halves what we hold. Each job that
+ends then lets two more in until what was once held is held again. From there on new ground is tried, slowly at first.
 """
 
 import time
@@ -16,21 +16,26 @@ START = 64
 AHEAD = 16
 FIRST_STEP = 0.25
 LAST_STEP = 4.0
+ENOUGH = 3
+"""Refusals at the same number of jobs that show it to be the account's limit."""
 
 
 @dataclass(slots=True)
 class Room:
     """Places for jobs at Krea. `most` is the user's limit; `limit` the one that is learned.
 
-    `filled` counts the places whose job Krea has; those in the other ones still wait to be sent.
+    `filled` counts the places whose job Krea has; those in the other ones still wait to be sent. `proven` is how many
+    jobs Krea has had at once, `doubted` how many it had at the last 429 when it had no fewer than that.
     """
 
     most: int
     limit: float = START
     filled: int = 0
+    proven: int = 0
+    doubted: int = 0
+    doubts: int = 0
     refused_at: int | None = None
     step: float = FIRST_STEP
-    doubt: "Doubt | None" = None
     rests_until: float = 0.0
     time: Callable[[], float] = time.monotonic
     places: Turnstile = field(init=False)
@@ -59,38 +64,24 @@ class Room:
         self.places.leave()
 
     def refuse(self, wait: float = 0.0) -> bool:
-        """Learn from a 429, and send nothing for as long as Krea asks; whether the refused one may ask once more.
-
-        The room is halved. If the same request is taken a moment later, with as many jobs at Krea as before, the 429
-        was only a moment's, and the room is as it was.
-        """
-        if self.doubt is None:
-            self.doubt = Doubt(self.filled, self.limit, self.refused_at)
-            may_ask = True
-        else:
-            self.doubt = None
-            may_ask = False
-        self.refused_at = max(1, self.filled)
-        self.limit, self.step = max(1.0, self.refused_at / 2), FIRST_STEP
+        """Learn from a 429, and send nothing for as long as Krea asks; whether the room was halved."""
         self.rests_until = max(self.rests_until, self.time() + wait)
-        return may_ask
+        if self.filled < self.proven:  # the account may have become smaller, or others may use it
+            self.proven = (self.proven + self.filled) // 2
+            return False
+        self.doubts = self.doubts + 1 if self.filled <= self.doubted else 1
+        self.doubted = self.filled
+        if self.doubts < ENOUGH:
+            return False
+        self.doubts, self.refused_at = 0, max(1, self.filled)
+        self.limit, self.step = max(1.0, self.refused_at / 2), FIRST_STEP
+        return True
 
     def accept(self) -> None:
-        """Learn from a request that was taken after a 429."""
-        if self.doubt is None:
-            return
-        if self.filled > self.doubt.filled:
-            self.limit, self.refused_at = self.doubt.limit, self.doubt.refused_at
-        else:  # jobs had ended meanwhile, so the 429 may have been the account's limit
-            self.limit = max(1.0, self.doubt.filled)
-        self.doubt = None
-        self.places.let_in()
-
-    def forget(self) -> None:
-        """Take a 429 for a moment's, because the request that was to ask again came to another end."""
-        if self.doubt is not None:
-            self.limit, self.refused_at, self.doubt = self.doubt.limit, self.doubt.refused_at, None
-            self.places.let_in()
+        """Learn from a request that was taken, and has filled its place."""
+        self.proven = max(self.proven, self.filled)
+        if self.filled > self.doubted:
+            self.doubts = 0
 
     def learn(self, running: int) -> None:
         """Learn from a look at our jobs: twice as many as run at once never let Krea idle between two looks."""
@@ -108,15 +99,6 @@ class Room:
 
     def _size(self) -> int:
         return min(self.most, int(self.limit))
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """How the room was before a 429 that may have been only a moment's."""
-
-    filled: int
-    limit: float
-    refused_at: int | None
 
 
 @dataclass(slots=True)

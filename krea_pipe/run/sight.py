@@ -45,6 +45,7 @@ class Watched:
     next_read: float
     end: "asyncio.Future[Job | Lack]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     is_waiting: bool = True
+    is_backlogged: bool = True
     is_seen: bool = False
     running_since: float | None = None
     unknown: int = 0
@@ -56,7 +57,7 @@ class Watched:
     def see(self, job: Job, now: float) -> None:
         """Note how the job stands."""
         self.unknown, self.is_hinted, self.next_read = 0, False, now + self.wait
-        self.is_waiting, self.is_seen = job.is_waiting, True
+        self.is_waiting, self.is_backlogged, self.is_seen = job.is_waiting, job.is_backlogged, True
         if not job.is_waiting and self.running_since is None:
             self.running_since = now
 

@@ -52,8 +52,6 @@ class Offer:
     uploads: Uploads
     history: History
     place: Place
-    is_probe: bool = False
-    """Whether it is offered again although the room is full, to see whether a 429 was only a moment's."""
     tries: int = 0
     waited: float = 0.0
 
@@ -90,7 +88,7 @@ class Offer:
         async with session.gate.passed() as has_passed:
             if not has_passed:
                 return self._pending()
-            if session.room.is_crowded and not self.is_probe:
+            if session.room.is_crowded:
                 return None
             if session.stop.wanted or (session.room.rest and await session.stop.hesitate(session.room.rest)):
                 return self._pending()
@@ -109,7 +107,6 @@ class Offer:
                     written = session.scribe.put("submitted", step.key, **facts)
                 case Lost():
                     session.gate.shut()
-                    session.room.forget()
                     written = session.scribe.put("unanswered", step.key, **self._facts(), **times, **self._lost_by())
                 case error:
                     self._learn(error)
@@ -128,10 +125,8 @@ class Offer:
 
     def _learn(self, error: CallFailed) -> None:
         """Take in what a refusal means for all requests, while none of them can be sent yet."""
-        if isinstance(error, Refused) and error.status == 429:
-            self.is_probe = self.session.room.refuse(error.retry_after or 0)
-        elif self.is_probe:
-            self.session.room.forget()
+        if isinstance(error, Refused) and error.status == 429 and self.session.room.refuse(error.retry_after or 0):
+            self.place.give_back()
         refuse_account(error, self.session)
 
     async def _sent(self, client: Client, urls: dict[str, str]) -> Job | Lost | CallFailed:
@@ -177,8 +172,6 @@ class Offer:
             return False
         wait = max(error.retry_after or 0, delay(min(self.tries, 4), self.session.pace))
         self.waited += wait
-        if error.status == 429 and not self.is_probe:
-            self.place.give_back()
         ends = await self.session.stop.hesitate(wait)
         return not ends and await self.place.take()
 

@@ -246,7 +246,7 @@ class Turn:
         found = f" Jobs that may be it: {', '.join(jobs)}." if jobs else ""
         adopt = ", `adopt` takes the job that is nearest in time" if jobs else ""
         message = (
-            f"{what}. Krea may have drawn it{price}, and {verdict.reason}.{found} "
+            f"{what.rstrip('.')}. Krea may have drawn it{price}, and {verdict.reason.rstrip('.')}.{found} "
             f"`--uncertain resubmit` sends it again{adopt}"
         )
         failure = Failure("answer_lost", message, "uncertain", tuple(jobs))

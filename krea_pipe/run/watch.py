@@ -24,6 +24,8 @@ LIST_TRIES = 3
 LIST_REST = 30.0
 ASKS = 3
 """How often Krea is asked to cancel a job that waits, in case a call is lost."""
+FEW = 100
+"""Jobs of which a list is short enough to be looked at oftener, once the run ends with them."""
 HINTED = 6
 """With webhooks the list is looked at this many times more rarely, in case none arrives."""
 
@@ -51,6 +53,8 @@ class Watch:
         """Wait until a job ends, or can not be waited for any more; `deadline` in seconds."""
         if self.session.stop.leaving.is_set():
             return Lack("left")
+        if job_id in self.jobs:  # Krea has named one job for two requests
+            return await asyncio.shield(self.jobs[job_id].end)
         self.count += 1
         first, now = self.session.pace.first, self.reader.time()
         watched = self.jobs[job_id] = Watched(job_id, created_at, deadline, self.count, now, first, now + first)
@@ -71,7 +75,7 @@ class Watch:
             self.soon.set()
 
     def hurry(self) -> None:
-        """Look oftener from now on, because nothing more will be sent."""
+        """Look now, and oftener when few jobs are left, because nothing more will be sent."""
         self.is_tail = True
         self.soon.set()
 
@@ -107,7 +111,7 @@ class Watch:
         else:
             doubtful = [one for one in sight.jobs if self._is_doubtful(one, shown.get(one.id))]
             await self._read([*doubtful, *sight.stragglers])
-            running = sum(not one.is_waiting for one in self.jobs.values())
+            running = sum(not one.is_backlogged for one in self.jobs.values())
             self.session.room.learn(max(running, self.ends - ends))
         await self._give_up()
 
@@ -139,7 +143,7 @@ class Watch:
         pace = self.session.pace
         typical = statistics.median(self.lengths) / 8 if self.lengths else pace.first
         wait = min(max(typical, pace.first), pace.longest)
-        if self.is_tail:
+        if self.is_tail and len(self.jobs) <= FEW:
             wait = pace.first / 2
         return wait * HINTED if self.session.is_told else wait
 
@@ -161,7 +165,7 @@ class Watch:
         if lasting or self.failures >= LIST_TRIES:
             self.rests_until = self.reader.time() + LIST_REST * self.session.pace.first
             return
-        asked = error.retry_after or 0 if isinstance(error, Refused) else 0
+        asked = min(error.retry_after or 0, LIST_REST) if isinstance(error, Refused) else 0
         await self.session.stop.pause(max(asked, delay(self.failures, self.session.pace)))
 
     def _is_doubtful(self, watched: Watched, job: Job | None) -> bool:
@@ -202,4 +206,4 @@ class Watch:
                 self._see(watched, job)
             else:
                 is_cancelled = job is not None and job.is_final
-                watched.resolve(Lack("stopped" if is_cancelled else "stuck", f"{watched.deadline:.0f}"))
+                watched.resolve(Lack("stopped" if is_cancelled else "stuck", f"{watched.deadline:g}"))

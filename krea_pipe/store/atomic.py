@@ -2,10 +2,12 @@
 
 import contextlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from krea_pipe.errors import Problem, StateError
+
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
@@ -16,25 +18,32 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
     Raises:
         StateError: the file can not be written.
     """
+    # Three files for each image: `os` with names takes half the time of `tempfile` and paths.
+    temporary = f"{path.parent}/.krea-pipe-{secrets.token_hex(6)}.tmp"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".krea-pipe-", suffix=".tmp")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            if durable:
-                os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        handle = _created(temporary, path.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                if durable:
+                    stream.flush()
+                    os.fsync(handle)
+            os.replace(temporary, path)  # noqa: PTH105
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
         if durable:
             sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise _unwritable(path, error) from error
+
+
+def _created(file: str, folder: Path) -> int:
+    try:
+        return os.open(file, NEW, 0o644)
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(file, NEW, 0o644)
 
 
 def make_folder(folder: Path) -> None:

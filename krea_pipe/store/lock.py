@@ -77,6 +77,8 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _not_taken(path: Path, error: sqlite3.DatabaseError) -> StateError:
+    if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+        return StateError(Problem("lock_damaged", f"{path} is damaged", hint="delete it; nothing is kept in it"))
     if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
         return _unusable(path, str(error))
     message = f"another process has been writing in {path.parent} for {SECONDS} s"

@@ -566,14 +566,14 @@ def test_the_url_is_below_the_public_one_or_the_receivers_own(host, base):
     "url",
     ["https://hooks.example.org", "http://192.0.2.1:8080/a/b", "https://[2001:db8::1]:8443/x", "HTTPS://a.example/%20"],
 )
-def test_a_public_url_is_taken_without_the_slash_at_its_end(url):
-    assert check_public_url(url) == url
-    assert check_public_url(url + "/") == url
+def test_a_public_url_is_taken_as_it_is(url):
+    assert check_public_url(url, is_base=True) == url
+    assert check_public_url(url + "/?a=b&c", is_base=False) == url + "/?a=b&c"
 
 
 @pytest.mark.parametrize("url", [*BAD_URLS.split(), "", *BLANK_URLS, "https://a.org/" + "x" * 1011])
 def test_a_bad_public_url_is_refused_and_not_shown(url):
     with pytest.raises(UsageError) as caught:
-        check_public_url(url)
+        check_public_url(url, is_base=True)
     assert caught.value.code == "bad_webhook_url"
     assert "hunter2" not in str(caught.value)

@@ -238,8 +238,11 @@ def test_an_address_that_can_not_be_used_is_refused(project, base):
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "1e9", "soon"])
 def test_a_pace_that_is_none_is_refused(project, seconds):
     project.pipeline(["a"])
-    done = project.run("run", "p.yaml", "--json", env={"KREA_PIPE_POLL_SECONDS": seconds})
-    assert (done.code, done.json["error"]["code"]) == (2, "bad_poll_seconds")
+    for name in ("KREA_PIPE_POLL_SECONDS", "KREA_PIPE_SETTLE_SECONDS"):
+        done = project.run("run", "p.yaml", "--json", env={name: seconds})
+        if (name, seconds) != ("KREA_PIPE_SETTLE_SECONDS", "0"):
+            assert (done.code, done.json["error"]["code"]) == (2, "bad_seconds")
+            assert name in done.json["error"]["message"]
 
 
 def test_a_bug_is_told_with_a_log_and_without_secrets(project, monkeypatch):

@@ -66,6 +66,19 @@ def test_status_lists_what_a_killed_run_left_and_cancel_cancels_it(project, krea
     assert krea.billed_prompts() == ["a", "b"]
 
 
+def test_a_job_that_someone_cancelled_between_two_runs_is_drawn_by_the_second(project, krea):
+    krea.reset(latency=1e6)
+    project.pipeline(["a", "b"])
+    start_and_kill(project, 2)
+    krea.world.cancel(krea.world.job(project.events("submitted")[0]["job_id"]))
+    krea.finish_jobs()
+    krea.world.latency = 0
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.counts) == (0, (2, 0, 0)), done.text
+    assert krea.billed_prompts() == ["a", "b"]
+    assert len(krea.posts) == 3
+
+
 def test_a_job_that_can_not_be_cancelled_stays_in_flight(project, krea):
     krea.reset(latency=1e6)
     project.pipeline(["a"])

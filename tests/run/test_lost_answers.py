@@ -55,6 +55,7 @@ def test_the_job_of_a_lost_answer_is_found_and_adopted(project, krea, loss):
     assert {word: row["adopted"] for word, row in done.rows.items()} == {"a": False, "b": True, "c": False}
     assert done.rows["b"]["job_id"] in job_ids(krea, "b")
     assert done.json["cost"]["spent_usd"] == "0.090"
+    assert done.json["adopted"] == [done.rows["b"]["id"]]
     assert len(krea.posts) == 3
     check_paid_once(project, krea, ["a", "b", "c"])
     again = project.run("run", "p.yaml", "--json")

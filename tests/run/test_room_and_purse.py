@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from krea_pipe.run.purse import Purse
-from krea_pipe.run.room import AHEAD, LAST_STEP, START, Place, Room
+from krea_pipe.run.room import AHEAD, ENOUGH, LAST_STEP, START, Place, Room
 
 CENT = Decimal("0.01")
 
@@ -127,16 +127,68 @@ async def filled(room, count):
     await settle()
     held = [place for place in places if place.is_held]
     for place in held:
-        place.fill()
+        taken_in(room, place)
     return held, tasks
 
 
-def test_a_429_halves_the_room_and_ends_let_it_grow_to_where_it_was_and_slowly_beyond():
+def taken_in(room, place):
+    """Krea takes a request."""
+    place.fill()
+    room.accept()
+
+
+def believed(room):
+    """Refuse until the room believes it; how often that was."""
+    return next(number for number in range(1, 20) if room.refuse())
+
+
+async def flow(room, jobs, takes, rng, *, runs):
+    """Send jobs through a Krea that takes one beside so many, or not, and runs some; they end at any moment.
+
+    What happened: the room's limit, how many jobs Krea had, and whether it took one, for each request.
+    """
+    ends, seen, gate = [], [], asyncio.Lock()
+
+    async def bring():
+        place = Place(room)
+        await place.take()
+        while not place.is_filled:
+            async with gate:
+                if room.is_crowded:
+                    place.give_back()
+                else:
+                    offer(place)
+            await asyncio.sleep(0)
+            await place.take()
+        await ends[-1].wait()
+        place.give_back(ended=True)
+
+    def offer(place):
+        takes_it = takes(len(ends))
+        seen.append((room.limit, len(ends), takes_it))
+        if takes_it:
+            taken_in(room, place)
+            ends.append(asyncio.Event())
+        elif room.refuse():
+            place.give_back()
+
+    tasks = [asyncio.create_task(bring()) for _ in range(jobs)]
+    while not all(task.done() for task in tasks):
+        for _ in range(rng.randrange(6)):
+            await asyncio.sleep(0)
+        room.learn(min(len(ends), runs))
+        if ends:
+            ends.pop(rng.randrange(len(ends))).set()
+    await asyncio.gather(*tasks)
+    return seen
+
+
+def test_the_third_429_halves_the_room_and_ends_let_it_grow_to_where_it_was_and_slowly_beyond():
     async def main():
         room = Room(500)
         held, waiting = await filled(room, START + 10)
         assert len(held) == START
-        room.refuse()
+        assert believed(room) == ENOUGH
         assert room.limit == START / 2
         assert room.is_crowded
         limits = [room.limit]
@@ -165,7 +217,7 @@ def test_a_room_never_shrinks_below_one_and_never_grows_above_the_users_limit():
         room.learn(1000)
         await settle()
         assert room.places.inside == 3
-        for _ in range(9):
+        for _ in range(9 * ENOUGH):
             room.refuse()
         assert room.limit >= 1
         while any(not task.done() for task in waiting):
@@ -186,7 +238,7 @@ def test_a_room_keeps_ahead_of_what_krea_runs_until_krea_says_that_it_is_full():
         assert room.places.inside == 2 * 100 + AHEAD
         room.learn(10)
         assert room.limit == 2 * 100 + AHEAD
-        room.refuse()
+        believed(room)
         at = room.limit
         room.learn(1000)
         assert room.limit == at
@@ -204,7 +256,7 @@ def test_what_krea_has_when_it_refuses_counts_and_not_what_waits_to_be_sent():
             await place.take()
         for place in places[:6]:
             place.fill()
-        room.refuse()
+        believed(room)
         assert (room.limit, room.is_crowded) == (3, True)
         for place in places[6:]:
             place.give_back()

@@ -137,7 +137,8 @@ def _say(finished: flow.Finished, *, as_json: bool) -> int:
         return code
     print_summary(finished.report, finished.folder / "report.html")
     print_problems(problems)
-    if code in (4, 5, 130):
+    cells = finished.report.cells
+    if code in (4, 5, 130) and cells.succeeded + cells.reused < cells.total:
         click.echo(f"To go on, with nothing paid twice: {_command()}", err=True)
     return code
 
@@ -173,7 +174,7 @@ class _Executor:
             raise UsageError(
                 Problem("webhook_local", "the local Krea runs in this process and calls nobody", hint=HINT)
             )
-        self.public = load(WEBHOOK_URL)(url) if url else None
+        self.public = load(WEBHOOK_URL)(url, is_base=bool(listen)) if url else None
         self.hooks = load(HOOKS)(load(WEBHOOK_ADDRESS)(listen), self.public) if listen else None
 
     def __call__(self, prepared: flow.Prepared, run_id: str) -> tuple[dict[Key, Outcome], Ending]:
