@@ -1,7 +1,8 @@
 """A long run with faults, whose memory has to stay flat: `python benchmarks/soak.py [JOBS]`.
 
 20,000 jobs of 50 ms with 1 % of each fault that passes. The client's memory is read every half second; the peak of the
-last quarter, by jobs done, must be within 10 % of the second's.
+last quarter, by jobs done, must be within 10 % of the second's. The report, which is written when all are done, holds
+every job at once, and its peak is told apart.
 """
 
 import json
@@ -56,9 +57,9 @@ def soak(folder: Path, server: Krea, jobs: int) -> list[tuple[int, float]]:
 
 
 def quarter(samples: list[tuple[int, float]], jobs: int, number: int) -> float:
-    """The peak of a quarter of the jobs, from 1 to 4; the end of the run, which writes the report, is the fourth's."""
+    """The peak of a quarter of the jobs, from 1 to 4; the report, when all are done, is a fifth."""
     low, high = jobs * (number - 1) / 4, jobs * number / 4
-    return max((size for done, size in samples if low <= done and (done < high or number == 4)), default=0.0)
+    return max((size for done, size in samples if low <= done < high), default=0.0)
 
 
 def main() -> int:
@@ -83,6 +84,7 @@ def main() -> int:
     print(f"{jobs:,} jobs in {took:.0f} s, {jobs / took:.0f} a second; faults {acted}; cells {cells}")
     print(f"billed once: {len(bills):,}, more often: {sum(count > 1 for count in bills.values())}")
     print("peaks of the quarters in MB:", ", ".join(f"{peak:.0f}" for peak in peaks), f"= {peaks[3] / peaks[1]:.3f}")
+    print(f"peak while the report of all jobs is written: {quarter(samples, jobs, 5):.0f} MB")
     return 0 if once and flat else 1
 
 

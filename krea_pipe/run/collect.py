@@ -129,7 +129,7 @@ class Collector:
         if self.job.adopted and expected not in (None, (result.width, result.height)):
             return await self._disowned(result)
         await self.session.record("done", self.step.key, job_id=self.job.job_id, result=result.to_json())
-        self.history.note("done", result.sha256)
+        self.history.note("done", result.sha256, at=result.finished_at)
         return self._outcome("succeeded", result=result, paid=True)
 
     async def _disowned(self, result: Result) -> Outcome:
@@ -177,6 +177,7 @@ class Collector:
         paid: bool = False,
         in_flight: bool = True,
     ) -> Outcome:
+        ended = result.finished_at if result is not None else now()
         return Outcome(
             status=status,
             result=result,
@@ -184,7 +185,7 @@ class Collector:
             job_id=self.job.job_id if in_flight else None,
             cost_usd=self.step.price if paid and not self.counted else Decimal(0),
             attempts=tuple(self.history.attempts),
-            timings=_timings(self.submitted_at, now() if status != "pending" else None),
+            timings=_timings(self.submitted_at, ended if status != "pending" else None),
             adopted=self.job.adopted,
         )
 

@@ -25,6 +25,8 @@ from krea_pipe.store.space import Space
 
 MARK = "krea-pipe"
 HEAD = 65_536
+MOST_UNKEPT = 500
+"""Files whose facts are held until they are written down: a long run stays small."""
 SUFFIXES = ("png", "jpg", "webp")
 PREFIX = "out:"
 
@@ -60,12 +62,14 @@ class Delivery:
         except StateError as error:
             problem = error.problems[0]
             return Failure(problem.code, f"{problem.message}. The image is stored; nothing is paid twice")
+        if len(self.written) >= MOST_UNKEPT:
+            self.remember()
         return any(written)
 
     def remember(self) -> None:
         """Keep what was written, so that a later run can leave it alone."""
-        self.space.facts.write(self.written)
-        self.written.clear()
+        written, self.written = self.written, {}
+        self.space.facts.write(written)
 
     def _place(self, step: Step, cell: Cell, result: Result) -> bool:
         name = f"{self.base}{cell.out}.{result.extension}"

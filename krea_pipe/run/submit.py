@@ -31,9 +31,10 @@ class History:
 
     attempts: list[Attempt] = field(default_factory=list)
 
-    def note(self, event: str, detail: str = "") -> None:
-        """Add one attempt, now."""
-        self.attempts.append(Attempt(now(), event, detail))
+    def note(self, event: str, detail: str = "", at: str = "") -> str:
+        """Add one attempt, now or at a time that is known, and return its time."""
+        self.attempts.append(Attempt(at or now(), event, detail))
+        return self.attempts[-1].at
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class Turn:
                 created = _time_of(answer)
                 self.crew.search.roll.know(answer.id, answer.created_at)
                 job = InFlight(answer.id, session.origin, session.account, session.run_id, created_at=created)
-                return await self._collector(job, now()).collect()
+                return await self._collector(job, self.history.attempts[-1].at).collect()
             case Lost():
                 return await self._recover(answer)
             case _:

@@ -96,7 +96,7 @@ def test_a_disk_that_fills_up_is_said_and_what_is_paid_is_kept(project, krea, bl
 def test_a_lock_that_is_garbage_is_said(project, krea):
     project.pipeline(["a"])
     lock = project.write(".krea-pipe/loopback/journal.lock", b"garbage" * 500)
-    assert project.run("run", "p.yaml", "--json").json["error"]["code"] == "home_unusable"
+    assert project.run("run", "p.yaml", "--json").json["error"]["code"] == "lock_damaged"
     assert krea.posts == []
     lock.unlink()
     assert project.run("run", "p.yaml").code == 0

@@ -142,47 +142,6 @@ def believed(room):
     return next(number for number in range(1, 20) if room.refuse())
 
 
-async def flow(room, jobs, takes, rng, *, runs):
-    """Send jobs through a Krea that takes one beside so many, or not, and runs some; they end at any moment.
-
-    What happened: the room's limit, how many jobs Krea had, and whether it took one, for each request.
-    """
-    ends, seen, gate = [], [], asyncio.Lock()
-
-    async def bring():
-        place = Place(room)
-        await place.take()
-        while not place.is_filled:
-            async with gate:
-                if room.is_crowded:
-                    place.give_back()
-                else:
-                    offer(place)
-            await asyncio.sleep(0)
-            await place.take()
-        await ends[-1].wait()
-        place.give_back(ended=True)
-
-    def offer(place):
-        takes_it = takes(len(ends))
-        seen.append((room.limit, len(ends), takes_it))
-        if takes_it:
-            taken_in(room, place)
-            ends.append(asyncio.Event())
-        elif room.refuse():
-            place.give_back()
-
-    tasks = [asyncio.create_task(bring()) for _ in range(jobs)]
-    while not all(task.done() for task in tasks):
-        for _ in range(rng.randrange(6)):
-            await asyncio.sleep(0)
-        room.learn(min(len(ends), runs))
-        if ends:
-            ends.pop(rng.randrange(len(ends))).set()
-    await asyncio.gather(*tasks)
-    return seen
-
-
 def test_the_third_429_halves_the_room_and_ends_let_it_grow_to_where_it_was_and_slowly_beyond():
     async def main():
         room = Room(500)
