@@ -29,7 +29,30 @@ DEFAULTS: Mapping[str, Json] = {
     "movement": 0,
 }
 LISTS = ("references", "moodboards", "styles")
-FIELD_NAMES = (*DEFAULTS, *LISTS, "prompt")
+SINGULARS: Mapping[str, str] = {"moodboard": "moodboards", "style": "styles"}
+"""Other names of lists, for one item of them."""
+SOURCE = ("image", "strength")
+"""The source picture of image-to-image, and how much of it is drawn anew."""
+SOURCE_STRENGTH = 0.99
+OWN_FIELDS = (*DEFAULTS, *LISTS, *SOURCE, "prompt")
+FIELD_NAMES = (*OWN_FIELDS, *SINGULARS, "look")
+"""Names that set something of a request wherever they stand as a key or as an axis."""
+
+STAGE_KEYS = (
+    "prompt",
+    "matrix",
+    "with",
+    "exclude",
+    "include",
+    "patch",
+    "sample",
+    "takes",
+    "look",
+    "image",
+    "strength",
+    "out",
+)
+"""What may stand at the top level of a file with one stage, besides lists of names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +94,18 @@ def check_strength(kind: str, value: Json) -> float:
         span = f"{bounds.low:g} to {bounds.high:g}"
         raise ValueError(f"a strength of {kind} must be a number from {span}, not {shown(value)}")
     return float(value) + 0.0  # -0.0 and 0.0 are one strength
+
+
+def check_source_strength(value: Json) -> float:
+    """Return the strength of a source picture as a number.
+
+    Raises:
+        ValueError: it is not a number from 0 to 1.
+    """
+    _check_finite("`strength`", value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"`strength` must be a number from 0 to 1, not {shown(value)}")
+    return float(value) + 0.0
 
 
 def _check_finite(what: str, value: Json) -> None:

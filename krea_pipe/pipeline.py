@@ -4,12 +4,15 @@ Everything that a message may have to point at keeps its `trail`, the keys and i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 
 from krea_pipe.errors import Problem
 from krea_pipe.nodes import Json
+from krea_pipe.picks import Picks
+from krea_pipe.sampling import Sample
 from krea_pipe.source import Document, Trail
 
 
@@ -40,8 +43,19 @@ class Board:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Request fields under one name, as an art director says it."""
+
+    fields: Mapping[str, Value]
+    trail: Trail
+
+
+@dataclass(frozen=True, slots=True)
 class AxisValue:
-    """One value of an axis: its part of a cell id, what a reader and a template see, the fields that it sets."""
+    """One value of an axis: its part of a cell id, what a reader and a template see, the fields that it sets.
+
+    With `is_dynamic` its data reads earlier axes, and part, scalar and label are known in each cell only.
+    """
 
     part: str
     scalar: str | int | float | bool | None
@@ -49,6 +63,7 @@ class AxisValue:
     data: Json
     sets: Mapping[str, Value]
     trail: Trail
+    is_dynamic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +77,72 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True)
-class Exclusion:
-    """A combination to leave out: for each axis named, the indexes of the values that match."""
+class Rule:
+    """Which cells of one matrix a rule is about: for each axis named the indexes of its values, and an expression.
+
+    `trail` is the same for one rule in every matrix of a stage. `sets` are the fields that a `patch` sets.
+    """
 
     matches: Mapping[str, frozenset[int]]
+    condition: Value | None
     trail: Trail
+    sets: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
+class Matrix:
+    """Axes that multiply, and the rules that fit them. A cell of `include` is a matrix of one cell."""
+
+    axes: tuple[Axis, ...]
+    exclude: tuple[Rule, ...]
+    patch: tuple[Rule, ...]
+    trail: Trail
+    is_included: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The stage whose cells a chained stage is drawn for, all of them or those that were picked.
+
+    `wants` are the fewest and the most picks (None: any). `picks` is None while the file is not there.
+    """
+
+    stage: str
+    trail: Trail
+    file: Path | None = None
+    picks: Picks | None = None
+    wants: tuple[int, int | None] = (1, None)
+    promotes: bool = False
+    """Whether each request is the upstream one, with some fields changed."""
+
+
+@dataclass(frozen=True)
 class Stage:
-    """One prompt and its matrix. `fields` holds the defaults and the stage's own, the stage's last."""
+    """One prompt and its matrices. `fields` holds the defaults and the stage's own, the stage's last.
+
+    `fixed` are the axes of `with`, of one value each; `unused_ok` the trails of rules that may match nothing.
+    """
 
     name: str
     fields: Mapping[str, Value]
-    axes: tuple[Axis, ...]
-    exclude: tuple[Exclusion, ...]
+    matrices: tuple[Matrix, ...]
     out: Value | None
     trail: Trail
+    fixed: tuple[Axis, ...] = ()
+    sample: Sample | None = None
+    upstream: Upstream | None = None
+    needs: tuple[str, ...] = ()
+    unused_ok: frozenset[Trail] = frozenset()
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """Every axis of the stage by its name, with the values of all matrices, in the order of the file."""
+        found: dict[str, Axis] = {}
+        for axis in (axis for matrix in self.matrices for axis in matrix.axes):
+            known = found.get(axis.name)
+            values = {value.part: value for value in (*(known.values if known else ()), *axis.values)}
+            found[axis.name] = Axis(axis.name, tuple(values.values()), axis.field, known.trail if known else axis.trail)
+        return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +155,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One file. `root` is the folder that references may not leave."""
+    """One file. `root` is the folder that references may not leave; `overrides` are fields of `--set`."""
 
     document: Document
     name: str
@@ -105,3 +169,5 @@ class Pipeline:
     styles: Mapping[str, Board]
     stages: tuple[Stage, ...]
     warnings: tuple[Problem, ...]
+    looks: Mapping[str, Look] = field(default_factory=dict)
+    overrides: Mapping[str, Value] = field(default_factory=dict)

@@ -23,6 +23,8 @@ class Document:
     root: Node
     digest: str
     problems: tuple[Problem, ...] = ()
+    overlays: tuple[Place, ...] = ()
+    """Where values come from that stand over the file: a node that begins at -1 is of the first of them."""
 
     @property
     def data(self) -> Json:
@@ -35,22 +37,27 @@ class Document:
 
     def place(self, trail: Trail = ()) -> Place:
         """Where the value at a trail of keys and indexes stands, or its nearest existing ancestor."""
-        return place_at(self.file, self.text, self._node(trail).start)
+        return self._at(self._node(trail).start)
 
     def key_place(self, trail: Trail) -> Place:
         """Where the key that ends a trail stands; for a list item, the item."""
         start = self._node(trail[:-1]).keys.get(str(trail[-1])) if trail else None
-        return self.place(trail) if start is None else place_at(self.file, self.text, start)
+        return self.place(trail) if start is None else self._at(start)
 
     def word_place(self, trail: Trail, word: str) -> Place:
         """Where a word first stands inside the value at a trail, or the value itself."""
         node = self._node(trail)
+        if node.start < 0:
+            return self._at(node.start)
         end = max(node.end, node.start)
         # A name is looked for before a field of that name: in `{{ text.text }}` the first is the name.
         found = None
         for before in (r"(?<![\w.])", r"(?<!\w)"):
             found = found or re.compile(rf"{before}{re.escape(word)}(?!\w)").search(self.text, node.start, end)
         return place_at(self.file, self.text, found.start() if found else node.start)
+
+    def _at(self, start: int) -> Place:
+        return place_at(self.file, self.text, start) if start >= 0 else self.overlays[-start - 1]
 
     def _node(self, trail: Trail) -> Node:
         node = self.root

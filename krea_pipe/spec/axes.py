@@ -1,40 +1,28 @@
-"""The data under `matrix:` becomes axes, and the data under `exclude:` becomes rules over them."""
+"""The data under `matrix:`, `axes:` and `with:` becomes axes."""
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import TypeAlias, cast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
 
-from krea_pipe.fields import DEFAULTS, FIELD_NAMES, LISTS, check_field, check_strength
+from krea_pipe.cell_ids import Scalar, label_of, part_of
+from krea_pipe.fields import DEFAULTS, FIELD_NAMES, LISTS, SINGULARS, check_field, check_strength
 from krea_pipe.nodes import Json, shown
-from krea_pipe.pipeline import Axis, AxisValue, Exclusion
-from krea_pipe.sandbox import TemplateProblem, slug
+from krea_pipe.pipeline import Axis, AxisValue
+from krea_pipe.sandbox import TemplateProblem
 from krea_pipe.source import Trail
-from krea_pipe.spec.hints import RESERVED_AXES, reserved, suggestion
+from krea_pipe.spec.generated import Ungenerated, generate, is_generated, kind_of
+from krea_pipe.spec.hints import suggestion
 from krea_pipe.spec.library import Library
-from krea_pipe.spec.problems import Problems
 from krea_pipe.spec.schema import matrix_problem
-from krea_pipe.template import is_template
+from krea_pipe.spec.secrets import check_secrets
+from krea_pipe.template import compile_template, is_template
 
-Scalar: TypeAlias = str | int | float | bool | None
-
-MAX_PART = 48
-
-
-def build_axes(matrix: Mapping[str, Json], trail: Trail, variables: Mapping[str, Json], library: Library) -> list[Axis]:
-    """Every axis of a matrix, in the order of the file; problems go to the library's collector."""
-    builder = _AxisBuilder(variables, library)
-    return [builder.axis(name, data, (*trail, name)) for name, data in matrix.items()]
+UPSTREAM = "source"
 
 
-def build_exclusions(rules: Iterable[Json], trail: Trail, axes: list[Axis], problems: Problems) -> list[Exclusion]:
-    """The rules of `exclude`, each key resolved to the values of an axis that it matches."""
-    by_name = {axis.name: axis for axis in axes}
-    return [
-        Exclusion(_matches(cast("dict[str, Json]", rule), (*trail, index), by_name, problems), (*trail, index))
-        for index, rule in enumerate(rules)
-    ]
+def sets_list(name: str) -> bool:
+    """Whether an axis of this name sets the references, moodboards or styles of a request."""
+    return SINGULARS.get(name, name) in LISTS
 
 
 def sets_field(name: str) -> bool:
@@ -42,186 +30,241 @@ def sets_field(name: str) -> bool:
     return name in FIELD_NAMES or name.split(".")[0] in LISTS
 
 
-def _matches(
-    rule: Mapping[str, Json], trail: Trail, axes: Mapping[str, Axis], problems: Problems
-) -> dict[str, frozenset[int]]:
-    found = {}
-    for name, wanted in rule.items():
-        if name in axes:
-            options = wanted if isinstance(wanted, list) else [wanted]
-            if not options:
-                problems.add("matches_nothing", f"an empty list matches no value of `{name}`", (*trail, name))
-            found[name] = frozenset(
-                index for one in options for index in _index_of(one, axes[name], (*trail, name), problems)
-            )
-        elif name in ("if", "allow_unused"):
-            message, hint = reserved(name)
-            problems.add_key("reserved_key", message, (*trail, name), hint)
-        elif not problems.has_lost(name):
-            message = f"this matrix has no axis `{name}`" if axes else "there is no matrix to exclude from"
-            problems.add_key("unknown_axis", message, (*trail, name), suggestion(name, axes))
-    return found
-
-
-def _index_of(wanted: Json, axis: Axis, trail: Trail, problems: Problems) -> list[int]:
-    found = [
-        index
-        for index, value in enumerate(axis.values)
-        if value.part == wanted
-        or (value.scalar == wanted and isinstance(value.scalar, bool) == isinstance(wanted, bool))
-    ]
-    if not found:
-        message = f"the axis `{axis.name}` has no value {shown(wanted)}"
-        hint = suggestion(str(wanted), (value.label for value in axis.values))
-        if isinstance(wanted, (dict, list)):
-            message = f"`{axis.name}` in a rule must be a value or a list of values, not {shown(wanted)}"
-            hint = f"name rows by their ids: {{{axis.name}: {axis.values[0].part if axis.values else 'serum'}}}"
-        problems.add("matches_nothing", message, trail, hint)
-    return found
-
-
 @dataclass(slots=True)
-class _AxisBuilder:
+class AxisBuilder:
+    """Builds axes; `earlier` are the names that a value may read besides variables. Problems go to the library."""
+
     variables: Mapping[str, Json]
     library: Library
+    earlier: set[str] = field(default_factory=set)
+    scope: str = "values of an axis may use `vars` and earlier axes"
+
+    def matrix(self, data: Mapping[str, Json], trail: Trail) -> list[Axis]:
+        """The axes of a matrix, in the order of the file; each may read those before it."""
+        axes = []
+        self.library.refuse_both_names(data, trail)
+        for name, values in data.items():
+            axes.append(self.axis(name, values, (*trail, name)))
+            self.earlier.add(name)
+        return axes
 
     def axis(self, name: str, data: Json, trail: Trail) -> Axis:
+        """One axis."""
         self._check_name(name, trail)
-        field = sets_field(name)
-        items = self._items(name, data, trail)
-        values = [self._value(name, item, (*trail, index), field=field) for index, item in enumerate(items)]
-        return Axis(name, tuple(self._distinct(name, values)), field, trail)
+        values = self._values(name, data, trail)
+        return Axis(name, tuple(self._distinct(name, values)), sets_field(name), trail)
+
+    def single(self, name: str, data: Json, trail: Trail) -> Axis:
+        """An axis of one value, as `with` and `include` have it."""
+        shared = self._shared(name, data, trail) if not isinstance(data, (list, dict)) else None
+        value = shared or self._value(name, data, trail, field=sets_field(name))
+        if "." in name:
+            self._is_sound(name, data, trail)
+        return Axis(name, (value,), sets_field(name), trail)
 
     def _check_name(self, name: str, trail: Trail) -> None:
         problems = self.library.problems
-        if name in RESERVED_AXES:
-            message, hint = reserved(name, f"the axis name `{name}`")
-            instead = "name the axis otherwise, or use references.NAME.strength" if name == "strength" else hint
-            problems.add_key("reserved_key", message, trail, instead)
+        if name == UPSTREAM:
+            hint = "rename the axis"
+            problems.add_key("reserved_name", f"`{name}` is the upstream cell in templates", trail, hint)
         if "." in name:
             kind, one, _ = name.split(".")
             if one not in self.library.names(kind) and one not in problems.lost:
                 near = suggestion(one, self.library.names(kind))
                 problems.add_key("unknown_name", f"nothing is called `{one}` under `{kind}:`", trail, near)
 
-    def _items(self, name: str, data: Json, trail: Trail) -> list[Json]:
+    def _values(self, name: str, data: Json, trail: Trail) -> list[AxisValue]:
+        if data == "all" and name in self.library.axes:
+            return self._library(name)
+        if data == "all" and name == "look" and self.library.looks:
+            data = list(self.library.looks)
         if isinstance(data, str):
-            data = self._rendered(data, trail)
-            wrong = None if is_template(data) else matrix_problem(name, data)
-            if wrong:
-                self.library.problems.add(wrong.code, wrong.message, trail, wrong.hint)
-            if wrong or isinstance(data, str):
-                return []
-        if isinstance(data, dict):
-            values = _generated(data)
-            self._check_values(name, values, trail)
-            return list(values)
-        return cast("list[Json]", data)
+            data = self._rendered_list(name, data, trail)
+        if is_generated(data):
+            return self._generated(name, data, trail)
+        items = cast("list[Json]", data)
+        return [self._item(name, item, (*trail, index)) for index, item in enumerate(items)]
 
-    def _check_values(self, name: str, values: list[int | float], trail: Trail) -> None:
-        for value in values:
-            try:
-                if name in DEFAULTS:
-                    check_field(name, value)
-                elif "." in name:
-                    check_strength(name.partition(".")[0], value)
-            except ValueError as error:
-                hint = "choose `from`, `to` and `steps` so that every value is allowed, or write a list"
-                self.library.problems.add("invalid_value", str(error), trail, hint)
-                return
+    def _library(self, name: str) -> list[AxisValue]:
+        memo = (name, frozenset(self.earlier))
+        if memo not in self.library.built:
+            # Its own values are no names of the library's axis: they make it.
+            builder = AxisBuilder(self.variables, replace(self.library, axes={}), set(self.earlier))
+            self.library.built[memo] = list(builder.axis(name, self.library.axes[name], ("axes", name)).values)
+        return self.library.built[memo]
+
+    def _item(self, name: str, item: Json, trail: Trail) -> AxisValue:
+        shared = None if isinstance(item, (dict, list)) else self._shared(name, item, trail)
+        if shared is None and not isinstance(item, (dict, list)):
+            self._is_sound(name, item, trail)
+        return shared or self._value(name, item, trail, field=sets_field(name))
+
+    def _shared(self, name: str, item: Scalar, trail: Trail) -> AxisValue | None:
+        """The value of the library's axis that an item names, if there is such an axis."""
+        if name not in self.library.axes or (isinstance(item, str) and is_template(item)):
+            return None
+        known = self._library(name)
+        found = [value for value in known if value.part == item or _is_same(value.scalar, item)]
+        if not found and not self.library.problems.has_lost(str(item)):
+            message = f"the axis `{name}` under `axes:` has no value {shown(item)}"
+            hint = suggestion(str(item), (value.part for value in known))
+            self.library.problems.add("unknown_name", message, trail, hint)
+        if not found and known:
+            return replace(known[0], part=str(item), scalar=item, trail=trail)  # has the fields that templates read
+        return found[0] if found else None
+
+    def _rendered_list(self, name: str, data: str, trail: Trail) -> Json:
+        problems = self.library.problems
+        if data == "all":
+            hint = suggestion(name, self.library.axes) or "write its values as a list"
+            what = f"nothing is called `{name}` under `axes:`"
+            if name == "look":
+                what, hint = "there are no looks", "define some: `looks: {plain: {}, warm: {intensity: 10}}`"
+            if not problems.has_lost(name) and not problems.has_lost(f"{name}s"):
+                problems.add("unknown_name", what, trail, hint)
+            return []
+        if self._reads_axes(data):
+            hint = f"write a list of templates, as in `{name}: ['{{{{ product }}}} in the rain']`, or use `vars`"
+            problems.add("axis_over_axis", "which values an axis has can not depend on other axes", trail, hint)
+            return []
+        found = self._rendered(data, trail, whole=True)
+        wrong = None if is_template(found) else matrix_problem(name, found)
+        if wrong:
+            problems.add(wrong.code, wrong.message, trail, wrong.hint)
+        return [] if wrong or isinstance(found, str) else found
+
+    def _generated(self, name: str, data: Mapping[str, Json], trail: Trail) -> list[AxisValue]:
+        problems, library = self.library.problems, self.library
+        if sets_field(name) and ("csv" in data or "zip" in data):
+            self._refuse_row(name, trail)
+            return []
+        kind = kind_of(data)
+        at: Trail = (*trail, kind) if kind else trail
+        try:
+            pictures = name == "references"
+            items = generate(data, library.folder, library.root, pictures=pictures, field=sets_field(name))
+        except Ungenerated as error:
+            problems.add(error.code, str(error), at, error.hint)
+            return []
+        hint = "choose `from`, `to` and `steps` so that every value is allowed, or write a list"
+        if not all(self._is_sound(name, item, at, "correct the file" if kind else hint) for item in items):
+            return []
+        check_secrets(items, self.library.problems, trail)
+        # Each has a trail of its own, which leads to the place of all: a trail says which value of an axis one is.
+        trails: Iterable[Trail] = ((*trail, index) for index in range(len(items)))
+        return [self._value(name, item, at, field=sets_field(name)) for item, at in zip(items, trails, strict=True)]
 
     def _value(self, name: str, item: Json, trail: Trail, *, field: bool) -> AxisValue:
         if isinstance(item, dict):
             if field:
-                hint = f"give `{name}` plain values, or name the axis otherwise and use `set:` in its rows"
-                self.library.problems.add("row_in_field_axis", f"`{name}` sets a field and takes no rows", trail, hint)
+                self._refuse_row(name, trail)
+                return AxisValue("none", None, "none", None, {}, trail)
             return self._row(item, trail)
-        if isinstance(item, list) and name not in LISTS:
+        if isinstance(item, list) and not sets_list(name):
             hint = "write the values in one list; values that belong together make a row: {id: dawn, text: low light}"
             self.library.problems.add("wrong_type", f"a value of `{name}` is one value, not a list", trail, hint)
-        if not field or (name != "prompt" and name not in LISTS):
+        if not field or (name != "prompt" and not sets_list(name)):
             item = self._rendered(item, trail)
-        if field and isinstance(item, float) and item.is_integer():
+        if field and isinstance(item, float) and item.is_integer() and "." not in name and name != "strength":
             item = int(item)  # 1 and 1.0 are one request, so they are one value
-        sets = {name: self.library.field_value(name, item, trail)} if field else {}
-        scalar = _shown(item) if isinstance(item, (list, dict)) else item
-        return AxisValue(_part(name, scalar), scalar, _label(scalar), item, sets, trail)
+        sets = {SINGULARS.get(name, name): self.library.field_value(name, item, trail)} if field else {}
+        scalar = _joined(item) if isinstance(item, (list, dict)) else item
+        dynamic = name != "prompt" and not sets_list(name) and isinstance(item, str) and self._reads_axes(item)
+        return AxisValue(part_of(name, scalar), scalar, label_of(scalar), item, sets, trail, dynamic)
+
+    def _refuse_row(self, name: str, trail: Trail) -> None:
+        hint = f"give `{name}` plain values, or name the axis otherwise and use `set:` in its rows"
+        self.library.problems.add("row_in_field_axis", f"`{name}` sets a field and takes no rows", trail, hint)
+
+    def _is_sound(self, name: str, item: Json, trail: Trail, hint: str | None = None) -> bool:
+        """Whether a request can have a value, which is said here where the schema could not say it."""
+        if not sets_field(name) or is_template(item):
+            return True
+        try:
+            if name in DEFAULTS:
+                check_field(name, item)
+            elif "." in name:
+                check_strength(name.partition(".")[0], item)
+        except ValueError as error:
+            self.library.problems.add("invalid_value", str(error), trail, hint)
+            return False
+        return True
 
     def _row(self, row: Mapping[str, Json], trail: Trail) -> AxisValue:
         own = cast("dict[str, Json]", row.get("set") or {})
-        sets = {key: self.library.field_value(key, data, (*trail, "set", key)) for key, data in own.items()}
+        sets = {
+            SINGULARS.get(key, key): self.library.field_value(key, data, (*trail, "set", key))
+            for key, data in own.items()
+        }
         for key in [key for key in row if key in FIELD_NAMES]:
-            sets[key] = self.library.field_value(key, row[key], (*trail, key))
+            sets[SINGULARS.get(key, key)] = self.library.field_value(key, row[key], (*trail, key))
         raw = {"set", *FIELD_NAMES}
         data = {key: one if key in raw else self._rendered(one, (*trail, key)) for key, one in row.items()}
         identity = str(row["id"])
-        return AxisValue(identity, identity, str(row.get("label", identity)), data, sets, trail)
+        dynamic = any(self._reads_axes(text) for key, one in data.items() if key not in raw for text in _texts(one))
+        return AxisValue(identity, identity, str(row.get("label", identity)), data, sets, trail, dynamic)
 
-    def _rendered(self, data: Json, trail: Trail) -> Json:
-        """Values may use `vars`; what depends on other axes is rendered for each cell, in prompts and fields."""
+    def _reads_axes(self, text: str) -> bool:
+        return is_template(text) and bool(self._names(text) & self.earlier)
+
+    def _names(self, text: str) -> frozenset[str]:
+        try:
+            return compile_template(text).names
+        except TemplateProblem:
+            return frozenset()
+
+    def _rendered(self, data: Json, trail: Trail, *, whole: bool = False) -> Json:
+        """Values may use `vars`; what reads earlier axes is rendered for each cell, as prompts and fields are.
+
+        With `whole` it is all the values of an axis, which can use variables alone.
+        """
         if isinstance(data, list):
             return [self._rendered(one, (*trail, index)) for index, one in enumerate(data)]
         if isinstance(data, dict):
             return {key: self._rendered(one, (*trail, key)) for key, one in data.items()}
-        if not isinstance(data, str):
+        if not isinstance(data, str) or self._reads_axes(data):
             return data
         try:
             return self.library.problems.rendering(data, self.variables)
         except TemplateProblem as error:
             problems, word = self.library.problems, error.word or ""
             if error.code != "undefined_variable" or not problems.has_lost(word):
-                hint = error.hint or suggestion(word, self.variables) or "values of an axis may use `vars`"
+                known = {*self.variables, *(() if whole else self.earlier)}
+                hint = error.hint or suggestion(word, known) or self.scope
                 problems.add_word(error.code, str(error), trail, word=error.word, hint=hint)
             return data
 
     def _distinct(self, name: str, values: list[AxisValue]) -> list[AxisValue]:
-        """The values, each with a part of its own; white space and case may be all that tells two apart."""
-        parts: set[str] = set()
-        said: set[str] = set()
-        for position, value in enumerate(values):
-            if repr(value.scalar) in said:
-                message = f"the axis `{name}` has {shown(value.scalar)} twice"
-                hint = "remove one: it would draw the same images again"
-                self.library.problems.add("repeated_value", message, value.trail, hint)
-            part = value.part
-            while part in parts:
-                part = f"{part}-{_digest(f'{part} {value.scalar}')}"
-            values[position] = replace(value, part=part)
-            parts.add(part)
-            said.add(repr(value.scalar))
+        """The values, each with a part of its own, which says nothing of its neighbours: a list may grow."""
+        known: dict[str, AxisValue] = {}
+        for value in values:
+            other = known.setdefault(value.part, value)
+            if other is value:
+                continue
+            message = f"the axis `{name}` has {shown(value.scalar)} twice"
+            hint = "remove one: it would draw the same images again"
+            if repr(value.scalar) != repr(other.scalar):
+                message = (
+                    f"{shown(value.scalar)} and {shown(other.scalar)} of `{name}` would both be `{value.part}` in ids"
+                )
+                hint = f"make them rows with ids of their own: {{id: {value.part}-2, text: {shown(value.scalar)}}}"
+            self.library.problems.add("repeated_value", message, value.trail, hint)
         return values
 
 
-def _generated(data: Mapping[str, Json]) -> list[int | float]:
-    """The values of `{count}` or `{from, to, steps}`, in decimal arithmetic, so that 0.1 + 0.2 is 0.3."""
-    if "count" in data:
-        return list(range(1, cast("int", data["count"]) + 1))
-    first, last = Decimal(repr(data["from"])), Decimal(repr(data["to"]))
-    steps = cast("int", data["steps"])
-    values = [first + (last - first) * index / (steps - 1) for index in range(steps)]
-    return [int(value) if value == value.to_integral() else float(round(value, 9)) for value in values]
+def _is_same(scalar: Scalar, item: Json) -> bool:
+    return scalar == item and isinstance(scalar, bool) == isinstance(item, bool)
 
 
-def _part(name: str, scalar: Scalar) -> str:
-    if name == "seed" and isinstance(scalar, int):
-        return f"s{scalar}"
-    if scalar is None:
-        return "none"
-    if isinstance(scalar, (bool, int, float)):
-        return str(scalar).lower()
-    part = slug(scalar)
-    if len(part) > MAX_PART:
-        return f"{part[:MAX_PART].rstrip('-.')}-{_digest(scalar)}"
-    return part or (_digest(scalar) if scalar.strip() else "empty")
+def _joined(item: "list[Json] | dict[str, Json]") -> str:
+    named = [str(next(iter(one.values()))) if isinstance(one, dict) and one else str(one) for one in item]
+    return "+".join(named) or "none"
 
 
-def _label(scalar: Scalar) -> str:
-    return "none" if scalar is None else str(scalar).lower() if isinstance(scalar, bool) else str(scalar)
-
-
-def _shown(item: "list[Json] | dict[str, Json]") -> str:
-    return "+".join(str(one) for one in item) or "none"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
+def _texts(data: Json) -> Iterable[str]:
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, (list, dict)):
+        items: Sequence[Json] = data if isinstance(data, list) else list(data.values())
+        for one in items:
+            yield from _texts(one)

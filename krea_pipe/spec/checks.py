@@ -1,147 +1,138 @@
-"""What only shows when a file is seen as a whole: names that nothing defines, axes that nothing uses, secrets."""
+"""What only shows when a file is seen as a whole: names that nothing defines, and axes that nothing uses."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from krea_pipe.errors import Problem
-from krea_pipe.fields import DEFAULTS, FIELD_NAMES, LISTS, STRENGTHS
+from krea_pipe.fields import DEFAULTS, FIELD_NAMES
 from krea_pipe.nodes import Json
 from krea_pipe.pipeline import Axis, Stage, Value
 from krea_pipe.sandbox import TemplateProblem, near_word
 from krea_pipe.source import Trail
-from krea_pipe.spec.hints import RESERVED_AXES, nearest
-from krea_pipe.spec.library import Library
+from krea_pipe.spec.axes import UPSTREAM
+from krea_pipe.spec.hints import nearest, suggestion
+from krea_pipe.spec.library import PICTURE, Library
 from krea_pipe.spec.problems import Problems, words_of
+from krea_pipe.spec.uses import named, values_of
 from krea_pipe.template import compile_template
 
 _ROW_KEYS = ("id", "label", "note", "set", *FIELD_NAMES)
-BUILT_IN = ("stage", "pipeline", *DEFAULTS)
-
-_SECRET = re.compile(
-    r"\bBearer\s+[\w.~+/=-]{16,}"
-    r"|\b(?:sk|rk|pk)[-_][A-Za-z0-9_-]{20,}"
-    r"|\bgh[pousr]_[A-Za-z0-9]{20,}"
-    r"|\bAKIA[0-9A-Z]{16}\b"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:[A-Za-z0-9_-]{16,}"
-)
-
-
-def check_secrets(data: Json, problems: Problems, trail: Trail = ()) -> None:
-    """Refuse values that look like keys: a pipeline lives in git."""
-    if isinstance(data, dict):
-        for key, item in data.items():
-            check_secrets(item, problems, (*trail, key))
-    elif isinstance(data, list):
-        for index, item in enumerate(data):
-            check_secrets(item, problems, (*trail, index))
-    elif isinstance(data, str) and len(data) >= 20 and not data.startswith("data:") and _SECRET.search(data):
-        hint = "keys belong in the environment: set KREA_API_KEY; if this file was ever shared, revoke the key"
-        problems.add("secret_in_file", "this value looks like a secret key", trail, hint)
-        problems.secret = _SECRET
+BUILT_IN = ("stage", "pipeline", "look", *DEFAULTS)
+_NOT_VARIABLES = {
+    **{name: f"`{name}` always names the cell's own {name}" for name in BUILT_IN},
+    UPSTREAM: f"`{UPSTREAM}` is the upstream cell in templates",
+    "env": "`env` holds the environment variables that `env:` declares",
+}
+_NOT_AXES = ("stage", "pipeline", "env", UPSTREAM)
+SOURCE_FIELDS = ("id", "prompt", "image", "axes", "seed", "variant", "aspect_ratio", "creativity")
 
 
 def check_variables(variables: Iterable[str], stages: Iterable[Stage], problems: Problems) -> None:
     """Refuse variables and axes that would hide one another."""
     names = set(variables)
-    for name in sorted(names & set(BUILT_IN)):
-        problems.add_key("reserved_name", f"`{name}` always names the cell's own {name}", ("vars", name), "rename it")
+    for name in sorted(names & _NOT_VARIABLES.keys()):
+        problems.add_key("reserved_name", _NOT_VARIABLES[name], ("vars", name), "rename it")
     for stage in stages:
-        for axis in stage.axes:
-            if axis.name in names:
+        for axis in (*stage.axes, *stage.fixed):
+            if axis.name in names and axis.name not in _NOT_VARIABLES:
                 message = f"the axis `{axis.name}` hides the variable of that name"
                 problems.add_key("name_taken", message, axis.trail, "rename one of the two")
-            elif axis.name in ("stage", "pipeline"):
+            elif axis.name in _NOT_AXES and axis.name != UPSTREAM:
                 problems.add_key(
                     "reserved_name", f"`{axis.name}` is already known to templates", axis.trail, "rename it"
                 )
 
 
-def check_stage(stage: Stage, variables: Iterable[str], library: Library) -> None:
+def check_stage(stage: Stage, variables: Mapping[str, Json], library: Library, overrides: Mapping[str, Value]) -> None:
     """Refuse a stage without a prompt, with unknown template names, or with an axis that changes nothing."""
     problems = library.problems
-    values = list(_values(stage, library))
-    if not any(name == "prompt" for name, _ in values) and not problems.has_lost("prompt"):
-        hint = "set `prompt:` to a text" + (", or to a name under `prompts:`" if library.prompts else "")
-        what = f"the stage `{stage.name}`" if stage.trail else "this pipeline"
-        problems.add_key("no_prompt", f"{what} has no prompt", stage.trail, hint)
-    known = {*variables, *BUILT_IN, *(axis.name for axis in stage.axes)}
-    reader = _Reader(known, {axis.name: axis for axis in stage.axes}, problems)
-    used = {name for _, value in values for name in reader.names(value)}
-    used |= {name for rule in stage.exclude for name in rule.matches}
-    for axis in stage.axes:
+    values = [*values_of(stage, library), *overrides.items()]
+    _check_prompt(stage, values, library)
+    _check_takes(stage, values, problems)
+    _check_picture(values, problems)
+    _check_strength(stage, values, problems)
+    axes = (*stage.axes, *stage.fixed)
+    upstream = (UPSTREAM,) if stage.upstream else ()
+    known = {*variables, *BUILT_IN, *upstream, *(axis.name for axis in axes)}
+    reader = _Reader(known, {axis.name: axis for axis in axes}, _holders(stage, variables), problems)
+    used = {one for name, value in values for one in reader.names(value, is_rule=name == "if")}
+    used |= {name for matrix in stage.matrices for rule in matrix.exclude + matrix.patch for name in rule.matches}
+    for axis in axes:
         reader.check_rows(axis, values)
-    in_use = {f"{kind}.{one}.strength" for kind, names in _named(values).items() for one in names}
-    dynamic = any("{{" in name for name in in_use)
+    in_use = {f"{kind}.{one}.strength" for kind, names in named(values).items() for one in names}
     for axis in stage.axes:
-        if axis.name in (*RESERVED_AXES, "stage", "pipeline") or {axis.name, axis.name.split(".")[0]} & problems.lost:
-            continue
-        if not axis.values:
+        if {axis.name, axis.name.split(".")[0]} & {*problems.lost, *_NOT_AXES} or not axis.values:
             continue  # a problem of its own was noted
-        if axis.field and "." in axis.name and axis.name not in in_use and not dynamic:
-            kind, name, _ = axis.name.split(".")
-            known_name = name in library.names(kind)
-            hint = f"use it with `{kind}: [{name}]` in the stage or under `defaults:`"
-            if known_name:
-                _unused(axis, hint, problems)
-        elif not axis.field and axis.name not in used and not any(value.sets for value in axis.values):
-            _unused(axis, f"use {{{{ {axis.name} }}}} in the prompt, or remove the axis", problems)
+        _check_use(axis, used, in_use, library)
+    for axis in stage.fixed:
+        if not axis.field and axis.name not in used and not any(value.sets for value in axis.values):
+            near = nearest(axis.name, FIELD_NAMES)
+            hint = f"did you mean `{near}`?" if near else f"use {{{{ {axis.name} }}}} in the prompt, or remove it"
+            problems.add_key("unused_axis", f"nothing uses `{axis.name}` of `with`", axis.trail, hint)
+
+
+def _holders(stage: Stage, variables: Mapping[str, Json]) -> dict[str, Collection[str]]:
+    found: dict[str, Collection[str]] = {name: data for name, data in variables.items() if isinstance(data, dict)}
+    return {**found, UPSTREAM: SOURCE_FIELDS} if stage.upstream else found
+
+
+def _check_prompt(stage: Stage, values: Iterable[tuple[str, Value]], library: Library) -> None:
+    if any(name == "prompt" for name, _ in values) or library.problems.has_lost("prompt"):
+        return
+    if stage.upstream is not None and stage.upstream.promotes:
+        return
+    hint = "set `prompt:` to a text" + (", or to a name under `prompts:`" if library.prompts else "")
+    what = f"the stage `{stage.name}`" if stage.trail else "this pipeline"
+    library.problems.add_key("no_prompt", f"{what} has no prompt", stage.trail, hint)
+
+
+def _check_takes(stage: Stage, values: Iterable[tuple[str, Value]], problems: Problems) -> None:
+    """Refuse takes of images with seeds: they would all be the same image."""
+    trail = (*stage.trail, "takes")
+    if not any(axis.trail == trail for axis in stage.axes) or problems.has_lost("seed"):
+        return
+    seeds = [value for name, value in values if name == "seed"]
+    message = "`takes` tells images without a seed apart, and this stage has seeds"
+    hint = "write `seed: null` beside it, or `matrix: {seed: {count: 4}}` for images with seeds"
+    if not seeds:
+        problems.add_key("takes_with_seed", message, trail, hint)
+    for value in seeds:
+        if value.data is not None:
+            problems.add("takes_with_seed", message, value.trail, hint)
+            return
+
+
+def _check_picture(values: Iterable[tuple[str, Value]], problems: Problems) -> None:
+    """Refuse the upstream picture where a text is meant."""
+    for name, value in values:
+        if name in ("prompt", "out", "if") and isinstance(value.data, str) and PICTURE.search(value.data):
+            hint = 'use it as `image:`, or as a reference: {image: "{{ source.image }}"}'
+            message = "`source.image` is a picture, and this is a text"
+            problems.add_word("not_text", message, value.trail, word="source", hint=hint)
+
+
+def _check_strength(stage: Stage, values: Iterable[tuple[str, Value]], problems: Problems) -> None:
+    """Refuse a strength of a source picture where there is none."""
+    found = {name: value for name, value in values if name in ("image", "strength")}
+    promotes = stage.upstream is not None and stage.upstream.promotes
+    if "strength" in found and "image" not in found and not promotes and not problems.has_lost("image"):
+        hint = "set `image:` too; the strength of a reference stands in its set, or as an axis references.NAME.strength"
+        message = "`strength` is of the source picture, and this stage has no `image`"
+        problems.add_key("strength_without_image", message, found["strength"].trail, hint)
+
+
+def _check_use(axis: Axis, used: Collection[str], in_use: Collection[str], library: Library) -> None:
+    dynamic = any("{{" in name for name in in_use)
+    if axis.field and "." in axis.name:
+        kind, name, _ = axis.name.split(".")
+        if axis.name not in in_use and not dynamic and name in library.names(kind):
+            _unused(axis, f"use it with `{kind}: [{name}]` in the stage or under `defaults:`", library.problems)
+    elif not axis.field and axis.name not in used and not any(value.sets for value in axis.values):
+        _unused(axis, f"use {{{{ {axis.name} }}}} in the prompt, or remove the axis", library.problems)
 
 
 def _unused(axis: Axis, hint: str, problems: Problems) -> None:
     message = f"nothing uses the axis `{axis.name}`, so it would multiply the bill and change nothing"
     problems.add_key("unused_axis", message, axis.trail, hint)
-
-
-def strength_warnings(library: Library, stages: Iterable[Stage]) -> Iterator[Problem]:
-    """Warn about strengths that only Krea's older guides allow, in definitions and in axes."""
-    found = [(kind, item.strength) for kind in LISTS for item in library.names(kind).values() if item.strength]
-    axes = [axis for stage in stages for axis in stage.axes if "." in axis.name]
-    found += [(axis.name.partition(".")[0], value.sets[axis.name]) for axis in axes for value in axis.values]
-    for kind, strength in found:
-        low, high = STRENGTHS[kind].sure
-        if isinstance(strength.data, (int, float)) and not low <= strength.data <= high:
-            at = library.problems.document.place(strength.trail)
-            message = f"the strength {strength.data:g} of {kind} is outside {low:g} to {high:g}"
-            yield Problem("unsure_strength", message, at, "only Krea's older guides allow it; it may be refused")
-
-
-def unused_warnings(library: Library, stages: Iterable[Stage]) -> Iterator[Problem]:
-    """Warn about references, moodboards and styles that no stage uses: nothing of them would be sent."""
-    used = _named(value for stage in stages for value in _values(stage, library))
-    dynamic = any("{{" in name for names in used.values() for name in names)
-    for kind in LISTS if not dynamic else ():
-        for name in library.names(kind):
-            if name not in used[kind]:
-                at = library.problems.document.key_place((kind, name))
-                hint = f"use it with `defaults: {{{kind}: [{name}]}}` or in a stage"
-                yield Problem("unused_definition", f"no stage uses `{name}` of `{kind}:`", at, hint)
-
-
-def _named(values: Iterable[tuple[str, Value]]) -> dict[str, set[str]]:
-    """The names of references, moodboards and styles that some values use."""
-    used = {kind: set[str]() for kind in LISTS}
-    for name, value in values:
-        if name in LISTS and isinstance(value.data, list):
-            used[name].update(str(one) for one in value.data)
-    return used
-
-
-def _values(stage: Stage, library: Library) -> Iterator[tuple[str, Value]]:
-    """Every value of a stage that ends in a request or a path, with the name of what it sets."""
-    own = [*stage.fields.items(), *(one for axis in stage.axes for one in _axis_values(axis))]
-    yield from own
-    for kind, names in _named(own).items():
-        strengths = (library.names(kind)[name].strength for name in names if name in library.names(kind))
-        yield from (("strength", strength) for strength in strengths if strength)
-    if stage.out is not None:
-        yield "out", stage.out
-
-
-def _axis_values(axis: Axis) -> Iterator[tuple[str, Value]]:
-    for value in axis.values:
-        yield from value.sets.items()
 
 
 def _texts(value: Value) -> list[str]:
@@ -154,26 +145,35 @@ class _Reader:
 
     known: set[str]
     axes: Mapping[str, Axis]
+    holders: Mapping[str, Collection[str]]
+    """Names that hold fields which are known from the start: `source`, `env`, variables that are mappings."""
     problems: Problems
 
-    def names(self, value: Value) -> Iterator[str]:
+    def names(self, value: Value, *, is_rule: bool = False) -> Iterator[str]:
         """The names that a value uses; where a name is wrong, also the one that was probably meant."""
         for text in _texts(value):
             if "{" in text:
-                yield from self._names_in(text, value.trail)
+                yield from self._names_in(text, value.trail, is_rule=is_rule)
 
-    def _names_in(self, text: str, trail: Trail) -> Iterator[str]:
+    def _names_in(self, text: str, trail: Trail, *, is_rule: bool) -> Iterator[str]:
         try:
             template = compile_template(text)
         except TemplateProblem as error:
-            self.problems.add_word(error.code, str(error), trail, word=error.word, hint=error.hint)
+            message, hint = str(error), error.hint
+            if is_rule and error.code == "template_syntax" and error.word is None:
+                message, hint = "this expression can not be read", "write it as in `surface == 'slate' and seed > 2`"
+            self.problems.add_word(error.code, message, trail, word=error.word, hint=hint)
             yield from words_of(text)
             return
-        for name in sorted(template.required - self.known):
+        # A rule decides what a request is, so it can not read its fields.
+        known = self.known - ({*DEFAULTS, "look"} - self.axes.keys()) if is_rule else self.known
+        for name in sorted(template.required - known):
             yield from self._undefined(name, trail)
         for name, field in sorted(template.fields):
             if name in self.axes:
                 self._check_field(self.axes[name], field, trail)
+            elif name in self.holders:
+                self._check_held(name, field, trail)
         yield from template.names
 
     def _undefined(self, name: str, trail: Trail) -> Iterator[str]:
@@ -181,18 +181,32 @@ class _Reader:
             return
         own = sorted(self.known - set(BUILT_IN))
         near = nearest(name, own) or nearest(name, BUILT_IN)
-        hint = f"did you mean `{near}`?" if near else "define it under `vars:`, or as an axis under `matrix:`"
+        elsewhere = "define it under `vars:`, or as an axis under `matrix:`"
+        if UPSTREAM in self.known:
+            elsewhere = f"an axis of the upstream cell is {{{{ source.axes.{name} }}}}"
+        hint = f"did you mean `{near}`?" if near else elsewhere
+        if name == UPSTREAM:
+            hint = "it is the upstream cell of a stage with `for_each:`"
+        if name == "env":
+            hint = "declare what is read of the environment: `env: {SEASON: autumn}`"
+        if name in BUILT_IN:
+            hint = "a rule reads axes, variables and `source`, and no other fields of a request"
         message = f"the template uses `{name}`, which nothing defines"
         self.problems.add_word("undefined_variable", message, trail, word=name, hint=hint)
         if near:
             yield near
+
+    def _check_held(self, name: str, field: str, trail: Trail) -> None:
+        if field not in self.holders[name] and not self.problems.has_lost(field):
+            hint = suggestion(field, self.holders[name])
+            self.problems.add_word("undefined_variable", f"`{name}` has no `{field}`", trail, word=field, hint=hint)
 
     def check_rows(self, axis: Axis, values: Iterable[tuple[str, Value]]) -> None:
         """Refuse a row's key that nothing reads and that is nearly a request field's name: it would set nothing."""
         texts = [one for _, value in values for one in _texts(value)]
         for value in axis.values:
             for key in value.data if isinstance(value.data, dict) else ():
-                meant = None if key in _ROW_KEYS else nearest(key, FIELD_NAMES)
+                meant = None if key in _ROW_KEYS else nearest(key, FIELD_NAMES, alike=0.8)
                 if meant and not any(key in text for text in texts):
                     message = f"`{key}` of `{value.label}` sets nothing, and no template reads it"
                     self.problems.add_key("misspelt_field", message, (*value.trail, key), f"did you mean `{meant}`?")
@@ -205,7 +219,8 @@ class _Reader:
             return
         if not rows:
             message = f"the values of `{axis.name}` are plain and have no field `{field}`"
-            hint = f"write {{{{ {axis.name} }}}}, or make them rows: {{id: …, {field}: …}}"
+            others = f", {field}: …" if field != "id" else ""
+            hint = f"write {{{{ {axis.name} }}}}, or make them rows: {{id: …{others}}}"
             self.problems.add_word("undefined_variable", message, trail, word=field, hint=hint)
         elif len(without) == len(axis.values):
             hint = near_word(field, list(dict.fromkeys(key for row in rows for key in row)))

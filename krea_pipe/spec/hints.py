@@ -6,54 +6,17 @@ import re
 from collections.abc import Iterable
 from fractions import Fraction
 
-from krea_pipe.fields import ASPECT_RATIOS, DEFAULTS, LISTS
+from krea_pipe.fields import ASPECT_RATIOS, DEFAULTS, FIELD_NAMES, LISTS
 from krea_pipe.source import Trail
 
 MAX_LISTED = 12
 MAX_WORD = 100
 MAX_COMPARED = 1_000
 
-_STAGE_KEYS = ("prompt", "matrix", "exclude", "out")
+_STAGE_KEYS = ("prompt", "matrix", "exclude", "include", "patch", "sample", "with", "takes", "out")
+_CHAIN_KEYS = ("for_each", "needs", "picks", "promote")
 
-LATER = {
-    "looks": "",
-    "look": "",
-    "axes": "shared axes",
-    "picks": "",
-    "sample": "sampling",
-    "profiles": "",
-    "for_each": "chained stages",
-    "needs": "chained stages",
-    "with": "",
-    "include": "",
-    "patch": "",
-    "takes": "",
-    "allow_unused": "",
-    "image": "source images",
-    "strength": "source images",
-    "env": "declared environment variables",
-    "by": "ranges by step size",
-    "glob": "axes from files",
-    "csv": "axes from files",
-    "words": "axes from files",
-    "zip": "zipped axes",
-    "if": "rules with an expression",
-}
-RESERVED_AXES = ("look", "image", "strength")
-_INSTEAD = {
-    "axes": "write the values under `matrix:`",
-    "by": "write `steps:`, the number of values",
-    "csv": "write the values as a list",
-    "glob": "write the values as a list",
-    "words": "write the values as a list",
-    "zip": "write rows, whose fields travel together: - {id: wide, aspect_ratio: 16:9}",
-    "if": "name axes and values: - {surface: slate, light: [dawn, noon]}",
-    "looks": "write references, moodboards and sliders in the stage or under `defaults:`",
-    "takes": "use seeds: `matrix: {seed: {count: 4}}`",
-}
 _ALIASES = {
-    "moodboard": "moodboards",
-    "style": "styles",
     "lora": "styles",
     "loras": "styles",
     "reference": "references",
@@ -80,6 +43,14 @@ _ALIASES = {
     "end": "to",
     "stop": "to",
     "exclusions": "exclude",
+    "skip": "exclude",
+    "foreach": "for_each",
+    "depends_on": "needs",
+    "after": "needs",
+    "where": "when",
+    "environment": "env",
+    "strategy": "method",
+    **dict.fromkeys(("size", "number", "count", "samples"), "n"),
     "cost": "usd",
     "max_cost": "usd",
 }
@@ -107,8 +78,8 @@ def suggestion(word: str, known: Iterable[object]) -> str | None:
     return f"known: {', '.join(options)}" if options and len(options) <= MAX_LISTED else None
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant, if one is near."""
+def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str | None:
+    """The known word that was probably meant, if one is near; `alike` is how near, up to 1."""
     options = {_snake(one): one for one in known}
     wanted = _snake(word)
     alias = _ALIASES.get(wanted)
@@ -117,7 +88,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     if len(wanted) > MAX_WORD:
         return None
     short = [one for one in itertools.islice(options, MAX_COMPARED) if len(one) <= MAX_WORD]
-    close = difflib.get_close_matches(wanted, short, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(wanted, short, n=1, cutoff=alike)
     within = [one for one in options if len(wanted) > 3 and wanted in one]
     return options[close[0]] if close else options[within[0]] if len(within) == 1 else None
 
@@ -131,31 +102,37 @@ def near_ratio(text: str) -> str | None:
     return f"the nearest shape is {min(ASPECT_RATIOS, key=lambda ratio: abs(shape / _shape(ratio) - 1))}"
 
 
-def reserved(key: str, what: str | None = None) -> tuple[str, str]:
-    """The message and the hint for a word that a later version will understand."""
-    about = f" ({LATER[key]})" if LATER.get(key) else ""
-    message = f"{what or f'`{key}`'} is reserved for a later version of krea-pipe{about}"
-    return message, _INSTEAD.get(key, "remove it for now")
-
-
 def unknown_key_hint(trail: Trail, known: Iterable[str]) -> str | None:
     """What to do about an unknown key at the end of a trail, given the keys that may stand there."""
     options = list(known)
     key = _snake(str(trail[-1]))
-    near = nearest(key, options)
-    if near and (key not in _FOREIGN or key == near):
+    near = None if key in (*FIELD_NAMES, *_CHAIN_KEYS) and len(trail) == 1 else nearest(key, options)
+    if near and (key not in _FOREIGN or near in (key, "n")):
         return f"did you mean `{near}`?"
     if key in _FOREIGN:
         return _FOREIGN[key]
-    moved = _moved(key if key in (*DEFAULTS, *LISTS, *_STAGE_KEYS) else nearest(key, (*DEFAULTS, *LISTS)), trail)
+    elsewhere = key in (*FIELD_NAMES, *_STAGE_KEYS, *_CHAIN_KEYS)
+    moved = _moved(key if elsewhere else nearest(key, (*DEFAULTS, *LISTS)), trail)
     if moved:
         return moved
-    return f"the keys here are {', '.join(options)}" if len(options) <= MAX_LISTED + 4 else None
+    return _listed(options)
+
+
+def _listed(options: list[str]) -> str | None:
+    """The keys that may stand somewhere; request fields are many, and known by one of them."""
+    others = [one for one in options if one not in FIELD_NAMES or one == "prompt"]
+    if len(options) <= MAX_LISTED + 4:
+        return f"the keys here are {', '.join(options)}"
+    if {*DEFAULTS} <= {*options} and len(others) <= MAX_LISTED + 4:
+        return f"the keys here are {', '.join(others)}, and request fields such as creativity"
+    return None
 
 
 def _moved(key: str | None, trail: Trail) -> str | None:
-    if len(trail) == 1 and key in (*DEFAULTS, *LISTS):
+    if len(trail) == 1 and key in FIELD_NAMES:
         return f"put it under `defaults:` or in a stage: `defaults: {{{key}: …}}`"
+    if len(trail) == 1 and key in _CHAIN_KEYS:
+        return f"put `{key}:` in a stage under `stages:`"
     if len(trail) == 2 and trail[0] == "defaults" and key in _STAGE_KEYS:
         return f"put `{key}:` in each stage, or at the top level of a file without `stages:`"
     return None

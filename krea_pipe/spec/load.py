@@ -1,30 +1,28 @@
 """One file becomes one `Pipeline`: read, checked against the schema, built, and checked as a whole."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
 from krea_pipe.errors import InvalidInput
-from krea_pipe.nodes import Json
+from krea_pipe.fields import STAGE_KEYS
+from krea_pipe.nodes import Json, Node
 from krea_pipe.pipeline import Budget, Pipeline, Stage, Value
 from krea_pipe.sandbox import TemplateProblem, slug, start_pipeline
 from krea_pipe.source import Document, Trail, read_document
-from krea_pipe.spec.axes import build_axes, build_exclusions
-from krea_pipe.spec.checks import (
-    check_secrets,
-    check_stage,
-    check_variables,
-    strength_warnings,
-    unused_warnings,
-)
+from krea_pipe.spec.checks import check_stage, check_variables
+from krea_pipe.spec.environment import declared_environment
+from krea_pipe.spec.graph import check_graph
+from krea_pipe.spec.hints import nearest
 from krea_pipe.spec.library import Library
+from krea_pipe.spec.overlay import Overrides, assigned, overlaid
 from krea_pipe.spec.problems import Problems
-from krea_pipe.spec.schema import find_problems, sound_part
-
-_SHORTHAND = ("prompt", "matrix", "exclude", "out")
-_NOT_FIELDS = {"matrix", "exclude", "out"}
+from krea_pipe.spec.schema import find_problems, sound_part, top_keys
+from krea_pipe.spec.secrets import check_secrets
+from krea_pipe.spec.stages import StageBuilder
+from krea_pipe.spec.warnings import strength_warnings, unused_warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +33,15 @@ class Draft:
     problems: Problems
 
 
-def draft_pipeline(file: Path) -> Draft:
+def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # noqa: B008 (frozen)
     """Read one pipeline file; a draft with problems is good for finding more of them, and for nothing else.
 
     Raises:
-        InvalidInput: the file makes no sense at all.
+        InvalidInput: the file makes no sense at all. UsageError: what stands over it does not.
     """
     start_pipeline()
-    document = read_document(file)
+    fields, others = assigned(overrides.sets)
+    document = overlaid(read_document(file), overrides, others)
     wrong = find_problems(document, document.data)
     problems = Problems(document, [*document.problems, *(finding.problem for finding in wrong)])
     check_secrets(document.data, problems)
@@ -50,39 +49,61 @@ def draft_pipeline(file: Path) -> Draft:
     problems.lose(dropped)
     if not isinstance(data, dict):
         raise InvalidInput(*problems.all())
-    return Draft(_Loader(document, data, problems).load(), problems)
+    return Draft(_Loader(document, data, problems, overrides, fields).load(), problems)
 
 
 class _Loader:
-    def __init__(self, document: Document, data: dict[str, Json], problems: Problems) -> None:
-        self.document, self.data, self.problems = document, data, problems
+    def __init__(
+        self,
+        document: Document,
+        data: dict[str, Json],
+        problems: Problems,
+        overrides: Overrides,
+        fields: Mapping[str, Node],
+    ) -> None:
+        self.document, self.data, self.problems, self.fields = document, data, problems, fields
+        self.root = repository_root(document.file)
+        self.environment = declared_environment(data, overrides.environment, problems)
         self.variables = self._variables()
-        self.library = Library.of(data, problems)
+        self.library = Library.of(data, problems, self.root)
 
     def load(self) -> Pipeline:
         name = str(self.data.get("name") or slug(self.document.file.stem) or "pipeline")
-        stages = self._stages(name)
-        check_variables(self.variables, stages, self.problems)
+        stages, overrides = self._stages(name), self._overrides()
+        check_variables(cast("dict[str, Json]", self.data.get("vars") or {}), stages, self.problems)
         for stage in stages:
-            check_stage(stage, self.variables, self.library)
+            check_stage(stage, self.variables, self.library, overrides)
+        check_graph(stages, self.problems)
         boards = self.library.boards
         return Pipeline(
             document=self.document,
             name=name,
             description=str(self.data.get("description") or ""),
-            root=repository_root(self.document.file),
+            root=self.root,
             variables=self.variables,
             budget=_budget(self.data.get("budget")),
             prompts=self.library.prompts,
             references=self.library.references,
             moodboards=boards["moodboards"],
             styles=boards["styles"],
+            looks=self.library.looks,
             stages=tuple(stages),
             warnings=(*strength_warnings(self.library, stages), *unused_warnings(self.library, stages)),
+            overrides=overrides,
         )
 
+    def _overrides(self) -> dict[str, Value]:
+        """The fields of `--set`; what is wrong with them stands in no file."""
+        found = self.problems.found
+        known = len(found)
+        data = {name: node.data for name, node in self.fields.items()}
+        check_secrets(data, self.problems)
+        fields = self.library.fields(data, ())
+        found[known:] = [replace(problem, at=None, message=f"--set: {problem.message}") for problem in found[known:]]
+        return fields
+
     def _variables(self) -> dict[str, Json]:
-        rendered: dict[str, Json] = {}
+        rendered: dict[str, Json] = {"env": dict(self.environment)} if self.environment else {}
         for name, data in cast("dict[str, Json]", self.data.get("vars") or {}).items():
             rendered[name] = self._rendered(data, ("vars", name), rendered)
         return rendered
@@ -103,39 +124,23 @@ class _Loader:
             return data
 
     def _stages(self, name: str) -> list[Stage]:
+        builder = StageBuilder(self.variables, self.library, cast("dict[str, Json]", self.data.get("defaults") or {}))
         stages = cast("dict[str, dict[str, Json]]", self.data.get("stages") or {})
         if not stages:
             # Stages that are all left out as wrong do not make the file one without stages.
-            staged = self.problems.has_lost("stages") or "stages" in cast("dict[str, Json]", self.document.data)
-            return [] if staged else [self._stage(name, self._shorthand(), ())]
+            written = cast("dict[str, Json]", self.document.data)
+            staged = any(nearest(key, top_keys()) == "stages" for key in written if key not in self.data)
+            return [] if staged else [builder.stage(name, self._shorthand(), ())]
         for key in self._shorthand():
             hint = "move it into a stage"
             message = f"`{key}` here is shorthand for a file with one stage, and this file has `stages:`"
             self.problems.add_key("shorthand_with_stages", message, (key,), hint)
-        return [self._stage(own, data or {}, ("stages", own)) for own, data in stages.items()]
+        return [builder.stage(own, data or {}, ("stages", own)) for own, data in stages.items()]
 
     def _shorthand(self) -> dict[str, Json]:
         lists = {key: self.data[key] for key in ("references", "moodboards", "styles") if key in self.data}
         own = {key: data for key, data in lists.items() if isinstance(data, list)}
-        return {key: self.data[key] for key in _SHORTHAND if key in self.data} | own
-
-    def _stage(self, name: str, data: dict[str, Json], trail: Trail) -> Stage:
-        matrix = cast("dict[str, Json]", data.get("matrix") or {})
-        axes = build_axes(matrix, (*trail, "matrix"), self.variables, self.library)
-        rules = cast("list[Json]", data.get("exclude") or [])
-        exclude = build_exclusions(rules, (*trail, "exclude"), axes, self.problems)
-        out = Value(data["out"], (*trail, "out")) if "out" in data else None
-        return Stage(name, self._fields(data, trail), tuple(axes), tuple(exclude), out, trail)
-
-    def _fields(self, data: Mapping[str, Json], trail: Trail) -> dict[str, Value]:
-        fields = {
-            key: self.library.field_value(key, one, ("defaults", key))
-            for key, one in cast("dict[str, Json]", self.data.get("defaults") or {}).items()
-        }
-        for key, one in data.items():
-            if key not in _NOT_FIELDS:
-                fields[key] = self.library.field_value(key, one, (*trail, key))
-        return fields
+        return {key: self.data[key] for key in STAGE_KEYS if key in self.data} | own
 
 
 def repository_root(file: Path) -> Path:

@@ -76,9 +76,9 @@ class Problems:
 
 def _masked(problem: Problem, secret: re.Pattern[str] | None) -> Problem:
     """A problem without the secret that its line would show: problems end up in public logs."""
-    if secret is None or problem.at is None:
+    if secret is None:
         return problem
-    at = replace(problem.at, text=secret.sub("***", problem.at.text))
+    at = problem.at and replace(problem.at, text=secret.sub("***", problem.at.text))
     hint = problem.hint and secret.sub("***", problem.hint)
     return Problem(problem.code, secret.sub("***", problem.message), at, hint)
 

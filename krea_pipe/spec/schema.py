@@ -18,10 +18,11 @@ from krea_pipe.errors import Problem
 from krea_pipe.nodes import Json
 from krea_pipe.sandbox import slug
 from krea_pipe.source import Document, Trail
-from krea_pipe.spec.hints import LATER, nearest, reserved, unknown_key_hint
+from krea_pipe.spec.forms import axis_at, form_of_key
+from krea_pipe.spec.hints import nearest, unknown_key_hint
 from krea_pipe.spec.wording import axis_message, name_of, rank, value_message
 
-_RANGE = {"from", "to", "steps", "count"}
+_RANGE = {"from", "to", "steps", "by", "count", "zip", "glob", "csv", "words"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ def schema_text(name: str) -> str:
     return (Path(__file__).parents[2] / "schemas" / name).read_text(encoding="utf-8")
 
 
+def top_keys() -> list[str]:
+    """The keys that may stand at the top of a file."""
+    return list(cast("Mapping[str, Any]", _validator().schema)["properties"])
+
+
 def find_problems(document: Document, data: Json) -> list[Finding]:
     """What the JSON Schema says against a document's data, or against what is left of it."""
     errors = sorted(_validator().iter_errors(cast("Any", data)), key=_path)
@@ -48,10 +54,19 @@ def find_problems(document: Document, data: Json) -> list[Finding]:
 
 def matrix_problem(axis: str, values: Json) -> Problem | None:
     """What the schema says first, without a place, against values of an axis that come from a variable."""
-    errors = list(_validator().iter_errors({"version": 1, "matrix": {axis: values}}))
+    return _problem_of({"version": 1, "matrix": {axis: values}})
+
+
+def field_problem(name: str, value: Json) -> Problem | None:
+    """What the schema says first, without a place, against the value of a request field."""
+    return _problem_of({"version": 1, "stages": {"stage": {name: value}}}, above=2)
+
+
+def _problem_of(data: Json, above: int = 0) -> Problem | None:
+    errors = list(_validator().iter_errors(cast("Any", data)))
     if not errors:
         return None
-    trail = tuple(errors[0].absolute_path)
+    trail = tuple(errors[0].absolute_path)[above:]
     if errors[0].validator == "required":
         return Problem("missing_key", f"{name_of(trail)} needs an `id`")
     if errors[0].validator == "additionalProperties" or "propertyNames" in errors[0].absolute_schema_path:
@@ -106,7 +121,8 @@ def _describe(document: Document, errors: list[ValidationError]) -> Iterator[Fin
     trail: Trail = tuple(errors[0].absolute_path)
     value = errors[0].instance
     names = [error for error in errors if "propertyNames" in error.absolute_schema_path]
-    if len(trail) > 1 and trail[-2] == "matrix" and isinstance(value, dict) and not _like_range(value):
+    axis = axis_at(trail)
+    if axis and not axis[1] and isinstance(value, dict) and not _like_range(value):
         yield Finding(_problem(document, trail, axis_message(trail)), trail)
         return
     for error in names:
@@ -120,8 +136,6 @@ def _describe(document: Document, errors: list[ValidationError]) -> Iterator[Fin
     others = [error for error in others if error not in names and not (error.validator == "anyOf" and unknown)]
     if others:
         said = value_message(trail, min(others, key=rank))
-        if value == "all" and said[0] == "wrong_type":
-            said = ("reserved_key", *reserved("axes", "`all`"))
         yield Finding(_problem(document, trail, said), trail)
 
 
@@ -131,7 +145,7 @@ def _problem(document: Document, trail: Trail, said: tuple[str, str, str | None]
 
 
 def _like_range(axis: Mapping[str, Json]) -> bool:
-    return any(key in LATER or nearest(key, _RANGE) for key in axis)
+    return any(nearest(key, _RANGE) for key in axis)
 
 
 def _unknown_keys(document: Document, error: ValidationError) -> Iterator[Finding]:
@@ -146,9 +160,6 @@ def _unknown_keys(document: Document, error: ValidationError) -> Iterator[Findin
 
 def _unknown_key(document: Document, trail: Trail, known: Iterable[str]) -> Problem:
     key, at = str(trail[-1]), document.key_place(trail)
-    if key in LATER:
-        message, hint = reserved(key)
-        return Problem("reserved_key", message, at, hint)
     inside = f" in {name_of(trail[:-1])}" if len(trail) > 1 else ""
     return Problem("unknown_key", f"unknown key `{key}`{inside}", at, unknown_key_hint(trail, known))
 
@@ -161,12 +172,15 @@ def _missing(document: Document, trail: Trail, keys: list[str], unknown: list[st
         yield Finding(Problem("missing_version", "`version` is missing", at, said), ("version",))
     elif trail and keys and not unknown:
         named = " and ".join(f"`{key}`" for key in keys)
-        hint: str | None = None
-        if keys == ["id"] and trail[0] not in ("moodboards", "styles"):
-            hint = "give the row a short name: `id: serum`"
-        if keys[0] in _RANGE:
-            hint = "write {from: 0, to: 1, steps: 5}, {count: 4}, or a list"
-        yield Finding(Problem("missing_key", f"{name_of(trail)} needs {named}", at, hint), trail)
+        yield Finding(Problem("missing_key", f"{name_of(trail)} needs {named}", at, _missing_hint(trail, keys)), trail)
+
+
+def _missing_hint(trail: Trail, keys: list[str]) -> str | None:
+    if keys == ["id"]:
+        return None if {"moodboards", "styles"} & {*trail} else "give the row a short name: `id: serum`"
+    if keys[0] in _RANGE:
+        return "write {from: 0, to: 1, steps: 5}, {count: 4}, or a list"
+    return form_of_key("patch" if "patch" in trail else keys[0])
 
 
 def _bad_name(document: Document, trail: Trail, name: str) -> Finding:

@@ -9,6 +9,7 @@ from jsonschema.exceptions import ValidationError
 from krea_pipe.fields import DEFAULTS, LISTS
 from krea_pipe.nodes import Json, shown
 from krea_pipe.source import Trail
+from krea_pipe.spec.forms import axis_at, form_of, form_of_key
 from krea_pipe.spec.hints import near_ratio, nearest
 
 _TYPES = {
@@ -17,23 +18,10 @@ _TYPES = {
     "string": "text",
     "integer": "a whole number",
     "number": "a number",
+    "boolean": "true or false",
     "null": "null",
 }
-_FORMS = {
-    "vars": "write names and values: `brand: Aurelle`",
-    "prompts": "write names and texts: `hero: a glass lamp`",
-    "budget": "write {usd: 12.00, images: 300}, or one of the two",
-    "defaults": "write request fields: `variant: large`",
-    "references": "write names and images: `brand: {images: refs/*.jpg, strength: 0.5}`",
-    "moodboards": "write names and ids: `autumn: {id: 3f0c9c1e-8f1b-4f0e-9f5d-2b7a1c6d4e90}`",
-    "styles": "write names and ids: `house: {id: st_8Qd1}`",
-    "stages": "write names of stages, each with a `prompt:` below it",
-    "matrix": "write axes and their values: `surface: [a marble table, wet slate]`",
-    "prompt": "write what to draw: `prompt: a glass lamp on wet slate`",
-    "out": "write a path: `out: '{{ stage }}/{{ surface }}'`, or remove it",
-    "exclude": "write rules: `- {surface: slate, light: dawn}`",
-    "set": "write request fields: `set: {creativity: low}`",
-}
+_ALONE = ("count", "zip", "glob", "csv", "words")
 _RANK = ("type", "const", "enum", "minimum", "maximum", "minItems", "minProperties", "minLength", "pattern")
 
 
@@ -44,7 +32,7 @@ def rank(error: ValidationError) -> int:
 
 def value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str | None]:
     """Code, message and hint for a value that the schema refuses."""
-    name, value, limit = name_of(trail), error.instance, cast("Any", error.validator_value)
+    name, value, limit = name_of(trail), cast("Any", error.instance), cast("Any", error.validator_value)
     match error.validator:
         case "type" | "const" | "enum" | "minimum" | "maximum":
             return _unwanted(trail, error)
@@ -52,17 +40,29 @@ def value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str |
             message = f"{name} holds {len(cast('list[Json]', value))} items; at most {limit} may stand there"
             return "too_many", message, "Krea takes one moodboard a request" if "moodboards" in trail else None
         case "minItems" | "minProperties" | "minLength":
-            return "empty_value", f"{name} is empty", _form(trail)
+            return "empty_value", f"{name} is empty", form_of(trail)
         case "pattern" if not str(value).strip():
-            return "empty_value", f"{name} is empty", _form(trail)
+            return "empty_value", f"{name} is empty", form_of(trail)
         case "maxProperties":
-            return "too_many", f"in {name} `count` stands alone", "write {count: 4}, or {from: 0, to: 1, steps: 5}"
+            return _not_alone(name, value)
         case "anyOf":
             return "missing_key", f"{name} has no `images`", "write {images: refs/brand.jpg}"
         case "not":
-            return "too_many", f"{name} takes `images` or `image`, not both", "put all of them under `images`"
+            return _not_both(name, value)
         case _:
             return "invalid_value", f"{name} can not be {shown(value)}", _pattern_hint(trail)
+
+
+def _not_alone(name: str, value: Mapping[str, Json]) -> tuple[str, str, str | None]:
+    alone, *others = sorted(value, key=lambda key: key not in _ALONE)
+    listed = " and ".join(f"`{key}`" for key in others)
+    return "too_many", f"in {name} `{alone}` stands alone", f"remove {listed}"
+
+
+def _not_both(name: str, value: Mapping[str, Json]) -> tuple[str, str, str | None]:
+    if "by" in value:
+        return "too_many", f"{name} takes `steps` or `by`, not both", "remove one of the two"
+    return "too_many", f"{name} takes `images` or `image`, not both", "put all of them under `images`"
 
 
 def name_of(trail: Trail) -> str:
@@ -97,7 +97,10 @@ def _wanted(schema: Mapping[str, Any]) -> str:
         words = [str(one) for one in schema["enum"]]
         return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    return " or ".join(_TYPES[one] + _span(schema) * (one in ("integer", "number")) for one in kinds)
+    if len(kinds) > 1 and "boolean" in kinds:
+        return "text, a number, true, false or null"  # any scalar
+    *first, last = [_TYPES[one] + _span(schema) * (one in ("integer", "number")) for one in kinds]
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _span(schema: Mapping[str, Any]) -> str:
@@ -125,12 +128,15 @@ def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
         return f"only a matrix multiplies: write the list there, `matrix: {{{last}: [ … ]}}`"
     if "const" in schema:
         return "write it without quotes" if value == str(schema["const"]) else "this krea-pipe reads version 1"
-    if isinstance(value, dict) and len(trail) > 2 and trail[-3] == "matrix":
-        return _row_hint(str(trail[-2]))
+    axis = axis_at(trail)
+    if isinstance(value, dict) and axis and len(axis[1]) == 1:
+        return _row_hint(axis[0])
     if "enum" in schema:
         return _enum_hint(schema["enum"], value)
     if "object" in schema["type"]:
         return _mapping_hint(trail, value)
+    if isinstance(value, dict) and trail[-1] in LISTS:
+        return f"put it in a list: {trail[-1]}: [{{…}}]"
     if schema["type"] == "array":
         return _list_hint(trail, value)
     return _scalar_hint(trail, schema, value)
@@ -162,15 +168,15 @@ def _mapping_hint(trail: Trail, value: object) -> str | None:
         return f"write {{id: {value}}}"
     if len(trail) == 2 and trail[0] == "stages":
         return "write a `prompt:` below it"
-    return _form(trail) or _FORMS.get(str(trail[0]))
+    return form_of(trail) or form_of_key(str(trail[0]))
 
 
 def _list_hint(trail: Trail, value: object) -> str | None:
-    if trail[-1] == "exclude" and isinstance(value, dict):
-        return "start each rule with a hyphen: `- {surface: slate}`"
+    if trail[-1] in ("exclude", "include", "patch") and isinstance(value, dict):
+        return f"start each with a hyphen: {str(form_of(trail)).partition(': ')[2]}"
     if isinstance(value, str) and value.startswith("-"):
         return "put a space after each hyphen: `- dawn`"
-    return f"put it in brackets: [{value}]" if isinstance(value, (str, int, float)) else _form(trail)
+    return f"put it in brackets: [{value}]" if isinstance(value, (str, int, float)) else form_of(trail)
 
 
 def _scalar_hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
@@ -179,14 +185,7 @@ def _scalar_hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str 
     number = isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d+)?", value)
     if number and "string" not in schema["type"]:
         return "write it without quotes"
-    return _form(trail) if value is None else None
-
-
-def _form(trail: Trail) -> str | None:
-    last = next((step for step in reversed(trail) if isinstance(step, str)), None)
-    if len(trail) > 1 and trail[-2] == "matrix":
-        return f"write values: `{last}: [ … ]`, or remove the axis"
-    return _FORMS.get(str(last))
+    return form_of(trail) if value is None else None
 
 
 def _pattern_hint(trail: Trail) -> str | None:
