@@ -2,195 +2,298 @@
 
 import itertools
 import math
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import cast
 
-from krea_pipe.errors import InvalidInput, Place, Problem
-from krea_pipe.nodes import shown
-from krea_pipe.pipeline import Pipeline, Stage
+from krea_pipe.cell import Cell, Made, Waiting
+from krea_pipe.cell_ids import Scalar
+from krea_pipe.cell_problems import CellProblems, too_many_picks
+from krea_pipe.nodes import Json
+from krea_pipe.out_paths import OutPaths, Taken, collision, folded, may_collide, path_of
+from krea_pipe.pipeline import Matrix, Pipeline, Stage
+from krea_pipe.pricing import price_of
 from krea_pipe.references import Fingerprints
-from krea_pipe.request import Request
-from krea_pipe.resolve import CellProblem, Resolver
+from krea_pipe.rendering import CellProblem
+from krea_pipe.request import key_of
+from krea_pipe.resolve import Resolver, Upcell
+from krea_pipe.sampling import choose
 from krea_pipe.sandbox import start_pipeline
-from krea_pipe.template import compile_template
+from krea_pipe.source import Trail
 
 MAX_CELLS = 100_000
 MAX_PROBLEMS = 20
-MAX_PATH_PART = 120
-MAX_PATH = 1024
-
-_IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|webp)$", re.IGNORECASE)
-_REFUSED_CHARACTERS = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f]')
-_REFUSED_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One image of the matrix: its place in the order of the file, its id, axis values, path and request."""
-
-    position: int
-    id: str
-    stage: str
-    axes: tuple[str | int | float | bool | None, ...]
-    out: str
-    request: Request
+MAX_PRICED = 500
+"""Source cells that are looked at for what a pick of one may cost."""
 
 
 def cell_count(stage: Stage) -> int:
-    """How many cells the axes of a stage span, before `exclude`."""
-    return math.prod(len(axis.values) for axis in stage.axes)
+    """How many cells the axes of a stage span for each source, before rules."""
+    return sum(math.prod(len(axis.values) for axis in matrix.axes) for matrix in stage.matrices)
 
 
-def expand(pipeline: Pipeline, fingerprints: Fingerprints, *, max_cells: int = MAX_CELLS) -> Iterator[Cell]:
-    """Yield every cell.
+@dataclass(slots=True)
+class Expansion:
+    """One expansion: what was found on the way is complete once all cells were taken."""
 
-    Raises:
-        InvalidInput: too many cells, two cells on one path, or cells that can not be made; the first of each kind of
-            problem, up to 20 at once.
-    """
-    _check_count(pipeline, max_cells)
-    start_pipeline()
-    expansion = _Expansion(pipeline, fingerprints)
-    for stage in pipeline.stages:
-        yield from expansion.cells(stage)
-    if expansion.problems:
-        raise InvalidInput(*expansion.problems.values())
+    pipeline: Pipeline
+    fingerprints: Fingerprints
+    max_cells: int = MAX_CELLS
+    waiting: list[Waiting] = field(default_factory=list)
+    wrong: CellProblems = field(init=False)
+    count: int = 0
+    paths: OutPaths | None = None
+    kept: dict[str, list[Cell]] = field(default_factory=dict)
+    data: dict[str, dict[str, Json]] = field(default_factory=dict)
+    sources: frozenset[str] = frozenset()
+    collided: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        stages = self.pipeline.stages
+        self.wrong = CellProblems(self.pipeline.document)
+        self.sources = frozenset(one.upstream.stage for one in stages if one.upstream is not None)
+        self.paths = OutPaths() if may_collide(stages) else None
 
-def _check_count(pipeline: Pipeline, max_cells: int) -> None:
-    total = sum(cell_count(stage) for stage in pipeline.stages)
-    if total > max_cells:
-        largest = max(pipeline.stages, key=cell_count)
-        axes = " x ".join(str(len(axis.values)) for axis in largest.axes)
-        at = pipeline.document.key_place((*largest.trail, "matrix"))
-        message = f"the matrix has {total:,} cells ({largest.name}: {axes}), above the limit of {max_cells:,}"
-        raise InvalidInput(Problem("too_many_cells", message, at, f"allow it with --max-cells {total}"))
+    def cells(self) -> Iterator[Cell]:
+        """Every cell.
 
+        Raises:
+            InvalidInput: too many cells, two cells on one path, or cells that can not be made; the first of each kind
+                of problem, up to 20 at once.
+        """
+        self._check_count()
+        start_pipeline()
+        for stage in self.pipeline.stages:
+            yield from self._placed(stage)
+        self.wrong.check()
 
-class _Expansion:
-    """The state of one expansion: the paths that are taken, and the first problem of each kind at each place."""
+    def of_stage(self, name: str) -> list[Cell]:
+        """The cells of one stage, without their places among all.
 
-    def __init__(self, pipeline: Pipeline, fingerprints: Fingerprints) -> None:
-        self.pipeline, self.fingerprints = pipeline, fingerprints
-        self.count = 0
-        self.paths: dict[str, str] = {}
-        self.problems: dict[tuple[str, Place], Problem] = {}
+        Raises:
+            InvalidInput: some can not be made.
+        """
+        start_pipeline()
+        found = self._upcells(name)
+        self.wrong.check()
+        return found
 
-    def cells(self, stage: Stage) -> Iterator[Cell]:
-        try:
-            resolver = Resolver(self.pipeline, stage, self.fingerprints)
-        except CellProblem as error:
-            self._note(error)
-            return
-        axes = [range(len(axis.values)) for axis in stage.axes]
-        excluded = [
-            tuple(
-                (index, rule.matches[axis.name]) for index, axis in enumerate(stage.axes) if axis.name in rule.matches
-            )
-            for rule in stage.exclude
-        ]
+    def _placed(self, stage: Stage) -> Iterator[Cell]:
+        """The cells of a stage, in their places; those that other stages need are kept."""
+        for cell in self._upcells(stage.name) if stage.name in self.sources else self._made(stage):
+            self.count += 1
+            yield cell.at(self.count - 1)
+            if self.count > self.max_cells:
+                what = f"with the stage `{stage.name}` there are more cells"
+                self.wrong.too_many(stage, what, self.max_cells, 10 * self.max_cells)
+
+    def _upcells(self, name: str) -> list[Cell]:
+        if name not in self.kept:
+            stage = next(one for one in self.pipeline.stages if one.name == name)
+            self.kept[name] = []  # a circle was refused when the file was loaded
+            self.kept[name] = list(self._made(stage))
+        return self.kept[name]
+
+    def _made(self, stage: Stage) -> Iterator[Cell]:
+        used: set[Trail] = set()
+        rows = self._sampled(stage, self._combined(stage, used))
+        ids: set[str] | None = set() if _may_repeat(stage) else None
         count = 0
-        for combination in itertools.product(*axes):
-            if any(all(combination[index] in wanted for index, wanted in rule) for rule in excluded):
-                continue
+        for made in rows:
             count += 1
-            cell = self._cell(stage, resolver, combination)
+            cell = self._cell(stage, made, ids)
             if cell is not None:
                 yield cell
-            elif len(self.problems) >= MAX_PROBLEMS:
-                raise InvalidInput(*self.problems.values())
-        if count == 0:
-            at = self.pipeline.document.key_place((*stage.trail, "exclude"))
-            message = f"`exclude` leaves no cell of the stage `{stage.name}`"
-            self.problems["empty_matrix", at] = Problem("empty_matrix", message, at, "remove a rule, or the stage")
+            elif len(self.wrong.found) >= MAX_PROBLEMS:
+                self.wrong.check()
+        if not self._waits(stage):  # without cells no rule can match
+            self.wrong.check_rules(stage, used, is_empty=count == 0)
 
-    def _cell(self, stage: Stage, resolver: Resolver, combination: tuple[int, ...]) -> Cell | None:
-        values = [axis.values[index] for axis, index in zip(stage.axes, combination, strict=True)]
-        identity = "/".join([stage.name, *[value.part for value in values]])
+    def _combined(self, stage: Stage, used: set[Trail]) -> Iterator[Made]:
+        """Every combination that no rule leaves out."""
         try:
-            request, context = resolver.request(values)
-            out = self._path(stage, resolver, identity, context)
+            resolvers = [Resolver(self.pipeline, stage, matrix, self.fingerprints) for matrix in stage.matrices]
         except CellProblem as error:
-            self._note(error, identity)
-            return None
-        self.count += 1
-        return Cell(self.count - 1, identity, stage.name, tuple([value.scalar for value in values]), out, request)
+            self.wrong.note(error)
+            return
+        spanned, each = 0, cell_count(stage)
+        for source in self._sources(stage, resolvers):
+            spanned += each if source is not None else 0
+            if spanned > self.max_cells:  # before rules and samples, which would have to look at each of them
+                sources = spanned // each
+                what = f"the stage `{stage.name}` spans {each:,} cells for each of {sources:,} sources or more"
+                self.wrong.too_many(stage, what, self.max_cells, 10 * self.max_cells)
+            for resolver in resolvers:
+                yield from self._of_matrix(resolver, source, used)
 
-    def _note(self, problem: CellProblem, cell: str = "") -> None:
-        for error in (problem, *problem.others):
-            self._note_one(error, cell)
+    def _of_matrix(self, resolver: Resolver, source: Cell | None, used: set[Trail]) -> Iterator[Made]:
+        matrix = resolver.matrix
+        upcell, inherited = self._inherited(source, resolver.names)
+        for combination in itertools.product(*[range(len(axis.values)) for axis in matrix.axes]):
+            values = [axis.values[index] for axis, index in zip(matrix.axes, combination, strict=True)]
+            try:
+                context, values = resolver.context(values, upcell)
+                met = [rule.trail for rule in matrix.exclude if resolver.precedence.is_met(rule, combination, context)]
+                patched = [
+                    rule.trail for rule in matrix.patch if resolver.precedence.is_met(rule, combination, context)
+                ]
+            except CellProblem as error:
+                self.wrong.note(error)
+                continue
+            used.update(met or patched)
+            if not met:
+                yield Made(matrix, resolver, combination, values, context, upcell, inherited)
 
-    def _note_one(self, error: CellProblem, cell: str) -> None:
-        at = self.pipeline.document.word_place(error.trail, error.word or "\0")
-        hint = error.hint or (f"for example in the cell {cell}" if cell else None)
-        self.problems.setdefault((error.code, at), Problem(error.code, str(error), at, hint))
+    def _waits(self, stage: Stage) -> bool:
+        """Whether a stage, or one that it is drawn for, has too few picks."""
+        above = next((one for one in self.pipeline.stages if stage.upstream and one.name == stage.upstream.stage), None)
+        return any(one.stage == stage.name for one in self.waiting) or (above is not None and self._waits(above))
 
-    def _path(self, stage: Stage, resolver: Resolver, identity: str, context: Mapping[str, object]) -> str:
-        if stage.out is None:
-            out = identity if stage.trail else identity.partition("/")[2] or identity
-        else:
-            out = checked_path(resolver.text(stage.out, context), stage)
-        folded = out.casefold() if out.isascii() else unicodedata.normalize("NFC", out.casefold())
-        taken = self.paths.setdefault(folded, identity)
-        if taken != identity:
-            message = f"{taken} and {identity} would both be written to {out}"
-            hint = _collision_hint(stage, taken)
-            raise CellProblem("path_collision", message, stage.out.trail if stage.out else stage.trail, hint=hint)
-        return out
+    def _sampled(self, stage: Stage, found: Iterable[Made]) -> Iterable[Made]:
+        if stage.sample is None:
+            return found
+        rows, picked = list(found), self._picked(stage)
+        drawn = [index for index, one in enumerate(rows) if not one.matrix.is_included]
+        chosen = {drawn[index] for index in choose([_named_parts(rows[index]) for index in drawn], stage.sample)}
+        return [
+            one
+            for index, one in enumerate(rows)
+            if index in chosen or one.matrix.is_included or self._id(stage, one) in picked
+        ]
 
+    def _picked(self, stage: Stage) -> set[str]:
+        """The cells that other stages need, whatever a sample leaves out."""
+        upstreams = (one.upstream for one in self.pipeline.stages)
+        files = (one.picks for one in upstreams if one is not None and one.stage == stage.name)
+        return {pick.id for picks in files if picks is not None for pick in picks.picks}
 
-def _collision_hint(stage: Stage, taken: str) -> str:
-    if taken.partition("/")[0] != stage.name:
-        return (
-            "start `out` with {{ stage }}/" if stage.out else "upper and lower case are one on many disks: rename one"
+    def _sources(self, stage: Stage, resolvers: Sequence[Resolver]) -> Iterator[Cell | None]:
+        """The cells that a stage is drawn for: one time without any, for a stage that stands alone."""
+        upstream = stage.upstream
+        if upstream is None:
+            yield None
+            return
+        cells = self._upcells(upstream.stage)
+        if upstream.file is None:
+            yield from cells
+            return
+        known = {cell.id for cell in cells}
+        picks = upstream.picks.picks if upstream.picks else ()
+        for pick in picks:
+            if pick.id not in known and upstream.picks is not None:
+                self.wrong.unknown_pick(pick, upstream.picks)
+        if upstream.wants[1] is not None and upstream.picks is not None and len(picks) > upstream.wants[1]:
+            self.wrong.note(too_many_picks(stage, upstream.picks, upstream.wants[1]))
+        chosen = {pick.id for pick in picks}
+        found = [cell for cell in cells if cell.id in chosen]
+        if len(found) < upstream.wants[0]:
+            self._wait(stage, cells, len(found), resolvers)
+            return
+        yield from found
+
+    def _wait(self, stage: Stage, cells: Sequence[Cell], found: int, resolvers: Sequence[Resolver]) -> None:
+        """Note that a stage has too few picks, with what one pick would give and cost."""
+        upstream = stage.upstream
+        assert upstream is not None
+        assert upstream.file is not None
+        prices = [self._prices(cell, resolvers) for cell in cells[:MAX_PRICED]] or [[]]
+        sums = [sum(one, Decimal(0)) for one in prices]
+        text = str(upstream.file.relative_to(self.pipeline.document.file.resolve().parent))
+        each = len(prices[0])
+        self.waiting.append(
+            Waiting(stage.name, upstream.stage, text, found, upstream.wants, each, min(sums), max(sums))
         )
-    used = compile_template(str(stage.out.data)).names if stage.out else frozenset()
-    left = [axis.name for axis in stage.axes if axis.name not in used and len(axis.values) > 1 and "." not in axis.name]
-    if stage.out and left:
-        return f"add {{{{ {left[0]} }}}} to `out`"
-    return "their values read the same in a path, where case does not count: write one of them otherwise"
+
+    def _prices(self, source: Cell, resolvers: Sequence[Resolver]) -> list[Decimal]:
+        """What each image of one source cell would cost."""
+        prices = []
+        for resolver in resolvers:
+            for made in self._of_matrix(resolver, source, set()):
+                try:
+                    prices.append(price_of(resolver.request(made.values, made.context, made.source)))
+                except CellProblem as error:
+                    self.wrong.note(error)
+        return prices
+
+    def _cell(self, stage: Stage, made: Made, ids: set[str] | None) -> Cell | None:
+        identity = self._id(stage, made)
+        try:
+            if ids is not None:
+                _take(identity, ids, made.matrix, stage)
+            request = made.resolver.request(made.values, made.context, made.source)
+            out = path_of(stage, identity, made.resolver.renderer, made.context)
+            if self.paths is not None:
+                self.paths.take(out)
+        except CellProblem as error:
+            self.wrong.note(error, identity)
+            return None
+        except Taken as error:
+            if stage.name not in self.collided:  # one is enough, and looking for the other takes long
+                self.collided.add(stage.name)
+                self.wrong.note(self._collision(stage, identity, error.out), identity)
+            return None
+        names, axes = made.resolver.own_names, tuple([value.scalar for value in made.values])
+        if made.inherited:
+            names = (*(name for name, _, _ in made.inherited), *names)
+            axes = (*(scalar for _, _, scalar in made.inherited), *axes)
+        source = made.source.id if made.source else None
+        if stage.name in self.sources:
+            own = {name: cast("Json", made.context[name]) for name in made.resolver.names}
+            self.data[identity] = {**(made.source.axes if made.source else {}), **own}
+        return Cell(self.count, identity, stage.name, names, axes, out, request, source)
+
+    def _collision(self, stage: Stage, identity: str, out: str) -> CellProblem:
+        """Which other cell has a path: found by expanding anew up to it."""
+        for other in self.pipeline.stages:
+            for made in self._sampled(other, self._combined(other, set())):
+                try:
+                    made.resolver.request(made.values, made.context, made.source)
+                    path = path_of(other, self._id(other, made), made.resolver.renderer, made.context)
+                except CellProblem:
+                    continue
+                if folded(path) == folded(out):
+                    return collision(self._id(other, made), identity, out, stage)
+        raise AssertionError("a path that is taken belongs to a cell")
+
+    def _id(self, stage: Stage, made: Made) -> str:
+        parts = [value.part for value in made.values]
+        return "/".join([stage.name, *[part for _, part, _ in made.inherited], *parts])
+
+    def _inherited(
+        self, source: Cell | None, own: Sequence[str]
+    ) -> tuple[Upcell | None, tuple[tuple[str, str, Scalar], ...]]:
+        """What templates see of a source cell, and the axes that a cell has from it."""
+        if source is None:
+            return None, ()
+        parts = source.id.split("/")[1:]
+        names = [f"source.{name}" if name in own else name for name in source.names]
+        upcell = Upcell(source.id, key_of(source.request), source.request, self.data[source.id])
+        return upcell, tuple(zip(names, parts, source.axes, strict=True))
+
+    def _check_count(self) -> None:
+        total = sum(cell_count(stage) for stage in self.pipeline.stages if stage.upstream is None)
+        if total > self.max_cells:
+            largest = max(self.pipeline.stages, key=cell_count)
+            axes = " x ".join(str(len(axis.values)) for axis in largest.axes)
+            self.wrong.too_many(
+                largest, f"the matrix has {total:,} cells ({largest.name}: {axes})", self.max_cells, total
+            )
 
 
-def checked_path(text: str, stage: Stage) -> str:
-    """A rendered `out` as a relative POSIX path without an image's extension.
-
-    Raises:
-        CellProblem: the path is absolute, leaves the folder, or has a part that some file system refuses.
-    """
-    path = _IMAGE_SUFFIX.sub("", text.strip())
-    trail = stage.out.trail if stage.out else stage.trail
-    if not path:
-        raise CellProblem("path_empty", "`out` gives an empty path", trail)
-    if path.startswith("/"):
-        message = f"`out` gives the absolute path {shown(path)}"
-        raise CellProblem("path_absolute", message, trail, hint="write it relative to the output folder")
-    if len(path.encode()) > MAX_PATH:
-        raise CellProblem("path_too_long", f"`out` gives a path of over {MAX_PATH:,} bytes", trail)
-    for part in path.split("/"):
-        flaw = _flaw(part)
-        if flaw:
-            code, said, hint = flaw
-            raise CellProblem(code, f"`out` gives {shown(path)}, {said}", trail, hint=hint)
-    return path
+def _named_parts(made: Made) -> list[tuple[str, str]]:
+    own = zip(made.resolver.names, [value.part for value in made.values], strict=True)
+    return [*((name, part) for name, part, _ in made.inherited), *own]
 
 
-@lru_cache(maxsize=4096)
-def _flaw(part: str) -> tuple[str, str, str] | None:
-    """Why a part of a path can not be used: a code, half a sentence, and what to do."""
-    slug = "use the filter slug: {{ value | slug }}"
-    if part in ("", ".", ".."):
-        said = f"which has the part {shown(part)}" if part else "which has an empty part"
-        return "path_outside", said, "paths stay below the output folder, with one / between two parts"
-    refused = _REFUSED_CHARACTERS.search(part)
-    if refused:
-        return "path_refused", f"and some file systems refuse {shown(refused[0])} in a name", slug
-    if part[-1] in ". ":
-        return "path_refused", f"and some file systems refuse names that end in {shown(part[-1])}", slug
-    if _REFUSED_NAMES.fullmatch(part):
-        return "path_refused", f"and Windows keeps the name {shown(part)} for itself", "write {{ stage }}- before it"
-    if len(part.encode()) > MAX_PATH_PART:
-        return "path_too_long", f"which has a part of over {MAX_PATH_PART} bytes", "shorten it"
-    return None
+def _may_repeat(stage: Stage) -> bool:
+    """Whether two cells of a stage could have one id: axes of one matrix alone can not make that."""
+    dynamic = any(value.is_dynamic for matrix in stage.matrices for axis in matrix.axes for value in axis.values)
+    return len(stage.matrices) > 1 or dynamic
+
+
+def _take(identity: str, ids: set[str], matrix: Matrix, stage: Stage) -> None:
+    if identity in ids:
+        message = f"two cells of the stage `{stage.name}` are called {identity}"
+        raise CellProblem("repeated_cell", message, matrix.trail, hint="remove one of the two")
+    ids.add(identity)

@@ -15,7 +15,7 @@ KEY_VERSION = 1
 
 Key = NewType("Key", str)
 Source = NewType("Source", str)
-"""What identifies a reference image: `sha256:<hex>` of its bytes, or an https URL."""
+"""What identifies an image: `sha256:<hex>` of its bytes, an https URL, or `key:<hex>`, the key that it is drawn for."""
 
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -30,7 +30,10 @@ class Weighted:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One image to draw, every documented field explicit. A seed of None sends no seed."""
+    """One image to draw, every documented field explicit. A seed of None sends no seed.
+
+    `image` is the source picture of image-to-image. `take` tells images without a seed apart, and is not sent.
+    """
 
     variant: str
     prompt: str
@@ -44,6 +47,8 @@ class Request:
     references: tuple[Weighted, ...] = ()
     moodboards: tuple[Weighted, ...] = ()
     styles: tuple[Weighted, ...] = ()
+    image: Weighted | None = None
+    take: int | None = None
 
     def fields(self) -> dict[str, Json]:
         """The request as JSON data under Krea's field names, references by source; empty lists are left out."""
@@ -65,7 +70,21 @@ class Request:
             data["moodboards"] = [{"id": one.id, "strength": one.strength} for one in self.moodboards]
         if self.styles:
             data["styles"] = [{"id": one.id, "strength": one.strength} for one in self.styles]
+        if self.image is not None:
+            data["image"] = {"image": self.image.id, "strength": self.image.strength}
+        if self.take is not None:
+            data["take"] = self.take
         return data
+
+    @property
+    def images(self) -> tuple[Weighted, ...]:
+        """Every image that has to be at Krea before the request is sent."""
+        return self.references if self.image is None else (*self.references, self.image)
+
+    @property
+    def upstream(self) -> tuple[Key, ...]:
+        """The keys of requests whose images this one needs."""
+        return tuple(Key(one.id[4:]) for one in self.images if one.id.startswith("key:"))
 
 
 def canonical_json(data: Json) -> str:
@@ -75,5 +94,9 @@ def canonical_json(data: Json) -> str:
 
 def key_of(request: Request) -> Key:
     """The identity of a request, 64 hexadecimal digits."""
-    text = canonical_json({"key_version": KEY_VERSION, "request": request.fields()})
-    return Key(hashlib.sha256(text.encode()).hexdigest())
+    return key_of_text(canonical_json(request.fields()))
+
+
+def key_of_text(text: str) -> Key:
+    """The identity of a request that is given as canonical JSON."""
+    return Key(hashlib.sha256(f'{{"key_version":{KEY_VERSION},"request":{text}}}'.encode()).hexdigest())

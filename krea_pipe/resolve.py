@@ -1,117 +1,204 @@
-"""One combination of axis values becomes one request: fields by precedence, templates rendered, values checked.
+"""One combination of axis values becomes one request: fields by precedence, templates rendered, values checked."""
 
-Low to high: `defaults`, stage fields, a row's fields, axes named like a field.
-"""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, cast
 
-import operator
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
-
-from krea_pipe.fields import (
-    DEFAULTS,
-    LISTS,
-    MAX_MOODBOARDS,
-    MAX_STYLE_REFERENCES,
-    STRENGTHS,
-    check_field,
-    check_strength,
-)
+from krea_pipe.cell_ids import label_of, part_of
+from krea_pipe.fields import DEFAULTS, LISTS, check_field
 from krea_pipe.nodes import Json, shown
-from krea_pipe.pipeline import AxisValue, Board, Pipeline, ReferenceSet, Stage, Value
+from krea_pipe.pipeline import Axis, AxisValue, Matrix, Pipeline, Stage, Value
+from krea_pipe.precedence import Precedence
 from krea_pipe.references import Fingerprints
-from krea_pipe.request import Request, Source, Weighted
-from krea_pipe.sandbox import TemplateProblem, as_text
-from krea_pipe.template import compile_template, is_template
-
-Context = Mapping[str, object]
-T = TypeVar("T")
+from krea_pipe.rendering import CellProblem, Context, Renderer, located
+from krea_pipe.request import Key, Request, Weighted
+from krea_pipe.template import is_template
+from krea_pipe.weighing import Weigher, lists_set_by
 
 
-class CellProblem(ValueError):
-    """A cell can not be made; `trail` and `word` say where in the file the reason stands."""
+@dataclass(frozen=True)
+class Upcell:
+    """The cell of another stage that a cell is drawn for: its key, its request, and what templates see as `source`."""
 
-    def __init__(
-        self, code: str, message: str, trail: tuple[str | int, ...], *, word: str | None = None, hint: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.code, self.trail, self.word, self.hint = code, trail, word, hint
-        self.others: tuple[CellProblem, ...] = ()
+    id: str
+    key: Key
+    request: Request
+    axes: Mapping[str, Json]
+
+    @cached_property
+    def data(self) -> dict[str, Json]:
+        """What templates see."""
+        request = self.request
+        return {
+            "id": self.id,
+            "prompt": request.prompt,
+            "image": f"key:{self.key}",
+            "axes": dict(self.axes),
+            "seed": request.seed,
+            "variant": request.variant,
+            "aspect_ratio": request.aspect_ratio,
+            "creativity": request.creativity,
+        }
 
 
 class Resolver:
-    """Makes the requests of one stage. What is the same in all its cells is resolved once."""
+    """Makes the requests of one matrix. What is the same in all its cells is resolved once."""
 
-    def __init__(self, pipeline: Pipeline, stage: Stage, fingerprints: Fingerprints) -> None:
-        self.pipeline, self.stage, self.fingerprints = pipeline, stage, fingerprints
-        field_axes = [index for index, axis in enumerate(stage.axes) if axis.field]
-        row_axes = [index for index, axis in enumerate(stage.axes) if not axis.field]
-        self.setters = [i for i in (*row_axes, *field_axes) if any(value.sets for value in stage.axes[i].values)]
-        self.names = [axis.name for axis in stage.axes]
+    def __init__(self, pipeline: Pipeline, stage: Stage, matrix: Matrix, fingerprints: Fingerprints) -> None:
+        self.pipeline, self.stage, self.matrix = pipeline, stage, matrix
+        self.renderer = Renderer()
+        self.weigher = Weigher(pipeline, fingerprints, self.renderer)
+        self.names = [axis.name for axis in matrix.axes]
+        self.own_names = tuple(self.names)
+        self.dynamic = any(value.is_dynamic for axis in matrix.axes for value in axis.values)
         self.checked: dict[tuple[str, Json, type], Json] = {}
-        self.lists: dict[str, tuple[Weighted, ...]] = {}
-        self.rendered: dict[str, tuple[list[object], Json]] = {}
-        set_by_axes = {name for i in self.setters for value in stage.axes[i].values for name in value.sets}
-        self.varying = [name for name in DEFAULTS if name in set_by_axes or _is_dynamic(stage.fields.get(name))]
-        base: dict[str, object] = {**pipeline.variables, "stage": stage.name, "pipeline": pipeline.name}
-        fixed = [name for name in DEFAULTS if name not in self.varying]
-        self.base = base | self._scalars(fixed, stage.fields, {})
-        fixed = [kind for kind in LISTS if self._is_fixed(kind, set_by_axes)]
-        self.varying_lists = [kind for kind in LISTS if kind not in fixed]
-        self.fixed_lists = {kind: self._list(kind, stage.fields, {}) for kind in fixed}
+        self.known: dict[tuple[str, int], Json] = {}
+        self.simple: dict[int, dict[str, Json]] = {}
+        self.precedence = Precedence(pipeline, stage, matrix, self.renderer)
+        self.varying_names = self.precedence.varying()
+        self.promotes = stage.upstream is not None and stage.upstream.promotes
+        self.base: dict[str, object] = {**pipeline.variables, "stage": stage.name, "pipeline": pipeline.name}
+        self._resolve_constants()
 
-    def request(self, values: Sequence[AxisValue]) -> tuple[Request, Context]:
-        """The request of one combination, and the names that its templates may use.
+    def context(self, values: Sequence[AxisValue], source: Upcell | None) -> tuple[dict[str, object], list[AxisValue]]:
+        """The names that templates may use, fields aside, and the values as they read in this cell.
+
+        Raises:
+            CellProblem: a value's template fails.
+        """
+        context = self.base.copy()
+        if source is not None:
+            context["source"] = source.data
+        if self.dynamic_fixed:
+            self._add(context, self.stage.fixed, [axis.values[0] for axis in self.stage.fixed])
+        if not self.dynamic:
+            context.update(zip(self.names, [value.data for value in values], strict=True))
+            return context, list(values)
+        return context, self._add(context, self.matrix.axes, values)
+
+    def request(self, values: Sequence[AxisValue], context: dict[str, object], source: Upcell | None) -> Request:
+        """The request of one combination; adds its fields to the context.
 
         Raises:
             CellProblem: a template fails, or a value is not one that Krea documents.
         """
-        fields = self.stage.fields
-        if self.setters:
-            fields = {**fields}
-            for index in self.setters:
-                fields.update(values[index].sets)
-        context = self.base.copy()
-        context.update(zip(self.names, [value.data for value in values], strict=True))
-        if self.varying:
-            context.update(self._scalars(self.varying, fields, context))
-        lists = {kind: self._list(kind, fields, context) for kind in self.varying_lists if kind in fields}
-        prompt = self.text(fields["prompt"], context)
+        given = source.request if self.promotes and source is not None else None
+        fields = self._fields(values, context, given)
+        lists: dict[str, Any] = {kind: self._list(kind, fields, context, given) for kind in self.varying_lists}
+        if "image" in fields:
+            lists["image"] = self.weigher.source(fields, context)
+        elif given is not None:
+            lists["image"] = self.weigher.weighed_anew(given.image, fields, context)
+        if "take" in fields:
+            lists["take"] = fields["take"].data
+        elif given is not None:
+            lists["take"] = given.take
+        prompt = given.prompt if given is not None and "prompt" not in fields else None
+        if prompt is None:
+            if "prompt" not in fields:
+                hint = "set `prompt:` in the stage: rows and patches may give other ones"
+                raise CellProblem("no_prompt", "some cells have no prompt", self.stage.trail, hint=hint)
+            prompt = self.renderer.text(fields["prompt"], context)
         if not prompt:
             raise CellProblem("empty_prompt", "the prompt renders to nothing but white space", fields["prompt"].trail)
         parts: dict[str, Any] = {name: context[name] for name in DEFAULTS}
-        return Request(prompt=prompt, **parts | self.fixed_lists | lists), context
+        if lists or self.fixed_lists:
+            parts |= self.fixed_lists | lists
+        return Request(prompt=prompt, **parts)
 
-    def text(self, value: Value, context: Context) -> str:
-        """Render a value to text, runs of white space folded, composed (NFC)."""
-        return cast("str", self._rendered(str(value.data), value, context, _folded))
+    def _fields(
+        self, values: Sequence[AxisValue], context: dict[str, object], given: Request | None
+    ) -> Mapping[str, Value]:
+        """The fields of a cell; what templates may read of them is added to the context."""
+        layers = self.precedence
+        if self.is_simple:
+            for index in layers.own:
+                context.update(self._checked_sets(values[index], context))
+            return layers.constants
+        fields = layers.fields(values, context) if self.varying_names else layers.constants
+        if layers.static_look is None and "look" in fields:
+            context["look"] = self.renderer.typed(fields["look"], context)
+        if self.varying:
+            context.update(self._scalars(self.varying, fields, context, given))
+        return fields
 
-    def _render(self, data: Json, value: Value, context: Context) -> Json:
-        return self._rendered(data, value, context, _same) if isinstance(data, str) else data
+    def _resolve_constants(self) -> None:
+        fields = self.precedence.constants
+        dynamic = {name for name in DEFAULTS if name in fields and is_template(fields[name].data)}
+        self.varying = [
+            name for name in DEFAULTS if name in self.varying_names | dynamic or (self.promotes and name not in fields)
+        ]
+        self.is_simple = self._is_simple()
+        self.dynamic_fixed = any(axis.values[0].is_dynamic for axis in self.stage.fixed)
+        if not self.dynamic_fixed:
+            self.base.update({axis.name: axis.values[0].data for axis in self.stage.fixed})
+        self.base["look"] = fields["look"].data if "look" in fields else None
+        self.base.update(self._scalars([name for name in DEFAULTS if name not in self.varying], fields, {}, None))
+        set_by = lists_set_by(self.varying_names)
+        fixed = [kind for kind in LISTS if kind in fields and kind not in set_by and self._is_fixed(kind, fields)]
+        self.varying_lists = [
+            kind for kind in LISTS if kind not in fixed and (kind in fields or kind in set_by or self.promotes)
+        ]
+        self.fixed_lists = {kind: self.weigher.weigh(kind, fields, {}) for kind in fixed}
 
-    def _rendered(self, text: str, value: Value, context: Context, finish: Callable[[Json], Json]) -> Json:
-        """Render a text, or return what it last gave if it reads the same values again.
+    def _is_simple(self) -> bool:
+        """Whether axes that set one plain field each stand over all else: a million cells go this way."""
+        sets = [
+            (axis.name, value) for i in self.precedence.own for axis in (self.matrix.axes[i],) for value in axis.values
+        ]
+        plain = all(
+            set(value.sets) == {name} and name in DEFAULTS and not is_template(value.sets[name].data)
+            for name, value in sets
+        )
+        return (
+            plain
+            and not (self.precedence.rows or self.matrix.patch or self.pipeline.overrides)
+            and set(self.varying) == {name for name, _ in sets}
+        )
 
-        Values are compared by identity, because 1 and True are equal and do not read the same. The last axis varies
-        fastest and is often the seed, which few prompts read.
-        """
-        try:
-            template = compile_template(text)
-            inputs = list(map(context.get, template.names))
-            last = self.rendered.get(text)
-            if last is None or not all(map(operator.is_, inputs, last[0])):
-                last = self.rendered[text] = (inputs, finish(template.render(context)))
-            return last[1]
-        except TemplateProblem as error:
-            raise CellProblem(error.code, str(error), value.trail, word=error.word, hint=error.hint) from error
+    def _checked_sets(self, value: AxisValue, context: Context) -> dict[str, Json]:
+        """What a value sets, checked once."""
+        found = self.simple.get(id(value))
+        if found is None:
+            found = self.simple[id(value)] = self._scalars(list(value.sets), value.sets, context, None)
+        return found
 
-    def _scalars(self, names: Sequence[str], fields: Mapping[str, Value], context: Context) -> dict[str, Json]:
+    def _is_fixed(self, kind: str, fields: Mapping[str, Value]) -> bool:
+        strengths = [value for name, value in fields.items() if name.startswith(f"{kind}.")]
+        return self.weigher.is_fixed(kind, fields[kind]) and not any(is_template(one.data) for one in strengths)
+
+    def _add(self, context: dict[str, object], axes: Sequence[Axis], values: Sequence[AxisValue]) -> list[AxisValue]:
+        """Add the data of axes to a context, one after the other, because each may read those before it."""
+        found = []
+        for axis, value in zip(axes, values, strict=True):
+            now = self._read(axis.name, value, context) if value.is_dynamic else value
+            context[axis.name] = now.data
+            found.append(now)
+        return found
+
+    def _read(self, name: str, value: AxisValue, context: Context) -> AxisValue:
+        data = self.renderer.tree(Value(value.data, value.trail), context)
+        if isinstance(data, (dict, list)):
+            return replace(value, data=data)
+        return replace(value, data=data, part=part_of(name, data), scalar=data, label=label_of(data))
+
+    def _list(
+        self, kind: str, fields: Mapping[str, Value], context: Context, given: Request | None
+    ) -> tuple[Weighted, ...]:
+        if kind not in fields:
+            return cast("tuple[Weighted, ...]", getattr(given, kind)) if given is not None else ()
+        return self.weigher.weigh(kind, fields, context)
+
+    def _scalars(
+        self, names: Sequence[str], fields: Mapping[str, Value], context: Context, given: Request | None
+    ) -> dict[str, Json]:
         """Some fields of a cell; where several are wrong, the first problem carries the others."""
         found: dict[str, Json] = {}
         wrong: list[CellProblem] = []
         for name in names:
             try:
-                found[name] = self._scalar(name, fields.get(name), context)
+                found[name] = self._scalar(name, fields.get(name), context, given)
             except CellProblem as error:
                 wrong.append(error)
         if wrong:
@@ -119,101 +206,19 @@ class Resolver:
             raise wrong[0]
         return found
 
-    def _scalar(self, name: str, value: Value | None, context: Context) -> Json:
+    def _scalar(self, name: str, value: Value | None, context: Context, given: Request | None) -> Json:
+        known = self.known.get((name, id(value)))
+        if known is not None:
+            return known
         if value is None:
-            return DEFAULTS[name]
-        data = self._render(value.data, value, context)
+            return DEFAULTS[name] if given is None else cast("Json", getattr(given, name))
+        data = self.renderer.typed(value, context)
         if isinstance(data, (list, dict)):
             message = f"`{name}` must be one value, not {shown(data)}"
             raise CellProblem("wrong_type", message, value.trail)
         memo = (name, data, type(data))
         if memo not in self.checked:
-            self.checked[memo] = _located(value, lambda: check_field(name, data))
+            self.checked[memo] = located(value, lambda: check_field(name, data))
+        if not is_template(value.data):
+            self.known[name, id(value)] = self.checked[memo]
         return self.checked[memo]
-
-    def _list(self, kind: str, fields: Mapping[str, Value], context: Context) -> tuple[Weighted, ...]:
-        value = fields[kind]
-        if not value.data:
-            return ()
-        names = [self._name(one, value, context) for one in cast("list[Json]", value.data)]
-        strengths = {name: self._strength(kind, name, fields, context) for name in dict.fromkeys(names)}
-        memo = f"{kind} {strengths}"
-        if memo not in self.lists:
-            found = tuple(one for name in strengths for one in self._weighted(kind, name, strengths[name]))
-            self.lists[memo] = self._limited(kind, found, value)
-        return self.lists[memo]
-
-    def _name(self, data: Json, value: Value, context: Context) -> str:
-        return cast("str", self._rendered(str(data), value, context, as_text))
-
-    def _is_fixed(self, kind: str, set_by_axes: set[str]) -> bool:
-        """Whether all cells have the same references, moodboards or styles with the same strengths."""
-        value, known = self.stage.fields.get(kind), self._named(kind)
-        if value is None or any(name.partition(".")[0] == kind for name in set_by_axes):
-            return False
-        names = cast("list[Json]", value.data)
-        strengths = [known[str(name)].strength for name in names if str(name) in known]
-        return not any(is_template(name) for name in names) and not any(_is_dynamic(one) for one in strengths)
-
-    def _strength(self, kind: str, name: str, fields: Mapping[str, Value], context: Context) -> float:
-        item = self._definition(kind, name, fields[kind])
-        value = fields.get(f"{kind}.{name}.strength") or item.strength
-        if value is None:
-            return STRENGTHS[kind].default
-        data = self._render(value.data, value, context)
-        return _located(value, lambda: check_strength(kind, data))
-
-    def _definition(self, kind: str, name: str, value: Value) -> Board | ReferenceSet:
-        known = self._named(kind)
-        if name not in known:
-            message = f"nothing is called {shown(name)} under `{kind}:`"
-            raise CellProblem(
-                "unknown_name", message, value.trail, hint=f"known: {', '.join(one for one in known if one[0] != '@')}"
-            )
-        return known[name]
-
-    def _named(self, kind: str) -> Mapping[str, Board | ReferenceSet]:
-        return cast("Mapping[str, Board | ReferenceSet]", getattr(self.pipeline, kind))
-
-    def _weighted(self, kind: str, name: str, strength: float) -> list[Weighted]:
-        item = self._named(kind)[name]
-        if isinstance(item, Board):
-            return [Weighted(item.id, strength)]
-        texts = [str(image.data) for image in item.images]
-        return [Weighted(image.source, strength) for text in texts for image in self.fingerprints.by_text[text]]
-
-    def _limited(self, kind: str, found: tuple[Weighted, ...], value: Value) -> tuple[Weighted, ...]:
-        if kind == "references" and len(found) > MAX_STYLE_REFERENCES:
-            message = f"{len(found)} style references in one request; Krea takes at most {MAX_STYLE_REFERENCES}"
-            raise CellProblem("too_many_references", message, value.trail, hint="name fewer images, or split the set")
-        if kind == "moodboards" and len(found) > MAX_MOODBOARDS:
-            message = f"{len(found)} moodboards in one request; Krea takes one"
-            raise CellProblem("too_many_moodboards", message, value.trail)
-        seen: set[str] = set()
-        for one in found:
-            if one.id in seen:
-                image = self.fingerprints.by_source.get(Source(one.id))
-                message = f"{image.label if image else one.id} is twice in the `{kind}` of one request"
-                raise CellProblem("repeated_reference", message, value.trail, hint="leave one of the two out")
-            seen.add(one.id)
-        return found
-
-
-def _is_dynamic(value: Value | None) -> bool:
-    return value is not None and is_template(value.data)
-
-
-def _same(rendered: Json) -> Json:
-    return rendered
-
-
-def _folded(rendered: Json) -> str:
-    text = " ".join(as_text(rendered).split())
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def _located(value: Value, check: Callable[[], T]) -> T:
-    try:
-        return check()
-    except ValueError as error:
-        raise CellProblem("invalid_value", str(error), value.trail) from error

@@ -1,0 +1,71 @@
+"""What is wrong with the cells of a pipeline: the first problem of each kind at each place."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from krea_pipe.errors import InvalidInput, Place, Problem
+from krea_pipe.picks import Pick, Picks
+from krea_pipe.pipeline import Stage
+from krea_pipe.rendering import CellProblem
+from krea_pipe.source import Document, Trail
+
+
+@dataclass(slots=True)
+class CellProblems:
+    """Problems of one expansion."""
+
+    document: Document
+    found: dict[tuple[str, Place], Problem] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Stop if anything is wrong.
+
+        Raises:
+            InvalidInput: something is.
+        """
+        if self.found:
+            raise InvalidInput(*self.found.values())
+
+    def note(self, problem: CellProblem, cell: str = "") -> None:
+        """Note a problem and those that came with it; `cell` is an example."""
+        for error in (problem, *problem.others):
+            at = self.document.word_place(error.trail, error.word or "\0")
+            hint = error.hint or (f"for example in the cell {cell}" if cell else None)
+            self.found.setdefault((error.code, at), Problem(error.code, str(error), at, hint))
+
+    def unknown_pick(self, pick: Pick, picks: Picks) -> None:
+        """Note a pick of a cell that is not there."""
+        at = picks.document.place(pick.trail)
+        message = f"`{pick.id}` is no cell of the stage `{picks.stage}`"
+        self.found.setdefault(("unknown_cell", at), Problem("unknown_cell", message, at, "remove the pick"))
+
+    def check_rules(self, stage: Stage, used: Collection[Trail], *, is_empty: bool) -> None:
+        """Note rules that match nothing, or that leave nothing."""
+        rules = [rule for matrix in stage.matrices for rule in (*matrix.exclude, *matrix.patch)]
+        # A rule may be about the very cells that can not be made.
+        is_sound = all(code in ("unused_rule", "empty_matrix") for code, _ in self.found)
+        for trail in dict.fromkeys(rule.trail for rule in rules if is_sound):
+            if trail not in used and trail not in stage.unused_ok:
+                hint = "remove it, or write `allow_unused: true` in it"
+                self.note(CellProblem("unused_rule", "this rule matches no cell", trail, hint=hint))
+        if is_empty and not self.found:
+            at = self.document.key_place((*stage.trail, "exclude"))
+            message = f"`exclude` leaves no cell of the stage `{stage.name}`"
+            self.found["empty_matrix", at] = Problem("empty_matrix", message, at, "remove a rule, or the stage")
+
+    def too_many(self, stage: Stage, what: str, limit: int, enough: int) -> NoReturn:
+        """Stop because a limit is passed.
+
+        Raises:
+            InvalidInput: always.
+        """
+        at = self.document.key_place((*stage.trail, "matrix"))
+        message = f"{what}, above the limit of {limit:,}"
+        raise InvalidInput(Problem("too_many_cells", message, at, f"allow it with --max-cells {enough}"))
+
+
+def too_many_picks(stage: Stage, picks: Picks, most: int) -> CellProblem:
+    """The problem of a picks file that holds more than a stage takes."""
+    message = f"{picks.document.file.name} has {len(picks.picks)} picks; this stage takes at most {most}"
+    return CellProblem("too_many", message, (*stage.trail, "picks"), hint="remove picks, or raise `max`")
