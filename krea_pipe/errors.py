@@ -5,6 +5,7 @@
     ├── UsageError                    exit 2   options or arguments that cannot be followed
     ├── RefusedByKrea                 exit 4   no key, bad key, no credit, no right
     ├── OverBudget                    exit 5   the cap would be passed; nothing was sent
+    ├── NothingSelected               exit 7   no cell fits what was selected
     └── StateError                    exit 1   what is stored can not be used
 
 A request that fails is not an error but an outcome: see `krea_pipe.outcome`.
@@ -79,6 +80,12 @@ class OverBudget(KreaPipeError):
     """The price of what is new is above the cap, so nothing was sent."""
 
     exit_code = 5
+
+
+class NothingSelected(KreaPipeError):
+    """The pipeline has cells, but none that was asked for."""
+
+    exit_code = 7
 
 
 class StateError(KreaPipeError):

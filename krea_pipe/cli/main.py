@@ -1,5 +1,6 @@
 """The entry point."""
 
+import os
 import sys
 
 import click
@@ -10,7 +11,8 @@ from krea_pipe.cli.streams import flush_streams, leave_streams, prepare_streams
 
 EPILOG = (
     "Exit codes: 0 done, 1 some requests failed, 2 invalid file or usage, 3 work pending (plan --check), "
-    "4 the API refused, 5 over budget or at a limit, 70 a bug of krea-pipe, 130 interrupted and resumable."
+    "4 the API refused, 5 over budget or at a limit, 6 waiting for picks, 7 nothing selected, 70 a bug of krea-pipe, "
+    "130 interrupted and resumable."
 )
 
 
@@ -27,6 +29,8 @@ def cli(ctx: click.Context) -> None:
 
     YAML files in git say what to draw; krea-pipe shows the price, draws what is not there yet, and reports.
     """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

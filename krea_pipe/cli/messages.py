@@ -1,6 +1,8 @@
 """What people and programs read: problems with their line and caret, and JSON."""
 
+import itertools
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,6 +11,8 @@ import click
 from krea_pipe.errors import Place, Problem
 
 MAX_LINE = 110
+LINES = 256
+"""Lines that are printed in one go."""
 
 
 def print_json(data: Mapping[str, object]) -> None:
@@ -19,6 +23,20 @@ def print_json(data: Mapping[str, object]) -> None:
 def print_json_line(data: Mapping[str, object]) -> None:
     """Print one JSON object on a line of its own."""
     click.echo(json.dumps(data, ensure_ascii=not _utf8()))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines of JSON, many at a time."""
+    plain = not _utf8()
+    waiting = iter(lines)
+    while batch := list(itertools.islice(waiting, LINES)):
+        text = "\n".join(batch)
+        click.echo(_escaped(text) if plain and not text.isascii() else text)
+
+
+def _escaped(text: str) -> str:
+    """JSON in ASCII alone: what is not ASCII stands in its strings, and is escaped there."""
+    return re.sub(r"[^\x00-\x7f]+", lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def print_problems(problems: Iterable[Problem], *, kind: str = "error") -> None:

@@ -1,30 +1,28 @@
 """Plan and outcomes become cells and totals."""
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe import __version__
+from krea_pipe.cell import Cell
 from krea_pipe.errors import Problem
-from krea_pipe.matrix import Cell
-from krea_pipe.outcome import Outcome, Status
-from krea_pipe.pipeline import Axis, Pipeline
+from krea_pipe.outcome import Outcome
+from krea_pipe.pipeline import Pipeline
 from krea_pipe.plan import Plan, Step
+from krea_pipe.report.axes import stage_views
 from krea_pipe.report.model import (
-    AxisView,
-    CellTotals,
     CostTotals,
     GitState,
     PipelineView,
     Report,
     Row,
     Scalar,
-    StageView,
     TargetView,
 )
+from krea_pipe.report.narrow import totals
 from krea_pipe.request import Key
 from krea_pipe.settings import Target
 
@@ -54,10 +52,9 @@ def build_report(
     rewritten: frozenset[str],
 ) -> Report:
     """The report of one run; `rewritten` holds the keys of reused images that had to be put into `out` again."""
-    axes = {stage.name: tuple(axis.name for axis in stage.axes) for stage in pipeline.stages}
     here = Path.cwd()
     out = _seen_from(here, facts.out)
-    rows = dict(sorted(_rows(plan, outcomes, axes, out=out, rewritten=rewritten))).values()
+    rows = dict(sorted(_rows(plan, outcomes, out=out, rewritten=rewritten))).values()
     return Report(
         run_id=facts.run_id,
         tool_version=__version__,
@@ -71,12 +68,10 @@ def build_report(
         target=TargetView(facts.target.kind, facts.target.base),
         out=facts.out.as_posix(),
         base=_seen_from(facts.folder, here).as_posix(),
-        cells=_cell_totals([row.status for row in rows]),
+        cells=totals(tuple(rows)),
         cost=_cost_totals(plan, outcomes, facts.cap),
         warnings=tuple(str(warning) for warning in facts.warnings),
-        stages=tuple(
-            StageView(stage.name, tuple(_axis_view(axis) for axis in stage.axes)) for stage in pipeline.stages
-        ),
+        stages=stage_views(pipeline, rows),
         rows=tuple(rows),
     )
 
@@ -92,7 +87,6 @@ def _seen_from(folder: Path, path: Path) -> Path:
 def _rows(
     plan: Plan,
     outcomes: Mapping[Key, Outcome],
-    axes: Mapping[str, tuple[str, ...]],
     *,
     out: Path,
     rewritten: frozenset[str],
@@ -103,7 +97,7 @@ def _rows(
             reason = f"{step.reason}; output written again" if step.key in rewritten else step.reason
             if index:
                 reason = f"same request as {step.cells[0].id}"
-            named = dict(zip(axes[cell.stage], cell.axes, strict=True))
+            named = dict(zip(cell.names, cell.axes, strict=True))
             cost = Decimal(0) if index else outcome.cost_usd
             yield cell.position, _row(step, cell, outcome, axes=named, out=out, reason=reason, cost=cost)
 
@@ -132,22 +126,10 @@ def _row(
         sha256=result.sha256 if result else None,
         job_id=outcome.job_id,
         cost_usd=cost,
-        attempts=outcome.attempts,
+        attempts=outcome.history,
         timings=outcome.timings,
         error=outcome.failure,
         adopted=outcome.adopted,
-    )
-
-
-def _cell_totals(statuses: Sequence[Status]) -> CellTotals:
-    counts = Counter(statuses)
-    return CellTotals(
-        total=len(statuses),
-        succeeded=counts["succeeded"],
-        reused=counts["reused"],
-        failed=counts["failed"],
-        uncertain=counts["uncertain"],
-        pending=counts["pending"],
     )
 
 
@@ -174,7 +156,3 @@ def _is_saved(outcome: Outcome) -> bool:
 def _is_in_flight(outcome: Outcome) -> bool:
     """Whether Krea has the job and will bill it when it ends well; the run that sees that counts it."""
     return outcome.status == "pending" and outcome.job_id is not None
-
-
-def _axis_view(axis: Axis) -> AxisView:
-    return AxisView(axis.name, tuple((value.scalar, value.label) for value in axis.values))

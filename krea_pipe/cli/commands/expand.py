@@ -1,51 +1,87 @@
 """`krea-pipe expand`: the request matrix."""
 
 import itertools
+import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import Unpack
 
 import click
 
 from krea_pipe import flow
-from krea_pipe.cli.messages import print_json, print_json_line, print_problems
-from krea_pipe.cli.options import file_argument, json_option, max_cells_option
+from krea_pipe.cell import Cell
+from krea_pipe.cell_ids import Scalar
+from krea_pipe.cli.messages import print_json, print_lines, print_problems
+from krea_pipe.cli.options import (
+    Chosen,
+    Over,
+    file_argument,
+    json_option,
+    max_cells_option,
+    over_options,
+    overrides,
+    select_options,
+    selection,
+)
 from krea_pipe.cli.tables import print_table
-from krea_pipe.matrix import Cell
 from krea_pipe.request import Key
 
 SHOWN = 200
 
 
+class _Options(Over, Chosen):
+    """All options but those of the output."""
+
+
 @click.command()
 @file_argument
 @click.option("--jsonl", is_flag=True, help="Print one request a line as JSON, streamed.")
+@over_options
+@select_options
 @max_cells_option
 @json_option
-def expand(file: Path, max_cells: int, *, jsonl: bool, as_json: bool) -> int:
+def expand(file: Path, max_cells: int, *, jsonl: bool, as_json: bool, **how: Unpack[_Options]) -> int:
     """Show every request that FILE makes, in order.
 
     Needs no network and no key. A table shows the first 200; --jsonl streams them all.
     """
-    loaded = flow.load(file)
-    found = flow.cells(loaded, max_cells=max_cells)
-    axes = {stage.name: [axis.name for axis in stage.axes] for stage in loaded.pipeline.stages}
-    rows = (_row(cell, key, axes[cell.stage]) for cell, key in found)
+    loaded = flow.load(file, overrides(how))
+    chosen = selection(how)
     if jsonl:
-        for row in rows:
-            print_json_line(row)
-    elif as_json:
-        print_json({"schema": "krea-pipe/expand@1", "pipeline": loaded.pipeline.name, "cells": list(rows)})
+        print_lines(map(_line, flow.texts(loaded, max_cells=max_cells, selection=chosen)))
+        return 0
+    found = flow.cells(loaded, max_cells=max_cells, selection=chosen)
+    if as_json:
+        rows = [_row(cell, key) for cell, key in found]
+        print_json({"schema": "krea-pipe/expand@1", "pipeline": loaded.pipeline.name, "cells": rows})
     else:
         print_problems(loaded.warnings, kind="warning")
         _print_table(found)
     return 0
 
 
-def _row(cell: Cell, key: Key, axes: list[str]) -> dict[str, object]:
+def _line(found: tuple[Cell, Key, str]) -> str:
+    """A row as JSON; the request was encoded for its key already."""
+    cell, key, text = found
+    axes = ",".join([f"{_word(name)}:{_encoded(value)}" for name, value in zip(cell.names, cell.axes, strict=True)])
+    head = f'"id":{_word(cell.id)},"stage":{_word(cell.stage)},"axes":{{{axes}}},"out":{_word(cell.out)}'
+    return f'{{{head},"key":"{key}","request":{text}}}'
+
+
+_word = json.encoder.encode_basestring
+
+
+@lru_cache(maxsize=10_000, typed=True)
+def _encoded(value: Scalar) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _row(cell: Cell, key: Key) -> dict[str, object]:
     return {
         "id": cell.id,
         "stage": cell.stage,
-        "axes": dict(zip(axes, cell.axes, strict=True)),
+        "axes": dict(zip(cell.names, cell.axes, strict=True)),
         "out": cell.out,
         "key": key,
         "request": cell.request.fields(),

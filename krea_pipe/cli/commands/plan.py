@@ -5,13 +5,27 @@ from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Unpack
 
 import click
 
 from krea_pipe import flow
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
-from krea_pipe.cli.options import Money, file_argument, json_option, local_option, max_cells_option
+from krea_pipe.cli.options import (
+    Chosen,
+    Money,
+    Over,
+    file_argument,
+    json_option,
+    local_option,
+    max_cells_option,
+    over_options,
+    overrides,
+    select_options,
+    selection,
+)
 from krea_pipe.cli.tables import print_table
+from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.errors import KreaPipeError, Problem
 from krea_pipe.pipeline import Budget
 from krea_pipe.plan import Attach, Hold, Plan, Reuse, Step, Submit, Sum
@@ -25,6 +39,10 @@ ACTIONS = {Reuse: "reuse", Attach: "attach", Submit: "new", Hold: "hold"}
 PENDING = 3
 
 
+class _Options(Over, Chosen):
+    """Options that say what is planned."""
+
+
 @click.command()
 @file_argument
 @local_option
@@ -32,6 +50,8 @@ PENDING = 3
 @click.option("--max-new", type=click.IntRange(min=0), help="Show how far a run with this limit would come.")
 @click.option("--check", is_flag=True, help="Exit with 3 when a run would have something to do.")
 @click.option("--all", "show_all", is_flag=True, help=f"List every request, not the first {SHOWN} that are not cached.")
+@over_options
+@select_options
 @max_cells_option
 @json_option
 def plan(
@@ -44,15 +64,17 @@ def plan(
     check: bool,
     show_all: bool,
     as_json: bool,
+    **how: Unpack[_Options],
 ) -> int:
     """Show what a run of FILE would reuse, attach to and send, each with its reason, and the price.
 
     Needs no network and no key, and changes nothing.
     """
-    loaded = flow.load(file)
+    loaded = flow.load(file, overrides(how))
     target = LOCAL if local else live_target(os.environ)
-    made = flow.plan(loaded, open_space(home_folder(os.environ, file), target.space), target, max_cells=max_cells)
     limits = Limits(max_cost, max_new)
+    options = flow.RunOptions(max_cells, limits, selection=selection(how))
+    made = flow.plan(loaded, open_space(home_folder(os.environ, file), target.space), target, options)
     cap = cap_of(loaded.pipeline.budget, limits)
     refusal = None if local else _refusal(made, loaded.pipeline.budget, limits)
     reach = made.total(Submit) if local else reach_of(made, limits)
@@ -63,11 +85,15 @@ def plan(
         _print_tables(made, show_all=show_all, local=local)
         is_whole = reach.count == made.total(Submit).count
         click.echo(_sentence(made, cap if is_whole and not refusal else None, local=local))
+        for one in made.waiting:
+            click.echo(waiting_words(one, local=local))
         if refusal:
             click.echo(_refusal_words(refusal))
         elif not is_whole:
             click.echo(f"A run would send {reach.count} of them for {usd(reach.usd)}, and stop at the limit.")
-    return PENDING if check and made.has_work else 0
+    if check:
+        return PENDING if made.has_work else flow.WAITING if made.waiting else 0
+    return 0
 
 
 def _refusal(made: Plan, budget: Budget, limits: Limits) -> Problem | None:
@@ -162,6 +188,7 @@ def _json(
         "totals": _totals(made, None),
         "stages": [{"name": name, **_totals(made, name)} for name in stages],
         "uploads": [{"source": image.source, "label": image.label} for image in made.uploads],
+        "waiting": [waiting_json(one) for one in made.waiting],
         "warnings": [problem_json(one) for one in loaded.warnings],
         "cells": [row for step in made.steps for row in _cells(step)],
     }

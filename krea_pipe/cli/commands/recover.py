@@ -3,13 +3,14 @@
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Unpack
 
 import click
 
 from krea_pipe import flow
 from krea_pipe.cli.lazy import ERRAND, FIND_ORPHANS, PAIR, RECORD_RECOVERED, load
 from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import file_argument, json_option, max_cells_option
+from krea_pipe.cli.options import Over, file_argument, json_option, max_cells_option, over_options, overrides
 from krea_pipe.errors import Problem, StateError
 from krea_pipe.plan import Hold, Submit
 from krea_pipe.settings import api_token, home_folder, live_target
@@ -29,18 +30,28 @@ from krea_pipe.store.space import open_space
     "the images, which the report marks as adopted.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be paired, and write nothing.")
+@over_options
 @max_cells_option
 @json_option
-def recover(file: Path, since: float, max_cells: int, *, in_order: bool, dry_run: bool, as_json: bool) -> int:
+def recover(
+    file: Path,
+    since: float,
+    max_cells: int,
+    *,
+    in_order: bool,
+    dry_run: bool,
+    as_json: bool,
+    **over: Unpack[Over],
+) -> int:
     """Find jobs at Krea that no journal here knows, and give them to the requests of FILE that have no image.
 
     For a journal that was lost, as when CI has dropped its cache. A job is paired only when its pixel size fits one
     request alone, unless --in-order. The next run brings in what was paired.
     """
-    loaded = flow.load(file)
+    loaded = flow.load(file, overrides(over))
     target = live_target(os.environ)
     space = open_space(home_folder(os.environ, file), target.space)
-    made = flow.plan(loaded, space, target, max_cells=max_cells)
+    made = flow.plan(loaded, space, target, flow.RunOptions(max_cells))
     missing = [step for step in made.steps if isinstance(step.action, (Submit, Hold))]
     if space.presence.alive():
         raise StateError(

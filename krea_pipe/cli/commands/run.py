@@ -6,7 +6,7 @@ import shlex
 import sys
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, Unpack
 
 import click
 
@@ -25,16 +25,23 @@ from krea_pipe.cli.lazy import (
 )
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import (
+    Chosen,
     Money,
+    Over,
     file_argument,
     json_option,
     local_option,
     max_cells_option,
     out_folder,
     out_option,
+    over_options,
+    overrides,
+    select_options,
+    selection,
 )
 from krea_pipe.cli.summary import print_summary, summary_json
 from krea_pipe.cli.tally import Tally, Watcher
+from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.outcome import Ending, Outcome
 from krea_pipe.plan import needs_call
@@ -47,7 +54,7 @@ MAX_PARALLEL = 8
 HINT = "leave the webhook out, or serve a Krea with `krea-pipe serve` and name it in KREA_API_BASE"
 
 
-class _How(TypedDict):
+class _How(Over, Chosen):
     """The options that say how a plan is carried out."""
 
     max_cost: Decimal | None
@@ -103,6 +110,8 @@ class _How(TypedDict):
     metavar="HOST:PORT",
     help="Be told of finished jobs here (needs krea-pipe[serve]); with --webhook-url, that is how Krea reaches it.",
 )
+@over_options
+@select_options
 @max_cells_option
 @json_option
 def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: bool, **how: Unpack[_How]) -> int:
@@ -112,7 +121,7 @@ def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: b
     (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file, or --max-cost). Run it again after anything went
     wrong: nothing is paid twice. Two runs at once share the work.
     """
-    loaded = flow.load(file)
+    loaded = flow.load(file, overrides(how))
     target = LOCAL if local else live_target(os.environ)
     executor = _Executor(target, how, quiet=as_json)
     if not as_json:
@@ -122,7 +131,9 @@ def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: b
         home_folder(os.environ, file),
         target,
         out=out_folder(out, loaded.pipeline.name, local=local),
-        options=flow.RunOptions(max_cells, Limits(how["max_cost"], how["max_new"]), how["uncertain"] == "resubmit"),
+        options=flow.RunOptions(
+            max_cells, Limits(how["max_cost"], how["max_new"]), how["uncertain"] == "resubmit", selection(how)
+        ),
         find_token=lambda: Token("local") if local else api_token(os.environ),
         execute=executor,
     )
@@ -133,9 +144,12 @@ def _say(finished: flow.Finished, *, as_json: bool) -> int:
     code, problems = finished.report.exit_code, _problems(finished.ending)
     if as_json:
         error = {"error": problem_json(problems[0])} if problems else {}
-        print_json({**summary_json(finished.report, finished.folder), **error})
+        waiting = [waiting_json(one) for one in finished.waiting]
+        print_json({**summary_json(finished.report, finished.folder), "waiting": waiting, **error})
         return code
     print_summary(finished.report, finished.folder / "report.html")
+    for one in finished.waiting:
+        click.echo(waiting_words(one, local=finished.report.target.kind == "local"))
     print_problems(problems)
     cells = finished.report.cells
     if code in (4, 5, 130) and cells.succeeded + cells.reused < cells.total:
