@@ -1,0 +1,38 @@
+"""`krea-pipe graph`: the stages and what they wait for."""
+
+from pathlib import Path
+from typing import Unpack
+
+import click
+
+from krea_pipe import flow
+from krea_pipe.cli.options import Over, file_argument, max_cells_option, over_options, overrides
+from krea_pipe.cli.waiting import waiting_words
+from krea_pipe.graph import build_graph, dot_lines, mermaid_lines, text_lines
+from krea_pipe.matrix import Expansion
+from krea_pipe.request import key_of
+
+FORMATS = {"text": text_lines, "mermaid": mermaid_lines, "dot": dot_lines}
+
+
+@click.command()
+@file_argument
+@click.option(
+    "--format", "form", type=click.Choice([*FORMATS]), default="text", show_default=True, help="How to draw it."
+)
+@over_options
+@max_cells_option
+def graph(file: Path, form: str, max_cells: int, **over: Unpack[Over]) -> int:
+    """Show the stages of FILE with their images and prices, and which of them wait for others.
+
+    Needs no network and no key. The prices are those of all images, drawn or not; `krea-pipe plan` says what is new.
+    """
+    loaded = flow.load(file, overrides(over))
+    expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
+    cells = ((cell, key_of(cell.request)) for cell in expansion.cells())
+    made = build_graph(loaded.pipeline, cells, expansion.waiting)
+    for line in FORMATS[form](made):
+        click.echo(line)
+    for one in made.waiting if form == "text" else ():
+        click.echo(f"\n{waiting_words(one, local=False)}")
+    return 0

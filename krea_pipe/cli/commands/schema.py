@@ -1,0 +1,20 @@
+"""`krea-pipe schema`: the JSON Schemas."""
+
+import click
+
+from krea_pipe.spec.schema import schema_text
+
+SCHEMAS = {"pipeline": "pipeline.schema.json", "run-report": "run-report.schema.json"}
+
+
+@click.command()
+@click.option(
+    "--which", type=click.Choice([*SCHEMAS]), default="pipeline", show_default=True, help="What the schema is of."
+)
+def schema(which: str) -> int:
+    """Print the JSON Schema of pipeline files, or of the record of a run.
+
+    Editors complete and check a pipeline by it: save it beside your pipelines, and name it in their first line.
+    """
+    click.echo(schema_text(SCHEMAS[which]).rstrip("\n"))
+    return 0

@@ -1,0 +1,200 @@
+"""One cell explained in words, for a terminal of any width."""
+
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+import click
+
+from krea_pipe.cli.commands.plan import ACTIONS
+from krea_pipe.explain import Explanation, Ingredient, Last, Prompt, Said, Traced, Upstream
+from krea_pipe.nodes import Json
+from krea_pipe.pricing import usd
+from krea_pipe.request import KEY_VERSION
+from krea_pipe.template import is_template
+
+NARROWEST = 24
+MARGIN = "  "
+TITLES = {"references": "Style references", "moodboards": "Moodboards", "styles": "Styles", "image": "Source picture"}
+
+
+def explanation_text(one: Explanation, *, width: int | None, local: bool) -> str:
+    """Everything about one cell; `width` is how many characters a line may have, None for any number."""
+    sections = [
+        [click.style(one.cell.id, bold=True), *_pairs(_facts(one, local=local), width)],
+        [_title("Request"), *_rows(one.fields, width)],
+        [_title("Prompt"), *_prompt(one.prompt, width)],
+        *([_title(title), *_ingredients(one.ingredients, kind, width)] for kind, title in TITLES.items()),
+        [_title("Drawn for"), *(_pairs(_upstream(one.upstream), width) if one.upstream else ())],
+        [_title("Key"), *_key(one, width)],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections if len(lines) > 1)
+
+
+def _title(text: str) -> str:
+    return click.style(text, bold=True)
+
+
+def _facts(one: Explanation, *, local: bool) -> Iterator[tuple[str, str]]:
+    step = one.step
+    yield "image", f"{one.cell.out}, below the output folder"
+    yield "price", "free: the local Krea spends nothing" if local else usd(step.price)
+    yield "plan", f"{ACTIONS[type(step.action)]}: {step.reason}" if step.reason != "new" else "new"
+    if one.shared:
+        more = f" and {len(one.shared) - 1} more" if len(one.shared) > 1 else ""
+        yield "shared", f"paid once with {one.shared[0]}{more}: the same request"
+    yield "drawn", _drawn(one.last, step.key) if one.last else "never under this id"
+
+
+def _drawn(last: Last, key: str) -> str:
+    when = last.result.finished_at[:19].replace("T", " ")
+    since = "this very request" if last.key == key else f"since then: {last.changes or 'the key version changed'}"
+    return f"{when} UTC, job {last.result.job_id}; {since}"
+
+
+def _prompt(prompt: Prompt, width: int | None) -> Iterator[str]:
+    template = prompt.template
+    yield from _pairs([("template", _words(template.by))], width)
+    if isinstance(template.by.value, str):
+        yield from _wrapped(template.by.value, MARGIN * 2, width)
+    for said in template.over:
+        yield from _pairs([("over", f"{_words(said)}: {_shown(said.value)}")], width, faint=True)
+    if prompt.variables:
+        yield f"{MARGIN}variables"
+        yield from _rows(prompt.variables, width, MARGIN * 2)
+    yield f"{MARGIN}result"
+    yield from _wrapped(prompt.text, MARGIN * 2, width)
+
+
+def _ingredients(found: Sequence[Ingredient], kind: str, width: int | None) -> Iterator[str]:
+    """The things of a kind under what defines them, because images of one set share all but their bytes."""
+    kept = [one for one in found if one.kind == kind]
+    for (name, at, strength), group in groupby(kept, lambda one: (one.name, one.at, one.strength)):
+        unnamed = "written in place" if at else "as in the upstream request"
+        yield from _wrapped(f"{name or unnamed}, {at}" if at else unnamed, MARGIN, width)
+        yield from _stacked(strength, width, MARGIN * 2)
+        for one in group:
+            said = one.label if one.source == one.label else f"{one.label}, {_short(one.source)}"
+            yield from _wrapped(said, MARGIN * 2, width)
+
+
+def _short(text: str) -> str:
+    """A text, or the begin of a digest: nobody compares more of one by eye."""
+    return f"{text[: text.index(':') + 13]}…" if re.fullmatch("(sha256|key):[0-9a-f]{64}", text) else text
+
+
+def _upstream(one: Upstream) -> Iterator[tuple[str, str]]:
+    yield "cell", one.id
+    yield "key", one.key
+    if one.pick is not None:
+        stars = f", {'★' * one.pick.stars}" if one.pick.stars else ""
+        yield "picked", f"{one.at}{stars}"
+        if one.pick.note:
+            yield "note", one.pick.note
+
+
+def _key(one: Explanation, width: int | None) -> Iterator[str]:
+    yield f"{MARGIN}{one.step.key}"
+    said = f"is the SHA-256 of key version {KEY_VERSION} and this request, as JSON with sorted keys and no spaces:"
+    yield from _wrapped(said, MARGIN, width)
+    request = sorted(one.cell.request.fields().items())
+    for index, (name, value) in enumerate(request):
+        comma = "," if index + 1 < len(request) else ""
+        start = f"{MARGIN}{'{' if index == 0 else ' '}{json.dumps(name)}: "
+        text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+        if isinstance(value, list):
+            text = "[\n" + ",\n".join(f"{MARGIN}   {json.dumps(item, ensure_ascii=False)}" for item in value) + "]"
+        yield f"{start}{text}{comma or '}'}"
+
+
+def _rows(found: Iterable[Traced], width: int | None, margin: str = MARGIN) -> Iterator[str]:
+    """Values with their layers and places, in columns where most of them fit, else below each other."""
+    traced = list(found)
+    rows = [row for one in traced for row in _columns(one)]
+    sizes = [max(len(row[column]) for row in rows) for column in range(4)]
+    if width is not None:
+        room = width - len(margin) - 6 - sizes[0] - sizes[2] - sizes[3]
+        fitting = [len(row[1]) for row in rows if len(row[1]) <= room]
+        if 2 * len(fitting) < len(rows):
+            for one in traced:
+                yield from _stacked(one, width, margin)
+            return
+        sizes[1] = max(fitting)
+    for row in rows:
+        for line in _row(row, sizes, margin, width):
+            yield line if row[0] else click.style(line, dim=True)
+
+
+def _row(row: Sequence[str], sizes: Sequence[int], margin: str, width: int | None) -> Iterator[str]:
+    """One row in columns; a value that is too long has lines of its own."""
+    cells = list(row)
+    if len(cells[1]) > sizes[1]:
+        yield from _pairs([(cells[0].ljust(sizes[0]), cells[1])], width, margin)
+        cells[:2] = "", ""
+    yield margin + "  ".join(word.ljust(size) for word, size in zip(cells, sizes, strict=True)).rstrip()
+
+
+def _columns(one: Traced) -> Iterator[tuple[str, str, str, str]]:
+    yield one.name, _value(one), one.by.layer, str(one.by.at or "")
+    for said in one.over:
+        yield "", f"over {_shown(said.value)}", said.layer, str(said.at or "")
+
+
+def _stacked(one: Traced, width: int | None, margin: str) -> Iterator[str]:
+    yield from _wrapped(f"{one.name} = {_value(one)}", margin, width)
+    yield from _wrapped(_words(one.by), margin + MARGIN, width)
+    for said in one.over:
+        yield from (click.style(line, dim=True) for line in _wrapped(_over(said), margin + MARGIN, width))
+
+
+def _value(one: Traced) -> str:
+    """A value, and how it is written where that is a template."""
+    written = f", as {one.by.value}" if is_template(one.by.value) else ""
+    return f"{_short(_shown(one.value))}{written}"
+
+
+def _over(said: Said) -> str:
+    return f"over {_shown(said.value)}, {_words(said)}"
+
+
+def _words(said: Said) -> str:
+    return f"{said.layer}, {said.at}" if said.at else said.layer
+
+
+def _shown(value: Json) -> str:
+    """A value as people write it: names with commas, nothing as `none`."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case list() if all(isinstance(item, str | None) for item in value):
+            return ", ".join("in place" if item is None else str(item) for item in value) or "none"
+        case dict() | list():
+            return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def _pairs(
+    pairs: Iterable[tuple[str, str]], width: int | None, margin: str = MARGIN, *, faint: bool = False
+) -> Iterator[str]:
+    """Words with what they stand for, aligned, the rest of long ones below their begin."""
+    found = list(pairs)
+    size = max((len(name) for name, _ in found), default=0)
+    for name, text in found:
+        first, *rest = [*_wrapped(text, margin + " " * (size + 2), width)] or [margin]
+        lines = [margin + name.ljust(size + 2) + first[len(margin) + size + 2 :], *rest]
+        yield from (click.style(line, dim=True) for line in lines) if faint or not name else lines
+
+
+def _wrapped(text: str, margin: str, width: int | None) -> Iterator[str]:
+    """Text in lines that fit, ids and paths in one piece."""
+    if width is None:
+        yield margin + " ".join(text.split())
+        return
+    room = max(width, len(margin) + NARROWEST)
+    yield from textwrap.wrap(
+        text, room, initial_indent=margin, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+    )
