@@ -1,4 +1,4 @@
-"""submit, upload, job, jobs, cancel, download: one HTTP call each, with every way to fail named.
+"""submit, train, upload, job, jobs, style, styles, cancel, download: one HTTP call each, with every way to fail named.
 
 What httpx raises is translated in `api.failures`, once. The difference that money hangs on: `Unreachable` means that
 nothing was sent, `AnswerLost` that Krea may have acted. The token goes to the API alone.
@@ -20,7 +20,22 @@ from krea_pipe.api.clock import ServerClock
 from krea_pipe.api.download import bounded, image_bytes, opened
 from krea_pipe.api.failures import AnswerLost, Refused, translated
 from krea_pipe.api.patience import Patience, limited
-from krea_pipe.api.wire import Job, JobPage, as_json, asset_url, body_of, read_complaint, read_job, read_page, route_of
+from krea_pipe.api.wire import (
+    Job,
+    JobPage,
+    Style,
+    StylePage,
+    as_json,
+    asset_url,
+    body_of,
+    read_complaint,
+    read_job,
+    read_page,
+    read_style,
+    read_styles,
+    route_of,
+)
+from krea_pipe.nodes import Json
 from krea_pipe.references import Image
 from krea_pipe.request import Request
 from krea_pipe.settings import Target, Token, is_loopback
@@ -54,11 +69,15 @@ class Client:
             Unreachable, Refused: no job exists, unless `Refused.may_have_acted`. AnswerLost: one may exist.
         """
         headers = {} if webhook is None else {"X-Webhook-URL": webhook}
-        body = await self._call("POST", route_of(request), json=body_of(request, urls), headers=headers)
-        job = read_job(as_json(body))
-        if job is None:
-            raise AnswerLost("Krea accepted the request, but its answer names no job")
-        return job
+        return await self._started(route_of(request), body_of(request, urls), headers)
+
+    async def train(self, body: Mapping[str, Json]) -> Job:
+        """Start the training of a style, which will be billed.
+
+        Raises:
+            Unreachable, Refused: no job exists, unless `Refused.may_have_acted`. AnswerLost: one may exist.
+        """
+        return await self._started("/styles/train", body, {})
 
     async def job(self, job_id: str) -> Job:
         """Read one job.
@@ -81,6 +100,29 @@ class Client:
         page = read_page(as_json(await self._call("GET", "/jobs", params=query)))
         if page is None:
             raise AnswerLost("the list of jobs could not be read")
+        return page
+
+    async def style(self, style_id: str) -> Style:
+        """Read one style that this account may use.
+
+        Raises:
+            CallFailed: it could not be read.
+        """
+        style = read_style(as_json(await self._call("GET", f"/styles/{quote(style_id, safe='')}")))
+        if style is None:
+            raise AnswerLost("the answer about a style could not be read")
+        return style
+
+    async def styles(self, which: str, limit: int, after: str | None = None) -> StylePage:
+        """Some of the styles that one of Krea's filters shows, at most 1,000, from a cursor on.
+
+        Raises:
+            CallFailed: they could not be read.
+        """
+        query = {"filter": which, "limit": str(limit)} | ({} if after is None else {"cursor": after})
+        page = read_styles(as_json(await self._call("GET", "/styles", params=query)))
+        if page is None:
+            raise AnswerLost("the list of styles could not be read")
         return page
 
     async def cancel(self, job_id: str) -> None:
@@ -114,6 +156,12 @@ class Client:
             if not got.is_success:
                 raise await self._refusal(got)
             return await image_bytes(got)
+
+    async def _started(self, route: str, body: Mapping[str, Json], headers: Mapping[str, str]) -> Job:
+        job = read_job(as_json(await self._call("POST", route, json=body, headers=headers)))
+        if job is None:
+            raise AnswerLost("Krea accepted the request, but its answer names no job")
+        return job
 
     async def _call(self, method: str, path: str, **content: object) -> bytes:
         async with self.api_lanes, self.patience.limited():

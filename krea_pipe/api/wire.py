@@ -30,7 +30,10 @@ _ROUTE = "/generate/image/krea/krea-2/"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as Krea shows it, times by its own clock. `urls` is empty until it is completed, and sometimes then too."""
+    """A job as Krea shows it, times by its own clock. `urls` is empty until it is completed, and sometimes then too.
+
+    A training has a `style_id` in their place.
+    """
 
     id: str
     status: str
@@ -38,6 +41,7 @@ class Job:
     failure: Failure | None = None
     completed_at: str | None = None
     created_at: datetime | None = None
+    style_id: str | None = None
 
     @property
     def is_final(self) -> bool:
@@ -73,6 +77,25 @@ class JobPage:
     next: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """A trained style as Krea lists it: the models that it is for, its owner's name, and when it was made."""
+
+    id: str
+    title: str = ""
+    models: tuple[str, ...] = ()
+    owner: str = ""
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StylePage:
+    """Some styles, and where the next page begins, if there is one."""
+
+    styles: tuple[Style, ...]
+    next: str | None
+
+
 def route_of(request: Request) -> str:
     """The path that a request is posted to."""
     return _ROUTE + request.variant
@@ -82,6 +105,10 @@ def body_of(request: Request, urls: Mapping[str, str]) -> dict[str, Json]:
     """The JSON body of a request; `urls` gives the URL of each uploaded image by its source."""
     body = request.fields()
     del body["variant"]
+    body.pop("take", None)
+    if request.image is not None:
+        del body["image"]
+        body |= {"image_url": urls.get(request.image.id, request.image.id), "strength": request.image.strength}
     if request.references:
         body["image_style_references"] = [
             {"url": urls.get(one.id, one.id), "strength": one.strength} for one in request.references
@@ -94,7 +121,7 @@ def read_job(data: Json) -> Job | None:
     if not isinstance(data, dict):
         return None
     identity, status = data.get("job_id") or data.get("id"), data.get("status")
-    if not isinstance(identity, str) or not identity.isprintable() or not identity.strip("."):
+    if not isinstance(identity, str) or not _is_speakable(identity):
         return None
     completed_at = data.get("completed_at")
     return Job(
@@ -104,6 +131,7 @@ def read_job(data: Json) -> Job | None:
         failure=_failure(data),
         completed_at=completed_at if isinstance(completed_at, str) else None,
         created_at=read_time(data.get("created_at")),
+        style_id=_style_id(data.get("result")),
     )
 
 
@@ -112,13 +140,33 @@ def read_page(data: Json) -> JobPage | None:
     items = data.get("items") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(items, list):
         return None
-    following = data.get("next_cursor")
     jobs = [read_job(item) for item in items]
     if None in jobs:  # what can not be read may be the job that is looked for
         return None
-    return JobPage(
-        tuple(job for job in jobs if job is not None), following if isinstance(following, str) and following else None
+    return JobPage(tuple(job for job in jobs if job is not None), _next(data))
+
+
+def read_style(data: Json) -> Style | None:
+    """A style from an answer, or None when the answer is none."""
+    identity = data.get("id") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(identity, str) or not _is_speakable(identity):
+        return None
+    models, owner = data.get("models"), data.get("owner")
+    return Style(
+        id=identity,
+        title=_line(str(data.get("title") or "")),
+        models=tuple(_line(str(model)) for model in models) if isinstance(models, list) else (),
+        owner=_line(str(owner.get("name") or "")) if isinstance(owner, dict) else "",
+        created_at=_line(str(data.get("created_at") or "")),
     )
+
+
+def read_styles(data: Json) -> StylePage | None:
+    """A page of the list of styles, or None when the answer is none; what is no style is left out."""
+    items = data.get("items") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(items, list):
+        return None
+    return StylePage(tuple(style for style in map(read_style, items) if style is not None), _next(data))
 
 
 def read_time(text: Json) -> datetime | None:
@@ -147,6 +195,20 @@ def asset_url(data: Json) -> str | None:
     """The URL of an uploaded image, from the answer to the upload."""
     url = data.get("image_url") if isinstance(data, dict) else None
     return url if isinstance(url, str) and url and url.isprintable() else None
+
+
+def _next(data: Mapping[str, Json]) -> str | None:
+    following = data.get("next_cursor")
+    return following if isinstance(following, str) and following else None
+
+
+def _is_speakable(identity: str) -> bool:
+    return identity.isprintable() and bool(identity.strip("."))
+
+
+def _style_id(result: Json) -> str | None:
+    identity = result.get("style_id") if isinstance(result, dict) else None
+    return identity if isinstance(identity, str) and _is_speakable(identity) else None
 
 
 def _urls(result: Json) -> tuple[str, ...]:

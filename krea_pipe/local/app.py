@@ -4,9 +4,9 @@ The account can be bounded: so many jobs at once, so many in the backlog, 429 be
 its `X-Webhook-URL` once. Trigger words in a prompt, which make a job fail or get stuck, are in `krea_pipe.local.fate`.
 
 Known differences from Krea: images are never fetched from outside, webhooks come for ends alone, `user` and `liked`
-do not filter styles, and training is not offered. What Krea does not document was decided here: 429 carries no
-Retry-After, DELETE comes too late for a job that is past `scheduled` unless it is stuck, and a stuck job is never
-timed out. `GET /_local/book` is not Krea's; see `krea_pipe.local.book`.
+do not filter styles, and a training costs nothing and gives a style that nobody has learnt. What Krea does not document
+was decided here: 429 carries no Retry-After, DELETE comes too late for a job that is past `scheduled` unless it is
+stuck, and a stuck job is never timed out. `GET /_local/book` is not Krea's; see `krea_pipe.local.book`.
 """
 
 import asyncio
@@ -59,6 +59,7 @@ _CALLS = (
     _Call("GET", "/assets", assets.list_assets),
     _Call("GET", "/assets/{id}", assets.read_asset),
     _Call("DELETE", "/assets/{id}", assets.delete_asset),
+    _Call("POST", "/styles/train", styles.train_style),
     _Call("GET", "/styles", styles.list_styles),
     _Call("GET", "/styles/{id}", styles.read_style),
     # The places that the URLs in answers point to; Krea serves them without a token.

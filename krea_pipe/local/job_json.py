@@ -4,6 +4,7 @@ from datetime import datetime
 
 from krea_pipe.local.job import Job
 from krea_pipe.local.paging import format_time
+from krea_pipe.local.training import Training, name_style
 
 
 def describe_job(job: Job, now: datetime, base_url: str) -> dict[str, object]:
@@ -17,10 +18,18 @@ def describe_job(job: Job, now: datetime, base_url: str) -> dict[str, object]:
         "result": None,
     }
     if status == "completed":
-        answer["result"] = {"urls": [f"{base_url}images/{job.image_id}.png"]} if job.fate.outcome == "image" else {}
+        answer["result"] = _describe_result(job, base_url)
     if status == "failed":
         answer |= _describe_failure(job)
     return answer
+
+
+def _describe_result(job: Job, base_url: str) -> dict[str, object]:
+    if job.fate.outcome != "image":
+        return {}
+    if isinstance(job.brief.order, Training):
+        return {"style_id": name_style(job.image_id)}
+    return {"urls": [f"{base_url}images/{job.image_id}.png"]}
 
 
 def _describe_failure(job: Job) -> dict[str, object]:
@@ -37,4 +46,4 @@ def _describe_failure(job: Job) -> dict[str, object]:
 
 def name_type(job: Job) -> str:
     """Krea does not publish its name for the type; the list call is known to return one."""
-    return f"krea-2-{job.brief.order.variant}"
+    return "style-training" if isinstance(job.brief.order, Training) else f"krea-2-{job.brief.order.variant}"

@@ -33,19 +33,24 @@ def generate(variant: Variant) -> Handler:
     """The handler of one variant's generate route."""
 
     async def submit(world: World, request: Request) -> Response:
-        webhook = _read_webhook(request)
+        webhook = read_webhook(request)
         order = read_order(variant, await request.body())
         brief = await read_inputs(world, order, own_host=request.base_url.hostname)
-        job = world.submit(brief, webhook=webhook)
-        # Krea declares completed_at and result as null here, whatever the latency.
-        status = "backlogged" if job.started_at is None else "queued"
-        accepted = {"job_id": job.id, "status": status, "created_at": format_time(job.created_at)}
-        return JSONResponse({**accepted, "completed_at": None, "result": None})
+        return accept(world.submit(brief, webhook=webhook))
 
     return submit
 
 
-def _read_webhook(request: Request) -> Webhook | None:
+def accept(job: Job) -> Response:
+    """The answer to the call that started a job."""
+    # Krea declares completed_at and result as null here, whatever the latency.
+    status = "backlogged" if job.started_at is None else "queued"
+    accepted = {"job_id": job.id, "status": status, "created_at": format_time(job.created_at)}
+    return JSONResponse({**accepted, "completed_at": None, "result": None})
+
+
+def read_webhook(request: Request) -> Webhook | None:
+    """Where the end of the job is to be told; raises `RefusalError` with 400 for what can not be called."""
     text = request.headers.get("x-webhook-url")
     if text is None:
         return None

@@ -1,22 +1,81 @@
-"""The handlers for styles: a small built-in catalogue."""
+"""The handlers for styles: a small built-in catalogue, and what was trained here."""
+
+from collections.abc import Iterator
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from krea_pipe.local.paging import read_limit
+from krea_pipe.local.inputs import read_inputs
+from krea_pipe.local.jobs import accept, read_webhook
+from krea_pipe.local.paging import format_time, read_limit
 from krea_pipe.local.refusal import refuse
+from krea_pipe.local.training import Training, name_style, read_training
 from krea_pipe.local.world import World
 
-_FILTERS = frozenset({"all", "user", "community", "krea", "shared", "unapproved", "editor", "gallery", "public"})
+_OWN = frozenset({"all", "user"})
+_BUILT_IN = frozenset({"all", "krea", "gallery", "public"})
+_FILTERS = _OWN | _BUILT_IN | {"community", "shared", "unapproved", "editor"}
+_OWNER = {"id": "00000000-0000-4000-8000-000000000001", "name": "Local API user", "avatar_url": None}
 _CATALOGUE = (
     ("st_linework", "Linework", "k2", "fine contour lines, open shapes"),
     ("st_riso", "Riso print", "k2", "two-colour print, visible halftone"),
     ("st_studio", "Studio light", "k2-large", "soft key light, long shadows"),
 )
 
+_Style = dict[str, object]
 
-def _as_style(entry: tuple[str, str, str, str]) -> dict[str, object]:
-    style_id, title, model, prompt = entry
+
+async def list_styles(world: World, request: Request) -> Response:
+    """GET /styles: by `ids`, `model` and `filter`, the last trained first; the cursor is the id of the last seen."""
+    query = request.query_params
+    which = query.get("filter", "all")
+    if which not in _FILTERS:
+        raise refuse(400, "filter: Invalid enum value")
+    limit, wanted, model = read_limit(query), query.get("ids"), query.get("model")
+    known = [*(_trained(world) if which in _OWN else ()), *(_built_in() if which in _BUILT_IN else ())]
+    ids = [style["id"] for style in known]
+    start = ids.index(query["cursor"]) + 1 if query.get("cursor") in ids else 0
+    found = [
+        style
+        for style in known[start:]
+        if (wanted is None or style["id"] in wanted.split(",")) and (model is None or model in str(style["models"]))
+    ]
+    return JSONResponse({"items": found[:limit], "next_cursor": found[limit - 1]["id"] if len(found) > limit else None})
+
+
+async def read_style(world: World, request: Request) -> Response:
+    """GET /styles/{id}."""
+    for style in (*_trained(world), *_built_in()):
+        if style["id"] == request.path_params["id"]:
+            return JSONResponse(style)
+    raise refuse(404, "Style not found")
+
+
+async def train_style(world: World, request: Request) -> Response:
+    """POST /styles/train: a job like any other, with `result.style_id` at its end; the style is in the list from then.
+
+    It costs nothing here, for no document says what Krea bills.
+    """
+    webhook = read_webhook(request)
+    training = read_training(await request.body())
+    brief = await read_inputs(world, training, own_host=request.base_url.hostname)
+    return accept(world.submit(brief, webhook=webhook))
+
+
+def _trained(world: World) -> Iterator[_Style]:
+    now = world.now()
+    for job in reversed(world.jobs):
+        training = job.brief.order
+        if isinstance(training, Training) and job.has_image(now):
+            style = _show(name_style(job.image_id), training.name, training.model, training.trigger_word)
+            yield {**style, "public": False, "owner": _OWNER, "created_at": format_time(job.finished_at(now) or now)}
+
+
+def _built_in() -> Iterator[_Style]:
+    return (_show(*entry) for entry in _CATALOGUE)
+
+
+def _show(style_id: str, title: str, model: str, prompt: str) -> _Style:
     return {
         "id": style_id,
         "title": title,
@@ -29,30 +88,3 @@ def _as_style(entry: tuple[str, str, str, str]) -> dict[str, object]:
         "like_count": 0,
         "created_at": "2026-06-01T00:00:00.000000Z",
     }
-
-
-_STYLES = {entry[0]: _as_style(entry) for entry in _CATALOGUE}
-
-
-async def list_styles(_: World, request: Request) -> Response:
-    """GET /styles: by `ids`, `model` and `filter`; the cursor is the id of the last style seen."""
-    query = request.query_params
-    if query.get("filter", "all") not in _FILTERS:
-        raise refuse(400, "filter: Invalid enum value")
-    limit, wanted, model = read_limit(query), query.get("ids"), query.get("model")
-    known = list(_STYLES)
-    start = known.index(query["cursor"]) + 1 if query.get("cursor") in known else 0
-    found = [
-        style
-        for key, style in list(_STYLES.items())[start:]
-        if (wanted is None or key in wanted.split(",")) and (model is None or model in str(style["models"]))
-    ]
-    return JSONResponse({"items": found[:limit], "next_cursor": found[limit - 1]["id"] if len(found) > limit else None})
-
-
-async def read_style(_: World, request: Request) -> Response:
-    """GET /styles/{id}."""
-    style = _STYLES.get(request.path_params["id"])
-    if style is None:
-        raise refuse(404, "Style not found")
-    return JSONResponse(style)

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import httpx
+
 from krea_pipe.api.client import Client, open_client
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.errors import Problem, RefusedByKrea, StateError
@@ -30,9 +32,23 @@ def with_client(errand: Errand, work: Callable[[Client], Awaitable[T]]) -> T:
     Raises:
         RefusedByKrea: the key is not good. StateError: Krea could not be asked.
     """
+    return asked(errand.target, errand.token, work)
+
+
+def asked(
+    target: Target,
+    token: Token,
+    work: Callable[[Client], Awaitable[T]],
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> T:
+    """Do something at Krea that is not written down.
+
+    Raises:
+        RefusedByKrea: the key is not good. StateError: Krea could not be asked.
+    """
 
     async def go() -> T:
-        async with open_client(errand.target, errand.token) as client:
+        async with open_client(target, token, transport) as client:
             return await work(client)
 
     try:

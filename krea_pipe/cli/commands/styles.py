@@ -1,0 +1,237 @@
+"""`krea-pipe styles`: list trained styles, and train one."""
+
+import contextlib
+import os
+import re
+from dataclasses import asdict
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Unpack
+
+import click
+
+from krea_pipe import flow
+from krea_pipe.cli.lazy import ADD_STYLE, LIST_STYLES, LOCAL_TRANSPORT, TRAIN, TRAINING_ORDER, load
+from krea_pipe.cli.messages import error_json, print_json, print_problems
+from krea_pipe.cli.options import Money, Over, file_argument, json_option, local_option, over_options, overrides
+from krea_pipe.cli.tables import print_table
+from krea_pipe.errors import Problem, StateError, UsageError
+from krea_pipe.outcome import Failure
+from krea_pipe.pipeline import Pipeline
+from krea_pipe.run.training import KINDS, MODELS, MOST_STEPS, Trained, Training, known_style, training_images
+from krea_pipe.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, home_folder, live_pace, live_target
+from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.space import Space, open_space
+
+FILTERS = ("user", "all", "community", "krea", "shared", "unapproved", "editor", "gallery", "public")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
+EXIT_CODES = {"interrupted": 130, "still_training": 3}
+HINTS = {
+    "interrupted": "run the same command again to go on; nothing is paid twice",
+    "still_training": "run the same command again to wait on, or `krea-pipe cancel` to cancel it",
+    "not_shown": "run the same command again later; `--again` gives it up and pays for another",
+}
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def styles(ctx: click.Context) -> None:
+    """List trained styles, or train one.
+
+    A style is trained once and then named by its id under `styles:` of a pipeline. It belongs to the API user of
+    the key until it is shared with the workspace; styles that were trained in Krea's app are not seen before that.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@styles.command("list", short_help="List the styles that this key may use.")
+@click.option(
+    "--filter",
+    "which",
+    type=click.Choice(FILTERS),
+    default="user",
+    show_default=True,
+    help="Which of Krea's styles; `user` are those of this key, `all` also what others have published.",
+)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=200, show_default=True, help="Show no more than this.")
+@local_option
+@json_option
+def list_(which: str, limit: int, *, local: bool, as_json: bool) -> int:
+    """List the styles that this key may use."""
+    target = LOCAL if local else live_target(os.environ)
+    transport = load(LOCAL_TRANSPORT)() if local else None
+    page = load(LIST_STYLES)(target, _token(local=local), which=which, most=limit, transport=transport)
+    if as_json:
+        found = [asdict(one) for one in page.styles]
+        print_json({"schema": "krea-pipe/styles@1", "filter": which, "more": page.next is not None, "styles": found})
+        return 0
+    rows = [[one.id, one.title, ", ".join(one.models), one.owner, one.created_at[:10]] for one in page.styles]
+    if rows:
+        print_table(["id", "title", "models", "owner", "created"], rows, long=["title"])
+    else:
+        click.echo(f"No styles (--filter {which}).")
+    if page.next is not None:
+        click.echo(f"… and more; see them with --limit {10 * limit}", err=True)
+    return 0
+
+
+class _How(Over):
+    """The options that say what is trained, and on which terms."""
+
+    name: str
+    model: str
+    kind: str
+    trigger: str | None
+    steps: int | None
+    max_cost: Decimal | None
+    wait: float
+    again: bool
+    write: bool
+
+
+@styles.command(short_help="Train a style from a set of reference images.")
+@file_argument
+@click.argument("references")
+@click.option("--name", required=True, help="What the style is called, at Krea and under `styles:`.")
+@click.option(
+    "--model", type=click.Choice(MODELS), default="k2", show_default=True, help="The base: k2 Medium, k2-large Large."
+)
+@click.option(
+    "--type", "kind", type=click.Choice(KINDS), default="Style", show_default=True, help="What the images share."
+)
+@click.option("--trigger", metavar="WORD", help="A word that calls for the style in prompts.")
+@click.option("--steps", type=click.IntRange(1, MOST_STEPS), help="The most training steps.  [default: Krea chooses]")
+@click.option(
+    "--max-cost",
+    type=Money(),
+    help="What the training may cost in US dollars. Krea publishes no price, so nothing is sent without it; the "
+    "journal counts this sum. It can not hold Krea to it.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=7200.0,
+    show_default=True,
+    help="Wait no longer than so many seconds for the end; the training goes on at Krea.",
+)
+@click.option(
+    "--again", is_flag=True, help="Train, and pay, even if this was trained before or a lost answer may have done it."
+)
+@click.option("--write", is_flag=True, help="Write the style's id into FILE, under `styles:`.")
+@over_options
+@local_option
+@json_option
+def train(file: Path, references: str, *, local: bool, as_json: bool, **how: Unpack[_How]) -> int:
+    """Train a style from the images of REFERENCES, a set under `references:` of FILE.
+
+    It takes five images or more, of one style. What the same images and options have trained before is found in the
+    journal, a job that is in flight is waited for: nothing is paid twice. At the end the lines for `styles:` are
+    printed; --write puts them into FILE.
+
+    No document of Krea's says what a training costs. State what it may cost with --max-cost; a `budget:` in FILE
+    holds for it too. Failed and cancelled trainings are not billed.
+    """
+    if not NAME.fullmatch(how["name"]) or how["name"].lower() in RESERVED:
+        hint = "letters, digits and _, as names in a pipeline are"
+        raise UsageError(Problem("bad_name", f"{how['name']!r} can not be a name under `styles:`", hint=hint))
+    loaded = flow.load(file, overrides(how))
+    images = training_images(loaded.pipeline, loaded.fingerprints, references)
+    sources = tuple(image.source for image in images)
+    training = Training(how["model"], how["kind"], how["name"], sources, how["trigger"], how["steps"])
+    target = LOCAL if local else live_target(os.environ)
+    space = open_space(home_folder(os.environ, file), target.space)
+    if how["write"]:
+        _check_edit(file, loaded.pipeline, training, space, again=how["again"])
+    if not as_json:
+        print_problems(loaded.fingerprints.warnings, kind="warning")
+    token = _token(local=local)
+    flow.check_secret(loaded.pipeline, token)
+    order = load(TRAINING_ORDER)(
+        training=training,
+        images=images,
+        budget=loaded.pipeline.budget,
+        space=space,
+        target=target,
+        token=token,
+        run_id=flow.new_run_id("train", datetime.now(UTC)),
+        pipeline=loaded.pipeline.name,
+        pace=LOCAL_PACE if local else live_pace(os.environ),
+        tell=_tell,
+        max_cost=how["max_cost"],
+        again=how["again"],
+        seconds=how["wait"],
+        transport=load(LOCAL_TRANSPORT)() if local else None,
+    )
+    end = load(TRAIN)(order)
+    if isinstance(end, Failure):
+        return _say_failure(end, as_json=as_json)
+    if not as_json:  # before the file is touched: what was paid for must not get lost
+        click.echo(f"Style {end.style_id} {'is trained' if end.is_new else 'was trained before; nothing was paid'}.")
+    written = how["write"] and _write(file, loaded.pipeline, how["name"], end.style_id)
+    _say(end, file, training, target, is_written=written, as_json=as_json)
+    return 0
+
+
+def _token(*, local: bool) -> Token:
+    return Token("local") if local else api_token(os.environ)
+
+
+def _tell(message: str) -> None:
+    with contextlib.suppress(OSError):  # who listened has gone, and the training goes on
+        click.echo(message, err=True)
+
+
+def _check_edit(file: Path, pipeline: Pipeline, training: Training, space: Space, *, again: bool) -> None:
+    """Refuse an edit that can not be made, before anything is paid; the id that is known already may stand there."""
+    board = pipeline.styles.get(training.name)
+    known = known_style(space.journal.replay(), training.key)
+    if board is None or again or known is None or known.style_id != board.id:
+        _edited(file, training.name, "st_0")
+
+
+def _write(file: Path, pipeline: Pipeline, name: str, style_id: str) -> bool:
+    """Write a style into a file, with its comments and its layout; whether that was needed."""
+    board = pipeline.styles.get(name)
+    if board is not None and board.id == style_id:
+        return False
+    write_atomically(file.resolve(), _edited(file, name, style_id).encode())
+    return True
+
+
+def _edited(file: Path, name: str, style_id: str) -> str:
+    try:
+        text = file.read_bytes().decode()
+    except OSError as error:
+        raise StateError(Problem("file_unreadable", f"cannot read {file}: {error.strerror}")) from error
+    edited: str = load(ADD_STYLE)(text, name, style_id, file=file)
+    return edited
+
+
+def _say_failure(failure: Failure, *, as_json: bool) -> int:
+    code = EXIT_CODES.get(failure.code, 1)
+    problem = Problem(failure.code, failure.message, hint=HINTS.get(failure.code))
+    if as_json:
+        print_json(error_json((problem,), code))
+    else:
+        print_problems([problem])
+    return code
+
+
+def _say(end: Trained, file: Path, training: Training, target: Target, *, is_written: bool, as_json: bool) -> None:
+    style_id = end.style_id
+    quoted = style_id if PLAIN.fullmatch(style_id) and style_id.lower() not in RESERVED else f'"{style_id}"'
+    lines = f"styles:\n  {training.name}: {{id: {quoted}}}\n"
+    if as_json:
+        facts = {"style_id": style_id, "job_id": end.job_id, "name": training.name, "model": training.model}
+        cost = {"target": target.kind, "trained": end.is_new, "counted_usd": end.usd}
+        how = {"key": training.key, "yaml": lines, "written": str(file) if is_written else None}
+        print_json({"schema": "krea-pipe/style@1", **facts, **cost, **how})
+        return
+    if is_written:
+        click.echo(f"Written to {file}.")
+    else:
+        click.echo(f"For {file} (or let --write do it):\n\n{lines}", nl=False)
