@@ -8,27 +8,36 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
-from krea_pipe.errors import InvalidInput, KreaPipeError, Problem
-from krea_pipe.matrix import MAX_CELLS, Cell, expand
+from krea_pipe.cell import Cell, Waiting
+from krea_pipe.errors import InvalidInput, KreaPipeError, Problem, UsageError
+from krea_pipe.keeping import mark_reported, remember
+from krea_pipe.matrix import MAX_CELLS, Expansion
 from krea_pipe.nodes import place_at
-from krea_pipe.outcome import Ending, Failure, Outcome, Result, iso
+from krea_pipe.outcome import Ending, Failure, Outcome, iso
 from krea_pipe.pipeline import Pipeline
-from krea_pipe.plan import Plan, Reuse, Step, make_plan
+from krea_pipe.plan import Plan, PlanManner, Reuse, make_plan, status_of
 from krea_pipe.references import Fingerprints, fingerprint_images
 from krea_pipe.report.build import RunFacts, build_report
 from krea_pipe.report.folder import runs_folder, write_report
 from krea_pipe.report.git import git_state
 from krea_pipe.report.model import Report
-from krea_pipe.request import Key, key_of
+from krea_pipe.request import Key, canonical_json, key_of, key_of_text
 from krea_pipe.run.deliver import Delivery, open_delivery
 from krea_pipe.run.settle import settled_outcome
+from krea_pipe.selecting import behind_waiting, selected
+from krea_pipe.selection import Selection, parse_selection
 from krea_pipe.settings import SHORTEST_SECRET, Target, Token
-from krea_pipe.spec import draft_pipeline
+from krea_pipe.spec import Overrides, draft_pipeline
 from krea_pipe.spending import Limits, cap_of, check_budget, most_of
 from krea_pipe.store.atomic import make_folder
-from krea_pipe.store.known import look_up, remember_cells, remember_results
+from krea_pipe.store.known import look_up
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space, open_space
+
+WAITING = 6
+"""The exit code when all is drawn but stages that wait for picks."""
+
+ALL = parse_selection((), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +55,12 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line says about a run: the most cells, its limits, and whether to send lost answers again."""
+    """What the command line says about a run: which cells, its limits, and whether to send lost answers again."""
 
     max_cells: int = MAX_CELLS
     limits: Limits = field(default_factory=Limits)
     resubmit: bool = False
+    selection: Selection = ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,9 @@ class Prepared:
     most: int | None
 
 
+Found: TypeAlias = tuple[Cell, Key]
+"""A cell, and the key of its request."""
+
 Execute: TypeAlias = Callable[[Prepared, str], tuple[dict[Key, Outcome], Ending]]
 """Carries out the work of a plan for a run id. It is handed in, so that a plan without work needs no network code."""
 
@@ -79,15 +92,16 @@ class Finished:
     report: Report
     folder: Path
     ending: Ending
+    waiting: tuple[Waiting, ...] = ()
 
 
-def load(file: Path) -> Loaded:
+def load(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
     """Read a pipeline file and every image that it names.
 
     Raises:
-        InvalidInput: with every problem of the file and of its images.
+        InvalidInput: with every problem of the file and of its images. UsageError: what stands over it is wrong.
     """
-    draft = draft_pipeline(file)
+    draft = draft_pipeline(file, overrides)
     fingerprints = fingerprint_images(draft.pipeline)
     problems = draft.problems.all(*fingerprints.problems)
     if problems:
@@ -95,34 +109,80 @@ def load(file: Path) -> Loaded:
     return Loaded(draft.pipeline, fingerprints)
 
 
-def cells(loaded: Loaded, *, max_cells: int = MAX_CELLS) -> Iterator[tuple[Cell, Key]]:
-    """Every cell with the key of its request, streamed.
+def cells(
+    loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
+) -> Iterator[tuple[Cell, Key]]:
+    """Every cell with the key of its request, streamed unless some are selected.
 
     Raises:
-        InvalidInput: with every problem.
+        InvalidInput: with every problem. NothingSelected: no cell fits the selection.
     """
-    for cell in expand(loaded.pipeline, loaded.fingerprints, max_cells=max_cells):
-        yield cell, key_of(cell.request)
+    for cell, key, _ in texts(loaded, max_cells=max_cells, selection=selection):
+        yield cell, key
 
 
-def plan(loaded: Loaded, space: Space, target: Target, *, max_cells: int = MAX_CELLS, resubmit: bool = False) -> Plan:
+def texts(
+    loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
+) -> Iterator[tuple[Cell, Key, str]]:
+    """Every cell with its key and its request as canonical JSON, of which the key is made; as `cells`.
+
+    Raises:
+        InvalidInput: with every problem. NothingSelected: no cell fits the selection.
+    """
+    expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
+    encoded = ((cell, canonical_json(cell.request.fields())) for cell in expansion.cells())
+    found = ((cell, key_of_text(text), text) for cell, text in encoded)
+    if selection is None or selection.is_all:
+        yield from found
+        return
+    if selection.needs_status:
+        hint = "use it with plan, run or report"
+        raise UsageError(Problem("bad_selection", "a status is not known without the store", hint=hint))
+    whole = list(found)
+    chosen = selected([(cell, key) for cell, key, _ in whole], selection, loaded.pipeline, {})
+    taken = {cell.id for cell, _ in chosen}
+    yield from (one for one in whole if one[0].id in taken)
+
+
+def stage_cells(loaded: Loaded, stage: str) -> list[Found]:
+    """Every cell of one stage with its key.
+
+    Raises:
+        InvalidInput: some can not be made.
+    """
+    expansion = Expansion(loaded.pipeline, loaded.fingerprints)
+    return [(cell, key_of(cell.request)) for cell in expansion.of_stage(stage)]
+
+
+def plan(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:
     """Decide what a run would do, from the files and the store alone.
 
     Raises:
         InvalidInput: with every problem of the file. StateError: the store can not be read.
+        NothingSelected: no cell fits the selection.
     """
-    return _planned(loaded, space, target, max_cells=max_cells, resubmit=resubmit)[0]
+    return _planned(loaded, space, target, options)[0]
 
 
-def _planned(loaded: Loaded, space: Space, target: Target, *, max_cells: int, resubmit: bool) -> tuple[Plan, Replay]:
+def _planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> tuple[Plan, Replay]:
     """A plan, and the journal as it was read for it."""
     name = loaded.pipeline.name
-    found = list(cells(loaded, max_cells=max_cells))
+    expansion = Expansion(loaded.pipeline, loaded.fingerprints, options.max_cells)
+    found = [(cell, key_of(cell.request)) for cell in expansion.cells()]
+    idle = behind_waiting(loaded.pipeline.stages, [one.stage for one in expansion.waiting])
+    found = [one for one in found if one[0].stage not in idle]
     known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
     origin = target.base if target.lasting else ""
     free = target.kind == "local"
-    made = make_plan(found, known, loaded.fingerprints, pipeline=name, origin=origin, free=free, resubmit=resubmit)
-    return made, known.journal
+    how = PlanManner(name, origin, free, options.resubmit)
+    made = make_plan(found, known, loaded.fingerprints, how)
+    if not options.selection.is_all:
+        statuses = {step.key: status_of(step, known.journal) for step in made.steps}
+        chosen = selected(found, options.selection, loaded.pipeline, statuses)
+        made = make_plan(chosen, known, loaded.fingerprints, how)
+    needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
+    waiting = [one for one in expansion.waiting if options.selection.is_all]
+    return replace(made, needs=needs, waiting=tuple(waiting)), known.journal
 
 
 def check_secret(pipeline: Pipeline, token: Token) -> None:
@@ -156,7 +216,7 @@ def run(
     started_at, space = datetime.now(UTC), open_space(home, target.space)
     run_id = new_run_id(loaded.pipeline.name, started_at)
     with space.presence.shown(run_id):
-        made, replay = _planned(loaded, space, target, max_cells=options.max_cells, resubmit=options.resubmit)
+        made, replay = _planned(loaded, space, target, options)
         delivery = open_delivery(space, out, target.kind, made, file=loaded.pipeline.document.file)
         token = find_token() if made.has_calls else None
         if token is not None:
@@ -180,13 +240,14 @@ def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: 
     if prepared.plan.has_calls:
         done, ending = execute(prepared, folder.name)
         outcomes |= done
-    _remember(prepared, outcomes)
+    remember(prepared.space, prepared.plan, outcomes)
+    prepared.delivery.remember()
     facts = RunFacts(
         run_id=folder.name,
         folder=folder,
         started_at=iso(started_at),
         finished_at=iso(datetime.now(UTC)),
-        exit_code=_exit_code(outcomes, ending),
+        exit_code=_exit_code(prepared.plan, outcomes, ending),
         target=prepared.target,
         out=prepared.delivery.folder,
         cap=prepared.cap,
@@ -195,18 +256,8 @@ def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: 
     )
     report = build_report(prepared.loaded.pipeline, prepared.plan, outcomes, facts=facts, rewritten=rewritten)
     write_report(report, folder, prepared.space)
-    _mark_reported(prepared, report.run_id)
-    return Finished(report, folder, ending)
-
-
-def _mark_reported(prepared: Prepared, run_id: str) -> None:
-    """Note what now stands in a report, so that no later one counts it again."""
-    journal = prepared.space.journal
-    if prepared.plan.has_calls:
-        journal.append("reported", run_id)
-    for step in prepared.plan.steps:
-        if isinstance(step.action, Reuse) and not step.action.counted:
-            journal.append("counted", step.key)
+    mark_reported(prepared.space, prepared.plan, report.run_id)
+    return Finished(report, folder, ending, prepared.plan.waiting)
 
 
 def _deliver_reused(prepared: Prepared, outcomes: dict[Key, Outcome]) -> frozenset[str]:
@@ -222,22 +273,7 @@ def _deliver_reused(prepared: Prepared, outcomes: dict[Key, Outcome]) -> frozens
     return frozenset(rewritten)
 
 
-def _remember(prepared: Prepared, outcomes: dict[Key, Outcome]) -> None:
-    """Keep results, cells and output files as facts; the journal already has what was paid."""
-    space, steps = prepared.space, prepared.plan.steps
-    fresh: dict[str, tuple[Result, Step]] = {}
-    for step in steps:
-        result = outcomes[step.key].result
-        if result is not None and not (isinstance(step.action, Reuse) and step.action.kept):
-            fresh[step.key] = (result, step)
-    remember_results(space, {key: (result, step.request.fields()) for key, (result, step) in fresh.items()})
-    name = prepared.plan.pipeline
-    drawn = [step for step in steps if outcomes[step.key].result is not None]
-    remember_cells(space, {f"{name}/{cell.id}": step.key for step in drawn for cell in step.cells})
-    prepared.delivery.remember()
-
-
-def _exit_code(outcomes: dict[Key, Outcome], ending: Ending) -> int:
+def _exit_code(plan: Plan, outcomes: dict[Key, Outcome], ending: Ending) -> int:
     if ending.error is not None:
         return ending.error.exit_code if isinstance(ending.error, KreaPipeError) else 70
     if ending.refusal is not None:
@@ -246,7 +282,9 @@ def _exit_code(outcomes: dict[Key, Outcome], ending: Ending) -> int:
         return 130
     if ending.limit is not None:
         return 5
-    return 0 if all(outcome.status in ("succeeded", "reused") for outcome in outcomes.values()) else 1
+    if not all(outcome.status in ("succeeded", "reused") for outcome in outcomes.values()):
+        return 1
+    return WAITING if plan.waiting else 0
 
 
 def new_run_id(name: str, moment: datetime) -> str:

@@ -1,7 +1,7 @@
 """What became of a request, and the image that came of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, cast
@@ -115,7 +115,8 @@ class Ending:
 class Outcome:
     """How one distinct request ended. `cost_usd` is what this run paid for it, or may have paid when uncertain.
 
-    `adopted` says that no answer named the job: it was found in Krea's list.
+    `adopted` says that no answer named the job: it was found in Krea's list. `attempts` are empty when all went as it
+    should, so that a long run stays small: `history` has them anyway.
     """
 
     status: Status
@@ -124,5 +125,24 @@ class Outcome:
     job_id: str | None = None
     cost_usd: Decimal = Decimal(0)
     attempts: tuple[Attempt, ...] = ()
-    timings: Timings = field(default_factory=Timings)
+    submitted_at: str | None = None
+    finished_at: str | None = None
     adopted: bool = False
+
+    @property
+    def history(self) -> tuple[Attempt, ...]:
+        """Everything that was tried."""
+        if self.attempts or self.result is None or self.submitted_at is None or self.finished_at is None:
+            return self.attempts
+        return (
+            Attempt(self.submitted_at, "submitted", self.result.job_id),
+            Attempt(self.finished_at, "done", self.result.sha256),
+        )
+
+    @property
+    def timings(self) -> Timings:
+        """When it was accepted and settled, and how long that took."""
+        if self.submitted_at is None or self.finished_at is None:
+            return Timings(self.submitted_at, self.finished_at)
+        took = datetime.fromisoformat(self.finished_at) - datetime.fromisoformat(self.submitted_at)
+        return Timings(self.submitted_at, self.finished_at, round(took.total_seconds(), 3))

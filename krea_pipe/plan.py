@@ -5,18 +5,18 @@ function of the files and the store alone, so it needs no key, no network and no
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
-from krea_pipe.matrix import Cell
+from krea_pipe.cell import Cell, Waiting
 from krea_pipe.nodes import Json
 from krea_pipe.outcome import Result
 from krea_pipe.pricing import price_of
 from krea_pipe.references import Fingerprints, Image
 from krea_pipe.request import Key, Request, Source
 from krea_pipe.store.known import Known
-from krea_pipe.store.replay import InFlight, Post
+from krea_pipe.store.replay import InFlight, Post, Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,9 @@ class Plan:
     uploads: tuple[Image, ...]
     images: tuple[Image, ...] = ()
     """The images of everything that Krea is asked about: what is held or in flight may have to be sent after all."""
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The stages that have to be drawn before a stage begins."""
+    waiting: tuple[Waiting, ...] = ()
 
     def total(self, action: type[Action], stage: str | None = None) -> Sum:
         """The sum of the steps with one action; a step counts for the stage of its first cell."""
@@ -129,33 +132,34 @@ def needs_call(action: Action) -> bool:
     return isinstance(action, (Submit, Attach)) or (isinstance(action, Hold) and action.can_be_settled)
 
 
-def make_plan(
-    cells: Sequence[tuple[Cell, Key]],
-    known: Known,
-    fingerprints: Fingerprints,
-    *,
-    pipeline: str,
-    origin: str,
-    free: bool = False,
-    resubmit: bool = False,
-) -> Plan:
-    """Decide what to do with each distinct request.
+@dataclass(frozen=True, slots=True)
+class PlanManner:
+    """For which pipeline and API a plan is made.
 
-    `origin` is the API that the run would talk to: a job elsewhere can not be attached to. `resubmit` sends requests
-    again whose answer was lost, or whose image can not be fetched. `free` is for an API that bills nothing.
+    `origin` is the API that the run would talk to: a job elsewhere can not be attached to. `free` is for an API that
+    bills nothing. `resubmit` sends requests again whose answer was lost, or whose image can not be fetched.
     """
+
+    pipeline: str
+    origin: str
+    free: bool = False
+    resubmit: bool = False
+
+
+def make_plan(cells: Sequence[tuple[Cell, Key]], known: Known, fingerprints: Fingerprints, manner: PlanManner) -> Plan:
+    """Decide what to do with each distinct request."""
     groups: dict[Key, list[Cell]] = {}
     for cell, key in cells:
         groups.setdefault(key, []).append(cell)
-    deciding = _Deciding(known, fingerprints, pipeline, origin, free, resubmit)
+    deciding = _Deciding(known, fingerprints, manner)
     steps = tuple(deciding.step(key, group) for key, group in groups.items())
     sent = [step.request for step in steps if isinstance(step.action, Submit)]
     asked = [step.request for step in steps if needs_call(step.action)]
-    return Plan(pipeline, steps, tuple(_uploads(sent, fingerprints)), tuple(_uploads(asked, fingerprints)))
+    return Plan(manner.pipeline, steps, tuple(_uploads(sent, fingerprints)), tuple(_uploads(asked, fingerprints)))
 
 
 def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Image]:
-    sources = dict.fromkeys(Source(one.id) for request in requests for one in request.references)
+    sources = dict.fromkeys(Source(one.id) for request in requests for one in request.images)
     return [fingerprints.by_source[source] for source in sources if source.startswith("sha256:")]
 
 
@@ -163,15 +167,12 @@ def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Im
 class _Deciding:
     known: Known
     fingerprints: Fingerprints
-    pipeline: str
-    origin: str
-    free: bool
-    resubmit: bool
+    manner: PlanManner
 
     def step(self, key: Key, cells: list[Cell]) -> Step:
         request = cells[0].request
         action, reason = self._decide(key, cells[0])
-        price = Decimal(0) if self.free else price_of(request)
+        price = Decimal(0) if self.manner.free else price_of(request)
         return Step(request, key, price, action, reason, tuple(cells))
 
     def _decide(self, key: Key, cell: Cell) -> tuple[Action, str]:
@@ -179,15 +180,15 @@ class _Deciding:
         if key in self.known.results:
             return self._reuse(key)
         post = journal.unanswered(key)  # it may have been sent in place of a job that was given up
-        if post is not None and post.origin == self.origin:
+        if post is not None and post.origin == self.manner.origin:
             return self._hold(post)
         job = journal.in_flight.get(key)
-        if job is not None and job.origin == self.origin:
-            if self.resubmit and (job.unfetched or job.unseen):
+        if job is not None and job.origin == self.manner.origin:
+            if self.manner.resubmit and (job.unfetched or job.unseen):
                 lack = "the image could not be fetched" if job.unfetched else "Krea does not show it"
                 return Submit(again=True), f"sent again in place of job {job.job_id}: {lack}"
             return self._attach(job)
-        if journal.failed.get(key) == "empty" and not self.resubmit and not self.free:
+        if journal.failed.get(key) == "empty" and not self.manner.resubmit and not self.manner.free:
             return Hold("empty"), "an earlier job was completed without an image, and may be billed each time"
         return Submit(), self._reason(key, cell)
 
@@ -206,7 +207,7 @@ class _Deciding:
     def _hold(self, post: Post) -> tuple[Action, str]:
         if post.run in self.known.alive:
             return Hold("answer_lost"), "another run is sending it"
-        if self.resubmit:
+        if self.manner.resubmit:
             return Submit(again=True), "sent again, though an earlier answer was lost"
         return Hold("answer_lost"), "an earlier answer was lost, so Krea may have drawn and billed it"
 
@@ -216,8 +217,23 @@ class _Deciding:
         failed = self.known.journal.failed.get(key)
         if failed is not None:
             return "cancelled before it was drawn" if failed == "cancelled" else f"failed before: {failed}"
-        before = self.known.before.get(f"{self.pipeline}/{cell.id}")
+        before = self.known.before.get(f"{self.manner.pipeline}/{cell.id}")
         return "new" if not before else describe_change(before, cell.request.fields(), self.fingerprints)
+
+
+def status_of(step: Step, journal: Replay) -> str:
+    """How a request stands before a run, in the words of a report; `new` for one that was never sent."""
+    match step.action:
+        case Reuse():
+            return "reused"
+        case Attach(job_id=job_id):
+            job = journal.in_flight.get(step.key)
+            return "failed" if job is not None and job.job_id == job_id and (job.unfetched or job.unseen) else "pending"
+        case Hold(code=code):
+            return "failed" if code == "empty" else "uncertain"
+        case Submit():
+            failed = journal.failed.get(step.key)
+            return "new" if failed in (None, "cancelled") else "failed"
 
 
 def describe_change(before: Mapping[str, Json], now: Mapping[str, Json], fingerprints: Fingerprints) -> str:
@@ -231,8 +247,8 @@ def describe_change(before: Mapping[str, Json], now: Mapping[str, Json], fingerp
             changes.append("prompt changed")
         elif name == "image_style_references":
             changes.append(_references_change(old, new, fingerprints))
-        elif isinstance(old, list) or isinstance(new, list):
-            changes.append(f"{name} changed")
+        elif isinstance(old, (list, dict)) or isinstance(new, (list, dict)):
+            changes.append(f"{'source picture' if name == 'image' else name} changed")
         else:
             changes.append(f"{name} {_word(old)} → {_word(new)}")
     return ", ".join(changes) or "new"
@@ -242,7 +258,8 @@ def _references_change(old: Json, new: Json, fingerprints: Fingerprints) -> str:
     was, now = _sources(old), _sources(new)
     if set(was) == set(now):
         return "reference order changed" if was == now else "reference strength changed"
-    added = [fingerprints.by_source[source].label for source in now if source not in was]
+    images = fingerprints.by_source
+    added = [images[one].label if one in images else "an upstream image" for one in now if one not in was]
     return f"{', '.join(added)} changed" if added else "references removed"
 
 

@@ -13,11 +13,20 @@ COMMANDS = {
     "validate": ("krea_pipe.cli.commands.validate:validate", "Check pipeline files. Needs no network and no key."),
     "expand": ("krea_pipe.cli.commands.expand:expand", "Show every request that a pipeline makes."),
     "plan": ("krea_pipe.cli.commands.plan:plan", "Show what a run would do, why, and what it would cost."),
+    "explain": ("krea_pipe.cli.commands.explain:explain", "Show where each value of one cell comes from, and its key."),
+    "graph": ("krea_pipe.cli.commands.graph:graph", "Draw the stages and what they wait for."),
     "run": ("krea_pipe.cli.commands.run:run", "Make the images that are not there yet, and a report."),
+    "pick": ("krea_pipe.cli.commands.pick:pick", "Write down which images were chosen."),
+    "promote": (
+        "krea_pipe.cli.commands.promote:promote",
+        "Draw picked images on another variant, as an edit of the file.",
+    ),
     "status": ("krea_pipe.cli.commands.status:status", "List what is in flight at Krea. Needs no network and no key."),
     "cancel": ("krea_pipe.cli.commands.cancel:cancel", "Cancel what is in flight at Krea."),
     "recover": ("krea_pipe.cli.commands.recover:recover", "Find jobs at Krea that a lost journal knew."),
+    "styles": ("krea_pipe.cli.commands.styles:styles", "List trained styles, or train one."),
     "report": ("krea_pipe.cli.commands.report:report", "Render the report of a finished run again."),
+    "schema": ("krea_pipe.cli.commands.schema:schema", "Print a JSON Schema, for editors and other programs."),
     "serve": ("krea_pipe.cli.commands.serve:serve", "Serve the local Krea over HTTP, to test programs that call Krea."),
 }
 EXECUTE = "krea_pipe.run.live:carry_out"
@@ -31,6 +40,10 @@ CANCEL = "krea_pipe.run.cancel:cancel_jobs"
 FIND_ORPHANS = "krea_pipe.run.recover:find_orphans"
 PAIR = "krea_pipe.run.recover:pair"
 RECORD_RECOVERED = "krea_pipe.run.recover:record_recovered"
+LIST_STYLES = "krea_pipe.run.styles:list_styles"
+TRAIN = "krea_pipe.run.train:train"
+TRAINING_ORDER = "krea_pipe.run.train:TrainingOrder"
+ADD_STYLE = "krea_pipe.edits:add_style"
 TROUBLE = "krea_pipe.cli.trouble:tell"
 CRASH_LOG = "krea_pipe.cli.crash:write_crash_log"
 LOCAL_TRANSPORT = "krea_pipe.local.in_process:open_transport"

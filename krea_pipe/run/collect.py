@@ -1,14 +1,13 @@
 """From a job to a verified image on disk. What is paid is never let go: a job stays in flight until it is stored."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
 from krea_pipe import images
 from krea_pipe.api.failures import BadImage, CallFailed
 from krea_pipe.api.wire import Job, read_time
-from krea_pipe.outcome import Failure, Outcome, Result, Status, Timings
+from krea_pipe.outcome import Failure, Outcome, Result, Status
 from krea_pipe.pixels import size_of
 from krea_pipe.plan import Step
 from krea_pipe.run.backoff import delays
@@ -184,14 +183,11 @@ class Collector:
             failure=failure,
             job_id=self.job.job_id if in_flight else None,
             cost_usd=self.step.price if paid and not self.counted else Decimal(0),
-            attempts=tuple(self.history.attempts),
-            timings=_timings(self.submitted_at, ended if status != "pending" else None),
+            attempts=() if self._went_well(status) else tuple(self.history.attempts),
+            submitted_at=self.submitted_at,
+            finished_at=ended if status != "pending" else None,
             adopted=self.job.adopted,
         )
 
-
-def _timings(submitted_at: str | None, finished_at: str | None) -> Timings:
-    if submitted_at is None or finished_at is None:
-        return Timings(submitted_at, finished_at)
-    seconds = (datetime.fromisoformat(finished_at) - datetime.fromisoformat(submitted_at)).total_seconds()
-    return Timings(submitted_at, finished_at, round(seconds, 3))
+    def _went_well(self, status: Status) -> bool:
+        return status == "succeeded" and [one.event for one in self.history.attempts] == ["submitted", "done"]

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from krea_pipe import __version__
+from krea_pipe.cell import Cell
 from krea_pipe.errors import Problem, StateError, UsageError
-from krea_pipe.matrix import Cell
 from krea_pipe.nodes import Json
 from krea_pipe.outcome import Failure, Result
 from krea_pipe.plan import Plan, Reuse, Step

@@ -17,6 +17,7 @@ from krea_pipe.run.room import Place
 from krea_pipe.run.session import Session
 from krea_pipe.run.turn import Crew, Turn
 from krea_pipe.run.uploads import Uploads
+from krea_pipe.run.upstream import Upstream
 from krea_pipe.run.watch import Watch
 
 Outcomes: TypeAlias = dict[Key, Outcome]
@@ -44,7 +45,8 @@ class Engine:
         session = self.session
         uploads = Uploads(session, {image.source: image for image in self.plan.images})
         watch = Watch(session, Reader(session))
-        self.crew = Crew(session, watch, Search(session, Roll(session)), uploads, Neighbours(session))
+        upstream = Upstream(self.plan, session.space.blobs)
+        self.crew = Crew(session, watch, Search(session, Roll(session)), uploads, Neighbours(session), upstream)
 
     async def run(self) -> Outcomes:
         """Do the work. What goes wrong in one task ends the run, but gently, and is kept as `error`.
@@ -55,6 +57,7 @@ class Engine:
             self.session.room.places.close,
             self.session.gate.places.close,
             self.session.purse.shut,
+            self.crew.upstream.give_up,
             self.crew.watch.hurry,
         ]
         background = [self._start(work) for work in (self.crew.watch.run(), self.crew.neighbours.run())]
@@ -73,39 +76,79 @@ class Engine:
 
     async def _feed(self) -> None:
         """Begin every step: jobs that Krea already has first, because they are paid."""
+        begun = set[Key]()
+        try:
+            await self._begin_all(begun)
+        finally:
+            self.crew.upstream.give_up(step.key for step in self.plan.steps if step.key not in begun)
+
+    async def _begin_all(self, begun: set[Key]) -> None:
         for step in self._steps(Attach):
+            begun.add(step.key)
             self._begin(step, Place(self.session.room), has_price=False)
-        held = [step for step in self._steps(Hold) if isinstance(step.action, Hold) and step.action.can_be_settled]
-        for step in held:
+        for step in self._steps(Hold):
+            begun.add(step.key)
+            if not (isinstance(step.action, Hold) and step.action.can_be_settled):
+                self.crew.upstream.end(step.key, None)
+                continue
             self.session.purse.commit(step.price)
             self.session.gate.shut()
             self._begin(step, Place(self.session.room), has_price=True)
-        for step in self._steps(Submit):
-            # Money before room, as everywhere: who has one and waits for the other must not hold up who has the other.
-            place, stop, purse = Place(self.session.room), self.session.stop, self.session.purse
-            if stop.wanted:
-                return
-            if not await purse.reserve(step.price):
-                if not stop.wanted:
-                    stop.reach(purse.limit())
-                return
-            if not await place.take():
-                purse.release(step.price)
-                return
-            self._begin(step, place, has_price=True)
+        steps = self._steps(Submit)
+        for step in steps:
+            if self.crew.upstream.is_chained(step):
+                begun.add(step.key)
+                self._keep(self._chained(step))
+        for step in steps:
+            if step.key not in begun:
+                if self.session.stop.wanted or not await self._offered(step):
+                    return
+                begun.add(step.key)
+
+    async def _offered(self, step: Step) -> bool:
+        """Begin a new request as there is money and room for it; False when there will be none any more."""
+        # Money before room, as everywhere: who has one and waits for the other must not hold up who has the other.
+        place, stop, purse = Place(self.session.room), self.session.stop, self.session.purse
+        if not await purse.reserve(step.price):
+            if not stop.wanted:
+                stop.reach(purse.limit())
+            return False
+        if not await place.take():
+            purse.release(step.price)
+            return False
+        self._begin(step, place, has_price=True)
+        return True
+
+    async def _chained(self, step: Step) -> None:
+        """Begin a request once the images that it needs are there; until then it holds neither money nor room."""
+        upstream = self.crew.upstream
+        lack = await upstream.missing(step)
+        if lack is not None:
+            self.outcomes[step.key] = lack
+            upstream.settle(step.key, lack)
+        elif self.session.stop.wanted or not await self._offered(step):
+            upstream.give_up([step.key])
 
     def _steps(self, action: type[Attach | Hold | Submit]) -> list[Step]:
         return [step for step in self.plan.steps if isinstance(step.action, action)]
 
     def _begin(self, step: Step, place: Place, *, has_price: bool) -> None:
         self.tell(step, None)
-        task = self._start(self._work(Turn(step, self.crew, place, has_price)))
+        self._keep(self._work(Turn(step, self.crew, place, has_price)))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task that the run waits for."""
+        task = self._start(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     async def _work(self, turn: Turn) -> None:
         step = turn.step
-        outcome = self.outcomes[step.key] = await turn.take()
+        try:
+            outcome = self.outcomes[step.key] = await turn.take()
+            self.crew.upstream.settle(step.key, outcome)
+        finally:
+            self.crew.upstream.end(step.key, None)
         if outcome.result is not None:
             delivered = await self.session.shielded(partial(self.deliver, step, outcome.result))
             if isinstance(delivered, Failure):

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import os
-import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -23,6 +22,7 @@ from krea_pipe.run.refusal import refuse_account
 from krea_pipe.run.room import Room
 from krea_pipe.run.scribe import Scribe
 from krea_pipe.run.session import Session
+from krea_pipe.run.signals import stopped_by_signals
 from krea_pipe.run.stop import Stop
 from krea_pipe.run.watch import Watch
 from krea_pipe.settings import Pace, Target, Token
@@ -30,12 +30,9 @@ from krea_pipe.store.ledger import Ledger
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-
+STOPPING = "Stopping: what waits is cancelled, what runs is brought in. Interrupt again to leave at once."
 THREADS = min(4, os.cpu_count() or 2)
 """They verify and store images. More than there are cores would only take Python's lock from each other."""
-LAST_CALLS = 10.0
-"""Seconds that a call may still take after the first signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
         open_client(order.target, order.token, order.transport) as client,
         _session(order, client, stop) as session,
     ):
-        with _stopped_by_signals(stop, client, order.tell):
+        with stopped_by_signals(stop, client, lambda: order.tell(STOPPING)):
             await _introduce(session, order)
             engine = Engine(order.plan, session, order.watch, order.deliver)
             watch = engine.crew.watch
@@ -141,30 +138,3 @@ async def _introduce(session: Session, order: Order) -> None:
     except CallFailed as error:
         if getattr(error, "status", None) == 401:
             refuse_account(error, session)
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(stop: Stop, client: Client, tell: Callable[[str], None]) -> Iterator[None]:
-    """The first signal asks the run to end, the second ends it."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-    def on_signal() -> None:
-        if not stop.interrupted:
-            stop.interrupt()
-            client.patience.cut(LAST_CALLS)
-            tell("Stopping: what waits is cancelled, what runs is brought in. Interrupt again to leave at once.")
-        elif task is not None:
-            task.cancel()
-
-    handled = []
-    for one in SIGNALS:
-        if one != signal.SIGINT and signal.getsignal(one) is signal.SIG_IGN:  # as nohup asks
-            continue
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
-            loop.add_signal_handler(one, on_signal)
-            handled.append(one)
-    try:
-        yield
-    finally:
-        for one in handled:
-            loop.remove_signal_handler(one)

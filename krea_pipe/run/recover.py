@@ -36,7 +36,7 @@ def find_orphans(errand: Errand, known: frozenset[str], age: timedelta) -> list[
     """
 
     async def find(client: Client) -> list[Orphan]:
-        jobs = [job for job in await _listed(client, age) if job.id not in known]
+        jobs = [job for job in await _listed(client, age) if job.id not in known and job.style_id is None]
         lanes = asyncio.Semaphore(8)
 
         async def measured(job: Job) -> Orphan:

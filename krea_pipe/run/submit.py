@@ -61,7 +61,7 @@ class Offer:
 
         After `Lost` the gate is left shut, for whoever looks for the job.
         """
-        sources = [one.id for one in self.step.request.references]
+        sources = [one.id for one in self.step.request.images]
         while True:
             try:
                 urls = await self.uploads.urls(sources)

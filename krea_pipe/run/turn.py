@@ -17,6 +17,7 @@ from krea_pipe.run.scribe import now
 from krea_pipe.run.session import Session
 from krea_pipe.run.submit import History, Lost, Offer
 from krea_pipe.run.uploads import Uploads
+from krea_pipe.run.upstream import Upstream
 from krea_pipe.run.watch import Watch
 from krea_pipe.store.ledger import Busy, Drawn, Free, Standing
 from krea_pipe.store.replay import InFlight, Post
@@ -34,6 +35,7 @@ class Crew:
     search: Search
     uploads: Uploads
     neighbours: Neighbours
+    upstream: Upstream
 
 
 _Next: TypeAlias = Standing | Outcome
@@ -64,6 +66,8 @@ class Turn:
         finally:
             self.place.give_back()
         self._settle(next_)
+        if next_.status == "failed" and next_.failure is not None and next_.job_id is None:
+            await self.crew.session.record("failed", self.step.key, job_id="", code=next_.failure.code)
         return next_
 
     async def _first(self) -> _Next:
@@ -111,6 +115,10 @@ class Turn:
 
     async def _send(self) -> _Next:
         session = self.crew.session
+        lack = await self.crew.upstream.missing(self.step)
+        if lack is not None:
+            return lack
+        self.crew.uploads.drawn.update(await self.crew.upstream.images(self.step))
         if not await self._may_spend() or not await self.place.take():
             return self._pending()
         offer = Offer(self.step, session, self.crew.uploads, self.history, self.place)

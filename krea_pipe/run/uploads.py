@@ -21,12 +21,16 @@ class ImageChanged(CallFailed):
 
 @dataclass(slots=True)
 class Uploads:
-    """The URLs of the images that a run sends. `fresh` are those that this run uploaded itself."""
+    """The URLs of the images that a run sends. `fresh` are those that this run uploaded itself.
+
+    `drawn` are images of this pipeline by the keys that they are drawn for; others are known by their bytes.
+    """
 
     session: Session
     images: Mapping[Source, Image]
     tasks: dict[Source, asyncio.Task[str]] = field(default_factory=dict)
     fresh: set[Source] = field(default_factory=set)
+    drawn: dict[Source, Image] = field(default_factory=dict)
 
     async def urls(self, sources: Iterable[str]) -> dict[str, str]:
         """The URL of each uploaded source; sources that are URLs already are left out.
@@ -34,8 +38,8 @@ class Uploads:
         Raises:
             CallFailed: one could not be uploaded.
         """
-        wanted = [Source(one) for one in sources if one.startswith("sha256:")]
-        urls = await asyncio.gather(*(self._url(one) for one in wanted), return_exceptions=True)
+        wanted = [Source(one) for one in sources if one.startswith(("sha256:", "key:"))]
+        urls = await asyncio.gather(*(self._url(self._bytes_of(one)) for one in wanted), return_exceptions=True)
         for url in urls:
             if isinstance(url, BaseException):
                 raise url
@@ -47,13 +51,17 @@ class Uploads:
         Another request that uses the same image may have had it renewed already.
         """
         renewed = False
-        for source in map(Source, used):
+        for name, url in used.items():
+            source = self._bytes_of(Source(name))
             if source not in self.fresh:
                 self.fresh.add(source)
                 self.tasks[source] = asyncio.create_task(self._upload(source))
             task = self.tasks[source]
-            renewed |= not task.done() or task.exception() is not None or task.result() != used[source]
+            renewed |= not task.done() or task.exception() is not None or task.result() != url
         return renewed
+
+    def _bytes_of(self, source: Source) -> Source:
+        return self.drawn[source].source if source in self.drawn else source
 
     async def _url(self, source: Source) -> str:
         if source not in self.tasks:
@@ -74,8 +82,7 @@ class Uploads:
         return url
 
     async def _posted(self, source: Source) -> str:
-        image = self.images[source]
-        data = await asyncio.to_thread(_read, image)
+        image, data = await self._read(source)
         for delay in (*delays(TRIES, self.session.pace), None):
             try:
                 return await self.session.client.upload(image, data)
@@ -86,6 +93,18 @@ class Uploads:
                 if await self.session.stop.pause(max(delay, longer)):
                     raise
         raise AssertionError("the last try returns or raises")
+
+    async def _read(self, source: Source) -> tuple[Image, bytes]:
+        """The bytes that a source stands for."""
+        drawn = next((one for one in self.drawn.values() if one.source == source), None)
+        if drawn is None:
+            return self.images[source], await asyncio.to_thread(_read, self.images[source])
+        blobs, digest = self.session.space.blobs, source.removeprefix("sha256:")
+        data = await self.session.shielded(lambda: blobs.read(digest))
+        if data is None:
+            blobs.drop(digest)  # or the next run would take it for the image
+            raise ImageChanged(f"the stored image of {drawn.label} is missing or damaged; run again to draw it anew")
+        return drawn, data
 
     def _fact(self, source: Source) -> str:
         return f"asset:{self.session.origin}:{self.session.account}:{source}"

@@ -7,6 +7,7 @@ are read in batches over a connection of our own.
 
 import json
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,8 @@ from krea_pipe.nodes import Json
 BATCH = 900
 SECONDS = 60
 """How long to wait for another process that is writing."""
+_WRITING = threading.Lock()
+"""Threads of one process would wait for each other inside SQLite, which gives up early."""
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]
@@ -105,7 +108,7 @@ class Facts:
         if not facts:
             return
         try:
-            with closing(self._open()) as cache, cache.transact():
+            with _WRITING, closing(self._open()) as cache, cache.transact():
                 for name, data in facts.items():
                     cache.set(_storable(name), json.dumps(data, separators=(",", ":")).encode())
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:

@@ -13,7 +13,7 @@ One JSON object a line, each on disk before the next step is taken:
     unfetched    drawn and billed, image not here   key job_id
     unseen       Krea does not show the job         key job_id
     done         the image is stored and verified   key job_id result
-    failed       the job ended without an image     key job_id code
+    failed       no image; without a job, it is ""  key job_id code
     reported     a run has written its report       key (the run's id)
     counted      a later report has the price       key
 

@@ -132,6 +132,10 @@ class Replay:
 
     def _take_end(self, event: str, key: str, line: Mapping[str, Json]) -> None:
         job = self.in_flight.get(key)
+        if event == "failed" and line.get("job_id") == "":  # refused: it ends no job, and an empty one stays held
+            if self.failed.get(key) != "empty":
+                self.failed[key] = str(line.get("code", "failed"))
+            return
         if event == "failed" and job is not None and line.get("job_id") not in (None, job.job_id):
             return  # of a job that another has taken the place of
         self.in_flight.pop(key, None)
