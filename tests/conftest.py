@@ -2,7 +2,12 @@
 
 import pytest
 from command_line import Project
+from hypothesis import settings
 from krea_server import served
+
+# The same examples each time, and none kept: a test that fails does so everywhere.
+settings.register_profile("krea-pipe", deadline=None, derandomize=True, database=None)
+settings.load_profile("krea-pipe")
 
 
 @pytest.fixture(scope="session")

@@ -14,23 +14,31 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.
 # Low to high; what shares a line may import each other. Modules that are not named stand at the bottom.
 LAYERS = """
     errors
-    nodes syntax sandbox
-    source
-    template fields
+    nodes syntax sandbox sampling
+    source inside
+    template fields cell_ids
+    picks layout entries
+    pick_changes shorthand edits
     pipeline
     spec
+    selection
     image_header png_text
     images
     request
     references
-    resolve
-    matrix
+    rendering
+    weighing precedence
+    resolve out_paths
     pixels pricing
+    cell cell_problems
+    matrix
+    selecting
+    picking graph
     outcome
     settings
     store
     plan
-    spending
+    spending keeping explain
     api
     run
     report

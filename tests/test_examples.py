@@ -11,7 +11,7 @@ from krea_pipe.cli.lazy import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-IMAGES = {"quickstart": 12, "creativity-ladder": 16, "reference-strength": 10, "campaign": 13}
+IMAGES = {"quickstart": 12, "creativity-ladder": 16, "reference-strength": 10, "campaign": 13, "skincare": 36 + 20 + 9}
 
 
 def own(project):

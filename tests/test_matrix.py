@@ -1,6 +1,7 @@
 """Cells: how many, in which order, under which ids and paths, and which changes leave their keys alone."""
 
 import itertools
+import json
 
 import pytest
 
@@ -124,9 +125,17 @@ def test_one_and_one_point_zero_have_one_key(keys):
     assert keys(one.format("0")) == keys(one.format("-0.0"))
 
 
+@pytest.mark.parametrize("pair", [("a b", "A b"), ("a b", "a-b"), ("1", 1), ("true", True), ("none", None)])
+def test_two_values_that_would_have_one_id_are_refused_in_either_order(cells, pair):
+    for values in (list(pair), list(reversed(pair))):
+        with pytest.raises(InvalidInput) as caught:
+            cells(f"version: 1\nprompt: a lamp {{{{ v }}}}\nmatrix: {{v: {json.dumps(values)}}}\n")
+        assert caught.value.code == "repeated_value"
+
+
 def test_ids_are_unique_however_alike_the_values(cells):
-    values = ["a b", "A b", "a-b", "a_b", " a b ", "1", 1, 1.0, "true", True, "none", None, "", " ", "!!", "??"]
-    values += ["x" * 60, "x" * 61, "s1", "é", "e\u0301", "1-0", "a-b-29c856"]
+    values = ["a b", 1, 1.0, True, None, "", "!!", "??"]
+    values += ["x" * 60, "x" * 61, "s1", "é", "1-0", "a-b-29c856"]
     text = f"version: 1\nprompt: a lamp {{{{ v }}}}\nmatrix: {{v: {values!r}}}\n"
     text = text.replace("None", "null").replace("True", "true")
     found = [cell for cell, _ in cells(text)]
@@ -200,10 +209,9 @@ def test_templates_of_a_file_make_no_more_data_than_fits(load):
 
 
 def test_a_template_that_reads_one_value_twice_is_not_confused_by_equal_values(cells):
-    text = "version: 1\nprompt: a {{ v }} lamp\nmatrix: {v: [1, true, 1.0, '1']}\n"
+    text = "version: 1\nprompt: a {{ v }} lamp\nmatrix: {v: [1, true, 1.0]}\n"
     assert [cell.request.prompt for cell, _ in cells(text)] == [
         "a 1 lamp",
         "a true lamp",
         "a 1.0 lamp",
-        "a 1 lamp",
     ]

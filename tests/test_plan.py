@@ -1,12 +1,13 @@
 """What a plan decides, from values alone."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from krea_pipe.matrix import Cell
 from krea_pipe.outcome import Result
-from krea_pipe.plan import Attach, Hold, Reuse, Submit, describe_change, make_plan
+from krea_pipe.plan import Attach, Hold, PlanManner, Reuse, Submit, describe_change, make_plan
 from krea_pipe.references import Fingerprints, Image
 from krea_pipe.request import Request, Weighted, key_of
 from krea_pipe.store.journal import Replay
@@ -15,7 +16,7 @@ from krea_pipe.store.known import Known
 ORIGIN = "https://api.krea.ai"
 LOOK = Image("sha256:" + "a" * 64, "look.png")
 HARBOUR = Image("sha256:" + "b" * 64, "refs/harbour.jpg")
-IMAGES = Fingerprints({}, {LOOK.source: LOOK, HARBOUR.source: HARBOUR}, ())
+IMAGES = Fingerprints(Path(), Path(), {}, {LOOK.source: LOOK, HARBOUR.source: HARBOUR})
 
 
 def request(prompt="a lamp", **fields):
@@ -36,7 +37,7 @@ def request(prompt="a lamp", **fields):
 
 
 def cells(*requests, stage="s"):
-    found = [Cell(n, f"{stage}/{n}", stage, (), f"{n}", one) for n, one in enumerate(requests)]
+    found = [Cell(n, f"{stage}/{n}", stage, (), (), f"{n}", one) for n, one in enumerate(requests)]
     return [(cell, key_of(cell.request)) for cell in found]
 
 
@@ -48,7 +49,8 @@ def known(*, results=None, damaged=(), before=None, lines=(), alive=()):
 
 
 def plan(found, state=None, **options):
-    return make_plan(found, state or known(), IMAGES, pipeline="p", origin=options.pop("origin", ORIGIN), **options)
+    manner = PlanManner("p", options.pop("origin", ORIGIN), **options)
+    return make_plan(found, state or known(), IMAGES, manner)
 
 
 def result(price="0.030"):

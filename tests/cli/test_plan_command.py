@@ -48,7 +48,7 @@ def test_a_failure_is_remembered_until_it_is_mended(project, krea):
     krea.answer("POST", GENERATE, 422, {"error": "no"})
     project.pipeline(["a"])
     assert project.run("run", "p.yaml").code == 1
-    assert project.plan()["a"] == ("new", "new")
+    assert project.plan()["a"] == ("new", "failed before: rejected")
     krea.rules.clear()
     krea.mutate_job(lambda job: {**job, "status": "failed", "error": {"code": "nsfw"}})
     assert project.run("run", "p.yaml").code == 1

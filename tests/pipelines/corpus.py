@@ -1,6 +1,7 @@
 """The corpus: pipeline files with what krea-pipe makes of them, in a small repository with images."""
 
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from PIL import Image
 
 from krea_pipe import flow
 from krea_pipe.errors import InvalidInput, Problem
+from krea_pipe.matrix import Expansion
 from krea_pipe.references import Fingerprints
+from krea_pipe.request import key_of
 
 HERE = Path(__file__).parent
 
@@ -29,6 +32,10 @@ def build_repository(root: Path) -> Path:
     _draw(references / "tiny.png", 30, (64, 48))
     _draw(root.parent / "outside.png", 31)
     (references / "link.png").symlink_to(root.parent / "outside.png")
+    shutil.copytree(HERE / "files", references.parent, dirs_exist_ok=True)
+    for kind in ("subjects.csv", "lenses.txt"):
+        (root.parent / kind).write_text("outside\n")
+        (references / kind).symlink_to(root.parent / kind)
     return references.parent
 
 
@@ -47,27 +54,40 @@ def problems_of(file: Path, *, max_cells: int = 100_000) -> tuple[Problem, ...]:
     return ()
 
 
-def render(problems: Iterable[Problem]) -> str:
-    """Problems as in the corpus: place, code, message and hint, without the file's path."""
+def render(problems: Iterable[Problem], file: Path) -> str:
+    """Problems as in the corpus: place, code, message and hint, without the path of the pipeline's own file."""
     lines = []
     for problem in problems:
         place = f"{problem.at.line}:{problem.at.column}" if problem.at else "-"
+        if problem.at and problem.at.path != file:
+            place = f"{problem.at.path.relative_to(file.parent).as_posix()}:{place}"
         lines.append(f"{place} {problem.code}: {problem.message}")
         lines += [f"  hint: {problem.hint}"] if problem.hint else []
     return "".join(f"{line}\n" for line in lines)
 
 
 def render_cells(file: Path) -> tuple[str, str]:
-    """The cells of a file as JSON lines, with references by the names of their files, and its warnings."""
+    """The cells of a file as JSON lines, with pictures by the names of their files or cells, and what is noted."""
     loaded = flow.load(file)
-    lines = []
-    for cell, _ in flow.cells(loaded):
-        fields = _named(cell.request.fields(), loaded.fingerprints)
-        lines.append(json.dumps({"id": cell.id, "out": cell.out, "request": fields}, ensure_ascii=False))
-    return "".join(f"{line}\n" for line in lines), render(loaded.warnings)
+    expansion = Expansion(loaded.pipeline, loaded.fingerprints)
+    lines, cells = [], list(expansion.cells())
+    ids = {f"key:{key_of(cell.request)}": cell.id for cell in reversed(cells)}
+    for cell in cells:
+        fields = _named(cell.request.fields(), loaded.fingerprints, ids)
+        line = {
+            "id": cell.id,
+            "out": cell.out,
+            "axes": dict(zip(cell.names, cell.axes, strict=True)),
+            "request": fields,
+        }
+        lines.append(json.dumps(line, ensure_ascii=False))
+    waiting = [f"{one.stage} waits for {one.wants} picks, ${one.usd_each} each\n" for one in expansion.waiting]
+    return "".join(f"{line}\n" for line in lines), render(loaded.warnings, file) + "".join(waiting)
 
 
-def _named(fields: dict, fingerprints: Fingerprints) -> dict:
-    for reference in fields.get("image_style_references", ()):
-        reference["image"] = fingerprints.by_source[reference["image"]].label
+def _named(fields: dict, fingerprints: Fingerprints, ids: dict[str, str]) -> dict:
+    pictures = [*fields.get("image_style_references", ()), *([fields["image"]] if "image" in fields else [])]
+    for picture in pictures:
+        source = picture["image"]
+        picture["image"] = f"cell:{ids[source]}" if source in ids else fingerprints.by_source[source].label
     return fields

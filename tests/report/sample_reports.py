@@ -8,8 +8,8 @@ from pathlib import Path
 
 from krea_pipe.matrix import Cell
 from krea_pipe.nodes import build_nodes
-from krea_pipe.outcome import Attempt, Failure, Outcome, Result, Timings
-from krea_pipe.pipeline import Axis, AxisValue, Budget, Pipeline, Stage
+from krea_pipe.outcome import Attempt, Failure, Outcome, Result
+from krea_pipe.pipeline import Axis, AxisValue, Budget, Matrix, Pipeline, Stage
 from krea_pipe.plan import Plan, Reuse, Step, Submit
 from krea_pipe.report.build import RunFacts, build_report
 from krea_pipe.report.model import GitState
@@ -27,7 +27,8 @@ FAILURES = {
 
 def make_stage(name, axes, status_of=lambda _: "succeeded"):
     """A stage with these axes, and a step with its outcome for each cell."""
-    stage = Stage(name, {}, tuple(_axis(key, values) for key, values in axes.items()), (), None, (name,))
+    matrix = Matrix(tuple(_axis(key, values) for key, values in axes.items()), (), (), (name, "matrix"))
+    stage = Stage(name, {}, (matrix,), None, (name,))
     cells = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     return stage, [_settled(name, cell, status_of(number)) for number, cell in enumerate(cells)]
 
@@ -50,7 +51,7 @@ def _settled(stage, axes, status):
         references=(Weighted("sha256:" + "ab" * 32, 0.5),),
     )
     cell_id = "/".join((stage, *map(str, axes.values())))
-    cell = Cell(0, cell_id, stage, tuple(axes.values()), cell_id, request)
+    cell = Cell(0, cell_id, stage, tuple(axes), tuple(axes.values()), cell_id, request)
     digest = hashlib.sha256(cell_id.encode()).hexdigest()
     result = Result(digest, "image/png", 1024, 1024, JOB, PRICE, "2026-10-12T09:14:17Z")
     action, reason = (Reuse(result), "cached") if status == "reused" else (Submit(), "new")
@@ -66,7 +67,8 @@ def _outcome(status, result):
         job_id=None if status == "pending" else JOB,
         cost_usd=PRICE if status in ("succeeded", "uncertain") else Decimal(0),
         attempts=(Attempt("2026-10-12T09:14:05Z", "submitted", "job 5f0c"),),
-        timings=Timings("2026-10-12T09:14:05Z", "2026-10-12T09:14:17Z", 11.8) if has_image else Timings(),
+        submitted_at="2026-10-12T09:14:05Z" if has_image else None,
+        finished_at="2026-10-12T09:14:16.800Z" if has_image else None,
     )
 
 

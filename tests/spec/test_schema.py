@@ -1,12 +1,14 @@
 """The schema and the code say the same, and editors get a description for everything."""
 
 import json
+from typing import get_args, get_type_hints
 
 import jsonschema
 import pytest
 
 from krea_pipe import fields
-from krea_pipe.spec.hints import LATER, RESERVED_AXES, near_ratio, nearest
+from krea_pipe.sampling import Sample
+from krea_pipe.spec.hints import near_ratio, nearest
 from krea_pipe.spec.schema import schema_text
 
 SCHEMA = json.loads(schema_text("pipeline.schema.json"))
@@ -35,7 +37,8 @@ def properties(schema, trail="schema"):
         for name, item in schema.get("properties", {}).items():
             yield f"{trail}.{name}", item
         for key, item in schema.items():
-            yield from properties(item, f"{trail}.{key}")
+            if key != "if":  # a condition describes nothing
+                yield from properties(item, f"{trail}.{key}")
 
 
 def test_the_schema_is_one():
@@ -87,19 +90,35 @@ def test_defaults_agree():
     assert {name: resolved(own[name])["default"] for name in fields.DEFAULTS} == dict(fields.DEFAULTS)
 
 
-@pytest.mark.parametrize("holder", ["fields", "stage", "row"])
+@pytest.mark.parametrize("holder", ["fields", "stage", "row", "patchFields", "cellValues", "matrix"])
 def test_every_field_can_stand_wherever_fields_can(holder):
-    assert {*fields.DEFAULTS, *fields.LISTS} <= DEFINITIONS[holder]["properties"].keys()
+    assert {*fields.FIELD_NAMES} - {"prompt"} <= DEFINITIONS[holder]["properties"].keys()
+
+
+@pytest.mark.parametrize("holder", ["stage", "patchFields", "cellValues", "matrix"])
+def test_a_prompt_can_stand_wherever_one_cell_or_stage_is_described(holder):
+    assert "prompt" in DEFINITIONS[holder]["properties"]
+
+
+def test_a_file_of_one_stage_has_every_key_of_a_stage_but_those_of_a_chain_and_of_defaults():
+    own = DEFINITIONS["stage"]["properties"].keys() - SCHEMA["properties"].keys()
+    assert own == {"for_each", "picks", "promote", "needs", *fields.DEFAULTS, *fields.SINGULARS}
+
+
+def test_the_source_picture_has_one_strength():
+    strength = resolved(DEFINITIONS["sourceStrength"])
+    assert strength["default"] == fields.SOURCE_STRENGTH
+    for value in (strength["else"]["minimum"], strength["else"]["maximum"]):
+        assert fields.check_source_strength(value) == value
+
+
+def test_samples_agree():
+    sample = DEFINITIONS["sample"]["properties"]
+    assert sample["method"]["enum"] == list(get_args(get_type_hints(Sample)["method"]))
 
 
 def test_at_most_one_moodboard_in_the_schema_too():
     assert DEFINITIONS["moodboardUse"]["then"]["maxItems"] == fields.MAX_MOODBOARDS
-
-
-def test_no_reserved_word_is_a_key_already():
-    used = SCHEMA["properties"].keys() | DEFINITIONS["stage"]["properties"].keys()
-    assert not used & LATER.keys()
-    assert not {*RESERVED_AXES} & {*fields.FIELD_NAMES}
 
 
 def test_the_key_of_a_language_server_comment_is_the_schema(tmp_path):

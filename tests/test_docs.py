@@ -1,0 +1,312 @@
+"""Every example of the language reference gives what stands under it.
+
+A block with a title is a file; YAML with a `version:` is a pipeline. A block of text without a title is what the last
+pipeline above it, in the same section, gives:
+
+    $ krea-pipe …     commands and what they print, errors and warnings first; `…` alone stands for any lines
+    FILE:1:2: error:  what `validate` says, and nothing else
+    cell  seed  …     a table of all cells, columns two spaces apart; `… 3 more` at its end are the rest
+
+`exit=N` in a block's first line is the exit code of its last command. The block titled `images` names the images that
+each example has beside it.
+"""
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from command_line import Project
+from krea_server import picture
+
+from krea_pipe import fields, matrix, nodes, out_paths, references, source
+from krea_pipe.fields import FIELD_NAMES
+from krea_pipe.pricing import usd
+from krea_pipe.sandbox import texts
+from krea_pipe.sandbox.environment import ENVIRONMENT
+from krea_pipe.spec import generated, tables
+
+ROOT = Path(__file__).parent.parent
+INDEX = ROOT / "docs/language.md"
+PAGES = [INDEX, *sorted((ROOT / "docs/language").glob("*.md"))]
+SCHEMA = json.loads((ROOT / "schemas/pipeline.schema.json").read_text(encoding="utf-8"))
+MAX_LINES = 600
+BARE = {"KREA_API_KEY": None, "KREA_API_BASE": None}
+MESSAGE = re.compile(r"[\w./-]+:\d+:\d+: (error|warning): ")
+FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, the attributes of its first line, its text, and where it stands."""
+
+    language: str
+    attributes: dict[str, str]
+    text: str
+    at: str
+    section: str
+
+    @property
+    def is_pipeline(self):
+        return self.language == "yaml" and re.search(r"^version:", self.text, re.MULTILINE) is not None
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a pipeline gives, the files that it needs, and where that stands."""
+
+    at: str
+    files: dict[str, str]
+    pipeline: str
+    expected: str
+    exit_code: int
+
+
+def blocks(page):
+    """Every fenced block of a page, with the heading that it stands under."""
+    section, opened, lines = "", None, []
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        at = f"{page.relative_to(ROOT)}:{number}"
+        if opened is not None and line == "```":
+            info, place = opened
+            yield Block(*read_info(info, place), "".join(f"{one}\n" for one in lines), place, section)
+            opened, lines = None, []
+        elif opened is not None:
+            lines.append(line)
+        elif line.startswith("```"):
+            opened = line[3:], at
+        else:
+            assert "```" not in line, f"{at}: a fence that does not begin its line"
+            section = f"{section}+" if line.startswith("#") else section
+    assert opened is None, f"{opened} is not closed"
+
+
+def read_info(info, at):
+    language, *rest = shlex.split(info)
+    attributes = dict(part.split("=", 1) for part in rest)
+    known = {"title", "exit"} if language == "text" else {"title"}
+    assert set(attributes) <= known, f"{at}: {info} is not understood"
+    return language, attributes
+
+
+def examples(page):
+    """Every example of a page; a block that is not understood fails."""
+    files, pipeline, waiting, section = {}, None, None, None
+    for block in blocks(page):
+        if block.section != section:
+            assert waiting is None, f"{waiting}: nothing says what this pipeline gives"
+            files, pipeline, section = {}, None, block.section
+        title = block.attributes.get("title")
+        if title == "images":
+            continue
+        if title is not None:
+            assert block.language in ("yaml", "csv", "text"), f"{block.at}: {block.language} is not understood"
+            files[title] = block.text
+            if block.is_pipeline:
+                assert waiting is None, f"{waiting}: nothing says what this pipeline gives"
+                pipeline, waiting = title, block.at
+            continue
+        assert block.language == "text", f"{block.at}: a block of {block.language} without a title is not understood"
+        assert pipeline is not None, f"{block.at}: no pipeline stands above it"
+        yield Example(block.at, dict(files), pipeline, block.text, int(block.attributes.get("exit", 0)))
+        waiting = None
+    assert waiting is None, f"{waiting}: nothing says what this pipeline gives"
+
+
+EXAMPLES = [example for page in PAGES for example in examples(page)]
+
+
+@cache
+def images():
+    """The images of every example, by their paths."""
+    names = [
+        name for block in blocks(INDEX) if block.attributes.get("title") == "images" for name in block.text.split()
+    ]
+    return {name: picture(FORMATS[Path(name).suffix], name, (640, 512)) for name in names}
+
+
+def what_it_gives(project, example):
+    """The text that stands under an example, as the program says it."""
+    for name, data in (images() | example.files).items():
+        project.write(name, data)
+    first = example.expected.partition("\n")[0]
+    if first.startswith("$ "):
+        return session(project, example)
+    if MESSAGE.match(first):
+        done = project.run("validate", example.pipeline, env=BARE)
+        assert done.code == (2 if ": error: " in first else 0), done.text
+        return done.err.replace(f"{project.path}/", "")
+    assert is_table(first), f"{example.at}: this is not understood: {first}"
+    return table(project, example.pipeline, re.split(r"  +", first))
+
+
+def session(project, example):
+    """Commands, each with what it prints."""
+    printed, code = "", 0
+    for line in re.findall(r"^\$ (.*)$", example.expected, re.MULTILINE):
+        words = shlex.split(line)
+        env = dict(BARE)
+        while "=" in words[0]:
+            name, _, value = words.pop(0).partition("=")
+            env[name] = value
+        assert words[0] == "krea-pipe", f"{example.at}: {line} is not understood"
+        assert words[1] != "run" or "--local" in words, f"{example.at}: an example sends nothing"
+        done = project.run(*words[1:], env=env)
+        printed, code = f"{printed}$ {line}\n{done.err}{done.out}", done.code
+    assert code == example.exit_code, printed
+    return printed
+
+
+def table(project, file, columns):
+    """All cells of a pipeline, in the columns that an example shows."""
+    done = project.run("expand", file, "--json", env=BARE)
+    assert done.code == 0, done.text
+    cells = done.json["cells"]
+    names = {f"sha256:{sha256(data).hexdigest()}": Path(name).name for name, data in images().items()}
+    names |= {f"key:{cell['key']}": f"the image of {cell['id']}" for cell in cells}
+    priced = project.run("plan", file, "--json", env=BARE).json["cells"]
+    prices = {cell["id"]: usd(Decimal(cell["price_usd"])) for cell in priced}
+    rows = [[column(name, cell, names, prices) for name in columns] for cell in cells]
+    return "\n".join("  ".join(row) for row in [columns, *rows]) + "\n"
+
+
+def column(name, cell, names, prices):
+    request = cell["request"]
+    match name:
+        case "cell":
+            return cell["id"]
+        case "out" | "stage":
+            return cell[name]
+        case "key":
+            return cell["key"][:12]
+        case "price":
+            return prices[cell["id"]]
+        case "image":
+            return weighted([request["image"]] if "image" in request else [], names)
+        case "references":
+            return weighted(request.get("image_style_references", []), names)
+        case "moodboards" | "styles":
+            return weighted(request.get(name, []), names)
+    assert name in FIELD_NAMES or name == "take", f"no column `{name}`"
+    return str(request.get(name, "none"))
+
+
+def weighted(items, names):
+    said = [one.get("image", one.get("id")) for one in items]
+    return (
+        ", ".join(f"{names.get(name, name)} {one['strength']}" for name, one in zip(said, items, strict=True)) or "none"
+    )
+
+
+def plain(text):
+    """Lines to compare: in a table columns may be aligned, or just two spaces apart."""
+    lines = [line.rstrip() for line in text.strip("\n").splitlines()]
+    return [re.sub(r"  +", "  ", line) for line in lines] if is_table(text) else lines
+
+
+def is_table(text):
+    return re.match(r"cell(  |$)", text.partition("\n")[0]) is not None
+
+
+def as_expected(expected, found):
+    """Whether lines are the expected ones, of which `…` stands for any, and `… 3 more` for so many."""
+    if not expected:
+        return not found
+    head, rest = expected[0], expected[1:]
+    more = re.fullmatch(r"… (\d+) more", head)
+    if more and head != next(iter(found), ""):
+        count = int(more[1])
+        return len(found) >= count and as_expected(rest, found[count:])
+    if head == "…":
+        return any(as_expected(rest, found[start:]) for start in range(len(found) + 1))
+    return bool(found) and head == found[0] and as_expected(rest, found[1:])
+
+
+@pytest.fixture
+def catalogue(tmp_path, krea):
+    """A project in a folder whose name messages can show."""
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    return Project(folder, krea)
+
+
+@pytest.mark.parametrize("example", [pytest.param(example, id=example.at) for example in EXAMPLES])
+def test_an_example_gives_what_stands_under_it(catalogue, example):
+    found = what_it_gives(catalogue, example)
+    assert as_expected(plain(example.expected), plain(found)), f"{example.at} gives\n{found}"
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])
+def test_every_file_beside_a_pipeline_is_named_in_the_text(page):
+    files = [block for block in blocks(page) if "title" in block.attributes and not block.is_pipeline]
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    names = {block.attributes["title"] for block in files} - {"images"}
+    assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])
+def test_a_page_can_be_read_at_one_sitting(page):
+    assert len(page.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+def test_every_link_leads_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            assert file.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in anchors(file), f"{page.name} links to {target}"
+
+
+def anchors(file):
+    headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_first_page_leads_to_every_other():
+    text = INDEX.read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if f"(language/{page.name}" not in text] == []
+
+
+LIMITS = {
+    "a pipeline file": (source.MAX_BYTES // 2**20, nodes.MAX_DEPTH, nodes.MAX_NODES),
+    "cells of a pipeline": (matrix.MAX_CELLS,),
+    "values of one axis": (generated.MAX_VALUES,),
+    "takes of one stage": (SCHEMA["$defs"]["takes"]["maximum"],),
+    "a CSV file or a list of words": (tables.MAX_BYTES // 2**20,),
+    "an image that is uploaded": (references.MAX_BYTES // 2**20,),
+    "style references in one request": (fields.MAX_STYLE_REFERENCES,),
+    "moodboards in one request": (fields.MAX_MOODBOARDS,),
+    "text that one template gives": (texts.MAX_RENDERED,),
+    "a name": (64,),
+    "a path below the output folder": (out_paths.MAX_PATH, out_paths.MAX_PATH_PART),
+}
+
+
+def test_the_limits_are_those_of_the_program():
+    section = INDEX.read_text(encoding="utf-8").partition("## Limits")[2]
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", section, re.MULTILINE)[1:]
+    numbers = {what: tuple(int(one.replace(",", "")) for one in re.findall(r"\d[\d,]*", row)) for what, row in rows}
+    assert numbers == LIMITS
+    assert "{1,64}" in SCHEMA["$defs"]["name"]["pattern"]
+
+
+def said():
+    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+
+@pytest.mark.parametrize("kind", ["", *SCHEMA["$defs"]])
+def test_every_key_of_the_schema_is_explained(kind):
+    definition = SCHEMA["$defs"][kind] if kind else SCHEMA
+    keys = {*definition.get("properties", ())}
+    assert {key for key in keys if not re.search(rf"`{key}[`:]|`\{{{key}:", said())} == set()
+
+
+def test_every_filter_and_test_of_templates_is_named():
+    named = {*ENVIRONMENT.filters, *ENVIRONMENT.tests} - {"eq", "ne", "lt", "le", "gt", "ge"}
+    assert {name for name in named if f"`{name}" not in said()} == set()
