@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[Path, float], list[Row]]] = {
     "version": startup.version,
     "proofs": startup.proofs,
     "plan": startup.plan,
+    "expand": startup.expand,
     "warm": startup.warm,
     "cold": executor.cold,
     "flight": executor.flight,

@@ -27,6 +27,7 @@ KREA_PIPE = (PYTHON, "-m", "krea_pipe")
 FLOOR = (PYTHON, str(HERE / "floor.py"))
 LONGEST = 600
 """Seconds after which a client is ended."""
+MOST_TEXT = 1_000_000
 LIFE = 1800
 """Seconds after which a server ends by itself, should its benchmark be killed."""
 
@@ -96,7 +97,7 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = No
             _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
-        texts = [stream.read() for stream in (out, err) if stream.seek(0) == 0]
+        texts = [stream.read(MOST_TEXT) for stream in (out, err) if stream.seek(0) == 0]
     return Ran(process.returncode, wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, *texts)
 
 
