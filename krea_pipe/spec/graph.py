@@ -7,7 +7,7 @@ from krea_pipe.source import Trail
 from krea_pipe.spec.hints import suggestion
 from krea_pipe.spec.problems import Problems
 
-MAX_DEPTH = 50
+MAX_DEPTH = 200
 
 
 def check_graph(stages: Sequence[Stage], problems: Problems) -> None:

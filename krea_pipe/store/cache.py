@@ -7,9 +7,8 @@ are read in batches over a connection of our own.
 
 import json
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,12 +17,11 @@ from diskcache.core import MODE_RAW
 
 from krea_pipe.errors import Problem, StateError
 from krea_pipe.nodes import Json
+from krea_pipe.store.lock import exclusive
 
 BATCH = 900
 SECONDS = 60
 """How long to wait for another process that is writing."""
-_WRITING = threading.Lock()
-"""Threads of one process would wait for each other inside SQLite, which gives up early."""
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]
@@ -108,7 +106,7 @@ class Facts:
         if not facts:
             return
         try:
-            with _WRITING, closing(self._open()) as cache, cache.transact():
+            with self._alone(), closing(self._open()) as cache, cache.transact():
                 for name, data in facts.items():
                     cache.set(_storable(name), json.dumps(data, separators=(",", ":")).encode())
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
@@ -121,9 +119,14 @@ class Facts:
             StateError: the database is damaged or can not be written.
         """
         try:
-            self._open().close()
+            with self._alone():
+                self._open().close()
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
             raise _damaged(self.folder, error) from error
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Keeps other writers out, threads and processes: diskcache's own transactions give up early, as deadlocks."""
+        return exclusive(self.folder.with_name(f"{self.folder.name}.lock"))
 
     def _open(self) -> Any:  # noqa: ANN401 (diskcache has no types)
         """The database, opened for one task: diskcache keeps a connection for each thread, and closes only one."""
