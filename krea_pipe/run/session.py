@@ -4,11 +4,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Literal, TypeVar
 
 from krea_pipe.api.client import Client
 from krea_pipe.nodes import Json
+from krea_pipe.outcome import iso
 from krea_pipe.request import Key
 from krea_pipe.run.gate import Gate
 from krea_pipe.run.purse import Purse
@@ -60,6 +62,23 @@ class Session:
         still waits for a thread.
         """
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, work))
+
+    def facts(self, name: str, usd: Decimal) -> dict[str, Json]:
+        """What every line about a request says: where it goes, what it may cost, and for what of the pipeline."""
+        cell = f"{self.pipeline}/{name}"
+        return {"origin": self.origin, "account": self.account, "usd": str(usd), "cell": cell}
+
+    def times(self) -> dict[str, Json]:
+        """Times of Krea's clock for a POST: not later than the begin of the run, and than now."""
+        clock, began = self.client.clock, self.began
+        after = clock.earliest()
+        told = {"began": "" if began is None else iso(began), "after": "" if after is None else iso(after)}
+        return {**told, "exact": clock.is_exact}
+
+    def lost_by(self) -> dict[str, Json]:
+        """A time of Krea's clock not earlier than now, for a POST whose answer was lost."""
+        before = self.client.clock.latest()
+        return {} if before is None else {"before": iso(before + timedelta(milliseconds=1))}
 
     @property
     def began(self) -> datetime | None:

@@ -5,13 +5,12 @@ There is no idempotency key, so a POST is repeated only when Krea said no, was n
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from krea_pipe.api.client import Client
 from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
 from krea_pipe.api.wire import Job
 from krea_pipe.nodes import Json
-from krea_pipe.outcome import Attempt, Failure, Outcome, iso
+from krea_pipe.outcome import Attempt, Failure, Outcome
 from krea_pipe.plan import Step, Submit
 from krea_pipe.run.backoff import delay
 from krea_pipe.run.refusal import failure_of, refuse_account
@@ -94,7 +93,7 @@ class Offer:
             if session.stop.wanted or (session.room.rest and await session.stop.hesitate(session.room.rest)):
                 return self._pending()
             expected = (Free, Post, InFlight) if isinstance(step.action, Submit) and step.action.again else (Free,)
-            times = self._times()
+            times = session.times()
             standing = await session.scribe.claim("submitting", step.key, expected, only=None, **self._facts(), **times)
             if not isinstance(standing, expected):
                 return standing
@@ -108,7 +107,7 @@ class Offer:
                     written = session.scribe.put("submitted", step.key, **facts)
                 case Lost():
                     session.gate.shut()
-                    written = session.scribe.put("unanswered", step.key, **self._facts(), **times, **self._lost_by())
+                    written = session.scribe.put("unanswered", step.key, **self._facts(), **times, **session.lost_by())
                 case error:
                     self._learn(error)
                     written = session.scribe.put("declined", step.key)
@@ -142,25 +141,7 @@ class Offer:
         return job
 
     def _facts(self) -> dict[str, Json]:
-        session = self.session
-        cell = f"{session.pipeline}/{self.step.cells[0].id}"
-        usd = str(self.step.price)
-        return {"origin": session.origin, "account": session.account, "usd": usd, "cell": cell}
-
-    def _times(self) -> dict[str, Json]:
-        """Times of Krea's clock: not later than the begin of the run, and than now."""
-        clock = self.session.client.clock
-        after = clock.earliest()
-        return {
-            "began": "" if self.session.began is None else iso(self.session.began),
-            "after": "" if after is None else iso(after),
-            "exact": clock.is_exact,
-        }
-
-    def _lost_by(self) -> dict[str, Json]:
-        """A time of Krea's clock not earlier than now."""
-        before = self.session.client.clock.latest()
-        return {} if before is None else {"before": iso(before + timedelta(milliseconds=1))}
+        return self.session.facts(self.step.cells[0].id, self.step.price)
 
     async def _waited_for_another_try(self, error: CallFailed) -> bool:
         """Wait as long as the error asks for; False when there is to be no other try."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from typing import cast
 
@@ -10,7 +9,7 @@ from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
 from krea_pipe.api.wire import Job
 from krea_pipe.errors import RefusedByKrea
 from krea_pipe.nodes import Json
-from krea_pipe.outcome import Failure, iso
+from krea_pipe.outcome import Failure
 from krea_pipe.pipeline import Budget
 from krea_pipe.pricing import usd
 from krea_pipe.run.backoff import delay
@@ -138,7 +137,8 @@ class Trainer:
     async def _post(self, standing: Standing, urls: dict[str, str]) -> Trained | Failure | CallFailed | None:
         """One POST, written down before and after, if it still stands as it did."""
         session, key = self.session, self.training.key
-        facts, times = self._facts(), self._times()
+        assert self.cost is not None  # agreed on before anything was sent
+        facts, times = session.facts(f"styles/{self.training.name}", self.cost), session.times()
         claimed = await session.scribe.claim("submitting", key, (type(standing),), only=standing, **facts, **times)
         if claimed != standing:
             return None
@@ -153,7 +153,7 @@ class Trainer:
         except (AnswerLost, Refused, Unreachable) as error:
             if isinstance(error, AnswerLost) or (isinstance(error, Refused) and error.may_have_acted):
                 self.lost += 1
-                await session.scribe.record("unanswered", key, **facts, **times, **self._lost_by())
+                await session.scribe.record("unanswered", key, **facts, **times, **session.lost_by())
                 return None
             await session.scribe.record("declined", key)
             return error
@@ -261,22 +261,6 @@ class Trainer:
     def _check_refusal(self) -> None:
         if self.session.stop.refusal is not None:
             raise RefusedByKrea(self.session.stop.refusal)
-
-    def _facts(self) -> dict[str, Json]:
-        session, cell = self.session, f"{self.session.pipeline}/styles/{self.training.name}"
-        return {"origin": session.origin, "account": session.account, "usd": str(self.cost), "cell": cell}
-
-    def _times(self) -> dict[str, Json]:
-        """Times of Krea's clock: not later than the begin of the command, and than now."""
-        clock, began = self.session.client.clock, self.session.began
-        after = clock.earliest()
-        told = {"began": "" if began is None else iso(began), "after": "" if after is None else iso(after)}
-        return {**told, "exact": clock.is_exact}
-
-    def _lost_by(self) -> dict[str, Json]:
-        """A time of Krea's clock not earlier than now."""
-        before = self.session.client.clock.latest()
-        return {} if before is None else {"before": iso(before + timedelta(milliseconds=1))}
 
 
 def _created(job: Job) -> str:
