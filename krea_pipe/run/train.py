@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -73,8 +72,6 @@ def train(order: TrainingOrder) -> Trained | Failure:
 
 
 async def _trained(order: TrainingOrder) -> Trained | Failure:
-    # One thread: what is kept of the uploads is written one by one, and does not wait for itself.
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1, "disk"))
     stop = Stop()
     terms = Terms(order.budget, order.max_cost, order.seconds, again=order.again, is_free=order.target.kind == "local")
     async with (
