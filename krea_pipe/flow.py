@@ -175,11 +175,12 @@ def _planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) 
     origin = target.base if target.lasting else ""
     free = target.kind == "local"
     how = PlanManner(name, origin, free, options.resubmit)
-    made = make_plan(found, known, loaded.fingerprints, how)
-    if not options.selection.is_all:
-        statuses = {step.key: status_of(step, known.journal) for step in made.steps}
-        chosen = selected(found, options.selection, loaded.pipeline, statuses)
-        made = make_plan(chosen, known, loaded.fingerprints, how)
+    statuses: dict[Key, str] = {}
+    if options.selection.needs_status:
+        whole = make_plan(found, known, loaded.fingerprints, how)
+        statuses = {step.key: status_of(step, known.journal) for step in whole.steps}
+    chosen = selected(found, options.selection, loaded.pipeline, statuses)
+    made = make_plan(chosen, known, loaded.fingerprints, how)
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
     waiting = [one for one in expansion.waiting if options.selection.is_all]
     return replace(made, needs=needs, waiting=tuple(waiting)), known.journal
