@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from krea_pipe import likeness
 from krea_pipe.image_header import PNG_SIGNATURE, Mime, raster_type, size_of, sniff
 
 MAX_PIXELS = 89_000_000
@@ -19,7 +20,7 @@ _PILLOW_FORMATS: dict[Mime, str] = {"image/png": "PNG", "image/jpeg": "JPEG", "i
 
 # What Pillow and its codecs raise on damaged input, besides OSErrors that hold no error number; the filter below makes
 # the bomb warning one of them.
-_DAMAGE = (
+DAMAGE = (
     SyntaxError,
     ValueError,
     TypeError,
@@ -43,11 +44,12 @@ class NotAnImage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What an image is, told by its bytes alone: media type and stored size in pixels."""
+    """What an image is, told by its bytes alone: media type, stored size in pixels, perceptual signature."""
 
     mime: Mime
     width: int
     height: int
+    likeness: str
 
 
 def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
@@ -55,15 +57,36 @@ def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
     return examine(data, side)[1]
 
 
+def small_picture(data: bytes) -> bytes | None:
+    """A thumbnail, or None of what is not a whole image of a kind that can be shown."""
+    try:
+        return thumbnail(data)
+    except NotAnImage:
+        return None
+
+
 def examine(data: bytes, side: int = THUMBNAIL_SIDE) -> tuple[ImageFacts, bytes]:
     """Decode the whole image once: its facts and a small picture of it; raise NotAnImage if any part is damaged."""
+    facts, small = _seen(data, side)
+    return facts, _as_webp(small)
+
+
+def likeness_of(data: bytes) -> str:
+    """The perceptual signature of an image, empty for what is not a whole image."""
+    try:
+        return _seen(data, THUMBNAIL_SIDE)[0].likeness
+    except NotAnImage:
+        return ""
+
+
+def _seen(data: bytes, side: int) -> tuple[ImageFacts, Image.Image]:
     mime = _checked_type(data)
     with _decoding():
         image = Image.open(io.BytesIO(data), formats=[_PILLOW_FORMATS[mime]])
-        facts = ImageFacts(mime, *image.size)
-        _refuse_bomb(image.size)
+        size = image.size
+        _refuse_bomb(size)
         small = _shrink(image, side)
-    return facts, _as_webp(small)
+    return ImageFacts(mime, *size, likeness.signature(small)), small
 
 
 @contextmanager
@@ -75,7 +98,7 @@ def _decoding() -> Iterator[None]:
         if error.errno is not None:
             raise
         raise _damaged(error) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise _damaged(error) from error
 
 

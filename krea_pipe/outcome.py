@@ -56,7 +56,10 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A verified image and how it was paid: what the cache and the journal keep for a key."""
+    """A verified image and how it was paid: what the cache and the journal keep for a key.
+
+    `likeness` is its perceptual signature, empty in what earlier versions kept.
+    """
 
     sha256: str
     mime: str
@@ -65,6 +68,7 @@ class Result:
     job_id: str
     cost_usd: Decimal
     finished_at: str
+    likeness: str = ""
 
     @property
     def extension(self) -> str:
@@ -81,6 +85,7 @@ class Result:
             "job_id": self.job_id,
             "cost_usd": str(self.cost_usd),
             "finished_at": self.finished_at,
+            "likeness": self.likeness,
         }
 
     @classmethod
@@ -98,6 +103,7 @@ class Result:
             job_id=str(data["job_id"]),
             cost_usd=Decimal(str(data["cost_usd"])),
             finished_at=str(data["finished_at"]),
+            likeness=str(data.get("likeness", "")),
         )
 
 

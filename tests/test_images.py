@@ -10,7 +10,7 @@ from PIL import Image
 
 from krea_pipe import images, png_text
 from krea_pipe.image_header import size_of, sniff
-from krea_pipe.images import ImageFacts, NotAnImage
+from krea_pipe.images import NotAnImage
 
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
@@ -29,6 +29,11 @@ def facts_of(data):
     return images.examine(data)[0]
 
 
+def type_and_size(data):
+    facts = facts_of(data)
+    return facts.mime, facts.width, facts.height
+
+
 def png_chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -40,7 +45,7 @@ def png_of_header(width, height):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_facts_come_from_the_bytes(form):
-    assert facts_of(encoded(form)) == ImageFacts(FORMATS[form], 96, 64)
+    assert type_and_size(encoded(form)) == (FORMATS[form], 96, 64)
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"lossless": True, "exif": b"Exif\0\0"}])
@@ -154,7 +159,7 @@ def test_reference_files_are_named_by_their_magic(head, mime):
 def test_a_thumbnail_is_a_webp_that_fits_the_side_and_keeps_the_ratio(form):
     facts, small = images.examine(encoded(form, picture((900, 300))))
     assert (facts.width, facts.height) == (900, 300)
-    assert facts_of(small) == ImageFacts("image/webp", 256, 85)
+    assert type_and_size(small) == ("image/webp", 256, 85)
     assert images.thumbnail(encoded(form, picture((900, 300))), 90) != small
 
 

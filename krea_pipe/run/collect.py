@@ -165,7 +165,8 @@ class Collector:
             raise BadImage(f"what came is no whole image: {error}") from error
         digest = self.session.space.blobs.put(data)
         write_atomically(self.session.space.thumbnail(digest), thumbnail, durable=False)
-        return Result(digest, facts.mime, facts.width, facts.height, self.job.job_id, self.step.price, now())
+        size, price = (facts.width, facts.height), self.step.price
+        return Result(digest, facts.mime, *size, self.job.job_id, price, now(), facts.likeness)
 
     def _outcome(
         self,
