@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from krea_pipe.errors import Problem, StateError
@@ -10,8 +11,8 @@ from krea_pipe.errors import Problem, StateError
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a file so that a crash leaves the old one or the new one: temp file beside it, fsync, replace.
+def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
+    """Write a file, whole or part after part, so that a crash leaves the old one or the new one.
 
     What can be made again need not be `durable`, and is not waited for.
 
@@ -24,14 +25,13 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True) -> None:
         handle = _created(temporary, path.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
+                stream.writelines((data,) if isinstance(data, bytes) else data)
                 if durable:
                     stream.flush()
                     os.fsync(handle)
             os.replace(temporary, path)  # noqa: PTH105
-        except OSError:
+        finally:
             Path(temporary).unlink(missing_ok=True)
-            raise
         if durable:
             sync_folder(path.parent)
     except OSError as error:

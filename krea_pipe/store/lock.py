@@ -41,6 +41,11 @@ class Lock:
                 self._connection.execute("ROLLBACK")
 
 
+def picks_lock(home: Path) -> Path:
+    """The lock file that is held while a picks file is read, changed and written."""
+    return home / "picks.lock"
+
+
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold a lock file's lock for one task.

@@ -263,3 +263,11 @@ def test_picks_for_programs(project, lamp):
         "file": "picks/explore.yaml",
         "picks": [{"id": "explore/oak/s1", "stars": 3, "note": ""}],
     }
+
+
+def test_picks_that_are_made_at_once_are_all_kept(project, lamp):
+    cells = [f"explore/{surface}/s{seed}" for surface in ("slate", "oak") for seed in (1, 2)]
+    started = [project.start("pick", "lamp.yaml", "explore", "--reject", cell) for cell in cells]
+    assert [project.finish(one).code for one in started] == [0] * 4
+    kept = (project.path / "picks/explore.yaml").read_text(encoding="utf-8")
+    assert [cell in kept for cell in cells] == [True] * 4

@@ -13,7 +13,10 @@ from krea_pipe.errors import Problem, UsageError
 from krea_pipe.pick_changes import change_picks
 from krea_pipe.picking import best_of, check_count, decided_cells, named_cells, picks_file
 from krea_pipe.picks import Pick, Picks, parse_picks, read_picks
+from krea_pipe.pipeline import Pipeline
+from krea_pipe.settings import home_folder
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.lock import exclusive, picks_lock
 
 
 class _How(TypedDict):
@@ -52,12 +55,22 @@ def pick(file: Path, stage: str, cells: tuple[str, ...], *, as_json: bool, **how
     loaded = flow.load(file)
     path = how["target"] or picks_file(loaded.pipeline, stage)
     found = flow.stage_cells(loaded, stage)
+    with exclusive(picks_lock(home_folder(os.environ, file))):
+        picks = _rewrite(path, stage, cells, how, found, loaded.pipeline)
+    _say(picks.picks, Path(os.path.relpath(path)), as_json=as_json)
+    return 0
+
+
+def _rewrite(
+    path: Path, stage: str, cells: tuple[str, ...], how: _How, found: list[flow.Found], pipeline: Pipeline
+) -> Picks:
+    """Write the decisions down; what the file holds then."""
     text = before = _read(path)
     if cells:
         if how["remove"]:
-            ids = decided_cells(_held(text, path), found, stage, cells, loaded.pipeline)
+            ids = decided_cells(_held(text, path), found, stage, cells, pipeline)
         else:
-            ids = named_cells(found, stage, cells, loaded.pipeline)
+            ids = named_cells(found, stage, cells, pipeline)
         chosen = [Pick(one, how["stars"], how["note"]) for one in ids]
         is_pick = not how["reject"] and not how["remove"]
         text = change_picks(
@@ -72,10 +85,9 @@ def pick(file: Path, stage: str, cells: tuple[str, ...], *, as_json: bool, **how
         text = _thinned(text, stage, how["best_of"], found, path)
     picks = parse_picks(text or "", path)
     if before is None or len(picks.picks) > len(parse_picks(before, path).picks):  # a file with too many can be thinned
-        check_count(loaded.pipeline, stage, picks, path)
+        check_count(pipeline, stage, picks, path)
     write_atomically(path.resolve(), (text or "").encode())
-    _say(picks.picks, Path(os.path.relpath(path)), as_json=as_json)
-    return 0
+    return picks
 
 
 def _read(path: Path) -> str | None:
