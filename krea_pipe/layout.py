@@ -5,7 +5,7 @@ where a value's own text ends, before the comments and blank lines that follow i
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -168,6 +168,34 @@ class Layout:
         while self.text[offset : offset + 1] == " ":
             offset += 1
         return offset - start
+
+
+def without_keys(text: str, gone: Collection[str]) -> str:
+    """The text of a mapping without some of its keys, of which it must keep others.
+
+    Raises:
+        ValueError: a comment would be lost that is not on the line of such a key.
+    """
+    layout = Layout(text)
+    root, names = layout.root, list(layout.root.keys)
+    kept = [index for index, name in enumerate(names) if name not in gone]
+    changes: list[Change] = []
+    for index, name in enumerate(names):
+        if name not in gone:
+            continue
+        start, end = root.keys[name].start, root.children[name].end
+        if root.kind == "block" and index:
+            changes.append((layout.line_start(start), layout.line_after(end), ""))
+            continue
+        if index < kept[-1]:
+            span = (start, root.keys[names[index + 1]].start)
+        else:
+            span = (root.children[names[index - 1]].end, end)
+        if "#" in text[end : span[1]] or "#" in text[span[0] : start]:
+            raise ValueError("a comment would be lost")
+        changes.append((*span, ""))
+    changed = layout.changed(changes)
+    return changed if text.endswith("\n") else changed.removesuffix("\n")
 
 
 def split_mark(text: str) -> tuple[str, str]:

@@ -1,16 +1,18 @@
 """Changes of a picks file, each as small a diff as a person would make by hand."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from krea_pipe.entries import changed_entry, flow_text
 from krea_pipe.errors import InvalidInput, Problem, UsageError
-from krea_pipe.layout import Change, Layout, Part, split_mark, unsafe_edit
+from krea_pipe.layout import Change, Layout, Part, split_mark, unsafe_edit, without_keys
 from krea_pipe.picks import MAX_STARS, Pick, Picks, parse_picks
 from krea_pipe.sandbox import near_word
 
 _FILE = Path("picks.yaml")
+_NOTHING: Mapping[str, Collection[str]] = {}
 
 
 def change_picks(
@@ -20,18 +22,20 @@ def change_picks(
     add: Sequence[Pick | str] = (),
     remove: Sequence[str] = (),
     reject: Sequence[Pick | str] = (),
+    clear: Mapping[str, Collection[str]] = _NOTHING,
     file: Path = _FILE,
 ) -> str:
     """The text of a picks file after some decisions; None, or a text without data, begins a file.
 
-    A cell that is already there is changed in place: stars that are None and an empty note leave what is written.
-    Picking a rejected cell takes it out of `rejected`, and the other way round. `file` is for the places of problems.
+    A cell that is already there is changed in place: stars that are None and an empty note leave what is written,
+    unless `clear` names "stars" or "note" for the cell, which then has none. Picking a rejected cell takes it out of
+    `rejected`, and the other way round. `file` is for the places of problems.
 
     Raises:
         UsageError: the decisions contradict each other, are of another stage, remove a cell that is not in the file,
             or the file can not be edited safely. InvalidInput: the text is no picks file.
     """
-    wanted = _Wanted(_by_id(add), _by_id(reject), tuple(dict.fromkeys(remove)))
+    wanted = _Wanted(_by_id(add), _by_id(reject), tuple(dict.fromkeys(remove)), clear)
     wanted.check()
     mark, body = split_mark(text or "")
     if all(not line.strip() or line.lstrip().startswith("#") for line in body.split("\n")):
@@ -62,6 +66,7 @@ class _Wanted:
     add: Mapping[str, Pick]
     reject: Mapping[str, Pick]
     remove: tuple[str, ...]
+    clear: Mapping[str, Collection[str]]
 
     def check(self) -> None:
         """Refuse decisions that contradict each other."""
@@ -86,9 +91,19 @@ class _Wanted:
                 raise UsageError(Problem("unknown_pick", message, hint=near_word(name, known)))
         gone = set(self.remove)
         return _Lists(
-            _merged(before.picks, self.add, gone | self.reject.keys()),
-            _merged(before.rejected, self.reject, gone | self.add.keys()),
+            self._merged(before.picks, self.add, gone | self.reject.keys()),
+            self._merged(before.rejected, self.reject, gone | self.add.keys()),
         )
+
+    def _merged(self, old: Sequence[Pick], new: Mapping[str, Pick], gone: set[str]) -> list[Pick]:
+        kept = [self._updated(one, new[one.id]) if one.id in new else one for one in old if one.id not in gone]
+        there = {one.id for one in old}
+        return [*kept, *(one for one in new.values() if one.id not in there)]
+
+    def _updated(self, old: Pick, new: Pick) -> Pick:
+        left = {"stars": old.stars, "note": old.note} | dict.fromkeys(self.clear.get(old.id, ()))
+        stars = cast("int | None", left["stars"]) if new.stars is None else new.stars
+        return replace(old, stars=stars, note=new.note or str(left["note"] or ""))
 
     def lines(self) -> list[str]:
         """The decisions as a person would write them."""
@@ -102,18 +117,6 @@ class _Wanted:
 def _by_id(picks: Iterable[Pick | str]) -> dict[str, Pick]:
     found = (Pick(one) if isinstance(one, str) else one for one in picks)
     return {one.id: one for one in found}
-
-
-def _merged(old: Sequence[Pick], new: Mapping[str, Pick], gone: set[str]) -> list[Pick]:
-    kept = [_updated(one, new.get(one.id)) for one in old if one.id not in gone]
-    there = {one.id for one in old}
-    return [*kept, *(one for one in new.values() if one.id not in there)]
-
-
-def _updated(old: Pick, new: Pick | None) -> Pick:
-    if new is None:
-        return old
-    return replace(old, stars=old.stars if new.stars is None else new.stars, note=new.note or old.note)
 
 
 def _begun(comments: str, stage: str) -> str:
@@ -227,13 +230,14 @@ class _Section:
             yield part.start, part.end, _text(new)
             return
         values = {"stars": new.stars} if new.stars and new.stars != old.stars else {}
-        more = {"note": new.note} if new.note != old.note else {}
+        more = {"note": new.note} if new.note and new.note != old.note else {}
+        gone = [name for name in ("stars", "note") if name in part.keys and not getattr(new, name)]
         flow = part.kind == "flow"
         end = part.end if flow else layout.line_end(part.end)
         margin = "" if flow else " " * layout.column(part.start)
         lines = layout.text[part.start : end].replace("\r\n", "\n").split("\n")
-        entry = "\n".join(line.removeprefix(margin) for line in lines)
-        changed = changed_entry(entry, {**values, **more}, last="note").split("\n")
+        entry = without_keys("\n".join(line.removeprefix(margin) for line in lines), gone)
+        changed = (changed_entry(entry, {**values, **more}, last="note") if values or more else entry).split("\n")
         yield part.start, end, layout.newline.join([changed[0], *(line and margin + line for line in changed[1:])])
 
     def _lines(self, added: list[str]) -> list[str]:
