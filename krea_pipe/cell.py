@@ -1,6 +1,6 @@
 """One image of a pipeline, and a stage whose images are not known yet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from krea_pipe.cell_ids import Scalar
@@ -14,6 +14,7 @@ class Cell:
     """One image of the matrix: its place in the order of the file, its id, axes, path and request.
 
     `names` and `axes` are the names and values of its axes. `source` is the id of the cell that it is drawn for.
+    `template` is what its prompt was rendered from, None where the prompt of its source is taken as it is.
     """
 
     position: int
@@ -24,12 +25,13 @@ class Cell:
     out: str
     request: Request
     source: str | None = None
+    template: str | None = None
 
     def at(self, position: int) -> "Cell":
         """The same cell in its place."""
         if position == self.position:
             return self
-        return Cell(position, self.id, self.stage, self.names, self.axes, self.out, self.request, self.source)
+        return replace(self, position=position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +69,8 @@ class Made:
     context: dict[str, object]
     source: Upcell | None
     inherited: tuple[tuple[str, str, Scalar], ...]
+
+    @property
+    def template(self) -> str | None:
+        """What its prompt is rendered from."""
+        return self.resolver.template(self.values, self.context)

@@ -237,11 +237,11 @@ class Expansion:
         if made.inherited:
             names = (*(name for name, _, _ in made.inherited), *names)
             axes = (*(scalar for _, _, scalar in made.inherited), *axes)
-        source = made.source.id if made.source else None
         if stage.name in self.sources:
             own = {name: cast("Json", made.context[name]) for name in made.resolver.names}
             self.data[identity] = {**(made.source.axes if made.source else {}), **own}
-        return Cell(self.count, identity, stage.name, names, axes, out, request, source)
+        source = made.source.id if made.source else None
+        return Cell(self.count, identity, stage.name, names, axes, out, request, source, made.template)
 
     def _collision(self, stage: Stage, identity: str, out: str) -> CellProblem:
         """Which other cell has a path: found by expanding anew up to it."""

@@ -195,7 +195,8 @@ class _Deciding:
     def _reuse(self, key: Key) -> tuple[Action, str]:
         kept, journal = key not in self.known.unkept, self.known.journal
         counted = journal.is_reported(key) or journal.drawn_by[key] in self.known.alive
-        reason = "cached" if counted else "cached; drawn and billed by a run that wrote no report"
+        made = "drawn" if self.manner.free else "drawn and billed"
+        reason = "cached" if counted else f"cached; {made} by a run that wrote no report"
         return Reuse(self.known.results[key], kept, counted, key in journal.adopted), reason
 
     def _attach(self, job: InFlight) -> tuple[Action, str]:

@@ -107,6 +107,12 @@ class Resolver:
             parts |= self.fixed_lists | lists
         return Request(prompt=prompt, **parts)
 
+    def template(self, values: Sequence[AxisValue], context: Context) -> str | None:
+        """What the prompt of one combination is rendered from; None where that of its source is taken as it is."""
+        is_varying = "prompt" in self.varying_names
+        fields = self.precedence.fields(values, context) if is_varying else self.precedence.constants
+        return str(fields["prompt"].data) if "prompt" in fields else None
+
     def _fields(
         self, values: Sequence[AxisValue], context: dict[str, object], given: Request | None
     ) -> Mapping[str, Value]:

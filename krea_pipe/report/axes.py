@@ -25,7 +25,7 @@ def _axes(stage: Stage, stages: Mapping[str, Stage], rows: Sequence[Row]) -> tup
     found = []
     for name in names:
         known = labels.get(name, {})
-        used = {_mark(row.axes[name]): row.axes[name] for row in rows if name in row.axes}
+        used = {mark_of(row.axes[name]): row.axes[name] for row in rows if name in row.axes}
         values = {mark: pair for mark, pair in known.items() if mark in used or name in _own(stage)}
         values |= {mark: (value, label_of(value)) for mark, value in used.items() if mark not in values}
         if values:
@@ -46,10 +46,10 @@ def _labels(stage: Stage, stages: Mapping[str, Stage]) -> dict[str, dict[str, tu
             found[f"source.{name}" if name in own else name] = values
     for axis in stage.axes:
         static = [value for value in axis.values if not value.is_dynamic or isinstance(value.data, dict)]
-        found[axis.name] = {_mark(value.scalar): (value.scalar, value.label) for value in static}
+        found[axis.name] = {mark_of(value.scalar): (value.scalar, value.label) for value in static}
     return found
 
 
-def _mark(value: Scalar) -> str:
+def mark_of(value: Scalar) -> str:
     """1, True and "1" are three values."""
     return repr(value)

@@ -1,8 +1,7 @@
 """Plan and outcomes become cells and totals."""
 
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from krea_pipe.errors import Problem
 from krea_pipe.outcome import Outcome
 from krea_pipe.pipeline import Pipeline
 from krea_pipe.plan import Plan, Step
+from krea_pipe.references import Fingerprints
 from krea_pipe.report.axes import stage_views
 from krea_pipe.report.model import (
     CostTotals,
@@ -19,10 +19,11 @@ from krea_pipe.report.model import (
     PipelineView,
     Report,
     Row,
-    Scalar,
     TargetView,
 )
 from krea_pipe.report.narrow import totals
+from krea_pipe.report.origins import Origins, references_of
+from krea_pipe.report.places import seen_from
 from krea_pipe.request import Key
 from krea_pipe.settings import Target
 
@@ -45,6 +46,7 @@ class RunFacts:
 
 def build_report(
     pipeline: Pipeline,
+    fingerprints: Fingerprints,
     plan: Plan,
     outcomes: Mapping[Key, Outcome],
     *,
@@ -53,8 +55,9 @@ def build_report(
 ) -> Report:
     """The report of one run; `rewritten` holds the keys of reused images that had to be put into `out` again."""
     here = Path.cwd()
-    out = _seen_from(here, facts.out)
-    rows = dict(sorted(_rows(plan, outcomes, out=out, rewritten=rewritten))).values()
+    origins = Origins(pipeline, plan)
+    building = _Building(outcomes, Path(seen_from(here, facts.out)), rewritten, origins)
+    rows = dict(sorted(building.rows(plan.steps))).values()
     return Report(
         run_id=facts.run_id,
         tool_version=__version__,
@@ -67,70 +70,64 @@ def build_report(
         git=facts.git,
         target=TargetView(facts.target.kind, facts.target.base),
         out=facts.out.as_posix(),
-        base=_seen_from(facts.folder, here).as_posix(),
+        base=seen_from(facts.folder, here),
         cells=totals(tuple(rows)),
         cost=_cost_totals(plan, outcomes, facts.cap),
         warnings=tuple(str(warning) for warning in facts.warnings),
         stages=stage_views(pipeline, rows),
         rows=tuple(rows),
+        templates=tuple(origins.templates),
+        references=references_of(plan, fingerprints),
     )
 
 
-def _seen_from(folder: Path, path: Path) -> Path:
-    """A path relative to a folder, or absolute when it is on another drive of Windows."""
-    try:
-        return Path(os.path.relpath(path, folder))
-    except ValueError:
-        return path.absolute()
+@dataclass(frozen=True, slots=True)
+class _Building:
+    """What the rows of one report have in common."""
 
+    outcomes: Mapping[Key, Outcome]
+    out: Path
+    rewritten: frozenset[str]
+    origins: Origins
 
-def _rows(
-    plan: Plan,
-    outcomes: Mapping[Key, Outcome],
-    *,
-    out: Path,
-    rewritten: frozenset[str],
-) -> Iterator[tuple[int, Row]]:
-    for step in plan.steps:
-        outcome = outcomes[step.key]
-        for index, cell in enumerate(step.cells):
-            reason = f"{step.reason}; output written again" if step.key in rewritten else step.reason
-            if index:
-                reason = f"same request as {step.cells[0].id}"
-            named = dict(zip(cell.names, cell.axes, strict=True))
-            cost = Decimal(0) if index else outcome.cost_usd
-            yield cell.position, _row(step, cell, outcome, axes=named, out=out, reason=reason, cost=cost)
+    def rows(self, steps: Iterable[Step]) -> Iterator[tuple[int, Row]]:
+        """Each row with its place."""
+        for step in steps:
+            outcome = self.outcomes[step.key]
+            for index, cell in enumerate(step.cells):
+                reason = f"{step.reason}; output written again" if step.key in self.rewritten else step.reason
+                if index:  # its request is paid, and counted, once
+                    reason, outcome = f"same request as {step.cells[0].id}", replace(outcome, cost_usd=Decimal(0))
+                yield cell.position, self._row(step, cell, outcome, reason)
 
-
-def _row(
-    step: Step,
-    cell: Cell,
-    outcome: Outcome,
-    *,
-    axes: Mapping[str, Scalar],
-    out: Path,
-    reason: str,
-    cost: Decimal,
-) -> Row:
-    result = outcome.result
-    return Row(
-        id=cell.id,
-        stage=cell.stage,
-        axes=axes,
-        prompt=step.request.prompt,
-        request=step.request.fields(),
-        key=step.key,
-        status=outcome.status,
-        reason=reason,
-        image=(out / f"{cell.out}.{result.extension}").as_posix() if result and outcome.status != "failed" else None,
-        sha256=result.sha256 if result else None,
-        job_id=outcome.job_id,
-        cost_usd=cost,
-        attempts=outcome.history,
-        timings=outcome.timings,
-        error=outcome.failure,
-        adopted=outcome.adopted,
-    )
+    def _row(self, step: Step, cell: Cell, outcome: Outcome, reason: str) -> Row:
+        result = outcome.result
+        has_image = result is not None and outcome.status != "failed"
+        template, values = self.origins.of(cell)
+        return Row(
+            id=cell.id,
+            stage=cell.stage,
+            axes=dict(zip(cell.names, cell.axes, strict=True)),
+            prompt=step.request.prompt,
+            request=step.request.fields(),
+            key=step.key,
+            status=outcome.status,
+            reason=reason,
+            image=(self.out / f"{cell.out}.{result.extension}").as_posix() if result and has_image else None,
+            sha256=result.sha256 if result else None,
+            job_id=outcome.job_id,
+            cost_usd=outcome.cost_usd,
+            attempts=outcome.history,
+            timings=outcome.timings,
+            error=outcome.failure,
+            adopted=outcome.adopted,
+            width=result.width if result else None,
+            height=result.height if result else None,
+            likeness=result.likeness if result else "",
+            template=template,
+            values=values,
+            source=cell.source,
+        )
 
 
 def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | None) -> CostTotals:

@@ -1,10 +1,11 @@
 """The report as a value: what `report.json` holds and what every renderer takes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
+from krea_pipe.nodes import Json
 from krea_pipe.outcome import Attempt as Attempt
 from krea_pipe.outcome import Failure as Failure
 from krea_pipe.outcome import Status as Status
@@ -17,7 +18,14 @@ Scalar = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One cell of the matrix and what became of it; `adopted` says that its job was found in Krea's list."""
+    """One cell of the matrix and what became of it; `adopted` says that its job was found in Krea's list.
+
+    `width` and `height` are the image's pixels and `likeness` its perceptual signature (`likeness.py`), empty when it
+    is not known. `template` is the place of its prompt's template in `Report.templates`, `values` what that template
+    reads, as this cell has it. `source` is the id of the cell that it is drawn for. In a report of two runs, `pair` is
+    what a cell and its counterpart have in common, `distance` how far apart their images are (0 to 1), and `same` says
+    that nothing differs.
+    """
 
     id: str
     stage: str
@@ -35,6 +43,15 @@ class Row:
     timings: Timings
     error: Failure | None
     adopted: bool = False
+    width: int | None = None
+    height: int | None = None
+    likeness: str = ""
+    template: int | None = None
+    values: Mapping[str, Json] = field(default_factory=dict)
+    source: str | None = None
+    pair: str | None = None
+    distance: float | None = None
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +68,15 @@ class StageView:
 
     name: str
     axes: tuple[AxisView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceView:
+    """An image that requests name by `source` (a digest or a URL): how people call it, and the digest of its bytes."""
+
+    source: str
+    label: str
+    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +146,6 @@ class Report:
     cost: CostTotals
     warnings: tuple[str, ...]
     stages: tuple[StageView, ...]
+    templates: tuple[str, ...]
+    references: tuple[ReferenceView, ...]
     rows: tuple[Row, ...]

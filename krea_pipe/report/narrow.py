@@ -26,7 +26,7 @@ def narrowed(report: Report, selection: Selection) -> Report:
     )
     if not rows:
         raise NothingSelected(Problem("nothing_selected", "no cell of that run fits what was selected"))
-    return replace(report, rows=rows, cells=totals(rows), cost=_cost(rows, report.cost.cap_usd))
+    return replace(report, rows=rows, cells=totals(rows), cost=costs(rows, report.cost.cap_usd))
 
 
 def totals(rows: Sequence[Row]) -> CellTotals:
@@ -35,7 +35,7 @@ def totals(rows: Sequence[Row]) -> CellTotals:
     return CellTotals(len(rows), *(counts[one] for one in ("succeeded", "reused", "failed", "uncertain", "pending")))
 
 
-def _cost(rows: Sequence[Row], cap: Decimal | None) -> CostTotals:
+def costs(rows: Sequence[Row], cap: Decimal | None) -> CostTotals:
     """What these rows cost; what the run saved or has in flight is known of the whole run alone."""
     none = Decimal(0)
     uncertain = sum((row.cost_usd for row in rows if row.status == "uncertain"), none)

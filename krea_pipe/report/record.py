@@ -1,10 +1,10 @@
 """The report as JSON: `report.json`, whose shape is `schemas/run-report.schema.json`."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, astuple
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, get_args
 
 from krea_pipe.errors import Problem, StateError
 from krea_pipe.pricing import exact
@@ -17,16 +17,39 @@ from krea_pipe.report.model import (
     Failure,
     GitState,
     PipelineView,
+    ReferenceView,
     Report,
     Row,
     StageView,
+    Status,
     TargetView,
     Timings,
 )
 
+STATUSES = frozenset(get_args(Status))
+
 
 def to_json(report: Report) -> dict[str, object]:
     """Turn a report into JSON data: money as decimal strings, rows as `cells`, key order fixed."""
+    return {**_head(report), "cells": [row_json(row) for row in report.rows]}
+
+
+def to_text(report: Report) -> str:
+    """The whole of `to_lines`."""
+    return "".join(to_lines(report))
+
+
+def to_lines(report: Report) -> Iterator[str]:
+    """Write a report as JSON with a line for each cell: short enough to look at, and never whole in memory."""
+    head = json.dumps({**_head(report), "cells": []}, ensure_ascii=False, indent=1)
+    yield head.removesuffix("[]\n}") + "[\n"
+    end = len(report.rows) - 1
+    for index, row in enumerate(report.rows):
+        yield json.dumps(row_json(row), ensure_ascii=False) + ("\n" if index == end else ",\n")
+    yield "]}\n"
+
+
+def _head(report: Report) -> dict[str, object]:
     return {
         "schema": SCHEMA,
         "run_id": report.run_id,
@@ -42,16 +65,9 @@ def to_json(report: Report) -> dict[str, object]:
         "totals": {"cells": asdict(report.cells), "cost": _cost_json(report.cost)},
         "warnings": list(report.warnings),
         "stages": [_stage_json(stage) for stage in report.stages],
-        "cells": [_row_json(row) for row in report.rows],
+        "templates": list(report.templates),
+        "references": [asdict(one) for one in report.references],
     }
-
-
-def to_text(report: Report) -> str:
-    """Write a report as JSON with a line for each cell: short enough to look at, and far faster than indented."""
-    data = to_json(report)
-    cells = ",\n".join(json.dumps(cell, ensure_ascii=False) for cell in cast("list[object]", data["cells"]))
-    head = json.dumps({**data, "cells": []}, ensure_ascii=False, indent=1)
-    return head.removesuffix("[]\n}") + "[\n" + cells + "\n]}\n"
 
 
 def from_json(data: Mapping[str, Any]) -> Report:
@@ -60,9 +76,25 @@ def from_json(data: Mapping[str, Any]) -> Report:
         found = data.get("schema", "no schema at all")
         raise _unreadable(f"the report is written as {found}, this version reads {SCHEMA}")
     try:
-        return _report(data)
+        return _checked(_report(data))
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise _unreadable(f"the report is damaged: {type(error).__name__} {error}") from error
+
+
+def _checked(report: Report) -> Report:
+    """Refuse values of a wrong kind, which a hand or another program may have written."""
+    texts = [report.run_id, report.tool_version, report.started_at, report.finished_at, report.out, report.base]
+    texts += [*astuple(report.pipeline), *astuple(report.target), *report.warnings, *report.templates]
+    for row in report.rows:
+        texts += [row.id, row.stage, row.prompt, row.key, row.reason, row.likeness]
+        sizes = [one for one in (row.width, row.height, row.template) if one is not None]
+        if not all(isinstance(one, int) for one in sizes) or row.status not in STATUSES:
+            raise ValueError(f"in the cell {row.id}")
+        if row.template is not None and not 0 <= row.template < len(report.templates):
+            raise ValueError(f"no template {row.template} for the cell {row.id}")
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a text is missing")
+    return report
 
 
 def _unreadable(message: str) -> StateError:
@@ -88,7 +120,8 @@ def _axis_json(axis: AxisView) -> dict[str, object]:
     return {"name": axis.name, "values": [{"value": value, "label": label} for value, label in axis.values]}
 
 
-def _row_json(row: Row) -> dict[str, object]:
+def row_json(row: Row) -> dict[str, object]:
+    """Turn one row into JSON data."""
     timings = row.timings
     return {
         "id": row.id,
@@ -111,7 +144,18 @@ def _row_json(row: Row) -> dict[str, object]:
         },
         "error": _error_json(row.error) if row.error else None,
         "adopted": row.adopted,
+        "width": row.width,
+        "height": row.height,
+        "likeness": row.likeness,
+        "template": row.template,
+        "values": dict(row.values),
+        "source": row.source,
+        **_pair_json(row),
     }
+
+
+def _pair_json(row: Row) -> dict[str, object]:
+    return {} if row.pair is None else {"pair": row.pair, "distance": row.distance, "same": row.same}
 
 
 def _error_json(error: Failure) -> dict[str, object]:
@@ -145,6 +189,8 @@ def _report(data: Mapping[str, Any]) -> Report:
         warnings=tuple(data["warnings"]),
         stages=tuple(_stage(stage) for stage in data["stages"]),
         rows=tuple(_row(cell) for cell in data["cells"]),
+        templates=tuple(data.get("templates", ())),
+        references=tuple(ReferenceView(**one) for one in data.get("references", ())),
     )
 
 
@@ -184,6 +230,15 @@ def _row(data: Mapping[str, Any]) -> Row:
         timings=Timings(**data["timings"]),
         error=_error(data["error"]) if data["error"] else None,
         adopted=data.get("adopted", False),
+        width=data.get("width"),
+        height=data.get("height"),
+        likeness=data.get("likeness", ""),
+        template=data.get("template"),
+        values=data.get("values", {}),
+        source=data.get("source"),
+        pair=data.get("pair"),
+        distance=data.get("distance"),
+        same=data.get("same", False),
     )
 
 

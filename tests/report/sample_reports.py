@@ -11,6 +11,7 @@ from krea_pipe.nodes import build_nodes
 from krea_pipe.outcome import Attempt, Failure, Outcome, Result
 from krea_pipe.pipeline import Axis, AxisValue, Budget, Matrix, Pipeline, Stage
 from krea_pipe.plan import Plan, Reuse, Step, Submit
+from krea_pipe.references import Fingerprints
 from krea_pipe.report.build import RunFacts, build_report
 from krea_pipe.report.model import GitState
 from krea_pipe.request import Request, Weighted, key_of
@@ -93,7 +94,9 @@ def make_report(*stages, kind="live", out=Path("out"), folder=None, **changes):
     )
     pipeline = _pipeline(tuple(stage for stage, _ in stages))
     plan = Plan(pipeline.name, tuple(steps), ())
-    return replace(build_report(pipeline, plan, outcomes, facts=facts, rewritten=frozenset()), **changes)
+    none = Fingerprints(Path(), Path())
+    made = build_report(pipeline, none, plan, outcomes, facts=facts, rewritten=frozenset())
+    return replace(made, **changes)
 
 
 def _pipeline(stages):

@@ -1,0 +1,90 @@
+"""Where the prompts and the images of a report's cells come from."""
+
+from collections.abc import Mapping
+from typing import cast
+
+from krea_pipe.cell import Cell
+from krea_pipe.explain.variables import Path, paths_in
+from krea_pipe.fields import DEFAULTS
+from krea_pipe.nodes import Json
+from krea_pipe.pipeline import Pipeline, Stage
+from krea_pipe.plan import Plan
+from krea_pipe.references import Fingerprints
+from krea_pipe.report.axes import mark_of
+from krea_pipe.report.model import ReferenceView
+from krea_pipe.request import Source
+
+
+class Origins:
+    """The templates of a plan's prompts, each once, and what they read in each cell."""
+
+    def __init__(self, pipeline: Pipeline, plan: Plan) -> None:
+        self.templates: dict[str, int] = {}
+        self._paths: dict[str, list[Path]] = {}
+        self._cells = {cell.id: cell for step in plan.steps for cell in step.cells}
+        self._rows = {stage.name: _rows_of(pipeline, stage.name) for stage in pipeline.stages}
+        self._given = {stage.name: _given_in(pipeline, stage) for stage in pipeline.stages}
+
+    def of(self, cell: Cell) -> tuple[int | None, dict[str, Json]]:
+        """The place of a cell's template in `templates`, and the values that it reads."""
+        if cell.template is None:
+            return None, {}
+        number = self.templates.setdefault(cell.template, len(self.templates))
+        if cell.template not in self._paths:
+            self._paths[cell.template] = paths_in(cell.template)
+        found = {".".join(path): self._read(path, cell) for path in self._paths[cell.template]}
+        return number, {name: value for name, value in found.items() if value is not None}
+
+    def _read(self, path: Path, cell: Cell) -> Json:
+        name, *rest = path
+        if name == "source":
+            return self._of_source(rest, cell)
+        if name in cell.names:
+            return _at(self._of_axis(name, cell), rest)
+        if name in DEFAULTS:
+            return cast("Json", getattr(cell.request, name))
+        return _at(self._given[cell.stage].get(name), rest)
+
+    def _of_axis(self, name: str, cell: Cell) -> Json:
+        scalar = cell.axes[cell.names.index(name)]
+        return self._rows[cell.stage].get((name, mark_of(scalar)), scalar)
+
+    def _of_source(self, rest: list[str], cell: Cell) -> Json:
+        source = self._cells.get(cell.source or "")
+        if source is None:
+            return None
+        axes = {name: self._of_axis(name, source) for name in source.names}
+        data = {**source.request.fields(), "id": source.id, "axes": cast("Json", axes)}
+        return _at(data, rest)
+
+
+def references_of(plan: Plan, fingerprints: Fingerprints) -> tuple[ReferenceView, ...]:
+    """Every image that requests of a plan name by its bytes or its URL, in the order of the cells."""
+    used = dict.fromkeys(one.id for step in plan.steps for one in step.request.images)
+    images = ((source, fingerprints.by_source.get(Source(source))) for source in used)
+    return tuple(
+        ReferenceView(source, image.label if image else source, source[7:] if source.startswith("sha256:") else None)
+        for source, image in images
+        if not source.startswith("key:")
+    )
+
+
+def _given_in(pipeline: Pipeline, stage: Stage) -> dict[str, Json]:
+    """What is the same in all cells of a stage."""
+    fixed = {axis.name: axis.values[0].data for axis in stage.fixed}
+    return {"stage": stage.name, "pipeline": pipeline.name, **pipeline.variables, **fixed}
+
+
+def _rows_of(pipeline: Pipeline, stage: str) -> Mapping[tuple[str, str], Json]:
+    """The data of axis values that are more than the scalar that stands for them."""
+    axes = (axis for one in pipeline.stages if one.name == stage for axis in one.axes)
+    values = ((axis.name, value) for axis in axes for value in axis.values)
+    return {(name, mark_of(value.scalar)): value.data for name, value in values if isinstance(value.data, dict)}
+
+
+def _at(data: Json, path: list[str]) -> Json:
+    for name in path:
+        if not isinstance(data, dict) or name not in data:
+            return None
+        data = data[name]
+    return data
