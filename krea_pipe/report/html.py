@@ -1,125 +1,135 @@
-"""The report as one HTML page: a contact sheet that opens from disk and asks the network for nothing."""
+"""The report as one HTML page, which opens from disk and asks the network for nothing."""
 
 import base64
-import binascii
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from krea_pipe.image_header import size_of
-from krea_pipe.pricing import usd
-from krea_pipe.report.model import Report, Row
+from krea_pipe.nodes import Json
+from krea_pipe.report.model import Report
+from krea_pipe.report.record import to_lines
+from krea_pipe.report.words import LOCAL_NOTE, facts_of, sentence
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_STYLES = ("page.css", "sheet.css", "dialog.css")
-_SCRIPTS = ("data.js", "arrange.js", "sheet.js", "filter.js", "dialog.js", "main.js")
-_SLOT = "\x00"
+_STYLES = ("page.css", "tools.css", "sheet.css", "decisions.css", "ladders.css", "dialog.css", "compare.css")
+_SCRIPTS = (
+    "vendor/sortable-1.15.7.min.js",
+    "vendor/panzoom-4.6.2.min.js",
+    "data.js",
+    "elements.js",
+    "state.js",
+    "keys.js",
+    "likeness.js",
+    "decisions.js",
+    "deciding.js",
+    "picks.js",
+    "measure.js",
+    "pivot.js",
+    "arrange.js",
+    "cell.js",
+    "stage.js",
+    "sheet.js",
+    "walk.js",
+    "print.js",
+    "axismenu.js",
+    "shelves.js",
+    "filter.js",
+    "tools.js",
+    "ladder_chart.js",
+    "ladders.js",
+    "wording.js",
+    "cell_file.js",
+    "copying.js",
+    "provenance.js",
+    "panel.js",
+    "zoom.js",
+    "detail.js",
+    "differences.js",
+    "compared.js",
+    "compare.js",
+    "live.js",
+    "main.js",
+)
+_SLOT = Markup("<slot>")  # no text of a report comes out like this
 _ESCAPES = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
-_STATUS_WORDS = {
-    "succeeded": "rendered",
-    "reused": "reused",
-    "failed": "failed",
-    "uncertain": "uncertain",
-    "pending": "pending",
-}
 
 
-def render(report: Report, *, record: str, thumbnails: Mapping[str, bytes]) -> bytes:
-    """Render the page as UTF-8.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """How a page is made: what stands around it, and what it carries besides the report.
 
-    `record` is the report as JSON text, `thumbnails` holds WebP bytes by the SHA-256 of the image that they show. Both
-    are megabytes in a long run, so they are put into the rendered shell instead of going through the template.
+    A `single` page holds its `thumbnails`, WebP bytes by the digest of the image that they show; others find them in
+    the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of
+    the store that holds images by digest, as seen from the page: what lies in the output folder may be of a later run.
+    `decisions` are the picks files, by stage. `is_live` says that the run goes on.
     """
-    shell = _environment().get_template("page.html")
+
+    form: Literal["folder", "single", "view"] = "folder"
+    is_live: bool = False
+    decisions: Mapping[str, Json] = field(default_factory=dict)
+    thumbnails: Mapping[str, bytes] | None = None
+    missing: Sequence[str] = ()
+    originals: str = ""
+
+
+def render(report: Report, page: Page = Page()) -> Iterator[bytes]:
+    """Render the page as parts of UTF-8 text: what is long is never whole in memory."""
     style, script = _style(), _script()
-    page = shell.render(
-        report=report,
-        sentence=sentence(report),
-        facts=_facts(report),
-        problems=[(index, row) for index, row in enumerate(report.rows) if row.error or row.status == "failed"],
-        policy=_policy(style, script),
-        style=Markup(style),
-        script=Markup(script),
-        slot=_SLOT,
+    shell = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            report=report,
+            local_note=LOCAL_NOTE,
+            sentence=sentence(report),
+            facts=facts_of(report),
+            problems=[row for row in report.rows if row.error or row.status == "failed"],
+            policy=policy(),
+            style=Markup(style),
+            script=Markup(script),
+            slot=_SLOT,
+        )
     )
-    head, middle, tail = page.encode("utf-8", "replace").split(_SLOT.encode())
-    return b"".join([head, _script_json(record), middle, *_embedded(report.rows, thumbnails), tail])
+    head, middle, tail = shell.encode("utf-8", "replace").split(_SLOT.encode())
+    yield head
+    yield from map(_script_json, to_lines(report))
+    yield middle
+    yield from _page_json(page)
+    yield tail
 
 
-def sentence(report: Report) -> str:
-    """Say what happened in one breath: images by status, then money, which a local run has none of."""
-    total = report.cells.total
-    counts = [(getattr(report.cells, status), word) for status, word in _STATUS_WORDS.items()]
-    parts = ", ".join(f"{count} {word}" for count, word in counts if count)
-    images = f"{total} {'image' if total == 1 else 'images'}{f': {parts}' if parts else ''}."
-    return images if report.target.kind == "local" else f"{images} {_money_sentence(report)}"
+def policy() -> str:
+    """What the page may load: its own style and script, pictures from where it stands, answers of its server."""
+    sources = "default-src 'none'; img-src data: file: 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
+    return f"{sources}; style-src '{_csp_hash(_style())}'; script-src '{_csp_hash(_script())}'"
 
 
-def _money_sentence(report: Report) -> str:
-    cost = report.cost
-    budget = "" if cost.cap_usd is None else f" of {usd(cost.cap_usd)}"
-    saved = f", {usd(cost.saved_usd)} saved" if cost.saved_usd else ""
-    uncertain = f", up to {usd(cost.uncertain_usd)} uncertain" if cost.uncertain_usd else ""
-    in_flight = f", {usd(cost.in_flight_usd)} in flight" if cost.in_flight_usd else ""
-    return f"{usd(cost.spent_usd)} spent{budget}{saved}{uncertain}{in_flight}."
-
-
-def _facts(report: Report) -> list[tuple[str, str]]:
-    facts = [
-        ("Run", report.run_id),
-        ("Started", _moment(report.started_at)),
-        ("Took", _duration(report.started_at, report.finished_at)),
-        ("File", report.pipeline.file),
-        ("Commit", _commit(report)),
-        ("Made by", f"krea-pipe {report.tool_version}"),
-    ]
-    return [(name, text) for name, text in facts if text]
-
-
-def _commit(report: Report) -> str:
-    if report.git is None:
-        return ""
-    return f"{report.git.commit[:10]}{' + uncommitted changes' if report.git.dirty else ''}"
-
-
-def _moment(text: str) -> str:
-    try:
-        moment = datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        return text
-    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
-
-
-def _duration(start: str, end: str) -> str:
-    try:
-        seconds = round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
-    except (ValueError, TypeError):
-        return ""
-    hours, minutes = seconds // 3600, seconds // 60 % 60
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
-
-
-def _embedded(rows: Iterable[Row], thumbnails: Mapping[str, bytes]) -> Iterator[bytes]:
-    """Give each distinct picture once: base64 and size, so that the page can lay out before it decodes.
-
-    Digests, numbers and base64 need no escaping.
-    """
-    digests = dict.fromkeys(row.sha256 for row in rows if row.sha256 in thumbnails)
-    comma = b"{"
-    for digest in filter(None, digests):
-        width, height = size_of(thumbnails[digest]) or (1, 1)
-        yield b'%s"%s":{"w":%d,"h":%d,"webp":"' % (comma, digest.encode(), width, height)
-        yield binascii.b2a_base64(thumbnails[digest], newline=False)
-        yield b'"}'
+def _page_json(page: Page) -> Iterator[bytes]:
+    """How the page was made, as JSON; each picture as base64, which needs no escaping."""
+    data: dict[str, object] = {
+        "form": page.form,
+        "live": page.is_live,
+        "decisions": dict(page.decisions),
+        "missing": [*page.missing],
+        "originals": page.originals,
+    }
+    text = json.dumps({**data, "thumbnails": None}, ensure_ascii=False)
+    if page.thumbnails is None:
+        yield _script_json(text)
+        return
+    yield _script_json(text.removesuffix("null}")) + b"{"
+    comma = b""
+    for digest, picture in page.thumbnails.items():
+        yield b'%s"%s":"%s"' % (comma, digest.encode(), base64.b64encode(picture))
         comma = b","
-    yield b"{}" if comma == b"{" else b"}"
+    yield b"}}"
 
 
 def _script_json(text: str) -> bytes:
@@ -127,11 +137,6 @@ def _script_json(text: str) -> bytes:
     for sign, escape in _ESCAPES:
         text = text.replace(sign, escape)
     return text.encode("utf-8", "replace")
-
-
-def _policy(style: str, script: str) -> str:
-    sources = "default-src 'none'; img-src data: file: 'self'; base-uri 'none'; form-action 'none'"
-    return f"{sources}; style-src '{_csp_hash(style)}'; script-src '{_csp_hash(script)}'"
 
 
 def _csp_hash(text: str) -> str:

@@ -1,7 +1,48 @@
+/* What the page shows, as it stands in its two JSON slots: the report, and how this page was made. */
+
 const report = JSON.parse(document.getElementById("report").textContent);
-const thumbnails = JSON.parse(document.getElementById("thumbnails").textContent);
+
+/**
+ * How the page was made: `form` is "folder", "single" or "view"; `live` says that the run goes on; `thumbnails` holds
+ * small pictures as base64 by digest where they are embedded; `missing` the digests without one,
+ * `decisions` the picks files by stage.
+ */
+const page = JSON.parse(document.getElementById("page").textContent);
+
 const cells = report.cells;
-const indexes = new Map(cells.map((cell, index) => [cell, index]));
+const cellsById = new Map();
+const stagesByName = new Map(report.stages.map((stage) => [stage.name, stage]));
+const referencesBySource = new Map((report.references ?? []).map((one) => [one.source, one]));
+const cellsByKey = new Map();
+const rowListeners = [];
+
+/** Whether the page shows two runs: there is nothing to decide then, for cells have ids of this page alone. */
+const isDiff = cells.some(({ pair }) => pair !== undefined);
+
+cells.forEach(addCell);
+
+function addCell(cell, index) {
+  cell.index = index;
+  cellsById.set(cell.id, cell);
+  if (!cellsByKey.has(cell.key)) cellsByKey.set(cell.key, cell);
+}
+
+/** Be told of cells that have changed, by their indexes. */
+function onRows(listener) {
+  rowListeners.push(listener);
+}
+
+/** Take rows of a run that goes on: each replaces the cell of its id. */
+function updateRows(rows) {
+  const changed = rows.filter(({ id }) => cellsById.has(id)).map((row) => {
+    const { index } = cellsById.get(row.id);
+    cells[index] = row;
+    cellsByKey.delete(row.key);
+    addCell(row, index);
+    return index;
+  });
+  if (changed.length) for (const listener of rowListeners) listener(changed);
+}
 
 const WORDS = {
   succeeded: "Rendered",
@@ -11,45 +52,32 @@ const WORDS = {
   pending: "Pending",
 };
 
-/** Make an element: properties by name, `data-*`, `aria-*` and `role` as attributes, then children. */
-function make(tag, properties = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.includes("-") || name === "role") element.setAttribute(name, value);
-    else element[name] = value;
-  }
-  element.append(...children);
-  return element;
+const missingPictures = new Set(page.missing);
+
+/** Where the small picture of a digest is, from here; null where there is none. */
+function thumbnailAt(digest) {
+  if (!digest || missingPictures.has(digest)) return null;
+  if (!page.thumbnails) return `thumbnails/${digest}.webp`;
+  const embedded = page.thumbnails[digest];
+  return embedded ? `data:image/webp;base64,${embedded}` : null;
 }
 
-function mark(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `#mark-${name}`);
-  svg.setAttribute("class", "mark");
-  svg.setAttribute("aria-hidden", "true");
-  svg.append(use);
-  return svg;
-}
-
-/** Set CSS custom properties; the page's policy forbids style attributes, not this. */
-function style(element, properties) {
-  for (const [name, value] of Object.entries(properties)) element.style.setProperty(`--${name}`, value);
-  return element;
-}
-
-function thumbnailOf(cell) {
-  const picture = cell.sha256 && thumbnails[cell.sha256];
-  return picture ? `data:image/webp;base64,${picture.webp}` : null;
-}
+const thumbnailOf = (cell) => thumbnailAt(cell.sha256);
 
 const DRIVE = /^[A-Za-z]:\//;
 const isAbsolute = (path) => path.startsWith("/") || DRIVE.test(path);
 
 /** Where the picture is, from here; an absolute path stands for what is on another drive, or in an old report. */
 function originalOf(cell) {
+  if (page.form === "single") return null; // it is made to be sent away
+  if (page.form === "view") return cell.sha256 ? `originals/${cell.sha256}` : null;
+  if (page.originals && cell.sha256) return addressOf(`${page.originals}/${cell.sha256.slice(0, 2)}/${cell.sha256}`);
   if (!cell.image) return null;
-  const path = isAbsolute(cell.image) ? cell.image : `${report.base}/${cell.image}`;
+  return addressOf(isAbsolute(cell.image) ? cell.image : `${report.base}/${cell.image}`);
+}
+
+/** A path as an address, from here. */
+function addressOf(path) {
   const [drive = ""] = DRIVE.exec(path) ?? [];
   const address = drive + path.slice(drive.length).split("/").map(encodeURIComponent).join("/");
   return isAbsolute(path) ? `file://${drive && "/"}${address}` : address;
@@ -57,11 +85,44 @@ function originalOf(cell) {
 
 /** Width by height: of the picture, else of what was asked for, else a square. */
 function ratioOf(cell) {
-  const picture = cell.sha256 && thumbnails[cell.sha256];
-  if (picture) return picture.w / picture.h;
+  if (cell.width && cell.height) return cell.width / cell.height;
   const asked = /^([\d.]+):([\d.]+)$/.exec(cell.request.aspect_ratio ?? "");
   const ratio = asked ? asked[1] / asked[2] : 1;
   return ratio > 0.1 && ratio < 10 ? ratio : 1;
+}
+
+/** A value of an axis as a text that tells 1, true and "1" apart; "" where a cell does not have the axis. */
+const keyOf = (value) => (value === undefined ? "" : JSON.stringify(value));
+
+/** The values of an axis that cells use: in the order of the file, then what the file does not list. */
+function valuesInUse(axis, members) {
+  const used = new Set(members.map((cell) => keyOf(cell.axes[axis.name])));
+  const values = axis.values.map(({ value, label }) => ({ key: keyOf(value), label }));
+  const known = new Set(values.map(({ key }) => key));
+  for (const key of used) {
+    if (!known.has(key)) values.push({ key, label: key === "" ? "–" : plain(JSON.parse(key)) });
+  }
+  return values.filter(({ key }) => used.has(key));
+}
+
+function labelOf(cell, axis) {
+  const key = keyOf(cell.axes[axis.name]);
+  const listed = axis.values.find(({ value }) => keyOf(value) === key);
+  return listed ? listed.label : plain(cell.axes[axis.name]);
+}
+
+/** What tells a cell from its neighbours: its labels on the given axes. */
+function nameOf(axes, cell) {
+  return axes.map((axis) => labelOf(cell, axis)).join(" · ") || cell.id;
+}
+
+const axesOf = (cell) => stagesByName.get(cell.stage)?.axes ?? [];
+
+/** Why a cell shows no picture, or what is to know about one that does. */
+function whyOf(cell) {
+  if (cell.error) return cell.error.message;
+  if (cell.status !== "pending") return cell.reason;
+  return page.live ? "not done yet" : "not done yet; the next run goes on here";
 }
 
 function dollars(text) {
@@ -76,10 +137,4 @@ function moment(text) {
 function plain(value) {
   if (value === null || value === undefined) return "–";
   return typeof value === "object" ? JSON.stringify(value, null, 1) : String(value);
-}
-
-/** Why a cell shows no picture, or what is to know about one that does. */
-function whyOf(cell) {
-  if (cell.error) return cell.error.message;
-  return cell.status === "pending" ? "not done yet; the next run goes on here" : cell.reason;
 }

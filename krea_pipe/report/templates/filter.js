@@ -1,106 +1,101 @@
-const search = document.getElementById("search");
-const chosen = new Set();
-const texts = cells.map((cell) => `${cell.id}\n${cell.prompt}`.toLowerCase());
-const digests = cells.map((cell) => `${cell.job_id}\n${cell.key}\n${cell.sha256}`.toLowerCase());
+/* Which cells are shown, and in which order. */
 
-/** Every word must occur; only a long one is looked up in digests, where a short one would always be found. */
-function matches(index, words) {
-  if (chosen.size && !chosen.has(cells[index].status)) return false;
-  return words.every((word) => texts[index].includes(word) || (word.length >= 6 && digests[index].includes(word)));
+const searchTexts = cells.map(searchTextOf);
+const searchDigests = cells.map(searchDigestOf);
+
+/** Only a long word is looked up in digests, where a short one would always be found. */
+const DIGEST_WORD = 6;
+
+function searchTextOf({ id, prompt }) {
+  return `${id}\n${prompt}`.toLowerCase();
 }
 
-/** Hide what does not match: cells leave a gap, so that columns keep their meaning; empty lines close up. */
-function applyFilter() {
-  const words = search.value.toLowerCase().split(/\s+/);
-  let shown = 0;
-  for (const [index, button] of buttons) {
-    button.hidden = !matches(index, words);
-    if (!button.hidden) shown += 1;
-  }
-  hideEmpty(".flow .slot");
-  hideEmpty(".line.cells");
-  hideEmpty(".block");
-  hideEmpty(".stage");
-  document.getElementById("shown").textContent = shown === cells.length ? "" : `${shown} of ${cells.length}`;
-  document.getElementById("nothing").hidden = shown > 0;
-  for (const grid of document.querySelectorAll('[role="grid"]')) startRoving(grid);
+function searchDigestOf({ job_id, key, sha256 }) {
+  return `${job_id ?? ""}\n${key}\n${sha256 ?? ""}`.toLowerCase();
 }
 
-function hideEmpty(selector) {
-  for (const box of document.querySelectorAll(selector)) box.hidden = !box.querySelector(".cell:not([hidden])");
+/** The cells that the view shows, in the order of the file. */
+function filteredCells() {
+  const test = filterOf(view);
+  return cells.filter(test);
 }
 
-function clearFilter() {
-  search.value = "";
-  chosen.clear();
-  for (const chip of document.querySelectorAll(".chip")) chip.setAttribute("aria-pressed", "false");
-  applyFilter();
+function filterOf({ only, statuses, decided, search, same }) {
+  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  const chosen = Object.entries(only).map(([name, keys]) => [name, new Set(keys)]);
+  return (cell) =>
+    (same || !cell.same) &&
+    (!statuses.length || statuses.includes(cell.status)) &&
+    chosen.every(([name, keys]) => !hasAxis(cell, name) || keys.has(keyOf(cell.axes[name]))) &&
+    words.every((word) => hasWord(cell.index, word)) &&
+    (!decided || isDecided(cell, decided));
 }
 
-function statusChip(status, count) {
-  const marks = status === "succeeded" ? [] : [mark(status)];
-  const chip = make("button", { type: "button", className: "chip", "aria-pressed": "false" }, ...marks, `${WORDS[status]} ${count}`);
-  chip.addEventListener("click", () => {
-    if (!chosen.delete(status)) chosen.add(status);
-    chip.setAttribute("aria-pressed", String(chosen.has(status)));
-    applyFilter();
-  });
-  return chip;
+/** A filter on an axis leaves the stages alone that do not have it. */
+const hasAxis = (cell, name) => axesOf(cell).some((axis) => axis.name === name);
+
+function hasWord(index, word) {
+  return searchTexts[index].includes(word) || (word.length >= DIGEST_WORD && searchDigests[index].includes(word));
 }
 
-function startFilter() {
-  const counts = Object.keys(WORDS).map((status) => [status, report.totals.cells[status]]).filter(([, count]) => count);
-  if (counts.length > 1) document.getElementById("statuses").append(...counts.map(([status, count]) => statusChip(status, count)));
-  search.addEventListener("input", applyFilter);
-  search.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") clearFilter();
-  });
+function isDecided(cell, wanted) {
+  const { picked, rejected, stars } = decisionOf(cell);
+  if (wanted === "picked") return picked;
+  if (wanted === "rejected") return rejected;
+  if (wanted === "open") return !picked && !rejected;
+  return !rejected && stars >= Number(wanted);
 }
 
-/** One tab stop a grid: the arrow keys move on from there. */
-function startRoving(grid) {
-  for (const button of grid.querySelectorAll(".cell")) button.tabIndex = -1;
-  const first = grid.querySelector(".cell:not([hidden])");
-  if (first) first.tabIndex = 0;
+/** How many things narrow the sheet down; folded pairs are not among them. */
+function filtersInUse({ only, statuses, decided, search } = view) {
+  return Object.keys(only).length + (statuses.length ? 1 : 0) + (decided ? 1 : 0) + (search.trim() ? 1 : 0);
 }
 
-/** The cell beside another one: along the line, or in the same column of the next line that has it. */
-function neighbour(button, across, down) {
-  const all = [...document.querySelectorAll(".cell:not([hidden])")];
-  const at = all.indexOf(button);
-  if (across) return all[at + across];
-  const line = button.closest(".line.cells");
-  if (!line) return below(all, button, down);
-  const column = [...line.children].indexOf(button.parentElement);
-  const lines = [...document.querySelectorAll(".line.cells:not([hidden])")];
-  for (let next = lines.indexOf(line) + down; lines[next]; next += down) {
-    const found = lines[next].children[column]?.querySelector(".cell:not([hidden])");
-    if (found) return found;
-  }
-  return undefined;
+function clearFilters() {
+  setView({ only: {}, statuses: [], decided: "", search: "" });
 }
 
-/** In a row that wraps: the nearest cell of the next visual line. */
-function below(all, button, down) {
-  const from = button.getBoundingClientRect();
-  const candidates = all.filter((other) => (other.getBoundingClientRect().top - from.top) * down > 8);
-  const gap = (other) => {
-    const to = other.getBoundingClientRect();
-    return Math.abs(to.top - from.top) * 10 + Math.abs(to.left - from.left);
+/** Show only some of the values that a stage has of an axis; what only other stages have stays as it is. */
+function filterAxis(name, keys, all) {
+  const here = new Set(all.map(({ key }) => key));
+  const owners = report.stages.filter(({ axes }) => axes.some((axis) => axis.name === name));
+  const everywhere = [...new Set(owners.flatMap((stage) => axisTable(stage, name).values.map(({ key }) => key)))];
+  const shown = everywhere.filter((key) => (here.has(key) ? keys.includes(key) : isValueShown(name, key)));
+  const only = { ...view.only };
+  if (shown.length === everywhere.length) delete only[name];
+  else only[name] = shown;
+  setView({ only });
+}
+
+/** What is compared for an order, and the two directions in words; what has no value stands last in both. */
+const ORDERS = {
+  time: { name: "Time", of: ({ timings }) => timings.finished_at ?? null, ways: ["first done first", "last done first"] },
+  cost: { name: "Cost", of: ({ cost_usd }) => -Number(cost_usd), ways: ["highest first", "lowest first"] },
+  stars: { name: "Stars", of: (cell) => -decisionOf(cell).stars, ways: ["most first", "fewest first"] },
+  distance: { name: "Distance", of: ({ distance }) => (distance === undefined || distance === null ? null : -distance), ways: ["largest first", "smallest first"] },
+};
+
+function orderNamed(sort) {
+  const name = sort.replace(/^-/, "");
+  if (Object.hasOwn(ORDERS, name)) return ORDERS[name];
+  if (!name.startsWith("axis.")) return null;
+  const axis = name.slice("axis.".length);
+  const of = ({ stage, index }) => {
+    const owner = stagesByName.get(stage);
+    return owner.axes.some((one) => one.name === axis) ? axisTable(owner, axis).at[index] : null;
   };
-  return candidates.sort((one, other) => gap(one) - gap(other))[0];
+  return report.stages.some(({ axes }) => axes.some((one) => one.name === axis)) ? { name: axis, of, ways: ["in order", "reversed"] } : null;
 }
 
-const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-
-function moveFocus(event) {
-  const button = event.target.closest?.(".cell");
-  const step = STEPS[event.key];
-  if (!button || !step) return;
-  event.preventDefault();
-  const next = neighbour(button, ...step);
-  if (!next) return;
-  next.tabIndex = 0;
-  button.tabIndex = -1;
-  next.focus();
+/** Put cells in the order of a sort; those of a pair of runs stay together. */
+function sortCells(indexes, sort) {
+  const order = orderNamed(sort);
+  const way = sort.startsWith("-") ? -1 : 1;
+  const values = new Map(indexes.map((index) => [index, order.of(cells[index])]));
+  return [...indexes].sort((one, other) => {
+    const [a, b] = [values.get(one), values.get(other)];
+    if (a !== b && (a === null || b === null)) return a === null ? 1 : -1;
+    if (a !== b) return (a < b ? -1 : 1) * way;
+    return (cells[one].pair ?? "") < (cells[other].pair ?? "") ? -1 : (cells[one].pair ?? "") > (cells[other].pair ?? "") ? 1 : one - other;
+  });
 }

@@ -1,155 +1,251 @@
-const buttons = new Map();
+/* The contact sheet: a grid for each stage, of which only what is near the window has elements. */
 
-/** The first pictures are there when the page is: in print, in screenshots and without scrolling. */
-const EARLY = 60;
+const NEAR = 700;
+const NEAR_ACROSS = 400;
 
-const nearby = new IntersectionObserver(
-  (entries) => {
-    for (const { target, isIntersecting } of entries) if (isIntersecting) reveal(target);
-  },
-  { rootMargin: "800px 400px" },
-);
+/** For so many milliseconds lines are drawn in advance before the screen gets its turn. */
+const PATIENCE = 8;
 
-/** Give an image its source only when it comes near: data URLs would all be decoded at once. */
-function reveal(image) {
-  nearby.unobserve(image);
-  const cell = cells[image.dataset.index];
-  if (!image.src) image.src = thumbnailOf(cell) ?? originalOf(cell);
+/** Lines begin so far inside their box, which would cut off what marks the focus; the same as in sheet.css. */
+const INSET = 6;
+
+/** By stage: {stage, section, header, grid, heads, body, bar, layout, lines, nodes, stop}; `stop` is the cell with the tab stop. */
+const sheets = new Map();
+let shownOrder = [];
+let earlierOrder = [];
+let isPrinting = false;
+
+/** The cell that has the focus while its element is moved about. */
+let heldFocus = null;
+
+/** The cells that are shown, by index, as they stand on the page. */
+const shownCells = () => shownOrder;
+
+const sheetOf = (index) => sheets.get(cells[index].stage);
+const sheetTools = () => document.querySelector(".tools");
+
+/** How much of the window's top the tools cover; measured when they change, not at every step. */
+let toolsCover = 0;
+
+function measureTools() {
+  const tools = sheetTools();
+  toolsCover = getComputedStyle(tools).position === "sticky" ? tools.offsetHeight : 0;
+  style(document.documentElement, { tools: `${Math.max(0, toolsCover - 1)}px` });
 }
 
-/** The picture needs no text of its own: its button is labelled. A lost file becomes a note. */
-function pictureOf(cell, index) {
-  const early = index < EARLY;
-  const image = make("img", { alt: "", loading: early ? "eager" : "lazy", decoding: early ? "sync" : "async", "data-index": index });
-  image.addEventListener("error", () => {
-    if (image.isConnected) image.replaceWith(make("span", { className: "note" }, make("span", { className: "why", textContent: "The picture is not where the report says" })));
-  });
-  if (early) reveal(image);
-  else nearby.observe(image);
-  return image;
+function sheetRoom() {
+  const main = document.getElementById("stages");
+  const gutter = parseFloat(getComputedStyle(main).paddingLeft);
+  const width = isPrinting ? PRINT_WIDTH : main.clientWidth - 2 * gutter;
+  const narrow = width < 560;
+  return { width, narrow, size: isPrinting ? PRINT_SIZE : chosenSize(narrow) };
 }
 
-function noteOf(cell) {
-  return [mark(cell.status), make("strong", { textContent: WORDS[cell.status] }), make("span", { className: "why", textContent: whyOf(cell) })];
+/** In a narrow window the usual size is smaller. */
+function chosenSize(narrow) {
+  return view.size === PLAIN_VIEW.size && narrow ? 160 : view.size;
 }
 
-function cellButton(shown, cell) {
-  const index = indexes.get(cell);
-  const what = nameOf(shown, cell);
-  const hasPicture = Boolean(cell.image || thumbnailOf(cell));
-  const frame = make("span", { className: "frame" });
-  frame.append(hasPicture ? pictureOf(cell, index) : make("span", { className: "note" }, ...noteOf(cell)));
-  const caption = make("span", { className: "caption" }, make("span", { className: "what", textContent: what }));
-  if (hasPicture && cell.status !== "succeeded") {
-    caption.append(make("span", { className: "flag" }, mark(cell.status), WORDS[cell.status].toLowerCase()));
+/** Lay everything out anew; what stands at the top of the window stays there. */
+function layOut() {
+  const hold = isPrinting ? null : holdPlace();
+  heldFocus = focusedIndex();
+  const room = sheetRoom();
+  const byStage = new Map(report.stages.map(({ name }) => [name, []]));
+  for (const { stage, index } of filteredCells()) byStage.get(stage).push(index);
+  for (const sheet of sheets.values()) layOutSheet(sheet, byStage.get(sheet.stage.name), room);
+  earlierOrder = shownOrder;
+  shownOrder = [...sheets.values()].flatMap(({ layout }) => layout.order);
+  const nothing = document.getElementById("nothing");
+  nothing.hidden = shownOrder.length > 0;
+  nothing.textContent = isDiff && !filtersInUse() ? "The two runs are the same." : "No cell matches.";
+  drawShown();
+  if (hold) hold();
+  drawSheets();
+  if (heldFocus !== null) keepFocus(heldFocus);
+  heldFocus = null;
+}
+
+function layOutSheet(sheet, indexes, room) {
+  const sorted = orderNamed(view.sort) !== null;
+  const pivot = sorted ? { rows: [], columns: [] } : pivotOf(sheet.stage);
+  sheet.layout = arrange(sheet.stage, sorted ? sortCells(indexes, view.sort) : indexes, pivot, { room, ordered: sorted });
+  sheet.section.hidden = indexes.length === 0;
+  sheet.grid.classList.toggle("narrow", room.narrow);
+  sheet.kept = sheet.nodes;
+  sheet.nodes = new Map();
+  for (const { element } of sheet.lines.values()) element.remove();
+  sheet.lines.clear();
+  if (!sheet.layout.where.has(sheet.stop)) sheet.stop = sheet.layout.order[0];
+  drawHeads(sheet);
+  fitSheet(sheet);
+  drawShelves(sheet, indexes);
+}
+
+function fitSheet({ layout, grid, body, heads, bar }) {
+  style(grid, { flags: `${layout.flags}px` });
+  body.style.height = `${Math.max(0, layout.height)}px`;
+  grid.setAttribute("aria-rowcount", layout.levels.length + layout.lines.length);
+  grid.setAttribute("aria-colcount", columnCount(layout));
+  const wide = layout.width > layout.roomWidth + 1 && !isPrinting;
+  grid.classList.toggle("wide", wide);
+  bar.hidden = !wide;
+  bar.firstElementChild.style.width = `${layout.width + 2 * INSET}px`;
+  heads.hidden = !layout.levels.length;
+}
+
+function columnCount({ columns, lines, rowAxis }) {
+  const most = columns ? columns.length : Math.max(1, ...lines.map(({ places }) => places?.length ?? 0));
+  return most + (rowAxis ? 1 : 0);
+}
+
+/** Give elements to what is near the window, and take them from what is not. */
+function drawSheets() {
+  for (const sheet of sheets.values()) {
+    if (!sheet.section.hidden) drawSheet(sheet);
   }
-  if (cell.adopted) caption.append(make("span", { className: "flag" }, mark("uncertain"), "adopted"));
-  const button = make("button", {
-    type: "button",
-    id: `c${index}`,
-    className: "cell",
-    tabIndex: -1,
-    title: `${cell.id}\n${whyOf(cell)}`,
-    "data-status": cell.status,
-    "aria-label": `${what}: ${WORDS[cell.status]}${cell.error ? `, ${cell.error.message}` : ""}`,
-    "aria-haspopup": "dialog",
-  }, frame, caption);
-  button.addEventListener("click", () => openDetail(index));
-  buttons.set(index, button);
-  return button;
 }
 
-function slotOf(shown, members, width, height) {
-  const slot = make("div", { className: members.length ? "slot" : "slot gap", role: "gridcell" });
-  if (!members.length) slot.setAttribute("aria-label", "not in the matrix");
-  slot.append(...members.map((cell) => cellButton(shown, cell)));
-  return style(slot, { w: width.toFixed(4), h: height.toFixed(4) });
+function drawSheet(sheet) {
+  const { layout, body } = sheet;
+  const top = -body.getBoundingClientRect().top;
+  followWindow(sheet, top);
+  const near = isPrinting ? { from: -Infinity, to: Infinity } : { from: top - NEAR, to: top + innerHeight + NEAR };
+  const wanted = new Set(linesNear(layout, near.from, near.to));
+  if (layout.where.has(sheet.stop)) wanted.add(layout.where.get(sheet.stop));
+  for (const number of [...sheet.lines.keys()]) if (!wanted.has(number)) dropLine(sheet, number);
+  drawLines(sheet, [...wanted].sort((one, other) => one - other), { from: top, to: top + innerHeight });
+  dropKept(sheet);
+  setTabStop(sheet);
 }
 
-function namesLine({ rowAxis, columnAxis, columns }) {
-  const corner = make("div", { className: "name-of corner", role: "columnheader", textContent: `${rowAxis.name} \u2193\n${columnAxis.name} \u2192` });
-  const names = columns.map(({ label }) => make("div", { className: "name-of", role: "columnheader", textContent: label, title: label }));
-  return make("div", { className: "line names", role: "row" }, corner, ...names);
+/** Elements of before a new layout that it has no use for. */
+function dropKept(sheet) {
+  for (const [index, node] of sheet.kept ?? []) if (!sheet.nodes.has(index)) releaseCell(node);
+  sheet.kept = null;
 }
 
-function cellsLine(layout, line) {
-  const shown = [layout.columnAxis, layout.rowAxis];
-  const name = make("div", { className: "name-of row", role: "rowheader", textContent: line.label, title: line.label });
-  const slots = line.slots.map((slot, at) => slotOf(shown, slot, layout.widths[at], line.height));
-  return style(make("div", { className: "line cells", role: "row" }, name, ...slots), { h: line.height.toFixed(4) });
-}
-
-function headingOf(labels) {
-  const parts = labels.flatMap(({ name, label }, at) => [
-    ...(at ? [make("span", { className: "dot", textContent: "/" })] : []),
-    make("span", { className: "name", textContent: `${name} ` }),
-    label,
-  ]);
-  return make("h3", {}, ...parts);
-}
-
-function blockOf(stage, layout, block) {
-  const lines = block.lines.map((line) => cellsLine(layout, line));
-  const sheet = make("div", { className: "sheet", role: "grid", "aria-label": [stage.name, ...block.labels.map(({ label }) => label)].join(", ") });
-  sheet.append(namesLine(layout), ...lines);
-  style(sheet, {
-    tracks: layout.widths.map((width) => `minmax(calc(${width.toFixed(4)} * var(--u) * var(--least)), ${width.toFixed(4)}fr)`).join(" "),
-    sum: layout.widths.reduce((sum, width) => sum + width, 0).toFixed(4),
-    columns: layout.columns.length,
-  });
-  return make("section", { className: "block" }, ...(block.labels.length ? [headingOf(block.labels)] : []), sheet);
-}
-
-function flowBlock(stage, layout) {
-  const slots = layout.flow.map((cell) => {
-    const root = Math.sqrt(ratioOf(cell));
-    return slotOf(layout.axes, [cell], root, 1 / root);
-  });
-  const line = make("div", { className: "flow", role: "row" }, ...slots);
-  const flow = make("div", { role: "grid", "aria-label": stage.name }, line);
-  return make("section", { className: "block" }, flow);
-}
-
-function acrossPicker(stage, layout, redraw) {
-  const options = stage.axes.map(({ name }) => make("option", { value: name, textContent: name, selected: name === layout.columnAxis.name }));
-  const select = make("select", {}, ...options);
-  select.addEventListener("change", () => redraw(select.value));
-  return make("label", { className: "across" }, "Across: ", select);
-}
-
-function countsOf(members) {
-  const count = (status) => members.filter((cell) => cell.status === status).length;
-  const odd = ["failed", "uncertain", "pending"].filter(count).map((status) => `${count(status)} ${status}`);
-  return [`${members.length} ${members.length === 1 ? "image" : "images"}`, ...odd].join(", ");
-}
-
-/** The one axis of a stage that has no grid to name it. */
-function flowAxis(layout) {
-  return layout.columnAxis ? [] : layout.axes.map(({ name }) => name);
-}
-
-/** Fill a stage's section; `across` names the axis that runs over the columns. */
-function drawStage(section, stage, across) {
-  const layout = arrange(stage, across);
-  const header = make("header", {}, make("h2", { textContent: stage.name }), make("p", { textContent: [countsOf(layout.members), ...flowAxis(layout)].join(", by ") }));
-  if (layout.columnAxis) header.append(acrossPicker(stage, layout, (name) => redrawStage(section, stage, name)));
-  const blocks = layout.columnAxis ? layout.blocks.map((block) => blockOf(stage, layout, block)) : [flowBlock(stage, layout)];
-  section.replaceChildren(header, ...blocks);
-  for (const grid of section.querySelectorAll('[role="grid"]')) startRoving(grid);
-}
-
-function redrawStage(section, stage, across) {
-  drawStage(section, stage, across);
-  section.querySelector("select").focus();
-  applyFilter();
-  fitSheets();
-}
-
-/** Scroll a sheet sideways only when it must, because a scrolling box can not have sticky column names. */
-function fitSheets() {
-  for (const sheet of document.querySelectorAll(".sheet")) {
-    sheet.classList.remove("scrolls");
-    const line = sheet.firstElementChild;
-    sheet.classList.toggle("scrolls", line.offsetWidth > sheet.clientWidth + 24);
+/** What the window shows is drawn at once; what is near it as time allows, and else in the next frame. */
+function drawLines(sheet, wanted, window) {
+  const across = rangeAcross(sheet);
+  const deadline = isPrinting ? Infinity : performance.now() + PATIENCE;
+  for (const isUrgent of [true, false]) {
+    for (const number of wanted) {
+      const { top, height, places } = sheet.layout.lines[number];
+      const isSeen = (top + height > window.from && top < window.to) || places?.some(({ index }) => index === sheet.stop);
+      if (Boolean(isSeen) !== isUrgent) continue;
+      if (!isUrgent && !sheet.lines.has(number) && performance.now() > deadline) {
+        drawSoon();
+        continue;
+      }
+      if (!sheet.lines.has(number)) sheet.lines.set(number, lineNode(sheet, number));
+      fillLine(sheet, number, across);
+    }
   }
+  orderLines(sheet, wanted.filter((number) => sheet.lines.has(number)));
+}
+
+/** The tab stop of a grid that has not the focus is what the window shows first. */
+function followWindow(sheet, top) {
+  const { layout, grid } = sheet;
+  if (heldFocus !== null || grid.contains(document.activeElement)) return;
+  const from = top + toolsCover + layout.headHeight;
+  const at = layout.lines[layout.where.get(sheet.stop)];
+  if (!at || (at.top >= from && at.top < top + innerHeight)) return;
+  const first = linesNear(layout, from, top + innerHeight).find((number) => layout.lines[number].places && layout.lines[number].top >= from);
+  if (first !== undefined) sheet.stop = layout.lines[first].places[0].index;
+}
+
+/** The numbers of the lines between two heights. */
+function linesNear({ lines }, from, to) {
+  let [low, high] = [0, lines.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (lines[middle].top + lines[middle].height < from) low = middle + 1;
+    else high = middle;
+  }
+  const found = [];
+  for (let number = low; number < lines.length && lines[number].top <= to; number += 1) found.push(number);
+  return found;
+}
+
+function rangeAcross({ layout, body }) {
+  if (isPrinting || layout.width <= layout.roomWidth * 1.5) return { from: -Infinity, to: Infinity };
+  return { from: body.scrollLeft - NEAR_ACROSS, to: body.scrollLeft + layout.roomWidth + NEAR_ACROSS };
+}
+
+function dropLine(sheet, number) {
+  const { element, cells: drawn } = sheet.lines.get(number);
+  for (const index of drawn) dropCell(sheet, index);
+  element.remove();
+  sheet.lines.delete(number);
+}
+
+function orderLines({ body, lines }, wanted) {
+  let next = body.firstElementChild;
+  for (const number of wanted) {
+    const { element } = lines.get(number);
+    if (element === next) next = next.nextElementSibling;
+    else body.insertBefore(element, next);
+  }
+}
+
+/** Cells of a line: those within the range, and the one with the tab stop. */
+function fillLine(sheet, number, { from, to }) {
+  const line = sheet.layout.lines[number];
+  if (!line.places) return;
+  const drawn = sheet.lines.get(number);
+  const wanted = new Set();
+  for (const place of line.places) {
+    if ((place.x + place.width < from || place.x > to) && place.index !== sheet.stop) continue;
+    wanted.add(place.index);
+    if (!drawn.cells.has(place.index)) drawn.element.append(drawCell(sheet, place, line));
+  }
+  for (const index of drawn.cells) if (!wanted.has(index)) dropCell(sheet, index);
+  drawn.cells = wanted;
+}
+
+function drawCell(sheet, place, line) {
+  const node = sheet.kept?.get(place.index) ?? cellNode(place.index);
+  sheet.nodes.set(place.index, node);
+  placeCell(node, place, line, sheet.layout);
+  fillCell(node, sheet.layout);
+  return node;
+}
+
+function dropCell(sheet, index) {
+  const node = sheet.nodes.get(index);
+  if (node) {
+    releaseCell(node);
+    node.remove();
+  }
+  sheet.nodes.delete(index);
+}
+
+/** One tab stop a grid: the last cell that had the focus, which is always drawn. */
+function setTabStop({ nodes, stop }) {
+  for (const [index, node] of nodes) node.firstElementChild.tabIndex = index === stop ? 0 : -1;
+}
+
+/** Show cells anew whose row, decision or marks have changed. */
+function redrawCells(indexes) {
+  if (indexes.some(movesCell)) {
+    layOut();
+    return;
+  }
+  for (const index of indexes) {
+    const sheet = sheetOf(index);
+    const node = sheet.nodes.get(index);
+    if (node) fillCell(node, sheet.layout);
+  }
+  for (const sheet of new Set(indexes.map(sheetOf))) drawCount(sheet, sheet.layout.order);
+}
+
+/** Whether a change of a cell can move cells about: its picture has another shape, or the order or the filter read it. */
+function movesCell(index) {
+  if (view.decided || view.statuses.length || /^-?(stars|time|cost|distance)$/.test(view.sort)) return true;
+  const { layout, ratios } = sheetOf(index);
+  const before = ratios.get(index);
+  ratios.set(index, ratioOf(cells[index]));
+  return layout.where.has(index) && before !== ratios.get(index);
 }

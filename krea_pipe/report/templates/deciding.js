@@ -1,0 +1,184 @@
+/* Deciding: keys, the marks of a caption, and the editor in the detail panel. */
+
+/** What a cell's caption shows of its decision: nodes, none where nothing is decided. */
+function decisionMarks(cell) {
+  const { picked, rejected, stars, note } = decisionOf(cell);
+  const marks = [];
+  if (picked && stars) marks.push(make("span", { className: "stars", role: "img", "aria-label": starsText(stars), textContent: "★".repeat(stars) }));
+  else if (picked || rejected) marks.push(make("span", { className: "decided", textContent: picked ? "picked" : "rejected" }));
+  if (note) marks.push(make("span", { className: "noted", title: note, textContent: "note" }));
+  return marks;
+}
+
+const counted = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+const starsText = (stars) => counted(stars, "star");
+
+/** A decision in words, for names that a screen reader says; "" where nothing is decided. */
+function decisionWords(cell) {
+  const { picked, rejected, stars, note } = decisionOf(cell);
+  const word = picked ? (stars ? starsText(stars) : "picked") : rejected ? "rejected" : "";
+  return [word, note && `note: ${note}`].filter(Boolean).join(", ");
+}
+
+/** The stars, the two words and the note of one cell; it follows the cell's decision as long as it is in the page. */
+function decisionEditor(cell) {
+  const editor = make("div", { className: "decision", role: "group", "aria-label": "Decision", "data-index": cell.index, hidden: isDiff });
+  const stars = [1, 2, 3, 4, 5].map((count) => decisionButton(cell, { "aria-label": starsText(count), "data-stars": count, textContent: "★" }, () => giveStars(cell, count)));
+  const pick = decisionButton(cell, { "data-decide": "pick", textContent: "Pick" }, () => togglePick(cell));
+  const reject = decisionButton(cell, { "data-decide": "reject", textContent: "Reject" }, () => toggleReject(cell));
+  const note = noteField(cell);
+  const waits = make("p", { className: "waits", textContent: "The note is kept in this browser. It goes into the picks file with a pick or a rejection." });
+  editor.append(make("div", { className: "stars-row", role: "group", "aria-label": "Stars" }, ...stars), pick, reject, make("label", {}, make("span", { textContent: "Note" }), note), waits);
+  showDecision(editor);
+  return editor;
+}
+
+function decisionButton(cell, properties, act) {
+  const button = make("button", { type: "button", "aria-pressed": "false", ...properties });
+  button.addEventListener("click", act);
+  return button;
+}
+
+/** Enter saves and so does leaving the field; Escape brings the old text back; Shift+Enter begins a new line. */
+function noteField(cell) {
+  const field = make("textarea", { rows: 2, spellcheck: true, "aria-description": "Enter saves, Escape leaves" });
+  field.addEventListener("change", () => decide(cell, { note: field.value }));
+  field.addEventListener("keydown", (event) => {
+    if (event.isComposing || !["Enter", "Escape"].includes(event.key) || event.shiftKey) return;
+    if (event.key === "Escape") field.value = decisionOf(cell).note;
+    event.preventDefault();
+    event.stopPropagation();
+    decide(cell, { note: field.value });
+    field.closest("dialog")?.focus();
+    field.blur();
+  });
+  return field;
+}
+
+function showDecision(editor) {
+  const { picked, rejected, stars, note } = decisionOf(cells[editor.dataset.index]);
+  for (const button of editor.querySelectorAll("[data-stars]")) {
+    button.setAttribute("aria-pressed", String(Number(button.dataset.stars) === stars));
+    button.classList.toggle("lit", Number(button.dataset.stars) <= stars);
+  }
+  editor.querySelector('[data-decide="pick"]').setAttribute("aria-pressed", String(picked));
+  editor.querySelector('[data-decide="reject"]').setAttribute("aria-pressed", String(rejected));
+  editor.querySelector(".waits").hidden = picked || rejected || !note;
+  const field = editor.querySelector("textarea");
+  if (field !== document.activeElement) field.value = note;
+}
+
+/** The same stars again take them away, and leave the cell picked. */
+function giveStars(cell, stars) {
+  const before = decisionOf(cell);
+  decide(cell, before.picked && before.stars === stars ? { stars: 0 } : { stars });
+}
+
+function togglePick(cell) {
+  decide(cell, { picked: !decisionOf(cell).picked });
+}
+
+function toggleReject(cell) {
+  decide(cell, { rejected: !decisionOf(cell).rejected });
+}
+
+/** Open the note of a cell: in the panel where the cell is open there, else in a dialog. */
+function editNote(cell) {
+  const field = document.querySelector(`dialog[open] .decision[data-index="${cell.index}"] textarea`);
+  if (field) field.focus();
+  else openNote(cell);
+}
+
+function openNote(cell) {
+  const dialog = document.getElementById("note-dialog");
+  const field = dialog.querySelector("textarea");
+  dialog.dataset.index = cell.index;
+  dialog.querySelector("h2").textContent = nameOf(axesOf(cell), cell);
+  dialog.querySelector(".waits").hidden = Boolean(decisionState(cell));
+  field.value = decisionOf(cell).note;
+  dialog.showModal();
+  field.focus();
+  field.select();
+}
+
+function noteDialog() {
+  const title = make("h2", { id: "note-title" });
+  const field = make("textarea", { rows: 3, "aria-labelledby": "note-title", "aria-description": "Enter saves, Escape leaves" });
+  const waits = make("p", { className: "waits", textContent: "The cell is neither picked nor rejected: until it is, the note stays in this browser." });
+  const save = make("button", { type: "button", className: "action", textContent: "Save note" });
+  const leave = make("button", { type: "button", className: "action", textContent: "Cancel" });
+  const dialog = make("dialog", { id: "note-dialog", className: "asks", "aria-labelledby": "note-title" }, title, field, waits, make("div", { className: "actions" }, save, leave));
+  const keep = () => {
+    dialog.close();
+    decide(cells[dialog.dataset.index], { note: field.value });
+  };
+  field.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    keep();
+  });
+  save.addEventListener("click", keep);
+  leave.addEventListener("click", () => dialog.close());
+  return dialog;
+}
+
+/** Ask before something is lost; act() is called when the reader says so. */
+function askFirst(question, verb, act) {
+  const dialog = make("dialog", { className: "asks", "aria-labelledby": "asked" });
+  const yes = make("button", { type: "button", className: "action", textContent: verb });
+  const no = make("button", { type: "button", className: "action", textContent: "Keep" });
+  dialog.append(make("p", { id: "asked", textContent: question }), make("div", { className: "actions" }, yes, no));
+  yes.addEventListener("click", () => {
+    dialog.close();
+    act();
+  });
+  no.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  no.focus();
+}
+
+/** A key that decides: not without a cell, and not under a question. */
+function bindDecision(keys, help, act) {
+  bindKeys(keys, help, (cell, event) => {
+    if (!cell || document.querySelector("dialog.asks[open]")) return false;
+    act(cell, event.key);
+    return true;
+  });
+}
+
+/** Take back the last decision, and show the cell that it was about. */
+function undoAndShow() {
+  const [index] = undoDecision();
+  if (index === undefined) return;
+  if (view.cell) setView({ cell: cells[index].id });
+  else revealCell(index, { focus: true });
+  announce(`Taken back: ${nameOf(axesOf(cells[index]), cells[index])}`);
+}
+
+const decisionSaid = make("div", { id: "decision-said", className: "unseen", role: "status" });
+
+/** Say something to a screen reader, which hears nothing from outside an open dialog. */
+function announce(text) {
+  const place = document.querySelector("dialog[open]") ?? document.body;
+  if (decisionSaid.parentElement !== place) place.append(decisionSaid);
+  decisionSaid.textContent = text;
+}
+
+function announceDecisions(indexes) {
+  if (indexes.length === 1) announce(decisionWords(cells[indexes[0]]) || "nothing decided");
+  for (const editor of document.querySelectorAll(".decision")) showDecision(editor);
+}
+
+function startDeciding() {
+  document.body.append(noteDialog(), decisionSaid);
+  if (isDiff) return;
+  bindDecision(["1", "2", "3", "4", "5"], "so many stars; the same again takes the stars away, and the cell stays picked", (cell, key) => giveStars(cell, Number(key)));
+  bindDecision(["p"], "pick without stars, or take the pick away", togglePick);
+  bindDecision(["x"], "reject, or take the rejection away", toggleReject);
+  bindDecision(["0", "Backspace"], "decide nothing, and drop the note", (cell) => decide(cell, NO_DECISION));
+  bindDecision(["n"], "write a note: Enter saves, Escape leaves", editNote);
+  bindKeys(["z"], "take the last decision back", () => (document.querySelector("dialog.asks[open]") ? false : undoAndShow()));
+  onDecisions(announceDecisions);
+}

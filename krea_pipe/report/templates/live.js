@@ -1,0 +1,104 @@
+/* A page that `krea-pipe view` serves: it follows the run and the picks files, and has decisions written down. */
+
+const SERVER_GONE = "The server has ended: what is here stays, and nothing more is saved. Start it again with krea-pipe view.";
+
+/** How the run stands, as the line says it: "running", "ended", or a sentence; "" when there is nothing to say. */
+let runState = page.form === "view" && page.live ? "running" : "";
+let serverGone = false;
+
+/** What was paid, in US dollars as text; counted in millionths, because sums of fractions drift. */
+function spentText() {
+  const millionths = cells.reduce((sum, cell) => sum + (cell.status === "uncertain" ? 0 : Math.round(Number(cell.cost_usd) * 1e6)), 0);
+  return dollars((millionths / 1e6).toFixed(6));
+}
+
+function progressText() {
+  const count = (...statuses) => cells.filter(({ status }) => statuses.includes(status)).length;
+  const odd = ["failed", "uncertain"].filter((status) => count(status)).map((status) => `${count(status)} ${status}`);
+  const done = [`${cells.length - count("pending")} of ${cells.length} done`, ...odd].join(", ");
+  return report.target.kind === "local" ? done : `${done} · ${spentText()}`;
+}
+
+/** Say how the run stands. The sentence at the top of the page is of the moment when the page was opened. */
+function showLive() {
+  const line = document.getElementById("live");
+  const parts = [...(runState ? [progressText(), runState] : []), ...(serverGone ? [SERVER_GONE] : [])];
+  line.textContent = parts.join(" · ");
+  line.hidden = !parts.length;
+  line.dataset.state = serverGone ? "gone" : runState === "running" || runState === "ended" ? runState : "cut-off";
+  const sentence = document.querySelector(".sentence");
+  if (sentence) sentence.hidden = Boolean(runState);
+}
+
+async function takeEnd() {
+  if (runState !== "running") return;
+  const answer = await fetch("report.json");
+  if (!answer.ok) throw new Error(`report.json: ${answer.status}`);
+  const whole = await answer.json();
+  updateRows(whole.cells);
+  runState = "ended";
+  await renewHead();
+  showLive();
+}
+
+/** What the server writes above the sheet is of the moment when the page was opened: take what it would write now. */
+async function renewHead() {
+  const answer = await fetch("./");
+  if (!answer.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  document.querySelector("header").replaceWith(fresh.querySelector("header"));
+  document.querySelector(".problems")?.remove();
+  const problems = fresh.querySelector(".problems");
+  if (problems) document.querySelector("noscript").before(problems);
+}
+
+function takeCutOff({ message, hint }) {
+  runState = `${message} ${hint}`;
+  showLive();
+}
+
+function takePicks(stages) {
+  for (const [stage, state] of Object.entries(stages)) if (stagesByName.has(stage)) takeDecisions(stage, state);
+}
+
+/** Follow the run and the picks files for as long as the server is there. */
+function startLive() {
+  if (page.form !== "view") return;
+  const stream = new EventSource(`events?since=${encodeURIComponent(report.finished_at)}`);
+  const follow = (name, take) => stream.addEventListener(name, ({ data }) => take(JSON.parse(data)));
+  const setGone = (gone) => {
+    serverGone = gone;
+    showLive();
+  };
+  follow("rows", updateRows);
+  follow("ended", () => takeEnd().catch(() => setGone(true)));
+  follow("cut_off", takeCutOff);
+  follow("picks", takePicks);
+  follow("bye", () => {
+    stream.close();
+    setGone(true);
+  });
+  stream.addEventListener("open", () => setGone(false));
+  stream.addEventListener("error", () => setGone(true));
+  onRows(showLive);
+  showLive();
+}
+
+/**
+ * Have decisions about cells of a stage written into its picks file: {add: [{id, stars, note}], reject: [{id, …}],
+ * remove: [id]}. Of stars and note, what is not named stays, and null or "" clears it. Gives what the file holds then;
+ * throws {code, message, hint}, and then nothing was written.
+ */
+async function savePicks(stage, change) {
+  const lost = { code: "server_gone", message: "The server has ended, so nothing was written.", hint: "Start it again with krea-pipe view" };
+  let answer;
+  let said;
+  try {
+    answer = await fetch(`picks/${encodeURIComponent(stage)}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(change) });
+    said = await answer.json();
+  } catch {
+    said = null;
+  }
+  if (answer?.ok && said) return said;
+  throw Object.assign(new Error(), said?.message ? said : lost);
+}

@@ -1,0 +1,187 @@
+/* Picks files: their text, the export of the static page, and saving under `krea-pipe view`. */
+
+/* What a plain YAML scalar may be without a second thought; all else is in double quotes, as JSON writes it. */
+const PLAIN_TEXT = /^\p{L}[\p{L}\p{N}_./-]*(?: [\p{L}\p{N}_./-]+)*$/u;
+const YAML_WORD = /^(?:true|false|null|yes|no|on|off|y|n)$/i;
+
+/** A text as YAML on one line, inside braces as well. Characters that would break a line, or that nobody sees, are escaped. */
+function picksYaml(text) {
+  if (PLAIN_TEXT.test(text) && !YAML_WORD.test(text)) return text;
+  return JSON.stringify(text).replace(/[\x7f-\x9f\u00a0\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+function yamlEntry([id, { stars, note }]) {
+  const more = [...(stars ? [`stars: ${stars}`] : []), ...(note ? [`note: ${picksYaml(note)}`] : [])];
+  return more.length ? `  - {${[`id: ${picksYaml(id)}`, ...more].join(", ")}}` : `  - ${picksYaml(id)}`;
+}
+
+/** The decisions of a stage as [id, decision]: those of its file in their order, then the cells in theirs. */
+function decidedIn(stage) {
+  const { entries } = picksFiles.get(stage);
+  const kept = [...entries].map(([id, filed]) => [id, isOf(stage, id) ? decisionOf(cellsById.get(id)) : filed]);
+  const fresh = cells.filter((cell) => cell.stage === stage && !entries.has(cell.id)).map((cell) => [cell.id, decisionOf(cell)]);
+  return [...kept, ...fresh].filter(([, { picked, rejected }]) => picked || rejected);
+}
+
+const isOf = (stage, id) => cellsById.get(id)?.stage === stage;
+
+/** The text of a picks file with the decisions of a stage; those about cells that are not in this run are kept. */
+function picksText(stage) {
+  const decided = decidedIn(stage);
+  const list = (key, entries) => (entries.length ? [`${key}:`, ...entries.map(yamlEntry)] : [`${key}: []`]);
+  const rejected = decided.filter(([, decision]) => decision.rejected);
+  const lines = [`stage: ${picksYaml(stage)}`, ...list("picks", decided.filter(([, decision]) => decision.picked)), ...(rejected.length ? list("rejected", rejected) : [])];
+  return `${lines.join("\n")}\n`;
+}
+
+const fileNameOf = (path) => path.split(/[\\/]/).at(-1);
+
+function exportPicks(stage) {
+  const address = URL.createObjectURL(new Blob([picksText(stage)], { type: "application/yaml" }));
+  const link = make("a", { href: address, download: fileNameOf(picksFiles.get(stage).file), hidden: true });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
+  noteExport(stage);
+}
+
+async function copyPicks(stage, button) {
+  const done = await copyText(picksText(stage), button);
+  if (done) noteExport(stage);
+  announce(done ? "Copied" : "Could not copy");
+}
+
+/* Under `krea-pipe view`: one request after the other, each with all that changed meanwhile. */
+
+const picksSaving = new Map();
+
+const savingOf = (stage) => picksSaving.get(stage) ?? { busy: false, error: null, saved: false };
+
+function noteSaving(stage, change) {
+  picksSaving.set(stage, { ...savingOf(stage), ...change });
+  showSummaries();
+}
+
+async function saveChanges(stage) {
+  if (savingOf(stage).busy) return;
+  noteSaving(stage, { busy: true, error: null });
+  try {
+    for (let list = outstandingOf(stage); list.length; list = outstandingOf(stage)) await saveList(stage, list);
+    noteSaving(stage, { busy: false, saved: true });
+  } catch (error) {
+    noteSaving(stage, { busy: false, error });
+  }
+}
+
+const outstandingOf = (stage) => changesOf(stage).filter(([id, change]) => isOutstanding(id, change));
+
+async function saveList(stage, list) {
+  takeDecisions(stage, await savePicks(stage, requestFor(list)));
+  // What the file still says otherwise is not asked for again and again: the file is right.
+  for (const [id, { now }] of list) {
+    const change = decisionChanges.get(id);
+    if (change?.now === now && isOutstanding(id, change)) decisionChanges.delete(id);
+  }
+  tellDecisions(list.map(([id]) => cellsById.get(id).index));
+}
+
+function requestFor(list) {
+  const request = { add: [], reject: [], remove: [] };
+  for (const [id, { now }] of list) {
+    if (filable(now) === now) request[now.picked ? "add" : "reject"].push({ id, stars: now.stars || null, note: now.note });
+    else request.remove.push(id);
+  }
+  return request;
+}
+
+/* What the header of a stage says. */
+
+const summaries = new Map();
+
+/** How much of a stage is decided, and what is to be done with it: one element for each stage, always the same. */
+function decisionSummary(stage) {
+  if (!summaries.has(stage.name)) {
+    summaries.set(stage.name, make("div", { className: "decisions", "data-stage": stage.name }));
+    fillSummary(stage.name);
+  }
+  return summaries.get(stage.name);
+}
+
+function showSummaries() {
+  for (const stage of summaries.keys()) fillSummary(stage);
+}
+
+function fillSummary(stage) {
+  const summary = summaries.get(stage);
+  summary.hidden = isDiff;
+  const waiting = changesOf(stage).filter(([, { now }]) => now.note && filable(now) !== now).length;
+  const parts = page.form === "view" ? savedParts(stage) : exportParts(stage, waiting);
+  const focused = summary.contains(document.activeElement) ? document.activeElement.dataset.act : null;
+  const problem = savingOf(stage).error && outstandingOf(stage).length ? "" : picksFiles.get(stage).problem; // the error says it already
+  summary.replaceChildren(
+    make("span", { className: "counts", textContent: countsText(stage) }),
+    ...(waiting ? [make("span", { className: "waits", textContent: `${waiting === 1 ? "1 note waits" : `${waiting} notes wait`} for a pick or a rejection` })] : []),
+    ...parts,
+    ...(problem ? [make("span", { className: "problem", textContent: problem })] : []),
+    ...(decisionsKept ? [] : [make("span", { className: "problem", textContent: "This browser keeps nothing: export before you close the page" })]),
+  );
+  if (focused) summary.querySelector(`[data-act="${focused}"]`)?.focus();
+}
+
+function countsText(stage) {
+  const members = cells.filter((cell) => cell.stage === stage);
+  const count = (state) => members.filter((cell) => decisionState(cell) === state).length;
+  const [picked, rejected] = [count("picked"), count("rejected")];
+  const elsewhere = [...picksFiles.get(stage).entries.keys()].filter((id) => !isOf(stage, id)).length;
+  if (!picked && !rejected && !elsewhere) return picksFiles.get(stage).problem ? "" : "Nothing picked yet: 1 to 5 give stars, x rejects";
+  const more = elsewhere ? [`${elsewhere} in the file ${elsewhere === 1 ? "is" : "are"} not in this run`] : [];
+  return [`${picked} picked`, `${rejected} rejected`, `${members.length - picked - rejected} open`, ...more].join(", ");
+}
+
+function exportParts(stage, waiting) {
+  const { file, entries } = picksFiles.get(stage);
+  const outstanding = outstandingOf(stage).length;
+  const exported = changesOf(stage).length - outstanding - waiting > 0;
+  const buttons = [];
+  const line = outstanding ? `${counted(outstanding, "change")} not exported yet` : exported ? `Exported: the file belongs at ${file}` : entries.size ? `as in ${file}` : "";
+  if (outstanding || exported || decidedIn(stage).length) {
+    buttons.push(summaryButton("export", `Export ${fileNameOf(file)}`, () => exportPicks(stage)), summaryButton("copy", "Copy YAML", (button) => copyPicks(stage, button)));
+    buttons[0].title = `Downloads the whole file; put it at ${file}, in place of what is there`;
+  }
+  if (outstanding || waiting) buttons.push(summaryButton("discard", "Discard", () => askDiscard(stage, outstanding + waiting)));
+  return [make("span", { className: "standing", textContent: line }), ...buttons];
+}
+
+function savedParts(stage) {
+  const { busy, error, saved } = savingOf(stage);
+  const { file, problem } = picksFiles.get(stage);
+  const outstanding = outstandingOf(stage).length;
+  if (busy || !outstanding) return [make("span", { className: "standing", textContent: busy ? "saving" : saved && !problem ? `saved in ${file}` : "" })];
+  const why = error ? `: ${error.message ?? error}${error.hint ? `; ${error.hint}` : ""}` : "";
+  return [
+    make("span", { className: error ? "problem" : "standing", role: "alert", textContent: `${counted(outstanding, "change")} not saved${why}` }),
+    summaryButton("save", error ? "Try again" : "Save", () => saveChanges(stage)),
+    summaryButton("discard", "Discard", () => askDiscard(stage, outstanding)),
+  ];
+}
+
+function summaryButton(act, label, run) {
+  const button = make("button", { type: "button", className: "action", "data-act": act, textContent: label });
+  button.addEventListener("click", () => run(button));
+  return button;
+}
+
+function askDiscard(stage, count) {
+  const back = changesOf(stage).some(([, { exported }]) => exported) ? "the last export" : picksFiles.get(stage).entries.size ? picksFiles.get(stage).file : "an empty sheet";
+  askFirst(`Discard ${counted(count, "decision")} about ${stage}? The page goes back to ${back}.`, "Discard", () => discardChanges(stage));
+}
+
+/** Follow decisions: the headers show them, and `krea-pipe view` writes them down. */
+function startPicks() {
+  onDecisions((indexes) => {
+    showSummaries();
+    if (page.form !== "view") return;
+    for (const stage of new Set(indexes.map((index) => cells[index].stage))) if (outstandingOf(stage).length) saveChanges(stage);
+  });
+}

@@ -1,0 +1,71 @@
+/* Which axis stands where, and the values of axes as numbers: in the order of the file. */
+
+const axisTables = new Map();
+const stageMembers = new Map(report.stages.map(({ name }) => [name, []]));
+
+for (const cell of cells) stageMembers.get(cell.stage)?.push(cell.index);
+
+/** Of an axis of a stage: the values in use, and for each cell (by its index) the place of its own among them. */
+function axisTable(stage, name) {
+  const id = `${stage.name}\n${name}`;
+  if (!axisTables.has(id)) axisTables.set(id, readAxisTable(stage, name));
+  return axisTables.get(id);
+}
+
+function readAxisTable(stage, name) {
+  const axis = stage.axes.find((one) => one.name === name);
+  const members = stageMembers.get(stage.name);
+  const values = valuesInUse(axis, members.map((index) => cells[index]));
+  const places = new Map(values.map(({ key }, place) => [key, place]));
+  const at = new Int32Array(cells.length);
+  for (const index of members) at[index] = places.get(keyOf(cells[index].axes[name]));
+  return { name, values, at };
+}
+
+const labelIn = (table, index) => table.values[table.at[index]].label;
+
+/** So many squares stand beside each other before an outer axis goes to the rows. */
+const BESIDE = 7;
+
+/** Axes from the last one on are on the columns while these fit, the others on the rows; one axis alone flows. */
+function usualPivot(stage) {
+  const names = stage.axes.map(({ name }) => name);
+  if (names.length < 2) return { rows: [], columns: [] };
+  const rows = names.includes("run") ? [...names.filter((name) => name !== "run"), "run"] : names;
+  const columns = [];
+  let width = average(stageMembers.get(stage.name).map((index) => ratioOf(cells[index])));
+  while (rows.length > 1) {
+    width *= axisTable(stage, rows.at(-1)).values.length;
+    if (columns.length && width > BESIDE) break;
+    columns.unshift(rows.pop());
+  }
+  return { rows, columns };
+}
+
+const pivotOf = (stage) => view.pivots[stage.name] ?? usualPivot(stage);
+
+/** The axes that are on no shelf: their cells stand together. */
+function asideIn(stage, { rows, columns }) {
+  return stage.axes.map(({ name }) => name).filter((name) => !rows.includes(name) && !columns.includes(name));
+}
+
+/** Give a stage a pivot; the usual one needs no place in the address. */
+function setPivot(stage, pivot) {
+  const pivots = { ...view.pivots };
+  if (JSON.stringify(pivot) === JSON.stringify(usualPivot(stage))) delete pivots[stage.name];
+  else pivots[stage.name] = pivot;
+  setView({ pivots, sort: "" });
+}
+
+/** Put an axis on a shelf ("rows", "columns", "aside") at a place; without one at the inner end. */
+function moveAxis(stage, name, shelf, place = Infinity) {
+  const pivot = pivotOf(stage);
+  const moved = { rows: pivot.rows.filter((one) => one !== name), columns: pivot.columns.filter((one) => one !== name) };
+  if (shelf !== "aside") moved[shelf].splice(place, 0, name);
+  setPivot(stage, moved);
+}
+
+function swapShelves(stage) {
+  const { rows, columns } = pivotOf(stage);
+  setPivot(stage, { rows: columns, columns: rows });
+}

@@ -1,0 +1,121 @@
+/* The view: all that a link to this page carries. It is replaced, never changed in place. */
+
+const PLAIN_VIEW = Object.freeze({
+  /** By stage: {rows: [axis, …], columns: [axis, …]}, outer axes first; a stage without an entry has its usual pivot. */
+  pivots: {},
+  /** By axis: the keys (keyOf) of the values that are shown; an axis without an entry shows all. */
+  only: {},
+  /** The statuses that are shown; empty: all. */
+  statuses: [],
+  /** Which decisions are shown: "", "picked", "rejected", "open", or "1" to "5" for at least so many stars. */
+  decided: "",
+  search: "",
+  /** "" is the pivot; else cells stand in one line, sorted by "time", "cost", "stars", "distance" or "axis.NAME"; "-" turns it round. */
+  sort: "",
+  /** The side of a typical cell in CSS pixels. */
+  size: 260,
+  /** The axis whose ladder is shown, or "". */
+  ladder: "",
+  /** The id of the cell that is open, or "". */
+  cell: "",
+  /** The ids of the cells that are marked for comparison, at most four; `comparing` says that they are beside each other. */
+  compare: [],
+  comparing: false,
+  /** How the compared pictures stand: "" is side by side, else "slider" or "flicker". */
+  compareAs: "",
+  /** Whether pairs that are the same in both runs of a diff are shown. */
+  same: false,
+});
+
+/** The key of cells that do not have an axis, in the address, where nothing at all says that no value is shown. */
+const NO_VALUE = "-";
+
+let view = PLAIN_VIEW;
+const viewListeners = [];
+
+/** Be told of each change of the view: listener(view, before). */
+function onView(listener) {
+  viewListeners.push(listener);
+}
+
+/** Change some of the view; the address follows. */
+function setView(change) {
+  const before = view;
+  view = { ...before, ...change };
+  writeHash((view.cell && !before.cell) || (view.comparing && !before.comparing));
+  for (const listener of viewListeners) listener(view, before);
+}
+
+/** What is opened can be left by the browser's way back; what is arranged is no step of its own. */
+function writeHash(opens) {
+  const hash = hashOf(view);
+  if (hash === location.hash.slice(1)) return;
+  const address = hash ? `#${hash}` : location.pathname + location.search;
+  if (opens) history.pushState(null, "", address);
+  else history.replaceState(null, "", address);
+}
+
+/** A view as the text after "#": readable, and without what is as usual. */
+function hashOf(one) {
+  const pairs = [];
+  for (const [stage, { rows, columns }] of Object.entries(one.pivots)) {
+    for (const [kind, axes] of [["rows", rows], ["columns", columns]]) {
+      if (!axes.length) pairs.push([`${kind}.${stage}`, ""]);
+      for (const axis of axes) pairs.push([`${kind}.${stage}`, axis]);
+    }
+  }
+  for (const [axis, keys] of Object.entries(one.only)) {
+    if (!keys.length) pairs.push([`only.${axis}`, ""]);
+    for (const key of keys) pairs.push([`only.${axis}`, key || NO_VALUE]);
+  }
+  for (const name of ["statuses", "compare"]) for (const text of one[name]) pairs.push([name, text]);
+  for (const name of ["decided", "search", "sort", "ladder", "cell", "compareAs"]) if (one[name]) pairs.push([name, one[name]]);
+  if (one.size !== PLAIN_VIEW.size) pairs.push(["size", String(one.size)]);
+  for (const name of ["comparing", "same"]) if (one[name]) pairs.push([name, "yes"]);
+  return new URLSearchParams(pairs).toString();
+}
+
+/** The view that an address carries; what does not belong to this report is left out. */
+function viewOf(hash) {
+  const found = { ...PLAIN_VIEW, pivots: {}, only: {}, statuses: [], compare: [] };
+  for (const [name, text] of new URLSearchParams(hash)) readPair(found, name, text);
+  found.compare = found.compare.slice(0, 4);
+  found.comparing &&= found.compare.length > 1;
+  return found;
+}
+
+function readPair(found, name, text) {
+  const [kind, rest] = [name.split(".", 1)[0], name.slice(name.indexOf(".") + 1)];
+  if (kind === "rows" || kind === "columns") readAxis(found.pivots, kind, rest, text);
+  else if (kind === "only" && isAxis(rest)) (found.only[rest] ??= []).push(...(text ? [text === NO_VALUE ? "" : text] : []));
+  else if (name === "statuses") found.statuses.push(...(text in WORDS ? [text] : []));
+  else if (name === "compare") found.compare.push(...(cellsById.has(text) ? [text] : []));
+  else if (name === "cell") found.cell = cellsById.has(text) ? text : "";
+  else if (name === "size") found.size = Math.min(480, Math.max(80, Number(text) || PLAIN_VIEW.size));
+  else if (name === "comparing" || name === "same") found[name] = text === "yes";
+  else if (name === "decided") found.decided = DECIDED.includes(text) ? text : "";
+  else if (name === "sort") found.sort = orderNamed(text) ? text : "";
+  else if (["search", "ladder", "compareAs"].includes(name)) found[name] = text;
+}
+
+const DECIDED = ["picked", "rejected", "open", "1", "2", "3", "4", "5"];
+const isAxis = (name) => report.stages.some(({ axes }) => axes.some((axis) => axis.name === name));
+
+function readAxis(pivots, kind, stage, axis) {
+  const known = stagesByName.get(stage)?.axes ?? [];
+  if (!stagesByName.has(stage) || (axis && !known.some(({ name }) => name === axis))) return;
+  pivots[stage] ??= { rows: [], columns: [] };
+  const taken = [...pivots[stage].rows, ...pivots[stage].columns];
+  if (axis && !taken.includes(axis)) pivots[stage][kind].push(axis);
+}
+
+/** Follow the address: at the start, and when a link of this page is opened. */
+function startState() {
+  const follow = () => {
+    const before = view;
+    view = viewOf(location.hash.slice(1));
+    for (const listener of viewListeners) listener(view, before);
+  };
+  window.addEventListener("hashchange", follow);
+  follow();
+}

@@ -1,0 +1,123 @@
+"""What axe finds on each face of the page: nothing serious, light or dark, wide or narrow."""
+
+from dataclasses import replace
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from handmade import handmade_report
+from pictured import signature_of, write_page
+from playwright.sync_api import expect
+from reading import cell_at
+from sample_reports import make_report, make_stage
+
+FINDINGS = """() => axe.run({ resultTypes: ["violations"] }).then(({ violations }) => violations.flatMap(
+  ({ id, impact, nodes }) => nodes.map(({ html, target }) => ({ id, impact, target: target.join(" "), html }))))"""
+FORMS = ((1280, "light"), (420, "dark"))
+STEPS = "columns.lamp=creativity&rows.lamp=surface"
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """Each status and decision, warnings, problems, references, and cells that are drawn after others."""
+    report = handmade_report()
+    decisions = {
+        "draft": {
+            "picks": [{"id": report.rows[0].id, "stars": 4, "note": "warm"}],
+            "rejected": [{"id": report.rows[1].id, "note": ""}],
+        }
+    }
+    return write_page(report, tmp_path_factory.mktemp("everything"), decisions)
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory):
+    """Pictures whose steps along an axis differ."""
+    report = make_report(make_stage("lamp", {"surface": ["slate", "linen"], "creativity": ["raw", "low", "high"]}))
+    rows = [replace(row, likeness=signature_of(20 + 40 * at)) for at, row in enumerate(report.rows)]
+    return write_page(replace(report, rows=tuple(rows)), tmp_path_factory.mktemp("steps"))
+
+
+def show_sheet(page):
+    expect(cell_at(page, 0)).to_be_visible()
+
+
+def show_menu(page):
+    page.locator(".axis").first.click()
+    expect(page.get_by_role("menu")).to_be_visible()
+
+
+def show_filter(page):
+    show_menu(page)
+    page.get_by_role("menuitem", name="Filter values").click()
+    expect(page.get_by_role("checkbox").first).to_be_visible()
+
+
+def show_detail(page):
+    cell_at(page, 0).click()
+    page.locator("#template summary").click()
+    expect(page.locator("#detail-image")).to_have_attribute("data-shows", "original")
+
+
+def show_problem(page):
+    page.get_by_role("link", name="draft/hyperlink/raw/none").click()
+    page.keyboard.press("Enter")
+    expect(page.locator("#detail-note")).to_be_visible()
+
+
+def show_comparison(page):
+    for index in (0, 1):
+        cell_at(page, index).focus()
+        page.keyboard.press("c")
+    page.keyboard.press("Shift+C")
+    expect(page.locator("#compare")).to_be_visible()
+
+
+def show_ladder(page):
+    page.get_by_role("button", name="Ladder").click()
+    expect(page.locator(".ladder-words")).to_be_visible()
+    page.locator(".ladder details summary").click()
+
+
+def show_note(page):
+    cell_at(page, 0).focus()
+    page.keyboard.press("n")
+    expect(page.locator("#note-dialog textarea")).to_be_focused()
+
+
+def show_keys(page):
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+
+
+FACES = (
+    show_sheet,
+    show_menu,
+    show_filter,
+    show_detail,
+    show_problem,
+    show_comparison,
+    show_ladder,
+    show_note,
+    show_keys,
+)
+
+
+@pytest.mark.parametrize("show", FACES, ids=lambda show: show.__name__.removeprefix("show_"))
+def test_axe_finds_nothing_serious(open_page, everything, steps, show):
+    page = open_page(steps if show is show_ladder else everything)
+    show(page)
+    page.evaluate(f"() => {{ {AXE_SCRIPT} }}")
+    found = []
+    for width, scheme in FORMS:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        found += [{"width": width, "scheme": scheme, **one} for one in page.evaluate(FINDINGS)]
+    assert [one for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def test_axe_does_see_what_is_wrong(open_page, everything):
+    page = open_page(everything, color_scheme="light")
+    page.evaluate(f"() => {{ {AXE_SCRIPT} }}")
+    page.evaluate("() => { document.querySelector('.sentence').style.color = '#ccc'; }")
+    page.locator("#search").evaluate("node => { node.removeAttribute('aria-label'); node.placeholder = ''; }")
+    assert {"label", "color-contrast"} <= {one["id"] for one in page.evaluate(FINDINGS)}

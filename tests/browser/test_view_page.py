@@ -1,0 +1,126 @@
+"""The page that `krea-pipe view` serves: it follows the run and the picks file, and writes decisions down."""
+
+import pytest
+from krea_server import until
+from playwright.sync_api import expect
+from served_view import viewed
+
+from krea_pipe.picks import read_picks
+
+PICKS = """\
+# what we liked
+stage: p
+picks:
+  - {id: p/a, stars: 3}  # the droplets
+rejected:
+  # too dark
+  - p/c
+"""
+STARRED = """\
+# what we liked
+stage: p
+picks:
+  - {id: p/a, stars: 5}  # the droplets
+rejected:
+  # too dark
+  - p/c
+"""
+
+
+def frame(page, word):
+    return page.locator(f'.cell > .frame[title^="p/{word}"]')
+
+
+def marks(page, word):
+    return frame(page, word).locator("+ .caption .marks")
+
+
+def hold_back(krea, *prompts):
+    """Prompts whose jobs do not end before they are taken away from this set."""
+    stuck = set(prompts)
+
+    def change(job):
+        held = krea.world.job(job["job_id"]).brief.order.prompt in stuck
+        return {**job, "status": "processing", "result": None, "completed_at": None} if held else job
+
+    krea.mutate_job(change)
+    return stuck
+
+
+@pytest.fixture
+def view(project, krea):
+    """A run of three cells that has ended, one of them picked and one rejected."""
+    project.pipeline(["a", "b", "c"])
+    project.write("picks/p.yaml", PICKS)
+    assert project.spawn("run", "p.yaml").code == 0
+    with viewed(project) as view:
+        yield view
+
+
+def test_a_star_is_saved_in_place_and_an_edit_of_the_file_appears(open_page, project, view):
+    page = open_page(view.url)
+    file = project.path / "picks/p.yaml"
+    expect(marks(page, "a")).to_have_text("★★★")
+    frame(page, "a").focus()
+    page.keyboard.press("5")
+    expect(page.locator(".decisions .standing")).to_have_text("saved in picks/p.yaml")
+    assert file.read_text() == STARRED
+    file.write_text(STARRED.replace("stars: 5", "stars: 2, note: cooler").replace("- p/c", "- p/b"))
+    expect(marks(page, "a")).to_have_text("★★note")
+    expect(marks(page, "b")).to_have_text("rejected")
+    expect(marks(page, "c")).to_have_text("")
+    page.keyboard.press("n")
+    page.keyboard.type("warmer")
+    page.keyboard.press("Enter")
+    until(lambda: read_picks(file).picks[0].note == "warmer", "the note")
+    assert "# the droplets" in file.read_text()
+
+
+def test_a_save_that_is_refused_says_why_and_keeps_the_change_for_the_next_try(open_page, project, view):
+    # The browser says itself that a request was refused.
+    open_page.forgive("422 (Unprocessable")
+    page = open_page(view.url)
+    file = project.path / "picks/p.yaml"
+    file.write_text("stage: [")
+    problem = page.locator(".decisions .problem")
+    expect(problem).to_contain_text("picks/p.yaml")
+    frame(page, "b").focus()
+    page.keyboard.press("4")
+    expect(problem).to_contain_text("1 change not saved: ")
+    expect(problem).to_contain_text("p.yaml")
+    expect(marks(page, "b")).to_have_text("★★★★")
+    expect(marks(page, "a")).to_have_text("★★★")
+    assert file.read_text() == "stage: ["
+    file.write_text(PICKS)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".decisions .standing")).to_have_text("saved in picks/p.yaml")
+    expect(problem).to_have_count(0)
+    assert [(one.id, one.stars) for one in read_picks(file).picks] == [("p/a", 3), ("p/b", 4)]
+
+
+def test_cells_fill_in_while_the_run_goes_on_and_the_line_says_how_it_stands(open_page, project, krea):
+    # The browser says itself that nobody answers, once the server has ended.
+    open_page.forgive("net::ERR_")
+    stuck = hold_back(krea, "b", "c")
+    project.pipeline(["a", "b", "c"])
+    run = project.start("run", "p.yaml", "--json")
+    until(lambda: len(krea.posts) == 3, "three requests")
+    with viewed(project) as view:
+        page = open_page(view.url)
+        live = page.locator("#live")
+        expect(frame(page, "a").locator(".picture")).to_have_js_property("width", 64)
+        expect(frame(page, "b")).to_contain_text("not done yet")
+        expect(live).to_have_text("1 of 3 done · $0.03 · running")
+        stuck.remove("b")
+        expect(frame(page, "b").locator(".picture")).to_have_js_property("width", 64)
+        expect(frame(page, "c")).to_contain_text("not done yet")
+        expect(live).to_have_text("2 of 3 done · $0.06 · running")
+        krea.rules.clear()
+        expect(frame(page, "c").locator(".picture")).to_have_js_property("width", 64)
+        expect(live).to_have_text("3 of 3 done · $0.09 · ended")
+        assert project.finish(run).code == 0
+    expect(live).to_contain_text("The server has ended")
+    frame(page, "a").focus()
+    page.keyboard.press("4")
+    expect(page.locator(".decisions .problem")).to_contain_text("1 change not saved: The server has ended")
+    expect(marks(page, "a")).to_have_text("★★★★")
