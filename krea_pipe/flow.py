@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.cell import Cell, Waiting
-from krea_pipe.errors import InvalidInput, KreaPipeError, Problem, UsageError
+from krea_pipe.errors import InvalidInput, Problem, UsageError
+from krea_pipe.exit_codes import exit_code_of
 from krea_pipe.keeping import mark_reported, remember
 from krea_pipe.matrix import MAX_CELLS, Expansion
 from krea_pipe.nodes import place_at
@@ -18,9 +20,11 @@ from krea_pipe.pipeline import Pipeline
 from krea_pipe.plan import Plan, PlanManner, Reuse, make_plan, status_of
 from krea_pipe.references import Fingerprints, fingerprint_images
 from krea_pipe.report.build import RunFacts, build_report
-from krea_pipe.report.folder import runs_folder, write_report
+from krea_pipe.report.decisions import decisions_json, read_decisions
+from krea_pipe.report.folder import Dress, runs_folder, write_planned, write_report
 from krea_pipe.report.git import git_state
 from krea_pipe.report.model import Report
+from krea_pipe.report.thumbnails import Shrink, keep_references
 from krea_pipe.request import Key, canonical_json, key_of, key_of_text
 from krea_pipe.run.deliver import Delivery, open_delivery
 from krea_pipe.run.settle import settled_outcome
@@ -33,9 +37,6 @@ from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.known import look_up
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space, open_space
-
-WAITING = 6
-"""The exit code when all is drawn but stages that wait for picks."""
 
 ALL = parse_selection((), ())
 
@@ -208,6 +209,7 @@ def run(
     options: RunOptions,
     find_token: Callable[[], Token],
     execute: Execute,
+    shrink: Shrink,
 ) -> Finished:
     """Make every image of a pipeline that is not there yet, and report.
 
@@ -231,34 +233,45 @@ def run(
             make_folder(runs_folder(home))
         most = most_of(loaded.pipeline.budget, options.limits) if target.kind == "live" else options.limits.max_new
         prepared = Prepared(loaded, made, replay, space, target, delivery, token, cap, most)
-        return _carry_out(prepared, runs_folder(home) / run_id, started_at, execute)
+        return _carry_out(prepared, runs_folder(home) / run_id, started_at, execute, shrink)
 
 
-def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: Execute) -> Finished:
+def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: Execute, shrink: Shrink) -> Finished:
     outcomes = {step.key: settled_outcome(step) for step in prepared.plan.steps}
     rewritten = _deliver_reused(prepared, outcomes)
+    loaded, facts = prepared.loaded, _facts(prepared, folder, started_at)
+    build = partial(build_report, loaded.pipeline, loaded.fingerprints, prepared.plan, rewritten=rewritten)
     ending = Ending()
     if prepared.plan.has_calls:
+        planned = build(outcomes, facts=facts)
+        keep_references(planned, loaded.fingerprints, prepared.space, shrink)
+        write_planned(planned, folder)
         done, ending = execute(prepared, folder.name)
         outcomes |= done
     remember(prepared.space, prepared.plan, outcomes)
     prepared.delivery.remember()
-    facts = RunFacts(
+    code = exit_code_of(prepared.plan, outcomes, ending)
+    report = build(outcomes, facts=replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
+    decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
+    write_report(report, folder, prepared.space, shrink, Dress(decisions))
+    mark_reported(prepared.space, prepared.plan, report.run_id)
+    return Finished(report, folder, ending, prepared.plan.waiting)
+
+
+def _facts(prepared: Prepared, folder: Path, started_at: datetime) -> RunFacts:
+    """What is known of a run when it begins."""
+    return RunFacts(
         run_id=folder.name,
         folder=folder,
         started_at=iso(started_at),
-        finished_at=iso(datetime.now(UTC)),
-        exit_code=_exit_code(prepared.plan, outcomes, ending),
+        finished_at=iso(started_at),
+        exit_code=0,
         target=prepared.target,
         out=prepared.delivery.folder,
         cap=prepared.cap,
         git=git_state(prepared.loaded.pipeline.document.file),
         warnings=prepared.loaded.warnings,
     )
-    report = build_report(prepared.loaded.pipeline, prepared.plan, outcomes, facts=facts, rewritten=rewritten)
-    write_report(report, folder, prepared.space)
-    mark_reported(prepared.space, prepared.plan, report.run_id)
-    return Finished(report, folder, ending, prepared.plan.waiting)
 
 
 def _deliver_reused(prepared: Prepared, outcomes: dict[Key, Outcome]) -> frozenset[str]:
@@ -272,20 +285,6 @@ def _deliver_reused(prepared: Prepared, outcomes: dict[Key, Outcome]) -> frozens
             elif delivered:
                 rewritten.add(step.key)
     return frozenset(rewritten)
-
-
-def _exit_code(plan: Plan, outcomes: dict[Key, Outcome], ending: Ending) -> int:
-    if ending.error is not None:
-        return ending.error.exit_code if isinstance(ending.error, KreaPipeError) else 70
-    if ending.refusal is not None:
-        return 4
-    if ending.interrupted:
-        return 130
-    if ending.limit is not None:
-        return 5
-    if not all(outcome.status in ("succeeded", "reused") for outcome in outcomes.values()):
-        return 1
-    return WAITING if plan.waiting else 0
 
 
 def new_run_id(name: str, moment: datetime) -> str:

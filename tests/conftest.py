@@ -1,5 +1,7 @@
 """One served Krea for all tests, and a project folder for each."""
 
+import os
+
 import pytest
 from command_line import Project
 from hypothesis import settings
@@ -8,6 +10,11 @@ from krea_server import served
 # The same examples each time, and none kept: a test that fails does so everywhere.
 settings.register_profile("krea-pipe", deadline=None, derandomize=True, database=None)
 settings.load_profile("krea-pipe")
+
+
+def pytest_xdist_auto_num_workers():
+    """Tests wait for processes a third of their time, so a core can do with more than one of them."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session")

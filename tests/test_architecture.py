@@ -22,7 +22,7 @@ LAYERS = """
     pipeline
     spec
     selection
-    image_header png_text
+    image_header png_text likeness
     images
     request
     references
@@ -38,11 +38,14 @@ LAYERS = """
     settings
     store
     plan
-    spending keeping explain
+    spending keeping explain exit_codes
     api
     run
     report
+    sheet
+    handoff
     flow
+    view
     cli
 """
 LEVELS = {name: level for level, line in enumerate(LAYERS.split("\n")) for name in line.split()}

@@ -26,6 +26,10 @@ COMMANDS = {
     "recover": ("krea_pipe.cli.commands.recover:recover", "Find jobs at Krea that a lost journal knew."),
     "styles": ("krea_pipe.cli.commands.styles:styles", "List trained styles, or train one."),
     "report": ("krea_pipe.cli.commands.report:report", "Render the report of a finished run again."),
+    "sheet": ("krea_pipe.cli.commands.sheet:sheet", "Print a contact sheet of a finished run, as PDF or PNG."),
+    "export": ("krea_pipe.cli.commands.export:export", "Pack the images of a finished run to hand them on."),
+    "view": ("krea_pipe.cli.commands.view:view", "Look at a run in the browser, while it goes on and afterwards."),
+    "diff": ("krea_pipe.cli.commands.diff:diff", "Compare two runs, cell by cell, on one page."),
     "schema": ("krea_pipe.cli.commands.schema:schema", "Print a JSON Schema, for editors and other programs."),
     "serve": ("krea_pipe.cli.commands.serve:serve", "Serve the local Krea over HTTP, to test programs that call Krea."),
 }
@@ -47,6 +51,8 @@ ADD_STYLE = "krea_pipe.edits:add_style"
 TROUBLE = "krea_pipe.cli.trouble:tell"
 CRASH_LOG = "krea_pipe.cli.crash:write_crash_log"
 LOCAL_TRANSPORT = "krea_pipe.local.in_process:open_transport"
+LIKENESS = "krea_pipe.images:likeness_of"
+SMALL_PICTURE = "krea_pipe.images:small_picture"
 PROGRESS_BAR = "krea_pipe.cli.bar:Bar"
 PROGRESS_LINES = "krea_pipe.cli.lines:Lines"
 

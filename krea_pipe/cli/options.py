@@ -1,5 +1,6 @@
 """The options that several commands share, and the types of their values."""
 
+import math
 import os
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -13,6 +14,7 @@ from krea_pipe.selection import Selection, parse_selection
 from krea_pipe.spec import Overrides
 
 MOST = 1_000_000_000
+DAY = 24 * 60 * 60
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,10 +35,24 @@ class Money(click.ParamType[Decimal]):
         return amount
 
 
+def no_nan(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+    """`nan` is no number, though no range refuses it."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is not a number")
+    return value
+
+
 FILE = click.Path(path_type=Path)
 
 file_argument = click.argument("file", type=FILE)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout.")
+seconds_option = click.option(
+    "--seconds",
+    type=click.FloatRange(0, DAY),
+    callback=no_nan,
+    metavar="SECONDS",
+    help="Stop after this time.  [default: never]",
+)
 max_cells_option = click.option(
     "--max-cells",
     type=click.IntRange(min=1),

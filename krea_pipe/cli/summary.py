@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from krea_pipe.pricing import exact
-from krea_pipe.report.html import sentence
 from krea_pipe.report.model import Report, Row
+from krea_pipe.report.words import adopted, sentence, why, writable
 
 SHOWN = 10
 
@@ -21,8 +21,8 @@ def print_summary(report: Report, page: Path) -> None:
     if report.target.kind == "local":
         click.echo("Local proofs: nothing was sent to Krea, nothing was spent.")
     click.echo(sentence(report))
-    if adopted := _adopted(report):
-        click.echo(f"Adopted after a lost answer, so look whether they show what was asked for: {', '.join(adopted)}")
+    if found := adopted(report):
+        click.echo(f"Adopted after a lost answer, so look whether they show what was asked for: {', '.join(found)}")
     click.echo(f"images  {report.out}")
     click.echo(f"report  {page}")
 
@@ -49,18 +49,13 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
             "uncertain_usd": exact(cost.uncertain_usd),
             "in_flight_usd": exact(cost.in_flight_usd),
         },
-        "adopted": _adopted(report),
+        "adopted": adopted(report),
         "warnings": list(report.warnings),
         "report": str(folder / "report.json"),
         "page": str(folder / "report.html"),
     }
 
 
-def _adopted(report: Report) -> list[str]:
-    return [row.id for row in report.rows if row.adopted and row.status == "succeeded"]
-
-
 def _trouble(row: Row) -> str:
     what = click.style(row.status, fg="yellow" if row.status == "pending" else "red", bold=True)
-    why = row.error.message if row.error else "not done yet; the next run goes on here"
-    return f"{what} {row.id}: {why}"
+    return f"{what} {row.id}: {writable(why(row))}"

@@ -1,21 +1,35 @@
-"""The folder of a run: `report.json` is what happened, `report.html` is how it looks."""
+"""The folder of a run: `report.json` is what happened, the other files are how it looks."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 from krea_pipe.errors import Problem, StateError, UsageError
-from krea_pipe.report import html
+from krea_pipe.nodes import Json
+from krea_pipe.report import csv_table, html, junit, markdown
 from krea_pipe.report.model import Report
-from krea_pipe.report.record import from_json, to_text
+from krea_pipe.report.places import seen_from
+from krea_pipe.report.record import from_json, to_lines
+from krea_pipe.report.thumbnails import Shrink, digests_of, make_missing, put_beside, read_thumbnails
 from krea_pipe.settings import LOCAL, live_target
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.space import Space, open_space
 
-MAX_EMBEDDED = 2_000
+PLANNED = "started.json"
+"""What a run that goes on, or has died, was about to do: the report as it stood before the first request."""
 
-Shrink: TypeAlias = Callable[[bytes], bytes]
+
+@dataclass(frozen=True, slots=True)
+class Dress:
+    """What the files beside the record show besides it: the picks files by stage, and where thumbnails are.
+
+    `has_originals` says that the images of all rows are in the run's own name space.
+    """
+
+    decisions: Mapping[str, Json] = field(default_factory=dict)
+    thumbnails_url: str | None = None
+    has_originals: bool = True
 
 
 def runs_folder(home: Path) -> Path:
@@ -23,19 +37,51 @@ def runs_folder(home: Path) -> Path:
     return home / "runs"
 
 
-def write_report(report: Report, folder: Path, space: Space, shrink: Shrink | None = None) -> Path:
-    """Write the record and the page of a run, and return the page's path.
+def write_planned(report: Report, folder: Path) -> None:
+    """Write down what a run is about to do, for those who look at it while it goes on.
 
-    `shrink` makes small pictures anew where they are missing; without it the page shows those originals instead.
+    Raises:
+        StateError: it can not be written.
+    """
+    write_atomically(folder / PLANNED, _encoded(report), durable=False)
+
+
+def write_report(report: Report, folder: Path, space: Space, shrink: Shrink, dress: Dress = Dress()) -> Path:
+    """Write the record of a run and every form of it, and return the page's path.
+
+    `shrink` makes small pictures where they are missing.
 
     Raises:
         StateError: they can not be written.
     """
-    record = to_text(report)
-    write_atomically(folder / "report.json", record.encode("utf-8", "replace"))
-    page = html.render(report, record=record, thumbnails=_thumbnails(report, space, shrink))
+    write_atomically(folder / "report.json", _encoded(report))
+    (folder / PLANNED).unlink(missing_ok=True)
+    digests = digests_of(report)
+    make_missing(digests, space, shrink)
+    originals = seen_from(folder, space.blobs.folder) if dress.has_originals else ""
+    missing = put_beside(digests, space, folder / "thumbnails")
+    texts = {
+        "report.md": markdown.render(report, thumbnails=dress.thumbnails_url, missing=missing),
+        "junit.xml": junit.render(report),
+        "results.csv": csv_table.render(report),
+    }
+    for name, text in texts.items():
+        write_atomically(folder / name, text.encode("utf-8", "replace"), durable=False)
+    page = html.render(report, html.Page(decisions=dress.decisions, missing=missing, originals=originals))
     write_atomically(folder / "report.html", page, durable=False)
     return folder / "report.html"
+
+
+def single_page(report: Report, space: Space, shrink: Shrink, dress: Dress = Dress()) -> Iterator[bytes]:
+    """The page of a run with its small pictures in it, in parts."""
+    digests = digests_of(report)
+    make_missing(digests, space, shrink)
+    pictures = dict(read_thumbnails(digests, space))
+    return html.render(report, html.Page("single", decisions=dress.decisions, thumbnails=pictures))
+
+
+def _encoded(report: Report) -> Iterator[bytes]:
+    return (line.encode("utf-8", "replace") for line in to_lines(report))
 
 
 def read_report(folder: Path) -> Report:
@@ -64,13 +110,18 @@ def find_run(home: Path, name: str | None) -> Path:
         UsageError: there is no such run, or there are several.
     """
     runs = sorted(path for path in runs_folder(home).glob("*") if _is_run(path))
-    if name is None:
+    if not name:
         if not runs:
             raise _no_run(f"no run is stored in {home}", runs)
         return runs[-1]
     given = Path(name).parent if Path(name).name in ("report.json", "report.html") else Path(name)
     if _is_run(given):
         return given
+    for folder in (given, *sorted(runs_folder(home).glob("*"))):
+        if (folder == given or folder.name.startswith(name)) and _holds(folder, PLANNED):
+            hint = "look at it with `krea-pipe view`, or run its pipeline again, which goes on where it stopped"
+            message = f"{folder.name} has no report: it goes on, or was cut off"
+            raise UsageError(Problem("no_report", message, hint=hint))
     found = [run for run in runs if run.name == name] or [run for run in runs if run.name.startswith(name)]
     if len(found) != 1:
         raise _no_run(f"{len(found) or 'no'} runs are called {name}", runs)
@@ -78,8 +129,12 @@ def find_run(home: Path, name: str | None) -> Path:
 
 
 def _is_run(folder: Path) -> bool:
+    return _holds(folder, "report.json")
+
+
+def _holds(folder: Path, name: str) -> bool:
     try:
-        return (folder / "report.json").is_file()
+        return (folder / name).is_file()
     except OSError:  # a name that no file system takes
         return False
 
@@ -95,22 +150,3 @@ def _no_run(message: str, runs: list[Path]) -> UsageError:
     latest = ", ".join(run.name for run in runs[-3:])
     hint = f"the latest: {latest}" if latest else "run a pipeline first: krea-pipe run FILE --local"
     return UsageError(Problem("no_such_run", message, hint=hint))
-
-
-def _thumbnails(report: Report, space: Space, shrink: Shrink | None) -> Mapping[str, bytes]:
-    digests = dict.fromkeys(row.sha256 for row in report.rows if row.sha256)
-    found = {digest: _thumbnail(digest, space, shrink) for digest in list(digests)[:MAX_EMBEDDED]}
-    return {digest: small for digest, small in found.items() if small is not None}
-
-
-def _thumbnail(digest: str, space: Space, shrink: Shrink | None) -> bytes | None:
-    path = space.thumbnail(digest)
-    try:
-        return path.read_bytes()
-    except OSError:
-        data = space.blobs.read(digest) if shrink else None
-    if shrink is None or data is None:
-        return None
-    small = shrink(data)
-    write_atomically(path, small, durable=False)
-    return small

@@ -27,6 +27,7 @@ from krea_pipe.cli.options import (
 from krea_pipe.cli.tables import print_table
 from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.errors import KreaPipeError, Problem
+from krea_pipe.exit_codes import WAITING
 from krea_pipe.pipeline import Budget
 from krea_pipe.plan import Attach, Hold, Plan, Reuse, Step, Submit, Sum
 from krea_pipe.pricing import exact, usd
@@ -92,7 +93,7 @@ def plan(
         elif not is_whole:
             click.echo(f"A run would send {reach.count} of them for {usd(reach.usd)}, and stop at the limit.")
     if check:
-        return PENDING if made.has_work else flow.WAITING if made.waiting else 0
+        return PENDING if made.has_work else WAITING if made.waiting else 0
     return 0
 
 

@@ -2,40 +2,90 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Unpack
 
 import click
 
 from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import Chosen, json_option, select_options, selection
+from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
+from krea_pipe.cli.pictures import shrink, sign
 from krea_pipe.cli.summary import print_summary
-from krea_pipe.images import thumbnail
-from krea_pipe.report.folder import find_run, read_report, space_of, write_report
+from krea_pipe.errors import Problem, UsageError
+from krea_pipe.report.decisions import decisions_json, read_decisions
+from krea_pipe.report.folder import Dress, find_run, read_report, single_page, space_of, write_report
 from krea_pipe.report.narrow import narrowed
+from krea_pipe.report.signatures import signed
+from krea_pipe.report.single import MAX_MB, check_thumbnails_url, write_single
+from krea_pipe.report.thumbnails import digests_of, make_missing, take_from
 from krea_pipe.settings import home_folder
+
+
+class _Options(Chosen):
+    """All options but those of the output."""
+
+    single_file: Path | None
+    max_mb: int
+    thumbnails_url: str | None
 
 
 @click.command()
 @click.argument("run", required=False)
+@click.option(
+    "--single-file",
+    type=FILE,
+    metavar="PATH",
+    help="Write one HTML file that has every small picture in it, and nothing else.",
+)
+@click.option(
+    "--max-mb",
+    type=click.IntRange(min=1),
+    default=MAX_MB,
+    show_default=True,
+    help="Refuse a single file that is larger.",
+)
+@click.option(
+    "--thumbnails-url",
+    metavar="URL",
+    help="Where the folder `thumbnails` can be loaded from, for the pictures in report.md.",
+)
 @select_options
 @json_option
-def report(run: str | None, *, as_json: bool, **chosen: Unpack[Chosen]) -> int:
+def report(run: str | None, *, as_json: bool, **how: Unpack[_Options]) -> int:
     """Render the report of a finished run again.
 
     RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. A report of some
     cells goes into the folder `selected` beside the whole one.
     """
-    which = selection(chosen)
+    which, url = selection(how), _thumbnails_url(how)
     home = home_folder(os.environ)
     folder = find_run(home, run)
     found = read_report(folder)
     space = space_of(found, home)
+    take_from(folder / "thumbnails", digests_of(found), space)
+    make_missing(digests_of(found), space, shrink)
+    found = signed(found, space, sign)
+    dress = Dress(decisions_json(read_decisions(found, folder)), url)
     if not which.is_all:
-        found, folder = replace(narrowed(found, which), base=f"../{found.base}"), folder / "selected"
-    page = write_report(found, folder, space, thumbnail)
+        found = narrowed(found, which)
+    if how["single_file"] is not None:
+        page = how["single_file"]
+        write_single(single_page(found, space, shrink, dress), page, max_mb=how["max_mb"], folder=folder)
+    else:
+        if not which.is_all:
+            found, folder = replace(found, base=f"../{found.base}"), folder / "selected"
+        page = write_report(found, folder, space, shrink, dress)
     if as_json:
         data = {"schema": "krea-pipe/report@1", "run_id": found.run_id, "exit_code": found.exit_code}
         print_json({**data, "report": str(folder / "report.json"), "page": str(page)})
     else:
         print_summary(found, page)
     return 0
+
+
+def _thumbnails_url(how: _Options) -> str | None:
+    url = how["thumbnails_url"]
+    if url is not None and how["single_file"] is not None:
+        hint = "leave one of them out: the URL is for the pictures in report.md"
+        raise UsageError(Problem("usage", "--thumbnails-url has no place in a single file", hint=hint))
+    return None if url is None else check_thumbnails_url(url)

@@ -39,6 +39,7 @@ from krea_pipe.cli.options import (
     select_options,
     selection,
 )
+from krea_pipe.cli.pictures import shrink
 from krea_pipe.cli.summary import print_summary, summary_json
 from krea_pipe.cli.tally import Tally, Watcher
 from krea_pipe.cli.waiting import waiting_json, waiting_words
@@ -108,7 +109,7 @@ class _How(Over, Chosen):
 @click.option(
     "--webhook-listen",
     metavar="HOST:PORT",
-    help="Be told of finished jobs here (needs krea-pipe[serve]); with --webhook-url, that is how Krea reaches it.",
+    help="Be told of finished jobs here; with --webhook-url, that is how Krea reaches it.",
 )
 @over_options
 @select_options
@@ -136,6 +137,7 @@ def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: b
         ),
         find_token=lambda: Token("local") if local else api_token(os.environ),
         execute=executor,
+        shrink=shrink,
     )
     return _say(finished, as_json=as_json)
 

@@ -1,0 +1,111 @@
+"""Small pictures, beside a page or inside it."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from krea_pipe.image_header import raster_type
+from krea_pipe.references import Fingerprints
+from krea_pipe.report.model import Report
+from krea_pipe.request import Source
+from krea_pipe.store.atomic import make_folder, write_atomically
+from krea_pipe.store.space import Space
+
+THREADS = min(8, os.cpu_count() or 1)
+
+Shrink: TypeAlias = Callable[[bytes], bytes | None]
+"""Makes a small picture, None of what is no image."""
+
+
+def digests_of(report: Report) -> list[str]:
+    """The images that a page shows: those of cells, then references, each once."""
+    rows = [row.sha256 for row in report.rows if row.sha256]
+    return list(dict.fromkeys([*rows, *(one.sha256 for one in report.references if one.sha256)]))
+
+
+def make_missing(digests: Iterable[str], space: Space, shrink: Shrink) -> None:
+    """Make the small pictures that are not kept yet, in all processors: decoders let other threads work."""
+    missing = [digest for digest in digests if not space.thumbnail(digest).is_file()]
+    with ThreadPoolExecutor(THREADS) as pool:
+        for _ in pool.map(partial(_make, space, shrink), missing):
+            pass
+
+
+def keep_thumbnail(digest: str, data: bytes, space: Space, shrink: Shrink) -> None:
+    """Keep the small picture of an image that is at hand."""
+    small = shrink(data)
+    if small is not None:
+        write_atomically(space.thumbnail(digest), small, durable=False)
+
+
+def keep_references(report: Report, fingerprints: Fingerprints, space: Space, shrink: Shrink) -> None:
+    """Keep small pictures of the references that a report names, while their files are at hand."""
+    for one in report.references:
+        image = fingerprints.by_source.get(Source(one.source))
+        if image is None or one.sha256 is None or space.thumbnail(one.sha256).is_file():
+            continue
+        with suppress(OSError):
+            keep_thumbnail(one.sha256, image.read(), space, shrink)
+
+
+def take_from(folder: Path, digests: Iterable[str], space: Space) -> None:
+    """Keep the small pictures of a run's own folder, which may have come from another machine, where there are none."""
+    for digest in digests:
+        kept = space.thumbnail(digest)
+        if kept.is_file():
+            continue
+        with suppress(OSError):
+            data = (folder / f"{digest}.webp").read_bytes()
+            if raster_type(data) == "image/webp":
+                write_atomically(kept, data, durable=False)
+
+
+def put_beside(digests: Iterable[str], space: Space, folder: Path) -> list[str]:
+    """Put small pictures into a folder, as links where the disk can, so that the folder can be sent as it is.
+
+    Gives the digests without one.
+
+    Raises:
+        StateError: the folder can not be made.
+    """
+    make_folder(folder)
+    there = set(os.listdir(folder))  # noqa: PTH208 (thousands of names)
+    return [
+        digest
+        for digest in digests
+        if f"{digest}.webp" not in there and not _put(space.thumbnail(digest), folder / f"{digest}.webp")
+    ]
+
+
+def read_thumbnails(digests: Iterable[str], space: Space) -> Iterator[tuple[str, bytes]]:
+    """The small pictures that there are, by the digest of the image that they show."""
+    for digest in digests:
+        with suppress(OSError):
+            yield digest, space.thumbnail(digest).read_bytes()
+
+
+def _make(space: Space, shrink: Shrink, digest: str) -> None:
+    data = space.blobs.read(digest)
+    if data is not None:
+        keep_thumbnail(digest, data, space, shrink)
+
+
+def _put(source: Path, target: Path) -> bool:
+    """Put a picture into its place; False where there is none."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return True
+    except FileNotFoundError:
+        return False
+    except OSError:  # another disk, or one that knows no links
+        try:
+            shutil.copyfile(source, target)
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,112 @@
+"""What every form of a report says in the same words, and text that any of them can hold."""
+
+import re
+from datetime import UTC, datetime
+
+from krea_pipe.pricing import usd
+from krea_pipe.report.model import Report, Row
+
+LOCAL_NOTE = "nothing was sent to Krea, nothing was spent"
+STATUS_WORDS = {
+    "succeeded": "rendered",
+    "reused": "reused",
+    "failed": "failed",
+    "uncertain": "uncertain",
+    "pending": "pending",
+}
+
+# What XML 1.0 has no way to write (https://www.w3.org/TR/xml/#charsets) and the controls that drive a terminal. Lone
+# surrogates are among them: JSON can carry those, UTF-8 can not.
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def writable(text: str) -> str:
+    """The text with a replacement character for each that no XML, terminal or UTF-8 file can hold."""
+    return _UNWRITABLE.sub("\ufffd", text)
+
+
+def sentence(report: Report) -> str:
+    """Say what happened in one breath: images by status, then money, which a local run has none of."""
+    if any(row.pair is not None for row in report.rows):
+        return _pairs_sentence(report)
+    total = report.cells.total
+    counts = [(getattr(report.cells, status), word) for status, word in STATUS_WORDS.items()]
+    parts = ", ".join(f"{count} {word}" for count, word in counts if count)
+    images = f"{total} {'image' if total == 1 else 'images'}{f': {parts}' if parts else ''}."
+    return images if report.target.kind == "local" else f"{images} {_money_sentence(report)}"
+
+
+def _pairs_sentence(report: Report) -> str:
+    """What two runs have in common, as `krea-pipe diff` says it."""
+    pairs: dict[str, list[Row]] = {}
+    for row in report.rows:
+        pairs.setdefault(row.pair or row.id, []).append(row)
+    whole = [rows for rows in pairs.values() if len(rows) > 1]
+    lone = [rows[0].id.partition("/")[0] for rows in pairs.values() if len(rows) == 1]
+    same = sum(rows[0].same for rows in whole)
+    counts = {"identical": same, "changed": len(whole) - same}
+    counts |= {f"only {word}": lone.count(word) for word in ("before", "after")}
+    found = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"{len(pairs)} {'cell' if len(pairs) == 1 else 'cells'} of two runs: {found}."
+
+
+def _money_sentence(report: Report) -> str:
+    cost = report.cost
+    budget = "" if cost.cap_usd is None else f" of {usd(cost.cap_usd)}"
+    saved = f", {usd(cost.saved_usd)} saved" if cost.saved_usd else ""
+    uncertain = f", up to {usd(cost.uncertain_usd)} uncertain" if cost.uncertain_usd else ""
+    in_flight = f", {usd(cost.in_flight_usd)} in flight" if cost.in_flight_usd else ""
+    return f"{usd(cost.spent_usd)} spent{budget}{saved}{uncertain}{in_flight}."
+
+
+def facts_of(report: Report) -> list[tuple[str, str]]:
+    """What is to know about the run as a whole, each with its name; what is not known is left out."""
+    before, between, after = report.run_id.partition("..")
+    run = [("Before", before), ("After", after)] if between else [("Run", report.run_id)]
+    times = [("Started", _moment(report.started_at)), ("Took", _duration(report.started_at, report.finished_at))]
+    found = [
+        *run,
+        *([] if between else times),
+        ("File", report.pipeline.file),
+        ("Commit", commit(report)),
+        ("Made by", f"krea-pipe {report.tool_version}"),
+    ]
+    return [(name, text) for name, text in found if text]
+
+
+def commit(report: Report) -> str:
+    """The commit that a pipeline file belongs to, short; "" outside git."""
+    if report.git is None:
+        return ""
+    return f"{report.git.commit[:10]}{' + uncommitted changes' if report.git.dirty else ''}"
+
+
+def why(row: Row) -> str:
+    """Why a cell has no image, or what is to know about one that has."""
+    if row.error is not None:
+        return row.error.message
+    return "not done yet; the next run goes on here" if row.status == "pending" else row.reason
+
+
+def adopted(report: Report) -> list[str]:
+    """The ids of images whose job no answer named: it was found in Krea's list."""
+    return [row.id for row in report.rows if row.adopted and row.status == "succeeded"]
+
+
+def _moment(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return text
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def _duration(start: str, end: str) -> str:
+    try:
+        seconds = round((datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
+    except (ValueError, TypeError):
+        return ""
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
