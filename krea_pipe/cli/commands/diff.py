@@ -1,0 +1,127 @@
+"""`krea-pipe diff`: two runs cell by cell."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Unpack
+
+import click
+
+from krea_pipe.cli.messages import print_json
+from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
+from krea_pipe.cli.tables import print_table
+from krea_pipe.images import likeness_of, small_picture
+from krea_pipe.report.folder import Dress, find_run, read_report, space_of, write_report
+from krea_pipe.report.joined import Side, check_free, join
+from krea_pipe.report.pairs import Pair, most_changed_first, pair_up, selected
+from krea_pipe.report.signatures import signed
+from krea_pipe.report.thumbnails import digests_of, make_missing, put_beside, take_from
+from krea_pipe.settings import home_folder
+
+SHOWN = 40
+
+
+@click.command()
+@click.argument("run_a")
+@click.argument("run_b")
+@select_options
+@click.option("--out", type=FILE, help="The folder for the page.  [default: diffs/RUN_A..RUN_B in .krea-pipe]")
+@click.option("--exit-code", "asks", is_flag=True, help="End with 1 when the runs differ, as `git diff` does.")
+@json_option
+def diff(run_a: str, run_b: str, *, out: Path | None, asks: bool, as_json: bool, **chosen: Unpack[Chosen]) -> int:
+    """Compare RUN_A, as it was before, with RUN_B: what changed, how much, and a page with the images side by side.
+
+    Runs are named by their ids, the beginnings of these, or their folders. Cells belong together that have the same
+    id, or else the same request. A distance goes from 0, the same, to 1, black against white; below 0.01, two images
+    look alike. Needs no network and no key.
+    """
+    which = selection(chosen)
+    home = home_folder(os.environ)
+    before, after = _side(find_run(home, run_a), home), _side(find_run(home, run_b), home)
+    pairs = pair_up(before.report, after.report)
+    if not which.is_all:
+        pairs = selected(pairs, which)
+    folder = out or home / "diffs" / f"{_plain_id(before)}..{_plain_id(after)}" / ("" if which.is_all else "selected")
+    check_free(folder)
+    joined = join(before, after, pairs, folder)
+    for side in (before, after):
+        put_beside(digests_of(side.report), side.space, folder / "thumbnails")
+    page = write_report(joined, folder, after.space, small_picture, Dress(has_originals=False))
+    if as_json:
+        ids = {"schema": "krea-pipe/diff@1", "before": before.report.run_id, "after": after.report.run_id}
+        print_json({**ids, **_as_json(pairs), "report": str(folder / "report.json"), "page": str(page)})
+    else:
+        _print(pairs)
+        click.echo(f"page  {page}")
+    return int(asks and not all(pair.is_identical for pair in pairs))
+
+
+def _side(folder: Path, home: Path) -> Side:
+    """One of the runs, with small pictures and signatures of all its images that are still there."""
+    report = read_report(folder)
+    space = space_of(report, home)
+    take_from(folder / "thumbnails", digests_of(report), space)
+    make_missing(digests_of(report), space, small_picture)
+    return Side(signed(report, space, likeness_of), folder, space)
+
+
+def _plain_id(side: Side) -> str:
+    """The id of a run as a part of a folder's name, whatever stands in its report."""
+    return re.sub(r"[^\w-]", "_", side.report.run_id)
+
+
+def _print(pairs: Sequence[Pair]) -> None:
+    changed = most_changed_first(pairs)
+    if changed:
+        rows = [[_number(pair), _name(pair), _change(pair)] for pair in changed[:SHOWN]]
+        print_table(["distance", "cell", "change"], rows, numbers=["distance"], long=["cell", "change"])
+    if len(changed) > SHOWN:
+        click.echo(f"… and {len(changed) - SHOWN} more, all of them on the page")
+    for word, alone in _alone(pairs).items():
+        if alone:
+            more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
+            click.echo(f"only {word}: {', '.join(alone[:SHOWN])}{more}")
+    counts = {"identical": _identical(pairs), "changed": len(changed)}
+    counts |= {f"only {word}": len(alone) for word, alone in _alone(pairs).items()}
+    found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    click.echo(f"{len(pairs)} {'cell' if len(pairs) == 1 else 'cells'}: {found}.")
+
+
+def _identical(pairs: Sequence[Pair]) -> int:
+    return sum(pair.is_identical for pair in pairs)
+
+
+def _alone(pairs: Sequence[Pair]) -> dict[str, list[str]]:
+    """The ids of cells that only one of the runs has."""
+    return {
+        "before": [pair.id for pair in pairs if pair.after is None],
+        "after": [pair.id for pair in pairs if pair.before is None],
+    }
+
+
+def _number(pair: Pair) -> str:
+    return "–" if pair.distance is None else f"{pair.distance:.3f}"
+
+
+def _name(pair: Pair) -> str:
+    return " → ".join(row.id for row in pair.rows) if pair.is_moved else pair.id
+
+
+def _change(pair: Pair) -> str:
+    lacking = [(word, row) for word, row in zip(("before", "after"), pair.rows, strict=True) if row.sha256 is None]
+    lacks = [f"no image {word}: {row.error.message if row.error else row.status}" for word, row in lacking]
+    words = [*lacks, *([pair.change] if pair.change else [])]
+    return "; ".join(words) or "the same request, drawn again"
+
+
+def _as_json(pairs: Sequence[Pair]) -> dict[str, object]:
+    changed = [_pair_json(pair) for pair in most_changed_first(pairs)]
+    alone = {f"only_{word}": ids for word, ids in _alone(pairs).items()}
+    return {"identical": _identical(pairs), "changed": changed, **alone}
+
+
+def _pair_json(pair: Pair) -> dict[str, object]:
+    named = zip(("before", "after"), pair.rows, strict=True)
+    rows = {word: {"id": row.id, "status": row.status, "sha256": row.sha256} for word, row in named}
+    return {"id": pair.id, "distance": pair.distance, "change": pair.change, **rows}

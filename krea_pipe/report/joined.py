@@ -1,0 +1,178 @@
+"""Two runs as one report: the cells of both, with an axis that says which of the runs each belongs to."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from krea_pipe.errors import KreaPipeError, Problem, UsageError
+from krea_pipe.report.folder import read_report
+from krea_pipe.report.model import (
+    AxisView,
+    PipelineView,
+    ReferenceView,
+    Report,
+    Row,
+    Scalar,
+    StageView,
+    TargetView,
+)
+from krea_pipe.report.narrow import costs, totals
+from krea_pipe.report.pairs import Pair
+from krea_pipe.report.places import seen_from
+from krea_pipe.store.space import Space
+
+BEFORE, AFTER = "before", "after"
+AXIS = "run"
+SEPARATOR = ".."
+"""Stands between the ids of the two runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two runs: its report, the folder that holds it, and the name space of its images."""
+
+    report: Report
+    folder: Path
+    space: Space
+
+
+def join(before: Side, after: Side, pairs: Sequence[Pair], folder: Path) -> Report:
+    """One report of both runs, to be written into `folder`.
+
+    Ids begin with `before/` or `after/`, and paths are seen from the new folder. The rows of a pair stand one after
+    the other; the reason of the second is what its request changed.
+    """
+    one, two = before.report, after.report
+    axis = _free_name([*one.stages, *two.stages])
+    templates, places = _joined_templates(one.templates, two.templates)
+    joining = _Joining(axis, Path.cwd(), places)
+    rows = tuple(joining.rows(before, after, pairs))
+    return Report(
+        run_id=f"{one.run_id}{SEPARATOR}{two.run_id}",
+        tool_version=two.tool_version,
+        started_at=min(one.started_at, two.started_at),
+        finished_at=max(one.finished_at, two.finished_at),
+        exit_code=0,
+        pipeline=_pipeline(one.pipeline, two.pipeline),
+        git=two.git,
+        target=_target(one.target, two.target),
+        out=two.out,
+        base=seen_from(folder, joining.here),
+        cells=totals(rows),
+        cost=costs(rows, None),
+        warnings=tuple(dict.fromkeys((*one.warnings, *two.warnings))),
+        stages=_stages(one, two, AxisView(axis, tuple(labels_of(one, two).items()))),
+        rows=rows,
+        templates=templates,
+        references=_references(one.references, two.references),
+    )
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that holds anything but an earlier comparison.
+
+    Raises:
+        UsageError: it does.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        is_ours = SEPARATOR in read_report(folder).run_id
+    except KreaPipeError:
+        is_ours = False
+    if not is_ours:
+        hint = "choose another folder with --out"
+        raise UsageError(Problem("file_in_the_way", f"{folder} exists, and holds no comparison", hint=hint))
+
+
+def labels_of(before: Report, after: Report) -> dict[Scalar, str]:
+    """The two values of the axis `run`, each with what tells its run from the other."""
+    for one, two in (
+        (before.target.kind, after.target.kind),
+        (before.pipeline.name, after.pipeline.name),
+        (_minute(before), _minute(after)),
+    ):
+        if one != two:
+            return {BEFORE: f"before: {one}", AFTER: f"after: {two}"}
+    return {BEFORE: f"before: {before.run_id}", AFTER: f"after: {after.run_id}"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Joining:
+    """How rows become rows of the joined report; `places` is where the templates of the second run stand now."""
+
+    axis: str
+    here: Path
+    places: Mapping[int, int]
+
+    def rows(self, before: Side, after: Side, pairs: Iterable[Pair]) -> Iterator[Row]:
+        for pair in pairs:
+            if pair.before is not None:
+                yield self._row(pair, pair.before, before, BEFORE)
+            if pair.after is not None:
+                row = self._row(pair, pair.after, after, AFTER)
+                template = None if row.template is None else self.places[row.template]
+                reason = pair.change if pair.change and not pair.is_identical else row.reason
+                yield replace(row, template=template, reason=reason)
+
+    def _row(self, pair: Pair, row: Row, side: Side, value: str) -> Row:
+        return replace(
+            row,
+            id=f"{value}/{row.id}",
+            axes={**row.axes, self.axis: value},
+            image=self._image(row, side),
+            source=None if row.source is None else f"{value}/{row.source}",
+            pair=pair.id,
+            distance=pair.distance,
+            same=pair.is_identical,
+        )
+
+    def _image(self, row: Row, side: Side) -> str | None:
+        """What Krea sent: the file in the output folder may be of the other run, or of a later one."""
+        return row.sha256 and seen_from(self.here, side.space.blobs.path(row.sha256).absolute())
+
+
+def _joined_templates(one: Sequence[str], two: Sequence[str]) -> tuple[tuple[str, ...], Mapping[int, int]]:
+    """The templates of both runs, each once, and the new place of each of the second run's."""
+    found = {text: place for place, text in reversed(list(enumerate(one)))}
+    added = [text for text in dict.fromkeys(two) if text not in found]
+    found |= {text: len(one) + place for place, text in enumerate(added)}
+    return (*one, *added), {place: found[text] for place, text in enumerate(two)}
+
+
+def _free_name(stages: Iterable[StageView]) -> str:
+    taken, name = {axis.name for stage in stages for axis in stage.axes}, AXIS
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _stages(one: Report, two: Report, run: AxisView) -> tuple[StageView, ...]:
+    """The stages and axes of both, those of the second run alone behind; `run` is the innermost axis of each stage."""
+    axes: dict[str, dict[str, dict[str, tuple[Scalar, str]]]] = {}
+    for stage in (*one.stages, *two.stages):
+        known = axes.setdefault(stage.name, {})
+        for axis in stage.axes:
+            values = known.setdefault(axis.name, {})
+            for value, label in axis.values:
+                values.setdefault(repr(value), (value, label))
+    return tuple(
+        StageView(stage, (*(AxisView(name, tuple(values.values())) for name, values in found.items()), run))
+        for stage, found in axes.items()
+    )
+
+
+def _references(one: Iterable[ReferenceView], two: Iterable[ReferenceView]) -> tuple[ReferenceView, ...]:
+    return tuple({view.source: view for view in (*one, *two)}.values())
+
+
+def _pipeline(one: PipelineView, two: PipelineView) -> PipelineView:
+    return two if one.name == two.name else replace(two, name=f"{one.name} and {two.name}", description="")
+
+
+def _target(one: TargetView, two: TargetView) -> TargetView:
+    return one if one.kind == "live" and two.kind == "local" else two
+
+
+def _minute(report: Report) -> str:
+    return report.started_at[:16].replace("T", " ")
