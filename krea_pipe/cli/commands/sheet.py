@@ -1,0 +1,110 @@
+"""`krea-pipe sheet`: a printed contact sheet of a finished run."""
+
+import os
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+import click
+
+from krea_pipe.cli.messages import print_json
+from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
+from krea_pipe.report.folder import find_run, read_report, space_of
+from krea_pipe.report.narrow import narrowed
+from krea_pipe.report.thumbnails import digests_of, take_from
+from krea_pipe.settings import home_folder
+from krea_pipe.sheet.arrange import Wanted, arranged, check_axes, stages_of
+from krea_pipe.sheet.files import check_path, page_files, write_sheet
+from krea_pipe.sheet.letters import Letters
+from krea_pipe.sheet.pages import Paper, make_sheet
+from krea_pipe.sheet.paint import Brush
+from krea_pipe.sheet.parts import Measures, Setter
+from krea_pipe.sheet.pictures import pictures_of
+
+
+class _Look(TypedDict):
+    """How the sheet is laid out."""
+
+    stages: tuple[str, ...]
+    rows: str | None
+    columns: str | None
+    size: int
+    max_megapixels: float
+    title: str | None
+
+
+class _Options(Chosen, _Look):
+    """Which cells, and how."""
+
+
+@click.command()
+@click.argument("run", required=False)
+@select_options
+@click.option("--out", type=FILE, default=Path("sheet.pdf"), show_default=True, help="A .pdf, or a .png for each page.")
+@click.option("--stage", "stages", multiple=True, metavar="NAME", help="Only this stage; may be given again.")
+@click.option("--rows", metavar="AXIS[,AXIS]", help="The axes over the rows.  [default: the last axis but one]")
+@click.option("--columns", metavar="AXIS[,AXIS]", help="The axes over the columns.  [default: the last axis]")
+@click.option("--size", type=click.IntRange(32, 4096), default=360, show_default=True, help="A picture's side in px.")
+@click.option(
+    "--max-megapixels",
+    type=click.FloatRange(0.5, 170),
+    default=40,
+    show_default=True,
+    help="The most pixels of a page; what does not fit goes on the next.",
+)
+@click.option("--title", help="What stands at the top.  [default: the pipeline's name]")
+@json_option
+def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Options]) -> int:
+    """Print a contact sheet of a finished run, with captions.
+
+    RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. Stages follow each
+    other, each on pages of its own; axes that are neither rows nor columns head blocks of them. Several pages of PNG
+    are numbered: sheet-1.png, sheet-2.png. An earlier sheet is replaced, any other file is not.
+
+    Latin, Greek and Cyrillic are always there. Other scripts are taken from the fonts of this machine: Noto Sans CJK
+    is one for Chinese, Japanese and Korean. Letters that no font has become empty boxes.
+    """
+    check_path(out)
+    home = home_folder(os.environ)
+    folder = find_run(home, run)
+    found = read_report(folder)
+    which = selection(options)
+    if not which.is_all:
+        found = narrowed(found, which)
+    wanted = Wanted(_names(options["rows"]), _names(options["columns"]))
+    chosen = stages_of(found, options["stages"])
+    check_axes([stage for stage, _ in chosen], wanted)
+    letters = Letters()
+    paper = Paper(options["size"], options["max_megapixels"], even=out.suffix.lower() == ".pdf")
+    made = make_sheet(
+        found,
+        [arranged(stage, rows, wanted) for stage, rows in chosen],
+        paper,
+        title=options["title"] or found.pipeline.name,
+        letters=letters,
+    )
+    files = page_files(made, out)
+    space = space_of(found, home)
+    take_from(folder / "thumbnails", digests_of(found), space)
+    brush = Brush(pictures_of(found, folder, space), letters, Setter(letters, Measures(paper.side)).note)
+    write_sheet(made, files, brush)
+    cells = sum(len(rows) for _, rows in chosen)
+    _say(made.run_id, files, len(made.pages), cells, brush.missing, as_json=as_json)
+    return 0
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _say(run_id: str, files: list[Path], pages: int, cells: int, missing: list[str], *, as_json: bool) -> None:
+    if as_json:
+        counts = {"pages": pages, "cells": cells, "missing": missing}
+        print_json({"schema": "krea-pipe/sheet@1", "run_id": run_id, "files": [str(file) for file in files], **counts})
+        return
+    for name in missing[:10]:
+        click.echo(f"{click.style('missing', fg='yellow', bold=True)} {name}: its picture is gone or damaged", err=True)
+    if len(missing) > 10:
+        click.echo(f"… and {len(missing) - 10} more", err=True)
+    click.echo(f"{cells} {'cell' if cells == 1 else 'cells'} on {pages} {'page' if pages == 1 else 'pages'}")
+    for file in files:
+        click.echo(f"sheet   {file}")

@@ -1,0 +1,100 @@
+"""A contact sheet as a value: pages with boxes and lines of text, in pixels, before any picture is opened."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from krea_pipe.report.model import Row
+
+Tone = Literal["ink", "quiet", "mark"]
+
+LEADING = 1.4
+"""How high a line of text is, in sizes of its type."""
+
+
+def line_height(size: int) -> int:
+    """The height of one line of text, in pixels."""
+    return round(size * LEADING)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def right(self) -> int:
+        """The first pixel that is right of it."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        """The first pixel that is below it."""
+        return self.top + self.height
+
+    def moved(self, across: int, down: int) -> "Box":
+        """The same rectangle elsewhere."""
+        return replace(self, left=self.left + across, top=self.top + down)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One line of text; it fills its box from the left."""
+
+    box: Box
+    string: str
+    size: int
+    tone: Tone = "ink"
+    strong: bool = False
+
+    @property
+    def baseline(self) -> int:
+        """Where the letters stand."""
+        return self.box.top + round(self.size * 1.05)
+
+    def moved(self, across: int, down: int) -> "Text":
+        """The same line elsewhere."""
+        return replace(self, box=self.box.moved(across, down))
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One cell: the box that its picture is fitted into, its caption, and the words of a cell without a picture."""
+
+    row: Row
+    box: Box
+    caption: tuple[Text, ...]
+    note: tuple[Text, ...] = ()
+
+    def moved(self, across: int, down: int) -> "Tile":
+        """The same cell elsewhere."""
+        return Tile(
+            self.row,
+            self.box.moved(across, down),
+            tuple(text.moved(across, down) for text in self.caption),
+            tuple(text.moved(across, down) for text in self.note),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page, with the text that belongs to no cell, and its hairlines."""
+
+    width: int
+    height: int
+    tiles: tuple[Tile, ...]
+    texts: tuple[Text, ...]
+    rules: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A contact sheet: what it is of, when that was made, and its pages."""
+
+    title: str
+    run_id: str
+    made_at: str
+    pages: tuple[Page, ...]

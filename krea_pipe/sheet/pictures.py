@@ -1,0 +1,74 @@
+"""Where the pictures of a sheet come from: one after the other, no larger in memory than they have to be."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from krea_pipe.image_header import raster_type, size_of
+from krea_pipe.images import DAMAGE, MAX_PIXELS, THUMBNAIL_SIDE
+from krea_pipe.report.model import Report, Row
+from krea_pipe.store.space import Space
+
+PAPER = (255, 255, 255)
+_FORMATS = ("PNG", "JPEG", "WEBP")
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The pictures of a run: its store, and the folder that its images' paths start from."""
+
+    space: Space
+    base: Path
+
+    def fitted(self, row: Row, width: int, height: int) -> Image.Image | None:
+        """A cell's picture in RGB, as large as fits, or None when no whole one is there."""
+        for data in self._candidates(row, max(width, height)):
+            try:
+                return _decoded(data, width, height)
+            except (OSError, *DAMAGE):
+                continue
+        return None
+
+    def _candidates(self, row: Row, side: int) -> Iterator[bytes]:
+        """The small picture where that is enough; else what Krea sent, or the copy in the output folder."""
+        thumbnail = _read(self.space.thumbnail(row.sha256)) if row.sha256 else None
+        if thumbnail is not None and side <= max(size_of(thumbnail) or (0, 0)) <= THUMBNAIL_SIDE:
+            yield thumbnail
+        stored = self.space.blobs.read(row.sha256) if row.sha256 else None
+        if stored is not None:
+            yield stored
+        copy = _read(self.base / row.image) if row.image else None
+        if copy is not None:
+            yield copy
+        if thumbnail is not None:
+            yield thumbnail
+
+
+def pictures_of(report: Report, folder: Path, space: Space) -> Pictures:
+    """The pictures of a run that is kept in a folder."""
+    return Pictures(space, folder / report.base)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError):
+        return None
+
+
+def _decoded(data: bytes, width: int, height: int) -> Image.Image:
+    size = size_of(data)
+    if raster_type(data) is None or size is None or size[0] * size[1] > MAX_PIXELS:
+        raise ValueError("not a picture that can be shown")
+    image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    scale = min(width / image.width, height / image.height)
+    fitted = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    image.draft("RGB", fitted)  # a JPEG is decoded small
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, (*PAPER, 255))
+        image = Image.alpha_composite(paper, image)
+    return image.convert("RGB").resize(fitted, Image.Resampling.LANCZOS, reducing_gap=2.0)
