@@ -1,0 +1,118 @@
+"""`krea-pipe export`: the picked images of a run as one pack to hand on."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Unpack
+
+import click
+
+from krea_pipe.cli.messages import print_json
+from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
+from krea_pipe.errors import NothingSelected, Problem
+from krea_pipe.handoff.choice import (
+    Choice,
+    Picked,
+    all_cells,
+    check_missing,
+    picked_cells,
+    read_chosen,
+    without_image,
+)
+from krea_pipe.handoff.names import names_of
+from krea_pipe.handoff.pack import Contents, Packed, check_target, title_of, write_pack
+from krea_pipe.handoff.sheet import draw_sheet
+from krea_pipe.report.folder import find_run, read_report, space_of
+from krea_pipe.report.model import Report
+from krea_pipe.report.narrow import narrowed
+from krea_pipe.settings import home_folder
+from krea_pipe.sheet.arrange import stages_of
+
+
+class _Options(Chosen):
+    """Which cells are handed off."""
+
+    stages: tuple[str, ...]
+    picks: bool
+    picks_files: tuple[Path, ...]
+    allow_missing: bool
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option(
+    "--picks", is_flag=True, help="Only picked cells: those of picks/STAGE.yaml, or of the file that a stage names."
+)
+@click.option("--picks-file", "picks_files", multiple=True, type=FILE, help="Only the cells picked in this file.")
+@click.option("--stage", "stages", multiple=True, metavar="NAME", help="Only this stage; may be given again.")
+@select_options
+@click.option("--out", type=FILE, help="The zip file.  [default: NAME-picks.zip, or NAME.zip without picks]")
+@click.option("--allow-missing", is_flag=True, help="Leave out picks without an image and images that are lost.")
+@json_option
+def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpack[_Options]) -> int:
+    """Pack the images of a finished run to hand them on.
+
+    RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. The zip holds the
+    images as Krea sent them under their final names, a JSON file beside each that tells how it was made, a contact
+    sheet, manifest.json, and SHA256SUMS for `sha256sum -c`. An earlier pack is replaced, any other file is not.
+    """
+    home = home_folder(os.environ)
+    folder = find_run(home, run)
+    report = read_report(folder)
+    is_picked = options["picks"] or bool(options["picks_files"])
+    title = title_of(report, is_picked=is_picked)
+    path = out or Path(f"{title}.zip")
+    check_target(path)
+    stages_of(report, options["stages"])
+    picked = read_chosen(report, folder, options["stages"], options["picks_files"]) if is_picked else None
+    choices, missing = _chosen(report, picked, options)
+    names = names_of(report, folder, [one.row for one in choices])
+    files = [Path(os.path.relpath(file, folder / report.base)).as_posix() for file in picked.files] if picked else []
+    contents = Contents(report, title, choices, names, files, missing)
+    space = space_of(report, home)
+
+    def draw(some: Sequence[Choice]) -> bytes:
+        return draw_sheet(report, folder, space, some, is_picked=is_picked)
+
+    _say(write_pack(contents, space.blobs, draw, path, allow_missing=options["allow_missing"]), report, as_json=as_json)
+    return 0
+
+
+def _chosen(report: Report, picked: Picked | None, options: _Options) -> tuple[list[Choice], list[str]]:
+    """The cells that are handed off, and picks without an image.
+
+    Raises:
+        NothingSelected: there are no cells. UsageError: there are such picks, which was not allowed.
+    """
+    which = selection(options)
+    part = report if which.is_all else narrowed(report, which)
+    missing: list[str] = []
+    if picked is None:
+        choices = all_cells(part)
+        missing = without_image(part)
+    else:
+        _, missing = picked_cells(report, picked)
+        choices, _ = picked_cells(part, picked)
+        if not options["allow_missing"]:
+            check_missing(missing, report)
+    choices = [one for one in choices if not options["stages"] or one.row.stage in options["stages"]]
+    if not choices:
+        raise NothingSelected(
+            Problem("nothing_selected", "none of the cells that were selected has an image to export")
+        )
+    return choices, missing
+
+
+def _say(packed: Packed, report: Report, *, as_json: bool) -> None:
+    if as_json:
+        data = {"run_id": report.run_id, "target": report.target.kind, "file": str(packed.file)}
+        counts = {"images": packed.images, "missing": list(packed.missing), "bytes": packed.size}
+        print_json({"schema": "krea-pipe/export@1", **data, **counts, "sha256": packed.sha256})
+        return
+    for name in packed.missing:
+        click.echo(f"{click.style('missing', fg='yellow', bold=True)} {name}: left out", err=True)
+    if report.target.kind == "local":
+        click.echo("Local proofs: not for use.")
+    images = "1 image" if packed.images == 1 else f"{packed.images} images"
+    click.echo(f"{images}, {packed.size / 1_000_000:.1f} MB, sha256 {packed.sha256}")
+    click.echo(f"pack    {packed.file}")
