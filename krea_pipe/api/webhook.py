@@ -18,16 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
 from krea_pipe.api.wire import as_json
 from krea_pipe.errors import Problem, UsageError
-
-try:
-    import uvicorn
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-except ImportError:
-    CAN_SERVE = False
-else:
-    CAN_SERVE = True
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_READING = 32
@@ -119,11 +114,8 @@ async def open_receiver(
     `patience` is how many seconds a delivery may take to arrive.
 
     Raises:
-        UsageError: the extra `serve` is not installed, or the address can not be listened on.
+        UsageError: the address can not be listened on.
     """
-    if not CAN_SERVE:
-        message = "receiving webhooks needs uvicorn, which is not installed"
-        raise UsageError(Problem("extra_missing", message, hint='pip install "krea-pipe[serve]"'))
     with _listen(address) as listener:
         receiver = Receiver(address.host, listener.getsockname()[1], "/" + secrets.token_urlsafe(32))
         door = _Door(receiver.path.encode(), hint, patience)
@@ -226,7 +218,7 @@ def _listen(address: Address) -> socket.socket:
         raise UsageError(Problem("webhook_address_unusable", message, hint=hint)) from error
 
 
-def _server(door: _Door) -> "uvicorn.Server":
+def _server(door: _Door) -> uvicorn.Server:
     """uvicorn, made ready to be started and shut down by hand: `serve` would take over the signals of the run."""
     config = uvicorn.Config(
         door,
@@ -249,7 +241,7 @@ def _server(door: _Door) -> "uvicorn.Server":
     return server
 
 
-async def _close(server: "uvicorn.Server", listener: socket.socket) -> None:
+async def _close(server: uvicorn.Server, listener: socket.socket) -> None:
     # A connection that asyncio has accepted but not yet set up would be left open by the end of its server.
     with suppress(NotImplementedError):  # on Windows
         asyncio.get_running_loop().remove_reader(listener)

@@ -1,17 +1,14 @@
 """A delivery becomes a hint, and whatever else comes to the receiver's port does nothing at all."""
 
 import asyncio
-import importlib
 import json
 import signal
 import socket
-import sys
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import httpx
 import pytest
 
-import krea_pipe.api
 from krea_pipe.api import webhook
 from krea_pipe.api.webhook import Address, check_public_url, open_receiver, parse_address
 from krea_pipe.errors import UsageError
@@ -405,22 +402,6 @@ def test_an_address_of_another_machine_is_refused():
             async with open_receiver(Address("192.0.2.1", 0), print):
                 pass
         assert caught.value.code == "webhook_address_unusable"
-
-    run(main)
-
-
-def test_without_uvicorn_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "krea_pipe.api.webhook")
-    monkeypatch.setattr(krea_pipe.api, "webhook", webhook)
-    bare = importlib.import_module("krea_pipe.api.webhook")
-
-    async def main():
-        with pytest.raises(UsageError) as caught:
-            async with bare.open_receiver(bare.parse_address("127.0.0.1:0"), print):
-                pass
-        assert caught.value.code == "extra_missing"
-        assert caught.value.problems[0].hint == 'pip install "krea-pipe[serve]"'
 
     run(main)
 

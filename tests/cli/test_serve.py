@@ -215,15 +215,3 @@ def test_options_that_mean_nothing_are_refused(project, words):
     done = project.run("serve", "--json", *words)
     assert (done.code, done.json["error"]["code"]) == (2, "usage")
     assert words[0].strip("-") in done.json["error"]["message"]
-
-
-def test_without_its_extra_it_says_what_to_install(project, monkeypatch):
-    for name in ("krea_pipe.local.server", "krea_pipe.local.connection"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    done = project.run("serve", "--port", 0, "--seconds", 0)
-    assert (done.code, done.out) == (2, "")
-    assert done.err == (
-        "error: serve needs uvicorn, which is not installed\n"
-        '  hint: pip install "krea-pipe[serve]"\n'
-    )  # fmt: skip

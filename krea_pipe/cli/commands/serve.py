@@ -1,7 +1,6 @@
 """`krea-pipe serve`: the local Krea over HTTP, for programs that call Krea."""
 
 import errno
-import math
 import os
 import socket
 from pathlib import Path
@@ -11,22 +10,13 @@ import click
 
 from krea_pipe.cli.lazy import load
 from krea_pipe.cli.messages import print_json_line
-from krea_pipe.cli.options import FILE, json_option
+from krea_pipe.cli.options import DAY, FILE, json_option, no_nan, seconds_option
 from krea_pipe.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.settings import is_loopback
 
 SERVER = "krea_pipe.local.server"
 SCRIPT_FILE = "krea_pipe.local.script_file"
-EXTRA = frozenset({"uvicorn", "h11"})
-DAY = 24 * 60 * 60
 MAX_BYTES = 64 * 1024 * 1024
-
-
-def _no_nan(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
-    """`nan` is no number, though no range refuses it."""
-    if value is not None and math.isnan(value):
-        raise click.BadParameter("nan is not a number")
-    return value
 
 
 class Size(TypedDict):
@@ -45,7 +35,7 @@ class Size(TypedDict):
 @click.option(
     "--latency",
     type=click.FloatRange(0, DAY),
-    callback=_no_nan,
+    callback=no_nan,
     default=0.15,
     show_default=True,
     metavar="SECONDS",
@@ -54,7 +44,7 @@ class Size(TypedDict):
 @click.option(
     "--spread",
     type=click.FloatRange(0, 1),
-    callback=_no_nan,
+    callback=no_nan,
     default=0,
     show_default=True,
     metavar="SHARE",
@@ -65,13 +55,7 @@ class Size(TypedDict):
 @click.option("--token", help="The only token that is let in.  [default: any]")
 @click.option("--image", type=FILE, help="Send this file as every image, and draw no proofs.")
 @click.option("--faults", type=FILE, help="What goes wrong, and when: see above.")
-@click.option(
-    "--seconds",
-    type=click.FloatRange(0, DAY),
-    callback=_no_nan,
-    metavar="SECONDS",
-    help="Stop after this time.  [default: never]",
-)
+@seconds_option
 @json_option
 def serve(
     port: int,
@@ -110,8 +94,8 @@ def serve(
     if size["backlog"] is not None and size["concurrency"] is None:
         raise click.UsageError("--backlog needs --concurrency: nobody waits while all jobs run at once")
     _check_host(host)
-    run = _load_server("serve")
-    setup = _load_server("Setup")(image=image and _read(image), script=_read_script(faults), **size)
+    run = load(f"{SERVER}:serve")
+    setup = load(f"{SERVER}:Setup")(image=image and _read(image), script=_read_script(faults), **size)
     with _listen(host, port) as listener:
         base = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         run(setup, listener, lambda: _announce(base, size["token"], as_json=as_json), seconds=seconds)
@@ -122,16 +106,6 @@ def _check_host(host: str) -> None:
     if not is_loopback(host):
         message = f"{host} is not an address of this machine alone, and serve is only for tests on it"
         raise UsageError(Problem("not_loopback", message, hint="use 127.0.0.1, ::1 or localhost"))
-
-
-def _load_server(name: str) -> Any:  # noqa: ANN401 (whatever has that name)
-    try:
-        return load(f"{SERVER}:{name}")
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRA:
-            raise
-        hint = 'pip install "krea-pipe[serve]"'
-        raise UsageError(Problem("extra_missing", "serve needs uvicorn, which is not installed", hint=hint)) from error
 
 
 def _read_script(file: Path | None) -> Any:  # noqa: ANN401 (a script of the local Krea)
@@ -163,7 +137,7 @@ def _read(file: Path) -> bytes:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        listener: socket.socket = _load_server("listen")(host, port)
+        listener: socket.socket = load(f"{SERVER}:listen")(host, port)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "the port is in use" if taken else error.strerror

@@ -1,0 +1,55 @@
+"""`krea-pipe view`: look at a run in the browser, while it goes on and afterwards."""
+
+import os
+import sys
+import threading
+import webbrowser
+from functools import partial
+
+import click
+
+from krea_pipe.cli.messages import print_json_line
+from krea_pipe.cli.options import json_option, seconds_option
+from krea_pipe.report.progress import find_shown
+from krea_pipe.settings import home_folder
+from krea_pipe.view.server import listen, serve
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")
+@click.option("--open/--no-open", "opens", default=None, help="Open a browser.  [default: on a terminal]")
+@seconds_option
+@json_option
+def view(run: str | None, port: int, *, opens: bool | None, seconds: float | None, as_json: bool) -> int:
+    """Serve the report of a run to the browser on this machine, also while the run goes on.
+
+    RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. Stars, rejections and
+    notes that are made in the page are written into the picks files at once.
+
+    The address has a token and works on this machine alone, until Ctrl-C. Whoever has it can see the run and change
+    its picks.
+    """
+    home = home_folder(os.environ)
+    folder = find_shown(home, run)
+    with listen(port) as listener:
+        serve(home, folder, listener, partial(_announce, opens=opens, as_json=as_json), seconds=seconds)
+    return 0
+
+
+def _announce(url: str, run_id: str, *, opens: bool | None, as_json: bool) -> None:
+    """Say where the page is, at once: who has started it may wait for this line."""
+    if as_json:
+        print_json_line({"schema": "krea-pipe/view@1", "url": url, "run_id": run_id})
+    else:
+        click.echo(url)
+        click.echo(f"Showing {run_id}; stop with Ctrl-C.", err=True)
+    if opens if opens is not None else not as_json and _has_reader():
+        # In a thread of its own: some browsers are waited for.
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+
+def _has_reader() -> bool:
+    """Whether somebody sits there, before a screen that can show the page."""
+    has_screen = sys.platform in ("win32", "darwin") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+    return has_screen and sys.stdout.isatty() and not os.environ.get("CI")
