@@ -22,6 +22,11 @@ def deleted(krea):
     return sorted(job.brief.order.prompt for job in krea.world.jobs if job.id in ids)
 
 
+def cancelled(krea):
+    """The prompts of the jobs that Krea has cancelled."""
+    return sorted(prompt for prompt, status in statuses(krea).items() if status == "cancelled")
+
+
 def goes_on(project, krea, *, words=WORDS, posts=None):
     """The next run draws what is missing, and in the end each is billed once."""
     krea.rules.clear()
@@ -41,7 +46,7 @@ def test_what_waits_is_cancelled_what_runs_is_brought_in_and_the_rest_is_not_sen
     project.pipeline([*WORDS, "g", "h"])
     run = started(project, "--json", "--concurrency", "6", running=6)
     run.signal(kind)
-    until(lambda: deleted(krea) == REST, "the cancellation of what waits")
+    until(lambda: cancelled(krea) == REST, "the cancellation of what waits")
     assert run.process.poll() is None, "it waits for what is processed"
     krea.finish_jobs()
     done = run.end()
@@ -61,7 +66,7 @@ def test_people_are_told_what_happens_and_the_command_that_goes_on(project, krea
     project.pipeline(WORDS)
     run = started(project, "--max-cost", "4", running=6)
     run.signal(signal.SIGINT)
-    until(lambda: len(deleted(krea)) == 4)
+    until(lambda: len(cancelled(krea)) == 4)
     krea.finish_jobs()
     done = run.end()
     assert done.code == 130
@@ -93,7 +98,7 @@ def test_a_job_that_krea_cancelled_and_shows_no_more_is_drawn_by_the_next_run(pr
     change_list(krea, lambda _, job: None if job["status"] == "cancelled" else job)
     krea.answer("GET", "/jobs/", 404, {"error": "Job not found"})
     run.signal(signal.SIGINT)
-    until(lambda: deleted(krea) == REST)
+    until(lambda: cancelled(krea) == REST)
     krea.finish_jobs()
     done = run.end()
     assert (done.code, done.json["cells"]["succeeded"], done.json["cells"]["pending"]) == (130, 2, 4)
@@ -121,7 +126,7 @@ def test_a_job_whose_post_was_under_way_is_cancelled_too(project, krea, parallel
     until(lambda: len(answers.held) == parallel, "the POSTs")
     run.signal(signal.SIGINT)
     answers.released.set()
-    until(lambda: deleted(krea) == held, "the cancellation of what came after the signal")
+    until(lambda: cancelled(krea) == held, "the cancellation of what came after the signal")
     krea.finish_jobs()
     done = run.end()
     assert (done.code, done.json["cells"]["succeeded"], done.json["cells"]["pending"]) == (130, 2, 5)

@@ -16,8 +16,8 @@ from krea_pipe.nodes import UNSPEAKABLE
 FUZZING = Path(__file__).parent / "fuzzing.py"
 MUTATIONS = 700
 MOST_MEGABYTES = 200
-TEMPLATES = 100
-BATCHES = 8
+TEMPLATES = 50
+BATCHES = 4
 
 PIECES = [
     *(
