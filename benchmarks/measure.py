@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import executor
+import reports
 import startup
 from rig import HERE, Row, end_on_signal
 
@@ -25,6 +26,7 @@ PARTS: dict[str, Callable[[Path, float], list[Row]]] = {
     "cold": executor.cold,
     "flight": executor.flight,
     "faults": executor.faults,
+    "page": reports.page,
 }
 
 

@@ -1,0 +1,25 @@
+"""What a report costs: its page in a browser."""
+
+import json
+from pathlib import Path
+
+from rig import HERE, PYTHON, Row, run
+
+CELLS = 5_000
+
+
+def page(folder: Path, scale: float) -> list[Row]:
+    """The page of thousands of cells, opened from disk in headless Chromium by a process of its own."""
+    cells = round(CELLS * scale)
+    ran = run([PYTHON, str(HERE / "browser.py"), str(folder), str(cells)], folder)
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    opened, scroll, memory = found["opened"], found["scroll"], found["memory"]
+    what = f"{cells:,} cells: opened until the first pictures are painted"
+    return [
+        Row(what, f"{opened:.2f} s", "1.5", "", opened < 1.5),
+        Row("… longest task while scrolling to the end", f"{scroll:.0f} ms", "100", "", scroll < 100),
+        Row("… longest task of a search", f"{found['search']:.0f} ms"),
+        Row("… longest task of another pivot", f"{found['pivot']:.0f} ms"),
+        Row("… memory of the renderer afterwards", f"{memory:.0f} MB", "300", "", memory < 300),
+    ]

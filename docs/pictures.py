@@ -1,0 +1,69 @@
+"""Draws the pictures of the README anew: `python docs/pictures.py` (needs Debian's chromium and the extra `dev`)."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+CELL = "explore/serum/dawn/brand/s1"
+# file: pipeline, light or dark, how far the page is scrolled, view
+VIEWS = {
+    "report.png": ("skincare", "light", 0, ""),
+    "detail.png": ("skincare", "light", 0, f"#cell={CELL}"),
+    "compare.png": (
+        "skincare",
+        "light",
+        0,
+        f"#compare={CELL}&compare=explore/serum/neon/brand/s1&comparing=yes&compareAs=slider",
+    ),
+    "ladder.png": ("creativity-ladder", "light", 260, "#ladder=creativity"),
+    "pivot.png": (
+        "skincare",
+        "dark",
+        0,
+        "#rows.explore=look&columns.explore=product&columns.explore=light&only.seed=1&size=180",
+    ),
+}
+
+
+def report_of(pipeline: str, folder: Path) -> Path:
+    """The page of a local run of one of the examples."""
+    command = [sys.executable, "-m", "krea_pipe", "run", f"pipelines/{pipeline}.yaml", "--local"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KREA_PIPE_HOME": str(folder / pipeline)}
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    (page,) = (folder / pipeline).glob("runs/*/report.html")
+    return page
+
+
+def draw(page: Page, address: str, file: Path, down: int) -> None:
+    """Open a view, and keep a picture of it when all of its pictures are there."""
+    page.goto(address)
+    page.wait_for_selector(".picture[data-painted]", state="attached")
+    page.wait_for_load_state("networkidle")
+    page.evaluate(f"scrollTo(0, {down})")
+    page.wait_for_timeout(500)
+    page.screenshot(path=file)
+
+
+def main() -> None:
+    """Draw all of them."""
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as driver:
+        folder = Path(name)
+        shutil.copytree(ROOT / "pipelines", folder / "pipelines")
+        pages = {pipeline: report_of(pipeline, folder) for pipeline in {view[0] for view in VIEWS.values()}}
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        for file, (pipeline, scheme, down, view) in VIEWS.items():
+            page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
+            draw(page, pages[pipeline].as_uri() + view, HERE / file, down)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
