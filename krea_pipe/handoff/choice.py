@@ -7,8 +7,8 @@ from pathlib import Path
 from krea_pipe.errors import Problem, UsageError
 from krea_pipe.picking import picks_file
 from krea_pipe.picks import Pick, read_picks
+from krea_pipe.report.decisions import draft_of, pipeline_file
 from krea_pipe.report.model import Report, Row
-from krea_pipe.spec import draft_pipeline
 
 _SHOWN = 20
 
@@ -92,8 +92,8 @@ def _has_image(row: Row) -> bool:
 
 def _files(report: Report, folder: Path, stages: Sequence[str]) -> Iterable[Path]:
     """The picks files of stages: those that the pipeline file names, or `picks/STAGE.yaml` where that file is gone."""
-    file = folder / report.base / report.pipeline.file
-    pipeline = draft_pipeline(file).pipeline if file.is_file() else None
+    file = pipeline_file(report, folder)
+    pipeline = draft_of(report, folder).pipeline if file.is_file() else None
     known = {stage.name for stage in pipeline.stages} if pipeline else set()
     for stage in stages or [one.name for one in report.stages]:
         named = picks_file(pipeline, stage) if pipeline and stage in known else None
