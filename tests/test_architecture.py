@@ -16,7 +16,7 @@ LAYERS = """
     errors
     nodes syntax sandbox sampling
     source inside
-    template fields cell_ids
+    template template_paths fields cell_ids
     picks layout entries
     pick_changes shorthand edits
     pipeline

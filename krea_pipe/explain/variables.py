@@ -1,19 +1,15 @@
 """What a template reads, and where each of these values comes from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import cast
-
-from jinja2 import meta, nodes
 
 from krea_pipe.explain.layers import Sayings
 from krea_pipe.explain.model import Said, Traced
 from krea_pipe.fields import DEFAULTS
 from krea_pipe.nodes import Json
 from krea_pipe.pipeline import AxisValue, Value
-from krea_pipe.sandbox import ENVIRONMENT
 from krea_pipe.source import Trail
-
-Path = tuple[str, ...]
+from krea_pipe.template_paths import Path, paths_in
 
 
 def variables_of(text: str, sayings: Sayings) -> tuple[Traced, ...]:
@@ -25,32 +21,6 @@ def variables_of(text: str, sayings: Sayings) -> tuple[Traced, ...]:
             data = cast("Json", value)
             found.append(Traced(".".join(path), data, _said(path, data, sayings)))
     return tuple(found)
-
-
-def paths_in(text: str) -> list[Path]:
-    """The names that a template takes from outside, each with the fields that it reads of it."""
-    tree = ENVIRONMENT.parse(text)
-    outside = meta.find_undeclared_variables(tree)
-    found = {path for path in _paths(tree) if path[0] in outside}
-    whole = [path for path in found if not any(other[: len(path)] == path and other != path for other in found)]
-    return sorted(whole, key=lambda path: (text.find(".".join(path)) % (len(text) + 1), path))
-
-
-def _paths(tree: nodes.Node) -> Iterator[Path]:
-    for node in tree.find_all((nodes.Name, nodes.Getattr, nodes.Getitem)):
-        path = _path(node)
-        if path is not None:
-            yield path
-
-
-def _path(node: nodes.Node) -> Path | None:
-    match node:
-        case nodes.Name(name=name):
-            return (name,)
-        case nodes.Getattr(node=inner, attr=last) | nodes.Getitem(node=inner, arg=nodes.Const(value=str() as last)):
-            above = _path(inner)
-            return None if above is None else (*above, last)
-    return None
 
 
 _MISSING = object()

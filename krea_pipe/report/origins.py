@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import cast
 
 from krea_pipe.cell import Cell
-from krea_pipe.explain.variables import Path, paths_in
 from krea_pipe.fields import DEFAULTS
 from krea_pipe.nodes import Json
 from krea_pipe.pipeline import Pipeline, Stage
@@ -13,6 +12,7 @@ from krea_pipe.references import Fingerprints
 from krea_pipe.report.axes import mark_of
 from krea_pipe.report.model import ReferenceView
 from krea_pipe.request import Source
+from krea_pipe.template_paths import Path, paths_in
 
 
 class Origins:
