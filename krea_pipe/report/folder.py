@@ -16,6 +16,7 @@ from krea_pipe.settings import LOCAL, live_target
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.space import Space, open_space
 
+RECORD = "report.json"
 PLANNED = "started.json"
 """What a run that goes on, or has died, was about to do: the report as it stood before the first request."""
 
@@ -54,12 +55,12 @@ def write_report(report: Report, folder: Path, space: Space, shrink: Shrink, dre
     Raises:
         StateError: they can not be written.
     """
-    write_atomically(folder / "report.json", _encoded(report))
+    write_atomically(folder / RECORD, _encoded(report))
     (folder / PLANNED).unlink(missing_ok=True)
-    digests = digests_of(report)
-    make_missing(digests, space, shrink)
     originals = seen_from(folder, space.blobs.folder) if dress.has_originals else ""
-    missing = put_beside(digests, space, folder / "thumbnails")
+    missing = put_beside(digests_of(report), space, folder / "thumbnails")
+    make_missing(missing, space, shrink)
+    missing = put_beside(missing, space, folder / "thumbnails")
     texts = {
         "report.md": markdown.render(report, thumbnails=dress.thumbnails_url, missing=missing),
         "junit.xml": junit.render(report),
@@ -90,7 +91,7 @@ def read_report(folder: Path) -> Report:
     Raises:
         StateError: the record is damaged. UsageError: there is none.
     """
-    path = folder / "report.json"
+    path = folder / RECORD
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -103,22 +104,26 @@ def read_report(folder: Path) -> Report:
     return from_json(data)
 
 
-def find_run(home: Path, name: str | None) -> Path:
-    """The folder of a run: the latest, or by its id, the beginning of one, its path or that of its report.
+def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
+    """The folder of a run: the latest, or by its id, the beginning of one, its path or that of a file in it.
+
+    With `unfinished`, a run that has no report yet, or never will, is one as well.
 
     Raises:
         UsageError: there is no such run, or there are several.
     """
-    runs = sorted(path for path in runs_folder(home).glob("*") if _is_run(path))
+    files = (RECORD, PLANNED) if unfinished else (RECORD,)
+    folders = sorted(runs_folder(home).glob("*"))
+    runs = [folder for folder in folders if _holds(folder, *files)]
     if not name:
         if not runs:
             raise _no_run(f"no run is stored in {home}", runs)
         return runs[-1]
-    given = Path(name).parent if Path(name).name in ("report.json", "report.html") else Path(name)
-    if _is_run(given):
+    given = Path(name).parent if Path(name).name in (RECORD, PLANNED, "report.html") else Path(name)
+    if _holds(given, *files):
         return given
-    for folder in (given, *sorted(runs_folder(home).glob("*"))):
-        if (folder == given or folder.name.startswith(name)) and _holds(folder, PLANNED):
+    for folder in (given, *folders):
+        if not unfinished and (folder == given or folder.name.startswith(name)) and _holds(folder, PLANNED):
             hint = "look at it with `krea-pipe view`, or run its pipeline again, which goes on where it stopped"
             message = f"{folder.name} has no report: it goes on, or was cut off"
             raise UsageError(Problem("no_report", message, hint=hint))
@@ -128,14 +133,10 @@ def find_run(home: Path, name: str | None) -> Path:
     return found[0]
 
 
-def _is_run(folder: Path) -> bool:
-    return _holds(folder, "report.json")
-
-
-def _holds(folder: Path, name: str) -> bool:
+def _holds(folder: Path, *names: str) -> bool:
     try:
-        return (folder / name).is_file()
-    except OSError:  # a name that no file system takes
+        return any((folder / name).is_file() for name in names)
+    except (OSError, ValueError):  # a name that no file system takes
         return False
 
 

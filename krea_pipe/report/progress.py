@@ -13,9 +13,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from krea_pipe.errors import Problem, StateError, UsageError
+from krea_pipe.errors import Problem, StateError
 from krea_pipe.outcome import iso
-from krea_pipe.report.folder import PLANNED, find_run, read_report, runs_folder, space_of
+from krea_pipe.report.folder import PLANNED, RECORD, read_report, space_of
 from krea_pipe.report.model import CostTotals, Report, Row
 from krea_pipe.report.moves import moved
 from krea_pipe.report.narrow import totals
@@ -25,37 +25,8 @@ from krea_pipe.store.journal import Line, take
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 
-FINISHED = "report.json"
-
 State: TypeAlias = Literal["running", "ended", "cut_off"]
 """`ended` has a report; `cut_off` has none, and its process is gone."""
-
-
-def find_shown(home: Path, name: str | None) -> Path:
-    """The folder of a run that can be shown, finished or not: the latest, or as `find_run` finds it by name.
-
-    Raises:
-        UsageError: there is no such run, or there are several.
-    """
-    runs = sorted(path for path in runs_folder(home).glob("*") if _is_shown(path))
-    if name is None:
-        return runs[-1] if runs else find_run(home, None)
-    given = Path(name).parent if Path(name).suffix in (".json", ".html") else Path(name)
-    if _is_shown(given):
-        return given
-    found = [run for run in runs if run.name == name] or [run for run in runs if run.name.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    latest = ", ".join(run.name for run in runs[-3:])
-    hint = f"the latest: {latest}" if latest else "run a pipeline first: krea-pipe run FILE --local"
-    raise UsageError(Problem("no_such_run", f"{len(found) or 'no'} runs are called {name}", hint=hint))
-
-
-def _is_shown(folder: Path) -> bool:
-    try:
-        return any((folder / file).is_file() for file in (FINISHED, PLANNED))
-    except (OSError, ValueError):  # a name that no file system takes
-        return False
 
 
 def open_progress(home: Path, folder: Path) -> "Progress":
@@ -113,7 +84,7 @@ class Progress:
             return []
         # Asked before the report is looked for: a run that ends in between must not be taken for a dead one.
         is_alive = self.state == "running" and self.space.presence.is_alive(self.report.run_id)
-        if (self.folder / FINISHED).is_file():
+        if (self.folder / RECORD).is_file():
             self.report, self.state = read_report(self.folder), "ended"
             self.digests = frozenset(digests_of(self.report))
             return []

@@ -11,8 +11,8 @@ from sample_reports import make_report, make_stage
 
 from krea_pipe.errors import UsageError
 from krea_pipe.outcome import iso
-from krea_pipe.report.folder import space_of, write_planned
-from krea_pipe.report.progress import find_shown, open_progress
+from krea_pipe.report.folder import find_run, space_of, write_planned
+from krea_pipe.report.progress import open_progress
 from krea_pipe.report.record import to_json
 
 START = datetime(2026, 10, 12, 9, 14, 3, tzinfo=UTC)
@@ -204,8 +204,8 @@ def test_the_report_replaces_everything(planned):
 
 
 def test_a_run_is_found_as_soon_as_it_has_a_plan(planned):
-    assert find_shown(planned.home, None) == planned.folder
-    assert find_shown(planned.home, RUN[:15]) == planned.folder
-    assert find_shown(planned.home, str(planned.folder / "started.json")) == planned.folder
+    assert find_run(planned.home, None, unfinished=True) == planned.folder
+    assert find_run(planned.home, RUN[:15], unfinished=True) == planned.folder
+    assert find_run(planned.home, str(planned.folder / "started.json"), unfinished=True) == planned.folder
     with pytest.raises(UsageError):
-        find_shown(planned.home, "\0")
+        find_run(planned.home, "\0", unfinished=True)

@@ -10,7 +10,7 @@ import click
 
 from krea_pipe.cli.messages import print_json_line
 from krea_pipe.cli.options import json_option, seconds_option
-from krea_pipe.report.progress import find_shown
+from krea_pipe.report.folder import find_run
 from krea_pipe.settings import home_folder
 from krea_pipe.view.server import listen, serve
 
@@ -31,7 +31,7 @@ def view(run: str | None, port: int, *, opens: bool | None, seconds: float | Non
     its picks.
     """
     home = home_folder(os.environ)
-    folder = find_shown(home, run)
+    folder = find_run(home, run, unfinished=True)
     with listen(port) as listener:
         serve(home, folder, listener, partial(_announce, opens=opens, as_json=as_json), seconds=seconds)
     return 0
