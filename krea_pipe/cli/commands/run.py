@@ -1,33 +1,18 @@
 """`krea-pipe run`: make the images that are not there yet, and a report."""
 
-import contextlib
 import os
 import shlex
 import sys
-from decimal import Decimal
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Unpack
 
 import click
 
 from krea_pipe import flow
-from krea_pipe.cli.lazy import (
-    EXECUTE,
-    HOOKS,
-    LOCAL_TRANSPORT,
-    MANNER,
-    ORDER,
-    PROGRESS_BAR,
-    PROGRESS_LINES,
-    WEBHOOK_ADDRESS,
-    WEBHOOK_URL,
-    load,
-)
+from krea_pipe.cli.executor import Executor, How
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import (
-    Chosen,
     Money,
-    Over,
     file_argument,
     json_option,
     local_option,
@@ -41,31 +26,14 @@ from krea_pipe.cli.options import (
 )
 from krea_pipe.cli.pictures import shrink
 from krea_pipe.cli.summary import print_summary, summary_json
-from krea_pipe.cli.tally import Tally, Watcher
 from krea_pipe.cli.waiting import waiting_json, waiting_words
-from krea_pipe.errors import KreaPipeError, Problem, UsageError
-from krea_pipe.outcome import Ending, Outcome
-from krea_pipe.plan import needs_call
-from krea_pipe.request import Key
-from krea_pipe.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, home_folder, live_pace, live_target
+from krea_pipe.errors import KreaPipeError, Problem
+from krea_pipe.outcome import Ending
+from krea_pipe.settings import LOCAL, Token, api_token, home_folder, live_target
 from krea_pipe.spending import Limits
 
 MAX_CONCURRENCY = 10_000
 MAX_PARALLEL = 8
-HINT = "leave the webhook out, or serve a Krea with `krea-pipe serve` and name it in KREA_API_BASE"
-
-
-class _How(Over, Chosen):
-    """The options that say how a plan is carried out."""
-
-    max_cost: Decimal | None
-    max_new: int | None
-    concurrency: int
-    submit_parallel: int
-    uncertain: Literal["hold", "adopt", "resubmit"]
-    job_timeout: float | None
-    webhook_url: str | None
-    webhook_listen: str | None
 
 
 @click.command()
@@ -115,7 +83,7 @@ class _How(Over, Chosen):
 @select_options
 @max_cells_option
 @json_option
-def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: bool, **how: Unpack[_How]) -> int:
+def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: bool, **how: Unpack[How]) -> int:
     """Make the images of FILE that are not there yet, and a report.
 
     What is stored is reused, what is in flight is waited for, the rest is sent. A live run needs a key
@@ -124,7 +92,7 @@ def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: b
     """
     loaded = flow.load(file, overrides(how))
     target = LOCAL if local else live_target(os.environ)
-    executor = _Executor(target, how, quiet=as_json)
+    executor = Executor(target, how, quiet=as_json)
     if not as_json:
         print_problems(loaded.warnings, kind="warning")
     finished = flow.run(
@@ -171,56 +139,3 @@ def _problems(ending: Ending) -> tuple[Problem, ...]:
     if isinstance(ending.error, KreaPipeError):
         return ending.error.problems
     raise ending.error
-
-
-def _tell(message: str) -> None:
-    with contextlib.suppress(OSError):
-        click.echo(message, err=True)
-
-
-class _Executor:
-    """Carries out a plan with the network code, which is loaded only now that there is something to do."""
-
-    def __init__(self, target: Target, how: "_How", *, quiet: bool) -> None:
-        self.target, self.how, self.quiet = target, how, quiet
-        is_local = target.kind == "local"
-        self.pace = LOCAL_PACE if is_local else live_pace(os.environ, how["job_timeout"])
-        url, listen = how["webhook_url"], how["webhook_listen"]
-        if is_local and (url or listen):
-            raise UsageError(
-                Problem("webhook_local", "the local Krea runs in this process and calls nobody", hint=HINT)
-            )
-        self.public = load(WEBHOOK_URL)(url, is_base=bool(listen)) if url else None
-        self.hooks = load(HOOKS)(load(WEBHOOK_ADDRESS)(listen), self.public) if listen else None
-
-    def __call__(self, prepared: flow.Prepared, run_id: str) -> tuple[dict[Key, Outcome], Ending]:
-        local = self.target.kind == "local"
-        work = sum(needs_call(step.action) for step in prepared.plan.steps)
-        tally = Tally(work, local)
-        terminal = sys.stderr is not None and sys.stderr.isatty() and not self.quiet
-        with load(PROGRESS_BAR if terminal else PROGRESS_LINES)(tally) as display:
-            order = load(ORDER)(
-                plan=prepared.plan,
-                replay=prepared.replay,
-                space=prepared.space,
-                target=self.target,
-                token=prepared.token,
-                run_id=run_id,
-                origin=f"local:{run_id}" if local else self.target.base,
-                pace=self.pace,
-                watch=Watcher(tally, display),
-                deliver=prepared.delivery.deliver,
-                tell=_tell,
-                manner=load(MANNER)(
-                    concurrency=self.how["concurrency"],
-                    submit_parallel=self.how["submit_parallel"],
-                    cap=prepared.cap,
-                    max_new=prepared.most,
-                    uncertain=self.how["uncertain"],
-                    webhook=self.public,
-                ),
-                hooks=self.hooks,
-                transport=load(LOCAL_TRANSPORT)() if local else None,
-            )
-            done: tuple[dict[Key, Outcome], Ending] = load(EXECUTE)(order)
-        return done

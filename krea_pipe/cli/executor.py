@@ -1,0 +1,99 @@
+"""Carries out a plan for the command line, with the network code, loaded only when there is something to do."""
+
+import contextlib
+import os
+import sys
+from decimal import Decimal
+from typing import Literal
+
+import click
+
+from krea_pipe import flow
+from krea_pipe.cli.lazy import (
+    EXECUTE,
+    HOOKS,
+    LOCAL_TRANSPORT,
+    MANNER,
+    ORDER,
+    PROGRESS_BAR,
+    PROGRESS_LINES,
+    WEBHOOK_ADDRESS,
+    WEBHOOK_URL,
+    load,
+)
+from krea_pipe.cli.options import Chosen, Over
+from krea_pipe.cli.tally import Tally, Watcher
+from krea_pipe.errors import Problem, UsageError
+from krea_pipe.outcome import Ending, Outcome
+from krea_pipe.plan import needs_call
+from krea_pipe.request import Key
+from krea_pipe.settings import LOCAL_PACE, Target, live_pace
+
+HINT = "leave the webhook out, or serve a Krea with `krea-pipe serve` and name it in KREA_API_BASE"
+
+
+class How(Over, Chosen):
+    """The options that say how a plan is carried out."""
+
+    max_cost: Decimal | None
+    max_new: int | None
+    concurrency: int
+    submit_parallel: int
+    uncertain: Literal["hold", "adopt", "resubmit"]
+    job_timeout: float | None
+    webhook_url: str | None
+    webhook_listen: str | None
+
+
+class Executor:
+    """Carries out a plan with the network code, which is loaded only now that there is something to do."""
+
+    def __init__(self, target: Target, how: "How", *, quiet: bool) -> None:
+        self.target, self.how, self.quiet = target, how, quiet
+        is_local = target.kind == "local"
+        self.pace = LOCAL_PACE if is_local else live_pace(os.environ, how["job_timeout"])
+        url, listen = how["webhook_url"], how["webhook_listen"]
+        if is_local and (url or listen):
+            raise UsageError(
+                Problem("webhook_local", "the local Krea runs in this process and calls nobody", hint=HINT)
+            )
+        self.public = load(WEBHOOK_URL)(url, is_base=bool(listen)) if url else None
+        self.hooks = load(HOOKS)(load(WEBHOOK_ADDRESS)(listen), self.public) if listen else None
+
+    def __call__(self, prepared: flow.Prepared, run_id: str) -> tuple[dict[Key, Outcome], Ending]:
+        """Do the work, and show how far it has come."""
+        local = self.target.kind == "local"
+        work = sum(needs_call(step.action) for step in prepared.plan.steps)
+        tally = Tally(work, local)
+        terminal = sys.stderr is not None and sys.stderr.isatty() and not self.quiet
+        with load(PROGRESS_BAR if terminal else PROGRESS_LINES)(tally) as display:
+            order = load(ORDER)(
+                plan=prepared.plan,
+                replay=prepared.replay,
+                space=prepared.space,
+                target=self.target,
+                token=prepared.token,
+                run_id=run_id,
+                origin=f"local:{run_id}" if local else self.target.base,
+                pace=self.pace,
+                watch=Watcher(tally, display),
+                deliver=prepared.delivery.deliver,
+                tell=_tell,
+                manner=load(MANNER)(
+                    concurrency=self.how["concurrency"],
+                    submit_parallel=self.how["submit_parallel"],
+                    cap=prepared.cap,
+                    max_new=prepared.most,
+                    uncertain=self.how["uncertain"],
+                    webhook=self.public,
+                ),
+                hooks=self.hooks,
+                transport=load(LOCAL_TRANSPORT)() if local else None,
+            )
+            done: tuple[dict[Key, Outcome], Ending] = load(EXECUTE)(order)
+        return done
+
+
+def _tell(message: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(message, err=True)
