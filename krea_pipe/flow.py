@@ -4,34 +4,28 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from krea_pipe.cell import Cell, Waiting
+from krea_pipe.cell import Cell
+from krea_pipe.conduct import Execute as Execute
+from krea_pipe.conduct import Finished as Finished
+from krea_pipe.conduct import Prepared as Prepared
+from krea_pipe.conduct import carry_out
 from krea_pipe.errors import InvalidInput, Problem, UsageError
-from krea_pipe.exit_codes import exit_code_of
-from krea_pipe.keeping import mark_reported, remember
+from krea_pipe.loading import Loaded as Loaded
+from krea_pipe.loading import load as load
 from krea_pipe.matrix import MAX_CELLS, Expansion
 from krea_pipe.nodes import place_at
-from krea_pipe.outcome import Ending, Failure, Outcome, iso
 from krea_pipe.pipeline import Pipeline
-from krea_pipe.plan import Plan, PlanManner, Reuse, make_plan, status_of
-from krea_pipe.references import Fingerprints, fingerprint_images
-from krea_pipe.report.build import RunFacts, build_report
-from krea_pipe.report.decisions import decisions_json, read_decisions
-from krea_pipe.report.folder import Dress, runs_folder, write_planned, write_report
-from krea_pipe.report.git import git_state
-from krea_pipe.report.model import Report
-from krea_pipe.report.thumbnails import Shrink, keep_references
+from krea_pipe.plan import Plan, PlanManner, make_plan, status_of
+from krea_pipe.report.folder import runs_folder
+from krea_pipe.report.thumbnails import Shrink
 from krea_pipe.request import Key, canonical_json, key_of, key_of_text
-from krea_pipe.run.deliver import Delivery, open_delivery
-from krea_pipe.run.settle import settled_outcome
+from krea_pipe.run.deliver import open_delivery
 from krea_pipe.selecting import behind_waiting, selected
 from krea_pipe.selection import Selection, parse_selection
 from krea_pipe.settings import SHORTEST_SECRET, Target, Token
-from krea_pipe.spec import Overrides, draft_pipeline
 from krea_pipe.spending import Limits, cap_of, check_budget, most_of
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.known import look_up
@@ -39,19 +33,6 @@ from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space, open_space
 
 ALL = parse_selection((), ())
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A pipeline file and the images that it names."""
-
-    pipeline: Pipeline
-    fingerprints: Fingerprints
-
-    @property
-    def warnings(self) -> tuple[Problem, ...]:
-        """What is allowed but probably not meant."""
-        return (*self.pipeline.warnings, *self.fingerprints.warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,50 +45,8 @@ class RunOptions:
     selection: Selection = ALL
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A plan, and where its images come from and go."""
-
-    loaded: Loaded
-    plan: Plan
-    replay: Replay
-    space: Space
-    target: Target
-    delivery: Delivery
-    token: Token | None
-    cap: Decimal | None
-    most: int | None
-
-
 Found: TypeAlias = tuple[Cell, Key]
 """A cell, and the key of its request."""
-
-Execute: TypeAlias = Callable[[Prepared, str], tuple[dict[Key, Outcome], Ending]]
-"""Carries out the work of a plan for a run id. It is handed in, so that a plan without work needs no network code."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A run that has ended: its report, its folder, and how its work ended."""
-
-    report: Report
-    folder: Path
-    ending: Ending
-    waiting: tuple[Waiting, ...] = ()
-
-
-def load(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
-    """Read a pipeline file and every image that it names.
-
-    Raises:
-        InvalidInput: with every problem of the file and of its images. UsageError: what stands over it is wrong.
-    """
-    draft = draft_pipeline(file, overrides)
-    fingerprints = fingerprint_images(draft.pipeline)
-    problems = draft.problems.all(*fingerprints.problems)
-    if problems:
-        raise InvalidInput(*problems)
-    return Loaded(draft.pipeline, fingerprints)
 
 
 def cells(
@@ -233,58 +172,7 @@ def run(
             make_folder(runs_folder(home))
         most = most_of(loaded.pipeline.budget, options.limits) if target.kind == "live" else options.limits.max_new
         prepared = Prepared(loaded, made, replay, space, target, delivery, token, cap, most)
-        return _carry_out(prepared, runs_folder(home) / run_id, started_at, execute, shrink)
-
-
-def _carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: Execute, shrink: Shrink) -> Finished:
-    outcomes = {step.key: settled_outcome(step) for step in prepared.plan.steps}
-    rewritten = _deliver_reused(prepared, outcomes)
-    loaded, facts = prepared.loaded, _facts(prepared, folder, started_at)
-    build = partial(build_report, loaded.pipeline, loaded.fingerprints, prepared.plan, rewritten=rewritten)
-    ending = Ending()
-    if prepared.plan.has_calls:
-        planned = build(outcomes, facts=facts)
-        keep_references(planned, loaded.fingerprints, prepared.space, shrink)
-        write_planned(planned, folder)
-        done, ending = execute(prepared, folder.name)
-        outcomes |= done
-    remember(prepared.space, prepared.plan, outcomes)
-    prepared.delivery.remember()
-    code = exit_code_of(prepared.plan, outcomes, ending)
-    report = build(outcomes, facts=replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
-    decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
-    write_report(report, folder, prepared.space, shrink, Dress(decisions))
-    mark_reported(prepared.space, prepared.plan, report.run_id)
-    return Finished(report, folder, ending, prepared.plan.waiting)
-
-
-def _facts(prepared: Prepared, folder: Path, started_at: datetime) -> RunFacts:
-    """What is known of a run when it begins."""
-    return RunFacts(
-        run_id=folder.name,
-        folder=folder,
-        started_at=iso(started_at),
-        finished_at=iso(started_at),
-        exit_code=0,
-        target=prepared.target,
-        out=prepared.delivery.folder,
-        cap=prepared.cap,
-        git=git_state(prepared.loaded.pipeline.document.file),
-        warnings=prepared.loaded.warnings,
-    )
-
-
-def _deliver_reused(prepared: Prepared, outcomes: dict[Key, Outcome]) -> frozenset[str]:
-    """Put stored images where they belong, noting those that can not be; the keys of those that were not there."""
-    rewritten = set()
-    for step in prepared.plan.steps:
-        if isinstance(step.action, Reuse):
-            delivered = prepared.delivery.deliver(step, step.action.result)
-            if isinstance(delivered, Failure):
-                outcomes[step.key] = replace(outcomes[step.key], status="failed", failure=delivered)
-            elif delivered:
-                rewritten.add(step.key)
-    return frozenset(rewritten)
+        return carry_out(prepared, runs_folder(home) / run_id, started_at, execute, shrink)
 
 
 def new_run_id(name: str, moment: datetime) -> str:

@@ -26,6 +26,7 @@ LAYERS = """
     images
     request
     references
+    loading
     rendering
     weighing precedence
     resolve out_paths
@@ -42,6 +43,7 @@ LAYERS = """
     api
     run
     report
+    conduct
     sheet
     handoff
     flow
