@@ -3,13 +3,21 @@
 import fnmatch
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path, PureWindowsPath
+from typing import TypeAlias
 
 from krea_pipe.nodes import shown
 from krea_pipe.sandbox import near_word
 
 WILDCARD = re.compile(r"[*?\[]")
+
+Supply: TypeAlias = Callable[[Path, str], None]
+"""Puts the files in place that a pattern may mean, seen from a folder."""
+
+_supply: ContextVar[Supply | None] = ContextVar("supply", default=None)
 
 
 class Unusable(ValueError):
@@ -20,6 +28,23 @@ class Unusable(ValueError):
         self.code, self.hint = code, hint
 
 
+@contextmanager
+def supplied(supply: Supply) -> Iterator[None]:
+    """Meanwhile have files put in place just before they are looked for, as those of a commit are."""
+    token = _supply.set(supply)
+    try:
+        yield
+    finally:
+        _supply.reset(token)
+
+
+def ask_for(pattern: str, folder: Path) -> None:
+    """Have the files put in place that a path or a glob may mean, where that is done; `files_of` does it itself."""
+    supply = _supply.get()
+    if supply is not None:
+        supply(folder, pattern)
+
+
 def files_of(pattern: str, folder: Path, root: Path) -> list[Path]:
     """The files that a path or a glob means, sorted, seen from `folder` and below `root`, both resolved.
 
@@ -28,6 +53,7 @@ def files_of(pattern: str, folder: Path, root: Path) -> list[Path]:
     """
     if pattern.startswith(("/", "~")) or PureWindowsPath(pattern).drive:
         raise Unusable("reference_outside", f"{pattern} is absolute", "write it relative to the pipeline file")
+    ask_for(pattern, folder)
     try:
         look = _matching if WILDCARD.search(pattern) else _followed
         return [_inside(path, pattern, root) for path in look(folder, pattern, root)]

@@ -1,18 +1,20 @@
 """A reference becomes a fingerprint: the digest of its bytes, or its URL when the bytes are elsewhere.
 
 Only real JPEG, PNG, WebP or HEIC bytes below the pipeline's repository are taken, because a pull request could
-otherwise have a private file uploaded.
+otherwise have a private file uploaded. A pointer of Git LFS names the digest of such bytes, which is enough for a plan
+and not for a run.
 """
 
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from krea_pipe.errors import Problem
+from krea_pipe import lfs
+from krea_pipe.errors import InvalidInput, Problem
 from krea_pipe.image_header import size_of, sniff
 from krea_pipe.inside import Unusable, files_of
 from krea_pipe.pipeline import Pipeline, Value
@@ -26,7 +28,10 @@ SMALL_SIDE = 512
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A style image: its source in keys, how people call it, and, unless it is a URL, its bytes' type and place."""
+    """A style image: its source in keys, how people call it, and, unless it is a URL, its bytes' type and place.
+
+    `is_pointer` says that there is a pointer of Git LFS in place of the bytes.
+    """
 
     source: Source
     label: str
@@ -34,6 +39,7 @@ class Image:
     file: Path | None = None
     size: tuple[int, int] | None = None
     inline: str | None = None
+    is_pointer: bool = False
 
     def read(self) -> bytes:
         """The bytes to upload."""
@@ -63,9 +69,18 @@ class Fingerprints:
             Unusable: there are none, or they can not be used.
         """
         if text not in self.by_text:
-            self.by_text[text] = tuple(_images(text, self.folder, self.root))
+            self.by_text[text] = tuple(self._images(text))
             self.by_source.update({image.source: image for image in self.by_text[text]})
         return self.by_text[text]
+
+    def _images(self, text: str) -> Iterator[Image]:
+        if text.startswith("data:"):
+            yield _from_bytes(_decode_data_uri(text), "data URI", inline=text)
+        elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+            yield Image(Source(_checked_url(text)), text)
+        else:
+            for file in files_of(text, self.folder, self.root):
+                yield _from_file(file, file.relative_to(self.root).as_posix())
 
 
 def fingerprint_images(pipeline: Pipeline) -> Fingerprints:
@@ -80,6 +95,7 @@ def fingerprint_images(pipeline: Pipeline) -> Fingerprints:
             problems.append(Problem(error.code, str(error), pipeline.document.place(value.trail), error.hint))
             continue
         warnings += _small(images, value, pipeline)
+        warnings += _pointers(images, value, pipeline)
     return replace(found, problems=tuple(problems), warnings=tuple(warnings))
 
 
@@ -88,24 +104,27 @@ def _image_values(pipeline: Pipeline) -> Iterator[Value]:
         yield from (image for image in reference.images if not is_template(image.data))
 
 
-def _images(text: str, folder: Path, root: Path) -> Iterator[Image]:
-    if text.startswith("data:"):
-        yield _from_bytes(_decode_data_uri(text), "data URI", inline=text)
-    elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-        yield Image(Source(_checked_url(text)), text)
-    else:
-        for file in files_of(text, folder, root):
-            yield _from_file(file, root)
+def check_bytes(images: Iterable[Image]) -> None:
+    """Refuse to send images of which there is no more than a pointer of Git LFS.
+
+    Raises:
+        InvalidInput: there are such.
+    """
+    problems = [Problem("lfs_pointer", _pointer_words(image), hint=lfs.HINT) for image in images if image.is_pointer]
+    if problems:
+        raise InvalidInput(*problems)
 
 
-def _from_file(file: Path, root: Path) -> Image:
-    label = file.relative_to(root).as_posix()
+def _from_file(file: Path, label: str) -> Image:
     try:
         if file.stat().st_size > MAX_BYTES:
             raise Unusable("reference_too_large", f"{label} is larger than 75 MB, which Krea refuses")
         data = file.read_bytes()
     except OSError as error:
         raise Unusable("reference_unreadable", f"cannot read {label}: {error.strerror}") from error
+    pointer = lfs.pointer_in(data)
+    if pointer is not None:
+        return Image(Source(f"sha256:{pointer.digest}"), label, file=file, is_pointer=True)
     return _from_bytes(data, label, file=file)
 
 
@@ -155,3 +174,13 @@ def _small(found: tuple[Image, ...], value: Value, pipeline: Pipeline) -> Iterat
             message = f"{image.label} is {image.size[0]} x {image.size[1]} pixels"
             hint = f"Krea tends to ignore references below {SMALL_SIDE} pixels; use a larger one"
             yield Problem("small_reference", message, pipeline.document.place(value.trail), hint)
+
+
+def _pointers(found: tuple[Image, ...], value: Value, pipeline: Pipeline) -> Iterator[Problem]:
+    for image in found:
+        if image.is_pointer:
+            yield Problem("lfs_pointer", _pointer_words(image), pipeline.document.place(value.trail), lfs.HINT)
+
+
+def _pointer_words(image: Image) -> str:
+    return f"{image.label} is a pointer of Git LFS: the image itself is not here"

@@ -174,8 +174,9 @@ class Project:
 def _in_place_of_this_process(project, env, words, out, err):
     """The arguments, environment, folder and streams that a process of its own would have."""
     environment, folder, streams = dict(os.environ), Path.cwd(), (sys.argv, sys.stdout, sys.stderr)
+    new = project.environment(env)  # before the environment is cleared, as it takes PATH from it
     os.environ.clear()
-    os.environ.update(project.environment(env))
+    os.environ.update(new)
     os.chdir(project.path)
     sys.argv, sys.stdout, sys.stderr = ["krea-pipe", *map(str, words)], out, err
     try:

@@ -1,9 +1,9 @@
 """Which commit a pipeline file belongs to."""
 
 import os
-import subprocess
 from pathlib import Path
 
+from krea_pipe.git import GitFailed, ask
 from krea_pipe.report.model import GitState
 
 SECONDS = 10
@@ -26,15 +26,6 @@ def git_state(file: Path) -> GitState | None:
 
 def _git(folder: Path, *words: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", *words],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return ask(folder, os.environ, *words, seconds=SECONDS).decode().strip()
+    except (GitFailed, UnicodeDecodeError):
         return None
-    return done.stdout.strip()

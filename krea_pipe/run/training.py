@@ -13,7 +13,7 @@ from krea_pipe.errors import InvalidInput, OverBudget, Problem, UsageError
 from krea_pipe.nodes import Json
 from krea_pipe.pipeline import Budget, Pipeline
 from krea_pipe.pricing import usd
-from krea_pipe.references import Fingerprints, Image
+from krea_pipe.references import Fingerprints, Image, check_bytes
 from krea_pipe.request import KEY_VERSION, Key, Source, canonical_json
 from krea_pipe.sandbox import near_word
 from krea_pipe.store.replay import Replay
@@ -116,6 +116,7 @@ def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -
         message = f"`{name}` has {len(images)} different image{'s'[: len(images) != 1]}"
         hint = f"a training needs {FEWEST} or more, each in the same style and of another subject"
         raise InvalidInput(Problem("few_images", message, place, hint))
+    check_bytes(images.values())
     return tuple(images[source] for source in sorted(images))
 
 

@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from krea_pipe.errors import InvalidInput
 from krea_pipe.fields import FIELD_NAMES
-from krea_pipe.inside import WILDCARD, Unusable, files_of
+from krea_pipe.inside import WILDCARD, Unusable, ask_for, files_of
 from krea_pipe.nodes import Json
 from krea_pipe.picks import Picks, read_picks
 from krea_pipe.pipeline import Axis, AxisValue, Matrix, Stage, Upstream, Value
@@ -188,6 +188,7 @@ class StageBuilder:
         """Whether a picks file could be there, and is not."""
         if text.startswith(("/", "~")):
             return False
+        ask_for(text, self.library.folder)
         try:
             file = (self.library.folder / text).resolve()
             return file.is_relative_to(self.library.root) and not file.exists()

@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from krea_pipe import lfs
 from krea_pipe.cell_ids import part_of
 from krea_pipe.fields import FIELD_NAMES
 from krea_pipe.inside import Unusable, files_of
@@ -56,6 +57,8 @@ def _text_of(file: Path, pattern: str) -> str:
         raise Unusable("not_utf8", f"{pattern} is not valid UTF-8 text", "save it as UTF-8") from error
     if len(raw) > MAX_BYTES:
         raise Unusable("file_too_large", f"{pattern} is larger than {MAX_BYTES // 2**20} MB", "split the file")
+    if lfs.pointer_in(raw):
+        raise Unusable("lfs_pointer", f"{pattern} is a pointer of Git LFS: the table itself is not here", lfs.HINT)
     if UNSPEAKABLE.search(text):
         raise Unusable("control_character", f"{pattern} holds a control character", "save it as plain text")
     return text

@@ -1,0 +1,258 @@
+"""git, asked about a repository: it fetches nothing, writes nothing, and runs no program that a repository names.
+
+The environment is handed in, because only the edge of the program reads it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+SECONDS = 120
+"""After this time an answer is no longer waited for: a repository may be on a disk that hangs."""
+
+# Programs that a repository's configuration may name, and settings that change what is printed.
+_CAREFUL = (
+    "--no-pager",
+    *("-c", "core.fsmonitor=false"),
+    *("-c", f"core.hooksPath={os.devnull}"),
+    *("-c", f"diff.orderFile={os.devnull}"),
+    *("-c", "submodule.recurse=false"),
+    *("-c", "safe.bareRepository=explicit"),  # a pull request may hold a folder that looks like a repository
+)
+# No lock is taken, nobody is asked for a password, and missing objects are not fetched; git before 2.45 does not know
+# the variable for that, so that no protocol is allowed either.
+_SET = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_PAGER": "cat",
+    "LC_ALL": "C",
+}
+# Where a hook runs, these name the repository of the hook, in place of the one around a folder.
+_UNSET = frozenset(
+    ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE", "GIT_EXTERNAL_DIFF")
+)
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+
+
+class GitFailed(Exception):
+    """git gave no answer: its own words, or why it could not be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file of a commit: its mode (`100644`, `100755`, `120000` a link, `160000` a submodule), blob and path."""
+
+    mode: str
+    blob: str
+    path: str
+
+
+def ask(
+    folder: Path,
+    environment: Mapping[str, str],
+    *words: str,
+    given: bytes = b"",
+    index: Path | None = None,
+    seconds: float = SECONDS,
+) -> bytes:
+    """What git prints for some words, asked in a folder; `given` is for its standard input, `index` stands for its own.
+
+    Raises:
+        GitFailed: it can not tell, or not in that time.
+    """
+    try:
+        done = subprocess.run(
+            _command(words),
+            cwd=folder,
+            env=_environment(environment) | ({"GIT_INDEX_FILE": str(index)} if index else {}),
+            input=given,
+            capture_output=True,
+            timeout=seconds,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        raise GitFailed(_reason(error.stderr)) from error
+    except subprocess.TimeoutExpired as error:
+        raise GitFailed(f"git gave no answer within {seconds:g} seconds") from error
+    except FileNotFoundError as error:
+        raise GitFailed("git is not installed") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL among the words
+        raise GitFailed(f"git can not be asked: {error}") from error
+    return done.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository by the top folder of its work tree."""
+
+    top: Path
+    environment: Mapping[str, str]
+
+    def text(self, *words: str) -> str:
+        """What git prints, without the end of the line.
+
+        Raises:
+            GitFailed: it can not tell.
+        """
+        return os.fsdecode(self._ask(*words)).rstrip("\n")
+
+    def commit_of(self, name: str) -> str | None:
+        """The commit that a branch, a tag or any other name means; None for a name that git does not know."""
+        if not name or name.startswith("-"):
+            return None
+        try:
+            found = self.text("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        except GitFailed:
+            return None
+        return found if _COMMIT.fullmatch(found) else None
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The newest commit that two commits have in common; None when this clone knows of none."""
+        try:
+            return self.text("merge-base", one, other)
+        except GitFailed:
+            return None
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether the clone's history is cut off."""
+        return self.text("rev-parse", "--is-shallow-repository") == "true"
+
+    @property
+    def common_folder(self) -> Path:
+        """The folder in which git keeps what all work trees share."""
+        return self.top / self.text("rev-parse", "--git-common-dir")
+
+    def entries(self, commit: str) -> list[Entry]:
+        """Every file of a commit.
+
+        Raises:
+            GitFailed: its trees can not be read.
+        """
+        printed = self._ask("ls-tree", "-r", "-z", "--full-tree", commit)
+        return [_entry(line) for line in printed.split(b"\0") if line]
+
+    def changed(self, commit: str) -> set[str]:
+        """The paths of a commit whose files in the work tree are others, or gone.
+
+        Raises:
+            GitFailed: git can not tell.
+        """
+        printed = self._diff("--name-only", "--no-renames", commit)
+        return {os.fsdecode(path) for path in printed.split(b"\0") if path}
+
+    def old_name(self, commit: str, path: str, head: str | None) -> str | None:
+        """The path that a file had in a commit before it was renamed; without a head, the work tree has the new one.
+
+        Raises:
+            GitFailed: git can not tell.
+        """
+        states = (commit,) if head is None else (commit, head)
+        printed = self._diff("--name-status", "--find-renames", "--diff-filter=R", *states)
+        words = [os.fsdecode(word) for word in printed.split(b"\0")]
+        pairs = zip(words[1::3], words[2::3], strict=False)  # R087, the old path, the new one
+        return next((old for old, new in pairs if new == path), None)
+
+    def _diff(self, *words: str) -> bytes:
+        """What `git diff` prints. It notes in the index which files it looked into, so it gets a copy of that."""
+        quiet = ("-z", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
+        with tempfile.TemporaryDirectory(prefix="krea-pipe-") as folder:
+            index = Path(folder) / "index"
+            try:
+                shutil.copy2(self.top / self.text("rev-parse", "--git-path", "index"), index)
+            except FileNotFoundError:
+                pass  # nothing is checked out
+            except OSError as error:
+                raise GitFailed(f"the index can not be read: {error.strerror}") from error
+            return ask(self.top, self.environment, "diff", *quiet, *words, "--", index=index)
+
+    def sizes(self, blobs: Iterable[str]) -> dict[str, int]:
+        """The sizes of blobs in bytes; those that this clone does not have are left out.
+
+        Raises:
+            GitFailed: git can not tell.
+        """
+        wanted = set(blobs)
+        try:
+            lines = self._ask("cat-file", "--batch-check", given=_lines(wanted))
+        except GitFailed:  # git before 2.45 gives up at the first blob that a partial clone has left out
+            lines = self._ask("cat-file", "--batch-all-objects", "--batch-check", "--unordered")
+        found = (line.split() for line in lines.decode().splitlines())
+        return {one[0]: int(one[2]) for one in found if len(one) == 3 and one[1] == "blob" and one[0] in wanted}
+
+    def blobs(self, blobs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Each blob with its bytes, unfiltered; all of them have to be there.
+
+        Raises:
+            GitFailed: one of them can not be read.
+        """
+        with tempfile.TemporaryFile() as given:
+            given.write(_lines(blobs))
+            given.seek(0)
+            yield from self._streamed(given)
+
+    def _streamed(self, given: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+        process = subprocess.Popen(
+            _command(("cat-file", "--batch")),
+            cwd=self.top,
+            env=_environment(self.environment),
+            stdin=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        limit = threading.Timer(SECONDS, process.kill)
+        limit.start()
+        try:
+            assert process.stdout is not None
+            yield from _parsed(process.stdout)
+        finally:
+            limit.cancel()
+            process.kill()
+            process.communicate()
+
+    def _ask(self, *words: str, given: bytes = b"") -> bytes:
+        return ask(self.top, self.environment, *words, given=given)
+
+
+def _parsed(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    """The answers of `git cat-file --batch`: a line `BLOB blob SIZE`, so many bytes, and a line's end."""
+    while head := stream.readline().split():
+        if len(head) != 3 or not head[2].isdigit():
+            raise GitFailed("a file's content is missing in this clone")
+        size = int(head[2])
+        data = stream.read(size)
+        if len(data) < size or not stream.read(1):
+            raise GitFailed("git broke off while it was sending files")
+        yield head[0].decode(), data
+
+
+def _lines(blobs: Iterable[str]) -> bytes:
+    return "".join(f"{one}\n" for one in blobs).encode()
+
+
+def _command(words: Iterable[str]) -> list[str]:
+    return ["git", *_CAREFUL, *words]
+
+
+def _environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in _UNSET} | _SET
+
+
+def _entry(line: bytes) -> Entry:
+    head, _, path = line.partition(b"\t")
+    mode, _, blob = head.decode().split(" ")
+    return Entry(mode, blob, os.fsdecode(path))
+
+
+def _reason(stderr: bytes) -> str:
+    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[0].strip() if lines else "git gave no reason"

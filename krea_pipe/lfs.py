@@ -1,0 +1,36 @@
+"""Git LFS: a small text file that stands for a large one, and names it by the digest of its bytes."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_BYTES = 1024
+"""The specification keeps a pointer below this size: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
+
+HINT = "fetch it with `git lfs pull`"
+
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\r?\n(?:ext-[^\n]*\n)*"
+    rb"oid sha256:([0-9a-f]{64})\r?\nsize ([0-9]{1,15})\r?\n?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What a pointer tells of the file that it stands for: the SHA-256 of its bytes, and how many there are."""
+
+    digest: str
+    size: int
+
+
+def pointer_in(data: bytes) -> Pointer | None:
+    """The pointer that a file is, None for any other file."""
+    found = _POINTER.fullmatch(data) if len(data) < MAX_BYTES else None
+    return Pointer(found[1].decode(), int(found[2])) if found else None
+
+
+def stored_object(git_folder: Path, pointer: Pointer) -> Path | None:
+    """Where Git LFS keeps the file that a pointer stands for, None when it is not on this machine."""
+    digest = pointer.digest
+    kept = git_folder / "lfs" / "objects" / digest[:2] / digest[2:4] / digest
+    return kept if kept.is_file() and kept.stat().st_size == pointer.size else None
