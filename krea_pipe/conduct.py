@@ -1,6 +1,6 @@
 """A prepared plan is carried out: its outcomes are kept, delivered and reported."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -8,10 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from krea_pipe.acceptance import Kept, Locking, kept
 from krea_pipe.cell import Waiting
-from krea_pipe.exit_codes import exit_code_of
+from krea_pipe.errors import KreaPipeError, Problem
+from krea_pipe.exit_codes import NOT_AS_LOCKED, WAITING, exit_code_of
 from krea_pipe.keeping import mark_reported, remember
 from krea_pipe.loading import Loaded
+from krea_pipe.lockfile import read_lock
 from krea_pipe.outcome import Ending, Failure, Outcome, iso
 from krea_pipe.plan import Plan, Reuse
 from krea_pipe.report.build import RunFacts, build_report
@@ -24,6 +27,8 @@ from krea_pipe.request import Key
 from krea_pipe.run.deliver import Delivery
 from krea_pipe.run.settle import settled_outcome
 from krea_pipe.settings import Target, Token
+from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.lock import exclusive, lockfiles_lock
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 
@@ -41,6 +46,7 @@ class Prepared:
     token: Token | None
     cap: Decimal | None
     most: int | None
+    locking: Locking | None = None
 
 
 Execute: TypeAlias = Callable[[Prepared, str], tuple[dict[Key, Outcome], Ending]]
@@ -49,12 +55,17 @@ Execute: TypeAlias = Callable[[Prepared, str], tuple[dict[Key, Outcome], Ending]
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that has ended: its report, its folder, and how its work ended."""
+    """A run that has ended: its report, its folder, how its work ended, and the lock file as it is now.
+
+    `problems` say why the lock file could not be written; the images are kept all the same.
+    """
 
     report: Report
     folder: Path
     ending: Ending
     waiting: tuple[Waiting, ...] = ()
+    kept: Kept | None = None
+    problems: tuple[Problem, ...] = ()
 
 
 def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: Execute, shrink: Shrink) -> Finished:
@@ -72,12 +83,40 @@ def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: E
         outcomes |= done
     remember(prepared.space, prepared.plan, outcomes)
     prepared.delivery.remember()
+    lock, problem = _keep_lock(prepared, outcomes)
     code = exit_code_of(prepared.plan, outcomes, ending)
+    if code in (0, WAITING):
+        code = _code_of_lock(prepared, lock, problem) or code
     report = build(outcomes, facts=replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
     write_report(report, folder, prepared.space, shrink, Dress(decisions))
     mark_reported(prepared.space, prepared.plan, report.run_id)
-    return Finished(report, folder, ending, prepared.plan.waiting)
+    return Finished(report, folder, ending, prepared.plan.waiting, lock, (problem,) if problem else ())
+
+
+def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[Kept | None, Problem | None]:
+    """Bring the lock file up to date; why that could not be done."""
+    locking = prepared.locking
+    if locking is None:
+        return None, None
+    found = kept(locking, prepared.plan, outcomes)
+    if not locking.writes or not found.changes:
+        return found, None
+    try:
+        with exclusive(lockfiles_lock(prepared.space.folder.parent)):
+            # Read anew: another run may have written since.
+            found = kept(replace(locking, lock=read_lock(locking.lock.file)), prepared.plan, outcomes)
+            write_atomically(found.lock.file, found.lock.to_text().encode())
+    except KreaPipeError as error:
+        return None, error.problems[0]
+    return found, None
+
+
+def _code_of_lock(prepared: Prepared, lock: Kept | None, problem: Problem | None) -> int:
+    if problem is not None:
+        return 1
+    is_frozen = prepared.locking is not None and prepared.locking.frozen
+    return NOT_AS_LOCKED if is_frozen and lock is not None and lock.drifted else 0
 
 
 def _facts(prepared: Prepared, folder: Path, started_at: datetime) -> RunFacts:

@@ -6,6 +6,7 @@
     ├── RefusedByKrea                 exit 4   no key, bad key, no credit, no right
     ├── OverBudget                    exit 5   the cap would be passed; nothing was sent
     ├── NothingSelected               exit 7   no cell fits what was selected
+    ├── NotLocked                     exit 8   a request is not the one that the lock file has
     └── StateError                    exit 1   what is stored can not be used
 
 A request that fails is not an error but an outcome: see `krea_pipe.outcome`.
@@ -86,6 +87,12 @@ class NothingSelected(KreaPipeError):
     """The pipeline has cells, but none that was asked for."""
 
     exit_code = 7
+
+
+class NotLocked(KreaPipeError):
+    """A request is not the one that the lock file has, and nothing else may be drawn."""
+
+    exit_code = 8
 
 
 class StateError(KreaPipeError):

@@ -9,6 +9,8 @@ from krea_pipe.request import Key
 
 WAITING = 6
 """All is drawn but stages that wait for picks."""
+NOT_AS_LOCKED = 8
+"""An image is not the one that the lock file has."""
 
 
 def exit_code_of(plan: Plan, outcomes: Mapping[Key, Outcome], ending: Ending) -> int:

@@ -1,12 +1,14 @@
 """The whole flow, in order: load → expand → plan → run → report. Every command is a prefix of it."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
+from krea_pipe.acceptance import Locking, check_frozen
+from krea_pipe.approval import Approval, approved_cells, check_approved
 from krea_pipe.cell import Cell
 from krea_pipe.conduct import Execute as Execute
 from krea_pipe.conduct import Finished as Finished
@@ -15,10 +17,12 @@ from krea_pipe.conduct import carry_out
 from krea_pipe.errors import InvalidInput, Problem, UsageError
 from krea_pipe.loading import Loaded as Loaded
 from krea_pipe.loading import load as load
+from krea_pipe.lockfile import read_lock
 from krea_pipe.matrix import MAX_CELLS, Expansion
 from krea_pipe.nodes import place_at
 from krea_pipe.pipeline import Pipeline
 from krea_pipe.plan import Plan, PlanManner, make_plan, status_of
+from krea_pipe.references import check_bytes
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.report.thumbnails import Shrink
 from krea_pipe.request import Key, canonical_json, key_of, key_of_text
@@ -37,16 +41,38 @@ ALL = parse_selection((), ())
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line says about a run: which cells, its limits, and whether to send lost answers again."""
+    """What the command line says about a run: which cells, its limits, and whether to send lost answers again.
+
+    `lock` is the lock file that a live run keeps; with `frozen` it draws what stands there and nothing else. With an
+    `approval` it carries out just that.
+    """
 
     max_cells: int = MAX_CELLS
     limits: Limits = field(default_factory=Limits)
     resubmit: bool = False
     selection: Selection = ALL
+    lock: Path | None = None
+    frozen: bool = False
+    approval: Approval | None = None
 
 
 Found: TypeAlias = tuple[Cell, Key]
 """A cell, and the key of its request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait."""
+
+    plan: Plan
+    replay: Replay
+    found: Sequence[Found]
+    idle: frozenset[str]
+
+    def cells_gone(self) -> Callable[[str], bool]:
+        """Whether there is no cell of an id any more; those of stages that wait are not known."""
+        ids = {cell.id for cell, _ in self.found}
+        return lambda one: one not in ids and one.partition("/")[0] not in self.idle
 
 
 def cells(
@@ -101,11 +127,11 @@ def plan(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> P
         InvalidInput: with every problem of the file. StateError: the store can not be read.
         NothingSelected: no cell fits the selection.
     """
-    return _planned(loaded, space, target, options)[0]
+    return planned(loaded, space, target, options).plan
 
 
-def _planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> tuple[Plan, Replay]:
-    """A plan, and the journal as it was read for it."""
+def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Planned:
+    """The same with what it was made of."""
     name = loaded.pipeline.name
     expansion = Expansion(loaded.pipeline, loaded.fingerprints, options.max_cells)
     found = [(cell, key_of(cell.request)) for cell in expansion.cells()]
@@ -120,10 +146,13 @@ def _planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) 
         whole = make_plan(found, known, loaded.fingerprints, how)
         statuses = {step.key: status_of(step, known.journal) for step in whole.steps}
     chosen = selected(found, options.selection, loaded.pipeline, statuses)
+    if options.approval is not None:
+        chosen = approved_cells(found, options.approval)
     made = make_plan(chosen, known, loaded.fingerprints, how)
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
     waiting = [one for one in expansion.waiting if options.selection.is_all]
-    return replace(made, needs=needs, waiting=tuple(waiting)), known.journal
+    made = replace(made, needs=needs, waiting=tuple(waiting))
+    return Planned(made, known.journal, found, frozenset(idle))
 
 
 def check_secret(pipeline: Pipeline, token: Token) -> None:
@@ -158,7 +187,13 @@ def run(
     started_at, space = datetime.now(UTC), open_space(home, target.space)
     run_id = new_run_id(loaded.pipeline.name, started_at)
     with space.presence.shown(run_id):
-        made, replay = _planned(loaded, space, target, options)
+        basis = planned(loaded, space, target, options)
+        made, locking = basis.plan, _locking(basis, target, options)
+        if locking is not None and options.frozen:
+            check_frozen(made, locking.lock)
+        if options.approval is not None:
+            check_approved(made, options.approval)
+        check_bytes(made.images)
         delivery = open_delivery(space, out, target.kind, made, file=loaded.pipeline.document.file)
         token = find_token() if made.has_calls else None
         if token is not None:
@@ -171,8 +206,15 @@ def run(
             delivery.prepare()
             make_folder(runs_folder(home))
         most = most_of(loaded.pipeline.budget, options.limits) if target.kind == "live" else options.limits.max_new
-        prepared = Prepared(loaded, made, replay, space, target, delivery, token, cap, most)
+        prepared = Prepared(loaded, made, basis.replay, space, target, delivery, token, cap, most, locking)
         return carry_out(prepared, runs_folder(home) / run_id, started_at, execute, shrink)
+
+
+def _locking(basis: Planned, target: Target, options: RunOptions) -> Locking | None:
+    """What becomes of the lock file. Only live runs write one, as proofs stand for nothing."""
+    if options.lock is None or not (options.frozen or target.kind == "live"):
+        return None
+    return Locking(read_lock(options.lock), basis.cells_gone(), not options.frozen, options.frozen)
 
 
 def new_run_id(name: str, moment: datetime) -> str:

@@ -18,6 +18,9 @@ from krea_pipe.request import Key, Request, Source
 from krea_pipe.store.known import Known
 from krea_pipe.store.replay import InFlight, Post, Replay
 
+DAMAGED = "stored image missing or damaged"
+"""The reason for drawing again what was drawn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
@@ -214,7 +217,7 @@ class _Deciding:
 
     def _reason(self, key: Key, cell: Cell) -> str:
         if key in self.known.damaged:
-            return "stored image missing or damaged"
+            return DAMAGED
         failed = self.known.journal.failed.get(key)
         if failed is not None:
             return "cancelled before it was drawn" if failed == "cancelled" else f"failed before: {failed}"

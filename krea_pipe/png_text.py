@@ -1,7 +1,7 @@
 """Text entries inside a PNG, written and read without touching the pixels (PNG, section 11.3.3)."""
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from krea_pipe.image_header import PNG_SIGNATURE
 
@@ -15,6 +15,17 @@ def with_text(png: bytes, entries: Mapping[str, str]) -> bytes:
         raise ValueError("not a PNG: the signature or the IHDR chunk is missing")
     chunks = [_international_text(key, text) for key, text in entries.items()]
     return b"".join((png[:_IHDR_END], *chunks, png[_IHDR_END:]))
+
+
+def without_text(png: bytes, keys: Sequence[str]) -> bytes:
+    """Take out what `with_text` put in for entries of these keys, in this order; any other bytes stay as they are."""
+    rest = memoryview(png)[_IHDR_END:]
+    for key in keys:
+        size = 12 + int.from_bytes(rest[:4], "big")
+        if bytes(rest[4 : 9 + len(key)]) != b"iTXt" + _keyword(key) + b"\0" or size > len(rest):
+            return png
+        rest = rest[size:]
+    return b"".join((png[:_IHDR_END], rest))
 
 
 def read_text(png: bytes) -> dict[str, str]:

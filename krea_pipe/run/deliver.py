@@ -17,13 +17,15 @@ from krea_pipe.errors import Problem, StateError, UsageError
 from krea_pipe.nodes import Json
 from krea_pipe.outcome import Failure, Result
 from krea_pipe.plan import Plan, Reuse, Step
-from krea_pipe.png_text import read_text, with_text
+from krea_pipe.png_text import read_text, with_text, without_text
 from krea_pipe.request import canonical_json
 from krea_pipe.store.atomic import make_folder, write_atomically
 from krea_pipe.store.blobs import Blobs, stamp_in, stamp_of
 from krea_pipe.store.space import Space
 
 MARK = "krea-pipe"
+TEXTS = (MARK, "prompt", "seed", "request")
+"""The texts inside each PNG, in this order."""
 HEAD = 65_536
 MOST_UNKEPT = 500
 """Files whose facts are held until they are written down: a long run stays small."""
@@ -120,6 +122,23 @@ def open_delivery(space: Space, folder: Path, kind: str, plan: Plan, *, file: Pa
     return Delivery(space, folder, base, kind, source, facts)
 
 
+def digests_at(folder: Path, out: str) -> Iterator[str]:
+    """The SHA-256 of the bytes that Krea sent, of each image at a cell's path.
+
+    Raises:
+        StateError: one can not be read.
+    """
+    for suffix in SUFFIXES:
+        file = folder / f"{out}.{suffix}"
+        try:
+            data = file.read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StateError(Problem("image_unreadable", f"cannot read {file}: {error.strerror}")) from error
+        yield hashlib.sha256(without_text(data, TEXTS)).hexdigest()
+
+
 def _suffixes(step: Step) -> tuple[str, ...]:
     """The suffixes that a step's image may get: the bytes decide, so all of them before there are any."""
     return (step.action.result.extension,) if isinstance(step.action, Reuse) else SUFFIXES
@@ -209,9 +228,10 @@ def _metadata(step: Step, cell: Cell, result: Result, kind: str) -> dict[str, st
         "job_id": result.job_id,
         "sha256": result.sha256,
     }
-    return {
-        MARK: canonical_json(dict(mark)),
-        "prompt": step.request.prompt,
-        "seed": "" if step.request.seed is None else str(step.request.seed),
-        "request": canonical_json(step.request.fields()),
-    }
+    texts = (
+        canonical_json(dict(mark)),
+        step.request.prompt,
+        "" if step.request.seed is None else str(step.request.seed),
+        canonical_json(step.request.fields()),
+    )
+    return dict(zip(TEXTS, texts, strict=True))

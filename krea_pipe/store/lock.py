@@ -46,6 +46,11 @@ def picks_lock(home: Path) -> Path:
     return home / "picks.lock"
 
 
+def lockfiles_lock(home: Path) -> Path:
+    """The lock that is held while a pipeline's lock file is read, changed and written."""
+    return home / "lockfiles.lock"
+
+
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold a lock file's lock for one task.
