@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from krea_pipe.cell_ids import label_of
 from krea_pipe.pricing import usd
+from krea_pipe.report.markup import code, table_head, table_row
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.narrow import totals
 from krea_pipe.report.words import LOCAL_NOTE, STATUS_WORDS, adopted, facts_of, sentence, why, writable
@@ -20,7 +21,6 @@ WIDTH = 160
 MAX_NAMED = 10
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_TURNED = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # would turn the text around them
 _ACTIVE = re.compile("[&<>\"'`|]")
 _NOTE = 120
 
@@ -53,21 +53,6 @@ def render(report: Report, *, thumbnails: str | None = None, limit: int = LIMIT,
     return text
 
 
-def code(text: str, most: int = 160) -> str:
-    """A text as a code span on one line: the one place in Markdown where nothing of it acts.
-
-    No markup, link, picture, mention, issue number, emoji or formula is read in there, by GitHub and GitLab alike.
-    """
-    plain = " ".join(_TURNED.sub("\ufffd", writable(text)).split())
-    if not plain:
-        return ""
-    if len(plain) > most:
-        plain = f"{plain[: most - 1]}…"
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", plain)), default=0))
-    space = " " if plain[0] == "`" or plain[-1] == "`" else ""
-    return f"{fence}{space}{plain}{space}{fence}"
-
-
 def _opening(report: Report) -> str:
     lines = [f"## {code(report.pipeline.name)}", ""]
     if report.target.kind == "local":
@@ -81,8 +66,8 @@ def _opening(report: Report) -> str:
     about = [*facts_of(report), ("Target", target)]
     if report.target.kind == "live":
         about.append(("Cap", "none" if report.cost.cap_usd is None else usd(report.cost.cap_usd)))
-    lines += _table_head("", "")
-    lines += [_table_row(name, code(value)) for name, value in about]
+    lines += table_head("", "")
+    lines += [table_row(name, code(value)) for name, value in about]
     return "\n".join(lines) + "\n"
 
 
@@ -91,7 +76,7 @@ def _stages(report: Report) -> _Section:
     for row in report.rows:
         by_stage.setdefault(row.stage, []).append(row)
     live = report.target.kind == "live"
-    head = _table_head("Stage", "Cells", *map(str.capitalize, STATUS_WORDS.values()), *(["Spent"] if live else []))
+    head = table_head("Stage", "Cells", *map(str.capitalize, STATUS_WORDS.values()), *(["Spent"] if live else []))
     lines = (_stage_row(name, rows, live=live) for name, rows in by_stage.items())
     return _Section("Stages", head, lines, len(by_stage))
 
@@ -100,7 +85,7 @@ def _stage_row(name: str, rows: Sequence[Row], *, live: bool) -> str:
     cells = totals(rows)
     counts = [cells.total, *(getattr(cells, status) for status in STATUS_WORDS)]
     spent = sum((row.cost_usd for row in rows if row.status != "uncertain"), Decimal(0))
-    return _table_row(code(name), *(f"{count:,}" for count in counts), *([usd(spent)] if live else []))
+    return table_row(code(name), *(f"{count:,}" for count in counts), *([usd(spent)] if live else []))
 
 
 def _warnings(report: Report) -> _Section:
@@ -122,7 +107,7 @@ def _pictures(report: Report, thumbnails: str | None, missing: Collection[str]) 
     head: list[str] = []
     for start in range(0, count, IN_A_ROW):
         part = chosen[start : start + IN_A_ROW]
-        head += [*_table_head(*(code(row.id, 60) for row in part)), _table_row(*(_image(folder, row) for row in part))]
+        head += [*table_head(*(code(row.id, 60) for row in part)), table_row(*(_image(folder, row) for row in part))]
         head.append("")
     title = "Images" if count == len(rows) else f"{count} of {len(rows):,} images, evenly spread"
     return _Section(title, head)
@@ -140,12 +125,12 @@ def _attribute(text: str) -> str:
 
 def _problems(report: Report) -> _Section:
     rows = [row for row in report.rows if row.status in ("failed", "uncertain") or row.error]
-    head = _table_head("Cell", "Status", "Code", "Reason") if rows else []
+    head = table_head("Cell", "Status", "Code", "Reason") if rows else []
     return _Section("Failed and uncertain", head, (_problem_row(row) for row in rows), len(rows))
 
 
 def _problem_row(row: Row) -> str:
-    return _table_row(code(row.id), _status(row), code(row.error.code if row.error else ""), code(why(row), 400))
+    return table_row(code(row.id), _status(row), code(row.error.code if row.error else ""), code(why(row), 400))
 
 
 def _cells(report: Report) -> _Section:
@@ -156,7 +141,7 @@ def _cells(report: Report) -> _Section:
         for axis in stage.axes
         for value, label in axis.values
     }
-    head = _table_head("Cell", "Axes", "Status", *(["Cost"] if live else []), "Time", "Reason")
+    head = table_head("Cell", "Axes", "Status", *(["Cost"] if live else []), "Time", "Reason")
     lines = (_cell_row(row, labels, live=live) for row in report.rows)
     return _Section("Cells", head, lines, len(report.rows))
 
@@ -168,7 +153,7 @@ def _cell_row(row: Row, labels: Mapping[tuple[str, str, str], str], *, live: boo
     cost = [usd(row.cost_usd) if row.cost_usd else ""] if live else []
     took = "" if row.timings.seconds is None else f"{row.timings.seconds:.1f} s"
     reason = code(row.error.code) if row.error else code(why(row))
-    return _table_row(code(row.id), code(axes, 240), _status(row), *cost, took, reason)
+    return table_row(code(row.id), code(axes, 240), _status(row), *cost, took, reason)
 
 
 def _status(row: Row) -> str:
@@ -199,12 +184,3 @@ def _taken(lines: Iterable[str], room: int) -> Iterator[str]:
 
 def _size(line: str) -> int:
     return len(line.encode()) + 1
-
-
-def _table_head(*names: str) -> list[str]:
-    return [_table_row(*names), f"|{'---|' * len(names)}"]
-
-
-def _table_row(*cells: str) -> str:
-    """A row of a table; GitHub takes a bar for the end of a cell even within code, unless a backslash is before it."""
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
