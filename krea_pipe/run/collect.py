@@ -11,6 +11,7 @@ from krea_pipe.outcome import Failure, Outcome, Result, Status
 from krea_pipe.pixels import size_of
 from krea_pipe.plan import Step
 from krea_pipe.run.backoff import delays
+from krea_pipe.run.refusal import failure_of
 from krea_pipe.run.room import Place
 from krea_pipe.run.scribe import now
 from krea_pipe.run.session import Session
@@ -116,6 +117,8 @@ class Collector:
                 result = await self.session.shielded(partial(self._keep, data))
             except CallFailed as error:
                 self.history.note("download_failed", str(error))
+                code = failure_of(error).code
+                self.session.tell("download_failed", self.step.key, job_id=self.job.job_id, code=code)
                 if wait is None or await self.session.stop.pause(wait):
                     return await self._unfetched(error)
                 job = await self._reread(job)

@@ -26,6 +26,7 @@ from krea_pipe.run.signals import stopped_by_signals
 from krea_pipe.run.stop import Stop
 from krea_pipe.run.watch import Watch
 from krea_pipe.settings import Pace, Target, Token
+from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.ledger import Ledger
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
@@ -72,6 +73,7 @@ class Order:
     manner: Manner = field(default_factory=Manner)
     hooks: Hooks | None = None
     transport: httpx.AsyncBaseTransport | None = None
+    observe: Observe = unobserved
 
 
 def carry_out(order: Order) -> tuple[Outcomes, Ending]:
@@ -105,12 +107,13 @@ async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
 @contextlib.asynccontextmanager
 async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Session]:
     manner = order.manner
-    scribe = Scribe(Ledger(order.space.journal, order.space.presence, order.run_id, order.origin, order.replay))
+    space, observe = order.space, order.observe
+    scribe = Scribe(Ledger(space.journal, space.presence, order.run_id, order.origin, order.replay, observe))
     scribe.start()
     try:
         yield Session(
             client=client,
-            space=order.space,
+            space=space,
             scribe=scribe,
             run_id=order.run_id,
             pipeline=order.plan.pipeline,
@@ -124,6 +127,7 @@ async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Se
             gate=Gate(manner.submit_parallel),
             uncertain=manner.uncertain,
             webhook=manner.webhook,
+            observe=observe,
         )
     finally:
         scribe.close()

@@ -2,6 +2,7 @@
 
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.errors import Problem
+from krea_pipe.nodes import Json
 from krea_pipe.outcome import Failure
 from krea_pipe.run.session import Session
 
@@ -19,6 +20,11 @@ def refuse_account(error: CallFailed, session: Session) -> bool:
     code, hint = _NO_SERVICE[error.status]
     session.stop.refuse(Problem(code, f"Krea refused this account: {error}", hint=hint))
     return True
+
+
+def refusal_facts(error: CallFailed) -> dict[str, Json]:
+    """What a `declined` line says of a call that Krea did not take: a code, and the HTTP status if there was one."""
+    return {"code": failure_of(error).code, "status": error.status if isinstance(error, Refused) else None}
 
 
 def failure_of(error: CallFailed) -> Failure:

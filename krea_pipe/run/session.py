@@ -15,9 +15,10 @@ from krea_pipe.request import Key
 from krea_pipe.run.gate import Gate
 from krea_pipe.run.purse import Purse
 from krea_pipe.run.room import Room
-from krea_pipe.run.scribe import Scribe
+from krea_pipe.run.scribe import Scribe, now
 from krea_pipe.run.stop import Stop
 from krea_pipe.settings import Pace
+from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.space import Space
 
 T = TypeVar("T")
@@ -49,11 +50,16 @@ class Session:
     webhook: str | None = None
     is_told: bool = False
     started: float = 0.0
+    observe: Observe = unobserved
     answers: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
 
     async def record(self, event: str, key: Key, **data: Json) -> None:
         """Write a line to the journal and wait until it is on disk."""
         await self.scribe.record(event, key, **data)
+
+    def tell(self, event: str, key: str = "", **data: Json) -> None:
+        """Tell who observes the run of something that the journal does not keep."""
+        self.observe([{"event": event, "key": key, "t": now(), "run": self.run_id, **data}])
 
     async def shielded(self, work: Callable[[], T]) -> T:
         """Do disk work in a thread, to its end even if the run is cancelled meanwhile.

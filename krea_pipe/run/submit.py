@@ -13,7 +13,7 @@ from krea_pipe.nodes import Json
 from krea_pipe.outcome import Attempt, Failure, Outcome
 from krea_pipe.plan import Step, Submit
 from krea_pipe.run.backoff import delay
-from krea_pipe.run.refusal import failure_of, refuse_account
+from krea_pipe.run.refusal import failure_of, refusal_facts, refuse_account
 from krea_pipe.run.room import Place
 from krea_pipe.run.scribe import now
 from krea_pipe.run.session import Session
@@ -110,7 +110,7 @@ class Offer:
                     written = session.scribe.put("unanswered", step.key, **self._facts(), **times, **session.lost_by())
                 case error:
                     self._learn(error)
-                    written = session.scribe.put("declined", step.key)
+                    written = session.scribe.put("declined", step.key, **refusal_facts(error))
         # The next POST may begin while this line is written: its own line comes after it.
         if isinstance(answer, Lost):
             written.add_done_callback(self._open_after_failure)

@@ -233,6 +233,7 @@ class Turn:
         self.place.give_back()
         self._release()
         self.history.note("waiting", f"run {busy.run} works on it")
+        self.crew.session.tell("waiting", self.step.key)
         standing = await self.crew.neighbours.done_with(self.step.key)
         return self._pending() if standing is None else standing
 

@@ -10,6 +10,7 @@ from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.references import Image
 from krea_pipe.request import Source
 from krea_pipe.run.backoff import delays
+from krea_pipe.run.refusal import failure_of
 from krea_pipe.run.session import Session
 
 TRIES = 5
@@ -85,13 +86,17 @@ class Uploads:
         image, data = await self._read(source)
         for delay in (*delays(TRIES, self.session.pace), None):
             try:
-                return await self.session.client.upload(image, data)
+                url = await self.session.client.upload(image, data)
             except CallFailed as error:
+                self.session.tell("upload_failed", source=source, code=failure_of(error).code)
                 if delay is None or _is_final(error):
                     raise
                 longer = error.retry_after or 0 if isinstance(error, Refused) else 0
                 if await self.session.stop.pause(max(delay, longer)):
                     raise
+            else:
+                self.session.tell("uploaded", source=source, bytes=len(data))
+                return url
         raise AssertionError("the last try returns or raises")
 
     async def _read(self, source: Source) -> tuple[Image, bytes]:

@@ -4,7 +4,7 @@ One JSON object a line, each on disk before the next step is taken:
 
     submitting   before the POST                    key origin account usd cell began after before
     submitted    the job exists                     key origin account usd cell job_id created_at
-    declined     Krea did not take the request      key
+    declined     Krea did not take the request      key code status
     unanswered   the answer was lost                key origin account usd cell began after before
     cleared      Krea's list shows no job of it     key
     adopted      a job in Krea's list must be ours  key origin account usd cell job_id created_at
@@ -23,7 +23,7 @@ Each line has the time `t` and the `run`. What is in flight follows from the lin
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -38,6 +38,12 @@ BINARY = getattr(os, "O_BINARY", 0)
 """Windows would turn line ends into two bytes without it."""
 
 Line: TypeAlias = Mapping[str, Json]
+Observe: TypeAlias = Callable[[Sequence[Line]], None]
+"""Told of lines that are on disk, from whichever thread wrote them; it raises nothing and returns soon."""
+
+
+def unobserved(_: Sequence[Line]) -> None:
+    """Nobody is told."""
 
 
 class Journal:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from krea_pipe.outcome import Result
-from krea_pipe.store.journal import Journal, Line, take
+from krea_pipe.store.journal import Journal, Line, Observe, take, unobserved
 from krea_pipe.store.lock import Lock
 from krea_pipe.store.presence import Presence
 from krea_pipe.store.replay import InFlight, Post, Replay
@@ -62,6 +62,7 @@ class Ledger:
     run: str
     origin: str
     replay: Replay
+    observe: Observe = unobserved
     _news: set[str] = field(default_factory=set)
     """Keys that other runs have brought in since this run was planned."""
     _lock: Lock | None = None
@@ -84,6 +85,7 @@ class Ledger:
                     self._take(entry.line)
             if lines:
                 self.replay.size = self.journal.write(lines)
+        self.observe(lines)
         return found
 
     def refresh(self) -> None:

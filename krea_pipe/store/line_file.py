@@ -1,0 +1,72 @@
+"""A file that JSON lines are appended to: a log, which may fall short without anyone having to stop for it."""
+
+import json
+import os
+import stat
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from krea_pipe.errors import Problem, StateError
+from krea_pipe.nodes import Json
+from krea_pipe.store.journal import BINARY
+
+FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | BINARY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Not blocking, so that a pipe that nobody reads holds up nothing; files do not care."""
+
+HEAD = b'{"t":'
+"""How every line begins. The journal's lines begin otherwise, so that it is not taken for a log."""
+
+
+class LineFile:
+    """An open log. Several threads and processes may append to it; what one batch says stays together."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a log, or begin one.
+
+        Raises:
+            StateError: it can not be opened, or holds something else.
+        """
+        self.path, self.lost, self.reason = path, 0, ""
+        """`lost` counts lines that could not be written, and `reason` says why."""
+        self._lock, self._torn = threading.Lock(), False
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._check()
+            self._handle = os.open(path, FLAGS, 0o666)
+        except OSError as error:
+            raise _unusable(f"cannot write {path}: {error.strerror}") from error
+
+    def append(self, lines: Sequence[Mapping[str, Json]]) -> None:
+        """Write lines, or count them as lost."""
+        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+        with self._lock:
+            data = (b"\n" if self._torn else b"") + text.encode()
+            try:
+                self._torn = True
+                while data:
+                    data = data[os.write(self._handle, data) :]
+                self._torn = False
+            except OSError as error:
+                self.lost += len(lines)
+                self.reason = error.strerror or type(error).__name__
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._handle)
+
+    def _check(self) -> None:
+        """Refuse a file that is something else, and find out whether its last line was cut off by a crash."""
+        if not self.path.exists() or not stat.S_ISREG(self.path.stat().st_mode):
+            return
+        with self.path.open("rb") as stream:
+            start = stream.read(len(HEAD))
+            if not HEAD.startswith(start):
+                raise _unusable(f"{self.path} holds something else than events, and is left as it is")
+            if start:
+                stream.seek(-1, os.SEEK_END)
+                self._torn = stream.read(1) != b"\n"
+
+
+def _unusable(message: str) -> StateError:
+    return StateError(Problem("events_unusable", message, hint="give --events a file of its own that can be written"))
