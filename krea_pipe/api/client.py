@@ -7,8 +7,8 @@ nothing was sent, `AnswerLost` that Krea may have acted. The token goes to the A
 import asyncio
 import email.utils
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
@@ -35,6 +35,7 @@ from krea_pipe.api.wire import (
     read_styles,
     route_of,
 )
+from krea_pipe.errors import Problem, UsageError
 from krea_pipe.nodes import Json
 from krea_pipe.references import Image
 from krea_pipe.request import Request
@@ -189,7 +190,11 @@ class Client:
 async def open_client(
     target: Target, token: Token, transport: httpx.AsyncBaseTransport | None = None
 ) -> AsyncIterator[Client]:
-    """A client for one target; `transport` replaces the network, as the local Krea does."""
+    """A client for one target; `transport` replaces the network, as the local Krea does.
+
+    Raises:
+        UsageError: a proxy of the environment can not be used.
+    """
     agent = {"User-Agent": f"krea-pipe/{__version__}"}
     here = is_loopback(urlsplit(target.base).hostname or "")
     verify = ssl.create_default_context() if transport is None and target.base.startswith("https") else True
@@ -208,10 +213,24 @@ async def open_client(
 
     async with AsyncExitStack() as stack:
         authorization = {"Authorization": f"Bearer {token.secret}"}
-        api = await stack.enter_async_context(opened_for(authorization, API_CONNECTIONS, target.base))
         identity = {"Accept-Encoding": "identity"}
-        files = await stack.enter_async_context(opened_for(identity, FILE_CONNECTIONS))
+        with _named_proxies():
+            opened = opened_for(authorization, API_CONNECTIONS, target.base), opened_for(identity, FILE_CONNECTIONS)
+        api, files = [await stack.enter_async_context(one) for one in opened]
         yield Client(api, files, token, here)
+
+
+@contextmanager
+def _named_proxies() -> Iterator[None]:
+    """Says that a proxy is wrong without its URL, which may hold a password."""
+    hint = "look at HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or set NO_PROXY for the API's host"
+    try:
+        yield
+    except ImportError as error:
+        hint = "pip install 'httpx[socks]', or use an http proxy"
+        raise UsageError(Problem("bad_proxy", "the environment names a SOCKS proxy", hint=hint)) from error
+    except (ValueError, httpx.InvalidURL) as error:
+        raise UsageError(Problem("bad_proxy", "the environment names a proxy that is none", hint=hint)) from error
 
 
 def _path_of(job_id: str) -> str:
