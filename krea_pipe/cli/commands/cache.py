@@ -1,0 +1,152 @@
+"""`krea-pipe cache`: what is stored."""
+
+import os
+from collections.abc import Iterable
+
+import click
+
+from krea_pipe.cli.messages import print_json, print_problems
+from krea_pipe.cli.options import json_option
+from krea_pipe.cli.sizes import counted, size
+from krea_pipe.cli.tables import print_table
+from krea_pipe.errors import Problem
+from krea_pipe.pricing import exact, usd
+from krea_pipe.settings import LOCAL, home_folder, live_target
+from krea_pipe.store.space import open_space
+from krea_pipe.upkeep.disk import spaces_of
+from krea_pipe.upkeep.shelf import Shelved, Sums, diff_bytes, shelf, sum_up
+from krea_pipe.upkeep.soundness import Finding, look_over
+
+ROWS = 60
+SHOWN = 20
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def cache(ctx: click.Context) -> None:
+    """See what is stored, sum it up, or check it. Needs no network and no key."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@cache.command("ls", short_help="List the stored images.")
+@click.option("--local", is_flag=True, help="The proofs of the local Krea.")
+@click.option("--all", "shows_all", is_flag=True, help=f"All of them, and not the newest {ROWS} alone.")
+@json_option
+def list_images(*, local: bool, shows_all: bool, as_json: bool) -> int:
+    """List the stored images of the API that KREA_API_BASE names, the newest first."""
+    target = LOCAL if local else live_target(os.environ)
+    found = shelf(open_space(home_folder(os.environ), target.space))
+    shown = found if shows_all else found[:ROWS]
+    if as_json:
+        rows = [_image_json(one) for one in shown]
+        print_json({"schema": "krea-pipe/cache-ls@1", "space": target.space, "total": len(found), "images": rows})
+    elif not found:
+        click.echo(f"No image of {target.base} is stored.")
+    else:
+        _print_images(shown)
+        if len(found) > len(shown):
+            click.echo(f"… and {counted(len(found) - len(shown), 'more image')}; all with --all")
+    return 0
+
+
+@cache.command(short_help="Sum up each name space.")
+@json_option
+def stats(*, as_json: bool) -> int:
+    """Sum up each name space: images, their price, and the bytes of everything that is kept."""
+    home = home_folder(os.environ)
+    sums, diffs = sum_up(home), diff_bytes(home)
+    if as_json:
+        rows = [_sums_json(one) for one in sums]
+        print_json({"schema": "krea-pipe/cache-stats@1", "home": str(home), "diffs_bytes": diffs, "spaces": rows})
+        return 0
+    if not sums:
+        click.echo(f"Nothing is stored in {home}.")
+        return 0
+    columns = [
+        "space",
+        "images",
+        "price",
+        "image bytes",
+        "thumbnails",
+        "facts",
+        "journal",
+        "runs",
+        "run folders",
+        "all",
+    ]
+    print_table(columns, [_sums_row(one) for one in sums], numbers=columns[1:])
+    if diffs:
+        click.echo(f"Comparisons of runs: {size(diffs)}.")
+    return 0
+
+
+@cache.command(short_help="Read everything, and say what is damaged.")
+@json_option
+def verify(*, as_json: bool) -> int:
+    """Read everything that is stored, and say what is damaged. Changes nothing; ends with 1 when something is."""
+    home = home_folder(os.environ)
+    spaces = spaces_of(home)
+    found = [finding for space in spaces for finding in look_over(space)]
+    is_damaged = any(finding.is_damage for finding in found)
+    if as_json:
+        rows = [_finding_json(one) for one in found]
+        names = [space.folder.name for space in spaces]
+        print_json({"schema": "krea-pipe/cache-verify@1", "ok": not is_damaged, "spaces": names, "findings": rows})
+        return int(is_damaged)
+    print_problems(_problems(one for one in found if one.is_damage))
+    for one in found:
+        if not one.is_damage:
+            click.echo(f"{one.space}: {one.message} ({one.hint})")
+    count = counted(sum(one.is_damage for one in found), "damage")
+    click.echo(f"{count} in {home}." if is_damaged else f"All that is stored in {home} is as it was written.")
+    return int(is_damaged)
+
+
+def _print_images(images: Iterable[Shelved]) -> None:
+    columns = ["cell", "variant", "drawn (UTC)", "price", "size", "key"]
+    rows = [
+        [_cell(one), one.variant, one.drawn_at[:19].replace("T", " "), usd(one.usd), size(one.size), one.key[:12]]
+        for one in images
+    ]
+    print_table(columns, rows, numbers=["price", "size"], long=["cell"])
+
+
+def _cell(one: Shelved) -> str:
+    if not one.cells:
+        return "–"
+    return one.cells[0] if len(one.cells) == 1 else f"{one.cells[0]} and {len(one.cells) - 1} more"
+
+
+def _image_json(one: Shelved) -> dict[str, object]:
+    return {
+        "cells": list(one.cells),
+        "variant": one.variant,
+        "drawn_at": one.drawn_at,
+        "cost_usd": exact(one.usd),
+        "bytes": one.size,
+        "key": one.key,
+        "sha256": one.sha256,
+    }
+
+
+def _sums_row(one: Sums) -> list[str]:
+    sizes = [size(count) for count in (one.blobs, one.thumbnails, one.facts, one.journal)]
+    return [one.name, f"{one.images:,}", usd(one.usd), *sizes, f"{one.runs:,}", size(one.run_bytes), size(one.size)]
+
+
+def _sums_json(one: Sums) -> dict[str, object]:
+    names = ("blobs", "thumbnails", "facts", "journal")
+    sizes = {f"{name}_bytes": getattr(one, name) for name in names}
+    head = {"space": one.name, "images": one.images, "cost_usd": exact(one.usd)}
+    return {**head, **sizes, "runs": one.runs, "runs_bytes": one.run_bytes, "bytes": one.size}
+
+
+def _problems(findings: Iterable[Finding]) -> list[Problem]:
+    found = [Problem("damaged", one.message, hint=one.hint) for one in findings]
+    more = f"{len(found) - SHOWN} more things are damaged"
+    return [*found[:SHOWN], *([Problem("damaged", more, hint="see all with --json")] if len(found) > SHOWN else [])]
+
+
+def _finding_json(one: Finding) -> dict[str, object]:
+    return {"space": one.space, "damage": one.is_damage, "message": one.message, "hint": one.hint}

@@ -1,0 +1,132 @@
+"""`krea-pipe gc`: free disk space in the home folder."""
+
+import os
+import re
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from krea_pipe.cli.messages import print_json, print_problems
+from krea_pipe.cli.options import json_option
+from krea_pipe.cli.sizes import counted, size
+from krea_pipe.cli.tables import print_table
+from krea_pipe.errors import Problem, StateError
+from krea_pipe.pricing import exact, usd
+from krea_pipe.settings import home_folder
+from krea_pipe.upkeep.reach import Holder
+from krea_pipe.upkeep.removal import Removed, remove
+from krea_pipe.upkeep.survey import Survey, no_run_begins, survey
+from krea_pipe.upkeep.waste import KINDS
+
+UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+SHOWN = 10
+WORDS: dict[Holder, str] = {
+    "lock": "that lock files name",
+    "run": "of runs that are kept",
+    "open": "in flight, or that no report has yet",
+    "recent": "drawn since then",
+}
+
+
+class Span(click.ParamType[timedelta]):
+    """A length of time: `12h`, `30d`, `8w`."""
+
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Turn text into a time."""
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch(r"(\d{1,4})([hdw])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is not a time like 12h, 30d or 8w", param, ctx)
+        return int(found[1]) * UNITS[found[2]]
+
+
+@click.command()
+@click.option("--keep", type=Span(), default="30d", show_default=True, help="Keep what runs of this time name.")
+@click.option("--delete", "deletes", is_flag=True, help="Do it. Without it, only what would go is shown.")
+@json_option
+def gc(*, keep: timedelta, deletes: bool, as_json: bool) -> int:
+    """Free disk space: old runs, and images that nothing needs any more.
+
+    Never goes: the journal; what a lock file names, in the git repository around and at the tips of all its branches
+    and tags; what a run within --keep names, or was drawn since; what is in flight or not reported yet. Images in the
+    output folders are not touched. An image that has gone is drawn, and paid, again when a pipeline needs it.
+
+    Times: 12h, 30d, 8w; 0d keeps no run. Needs no network and no key.
+    """
+    home = home_folder(os.environ)
+    if not deletes:
+        _show(home, survey(home, keep, os.environ), None, as_json=as_json)
+        return 0
+    with no_run_begins(home):
+        found = survey(home, keep, os.environ)
+        if found.listing.alive:
+            raise _busy(found.listing.alive)
+        removed = remove(found.waste.pieces)
+    _show(home, found, removed, as_json=as_json)
+    return int(bool(removed.failures))
+
+
+def _busy(alive: frozenset[str]) -> StateError:
+    message = f"nothing is deleted while runs go on: {', '.join(sorted(alive)[:3])}"
+    return StateError(Problem("runs_alive", message, hint="wait for their end, or stop them with Ctrl-C"))
+
+
+def _show(home: Path, found: Survey, removed: Removed | None, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_as_json(home, found, removed))
+    else:
+        _print(home, found, removed)
+    for failure in (removed.failures if removed else ())[:SHOWN]:
+        print_problems([Problem("not_removed", f"cannot remove {failure}", hint="check the folder's rights")])
+
+
+def _print(home: Path, found: Survey, removed: Removed | None) -> None:
+    waste, freed = found.waste, found.waste.freed()
+    rows = [[kind, f"{len(waste.of(kind)):,}", size(freed[kind])] for kind in KINDS if waste.of(kind)]
+    if rows:
+        print_table(["what", "count", "size"], rows, numbers=["count", "size"])
+        for piece in waste.of("run folders")[:SHOWN]:
+            click.echo(f"  {Path(piece.path).name}")
+        if len(waste.of("run folders")) > SHOWN:
+            click.echo(f"  … and {len(waste.of('run folders')) - SHOWN} more runs; all with --json")
+        images = counted(len(waste.of("images")), "image")
+        price = f" To draw {images} again would cost {usd(waste.usd)}." if waste.of("images") else ""
+        click.echo(f"{'Freed' if removed else 'Would free'} {size(sum(freed.values()))} in {home}.{price}")
+    else:
+        click.echo(f"Nothing can go in {home}.")
+    held = [f"{count:,} {WORDS[holder]}" for holder, count in _held(found).items()]
+    click.echo(f"Images that stay: {'; '.join(held) or 'none'}. Lock files read: {len(found.locks.places)}.")
+    if rows and removed is None:
+        click.echo("Nothing was removed. Add --delete to do it.")
+    if found.listing.alive and removed is None:
+        click.echo(f"Runs go on, so --delete would refuse: {', '.join(sorted(found.listing.alive)[:3])}")
+
+
+def _held(found: Survey) -> Counter[Holder]:
+    """How many stored images each holder keeps."""
+    stored = {digest for holding in found.listing.holdings for digest in holding.blobs}
+    counts = Counter(holder for digest, holder in found.reach.holders.items() if digest in stored)
+    return Counter({holder: counts[holder] for holder in WORDS if counts[holder]})
+
+
+def _as_json(home: Path, found: Survey, removed: Removed | None) -> dict[str, object]:
+    waste, freed = found.waste, found.waste.freed()
+    return {
+        "schema": "krea-pipe/gc@1",
+        "home": str(home),
+        "deleted": removed is not None,
+        "bytes": sum(freed.values()),
+        "redraw_usd": exact(waste.usd),
+        "waste": {kind.replace(" ", "_"): {"count": len(waste.of(kind)), "bytes": freed[kind]} for kind in KINDS},
+        "runs": [Path(piece.path).name for piece in waste.of("run folders")],
+        "images": [{"space": piece.space, "sha256": piece.digest} for piece in waste.of("images")],
+        "kept_images": {holder: _held(found)[holder] for holder in WORDS},
+        "lock_files": list(found.locks.places),
+        "alive": sorted(found.listing.alive),
+        "failures": list(removed.failures) if removed else [],
+    }

@@ -1,0 +1,61 @@
+"""What stands for a word that a shell completes: runs that are stored, stages of a file or a run.
+
+Nothing that goes wrong here is said, because it would be printed into the line that is being typed.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from krea_pipe.errors import KreaPipeError
+from krea_pipe.report.folder import PLANNED, RECORD, find_run, runs_folder
+from krea_pipe.settings import home_folder
+from krea_pipe.source import read_document
+
+
+def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """The ids of stored runs, the newest first, or a folder."""
+    if "/" in incomplete or incomplete.startswith("."):
+        return [CompletionItem(incomplete, type="dir")]
+    with suppress(KreaPipeError, OSError):
+        folders = [path for path in runs_folder(home_folder(os.environ)).iterdir() if not path.name.startswith(".")]
+        names = (path.name for path in folders if (path / RECORD).is_file() or (path / PLANNED).is_file())
+        return _beginning(sorted(names, reverse=True), incomplete)
+    return []
+
+
+def complete_stage_of_file(
+    ctx: click.Context,
+    param: click.Parameter,  # noqa: ARG001
+    incomplete: str,
+) -> list[CompletionItem]:
+    """The stages of the pipeline file that was named before."""
+    file = ctx.params.get("file")
+    with suppress(KreaPipeError, OSError):
+        data = read_document(Path(str(file))).data
+        stages = data.get("stages") if isinstance(data, dict) else None
+        if isinstance(stages, dict):
+            return _beginning(stages, incomplete)
+    return []
+
+
+def complete_stage_of_run(
+    ctx: click.Context,
+    param: click.Parameter,  # noqa: ARG001
+    incomplete: str,
+) -> list[CompletionItem]:
+    """The stages of the run that was named before, or of the latest."""
+    with suppress(KreaPipeError, OSError, ValueError, KeyError, TypeError):
+        folder = find_run(home_folder(os.environ), ctx.params.get("run"))
+        data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return _beginning((str(stage["name"]) for stage in data["stages"]), incomplete)
+    return []
+
+
+def _beginning(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
