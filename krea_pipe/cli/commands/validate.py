@@ -1,5 +1,7 @@
 """`krea-pipe validate`: read pipeline files and say what is wrong with them."""
 
+import os
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
@@ -10,7 +12,9 @@ from krea_pipe import flow
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import FILE, Over, json_option, max_cells_option, over_options, overrides
 from krea_pipe.errors import InvalidInput, Problem
+from krea_pipe.report.places import seen_from
 from krea_pipe.spec import Overrides
+from krea_pipe.staged import Candidate, Index, find_pipelines, inputs_of, may_be_read, read_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +23,30 @@ class _Checked:
     cells: int
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    inputs: frozenset[Path] = frozenset()
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=FILE)
+@click.argument("files", nargs=-1, metavar="FILE...", type=FILE)
+@click.option(
+    "--staged",
+    is_flag=True,
+    help="Check what a commit is about: staged pipelines, and those that read a staged or deleted file; "
+    "all of the repository when nothing is staged. FILE is then a folder or file to look for pipelines in.",
+)
 @over_options
 @max_cells_option
 @json_option
-def validate(files: tuple[Path, ...], max_cells: int, *, as_json: bool, **over: Unpack[Over]) -> int:
+def validate(files: tuple[Path, ...], max_cells: int, *, staged: bool, as_json: bool, **over: Unpack[Over]) -> int:
     """Check pipeline files.
 
     Reads each FILE and the images that it names, makes every request, and reports all problems at once, each as
     file:line:column. Needs no network and no key.
     """
-    checked = [_check(file, overrides(over), max_cells) for file in files]
+    if not files and not staged:
+        raise click.UsageError("Missing argument 'FILE...'.")
+    said = overrides(over)
+    checked = list(_staged(files, said, max_cells) if staged else (_check(file, said, max_cells) for file in files))
     if as_json:
         print_json({"schema": "krea-pipe/validate@1", "files": [_json(one) for one in checked]})
     else:
@@ -41,13 +55,38 @@ def validate(files: tuple[Path, ...], max_cells: int, *, as_json: bool, **over: 
     return 2 if any(one.problems for one in checked) else 0
 
 
+def _staged(folders: Sequence[Path], over: Overrides, max_cells: int) -> Iterator[_Checked]:
+    """Check the pipelines that a commit is about; what is valid and has nothing to do with it is passed over."""
+    index = read_index(Path.cwd(), os.environ)
+    pipelines = [one for one in find_pipelines(index) if _is_in(one.file, folders)]
+    others = index.staged - {one.name for one in pipelines}
+    variables = {file.resolve() for file in over.var_files}
+    everywhere = not index.staged or any((index.top / name).resolve() in variables for name in others)
+    reaches_others = everywhere or any(may_be_read(name, pipelines) for name in others)
+    for one in pipelines:
+        if one.name in index.staged or reaches_others:
+            checked = _check(Path(seen_from(Path.cwd(), one.file)), over, max_cells)
+            if everywhere or checked.problems or one.name in index.staged or _reads(one, checked, others, index):
+                yield checked
+
+
+def _is_in(file: Path, folders: Sequence[Path]) -> bool:
+    return not folders or any(file.resolve().is_relative_to(folder.resolve()) for folder in folders)
+
+
+def _reads(pipeline: Candidate, checked: _Checked, names: Set[str], index: Index) -> bool:
+    """Whether a pipeline reads one of these files, or would if it were there."""
+    return any(pipeline.names(name) or (index.top / name).resolve() in checked.inputs for name in names)
+
+
 def _check(file: Path, over: Overrides, max_cells: int) -> _Checked:
     try:
         loaded = flow.load(file, over)
         count = sum(1 for _ in flow.cells(loaded, max_cells=max_cells))
     except InvalidInput as error:
         return _Checked(file, 0, error.problems)
-    return _Checked(file, count, warnings=loaded.warnings)
+    inputs = frozenset(inputs_of(loaded.pipeline, loaded.fingerprints))
+    return _Checked(file, count, warnings=loaded.warnings, inputs=inputs)
 
 
 def _print(checked: _Checked) -> None:
