@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from krea_pipe.cli.tally import Tally
+from krea_pipe.cli.tally import Settled, Tally
 
 
 class Bar:
@@ -35,10 +35,10 @@ class Bar:
         with contextlib.suppress(OSError):
             self.progress.stop()
 
-    def changed(self, settled: str | None, *, failed: bool) -> None:
+    def changed(self, settled: Settled | None, *, failed: bool) -> None:
         """Move the bar."""
         tail = f"{self.tally.running} running{self.tally.tail()}"
         with contextlib.suppress(OSError):  # the terminal was closed, and the run must not end in the middle of it
             if failed and settled:
-                self.progress.console.print(Text(settled, style="red"))
+                self.progress.console.print(Text(str(settled), style="red"))
             self.progress.update(self.task, completed=self.tally.done, tail=tail)

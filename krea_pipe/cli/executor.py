@@ -1,14 +1,11 @@
 """Carries out a plan for the command line, with the network code, loaded only when there is something to do."""
 
-import contextlib
 import os
-import sys
 from decimal import Decimal
 from typing import Literal
 
-import click
-
 from krea_pipe import flow
+from krea_pipe.cli.colour import can_move
 from krea_pipe.cli.lazy import (
     EXECUTE,
     HOOKS,
@@ -21,8 +18,11 @@ from krea_pipe.cli.lazy import (
     WEBHOOK_URL,
     load,
 )
+from krea_pipe.cli.lock_options import Lock
+from krea_pipe.cli.log_options import Told
 from krea_pipe.cli.options import Chosen, Over
 from krea_pipe.cli.tally import Tally, Watcher
+from krea_pipe.cli.telling import Telling
 from krea_pipe.errors import Problem, UsageError
 from krea_pipe.outcome import Ending, Outcome
 from krea_pipe.plan import needs_call
@@ -32,7 +32,7 @@ from krea_pipe.settings import LOCAL_PACE, Target, live_pace
 HINT = "leave the webhook out, or serve a Krea with `krea-pipe serve` and name it in KREA_API_BASE"
 
 
-class How(Over, Chosen):
+class How(Over, Chosen, Lock, Told):
     """The options that say how a plan is carried out."""
 
     max_cost: Decimal | None
@@ -48,8 +48,9 @@ class How(Over, Chosen):
 class Executor:
     """Carries out a plan with the network code, which is loaded only now that there is something to do."""
 
-    def __init__(self, target: Target, how: "How", *, quiet: bool) -> None:
-        self.target, self.how, self.quiet = target, how, quiet
+    def __init__(self, target: Target, how: "How", telling: Telling, *, as_json: bool) -> None:
+        self.target, self.how, self.telling, self.voice = target, how, telling, telling.voice
+        self.is_plain = as_json or self.voice.quiet or self.voice.in_json
         is_local = target.kind == "local"
         self.pace = LOCAL_PACE if is_local else live_pace(os.environ, how["job_timeout"])
         url, listen = how["webhook_url"], how["webhook_listen"]
@@ -65,8 +66,9 @@ class Executor:
         local = self.target.kind == "local"
         work = sum(needs_call(step.action) for step in prepared.plan.steps)
         tally = Tally(work, local)
-        terminal = sys.stderr is not None and sys.stderr.isatty() and not self.quiet
-        with load(PROGRESS_BAR if terminal else PROGRESS_LINES)(tally) as display:
+        terminal = can_move() and not self.is_plain
+        observe = self.telling.begun(prepared, run_id)
+        with load(PROGRESS_BAR)(tally) if terminal else load(PROGRESS_LINES)(tally, self.voice) as display:
             order = load(ORDER)(
                 plan=prepared.plan,
                 replay=prepared.replay,
@@ -76,9 +78,9 @@ class Executor:
                 run_id=run_id,
                 origin=f"local:{run_id}" if local else self.target.base,
                 pace=self.pace,
-                watch=Watcher(tally, display),
+                watch=self.telling.watched(Watcher(tally, display)),
                 deliver=prepared.delivery.deliver,
-                tell=_tell,
+                tell=lambda message: self.voice.say("info", "stopping", message),
                 manner=load(MANNER)(
                     concurrency=self.how["concurrency"],
                     submit_parallel=self.how["submit_parallel"],
@@ -89,11 +91,7 @@ class Executor:
                 ),
                 hooks=self.hooks,
                 transport=load(LOCAL_TRANSPORT)() if local else None,
+                observe=observe,
             )
             done: tuple[dict[Key, Outcome], Ending] = load(EXECUTE)(order)
         return done
-
-
-def _tell(message: str) -> None:
-    with contextlib.suppress(OSError):
-        click.echo(message, err=True)

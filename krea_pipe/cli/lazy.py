@@ -21,6 +21,9 @@ COMMANDS = {
         "krea_pipe.cli.commands.promote:promote",
         "Draw picked images on another variant, as an edit of the file.",
     ),
+    "check": ("krea_pipe.cli.commands.check:check", "Look for images that differ from the accepted ones."),
+    "accept": ("krea_pipe.cli.commands.accept:accept", "Take what was drawn into the lock file."),
+    "verify": ("krea_pipe.cli.commands.verify:verify", "Compare the images on disk with the lock file."),
     "status": ("krea_pipe.cli.commands.status:status", "List what is in flight at Krea. Needs no network and no key."),
     "cancel": ("krea_pipe.cli.commands.cancel:cancel", "Cancel what is in flight at Krea."),
     "recover": ("krea_pipe.cli.commands.recover:recover", "Find jobs at Krea that a lost journal knew."),
@@ -31,6 +34,10 @@ COMMANDS = {
     "view": ("krea_pipe.cli.commands.view:view", "Look at a run in the browser, while it goes on and afterwards."),
     "diff": ("krea_pipe.cli.commands.diff:diff", "Compare two runs, cell by cell, on one page."),
     "schema": ("krea_pipe.cli.commands.schema:schema", "Print a JSON Schema, for editors and other programs."),
+    "gc": ("krea_pipe.cli.commands.gc:gc", "Free disk space: old runs, images that nothing needs."),
+    "cache": ("krea_pipe.cli.commands.cache:cache", "List what is stored, sum it up, or check it."),
+    "doctor": ("krea_pipe.cli.commands.doctor:doctor", "Check the installation, the home folder, the key and Krea."),
+    "completion": ("krea_pipe.cli.commands.completion:completion", "Print what completes commands in your shell."),
     "serve": ("krea_pipe.cli.commands.serve:serve", "Serve the local Krea over HTTP, to test programs that call Krea."),
 }
 EXECUTE = "krea_pipe.run.live:carry_out"
@@ -55,6 +62,11 @@ LIKENESS = "krea_pipe.images:likeness_of"
 SMALL_PICTURE = "krea_pipe.images:small_picture"
 PROGRESS_BAR = "krea_pipe.cli.bar:Bar"
 PROGRESS_LINES = "krea_pipe.cli.lines:Lines"
+NOTIFY_PLACES = "krea_pipe.notify:places_of"
+NOTIFY_MESSAGE = "krea_pipe.notify:message_of"
+NOTIFY_REFUSAL = "krea_pipe.notify:message_of_refusal"
+NOTIFY_SEND = "krea_pipe.notify:tell_all"
+NOTIFY_SERVICE = "krea_pipe.services:open_service"
 
 
 def load(address: str) -> Any:  # noqa: ANN401 (whatever stands at the address)

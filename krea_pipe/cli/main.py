@@ -1,23 +1,33 @@
 """The entry point."""
 
-import os
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from krea_pipe import __version__
-from krea_pipe.cli.lazy import TROUBLE, LazyGroup, load
+from krea_pipe.cli.colour import wants_colour
+from krea_pipe.cli.lazy import COMMANDS, TROUBLE, LazyGroup, load
 from krea_pipe.cli.streams import flush_streams, leave_streams, prepare_streams
 
 EPILOG = (
     "Exit codes: 0 done, 1 some requests failed, 2 invalid file or usage, 3 work pending (plan --check), "
-    "4 the API refused, 5 over budget or at a limit, 6 waiting for picks, 7 nothing selected, 70 a bug of krea-pipe, "
-    "130 interrupted and resumable."
+    "4 the API refused, 5 over budget or at a limit, 6 waiting for picks, 7 nothing selected, "
+    "8 not what the lock file has, 70 a bug of krea-pipe, 130 interrupted and resumable."
 )
 
 
+class Completed(LazyGroup):
+    """The commands, which a shell completes by their names alone, without importing them."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands and options that begin so."""
+        named = [CompletionItem(name, help=said) for name, (_, said) in COMMANDS.items() if name.startswith(incomplete)]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=Completed,
     invoke_without_command=True,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -29,8 +39,7 @@ def cli(ctx: click.Context) -> None:
 
     YAML files in git say what to draw; krea-pipe shows the price, draws what is not there yet, and reports.
     """
-    if os.environ.get("NO_COLOR"):
-        ctx.color = False
+    ctx.color = wants_colour()
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -43,6 +52,7 @@ def main() -> None:
         code = cli.main(args=words, prog_name="krea-pipe", standalone_mode=False)
         flush_streams()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (the boundary: nothing goes past it)
-        code = load(TROUBLE)(error, as_json="--json" in words)
+        with click.Context(cli, color=wants_colour()).scope(cleanup=False):
+            code = load(TROUBLE)(error, as_json="--json" in words)
     leave_streams()
     sys.exit(code if isinstance(code, int) else 0)

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
+from krea_pipe.cli.annotations import Annotation, Kind, annotate
 from krea_pipe.errors import Place, Problem
+from krea_pipe.report.words import writable
 
 MAX_LINE = 110
 LINES = 256
@@ -39,16 +41,30 @@ def _escaped(text: str) -> str:
     return re.sub(r"[^\x00-\x7f]+", lambda found: json.dumps(found[0])[1:-1], text)
 
 
-def print_problems(problems: Iterable[Problem], *, kind: str = "error") -> None:
+def print_problems(problems: Iterable[Problem], *, kind: Kind = "error") -> None:
     """Print problems on stderr: what, where with a caret, and what to do."""
     colour = {"error": "red", "warning": "yellow"}[kind]
-    for problem in problems:
+    found = list(problems)
+    for problem in found:
         where = f"{problem.at}: " if problem.at else ""
-        click.echo(f"{where}{click.style(kind, fg=colour, bold=True)}: {problem.message}", err=True)
+        click.echo(f"{where}{click.style(kind, fg=colour, bold=True)}: {as_one(problem.message)}", err=True)
         if problem.at and problem.at.text.strip():
             click.echo(_excerpt(problem.at, colour), err=True)
         if problem.hint:
-            click.echo(f"  {click.style('hint', fg='cyan')}: {problem.hint}", err=True)
+            click.echo(f"  {click.style('hint', fg='cyan')}: {as_one(problem.hint)}", err=True)
+    annotate(Annotation(kind, one.code, _with_hint(one), one.at) for one in found)
+
+
+def as_one(text: str) -> str:
+    """A text that may quote anything, as a part of one message: no line of it begins with the text's own words.
+
+    The log of a CI job is read line by line, and GitHub obeys lines such as `::stop-commands::`.
+    """
+    return "\n  | ".join(re.split(r"\r\n|\r|\n", writable(text)))
+
+
+def _with_hint(problem: Problem) -> str:
+    return f"{problem.message}\nhint: {problem.hint}" if problem.hint else problem.message
 
 
 def error_json(problems: Sequence[Problem], exit_code: int) -> dict[str, object]:
@@ -74,7 +90,7 @@ def problem_json(problem: Problem) -> dict[str, object]:
 
 def _excerpt(at: Place, colour: str) -> str:
     """The line with a caret under the column, cut to what fits, tabs shown as one space."""
-    text = at.text.replace("\t", " ")
+    text = re.sub(r"[\t\r]", " ", writable(at.text))
     start = max(0, at.column - 1 - MAX_LINE // 2) if len(text) > MAX_LINE else 0
     shown = text[start : start + MAX_LINE]
     margin = " " * len(str(at.line))

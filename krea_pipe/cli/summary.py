@@ -4,20 +4,34 @@ from pathlib import Path
 
 import click
 
+from krea_pipe.cli.annotations import Annotation, Kind, annotate
+from krea_pipe.cli.messages import as_one
+from krea_pipe.cli.voice import Level, Voice
+from krea_pipe.pipeline import Pipeline
 from krea_pipe.pricing import exact
 from krea_pipe.report.model import Report, Row
-from krea_pipe.report.words import adopted, sentence, why, writable
+from krea_pipe.report.prompt_places import prompt_place
+from krea_pipe.report.words import adopted, sentence, why
 
 SHOWN = 10
 
 
-def print_summary(report: Report, page: Path) -> None:
-    """Print what happened, the first failures, where the images are, and the report."""
-    troubled = [row for row in report.rows if row.status not in ("succeeded", "reused")]
+def print_troubles(report: Report, voice: Voice) -> None:
+    """Say which cells have no image and why, the first of them."""
+    without = ("failed", "uncertain") if voice.quiet else ("failed", "uncertain", "pending")
+    troubled = [row for row in report.rows if row.status in without]
     for row in troubled[:SHOWN]:
-        click.echo(_trouble(row), err=True)
+        level: Level = "info" if row.status == "pending" else "error"
+        code = row.error.code if row.error else None
+        text, styled = f"{row.status} {row.id}: {as_one(why(row))}", _trouble(row)
+        voice.say(level, "cell", text, styled=styled, cell=row.id, status=row.status, code=code)
     if len(troubled) > SHOWN:
-        click.echo(f"… and {len(troubled) - SHOWN} more, all of them in the report", err=True)
+        rest = len(troubled) - SHOWN
+        voice.say("error", "cells", f"… and {rest} more, all of them in the report", more=rest)
+
+
+def print_summary(report: Report, page: Path) -> None:
+    """Print what happened, where the images are, and the report."""
     if report.target.kind == "local":
         click.echo("Local proofs: nothing was sent to Krea, nothing was spent.")
     click.echo(sentence(report))
@@ -25,6 +39,11 @@ def print_summary(report: Report, page: Path) -> None:
         click.echo(f"Adopted after a lost answer, so look whether they show what was asked for: {', '.join(found)}")
     click.echo(f"images  {report.out}")
     click.echo(f"report  {page}")
+
+
+def annotate_cells(report: Report, pipeline: Pipeline) -> None:
+    """Annotate each cell that failed, or may have been paid in vain, on the line that its prompt comes from."""
+    annotate(_annotation(report, row, pipeline) for row in report.rows if row.status in ("failed", "uncertain"))
 
 
 def summary_json(report: Report, folder: Path) -> dict[str, object]:
@@ -58,4 +77,10 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
 
 def _trouble(row: Row) -> str:
     what = click.style(row.status, fg="yellow" if row.status == "pending" else "red", bold=True)
-    return f"{what} {row.id}: {writable(why(row))}"
+    return f"{what} {row.id}: {as_one(why(row))}"
+
+
+def _annotation(report: Report, row: Row, pipeline: Pipeline) -> Annotation:
+    kind: Kind = "error" if row.status == "failed" else "warning"
+    title = f"{row.status}: {row.error.code}" if row.error else row.status
+    return Annotation(kind, title, f"{row.id}: {why(row)}", prompt_place(pipeline, report, row))

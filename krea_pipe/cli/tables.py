@@ -1,11 +1,14 @@
 """Tables on a terminal, and the same columns unwrapped in a pipe."""
 
+import sys
 from collections.abc import Iterable, Sequence
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from krea_pipe.cli.colour import is_terminal
 
 PIPE_WIDTH = 240
 
@@ -25,7 +28,7 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(cell, no_wrap=True) for cell in row))
     console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
+    if not is_terminal(sys.stdout):  # not what rich thinks: FORCE_COLOR makes no terminal, and cuts no columns
         console = Console(markup=False, highlight=False, width=PIPE_WIDTH)
     with console.capture() as printed:
         console.print(table)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from krea_pipe.outcome import Outcome
+from krea_pipe.outcome import Failure, Outcome, Status
 from krea_pipe.plan import Step
 from krea_pipe.pricing import usd
 
@@ -26,10 +26,23 @@ class Tally:
         return f"{spent}{f', {self.failed} failed' if self.failed else ''}"
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A request that has ended: its first cell, how, and why if it failed."""
+
+    cell: str
+    status: Status
+    failure: Failure | None
+
+    def __str__(self) -> str:
+        why = f": {self.failure.message}" if self.failure else ""
+        return f"{self.cell} {self.status}{why}"
+
+
 class Display(Protocol):
     """Something that shows a tally each time that it changes."""
 
-    def changed(self, settled: str | None, *, failed: bool) -> None:
+    def changed(self, settled: Settled | None, *, failed: bool) -> None:
         """The tally has changed; `settled` says what has ended, if anything has."""
 
 
@@ -51,5 +64,4 @@ class Watcher:
         self.tally.done += 1
         self.tally.failed += failed
         self.tally.spent += Decimal(0) if outcome.status == "uncertain" else outcome.cost_usd
-        why = f": {outcome.failure.message}" if outcome.failure else ""
-        self.display.changed(f"{step.cells[0].id} {outcome.status}{why}", failed=failed)
+        self.display.changed(Settled(step.cells[0].id, outcome.status, outcome.failure), failed=failed)

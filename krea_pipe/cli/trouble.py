@@ -7,8 +7,9 @@ import sys
 import click
 
 from krea_pipe.cli.lazy import COMMANDS, CRASH_LOG, load
-from krea_pipe.cli.messages import error_json, print_json, print_problems
+from krea_pipe.cli.messages import error_json, print_json
 from krea_pipe.cli.streams import drop_streams
+from krea_pipe.cli.voice import voice_of
 from krea_pipe.errors import KreaPipeError, Problem
 
 FAILED = 1
@@ -42,7 +43,7 @@ def _output_failed(error: OSError) -> int:
         drop_streams(sys.stderr)
     else:
         with contextlib.suppress(OSError):  # stderr may be what can not be written
-            print_problems([Problem("output_failed", f"cannot write the output: {error.strerror}")])
+            voice_of(sys.argv[1:]).problems([Problem("output_failed", f"cannot write the output: {error.strerror}")])
     return FAILED
 
 
@@ -53,10 +54,11 @@ def _crashed(error: BaseException, *, as_json: bool) -> int:
 
 
 def _print(problems: tuple[Problem, ...], code: int, *, as_json: bool) -> int:
+    voice = voice_of(sys.argv[1:])
     if as_json:
         print_json(error_json(problems, code))
-    else:
-        print_problems(problems)
+    if not as_json or voice.in_json:
+        voice.problems(problems)
     return code
 
 

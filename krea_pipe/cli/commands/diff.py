@@ -8,6 +8,7 @@ from typing import Unpack
 
 import click
 
+from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
 from krea_pipe.cli.tables import print_table
@@ -23,8 +24,8 @@ SHOWN = 40
 
 
 @click.command()
-@click.argument("run_a")
-@click.argument("run_b")
+@click.argument("run_a", shell_complete=complete_run)
+@click.argument("run_b", shell_complete=complete_run)
 @select_options
 @click.option("--out", type=FILE, help="The folder for the page.  [default: diffs/RUN_A..RUN_B in .krea-pipe]")
 @click.option("--exit-code", "asks", is_flag=True, help="End with 1 when the runs differ, as `git diff` does.")

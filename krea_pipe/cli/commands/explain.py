@@ -1,6 +1,7 @@
 """`krea-pipe explain`: where everything in one cell comes from."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Unpack
 
@@ -8,6 +9,7 @@ import click
 from rich.console import Console
 
 from krea_pipe import flow
+from krea_pipe.cli.colour import is_terminal
 from krea_pipe.cli.commands.plan import ACTIONS
 from krea_pipe.cli.explanation import explanation_text
 from krea_pipe.cli.messages import print_json
@@ -51,7 +53,7 @@ def explain(file: Path, cell: str, max_cells: int, *, local: bool, as_json: bool
         print_json(_json(explanation))
     else:
         console = Console()
-        text = explanation_text(explanation, width=console.width if console.is_terminal else None, local=local)
+        text = explanation_text(explanation, width=console.width if is_terminal(sys.stdout) else None, local=local)
         click.echo(text, color=False if os.environ.get("NO_COLOR") else None)
     return 0
 

@@ -7,6 +7,7 @@ from typing import Unpack
 
 import click
 
+from krea_pipe.cli.completing import complete_run, complete_stage_of_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
 from krea_pipe.errors import NothingSelected, Problem
@@ -39,12 +40,19 @@ class _Options(Chosen):
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @click.option(
     "--picks", is_flag=True, help="Only picked cells: those of picks/STAGE.yaml, or of the file that a stage names."
 )
 @click.option("--picks-file", "picks_files", multiple=True, type=FILE, help="Only the cells picked in this file.")
-@click.option("--stage", "stages", multiple=True, metavar="NAME", help="Only this stage; may be given again.")
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_stage_of_run,
+    help="Only this stage; may be given again.",
+)
 @select_options
 @click.option("--out", type=FILE, help="The zip file.  [default: NAME-picks.zip, or NAME.zip without picks]")
 @click.option("--allow-missing", is_flag=True, help="Leave out picks without an image and images that are lost.")

@@ -7,6 +7,7 @@ from typing import TypedDict, Unpack
 import click
 
 from krea_pipe import flow
+from krea_pipe.cli.completing import complete_stage_of_file
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, file_argument, json_option
 from krea_pipe.errors import Problem, UsageError
@@ -32,7 +33,7 @@ class _How(TypedDict):
 
 @click.command()
 @file_argument
-@click.argument("stage")
+@click.argument("stage", shell_complete=complete_stage_of_file)
 @click.argument("cells", nargs=-1, metavar="CELL...")
 @click.option("--stars", type=click.IntRange(1, 5), help="How good they are.")
 @click.option("--note", default="", help="A remark that is kept with them.")

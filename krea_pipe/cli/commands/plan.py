@@ -10,8 +10,18 @@ from typing import Unpack
 import click
 
 from krea_pipe import flow
+from krea_pipe.approval import Approval
+from krea_pipe.cli.comparison import (
+    Against,
+    against_options,
+    chosen_form,
+    code_of,
+    refuse_with_against,
+    show_comparison,
+)
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import (
+    FILE,
     Chosen,
     Money,
     Over,
@@ -24,6 +34,7 @@ from krea_pipe.cli.options import (
     select_options,
     selection,
 )
+from krea_pipe.cli.plan_files import approval_of, plan_file_words
 from krea_pipe.cli.tables import print_table
 from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.errors import KreaPipeError, Problem
@@ -33,6 +44,7 @@ from krea_pipe.plan import Attach, Hold, Plan, Reuse, Step, Submit, Sum
 from krea_pipe.pricing import exact, usd
 from krea_pipe.settings import LOCAL, home_folder, live_target
 from krea_pipe.spending import Limits, cap_of, check_budget, reach_of
+from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.space import open_space
 
 SHOWN = 60
@@ -40,8 +52,10 @@ ACTIONS = {Reuse: "reuse", Attach: "attach", Submit: "new", Hold: "hold"}
 PENDING = 3
 
 
-class _Options(Over, Chosen):
-    """Options that say what is planned."""
+class _Options(Over, Chosen, Against):
+    """Options that say what is planned, and in which file the plan is kept."""
+
+    out: Path | None
 
 
 @click.command()
@@ -51,6 +65,8 @@ class _Options(Over, Chosen):
 @click.option("--max-new", type=click.IntRange(min=0), help="Show how far a run with this limit would come.")
 @click.option("--check", is_flag=True, help="Exit with 3 when a run would have something to do.")
 @click.option("--all", "show_all", is_flag=True, help=f"List every request, not the first {SHOWN} that are not cached.")
+@click.option("--out", type=FILE, help="Write the plan into this file; `krea-pipe run` with it carries out just that.")
+@against_options
 @over_options
 @select_options
 @max_cells_option
@@ -71,15 +87,23 @@ def plan(
 
     Needs no network and no key, and changes nothing.
     """
+    form = chosen_form(how, as_json=as_json)
+    if how["against"] is not None:
+        given = {"--local": local, "--max-cost": max_cost is not None, "--max-new": max_new is not None}
+        chosen = {"-k": bool(how["select"]), "--exclude": bool(how["exclude"]), "--only-failed": how["only_failed"]}
+        refuse_with_against({**given, **chosen, "--out": how["out"] is not None})
+        compared = show_comparison(file, how["against"], form, how, max_cells=max_cells, show_all=show_all)
+        return code_of(compared) if check else 0
     loaded = flow.load(file, overrides(how))
     target = LOCAL if local else live_target(os.environ)
     limits = Limits(max_cost, max_new)
     options = flow.RunOptions(max_cells, limits, selection=selection(how))
-    made = flow.plan(loaded, open_space(home_folder(os.environ, file), target.space), target, options)
+    basis = flow.planned(loaded, open_space(home_folder(os.environ, file), target.space), target, options)
+    made = basis.plan
     cap = cap_of(loaded.pipeline.budget, limits)
     refusal = None if local else _refusal(made, loaded.pipeline.budget, limits)
     reach = made.total(Submit) if local else reach_of(made, limits)
-    if as_json:
+    if form == "json":
         print_json(_json(made, loaded, cap, refusal, reach, kind=target.kind))
     else:
         print_problems(loaded.warnings, kind="warning")
@@ -92,9 +116,18 @@ def plan(
             click.echo(_refusal_words(refusal))
         elif not is_whole:
             click.echo(f"A run would send {reach.count} of them for {usd(reach.usd)}, and stop at the limit.")
+    if how["out"] is not None:
+        _keep(how["out"], approval_of(file, basis, reach.count, how, max_cells=max_cells, target=target), form)
     if check:
         return PENDING if made.has_work else WAITING if made.waiting else 0
     return 0
+
+
+def _keep(path: Path, approval: Approval, form: str) -> None:
+    """Write a plan file, and say what it is good for."""
+    write_atomically(path, approval.to_text().encode("utf-8"))
+    if form != "json":
+        click.echo(plan_file_words(path, approval))
 
 
 def _refusal(made: Plan, budget: Budget, limits: Limits) -> Problem | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from krea_pipe import flow
+from krea_pipe.cli.completing import complete_stage_of_file
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import file_argument, json_option
 from krea_pipe.edits import promote as promoted
@@ -17,7 +18,7 @@ from krea_pipe.store.atomic import write_atomically
 
 @click.command()
 @file_argument
-@click.argument("stage")
+@click.argument("stage", shell_complete=complete_stage_of_file)
 @click.option("--to", "variant", type=click.Choice(VARIANTS), required=True, help="The variant to draw on.")
 @click.option("--name", help="The name of the new stage.  [default: STAGE-VARIANT]")
 @click.option("--dry-run", is_flag=True, help="Show the change, and write nothing.")

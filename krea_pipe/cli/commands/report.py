@@ -7,10 +7,12 @@ from typing import Unpack
 
 import click
 
+from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
 from krea_pipe.cli.pictures import shrink, sign
-from krea_pipe.cli.summary import print_summary
+from krea_pipe.cli.summary import print_summary, print_troubles
+from krea_pipe.cli.voice import Voice
 from krea_pipe.errors import Problem, UsageError
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import Dress, find_run, read_report, single_page, space_of, write_report
@@ -30,7 +32,7 @@ class _Options(Chosen):
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @click.option(
     "--single-file",
     type=FILE,
@@ -79,6 +81,7 @@ def report(run: str | None, *, as_json: bool, **how: Unpack[_Options]) -> int:
         data = {"schema": "krea-pipe/report@1", "run_id": found.run_id, "exit_code": found.exit_code}
         print_json({**data, "report": str(folder / "report.json"), "page": str(page)})
     else:
+        print_troubles(found, Voice())
         print_summary(found, page)
     return 0
 

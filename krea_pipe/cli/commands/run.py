@@ -10,7 +10,9 @@ import click
 
 from krea_pipe import flow
 from krea_pipe.cli.executor import Executor, How
-from krea_pipe.cli.messages import print_json, print_problems, problem_json
+from krea_pipe.cli.lock_options import lock_json, lock_options, lock_words
+from krea_pipe.cli.log_options import log_options, voice_for
+from krea_pipe.cli.messages import print_json, problem_json
 from krea_pipe.cli.options import (
     Money,
     file_argument,
@@ -20,17 +22,18 @@ from krea_pipe.cli.options import (
     out_folder,
     out_option,
     over_options,
-    overrides,
     select_options,
     selection,
 )
 from krea_pipe.cli.pictures import shrink
-from krea_pipe.cli.summary import print_summary, summary_json
+from krea_pipe.cli.plan_files import asked
+from krea_pipe.cli.summary import annotate_cells, print_summary, print_troubles, summary_json
+from krea_pipe.cli.telling import Telling
+from krea_pipe.cli.voice import Voice
 from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.errors import KreaPipeError, Problem
 from krea_pipe.outcome import Ending
-from krea_pipe.settings import LOCAL, Token, api_token, home_folder, live_target
-from krea_pipe.spending import Limits
+from krea_pipe.settings import Token, api_token, home_folder
 
 MAX_CONCURRENCY = 10_000
 MAX_PARALLEL = 8
@@ -79,6 +82,8 @@ MAX_PARALLEL = 8
     metavar="HOST:PORT",
     help="Be told of finished jobs here; with --webhook-url, that is how Krea reaches it.",
 )
+@log_options
+@lock_options
 @over_options
 @select_options
 @max_cells_option
@@ -88,48 +93,90 @@ def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: b
 
     What is stored is reused, what is in flight is waited for, the rest is sent. A live run needs a key
     (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file, or --max-cost). Run it again after anything went
-    wrong: nothing is paid twice. Two runs at once share the work.
+    wrong: nothing is paid twice. Two runs at once share the work. FILE may be a plan of `krea-pipe plan --out`: then
+    just that is carried out, and nothing when the pipeline makes other requests by now.
     """
-    loaded = flow.load(file, overrides(how))
-    target = LOCAL if local else live_target(os.environ)
-    executor = Executor(target, how, quiet=as_json)
-    if not as_json:
-        print_problems(loaded.warnings, kind="warning")
+    with Telling(how, file, voice_for(how)) as telling:
+        finished = _finished(file, out, max_cells, how, telling, local=local, as_json=as_json)
+        telling.finished(finished)
+        return _say(finished, file, telling.voice, as_json=as_json)
+
+
+def _finished(
+    file: Path, out: Path | None, max_cells: int, how: How, telling: Telling, *, local: bool, as_json: bool
+) -> flow.Finished:
+    ask = asked(file, how, local=local, max_cells=max_cells)
+    loaded = flow.load(ask.file, ask.overrides)
+    executor = Executor(ask.target, how, telling, as_json=as_json)
+    if not as_json or telling.voice.in_json:
+        telling.voice.problems(loaded.warnings, "warning")
     finished = flow.run(
         loaded,
-        home_folder(os.environ, file),
-        target,
-        out=out_folder(out, loaded.pipeline.name, local=local),
+        home_folder(os.environ, ask.file),
+        ask.target,
+        out=out_folder(out, loaded.pipeline.name, local=ask.is_local),
         options=flow.RunOptions(
-            max_cells, Limits(how["max_cost"], how["max_new"]), how["uncertain"] == "resubmit", selection(how)
+            ask.max_cells,
+            ask.limits(how["max_cost"], how["max_new"], loaded.pipeline.budget),
+            how["uncertain"] == "resubmit",
+            selection(how),
+            ask.lock,
+            how["frozen"],
+            ask.approval,
         ),
-        find_token=lambda: Token("local") if local else api_token(os.environ),
+        find_token=lambda: Token("local") if ask.is_local else api_token(os.environ),
         execute=executor,
         shrink=shrink,
     )
-    return _say(finished, as_json=as_json)
+    if not telling.voice.in_json:
+        annotate_cells(finished.report, loaded.pipeline)
+    return finished
 
 
-def _say(finished: flow.Finished, *, as_json: bool) -> int:
-    code, problems = finished.report.exit_code, _problems(finished.ending)
+def _say(finished: flow.Finished, file: Path, voice: Voice, *, as_json: bool) -> int:
+    """Say how a run has ended: what it made on stdout, what is wrong on stderr; its exit code."""
+    report, problems = finished.report, (*_problems(finished.ending), *finished.problems)
+    is_told = not as_json or voice.in_json
+    if is_told:
+        print_troubles(report, voice)
+    _print_end(finished, file, problems, quiet=voice.quiet, as_json=as_json)
+    if is_told:
+        voice.problems(problems)
+        if finished.kept is not None and finished.kept.drifted and (voice.quiet or voice.in_json):
+            voice.say("error", "drifted", lock_words(finished, file)[-1], cells=list(finished.kept.drifted))
+    cells = report.cells
+    if is_told and report.exit_code in (4, 5, 130) and cells.succeeded + cells.reused < cells.total:
+        voice.say("info", "to_go_on", f"To go on, with nothing paid twice: {_command()}")
+    return report.exit_code
+
+
+def _print_end(
+    finished: flow.Finished, file: Path, problems: tuple[Problem, ...], *, quiet: bool, as_json: bool
+) -> None:
     if as_json:
         error = {"error": problem_json(problems[0])} if problems else {}
         waiting = [waiting_json(one) for one in finished.waiting]
-        print_json({**summary_json(finished.report, finished.folder), "waiting": waiting, **error})
-        return code
+        more = {"waiting": waiting, "lock": lock_json(finished), **error}
+        print_json({**summary_json(finished.report, finished.folder), **more})
+        return
+    if quiet:
+        return
     print_summary(finished.report, finished.folder / "report.html")
+    for word in lock_words(finished, file):
+        click.echo(word)
     for one in finished.waiting:
         click.echo(waiting_words(one, local=finished.report.target.kind == "local"))
-    print_problems(problems)
-    cells = finished.report.cells
-    if code in (4, 5, 130) and cells.succeeded + cells.reused < cells.total:
-        click.echo(f"To go on, with nothing paid twice: {_command()}", err=True)
-    return code
 
 
 def _command() -> str:
-    """The command that was given, as a shell takes it."""
-    return shlex.join(["krea-pipe", *sys.argv[1:]])
+    """The command that was given, as a shell takes it; whom it tells is a secret."""
+    words = ["krea-pipe", *sys.argv[1:]]
+    for number, word in enumerate(words):
+        if word.startswith("--notify="):
+            words[number] = "--notify=…"
+        elif words[number - 1] == "--notify" and word != "desktop":
+            words[number] = "…"
+    return shlex.join(words)
 
 
 def _problems(ending: Ending) -> tuple[Problem, ...]:

@@ -4,7 +4,12 @@ import click
 
 from krea_pipe.spec.schema import schema_text
 
-SCHEMAS = {"pipeline": "pipeline.schema.json", "run-report": "run-report.schema.json"}
+SCHEMAS = {
+    "pipeline": "pipeline.schema.json",
+    "run-report": "run-report.schema.json",
+    "lock": "lock.schema.json",
+    "event": "event.schema.json",
+}
 
 
 @click.command()
@@ -12,7 +17,7 @@ SCHEMAS = {"pipeline": "pipeline.schema.json", "run-report": "run-report.schema.
     "--which", type=click.Choice([*SCHEMAS]), default="pipeline", show_default=True, help="What the schema is of."
 )
 def schema(which: str) -> int:
-    """Print the JSON Schema of pipeline files, or of the record of a run.
+    """Print the JSON Schema of pipeline files, of the record of a run, or of another file.
 
     Editors complete and check a pipeline by it: save it beside your pipelines, and name it in their first line.
     """

@@ -6,6 +6,7 @@ from typing import TypedDict, Unpack
 
 import click
 
+from krea_pipe.cli.completing import complete_run, complete_stage_of_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
 from krea_pipe.report.folder import find_run, read_report, space_of
@@ -37,10 +38,17 @@ class _Options(Chosen, _Look):
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=complete_run)
 @select_options
 @click.option("--out", type=FILE, default=Path("sheet.pdf"), show_default=True, help="A .pdf, or a .png for each page.")
-@click.option("--stage", "stages", multiple=True, metavar="NAME", help="Only this stage; may be given again.")
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_stage_of_run,
+    help="Only this stage; may be given again.",
+)
 @click.option("--rows", metavar="AXIS[,AXIS]", help="The axes over the rows.  [default: the last axis but one]")
 @click.option("--columns", metavar="AXIS[,AXIS]", help="The axes over the columns.  [default: the last axis]")
 @click.option("--size", type=click.IntRange(32, 4096), default=360, show_default=True, help="A picture's side in px.")

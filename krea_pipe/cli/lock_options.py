@@ -1,0 +1,74 @@
+"""The options of lock files, and what commands say of them."""
+
+from pathlib import Path
+from typing import TypedDict
+
+import click
+
+from krea_pipe.cli.options import FILE, F, Over
+from krea_pipe.conduct import Finished
+from krea_pipe.lockfile import lock_path
+
+
+class Lock(TypedDict):
+    """Which lock file, and whether only what it has may be drawn."""
+
+    lock: Path | None
+    frozen: bool
+
+
+def lock_option(command: F) -> F:
+    """The option that names another lock file."""
+    text = "The lock file.  [default: NAME.lock.jsonl beside FILE]"
+    return click.option("--lock", type=FILE, help=text)(command)
+
+
+def lock_options(command: F) -> F:
+    """The options of a run that concern the lock file."""
+    frozen = click.option(
+        "--frozen",
+        is_flag=True,
+        help="Draw only what the lock file has, and leave it as it is: exit with 8, before anything is sent, when a "
+        "cell is not in it, and after the run when an image is another one.",
+    )
+    lock = click.option(
+        "--lock",
+        type=FILE,
+        help="The lock file that a live run keeps.  [default: NAME.lock.jsonl beside FILE; none with --profile, --set "
+        "or --vars, which change the cells]",
+    )
+    return lock(frozen(command))
+
+
+def lock_of(file: Path, lock: Path | None) -> Path:
+    """The lock file that is meant."""
+    return lock or lock_path(file)
+
+
+def run_lock(file: Path, how: Lock, over: Over) -> Path | None:
+    """The lock file of a run: cells that the command line changes do not belong into that of the file."""
+    changed = over["profiles"] or over["sets"] or over["var_files"]
+    return how["lock"] if how["lock"] or (changed and not how["frozen"]) else lock_path(file)
+
+
+def lock_words(finished: Finished, file: Path) -> list[str]:
+    """What a run has to say of its lock file."""
+    found = finished.kept
+    if found is None:
+        return []
+    words = [f"lock    {found.lock.file}"] if found.changes else []
+    if found.drifted:
+        one = len(found.drifted) == 1
+        what = "1 image is not the one" if one else f"{len(found.drifted)} images are not those"
+        words.append(
+            f"{what} in {found.lock.file.name}; look at {'it' if one else 'them'} with: krea-pipe check {file}"
+        )
+    return words
+
+
+def lock_json(finished: Finished) -> dict[str, object] | None:
+    """The same for programs."""
+    found = finished.kept
+    if found is None:
+        return None
+    return {"file": str(found.lock.file), "changes": found.changes, "drifted": list(found.drifted)}

@@ -1,0 +1,109 @@
+"""Plan files on the command line: written by `plan --out`, carried out by `run`."""
+
+import os
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from krea_pipe import __version__, flow
+from krea_pipe.approval import Approval, digest_of, is_plan_file, parts_of, read_approval
+from krea_pipe.cli.executor import How
+from krea_pipe.cli.lock_options import run_lock
+from krea_pipe.cli.options import Over, overrides
+from krea_pipe.errors import Problem, UsageError
+from krea_pipe.pipeline import Budget
+from krea_pipe.pricing import usd
+from krea_pipe.settings import LOCAL, Target, live_target
+from krea_pipe.spec import Overrides
+from krea_pipe.spending import Limits
+
+
+def approval_of(file: Path, basis: flow.Planned, reach: int, over: Over, *, max_cells: int, target: Target) -> Approval:
+    """What was planned, as far as a run would come."""
+    cells, sends = parts_of(basis.plan, reach)
+    return Approval(
+        file=file,
+        base=target.base,
+        is_local=target.kind == "local",
+        profiles=tuple(over["profiles"]),
+        sets=tuple(over["sets"]),
+        var_files=tuple(over["var_files"]),
+        max_cells=max_cells,
+        everything=digest_of(basis.found),
+        cells=cells,
+        sends=sends,
+        tool=__version__,
+    )
+
+
+def plan_file_words(path: Path, approval: Approval) -> str:
+    """What a plan file is good for."""
+    if not approval.sends:
+        return f"plan    {path}: `krea-pipe run {path}` sends nothing."
+    price = "" if approval.is_local else f" for {usd(approval.price)}"
+    count = "this request" if len(approval.sends) == 1 else f"these {len(approval.sends)} requests"
+    return f"plan    {path}: `krea-pipe run {path}` sends {count}{price}, and no other."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run was asked to carry out: a pipeline file with what stands over it, or the plan of one."""
+
+    file: Path
+    overrides: Overrides
+    max_cells: int
+    is_local: bool
+    lock: Path | None
+    approval: Approval | None = None
+
+    @property
+    def target(self) -> Target:
+        """The API that it is for."""
+        return LOCAL if self.is_local else live_target(os.environ)
+
+    def limits(self, max_cost: Decimal | None, max_new: int | None, budget: Budget) -> Limits:
+        """The limits of the command line; the price of a plan file is the cap where no other is set."""
+        if max_cost is None and budget.usd is None and self.approval is not None:
+            max_cost = self.approval.price
+        return Limits(max_cost, max_new)
+
+
+def asked(file: Path, how: How, *, local: bool, max_cells: int) -> Asked:
+    """What a file and the options of `run` ask for.
+
+    Raises:
+        InvalidInput: a plan file can not be read. UsageError: options contradict it, or it is for another API.
+    """
+    if not is_plan_file(file):
+        return Asked(file, overrides(how), max_cells, local, run_lock(file, how, how))
+    approval = read_approval(file)
+    _check_options(file, how)
+    _check_target(file, approval, local=local)
+    over = Over(profiles=approval.profiles, sets=approval.sets, var_files=approval.var_files)
+    lock = run_lock(approval.file, how, over)
+    return Asked(approval.file, overrides(over), approval.max_cells, approval.is_local, lock, approval)
+
+
+def _check_options(file: Path, how: How) -> None:
+    named = {"--profile": how["profiles"], "--set": how["sets"], "--vars": how["var_files"], "-k": how["select"]}
+    given = [
+        name
+        for name, value in {**named, "--exclude": how["exclude"], "--only-failed": how["only_failed"]}.items()
+        if value
+    ]
+    if given:
+        message = f"{file} is a plan: which cells are drawn, and how, stands in it, so it takes no {given[0]}"
+        hint = f"make another: krea-pipe plan FILE {given[0]} … --out PLANFILE"
+        raise UsageError(Problem("plan_file_options", message, hint=hint))
+
+
+def _check_target(file: Path, approval: Approval, *, local: bool) -> None:
+    if local and not approval.is_local:
+        message = f"{file} is a plan for {approval.base}, not for the local Krea"
+        raise UsageError(
+            Problem("plan_file_target", message, hint="make another: krea-pipe plan FILE --local --out PLANFILE")
+        )
+    base = live_target(os.environ).base
+    if not approval.is_local and base != approval.base:
+        message = f"{file} is a plan for {approval.base}, not for {base}"
+        raise UsageError(Problem("plan_file_target", message, hint="set KREA_API_BASE as it was, or make another plan"))

@@ -1,0 +1,32 @@
+"""Where the prompts of a report's cells stand in the pipeline file."""
+
+from collections.abc import Iterator
+
+from krea_pipe.errors import Place
+from krea_pipe.pipeline import Pipeline, Stage, Value
+from krea_pipe.report.model import Report, Row
+
+
+def prompt_place(pipeline: Pipeline, report: Report, row: Row) -> Place:
+    """Where the template of a cell's prompt stands; its stage, when it stands nowhere in the file."""
+    stage = next(one for one in pipeline.stages if one.name == row.stage)
+    document = pipeline.document
+    if row.template is not None:
+        text = report.templates[row.template]
+        for value in _prompts(pipeline, stage):
+            place = document.place(value.trail)
+            if value.trail and str(value.data) == text and place.path == document.file:
+                return place
+    return document.key_place(stage.trail)
+
+
+def _prompts(pipeline: Pipeline, stage: Stage) -> Iterator[Value]:
+    """Every prompt that cells of a stage may have, wherever it is set."""
+    axes = [*stage.fixed, *(axis for matrix in stage.matrices for axis in matrix.axes)]
+    layers = [
+        stage.fields,
+        *(value.sets for axis in axes for value in axis.values),
+        *(rule.sets for matrix in stage.matrices for rule in matrix.patch),
+        *(look.fields for look in pipeline.looks.values()),
+    ]
+    yield from (layer["prompt"] for layer in layers if "prompt" in layer)

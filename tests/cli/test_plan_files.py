@@ -1,0 +1,170 @@
+"""Plan files: what was looked at is what is carried out, once."""
+
+import json
+import shutil
+
+import pytest
+from krea_server import picture
+
+KEYS = {"KREA_API_KEY": None}
+
+
+def planned(project, *words, name="plan.json"):
+    done = project.run("plan", "p.yaml", "--out", name, "--json", *words, env=KEYS)
+    assert done.code == 0, done.text
+    return json.loads((project.path / name).read_text())
+
+
+def applied(project, *words, code=0, name="plan.json"):
+    done = project.run("run", name, "--json", *words)
+    assert done.code == code, done.text
+    return done
+
+
+def refused(project, *words, code="plan_changed"):
+    before = len(project.krea.posts)
+    done = applied(project, *words, code=2)
+    assert done.json["error"]["code"] == code
+    assert len(project.krea.posts) == before
+    return done.json["error"]["message"]
+
+
+def test_a_plan_is_carried_out_once(project):
+    project.pipeline(["fox", "owl"])
+    plan = planned(project)
+    assert (plan["price_usd"], len(plan["sends"])) == ("0.060", 2)
+    assert project.krea.seen == []
+    assert applied(project).counts == (2, 0, 0)
+    assert applied(project).counts == (0, 0, 2)
+    assert project.krea.billed_prompts() == ["fox", "owl"]
+
+
+def test_the_same_plan_gives_the_same_file(project):
+    project.pipeline(["fox", "owl"])
+    planned(project)
+    planned(project, name="again.json")
+    assert (project.path / "plan.json").read_bytes() == (project.path / "again.json").read_bytes()
+
+
+def test_the_price_of_the_plan_is_the_cap_where_there_is_no_other(project):
+    project.pipeline(["fox"], more="")
+    assert project.run("run", "p.yaml").code == 2
+    planned(project)
+    assert applied(project).counts == (1, 0, 0)
+
+
+def test_an_edit_that_changes_nothing_leaves_the_plan_good(project):
+    project.pipeline(["fox", "owl"])
+    planned(project)
+    project.pipeline(["owl", "fox"], more="# a comment\nbudget: {usd: 5.00}")
+    assert applied(project).counts == (2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "said"),
+    [
+        (["fox", "elk"], "", "p/owl gone"),
+        (["fox", "owl", "elk"], "", "cells that were not planned"),
+        (["fox", "owl"], "defaults: {creativity: high}\n", "p/fox, p/owl changed"),
+        (["fox", "owl"], 'out: "{{ w }}-new"\n', "paths of images"),
+    ],
+)
+def test_a_plan_of_something_else_is_refused(project, words, more, said):
+    project.pipeline(["fox", "owl"])
+    planned(project)
+    project.pipeline(words, more=f"budget: {{usd: 5}}\n{more}")
+    assert said in refused(project)
+
+
+def test_a_changed_reference_makes_the_plan_stale(project):
+    project.write("ref.png", picture(size=(600, 600)))
+    project.pipeline(["fox"], more="budget: {usd: 5}\nreferences: [{image: ref.png}]")
+    planned(project)
+    project.write("ref.png", picture(size=(601, 600)))
+    assert "p/fox changed" in refused(project)
+
+
+def test_what_was_cached_and_is_lost_is_not_sent(project):
+    project.pipeline(["fox", "owl"])
+    project.run("run", "p.yaml", "-k", "fox")
+    planned(project)
+    shutil.rmtree(project.home)
+    assert "p/fox would be sent now" in refused(project)
+
+
+def test_what_was_drawn_since_and_is_lost_is_not_sent_again(project):
+    project.pipeline(["fox"])
+    planned(project)
+    applied(project)
+    for blob in project.blobs():
+        blob.unlink()
+    assert "has been drawn since" in refused(project)
+    planned(project)
+    assert applied(project).counts == (1, 0, 0)
+
+
+def test_a_plan_with_a_limit_is_that_part_and_never_more(project):
+    project.pipeline(["fox", "owl", "elk"])
+    plan = planned(project, "--max-new", "2")
+    assert (len(plan["sends"]), len(plan["cells"])) == (2, 2)
+    assert applied(project).counts == (2, 0, 0)
+    assert applied(project).counts == (0, 0, 2)
+    assert len(project.krea.posts) == 2
+
+
+def test_selected_cells_and_what_stood_over_the_file_are_in_the_plan(project):
+    project.pipeline(["fox", "owl"])
+    planned(project, "-k", "fox", "--set", "creativity=high")
+    done = applied(project)
+    assert [row["request"]["creativity"] for row in done.report["cells"]] == ["high"]
+    assert done.counts == (1, 0, 0)
+
+
+@pytest.mark.parametrize("words", [("--set", "creativity=high"), ("-k", "fox"), ("--only-failed",), ("--profile", "x")])
+def test_options_that_stand_in_the_plan_are_refused(project, words):
+    project.pipeline(["fox", "owl"])
+    planned(project)
+    assert words[0] in refused(project, *words, code="plan_file_options")
+
+
+def test_a_plan_for_another_api_is_refused(project):
+    project.pipeline(["fox"])
+    planned(project, "--local")
+    assert applied(project).json["target"] == "local"
+    planned(project)
+    assert "not for the local Krea" in refused(project, "--local", code="plan_file_target")
+    done = project.run("run", "plan.json", "--json", env={"KREA_API_BASE": "http://127.0.0.1:9"})
+    assert done.json["error"]["code"] == "plan_file_target"
+
+
+def test_a_request_that_got_dearer_is_not_sent(project):
+    project.pipeline(["fox"])
+    planned(project)
+    file = project.path / "plan.json"
+    file.write_text(file.read_text().replace('"price_usd": "0.030"', '"price_usd": "0.010"'))
+    assert "costs $0.03 now" in refused(project)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace("@1", "@9"),
+        lambda text: text.replace('"cells"', '"cell"'),
+        lambda text: text.replace('"0.030"', "NaN"),
+        lambda text: text.replace('"max_cells": 100000', '"max_cells": -1'),
+    ],
+)
+def test_a_damaged_plan_file_is_said_to_be_one(project, damage):
+    project.pipeline(["fox"])
+    planned(project)
+    file = project.path / "plan.json"
+    file.write_text(damage(file.read_text()))
+    refused(project, code="bad_plan_file")
+
+
+def test_a_pipeline_that_is_gone_is_named(project):
+    project.pipeline(["fox"])
+    planned(project)
+    (project.path / "p.yaml").unlink()
+    assert "cannot read" in refused(project, code="file_unreadable")
