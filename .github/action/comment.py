@@ -1,0 +1,94 @@
+"""Keeps one comment for each plan on a pull request: a push writes it anew and adds no second one."""
+
+import json
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+from workflow import given, read_event, say
+
+MARK = "<!-- krea-pipe plan "
+PAGE = 100
+MAX_PAGES = 50
+
+
+def main() -> int:
+    """Write the comments. A token that may not, or a GitHub that does not answer, is no failure of the pipelines."""
+    number = (read_event().get("pull_request") or {}).get("number")
+    plans = json.loads(Path(given("RUNNER_TEMP"), "krea-pipe", "plans", "index.json").read_text(encoding="utf-8"))
+    if number is None or not plans:
+        return 0
+    headers = {"Authorization": f"Bearer {given('GITHUB_TOKEN')}", "Accept": "application/vnd.github+json"}
+    base = f"{given('GITHUB_API_URL')}/repos/{given('GITHUB_REPOSITORY')}"
+    try:
+        with httpx.Client(headers=headers, timeout=30) as client:
+            Comments(client, base, int(number)).write(plans)
+    except httpx.HTTPStatusError as error:
+        _tell(error.response.status_code)
+    except (httpx.HTTPError, ValueError) as error:
+        say("warning", f"the plan is not on the pull request, but in the summary of this job: {error}")
+    return 0
+
+
+class Comments:
+    """The comments of one pull request."""
+
+    def __init__(self, client: httpx.Client, base: str, number: int) -> None:
+        self.client, self.base, self.number = client, base, number
+
+    def write(self, plans: list[dict[str, Any]]) -> None:
+        """Write each plan; one that has nothing to say only where it is said already.
+
+        Raises:
+            httpx.HTTPError: GitHub refused, or could not be reached.
+        """
+        own = [one for one in self._all() if self._is_own(one)]
+        for plan in plans:
+            body = Path(plan["markdown"]).read_text(encoding="utf-8")
+            mark = body.partition("\n")[0]  # the same for the same pipeline, and seen by nobody
+            found = next((one for one in own if one["body"].startswith(mark)), None)
+            if found is not None and found["body"].replace("\r\n", "\n").rstrip() != body.rstrip():
+                self._send("PATCH", f"{self.base}/issues/comments/{found['id']}", body)
+            elif found is None and plan["changes"]:
+                self._send("POST", f"{self.base}/issues/{self.number}/comments", body)
+
+    def _all(self) -> Iterator[dict[str, Any]]:
+        for page in range(1, MAX_PAGES + 1):
+            query = {"per_page": PAGE, "page": page}
+            answer = self.client.get(f"{self.base}/issues/{self.number}/comments", params=query)
+            answer.raise_for_status()
+            found = answer.json()
+            yield from found
+            if "next" not in answer.links:
+                return
+
+    def _is_own(self, comment: dict[str, Any]) -> bool:
+        """Whether a comment may be ours: anybody can write the mark, so a bot or the token's user has written it."""
+        author = comment.get("user") or {}
+        if not (comment.get("body") or "").startswith(MARK):
+            return False
+        return author.get("type") == "Bot" or author.get("login") == self._login
+
+    @cached_property
+    def _login(self) -> str | None:
+        """Whose token this is; that of a job is nobody's, and may not ask."""
+        answer = self.client.get(f"{given('GITHUB_API_URL')}/user")
+        return str(answer.json().get("login")) if answer.is_success else None
+
+    def _send(self, method: str, url: str, body: str) -> None:
+        self.client.request(method, url, json={"body": body}).raise_for_status()
+
+
+def _tell(status: int) -> None:
+    where = "the plan is in the summary of this job"
+    if status in (403, 404):
+        say("notice", f"{where}: this token may not comment (a fork's never may; else set `pull-requests: write`)")
+    else:
+        say("warning", f"{where}: GitHub answered {status} to the comment")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

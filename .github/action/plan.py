@@ -1,0 +1,108 @@
+"""Plans each pipeline, compared with the base of the pull request: for its comment, the summary and the outputs."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from workflow import given, listed, output, plain, say, summarise
+
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+CHANGES = ("new", "changed", "moved", "gone")
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Exception):
+    """A command that ended with an exit code other than 0; it has said why."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan of one file: what a run would pay, and whether the pull request changes anything."""
+
+    file: str
+    markdown: Path
+    requests: int
+    usd: Decimal
+    changes: bool
+
+
+def main() -> int:
+    """Plan each file; write the outputs `to-render` and `price`, the summary, and what comment.py needs."""
+    folder = Path(given("RUNNER_TEMP"), "krea-pipe", "plans")
+    folder.mkdir(parents=True, exist_ok=True)
+    base = _base()
+    planning = _compared if base else _alone
+    try:
+        plans = [planning(file, folder / f"{number}.md", base) for number, file in enumerate(listed("FILES"))]
+    except Failed as error:
+        return error.code
+    for one in plans:
+        summarise(one.markdown.read_text(encoding="utf-8"))
+    noted = [{"markdown": str(one.markdown), "changes": one.changes} for one in plans if base]
+    (folder / "index.json").write_text(json.dumps(noted), encoding="utf-8")
+    output("to-render", sum(one.requests for one in plans))
+    output("price", plain(sum((one.usd for one in plans), Decimal(0))))
+    return 0
+
+
+def _compared(file: str, markdown: Path, base: str) -> Planned:
+    """What becomes of the images when the pull request is merged."""
+    against = ("plan", "--against", base)
+    markdown.write_text(_pipe(*against, "--format", "markdown", "--", file), encoding="utf-8")
+    compared = json.loads(_pipe(*against, "--json", "--", file))
+    totals = compared["totals"]
+    changes = compared["base"]["problem"] is not None or any(totals[kind] for kind in CHANGES)
+    return Planned(file, markdown, totals["unpaid"]["requests"], Decimal(totals["unpaid"]["usd"]), changes)
+
+
+def _alone(file: str, markdown: Path, _: str) -> Planned:
+    """What a run would do now."""
+    text = _pipe("plan", "--", file)
+    markdown.write_text(f"### {file}\n\n````\n{text}````\n", encoding="utf-8")
+    new = json.loads(_pipe("plan", "--json", "--", file))["totals"]["new"]
+    return Planned(file, markdown, new["requests"], Decimal(new["usd"]), changes=False)
+
+
+def _base() -> str:
+    """The commit that the pull request is compared with; "" when there is none, or it can not be had."""
+    commit = given("BASE_SHA")
+    if not _COMMIT.fullmatch(commit):
+        return ""
+    # A checkout has one commit only (`fetch-depth: 1`): the other one is fetched, without the history between them.
+    if _has(commit) or _git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", commit):
+        return commit
+    say(
+        "warning",
+        "the base commit can not be fetched, so nothing is compared: set `fetch-depth: 0` in actions/checkout",
+    )
+    return ""
+
+
+def _has(commit: str) -> bool:
+    """Whether the commit is here with its files, not only its name."""
+    command = ["git", "cat-file", "-e", f"{commit}^{{tree}}"]
+    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def _git(*words: str) -> bool:
+    return subprocess.run(["git", *words], check=False).returncode == 0
+
+
+def _pipe(*words: str) -> str:
+    """What krea-pipe prints."""
+    command: Sequence[str] = [str(Path(given("BIN"), "krea-pipe")), *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if done.returncode:
+        raise Failed(done.returncode)
+    return done.stdout.decode()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

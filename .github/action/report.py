@@ -1,0 +1,65 @@
+"""Tells what became of the runs: the job's summary, and the outputs of the action."""
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from workflow import given, output, plain, summarise
+
+_PICTURES = re.compile(r"^### (?:Images|[\d,]+ of [\d,]+ images).*\n(?:(?!### ).*\n)*", re.MULTILINE)
+ENDS = {
+    "1": "some images failed",
+    "2": "the pipeline, or an input of the action, can not be used as it is",
+    "4": "Krea refused: is `api-key` set, and is there credit?",
+    "5": "over budget, or a limit is reached",
+    "7": "`args` select nothing",
+    "8": "an image is not the one that the lock file has",
+    "130": "interrupted; the next run goes on here",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One pipeline that was run: its exit code, and its folder, which is None when it did not come so far."""
+
+    code: str
+    folder: Path | None
+    file: str
+
+
+def main() -> int:
+    """Write the outputs `run-id`, `report`, `spent`, `rendered`, and the summary."""
+    runs = _runs(Path(given("RUNNER_TEMP"), "krea-pipe", "runs"))
+    records = [json.loads((one.folder / "report.json").read_text(encoding="utf-8")) for one in runs if one.folder]
+    for one in runs:
+        summarise(_text(one))
+    output("run-id", "\n".join(record["run_id"] for record in records))
+    output("report", "\n".join(str(one.folder) for one in runs if one.folder))
+    totals = [record["totals"] for record in records]
+    output("spent", plain(sum((Decimal(one["cost"]["spent_usd"]) for one in totals), Decimal(0))))
+    output("rendered", sum(one["cells"]["succeeded"] for one in totals))
+    return 0
+
+
+def _runs(listed: Path) -> list[Run]:
+    found = []
+    for line in listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []:
+        code, folder, file = line.split("\t", 2)
+        path = Path(folder).resolve() if folder else None
+        found.append(Run(code, path if path and (path / "report.json").is_file() else None, file))
+    return found
+
+
+def _text(run: Run) -> str:
+    """The report of a run without its pictures, which nobody can load from here."""
+    note = f"\n**{run.file}**: {ENDS.get(run.code, f'exit code {run.code}')}.\n" if run.code not in ("0", "6") else ""
+    if run.folder is None:
+        return note
+    return _PICTURES.sub("", (run.folder / "report.md").read_text(encoding="utf-8")) + note
+
+
+if __name__ == "__main__":
+    sys.exit(main())
