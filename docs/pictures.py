@@ -1,4 +1,4 @@
-"""Draws the pictures of the README anew: `python docs/pictures.py` (needs Debian's chromium and the extra `dev`)."""
+"""Draws the pictures of the pages: `python docs/pictures.py [FILE…]`, with Debian's chromium and the extra `dev`."""
 
 import os
 import shutil
@@ -9,12 +9,15 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from krea_pipe.cli.commands.init import STARTER
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 CELL = "explore/serum/dawn/brand/s1"
 # file: pipeline, light or dark, how far the page is scrolled, view
 VIEWS = {
+    "tutorial.png": ("pipeline", "light", 0, ""),
     "report.png": ("skincare", "light", 0, ""),
     "detail.png": ("skincare", "light", 0, f"#cell={CELL}"),
     "compare.png": (
@@ -34,7 +37,7 @@ VIEWS = {
 
 
 def report_of(pipeline: str, folder: Path) -> Path:
-    """The page of a local run of one of the examples."""
+    """The page of a local run of one of the examples, or of the pipeline that `init` writes."""
     command = [sys.executable, "-m", "krea_pipe", "run", f"pipelines/{pipeline}.yaml", "--local"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "KREA_PIPE_HOME": str(folder / pipeline)}
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
@@ -57,9 +60,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as driver:
         folder = Path(name)
         shutil.copytree(ROOT / "pipelines", folder / "pipelines")
-        pages = {pipeline: report_of(pipeline, folder) for pipeline in {view[0] for view in VIEWS.values()}}
+        (folder / "pipelines/pipeline.yaml").write_text(STARTER, encoding="utf-8")
+        views = {file: view for file, view in VIEWS.items() if file in (sys.argv[1:] or VIEWS)}
+        pages = {pipeline: report_of(pipeline, folder) for pipeline in {view[0] for view in views.values()}}
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        for file, (pipeline, scheme, down, view) in VIEWS.items():
+        for file, (pipeline, scheme, down, view) in views.items():
             page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme=scheme)
             draw(page, pages[pipeline].as_uri() + view, HERE / file, down)
         browser.close()

@@ -1,0 +1,124 @@
+"""Writes docs/cli.md from the commands themselves: `python docs/cli_reference.py`."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from krea_pipe.cli.lazy import COMMANDS, LazyGroup
+from krea_pipe.cli.main import EPILOG, cli
+
+AS_IT_IS = "\b\n"
+PAGE = Path(__file__).parent / "cli.md"
+HEAD = """\
+# The command line
+
+Written by `docs/cli_reference.py` from the commands themselves; `krea-pipe COMMAND --help` says the same.
+"""
+VARIABLES = """\
+## Environment
+
+| Variable | |
+|---|---|
+| `KREA_API_KEY`, `KREA_API_TOKEN` | the key; the first one that is set |
+| `KREA_API_BASE` | another address of the API; plain http only to this machine |
+| `KREA_PIPE_HOME` | where state lives, instead of the nearest `.krea-pipe` from here up to the git repository's top |
+| `KREA_PIPE_SETTLE_SECONDS` | how long a request without an answer may take to show its job, 10 seconds when unset |
+| `KREA_PIPE_POLL_SECONDS` | the first wait before a job is looked at, 1 second when unset |
+| `NO_COLOR` | no colours |
+
+## Schemas
+
+`krea-pipe schema --which NAME` prints the JSON Schema of what krea-pipe reads and writes: {schemas}.
+"""
+
+
+def reference() -> str:
+    """The page."""
+    root = click.Context(cli, info_name="krea-pipe")
+    assert isinstance(cli, LazyGroup)
+    names = [name for name in COMMANDS if not is_hidden(name, root)]
+    rows = [f"| [`{name}`](#{name}) | {one_line(COMMANDS[name][1])} |" for name in names]
+    parts = [HEAD, "\n".join(["| Command | |", "|---|---|", *rows]) + "\n"]
+    for name in names:
+        parts += command_parts(cli.get_command(root, name), name, root)
+    codes = EPILOG.removeprefix("Exit codes: ").rstrip(".")
+    table = "\n".join(f"| {code} | {meaning} |" for code, meaning in exit_codes(codes))
+    parts.append(f"## Exit codes\n\n| Code | Meaning |\n|---|---|\n{table}\n")
+    parts.append(VARIABLES.format(schemas=", ".join(f"`{name}`" for name in schemas(root))))
+    return "\n".join(parts)
+
+
+def is_hidden(name: str, root: click.Context) -> bool:
+    """Whether a command is not for people."""
+    command = root.command
+    assert isinstance(command, click.Group)
+    found = command.get_command(root, name)
+    return found is None or found.hidden
+
+
+def schemas(root: click.Context) -> tuple[str, ...]:
+    """The names that `krea-pipe schema` knows."""
+    command = root.command.get_command(root, "schema") if isinstance(root.command, click.Group) else None
+    options = command.params if command else []
+    (which,) = [one.type for one in options if isinstance(one.type, click.Choice)]
+    return tuple(str(one) for one in which.choices)
+
+
+def command_parts(command: click.Command | None, name: str, parent: click.Context, level: int = 2) -> Iterator[str]:
+    """What stands about one command, and those below it."""
+    assert command is not None, name
+    context = click.Context(command, info_name=name, parent=parent)
+    title = context.command_path.removeprefix("krea-pipe ")
+    yield f"{'#' * level} {title}\n"
+    yield f"```text\n$ {usage(command, context)}\n```\n"
+    if command.help:
+        yield f"{paragraphs(command.help)}\n"
+    rows = [row for param in command.params if (row := option_row(param, context))]
+    if rows:
+        yield "\n".join(["| Option | |", "|---|---|", *rows]) + "\n"
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            yield from command_parts(command.get_command(context, below), below, context, level + 1)
+
+
+def usage(command: click.Command, context: click.Context) -> str:
+    """One line: the command and what it takes."""
+    return " ".join([context.command_path, *command.collect_usage_pieces(context)])
+
+
+def option_row(param: click.Parameter, context: click.Context) -> str | None:
+    """The names of an option, and what it does; arguments are explained in the text."""
+    record = param.get_help_record(context)
+    if record is None or isinstance(param, click.Argument):
+        return None
+    names, text = record
+    names = re.sub(r"(INTEGER|FLOAT) RANGE", "N", names)
+    return f"| `{names.replace('|', chr(92) + '|')}` | {one_line(text)} |"
+
+
+def paragraphs(text: str) -> str:
+    """A help text as Markdown: paragraphs in lines of their own; those that click leaves as they are become code."""
+    found = re.split(r"\n\s*\n", inspect.cleandoc(text))
+    return "\n\n".join(
+        f"```text\n{one.removeprefix(AS_IT_IS)}\n```" if one.startswith(AS_IT_IS) else one_line(one) for one in found
+    )
+
+
+def one_line(text: str) -> str:
+    """Words on one line, with what Markdown or a table would take for its own escaped."""
+    parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    return "".join(
+        part.replace("|", "\\|") if part.startswith("`") else re.sub(r"([|*<>\[\]])", r"\\\1", part) for part in parts
+    )
+
+
+def exit_codes(text: str) -> list[tuple[str, str]]:
+    """`0 done, 1 some requests failed, …` as pairs."""
+    return re.findall(r"(\d+) (.*?)(?=, \d+ |$)", text)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference(), encoding="utf-8")
