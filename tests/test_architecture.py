@@ -2,9 +2,8 @@
 
 import ast
 import re
+from functools import cache, wraps
 from pathlib import Path
-
-import pytest
 
 import krea_pipe
 
@@ -70,7 +69,31 @@ def name_of(path: Path) -> str:
     return ".".join(("krea_pipe", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
 
 
-TREES = {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+@cache
+def trees():
+    """Every module, parsed once and not before a test asks: other workers collect this file as well."""
+    return {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+def of_each(things):
+    """Makes one test of a check of each of many things, which says all that is wrong: a test for each would take longer
+    to hand out than to run."""
+
+    def made(check):
+        @wraps(check)
+        def test():
+            wrong = []
+            for thing in things():
+                try:
+                    check(thing)
+                except AssertionError as error:
+                    wrong.append(f"{thing}: {error}")
+            assert wrong == []
+
+        del test.__wrapped__  # its argument is no fixture
+        return test
+
+    return made
 
 
 def part_of(module: str) -> str:
@@ -93,7 +116,7 @@ def imports(tree):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide the direction"
             found = [
-                f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in TREES else node.module for a in node.names
+                f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in trees() else node.module for a in node.names
             ]
         else:
             continue
@@ -103,14 +126,14 @@ def imports(tree):
 
 
 def test_every_part_has_a_level():
-    parts = {part_of(module) for module in TREES}
+    parts = {part_of(module) for module in trees()}
     assert parts - set(LEVELS) - FREE - {"local", "__main__", "data"} == set()
 
 
-@pytest.mark.parametrize("module", TREES)
+@of_each(trees)
 def test_imports_go_down_only(module):
     part = part_of(module)
-    for target, _ in imports(TREES[module]):
+    for target, _ in imports(trees()[module]):
         other = part_of(target)
         if (part, target) == ("package", "krea_pipe.local.in_process"):
             continue
@@ -121,7 +144,7 @@ def test_imports_go_down_only(module):
 
 
 def test_parts_do_not_import_in_circles():
-    found = {module: {target for target, _ in imports(tree)} - {module} for module, tree in TREES.items()}
+    found = {module: {target for target, _ in imports(tree)} - {module} for module, tree in trees().items()}
     while found:
         free = [module for module, targets in found.items() if not targets & found.keys()]
         assert free, f"a circle among {sorted(found)}"
@@ -129,18 +152,18 @@ def test_parts_do_not_import_in_circles():
             del found[module]
 
 
-@pytest.mark.parametrize("module", TREES)
+@of_each(trees)
 def test_imports_stand_at_the_top(module):
     inside = [
         node.lineno
-        for scope in ast.walk(TREES[module])
+        for scope in ast.walk(trees()[module])
         if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef))
         for node in ast.walk(scope)
         if isinstance(node, (ast.Import, ast.ImportFrom))
     ]
     assert inside == []
     if module not in ("krea_pipe", "krea_pipe.cli.lazy"):
-        assert not re.search(r"import_module|__import__", ast.unparse(TREES[module]))
+        assert not re.search(r"import_module|__import__", ast.unparse(trees()[module]))
 
 
 def test_the_table_of_late_imports_leads_somewhere():
@@ -155,24 +178,24 @@ def test_the_table_of_late_imports_leads_somewhere():
     assert local == [lazy.LOCAL_TRANSPORT]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+@of_each(lambda: FILES)
 def test_files_are_short_and_named_for_what_they_are_about(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) < MAX_FILE
     assert path.stem not in BAD_NAMES
 
 
-@pytest.mark.parametrize("module", TREES)
+@of_each(trees)
 def test_functions_are_short(module):
-    for node in ast.walk(TREES[module]):
+    for node in ast.walk(trees()[module]):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             assert node.end_lineno - node.lineno < MAX_FUNCTION, f"{module}.{node.name}"
 
 
-@pytest.mark.parametrize("module", TREES)
+@of_each(trees)
 def test_only_the_command_line_prints_or_ends_the_program(module):
     if part_of(module) == "cli":
         return
-    for node in ast.walk(TREES[module]):
+    for node in ast.walk(trees()[module]):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in {"print", "exit", "quit", "sys.exit", "os._exit", "input"}, f"{module}:{node.lineno}"
@@ -181,18 +204,18 @@ def test_only_the_command_line_prints_or_ends_the_program(module):
             assert not {name.split(".")[0] for name in names} & {"click", "rich"}, f"{module}:{node.lineno}"
 
 
-@pytest.mark.parametrize("module", TREES)
+@of_each(trees)
 def test_the_environment_is_read_at_the_edge(module):
     if part_of(module) not in ("cli", "package", "report", "__main__"):
-        assert not re.search(r"os\.environ|getenv", ast.unparse(TREES[module]))
+        assert not re.search(r"os\.environ|getenv", ast.unparse(trees()[module]))
 
 
-@pytest.mark.parametrize("module", TREES)
+@of_each(trees)
 def test_errors_are_named_where_they_are_caught(module):
     """Two boundaries alone take whatever comes: the program's, and that of the thread that writes the journal."""
     broad = [
         node.lineno
-        for node in ast.walk(TREES[module])
+        for node in ast.walk(trees()[module])
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or names_in(node.type) & {"Exception", "BaseException"})
     ]
