@@ -51,18 +51,16 @@ def run_lock(file: Path, how: Lock, over: Over) -> Path | None:
     return how["lock"] if how["lock"] or (changed and not how["frozen"]) else lock_path(file)
 
 
-def lock_words(finished: Finished, file: Path) -> list[str]:
+def lock_words(finished: Finished) -> list[str]:
     """What a run has to say of its lock file."""
     found = finished.kept
     if found is None:
         return []
     words = [f"lock    {found.lock.file}"] if found.changes else []
     if found.drifted:
-        one = len(found.drifted) == 1
-        what = "1 image is not the one" if one else f"{len(found.drifted)} images are not those"
-        words.append(
-            f"{what} in {found.lock.file.name}; look at {'it' if one else 'them'} with: krea-pipe check {file}"
-        )
+        what = "1 image is not the one" if len(found.drifted) == 1 else f"{len(found.drifted)} images are not those"
+        look = f"krea-pipe check {finished.report.pipeline.file}"
+        words.append(f"{what} in {found.lock.file.name}; how far off: {look}")
     return words
 
 

@@ -99,7 +99,7 @@ def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: b
     with Telling(how, file, voice_for(how)) as telling:
         finished = _finished(file, out, max_cells, how, telling, local=local, as_json=as_json)
         telling.finished(finished)
-        return _say(finished, file, telling.voice, as_json=as_json)
+        return _say(finished, telling.voice, as_json=as_json)
 
 
 def _finished(
@@ -133,26 +133,24 @@ def _finished(
     return finished
 
 
-def _say(finished: flow.Finished, file: Path, voice: Voice, *, as_json: bool) -> int:
+def _say(finished: flow.Finished, voice: Voice, *, as_json: bool) -> int:
     """Say how a run has ended: what it made on stdout, what is wrong on stderr; its exit code."""
     report, problems = finished.report, (*_problems(finished.ending), *finished.problems)
     is_told = not as_json or voice.in_json
     if is_told:
         print_troubles(report, voice)
-    _print_end(finished, file, problems, quiet=voice.quiet, as_json=as_json)
+    _print_end(finished, problems, quiet=voice.quiet, as_json=as_json)
     if is_told:
         voice.problems(problems)
         if finished.kept is not None and finished.kept.drifted and (voice.quiet or voice.in_json):
-            voice.say("error", "drifted", lock_words(finished, file)[-1], cells=list(finished.kept.drifted))
+            voice.say("error", "drifted", lock_words(finished)[-1], cells=list(finished.kept.drifted))
     cells = report.cells
     if is_told and report.exit_code in (4, 5, 130) and cells.succeeded + cells.reused < cells.total:
         voice.say("info", "to_go_on", f"To go on, with nothing paid twice: {_command()}")
     return report.exit_code
 
 
-def _print_end(
-    finished: flow.Finished, file: Path, problems: tuple[Problem, ...], *, quiet: bool, as_json: bool
-) -> None:
+def _print_end(finished: flow.Finished, problems: tuple[Problem, ...], *, quiet: bool, as_json: bool) -> None:
     if as_json:
         error = {"error": problem_json(problems[0])} if problems else {}
         waiting = [waiting_json(one) for one in finished.waiting]
@@ -162,7 +160,7 @@ def _print_end(
     if quiet:
         return
     print_summary(finished.report, finished.folder / "report.html")
-    for word in lock_words(finished, file):
+    for word in lock_words(finished):
         click.echo(word)
     for one in finished.waiting:
         click.echo(waiting_words(one, local=finished.report.target.kind == "local"))
