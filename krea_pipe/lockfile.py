@@ -13,11 +13,13 @@ from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe.errors import InvalidInput, Place, Problem
-from krea_pipe.nodes import Json
+from krea_pipe.nodes import UNSPEAKABLE, Json
 from krea_pipe.pricing import exact
 from krea_pipe.request import Key
+from krea_pipe.source import check_inside
 
 SUFFIX = ".lock.jsonl"
+MAX_BYTES = 256 * 1024 * 1024
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONFLICT = re.compile(r"<{7}|={7}|>{7}|\|{7}")
@@ -77,8 +79,9 @@ class Lockfile:
 
 
 def lock_path(pipeline_file: Path) -> Path:
-    """The lock file of a pipeline file: beside it, named like it."""
-    return pipeline_file.with_suffix(SUFFIX)
+    """The lock file of a pipeline file: beside it, named like it. `a.yaml` and `a.yml` have different ones."""
+    name = pipeline_file.name
+    return pipeline_file.parent / f"{name.removesuffix('.yaml')}{SUFFIX}"
 
 
 def lockfile_of(file: Path, lines: Iterable[Locked]) -> Lockfile:
@@ -92,8 +95,12 @@ def read_lock(file: Path) -> Lockfile:
     Raises:
         InvalidInput: with every line that can not be read.
     """
+    check_inside(file)
     try:
-        text = file.read_bytes().decode("utf-8")
+        if file.exists() and not file.is_file():
+            raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: it is not a file"))
+        with file.open("rb") as stream:
+            text = stream.read(MAX_BYTES).decode("utf-8")
     except FileNotFoundError:
         return Lockfile(file)
     except OSError as error:
@@ -112,7 +119,7 @@ def _taken(file: Path, number: int, text: str, problems: list[Problem]) -> Locke
     text = text.strip()
     if not text:
         return None
-    at = Place(file, number, 1, text[:200])
+    at = Place(file, number, 1, text[:200] if text.startswith(("{", "<", "=", ">", "|")) else "")
     if _CONFLICT.match(text):
         problems.append(Problem("merge_conflict", "this is a mark of a merge conflict", at, _MERGE_HINT))
         return None
@@ -155,6 +162,8 @@ def _text(data: dict[str, Json], name: str) -> str:
     value = data[name]
     if not isinstance(value, str):
         raise TypeError(f"`{name}` is no text")
+    if UNSPEAKABLE.search(value):  # also halves of characters, which no file can hold
+        raise ValueError(f"`{name}` holds what no text has")
     return value
 
 

@@ -1,6 +1,7 @@
 """A file's bytes become data with a place for every node."""
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +76,28 @@ def read_document(file: Path) -> Document:
     Raises:
         InvalidInput: the file can not be read, is not UTF-8 text, or breaks a loading rule.
     """
+    check_inside(file)
     raw = _read_bytes(file)
     text = _decode(file, raw.removeprefix(b"\xef\xbb\xbf"))
     root, problems = collect_nodes(file, text)
     return Document(file, text, root, hashlib.sha256(raw).hexdigest(), tuple(problems))
+
+
+def check_inside(file: Path) -> None:
+    """Refuse a file that a link leads out of its repository to: messages show lines of what can not be read.
+
+    Raises:
+        InvalidInput: it does; what is there is not looked at.
+    """
+    try:
+        here = Path(os.path.abspath(file))  # noqa: PTH100 (links stay as they are written)
+        top = next((one.resolve() for one in here.parents if (one / ".git").exists()), None)
+        inside = top is None or file.resolve().is_relative_to(top)
+    except (OSError, ValueError, RuntimeError) as error:
+        _fail("file_unreadable", f"cannot look for the file: {error}", Place(file, 1, 1))
+    if not inside:
+        hint = "put the file itself there; links stay inside, so that a pull request can not show other files"
+        _fail("file_outside", "this is a link that leads out of its repository", Place(file, 1, 1), hint)
 
 
 def _read_bytes(file: Path) -> bytes:

@@ -7,7 +7,8 @@ import click
 
 from krea_pipe.cli.options import FILE, F, Over
 from krea_pipe.conduct import Finished
-from krea_pipe.lockfile import lock_path
+from krea_pipe.errors import Problem, UsageError
+from krea_pipe.lockfile import SUFFIX, lock_path
 
 
 class Lock(TypedDict):
@@ -17,10 +18,17 @@ class Lock(TypedDict):
     frozen: bool
 
 
+def _lock_name(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    """By its name `gc` and git know a lock file, on any branch."""
+    if value is not None and not value.name.endswith(SUFFIX):
+        raise click.BadParameter(f"the name of a lock file ends in {SUFFIX}")
+    return value
+
+
 def lock_option(command: F) -> F:
     """The option that names another lock file."""
-    text = "The lock file.  [default: NAME.lock.jsonl beside FILE]"
-    return click.option("--lock", type=FILE, help=text)(command)
+    text = "The lock file, a name in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE]"
+    return click.option("--lock", type=FILE, callback=_lock_name, help=text)(command)
 
 
 def lock_options(command: F) -> F:
@@ -34,21 +42,32 @@ def lock_options(command: F) -> F:
     lock = click.option(
         "--lock",
         type=FILE,
-        help="The lock file that a live run keeps.  [default: NAME.lock.jsonl beside FILE; none with --profile, --set "
-        "or --vars, which change the cells]",
+        callback=_lock_name,
+        help="The lock file that a live run keeps, a name in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE; none "
+        "with --profile, --set or --vars, which change the cells]",
     )
     return lock(frozen(command))
 
 
-def lock_of(file: Path, lock: Path | None) -> Path:
-    """The lock file that is meant."""
+def lock_of(file: Path, lock: Path | None, over: Over) -> Path:
+    """The lock file that is meant.
+
+    Raises:
+        UsageError: the command line changes the cells, which then do not belong into that of the file.
+    """
+    if lock is None and _changes(over):
+        message = "with --profile, --set or --vars the cells are not those of the file's own lock file"
+        raise UsageError(Problem("needs_lock", message, hint="name the one that the run was given with --lock FILE"))
     return lock or lock_path(file)
 
 
 def run_lock(file: Path, how: Lock, over: Over) -> Path | None:
     """The lock file of a run: cells that the command line changes do not belong into that of the file."""
-    changed = over["profiles"] or over["sets"] or over["var_files"]
-    return how["lock"] if how["lock"] or (changed and not how["frozen"]) else lock_path(file)
+    return how["lock"] if how["lock"] or (_changes(over) and not how["frozen"]) else lock_path(file)
+
+
+def _changes(over: Over) -> bool:
+    return bool(over["profiles"] or over["sets"] or over["var_files"])
 
 
 def lock_words(finished: Finished) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from krea_pipe.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.fields import FIELD_NAMES, LISTS
-from krea_pipe.nodes import Json, Node, build_nodes, shown
+from krea_pipe.nodes import UNSPEAKABLE, Json, Node, build_nodes, shown
 from krea_pipe.source import Document, read_document
 from krea_pipe.spec.hints import suggestion
 from krea_pipe.spec.schema import field_problem
@@ -129,6 +129,8 @@ def _variables(file: Path) -> Node:
 
 def _assignment(text: str) -> tuple[list[str], Node]:
     """`path.to.key=value`; the value is read as YAML, so that numbers, lists and mappings are what they look like."""
+    if UNSPEAKABLE.search(text):
+        raise UsageError(Problem("bad_set", f"{shown(text)} is no text", hint="write it in UTF-8"))
     path, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)*", path):
         message = f"{shown(text)} does not say what to set"

@@ -122,6 +122,46 @@ def test_a_lock_that_can_not_be_written_at_the_end_costs_nothing(project):
     assert set(lines(project)) == {"fox"}
 
 
+def test_two_files_that_differ_in_their_suffix_have_two_locks(project):
+    project.pipeline(["fox"])
+    ran(project)
+    project.pipeline(["owl"], name="p.yml", more="budget: {usd: 5}\nname: q")
+    assert project.run("run", "p.yml").code == 0
+    assert (set(lines(project)), set(lines(project, "p.yml.lock.jsonl"))) == ({"fox"}, {"owl"})
+
+
+@pytest.mark.parametrize("command", ["check", "accept", "verify"])
+def test_cells_that_the_command_line_changes_are_not_held_against_the_lock_of_the_file(project, command):
+    project.pipeline(["fox"])
+    ran(project)
+    before = (project.path / "p.lock.jsonl").read_bytes()
+    done = project.run(command, "p.yaml", "--set", "creativity=high")
+    assert done.code == 2
+    assert "--lock" in done.err
+    assert (project.path / "p.lock.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["p.yaml", "p.lock.jsonl"])
+def test_a_link_that_leads_out_of_the_repository_is_not_looked_at(project, tmp_path_factory, name):
+    private = tmp_path_factory.mktemp("private") / "secret"
+    private.write_text("hunter22: [\n")
+    (project.path / ".git").mkdir()
+    project.pipeline(["fox"])
+    (project.path / name).unlink(missing_ok=True)
+    (project.path / name).symlink_to(private)
+    shown = [project.run("run", "p.yaml", "--frozen"), project.run("verify", "p.yaml")]
+    private.unlink()
+    assert [(one.code, one.err) for one in shown] == [(2, one.err) for one in shown]
+    assert "hunter22" not in "".join(one.text for one in shown)
+    assert "leads out of its repository" in shown[0].err
+    assert project.run("verify", "p.yaml").err == shown[1].err
+
+
+@pytest.mark.parametrize("name", [".", "/", ""])
+def test_a_folder_is_no_pipeline(project, name):
+    assert project.run("run", name, "--local").code == 2
+
+
 # --- frozen
 
 
@@ -231,6 +271,10 @@ def test_verify_sees_one_changed_byte_behind_the_texts_of_a_png(project):
         ("{\n", "p.lock.jsonl:2:1: error: this is no line of a lock file: it is no JSON"),
         ('{"id": "p/fox"}\n', "it has no `key`"),
         ("\xff\n", "this is not UTF-8 text"),
+        (
+            '{"id": "p/owl", "key": "k", "sha256": "s", "variant": "v", "price_usd": "0", "job_id": "\\ud800"}\n',
+            "`job_id`",
+        ),
     ],
 )
 def test_a_lock_that_can_not_be_read_stops_a_run_before_anything_is_sent(project, text, said):

@@ -1,6 +1,8 @@
 """`krea-pipe check`: images that nobody has accepted."""
 
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Unpack
 
@@ -63,14 +65,15 @@ def check(file: Path, lock: Path | None, max_cells: int, *, as_json: bool, **how
     else:
         print_reviews(found, opened, WORDS, kept.file)
         if opened:
-            click.echo(f"Accept what was drawn with: krea-pipe accept {file}")
+            words = [word for word in sys.argv[1:] if word != "check"]
+            click.echo(f"Accept what was drawn with: {shlex.join(['krea-pipe', 'accept', *words])}")
     return NOT_AS_LOCKED if opened else 0
 
 
 def look(file: Path, lock: Path | None, max_cells: int, how: Which) -> tuple[Lockfile, Plan, Space]:
     """The lock file of a pipeline, what is stored for its cells, and where."""
     loaded = flow.load(file, overrides(how))
-    kept, target = read_lock(lock_of(file, lock)), live_target(os.environ)
+    kept, target = read_lock(lock_of(file, lock, how)), live_target(os.environ)
     space = open_space(home_folder(os.environ, file), target.space)
     made = flow.plan(loaded, space, target, flow.RunOptions(max_cells, selection=selection(how)))
     return kept, made, space

@@ -52,7 +52,7 @@ def verify(
     """
     loaded = flow.load(file, overrides(how))
     folder = out_folder(out, loaded.pipeline.name, local=False)
-    kept = read_lock(lock_of(file, lock))
+    kept = read_lock(lock_of(file, lock, how))
     cells = flow.cells(loaded, max_cells=max_cells, selection=selection(how))
     found = list(on_disk(kept, cells, lambda path: digests_at(folder, path)))
     wrong = [one for one in found if one.state != "accepted"]
