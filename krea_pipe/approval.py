@@ -1,27 +1,30 @@
 """A plan in a file, so that what was looked at is what is carried out: the same cells, and nothing else is sent.
 
-It holds no request: a run makes the plan anew from the pipeline file and compares, so nothing in a plan file can have
-anything sent that the pipeline does not ask for.
+It holds no request, but the pipeline file and the options that it was planned with: a run makes the plan anew from
+these and compares. So a plan file is worth what a command line is; it reads no file outside of the repository, and
+changes no budget.
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe.cell import Cell
 from krea_pipe.errors import InvalidInput, Place, Problem, UsageError
-from krea_pipe.nodes import Json
-from krea_pipe.plan import DAMAGED, Plan, Submit
+from krea_pipe.nodes import UNSPEAKABLE, Json
+from krea_pipe.pipeline import Budget
+from krea_pipe.plan import DAMAGED, Hold, Plan, Step, Submit, in_order
 from krea_pipe.pricing import exact, usd
 from krea_pipe.request import Key
+from krea_pipe.spending import Limits
 
 SCHEMA = "krea-pipe/plan-file@1"
 _SHOWN = 5
-_SNIFFED = 4096
+MAX_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +84,33 @@ class Approval:
 
 
 def parts_of(plan: Plan, reach: int) -> tuple[dict[str, Key], dict[Key, Send]]:
-    """The cells that a plan carries out, and the first `reach` requests that it sends; what comes after is left out."""
+    """The cells that a plan carries out, and the first `reach` requests that it sends; what comes after is left out.
+
+    A held request is sent again by the run when Krea's list shows that nothing was ordered.
+    """
     cells: dict[str, Key] = {}
     sends: dict[Key, Send] = {}
-    for step in plan.steps:
+    for step in in_order(plan):
         if isinstance(step.action, Submit):
-            if len(sends) == reach:
+            if reach == 0:
                 continue
+            reach -= 1
+        if may_send(step):
             sends[step.key] = Send(step.cells[0].id, step.price, step.reason)
         cells.update({cell.id: step.key for cell in step.cells})
     return cells, sends
+
+
+def approved_limits(plan: Plan, budget: Budget, limits: Limits) -> Limits:
+    """The limits of a run of a plan file: where nobody has set a cap, its price by now is one."""
+    if limits.max_cost is not None or budget.usd is not None:
+        return limits
+    return replace(limits, max_cost=sum((step.price for step in plan.steps if may_send(step)), Decimal(0)))
+
+
+def may_send(step: Step) -> bool:
+    """Whether a run of a step may send its request."""
+    return isinstance(step.action, Submit) or (isinstance(step.action, Hold) and step.action.can_be_settled)
 
 
 def digest_of(found: Iterable[tuple[Cell, Key]]) -> str:
@@ -117,7 +137,7 @@ def check_approved(plan: Plan, approval: Approval) -> None:
         UsageError: it does.
     """
     for step in plan.steps:
-        if not isinstance(step.action, Submit):
+        if not may_send(step):
             continue
         planned, name = approval.sends.get(step.key), step.cells[0].id
         if planned is None:
@@ -131,9 +151,11 @@ def check_approved(plan: Plan, approval: Approval) -> None:
 def is_plan_file(file: Path) -> bool:
     """Whether a file says of itself that it is a plan."""
     try:
+        if not file.is_file():  # what a pipe holds can be read once
+            return False
         with file.open("rb") as stream:
-            return f'"{SCHEMA.partition("@")[0]}@'.encode() in stream.read(_SNIFFED)
-    except OSError:
+            return stream.read(1) == b"{" and f'"{SCHEMA.partition("@")[0]}@'.encode() in stream.read(MAX_BYTES)
+    except (OSError, ValueError):
         return False
 
 
@@ -144,7 +166,7 @@ def read_approval(file: Path) -> Approval:
         InvalidInput: it can not be read.
     """
     try:
-        data = json.loads(file.read_bytes())
+        data = json.loads(file.read_bytes()[:MAX_BYTES])
         if data["schema"] != SCHEMA:
             hint = "make the plan anew: krea-pipe plan FILE --out PLANFILE"
             raise InvalidInput(Problem("bad_plan_file", f"{file} is of another version", Place(file, 1, 1), hint))
@@ -181,6 +203,8 @@ def _send(data: Mapping[str, Json]) -> Send:
 def _text(data: Json) -> str:
     if not isinstance(data, str):
         raise TypeError("not a text")
+    if UNSPEAKABLE.search(data):  # also halves of characters, which no file can hold
+        raise ValueError("no text that can be written")
     return data
 
 

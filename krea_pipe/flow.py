@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.acceptance import Locking, check_frozen
-from krea_pipe.approval import Approval, approved_cells, check_approved
+from krea_pipe.approval import Approval, approved_cells, approved_limits, check_approved
 from krea_pipe.cell import Cell
 from krea_pipe.conduct import Execute as Execute
 from krea_pipe.conduct import Finished as Finished
@@ -191,21 +191,23 @@ def run(
         made, locking = basis.plan, _locking(basis, target, options)
         if locking is not None and options.frozen:
             check_frozen(made, locking.lock)
+        limits = options.limits
         if options.approval is not None:
             check_approved(made, options.approval)
+            limits = approved_limits(made, loaded.pipeline.budget, limits)
         check_bytes(made.images)
         delivery = open_delivery(space, out, target.kind, made, file=loaded.pipeline.document.file)
         token = find_token() if made.has_calls else None
         if token is not None:
             check_secret(loaded.pipeline, token)
-        cap = cap_of(loaded.pipeline.budget, options.limits) if target.kind == "live" else None
+        cap = cap_of(loaded.pipeline.budget, limits) if target.kind == "live" else None
         if target.kind == "live":
-            check_budget(made, loaded.pipeline.budget, options.limits)
+            check_budget(made, loaded.pipeline.budget, limits)
         if made.has_calls:
             space.prepare()
             delivery.prepare()
             make_folder(runs_folder(home))
-        most = most_of(loaded.pipeline.budget, options.limits) if target.kind == "live" else options.limits.max_new
+        most = most_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
         prepared = Prepared(loaded, made, basis.replay, space, target, delivery, token, cap, most, locking)
         return carry_out(prepared, runs_folder(home) / run_id, started_at, execute, shrink)
 

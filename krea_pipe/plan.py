@@ -130,6 +130,19 @@ class Plan:
         return any(not isinstance(step.action, Reuse) for step in self.steps)
 
 
+def in_order(plan: Plan) -> list[Step]:
+    """The steps in the order in which a run can send them: what needs the image of another comes after it."""
+    waits = {step.key: step.request.upstream for step in plan.steps if not isinstance(step.action, Reuse)}
+    depths: dict[Key, int] = {}
+
+    def depth(key: Key) -> int:
+        if key not in depths:
+            depths[key] = max((depth(one) + 1 for one in waits[key] if one in waits), default=0)
+        return depths[key]
+
+    return sorted(plan.steps, key=lambda step: depth(step.key) if step.key in waits else 0)
+
+
 def needs_call(action: Action) -> bool:
     """Whether Krea has to be asked for something."""
     return isinstance(action, (Submit, Attach)) or (isinstance(action, Hold) and action.can_be_settled)

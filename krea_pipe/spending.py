@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from krea_pipe.errors import OverBudget, Problem, UsageError
 from krea_pipe.pipeline import Budget
-from krea_pipe.plan import Hold, Plan, Step, Submit, Sum
+from krea_pipe.plan import Hold, Plan, Step, Submit, Sum, in_order
 from krea_pipe.pricing import usd
 
 
@@ -58,7 +58,7 @@ def reach_of(plan: Plan, limits: Limits) -> Sum:
     """How far a run would come within the limits of the command line; what is held counts as spent."""
     count, spent = 0, sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
     held = spent
-    for step in plan.steps:
+    for step in in_order(plan):
         if not isinstance(step.action, Submit):
             continue
         if limits.max_new is not None and count >= limits.max_new:

@@ -1,8 +1,8 @@
 """Plan files on the command line: written by `plan --out`, carried out by `run`."""
 
 import os
+import shlex
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe import __version__, flow
@@ -11,17 +11,22 @@ from krea_pipe.cli.executor import How
 from krea_pipe.cli.lock_options import run_lock
 from krea_pipe.cli.options import Over, overrides
 from krea_pipe.errors import Problem, UsageError
-from krea_pipe.pipeline import Budget
+from krea_pipe.nodes import shown
 from krea_pipe.pricing import usd
 from krea_pipe.settings import LOCAL, Target, live_target
 from krea_pipe.spec import Overrides
-from krea_pipe.spending import Limits
+from krea_pipe.spec.load import repository_root
+from krea_pipe.store.atomic import write_atomically
 
 
 def approval_of(file: Path, basis: flow.Planned, reach: int, over: Over, *, max_cells: int, target: Target) -> Approval:
-    """What was planned, as far as a run would come."""
+    """What was planned, as far as a run would come.
+
+    Raises:
+        UsageError: a plan file can not hold what stands over the pipeline.
+    """
     cells, sends = parts_of(basis.plan, reach)
-    return Approval(
+    approval = Approval(
         file=file,
         base=target.base,
         is_local=target.kind == "local",
@@ -34,15 +39,31 @@ def approval_of(file: Path, basis: flow.Planned, reach: int, over: Over, *, max_
         sends=sends,
         tool=__version__,
     )
+    _check_contents(approval)
+    return approval
 
 
-def plan_file_words(path: Path, approval: Approval) -> str:
+def write_plan_file(path: Path, approval: Approval) -> None:
+    """Write a plan file, over an older one at most.
+
+    Raises:
+        UsageError: another file is in the way. StateError: it can not be written.
+    """
+    if os.path.lexists(path) and not is_plan_file(path):
+        message = f"{path} exists, and is no plan file"
+        raise UsageError(Problem("file_in_the_way", message, hint="choose another name with --out"))
+    write_atomically(path, approval.to_text().encode("utf-8"))
+
+
+def plan_file_words(path: Path, approval: Approval, *, is_refused: bool) -> str:
     """What a plan file is good for."""
+    if is_refused:
+        return f"plan    {path}: a run refuses it as it stands."
     if not approval.sends:
         return f"plan    {path}: `krea-pipe run {path}` sends nothing."
     price = "" if approval.is_local else f" for {usd(approval.price)}"
     count = "this request" if len(approval.sends) == 1 else f"these {len(approval.sends)} requests"
-    return f"plan    {path}: `krea-pipe run {path}` sends {count}{price}, and no other."
+    return f"plan    {path}: `krea-pipe run {path}` sends at most {count}{price}, and no other."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +82,15 @@ class Asked:
         """The API that it is for."""
         return LOCAL if self.is_local else live_target(os.environ)
 
-    def limits(self, max_cost: Decimal | None, max_new: int | None, budget: Budget) -> Limits:
-        """The limits of the command line; the price of a plan file is the cap where no other is set."""
-        if max_cost is None and budget.usd is None and self.approval is not None:
-            max_cost = self.approval.price
-        return Limits(max_cost, max_new)
+    @property
+    def over(self) -> str:
+        """What stands over the file of a plan, as options: whoever runs it should see that."""
+        if self.approval is None:
+            return ""
+        named = {"--profile": self.approval.profiles, "--set": self.approval.sets, "--vars": self.approval.var_files}
+        return shlex.join(
+            [word for option, values in named.items() for value in values for word in (option, str(value))]
+        )
 
 
 def asked(file: Path, how: How, *, local: bool, max_cells: int) -> Asked:
@@ -77,11 +102,28 @@ def asked(file: Path, how: How, *, local: bool, max_cells: int) -> Asked:
     if not is_plan_file(file):
         return Asked(file, overrides(how), max_cells, local, run_lock(file, how, how))
     approval = read_approval(file)
+    _check_contents(approval)
     _check_options(file, how)
     _check_target(file, approval, local=local)
     over = Over(profiles=approval.profiles, sets=approval.sets, var_files=approval.var_files)
     lock = run_lock(approval.file, how, over)
     return Asked(approval.file, overrides(over), approval.max_cells, approval.is_local, lock, approval)
+
+
+def _check_contents(approval: Approval) -> None:
+    """Refuse what would make a plan file more than a plan of a pipeline here: other files, another budget."""
+    here = repository_root(Path.cwd() / "plan")
+    for file in (approval.file, *approval.var_files):
+        try:
+            inside = file.resolve().is_relative_to(here)
+        except (OSError, ValueError, RuntimeError):
+            inside = False
+        if not inside:
+            message = f"a plan file names files below {here} alone, and not {shown(str(file))}"
+            raise UsageError(Problem("plan_file_outside", message, hint="make and run it in the pipeline's repository"))
+    if any(one.partition("=")[0].split(".")[0] == "budget" for one in approval.sets):
+        hint = "write it into the pipeline, or run the plan with --max-cost"
+        raise UsageError(Problem("plan_file_budget", "a plan file does not change the budget", hint=hint))
 
 
 def _check_options(file: Path, how: How) -> None:

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from krea_server import picture
+from krea_server import ask, picture, send_answer
 
 KEYS = {"KREA_API_KEY": None}
 
@@ -168,3 +168,72 @@ def test_a_pipeline_that_is_gone_is_named(project):
     planned(project)
     (project.path / "p.yaml").unlink()
     assert "cannot read" in refused(project, code="file_unreadable")
+
+
+def test_a_held_request_is_in_the_plan_because_the_run_may_send_it(project, krea):
+    project.pipeline(["fox"])
+
+    async def act(scope, seen, send, app):
+        """The list is there before the POST, and tells the time; afterwards it is not."""
+        found = await ask(app, scope, seen) if not krea.posts else (404, {}, b"")
+        await send_answer(send, *found)
+
+    krea.rule("GET", "/jobs", act)
+    krea.answer("POST", "/generate/", 502)
+    assert project.run("run", "p.yaml").code == 1
+    plan = planned(project)
+    assert plan["price_usd"] == "0.030"
+    file = project.path / "plan.json"
+    text = file.read_text()
+    file.write_text(json.dumps({**plan, "sends": {}}))
+    krea.rules.clear()
+    assert "was not planned" in refused(project)
+    file.write_text(text)
+    assert applied(project).counts == (1, 0, 0)
+    assert krea.billed_prompts() == ["fox"]
+
+
+def test_a_plan_overwrites_no_other_file(project):
+    project.pipeline(["fox"])
+    planned(project)
+    planned(project)
+    before = (project.path / "p.yaml").read_bytes()
+    assert project.run("plan", "p.yaml", "--out", "p.yaml").code == 2
+    assert (project.path / "p.yaml").read_bytes() == before
+
+
+def test_a_stage_that_stands_above_its_source_comes_after_it(project):
+    fine = "{for_each: rough, prompt: again, image: '{{ source.image }}'}"
+    rough = "{prompt: fox, matrix: {seed: [1, 2]}}"
+    project.write("p.yaml", f"version: 1\nbudget: {{usd: 5}}\nstages:\n  fine: {fine}\n  rough: {rough}\n")
+    assert set(planned(project, "--max-new", "3")["cells"]) == {"rough/s1", "rough/s2", "fine/s1"}
+    assert applied(project).counts == (3, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"vars": ["../secret.yaml"]}, "files below"),
+        ({"pipeline": "/etc/passwd"}, "files below"),
+        ({"pipeline": ""}, "Is a directory"),
+        ({"set": ["budget.usd=50"]}, "budget"),
+        ({"set": ["prompt=\ud800"]}, "no whole plan file"),
+        ({"pipeline": "a\0b"}, "no whole plan file"),
+    ],
+)
+def test_a_plan_file_is_no_more_than_a_plan_of_a_pipeline_here(project, change, said):
+    project.pipeline(["fox"])
+    (project.path.parent / "secret.yaml").write_text("word: hunter22\n")
+    plan = planned(project)
+    (project.path / "plan.json").write_text(json.dumps({**plan, **change}))
+    before = len(project.krea.posts)
+    done = applied(project, code=2)
+    assert said in done.json["error"]["message"]
+    assert "hunter22" not in done.text
+    assert len(project.krea.posts) == before
+
+
+def test_whoever_runs_a_plan_sees_what_stands_over_the_file(project):
+    project.pipeline(["fox"])
+    planned(project, "--set", "creativity=high")
+    assert "p.yaml with --set creativity=high" in project.run("run", "plan.json").err

@@ -10,7 +10,6 @@ from typing import Unpack
 import click
 
 from krea_pipe import flow
-from krea_pipe.approval import Approval
 from krea_pipe.cli.comparison import (
     Against,
     against_options,
@@ -34,7 +33,7 @@ from krea_pipe.cli.options import (
     select_options,
     selection,
 )
-from krea_pipe.cli.plan_files import approval_of, plan_file_words
+from krea_pipe.cli.plan_files import approval_of, plan_file_words, write_plan_file
 from krea_pipe.cli.tables import print_table
 from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.errors import KreaPipeError, Problem
@@ -44,7 +43,6 @@ from krea_pipe.plan import Attach, Hold, Plan, Reuse, Step, Submit, Sum
 from krea_pipe.pricing import exact, usd
 from krea_pipe.settings import LOCAL, home_folder, live_target
 from krea_pipe.spending import Limits, cap_of, check_budget, reach_of
-from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.space import open_space
 
 SHOWN = 60
@@ -117,17 +115,13 @@ def plan(
         elif not is_whole:
             click.echo(f"A run would send {reach.count} of them for {usd(reach.usd)}, and stop at the limit.")
     if how["out"] is not None:
-        _keep(how["out"], approval_of(file, basis, reach.count, how, max_cells=max_cells, target=target), form)
+        approval = approval_of(file, basis, reach.count, how, max_cells=max_cells, target=target)
+        write_plan_file(how["out"], approval)
+        if form != "json":
+            click.echo(plan_file_words(how["out"], approval, is_refused=refusal is not None))
     if check:
         return PENDING if made.has_work else WAITING if made.waiting else 0
     return 0
-
-
-def _keep(path: Path, approval: Approval, form: str) -> None:
-    """Write a plan file, and say what it is good for."""
-    write_atomically(path, approval.to_text().encode("utf-8"))
-    if form != "json":
-        click.echo(plan_file_words(path, approval))
 
 
 def _refusal(made: Plan, budget: Budget, limits: Limits) -> Problem | None:

@@ -34,6 +34,7 @@ from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.errors import KreaPipeError, Problem
 from krea_pipe.outcome import Ending
 from krea_pipe.settings import Token, api_token, home_folder
+from krea_pipe.spending import Limits
 
 MAX_CONCURRENCY = 10_000
 MAX_PARALLEL = 8
@@ -107,6 +108,8 @@ def _finished(
 ) -> flow.Finished:
     ask = asked(file, how, local=local, max_cells=max_cells)
     loaded = flow.load(ask.file, ask.overrides)
+    if ask.over and not as_json:
+        telling.voice.say("info", "plan_file", f"{file} is a plan of {ask.file} with {ask.over}")
     executor = Executor(ask.target, how, telling, as_json=as_json)
     if not as_json or telling.voice.in_json:
         telling.voice.problems(loaded.warnings, "warning")
@@ -117,7 +120,7 @@ def _finished(
         out=out_folder(out, loaded.pipeline.name, local=ask.is_local),
         options=flow.RunOptions(
             ask.max_cells,
-            ask.limits(how["max_cost"], how["max_new"], loaded.pipeline.budget),
+            Limits(how["max_cost"], how["max_new"]),
             how["uncertain"] == "resubmit",
             selection(how),
             ask.lock,
