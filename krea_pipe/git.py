@@ -1,4 +1,6 @@
-"""git, asked about a repository: it fetches nothing, writes nothing, and runs no program that a repository names.
+"""git, asked about a repository: it fetches nothing, writes nothing, and runs no program that a pull request can name.
+
+Filters of the repository's own `.git/config`, such as those of LFS, are run by `git status` and `git diff`.
 
 The environment is handed in, because only the edge of the program reads it.
 """
@@ -148,7 +150,12 @@ class Repository:
             GitFailed: git can not tell.
         """
         printed = self._diff("--name-only", "--no-renames", commit)
-        return {os.fsdecode(path) for path in printed.split(b"\0") if path}
+        return {os.fsdecode(path) for path in printed.split(b"\0") if path} | self._unwatched()
+
+    def _unwatched(self) -> set[str]:
+        """The files that git was told not to look at, so that it would not see that they are others."""
+        listed = os.fsdecode(self._ask("ls-files", "-v", "-z")).split("\0")
+        return {one[2:] for one in listed if one[:1].islower() or one[:1] == "S"}
 
     def old_name(self, commit: str, path: str, head: str | None) -> str | None:
         """The path that a file had in a commit before it was renamed; without a head, the work tree has the new one.

@@ -84,7 +84,7 @@ def _hint(name: str, repository: Repository) -> str:
     if repository.commit_of(f"refs/remotes/origin/{name}"):
         return f"did you mean origin/{name}?"
     if repository.is_shallow:
-        return f"this clone is shallow; {DEEPEN}"
+        return f"this clone is shallow; fetch it: git fetch origin {name}, and compare with FETCH_HEAD"
     return "fetch it first, as nothing is fetched here: git fetch origin"
 
 

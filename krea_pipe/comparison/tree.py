@@ -32,7 +32,8 @@ def open_tree(repository: Repository, commit: str, folder: Path, *, root: Path) 
     try:
         entries = {one.path: one for one in repository.entries(commit) if _is_usable(one)}
         tree = Tree(repository, commit, top, entries, frozenset(repository.changed(commit)), sorted(entries))
-        (top / root.relative_to(repository.top) / ".git").mkdir(parents=True, exist_ok=True)
+        below = root.relative_to(repository.top) if root.is_relative_to(repository.top) else Path()
+        (top / below / ".git").mkdir(parents=True, exist_ok=True)
         tree.put([one for one in entries.values() if one.mode == LINK])
     except GitFailed as error:
         raise _unreadable(commit, error) from error
