@@ -12,7 +12,7 @@ from krea_pipe.acceptance import Kept, Locking, kept
 from krea_pipe.cell import Waiting
 from krea_pipe.errors import KreaPipeError, Problem
 from krea_pipe.exit_codes import NOT_AS_LOCKED, WAITING, exit_code_of
-from krea_pipe.keeping import mark_reported, remember
+from krea_pipe.keeping import mark_reported, remember, remember_lock
 from krea_pipe.loading import Loaded
 from krea_pipe.lockfile import read_lock
 from krea_pipe.outcome import Ending, Failure, Outcome, iso
@@ -106,6 +106,7 @@ def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[Kep
         with exclusive(lockfiles_lock(prepared.space.folder.parent)):
             # Read anew: another run may have written since.
             found = kept(replace(locking, lock=read_lock(locking.lock.file)), prepared.plan, outcomes)
+            remember_lock(prepared.space, found.lock.file)
             write_atomically(found.lock.file, found.lock.to_text().encode())
     except KreaPipeError as error:
         return None, error.problems[0]

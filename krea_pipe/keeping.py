@@ -1,6 +1,7 @@
 """What a run leaves in the store for the next one; the journal already has what was paid."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from krea_pipe.outcome import Outcome, Result
 from krea_pipe.plan import Plan, Reuse, Step
@@ -19,6 +20,16 @@ def remember(space: Space, plan: Plan, outcomes: Mapping[Key, Outcome]) -> None:
     remember_results(space, {key: (result, step.request.fields()) for key, (result, step) in fresh.items()})
     drawn = [step for step in plan.steps if outcomes[step.key].result is not None]
     remember_cells(space, {f"{plan.pipeline}/{cell.id}": step.key for step in drawn for cell in step.cells})
+
+
+LOCK = "lock:"
+"""Begins the names of facts about lock files that runs have written, wherever they are."""
+
+
+def remember_lock(space: Space, file: Path) -> None:
+    """Keep where a lock file is, so that nothing that it names is removed."""
+    place = file.absolute().as_posix()
+    space.facts.write({f"{LOCK}{place}": {"file": place}})
 
 
 def mark_reported(space: Space, plan: Plan, run_id: str) -> None:

@@ -39,6 +39,9 @@ def folders_in(folder: Path) -> list[Path]:
     Raises:
         StateError: the folder can not be read.
     """
+    if folder.is_symlink():
+        hint = "nothing here follows a link; set KREA_PIPE_HOME to the place itself"
+        raise StateError(Problem("home_linked", f"{folder} is a link", hint=hint))
     try:
         return sorted(Path(one.path) for one in os.scandir(folder) if one.is_dir(follow_symlinks=False))
     except FileNotFoundError:

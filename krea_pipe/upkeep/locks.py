@@ -12,8 +12,9 @@ from pathlib import Path
 
 from krea_pipe.errors import InvalidInput, Place, Problem, StateError
 from krea_pipe.git import GitFailed, Repository, ask
-from krea_pipe.lockfile import SUFFIX, lock_path
+from krea_pipe.lockfile import MAX_BYTES, SUFFIX, lock_path
 from krea_pipe.settings import DEFAULT_HOME
+from krea_pipe.source import check_inside
 from krea_pipe.upkeep.reach import Locks
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -23,10 +24,11 @@ SKIPPED = frozenset({".git", DEFAULT_HOME})
 @dataclass(frozen=True, slots=True)
 class Around:
     """Where to look: `folders` are looked through when no repository is around them, `pipelines` are files whose locks
-    stand beside them. `environment` is for git."""
+    stand beside them, `locks` are those that runs have written. `environment` is for git."""
 
     folders: tuple[Path, ...]
     pipelines: tuple[Path, ...]
+    locks: tuple[Path, ...]
     environment: Mapping[str, str]
 
 
@@ -60,7 +62,7 @@ class _Texts:
     _read: set[Path] = field(default_factory=set)
 
     def all(self) -> Iterator[tuple[str, bytes]]:
-        starts = [*self.around.folders, *(file.parent for file in self.around.pipelines)]
+        starts = [*self.around.folders, *(file.parent for file in (*self.around.pipelines, *self.around.locks))]
         for top in dict.fromkeys(top for start in starts if (top := repository(start)) is not None):
             try:
                 yield from self._of_repository(Repository(top, self.around.environment))
@@ -71,14 +73,15 @@ class _Texts:
         for folder in self.around.folders:
             if repository(folder) is None:
                 yield from self._files(_walk(folder))
-        yield from self._files(lock for file in self.around.pipelines if os.path.lexists(lock := lock_path(file)))
+        beside = (*map(lock_path, self.around.pipelines), *self.around.locks)
+        yield from self._files(lock for lock in beside if os.path.lexists(lock))
 
     def _of_repository(self, git: Repository) -> Iterator[tuple[str, bytes]]:
-        heads = list(_heads(git.text("worktree", "list", "--porcelain")))
+        heads = list(_heads(git.text("worktree", "list", "--porcelain")))  # names may hold any white space but \n
         for tree in dict.fromkeys([git.top, *(path for path, _ in heads)]):
             yield from self._files(_walk(tree))
-        names = [*git.text("for-each-ref", "--format=%(refname)").split(), *(head for _, head in heads if head)]
-        yield from _committed(git, names)
+        named = [name for name in git.text("for-each-ref", "--format=%(refname)").split("\n") if name]
+        yield from _committed(git, [*named, *(head for _, head in heads if head)])
 
     def _files(self, files: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
         for file in files:
@@ -86,8 +89,12 @@ class _Texts:
             if real in self._read:
                 continue
             self._read.add(real)
+            check_inside(file)
             try:
-                yield str(file), file.read_bytes()
+                if not file.is_file():
+                    raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: it is not a file", hint=_HINT))
+                with file.open("rb") as stream:
+                    yield str(file), stream.read(MAX_BYTES)
             except OSError as error:
                 problem = Problem("lock_unreadable", f"cannot read {file}: {error.strerror}", hint=_HINT)
                 raise InvalidInput(problem) from error
@@ -113,8 +120,8 @@ def _commits(git: Repository, names: list[str]) -> dict[str, str]:
     asked = "".join(f"{name}^{{}}\n" for name in names)
     answers = ask(git.top, git.environment, "cat-file", "--batch-check", given=os.fsencode(asked))
     found: dict[str, str] = {}
-    for name, answer in zip(names, os.fsdecode(answers).splitlines(), strict=True):
-        what, kind, *_ = (*answer.split(), "")
+    for name, answer in zip(names, os.fsdecode(answers).removesuffix("\n").split("\n") if names else (), strict=True):
+        what, kind, *_ = (*answer.split(" "), "")
         if answer.endswith(" missing"):
             raise GitFailed(f"there is nothing behind {name}")
         if kind == "commit":
@@ -125,7 +132,7 @@ def _commits(git: Repository, names: list[str]) -> dict[str, str]:
 def _heads(listing: str) -> Iterator[tuple[Path, str]]:
     """The work trees of a repository, each with the commit that it stands on, "" when it has none yet."""
     for block in listing.split("\n\n"):
-        words = dict(line.partition(" ")[::2] for line in block.splitlines())
+        words = dict(line.partition(" ")[::2] for line in block.split("\n"))
         if "worktree" in words:
             head = words.get("HEAD", "")
             yield Path(words["worktree"]), head if head.strip("0") else ""
@@ -139,14 +146,24 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _named(place: str, data: bytes) -> Iterator[tuple[str, str]]:
-    """The digest and the key of each line."""
-    for number, line in enumerate(data.split(b"\n"), 1):
+    """The digest and the key of each line; another program's file of such a name has neither."""
+    for number, line in enumerate(() if _is_foreign(data) else data.split(b"\n"), 1):
         if line.strip():
             found = _digests(line)
             if found is None:
-                at = Place(Path(place), number, 1, line.decode("utf-8", "replace").rstrip())
+                shown = line.decode("utf-8", "replace").rstrip() if line.startswith((b"{", b"<", b"=", b">")) else ""
+                at = Place(Path(place), number, 1, shown)
                 raise InvalidInput(Problem("lock_unreadable", "this is no line of a lock file", at, _HINT))
             yield found
+
+
+def _is_foreign(data: bytes) -> bool:
+    """Whether the first line is an object that no lock file of ours has."""
+    try:
+        first = json.loads(data.lstrip().partition(b"\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and not first.keys() & {"key", "sha256"}
 
 
 def _digests(line: bytes) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from krea_pipe.upkeep.stored import Drawn, Listing, RunFolder
@@ -13,11 +14,15 @@ Holder: TypeAlias = Literal["lock", "run", "open", "recent"]
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """What lock files name: digests of images and keys of requests, and where the files are."""
+    """What lock files name: digests of images and keys of requests, and where the files are.
+
+    `away` are pipelines and lock files whose folders are not there; what was drawn for them counts as locked.
+    """
 
     digests: frozenset[str] = frozenset()
     keys: frozenset[str] = frozenset()
     places: tuple[str, ...] = ()
+    away: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,17 @@
 """The home folder looked through: what is there, what has to stay, what can go."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from krea_pipe.keeping import LOCK
+from krea_pipe.nodes import Json
 from krea_pipe.settings import DEFAULT_HOME
 from krea_pipe.store.lock import exclusive
 from krea_pipe.upkeep.disk import hold, leftovers_in, spaces_of
-from krea_pipe.upkeep.locks import Around, read_locks
+from krea_pipe.upkeep.locks import Around, read_locks, repository
 from krea_pipe.upkeep.reach import Locks, Reach, reach_of
 from krea_pipe.upkeep.records import read_diffs, read_runs
 from krea_pipe.upkeep.stored import Listing
@@ -26,8 +28,10 @@ class Survey:
     waste: Waste
 
 
-def survey(home: Path, keep: timedelta, environment: Mapping[str, str]) -> Survey:
+def survey(home: Path, keep: timedelta, environment: Mapping[str, str], *, forgets: bool = False) -> Survey:
     """Look through a home folder.
+
+    A pipeline whose folder is not there, as on a disk that is away, keeps what was drawn for it, unless it `forgets`.
 
     Raises:
         InvalidInput: a lock file can not be read. StateError: something else that names images can not be.
@@ -37,12 +41,22 @@ def survey(home: Path, keep: timedelta, environment: Mapping[str, str]) -> Surve
     holdings = tuple(hold(space) for space in spaces)
     listing = Listing(holdings, read_runs(home), read_diffs(home), leftovers_in(home, now))
     facts = [fact for space in spaces for fact in space.facts.beginning_with("out:").values()]
-    files = sorted({str(fact["file"]) for fact in facts if fact.get("file")})
+    written = [fact for space in spaces for fact in space.facts.beginning_with(LOCK).values()]
+    pipelines, files = _places(facts), _places(written)
     beside = (home.absolute().parent,) if home.name == DEFAULT_HOME else ()
-    around = Around(tuple(dict.fromkeys((Path.cwd(), *beside))), tuple(Path(file) for file in files), environment)
-    locks = read_locks(around)
+    here = (Path.cwd(),) if repository(Path.cwd()) else ()
+    around = Around(tuple(dict.fromkeys((*here, *beside))), pipelines, files, environment)
+    away = tuple(file for file in (*pipelines, *files) if not file.parent.is_dir())
+    locks = replace(read_locks(around), away=() if forgets else away)
+    if locks.away:
+        keys = frozenset(str(fact.get("key")) for fact in facts if Path(str(fact.get("file"))) in away)
+        locks = replace(locks, keys=locks.keys | keys)
     reach = reach_of(listing, locks, now - keep if keep else None)
     return Survey(listing, locks, reach, waste_of(listing, reach))
+
+
+def _places(facts: Iterable[Mapping[str, Json]]) -> tuple[Path, ...]:
+    return tuple(Path(file) for file in sorted({str(fact["file"]) for fact in facts if fact.get("file")}))
 
 
 @contextmanager

@@ -347,3 +347,37 @@ def test_nothing_that_a_lock_or_a_kept_run_names_or_that_is_open_ever_goes(listi
 
 def name(path):
     return Path(path).name
+
+
+def test_a_lock_of_another_name_and_place_protects_its_images(project, tmp_path_factory):
+    project.pipeline(["a"])
+    lock = tmp_path_factory.mktemp("elsewhere") / "mine.lock.jsonl"
+    assert project.run("run", "p.yaml", "--lock", "mine.jsonl").code == 2
+    assert project.run("run", "p.yaml", "--lock", lock).code == 0
+    assert gc(project, "--keep", "0d", "--delete")["redraw_usd"] == "0"
+    assert project.plan()["a"] == ("reuse", "cached")
+
+
+def test_a_pipeline_whose_folder_is_away_keeps_its_images_until_it_is_forgotten(project):
+    file = project.pipeline(["a"], name="disk/p.yaml")
+    assert project.run("run", file.relative_to(project.path)).code == 0
+    (project.path / "disk").rename(project.path.parent / "away")
+    done = project.run("gc", "--keep", "0d", "--delete")
+    assert (done.code, str(project.path / "disk") in done.out) == (0, True)
+    (project.path.parent / "away").rename(project.path / "disk")
+    assert project.plan(file="disk/p.yaml")["a"] == ("reuse", "cached")
+    (project.path / "disk").rename(project.path.parent / "away")
+    assert project.run("gc", "--keep", "0d", "--delete", "--forget-missing").code == 0
+    assert project.blobs() == []
+
+
+def test_names_of_branches_and_files_of_others_do_not_stop_it(project):
+    project.pipeline(["a"])
+    project.run("run", "p.yaml")
+    project.write("pack.lock.jsonl", '{"lol": 1}\n')
+    git(project, "init", "-q")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "one")
+    git(project, "update-ref", "refs/heads/a\u3000b", "HEAD")
+    git(project, "update-ref", "refs/heads/a\u2028b", "HEAD")
+    assert gc(project, "--keep", "0d")["redraw_usd"] == "0"

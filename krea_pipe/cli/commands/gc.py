@@ -48,8 +48,14 @@ class Span(click.ParamType[timedelta]):
 @click.command()
 @click.option("--keep", type=Span(), default="30d", show_default=True, help="Keep what runs of this time name.")
 @click.option("--delete", "deletes", is_flag=True, help="Do it. Without it, only what would go is shown.")
+@click.option(
+    "--forget-missing",
+    "forgets",
+    is_flag=True,
+    help="Also what was drawn for pipelines whose folders are not there any more, as on a disk that is away.",
+)
 @json_option
-def gc(*, keep: timedelta, deletes: bool, as_json: bool) -> int:
+def gc(*, keep: timedelta, deletes: bool, forgets: bool, as_json: bool) -> int:
     """Free disk space: old runs, and images that nothing needs any more.
 
     Never goes: the journal; what a lock file names, in the git repository around and at the tips of all its branches
@@ -60,10 +66,10 @@ def gc(*, keep: timedelta, deletes: bool, as_json: bool) -> int:
     """
     home = home_folder(os.environ)
     if not deletes:
-        _show(home, survey(home, keep, os.environ), None, as_json=as_json)
+        _show(home, survey(home, keep, os.environ, forgets=forgets), None, as_json=as_json)
         return 0
     with no_run_begins(home):
-        found = survey(home, keep, os.environ)
+        found = survey(home, keep, os.environ, forgets=forgets)
         if found.listing.alive:
             raise _busy(found.listing.alive)
         removed = remove(found.waste.pieces)
@@ -101,6 +107,9 @@ def _print(home: Path, found: Survey, removed: Removed | None) -> None:
         click.echo(f"Nothing can go in {home}.")
     held = [f"{count:,} {WORDS[holder]}" for holder, count in _held(found).items()]
     click.echo(f"Images that stay: {'; '.join(held) or 'none'}. Lock files read: {len(found.locks.places)}.")
+    if found.locks.away:
+        places = ", ".join(sorted({str(file.parent) for file in found.locks.away})[:SHOWN])
+        click.echo(f"Kept for pipelines whose folders are not there (--forget-missing lets it go): {places}")
     if rows and removed is None:
         click.echo("Nothing was removed. Add --delete to do it.")
     if found.listing.alive and removed is None:
