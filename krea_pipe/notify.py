@@ -3,6 +3,7 @@
 A webhook's address is a secret: whoever has it may post. It is shown as far as its host, in messages too.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -90,7 +91,8 @@ def _place_of(text: str, open_service: OpenService) -> Place:
         raise UsageError(Problem("bad_notify", "--notify has no place that can be told", hint=hint))
     if scheme.lower() in ("http", "https"):
         return _webhook(text)
-    return Service(f"{scheme}://…", open_service(text))
+    open_service(text)
+    return Service(f"{scheme}://…", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +170,20 @@ def _bad_webhook(reason: str) -> UsageError:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Something that apprise reaches."""
+    """Something that apprise reaches, in a process of its own: its threads outlive any time limit."""
 
     name: str
-    sender: Callable[[Message], bool] = field(repr=False)
+    url: str = field(repr=False)
 
     def send(self, message: Message) -> str | None:
         """Send a message."""
-        return None if self.sender(message) else "apprise could not deliver it"
+        given = json.dumps({"url": self.url, "text": message.text, "is_good": message.is_good})
+        command = [sys.executable, "-m", "krea_pipe.cli.service"]
+        try:
+            done = subprocess.run(command, input=given.encode(), capture_output=True, timeout=SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            return "it did not answer in time"
+        return None if done.returncode == 0 else "apprise could not deliver it"
 
 
 def tell_all(places: Sequence[Place], message: Message) -> list[Problem]:
@@ -183,7 +191,10 @@ def tell_all(places: Sequence[Place], message: Message) -> list[Problem]:
     answers: dict[int, str | None] = {}
 
     def tell(number: int, place: Place) -> None:
-        answers[number] = place.send(message)
+        try:
+            answers[number] = place.send(message)
+        except (OSError, ImportError, ValueError, RuntimeError, LookupError) as error:
+            answers[number] = f"it can not be told ({type(error).__name__})"
 
     # Threads that the end of the program does not wait for: no time limit of a library holds for all that it does.
     threads = [threading.Thread(target=tell, args=one, daemon=True) for one in enumerate(places)]

@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from krea_server import GENERATE, until
@@ -180,6 +182,24 @@ def test_a_service_of_apprise_is_told(project, receiver):
     project.pipeline(["b"])
     done = project.run("run", "p.yaml", "-q", "--notify", address)
     assert (done.code, done.err) == (0, "warning: json://… was not told: apprise could not deliver it\n")
+
+
+def test_a_service_that_does_not_answer_is_given_up_with_the_process_that_asked_it(project, trickle, monkeypatch):
+    monkeypatch.setattr(notify, "SECONDS", 2.0)
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "-q", "--notify", trickle.replace("http://", "json://"))
+    assert (done.code, done.err) == (0, "warning: json://… was not told: it did not answer in time\n")
+    children = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children")
+    if children.exists():
+        named = (Path(f"/proc/{one}/cmdline") for one in children.read_text().split())
+        assert not [one for one in named if b"krea_pipe.cli.service" in one.read_bytes()]
+
+
+def test_an_address_that_no_library_can_use_costs_one_warning(project):
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "-q", "--notify", f"https://x..invalid/{SECRET}")
+    assert (done.code, done.err.count("\n")) == (0, 1)
+    assert "was not told: it can not be told" in done.err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,17 @@
+"""Sends one message through apprise: `python -m krea_pipe.cli.service`, with the message on standard input."""
+
+import json
+import sys
+
+from krea_pipe.notify import Message
+from krea_pipe.services import open_service
+
+
+def main() -> int:
+    """Send it; 0 when it was delivered. The address is a secret, so it stands in no argument."""
+    given = json.load(sys.stdin)
+    return 0 if open_service(given["url"])(Message(given["text"], {}, is_good=given["is_good"])) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
