@@ -28,11 +28,15 @@ _BROKEN = (
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A repository's folder, the YAML files that git tracks there, and the names that are staged, deleted ones too."""
+    """A repository's folder, the YAML files that git tracks there, and the names that are staged, deleted ones too.
+
+    `deleted` are those that the commit removes, though they may still lie in the work tree.
+    """
 
     top: Path
     yaml_names: tuple[str, ...]
     staged: frozenset[str]
+    deleted: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,9 @@ def read_index(folder: Path, environment: Mapping[str, str]) -> Index:
     """
     top = Path(_git(folder, environment, "rev-parse", "--show-toplevel").removesuffix("\n"))
     staged = _git(top, environment, "diff", "--cached", "--name-only", "-z", "--no-renames")
+    deleted = _git(top, environment, "diff", "--cached", "--name-only", "-z", "--no-renames", "--diff-filter=D")
     tracked = _git(top, environment, "ls-files", "-z", "--", "*.yaml", "*.yml")
-    return Index(top, tuple(dict.fromkeys(_names(tracked))), frozenset(_names(staged)))
+    return Index(top, tuple(dict.fromkeys(_names(tracked))), frozenset(_names(staged)), frozenset(_names(deleted)))
 
 
 def find_pipelines(index: Index) -> list[Candidate]:

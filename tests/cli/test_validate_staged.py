@@ -188,3 +188,17 @@ def test_without_files_and_without_staged_it_is_a_usage_error(project):
     done = project.run("validate")
     assert done.code == 2
     assert "Missing argument 'FILE...'" in done.err
+
+
+def test_an_image_that_the_commit_removes_and_leaves_on_disk_is_missed(repository):
+    repository.git("rm", "-q", "--cached", "refs/a.png")
+    done = repository.validate()
+    assert done.code == 2
+    assert "refs/a.png is deleted by this commit" in done.err
+
+
+def test_a_folder_that_is_not_there_does_not_turn_the_check_off(repository):
+    repository.stage(**{"pipes/new.yaml": BROKEN})
+    assert repository.validate("pipes").code == 2
+    done = repository.validate("pips")
+    assert (done.code, "there is no pips here" in done.err) == (2, True)

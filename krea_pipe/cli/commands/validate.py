@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -11,7 +11,7 @@ import click
 from krea_pipe import flow
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import FILE, Over, json_option, max_cells_option, over_options, overrides
-from krea_pipe.errors import InvalidInput, Problem
+from krea_pipe.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.report.places import seen_from
 from krea_pipe.spec import Overrides
 from krea_pipe.staged import Candidate, Index, find_pipelines, inputs_of, may_be_read, read_index
@@ -58,6 +58,7 @@ def validate(files: tuple[Path, ...], max_cells: int, *, staged: bool, as_json: 
 def _staged(folders: Sequence[Path], over: Overrides, max_cells: int) -> Iterator[_Checked]:
     """Check the pipelines that a commit is about; what is valid and has nothing to do with it is passed over."""
     index = read_index(Path.cwd(), os.environ)
+    _check_folders(folders, index)
     pipelines = [one for one in find_pipelines(index) if _is_in(one.file, folders)]
     others = index.staged - {one.name for one in pipelines}
     variables = {file.resolve() for file in over.var_files}
@@ -65,9 +66,30 @@ def _staged(folders: Sequence[Path], over: Overrides, max_cells: int) -> Iterato
     reaches_others = everywhere or any(may_be_read(name, pipelines) for name in others)
     for one in pipelines:
         if one.name in index.staged or reaches_others:
-            checked = _check(Path(seen_from(Path.cwd(), one.file)), over, max_cells)
+            checked = _without(_check(Path(seen_from(Path.cwd(), one.file)), over, max_cells), index)
             if everywhere or checked.problems or one.name in index.staged or _reads(one, checked, others, index):
                 yield checked
+
+
+def _without(checked: _Checked, index: Index) -> _Checked:
+    """What was found, and each file that the pipeline reads and the commit removes, though it still lies there."""
+    gone = [name for name in sorted(index.deleted) if (index.top / name).resolve() in checked.inputs]
+    if not gone:
+        return checked
+    hint = f"keep it, or take it out of {checked.file}"
+    problems = [
+        Problem("reference_missing", f"{name} is deleted by this commit", Place(checked.file, 1, 1), hint)
+        for name in gone
+    ]
+    return replace(checked, problems=(*checked.problems, *problems))
+
+
+def _check_folders(folders: Sequence[Path], index: Index) -> None:
+    """Refuse what is neither there nor known to git: a slip of the pen would turn the check off."""
+    known = [index.top / name for name in (*index.yaml_names, *index.staged)]
+    for folder in folders:
+        if not folder.exists() and not any(one.is_relative_to(folder.resolve()) for one in known):
+            raise UsageError(Problem("no_such_file", f"there is no {folder} here", hint="name a folder or a file"))
 
 
 def _is_in(file: Path, folders: Sequence[Path]) -> bool:
