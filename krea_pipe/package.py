@@ -18,7 +18,7 @@ from typing import TypeAlias
 from krea_pipe import flow
 from krea_pipe.background import call
 from krea_pipe.errors import KreaPipeError as KreaPipeError
-from krea_pipe.errors import Problem, UsageError
+from krea_pipe.errors import NothingSelected, Problem, UsageError
 from krea_pipe.images import small_picture
 from krea_pipe.local.in_process import open_transport
 from krea_pipe.lockfile import lock_path
@@ -26,7 +26,7 @@ from krea_pipe.outcome import Ending, Outcome
 from krea_pipe.plan import Attach, Hold, Plan, Reuse, Step, Submit, needs_call
 from krea_pipe.request import Key
 from krea_pipe.run.live import Manner, Order
-from krea_pipe.selection import parse_selection
+from krea_pipe.selection import Selection, parse_selection
 from krea_pipe.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, home_folder, live_pace, live_target
 from krea_pipe.spec import Overrides
 from krea_pipe.spending import Limits
@@ -121,7 +121,7 @@ def load(
     return Pipeline(flow.load(Path(file), overrides), is_changed)
 
 
-def plan(pipeline: Pipeline, *, local: bool = False, select: Texts = ()) -> Planned:
+def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None) -> Planned:
     """Decide what a run would do, and what it would cost, from files alone: no network, no key.
 
     Args:
@@ -134,7 +134,7 @@ def plan(pipeline: Pipeline, *, local: bool = False, select: Texts = ()) -> Plan
     """
     target = LOCAL if local else live_target(os.environ)
     space = open_space(_home(pipeline), target.space)
-    options = flow.RunOptions(selection=parse_selection(_texts(select), ()))
+    options = flow.RunOptions(selection=_selection(select))
     return Planned(flow.plan(pipeline.loaded, space, target, options))
 
 
@@ -143,7 +143,7 @@ def run(
     *,
     local: bool = False,
     out: Path | str | None = None,
-    select: Texts = (),
+    select: Texts | None = None,
     frozen: bool = False,
     max_cost: Money | None = None,
     max_new: int | None = None,
@@ -176,8 +176,8 @@ def run(
         target,
         out=Path(out) if out is not None else Path("proofs" if local else "out") / pipeline.name,
         options=flow.RunOptions(
-            limits=Limits(_money(max_cost), max_new),
-            selection=parse_selection(_texts(select), ()),
+            limits=Limits(_money(max_cost), _count(max_new)),
+            selection=_selection(select),
             lock=lock,
             frozen=frozen,
         ),
@@ -239,6 +239,20 @@ def _home(pipeline: Pipeline) -> Path:
 
 def _texts(texts: Texts) -> tuple[str, ...]:
     return (texts,) if isinstance(texts, str) else tuple(texts)
+
+
+def _selection(select: Texts | None) -> Selection:
+    """What is selected: all of it when nothing is said, and nothing by an empty list, which is no way to say all."""
+    words = () if select is None else _texts(select)
+    if select is not None and not words:
+        raise NothingSelected(Problem("nothing_selected", "`select` is empty", hint="leave it out to take every cell"))
+    return parse_selection(words, ())
+
+
+def _count(value: int | None) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise UsageError(Problem("bad_amount", f"{value!r} is not a number of images", hint="write max_new=10"))
+    return value
 
 
 def _written(value: object) -> str:
