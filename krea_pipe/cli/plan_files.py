@@ -63,7 +63,7 @@ def plan_file_words(path: Path, approval: Approval, *, is_refused: bool) -> str:
         return f"plan    {path}: `krea-pipe run {path}` sends nothing."
     price = "" if approval.is_local else f" for {usd(approval.price)}"
     count = "this request" if len(approval.sends) == 1 else f"these {len(approval.sends)} requests"
-    return f"plan    {path}: `krea-pipe run {path}` sends at most {count}{price}, and no other."
+    return f"plan    {path}: `krea-pipe run {path}` sends {count}{price}, and no other."
 
 
 @dataclass(frozen=True, slots=True)
