@@ -88,7 +88,13 @@ def test_a_job_whose_line_was_torn_off_is_found(project, krea):
     check_paid_once(project, krea, ["a"])
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+HANGUP = pytest.param(
+    signal.SIGHUP,
+    marks=pytest.mark.skipif(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, reason="nohup has runs ignore it"),
+)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, HANGUP])
 def test_an_interrupted_run_cancels_what_waits_reports_and_is_gone_on_with(project, krea, kind):
     krea.reset(latency=1e6)
     project.pipeline(WORDS)
