@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from krea_pipe import likeness
 from krea_pipe.image_header import PNG_SIGNATURE, Mime, raster_type, size_of, sniff
+from krea_pipe.signing import signature
 
 MAX_PIXELS = 89_000_000
 THUMBNAIL_SIDE = 256
@@ -86,7 +86,7 @@ def _seen(data: bytes, side: int) -> tuple[ImageFacts, Image.Image]:
         size = image.size
         _refuse_bomb(size)
         small = _shrink(image, side)
-    return ImageFacts(mime, *size, likeness.signature(small)), small
+    return ImageFacts(mime, *size, signature(small)), small
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """How alike two images are: a signature for each image, made once, and a distance between any two signatures.
 
-A signature holds three small pictures that Pillow makes: 8 x 8 of the light and 4 x 4 of each colour difference (the
-planes of JPEG), and 8 x 8 of how much the picture varies inside each of those 64 squares, which is its fine detail. The
-distance is the root of the mean square of their differences: 0 is the same, 1 is black against white.
+A signature (`signing`) holds three small pictures that Pillow makes: 8 x 8 of the light and 4 x 4 of each colour
+difference (the planes of JPEG), and 8 x 8 of how much the picture varies inside each of those 64 squares, which is its
+fine detail. The distance is the root of the mean square of their differences: 0 is the same, 1 is black against white.
 
 Measured on 23 pictures (photographs, textures, text, proofs) with 12 series of 6 edits each (light, contrast, hue,
 tint, moved, turned, blurred, patterned, mixed, …): in a series the distance grows with the edit, with a rank
@@ -17,32 +17,19 @@ Pictures of another shape are compared as if they were stretched to the same squ
 import math
 import re
 
-from PIL import Image, ImageChops
-
 VERSION = "d1:"
 """Stands before each signature: those of another version are never compared."""
 NOISE = 0.01
 """Below this, two images look the same: what saving one again as JPEG or WebP makes of it."""
 
-_SIDE = 8
-_COLOUR_SIDE = 4
-_LIGHT = _SIDE * _SIDE
-_COLOUR = _LIGHT + 2 * _COLOUR_SIDE * _COLOUR_SIDE
+SIDE = 8
+COLOUR_SIDE = 4
+_LIGHT = SIDE * SIDE
+_COLOUR = _LIGHT + 2 * COLOUR_SIDE * COLOUR_SIDE
 _SIGNATURE = re.compile(f"{VERSION}[0-9a-f]{{{2 * (_COLOUR + _LIGHT)}}}")
 # Each of the 16 colour squares stands for 4 of light, and counts twice: changes of hue are small in these planes.
 _COLOUR_WEIGHT = 8
 _DETAIL_WEIGHT = 4
-
-
-def signature(picture: Image.Image) -> str:
-    """The signature of a picture, which should be shrunk to about 256 pixels: detail that is finer is not seen."""
-    picture = _opaque(picture)
-    light, blue, red = picture.resize((_SIDE, _SIDE), Image.Resampling.BOX).convert("YCbCr").split()
-    grey = picture.convert("L")
-    smooth = light.resize(grey.size, Image.Resampling.BILINEAR)
-    detail = ImageChops.difference(grey, smooth).resize((_SIDE, _SIDE), Image.Resampling.BOX)
-    colours = (plane.resize((_COLOUR_SIDE, _COLOUR_SIDE), Image.Resampling.BOX) for plane in (blue, red))
-    return VERSION + b"".join(plane.tobytes() for plane in (light, *colours, detail)).hex()
 
 
 def distance(one: str, other: str) -> float | None:
@@ -57,11 +44,3 @@ def distance(one: str, other: str) -> float | None:
     light, colour, detail = squares[:_LIGHT], squares[_LIGHT:_COLOUR], squares[_COLOUR:]
     total = sum(light) + _COLOUR_WEIGHT * sum(colour) + _DETAIL_WEIGHT * sum(detail)
     return min(1.0, math.sqrt(total / _LIGHT) / 255)
-
-
-def _opaque(picture: Image.Image) -> Image.Image:
-    """The picture in RGB; what is transparent is seen on white."""
-    if picture.has_transparency_data:
-        seen = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
-    return picture if picture.mode == "RGB" else picture.convert("RGB")

@@ -22,6 +22,7 @@ LAYERS = """
     spec
     selection
     image_header png_text likeness
+    signing
     images
     request
     references

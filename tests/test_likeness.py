@@ -13,7 +13,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageSt
 
 import krea_pipe
 from krea_pipe import images
-from krea_pipe.likeness import NOISE, VERSION, distance, signature
+from krea_pipe.likeness import NOISE, VERSION, distance
+from krea_pipe.signing import signature
 
 SCRIPT = Path(krea_pipe.__file__).parent / "report/templates/likeness.js"
 NODE, CHROMIUM = shutil.which("node"), shutil.which("chromium")

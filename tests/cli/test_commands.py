@@ -270,7 +270,7 @@ def test_a_run_without_news_loads_no_network_code(project):
     assert project.run("run", "p.yaml", "--local").code == 0
     loaded = modules_after(project, "run", "p.yaml", "--local")
     assert "krea_pipe.flow" in loaded
-    assert not loaded & {"httpx", "starlette", "rich", "uvicorn"}
+    assert not loaded & {"httpx", "starlette", "rich", "uvicorn", "PIL"}
 
 
 def test_the_version_loads_next_to_nothing(project):
