@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from krea_pipe.cell import Cell
 from krea_pipe.errors import NotLocked, Problem
 from krea_pipe.likeness import distance
-from krea_pipe.lockfile import Locked, Lockfile, lockfile_of
+from krea_pipe.lockfile import Locked, Lockfile
 from krea_pipe.outcome import Outcome, Result
 from krea_pipe.plan import Plan, Reuse, Step
 from krea_pipe.request import Key
@@ -100,7 +100,7 @@ def kept(locking: Locking, plan: Plan, outcomes: Mapping[Key, Outcome]) -> Kept:
             if line is not None and line.sha256 != result.sha256:
                 drifted.append(cell.id)
             lines[cell.id] = (line or locked(cell, step, result),)
-    after = lockfile_of(lock.file, (line for found in lines.values() for line in found))
+    after = lock.with_cells(lines)
     return Kept(after, len({*after.lines} ^ {*lock.lines}), tuple(drifted))
 
 
@@ -129,7 +129,7 @@ def accepted(lock: Lockfile, plan: Plan, ids: Iterable[str]) -> Lockfile:
         step, cell = steps[id_]
         if isinstance(step.action, Reuse):
             lines[id_] = (locked(cell, step, step.action.result),)
-    return lockfile_of(lock.file, (line for found in lines.values() for line in found))
+    return lock.with_cells(lines)
 
 
 def on_disk(

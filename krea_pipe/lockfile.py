@@ -7,7 +7,7 @@ for one cell are read, and the one whose key is the cell's counts.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -73,6 +73,10 @@ class Lockfile:
             found[line.id] = (*found.get(line.id, ()), line)
         return found
 
+    def with_cells(self, cells: Mapping[str, tuple[Locked, ...]]) -> "Lockfile":
+        """The same file with these lines of cells in place of its own."""
+        return lockfile_of(self.file, (line for found in cells.values() for line in found))
+
     def to_text(self) -> str:
         """The text of the file."""
         return "".join(f"{line.to_line()}\n" for line in self.lines)
@@ -89,22 +93,33 @@ def lockfile_of(file: Path, lines: Iterable[Locked]) -> Lockfile:
     return Lockfile(file, tuple(sorted(set(lines), key=lambda one: (one.id, one.key, one.sha256))))
 
 
+def lock_bytes(file: Path) -> bytes | None:
+    """What a lock file holds, None when there is none; a link out of the repository is not followed.
+
+    Raises:
+        InvalidInput: it can not be read.
+    """
+    check_inside(file)
+    try:
+        if file.exists() and not file.is_file():  # a pipe or a device has no end
+            raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: it is not a file"))
+        with file.open("rb") as stream:
+            return stream.read(MAX_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: {error.strerror}")) from error
+
+
 def read_lock(file: Path) -> Lockfile:
     """Read a lock file; one that does not exist has no lines.
 
     Raises:
         InvalidInput: with every line that can not be read.
     """
-    check_inside(file)
+    data = lock_bytes(file)
     try:
-        if file.exists() and not file.is_file():
-            raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: it is not a file"))
-        with file.open("rb") as stream:
-            text = stream.read(MAX_BYTES).decode("utf-8")
-    except FileNotFoundError:
-        return Lockfile(file)
-    except OSError as error:
-        raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: {error.strerror}")) from error
+        text = (data or b"").decode("utf-8")
     except UnicodeDecodeError as error:
         at = Place(file, error.object[: error.start].count(b"\n") + 1, 1)
         raise InvalidInput(Problem("bad_lock", "this is not UTF-8 text", at, _restore(file))) from error

@@ -7,14 +7,13 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from krea_pipe.errors import InvalidInput, Place, Problem, StateError
 from krea_pipe.git import GitFailed, Repository, ask
-from krea_pipe.lockfile import MAX_BYTES, SUFFIX, lock_path
+from krea_pipe.lockfile import SUFFIX, lock_bytes, lock_path
 from krea_pipe.settings import DEFAULT_HOME
-from krea_pipe.source import check_inside
 from krea_pipe.upkeep.reach import Locks
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -89,15 +88,15 @@ class _Texts:
             if real in self._read:
                 continue
             self._read.add(real)
-            check_inside(file)
             try:
-                if not file.is_file():
-                    raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: it is not a file", hint=_HINT))
-                with file.open("rb") as stream:
-                    yield str(file), stream.read(MAX_BYTES)
-            except OSError as error:
-                problem = Problem("lock_unreadable", f"cannot read {file}: {error.strerror}", hint=_HINT)
-                raise InvalidInput(problem) from error
+                data = lock_bytes(file)
+            except InvalidInput as error:
+                raise InvalidInput(*(replace(one, hint=one.hint or _HINT) for one in error.problems)) from error
+            if data is None:  # a link to nothing: what it named is not known
+                raise InvalidInput(
+                    Problem("lock_unreadable", f"cannot read {file}: No such file or directory", hint=_HINT)
+                )
+            yield str(file), data
 
 
 _HINT = "put the file right, or delete it; until then it is not known which images it needs"
