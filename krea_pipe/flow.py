@@ -27,7 +27,7 @@ from krea_pipe.report.folder import runs_folder
 from krea_pipe.report.thumbnails import Shrink
 from krea_pipe.request import Key, canonical_json, key_of, key_of_text
 from krea_pipe.run.deliver import open_delivery
-from krea_pipe.selecting import behind_waiting, selected
+from krea_pipe.selecting import drawable, selected
 from krea_pipe.selection import Selection, parse_selection
 from krea_pipe.settings import SHORTEST_SECRET, Target, Token
 from krea_pipe.spending import Limits, cap_of, check_budget, most_of
@@ -133,10 +133,8 @@ def plan(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> P
 def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Planned:
     """The same with what it was made of."""
     name = loaded.pipeline.name
-    expansion = Expansion(loaded.pipeline, loaded.fingerprints, options.max_cells)
-    found = [(cell, key_of(cell.request)) for cell in expansion.cells()]
-    idle = behind_waiting(loaded.pipeline.stages, [one.stage for one in expansion.waiting])
-    found = [one for one in found if one[0].stage not in idle]
+    able = drawable(loaded.pipeline, loaded.fingerprints, options.max_cells)
+    found = able.found
     known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
     origin = target.base if target.lasting else ""
     free = target.kind == "local"
@@ -150,9 +148,9 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
         chosen = approved_cells(found, options.approval)
     made = make_plan(chosen, known, loaded.fingerprints, how)
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
-    waiting = [one for one in expansion.waiting if options.selection.is_all]
+    waiting = [one for one in able.waiting if options.selection.is_all]
     made = replace(made, needs=needs, waiting=tuple(waiting))
-    return Planned(made, known.journal, found, frozenset(idle))
+    return Planned(made, known.journal, found, able.idle)
 
 
 def check_secret(pipeline: Pipeline, token: Token) -> None:

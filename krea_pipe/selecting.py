@@ -1,17 +1,42 @@
 """Which cells of an expansion a selection takes, and what those need."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from krea_pipe.cell import Cell
+from krea_pipe.cell import Cell, Waiting
 from krea_pipe.cell_ids import Scalar, label_of
 from krea_pipe.errors import NothingSelected, Problem
+from krea_pipe.matrix import Expansion
 from krea_pipe.pipeline import Pipeline, Stage
-from krea_pipe.request import Key
+from krea_pipe.references import Fingerprints
+from krea_pipe.request import Key, key_of
 from krea_pipe.selection import Selection, Subject
 
 STATUSES = ("new", "reused", "pending", "uncertain", "failed")
 
 Found = Sequence[tuple[Cell, Key]]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawable:
+    """The cells of a pipeline that can be drawn, with their keys; the stages that wait, and all that can not begin."""
+
+    found: Found
+    waiting: tuple[Waiting, ...]
+    idle: frozenset[str]
+
+
+def drawable(pipeline: Pipeline, fingerprints: Fingerprints, max_cells: int) -> Drawable:
+    """Make every cell of a pipeline.
+
+    Raises:
+        InvalidInput: with every problem.
+    """
+    expansion = Expansion(pipeline, fingerprints, max_cells)
+    found = [(cell, key_of(cell.request)) for cell in expansion.cells()]
+    idle = behind_waiting(pipeline.stages, [one.stage for one in expansion.waiting])
+    shown = [one for one in found if one[0].stage not in idle]
+    return Drawable(shown, tuple(expansion.waiting), frozenset(idle))
 
 
 def selected(found: Found, selection: Selection, pipeline: Pipeline, statuses: Mapping[Key, str]) -> Found:

@@ -14,9 +14,7 @@ from krea_pipe.errors import InvalidInput, KreaPipeError, Problem, UsageError
 from krea_pipe.git import GitFailed, Repository
 from krea_pipe.inside import supplied
 from krea_pipe.loading import Loaded, load
-from krea_pipe.matrix import Expansion
-from krea_pipe.request import key_of
-from krea_pipe.selecting import behind_waiting
+from krea_pipe.selecting import drawable
 from krea_pipe.spec import Overrides
 from krea_pipe.spec.load import repository_root
 from krea_pipe.store.known import look_up
@@ -127,12 +125,9 @@ def _name(file: Path, repository: Repository) -> str:
 
 
 def _side(loaded: Loaded, max_cells: int) -> Side:
-    expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
-    found = [(cell, key_of(cell.request)) for cell in expansion.cells()]
-    stages = loaded.pipeline.stages
-    idle = behind_waiting(stages, [one.stage for one in expansion.waiting])
-    shown = tuple(one for one in found if one[0].stage not in idle)
-    return Side(shown, tuple(stage.name for stage in stages), tuple(expansion.waiting), frozenset(idle))
+    cells = drawable(loaded.pipeline, loaded.fingerprints, max_cells)
+    stages = tuple(stage.name for stage in loaded.pipeline.stages)
+    return Side(cells.found, stages, cells.waiting, cells.idle)
 
 
 def _placed(problem: Problem, tree: Tree, revision: Revision) -> Problem:
