@@ -58,6 +58,12 @@ class Entry:
     path: str
 
 
+def repository(folder: Path) -> Path | None:
+    """The top of the git repository around a folder."""
+    folder = folder.absolute()
+    return next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
+
+
 def ask(
     folder: Path,
     environment: Mapping[str, str],

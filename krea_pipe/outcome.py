@@ -1,5 +1,6 @@
 """What became of a request, and the image that came of it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,9 @@ def iso(moment: datetime) -> str:
     """A UTC time as ISO 8601, to the millisecond."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+MIMES = ("image/png", "image/jpeg", "image/webp")
 
 FailureClass = Literal["transient", "rejected", "empty", "refused", "gone", "stuck", "failed", "uncertain", "local"]
 """What kind of failure it was: after a `transient` one, another run may well succeed."""
@@ -95,6 +99,8 @@ class Result:
         Raises:
             KeyError, ValueError, TypeError, ArithmeticError: the data is not a result.
         """
+        if not DIGEST.fullmatch(str(data["sha256"])) or data["mime"] not in MIMES:  # parts of paths come of them
+            raise ValueError("not the digest and the type of an image")
         return cls(
             sha256=str(data["sha256"]),
             mime=str(data["mime"]),

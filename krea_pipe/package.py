@@ -27,9 +27,10 @@ from krea_pipe.plan import Attach, Hold, Plan, Reuse, Step, Submit, needs_call
 from krea_pipe.request import Key
 from krea_pipe.run.live import Manner, Order
 from krea_pipe.selection import Selection, parse_selection
-from krea_pipe.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, home_folder, live_pace, live_target
+from krea_pipe.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, live_pace, live_target
 from krea_pipe.spec import Overrides
 from krea_pipe.spending import Limits
+from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
 
 Texts: TypeAlias = str | Iterable[str]
@@ -234,7 +235,7 @@ class _Watch:
 
 
 def _home(pipeline: Pipeline) -> Path:
-    return home_folder(os.environ, pipeline.file)
+    return open_home(os.environ, pipeline.file)
 
 
 def _texts(texts: Texts) -> tuple[str, ...]:

@@ -88,7 +88,7 @@ def home_folder(environment: Mapping[str, str], file: Path | None = None) -> Pat
         return Path(environment["KREA_PIPE_HOME"])
     starts = [Path.cwd()] if file is None else [Path.cwd(), file.resolve().parent]
     found = (folder / DEFAULT_HOME for start in starts for folder in _upwards(start))
-    home = next((one for one in found if one.is_dir()), Path(DEFAULT_HOME))
+    home = next((one for one in found if one.is_dir() or one.is_symlink()), Path(DEFAULT_HOME))
     return Path(DEFAULT_HOME) if home.parent == Path.cwd() else home
 
 

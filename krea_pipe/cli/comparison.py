@@ -20,7 +20,8 @@ from krea_pipe.errors import Problem, UsageError
 from krea_pipe.exit_codes import WAITING
 from krea_pipe.pricing import usd
 from krea_pipe.report.words import writable
-from krea_pipe.settings import home_folder, live_target
+from krea_pipe.settings import live_target
+from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
 
 SHOWN = 60
@@ -85,7 +86,7 @@ def refuse_with_against(given: Mapping[str, bool]) -> None:
 
 def show_comparison(file: Path, against: str, form: Form, over: Over, *, max_cells: int, show_all: bool) -> Comparison:
     """Compare a pipeline with its state at another commit, and print that."""
-    space = open_space(home_folder(os.environ, file), live_target(os.environ).space)
+    space = open_space(open_home(os.environ, file), live_target(os.environ).space)
     made = compare_with(Subject(file, overrides(over), max_cells), against, space, os.environ)
     waiting = [waiting_words(one, local=False) for one in made.waiting]
     if form == "json":

@@ -14,8 +14,8 @@ from click.shell_completion import CompletionItem
 
 from krea_pipe.errors import KreaPipeError
 from krea_pipe.report.folder import PLANNED, RECORD, find_run, runs_folder
-from krea_pipe.settings import home_folder
 from krea_pipe.source import read_document
+from krea_pipe.store.home import open_home
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
@@ -23,7 +23,7 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     if "/" in incomplete or incomplete.startswith("."):
         return [CompletionItem(incomplete, type="dir")]
     with suppress(KreaPipeError, OSError):
-        folders = [path for path in runs_folder(home_folder(os.environ)).iterdir() if not path.name.startswith(".")]
+        folders = [path for path in runs_folder(open_home(os.environ)).iterdir() if not path.name.startswith(".")]
         names = (path.name for path in folders if (path / RECORD).is_file() or (path / PLANNED).is_file())
         return _beginning(sorted(names, reverse=True), incomplete)
     return []
@@ -51,7 +51,7 @@ def complete_stage_of_run(
 ) -> list[CompletionItem]:
     """The stages of the run that was named before, or of the latest."""
     with suppress(KreaPipeError, OSError, ValueError, KeyError, TypeError):
-        folder = find_run(home_folder(os.environ), ctx.params.get("run"))
+        folder = find_run(open_home(os.environ), ctx.params.get("run"))
         data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         return _beginning((str(stage["name"]) for stage in data["stages"]), incomplete)
     return []

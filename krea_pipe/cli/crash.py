@@ -4,11 +4,16 @@ import os
 import platform
 import tempfile
 import traceback
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from krea_pipe import __version__
-from krea_pipe.settings import KEY_NAMES, home_folder
+from krea_pipe.errors import KreaPipeError
+from krea_pipe.settings import KEY_NAMES
+from krea_pipe.store.home import open_home
+from krea_pipe.store.plain import open_plain
 
 
 def without_keys(text: str) -> str:
@@ -24,11 +29,18 @@ def write_crash_log(error: BaseException) -> Path:
     head = f"krea-pipe {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n"
     text = without_keys(head + "".join(traceback.format_exception(error)))
     name = f"crash-{datetime.now(UTC):%Y%m%d-%H%M%S}.log"
-    for folder in (home_folder(os.environ) / "logs", Path(tempfile.gettempdir())):
+    for folder in (*_logs(), Path(tempfile.gettempdir())):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+            handle = open_plain(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
+                stream.write(text)
         except OSError:
             continue
         return folder / name
     return Path(name)
+
+
+def _logs() -> Iterator[Path]:
+    with suppress(KreaPipeError, OSError):
+        yield open_home(os.environ) / "logs"

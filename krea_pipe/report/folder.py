@@ -1,6 +1,7 @@
 """The folder of a run: `report.json` is what happened, the other files are how it looks."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from krea_pipe.report.record import from_json, to_lines
 from krea_pipe.report.thumbnails import Shrink, digests_of, make_missing, put_beside, read_thumbnails
 from krea_pipe.settings import LOCAL, live_target
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.plain import check_folders, is_plain, read_plain
 from krea_pipe.store.space import Space, open_space
 
 RECORD = "report.json"
@@ -55,6 +57,7 @@ def write_report(report: Report, folder: Path, space: Space, shrink: Shrink, dre
     Raises:
         StateError: they can not be written.
     """
+    check_folders(folder / "thumbnails")
     write_atomically(folder / RECORD, _encoded(report))
     (folder / PLANNED).unlink(missing_ok=True)
     originals = seen_from(folder, space.blobs.folder) if dress.has_originals else ""
@@ -91,12 +94,23 @@ def read_report(folder: Path) -> Report:
     Raises:
         StateError: the record is damaged. UsageError: there is none.
     """
-    path = folder / RECORD
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return read_record(folder / RECORD)
     except FileNotFoundError as error:
         hint = "it did not finish; run its pipeline again, which goes on where it stopped"
         raise UsageError(Problem("no_report", f"there is no report in {folder}", hint=hint)) from error
+
+
+def read_record(path: Path) -> Report:
+    """The report that a file holds.
+
+    Raises:
+        FileNotFoundError: there is none. StateError: it is damaged, or a link.
+    """
+    try:
+        data = json.loads(read_plain(path).decode())
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise StateError(Problem("unreadable_report", f"cannot read {path}: {error}")) from error
     if not isinstance(data, dict):
@@ -113,13 +127,15 @@ def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
         UsageError: there is no such run, or there are several.
     """
     files = (RECORD, PLANNED) if unfinished else (RECORD,)
-    folders = sorted(runs_folder(home).glob("*"))
+    folders = sorted(one for one in runs_folder(home).glob("*") if not one.is_symlink())
     runs = [folder for folder in folders if _holds(folder, *files)]
     if not name:
         if not runs:
             raise _no_run(f"no run is stored in {home}", runs)
         return runs[-1]
     given = Path(name).parent if Path(name).name in (RECORD, PLANNED, "report.html") else Path(name)
+    if given.is_symlink():  # whoever names a link means what it leads to
+        given = Path(os.path.realpath(given))
     if _holds(given, *files):
         return given
     for folder in (given, *folders):
@@ -134,10 +150,7 @@ def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
 
 
 def _holds(folder: Path, *names: str) -> bool:
-    try:
-        return any((folder / name).is_file() for name in names)
-    except (OSError, ValueError):  # a name that no file system takes
-        return False
+    return any(is_plain(folder / name) for name in names)
 
 
 def space_of(report: Report, home: Path) -> Space:

@@ -5,7 +5,6 @@ it writes at its end, replaces that. In between, and for a run that was killed, 
 tell what became of its cells.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -13,15 +12,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from krea_pipe.errors import Problem, StateError
 from krea_pipe.outcome import iso
-from krea_pipe.report.folder import PLANNED, RECORD, read_report, space_of
+from krea_pipe.report.folder import PLANNED, RECORD, read_record, read_report, space_of
 from krea_pipe.report.model import CostTotals, Report, Row
 from krea_pipe.report.moves import moved
 from krea_pipe.report.narrow import totals
-from krea_pipe.report.record import from_json
 from krea_pipe.report.thumbnails import digests_of
 from krea_pipe.store.journal import Line, take
+from krea_pipe.store.plain import is_plain
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 
@@ -37,7 +35,7 @@ def open_progress(home: Path, folder: Path) -> "Progress":
     """
     state: State = "running"
     try:
-        report = _planned(folder / PLANNED)
+        report = read_record(folder / PLANNED)
     except FileNotFoundError:
         report, state = read_report(folder), "ended"
     progress = Progress(folder, report, space_of(report, home), state)
@@ -84,7 +82,7 @@ class Progress:
             return []
         # Asked before the report is looked for: a run that ends in between must not be taken for a dead one.
         is_alive = self.state == "running" and self.space.presence.is_alive(self.report.run_id)
-        if (self.folder / RECORD).is_file():
+        if is_plain(self.folder / RECORD):
             self.report, self.state = read_report(self.folder), "ended"
             self.digests = frozenset(digests_of(self.report))
             return []
@@ -150,20 +148,3 @@ class Progress:
             in_flight_usd=sum((Decimal(flying[key].usd) for key in waiting if key in flying), none),
             cap_usd=self.report.cost.cap_usd,
         )
-
-
-def _planned(path: Path) -> Report:
-    """What a run set out to do.
-
-    Raises:
-        FileNotFoundError: it did not say so, or not any more. StateError: it can not be read.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
-        raise StateError(Problem("unreadable_report", f"cannot read {path}: {error}")) from error
-    if not isinstance(data, dict):
-        raise StateError(Problem("unreadable_report", f"{path} holds no report"))
-    return from_json(data)

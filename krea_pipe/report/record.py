@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, get_args
 
 from krea_pipe.errors import Problem, StateError
+from krea_pipe.outcome import DIGEST
 from krea_pipe.pricing import exact
 from krea_pipe.report.model import (
     SCHEMA,
@@ -92,6 +93,9 @@ def _checked(report: Report) -> Report:
             raise ValueError(f"in the cell {row.id}")
         if row.template is not None and not 0 <= row.template < len(report.templates):
             raise ValueError(f"no template {row.template} for the cell {row.id}")
+    digests = [*(row.sha256 for row in report.rows), *(one.sha256 for one in report.references)]
+    if not all(digest is None or DIGEST.fullmatch(digest) for digest in digests):  # parts of paths come of them
+        raise ValueError("a digest is none")
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("a text is missing")
     return report

@@ -32,7 +32,5 @@ def signed(report: Report, space: Space, sign: Sign) -> Report:
 
 
 def _signature(space: Space, sign: Sign, digest: str) -> str:
-    try:
-        return sign(space.thumbnail(digest).read_bytes())
-    except OSError:
-        return ""
+    data = space.read_thumbnail(digest)
+    return "" if data is None else sign(data)

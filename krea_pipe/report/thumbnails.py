@@ -14,7 +14,8 @@ from krea_pipe.references import Fingerprints
 from krea_pipe.report.model import Report
 from krea_pipe.request import Source
 from krea_pipe.store.atomic import make_folder, write_atomically
-from krea_pipe.store.space import Space
+from krea_pipe.store.plain import check_folders, is_plain, read_plain
+from krea_pipe.store.space import MOST_THUMBNAIL_BYTES, Space
 
 THREADS = min(8, os.cpu_count() or 1)
 
@@ -30,7 +31,7 @@ def digests_of(report: Report) -> list[str]:
 
 def make_missing(digests: Iterable[str], space: Space, shrink: Shrink) -> None:
     """Make the small pictures that are not kept yet, in all processors: decoders let other threads work."""
-    missing = [digest for digest in digests if not space.thumbnail(digest).is_file()]
+    missing = [digest for digest in digests if not space.has_thumbnail(digest)]
     with ThreadPoolExecutor(THREADS) as pool:
         for _ in pool.map(partial(_make, space, shrink), missing):
             pass
@@ -47,7 +48,7 @@ def keep_references(report: Report, fingerprints: Fingerprints, space: Space, sh
     """Keep small pictures of the references that a report names, while their files are at hand."""
     for one in report.references:
         image = fingerprints.by_source.get(Source(one.source))
-        if image is None or one.sha256 is None or space.thumbnail(one.sha256).is_file():
+        if image is None or one.sha256 is None or space.has_thumbnail(one.sha256):
             continue
         with suppress(OSError):
             keep_thumbnail(one.sha256, image.read(), space, shrink)
@@ -56,13 +57,12 @@ def keep_references(report: Report, fingerprints: Fingerprints, space: Space, sh
 def take_from(folder: Path, digests: Iterable[str], space: Space) -> None:
     """Keep the small pictures of a run's own folder, which may have come from another machine, where there are none."""
     for digest in digests:
-        kept = space.thumbnail(digest)
-        if kept.is_file():
+        if space.has_thumbnail(digest):
             continue
         with suppress(OSError):
-            data = (folder / f"{digest}.webp").read_bytes()
+            data = read_plain(folder / f"{digest}.webp", MOST_THUMBNAIL_BYTES)
             if raster_type(data) == "image/webp":
-                write_atomically(kept, data, durable=False)
+                write_atomically(space.thumbnail(digest), data, durable=False)
 
 
 def put_beside(digests: Iterable[str], space: Space, folder: Path) -> list[str]:
@@ -73,6 +73,7 @@ def put_beside(digests: Iterable[str], space: Space, folder: Path) -> list[str]:
     Raises:
         StateError: the folder can not be made.
     """
+    check_folders(folder)
     make_folder(folder)
     there = set(os.listdir(folder))  # noqa: PTH208 (thousands of names)
     return [
@@ -85,8 +86,9 @@ def put_beside(digests: Iterable[str], space: Space, folder: Path) -> list[str]:
 def read_thumbnails(digests: Iterable[str], space: Space) -> Iterator[tuple[str, bytes]]:
     """The small pictures that there are, by the digest of the image that they show."""
     for digest in digests:
-        with suppress(OSError):
-            yield digest, space.thumbnail(digest).read_bytes()
+        data = space.read_thumbnail(digest)
+        if data is not None:
+            yield digest, data
 
 
 def _make(space: Space, shrink: Shrink, digest: str) -> None:
@@ -97,6 +99,8 @@ def _make(space: Space, shrink: Shrink, digest: str) -> None:
 
 def _put(source: Path, target: Path) -> bool:
     """Put a picture into its place; False where there is none."""
+    if not is_plain(source):
+        return False
     try:
         os.link(source, target)
     except FileExistsError:

@@ -157,7 +157,7 @@ def _is_foreign(file: str, kind: str, blobs: Blobs) -> bool:
         data = Path(file).read_bytes()
     except OSError:
         return True
-    return bool(data) and _kind_of(data) != kind and not blobs.path(hashlib.sha256(data).hexdigest()).is_file()
+    return bool(data) and _kind_of(data) != kind and not blobs.has(hashlib.sha256(data).hexdigest())
 
 
 def _kind_of(data: bytes) -> str | None:

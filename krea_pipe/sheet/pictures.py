@@ -1,5 +1,6 @@
 """Where the pictures of a sheet come from: one after the other, no larger in memory than they have to be."""
 
+import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,11 @@ from PIL import Image
 
 from krea_pipe.image_header import raster_type, size_of
 from krea_pipe.images import DAMAGE, MAX_PIXELS, THUMBNAIL_SIDE
+from krea_pipe.png_text import without_text
 from krea_pipe.report.model import Report, Row
+from krea_pipe.run.deliver import TEXTS
+from krea_pipe.store.blobs import MOST_BYTES
+from krea_pipe.store.plain import read_plain
 from krea_pipe.store.space import Space
 
 PAPER = (255, 255, 255)
@@ -34,29 +39,30 @@ class Pictures:
 
     def _candidates(self, row: Row, side: int) -> Iterator[bytes]:
         """The small picture where that is enough; else what Krea sent, or the copy in the output folder."""
-        thumbnail = _read(self.space.thumbnail(row.sha256)) if row.sha256 else None
+        thumbnail = self.space.read_thumbnail(row.sha256) if row.sha256 else None
         if thumbnail is not None and side <= max(size_of(thumbnail) or (0, 0)) <= THUMBNAIL_SIDE:
             yield thumbnail
         stored = self.space.blobs.read(row.sha256) if row.sha256 else None
         if stored is not None:
             yield stored
-        copy = _read(self.base / row.image) if row.image else None
+        copy = self._copy(row)
         if copy is not None:
             yield copy
         if thumbnail is not None:
             yield thumbnail
 
+    def _copy(self, row: Row) -> bytes | None:
+        """The copy in the output folder, if it is one: a report may have come from elsewhere, and name any file."""
+        try:
+            data = read_plain(self.base / row.image, MOST_BYTES) if row.image else b""
+        except OSError:
+            return None
+        return data if hashlib.sha256(without_text(data, TEXTS)).hexdigest() == row.sha256 else None
+
 
 def pictures_of(report: Report, folder: Path, space: Space) -> Pictures:
     """The pictures of a run that is kept in a folder."""
     return Pictures(space, folder / report.base)
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except (OSError, ValueError):
-        return None
 
 
 def _decoded(data: bytes, width: int, height: int) -> Image.Image:

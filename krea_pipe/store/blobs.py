@@ -8,6 +8,10 @@ from pathlib import Path
 
 from krea_pipe.nodes import Json
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.plain import read_plain, stat_of_plain
+
+MOST_BYTES = 128 * 1024 * 1024
+"""No image that is kept has more: Krea's are refused above half of it, references as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ def stamp_in(fact: Mapping[str, Json] | None) -> Stamp | None:
 
 
 def stamp_of(path: Path | str) -> Stamp | None:
-    """The stamp of a file, or None when there is no such file."""
+    """The stamp of a file in an output folder, or None when there is no such file."""
     try:
         stat = os.stat(path)  # noqa: PTH116 (text is enough, and a thousand times a thousand paths are not free)
     except OSError:
@@ -55,10 +59,19 @@ class Blobs:
     def read(self, digest: str) -> bytes | None:
         """The bytes of a digest, or None when they are missing or no longer what they were."""
         try:
-            data = self.path(digest).read_bytes()
+            data = read_plain(self._name(digest), MOST_BYTES)
         except OSError:
             return None
         return data if hashlib.sha256(data).hexdigest() == digest else None
+
+    def has(self, digest: str) -> bool:
+        """Whether there is a file for a digest, be it intact or not."""
+        return stat_of_plain(self._name(digest)) is not None
+
+    def stamp(self, digest: str) -> Stamp | None:
+        """The stamp of the file of a digest."""
+        found = stat_of_plain(self._name(digest))
+        return None if found is None else Stamp(found.st_size, found.st_mtime_ns)
 
     def drop(self, digest: str) -> None:
         """Let damaged bytes go, so that nothing takes them for the image any more."""
@@ -66,7 +79,7 @@ class Blobs:
 
     def is_whole(self, digest: str, known: Stamp | None) -> bool:
         """Whether the bytes of a digest are there and intact; they are hashed unless the stamp is the known one."""
-        stamp = stamp_of(self._name(digest))
+        stamp = self.stamp(digest)
         return stamp is not None and (stamp == known or self.read(digest) is not None)
 
     def _name(self, digest: str) -> str:

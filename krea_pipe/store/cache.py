@@ -1,8 +1,8 @@
 """Small JSON facts by name, in diskcache: no pickle, no eviction, no limit.
 
 diskcache evicts paid results by default once 1 GiB is stored, and unpickles what it reads (CVE-2025-69872), also
-through its own JSONDisk. Here values are bytes alone and nothing is ever culled. Facts are many at a plan, so they
-are read in batches over a connection of our own.
+through its own JSONDisk. Here values are bytes alone, nothing is ever culled, and no file is deleted that a row names.
+Facts are many at a plan, so they are read in batches over a connection of our own.
 """
 
 import json
@@ -17,11 +17,13 @@ from diskcache.core import MODE_RAW
 
 from krea_pipe.errors import Problem, StateError
 from krea_pipe.nodes import Json
+from krea_pipe.store.database import NAME, SECONDS, exists, opened, settings
 from krea_pipe.store.lock import exclusive
+from krea_pipe.store.plain import check_folders
 
 BATCH = 900
-SECONDS = 60
-"""How long to wait for another process that is writing."""
+LEAST_ROW = 8
+"""A row takes more bytes, so that a database has fewer rows than its size is times this."""
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]
@@ -47,6 +49,9 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
             raise ValueError("a fact that this program did not write")
         return value
 
+    def remove(self, file_path: str) -> None:
+        """Remove nothing: facts have no files, and a row may name any."""
+
 
 class Facts:
     """A folder of facts. Opening one that does not exist reads as empty and creates nothing."""
@@ -60,17 +65,13 @@ class Facts:
         Raises:
             StateError: the database is damaged.
         """
-        database = self.folder / "cache.db"
-        if not database.is_file():
+        if not exists(self.folder):
             return {}
         try:
-            # Not mode=ro: what a crash left half written could then not be undone. Nothing else writes here.
-            with closing(
-                sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True, timeout=SECONDS)
-            ) as connection:
+            with opened(self.folder) as connection:
                 known = {_storable(name): name for name in names}
                 return {known[name]: data for name, data in _selected(connection, list(known))}
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OSError) as error:
             if "no such table" in str(error):  # an emptied file: the journal still knows what was paid
                 return {}
             raise _damaged(self.folder, error) from error
@@ -84,15 +85,14 @@ class Facts:
         return self.read(name for name in self._names() if name.startswith(prefix))
 
     def _names(self) -> list[str]:
-        database = self.folder / "cache.db"
-        if not database.is_file():
+        if not exists(self.folder):
             return []
         try:
-            with closing(
-                sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True, timeout=SECONDS)
-            ) as found:
-                return [str(name) for (name,) in found.execute("SELECT key FROM Cache WHERE raw = 1")]
-        except sqlite3.DatabaseError as error:
+            with opened(self.folder) as connection:
+                rows = connection.execute("SELECT key FROM Cache WHERE raw = 1")
+                most = (self.folder / NAME).stat().st_size // LEAST_ROW
+                return [str(name) for (name,) in _at_most(most, rows)]
+        except (sqlite3.DatabaseError, OSError) as error:
             if "no such table" in str(error):
                 return []
             raise _damaged(self.folder, error) from error
@@ -130,18 +130,12 @@ class Facts:
 
     def _open(self) -> Any:  # noqa: ANN401 (diskcache has no types)
         """The database, opened for one task: diskcache keeps a connection for each thread, and closes only one."""
+        check_folders(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return diskcache.Cache(
-            str(self.folder),
-            disk=BytesDisk,
-            eviction_policy="none",
-            cull_limit=0,
-            size_limit=2**62,
-            timeout=SECONDS,
-            disk_min_file_size=2**31,
-            sqlite_journal_mode="delete",  # no files beside the database, so that a plan can read it in any folder
-            sqlite_synchronous=2,
-        )
+        if exists(self.folder):
+            with opened(self.folder):
+                pass  # diskcache would obey whatever stands in it
+        return diskcache.Cache(str(self.folder), disk=BytesDisk, timeout=SECONDS, **settings())
 
 
 def _storable(name: str) -> str:
@@ -154,16 +148,24 @@ def _selected(connection: sqlite3.Connection, names: list[str]) -> Iterator[tupl
         batch = names[start : start + BATCH]
         marks = ",".join("?" * len(batch))
         query = f"SELECT key, value FROM Cache WHERE raw = 1 AND mode = {MODE_RAW} AND key IN ({marks})"
-        for name, value in connection.execute(query, batch):
+        for name, value in _at_most(len(batch), connection.execute(query, batch)):
             data = _decoded(value)
             if data is not None:
                 yield name, data
 
 
+def _at_most(count: int, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Rows that cannot be more: in a damaged database, pages may be reached again and again."""
+    for number, row in enumerate(rows):
+        if number >= count:
+            raise sqlite3.DatabaseError("it has more rows than it can have")
+        yield row
+
+
 def _decoded(value: object) -> dict[str, Json] | None:
     try:
         data = json.loads(cast("bytes", value))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
 

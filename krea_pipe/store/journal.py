@@ -32,10 +32,8 @@ from krea_pipe.errors import Problem, StateError
 from krea_pipe.nodes import Json
 from krea_pipe.store.atomic import sync_folder
 from krea_pipe.store.lock import Lock, exclusive
+from krea_pipe.store.plain import open_plain
 from krea_pipe.store.replay import Replay
-
-BINARY = getattr(os, "O_BINARY", 0)
-"""Windows would turn line ends into two bytes without it."""
 
 Line: TypeAlias = Mapping[str, Json]
 Observe: TypeAlias = Callable[[Sequence[Line]], None]
@@ -74,7 +72,7 @@ class Journal:
         try:
             if os.stat(self.path).st_size == state.size:  # noqa: PTH116 (asked before every line)
                 return
-            with self.path.open("rb") as stream:
+            with os.fdopen(open_plain(self.path), "rb") as stream:
                 stream.seek(state.size)
                 data = stream.read()
         except FileNotFoundError:
@@ -141,12 +139,12 @@ class Journal:
             os.close(handle)
 
     def _handle(self) -> int:
-        flags = os.O_RDWR | os.O_APPEND | BINARY
+        flags = os.O_RDWR | os.O_APPEND
         try:
-            return os.open(self.path, flags)
+            return open_plain(self.path, flags)
         except FileNotFoundError:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, flags | os.O_CREAT, 0o600)
+            handle = open_plain(self.path, flags | os.O_CREAT)
             sync_folder(self.path.parent)
             return handle
 

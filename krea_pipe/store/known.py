@@ -6,7 +6,7 @@ from typing import cast
 
 from krea_pipe.nodes import Json
 from krea_pipe.outcome import Result
-from krea_pipe.store.blobs import stamp_in, stamp_of
+from krea_pipe.store.blobs import stamp_in
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 
@@ -68,7 +68,7 @@ def remember_results(space: Space, results: Mapping[str, tuple[Result, Mapping[s
     """Keep results by key, each with the request that it answers and the stamp of its verified image."""
     facts: dict[str, dict[str, Json]] = {}
     for key, (result, request) in results.items():
-        stamp = stamp_of(space.blobs.path(result.sha256))
+        stamp = space.blobs.stamp(result.sha256)
         data: dict[str, Json] = {**result.to_json(), "request": dict(request)}
         if stamp is not None:
             data["stamp"] = [stamp.size, stamp.mtime_ns]

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from krea_pipe.errors import Problem, StateError
 from krea_pipe.nodes import Json
-from krea_pipe.store.journal import BINARY
+
+BINARY = getattr(os, "O_BINARY", 0)
+"""Windows would turn line ends into two bytes without it."""
 
 FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | BINARY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 """Not blocking, so that a pipe that nobody reads holds up nothing; files do not care."""

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from krea_pipe.errors import Problem, StateError
+from krea_pipe.store.plain import check_files, stat_of_plain
 
 SECONDS = 60
 """How long to wait for another process that is writing."""
@@ -64,19 +65,21 @@ def exclusive(path: Path) -> Iterator[None]:
 
 def is_held(path: Path) -> bool:
     """Whether a living process holds a lock file's lock; what can not be asked is taken for held."""
-    if not path.is_file():
+    found = stat_of_plain(path)
+    if found is None or found.st_size:
         return False
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
             connection.isolation_level = None
             connection.execute("BEGIN EXCLUSIVE")
             connection.execute("ROLLBACK")
-    except sqlite3.DatabaseError as error:
-        return error.sqlite_errorcode != sqlite3.SQLITE_NOTADB and path.is_file()
+    except sqlite3.DatabaseError:
+        return stat_of_plain(path) is not None
     return False
 
 
 def _opened(path: Path) -> sqlite3.Connection:
+    _check(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return sqlite3.connect(path, timeout=SECONDS, isolation_level=None)
@@ -86,9 +89,15 @@ def _opened(path: Path) -> sqlite3.Connection:
         raise _unusable(path, str(error)) from error
 
 
+def _check(path: Path) -> None:
+    """Refuse a lock file with something in it: nothing is written there, and SQLite would act on what it found."""
+    check_files(path, path.with_name(f"{path.name}-journal"))
+    found = stat_of_plain(path)
+    if found is not None and found.st_size:
+        raise StateError(Problem("lock_damaged", f"{path} is damaged", hint="delete it; nothing is kept in it"))
+
+
 def _not_taken(path: Path, error: sqlite3.DatabaseError) -> StateError:
-    if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-        return StateError(Problem("lock_damaged", f"{path} is damaged", hint="delete it; nothing is kept in it"))
     if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
         return _unusable(path, str(error))
     message = f"another process has been writing in {path.parent} for {SECONDS} s"

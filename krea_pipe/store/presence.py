@@ -1,11 +1,15 @@
 """Which runs are alive: each holds the lock of a file that is named like it, and no crash leaves a lock behind."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from krea_pipe.store.lock import exclusive, is_held
+from krea_pipe.store.plain import check_folders, is_plain
+
+RUN_ID = re.compile(r"\d{8}-\d{6}-\d{3}-[A-Za-z0-9._-]+-[0-9a-f]{4}")
 
 
 class Presence:
@@ -21,6 +25,7 @@ class Presence:
         Raises:
             StateError: nothing can be kept in the folder.
         """
+        check_folders(self.folder)
         with ExitStack() as held:
             with exclusive(self.folder.with_name("running.lock")):  # a run that is being born is not dead
                 self._tidy()
@@ -47,8 +52,8 @@ class Presence:
             return []
 
     def _tidy(self) -> None:
-        """Remove what dead runs left."""
+        """Remove what dead runs left, and nothing that is not called like a run."""
         for name in self._names():
-            if not self.is_alive(name):
+            if RUN_ID.fullmatch(name) and is_plain(self.folder / name) and not self.is_alive(name):
                 with contextlib.suppress(OSError):
                     (self.folder / name).unlink(missing_ok=True)

@@ -17,9 +17,8 @@ from urllib.parse import urlsplit
 
 from krea_pipe import __version__
 from krea_pipe.errors import RefusedByKrea, UsageError
-from krea_pipe.git import GitFailed, ask
+from krea_pipe.git import GitFailed, ask, repository
 from krea_pipe.settings import DEFAULT_BASE, KEY_NAMES, Target, api_token, is_loopback, live_target
-from krea_pipe.upkeep.locks import repository
 
 State: TypeAlias = Literal["ok", "warning", "problem"]
 

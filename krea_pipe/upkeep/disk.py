@@ -20,6 +20,8 @@ from krea_pipe.upkeep.stored import Drawn, Holding, Leftover, Stored
 NAMES = re.compile(r"live|local|loopback|host-.+")
 TEMPORARY = re.compile(r"\.krea-pipe-.+\.tmp")
 PICTURE = re.compile(r"[0-9a-f]{64}(\.webp)?")
+OWN = re.compile(r"report\.(json|html|md)|started\.json|junit\.xml|results\.csv|\.krea-pipe-.+\.tmp")
+"""The files in the folder of a run, or of a comparison."""
 YOUNG_SECONDS = 3600
 """A temporary file may be that of a command which is writing now."""
 
@@ -77,6 +79,22 @@ def files_below(folder: Path) -> Iterator[Stored]:
         for name in names:
             with suppress(OSError):
                 yield _stored(f"{above}/{name}", os.lstat(f"{above}/{name}"))
+
+
+def own_files(folder: Path) -> Iterator[Stored]:
+    """The files in the folder of a run, or of a comparison, that are called as krea-pipe calls them."""
+    for part in (folder, folder / "selected"):
+        yield from _called(part, OWN)
+        yield from _called(part / "thumbnails", PICTURE)
+
+
+def _called(folder: Path, pattern: re.Pattern[str]) -> Iterator[Stored]:
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for one in os.scandir(folder):
+        if pattern.fullmatch(one.name) and one.is_file(follow_symlinks=False):
+            with suppress(OSError):
+                yield _stored(one.path, one.stat(follow_symlinks=False))
 
 
 def _leftovers(home: str, now: float) -> Iterator[Leftover]:

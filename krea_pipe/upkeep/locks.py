@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from krea_pipe.errors import InvalidInput, Place, Problem, StateError
-from krea_pipe.git import GitFailed, Repository, ask
+from krea_pipe.git import GitFailed, Repository, ask, repository
 from krea_pipe.lockfile import SUFFIX, lock_bytes, lock_path
 from krea_pipe.settings import DEFAULT_HOME
 from krea_pipe.upkeep.reach import Locks
@@ -45,12 +45,6 @@ def read_locks(around: Around) -> Locks:
             digests.add(digest)
             keys.add(key)
     return Locks(frozenset(digests), frozenset(keys), tuple(places))
-
-
-def repository(folder: Path) -> Path | None:
-    """The top of the git repository around a folder."""
-    folder = folder.absolute()
-    return next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ from krea_pipe.errors import KreaPipeError, Problem, StateError
 from krea_pipe.nodes import Json
 from krea_pipe.report.folder import PLANNED, RECORD, runs_folder
 from krea_pipe.settings import LOCAL, live_target
-from krea_pipe.upkeep.disk import files_below, folders_in
+from krea_pipe.store.plain import is_plain, read_plain
+from krea_pipe.upkeep.disk import folders_in, own_files
 from krea_pipe.upkeep.reach import moment_of
 from krea_pipe.upkeep.stored import DiffFolder, RunFolder
 
@@ -32,7 +33,7 @@ def read_diffs(home: Path) -> tuple[DiffFolder, ...]:
 
 
 def _run(folder: Path) -> RunFolder | None:
-    file = next((folder / name for name in (RECORD, PLANNED) if (folder / name).is_file()), None)
+    file = next((folder / name for name in (RECORD, PLANNED) if is_plain(folder / name)), None)
     if file is None:
         return None
     data = _read(file)
@@ -49,21 +50,21 @@ def _run(folder: Path) -> RunFolder | None:
         is_finished=is_finished,
         digests=frozenset(_digests((*rows, *references), "sha256")),
         keys=frozenset(_digests(rows, "key")),
-        files=tuple(files_below(folder)),
+        files=tuple(own_files(folder)),
     )
 
 
 def _diff(folder: Path) -> DiffFolder | None:
-    records = [file for file in (folder / RECORD, folder / "selected" / RECORD) if file.is_file()]
+    records = [file for file in (folder / RECORD, folder / "selected" / RECORD) if is_plain(file)]
     if not records:
         return None
     written = max(file.stat().st_mtime for file in records)
-    return DiffFolder(str(folder), datetime.fromtimestamp(written, UTC), tuple(files_below(folder)))
+    return DiffFolder(str(folder), datetime.fromtimestamp(written, UTC), tuple(own_files(folder)))
 
 
 def _read(file: Path) -> dict[str, Json]:
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(read_plain(file).decode())
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(file, str(error)) from error
     if not isinstance(data, dict):

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +12,10 @@ from pathlib import Path
 from krea_pipe.errors import Problem, StateError
 from krea_pipe.nodes import Json
 from krea_pipe.pricing import usd
+from krea_pipe.store.database import NAME, exists, opened
+from krea_pipe.store.plain import open_plain, read_plain
 from krea_pipe.store.space import Space
 from krea_pipe.upkeep.disk import hold, pictures_in
-
-SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,19 @@ def look_over(space: Space) -> Iterator[Finding]:
     Raises:
         StateError: a folder can not be read.
     """
-    name, facts = space.folder.name, space.facts.folder / "cache.db"
+    name, facts = space.folder.name, space.facts.folder / NAME
     for is_damage, message, hint in (*_database(facts), *_journal(space.journal.path), *_images(space)):
         yield Finding(name, is_damage, message, hint)
 
 
 def _database(file: Path) -> Iterator[tuple[bool, str, str]]:
-    if not file.is_file():
+    if not exists(file.parent):
         return
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=SECONDS)) as connection:
+        with opened(file.parent, writes=False) as connection:
+            connection.set_progress_handler(None, 0)  # it sees each page once, however long that takes
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, OSError) as error:
         if file.with_name("cache.db-journal").exists():
             yield False, f"{file} was being written", "a crash may have cut that off: the next run puts it right"
             return
@@ -57,7 +58,7 @@ def _database(file: Path) -> Iterator[tuple[bool, str, str]]:
 
 def _journal(file: Path) -> Iterator[tuple[bool, str, str]]:
     try:
-        lines = file.read_bytes().split(b"\n")
+        lines = read_plain(file).split(b"\n")
     except FileNotFoundError:
         return
     except OSError as error:
@@ -102,7 +103,7 @@ def _images(space: Space) -> Iterator[tuple[bool, str, str]]:
 
 def _is_whole(path: str, digest: str) -> bool:
     try:
-        with Path(path).open("rb") as stream:
+        with os.fdopen(open_plain(path), "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == digest
     except OSError:
         return False

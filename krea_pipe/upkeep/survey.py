@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from krea_pipe.git import repository
 from krea_pipe.keeping import LOCK
+from krea_pipe.lockfile import SUFFIX
 from krea_pipe.nodes import Json
 from krea_pipe.settings import DEFAULT_HOME
 from krea_pipe.store.lock import exclusive
 from krea_pipe.upkeep.disk import hold, leftovers_in, spaces_of
-from krea_pipe.upkeep.locks import Around, read_locks, repository
+from krea_pipe.upkeep.locks import Around, read_locks
 from krea_pipe.upkeep.reach import Locks, Reach, reach_of
 from krea_pipe.upkeep.records import read_diffs, read_runs
 from krea_pipe.upkeep.stored import Listing
@@ -42,7 +44,7 @@ def survey(home: Path, keep: timedelta, environment: Mapping[str, str], *, forge
     listing = Listing(holdings, read_runs(home), read_diffs(home), leftovers_in(home, now))
     facts = [fact for space in spaces for fact in space.facts.beginning_with("out:").values()]
     written = [fact for space in spaces for fact in space.facts.beginning_with(LOCK).values()]
-    pipelines, files = _places(facts), _places(written)
+    pipelines, files = _places(facts), tuple(file for file in _places(written) if file.name.endswith(SUFFIX))
     beside = (home.absolute().parent,) if home.name == DEFAULT_HOME else ()
     here = (Path.cwd(),) if repository(Path.cwd()) else ()
     around = Around(tuple(dict.fromkeys((*here, *beside))), pipelines, files, environment)

@@ -1,7 +1,5 @@
 """The images of a run by their digests: the small ones and the originals, and nothing else that is on this disk."""
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +8,9 @@ from krea_pipe.image_header import sniff
 from krea_pipe.images import small_picture
 from krea_pipe.report.progress import Progress
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.plain import read_plain
+from krea_pipe.store.space import MOST_THUMBNAIL_BYTES
 
-NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-MOST_BYTES = 4 * 1024 * 1024
-"""No small picture is larger."""
 SHOWN = frozenset({"image/png", "image/jpeg", "image/webp"})
 
 
@@ -48,9 +45,7 @@ class Pictures:
 def _read(path: Path) -> bytes | None:
     """A plain file's bytes; a link may lead anywhere and is not followed."""
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | NO_LINK), "rb") as stream:
-            found = os.fstat(stream.fileno())
-            return stream.read() if stat.S_ISREG(found.st_mode) and found.st_size <= MOST_BYTES else None
+        return read_plain(path, MOST_THUMBNAIL_BYTES)
     except OSError:
         return None
 

@@ -104,8 +104,8 @@ def test_a_lock_that_is_garbage_is_said(project, krea):
 
 def test_what_a_dead_run_left_to_show_that_it_lives_is_in_nobody_s_way(project, krea):
     project.pipeline(["a"])
-    for name, data in (("garbage", b"garbage" * 500), ("empty", b"")):
-        project.write(f".krea-pipe/loopback/running/{name}", data)
+    for name, data in (("garbage-0a1b", b"garbage" * 500), ("empty-0a1b", b"")):
+        project.write(f".krea-pipe/loopback/running/20260101-000000-000-{name}", data)
     assert project.run("run", "p.yaml").code == 0
     assert list((project.space / "running").iterdir()) == []
 

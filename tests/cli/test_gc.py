@@ -375,6 +375,7 @@ def test_names_of_branches_and_files_of_others_do_not_stop_it(project):
     project.pipeline(["a"])
     project.run("run", "p.yaml")
     project.write("pack.lock.jsonl", '{"lol": 1}\n')
+    project.write(".gitignore", ".krea-pipe/\n")
     git(project, "init", "-q")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "one")

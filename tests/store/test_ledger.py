@@ -273,9 +273,11 @@ def test_what_is_no_name_of_a_run_is_not_alive(home, name):
 def test_the_next_run_removes_what_dead_ones_have_left_and_no_more(home):
     home.run("alive")
     for name in ("dead", "empty"):
-        (home.presence.folder / name).write_bytes(b"" if name == "empty" else b"no lock at all")
+        file = home.presence.folder / f"20260101-000000-000-{name}-0a1b"
+        file.write_bytes(b"" if name == "empty" else b"no lock at all")
+    (home.presence.folder / "notes").write_bytes(b"of a person")
     home.run("next")
-    assert {path.name.removesuffix("-journal") for path in home.presence.folder.iterdir()} == {"alive", "next"}
+    assert {path.name.removesuffix("-journal") for path in home.presence.folder.iterdir()} == {"alive", "next", "notes"}
     assert home.presence.alive() == {"alive", "next"}
 
 

@@ -11,7 +11,8 @@ from krea_pipe.cli.sizes import counted, size
 from krea_pipe.cli.tables import print_table
 from krea_pipe.errors import Problem
 from krea_pipe.pricing import exact, usd
-from krea_pipe.settings import LOCAL, home_folder, live_target
+from krea_pipe.settings import LOCAL, live_target
+from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
 from krea_pipe.upkeep.disk import spaces_of
 from krea_pipe.upkeep.shelf import Shelved, Sums, diff_bytes, shelf, sum_up
@@ -36,7 +37,7 @@ def cache(ctx: click.Context) -> None:
 def list_images(*, local: bool, shows_all: bool, as_json: bool) -> int:
     """List the stored images of the API that KREA_API_BASE names, the newest first."""
     target = LOCAL if local else live_target(os.environ)
-    found = shelf(open_space(home_folder(os.environ), target.space))
+    found = shelf(open_space(open_home(os.environ), target.space))
     shown = found if shows_all else found[:ROWS]
     if as_json:
         rows = [_image_json(one) for one in shown]
@@ -54,7 +55,7 @@ def list_images(*, local: bool, shows_all: bool, as_json: bool) -> int:
 @json_option
 def stats(*, as_json: bool) -> int:
     """Sum up each name space: images, their price, and the bytes of everything that is kept."""
-    home = home_folder(os.environ)
+    home = open_home(os.environ)
     sums, diffs = sum_up(home), diff_bytes(home)
     if as_json:
         rows = [_sums_json(one) for one in sums]
@@ -85,7 +86,7 @@ def stats(*, as_json: bool) -> int:
 @json_option
 def verify(*, as_json: bool) -> int:
     """Read everything that is stored, and say what is damaged. Changes nothing; ends with 1 when something is."""
-    home = home_folder(os.environ)
+    home = open_home(os.environ)
     spaces = spaces_of(home)
     found = [finding for space in spaces for finding in look_over(space)]
     is_damaged = any(finding.is_damage for finding in found)

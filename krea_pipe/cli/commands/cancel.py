@@ -10,7 +10,8 @@ from krea_pipe.cli.lazy import CANCEL, ERRAND, load
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import json_option
 from krea_pipe.errors import Problem, UsageError
-from krea_pipe.settings import api_token, home_folder, live_target
+from krea_pipe.settings import api_token, live_target
+from krea_pipe.store.home import open_home
 from krea_pipe.store.replay import InFlight, Replay
 from krea_pipe.store.space import open_space
 
@@ -31,7 +32,7 @@ def cancel(jobs: tuple[str, ...], *, as_json: bool) -> int:
     What is cancelled in time is not billed, and is drawn by the next run of its file.
     """
     target = live_target(os.environ)
-    space = open_space(home_folder(os.environ), target.space)
+    space = open_space(open_home(os.environ), target.space)
     chosen = _chosen(space.journal.replay(), jobs, target.base)
     ends: dict[str, str] = {}
     if chosen:

@@ -28,7 +28,8 @@ from krea_pipe.cli.reviews import print_reviews, reviews_json
 from krea_pipe.exit_codes import NOT_AS_LOCKED
 from krea_pipe.lockfile import Lockfile, read_lock
 from krea_pipe.plan import Plan
-from krea_pipe.settings import home_folder, live_target
+from krea_pipe.settings import live_target
+from krea_pipe.store.home import open_home
 from krea_pipe.store.space import Space, open_space
 
 WORDS: dict[State, str] = {
@@ -74,6 +75,6 @@ def look(file: Path, lock: Path | None, max_cells: int, how: Which) -> tuple[Loc
     """The lock file of a pipeline, what is stored for its cells, and where."""
     loaded = flow.load(file, overrides(how))
     kept, target = read_lock(lock_of(file, lock, how)), live_target(os.environ)
-    space = open_space(home_folder(os.environ, file), target.space)
+    space = open_space(open_home(os.environ, file), target.space)
     made = flow.plan(loaded, space, target, flow.RunOptions(max_cells, selection=selection(how)))
     return kept, made, space

@@ -18,7 +18,8 @@ from krea_pipe.report.joined import Side, check_free, join
 from krea_pipe.report.pairs import Pair, most_changed_first, pair_up, selected
 from krea_pipe.report.signatures import signed
 from krea_pipe.report.thumbnails import digests_of, make_missing, put_beside, take_from
-from krea_pipe.settings import home_folder
+from krea_pipe.store.home import open_home
+from krea_pipe.store.plain import check_folders
 
 SHOWN = 40
 
@@ -38,12 +39,14 @@ def diff(run_a: str, run_b: str, *, out: Path | None, asks: bool, as_json: bool,
     look alike. Needs no network and no key.
     """
     which = selection(chosen)
-    home = home_folder(os.environ)
+    home = open_home(os.environ)
     before, after = _side(find_run(home, run_a), home), _side(find_run(home, run_b), home)
     pairs = pair_up(before.report, after.report)
     if not which.is_all:
         pairs = selected(pairs, which)
-    folder = out or home / "diffs" / f"{_plain_id(before)}..{_plain_id(after)}" / ("" if which.is_all else "selected")
+    own = home / "diffs" / f"{_plain_id(before)}..{_plain_id(after)}"
+    check_folders(own, own / "selected")
+    folder = out or own / ("" if which.is_all else "selected")
     check_free(folder)
     joined = join(before, after, pairs, folder)
     for side in (before, after):

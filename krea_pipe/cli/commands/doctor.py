@@ -8,7 +8,9 @@ import click
 
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import json_option
+from krea_pipe.errors import StateError
 from krea_pipe.settings import api_token, home_folder
+from krea_pipe.store.home import open_home
 from krea_pipe.upkeep.checkup import (
     Check,
     home_folder_checks,
@@ -32,7 +34,7 @@ def doctor(*, offline: bool, as_json: bool) -> int:
     Asks Krea one question that is free, for the latest job, unless there is no key. Ends with 0, with 4 when Krea
     refused the key, with 1 for other problems; warnings are none.
     """
-    found = [*installation(), *home_folder_checks(home_folder(os.environ), os.environ)]
+    found = [*installation(), *_home()]
     key, (api, target) = key_check(os.environ), target_check(os.environ)
     found += [key, api]
     refused = False
@@ -48,6 +50,18 @@ def doctor(*, offline: bool, as_json: bool) -> int:
     else:
         _print(found)
     return code
+
+
+def _home() -> list[Check]:
+    """How the home folder is, and why it would be refused."""
+    found = list(home_folder_checks(home_folder(os.environ), os.environ))
+    try:
+        open_home(os.environ)
+    except StateError as error:
+        problem = error.problems[0]
+        if all(one.state != "problem" for one in found):
+            found.append(Check("home", "problem", problem.message, problem.hint or ""))
+    return found
 
 
 def _print(found: Sequence[Check]) -> None:

@@ -26,7 +26,8 @@ from krea_pipe.errors import Place
 from krea_pipe.explain import Explanation, Last, Said, Traced, explain_cell, find_cell
 from krea_pipe.pricing import exact
 from krea_pipe.request import KEY_VERSION
-from krea_pipe.settings import LOCAL, home_folder, live_target
+from krea_pipe.settings import LOCAL, live_target
+from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
 
 
@@ -45,7 +46,7 @@ def explain(file: Path, cell: str, max_cells: int, *, local: bool, as_json: bool
     above = overrides(over)
     loaded = flow.load(file, above)
     target = LOCAL if local else live_target(os.environ)
-    space = open_space(home_folder(os.environ, file), target.space)
+    space = open_space(open_home(os.environ, file), target.space)
     plan = flow.plan(loaded, space, target, flow.RunOptions(max_cells))
     found = find_cell((one for step in plan.steps for one in step.cells), cell, plan.waiting)
     explanation = explain_cell(loaded.pipeline, loaded.fingerprints, plan, found, space, above)

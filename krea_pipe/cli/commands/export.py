@@ -26,8 +26,8 @@ from krea_pipe.handoff.sheet import draw_sheet
 from krea_pipe.report.folder import find_run, read_report, space_of
 from krea_pipe.report.model import Report
 from krea_pipe.report.narrow import narrowed
-from krea_pipe.settings import home_folder
 from krea_pipe.sheet.arrange import stages_of
+from krea_pipe.store.home import open_home
 
 
 class _Options(Chosen):
@@ -64,7 +64,7 @@ def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpac
     images as Krea sent them under their final names, a JSON file beside each that tells how it was made, a contact
     sheet, manifest.json, and SHA256SUMS for `sha256sum -c`. An earlier pack is replaced, any other file is not.
     """
-    home = home_folder(os.environ)
+    home = open_home(os.environ)
     folder = find_run(home, run)
     report = read_report(folder)
     is_picked = options["picks"] or bool(options["picks_files"])

@@ -14,7 +14,7 @@ from krea_pipe.cli.sizes import counted, size
 from krea_pipe.cli.tables import print_table
 from krea_pipe.errors import Problem, StateError
 from krea_pipe.pricing import exact, usd
-from krea_pipe.settings import home_folder
+from krea_pipe.store.home import open_home
 from krea_pipe.upkeep.reach import Holder
 from krea_pipe.upkeep.removal import Removed, remove
 from krea_pipe.upkeep.survey import Survey, no_run_begins, survey
@@ -64,7 +64,7 @@ def gc(*, keep: timedelta, deletes: bool, forgets: bool, as_json: bool) -> int:
 
     Times: 12h, 30d, 8w; 0d keeps no run. Needs no network and no key.
     """
-    home = home_folder(os.environ)
+    home = open_home(os.environ)
     if not deletes:
         _show(home, survey(home, keep, os.environ, forgets=forgets), None, as_json=as_json)
         return 0

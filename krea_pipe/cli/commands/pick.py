@@ -15,8 +15,8 @@ from krea_pipe.pick_changes import change_picks
 from krea_pipe.picking import best_of, check_count, decided_cells, named_cells, picks_file
 from krea_pipe.picks import Pick, Picks, parse_picks, read_picks
 from krea_pipe.pipeline import Pipeline
-from krea_pipe.settings import home_folder
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.home import open_home
 from krea_pipe.store.lock import exclusive, picks_lock
 
 
@@ -56,7 +56,7 @@ def pick(file: Path, stage: str, cells: tuple[str, ...], *, as_json: bool, **how
     loaded = flow.load(file)
     path = how["target"] or picks_file(loaded.pipeline, stage)
     found = flow.stage_cells(loaded, stage)
-    with exclusive(picks_lock(home_folder(os.environ, file))):
+    with exclusive(picks_lock(open_home(os.environ, file))):
         picks = _rewrite(path, stage, cells, how, found, loaded.pipeline)
     _say(picks.picks, Path(os.path.relpath(path)), as_json=as_json)
     return 0

@@ -41,8 +41,9 @@ from krea_pipe.exit_codes import WAITING
 from krea_pipe.pipeline import Budget
 from krea_pipe.plan import Attach, Hold, Plan, Reuse, Step, Submit, Sum
 from krea_pipe.pricing import exact, usd
-from krea_pipe.settings import LOCAL, home_folder, live_target
+from krea_pipe.settings import LOCAL, live_target
 from krea_pipe.spending import Limits, cap_of, check_budget, reach_of
+from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
 
 SHOWN = 60
@@ -96,7 +97,7 @@ def plan(
     target = LOCAL if local else live_target(os.environ)
     limits = Limits(max_cost, max_new)
     options = flow.RunOptions(max_cells, limits, selection=selection(how))
-    basis = flow.planned(loaded, open_space(home_folder(os.environ, file), target.space), target, options)
+    basis = flow.planned(loaded, open_space(open_home(os.environ, file), target.space), target, options)
     made = basis.plan
     cap = cap_of(loaded.pipeline.budget, limits)
     refusal = None if local else _refusal(made, loaded.pipeline.budget, limits)

@@ -13,7 +13,8 @@ from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import Over, file_argument, json_option, max_cells_option, over_options, overrides
 from krea_pipe.errors import Problem, StateError
 from krea_pipe.plan import Hold, Submit
-from krea_pipe.settings import api_token, home_folder, live_target
+from krea_pipe.settings import api_token, live_target
+from krea_pipe.store.home import open_home
 from krea_pipe.store.known import known_jobs
 from krea_pipe.store.space import open_space
 
@@ -50,7 +51,7 @@ def recover(
     """
     loaded = flow.load(file, overrides(over))
     target = live_target(os.environ)
-    space = open_space(home_folder(os.environ, file), target.space)
+    space = open_space(open_home(os.environ, file), target.space)
     made = flow.plan(loaded, space, target, flow.RunOptions(max_cells))
     missing = [step for step in made.steps if isinstance(step.action, (Submit, Hold))]
     if space.presence.alive():

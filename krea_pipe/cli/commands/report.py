@@ -20,7 +20,8 @@ from krea_pipe.report.narrow import narrowed
 from krea_pipe.report.signatures import signed
 from krea_pipe.report.single import MAX_MB, check_thumbnails_url, write_single
 from krea_pipe.report.thumbnails import digests_of, make_missing, take_from
-from krea_pipe.settings import home_folder
+from krea_pipe.store.home import open_home
+from krea_pipe.store.plain import check_folders
 
 
 class _Options(Chosen):
@@ -60,7 +61,7 @@ def report(run: str | None, *, as_json: bool, **how: Unpack[_Options]) -> int:
     cells goes into the folder `selected` beside the whole one.
     """
     which, url = selection(how), _thumbnails_url(how)
-    home = home_folder(os.environ)
+    home = open_home(os.environ)
     folder = find_run(home, run)
     found = read_report(folder)
     space = space_of(found, home)
@@ -76,6 +77,7 @@ def report(run: str | None, *, as_json: bool, **how: Unpack[_Options]) -> int:
     else:
         if not which.is_all:
             found, folder = replace(found, base=f"../{found.base}"), folder / "selected"
+            check_folders(folder)
         page = write_report(found, folder, space, shrink, dress)
     if as_json:
         data = {"schema": "krea-pipe/report@1", "run_id": found.run_id, "exit_code": found.exit_code}

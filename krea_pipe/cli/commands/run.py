@@ -33,8 +33,9 @@ from krea_pipe.cli.voice import Voice
 from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.errors import KreaPipeError, Problem
 from krea_pipe.outcome import Ending
-from krea_pipe.settings import Token, api_token, home_folder
+from krea_pipe.settings import Token, api_token
 from krea_pipe.spending import Limits
+from krea_pipe.store.home import open_home
 
 MAX_CONCURRENCY = 10_000
 MAX_PARALLEL = 8
@@ -115,7 +116,7 @@ def _finished(
         telling.voice.problems(loaded.warnings, "warning")
     finished = flow.run(
         loaded,
-        home_folder(os.environ, ask.file),
+        open_home(os.environ, ask.file),
         ask.target,
         out=out_folder(out, loaded.pipeline.name, local=ask.is_local),
         options=flow.RunOptions(

@@ -12,7 +12,6 @@ from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, sel
 from krea_pipe.report.folder import find_run, read_report, space_of
 from krea_pipe.report.narrow import narrowed
 from krea_pipe.report.thumbnails import digests_of, take_from
-from krea_pipe.settings import home_folder
 from krea_pipe.sheet.arrange import Wanted, arranged, check_axes, stages_of
 from krea_pipe.sheet.files import check_path, page_files, write_sheet
 from krea_pipe.sheet.letters import Letters
@@ -20,6 +19,7 @@ from krea_pipe.sheet.pages import Paper, make_sheet
 from krea_pipe.sheet.paint import Brush
 from krea_pipe.sheet.parts import Measures, Setter
 from krea_pipe.sheet.pictures import pictures_of
+from krea_pipe.store.home import open_home
 
 
 class _Look(TypedDict):
@@ -72,7 +72,7 @@ def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Optio
     is one for Chinese, Japanese and Korean. Letters that no font has become empty boxes.
     """
     check_path(out)
-    home = home_folder(os.environ)
+    home = open_home(os.environ)
     folder = find_run(home, run)
     found = read_report(folder)
     which = selection(options)

@@ -9,7 +9,8 @@ import click
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import json_option
 from krea_pipe.cli.tables import print_table
-from krea_pipe.settings import home_folder, live_target
+from krea_pipe.settings import live_target
+from krea_pipe.store.home import open_home
 from krea_pipe.store.replay import InFlight, Replay
 from krea_pipe.store.space import open_space
 
@@ -37,7 +38,7 @@ def status(*, as_json: bool) -> int:
     Needs no network and no key. `krea-pipe run` brings in what belongs to its file, `krea-pipe cancel` cancels.
     """
     target = live_target(os.environ)
-    space = open_space(home_folder(os.environ), target.space)
+    space = open_space(open_home(os.environ), target.space)
     alive = space.presence.alive()
     works = list(_works(space.journal.replay(), alive, target.base))
     if as_json:

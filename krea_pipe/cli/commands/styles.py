@@ -20,8 +20,9 @@ from krea_pipe.errors import Problem, StateError, UsageError
 from krea_pipe.outcome import Failure
 from krea_pipe.pipeline import Pipeline
 from krea_pipe.run.training import KINDS, MODELS, MOST_STEPS, Trained, Training, known_style, training_images
-from krea_pipe.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, home_folder, live_pace, live_target
+from krea_pipe.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, live_pace, live_target
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.home import open_home
 from krea_pipe.store.space import Space, open_space
 
 FILTERS = ("user", "all", "community", "krea", "shared", "unapproved", "editor", "gallery", "public")
@@ -143,7 +144,7 @@ def train(file: Path, references: str, *, local: bool, as_json: bool, **how: Unp
     sources = tuple(image.source for image in images)
     training = Training(how["model"], how["kind"], how["name"], sources, how["trigger"], how["steps"])
     target = LOCAL if local else live_target(os.environ)
-    space = open_space(home_folder(os.environ, file), target.space)
+    space = open_space(open_home(os.environ, file), target.space)
     if how["write"]:
         _check_edit(file, loaded.pipeline, training, space, again=how["again"])
     if not as_json:

@@ -12,7 +12,7 @@ from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.messages import print_json_line
 from krea_pipe.cli.options import json_option, seconds_option
 from krea_pipe.report.folder import find_run
-from krea_pipe.settings import home_folder
+from krea_pipe.store.home import open_home
 from krea_pipe.view.server import listen, serve
 
 
@@ -31,7 +31,7 @@ def view(run: str | None, port: int, *, opens: bool | None, seconds: float | Non
     The address has a token and works on this machine alone, until Ctrl-C. Whoever has it can see the run and change
     its picks.
     """
-    home = home_folder(os.environ)
+    home = open_home(os.environ)
     folder = find_run(home, run, unfinished=True)
     with listen(port) as listener:
         serve(home, folder, listener, partial(_announce, opens=opens, as_json=as_json), seconds=seconds)
