@@ -32,7 +32,13 @@ def spaces_of(home: Path) -> list[Space]:
     Raises:
         StateError: the folder can not be read.
     """
-    return [open_space(home, folder.name) for folder in folders_in(home) if NAMES.fullmatch(folder.name)]
+    try:
+        names = sorted(one.name for one in os.scandir(home) if not one.is_file(follow_symlinks=False))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StateError(Problem("home_unreadable", f"cannot read {home}: {error.strerror}")) from error
+    return [open_space(home, name) for name in names if NAMES.fullmatch(name)]
 
 
 def folders_in(folder: Path) -> list[Path]:
