@@ -136,7 +136,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     able = drawable(loaded.pipeline, loaded.fingerprints, options.max_cells)
     found = able.found
     known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
-    origin = target.base if target.lasting else ""
+    origin = target.origin if target.lasting else ""
     free = target.kind == "local"
     how = PlanManner(name, origin, free, options.resubmit)
     statuses: dict[Key, str] = {}

@@ -207,7 +207,7 @@ class _Execution:
             target=self.target,
             token=prepared.token or Token("local"),
             run_id=run_id,
-            origin=f"local:{run_id}" if local else self.target.base,
+            origin=f"local:{run_id}" if local else self.target.origin,
             pace=LOCAL_PACE if local else live_pace(os.environ),
             watch=_Watch(self.on_progress, sum(needs_call(step.action) for step in prepared.plan.steps)),
             deliver=prepared.delivery.deliver,

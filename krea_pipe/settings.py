@@ -5,6 +5,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
@@ -18,6 +19,9 @@ SHORTEST_SECRET = 6
 POLL_NAME = "KREA_PIPE_POLL_SECONDS"
 SETTLE_NAME = "KREA_PIPE_SETTLE_SECONDS"
 MOST_SECONDS = 60
+DEFAULT_PORTS = {"http": 80, "https": 443}
+SAME_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names under which a server on this machine is usually reached; other loopback addresses may be other servers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,11 @@ class Target:
     base: str
     space: str
     lasting: bool
+
+    @property
+    def origin(self) -> str:
+        """The name of the API in the journal, the same for every spelling of its address."""
+        return origin_of(self.base)
 
 
 LOCAL = Target("local", "http://localhost", "local", lasting=False)
@@ -111,7 +120,7 @@ def live_target(environment: Mapping[str, str]) -> Target:
         return Target("live", base, "loopback", lasting=True)
     if parts.scheme != "https":
         raise _bad_base("plain http would show your key to the network; only https leaves this machine")
-    if host == urlsplit(DEFAULT_BASE).hostname and parts.port in (None, 443) and not parts.path:
+    if origin_of(base) == DEFAULT_BASE:
         return Target("live", DEFAULT_BASE, "live", lasting=True)
     return Target("live", base, f"host-{host.replace(':', '.')}", lasting=True)
 
@@ -151,6 +160,33 @@ def api_token(environment: Mapping[str, str]) -> Token:
     return Token(secret)
 
 
+@lru_cache(maxsize=256)
+def origin_of(base: str) -> str:
+    """One name for an API, however its address is spelled: case, default port, final dot, and this machine's names.
+
+    What is not an http address, such as `local:RUN-ID`, is its own name.
+    """
+    try:
+        parts = urlsplit(base)
+        host, port = _host_of(parts), parts.port
+    except ValueError:
+        return base
+    if parts.scheme not in DEFAULT_PORTS or not host:
+        return base
+    name = "localhost" if host in SAME_MACHINE else f"[{host}]" if ":" in host else host
+    place = name if port in (None, DEFAULT_PORTS[parts.scheme]) else f"{name}:{port}"
+    return f"{parts.scheme}://{place}{parts.path.rstrip('/')}"
+
+
+def _host_of(parts: SplitResult) -> str:
+    """The host in lower case, an address in its shortest form."""
+    host = (parts.hostname or "").removesuffix(".")
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine itself."""
     try:
@@ -162,7 +198,7 @@ def is_loopback(host: str) -> bool:
 def _parts_of(base: str) -> tuple[SplitResult, str]:
     try:
         parts = urlsplit(base)
-        host, port = parts.hostname or "", parts.port
+        host, port = _host_of(parts), parts.port
     except ValueError as error:
         raise _bad_base("it is not a URL") from error
     plain = parts.scheme in ("http", "https") and re.fullmatch(r"[A-Za-z0-9._:-]+", host) and port != 0

@@ -76,7 +76,7 @@ class Executor:
                 target=self.target,
                 token=prepared.token,
                 run_id=run_id,
-                origin=f"local:{run_id}" if local else self.target.base,
+                origin=f"local:{run_id}" if local else self.target.origin,
                 pace=self.pace,
                 watch=self.telling.watched(Watcher(tally, display)),
                 deliver=prepared.delivery.deliver,

@@ -13,7 +13,7 @@ from krea_pipe.cli.options import Over, overrides
 from krea_pipe.errors import Problem, UsageError
 from krea_pipe.nodes import shown
 from krea_pipe.pricing import usd
-from krea_pipe.settings import LOCAL, Target, live_target
+from krea_pipe.settings import LOCAL, Target, live_target, origin_of
 from krea_pipe.spec import Overrides
 from krea_pipe.spec.load import repository_root
 from krea_pipe.store.atomic import write_atomically
@@ -145,7 +145,7 @@ def _check_target(file: Path, approval: Approval, *, local: bool) -> None:
         raise UsageError(
             Problem("plan_file_target", message, hint="make another: krea-pipe plan FILE --local --out PLANFILE")
         )
-    base = live_target(os.environ).base
-    if not approval.is_local and base != approval.base:
-        message = f"{file} is a plan for {approval.base}, not for {base}"
+    target = live_target(os.environ)
+    if not approval.is_local and target.origin != origin_of(approval.base):
+        message = f"{file} is a plan for {approval.base}, not for {target.base}"
         raise UsageError(Problem("plan_file_target", message, hint="set KREA_API_BASE as it was, or make another plan"))

@@ -53,7 +53,7 @@ class TrainingOrder:
     @property
     def origin(self) -> str:
         """The mark of the API that the job belongs to."""
-        return self.target.base if self.target.lasting else f"local:{self.run_id}"
+        return self.target.origin if self.target.lasting else f"local:{self.run_id}"
 
 
 def train(order: TrainingOrder) -> Trained | Failure:

@@ -16,6 +16,7 @@ from krea_pipe.pricing import usd
 from krea_pipe.references import Fingerprints, Image, check_bytes
 from krea_pipe.request import KEY_VERSION, Key, Source, canonical_json
 from krea_pipe.sandbox import near_word
+from krea_pipe.settings import origin_of
 from krea_pipe.store.replay import Replay
 
 MODELS = ("k2", "k2-large")
@@ -90,7 +91,7 @@ def known_style(replay: Replay, key: str) -> Trained | None:
     style_id, job_id, origin, account, cost = (
         str(done.get(name, "")) for name in ("style_id", "job_id", "origin", "account", "cost_usd")
     )
-    return Trained(style_id, job_id, origin, account, cost)
+    return Trained(style_id, job_id, origin_of(origin), account, cost)
 
 
 def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -> tuple[Image, ...]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from command_line import Project
+from krea_server import until
+from money import kill
 
 from krea_pipe.settings import LOCAL, Pace, Token, live_pace, live_target
 
@@ -27,6 +29,54 @@ def target(base):
 def test_every_spelling_of_krea_s_address_is_krea(base):
     assert target(base) == live_target({})
     assert target(base).space == "live"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://127.0.0.1:8000", "http://localhost:8000/"),
+        ("http://127.0.0.1:8000", "HTTP://LOCALHOST:8000"),
+        ("http://127.0.0.1:8000", "http://[::1]:8000"),
+        ("http://127.0.0.1", "http://localhost.:80"),
+        ("https://gateway.example/krea", "https://GATEWAY.example:443/krea/"),
+        ("https://gateway.example/krea", "https://gateway.example./krea"),
+        ("http://[::1]:8000", "http://[0:0:0:0:0:0:0:1]:8000"),
+    ],
+)
+def test_an_api_has_one_name_however_its_address_is_spelled(one, other):
+    first, second = (live_target({"KREA_API_BASE": base}) for base in (one, other))
+    assert (first.origin, first.space) == (second.origin, second.space)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8001"),
+        ("http://127.0.0.1:8000", "http://127.0.0.2:8000"),
+        ("http://localhost:8000", "https://localhost:8000"),
+        ("https://gateway.example/krea", "https://gateway.example/Krea"),
+        ("https://gateway.example", "https://gateway.example:444"),
+    ],
+)
+def test_other_apis_have_other_names(one, other):
+    assert len({live_target({"KREA_API_BASE": base}).origin for base in (one, other)}) == 2
+
+
+def test_a_job_in_flight_is_found_under_every_spelling_of_its_api(project, krea):
+    krea.world.latency = 1e6
+    project.pipeline(["a"])
+    process = project.start("run", "p.yaml")
+    until(lambda: project.events("submitted"), "the job")
+    kill(process)
+    journal, port = project.space / "journal.jsonl", krea.base.rpartition(":")[2]
+    as_before = journal.read_text().replace("http://localhost:", "http://127.0.0.1:")
+    journal.write_text(as_before)
+    elsewhere = {"KREA_API_BASE": f"http://LOCALHOST:{port}/"}
+    assert "p/a" in project.run("status", env=elsewhere).out
+    assert project.plan(env=elsewhere)["a"][0] == "attach"
+    krea.finish_jobs()
+    assert project.run("run", "p.yaml", env=elsewhere).code == 0
+    assert len(krea.posts) == 1
 
 
 def test_other_addresses_have_spaces_of_their_own():

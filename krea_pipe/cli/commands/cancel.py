@@ -33,7 +33,7 @@ def cancel(jobs: tuple[str, ...], *, as_json: bool) -> int:
     """
     target = live_target(os.environ)
     space = open_space(open_home(os.environ), target.space)
-    chosen = _chosen(space.journal.replay(), jobs, target.base)
+    chosen = _chosen(space.journal.replay(), jobs, target.origin)
     ends: dict[str, str] = {}
     if chosen:
         errand = load(ERRAND)(space, target, api_token(os.environ), flow.new_run_id("cancel", datetime.now(UTC)))
@@ -49,8 +49,8 @@ def cancel(jobs: tuple[str, ...], *, as_json: bool) -> int:
     return 0 if all(end in ("cancelled", "ended") for end in ends.values()) else 1
 
 
-def _chosen(journal: Replay, names: tuple[str, ...], base: str) -> dict[str, InFlight]:
-    here = {key: job for key, job in journal.in_flight.items() if job.origin == base}
+def _chosen(journal: Replay, names: tuple[str, ...], origin: str) -> dict[str, InFlight]:
+    here = {key: job for key, job in journal.in_flight.items() if job.origin == origin}
     if not names:
         return here
     known = {name for job in here.values() for name in (job.job_id, job.cell)}

@@ -40,7 +40,7 @@ def status(*, as_json: bool) -> int:
     target = live_target(os.environ)
     space = open_space(open_home(os.environ), target.space)
     alive = space.presence.alive()
-    works = list(_works(space.journal.replay(), alive, target.base))
+    works = list(_works(space.journal.replay(), alive, target.origin))
     if as_json:
         rows = [asdict(work) for work in works]
         print_json({"schema": "krea-pipe/status@1", "base": target.base, "runs": sorted(alive), "in_flight": rows})
@@ -51,9 +51,9 @@ def status(*, as_json: bool) -> int:
     return 0
 
 
-def _works(journal: Replay, alive: frozenset[str], base: str) -> Iterator[Work]:
-    posts = {key: post for key, post in {**journal.lost, **journal.open}.items() if post.origin == base}
-    jobs = {key: job for key, job in journal.in_flight.items() if job.origin == base and key not in posts}
+def _works(journal: Replay, alive: frozenset[str], origin: str) -> Iterator[Work]:
+    posts = {key: post for key, post in {**journal.lost, **journal.open}.items() if post.origin == origin}
+    jobs = {key: job for key, job in journal.in_flight.items() if job.origin == origin and key not in posts}
     for key, job in jobs.items():
         yield Work(_state(job), job.cell, key, job.job_id, job.created_at or job.t, job.usd, job.run, job.run in alive)
     for key, post in posts.items():
