@@ -1,19 +1,13 @@
-"""A log to paste when krea-pipe itself is wrong."""
+"""The log of a command that has crashed."""
 
 import os
-import platform
-import tempfile
-import traceback
-from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
-from krea_pipe import __version__
 from krea_pipe.errors import KreaPipeError
 from krea_pipe.settings import KEY_NAMES
+from krea_pipe.store import crash_log
 from krea_pipe.store.home import open_home
-from krea_pipe.store.plain import open_plain
 
 
 def without_keys(text: str) -> str:
@@ -25,22 +19,8 @@ def without_keys(text: str) -> str:
 
 
 def write_crash_log(error: BaseException) -> Path:
-    """Write what happened to a file, without arguments or environment, and return its path."""
-    head = f"krea-pipe {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n"
-    text = without_keys(head + "".join(traceback.format_exception(error)))
-    name = f"crash-{datetime.now(UTC):%Y%m%d-%H%M%S}.log"
-    for folder in (*_logs(), Path(tempfile.gettempdir())):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = open_plain(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
-                stream.write(text)
-        except OSError:
-            continue
-        return folder / name
-    return Path(name)
-
-
-def _logs() -> Iterator[Path]:
+    """Write what happened to a file in the home folder of the working folder, and return its path."""
+    home = None
     with suppress(KreaPipeError, OSError):
-        yield open_home(os.environ) / "logs"
+        home = open_home(os.environ)
+    return crash_log.write_crash_log(error, home, without_keys)

@@ -1,11 +1,14 @@
 """All requests of a plan, each on its way as a task; what was paid comes first, what is new as there is room for it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
+from krea_pipe.errors import KreaPipeError
 from krea_pipe.outcome import Failure, Outcome, Result
 from krea_pipe.plan import Attach, Hold, Plan, Step, Submit
 from krea_pipe.request import Key
@@ -19,6 +22,9 @@ from krea_pipe.run.turn import Crew, Turn
 from krea_pipe.run.uploads import Uploads
 from krea_pipe.run.upstream import Upstream
 from krea_pipe.run.watch import Watch
+from krea_pipe.store.crash_log import write_crash_log
+
+T = TypeVar("T")
 
 Outcomes: TypeAlias = dict[Key, Outcome]
 Watcher: TypeAlias = Callable[[Step, Outcome | None], None]
@@ -39,6 +45,7 @@ class Engine:
     crew: Crew = field(init=False)
     outcomes: Outcomes = field(default_factory=dict)
     error: BaseException | None = None
+    logs: dict[str, Path] = field(default_factory=dict)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -145,15 +152,38 @@ class Engine:
     async def _work(self, turn: Turn) -> None:
         step = turn.step
         try:
-            outcome = self.outcomes[step.key] = await turn.take()
+            end = await self._bounded(turn.take())
+            outcome = self.outcomes[step.key] = await turn.fail(end) if isinstance(end, Failure) else end
             self.crew.upstream.settle(step.key, outcome)
         finally:
             self.crew.upstream.end(step.key, None)
         if outcome.result is not None:
-            delivered = await self.session.shielded(partial(self.deliver, step, outcome.result))
+            delivered = await self._bounded(self.session.shielded(partial(self.deliver, step, outcome.result)))
             if isinstance(delivered, Failure):
                 outcome = self.outcomes[step.key] = replace(outcome, status="failed", failure=delivered)
         self.tell(step, outcome)
+
+    async def _bounded(self, work: Awaitable[T]) -> T | Failure:
+        """What came of some work for one request. What nobody foresaw fails that request alone.
+
+        Raises:
+            KreaPipeError: what stops all work, such as a journal that can not be written.
+        """
+        try:
+            return await work
+        except KreaPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001 (the boundary of a request)
+            return self._unforeseen(error)
+
+    def _unforeseen(self, error: Exception) -> Failure:
+        """An error of krea-pipe itself as the failure of a request, with one log for each kind of error."""
+        kind = repr((type(error), [(one.filename, one.lineno) for one in traceback.extract_tb(error.__traceback__)]))
+        if kind not in self.logs:
+            home, token = self.session.space.folder.parent, self.session.client.token
+            self.logs[kind] = write_crash_log(error, home, lambda text: token.masked(text.encode()).decode())
+        message = f"krea-pipe has a bug: {type(error).__name__}; please report it with {self.logs[kind]}"
+        return Failure("internal_error", message, "failed")
 
     def _start(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
