@@ -96,8 +96,10 @@ def change_list(krea, change):
     """Change the jobs in every answer that lists them."""
 
     async def act(scope, seen, send, app):
-        page = json.loads((await ask(app, scope, seen))[2])
-        await send_json(send, {**page, "items": change(page["items"])})
+        status, headers, body = await ask(app, scope, seen)
+        page = json.loads(body)
+        changed = json.dumps({**page, "items": change(page["items"])}).encode()
+        await send_answer(send, status, {**headers, "content-length": str(len(changed))}, changed)
 
     krea.rule("GET", "/jobs", act)
 

@@ -5,7 +5,6 @@ nothing was sent, `AnswerLost` that Krea may have acted. The token goes to the A
 """
 
 import asyncio
-import email.utils
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -28,7 +27,9 @@ from krea_pipe.api.wire import (
     as_json,
     asset_url,
     body_of,
+    is_error_of_krea,
     read_complaint,
+    read_http_date,
     read_job,
     read_page,
     read_style,
@@ -182,8 +183,10 @@ class Client:
                 body += part
                 if len(body) > MAX_COMPLAINT_BYTES:
                     break
-        complaint = read_complaint(response.status_code, self.token.masked(body))
-        return Refused(response.status_code, complaint, _retry_after(response))
+        status, masked = response.status_code, self.token.masked(body)
+        return Refused(
+            status, read_complaint(status, masked), _retry_after(response), is_kreas=is_error_of_krea(masked)
+        )
 
 
 @asynccontextmanager
@@ -242,9 +245,7 @@ def _retry_after(response: httpx.Response) -> float | None:
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text), MAX_RETRY_AFTER)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
+    moment = read_http_date(text)
+    if moment is None:
         return None
-    wait = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime.now(UTC)
-    return min(max(wait.total_seconds(), 0.0), MAX_RETRY_AFTER)
+    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), MAX_RETRY_AFTER)

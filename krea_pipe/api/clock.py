@@ -4,11 +4,12 @@
 seconds and was written some time between our sending and the answer's coming, so what is known are two bounds.
 """
 
-import email.utils
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from krea_pipe.api.wire import read_http_date
 
 LONGEST = 5.0
 """Seconds. A slower answer tells the time too badly."""
@@ -36,14 +37,10 @@ class ServerClock:
 
     def observe(self, date: str, sent: float) -> None:
         """Take the `Date` of an answer whose call was sent at a time of the steady clock."""
-        received = self.steady()
-        try:
-            moment = email.utils.parsedate_to_datetime(date)
-        except (ValueError, TypeError, OverflowError):
+        received, moment = self.steady(), read_http_date(date)
+        if moment is None or self.is_exact or received - sent > LONGEST:
             return
-        if self.is_exact or received - sent > LONGEST:
-            return
-        shown = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        shown = moment.timestamp()
         low, high = shown - received, shown + 1 - sent
         # Gateways may differ by a second: the widest bounds let no job slip between them.
         self.low = low if self.low is None else min(low, self.low)

@@ -22,17 +22,29 @@ class AnswerLost(CallFailed):
     """The request may have arrived, but its answer did not."""
 
 
-class Refused(CallFailed):
-    """Krea answered with an HTTP error. `retry_after` is in seconds, when the answer named a wait."""
+DOCUMENTED = frozenset({400, 401, 402, 403, 404, 410, 422, 429})
+"""The statuses with which Krea itself is known to refuse a request; sources in `docs/explanation/money.md`."""
 
-    def __init__(self, status: int, complaint: str, retry_after: float | None) -> None:
+
+class Refused(CallFailed):
+    """The answer was an HTTP status other than 2xx.
+
+    `retry_after` is the wait in seconds that the answer asked for, if it asked for one. `is_kreas` says that the body
+    has the form of Krea's own error answers, and not that of a gateway in front of it.
+    """
+
+    def __init__(self, status: int, complaint: str, retry_after: float | None, *, is_kreas: bool) -> None:
         super().__init__(complaint)
-        self.status, self.retry_after = status, retry_after
+        self.status, self.retry_after, self.is_kreas = status, retry_after, is_kreas
 
     @property
     def may_have_acted(self) -> bool:
-        """Whether a job may exist all the same: a gateway can give up on a call that goes on behind it."""
-        return self.status >= 500 or self.status == 408
+        """Whether a job may exist all the same.
+
+        A gateway can redirect, refuse or give up on a call that goes on behind it. Only a documented status in Krea's
+        own form says that there is no job.
+        """
+        return not (self.is_kreas and self.status in DOCUMENTED)
 
 
 class BadImage(CallFailed):

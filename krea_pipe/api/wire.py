@@ -4,6 +4,7 @@ Krea's documents disagree in places, and error bodies come in several shapes, so
 is None, what is unknown is ignored, what is no JSON becomes one line.
 """
 
+import email.utils
 import http
 import json
 import re
@@ -24,6 +25,12 @@ WAITING = frozenset({"backlogged", "queued", "scheduled"})
 MAX_LINE = 300
 MAX_HTML = 20_000
 MAX_DEPTH = 8
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+_WHERE_WORDS_ARE = (
+    "message", "error", "detail", "details", "errors", "issues", "validationErrors", "validation_errors", "formErrors",
+    "reason", "title", "code",
+)  # fmt: skip
 
 _ROUTE = "/generate/image/krea/krea-2/"
 
@@ -170,12 +177,31 @@ def read_styles(data: Json) -> StylePage | None:
 
 
 def read_time(text: Json) -> datetime | None:
-    """A time of Krea's; one without an offset is UTC."""
+    """A time of Krea's in UTC; one without an offset is UTC.
+
+    Returns:
+        None for what is no time, or lies outside of `EARLIEST` to `LATEST`: no clock that works shows it.
+    """
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+        return None if moment is None else plausible(moment)
     except ValueError:
         return None
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def read_http_date(text: str) -> datetime | None:
+    """A time in a header of HTTP, in UTC, or None as for `read_time`."""
+    try:
+        return plausible(email.utils.parsedate_to_datetime(text))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def plausible(moment: datetime) -> datetime | None:
+    """A time in UTC, unless it lies outside of `EARLIEST` to `LATEST`, where sums of times overflow."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    # Compared before it is converted: the ends of the calendar have no time in UTC.
+    return aware.astimezone(UTC) if EARLIEST <= aware <= LATEST else None
 
 
 def read_complaint(status: int, body: bytes) -> str:
@@ -189,6 +215,12 @@ def read_complaint(status: int, body: bytes) -> str:
     # What was said may be long; the way out must not be cut off.
     way_out = f"; Krea names a replacement: {_line(str(replacement))}" if replacement else ""
     return _line(f"{status} {words}") + way_out
+
+
+def is_error_of_krea(body: bytes) -> bool:
+    """Whether the body of an HTTP error has a form that Krea's errors are known to have: an object that says why."""
+    data = as_json(body)
+    return isinstance(data, dict) and bool(_words(data))
 
 
 def asset_url(data: Json) -> str | None:
@@ -243,11 +275,16 @@ def _words(data: Json, depth: int = 0) -> str:
         where = data.get("loc")
         place = ".".join(str(one) for one in where) + ": " if isinstance(where, list) else ""
         return f"{place}{data['msg']}"
-    for name in ("message", "error", "detail", "details", "errors", "issues", "validationErrors", "validation_errors"):
+    for name in _WHERE_WORDS_ARE:
         words = _words(data.get(name), depth + 1)
         if words:
             return words
-    return ""
+    by_field = data.get("fieldErrors")
+    if not isinstance(by_field, dict):
+        return ""
+    return "; ".join(
+        f"{name}: {words}" for name, one in list(by_field.items())[:5] if (words := _words(one, depth + 1))
+    )
 
 
 def _phrase(status: int) -> str:

@@ -12,13 +12,12 @@ from typing import Literal, Protocol
 import httpx
 
 from krea_pipe.api.client import Client, open_client
-from krea_pipe.api.failures import CallFailed
 from krea_pipe.outcome import Ending
 from krea_pipe.plan import Hold, Plan, Submit
 from krea_pipe.run.engine import Deliver, Engine, Outcomes, Watcher
 from krea_pipe.run.gate import Gate
 from krea_pipe.run.purse import Purse
-from krea_pipe.run.refusal import refuse_account
+from krea_pipe.run.refusal import introduce
 from krea_pipe.run.room import Room
 from krea_pipe.run.scribe import Scribe
 from krea_pipe.run.session import Session
@@ -96,7 +95,8 @@ async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
         _session(order, client, stop) as session,
     ):
         with stopped_by_signals(stop, client, lambda: order.tell(STOPPING)):
-            await _introduce(session, order)
+            if order.plan.total(Submit).count or order.plan.total(Hold).count:
+                await introduce(session)
             engine = Engine(order.plan, session, order.watch, order.deliver)
             watch = engine.crew.watch
             async with order.hooks.open(session, watch) if order.hooks else contextlib.nullcontext():
@@ -131,14 +131,3 @@ async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Se
         )
     finally:
         scribe.close()
-
-
-async def _introduce(session: Session, order: Order) -> None:
-    """Ask for one job before anything is sent: it tells Krea's time, and whether the key is good, for nothing."""
-    if not order.plan.total(Submit).count and not order.plan.total(Hold).count:
-        return
-    try:
-        await session.client.jobs(1)
-    except CallFailed as error:
-        if getattr(error, "status", None) == 401:
-            refuse_account(error, session)

@@ -58,6 +58,8 @@ class Search:
     session: Session
     roll: Roll
     taken: set[str] = field(default_factory=set)
+    known_since: dict[Post, float] = field(default_factory=dict)
+    """When this run got to know that an answer was lost, by the steady clock."""
 
     async def look(self, post: Post) -> Verdict:
         """What became of a POST. The gate has to be shut."""
@@ -66,6 +68,7 @@ class Search:
         after = read_time(post.after)
         if after is None:
             return Unclear("Krea had not told the time, so its jobs can not be compared with it")
+        self.known_since.setdefault(post, self.session.client.clock.steady())
         for number in range(ROUNDS):
             verdict = await self._looked(post, after)
             if not isinstance(verdict, Unclear) or not verdict.is_early or number == ROUNDS - 1:
@@ -75,27 +78,35 @@ class Search:
 
     async def _looked(self, post: Post, after: datetime) -> Verdict:
         async with self.session.gate.quiet():
-            if await self.session.stop.pause(self._time_to_settle(post, after)):
+            if await self.session.stop.pause(self._time_to_settle(post)):
                 return Unclear("the run was left before Krea's list could be looked at")
             try:
                 return await self._judged(post, after)
             except CallFailed as error:
                 return Unclear(f"Krea's list of jobs could not be read: {error}")
 
-    def _time_to_settle(self, post: Post, after: datetime) -> float:
+    def _time_to_settle(self, post: Post) -> float:
         """Seconds until the job of a POST is surely made, if there is one; for one of a dead run it mostly is."""
-        now = self.session.client.clock.earliest()
-        age = 0.0 if now is None else max((now - after).total_seconds(), 0.0)
         least = self.session.pace.first / 10 if post.run == self.session.run_id else 0.0
-        return max(self.session.settling - age, least)
+        return max(self.session.settling - self._lost_for(post), least)
 
     def unsettled(self, post: Post) -> float:
         """Seconds until a list without its job means that there is none; more for a dead run, whose POST may go on."""
-        now, after = self.session.client.clock.earliest(), read_time(post.after)
-        if now is None or after is None:
-            return 0.0
         factor = 1 if post.run == self.session.run_id else 3
-        return factor * self.session.pace.settle - (now - after).total_seconds()
+        return factor * self.session.pace.settle - self._lost_for(post)
+
+    def _lost_for(self, post: Post) -> float:
+        """Seconds for which the answer to a POST has surely been lost, which is when its job may still be made.
+
+        An earlier run has noted when it was lost, by Krea's clock, or has not waited longer than a call may take.
+        """
+        clock = self.session.client.clock
+        known = clock.steady() - self.known_since[post]
+        now, after = clock.earliest(), read_time(post.after)
+        if post.run == self.session.run_id or now is None or after is None:
+            return known
+        lost = read_time(post.before) or after + timedelta(seconds=CALL_SECONDS)
+        return max(known, (now - lost).total_seconds())
 
     async def _judged(self, post: Post, after: datetime) -> Verdict:
         began = min(read_time(post.began) or after, after)
@@ -110,7 +121,9 @@ class Search:
             return Unclear(reason, tuple(later), is_early=of_others)
         fitting = await self._fitting(open_ones)
         if fitting and self.session.uncertain == "adopt":
-            return self._take(min(fitting, key=lambda job: abs((job.created_at or after) - after)))
+            return self._take(min(fitting, key=lambda job: _distance(job, after)))
+        if any(job.created_at is None for job in open_ones):
+            return Unclear("the list has a job whose time of creation can not be read", tuple(open_ones))
         if len(fitting) < len(open_ones):
             return Unclear("a job that may be its own has drawn another size than was asked for", tuple(open_ones))
         others = [job for job in strangers if job.id != open_ones[0].id]
@@ -175,8 +188,13 @@ class Search:
         return [one for one in rivals if _may_have_made(one, job)]
 
 
+def _distance(job: Job, after: datetime) -> timedelta:
+    return timedelta.max if job.created_at is None else abs(job.created_at - after)
+
+
 def _is_since(job: Job, after: datetime) -> bool:
-    return job.created_at is not None and after - SLACK <= job.created_at
+    """Whether a job may have been made since; one without a time may."""
+    return job.created_at is None or after - SLACK <= job.created_at
 
 
 def _may_have_made(post: Post, job: Job) -> bool:

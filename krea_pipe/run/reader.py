@@ -63,7 +63,7 @@ class Reader:
         try:
             return await self.session.client.job(watched.id)
         except CallFailed as error:
-            if refuse_account(error, self.session):
+            if await refuse_account(error, self.session):
                 return Lack("left")
             status = error.status if isinstance(error, Refused) else 0
             watched.unknown = watched.unknown + 1 if status in (404, 410) else 0

@@ -10,11 +10,13 @@ from krea_pipe.api.client import Client
 from krea_pipe.api.failures import CallFailed
 from krea_pipe.api.wire import Job
 from krea_pipe.errors import Problem, StateError
+from krea_pipe.nodes import Json
 from krea_pipe.pixels import size_of
 from krea_pipe.plan import Step
 from krea_pipe.request import Key
 from krea_pipe.run.errand import Errand, with_client
 from krea_pipe.run.scribe import now
+from krea_pipe.store.ledger import Entry, Ledger
 
 PAGES = 30
 PAGE = 1000
@@ -90,22 +92,30 @@ def record_recovered(errand: Errand, pairs: Mapping[Key, Job], steps: Sequence[S
     Raises:
         StateError: it can not be written.
     """
-    errand.space.prepare()
+    space, origin = errand.space, errand.target.origin
+    space.prepare()
+    ledger = Ledger(space.journal, space.presence, errand.run_id, origin, space.journal.replay())
+    entries = []
     for step in steps:
         job = pairs.get(step.key)
         if job is not None:
-            errand.space.journal.append(
-                "adopted",
-                step.key,
-                t=now(),
-                run=errand.run_id,
-                origin=errand.target.base,
-                account=errand.token.account,
-                usd=str(step.price),
-                cell=f"{pipeline}/{step.cells[0].id}",
-                job_id=job.id,
-                created_at=None if job.created_at is None else job.created_at.isoformat(),
-            )
+            line: dict[str, Json] = {
+                "event": "adopted",
+                "key": step.key,
+                "t": now(),
+                "run": errand.run_id,
+                "origin": origin,
+                "account": errand.token.account,
+                "usd": str(step.price),
+                "cell": f"{pipeline}/{step.cells[0].id}",
+                "job_id": job.id,
+                "created_at": None if job.created_at is None else job.created_at.isoformat(),
+            }
+            entries.append(Entry(line, job_id=job.id))
+    try:
+        ledger.commit(entries)
+    finally:
+        ledger.close()
 
 
 async def _listed(client: Client, age: timedelta) -> list[Job]:
@@ -116,7 +126,8 @@ async def _listed(client: Client, age: timedelta) -> list[Job]:
         latest = client.clock.latest()
         floor = floor or (None if latest is None else latest - age)
         found += [job for job in page.jobs if floor is None or _creation(job) >= floor]
-        if page.next is None or (floor and page.jobs and _creation(page.jobs[-1]) < floor):
+        last = next((job.created_at for job in reversed(page.jobs) if job.created_at is not None), None)
+        if page.next is None or (floor and last is not None and last < floor):
             break
         before = page.next
     return found

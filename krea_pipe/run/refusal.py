@@ -6,6 +6,8 @@ from krea_pipe.nodes import Json
 from krea_pipe.outcome import Failure
 from krea_pipe.run.session import Session
 
+FIRST_PAGE = 100
+ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
 _NO_SERVICE = {
     401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
     402: ("no_credit", "top up the API balance, then run the same command again; it goes on where this stopped"),
@@ -13,12 +15,55 @@ _NO_SERVICE = {
 }
 
 
-def refuse_account(error: CallFailed, session: Session) -> bool:
-    """Stop the run when Krea refuses the account rather than the request; whether it does."""
+async def introduce(session: Session) -> CallFailed | None:
+    """Ask for the newest jobs before anything is sent, which is free, and say why that failed.
+
+    The answer tells Krea's time, whether the key is good, and which jobs are not of what will be sent.
+    """
+    try:
+        page = await session.client.jobs(FIRST_PAGE)
+    except CallFailed as error:
+        if isinstance(error, Refused) and error.status == 401:
+            await refuse_account(error, session)
+        return error
+    session.shown_before = frozenset(job.id for job in page.jobs)
+    return None
+
+
+async def refuse_account(error: CallFailed, session: Session) -> bool:
+    """Stop the run when Krea refuses the account rather than the request; whether it does.
+
+    A 403 may be about one request alone: a free call that fails as well shows that it is not.
+    """
     if not isinstance(error, Refused) or error.status not in _NO_SERVICE:
+        return False
+    if error.status == 403 and await _is_served(session):
         return False
     code, hint = _NO_SERVICE[error.status]
     session.stop.refuse(Problem(code, f"Krea refused this account: {error}", hint=hint))
+    return True
+
+
+async def refuse_address(error: CallFailed, session: Session) -> bool:
+    """Stop the run when there is no Krea API at its address; whether that is so.
+
+    A redirect, or a page that says that nothing is there, may be about one call: a free one that fails as well shows
+    that it is not.
+    """
+    is_elsewhere = isinstance(error, Refused) and not error.is_kreas and error.status in ELSEWHERE
+    if not is_elsewhere or await _is_served(session):
+        return False
+    hint = "check KREA_API_BASE; what was sent all the same is looked for by the next run"
+    session.stop.refuse(Problem("no_api", f"no Krea API answers at this address: {error}", hint=hint))
+    return True
+
+
+async def _is_served(session: Session) -> bool:
+    """Whether Krea answers a free call of this account."""
+    try:
+        await session.client.jobs(1)
+    except CallFailed:
+        return False
     return True
 
 
@@ -36,7 +81,7 @@ def failure_of(error: CallFailed) -> Failure:
             return Failure("model_unavailable", f"Krea answered {error}", "gone")
         case 429:
             return Failure("too_many_requests", f"Krea answered {error}", "transient")
-        case status if error.may_have_acted or status == 425:
+        case status if status >= 500 or status in (408, 425):
             return Failure("server_error", f"Krea answered {error}", "transient")
         case _:
             return Failure("rejected", f"Krea answered {error}", "rejected")

@@ -52,16 +52,16 @@ class Scribe:
             self._thread.join()
 
     def put(self, event: str, key: str, **data: Json) -> "asyncio.Future[object]":
-        """Hand over a line; the future is done when it is on disk."""
-        return self._hand_over(Entry(self._line(event, key, data)))
+        """Hand over a line; the future is done when it is on disk, or is `Busy` when its job is another request's."""
+        return self._hand_over(Entry(self._line(event, key, data), job_id=_new_job(event, data)))
 
-    async def record(self, event: str, key: str, **data: Json) -> None:
-        """Write a line and wait until it is on disk.
+    async def record(self, event: str, key: str, **data: Json) -> Standing:
+        """Write a line and wait until it is on disk; `Busy` when its job is another request's, and it was not written.
 
         Raises:
             StateError: it can not be written, so what it announces must not be done.
         """
-        await asyncio.shield(self.put(event, key, **data))
+        return cast("Standing", await asyncio.shield(self.put(event, key, **data)))
 
     async def claim(
         self,
@@ -77,8 +77,7 @@ class Scribe:
         Raises:
             StateError: it can not be written, so what it announces must not be done.
         """
-        job_id = data.get("job_id") if event == "adopted" else None
-        entry = Entry(self._line(event, key, data), expected, only, None if job_id is None else str(job_id))
+        entry = Entry(self._line(event, key, data), expected, only, _new_job(event, data))
         return cast("Standing", await asyncio.shield(self._hand_over(entry)))
 
     async def standings(self, keys: Sequence[str]) -> list[Standing]:
@@ -132,6 +131,11 @@ class Scribe:
     def _tell(self, answers: Sequence[tuple["asyncio.Future[object]", object]]) -> None:
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(_resolve, answers)
+
+
+def _new_job(event: str, data: dict[str, Json]) -> str | None:
+    """The job that a line makes ours, if it makes one so."""
+    return str(data["job_id"]) if event in ("submitted", "adopted") else None
 
 
 def _done(work: Callable[[], T]) -> T | BaseException:

@@ -30,8 +30,9 @@ class Session:
     """One run's client, store and identity, and what its tasks share.
 
     `origin` marks the API that its jobs belong to; `started` is a time of the steady clock when nothing had been sent
-    yet. `answers` are the seconds that the last answers to POSTs have taken. `webhook` is the address that Krea is to
-    tell of ended jobs, `is_told` whether that is this run itself.
+    yet, `shown_before` holds the newest jobs that Krea showed then. `answers` are the seconds that the last answers to
+    POSTs have taken. `webhook` is the address that Krea is to tell of ended jobs, `is_told` whether that is this run
+    itself.
     """
 
     client: Client
@@ -51,6 +52,7 @@ class Session:
     is_told: bool = False
     started: float = 0.0
     observe: Observe = unobserved
+    shown_before: frozenset[str] = frozenset()
     answers: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
 
     async def record(self, event: str, key: Key, **data: Json) -> None:

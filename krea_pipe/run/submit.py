@@ -18,7 +18,7 @@ from krea_pipe.run.room import Place
 from krea_pipe.run.scribe import now
 from krea_pipe.run.session import Session
 from krea_pipe.run.uploads import Uploads
-from krea_pipe.store.ledger import Free, Standing
+from krea_pipe.store.ledger import Busy, Free, Standing
 from krea_pipe.store.replay import InFlight, Post
 
 TRIES = 8
@@ -41,6 +41,7 @@ class Lost:
     """The answer to a POST did not come."""
 
     reason: str
+    error: CallFailed | None = None
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ class Offer:
             try:
                 urls = await self.uploads.urls(sources)
             except CallFailed as error:
-                return self._upload_failed(error)
+                return await self._upload_failed(error)
             if self.session.stop.wanted:
                 return self._pending()
             answer = await self._post(urls)
@@ -80,7 +81,7 @@ class Offer:
                 self.history.note("uploading_again", "a remembered reference may be gone")
                 continue
             if not await self._waited_for_another_try(answer):
-                return self._pending() if self.session.stop.wanted else self._refused(answer)
+                return self._refused(answer)
 
     async def _post(self, urls: dict[str, str]) -> Job | Standing | Lost | Outcome | CallFailed | None:
         """One POST, written down before and after; None when the room has become too small for it meanwhile."""
@@ -105,29 +106,37 @@ class Offer:
                     created = None if answer.created_at is None else answer.created_at.isoformat()
                     facts = {**self._facts(), "job_id": answer.id, "created_at": created}
                     written = session.scribe.put("submitted", step.key, **facts)
-                case Lost():
-                    session.gate.shut()
-                    written = session.scribe.put("unanswered", step.key, **self._facts(), **times, **session.lost_by())
+                case Lost(error=error):
+                    written = self._put_lost(times)
+                    self._make_room(error)
                 case error:
-                    self._learn(error)
+                    self._make_room(error)
+                    await refuse_account(error, session)  # before the next POST
                     written = session.scribe.put("declined", step.key, **refusal_facts(error))
         # The next POST may begin while this line is written: its own line comes after it.
-        if isinstance(answer, Lost):
-            written.add_done_callback(self._open_after_failure)
-        await written
+        if isinstance(await written, Busy) and isinstance(answer, Job):
+            answer = Lost(f"Krea's answer names job {answer.id}, which is the job of another request")
+            await self._put_lost(times)
         self.history.note(*_words(answer))
         return answer
+
+    def _put_lost(self, times: dict[str, Json]) -> "asyncio.Future[object]":
+        """Shut the gate for whoever looks for the job of the POST, and write down that its answer is lost."""
+        session = self.session
+        session.gate.shut()
+        written = session.scribe.put("unanswered", self.step.key, **self._facts(), **times, **session.lost_by())
+        written.add_done_callback(self._open_after_failure)
+        return written
 
     def _open_after_failure(self, written: "asyncio.Future[object]") -> None:
         """Open the gate when a lost answer could not be written down: nobody will look for its job."""
         if written.cancelled() or written.exception() is not None:
             self.session.gate.open()
 
-    def _learn(self, error: CallFailed) -> None:
-        """Take in what a refusal means for all requests, while none of them can be sent yet."""
+    def _make_room(self, error: CallFailed | None) -> None:
+        """Take in what a 429 means for all requests, while none of them can be sent yet, whoever has answered it."""
         if isinstance(error, Refused) and error.status == 429 and self.session.room.refuse(error.retry_after or 0):
             self.place.give_back()
-        refuse_account(error, self.session)
 
     async def _sent(self, client: Client, urls: dict[str, str]) -> Job | Lost | CallFailed:
         started = client.clock.steady()
@@ -135,7 +144,7 @@ class Offer:
             job = await client.submit(self.step.request, urls, self.session.webhook)
         except (AnswerLost, Refused, Unreachable) as error:
             may_exist = isinstance(error, AnswerLost) or (isinstance(error, Refused) and error.may_have_acted)
-            return Lost(str(error)) if may_exist else error
+            return Lost(str(error), error) if may_exist else error
         self.session.answers.append(client.clock.steady() - started)
         client.clock.observe_job(job.created_at, started)
         return job
@@ -148,7 +157,7 @@ class Offer:
         self.tries += 1
         if isinstance(error, Unreachable) and self.tries <= TRIES:
             return not await self.session.stop.hesitate(delay(self.tries, self.session.pace))
-        if not isinstance(error, Refused) or error.status not in (425, 429):
+        if not isinstance(error, Refused) or error.status != 429:
             return False
         if self.waited >= self.session.pace.deadline(self.step.request.variant):
             return False
@@ -161,13 +170,13 @@ class Offer:
         return Outcome("pending", attempts=tuple(self.history.attempts))
 
     def _refused(self, error: CallFailed) -> Outcome:
-        if refuse_account(error, self.session):
+        if self.session.stop.wanted:
             return self._pending()
         return Outcome("failed", failure=failure_of(error), attempts=tuple(self.history.attempts))
 
-    def _upload_failed(self, error: CallFailed) -> Outcome:
+    async def _upload_failed(self, error: CallFailed) -> Outcome:
         self.history.note("upload_failed", str(error))
-        if self.session.stop.wanted or refuse_account(error, self.session):
+        if self.session.stop.wanted or await refuse_account(error, self.session):
             return self._pending()
         kind = failure_of(error).kind
         failure = Failure("upload_failed", f"a reference could not be uploaded: {error}", kind)

@@ -14,7 +14,7 @@ from krea_pipe.pipeline import Budget
 from krea_pipe.pricing import usd
 from krea_pipe.run.backoff import delay
 from krea_pipe.run.lost import Found, Nothing, Search, Unclear, Verdict
-from krea_pipe.run.refusal import failure_of, refuse_account
+from krea_pipe.run.refusal import failure_of, introduce, refusal_facts, refuse_account, refuse_address
 from krea_pipe.run.session import Session
 from krea_pipe.run.shortfall import empty, failed, hidden, uncertain
 from krea_pipe.run.training import Trained, Training, agreed_cost, known_style
@@ -100,7 +100,7 @@ class Trainer:
         try:
             await self.session.client.style(known.style_id)
         except CallFailed as error:
-            self._check_account(error)
+            await self._check_account(error)
             if isinstance(error, Refused) and error.status == 404:
                 return hidden(known.style_id)
             return failure_of(error)
@@ -113,11 +113,13 @@ class Trainer:
             return empty()
         if self.cost is None:
             self.cost = self._agreed()
-            await self._introduce()
+            if not self.lost:
+                await introduce(self.session)
+                self._check_refusal()
         try:
             urls = await self.uploads.urls(self.training.images)
         except CallFailed as error:
-            self._check_account(error)
+            await self._check_account(error)
             return Failure("upload_failed", f"an image could not be uploaded: {error}", failure_of(error).kind)
         if self.session.stop.wanted:
             return None
@@ -145,31 +147,38 @@ class Trainer:
         self.may_repeat = False
         news = await self._news()  # written between the last look and the claim
         if news is not None:
-            await session.scribe.record("declined", key)
+            await session.scribe.record("declined", key, code="not_sent", status=None)
             return news
         started = session.client.clock.steady()
         try:
             job = await session.client.train(self.training.body(urls))
         except (AnswerLost, Refused, Unreachable) as error:
             if isinstance(error, AnswerLost) or (isinstance(error, Refused) and error.may_have_acted):
-                self.lost += 1
-                await session.scribe.record("unanswered", key, **facts, **times, **session.lost_by())
+                await self._record_lost(facts, times)
+                await refuse_address(error, session)
                 return None
-            await session.scribe.record("declined", key)
+            await session.scribe.record("declined", key, **refusal_facts(error))
             return error
         session.client.clock.observe_job(job.created_at, started)
         created = _created(job)
-        await session.scribe.record("submitted", key, **facts, job_id=job.id, created_at=created)
+        written = await session.scribe.record("submitted", key, **facts, job_id=job.id, created_at=created)
+        if isinstance(written, Busy):  # the answer names the job of another request
+            await self._record_lost(facts, times)
+            return None
         return await self._wait(InFlight(job.id, session.origin, usd=str(self.cost), created_at=created))
+
+    async def _record_lost(self, facts: dict[str, Json], times: dict[str, Json]) -> None:
+        self.lost += 1
+        await self.session.scribe.record("unanswered", self.training.key, **facts, **times, **self.session.lost_by())
 
     async def _declined(self, error: CallFailed, urls: dict[str, str]) -> Failure | None:
         """What follows from a POST that Krea did not take."""
-        self._check_account(error)
+        await self._check_account(error)
         self.tries += 1
         status = error.status if isinstance(error, Refused) else None
         if status in (400, 404, 422) and self.uploads.renew(urls):  # a remembered image may be gone
             return None
-        if self.tries > TRIES or status not in (None, 425, 429):
+        if self.tries > TRIES or status not in (None, 429):
             return failure_of(error)
         asked = error.retry_after or 0.0 if isinstance(error, Refused) else 0.0
         await self.session.stop.hesitate(max(delay(self.tries, self.session.pace), asked))
@@ -218,7 +227,7 @@ class Trainer:
         """Look what became of a POST without an answer; it is sent again only if Krea made no job of it."""
         session, key = self.session, self.training.key
         self.tell("An answer of Krea's was lost; looking for its job in Krea's list.")
-        await self._introduce()
+        await self._look_at_account()
         verdict = await self._looked(post)
         if isinstance(verdict, Nothing) and self.search.unsettled(post) > 0:
             if await session.stop.hesitate(self.search.unsettled(post)):
@@ -246,16 +255,16 @@ class Trainer:
         finally:
             self.session.gate.open()
 
-    async def _introduce(self) -> None:
+    async def _look_at_account(self) -> None:
         """Ask for one job, for nothing: it tells Krea's time, and whether the key is good."""
         try:
             await self.session.client.jobs(1)
         except CallFailed as error:
             if isinstance(error, Refused) and error.status == 401:
-                self._check_account(error)
+                await self._check_account(error)
 
-    def _check_account(self, error: CallFailed) -> None:
-        refuse_account(error, self.session)
+    async def _check_account(self, error: CallFailed) -> None:
+        await refuse_account(error, self.session)
         self._check_refusal()
 
     def _check_refusal(self) -> None:

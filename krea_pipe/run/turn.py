@@ -5,13 +5,14 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from krea_pipe.api.wire import Job, read_time
-from krea_pipe.outcome import Failure, Outcome
+from krea_pipe.outcome import Failure, Outcome, Status
 from krea_pipe.plan import Attach, Hold, Step, Submit
 from krea_pipe.pricing import usd
 from krea_pipe.run.backoff import delay
 from krea_pipe.run.collect import Collector
 from krea_pipe.run.lost import Found, Nothing, Search, Unclear, Verdict
 from krea_pipe.run.neighbours import Neighbours
+from krea_pipe.run.refusal import refuse_address
 from krea_pipe.run.room import Place
 from krea_pipe.run.scribe import now
 from krea_pipe.run.session import Session
@@ -69,6 +70,24 @@ class Turn:
         if next_.status == "failed" and next_.failure is not None and next_.job_id is None:
             await self.crew.session.record("failed", self.step.key, job_id="", code=next_.failure.code)
         return next_
+
+    async def fail(self, failure: Failure) -> Outcome:
+        """The outcome after an error of krea-pipe itself: what Krea may have taken stays counted, and in the journal.
+
+        Raises:
+            StateError: the journal can not be read.
+        """
+        standing = (await self.crew.session.scribe.standings([self.step.key]))[0]
+        job_id = standing.job_id if isinstance(standing, InFlight) else None
+        if job_id is not None:
+            await self.crew.session.record("unfetched", self.step.key, job_id=job_id)
+        may_be_billed = isinstance(standing, InFlight | Post)
+        cost = self.step.price if may_be_billed else Decimal(0)
+        status: Status = "uncertain" if isinstance(standing, Post) else "failed"
+        attempts = tuple(self.history.attempts)
+        outcome = Outcome(status, failure=failure, job_id=job_id, cost_usd=cost, attempts=attempts)
+        self._settle(outcome)
+        return outcome
 
     async def _first(self) -> _Next:
         """How the request stands by the plan; for an open POST, by the journal and Krea's list."""
@@ -137,11 +156,15 @@ class Turn:
     async def _recover(self, lost: Lost) -> _Next:
         """Look for the job of a POST whose answer has just been lost; the gate was left shut for that."""
         self.lost += 1
-        standing = (await self.crew.session.scribe.standings([self.step.key]))[0]
-        if isinstance(standing, Post):
-            return await self._ask(standing, lost)
-        self.crew.session.gate.open()
-        return standing
+        session, standing = self.crew.session, None
+        try:
+            if lost.error is not None:
+                await refuse_address(lost.error, session)
+            standing = (await session.scribe.standings([self.step.key]))[0]
+        finally:
+            if not isinstance(standing, Post):
+                session.gate.open()
+        return await self._ask(standing, lost) if isinstance(standing, Post) else standing
 
     async def _ask(self, post: Post, lost: Lost | None = None) -> _Next:
         session, search = self.crew.session, self.crew.search

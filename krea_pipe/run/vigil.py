@@ -54,7 +54,7 @@ class Vigil:
         try:
             job = await self.session.client.job(job_id)
         except CallFailed as error:
-            refuse_account(error, self.session)
+            await refuse_account(error, self.session)
             is_unknown = isinstance(error, Refused) and error.status == 404
             self.unknown = self.unknown + 1 if is_unknown else 0
             return error

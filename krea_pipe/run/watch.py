@@ -160,8 +160,8 @@ class Watch:
         """Without the list, jobs are read one by one for a while."""
         self.failures += 1
         if isinstance(error, Refused) and error.status == 401:
-            refuse_account(error, self.session)
-        lasting = isinstance(error, Refused) and not error.may_have_acted and error.status not in (425, 429)
+            await refuse_account(error, self.session)
+        lasting = isinstance(error, Refused) and not error.may_have_acted and error.status != 429
         if lasting or self.failures >= LIST_TRIES:
             self.rests_until = self.reader.time() + LIST_REST * self.session.pace.first
             return

@@ -61,7 +61,7 @@ def known_jobs(space: Space) -> frozenset[str]:
         StateError: the cache or the journal can not be read.
     """
     facts = space.facts.beginning_with(result_name(""))
-    return frozenset(space.journal.replay().jobs | {str(fact.get("job_id")) for fact in facts.values()})
+    return frozenset(space.journal.replay().jobs.keys() | {str(fact.get("job_id")) for fact in facts.values()})
 
 
 def remember_results(space: Space, results: Mapping[str, tuple[Result, Mapping[str, Json]]]) -> None:

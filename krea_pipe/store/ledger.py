@@ -44,7 +44,8 @@ Standing: TypeAlias = Free | Busy | Drawn | InFlight | Post
 class Entry:
     """A line to write. A claim is written only if its request stands as one of `expected` kinds.
 
-    With `only`, it has to stand exactly so; with `job_id`, that job must not be known as ours yet.
+    With `only`, it has to stand exactly so. A line that makes the job `job_id` ours is not written when that job is
+    known as ours already: no job counts for two requests.
     """
 
     line: Line
@@ -80,7 +81,7 @@ class Ledger:
             for entry in entries:
                 standing = self._standing_for(entry)
                 found.append(standing)
-                if entry.expected is None or isinstance(standing, entry.expected):
+                if isinstance(standing, entry.expected or (Free,)):
                     lines.append(entry.line)
                     self._take(entry.line)
             if lines:
@@ -97,12 +98,10 @@ class Ledger:
 
     def _standing_for(self, entry: Entry) -> Standing:
         """How the request of a claim stands; `Busy` also when someone else was faster with the same."""
-        if entry.expected is None:
-            return Free()
-        standing = self.standing(str(entry.line["key"]))
-        is_late = (entry.only is not None and standing == entry.only and entry.job_id in self.replay.jobs) or (
-            entry.only is not None and standing != entry.only and isinstance(standing, entry.expected)
-        )
+        standing = Free() if entry.expected is None else self.standing(str(entry.line["key"]))
+        if not isinstance(standing, entry.expected or (Free,)):
+            return standing
+        is_late = entry.job_id in self.replay.jobs or (entry.only is not None and standing != entry.only)
         return Busy("") if is_late else standing
 
     def standing(self, key: str) -> Standing:

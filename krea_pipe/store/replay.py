@@ -9,6 +9,7 @@ from typing import cast
 
 from krea_pipe.nodes import Json
 from krea_pipe.outcome import Result
+from krea_pipe.settings import origin_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,9 @@ class Replay:
     """The state that follows from the lines, by key.
 
     `open` POSTs have no answer yet, or were cut off by a crash; `lost` ones were not answered. `drawn_by` names the run
-    that paid for a result, `reported` holds the runs that lived to tell, `jobs` every job that is known to be ours,
-    `disowned` those that were taken for the job of a lost answer, and have drawn something else.
-    `size` is how many bytes of the journal were read.
+    that paid for a result, `reported` holds the runs that lived to tell, `jobs` every job that is known to be ours with
+    the key of its request, `disowned` those that were taken for the job of a lost answer, and have drawn something
+    else. `completed` has the last finished job of each API and account. `size` is how many bytes were read.
     """
 
     in_flight: dict[str, InFlight] = field(default_factory=dict)
@@ -70,9 +71,10 @@ class Replay:
     drawn_by: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
-    jobs: set[str] = field(default_factory=set)
+    jobs: dict[str, str] = field(default_factory=dict)
     adopted: set[str] = field(default_factory=set)
     disowned: set[str] = field(default_factory=set)
+    completed: dict[tuple[str, str], InFlight] = field(default_factory=dict)
     size: int = 0
 
     def result(self, key: str) -> Result | None:
@@ -85,6 +87,12 @@ class Replay:
     def unanswered(self, key: str) -> Post | None:
         """A POST for this key that Krea may or may not have taken, if there is one."""
         return self.open.get(key) or self.lost.get(key)
+
+    def jobs_to_show(self, origin: str, account: str) -> list[InFlight]:
+        """Jobs that a list of an account's jobs shows if it can be trusted: those in flight, and the last finished."""
+        jobs = [job for job in self.in_flight.values() if not job.unseen]
+        jobs += self.completed.values()
+        return [job for job in jobs if (job.origin, job.account) == (origin, account)]
 
     def is_reported(self, key: str) -> bool:
         """Whether the price of a result stands in a report; what only a lost journal knew is no news."""
@@ -119,14 +127,17 @@ class Replay:
         elif event == "cleared":
             self.lost.pop(key, None)
         elif event in ("submitted", "adopted"):
+            job = _job(line, adopted=event == "adopted")
+            if self.jobs.setdefault(job.job_id, key) != key:  # written before jobs were held to one request
+                self.lost[key] = _post(key, line)
+                return
             self.lost.pop(key, None)
-            self.in_flight[key] = _job(line, adopted=event == "adopted")
-            self.jobs.add(self.in_flight[key].job_id)
+            self.in_flight[key] = job
 
     def _disown(self, key: str) -> None:
         """What was taken for the job of a lost POST is not: the POST is without an answer again."""
         job = self.in_flight.pop(key)
-        self.jobs.discard(job.job_id)
+        self.jobs.pop(job.job_id, None)
         self.disowned.add(job.job_id)
         self.lost[key] = Post(key, job.run, job.origin, job.account, job.cell, job.usd, after=job.created_at)
 
@@ -145,6 +156,8 @@ class Replay:
                 waiting.pop(key, None)
             self.done[key], self.drawn_by[key] = cast("dict[str, Json]", line["result"]), str(line.get("run", ""))
             self.adopted.discard(key)
+            if job is not None:
+                self.completed[job.origin, job.account] = job
             if job is not None and job.adopted:
                 self.adopted.add(key)
         else:
@@ -154,13 +167,15 @@ class Replay:
 def _post(key: str, line: Mapping[str, Json]) -> Post:
     names = ("run", "origin", "account", "cell", "usd", "began", "after", "before")
     known = {"run": "", "origin": "", **{name: str(line[name]) for name in names if name in line}}
+    known["origin"] = origin_of(known["origin"])
     return Post(key, **known, is_exact=line.get("exact") is True)
 
 
 def _job(line: Mapping[str, Json], *, adopted: bool) -> InFlight:
     names = ("origin", "account", "run", "cell", "usd", "created_at", "t")
     known = {name: str(line[name]) for name in names if line.get(name) is not None}
-    return InFlight(**{"job_id": str(line["job_id"]), "origin": "", **known}, adopted=adopted)  # type: ignore[arg-type]
+    known["origin"] = origin_of(known.get("origin", ""))
+    return InFlight(job_id=str(line["job_id"]), **known, adopted=adopted)  # type: ignore[arg-type]
 
 
 def _changed(job: InFlight, event: str, run: str) -> InFlight:

@@ -4,7 +4,10 @@ from datetime import datetime
 from decimal import Decimal
 
 import pytest
-from krea_server import GENERATE, until
+from krea_server import GENERATE, picture, until
+
+from krea_pipe import images
+from krea_pipe.run.deliver import Delivery
 
 NSFW = "local:fail-nsfw"
 STUCK = "local:stuck"
@@ -98,6 +101,8 @@ def test_a_job_without_an_image_is_empty_billed_and_not_sent_again_unasked(proje
 @pytest.mark.parametrize(("status", "code"), [(401, "key_refused"), (402, "no_credit"), (403, "forbidden")])
 def test_a_refused_account_stops_the_run(project, krea, status, code):
     krea.answer("POST", GENERATE, status, {"message": "no"}, text='"b"')
+    if status == 403:  # alone it may be about the request
+        krea.answer("GET", "/jobs", status, {"message": "no"})
     project.pipeline(["a", "b", "c", "d"])
     done = run(project, code=4)
     assert done.json["error"]["code"] == code
@@ -236,25 +241,71 @@ def test_a_krea_that_is_full_for_ever_is_transient_in_the_end(project, krea):
 @pytest.mark.parametrize("status", [502, 408])
 def test_a_krea_that_never_answers_is_transient_in_the_end(project, krea, status):
     """Its list shows that it took none of them, so that nothing is uncertain."""
-    krea.answer("POST", GENERATE, status, b"<html><title>Bad gateway</title></html>", text='"a"')
+    krea.answer("POST", GENERATE, status, b"<html><title>Bad gateway</title></html>", text='"b"')
     project.pipeline(["a", "b"])
     done = run(project)
-    assert (error_of(done)["class"], error_of(done)["code"]) == ("transient", "no_answer")
-    kinds = [event for event, _ in events(done)]
+    assert (error_of(done, "b")["class"], error_of(done, "b")["code"]) == ("transient", "no_answer")
+    kinds = [event for event, _ in events(done, "b")]
     assert set(kinds) == {"unanswered", "not_taken"}
     assert kinds.count("unanswered") == len(krea.posts) - 1 > 1
     assert (done.counts, spent(done)) == ((1, 1, 0), Decimal("0.03"))
-    assert project.plan()["a"][0] == "new"
+    assert project.plan()["b"][0] == "new"
     krea.rules.clear()
     assert project.run("run", "p.yaml").code == 0
     assert krea.billed_prompts() == ["a", "b"]
 
 
-def test_425_is_sent_again(project, krea):
-    krea.answer("POST", GENERATE, 425, b"", times=2)
-    project.pipeline(["a"])
+def test_425_is_sent_again_once_the_list_shows_no_job_of_it(project, krea):
+    krea.answer("POST", GENERATE, 425, b"", text='"b"', times=1)
+    project.pipeline(["a", "b"])
     done = run(project, code=0)
-    assert [event for event, _ in events(done)] == ["declined", "declined", "submitted", "done"]
+    assert [event for event, _ in events(done, "b")] == ["unanswered", "not_taken", "submitted", "done"]
+
+
+# --- an error of krea-pipe
+
+
+def test_an_error_of_krea_pipe_fails_one_request_with_a_log_and_loses_nothing_paid(project, krea, monkeypatch):
+    good = images.examine
+
+    def examine(data):
+        if data == picture(seed=job_of("b")):
+            raise RuntimeError("nobody foresaw this")
+        return good(data)
+
+    def job_of(word):
+        return next(job.id for job in krea.world.jobs if job.brief.order.prompt == word)
+
+    monkeypatch.setattr(images, "examine", examine)
+    project.pipeline(["a", "b", "c"])
+    done = run(project)
+    error = error_of(done, "b")
+    assert (error["code"], done.counts) == ("internal_error", (2, 1, 0))
+    [log] = (project.home / "logs").iterdir()
+    assert str(log.relative_to(project.path)) in error["message"]
+    assert "nobody foresaw this" in log.read_text()
+    assert spent(done) == Decimal("0.09"), "Krea bills it, so the cap counts it"
+    monkeypatch.undo()
+    assert project.plan()["b"][0] == "attach"
+    again = run(project, code=0)
+    assert (spent(done) + spent(again), krea.billed_prompts()) == (Decimal("0.09"), ["a", "b", "c"])
+
+
+def test_an_error_while_an_image_is_put_in_its_place_fails_one_cell(project, krea, monkeypatch):
+    good = Delivery.deliver
+
+    def deliver(self, step, result):
+        if "b" in step.cells[0].id:
+            raise RuntimeError("nobody foresaw this")
+        return good(self, step, result)
+
+    monkeypatch.setattr(Delivery, "deliver", deliver)
+    project.pipeline(["a", "b", "c"])
+    done = run(project)
+    assert (error_of(done, "b")["code"], done.counts) == ("internal_error", (2, 1, 0))
+    monkeypatch.undo()
+    again = run(project, code=0)
+    assert (again.counts, spent(again), len(krea.posts)) == ((0, 0, 3), 0, 3)
 
 
 def test_an_image_that_does_not_come_is_transient_and_paid(project, krea):

@@ -100,22 +100,22 @@ def test_a_job_that_is_in_the_list_a_moment_after_the_answer_was_lost_is_found(p
 
 
 def test_krea_is_asked_for_its_jobs_before_a_request_is_sent_again(project, krea):
-    krea.answer("POST", GENERATE, 503, HTML, times=1)
-    project.pipeline(["a"])
+    krea.answer("POST", GENERATE, 503, HTML, text="b", times=1)
+    project.pipeline(["a", "b"])
     assert project.run("run", "p.yaml").code == 0
     calls = [(one.method, one.path) for one in krea.seen]
-    first, second = (place for place, (method, _) in enumerate(calls) if method == "POST")
+    _, first, second = (place for place, (method, _) in enumerate(calls) if method == "POST")
     assert ("GET", "/jobs") in calls[first + 1 : second]
 
 
 def test_a_request_that_krea_never_answers_is_given_up_unpaid(project, krea):
-    krea.answer("POST", GENERATE, 500, HTML)
-    project.pipeline(["a"])
+    krea.answer("POST", GENERATE, 500, HTML, text="b")
+    project.pipeline(["a", "b"])
     done = project.run("run", "p.yaml", "--json")
-    error = done.rows["a"]["error"]
+    error = done.rows["b"]["error"]
     assert (done.code, error["code"], error["class"]) == (1, "no_answer", "transient")
-    assert done.json["cost"]["spent_usd"] == "0"
-    assert project.plan()["a"][0] == "new"
+    assert done.json["cost"]["spent_usd"] == "0.030"
+    assert project.plan()["b"][0] == "new"
 
 
 @pytest.mark.parametrize("hours", [-7, 7])

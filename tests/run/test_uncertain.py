@@ -68,9 +68,9 @@ def test_a_list_that_lacks_a_job_that_exists_is_not_believed(project, krea):
     check_paid_once(project, krea, ["a", "b"])
 
 
-def test_a_list_without_times_is_not_believed(project, krea):
+def test_a_job_in_a_list_without_times_is_not_taken_for_that_of_a_lost_answer(project, krea):
     change_list(krea, lambda jobs: [{**job, "created_at": None} for job in jobs])
-    krea.answer("POST", GENERATE, 502, b"", text="b", times=1)
+    krea.lose("POST", GENERATE, text="b", times=1)
     project.pipeline(["a", "b"])
     done = project.run("run", "p.yaml", "--json")
     assert (done.rows["b"]["status"], len(krea.posts)) == ("uncertain", 2)

@@ -22,7 +22,7 @@ from krea_pipe.store.space import open_space
 @click.command()
 @file_argument
 @click.option(
-    "--since", type=click.FloatRange(min=0.01), default=24.0, show_default=True, help="Look back so many hours."
+    "--since", type=click.FloatRange(0.01, 876_000), default=24.0, show_default=True, help="Look back so many hours."
 )
 @click.option(
     "--in-order",

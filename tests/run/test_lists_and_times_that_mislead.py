@@ -1,0 +1,208 @@
+"""A list of jobs counts as evidence only while it shows what is known to exist; a time dates only its own job."""
+
+import asyncio
+import json
+
+import pytest
+from krea_server import GENERATE, ask, send_answer
+from money import break_off, change_list, check_paid_once, draw, drop, hide, order, send_json
+
+STRANGE_TIMES = [
+    "0001-01-01T00:00:00+14:00",
+    "0001-01-01T00:00:00Z",
+    "9999-12-31T23:59:59.999999-14:00",
+    "9999-12-31T23:59:59Z",
+    "1970-01-01T00:00:00Z",
+    "2026-13-01T00:00:00Z",
+    "yesterday",
+    "",
+    None,
+    1764460800,
+    ["2026-11-29"],
+]
+
+
+@pytest.fixture(autouse=True)
+def pictures(krea):
+    """Pictures of the size that is asked for: without it nothing is adopted."""
+    draw(krea)
+
+
+async def lose_after_acting(scope, seen, send, app):
+    await ask(app, scope, seen)
+    await break_off(send)
+
+
+# --- how long an answer has been lost
+
+
+def test_the_second_look_comes_after_the_loss_however_long_the_post_has_taken(project, krea):
+    taken = asyncio.Event()
+
+    async def time_out(scope, seen, send, app):
+        await asyncio.sleep(1.2)  # longer than a lost answer is waited for
+        krea.rule("GET", "/jobs", act_after_the_first_look, times=1)
+        waiting.append((scope, seen))
+        await send_answer(send, 504, {"content-length": "0"}, b"")
+
+    async def act_after_the_first_look(scope, seen, send, app):
+        answer = await ask(app, scope, seen)
+        await ask(app, *waiting[0])
+        taken.set()
+        await send_answer(send, *answer)
+
+    waiting = []
+    project.pipeline(["a", "b"])
+    krea.rule("POST", GENERATE, time_out, text="b", times=1)
+    done = project.run("run", "p.yaml", "--json", env={"KREA_PIPE_SETTLE_SECONDS": "1"})
+    assert taken.is_set()
+    assert krea.billed_prompts() == ["a", "b"], done.text
+    assert len(krea.posts) == 2
+    assert done.rows["b"]["status"] in ("succeeded", "uncertain")
+
+
+# --- a list that does not show what exists
+
+
+def test_a_list_that_lacks_a_job_of_an_earlier_run_is_not_believed(project, krea):
+    project.pipeline(["a"])
+    assert project.run("run", "p.yaml").code == 0
+    krea.clock.advance(3600)
+    hide(krea, "a", "b")
+    krea.rule("POST", GENERATE, lose_after_acting, text="b", times=1)
+    project.pipeline(["a", "b"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.rows["b"]["status"], len(krea.posts)) == ("uncertain", 2), done.text
+    krea.rules.clear()
+    draw(krea)
+    again = project.run("run", "p.yaml", "--json")
+    assert (again.code, again.rows["b"]["adopted"]) == (0, True), again.text
+    check_paid_once(project, krea, ["a", "b"])
+
+
+def test_an_empty_list_proves_nothing(project, krea):
+    change_list(krea, lambda _: [])
+    krea.rule("POST", GENERATE, lose_after_acting, times=1)
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.rows["a"]["status"], len(krea.posts)) == (1, "uncertain", 1), done.text
+    assert "is empty" in done.rows["a"]["error"]["message"]
+    krea.rules.clear()
+    draw(krea)
+    assert project.run("run", "p.yaml", "--json").rows["a"]["adopted"]
+    check_paid_once(project, krea, ["a"])
+
+
+def test_a_list_in_the_other_order_is_read_to_its_end(project, krea):
+    project.pipeline([f"w{number}" for number in range(101)], name="other.yaml")
+    assert project.run("run", "other.yaml").code == 0
+    krea.clock.advance(60)
+
+    async def oldest_first(scope, seen, send, app):
+        query = dict(part.split("=") for part in scope["query_string"].decode().split("&"))
+        everything = {**scope, "query_string": b"limit=1000"}
+        items = json.loads((await ask(app, everything, seen))[2])["items"][::-1]
+        start, limit = int(query.get("cursor", "0")), int(query["limit"])
+        rest = start + limit < len(items)
+        page = {"items": items[start : start + limit], "next_cursor": str(start + limit) if rest else None}
+        await send_json(send, page)
+
+    krea.rule("GET", "/jobs", oldest_first)
+    krea.rule("POST", GENERATE, lose_after_acting, text="b", times=1)
+    project.pipeline(["a", "b"])
+    done = project.run("run", "p.yaml", "--json")
+    assert len(krea.posts) == 103, done.text
+    assert done.rows["b"]["adopted"] or done.rows["b"]["status"] == "uncertain"
+
+
+# --- times
+
+
+def date_jobs(krea, time, *, prompt):
+    """Give the jobs of a prompt another time of creation, wherever they are shown."""
+
+    def dated(job):
+        found = krea.world.job(job.get("job_id", ""))
+        return {**job, "created_at": time} if found and found.brief.order.prompt == prompt else job
+
+    async def act(scope, seen, send, app):
+        status, headers, body = await ask(app, scope, seen)
+        data = json.loads(body)
+        data = {**data, "items": [dated(one) for one in data["items"]]} if seen.path == "/jobs" else dated(data)
+        answer = json.dumps(data).encode()
+        await send_answer(send, status, {**headers, "content-length": str(len(answer))}, answer)
+
+    for method, place in (("POST", GENERATE), ("GET", "/jobs"), ("GET", "/jobs/")):
+        krea.rule(method, place, act)
+
+
+@pytest.mark.parametrize("time", STRANGE_TIMES, ids=str)
+def test_a_job_with_a_time_that_nobody_can_read_is_drawn_like_any_other(project, krea, time):
+    date_jobs(krea, time, prompt="b")
+    drop(krea, text='"c"')
+    project.pipeline(["a", "b", "c"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.counts) == (0, (3, 0, 0)), done.text
+    check_paid_once(project, krea, ["a", "b", "c"])
+    assert project.run("run", "p.yaml", "--json").counts == (0, 0, 3)
+
+
+@pytest.mark.parametrize("time", STRANGE_TIMES, ids=str)
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_job_of_someone_else_with_such_a_time_leaves_no_lost_answer_open(project, krea, time, taken):
+    async def draw_elsewhere():
+        path = f"{GENERATE}image/krea/krea-2/medium"
+        scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+        scope |= {"headers": [(b"authorization", b"Bearer x"), (b"content-type", b"application/json")]}
+        await order(krea.app, scope, "elsewhere")
+
+    asyncio.run(draw_elsewhere())
+    date_jobs(krea, time, prompt="elsewhere")
+    krea.clock.advance(60)
+    krea.rule("POST", GENERATE, lose_after_acting, text="b", times=1) if taken else drop(krea, text="b")
+    project.pipeline(["a", "b", "c"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.rows["b"]["adopted"]) == (0, taken), done.text
+    assert krea.billed_prompts() == ["a", "b", "c", "elsewhere"]
+
+
+def test_a_job_without_a_time_that_may_be_of_a_lost_answer_leaves_it_open(project, krea):
+    date_jobs(krea, None, prompt="b")
+    krea.rule("POST", GENERATE, lose_after_acting, text="b", times=1)
+    project.pipeline(["a", "b"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.rows["b"]["status"], len(krea.posts)) == ("uncertain", 2), done.text
+    assert len(done.rows["b"]["error"]["candidates"]) == 1
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 +1400", "Thu, 01 Jan 1970 00:00:00 GMT", "0", ","],
+)
+@pytest.mark.parametrize("header", ["date", "retry-after"])
+def test_dates_in_headers_end_no_run(project, krea, date, header):
+    async def with_date(scope, seen, send, app):
+        status, headers, body = await ask(app, scope, seen)
+        await send_answer(send, status, {**headers, header: date}, body)
+
+    krea.rule("GET", "/jobs", with_date)
+    krea.rule("POST", GENERATE, with_date)
+    krea.answer("POST", GENERATE, 429, {"error": "full"}, headers={header: date}.items(), text="b", times=1)
+    project.pipeline(["a", "b"])
+    done = project.run("run", "p.yaml", "--json")
+    assert done.code == 0, done.text
+    check_paid_once(project, krea, ["a", "b"])
+
+
+def test_recover_passes_over_jobs_without_a_time(project, krea):
+    project.pipeline(["a"])
+    assert project.run("run", "p.yaml").code == 0
+    (project.space / "journal.jsonl").unlink()
+    for file in (project.space / "facts").iterdir():
+        file.unlink()
+    change_list(
+        krea, lambda jobs: [{"job_id": "x", "status": "completed", "created_at": "9999-12-31T23:59:59Z"}, *jobs]
+    )
+    done = project.run("recover", "p.yaml", "--json", "--since", "876000")
+    assert done.code == 0, done.text
+    assert [row["cell"] for row in done.json["jobs"]] == ["p/a"]
