@@ -8,12 +8,11 @@ from typing import Literal
 
 import click
 
+from krea_pipe.cli.ci_log import ASKED, print_command
 from krea_pipe.errors import Place
-from krea_pipe.report.words import writable
 
 Kind = Literal["error", "warning"]
 
-NAME = "KREA_PIPE_ANNOTATIONS"
 MOST = 10
 """GitHub shows so many of each kind for one step, and drops the rest without a word."""
 
@@ -30,18 +29,18 @@ class Annotation:
 
 def annotate(found: Iterable[Annotation]) -> None:
     """Have GitHub show these, if the environment asks for it, when the command ends and they can be counted."""
-    if os.environ.get(NAME) != "github":
+    if os.environ.get(ASKED) != "github":
         return
     context = click.get_current_context(silent=True)
     if context is None or context.parent is None:  # no command is under way any more
         _print(list(found))
         return
     root = context.find_root()
-    if NAME not in root.meta:
+    if ASKED not in root.meta:
         waiting: list[Annotation] = []
-        root.meta[NAME] = waiting
+        root.meta[ASKED] = waiting
         root.call_on_close(lambda: _print(waiting))
-    root.meta[NAME].extend(found)
+    root.meta[ASKED].extend(found)
 
 
 def _print(found: Sequence[Annotation]) -> None:
@@ -50,22 +49,20 @@ def _print(found: Sequence[Annotation]) -> None:
         own = [one for one in found if one.kind == kind]
         shown = own if len(own) <= MOST else own[: MOST - 1]
         for one in shown:
-            click.echo(_command(one), err=True)
+            _print_one(one)
         if len(shown) < len(own):
             rest = f"{len(own) - len(shown):,} more {kind}s: GitHub shows {MOST}, the log of this step has all of them"
-            click.echo(_command(Annotation(own[0].kind, "krea-pipe", rest)), err=True)
+            _print_one(Annotation(own[0].kind, "krea-pipe", rest))
 
 
-def _command(one: Annotation) -> str:
-    """A workflow command, as https://docs.github.com/actions/reference/workflow-commands-for-github-actions has it."""
-    properties: dict[str, object] = {"title": one.title}
+def _print_one(one: Annotation) -> None:
+    place: dict[str, object] = {}
     message = one.message
     if one.at is not None and one.at.path.is_file():
-        properties = {"file": _path(one.at.path), "line": one.at.line, "col": one.at.column, **properties}
+        place = {"file": _path(one.at.path), "line": one.at.line, "col": one.at.column}
     elif one.at is not None:  # an option, or a file of another commit
         message = f"{one.at}: {message}"
-    listed = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())
-    return f"::{one.kind} {listed}::{_data(message)}"
+    print_command(one.kind, message, {**place, "title": one.title}, err=True)
 
 
 def _path(path: Path) -> str:
@@ -73,11 +70,3 @@ def _path(path: Path) -> str:
     workspace = Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
     whole = path.resolve()
     return (whole.relative_to(workspace) if whole.is_relative_to(workspace) else path).as_posix()
-
-
-def _data(text: str) -> str:
-    return writable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")

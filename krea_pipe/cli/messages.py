@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import click
 
 from krea_pipe.cli.annotations import Annotation, Kind, annotate
+from krea_pipe.cli.ci_log import inert_json
 from krea_pipe.errors import Place, Problem
 from krea_pipe.report.words import writable
 
@@ -19,12 +20,12 @@ LINES = 256
 
 def print_json(data: Mapping[str, object]) -> None:
     """Print one JSON object on stdout."""
-    click.echo(json.dumps(data, ensure_ascii=not _utf8(), indent=None if len(data) < 3 else 1))
+    click.echo(inert_json(json.dumps(data, ensure_ascii=not _utf8(), indent=None if len(data) < 3 else 1)))
 
 
 def print_json_line(data: Mapping[str, object]) -> None:
     """Print one JSON object on a line of its own."""
-    click.echo(json.dumps(data, ensure_ascii=not _utf8()))
+    click.echo(inert_json(json.dumps(data, ensure_ascii=not _utf8())))
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -32,7 +33,7 @@ def print_lines(lines: Iterable[str]) -> None:
     plain = not _utf8()
     waiting = iter(lines)
     while batch := list(itertools.islice(waiting, LINES)):
-        text = "\n".join(batch)
+        text = inert_json("\n".join(batch))
         click.echo(_escaped(text) if plain and not text.isascii() else text)
 
 

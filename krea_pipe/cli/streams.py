@@ -6,12 +6,16 @@ import os
 import sys
 from typing import TextIO
 
+from krea_pipe.cli.ci_log import guard_streams, is_read_by_a_host
+
 
 def prepare_streams() -> None:
-    """Let every character be printed: what the encoding lacks is shown by its code."""
+    """Let every character be printed, those that the encoding lacks by their codes, and none command a CI host."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if is_read_by_a_host(os.environ):
+        guard_streams()
 
 
 def flush_streams() -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import click
 
+from krea_pipe.cli.ci_log import inert_json
 from krea_pipe.cli.messages import print_problems, problem_json
 from krea_pipe.errors import Problem
 from krea_pipe.outcome import iso
@@ -30,7 +31,7 @@ class Voice:
         with contextlib.suppress(OSError):  # who listened has gone, and the run must not end in the middle of it
             if self.in_json:
                 head = {"t": iso(datetime.now(UTC)), "level": level, "event": event, "message": text}
-                click.echo(json.dumps({**head, **facts}), err=True)
+                click.echo(inert_json(json.dumps({**head, **facts})), err=True)
             else:
                 click.echo(styled or text, err=True)
 
