@@ -1,6 +1,7 @@
-"""git, asked about a repository: it fetches nothing, writes nothing, and runs no program that a pull request can name.
+"""git, asked about a repository: it writes nothing, and runs no program that a pull request can name.
 
-Filters of the repository's own `.git/config`, such as those of LFS, are run by `git status` and `git diff`.
+It fetches nothing, but for `fetch`, which is told its repository and does not look for one. Filters of the repository's
+own `.git/config`, such as those of LFS, are run by `git status` and `git diff`.
 
 The environment is handed in, because only the edge of the program reads it.
 """
@@ -18,6 +19,7 @@ from typing import IO
 
 SECONDS = 120
 """After this time an answer is no longer waited for: a repository may be on a disk that hangs."""
+FETCH_SECONDS = 600
 
 # Programs that a repository's configuration may name, and settings that change what is printed.
 _CAREFUL = (
@@ -42,6 +44,8 @@ _SET = {
 _UNSET = frozenset(
     ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE", "GIT_EXTERNAL_DIFF")
 )
+# What the network may be reached by; `ext::` would run a program that an address names.
+_PROTOCOLS = {"GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"}
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
@@ -77,11 +81,47 @@ def ask(
     Raises:
         GitFailed: it can not tell, or not in that time.
     """
+    more = {"GIT_INDEX_FILE": str(index)} if index else {}
+    return _answer(folder, _environment(environment) | more, words, given, seconds)
+
+
+def fetch(top: Path, environment: Mapping[str, str], commit: str) -> None:
+    """Fetch one commit of `origin` into a repository by the top folder of its work tree, without the history before it.
+
+    How `origin` is reached, its credentials among that, is what the repository's own configuration says.
+
+    Raises:
+        GitFailed: it is not to be had, or this is no name of a commit.
+    """
+    if not _COMMIT.fullmatch(commit):
+        raise GitFailed(f"{commit!r} is no commit")
+    alone = ("--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1")
+    words = (*_located(top), "-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", *alone, "origin", commit)
+    _answer(top, _environment(environment) | _PROTOCOLS, words, b"", FETCH_SECONDS)
+
+
+def has_commit(top: Path, environment: Mapping[str, str], commit: str) -> bool:
+    """Whether the repository with this top folder has a commit with its files, not only its name."""
+    if not _COMMIT.fullmatch(commit):
+        return False
+    try:
+        ask(top, environment, *_located(top), "cat-file", "-e", f"{commit}^{{tree}}")
+    except GitFailed:
+        return False
+    return True
+
+
+def _located(top: Path) -> tuple[str, ...]:
+    """Where the repository is, so that git looks for none."""
+    return f"--git-dir={top / '.git'}", f"--work-tree={top}"
+
+
+def _answer(folder: Path, environment: Mapping[str, str], words: Iterable[str], given: bytes, seconds: float) -> bytes:
     try:
         done = subprocess.run(
             _command(words),
             cwd=folder,
-            env=_environment(environment) | ({"GIT_INDEX_FILE": str(index)} if index else {}),
+            env=environment,
             input=given,
             capture_output=True,
             timeout=seconds,

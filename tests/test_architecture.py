@@ -15,6 +15,7 @@ LAYERS = """
     errors
     nodes syntax sandbox sampling
     source inside lfs git
+    checkout
     template template_paths fields cell_ids
     picks layout entries
     pick_changes shorthand edits

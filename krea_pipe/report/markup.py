@@ -17,9 +17,20 @@ def code(text: str, most: int = 160) -> str:
         return ""
     if len(plain) > most:
         plain = f"{plain[: most - 1]}…"
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", plain)), default=0))
+    fence = "`" * (1 + _longest_fence(plain))
     space = " " if plain[0] == "`" or plain[-1] == "`" else ""
     return f"{fence}{space}{plain}{space}{fence}"
+
+
+def fenced(text: str) -> str:
+    """A text of many lines as a block of code, out of which none of them gets."""
+    plain = _TURNED.sub("\ufffd", writable(text))
+    fence = "`" * max(3, 1 + _longest_fence(plain))
+    return f"{fence}\n{plain.rstrip()}\n{fence}\n"
+
+
+def _longest_fence(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)
 
 
 def table_head(*names: str) -> list[str]:
