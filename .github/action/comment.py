@@ -1,14 +1,13 @@
 """Keeps one comment for each plan on a pull request: a push writes it anew and adds no second one."""
 
 import json
-import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
-from workflow import given, read_event, say
+from workflow import folder, given, read_event, run_step, say
 
 MARK = "<!-- krea-pipe plan "
 PAGE = 100
@@ -18,7 +17,7 @@ MAX_PAGES = 50
 def main() -> int:
     """Write the comments. A token that may not, or a GitHub that does not answer, is no failure of the pipelines."""
     number = (read_event().get("pull_request") or {}).get("number")
-    plans = json.loads(Path(given("RUNNER_TEMP"), "krea-pipe", "plans", "index.json").read_text(encoding="utf-8"))
+    plans = json.loads((folder() / "plans" / "index.json").read_text(encoding="utf-8"))
     if number is None or not plans:
         return 0
     headers = {"Authorization": f"Bearer {given('GITHUB_TOKEN')}", "Accept": "application/vnd.github+json"}
@@ -91,4 +90,4 @@ def _tell(status: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_step(main)

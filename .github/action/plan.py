@@ -1,17 +1,18 @@
 """Plans each pipeline, compared with the base of the pull request: for its comment, the summary and the outputs."""
 
 import json
-import re
+import os
 import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from workflow import given, listed, output, plain, say, summarise
+from workflow import folder, given, kept_files, krea_pipe, output, plain, run_step, say, summarise
 
-_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+from krea_pipe.checkout import find_top
+from krea_pipe.git import GitFailed, fetch, has_commit
+from krea_pipe.report.markup import code, fenced
+
 CHANGES = ("new", "changed", "moved", "gone")
 
 
@@ -35,18 +36,18 @@ class Planned:
 
 def main() -> int:
     """Plan each file; write the outputs `to-render` and `price`, the summary, and what comment.py needs."""
-    folder = Path(given("RUNNER_TEMP"), "krea-pipe", "plans")
-    folder.mkdir(parents=True, exist_ok=True)
+    plans_folder = folder() / "plans"
+    plans_folder.mkdir(exist_ok=True)
     base = _base()
     planning = _compared if base else _alone
     try:
-        plans = [planning(file, folder / f"{number}.md", base) for number, file in enumerate(listed("FILES"))]
+        plans = [planning(file, plans_folder / f"{number}.md", base) for number, file in enumerate(kept_files())]
     except Failed as error:
         return error.code
     for one in plans:
         summarise(one.markdown.read_text(encoding="utf-8"))
     noted = [{"markdown": str(one.markdown), "changes": one.changes} for one in plans if base]
-    (folder / "index.json").write_text(json.dumps(noted), encoding="utf-8")
+    (plans_folder / "index.json").write_text(json.dumps(noted), encoding="utf-8")
     output("to-render", sum(one.requests for one in plans))
     output("price", plain(sum((one.usd for one in plans), Decimal(0))))
     return 0
@@ -65,44 +66,42 @@ def _compared(file: str, markdown: Path, base: str) -> Planned:
 def _alone(file: str, markdown: Path, _: str) -> Planned:
     """What a run would do now."""
     text = _pipe("plan", "--", file)
-    markdown.write_text(f"### {file}\n\n````\n{text}````\n", encoding="utf-8")
+    markdown.write_text(f"### {code(file)}\n\n{fenced(text)}", encoding="utf-8")
     new = json.loads(_pipe("plan", "--json", "--", file))["totals"]["new"]
     return Planned(file, markdown, new["requests"], Decimal(new["usd"]), changes=False)
 
 
 def _base() -> str:
     """The commit that the pull request is compared with; "" when there is none, or it can not be had."""
-    commit = given("BASE_SHA")
-    if not _COMMIT.fullmatch(commit):
+    commit, here = given("BASE_SHA"), Path.cwd()
+    if not commit:
+        return ""
+    top = find_top(Path(given("GITHUB_WORKSPACE") or here), here)
+    if top is None:
+        say(
+            "warning",
+            "there is no checkout here, so nothing is compared: is actions/checkout missing before this step?",
+        )
         return ""
     # A checkout has one commit only (`fetch-depth: 1`): the other one is fetched, without the history between them.
-    if _has(commit) or _git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", commit):
+    if has_commit(top, os.environ, commit):
         return commit
-    say(
-        "warning",
-        "the base commit can not be fetched, so nothing is compared: set `fetch-depth: 0` in actions/checkout",
-    )
-    return ""
-
-
-def _has(commit: str) -> bool:
-    """Whether the commit is here with its files, not only its name."""
-    command = ["git", "cat-file", "-e", f"{commit}^{{tree}}"]
-    return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
-
-
-def _git(*words: str) -> bool:
-    return subprocess.run(["git", *words], check=False).returncode == 0
+    try:
+        fetch(top, os.environ, commit)
+    except GitFailed as error:
+        why = "the base commit can not be fetched, so nothing is compared: set `fetch-depth: 0` in actions/checkout"
+        say("warning", f"{why}\n{error}")
+        return ""
+    return commit
 
 
 def _pipe(*words: str) -> str:
     """What krea-pipe prints."""
-    command: Sequence[str] = [str(Path(given("BIN"), "krea-pipe")), *words]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    done = subprocess.run([krea_pipe(), *words], stdout=subprocess.PIPE, check=False)
     if done.returncode:
         raise Failed(done.returncode)
     return done.stdout.decode()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_step(main)

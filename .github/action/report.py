@@ -2,22 +2,23 @@
 
 import json
 import re
-import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from workflow import given, output, plain, summarise
+from workflow import folder, output, plain, run_step, summarise
+
+from krea_pipe.report.markup import code
 
 _PICTURES = re.compile(r"^### (?:Images|[\d,]+ of [\d,]+ images).*\n(?:(?!### ).*\n)*", re.MULTILINE)
 ENDS = {
-    "1": "some images failed",
-    "2": "the pipeline, or an input of the action, can not be used as it is",
-    "4": "Krea refused: is `api-key` set, and is there credit?",
-    "5": "over budget, or a limit is reached",
-    "7": "`args` select nothing",
-    "8": "an image is not the one that the lock file has",
-    "130": "interrupted; the next run goes on here",
+    1: "some images failed",
+    2: "the pipeline, or an input of the action, can not be used as it is",
+    4: "Krea refused: is `api-key` set, and is there credit?",
+    5: "over budget, or a limit is reached",
+    7: "`args` select nothing",
+    8: "an image is not the one that the lock file has",
+    130: "interrupted; the next run goes on here",
 }
 
 
@@ -25,14 +26,14 @@ ENDS = {
 class Run:
     """One pipeline that was run: its exit code, and its folder, which is None when it did not come so far."""
 
-    code: str
+    code: int
     folder: Path | None
     file: str
 
 
 def main() -> int:
     """Write the outputs `run-id`, `report`, `spent`, `rendered`, and the summary."""
-    runs = _runs(Path(given("RUNNER_TEMP"), "krea-pipe", "runs"))
+    runs = _runs(folder() / "runs")
     records = [json.loads((one.folder / "report.json").read_text(encoding="utf-8")) for one in runs if one.folder]
     for one in runs:
         summarise(_text(one))
@@ -45,21 +46,22 @@ def main() -> int:
 
 
 def _runs(listed: Path) -> list[Run]:
-    found = []
-    for line in listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []:
-        code, folder, file = line.split("\t", 2)
-        path = Path(folder).resolve() if folder else None
-        found.append(Run(code, path if path and (path / "report.json").is_file() else None, file))
-    return found
+    noted = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else []
+    return [Run(one["code"], _with_report(one["folder"]), one["file"]) for one in noted]
+
+
+def _with_report(name: str) -> Path | None:
+    path = Path(name)
+    return path if name and (path / "report.json").is_file() else None
 
 
 def _text(run: Run) -> str:
     """The report of a run without its pictures, which nobody can load from here."""
-    note = f"\n**{run.file}**: {ENDS.get(run.code, f'exit code {run.code}')}.\n" if run.code not in ("0", "6") else ""
+    note = f"\n**{code(run.file)}**: {ENDS.get(run.code, f'exit code {run.code}')}.\n" if run.code not in (0, 6) else ""
     if run.folder is None:
         return note
     return _PICTURES.sub("", (run.folder / "report.md").read_text(encoding="utf-8")) + note
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_step(main)

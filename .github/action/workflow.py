@@ -2,13 +2,42 @@
 
 import json
 import os
+import re
 import secrets
+import sys
+import unicodedata
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from krea_pipe.cli.ci_log import guard_streams, print_command
+from krea_pipe.cli.streams import prepare_streams
+from krea_pipe.errors import KreaPipeError
 
 SUMMARY_LIMIT = 1_000_000
 """Bytes. GitHub drops a step's summary above 1,048,576 without a word."""
+BUG = 70
+
+
+def run_step(main: Callable[[], int]) -> None:
+    """Run a step and exit: all that it prints passes the guard of the log, and every error is said in a line."""
+    prepare_streams()
+    guard_streams()  # whatever the environment says
+    try:
+        code = main()
+    except KreaPipeError as error:
+        for one in error.problems:
+            say("error", f"{one.message}\nhint: {one.hint}" if one.hint else one.message)
+        code = error.exit_code
+    except Exception as error:  # noqa: BLE001 (the boundary: a traceback tells a reader of the log nothing)
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        where = f" ({Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno})" if place else ""
+        say("error", f"the action has a bug, please report it: {type(error).__name__}: {error}{where}")
+        code = BUG
+    sys.exit(code)
 
 
 def given(name: str) -> str:
@@ -18,7 +47,34 @@ def given(name: str) -> str:
 
 def listed(name: str) -> list[str]:
     """The lines of a value, without those that are empty."""
-    return [line.strip() for line in given(name).splitlines() if line.strip()]
+    return [line.strip() for line in given(name).split("\n") if line.strip()]
+
+
+def folder() -> Path:
+    """Where the steps of one job keep what they tell each other: no file of the repository is there."""
+    found = Path(given("RUNNER_TEMP"), "krea-pipe")
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def keep_files(files: Sequence[str]) -> None:
+    """Give later steps the names of files, which may hold anything but NUL."""
+    (folder() / "files").write_bytes(b"".join(os.fsencode(one) + b"\0" for one in files))
+
+
+def kept_files() -> list[str]:
+    """The names that an earlier step has given."""
+    return [os.fsdecode(one) for one in (folder() / "files").read_bytes().split(b"\0") if one]
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name is text on one line: no control characters, no ends of lines, no bytes that are not UTF-8."""
+    return not any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name)
+
+
+def krea_pipe() -> str:
+    """The program of this action's own version."""
+    return str(Path(given("BIN"), "krea-pipe"))
 
 
 def read_event() -> dict[str, Any]:
@@ -55,7 +111,8 @@ def shortened(text: str, room: int) -> str:
     """A Markdown text in at most so many bytes: whole lines, and a note when some are left out."""
     if len(text.encode()) <= room:
         return text
-    note = "\n\n*The rest has no room here.*\n"
+    fence = re.search("^`{3,}$", text, re.MULTILINE)  # a block that is cut off would swallow what follows
+    note = f"\n{fence[0] if fence else ''}\n\n*The rest has no room here.*\n"
     cut = text.encode()[: max(0, room - len(note))].decode(errors="ignore")
     return cut[: cut.rfind("\n") + 1] + note if "\n" in cut else ""
 
@@ -65,10 +122,9 @@ def plain(amount: Decimal) -> str:
     return f"{amount.normalize():f}"
 
 
-def say(kind: str, message: str) -> None:
-    """Show a `notice`, a `warning` or an `error` at the top of the job's page, and in the log."""
-    text = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    print(f"::{kind} title=krea-pipe::{text}", flush=True)
+def say(kind: Literal["notice", "warning", "error"], message: str) -> None:
+    """Show a notice, a warning or an error at the top of the job's page, and in the log."""
+    print_command(kind, message, {"title": "krea-pipe"})
 
 
 def _append(variable: str, text: str) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
+from github_log import commands_in
 
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 STEPS = ACTION["runs"]["steps"]
 BOT = {"type": "Bot", "login": "github-actions[bot]"}
-LOOKUP = re.compile(r"\b(?:github|inputs|steps)(?:\.[\w-]+)+")
+LOOKUP = re.compile(r"\b(?:github|inputs|runner|steps)(?:\.[\w-]+)+")
 
 # Stands for the Python that setup-python installs: it makes an environment without asking PyPI.
 PYTHON = f"""#!/bin/sh
@@ -107,6 +108,11 @@ class Done:
         return [name for name, outcome in self.outcomes.items() if outcome == "failure"]
 
     @property
+    def commands(self):
+        """What the log has the runner do."""
+        return commands_in(self.log)
+
+    @property
     def given(self):
         """The outputs of the action."""
         return {name: self.text(one["value"], {"steps": self.outputs}) for name, one in ACTION["outputs"].items()}
@@ -164,7 +170,7 @@ class Job:
         asked = {name.replace("_", "-"): value for name, value in inputs.items()}
         assert not asked.keys() - defaults.keys()
         filled = {name: Done.text(value, {"github": github}) for name, value in (defaults | asked).items()}
-        return {"github": github, "inputs": filled, "steps": {}}
+        return {"github": github, "inputs": filled, "runner": {"temp": str(self.temp)}, "steps": {}}
 
     def _fake(self, name, given):
         if name == "python":
@@ -185,8 +191,9 @@ class Job:
         script = self.temp / f"{step['id']}.sh"
         script.write_text(step["run"], encoding="utf-8")
         words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)]
-        ended = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
-        done.log += ended.stdout + ended.stderr
+        ended = subprocess.run(words, cwd=folder, env=environment, capture_output=True, timeout=120)
+        # The runner reads both as UTF-8, and its lines end as it says: nothing is translated here.
+        done.log += "\n".join(one.decode("utf-8", "replace") for one in (ended.stdout, ended.stderr, b""))
         done.summary += files["STEP_SUMMARY"].read_text(encoding="utf-8")
         done.outputs[step["id"]] = read_outputs(files["OUTPUT"].read_text(encoding="utf-8"))
         return ended.returncode
@@ -195,6 +202,8 @@ class Job:
         event = self.temp / "event.json"
         event.write_text(json.dumps(self.event), encoding="utf-8")
         return self.environment | {
+            "CI": "true",
+            "GITHUB_ACTIONS": "true",
             "GITHUB_ACTION_PATH": str(ROOT),
             "GITHUB_API_URL": self.github.url,
             "GITHUB_EVENT_NAME": self.name,
@@ -208,7 +217,7 @@ class Job:
 
 def read_outputs(text):
     """The outputs of a step, of one line (`name=value`) or of several (`name<<MARK`)."""
-    found, lines = {}, iter(text.splitlines())
+    found, lines = {}, iter(re.split("\r?\n", text.removesuffix("\n")) if text else ())
     for line in lines:
         name, sign, value = re.fullmatch(r"([\w-]+)(=|<<)(.*)", line).groups()
         if sign == "<<":

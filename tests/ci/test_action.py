@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -155,8 +156,8 @@ def test_a_run_that_fails_is_red_says_the_line_and_keeps_what_is_paid(actions):
     assert "::error file=pipelines/a/broken.yaml,line=5,col=18,title=failed%3A nsfw::" in done.log
     assert "::notice title=krea-pipe::pipelines/lamp.yaml waits for picks" in done.log
     assert (done.given["exit-code"], done.given["rendered"]) == ("1", "2")
-    assert "**pipelines/a/broken.yaml**: some images failed." in done.summary
-    assert "**pipelines/lamp.yaml**" not in done.summary
+    assert "**`pipelines/a/broken.yaml`**: some images failed." in done.summary
+    assert "**`pipelines/lamp.yaml`**" not in done.summary
     assert len(done.given["report"].splitlines()) == 2
     assert {"save", "upload"} <= done.used.keys()
 
@@ -214,12 +215,11 @@ def test_a_job_that_is_cancelled_lets_the_run_end_well(actions, krea):
         **job._environment(),
         "ARGS": "",
         "BIN": before.outputs["install"]["outputs"]["bin"],
-        "FILES": "pipelines/lamp.yaml",
         "GITHUB_OUTPUT": os.devnull,
         "KREA_API_KEY": KEY,
         "MAX_COST": "",
     }
-    words = ["bash", str(ROOT / ".github/action/run.sh")]
+    words = [sys.executable, str(ROOT / ".github/action/run.py")]
     process = subprocess.Popen(
         words, cwd=job.workspace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -228,6 +228,6 @@ def test_a_job_that_is_cancelled_lets_the_run_end_well(actions, krea):
     process.send_signal(signal.SIGINT)
     krea.finish_jobs()
     process.communicate(timeout=60)
-    code, folder, _ = (job.temp / "krea-pipe/runs").read_text(encoding="utf-8").split("\t")
-    assert (process.returncode, code) == (130, "130")
-    assert (job.workspace / folder / "report.json").is_file()
+    (run,) = json.loads((job.temp / "krea-pipe/runs").read_text(encoding="utf-8"))
+    assert (process.returncode, run["code"]) == (130, 130)
+    assert (Path(run["folder"]) / "report.json").is_file()
