@@ -100,7 +100,7 @@ def _pipe(*words: str) -> str:
     done = subprocess.run([krea_pipe(), *words], stdout=subprocess.PIPE, check=False)
     if done.returncode:
         raise Failed(done.returncode)
-    return done.stdout.decode()
+    return done.stdout.decode(errors="replace")
 
 
 if __name__ == "__main__":

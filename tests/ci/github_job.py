@@ -21,16 +21,23 @@ STEPS = ACTION["runs"]["steps"]
 BOT = {"type": "Bot", "login": "github-actions[bot]"}
 LOOKUP = re.compile(r"\b(?:github|inputs|runner|steps)(?:\.[\w-]+)+")
 
+PIPELINE = "version: 1\nname: lamp\nbudget: {{usd: 5}}\nprompt: a lamp of {{{{ w }}}}\nmatrix:\n  w: [{words}]\n"
+
 # Stands for the Python that setup-python installs: it makes an environment without asking PyPI.
 PYTHON = f"""#!/bin/sh
 set -e
 test "$1 $2" = "-m venv"
+case "$(pwd -P)" in "$GITHUB_WORKSPACE"*) echo "modules of the checkout would be imported"; exit 1 ;; esac
 mkdir -p "$3/bin"
 printf '#!/bin/sh\\nexec "{sys.executable}" "$@"\\n' >"$3/bin/python"
 printf '#!/bin/sh\\nexec "{sys.executable}" -m krea_pipe "$@"\\n' >"$3/bin/krea-pipe"
 printf '#!/bin/sh\\necho "$@" >"%s/installed"\\n' "$3" >"$3/bin/pip"
 chmod +x "$3/bin/python" "$3/bin/krea-pipe" "$3/bin/pip"
 """
+
+
+def pipeline(*words):
+    return PIPELINE.format(words=", ".join(words))
 
 
 class GitHub:
@@ -256,6 +263,30 @@ def _said(value):
     return "" if value is None else str(value)
 
 
+class Actions:
+    """A repository on GitHub, whose jobs reach the served Krea."""
+
+    def __init__(self, project, github):
+        self.project, self.github = project, github
+        self.origin = Origin(project.path / "origin")
+        self.base = ""
+
+    def job(self, event, name, ref):
+        workspace = self.origin.checkout(self.project.path / "workspace")
+        temp = self.project.path / "temp"
+        temp.mkdir(exist_ok=True)
+        environment = self.project.environment({"KREA_API_KEY": None, "GIT_CEILING_DIRECTORIES": None})
+        return Job(workspace, temp, self.github, environment, event, name, ref)
+
+    def pull_request(self, *, fork=False, name="pull_request"):
+        head = {"repo": {"full_name": "stranger/r" if fork else "o/r"}}
+        event = {"pull_request": {"number": 7, "head": head, "base": {"sha": self.base}}}
+        return self.job(event, name, "refs/pull/7/merge")
+
+    def push(self, ref="refs/heads/main"):
+        return self.job({"repository": {"default_branch": "main"}}, "push", ref)
+
+
 class Origin:
     """A repository with a base and a head, of which a job has a checkout of one commit."""
 
@@ -278,7 +309,7 @@ class Origin:
         for name, text in files.items():
             file = self.folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
+            file.write_text(text, encoding="utf-8", errors="surrogateescape")
         self.git("add", "-A")
         self.git("commit", "-q", "-m", "x")
         return self.git("rev-parse", "HEAD")

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 from command_line import KEY
-from github_job import ROOT, GitHub, Job, Origin
+from github_job import ROOT, pipeline
 from krea_server import until
 
-PIPELINE = "version: 1\nname: lamp\nbudget: {{usd: 5}}\nprompt: a lamp of {{{{ w }}}}\nmatrix:\n  w: [{words}]\n"
 PICKED = """version: 1
 name: picked
 budget: {usd: 5}
@@ -20,50 +19,6 @@ stages:
   first: {prompt: a lamp}
   second: {for_each: first, picks: {file: picks.yaml}, prompt: a hero}
 """
-
-
-def pipeline(*words):
-    return PIPELINE.format(words=", ".join(words))
-
-
-@pytest.fixture
-def github():
-    served = GitHub()
-    yield served
-    served.close()
-
-
-class Actions:
-    """A repository on GitHub, whose jobs reach the served Krea."""
-
-    def __init__(self, project, github):
-        self.project, self.github = project, github
-        self.origin = Origin(project.path / "origin")
-        self.base = ""
-
-    def job(self, event, name, ref):
-        workspace = self.origin.checkout(self.project.path / "workspace")
-        temp = self.project.path / "temp"
-        temp.mkdir(exist_ok=True)
-        environment = self.project.environment({"KREA_API_KEY": None, "GIT_CEILING_DIRECTORIES": None})
-        return Job(workspace, temp, self.github, environment, event, name, ref)
-
-    def pull_request(self, *, fork=False, name="pull_request"):
-        head = {"repo": {"full_name": "stranger/r" if fork else "o/r"}}
-        event = {"pull_request": {"number": 7, "head": head, "base": {"sha": self.base}}}
-        return self.job(event, name, "refs/pull/7/merge")
-
-    def push(self, ref="refs/heads/main"):
-        return self.job({"repository": {"default_branch": "main"}}, "push", ref)
-
-
-@pytest.fixture
-def actions(project, github):
-    made = Actions(project, github)
-    made.base = made.origin.commit(
-        {"pipelines/lamp.yaml": pipeline("glass", "brass"), "pipelines/notes.yaml": "a: 1\n"}
-    )
-    return made
 
 
 def test_a_pull_request_has_one_comment_that_each_push_writes_anew(actions, github, krea):

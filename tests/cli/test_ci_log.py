@@ -132,8 +132,8 @@ budget: {usd: 5}
 prompt: "{{ w }} ##[add-mask]prompt"
 matrix:
   w:
-    - {id: "##[add-mask]id", value: "::add-mask::value"}
-    - {id: "::add-mask::fail", value: "local:fail-nsfw\\n::add-mask::value"}
+    - "::add-mask::value"
+    - "local:fail-nsfw\\n::add-mask::value"
 """
 
 
@@ -156,6 +156,7 @@ def test_no_command_shows_a_hostile_pipeline_as_commands(project, more):
         project.run("##[add-mask]x", env=env),
     ]
     found = [one for done in ended for one in (*commands_in(done.out), *commands_in(done.err))]
+    assert [done.code for done in ended] == [2, 0, 0, 1, 1, 2, 2]
     assert {one.name for one in found} <= {"error", "warning"}
     assert bool(found) == ("KREA_PIPE_ANNOTATIONS" in more)
     assert all(one.properties["title"] for one in found)
