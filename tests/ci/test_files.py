@@ -162,3 +162,19 @@ def test_the_makefile_has_what_its_guide_names(target):
     assert done.returncode == 0, done.stderr
     assert "krea-pipe validate a.yaml b.yaml" in done.stdout
     assert f"krea-pipe {target} " in done.stdout
+
+
+def test_the_makefile_takes_a_name_for_no_command(tmp_path):
+    (tmp_path / "pipelines").mkdir()
+    names = ["$(touch x).yaml", "; touch x; .yaml", "`touch x`.yaml"]
+    for name in names:
+        (tmp_path / "pipelines" / name).touch()
+    program = tmp_path / "krea-pipe"
+    program.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    program.chmod(0o755)
+    for target in ("validate", "plan", "run", "check"):
+        words = ["make", "-s", "-f", str(ROOT / "docs/ci/Makefile"), f"KREA_PIPE={program}", target]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert {f"pipelines/{name}" for name in names} <= set(done.stdout.splitlines())
+    assert not (tmp_path / "x").exists()
