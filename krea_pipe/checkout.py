@@ -6,10 +6,11 @@ the job's workspace downwards.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from krea_pipe.errors import Problem, UsageError
+from krea_pipe.git import COMMIT, GitFailed, ask, located
 
 _POINTER = re.compile(rb"gitdir: ([^\r\n\0]+)[\r\n]*")
 
@@ -39,6 +40,17 @@ def refuse_other_repositories(top: Path, folders: Iterable[Path]) -> None:
         if folder.is_relative_to(top):
             for one in _down(top, folder)[1:]:
                 _refuse_repository(one, top)
+
+
+def has_commit(top: Path, environment: Mapping[str, str], commit: str) -> bool:
+    """Whether the repository with this top folder has a commit with its files, not only its name."""
+    if not COMMIT.fullmatch(commit):
+        return False
+    try:
+        ask(top, environment, *located(top), "cat-file", "-e", f"{commit}^{{tree}}")
+    except GitFailed:
+        return False
+    return True
 
 
 def _refuse_repository(folder: Path, top: Path) -> None:

@@ -46,7 +46,7 @@ _UNSET = frozenset(
 )
 # What the network may be reached by; `ext::` would run a program that an address names.
 _PROTOCOLS = {"GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"}
-_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
 class GitFailed(Exception):
@@ -93,26 +93,15 @@ def fetch(top: Path, environment: Mapping[str, str], commit: str) -> None:
     Raises:
         GitFailed: it is not to be had, or this is no name of a commit.
     """
-    if not _COMMIT.fullmatch(commit):
+    if not COMMIT.fullmatch(commit):
         raise GitFailed(f"{commit!r} is no commit")
     alone = ("--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1")
-    words = (*_located(top), "-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", *alone, "origin", commit)
+    words = (*located(top), "-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", *alone, "origin", commit)
     _answer(top, _environment(environment) | _PROTOCOLS, words, b"", FETCH_SECONDS)
 
 
-def has_commit(top: Path, environment: Mapping[str, str], commit: str) -> bool:
-    """Whether the repository with this top folder has a commit with its files, not only its name."""
-    if not _COMMIT.fullmatch(commit):
-        return False
-    try:
-        ask(top, environment, *_located(top), "cat-file", "-e", f"{commit}^{{tree}}")
-    except GitFailed:
-        return False
-    return True
-
-
-def _located(top: Path) -> tuple[str, ...]:
-    """Where the repository is, so that git looks for none."""
+def located(top: Path) -> tuple[str, ...]:
+    """Where the repository of a top folder is, as words for git, which then looks for none."""
     return f"--git-dir={top / '.git'}", f"--work-tree={top}"
 
 
@@ -161,7 +150,7 @@ class Repository:
             found = self.text("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         except GitFailed:
             return None
-        return found if _COMMIT.fullmatch(found) else None
+        return found if COMMIT.fullmatch(found) else None
 
     def merge_base(self, one: str, other: str) -> str | None:
         """The newest commit that two commits have in common; None when this clone knows of none."""
