@@ -7,15 +7,24 @@ with a loader, because libyaml's composer crashes on 50,000 nested brackets and 
 import json
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 import yaml
 
 from krea_pipe.errors import InvalidInput, Place, Problem
-from krea_pipe.syntax import Flaw, find_flaw, index_of, line_at, text_mark, unquoted_template
+from krea_pipe.syntax import (
+    Flaw,
+    find_flaw,
+    index_of,
+    is_depth_limit,
+    line_at,
+    stopped_at,
+    text_mark,
+    unquoted_template,
+)
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -125,19 +134,36 @@ class _Builder:
         self.documents = 0
 
     def build(self) -> Node:
-        for event in self._events():
-            self._take(event)
+        taken = 0
+        try:
+            for event in yaml.parse(self.text, Loader=_Loader):
+                taken += 1
+                self._take(event)
+        except yaml.MarkedYAMLError as error:
+            self._judge_before(error, taken)
+        except yaml.reader.ReaderError as error:
+            code = error.character
+            message = f"not YAML: the character U+{code:04X} cannot stand in it"
+            self._fail("yaml_syntax", message, max(0, self.text.find(chr(code))), "take it out")
         if self.root is None or self.root.data is None:
             self._fail("empty_file", "the file is empty", 0, "run `krea-pipe init` for a starter pipeline")
         return self.root
 
-    def _events(self) -> Iterator[yaml.Event]:
+    def _judge_before(self, error: yaml.MarkedYAMLError, taken: int) -> NoReturn:
+        """Say what is wrong before the place of a scanner's error, and only then that error.
+
+        A scanner reads up to 1,024 characters ahead of its events, and fails on what it finds there, on nesting as well
+        since libyaml 0.2.6. So the events that the text before that place gives are taken first, with every scanner.
+        """
+        known = len(self.problems)
         try:
-            yield from yaml.parse(self.text, Loader=_Loader)
-        except yaml.MarkedYAMLError as error:
-            self._stop(find_flaw(self.text, error))
-        except yaml.YAMLError as error:
-            self._fail("yaml_syntax", f"not YAML: {str(error).splitlines()[0]}", 0)
+            for event in islice(yaml.parse(self.text[: stopped_at(error)], Loader=_Loader), taken, None):
+                self._take(event)
+        except yaml.YAMLError as earlier:
+            if is_depth_limit(error) and isinstance(earlier, yaml.MarkedYAMLError):
+                error = earlier
+        del self.problems[known:]
+        self._stop(find_flaw(self.text, error))
 
     def _take(self, event: yaml.Event) -> None:
         start = index_of(event.start_mark)

@@ -53,6 +53,16 @@ def find_flaw(text: str, error: yaml.MarkedYAMLError) -> Flaw:
     return _misfit(text, at)
 
 
+def stopped_at(error: yaml.MarkedYAMLError) -> int:
+    """The index of the token that an error is about: all that stands before it was read."""
+    return min(index_of(mark) for mark in (error.problem_mark, error.context_mark) if mark)
+
+
+def is_depth_limit(error: yaml.MarkedYAMLError) -> bool:
+    """Whether a scanner gave up on a depth of its own, though the text may be YAML."""
+    return "maximum nesting depth" in (error.problem or "")
+
+
 def unquoted_template(text: str, at: int) -> Flaw:
     """A value that starts with {{, which YAML takes for a mapping."""
     return Flaw("unquoted_template", "a value that starts with {{ must be quoted", at, quoting(text, at))

@@ -1,10 +1,14 @@
 """From bytes to data: the loading rules that no file of text in the corpus can show, and the places of nodes."""
 
 import codecs
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from krea_pipe import nodes
 from krea_pipe.errors import InvalidInput
 from krea_pipe.nodes import MAX_DEPTH, MAX_NODES, build_nodes, resolve_scalar
 from krea_pipe.source import MAX_BYTES, read_document
@@ -62,11 +66,90 @@ def test_a_file_above_the_limit_is_refused(read):
     assert said(problem) == "1:1 file_too_large: a pipeline file holds at most 4,194,304 bytes"
 
 
-@pytest.mark.parametrize("opener", ["[", "{a: ", "- "], ids=["list", "mapping", "block"])
-def test_fifty_thousand_levels_are_refused_and_crash_nothing(read, opener):
-    problem = problem_of(read, (opener * 50_000).encode())
-    assert problem.code == "too_deep"
-    assert problem.message == f"nested more than {MAX_DEPTH} levels deep"
+@pytest.fixture(params=["CSafeLoader", "SafeLoader"], ids=["libyaml", "pure Python"])
+def scanner(request, monkeypatch):
+    """One of PyYAML's two scanners, of which libyaml's has a limit on depth of its own in some versions."""
+    if not hasattr(yaml, request.param):
+        pytest.skip("this PyYAML is built without libyaml")
+    monkeypatch.setattr(nodes, "_Loader", getattr(yaml, request.param))
+
+
+TOO_DEEP = {  # what is opened, and the column of the 65th
+    "list": ("[", 65),
+    "mapping": ("{a: ", 257),
+    "both": ("{a: [", 161),
+    "quoted keys": ('["a":', 161),
+    "block": ("- ", 129),
+    "anchors": ("&a [", 257),
+}
+
+
+@pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 1_000, 1_001, 1_024, 1_025, 50_000])
+@pytest.mark.parametrize(("opener", "column"), TOO_DEEP.values(), ids=TOO_DEEP)
+def test_too_many_levels_are_refused_where_they_begin_by_each_scanner(read, scanner, opener, column, levels):
+    problem = problem_of(read, (opener * levels).encode())
+    assert said(problem) == f"1:{column} too_deep: nested more than {MAX_DEPTH} levels deep"
+
+
+def test_levels_that_are_closed_again_and_lines_of_them_are_counted_by_each_scanner(read, scanner):
+    closed = "[" * 1_500 + "]" * 1_500
+    long = "".join(f"a{n}: {'[' * MAX_DEPTH}{']' * MAX_DEPTH}\n" for n in range(3))
+    assert said(problem_of(read, f"a: {closed}\n".encode())).startswith("1:67 too_deep: ")
+    assert said(problem_of(read, "".join(f"{' ' * n}a:\n" for n in range(1_500)).encode())).startswith(
+        "65:65 too_deep: "
+    )
+    assert said(problem_of(read, ("[\n" * 1_500).encode())).startswith("65:1 too_deep: ")
+    assert said(problem_of(read, long.encode())).startswith("1:68 too_deep: ")
+    fits = f"a: {'[' * (MAX_DEPTH - 1)}{']' * (MAX_DEPTH - 1)}\nb: |\n  {'[' * 2_000}\nc: '{'{' * 2_000}'\n"
+    assert read(fits.encode()).problems == ()
+
+
+BEFORE_DEPTH = {
+    "a list as a key": ("{" + "[" * 2_000, "1:2 key_not_text"),
+    "an unknown alias": ("a: [*x, " + "[" * 2_000, "1:5 unknown_alias"),
+    "a second document": ("a: 1\n---\n[" + "[" * 2_000, "2:1 second_document"),
+    "a line without a colon": ('k: v\n"abc" ' + "[" * 1_200, "2:1 yaml_syntax"),
+    "a bad character behind it": ("a: " + "[" * 70 + "@", "1:67 too_deep"),
+    "a bad escape behind it": ("a: " + "[" * 70 + '"\\q"', "1:67 too_deep"),
+    "a bad character before it": ("a: [@, " + "[" * 70, "1:5 unquoted_mark"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), BEFORE_DEPTH.values(), ids=BEFORE_DEPTH)
+def test_the_first_mistake_of_a_text_is_told_by_each_scanner(read, scanner, text, expected):
+    assert said(problem_of(read, text.encode())).startswith(f"{expected}: ")
+
+
+def test_mistakes_before_a_depth_are_told_with_it_and_once(read, scanner):
+    with pytest.raises(InvalidInput) as caught:
+        read(b"a: 1\na: !t 2\nb: " + b"[" * 1_200)
+    assert [said(problem).partition(": ")[0] for problem in caught.value.problems] == [
+        "2:1 repeated_key",
+        "2:4 tag",
+        "3:67 too_deep",
+    ]
+
+
+def test_a_character_that_no_scanner_takes_is_told_by_each(scanner, tmp_path):
+    problem = problem_of(build_nodes, tmp_path / "a.yaml", "a: b\nc: d\x07")
+    assert said(problem) == "2:5 yaml_syntax: not YAML: the character U+0007 cannot stand in it"
+
+
+def test_the_command_line_says_the_same_without_libyaml(project):
+    files = {f"{name.replace(' ', '-')}.yaml": text for name, (text, _) in BEFORE_DEPTH.items()}
+    files |= {f"deep-{name.replace(' ', '-')}.yaml": opener * 1_100 for name, (opener, _) in TOO_DEEP.items()}
+    for name, text in files.items():
+        project.write(name, text)
+    start = "import sys; {}; from krea_pipe.cli.main import main; sys.argv[0] = 'krea-pipe'; main()"
+    said = {}
+    for what in ("pass", "sys.modules['yaml._yaml'] = None"):
+        words = [sys.executable, "-c", start.format(what), "validate", *files]
+        done = subprocess.run(words, cwd=project.path, env=project.environment({}), capture_output=True, timeout=60)
+        said[what] = (done.returncode, done.stdout, done.stderr)
+    (first, second) = said.values()
+    assert first == second
+    assert first[0] == 2
+    assert first[2].count(b"nested more than 64 levels deep") == len(TOO_DEEP) + 2
 
 
 def test_what_unfolds_without_bound_is_refused(read):

@@ -45,6 +45,7 @@ from krea_pipe.local.script_words import (
 )
 
 MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 64
 
 
 class Flaw(NamedTuple):
@@ -89,10 +90,25 @@ def _decode(data: bytes) -> str:
         raise ScriptError(Flaw(before.count(b"\n") + 1, column, "this is not UTF-8 text")) from error
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML's own loader, because libyaml's composer crashes on brackets that are nested deeply enough."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 (PyYAML's own)
+        """Compose the next node, down to a depth that no script needs and no stack is too small for."""
+        if self.depth >= MAX_DEPTH and self.check_event(yaml.CollectionStartEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise ScriptError(Flaw(mark.line + 1, mark.column + 1, f"nested more than {MAX_DEPTH} levels deep"))
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
 def _parse(text: str) -> yaml.Node:
     try:
-        # PyYAML's own loader: libyaml's composer crashes on brackets that are nested deeply enough.
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -101,8 +117,6 @@ def _parse(text: str) -> yaml.Node:
         before = text[: error.position]
         column = error.position - before.rfind("\n")
         raise ScriptError(Flaw(before.count("\n") + 1, column, "this character can not stand in YAML")) from error
-    except RecursionError as error:
-        raise ScriptError(Flaw(1, 1, "this is nested too deeply")) from error
     if root is None:
         raise ScriptError(Flaw(1, 1, "the script is empty", "it needs at least `rules: [{on: submit, do: 429}]`"))
     return root

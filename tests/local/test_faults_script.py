@@ -151,7 +151,10 @@ def test_every_mistake_is_told_at_once_and_in_order():
         ("rules: []\n---\nrules: []\n", 2, 1, "this is not YAML"),
         ("rules: []\nseed: \a\n", 2, 7, "this character can not stand in YAML"),
         (b"rules: []\nseed: \xff\n", 2, 7, "this is not UTF-8 text"),
-        ("[" * 50_000, 1, 1, "this is nested too deeply"),
+        ("[" * 65, 1, 65, "nested more than 64 levels deep"),
+        ("[" * 50_000, 1, 65, "nested more than 64 levels deep"),
+        ("- " * 50_000, 1, 129, "nested more than 64 levels deep"),
+        ("{a: " * 50_000, 1, 257, "nested more than 64 levels deep"),
         (" " * (MAX_BYTES + 1), 1, 1, "a script holds at most 1,048,576 bytes"),
     ],
 )
