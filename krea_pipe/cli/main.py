@@ -29,6 +29,7 @@ class Completed(LazyGroup):
 @click.group(
     cls=Completed,
     invoke_without_command=True,
+    subcommand_metavar="[COMMAND] [ARGS]...",  # click before 8.5 does not say that it may be left out
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -22,7 +22,7 @@ ROWS = 60
 SHOWN = 20
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @click.pass_context
 def cache(ctx: click.Context) -> None:
     """See what is stored, sum it up, or check it. Needs no network and no key."""

@@ -37,7 +37,7 @@ HINTS = {
 }
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @click.pass_context
 def styles(ctx: click.Context) -> None:
     """List trained styles, or train one.
