@@ -8,13 +8,17 @@ ARG BASE=python:3.13-slim-trixie
 
 FROM ${BASE} AS build
 WORKDIR /src
+COPY requirements/run.txt requirements/build.txt requirements/
+# No pip in what is shipped: it is installed from outside, the locked versions and nothing else.
+RUN python -m venv --without-pip /opt/krea-pipe \
+ && pip --python /opt/krea-pipe/bin/python install --no-cache-dir --require-hashes --only-binary :all: -r requirements/run.txt \
+ && python -m venv /opt/build \
+ && /opt/build/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
 COPY krea_pipe krea_pipe
-RUN pip wheel --no-cache-dir --wheel-dir /wheels .
-# No pip in what is shipped: it is installed from outside, and from these wheels alone.
-RUN python -m venv --without-pip /opt/krea-pipe \
- && pip --python /opt/krea-pipe/bin/python install --no-cache-dir --no-index --find-links /wheels /wheels/krea_pipe-*.whl
+RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --no-index --wheel-dir /wheels . \
+ && pip --python /opt/krea-pipe/bin/python install --no-cache-dir --no-deps --no-index /wheels/krea_pipe-*.whl
 
 FROM ${BASE}
 ARG REVISION=unknown

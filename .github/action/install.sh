@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Installs the krea-pipe of this action's own version, away from the packages of the job.
+# Installs the krea-pipe of this action's own version, with the locked versions of what it needs and nothing else, away
+# from the packages of the job.
 set -euo pipefail
 
 venv="$RUNNER_TEMP/krea-pipe/venv"
 "$PYTHON" -m venv "$venv"
-"$venv/bin/pip" install --quiet --disable-pip-version-check "$GITHUB_ACTION_PATH"
+locked="$GITHUB_ACTION_PATH/requirements"
+install=("$venv/bin/pip" install --quiet --disable-pip-version-check)
+"${install[@]}" --require-hashes --only-binary :all: -r "$locked/run.txt" -r "$locked/build.txt"
+"${install[@]}" --no-deps --no-build-isolation --no-index "$GITHUB_ACTION_PATH"
 "$venv/bin/krea-pipe" --version
 echo "bin=$venv/bin" >>"$GITHUB_OUTPUT"
 

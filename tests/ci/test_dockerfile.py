@@ -77,7 +77,7 @@ def test_all_that_is_copied_is_there_and_not_ignored_and_all_else_is():
 
 
 def test_the_steps_of_its_build_install_a_program_that_runs(tmp_path):
-    places = {"/opt/krea-pipe": tmp_path / "program", "/wheels": tmp_path / "wheels", "/src": tmp_path / "src"}
+    places = {place: tmp_path / place.strip("/") for place in ("/opt/krea-pipe", "/opt/build", "/wheels", "/src")}
     places["/src"].mkdir()
     environment = {name: os.environ[name] for name in os.environ if not name.startswith("PYTHON")}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
@@ -86,7 +86,9 @@ def test_the_steps_of_its_build_install_a_program_that_runs(tmp_path):
             *names, target = rest.split()
             for name in names:
                 copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-                copy(ROOT / name, places["/src"] / (target if target != "./" else name))
+                copied = places["/src"] / (target if (ROOT / name).is_dir() else f"{target}{Path(name).name}")
+                copied.parent.mkdir(exist_ok=True)
+                copy(ROOT / name, copied)
         elif step == "RUN":
             command = re.sub("|".join(places), lambda found: str(places[found[0]]), rest)
             subprocess.run(["sh", "-ec", command], cwd=places["/src"], env=environment, check=True, capture_output=True)

