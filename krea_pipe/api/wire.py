@@ -25,6 +25,8 @@ WAITING = frozenset({"backlogged", "queued", "scheduled"})
 MAX_LINE = 300
 MAX_HTML = 20_000
 MAX_DEPTH = 8
+MAX_ID = 200
+MAX_CURSOR = 1024
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 _WHERE_WORDS_ARE = (
@@ -133,7 +135,7 @@ def read_job(data: Json) -> Job | None:
     completed_at = data.get("completed_at")
     return Job(
         id=identity,
-        status=status if isinstance(status, str) and status in KNOWN else _line(str(status).lower()),
+        status=status if isinstance(status, str) and status in KNOWN else _line(_text(status).lower()),
         urls=_urls(data.get("result")),
         failure=_failure(data),
         completed_at=completed_at if isinstance(completed_at, str) else None,
@@ -148,7 +150,7 @@ def read_page(data: Json) -> JobPage | None:
     if not isinstance(data, dict) or not isinstance(items, list):
         return None
     jobs = [read_job(item) for item in items]
-    if None in jobs:  # what can not be read may be the job that is looked for
+    if None in jobs or not _goes_on(_next(data)):  # what can not be read may be the job that is looked for
         return None
     return JobPage(tuple(job for job in jobs if job is not None), _next(data))
 
@@ -161,10 +163,10 @@ def read_style(data: Json) -> Style | None:
     models, owner = data.get("models"), data.get("owner")
     return Style(
         id=identity,
-        title=_line(str(data.get("title") or "")),
-        models=tuple(_line(str(model)) for model in models) if isinstance(models, list) else (),
-        owner=_line(str(owner.get("name") or "")) if isinstance(owner, dict) else "",
-        created_at=_line(str(data.get("created_at") or "")),
+        title=_line(_text(data.get("title") or "")),
+        models=tuple(_line(_text(model)) for model in models) if isinstance(models, list) else (),
+        owner=_line(_text(owner.get("name") or "")) if isinstance(owner, dict) else "",
+        created_at=_line(_text(data.get("created_at") or "")),
     )
 
 
@@ -172,6 +174,8 @@ def read_styles(data: Json) -> StylePage | None:
     """A page of the list of styles, or None when the answer is none; what is no style is left out."""
     items = data.get("items") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(items, list):
+        return None
+    if not _goes_on(_next(data)):
         return None
     return StylePage(tuple(style for style in map(read_style, items) if style is not None), _next(data))
 
@@ -213,7 +217,7 @@ def read_complaint(status: int, body: bytes) -> str:
     words = _words(data) or _phrase(status)
     replacement = data.get("replacement") if isinstance(data, dict) else None
     # What was said may be long; the way out must not be cut off.
-    way_out = f"; Krea names a replacement: {_line(str(replacement))}" if replacement else ""
+    way_out = f"; Krea names a replacement: {_line(_text(replacement))}" if replacement else ""
     return _line(f"{status} {words}") + way_out
 
 
@@ -234,8 +238,13 @@ def _next(data: Mapping[str, Json]) -> str | None:
     return following if isinstance(following, str) and following else None
 
 
+def _goes_on(cursor: str | None) -> bool:
+    """Whether a cursor can be sent, if there is one: a list that can not be read on is none, and not at its end."""
+    return cursor is None or (cursor.isprintable() and len(cursor) <= MAX_CURSOR)
+
+
 def _is_speakable(identity: str) -> bool:
-    return identity.isprintable() and bool(identity.strip("."))
+    return identity.isprintable() and bool(identity.strip(".")) and len(identity) <= MAX_ID
 
 
 def _style_id(result: Json) -> str | None:
@@ -256,9 +265,9 @@ def _failure(data: Mapping[str, Json]) -> Failure | None:
     result = data.get("result")
     error = data.get("error") or (result.get("error") if isinstance(result, dict) else None)
     if isinstance(error, dict):
-        code = _line(str(error.get("code") or "failed"))
+        code = _line(_text(error.get("code") or "failed") or "failed")
         return Failure(code, _line(_words(error) or code), "rejected" if code in MODERATED else "failed")
-    return Failure("failed", _line(str(error))) if error else None
+    return Failure("failed", _line(_words(error) or _text(error) or "failed")) if error else None
 
 
 def _words(data: Json, depth: int = 0) -> str:
@@ -273,8 +282,8 @@ def _words(data: Json, depth: int = 0) -> str:
         return ""
     if "msg" in data:
         where = data.get("loc")
-        place = ".".join(str(one) for one in where) + ": " if isinstance(where, list) else ""
-        return f"{place}{data['msg']}"
+        place = ".".join(_text(one) for one in where) + ": " if isinstance(where, list) else ""
+        return f"{place}{_text(data['msg'])}"
     for name in _WHERE_WORDS_ARE:
         words = _words(data.get(name), depth + 1)
         if words:
@@ -298,6 +307,14 @@ def _html_title(text: str) -> str:
     title = re.search(r"<(title|h1)[^>]*>(.*?)</\1>", text, re.IGNORECASE | re.DOTALL)
     words = title[2] if title else re.sub(r"<[^>]*>", " ", text)
     return _line(unescape(words.replace("\ufffd", " ")))
+
+
+def _text(data: Json) -> str:
+    """A value as words; what is nested so deeply that it can just be read, and not be written out, has none."""
+    try:
+        return str(data)
+    except RecursionError:
+        return ""
 
 
 def _line(text: str) -> str:
