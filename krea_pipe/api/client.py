@@ -10,14 +10,17 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.cookiejar import CookieJar
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from krea_pipe import __version__
+from krea_pipe.api.address import Allowed, guard, origin_of
+from krea_pipe.api.body import parts, read_body
 from krea_pipe.api.clock import ServerClock
-from krea_pipe.api.download import bounded, image_bytes, opened
-from krea_pipe.api.failures import AnswerLost, Refused, translated
+from krea_pipe.api.download import image_bytes, opened
+from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, translated
 from krea_pipe.api.patience import Patience, limited
 from krea_pipe.api.wire import (
     Job,
@@ -58,7 +61,7 @@ class Client:
     api: httpx.AsyncClient
     files: httpx.AsyncClient
     token: Token
-    may_look_here: bool
+    allowed: Allowed
     clock: ServerClock = field(default_factory=ServerClock)
     api_lanes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(API_CONNECTIONS))
     file_lanes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FILE_CONNECTIONS))
@@ -149,12 +152,12 @@ class Client:
         return url
 
     async def download(self, url: str) -> bytes:
-        """Fetch an image, whole, following a few redirects: from https, or from this machine if the API is on it.
+        """Fetch an image, whole, following a few redirects: from where `allowed` says that images may be.
 
         Raises:
             CallFailed: it could not be fetched, or is not whole.
         """
-        async with self.file_lanes, limited(DOWNLOAD_SECONDS), opened(self.files, url, here=self.may_look_here) as got:
+        async with self.file_lanes, limited(DOWNLOAD_SECONDS), opened(self.files, url, self.allowed) as got:
             if not got.is_success:
                 raise await self._refusal(got)
             return await image_bytes(got)
@@ -173,16 +176,14 @@ class Client:
                     self.clock.observe(response.headers.get("date", ""), sent)
                     if not response.is_success:
                         raise await self._refusal(response)
-                    return self.token.masked(await bounded(response, MAX_ANSWER_BYTES))
+                    return self.token.masked(await read_body(response, MAX_ANSWER_BYTES, inflates=True))
 
     async def _refusal(self, response: httpx.Response) -> Refused:
         """An HTTP error in words. Its status counts even if its body does not arrive; a body may echo the token."""
         body = b""
-        with suppress(httpx.HTTPError, httpx.StreamError):
-            async for part in response.aiter_bytes():
+        with suppress(httpx.HTTPError, httpx.StreamError, CallFailed):
+            async for part in parts(response, MAX_COMPLAINT_BYTES, inflates=True):
                 body += part
-                if len(body) > MAX_COMPLAINT_BYTES:
-                    break
         status, masked = response.status_code, self.token.masked(body)
         return Refused(
             status, read_complaint(status, masked), _retry_after(response), is_kreas=is_error_of_krea(masked)
@@ -207,6 +208,7 @@ async def open_client(
             base_url=base,
             headers={**agent, **headers},
             transport=transport,
+            cookies=_NoCookies(),
             timeout=httpx.Timeout(60, connect=15),
             # httpcore looks at every idle connection for each call, so few are kept.
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=8),
@@ -215,12 +217,22 @@ async def open_client(
         )
 
     async with AsyncExitStack() as stack:
-        authorization = {"Authorization": f"Bearer {token.secret}"}
+        # Encodings that are named here are those that `api.body` takes.
+        authorization = {"Authorization": f"Bearer {token.secret}", "Accept-Encoding": "gzip"}
         identity = {"Accept-Encoding": "identity"}
         with _named_proxies():
             opened = opened_for(authorization, API_CONNECTIONS, target.base), opened_for(identity, FILE_CONNECTIONS)
         api, files = [await stack.enter_async_context(one) for one in opened]
-        yield Client(api, files, token, here)
+        allowed = Allowed(here, origin_of(target.base))
+        guard(files, allowed)
+        yield Client(api, files, token, allowed)
+
+
+class _NoCookies(CookieJar):
+    """Keeps nothing: no call needs a cookie, and the reader of the standard library prints tracebacks on odd ones."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Leave an answer's cookies unread."""
 
 
 @contextmanager

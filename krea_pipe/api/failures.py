@@ -61,7 +61,8 @@ class translated:  # noqa: N801 (used like a function)
         match error:
             case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout() | httpx.UnsupportedProtocol():
                 raise Unreachable(f"no connection: {_words(error)}") from error
-            case httpx.HTTPError() | httpx.InvalidURL() | httpx.StreamError():
+            # A redirect to an impossible host is read with `idna`, whose errors httpx lets through.
+            case httpx.HTTPError() | httpx.InvalidURL() | httpx.StreamError() | UnicodeError():
                 raise AnswerLost(f"the answer was lost: {_words(error)}") from error
 
 

@@ -227,7 +227,7 @@ def test_an_api_elsewhere_can_not_have_this_machine_called(url):
 
     async def fetch():
         async with open_client(target, Token("secret")) as client:
-            assert not replace(client).may_look_here
+            assert not replace(client).allowed.here
             await client.download(url)
 
     with pytest.raises(BadImage, match="neither https nor beside"):

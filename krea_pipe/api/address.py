@@ -1,0 +1,177 @@
+"""Where images may be fetched from: the public network, and this machine when the API is on it.
+
+An API elsewhere must not have us call services of this machine or of its network. What counts is the address that is
+connected to: a name is looked up once, its addresses are judged, and one of those is called. Behind a proxy the proxy
+looks names up, and only what an address says itself can be judged here.
+"""
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import httpcore
+import httpx
+
+from krea_pipe.api.failures import BadImage
+from krea_pipe.settings import is_loopback
+
+IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+MOST_ADDRESSES = 4
+"""Tried one after the other, sharing the time for connecting."""
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_MAX_NAME = 253
+_INSIDE = "the image's address leads to this machine or into a private network"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What images may be fetched from: `here` says that the API is on this machine, `api` is its own host and port.
+
+    The API's own address is allowed wherever it is: whoever runs this has named it.
+    """
+
+    here: bool
+    api: tuple[str, int]
+
+    def check(self, url: str) -> httpx.URL:
+        """An image's address, if it is https or on this machine beside the API, as far as it tells without a look-up.
+
+        Raises:
+            BadImage: it is neither, or no address at all.
+        """
+        parsed = _parsed(url)
+        host, port = parsed.raw_host.decode("ascii"), parsed.port or DEFAULT_PORTS.get(parsed.scheme, 0)
+        literal = literal_in(host)
+        inside = is_loopback(host.rstrip(".")) or (literal is not None and literal.is_loopback)
+        beside = inside and self.here and parsed.scheme in DEFAULT_PORTS
+        if not beside and (inside or parsed.scheme != "https"):
+            raise BadImage("the image's address is neither https nor beside an API on this machine")
+        if literal is None and not _is_name(host):
+            raise BadImage("the image's address names no host that there can be")
+        if literal is not None and not self.permits(literal, host, port):
+            raise BadImage(_INSIDE)
+        return parsed
+
+    def permits(self, address: IP, host: str, port: int) -> bool:
+        """Whether an address that a host stands for may be connected to."""
+        return is_public(address) or (self.here and address.is_loopback) or (host.lower(), port) == self.api
+
+
+def is_public(address: IP) -> bool:
+    """Whether an address is one of the public network's; one that carries an IPv4 address is judged by that."""
+    inner = _carried(address)
+    if inner is not None:
+        return is_public(inner)
+    if isinstance(address, ipaddress.IPv6Address):
+        return address in _GLOBAL_UNICAST and address.is_global
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def literal_in(host: str) -> IP | None:
+    """The address that a host is written as, in every form that resolvers take: `127.1`, `0x7f000001`, `2130706433`."""
+    bare = host.rstrip(".").partition("%")[0]
+    try:
+        return ipaddress.ip_address(bare)
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(bare))
+    except (OSError, ValueError):
+        return None
+
+
+class Outward(httpcore.AsyncNetworkBackend):
+    """Connections for images: to addresses that are allowed, judged as they are connected to."""
+
+    def __init__(self, inner: httpcore.AsyncNetworkBackend, allowed: Allowed) -> None:
+        self.inner, self.allowed = inner, allowed
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to one of the addresses that a host stands for, the host's own order kept.
+
+        Raises:
+            BadImage: none of them is allowed. httpcore.ConnectError, httpcore.ConnectTimeout: none can be reached.
+        """
+        found = await _looked_up(host, port, timeout)
+        addresses = [one for one in found if self.allowed.permits(one, host, port)][:MOST_ADDRESSES]
+        if not addresses:
+            raise BadImage(_INSIDE)
+        share = None if timeout is None else timeout / len(addresses)
+        for number, address in enumerate(addresses, 1):
+            try:
+                return await self.inner.connect_tcp(str(address), port, share, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if number == len(addresses):
+                    raise
+        raise AssertionError("the last address returns or raises")
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, for httpcore's retries."""
+        await self.inner.sleep(seconds)
+
+
+def guard(client: httpx.AsyncClient, allowed: Allowed) -> None:
+    """Have a client connect to nothing but what is allowed, where no proxy does that for it."""
+    transport = client._transport  # httpx has no public way to give its pool a network backend
+    if isinstance(transport, httpx.AsyncHTTPTransport):
+        pool = transport._pool
+        pool._network_backend = Outward(pool._network_backend, allowed)
+
+
+def origin_of(base: str) -> tuple[str, int]:
+    """Host and port of an address that has been checked."""
+    parsed = httpx.URL(base)
+    return parsed.raw_host.decode("ascii").lower(), parsed.port or DEFAULT_PORTS.get(parsed.scheme, 0)
+
+
+def _parsed(url: str) -> httpx.URL:
+    """An address as httpx reads it, which is what calls it: two readers of one address may see two hosts in it."""
+    try:
+        if url.isprintable():
+            return httpx.URL(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise BadImage("the image's address is no URL") from error
+    raise BadImage("the image's address is no URL")
+
+
+def _is_name(host: str) -> bool:
+    bare = host.removesuffix(".")
+    return len(bare) <= _MAX_NAME and all(_LABEL.fullmatch(label) for label in bare.split("."))
+
+
+def _carried(address: IP) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address is a way to write, or to reach (RFC 4291, 6052, 3056)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+async def _looked_up(host: str, port: int, seconds: float | None) -> list[IP]:
+    """The addresses of a host, each once."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds):
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except TimeoutError as error:
+        raise httpcore.ConnectTimeout("the host's name was not looked up in time") from error
+    except (OSError, ValueError) as error:
+        raise httpcore.ConnectError("the host's name cannot be looked up") from error
+    return list(dict.fromkeys(ipaddress.ip_address(sockaddr[0]) for *_, sockaddr in found))

@@ -1,0 +1,95 @@
+"""The body of an answer: read as it came, inflated here and not by httpx, and never larger than a limit.
+
+httpx inflates whatever `Content-Encoding` names, in as many layers as it names, before anyone can count: 275 bytes can
+stand for 2 GB. So its decoders are never asked.
+"""
+
+import zlib
+from collections.abc import AsyncIterator
+
+import httpx
+
+from krea_pipe.api.failures import AnswerLost
+
+GZIP = frozenset({"gzip", "x-gzip"})
+
+
+async def read_body(response: httpx.Response, limit: int, *, inflates: bool) -> bytes:
+    """The whole body of an answer.
+
+    Args:
+        response: an answer whose body has not been read.
+        limit: the most bytes that it may have, as they come and inflated.
+        inflates: whether one layer of gzip is taken.
+
+    Raises:
+        AnswerLost: it is larger, not whole, or in another encoding.
+    """
+    body = bytearray()  # one buffer: a body in parts of a byte each would take 40 times its size as a list
+    async for part in parts(response, limit, inflates=inflates):
+        body += part
+    return bytes(body)
+
+
+async def parts(response: httpx.Response, limit: int, *, inflates: bool) -> AsyncIterator[bytes]:
+    """The body of an answer in parts, for those who want what comes before it fails; see `read_body`.
+
+    Raises:
+        AnswerLost: it is larger than the limit, not whole, or in another encoding.
+    """
+    read = _reader(_encodings(response), inflates=inflates)
+    came = made = 0
+    async for raw in response.aiter_raw():
+        came += len(raw)
+        part = read.some(raw, limit - made + 1)
+        made += len(part)
+        yield part
+        if max(came, made) > limit:
+            raise AnswerLost(f"the answer is larger than {limit:,} bytes")
+    if came and not read.is_whole():
+        raise AnswerLost("the answer is compressed, and is cut off")
+
+
+def _encodings(response: httpx.Response) -> list[str]:
+    """What has been done to a body, layer by layer; no encoding may be said in many ways."""
+    named = response.headers.get_list("content-encoding", split_commas=True)
+    return [one for one in (name.strip().lower() for name in named) if one not in ("", "identity")]
+
+
+class _Plain:
+    """Bytes as they are."""
+
+    def some(self, raw: bytes, _most: int) -> bytes:
+        return raw
+
+    def is_whole(self) -> bool:
+        return True
+
+
+class _Inflating:
+    """One gzip member, and nothing behind it."""
+
+    def __init__(self) -> None:
+        self.stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
+
+    def some(self, raw: bytes, most: int) -> bytes:
+        """Inflate some bytes, to no more than `most`: what is left over then is never looked at."""
+        try:
+            part = self.stream.decompress(raw, most) if not self.stream.eof else b""
+        except zlib.error as error:
+            raise AnswerLost("the answer says that it is compressed, and cannot be inflated") from error
+        if self.stream.unused_data or (self.stream.eof and not part and raw):
+            raise AnswerLost("the answer goes on behind its compressed part")
+        return part
+
+    def is_whole(self) -> bool:
+        return self.stream.eof
+
+
+def _reader(encodings: list[str], *, inflates: bool) -> _Plain | _Inflating:
+    if not encodings:
+        return _Plain()
+    if inflates and len(encodings) == 1 and encodings[0] in GZIP:
+        return _Inflating()
+    layers = f" ({len(encodings):,} layers)" if len(encodings) > 1 else ""
+    raise AnswerLost(f"the answer is in a content encoding that was not asked for{layers}")
