@@ -3,9 +3,9 @@
 import struct
 from typing import Literal
 
-Mime = Literal["image/png", "image/jpeg", "image/webp"]
+from krea_pipe.image_parts import EOI, PNG_SIGNATURE, SOS, TooMuchWork, jpeg_segments
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+Mime = Literal["image/png", "image/jpeg", "image/webp"]
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
@@ -25,7 +25,7 @@ def size_of(data: bytes) -> tuple[int, int] | None:
                 return _jpeg_size(data)
             case "image/webp":
                 return _webp_size(data)
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, TooMuchWork):
         pass
     return None
 
@@ -58,19 +58,13 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Walk the segments up to the first start-of-frame marker (ITU T.81, B.2.2)."""
-    at = 2
-    while data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, at + 5)
+    """Walk the segments up to the first start of a frame (ITU T.81, B.2.2), which stands before any scan."""
+    for part in jpeg_segments(data):
+        if b"\xc0" <= part.kind <= b"\xcf" and part.kind not in (b"\xc4", b"\xc8", b"\xcc"):
+            height, width = struct.unpack_from(">HH", data, part.start + 5)
             return width, height
-        elif marker in (0xD9, 0xDA):
+        if part.kind in (SOS, EOI):
             return None
-        else:
-            at += 2 + struct.unpack_from(">H", data, at + 2)[0]
     return None
 
 

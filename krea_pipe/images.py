@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from krea_pipe.image_header import PNG_SIGNATURE, Mime, raster_type, size_of, sniff
+from krea_pipe.image_header import Mime, raster_type, size_of, sniff
+from krea_pipe.image_parts import TooMuchWork, png_chunks
+from krea_pipe.image_work import check_work, only_pixels
 from krea_pipe.signing import signature
 
 MAX_PIXELS = 89_000_000
@@ -82,11 +84,25 @@ def likeness_of(data: bytes) -> str:
 def _seen(data: bytes, side: int) -> tuple[ImageFacts, Image.Image]:
     mime = _checked_type(data)
     with _decoding():
-        image = Image.open(io.BytesIO(data), formats=[_PILLOW_FORMATS[mime]])
+        image = _opened(data, mime)
         size = image.size
-        _refuse_bomb(size)
         small = _shrink(image, side)
     return ImageFacts(mime, *size, signature(small)), small
+
+
+def opened(data: bytes) -> Image.Image:
+    """An image that can be decoded without too much work, and is not yet; what is no image raises one of `DAMAGE`.
+
+    Raises:
+        NotAnImage: it is of another type, not whole, or too large.
+    """
+    return _opened(data, _checked_type(data))
+
+
+def _opened(data: bytes, mime: Mime) -> Image.Image:
+    image = Image.open(io.BytesIO(only_pixels(data)), formats=[_PILLOW_FORMATS[mime]])
+    _refuse_bomb(image.size)
+    return image
 
 
 @contextmanager
@@ -112,6 +128,10 @@ def _checked_type(data: bytes) -> Mime:
     if mime is None:
         found = sniff(data) or ("nothing" if not data else "an unknown type")
         raise NotAnImage(f"expected a PNG, JPEG or WebP image, found {found} ({len(data)} bytes)")
+    try:
+        check_work(data)
+    except TooMuchWork as error:
+        raise NotAnImage(f"the {_PILLOW_FORMATS[mime]} file has {error}") from error
     size = size_of(data)
     if size is None:
         raise NotAnImage(f"the {_PILLOW_FORMATS[mime]} header is damaged ({len(data)} bytes)")
@@ -158,13 +178,10 @@ def _is_complete(data: bytes, mime: Mime) -> bool:
 
 
 def _is_complete_png(data: bytes) -> bool:
-    at = len(PNG_SIGNATURE)
     view = memoryview(data)
-    while at + 12 <= len(data):
-        body_end = at + 8 + int.from_bytes(view[at : at + 4], "big")
-        if zlib.crc32(view[at + 4 : body_end]) != int.from_bytes(view[body_end : body_end + 4], "big"):
+    for part in png_chunks(data):
+        if zlib.crc32(view[part.start + 4 : part.end - 4]) != int.from_bytes(view[part.end - 4 : part.end], "big"):
             return False
-        if data[at + 4 : at + 8] == b"IEND":
-            return body_end + 4 <= len(data)
-        at = body_end + 4
+        if part.kind == b"IEND":
+            return True
     return False

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from krea_pipe.image_header import PNG_SIGNATURE
+from krea_pipe.image_parts import PNG_SIGNATURE
 
 _IHDR_END = len(PNG_SIGNATURE) + 25
 _MAX_INFLATED = 1 << 20

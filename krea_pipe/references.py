@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from krea_pipe import lfs
 from krea_pipe.errors import InvalidInput, Problem
 from krea_pipe.image_header import size_of, sniff
+from krea_pipe.image_parts import TooMuchWork
+from krea_pipe.image_work import check_work
 from krea_pipe.inside import Unusable, files_of
 from krea_pipe.pipeline import Pipeline, Value
 from krea_pipe.request import Source
@@ -133,6 +135,10 @@ def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: st
     if mime is None:
         hint = "Krea takes JPEG, PNG, WebP and HEIC; the bytes decide, not the name"
         raise Unusable("reference_not_image", f"{label} is not an image that Krea takes", hint)
+    try:
+        check_work(data)
+    except TooMuchWork as error:
+        raise Unusable("reference_too_costly", f"{label} has {error}", "export it anew, as an ordinary file") from error
     digest = Source("sha256:" + hashlib.sha256(data).hexdigest())
     size = size_of(data)
     if size is None and mime != "image/heic":

@@ -22,7 +22,7 @@ LAYERS = """
     pipeline
     spec
     selection
-    image_header png_text likeness
+    image_parts image_header image_work png_text likeness
     signing
     images
     request

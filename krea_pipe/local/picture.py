@@ -13,7 +13,10 @@ Rgb = tuple[int, int, int]
 
 SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/heic": "heic"}
 THUMB = 64
+_FORMATS = ("JPEG", "PNG", "WEBP")
 _COLOURS = 8
+_MAX_SCANS = 100
+_SCAN = b"\xff\xda"  # begins each scan of a JPEG; libjpeg passes over all pixels for each
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _UNREADABLE = (
     OSError,
@@ -67,8 +70,10 @@ def read_picture(data: bytes) -> Picture | None:
     if media_type == "image/heic":
         # Pillow has no HEIC reader.
         return imagine_picture(hashlib.sha256(data).hexdigest())
+    if media_type == "image/jpeg" and data.count(_SCAN) > _MAX_SCANS:
+        return None
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             return _look_at(image)
     except _UNREADABLE:
         return None

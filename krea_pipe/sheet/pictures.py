@@ -1,15 +1,14 @@
 """Where the pictures of a sheet come from: one after the other, no larger in memory than they have to be."""
 
 import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from krea_pipe.image_header import raster_type, size_of
-from krea_pipe.images import DAMAGE, MAX_PIXELS, THUMBNAIL_SIDE
+from krea_pipe.image_header import size_of
+from krea_pipe.images import DAMAGE, THUMBNAIL_SIDE, NotAnImage, opened
 from krea_pipe.png_text import without_text
 from krea_pipe.report.model import Report, Row
 from krea_pipe.run.deliver import TEXTS
@@ -18,7 +17,6 @@ from krea_pipe.store.plain import read_plain
 from krea_pipe.store.space import Space
 
 PAPER = (255, 255, 255)
-_FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Pictures:
         for data in self._candidates(row, max(width, height)):
             try:
                 return _decoded(data, width, height)
-            except (OSError, *DAMAGE):
+            except (OSError, NotAnImage, *DAMAGE):
                 continue
         return None
 
@@ -66,10 +64,7 @@ def pictures_of(report: Report, folder: Path, space: Space) -> Pictures:
 
 
 def _decoded(data: bytes, width: int, height: int) -> Image.Image:
-    size = size_of(data)
-    if raster_type(data) is None or size is None or size[0] * size[1] > MAX_PIXELS:
-        raise ValueError("not a picture that can be shown")
-    image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    image = opened(data)
     scale = min(width / image.width, height / image.height)
     fitted = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     image.draft("RGB", fitted)  # a JPEG is decoded small
