@@ -25,6 +25,9 @@ MAX_SCANS = 100
 MAX_SCANNED = 1_500_000_000
 """Pixels times scans: 16 scans of the largest image. A scan of 89 megapixels takes up to 0.3 s."""
 
+MAX_FILL = 1024
+"""Bytes 0xFF in a row inside a scan: no writer fills so, and Pillow copies and reads them again for each 64 KiB."""
+
 _FOR_PIXELS = frozenset(bytes([code]) for code in (*range(0xC0, 0xD0), 0xDB, 0xDC, 0xDD)) | {SOS, EOI}
 _FOR_COLOURS = {b"\xe0": b"JFIF\0", b"\xee": b"Adobe"}
 
@@ -35,7 +38,12 @@ def check_work(data: bytes) -> None:
     Raises:
         TooMuchWork: it has too many parts or scans.
     """
-    scans = sum(part.kind == SOS for part in _parts(data))
+    scans, fill = 0, b"\xff" * (MAX_FILL + 1)
+    for part in _parts(data):
+        if part.kind == SOS:
+            scans += 1
+            if data.find(fill, part.start, part.end) >= 0:
+                raise TooMuchWork(f"a scan with more than {MAX_FILL:,} fill bytes in a row")
     if scans > MAX_SCANS:
         raise TooMuchWork(f"{scans:,} scans, more than the {MAX_SCANS} that are decoded")
     width, height = size_of(data) or (0, 0)

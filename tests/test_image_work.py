@@ -12,7 +12,7 @@ from PIL import Image
 from krea_pipe import images
 from krea_pipe.image_header import size_of
 from krea_pipe.image_parts import MAX_PARTS, SOS, TooMuchWork, jpeg_segments
-from krea_pipe.image_work import MAX_SCANNED, MAX_SCANS, check_work, only_pixels
+from krea_pipe.image_work import MAX_FILL, MAX_SCANNED, MAX_SCANS, check_work, only_pixels
 from krea_pipe.images import NotAnImage
 from krea_pipe.local.picture import read_picture
 
@@ -64,6 +64,14 @@ def test_no_scan_hides_behind_odd_bytes(between):
     last = scans(data)[-1]
     with pytest.raises(TooMuchWork):
         check_work(data[:-2] + (between + last) * MAX_SCANS + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("behind", [b"", b"\0", b"\xd0"])
+def test_a_scan_may_be_filled_up_but_not_without_end(behind):
+    data = jpeg(progressive=True)
+    check_work(data[:-2] + b"\xff" * (MAX_FILL - 1) + behind + b"\xff\xd9")
+    with pytest.raises(TooMuchWork, match="more than 1,024 fill bytes in a row"):
+        check_work(data[:-2] + b"\xff" * (MAX_FILL + 1) + behind + b"\xff\xd9")
 
 
 def test_the_larger_an_image_the_fewer_scans_it_may_have():
