@@ -19,14 +19,14 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from krea_pipe.api.wire import as_json
 from krea_pipe.errors import Problem, UsageError
+from krea_pipe.listening import BACKLOG, MAX_HEAD_BYTES, Connection, Listener
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_READING = 32
-MAX_CONNECTIONS = 64
+MAX_CONNECTIONS = 64  # from here on each request is answered 503; twice as many connections are let in at all
 MAX_ID = 200
 MAX_URL = 1024
 PATIENCE = 5.0
@@ -209,7 +209,8 @@ async def _answer(send: Send, status: int) -> None:
 def _listen(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
-        return socket.create_server((address.host, address.port), family=family)
+        listening = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
+        return Listener(listening, 2 * MAX_CONNECTIONS)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             message, hint = f"another program listens on {address}", "choose another port, or 0 for any free one"
@@ -228,6 +229,8 @@ def _server(door: _Door) -> uvicorn.Server:
         log_config=None,
         log_level=logging.CRITICAL + 1,
         workers=1,
+        backlog=BACKLOG,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         proxy_headers=False,
         server_header=False,
         date_header=False,
@@ -252,19 +255,15 @@ async def _close(server: uvicorn.Server, listener: socket.socket) -> None:
 
 
 def _bounded(door: _Door) -> type[asyncio.Protocol]:
-    """HTTP by h11, which bounds the size of headers, with bounds on what uvicorn lets grow: connections and time."""
+    """A connection that waits longer than the door for a body, as the door answers then, and none once it is shut."""
 
-    class Bounded(H11Protocol):
+    class Bounded(Connection):
+        patience = 2 * door.patience
+
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            # From MAX_CONNECTIONS on uvicorn answers 503; those that never ask must not take every file handle.
-            if door.is_shut or len(self.connections) > 2 * MAX_CONNECTIONS:
+            if door.is_shut:
                 transport.abort()
-            self.end = asyncio.get_running_loop().call_later(2 * door.patience, transport.abort)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self.end.cancel()
-            super().connection_lost(exc)
 
         def shutdown(self) -> None:
             self.transport.abort()

@@ -10,7 +10,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from krea_pipe.local.app import create_app
-from krea_pipe.local.connection import Connection
+from krea_pipe.local.caller import CallersOfThisMachine
+from krea_pipe.local.connection import Connection, Listener
 from krea_pipe.local.fate import fate_by_prompt
 from krea_pipe.local.faults import Faults
 from krea_pipe.local.job import Job
@@ -67,10 +68,7 @@ def listen(host: str, port: int) -> socket.socket:
         OSError: the address is in use, may not be used, or is not there.
     """
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.create_server(address[:2], family=family, backlog=_CALLERS)
-    # asyncio does so only for sockets whose protocol is named; without it each answer in two parts takes 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
+    return Listener(socket.create_server(address[:2], family=family, backlog=_CALLERS))
 
 
 def serve(setup: Setup, listener: socket.socket, announce: Callable[[], None], *, seconds: float | None = None) -> None:
@@ -81,7 +79,7 @@ def serve(setup: Setup, listener: socket.socket, announce: Callable[[], None], *
 def make_server(setup: Setup, announce: Callable[[], None], *, seconds: float | None = None) -> uvicorn.Server:
     """The server, which says nothing but what `announce` says; `should_exit` ends it from another thread."""
     config = uvicorn.Config(
-        build_app(setup),
+        CallersOfThisMachine(build_app(setup)),
         http=Connection,
         loop="asyncio",
         ws="none",
