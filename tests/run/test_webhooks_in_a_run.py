@@ -2,9 +2,11 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from flood import few_files, flooded
 from krea_rules import change_list
 from krea_server import DEADLINE, send_answer, until
 from served_krea import threaded_krea
@@ -300,3 +302,15 @@ def test_a_signal_stops_a_run_that_listens(project, krea, slow_jobs):
     done = project.finish(process)
     assert (done.code, done.json["cells"]["pending"]) == (130, 3)
     assert len(krea.calls("DELETE", "/jobs/")) == 3
+
+
+def test_connections_that_say_nothing_do_not_end_a_run(project, krea, slow_jobs):
+    """They come all at once, more than the run may open files, and stay."""
+    with few_files(256):
+        process = started(project, krea)
+    with flooded(process, urlsplit(hook_of(krea)).port):
+        krea.finish_jobs()
+        done = ended(project, process)
+    assert done.counts == (3, 0, 0)
+    assert [row["status"] for row in done.rows.values()] == ["succeeded"] * 3
+    assert done.err.count("\n") < 50
