@@ -1,5 +1,6 @@
 """`krea-pipe serve` as a process: what it says, whom it lets in, and how it ends."""
 
+import contextlib
 import re
 import signal
 import socket
@@ -10,6 +11,7 @@ from datetime import datetime
 
 import httpx
 import pytest
+from flood import few_files, flooded
 from krea_server import DEADLINE, picture, until
 from served_krea import read_first_line, served_krea, start_serve, stop
 
@@ -215,3 +217,79 @@ def test_options_that_mean_nothing_are_refused(project, words):
     done = project.run("serve", "--json", *words)
     assert (done.code, done.json["error"]["code"]) == (2, "usage")
     assert words[0].strip("-") in done.json["error"]["message"]
+
+
+# --- pages of other sites
+
+FOREIGN = ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example:{port}", "10.0.0.1"]
+FOREIGN += ["192.168.1.5:{port}", "[2001:db8::1]:{port}", "0.0.0.0:{port}", "localhost@evil.example", "", "2130706433"]
+OURS = ["localhost", "LOCALHOST:{port}", "127.0.0.1:1", "127.8.8.8", "[::1]:{port}", "krea.localhost:{port}"]
+
+
+@pytest.fixture(scope="module")
+def open_krea():
+    with served_krea(latency=0) as krea:
+        yield krea
+
+
+def ask(krea, host, method="GET", path="/jobs", **headers):
+    url = krea.base + path
+    fields = {"Host": host.format(port=krea.base.rpartition(":")[2]), "Authorization": "Bearer local", **headers}
+    body = ORDER if method == "POST" else None
+    return httpx.request(method, url, json=body, headers=fields, timeout=DEADLINE, trust_env=False)
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_a_name_that_leads_here_is_not_this_machine(open_krea, host):
+    """As after DNS rebinding: what is refused is neither read nor spent."""
+    before = open_krea.book()["bills"]
+    for method, path in (("GET", "/jobs"), ("GET", "/_local/book"), ("POST", "/generate/image/krea/krea-2/medium")):
+        answer = ask(open_krea, host, method, path)
+        assert (answer.status_code, list(answer.json())) == (403, ["error"])
+        assert "call localhost" in answer.json()["error"]
+    assert open_krea.book()["bills"] == before
+
+
+@pytest.mark.parametrize("host", OURS)
+def test_this_machine_has_several_names(open_krea, host):
+    assert ask(open_krea, host).status_code == 200
+
+
+def test_a_page_of_another_site_is_refused_and_spends_nothing(open_krea):
+    port = open_krea.base.rpartition(":")[2]
+    before = open_krea.book()["bills"]
+    path = "/generate/image/krea/krea-2/medium"
+    for origin in (
+        "https://evil.example",
+        "null",
+        "http://localhost",
+        f"https://127.0.0.1:{port}",
+        "http://127.0.0.1:1",
+    ):
+        assert ask(open_krea, f"127.0.0.1:{port}", "POST", path, Origin=origin).status_code == 403
+        assert ask(open_krea, f"127.0.0.1:{port}", "OPTIONS", path, Origin=origin).status_code == 403
+    assert open_krea.book()["bills"] == before
+    assert ask(open_krea, f"127.0.0.1:{port}", Origin=f"http://127.0.0.1:{port}").status_code == 200
+
+
+def test_without_a_host_nobody_is_let_in(open_krea):
+    with socket.create_connection(("127.0.0.1", int(open_krea.base.rpartition(":")[2])), DEADLINE) as caller:
+        caller.sendall(b"GET /jobs HTTP/1.0\r\nAuthorization: Bearer a\r\n\r\n")
+        assert caller.recv(1000).startswith(b"HTTP/1.1 403")
+
+
+def test_silent_connections_leave_it_room_to_answer():
+    """That it prints nothing is looked at when it has ended."""
+    with few_files(128):
+        stack = contextlib.ExitStack()
+        krea = stack.enter_context(served_krea(latency=0))
+    with stack:
+        with flooded(krea.process, int(krea.base.rpartition(":")[2])):
+            assert krea.process.poll() is None
+        until(lambda: answers(krea), "an answer after the flood")
+
+
+def answers(krea):
+    with contextlib.suppress(httpx.TransportError):
+        return ask(krea, "localhost").status_code == 200
+    return False

@@ -69,8 +69,8 @@ def serve(
 ) -> int:
     """Serve the local Krea over HTTP, to test programs that call Krea.
 
-    It has the documented API, draws proofs, forgets everything at its end, and spends nothing. Only this machine can
-    reach it. GET /_local/book tells what happened. Stop it with Ctrl-C.
+    It has the documented API, draws proofs, forgets everything at its end, and spends nothing. Only programs of this
+    machine can reach it, and no page of a browser. GET /_local/book tells what happened. Stop it with Ctrl-C.
 
     A file for --faults is YAML. Rules are asked in order, and the first that takes a call acts:
 
