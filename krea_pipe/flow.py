@@ -1,9 +1,10 @@
 """The whole flow, in order: load → expand → plan → run → report. Every command is a prefix of it."""
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,9 +20,9 @@ from krea_pipe.loading import Loaded as Loaded
 from krea_pipe.loading import load as load
 from krea_pipe.lockfile import read_lock
 from krea_pipe.matrix import MAX_CELLS, Expansion
-from krea_pipe.nodes import place_at
+from krea_pipe.nodes import Json, place_at
 from krea_pipe.pipeline import Pipeline
-from krea_pipe.plan import Plan, PlanManner, make_plan, status_of
+from krea_pipe.plan import Plan, PlanManner, Step, make_plan, status_of
 from krea_pipe.references import check_bytes
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.report.thumbnails import Shrink
@@ -29,7 +30,7 @@ from krea_pipe.request import Key, canonical_json, key_of, key_of_text
 from krea_pipe.run.deliver import open_delivery
 from krea_pipe.selecting import drawable, selected
 from krea_pipe.selection import Selection, parse_selection
-from krea_pipe.settings import SHORTEST_SECRET, Target, Token
+from krea_pipe.settings import Target, Token
 from krea_pipe.spending import Limits, cap_of, check_budget, most_of
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.known import look_up
@@ -153,17 +154,24 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     return Planned(made, known.journal, found, able.idle)
 
 
-def check_secret(pipeline: Pipeline, token: Token) -> None:
-    """Refuse a file that holds the very key that would send it.
+def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
+    """Refuse a file that holds the very key that would send it, also in what stands over it and what it reads.
 
     Raises:
         InvalidInput: it does.
     """
-    index = pipeline.document.text.find(token.secret) if len(token.secret) >= SHORTEST_SECRET else -1
+    if not token.is_telling:
+        return
+    document = pipeline.document
+    index = document.text.find(token.secret)
     if index >= 0:
-        at = replace(place_at(pipeline.document.file, pipeline.document.text, index), text="")
+        at = replace(place_at(document.file, document.text, index), text="")
         hint = "remove it, and make a new key: this one has been in a file"
         raise InvalidInput(Problem("secret_in_file", "your API key stands in this file", at, hint))
+    made: Iterable[Json] = ([step.request.fields(), [cell.id for cell in step.cells]] for step in steps)
+    if any(token.masked_data(data) != data for data in chain([document.data], made)):
+        hint = "look at its tables, variables, `--set` and what `env:` names; remove it, and make a new key"
+        raise InvalidInput(Problem("secret_in_file", "your API key gets into what this file sends", hint=hint))
 
 
 def run(
@@ -197,7 +205,7 @@ def run(
         delivery = open_delivery(space, out, target.kind, made, file=loaded.pipeline.document.file)
         token = find_token() if made.has_calls else None
         if token is not None:
-            check_secret(loaded.pipeline, token)
+            check_secret(loaded.pipeline, token, made.steps)
         cap = cap_of(loaded.pipeline.budget, limits) if target.kind == "live" else None
         if target.kind == "live":
             check_budget(made, loaded.pipeline.budget, limits)

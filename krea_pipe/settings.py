@@ -11,6 +11,8 @@ from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from krea_pipe.errors import Problem, RefusedByKrea, UsageError
+from krea_pipe.masking import masked, masked_data
+from krea_pipe.nodes import Json
 
 DEFAULT_BASE = "https://api.krea.ai"
 DEFAULT_HOME = ".krea-pipe"
@@ -35,9 +37,18 @@ class Token:
 
     __str__ = __repr__
 
-    def masked(self, data: bytes) -> bytes:
-        """What someone else sent, without the token, should it echo there."""
-        return data.replace(self.secret.encode(), b"***") if len(self.secret) >= SHORTEST_SECRET else data
+    @property
+    def is_telling(self) -> bool:
+        """Whether a text that holds the token tells it; a shorter one may be any word, and goes to no real API."""
+        return len(self.secret) >= SHORTEST_SECRET
+
+    def masked(self, text: str) -> str:
+        """A text that someone else sent, without the token, should it echo there, escaped or not."""
+        return masked(text, self.secret) if self.is_telling else text
+
+    def masked_data(self, data: Json) -> Json:
+        """The same for the data of an answer."""
+        return masked_data(data, self.secret) if self.is_telling else data
 
     @property
     def account(self) -> str:
@@ -157,6 +168,8 @@ def api_token(environment: Mapping[str, str]) -> Token:
         raise RefusedByKrea(Problem("no_key", "there is no API key", hint=hint))
     if not secret.isascii() or not secret.isprintable() or " " in secret:
         raise RefusedByKrea(Problem("bad_key", "the API key has characters that no key has", hint="copy it again"))
+    if len(secret) < SHORTEST_SECRET and live_target(environment).space != "loopback":
+        raise RefusedByKrea(Problem("bad_key", "the API key is too short to be one", hint="copy it again"))
     return Token(secret)
 
 

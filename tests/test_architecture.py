@@ -14,7 +14,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.
 LAYERS = """
     errors
     listening
-    nodes syntax sandbox sampling
+    nodes syntax sandbox sampling masking
     source inside lfs git
     checkout
     template template_paths fields cell_ids

@@ -20,7 +20,8 @@ from krea_pipe.api.address import Allowed, guard, origin_of
 from krea_pipe.api.body import parts, read_body
 from krea_pipe.api.clock import ServerClock
 from krea_pipe.api.download import image_bytes, opened
-from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, translated
+from krea_pipe.api.echo import without_token
+from krea_pipe.api.failures import AnswerLost, BadImage, CallFailed, Refused, masking, translated
 from krea_pipe.api.patience import Patience, limited
 from krea_pipe.api.wire import (
     Job,
@@ -40,6 +41,7 @@ from krea_pipe.api.wire import (
     route_of,
 )
 from krea_pipe.errors import Problem, UsageError
+from krea_pipe.masking import MASK
 from krea_pipe.nodes import Json
 from krea_pipe.references import Image
 from krea_pipe.request import Request
@@ -90,7 +92,7 @@ class Client:
         Raises:
             CallFailed: it could not be read.
         """
-        job = read_job(as_json(await self._call("GET", _path_of(job_id))))
+        job = read_job(await self._call("GET", _path_of(job_id)))
         if job is None or job.id != job_id:
             raise AnswerLost("the answer about a job could not be read")
         return job
@@ -102,7 +104,7 @@ class Client:
             CallFailed: they could not be read.
         """
         query = {"limit": str(limit)} | ({} if before is None else {"cursor": before})
-        page = read_page(as_json(await self._call("GET", "/jobs", params=query)))
+        page = read_page(await self._call("GET", "/jobs", params=query))
         if page is None:
             raise AnswerLost("the list of jobs could not be read")
         return page
@@ -113,7 +115,7 @@ class Client:
         Raises:
             CallFailed: it could not be read.
         """
-        style = read_style(as_json(await self._call("GET", f"/styles/{quote(style_id, safe='')}")))
+        style = read_style(await self._call("GET", f"/styles/{quote(style_id, safe='')}"))
         if style is None:
             raise AnswerLost("the answer about a style could not be read")
         return style
@@ -125,7 +127,7 @@ class Client:
             CallFailed: they could not be read.
         """
         query = {"filter": which, "limit": str(limit)} | ({} if after is None else {"cursor": after})
-        page = read_styles(as_json(await self._call("GET", "/styles", params=query)))
+        page = read_styles(await self._call("GET", "/styles", params=query))
         if page is None:
             raise AnswerLost("the list of styles could not be read")
         return page
@@ -146,9 +148,11 @@ class Client:
         """
         name = image.label.rpartition("/")[2].encode("ascii", "replace").decode().replace("?", "_")
         parts = {"file": (name or "reference", data, image.mime or "application/octet-stream")}
-        url = asset_url(as_json(await self._call("POST", "/assets", files=parts)))
+        url = asset_url(await self._call("POST", "/assets", files=parts))
         if url is None:
             raise AnswerLost("the answer to an upload names no URL")
+        if MASK in url:
+            raise AnswerLost("the answer to an upload names a URL that holds the API key, which is written nowhere")
         return url
 
     async def download(self, url: str) -> bytes:
@@ -157,26 +161,31 @@ class Client:
         Raises:
             CallFailed: it could not be fetched, or is not whole.
         """
-        async with self.file_lanes, limited(DOWNLOAD_SECONDS), opened(self.files, url, self.allowed) as got:
-            if not got.is_success:
-                raise await self._refusal(got)
-            return await image_bytes(got)
+        with masking(self.token.masked):
+            async with self.file_lanes, limited(DOWNLOAD_SECONDS), opened(self.files, url, self.allowed) as got:
+                if not got.is_success:
+                    raise await self._refusal(got)
+                data = await image_bytes(got)
+        if self.token.is_telling and self.token.secret.encode() in data:
+            raise BadImage("the image holds the API key, which is written nowhere")
+        return data
 
     async def _started(self, route: str, body: Mapping[str, Json], headers: Mapping[str, str]) -> Job:
-        job = read_job(as_json(await self._call("POST", route, json=body, headers=headers)))
+        job = read_job(await self._call("POST", route, json=body, headers=headers))
         if job is None:
             raise AnswerLost("Krea accepted the request, but its answer names no job")
         return job
 
-    async def _call(self, method: str, path: str, **content: object) -> bytes:
+    async def _call(self, method: str, path: str, **content: object) -> Json:
         async with self.api_lanes, self.patience.limited():
             sent = self.clock.steady()
-            with translated():
+            with masking(self.token.masked), translated():
                 async with self.api.stream(method, path, **content) as response:  # type: ignore[arg-type]
                     self.clock.observe(response.headers.get("date", ""), sent)
                     if not response.is_success:
                         raise await self._refusal(response)
-                    return self.token.masked(await read_body(response, MAX_ANSWER_BYTES, inflates=True))
+                    body = await read_body(response, MAX_ANSWER_BYTES, inflates=True)
+                    return without_token(as_json(body), self.token)
 
     async def _refusal(self, response: httpx.Response) -> Refused:
         """An HTTP error in words. Its status counts even if its body does not arrive; a body may echo the token."""
@@ -184,10 +193,8 @@ class Client:
         with suppress(httpx.HTTPError, httpx.StreamError, CallFailed):
             async for part in parts(response, MAX_COMPLAINT_BYTES, inflates=True):
                 body += part
-        status, masked = response.status_code, self.token.masked(body)
-        return Refused(
-            status, read_complaint(status, masked), _retry_after(response), is_kreas=is_error_of_krea(masked)
-        )
+        status, words = response.status_code, read_complaint(response.status_code, body, self.token)
+        return Refused(status, words, _retry_after(response), is_kreas=is_error_of_krea(body))
 
 
 @asynccontextmanager

@@ -7,6 +7,9 @@ CallFailed
 └── BadImage      what came is not the image that was announced
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import httpx
 
 
@@ -64,6 +67,16 @@ class translated:  # noqa: N801 (used like a function)
             # A redirect to an impossible host is read with `idna`, whose errors httpx lets through.
             case httpx.HTTPError() | httpx.InvalidURL() | httpx.StreamError() | UnicodeError():
                 raise AnswerLost(f"the answer was lost: {_words(error)}") from error
+
+
+@contextmanager
+def masking(mask: Callable[[str], str]) -> Iterator[None]:
+    """Lets nothing fail with words that hold the token: they may quote what came."""
+    try:
+        yield
+    except CallFailed as error:
+        error.args = (mask(str(error)),)
+        raise
 
 
 def _words(error: Exception) -> str:

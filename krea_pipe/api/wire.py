@@ -17,6 +17,7 @@ from typing import cast
 from krea_pipe.nodes import Json
 from krea_pipe.outcome import MODERATED, Failure
 from krea_pipe.request import Request
+from krea_pipe.settings import Token
 
 FINAL = frozenset({"completed", "failed", "cancelled"})
 PENDING = frozenset({"backlogged", "queued", "scheduled", "processing", "sampling", "intermediate-complete"})
@@ -208,13 +209,16 @@ def plausible(moment: datetime) -> datetime | None:
     return aware.astimezone(UTC) if EARLIEST <= aware <= LATEST else None
 
 
-def read_complaint(status: int, body: bytes) -> str:
-    """What an HTTP error says, in one line: `error` as text or object, `message`, a list, HTML."""
+def read_complaint(status: int, body: bytes, token: Token | None = None) -> str:
+    """What an HTTP error says, in one line: `error` as text or object, `message`, a list, HTML.
+
+    A token is taken out before a text is cut, so that no part of it is left.
+    """
     data = as_json(body)
-    if data is None:
-        words = _html_title(body[:MAX_HTML].decode("utf-8", "replace"))
-        return _line(f"{status} {words or _phrase(status)}")
-    words = _words(data) or _phrase(status)
+    if token is not None:
+        data = token.masked_data(data)
+    said = _html_words(body[:MAX_HTML].decode("utf-8", "replace")) if data is None else _words(data)
+    words = (said if token is None else token.masked(said)).strip() or _phrase(status)
     replacement = data.get("replacement") if isinstance(data, dict) else None
     # What was said may be long; the way out must not be cut off.
     way_out = f"; Krea names a replacement: {_line(_text(replacement))}" if replacement else ""
@@ -303,10 +307,10 @@ def _phrase(status: int) -> str:
         return "and no reason"
 
 
-def _html_title(text: str) -> str:
+def _html_words(text: str) -> str:
     title = re.search(r"<(title|h1)[^>]*>(.*?)</\1>", text, re.IGNORECASE | re.DOTALL)
     words = title[2] if title else re.sub(r"<[^>]*>", " ", text)
-    return _line(unescape(words.replace("\ufffd", " ")))
+    return unescape(words.replace("\ufffd", " "))
 
 
 def _text(data: Json) -> str:

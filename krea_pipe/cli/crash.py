@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from krea_pipe.errors import KreaPipeError
+from krea_pipe.masking import masked_lines
 from krea_pipe.settings import KEY_NAMES
 from krea_pipe.store import crash_log
 from krea_pipe.store.home import open_home
@@ -14,7 +15,7 @@ def without_keys(text: str) -> str:
     """A text without the API keys of the environment, should one have got into it."""
     for name in KEY_NAMES:
         secret = os.environ.get(name, "").strip()
-        text = text.replace(secret, "***") if secret else text
+        text = masked_lines(text, secret) if secret else text
     return text
 
 

@@ -181,7 +181,7 @@ class Engine:
         kind = repr((type(error), [(one.filename, one.lineno) for one in traceback.extract_tb(error.__traceback__)]))
         if kind not in self.logs:
             home, token = self.session.space.folder.parent, self.session.client.token
-            self.logs[kind] = write_crash_log(error, home, lambda text: token.masked(text.encode()).decode())
+            self.logs[kind] = write_crash_log(error, home, lambda text: "\n".join(map(token.masked, text.split("\n"))))
         message = f"krea-pipe has a bug: {type(error).__name__}; please report it with {self.logs[kind]}"
         return Failure("internal_error", message, "failed")
 
