@@ -14,6 +14,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.
 LAYERS = """
     errors
     listening
+    secret_kinds
     nodes syntax sandbox sampling masking
     source inside lfs git
     checkout

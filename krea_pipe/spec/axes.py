@@ -146,10 +146,10 @@ class AxisBuilder:
         except Ungenerated as error:
             problems.add(error.code, str(error), at, error.hint)
             return []
+        check_secrets(items, self.library.problems, trail)
         hint = "choose `from`, `to` and `steps` so that every value is allowed, or write a list"
         if not all(self._is_sound(name, item, at, "correct the file" if kind else hint) for item in items):
             return []
-        check_secrets(items, self.library.problems, trail)
         # Each has a trail of its own, which leads to the place of all: a trail says which value of an axis one is.
         trails: Iterable[Trail] = ((*trail, index) for index in range(len(items)))
         return [self._value(name, item, at, field=sets_field(name)) for item, at in zip(items, trails, strict=True)]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from krea_pipe.nodes import Json
+from krea_pipe.secret_kinds import says_secret
 from krea_pipe.spec.problems import Problems
 from krea_pipe.spec.secrets import check_secrets
 
@@ -20,6 +21,12 @@ def declared_environment(
             hint = "keys and settings are not for templates"
             problems.add_key("reserved_name", f"`{name}` can not be declared", ("env", name), hint)
             continue
+        if says_secret(name):
+            hint = "prompts are sent away, so no secret is for them; give a value that is none another name"
+            message = f"`{name}` is a name for a secret, and cannot be declared"
+            problems.add_key("secret_name", message, ("env", name), hint)
+            found[name] = ""
+            continue
         value = environment.get(name, default)
         if value is None:
             hint = f"set it, or give a default: `env: {{{name}: autumn}}`"
@@ -27,5 +34,7 @@ def declared_environment(
         elif isinstance(value, str) and len(value) > MAX_LENGTH:
             problems.add_key("too_long", f"the environment's `{name}` is too long", ("env", name))
         found[name] = "" if value is None else value
-        check_secrets(value, problems, ("env", name))
+        if name in environment:
+            hint = "it comes from the environment, and prompts are sent away: declare no variable that holds a key"
+            check_secrets(value, problems, ("env", name), hint)
     return found

@@ -20,7 +20,7 @@ from krea_pipe.spec.library import Library
 from krea_pipe.spec.overlay import Overrides, assigned, overlaid
 from krea_pipe.spec.problems import Problems
 from krea_pipe.spec.schema import find_problems, sound_part, top_keys
-from krea_pipe.spec.secrets import check_secrets
+from krea_pipe.spec.secrets import check_secrets, unrepeated
 from krea_pipe.spec.stages import StageBuilder
 from krea_pipe.spec.warnings import strength_warnings, unused_warnings
 
@@ -40,8 +40,9 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
         InvalidInput: the file makes no sense at all. UsageError: what stands over it does not.
     """
     start_pipeline()
-    fields, others = assigned(overrides.sets)
-    document = overlaid(read_document(file), overrides, others)
+    with unrepeated():
+        fields, others = assigned(overrides.sets)
+        document = overlaid(read_document(file), overrides, others)
     wrong = find_problems(document, document.data)
     problems = Problems(document, [*document.problems, *(finding.problem for finding in wrong)])
     check_secrets(document.data, problems)

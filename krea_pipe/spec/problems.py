@@ -3,10 +3,13 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from krea_pipe.errors import Problem
+from krea_pipe.masking import MASK
 from krea_pipe.nodes import Json
 from krea_pipe.sandbox import TemplateProblem
+from krea_pipe.secret_kinds import without_secrets
 from krea_pipe.source import Document, Trail
 from krea_pipe.spec.hints import nearest
 from krea_pipe.template import compile_template, is_template
@@ -27,7 +30,7 @@ class Problems:
     document: Document
     found: list[Problem] = field(default_factory=list)
     lost: frozenset[str] = frozenset()
-    secret: re.Pattern[str] | None = None
+    secret_lines: set[tuple[Path, int]] = field(default_factory=set)
     rendered: int = 0
 
     def lose(self, trails: Iterable[Trail]) -> None:
@@ -63,6 +66,12 @@ class Problems:
         """Note a problem with the key that ends a trail."""
         self.found.append(Problem(code, message, self.document.key_place(trail), hint))
 
+    def add_secret(self, message: str, trail: Trail, hint: str, *, is_key: bool = False) -> None:
+        """Note that the value at a trail, or the key that ends it, looks like a secret, and show its line to nobody."""
+        at = self.document.key_place(trail) if is_key else self.document.place(trail)
+        self.found.append(Problem("secret_in_file", message, at, hint))
+        self.secret_lines.add((at.path, at.line))
+
     def add_word(self, code: str, message: str, trail: Trail, *, word: str | None, hint: str | None) -> None:
         """Note a problem with one word inside the value at a trail."""
         at = self.document.word_place(trail, word) if word else self.document.place(trail)
@@ -71,16 +80,23 @@ class Problems:
     def all(self, *more: Problem) -> list[Problem]:
         """Everything that was found, here and by later steps, in the order of the file, once each."""
         found = dict.fromkeys((*self.found, *more))
-        return sorted((_masked(problem, self.secret) for problem in found), key=_position)
+        return sorted((self._quiet(problem) for problem in found), key=_position)
+
+    def _quiet(self, problem: Problem) -> Problem:
+        if not self.secret_lines:
+            return problem
+        quiet = unrepeating(problem)
+        at = quiet.at
+        if at is None or (at.path, at.line) not in self.secret_lines or MASK in at.text:
+            return quiet
+        return replace(quiet, at=replace(at, text=MASK))  # it is written with escapes, or in several lines
 
 
-def _masked(problem: Problem, secret: re.Pattern[str] | None) -> Problem:
-    """A problem without the secret that its line would show: problems end up in public logs."""
-    if secret is None:
-        return problem
-    at = problem.at and replace(problem.at, text=secret.sub("***", problem.at.text))
-    hint = problem.hint and secret.sub("***", problem.hint)
-    return Problem(problem.code, secret.sub("***", problem.message), at, hint)
+def unrepeating(problem: Problem) -> Problem:
+    """A problem without the secrets that it, or its line, would show: problems end up in public logs."""
+    at = problem.at and replace(problem.at, text=without_secrets(problem.at.text))
+    hint = problem.hint and without_secrets(problem.hint)
+    return Problem(problem.code, without_secrets(problem.message), at, hint)
 
 
 def _size(value: Json) -> int:

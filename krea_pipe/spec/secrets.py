@@ -1,30 +1,42 @@
 """Values that look like keys: a pipeline lives in git, and its prompts are sent away."""
 
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from krea_pipe.errors import InvalidInput, UsageError
 from krea_pipe.nodes import Json
+from krea_pipe.secret_kinds import holds_password, is_secret
 from krea_pipe.source import Trail
-from krea_pipe.spec.problems import Problems
+from krea_pipe.spec.problems import Problems, unrepeating
 
-_SECRET = re.compile(
-    r"\bBearer\s+[\w.~+/=-]{16,}"
-    r"|\b(?:sk|rk|pk)[-_][A-Za-z0-9_-]{20,}"
-    r"|\bgh[pousr]_[A-Za-z0-9]{20,}"
-    r"|\bAKIA[0-9A-Z]{16}\b"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    r"|\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}:[A-Za-z0-9_-]{16,}"
-)
+PASSWORD = "this URL holds a user name or password"
+"""As `references` says of images, so that it is said once."""
+HINT = "keys belong in the environment: set KREA_API_KEY; if this file was ever shared, revoke the key"
 
 
-def check_secrets(data: Json, problems: Problems, trail: Trail = ()) -> None:
-    """Refuse values that look like keys."""
+def check_secrets(data: Json, problems: Problems, trail: Trail = (), hint: str = HINT) -> None:
+    """Refuse values, and names, that look like keys."""
     if isinstance(data, dict):
         for key, item in data.items():
-            check_secrets(item, problems, (*trail, key))
+            if is_secret(key):
+                problems.add_secret("this name looks like a secret key", (*trail, key), hint, is_key=True)
+            check_secrets(item, problems, (*trail, key), hint)
     elif isinstance(data, list):
         for index, item in enumerate(data):
-            check_secrets(item, problems, (*trail, index))
-    elif isinstance(data, str) and len(data) >= 20 and not data.startswith("data:") and _SECRET.search(data):
-        hint = "keys belong in the environment: set KREA_API_KEY; if this file was ever shared, revoke the key"
-        problems.add("secret_in_file", "this value looks like a secret key", trail, hint)
-        problems.secret = _SECRET
+            check_secrets(item, problems, (*trail, index), hint)
+    elif isinstance(data, str) and holds_password(data):
+        problems.add_secret(PASSWORD, trail, "remove it")
+    elif isinstance(data, str) and is_secret(data):
+        problems.add_secret("this value looks like a secret key", trail, hint)
+
+
+@contextmanager
+def unrepeated() -> Iterator[None]:
+    """Takes what looks like a key out of errors that come before any value could be looked at."""
+    try:
+        yield
+    except (InvalidInput, UsageError) as error:
+        problems = [unrepeating(problem) for problem in error.problems]
+        if tuple(problems) == error.problems:
+            raise
+        raise type(error)(*problems) from None
