@@ -7,7 +7,7 @@ import signal
 import pytest
 from krea_rules import change_list
 from krea_server import GENERATE, ask, picture, send_answer, until
-from money import draw
+from money import draw, inhabit
 from stopped_run import started, statuses, two_machines
 
 SOON = {"KREA_PIPE_SETTLE_SECONDS": "0.05"}
@@ -28,6 +28,7 @@ def lose_without_the_list(krea):
 
 def hold(project, krea):
     """A request that Krea did not take, which the run can not know."""
+    inhabit(krea)
     lose_without_the_list(krea)
     done = project.run("run", "p.yaml", "--json")
     assert done.json["cells"]["uncertain"] == 1, done.text

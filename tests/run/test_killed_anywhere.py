@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 from krea_server import GENERATE, ask, send_answer, until
-from money import alive, check_paid_once, count_lines, draw, drop, hide, job_ids, kill, kill_at_post, kill_when
+from money import alive, check_paid_once, count_lines, draw, drop, hide, inhabit, job_ids, kill, kill_at_post, kill_when
 
 from krea_pipe.local.fate import Fate
 
@@ -36,6 +36,7 @@ def go_on(project, krea, words, *, more=()):
 @pytest.mark.parametrize("acts", ["never", "before", "after"])
 @pytest.mark.parametrize("word", ["a", "c"])
 def test_killed_while_a_request_is_on_its_way(project, krea, word, acts):
+    inhabit(krea)
     kill_at_post(krea, project, word, acts=acts)
     project.pipeline(["a", "b", "c", "d"])
     assert project.start("run", "p.yaml").wait() == -9

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from krea_server import GENERATE, ask, send_answer
-from money import break_off, change_list, check_paid_once, draw, drop, hide, order, send_json
+from money import break_off, change_list, check_paid_once, draw, drop, hide, inhabit, send_json
 
 STRANGE_TIMES = [
     "0001-01-01T00:00:00+14:00",
@@ -150,20 +150,13 @@ def test_a_job_with_a_time_that_nobody_can_read_is_drawn_like_any_other(project,
 @pytest.mark.parametrize("time", STRANGE_TIMES, ids=str)
 @pytest.mark.parametrize("taken", [True, False])
 def test_a_job_of_someone_else_with_such_a_time_leaves_no_lost_answer_open(project, krea, time, taken):
-    async def draw_elsewhere():
-        path = f"{GENERATE}image/krea/krea-2/medium"
-        scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
-        scope |= {"headers": [(b"authorization", b"Bearer x"), (b"content-type", b"application/json")]}
-        await order(krea.app, scope, "elsewhere")
-
-    asyncio.run(draw_elsewhere())
-    date_jobs(krea, time, prompt="elsewhere")
-    krea.clock.advance(60)
+    inhabit(krea)
+    date_jobs(krea, time, prompt="local:fail-nsfw")
     krea.rule("POST", GENERATE, lose_after_acting, text="b", times=1) if taken else drop(krea, text="b")
     project.pipeline(["a", "b", "c"])
     done = project.run("run", "p.yaml", "--json")
     assert (done.code, done.rows["b"]["adopted"]) == (0, taken), done.text
-    assert krea.billed_prompts() == ["a", "b", "c", "elsewhere"]
+    assert krea.billed_prompts() == ["a", "b", "c"]
 
 
 def test_a_job_without_a_time_that_may_be_of_a_lost_answer_leaves_it_open(project, krea):
