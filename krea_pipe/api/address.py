@@ -134,7 +134,7 @@ def guard(client: httpx.AsyncClient, allowed: Allowed) -> None:
         pool._network_backend = Outward(pool._network_backend, allowed)
 
 
-def origin_of(base: str) -> tuple[str, int]:
+def host_and_port_of(base: str) -> tuple[str, int]:
     """Host and port of an address that has been checked."""
     parsed = httpx.URL(base)
     return parsed.raw_host.decode("ascii").lower(), parsed.port or DEFAULT_PORTS.get(parsed.scheme, 0)

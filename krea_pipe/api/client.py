@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from krea_pipe import __version__
-from krea_pipe.api.address import Allowed, guard, origin_of
+from krea_pipe.api.address import Allowed, guard, host_and_port_of
 from krea_pipe.api.body import parts, read_body
 from krea_pipe.api.clock import ServerClock
 from krea_pipe.api.download import image_bytes, opened
@@ -230,7 +230,7 @@ async def open_client(
         with _named_proxies():
             opened = opened_for(authorization, API_CONNECTIONS, target.base), opened_for(identity, FILE_CONNECTIONS)
         api, files = [await stack.enter_async_context(one) for one in opened]
-        allowed = Allowed(here, origin_of(target.base))
+        allowed = Allowed(here, host_and_port_of(target.base))
         guard(files, allowed)
         yield Client(api, files, token, allowed)
 

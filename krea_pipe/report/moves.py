@@ -64,7 +64,7 @@ def _sent(row: Row, line: Line, usd: str | None) -> Row | None:
         case "unanswered" | "disowned" as event:
             price = usd if event == "disowned" or usd is None else line.get("usd", usd)
             failure = Failure("answer_lost", UNANSWERED, "uncertain")
-            return replace(row, status="uncertain", error=failure, cost_usd=_money(price), job_id=None, adopted=False)
+            return replace(row, status="uncertain", error=failure, cost_usd=price_of(price), job_id=None, adopted=False)
     return None
 
 
@@ -74,17 +74,17 @@ def _ended(row: Row, line: Line, usd: str | None) -> Row | None:
         case "done":
             when = str(line["t"])
             drawn = _with_image(row, line)
-            cost = NONE if usd is None else Decimal(str(cast("Mapping[str, Json]", line["result"])["cost_usd"]))
+            cost = NONE if usd is None else price_of(cast("Mapping[str, Json]", line["result"])["cost_usd"])
             tried = (*row.attempts, Attempt(when, "done", drawn.sha256 or ""))
             return replace(drawn, status="succeeded", cost_usd=cost, attempts=tried, timings=_until(row.timings, when))
         case "failed":
             return _failed(row, line, usd)
         case "unseen":
             failure = Failure("job_unseen", UNSEEN, "uncertain")
-            return replace(row, status="uncertain", error=failure, cost_usd=_money(usd))
+            return replace(row, status="uncertain", error=failure, cost_usd=price_of(usd))
         case "unfetched":
             failure = Failure("image_unfetched", UNFETCHED, "transient")
-            return replace(row, status="failed", error=failure, cost_usd=_money(usd))
+            return replace(row, status="failed", error=failure, cost_usd=price_of(usd))
     return None
 
 
@@ -99,7 +99,7 @@ def _failed(row: Row, line: Line, usd: str | None) -> Row:
         row,
         status="failed",
         error=failure,
-        cost_usd=_money(usd) if code == "empty" else NONE,
+        cost_usd=price_of(usd) if code == "empty" else NONE,
         attempts=(*row.attempts, Attempt(str(line["t"]), "failed", code)),
         timings=_until(row.timings, str(line["t"])),
     )
@@ -126,9 +126,10 @@ def _until(timings: Timings, end: str) -> Timings:
     return Timings(timings.submitted_at, end, round(took.total_seconds(), 3))
 
 
-def _money(usd: Json) -> Decimal:
-    """A price as the journal writes it; none where others pay it."""
+def price_of(usd: Json) -> Decimal:
+    """A price in US dollars as the journal writes it; none where others pay it, or where it is no amount."""
     try:
-        return NONE if usd is None else Decimal(str(usd))
+        price = NONE if usd is None else Decimal(str(usd))
     except InvalidOperation:
         return NONE
+    return price if price.is_finite() else NONE

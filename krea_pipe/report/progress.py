@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 from krea_pipe.outcome import iso
 from krea_pipe.report.folder import PLANNED, RECORD, read_record, read_report, space_of
 from krea_pipe.report.model import CostTotals, Report, Row
-from krea_pipe.report.moves import moved
+from krea_pipe.report.moves import moved, price_of
 from krea_pipe.report.narrow import totals
 from krea_pipe.report.thumbnails import digests_of
 from krea_pipe.store.journal import Line, take
@@ -145,6 +145,6 @@ class Progress:
             spent_usd=sum((row.cost_usd for row in rows if row.status != "uncertain"), none),
             saved_usd=self._saved,
             uncertain_usd=sum((row.cost_usd for row in rows if row.status == "uncertain"), none),
-            in_flight_usd=sum((Decimal(flying[key].usd) for key in waiting if key in flying), none),
+            in_flight_usd=sum((price_of(flying[key].usd) for key in waiting if key in flying), none),
             cap_usd=self.report.cost.cap_usd,
         )

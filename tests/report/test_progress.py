@@ -169,6 +169,15 @@ def test_money_is_counted_as_it_stands(planned):
     assert progress.report.cost == replace(before, spent_usd=Decimal("0.02"), in_flight_usd=Decimal(0))
 
 
+@pytest.mark.parametrize("usd", ["much", "NaN", "Infinity", "", None, [1]])
+def test_a_price_that_is_no_amount_counts_as_nothing(planned, usd):
+    planned.write("submitting", usd=usd)
+    planned.write("submitted", job_id="j1", usd=usd)
+    assert planned.open().report.cost.in_flight_usd == 0
+    planned.write("done", job_id="j1", result={**RESULT, "cost_usd": usd})
+    assert planned.open().report.cost.spent_usd == planned.report.cost.spent_usd
+
+
 def test_cells_of_one_request_pay_once(tmp_path):
     made = planned_report(("pending",))
     twin = replace(made.rows[0], id="s/twin", reason="same request as s/a")

@@ -84,6 +84,7 @@ def hide_a_job(krea):
     ],
 )
 def test_killed_after_a_line_of_each_kind(project, krea, event, fault):
+    inhabit(krea)
     if fault:
         fault(krea)
     krea.hang("POST", GENERATE, text='"slow"')  # so that it lives until it is killed, with one more answer to come
