@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 from chain_files import THREE, TWO, bounded, chain, prompt, sent_images, statuses
 from krea_server import GENERATE, ask, send_answer, until
-from money import alive, count_lines, draw, drawing, kill_at_post, kill_when
+from money import alive, count_lines, draw, drawing, inhabit, kill_at_post, kill_when
 from stopped_run import Stopped
 
 ALL = ["a", "a two", "a two three", "b", "b two", "b two three"]
@@ -104,6 +104,7 @@ def test_a_chained_request_that_never_arrived_is_sent_with_its_image_by_the_next
 
 def test_killed_after_line_upon_line(project, krea):
     """Each run is killed one line later than the one before, until one comes through."""
+    inhabit(krea)
     chain(project, ["a"], TWO, THREE)
     for lines in count(1):
         before = count_lines(project)

@@ -119,6 +119,7 @@ def test_a_run_with_another_file_leaves_the_open_request_of_a_crash_alone(projec
 
 def test_killed_after_line_upon_line(project, krea):
     """Each run is killed one line later than the one before, with lost answers on the way, until one comes through."""
+    inhabit(krea)
     lose_one(krea)
     krea.answer("POST", GENERATE, 503, text='"c"', times=1)
     drop(krea, text='"d"')

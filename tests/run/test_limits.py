@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 from krea_server import GENERATE, ask, send_answer, until
+from money import inhabit
 
 WORDS = ["a", "b", "c", "d", "e"]
 PRICE = Decimal("0.03")
@@ -175,6 +176,7 @@ def test_an_image_that_an_earlier_run_may_have_drawn_is_not_new(project, krea):
 
 @pytest.mark.parametrize("words", [("--max-new", "0"), ("--max-cost", "0"), ("--max-cost", "0.02")])
 def test_what_turns_out_to_be_not_ordered_is_sent_within_the_limit_alone(project, krea, words):
+    inhabit(krea)
     lose_without_trace(krea, "a")
     project.pipeline(["a"])
     assert project.run("run", "p.yaml", "--json").json["cells"]["uncertain"] == 1
