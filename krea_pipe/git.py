@@ -65,7 +65,8 @@ class Entry:
 def repository(folder: Path) -> Path | None:
     """The top of the git repository around a folder."""
     folder = folder.absolute()
-    return next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
+    around = (folder, *folder.parents)
+    return next((one for one in around if os.path.exists(one / ".git")), None)  # noqa: PTH110 (a name may be too long)
 
 
 def ask(

@@ -62,6 +62,16 @@ def inhabit(krea):
     return job_id
 
 
+def refuse_lists_when(krea, happens, status):
+    """Refuse the list of jobs from when something happens on."""
+
+    async def act(scope, seen, send, app):
+        refused = (status, {"content-type": "application/json"}, b'{"message": "no"}')
+        await send_answer(send, *(refused if happens() else await ask(app, scope, seen)))
+
+    krea.rule("GET", "/jobs", act)
+
+
 def intrude(krea, *, text="", acts=True, after=False, jobs=1, seconds=0):
     """Lose the answer to a POST, when another client has just started `jobs`; the ids of these will be in the list.
 

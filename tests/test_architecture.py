@@ -13,7 +13,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.
 # Low to high; what shares a line may import each other. Modules that are not named stand at the bottom.
 LAYERS = """
     errors
-    listening
+    listening writable
     secret_kinds
     nodes syntax sandbox sampling masking
     source inside lfs git

@@ -49,6 +49,11 @@ class Refused(CallFailed):
         """
         return not (self.is_kreas and self.status in DOCUMENTED)
 
+    @property
+    def is_final(self) -> bool:
+        """Whether sending it again is in vain, once it is known that there is no job."""
+        return self.status in DOCUMENTED and self.status != 429
+
 
 class BadImage(CallFailed):
     """What came is not the image that was announced."""

@@ -19,10 +19,10 @@ from krea_pipe.comparison.words import KIND_WORDS, base_words, headline, problem
 from krea_pipe.errors import Problem, UsageError
 from krea_pipe.exit_codes import WAITING
 from krea_pipe.pricing import usd
-from krea_pipe.report.words import writable
 from krea_pipe.settings import live_target
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
+from krea_pipe.writable import writable
 
 SHOWN = 60
 PENDING = 3

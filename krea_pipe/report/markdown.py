@@ -10,7 +10,8 @@ from krea_pipe.pricing import usd
 from krea_pipe.report.markup import code, table_head, table_row
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.narrow import totals
-from krea_pipe.report.words import LOCAL_NOTE, STATUS_WORDS, adopted, facts_of, sentence, why, writable
+from krea_pipe.report.words import LOCAL_NOTE, STATUS_WORDS, adopted, facts_of, sentence, why
+from krea_pipe.writable import writable
 
 LIMIT = 1_000_000
 """Bytes. GitHub drops a step's summary above 1,048,576; the rest is for what the step says besides."""

@@ -1,6 +1,5 @@
-"""What every form of a report says in the same words, and text that any of them can hold."""
+"""What every form of a report says in the same words."""
 
-import re
 from datetime import UTC, datetime
 
 from krea_pipe.pricing import usd
@@ -14,15 +13,6 @@ STATUS_WORDS = {
     "uncertain": "uncertain",
     "pending": "pending",
 }
-
-# What XML 1.0 has no way to write (https://www.w3.org/TR/xml/#charsets) and the controls that drive a terminal. Lone
-# surrogates are among them: JSON can carry those, UTF-8 can not.
-_UNWRITABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def writable(text: str) -> str:
-    """The text with a replacement character for each that no XML, terminal or UTF-8 file can hold."""
-    return _UNWRITABLE.sub("\ufffd", text)
 
 
 def sentence(report: Report) -> str:

@@ -57,6 +57,8 @@ class Trainer:
     may_repeat: bool = False
     tries: int = 0
     lost: int = 0
+    lost_to: CallFailed | None = None
+    """How the answer was lost last."""
 
     async def train(self) -> Trained | Failure:
         """Go the whole way."""
@@ -154,7 +156,7 @@ class Trainer:
             job = await session.client.train(self.training.body(urls))
         except (AnswerLost, Refused, Unreachable) as error:
             if isinstance(error, AnswerLost) or (isinstance(error, Refused) and error.may_have_acted):
-                await self._record_lost(facts, times)
+                await self._record_lost(facts, times, error)
                 await refuse_address(error, session)
                 return None
             await session.scribe.record("declined", key, **refusal_facts(error))
@@ -163,12 +165,12 @@ class Trainer:
         created = _created(job)
         written = await session.scribe.record("submitted", key, **facts, job_id=job.id, created_at=created)
         if isinstance(written, Busy):  # the answer names the job of another request
-            await self._record_lost(facts, times)
+            await self._record_lost(facts, times, None)
             return None
         return await self._wait(InFlight(job.id, session.origin, usd=str(self.cost), created_at=created))
 
-    async def _record_lost(self, facts: dict[str, Json], times: dict[str, Json]) -> None:
-        self.lost += 1
+    async def _record_lost(self, facts: dict[str, Json], times: dict[str, Json], error: CallFailed | None) -> None:
+        self.lost, self.lost_to = self.lost + 1, error
         await self.session.scribe.record("unanswered", self.training.key, **facts, **times, **self.session.lost_by())
 
     async def _declined(self, error: CallFailed, urls: dict[str, str]) -> Failure | None:
@@ -244,7 +246,14 @@ class Trainer:
                 self.may_repeat = True
             case Unclear(reason=reason, candidates=candidates):
                 return uncertain(reason, tuple(one.id for one in candidates))
-        if isinstance(verdict, Nothing) and self.lost >= MOST_LOST:
+        return await self._without_job() if isinstance(verdict, Nothing) else None
+
+    async def _without_job(self) -> Failure | None:
+        """Nothing was ordered. What reads like a refusal is one, and anything else may be sent again."""
+        if isinstance(self.lost_to, Refused) and self.lost_to.is_final:
+            await self._check_account(self.lost_to)
+            return failure_of(self.lost_to)
+        if self.lost >= MOST_LOST:
             return Failure("no_answer", f"Krea did not answer {self.lost} times, and took none of them", "transient")
         return None
 

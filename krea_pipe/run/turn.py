@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
+from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.outcome import Failure, Outcome, Status
 from krea_pipe.plan import Attach, Hold, Step, Submit
@@ -12,7 +13,7 @@ from krea_pipe.run.backoff import delay
 from krea_pipe.run.collect import Collector
 from krea_pipe.run.lost import Found, Nothing, Search, Unclear, Verdict
 from krea_pipe.run.neighbours import Neighbours
-from krea_pipe.run.refusal import refuse_address
+from krea_pipe.run.refusal import failure_of, refuse_account, refuse_address
 from krea_pipe.run.room import Place
 from krea_pipe.run.scribe import now
 from krea_pipe.run.session import Session
@@ -186,7 +187,7 @@ class Turn:
             return standing
         match verdict:
             case Nothing():
-                return await self._again()
+                return await self._without_job(lost.error if lost else None)
             case Found(job=job):
                 self.place.take_at_once()
                 created = _time_of(job)
@@ -227,8 +228,16 @@ class Turn:
             case Unclear():
                 return post
 
+    async def _without_job(self, error: CallFailed | None) -> _Next:
+        """Nothing was ordered. What reads like a refusal is one, and anything else may be sent again."""
+        if not (isinstance(error, Refused) and error.is_final):
+            return await self._again()
+        if await refuse_account(error, self.crew.session):
+            return self._pending()
+        return Outcome("failed", failure=failure_of(error), attempts=tuple(self.history.attempts))
+
     async def _again(self) -> _Next:
-        """Nothing was ordered, so the request may be sent again, unless Krea never answers it."""
+        """Send the request again, unless Krea never answers it."""
         if self.lost >= MOST_LOST:
             failure = Failure("no_answer", f"Krea did not answer {self.lost} times, and took none of them", "transient")
             return Outcome("failed", failure=failure, attempts=tuple(self.history.attempts))

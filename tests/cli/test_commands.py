@@ -52,6 +52,7 @@ def test_the_version_and_every_help(project):
         ("expand", "."),
         ("report", "no-such-run"),
         ("report", "x" * 5000),
+        ("export", "x/" * 2000),
         ("report",),
     ],
 )

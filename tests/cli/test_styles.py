@@ -7,7 +7,9 @@ from urllib.parse import parse_qs
 
 import pytest
 from krea_server import GENERATE, Seen, ask, picture, send_answer, until
-from money import alive, break_off, change_list, draw, kill, send_json
+from money import alive, break_off, change_list, draw, inhabit, kill, refuse_lists_when, send_json
+
+from krea_pipe.settings import origin_of
 
 TRAIN = "/styles/train"
 COMMAND = ("styles", "train", "p.yaml", "house", "--name", "house", "--max-cost", "2")
@@ -21,8 +23,9 @@ prompt: a lamp
 
 
 @pytest.fixture
-def studio(project):
-    """A project with a set of five images."""
+def studio(project, krea):
+    """A project with a set of five images, and an account that has a job."""
+    inhabit(krea)
     for number in range(5):
         project.write(f"refs/{number}.png", picture(seed=f"house {number}", size=(600, 520)))
     project.write("p.yaml", FILE)
@@ -207,7 +210,11 @@ def test_each_step_is_written_down_before_it_is_taken(studio, krea):
     assert events(studio) == ["submitting", "submitted", "done"]
     submitting, submitted, end = studio.journal()
     assert {line["key"] for line in studio.journal()} == {done.json["key"]}
-    assert (submitting["cell"], submitting["usd"], submitting["origin"]) == ("p/styles/house", "2", krea.base)
+    assert (submitting["cell"], submitting["usd"], submitting["origin"]) == (
+        "p/styles/house",
+        "2",
+        origin_of(krea.base),
+    )
     assert end["job_id"] == submitted["job_id"] == trainings(krea)[0].id
     assert end["result"]["style_id"] == done.json["style_id"]
 
@@ -533,9 +540,18 @@ def test_a_list_that_can_not_be_read_leaves_the_question_open(studio, krea):
 @pytest.mark.parametrize("status", [401, 402, 403])
 def test_an_account_that_is_refused_ends_it(studio, krea, status):
     krea.answer("POST", TRAIN, status, {"message": "not you"})
+    refuse_lists_when(krea, lambda: status == 403 and posts(krea), status)
     done = studio.run(*COMMAND, "--json")
     assert (done.code, len(posts(krea))) == (4, 1)
     assert events(studio) == ["submitting", "declined"]
+
+
+@pytest.mark.parametrize(("status", "code", "exit_code"), [(422, "rejected", 1), (402, "no_credit", 4)])
+def test_a_refusal_in_the_form_of_a_gateway_is_believed_when_there_is_no_job(studio, krea, status, code, exit_code):
+    krea.answer("POST", TRAIN, status, b"<html>no</html>")
+    done = studio.run(*COMMAND, "--json")
+    assert (done.code, done.json["error"]["code"], len(posts(krea))) == (exit_code, code, 1)
+    assert events(studio) == ["submitting", "unanswered", "cleared"]
 
 
 def test_a_bad_key_is_noticed_before_anything_is_uploaded(studio, krea):
