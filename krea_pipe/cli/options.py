@@ -35,11 +35,17 @@ class Money(click.ParamType[Decimal]):
         return amount
 
 
-def no_nan(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
-    """`nan` is no number, though no range refuses it."""
-    if value is not None and math.isnan(value):
-        raise click.BadParameter("nan is not a number")
-    return value
+class Number(click.FloatRange):
+    """A finite number in a range: click lets `nan` pass every range, and `inf` one without an upper end."""
+
+    name = "number"
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read what the user wrote, or take the default."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 FILE = click.Path(path_type=Path)
@@ -48,8 +54,7 @@ file_argument = click.argument("file", type=FILE)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout.")
 seconds_option = click.option(
     "--seconds",
-    type=click.FloatRange(0, DAY),
-    callback=no_nan,
+    type=Number(0, DAY),
     metavar="SECONDS",
     help="Stop after this time.  [default: never]",
 )

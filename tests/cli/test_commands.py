@@ -40,6 +40,8 @@ def test_the_version_and_every_help(project):
         ("run", "p.yaml", "--submit-parallel", "9"),
         ("run", "p.yaml", "--max-new", "-1"),
         ("run", "p.yaml", "--job-timeout", "0"),
+        ("run", "p.yaml", "--job-timeout", "nan"),
+        ("run", "p.yaml", "--job-timeout", "inf"),
         ("run", "p.yaml", "--webhook-url", "nonsense"),
         ("run", "p.yaml", "--webhook-listen", "nonsense"),
         ("run", "p.yaml", "--local", "--webhook-listen", "127.0.0.1:0"),

@@ -10,7 +10,7 @@ import click
 from krea_pipe import flow
 from krea_pipe.cli.lazy import ERRAND, FIND_ORPHANS, PAIR, RECORD_RECOVERED, load
 from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import Over, file_argument, json_option, max_cells_option, over_options, overrides
+from krea_pipe.cli.options import Number, Over, file_argument, json_option, max_cells_option, over_options, overrides
 from krea_pipe.errors import Problem, StateError
 from krea_pipe.plan import Hold, Submit
 from krea_pipe.settings import api_token, live_target
@@ -21,9 +21,7 @@ from krea_pipe.store.space import open_space
 
 @click.command()
 @file_argument
-@click.option(
-    "--since", type=click.FloatRange(0.01, 876_000), default=24.0, show_default=True, help="Look back so many hours."
-)
+@click.option("--since", type=Number(0.01, 876_000), default=24.0, show_default=True, help="Look back so many hours.")
 @click.option(
     "--in-order",
     is_flag=True,

@@ -15,6 +15,7 @@ from krea_pipe.cli.log_options import log_options, voice_for
 from krea_pipe.cli.messages import print_json, problem_json
 from krea_pipe.cli.options import (
     Money,
+    Number,
     file_argument,
     json_option,
     local_option,
@@ -74,7 +75,7 @@ MAX_PARALLEL = 8
 )
 @click.option(
     "--job-timeout",
-    type=click.FloatRange(min=0.1),
+    type=Number(min=0.1),
     help="Seconds after which a running job is given up and cancelled.  [default: 300 for Turbo, 600 for Medium, "
     "900 for Large]",
 )

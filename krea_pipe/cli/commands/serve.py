@@ -10,7 +10,7 @@ import click
 
 from krea_pipe.cli.lazy import load
 from krea_pipe.cli.messages import print_json_line
-from krea_pipe.cli.options import DAY, FILE, json_option, no_nan, seconds_option
+from krea_pipe.cli.options import DAY, FILE, Number, json_option, seconds_option
 from krea_pipe.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.settings import is_loopback
 
@@ -34,8 +34,7 @@ class Size(TypedDict):
 @click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine itself.")
 @click.option(
     "--latency",
-    type=click.FloatRange(0, DAY),
-    callback=no_nan,
+    type=Number(0, DAY),
     default=0.15,
     show_default=True,
     metavar="SECONDS",
@@ -43,8 +42,7 @@ class Size(TypedDict):
 )
 @click.option(
     "--spread",
-    type=click.FloatRange(0, 1),
-    callback=no_nan,
+    type=Number(0, 1),
     default=0,
     show_default=True,
     metavar="SHARE",

@@ -8,7 +8,7 @@ import click
 
 from krea_pipe.cli.completing import complete_run, complete_stage_of_run
 from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
+from krea_pipe.cli.options import FILE, Chosen, Number, json_option, select_options, selection
 from krea_pipe.report.folder import find_run, read_report, space_of
 from krea_pipe.report.narrow import narrowed
 from krea_pipe.report.thumbnails import digests_of, take_from
@@ -54,7 +54,7 @@ class _Options(Chosen, _Look):
 @click.option("--size", type=click.IntRange(32, 4096), default=360, show_default=True, help="A picture's side in px.")
 @click.option(
     "--max-megapixels",
-    type=click.FloatRange(0.5, 170),
+    type=Number(0.5, 170),
     default=40,
     show_default=True,
     help="The most pixels of a page; what does not fit goes on the next.",

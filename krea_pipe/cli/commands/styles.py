@@ -14,7 +14,7 @@ import click
 from krea_pipe import flow
 from krea_pipe.cli.lazy import ADD_STYLE, LIST_STYLES, LOCAL_TRANSPORT, TRAIN, TRAINING_ORDER, load
 from krea_pipe.cli.messages import error_json, print_json, print_problems
-from krea_pipe.cli.options import Money, Over, file_argument, json_option, local_option, over_options, overrides
+from krea_pipe.cli.options import Money, Number, Over, file_argument, json_option, local_option, over_options, overrides
 from krea_pipe.cli.tables import print_table
 from krea_pipe.errors import Problem, StateError, UsageError
 from krea_pipe.outcome import Failure
@@ -114,7 +114,7 @@ class _How(Over):
 )
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=7200.0,
     show_default=True,
     help="Wait no longer than so many seconds for the end; the training goes on at Krea.",
