@@ -95,7 +95,7 @@ def option_row(param: click.Parameter, context: click.Context) -> str | None:
     if record is None or isinstance(param, click.Argument):
         return None
     names, text = record
-    names = re.sub(r"(INTEGER|FLOAT) RANGE", "N", names)
+    names = re.sub(r"INTEGER RANGE|NUMBER", "N", names)
     return f"| `{names.replace('|', chr(92) + '|')}` | {one_line(text)} |"
 
 

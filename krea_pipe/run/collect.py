@@ -162,6 +162,8 @@ class Collector:
         return self._outcome("failed", failure=Failure("image_unfetched", message, "transient"), paid=True)
 
     def _keep(self, data: bytes) -> Result:
+        if self.session.stop.leaving.is_set():  # many images may wait for a thread, and nobody waits for them now
+            raise BadImage("the run was ended before it could be stored")
         try:
             facts, thumbnail = images.examine(data)
         except images.NotAnImage as error:

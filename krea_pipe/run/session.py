@@ -69,7 +69,9 @@ class Session:
         The executor's own future, and not a task around it: the end of the loop cancels tasks, and with them what
         still waits for a thread.
         """
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, work))
+        done = asyncio.get_running_loop().run_in_executor(None, work)
+        done.add_done_callback(lambda one: one.cancelled() or one.exception())  # asyncio complains of what nobody awaits
+        return await asyncio.shield(done)
 
     def facts(self, name: str, usd: Decimal) -> dict[str, Json]:
         """What every line about a request says: where it goes, what it may cost, and for what of the pipeline."""

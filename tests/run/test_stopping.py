@@ -4,7 +4,7 @@ import signal
 
 import pytest
 from krea_rules import change_list
-from krea_server import GENERATE, until
+from krea_server import GENERATE, picture, send_answer, until
 from stopped_run import Hold, started, statuses, two_machines
 
 WORDS = ["a", "b", "c", "d", "e", "f"]
@@ -182,6 +182,29 @@ def test_a_second_signal_before_a_cancellation_is_written_loses_nothing(project,
     first = project.run("run", "p.yaml", "--json")
     assert first.json["cells"]["succeeded"] >= 2
     goes_on(project, krea)
+
+
+def test_a_second_signal_does_not_wait_for_images_that_are_still_to_be_stored(project, krea):
+    words = [f"w{number}" for number in range(24)]
+    krea.world.concurrency = None
+    large = picture(size=(8000, 8000), compress_level=1)
+
+    async def serve(scope, seen, send, app):  # each is another image by its digest
+        await send_answer(send, 200, {"content-type": "image/png"}, large + seen.path.encode())
+
+    krea.rule("GET", "/images/", serve)
+    project.pipeline(words)
+    run = started(project, running=len(words))
+    krea.finish_jobs()
+    until(lambda: len(krea.calls("GET", "/images/")) == len(words), "the images")
+    run.signal(signal.SIGINT)
+    run.process.send_signal(signal.SIGINT)
+    assert run.end().code == 130
+    assert len(project.blobs()) < len(words) / 2
+    krea.rules.clear()
+    krea.answer("GET", "/images/", 200, picture(), headers={"content-type": "image/png"})
+    assert project.run("run", "p.yaml").code == 0
+    assert len(krea.posts) == len(words)
 
 
 @pytest.mark.parametrize("wait", ["300", None])
