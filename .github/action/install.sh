@@ -4,7 +4,7 @@
 set -euo pipefail
 
 venv="$RUNNER_TEMP/krea-pipe/venv"
-"$PYTHON" -m venv "$venv"
+"$PYTHON" -I -m venv "$venv"
 locked="$GITHUB_ACTION_PATH/requirements"
 install=("$venv/bin/pip" install --quiet --disable-pip-version-check)
 "${install[@]}" --require-hashes --only-binary :all: -r "$locked/run.txt" -r "$locked/build.txt"

