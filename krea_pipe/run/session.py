@@ -70,7 +70,9 @@ class Session:
         still waits for a thread.
         """
         done = asyncio.get_running_loop().run_in_executor(None, work)
-        done.add_done_callback(lambda one: one.cancelled() or one.exception())  # asyncio complains of what nobody awaits
+        done.add_done_callback(
+            lambda one: one.cancelled() or one.exception()
+        )  # else asyncio complains if nobody awaits
         return await asyncio.shield(done)
 
     def facts(self, name: str, usd: Decimal) -> dict[str, Json]:

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import pytest
 from krea_server import GENERATE, ask, send_answer, until
+from money import inhabit
 
 from krea_pipe.api.client import open_client
 from krea_pipe.api.failures import BadImage
@@ -71,6 +72,7 @@ def test_a_terminal_that_closes_forgets_no_job(project, krea):
     "job", [b'{"job_id": "\\ud800", "status": "queued"}', b'{"job_id": "a\\u0000", "status": "x"}']
 )
 def test_a_job_without_a_name_is_looked_for_before_it_is_sent_again(project, krea, job):
+    inhabit(krea)
     krea.answer("POST", GENERATE, 200, job, times=1)
     project.pipeline(["a"])
     done = project.run("run", "p.yaml", "--json")

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from krea_server import ask, picture, send_answer
+from money import inhabit
 
 KEYS = {"KREA_API_KEY": None}
 
@@ -171,6 +172,7 @@ def test_a_pipeline_that_is_gone_is_named(project):
 
 
 def test_a_held_request_is_in_the_plan_because_the_run_may_send_it(project, krea):
+    inhabit(krea)
     project.pipeline(["fox"])
 
     async def act(scope, seen, send, app):
