@@ -4,9 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from krea_pipe.errors import InvalidInput, Place, Problem
+from krea_pipe.errors import InvalidInput, Problem
 from krea_pipe.picks import Pick, Picks
 from krea_pipe.pipeline import Stage
+from krea_pipe.problem_list import ProblemList
 from krea_pipe.rendering import CellProblem
 from krea_pipe.source import Document, Trail
 
@@ -16,7 +17,13 @@ class CellProblems:
     """Problems of one expansion."""
 
     document: Document
-    found: dict[tuple[str, Place], Problem] = field(default_factory=dict)
+    problems: ProblemList = field(default_factory=ProblemList)
+    known: set[tuple[str, Trail, str | None]] = field(default_factory=set)
+
+    @property
+    def codes(self) -> set[str]:
+        """The codes of what was found."""
+        return {code for code, _, _ in self.known}
 
     def check(self) -> None:
         """Stop if anything is wrong.
@@ -24,35 +31,48 @@ class CellProblems:
         Raises:
             InvalidInput: something is.
         """
-        if self.found:
-            raise InvalidInput(*self.found.values())
+        self.problems.check()
 
     def note(self, problem: CellProblem, cell: str = "") -> None:
-        """Note a problem and those that came with it; `cell` is an example."""
+        """Note a problem and those that came with it; `cell` is an example.
+
+        Raises:
+            InvalidInput: there are too many.
+        """
         for error in (problem, *problem.others):
-            at = self.document.word_place(error.trail, error.word or "\0")
-            hint = error.hint or (f"for example in the cell {cell}" if cell else None)
-            self.found.setdefault((error.code, at), Problem(error.code, str(error), at, hint))
+            memo = (error.code, error.trail, error.word)
+            if memo not in self.known:
+                self.known.add(memo)
+                at = self.document.word_place(error.trail, error.word or "\0")
+                hint = error.hint or (f"for example in the cell {cell}" if cell else None)
+                self.problems.note(Problem(error.code, str(error), at, hint))
 
     def unknown_pick(self, pick: Pick, picks: Picks) -> None:
-        """Note a pick of a cell that is not there."""
+        """Note a pick of a cell that is not there.
+
+        Raises:
+            InvalidInput: there are too many.
+        """
         at = picks.document.place(pick.trail)
         message = f"`{pick.id}` is no cell of the stage `{picks.stage}`"
-        self.found.setdefault(("unknown_cell", at), Problem("unknown_cell", message, at, "remove the pick"))
+        self.known.add(("unknown_cell", pick.trail, str(at.path)))
+        self.problems.note(Problem("unknown_cell", message, at, "remove the pick"))
 
     def check_rules(self, stage: Stage, used: Collection[Trail], *, is_empty: bool) -> None:
         """Note rules that match nothing, or that leave nothing."""
         rules = [rule for matrix in stage.matrices for rule in (*matrix.exclude, *matrix.patch)]
         # A rule may be about the very cells that can not be made.
-        is_sound = all(code in ("unused_rule", "empty_matrix") for code, _ in self.found)
+        is_sound = self.codes <= {"unused_rule", "empty_matrix"}
         for trail in dict.fromkeys(rule.trail for rule in rules if is_sound):
             if trail not in used and trail not in stage.unused_ok:
                 hint = "remove it, or write `allow_unused: true` in it"
                 self.note(CellProblem("unused_rule", "this rule matches no cell", trail, hint=hint))
-        if is_empty and not self.found:
-            at = self.document.key_place((*stage.trail, "exclude"))
+        if is_empty and not self.known:
             message = f"`exclude` leaves no cell of the stage `{stage.name}`"
-            self.found["empty_matrix", at] = Problem("empty_matrix", message, at, "remove a rule, or the stage")
+            at = self.document.key_place((*stage.trail, "exclude"))
+            self.known.add(("empty_matrix", stage.trail, None))
+            hint = "remove a rule, or the stage"
+            self.problems.note(Problem("empty_matrix", message, at, hint))
 
     def too_many(self, stage: Stage, what: str, limit: int, enough: int) -> NoReturn:
         """Stop because a limit is passed.

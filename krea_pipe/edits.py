@@ -7,9 +7,10 @@ from pathlib import Path
 
 from krea_pipe.entries import flow_text
 from krea_pipe.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.excerpts import Lines
 from krea_pipe.fields import VARIANTS
 from krea_pipe.layout import Change, Layout, says, split_mark, unsafe_edit
-from krea_pipe.nodes import Json, build_nodes, place_at
+from krea_pipe.nodes import Json, build_nodes
 from krea_pipe.sandbox import near_word
 from krea_pipe.shorthand import only_stage, with_stages
 
@@ -133,14 +134,14 @@ class _Opened:
     def of(cls, text: str, file: Path) -> "_Opened":
         data = build_nodes(file, text).data
         if not isinstance(data, dict):
-            raise InvalidInput(Problem("wrong_type", "a pipeline file is a mapping", place_at(file, text, 0)))
+            raise InvalidInput(Problem("wrong_type", "a pipeline file is a mapping", Place(file, 1, 1)))
         return cls(file, Layout(text), data)
 
     def place(self, section: str, name: str | None = None) -> Place:
         """Where the value of a section stands, or the key of an entry of it."""
         part = self.layout.root.children[section]
         index = part.keys[name].start if name in part.keys else part.start
-        return place_at(self.file, self.layout.text, index)
+        return Lines(self.file, self.layout.text).place(index)
 
     def grown(self, entry: _Entry, *, after: Sequence[str] = ()) -> str:
         """The text with an entry more, which is all that has changed in its data.

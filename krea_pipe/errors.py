@@ -18,12 +18,16 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A spot in a file: line and column count from 1; `text` is that line."""
+    """A spot in a file: line and column count from 1.
+
+    `text` is that line, or a piece of it if it is long; `cut` characters of the line stand before the piece.
+    """
 
     path: Path
     line: int
     column: int
     text: str = ""
+    cut: int = 0
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column}"

@@ -20,7 +20,7 @@ from krea_pipe.loading import Loaded as Loaded
 from krea_pipe.loading import load as load
 from krea_pipe.lockfile import read_lock
 from krea_pipe.matrix import MAX_CELLS, Expansion
-from krea_pipe.nodes import Json, place_at
+from krea_pipe.nodes import Json
 from krea_pipe.pipeline import Pipeline
 from krea_pipe.plan import Plan, PlanManner, Step, make_plan, status_of
 from krea_pipe.references import check_bytes
@@ -165,7 +165,7 @@ def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -
     document = pipeline.document
     index = document.text.find(token.secret)
     if index >= 0:
-        at = replace(place_at(document.file, document.text, index), text="")
+        at = replace(document.lines.place(index), text="")
         hint = "remove it, and make a new key: this one has been in a file"
         raise InvalidInput(Problem("secret_in_file", "your API key stands in this file", at, hint))
     made: Iterable[Json] = ([step.request.fields(), [cell.id for cell in step.cells]] for step in steps)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from krea_pipe.errors import InvalidInput, Problem
+from krea_pipe.errors import Problem
 from krea_pipe.pipeline import Pipeline
 from krea_pipe.references import Fingerprints, fingerprint_images
 from krea_pipe.spec import Overrides, draft_pipeline
@@ -30,7 +30,6 @@ def load(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B00
     """
     draft = draft_pipeline(file, overrides)
     fingerprints = fingerprint_images(draft.pipeline)
-    problems = draft.problems.all(*fingerprints.problems)
-    if problems:
-        raise InvalidInput(*problems)
+    draft.problems.extend(fingerprints.problems)
+    draft.problems.check()
     return Loaded(draft.pipeline, fingerprints)

@@ -15,6 +15,7 @@ from pathlib import Path
 from krea_pipe.errors import InvalidInput, Place, Problem
 from krea_pipe.nodes import UNSPEAKABLE, Json
 from krea_pipe.pricing import exact
+from krea_pipe.problem_list import ProblemList
 from krea_pipe.request import Key
 from krea_pipe.source import check_inside
 
@@ -123,26 +124,25 @@ def read_lock(file: Path) -> Lockfile:
     except UnicodeDecodeError as error:
         at = Place(file, error.object[: error.start].count(b"\n") + 1, 1)
         raise InvalidInput(Problem("bad_lock", "this is not UTF-8 text", at, _restore(file))) from error
-    problems: list[Problem] = []
+    problems = ProblemList()
     lines = [line for number, one in enumerate(text.split("\n"), 1) if (line := _taken(file, number, one, problems))]
-    if problems:
-        raise InvalidInput(*problems[:20])
+    problems.check()
     return lockfile_of(file, lines)
 
 
-def _taken(file: Path, number: int, text: str, problems: list[Problem]) -> Locked | None:
+def _taken(file: Path, number: int, text: str, problems: ProblemList) -> Locked | None:
     text = text.strip()
     if not text:
         return None
     at = Place(file, number, 1, text[:200] if text.startswith(("{", "<", "=", ">", "|")) else "")
     if _CONFLICT.match(text):
-        problems.append(Problem("merge_conflict", "this is a mark of a merge conflict", at, _MERGE_HINT))
+        problems.note(Problem("merge_conflict", "this is a mark of a merge conflict", at, _MERGE_HINT))
         return None
     try:
         return _line(json.loads(text))
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         reason = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-        problems.append(Problem("bad_lock", f"this is no line of a lock file: {reason}", at, _restore(file)))
+        problems.note(Problem("bad_lock", f"this is no line of a lock file: {reason}", at, _restore(file)))
         return None
 
 

@@ -14,8 +14,8 @@ from html import unescape
 from urllib.parse import unquote
 
 from krea_pipe.nodes import Json
+from krea_pipe.secret_kinds import MASK as MASK
 
-MASK = "***"
 MAX_DEPTH = 64
 MAX_ESCAPED = 512 * 1024
 _ROUNDS = 4

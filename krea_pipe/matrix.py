@@ -23,7 +23,6 @@ from krea_pipe.sandbox import start_pipeline
 from krea_pipe.source import Trail
 
 MAX_CELLS = 100_000
-MAX_PROBLEMS = 20
 MAX_PRICED = 500
 """Source cells that are looked at for what a pick of one may cost."""
 
@@ -60,7 +59,7 @@ class Expansion:
 
         Raises:
             InvalidInput: too many cells, two cells on one path, or cells that can not be made; the first of each kind
-                of problem, up to 20 at once.
+                of problem, up to a hundred at once.
         """
         self._check_count()
         start_pipeline()
@@ -105,8 +104,6 @@ class Expansion:
             cell = self._cell(stage, made, ids)
             if cell is not None:
                 yield cell
-            elif len(self.wrong.found) >= MAX_PROBLEMS:
-                self.wrong.check()
         if not self._waits(stage):  # without cells no rule can match
             self.wrong.check_rules(stage, used, is_empty=count == 0)
 

@@ -14,13 +14,14 @@ from typing import NoReturn, TypeAlias
 
 import yaml
 
-from krea_pipe.errors import InvalidInput, Place, Problem
+from krea_pipe.errors import InvalidInput, Problem
+from krea_pipe.excerpts import Lines, cut
+from krea_pipe.problem_list import ProblemList
 from krea_pipe.syntax import (
     Flaw,
     find_flaw,
     index_of,
     is_depth_limit,
-    line_at,
     stopped_at,
     text_mark,
     unquoted_template,
@@ -30,6 +31,8 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 MAX_DEPTH = 64
 MAX_NODES = 200_000
+MAX_QUOTED = 64
+"""Characters of a word that a message quotes."""
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,29})")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]{1,4})?")
@@ -40,6 +43,7 @@ _CONSTANTS: dict[str, bool | None] = {
 }
 # What no person types: control characters, halves of a surrogate pair, characters that are none.
 UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_WORD = re.compile(r"\S{1,40}")
 _DROPPED = "\0"  # stands for a key that was refused, whose value is left out
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -54,6 +58,10 @@ class Node:
     children: "dict[str | int, Node]" = field(default_factory=dict)
     keys: dict[str, int] = field(default_factory=dict)
     size: int = 1
+
+
+_NO_CHILDREN: dict[str | int, Node] = {}  # of all scalars
+_NO_KEYS: dict[str, int] = {}
 
 
 def build_nodes(file: Path, text: str) -> Node:
@@ -75,13 +83,7 @@ def collect_nodes(file: Path, text: str) -> tuple[Node, list[Problem]]:
         InvalidInput: the text is not YAML, so that reading had to stop.
     """
     builder = _Builder(file, text)
-    return builder.build(), builder.problems
-
-
-def place_at(file: Path, text: str, index: int) -> Place:
-    """The line and column of a character index."""
-    start = text.rfind("\n", 0, index) + 1
-    return Place(file, text.count("\n", 0, index) + 1, index - start + 1, line_at(text, index))
+    return builder.build(), builder.problems.all()
 
 
 def shown(value: object, width: int = 40) -> str:
@@ -91,8 +93,10 @@ def shown(value: object, width: int = 40) -> str:
             return "a mapping"
         case list() | tuple():
             return "a list"
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= width else f"{text[: width - 2]}…" + '"' * isinstance(value, str)
+    if not isinstance(value, str):
+        return cut(json.dumps(value), width)
+    text = json.dumps(value, ensure_ascii=False) if len(value) <= width else ""
+    return text if 0 < len(text) <= width else json.dumps(cut(value, width - 2), ensure_ascii=False)
 
 
 def resolve_scalar(text: str) -> Json:
@@ -126,10 +130,11 @@ class _Builder:
     """Turns the parser's events into nodes without recursion, so that depth can not overflow a stack."""
 
     def __init__(self, file: Path, text: str) -> None:
-        self.file, self.text = file, text
+        self.text, self.lines = text, Lines(file, text)
         self.stack: list[_Open] = []
         self.anchors: dict[str, Node | None] = {}
-        self.problems: list[Problem] = []
+        self.problems = ProblemList()
+        self.count = 0
         self.root: Node | None = None
         self.documents = 0
 
@@ -155,14 +160,15 @@ class _Builder:
         A scanner reads up to 1,024 characters ahead of its events, and fails on what it finds there, on nesting as well
         since libyaml 0.2.6. So the events that the text before that place gives are taken first, with every scanner.
         """
-        known = len(self.problems)
+        known = self.problems
+        self.problems = ProblemList(known.found)
         try:
             for event in islice(yaml.parse(self.text[: stopped_at(error)], Loader=_Loader), taken, None):
                 self._take(event)
         except yaml.YAMLError as earlier:
             if is_depth_limit(error) and isinstance(earlier, yaml.MarkedYAMLError):
                 error = earlier
-        del self.problems[known:]
+        self.problems = known
         self._stop(find_flaw(self.text, error))
 
     def _take(self, event: yaml.Event) -> None:
@@ -184,7 +190,8 @@ class _Builder:
 
     def _scalar(self, event: yaml.ScalarEvent, start: int) -> None:
         self._refuse_tag(event.tag, start)
-        node = Node(self._typed(event, start), start, index_of(event.end_mark))
+        self._count(start)
+        node = Node(self._typed(event, start), start, index_of(event.end_mark), _NO_CHILDREN, _NO_KEYS)
         if event.anchor:
             self.anchors[event.anchor] = node
         self._add(node, start)
@@ -203,6 +210,7 @@ class _Builder:
 
     def _open(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent", start: int) -> None:
         self._refuse_tag(event.tag, start)
+        self._count(start)
         if self.stack and self._wants_key():
             self._refuse_key(start)
         if len(self.stack) >= MAX_DEPTH:
@@ -248,18 +256,24 @@ class _Builder:
         if parent.node.size > MAX_NODES:
             self._fail("alias_bomb", f"the file unfolds to more than {MAX_NODES:,} values", start, "use fewer aliases")
 
+    def _count(self, start: int) -> None:
+        """Count what is written, since a list has its size only when it ends."""
+        self.count += 1
+        if self.count > 2 * MAX_NODES:
+            self._fail("alias_bomb", f"the file unfolds to more than {MAX_NODES:,} values", start, "use fewer aliases")
+
     def _key(self, node: Node, mapping: Node, start: int) -> str:
         key = node.data
         if not isinstance(key, str):
-            written = self.text[node.start : node.end] or "null"
+            written = cut(self.text[node.start : node.end], MAX_QUOTED) or "null"
             self._note("key_not_text", f"a key is text, and {written} is not", start, f'write "{written}":')
             return _DROPPED
         if key == "<<":
             # Read on, and all that it would have brought in would be reported as missing.
             self._fail("merge_key", "merge keys (<<) are not supported", start, "write the keys out")
         if key in mapping.keys:
-            first = place_at(self.file, self.text, mapping.keys[key])
-            message = f"the key `{key}` is already set in line {first.line}"
+            first = self.lines.place(mapping.keys[key])
+            message = f"the key `{cut(key, MAX_QUOTED)}` is already set in line {first.line}"
             self._note("repeated_key", message, start, "remove one of the two")
             return _DROPPED
         mapping.keys[key] = start
@@ -276,16 +290,17 @@ class _Builder:
 
     def _refuse_tag(self, tag: str | None, start: int) -> None:
         if tag is not None:
-            name = self.text[start:].split(maxsplit=1)[0]
+            name = _WORD.match(self.text, start)
             hint = "remove it, or quote the value if it starts with an exclamation mark"
-            self._note("tag", f"YAML tags such as {name[:40]} are not supported", start, hint)
+            self._note("tag", f"YAML tags such as {name[0] if name else tag} are not supported", start, hint)
 
     def _stop(self, flaw: Flaw) -> NoReturn:
         self._fail(flaw.code, flaw.message, flaw.index, flaw.hint)
 
     def _fail(self, code: str, message: str, index: int, hint: str | None = None) -> NoReturn:
         self._note(code, message, index, hint)
-        raise InvalidInput(*self.problems)
+        self.problems.check()
+        raise AssertionError("a problem was noted")
 
     def _note(self, code: str, message: str, index: int, hint: str | None = None) -> None:
-        self.problems.append(Problem(code, message, place_at(self.file, self.text, index), hint))
+        self.problems.note(Problem(code, message, self.lines.place(index), hint))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from krea_pipe.errors import InvalidInput, Problem
 from krea_pipe.nodes import Json, collect_nodes, shown
+from krea_pipe.problem_list import ProblemList
 from krea_pipe.sandbox import near_word
 from krea_pipe.source import Document, Trail, read_document
 
@@ -73,15 +74,14 @@ def picks_of(document: Document) -> Picks:
     """
     reader = _Reader(document)
     picks = reader.read()
-    if reader.problems:
-        raise InvalidInput(*sorted(reader.problems, key=_position))
+    reader.problems.check()
     return picks
 
 
 class _Reader:
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.problems = [_about_picks(problem) for problem in document.problems]
+        self.problems = ProblemList(map(_about_picks, document.problems))
 
     def read(self) -> Picks:
         data = self.document.data
@@ -154,7 +154,7 @@ class _Reader:
             if key not in known:
                 inside = f" in an entry of `{trail[0]}`" if trail else ""
                 at = self.document.key_place((*trail, key))
-                self.problems.append(Problem("unknown_key", f"unknown key `{key}`{inside}", at, near_word(key, known)))
+                self.problems.note(Problem("unknown_key", f"unknown key `{key}`{inside}", at, near_word(key, known)))
 
     def _check_repeats(self, *entries: Pick) -> None:
         """Refuse a cell that stands in the file twice, in one list or in both."""
@@ -172,7 +172,7 @@ class _Reader:
                 self._note("picked_and_rejected", message, entry.trail, "keep one of the two")
 
     def _note(self, code: str, message: str, trail: Trail, hint: str | None = None) -> None:
-        self.problems.append(Problem(code, message, self.document.place(trail), hint))
+        self.problems.note(Problem(code, message, self.document.place(trail), hint))
 
 
 def _about_picks(problem: Problem) -> Problem:
@@ -183,7 +183,3 @@ def _about_picks(problem: Problem) -> Problem:
     message = words.get(problem.code, problem.message.replace("a pipeline file", "a picks file"))
     hint = problem.hint and problem.hint.replace("a pipeline is a YAML file", "a picks file is a YAML file")
     return replace(problem, message=message, hint=hint)
-
-
-def _position(problem: Problem) -> tuple[int, int]:
-    return (problem.at.line, problem.at.column) if problem.at else (0, 0)

@@ -8,6 +8,9 @@ import re
 from functools import cache
 from typing import NamedTuple
 
+MASK = "***"
+"""What stands in place of a secret."""
+
 
 class Kind(NamedTuple):
     """A kind of secret, how its values look after a sign that is no letter or digit, and where that is documented."""
@@ -145,8 +148,8 @@ def without_secrets(text: str) -> str:
     """A text with `***` for the words that look like secrets, or for all of it."""
     if not is_secret(text):
         return text
-    clean = _WORDS.sub(lambda word: "***" if is_secret(word[0]) else word[0], text)
-    return "***" if is_secret(clean) else clean
+    clean = _WORDS.sub(lambda word: MASK if is_secret(word[0]) else word[0], text)
+    return MASK if is_secret(clean) else clean
 
 
 @cache

@@ -5,10 +5,10 @@ from itertools import groupby
 from pathlib import Path
 
 from krea_pipe.entries import flow_text
-from krea_pipe.errors import InvalidInput, Problem, UsageError
+from krea_pipe.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.fields import LISTS, STAGE_KEYS
 from krea_pipe.layout import Change, Layout, says, split_mark
-from krea_pipe.nodes import Json, build_nodes, place_at
+from krea_pipe.nodes import Json, build_nodes
 from krea_pipe.sandbox import slug
 
 
@@ -30,7 +30,7 @@ def with_stages(text: str, file: Path) -> str:
     mark, body = split_mark(text)
     data = build_nodes(file, body).data
     if not isinstance(data, dict):
-        raise InvalidInput(Problem("wrong_type", "a pipeline file is a mapping", place_at(file, body, 0)))
+        raise InvalidInput(Problem("wrong_type", "a pipeline file is a mapping", Place(file, 1, 1)))
     name, moved = only_stage(data, file), _stage_keys(data)
     if "out" not in moved:
         message = f"{file.name} has no `stages:`, and without `out:` its images would move to {name}/ with it"
@@ -59,7 +59,7 @@ def _stage_keys_of_profiles(data: dict[str, Json]) -> bool:
 def _refusal(message: str, name: str, moved: Sequence[str], file: Path, first: str = "") -> UsageError:
     lines = ["stages:", f"  {flow_text(name)}:", *(f"    {key}: …" for key in moved)]
     hint = "\n".join([f"{first}{'; ' * bool(first)}write the stage below `stages:` by hand:", *lines])
-    return UsageError(Problem("unsafe_edit", message, place_at(file, "", 0), hint))
+    return UsageError(Problem("unsafe_edit", message, Place(file, 1, 1), hint))
 
 
 def _rewritten(layout: Layout, name: str, moved: Sequence[str]) -> str:

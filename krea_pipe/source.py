@@ -3,12 +3,13 @@
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from krea_pipe.errors import InvalidInput, Place, Problem
-from krea_pipe.nodes import UNSPEAKABLE, Json, Node, collect_nodes, place_at
+from krea_pipe.excerpts import Lines
+from krea_pipe.nodes import UNSPEAKABLE, Json, Node, collect_nodes
 
 Trail: TypeAlias = tuple[str | int, ...]
 
@@ -26,6 +27,10 @@ class Document:
     problems: tuple[Problem, ...] = ()
     overlays: tuple[Place, ...] = ()
     """Where values come from that stand over the file: a node that begins at -1 is of the first of them."""
+    lines: Lines = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", Lines(self.file, self.text))
 
     @property
     def data(self) -> Json:
@@ -55,10 +60,10 @@ class Document:
         found = None
         for before in (r"(?<![\w.])", r"(?<!\w)"):
             found = found or re.compile(rf"{before}{re.escape(word)}(?!\w)").search(self.text, node.start, end)
-        return place_at(self.file, self.text, found.start() if found else node.start)
+        return self.lines.place(found.start() if found else node.start)
 
     def _at(self, start: int) -> Place:
-        return place_at(self.file, self.text, start) if start >= 0 else self.overlays[-start - 1]
+        return self.lines.place(start) if start >= 0 else self.overlays[-start - 1]
 
     def _node(self, trail: Trail) -> Node:
         node = self.root

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 _OPENERS = {"while parsing a flow sequence": ("list", "[", "]"), "while parsing a flow mapping": ("mapping", "{", "}")}
+MAX_LINE = 500
 _MARKS = {"*": "an alias", "&": "an anchor", "!": "a tag"}
 
 
@@ -77,6 +78,8 @@ def text_mark(text: str, at: int) -> Flaw:
 def quoting(text: str, at: int) -> str:
     """The hint that shows the value at an index, or the one that it is a part of, in quotes."""
     line, column = line_at(text, at), at - text.rfind("\n", 0, at) - 1
+    if column > MAX_LINE or len(line) > MAX_LINE:
+        return "put the value in quotes"
     found = re.match(r"[\s-]*([\w.-]+):[ ]+(?!\[|\{[^{])(.*?)\s*$", line)
     if found and found.start(2) <= column:
         return f"quote the value: {found[1]}: {_quoted(found[2])}"
@@ -87,9 +90,10 @@ def quoting(text: str, at: int) -> str:
 
 
 def line_at(text: str, at: int) -> str:
-    """The line that an index stands in."""
-    end = text.find("\n", at)
-    return text[text.rfind("\n", 0, at) + 1 : end if end >= 0 else len(text)].rstrip("\r")
+    """The line that an index stands in, or what is near of a long one: what looks for words in it looks long."""
+    low, high = max(0, at - MAX_LINE), min(len(text), at + MAX_LINE)
+    end = text.find("\n", at, high)
+    return text[max(low, text.rfind("\n", low, at) + 1) : end if end >= 0 else high].rstrip("\r")
 
 
 def index_of(mark: Any) -> int:  # noqa: ANN401 (libyaml's mark and PyYAML's share no type)

@@ -15,6 +15,8 @@ LAYERS = """
     errors
     listening writable
     secret_kinds
+    excerpts
+    problem_list
     nodes syntax sandbox sampling masking
     source inside lfs git
     checkout

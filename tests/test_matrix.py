@@ -7,7 +7,8 @@ import pytest
 
 from krea_pipe import flow
 from krea_pipe.errors import InvalidInput
-from krea_pipe.matrix import MAX_CELLS, MAX_PROBLEMS
+from krea_pipe.matrix import MAX_CELLS
+from krea_pipe.problem_list import MAX_PROBLEMS
 
 PIPELINE = """\
 version: 1
@@ -173,10 +174,10 @@ def test_cells_are_streamed(load):
 
 
 def test_problems_of_cells_come_all_at_once_but_not_without_end(cells):
-    rows = "".join(f"    - {{id: r{n}, seed: '{{{{ -1 }}}}'}}\n" for n in range(50))
+    rows = "".join(f"    - {{id: r{n}, seed: '{{{{ -1 }}}}'}}\n" for n in range(150))
     found = problems_of(cells, f"version: 1\nprompt: a lamp {{{{ r.id }}}}\nmatrix:\n  r:\n{rows}")
-    assert len(found) == MAX_PROBLEMS
-    assert [problem.at.line for problem in found] == list(range(5, 25))
+    assert len(found) == MAX_PROBLEMS + 1
+    assert [problem.at.line for problem in found[:-1]] == list(range(5, 105))
 
 
 def test_one_mistake_in_many_cells_is_one_problem(cells):

@@ -92,11 +92,13 @@ def problem_json(problem: Problem) -> dict[str, object]:
 def _excerpt(at: Place, colour: str) -> str:
     """The line with a caret under the column, cut to what fits, tabs shown as one space."""
     text = re.sub(r"[\t\r]", " ", writable(at.text))
-    start = max(0, at.column - 1 - MAX_LINE // 2) if len(text) > MAX_LINE else 0
-    shown = text[start : start + MAX_LINE]
+    here = at.column - 1 - at.cut
+    start = max(0, here - MAX_LINE // 2) if len(text) > MAX_LINE else 0
+    shown = f"  {at.line} | {text[start : start + MAX_LINE]}"
+    if not 0 <= here - start <= MAX_LINE:  # what stood there is masked
+        return shown
     margin = " " * len(str(at.line))
-    caret = " " * (at.column - 1 - start) + click.style("^", fg=colour, bold=True)
-    return f"  {at.line} | {shown}\n  {margin} | {caret}"
+    return f"{shown}\n  {margin} | {' ' * (here - start)}{click.style('^', fg=colour, bold=True)}"
 
 
 def _utf8() -> bool:

@@ -43,9 +43,11 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
     with unrepeated():
         fields, others = assigned(overrides.sets)
         document = overlaid(read_document(file), overrides, others)
+    problems = Problems(document)
+    check_secrets(document.data, problems)  # first, because all problems are told without them
+    problems.extend(document.problems)
     wrong = find_problems(document, document.data)
-    problems = Problems(document, [*document.problems, *(finding.problem for finding in wrong)])
-    check_secrets(document.data, problems)
+    problems.extend(finding.problem for finding in wrong)
     data, dropped = sound_part(document, wrong) if wrong else (document.data, [])
     problems.lose(dropped)
     if not isinstance(data, dict):
@@ -95,12 +97,13 @@ class _Loader:
 
     def _overrides(self) -> dict[str, Value]:
         """The fields of `--set`; what is wrong with them stands in no file."""
-        found = self.problems.found
-        known = len(found)
+        own = Problems(self.document)
+        own.lost = self.problems.lost
         data = {name: node.data for name, node in self.fields.items()}
-        check_secrets(data, self.problems)
-        fields = self.library.fields(data, ())
-        found[known:] = [replace(problem, at=None, message=f"--set: {problem.message}") for problem in found[known:]]
+        check_secrets(data, own)
+        fields = replace(self.library, problems=own).fields(data, ())
+        self.problems.secret_lines |= own.secret_lines
+        self.problems.extend(replace(one, at=None, message=f"--set: {one.message}") for one in own.found)
         return fields
 
     def _variables(self) -> dict[str, Json]:

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from krea_pipe.errors import Problem
 from krea_pipe.masking import MASK
 from krea_pipe.nodes import Json
+from krea_pipe.problem_list import ProblemList
 from krea_pipe.sandbox import TemplateProblem
 from krea_pipe.secret_kinds import without_secrets
 from krea_pipe.source import Document, Trail
@@ -19,19 +20,19 @@ MAX_DATA = 20_000_000
 _PART = 16  # how many letters one part of a list or mapping counts for
 
 
-@dataclass(slots=True)
-class Problems:
+class Problems(ProblemList):
     """What was found so far in one document.
 
     `lost` are the words of what was wrong and is left out: a check may not complain that such a word is missing
     or unused, because that would only repeat the first problem in other words.
     """
 
-    document: Document
-    found: list[Problem] = field(default_factory=list)
-    lost: frozenset[str] = frozenset()
-    secret_lines: set[tuple[Path, int]] = field(default_factory=set)
-    rendered: int = 0
+    def __init__(self, document: Document) -> None:
+        super().__init__()
+        self.document = document
+        self.lost: frozenset[str] = frozenset()
+        self.secret_lines: set[tuple[Path, int]] = set()
+        self.rendered = 0
 
     def lose(self, trails: Iterable[Trail]) -> None:
         """Note the words of the values at some trails as left out."""
@@ -60,27 +61,26 @@ class Problems:
 
     def add(self, code: str, message: str, trail: Trail, hint: str | None = None) -> None:
         """Note a problem with the value at a trail."""
-        self.found.append(Problem(code, message, self.document.place(trail), hint))
+        self.note(Problem(code, message, self.document.place(trail), hint))
 
     def add_key(self, code: str, message: str, trail: Trail, hint: str | None = None) -> None:
         """Note a problem with the key that ends a trail."""
-        self.found.append(Problem(code, message, self.document.key_place(trail), hint))
+        self.note(Problem(code, message, self.document.key_place(trail), hint))
 
     def add_secret(self, message: str, trail: Trail, hint: str, *, is_key: bool = False) -> None:
         """Note that the value at a trail, or the key that ends it, looks like a secret, and show its line to nobody."""
         at = self.document.key_place(trail) if is_key else self.document.place(trail)
-        self.found.append(Problem("secret_in_file", message, at, hint))
         self.secret_lines.add((at.path, at.line))
+        self.note(Problem("secret_in_file", message, at, hint))
 
     def add_word(self, code: str, message: str, trail: Trail, *, word: str | None, hint: str | None) -> None:
         """Note a problem with one word inside the value at a trail."""
         at = self.document.word_place(trail, word) if word else self.document.place(trail)
-        self.found.append(Problem(code, message, at, hint))
+        self.note(Problem(code, message, at, hint))
 
-    def all(self, *more: Problem) -> list[Problem]:
-        """Everything that was found, here and by later steps, in the order of the file, once each."""
-        found = dict.fromkeys((*self.found, *more))
-        return sorted((self._quiet(problem) for problem in found), key=_position)
+    def all(self) -> list[Problem]:
+        """Everything that was found, in the order of the file, without the secrets that it would show."""
+        return [self._quiet(problem) for problem in super().all()]
 
     def _quiet(self, problem: Problem) -> Problem:
         if not self.secret_lines:
@@ -103,10 +103,6 @@ def _size(value: Json) -> int:
     if isinstance(value, (list, dict)):
         return _PART + sum(map(_size, value.values() if isinstance(value, dict) else value))
     return _PART + (len(value) if isinstance(value, str) else 0)
-
-
-def _position(problem: Problem) -> tuple[int, int]:
-    return (problem.at.line, problem.at.column) if problem.at else (0, 0)
 
 
 def words_of(data: Json) -> Iterator[str]:

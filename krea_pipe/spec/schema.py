@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,11 +16,15 @@ from jsonschema.exceptions import ValidationError
 
 from krea_pipe.errors import Problem
 from krea_pipe.nodes import Json
+from krea_pipe.problem_list import MAX_PROBLEMS
 from krea_pipe.sandbox import slug
 from krea_pipe.source import Document, Trail
 from krea_pipe.spec.forms import axis_at, form_of_key
 from krea_pipe.spec.hints import nearest, unknown_key_hint
 from krea_pipe.spec.wording import axis_message, name_of, rank, value_message
+
+MAX_ERRORS = 10 * MAX_PROBLEMS
+"""Of JSON Schema; several may be about one value."""
 
 _RANGE = {"from", "to", "steps", "by", "count", "zip", "glob", "csv", "words"}
 
@@ -48,8 +52,9 @@ def top_keys() -> list[str]:
 
 def find_problems(document: Document, data: Json) -> list[Finding]:
     """What the JSON Schema says against a document's data, or against what is left of it."""
-    errors = sorted(_validator().iter_errors(cast("Any", data)), key=_path)
-    return [finding for _, group in groupby(errors, _path) for finding in _describe(document, list(group))]
+    errors = sorted(islice(_validator().iter_errors(cast("Any", data)), MAX_ERRORS), key=_path)
+    found = (finding for _, group in groupby(errors, _path) for finding in _describe(document, list(group)))
+    return list(islice(found, MAX_PROBLEMS + 1))
 
 
 def matrix_problem(axis: str, values: Json) -> Problem | None:
@@ -63,7 +68,7 @@ def field_problem(name: str, value: Json) -> Problem | None:
 
 
 def _problem_of(data: Json, above: int = 0) -> Problem | None:
-    errors = list(_validator().iter_errors(cast("Any", data)))
+    errors = list(islice(_validator().iter_errors(cast("Any", data)), MAX_ERRORS))
     if not errors:
         return None
     trail = tuple(errors[0].absolute_path)[above:]

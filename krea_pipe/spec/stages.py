@@ -181,7 +181,7 @@ class StageBuilder:
         except Unusable as error:
             problems.add(error.code, str(error), at, error.hint)
         except InvalidInput as error:
-            problems.found.extend(error.problems)
+            problems.extend(error.problems)
         return None
 
     def _is_awaited(self, text: str) -> bool:
