@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import islice
 from pathlib import Path, PureWindowsPath
 from typing import TypeAlias
 
+from krea_pipe.near_names import MAX_NAMES, closest
 from krea_pipe.nodes import shown
-from krea_pipe.sandbox import near_word
 
 WILDCARD = re.compile(r"[*?\[]")
 
@@ -126,6 +127,6 @@ def _looked_in(folder: Path, root: Path) -> str:
 
 
 def _near_file(missing: Path) -> str | None:
-    names = sorted(one.name for one in missing.parent.iterdir()) if missing.parent.is_dir() else []
-    hint = near_word(missing.name, names)
-    return hint if hint.startswith("did") else None
+    names = sorted(one.name for one in islice(missing.parent.iterdir(), MAX_NAMES)) if missing.parent.is_dir() else []
+    near = closest(missing.name, names)
+    return f"did you mean `{near}`?" if near else None

@@ -16,7 +16,7 @@ LAYERS = """
     listening writable
     secret_kinds
     excerpts
-    problem_list
+    problem_list near_names
     nodes syntax sandbox sampling masking
     source inside lfs git
     checkout

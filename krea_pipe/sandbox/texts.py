@@ -1,18 +1,19 @@
 """What values read like in a text, and how a template's problems are told."""
 
-import difflib
 import math
 import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
+from krea_pipe.excerpts import cut
+from krea_pipe.near_names import closest
 from krea_pipe.nodes import UNSPEAKABLE
 
 MAX_RENDERED = 20_000
 MAX_DIGITS = 30
 MAX_SAID = 400
-MAX_NEAR = 1_000
+MAX_LISTED = 100
 MAX_WORD = 100
 
 
@@ -26,8 +27,7 @@ class TemplateProblem(ValueError):
 
 def _speakable(text: str) -> str:
     # A template can name a field as it likes, and a terminal must survive the message.
-    text = UNSPEAKABLE.sub("-", text)
-    return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}…"
+    return cut(UNSPEAKABLE.sub("-", text), MAX_SAID)
 
 
 def too_long() -> TemplateProblem:
@@ -81,6 +81,6 @@ def _slug(text: str) -> str:
 
 def near_word(word: str, known: Sequence[str]) -> str:
     """A hint with the known word nearest to one that was written, or with all of them."""
-    short = [one for one in known[:MAX_NEAR] if len(one) <= MAX_WORD]
-    near = difflib.get_close_matches(word, short, n=1) if len(word) <= MAX_WORD else []
-    return f"did you mean `{near[0]}`?" if near else f"there is {', '.join(known) or 'nothing'}"
+    near = closest(word, known)
+    more = ", …" if len(known) > MAX_LISTED else ""
+    return f"did you mean `{near}`?" if near else f"there is {', '.join(known[:MAX_LISTED]) or 'nothing'}{more}"

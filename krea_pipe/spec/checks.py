@@ -1,7 +1,9 @@
 """What only shows when a file is seen as a whole: names that nothing defines, and axes that nothing uses."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 
 from krea_pipe.fields import DEFAULTS, FIELD_NAMES
 from krea_pipe.nodes import Json
@@ -42,8 +44,16 @@ def check_variables(variables: Iterable[str], stages: Iterable[Stage], problems:
                 )
 
 
-def check_stage(stage: Stage, variables: Mapping[str, Json], library: Library, overrides: Mapping[str, Value]) -> None:
-    """Refuse a stage without a prompt, with unknown template names, or with an axis that changes nothing."""
+def check_stages(
+    stages: Iterable[Stage], variables: Mapping[str, Json], library: Library, overrides: Mapping[str, Value]
+) -> None:
+    """Refuse stages without a prompt, with unknown template names, or with an axis that changes nothing."""
+    fields: dict[str, Collection[str]] = {name: data for name, data in variables.items() if isinstance(data, dict)}
+    for stage in stages:
+        _check_stage(stage, _Names(variables, fields, stage), library, overrides)
+
+
+def _check_stage(stage: Stage, names: "_Names", library: Library, overrides: Mapping[str, Value]) -> None:
     problems = library.problems
     values = [*values_of(stage, library), *overrides.items()]
     _check_prompt(stage, values, library)
@@ -51,13 +61,12 @@ def check_stage(stage: Stage, variables: Mapping[str, Json], library: Library, o
     _check_picture(values, problems)
     _check_strength(stage, values, problems)
     axes = (*stage.axes, *stage.fixed)
-    upstream = (UPSTREAM,) if stage.upstream else ()
-    known = {*variables, *BUILT_IN, *upstream, *(axis.name for axis in axes)}
-    reader = _Reader(known, {axis.name: axis for axis in axes}, _holders(stage, variables), problems)
+    reader = _Reader(names, problems)
     used = {one for name, value in values for one in reader.names(value, is_rule=name == "if")}
     used |= {name for matrix in stage.matrices for rule in matrix.exclude + matrix.patch for name in rule.matches}
+    texts = [text for _, value in values for text in _texts(value)]
     for axis in axes:
-        reader.check_rows(axis, values)
+        reader.check_rows(axis, texts)
     in_use = {f"{kind}.{one}.strength" for kind, names in named(values).items() for one in names}
     for axis in stage.axes:
         if {axis.name, axis.name.split(".")[0]} & {*problems.lost, *_NOT_AXES} or not axis.values:
@@ -68,11 +77,6 @@ def check_stage(stage: Stage, variables: Mapping[str, Json], library: Library, o
             near = nearest(axis.name, FIELD_NAMES)
             hint = f"did you mean `{near}`?" if near else f"use {{{{ {axis.name} }}}} in the prompt, or remove it"
             problems.add_key("unused_axis", f"nothing uses `{axis.name}` of `with`", axis.trail, hint)
-
-
-def _holders(stage: Stage, variables: Mapping[str, Json]) -> dict[str, Collection[str]]:
-    found: dict[str, Collection[str]] = {name: data for name, data in variables.items() if isinstance(data, dict)}
-    return {**found, UPSTREAM: SOURCE_FIELDS} if stage.upstream else found
 
 
 def _check_prompt(stage: Stage, values: Iterable[tuple[str, Value]], library: Library) -> None:
@@ -139,15 +143,40 @@ def _texts(value: Value) -> list[str]:
     return [one for one in (value.data if isinstance(value.data, list) else [value.data]) if isinstance(one, str)]
 
 
+class _Names:
+    """What the templates of a stage may read: variables, which are those of all stages, axes and its own fields."""
+
+    def __init__(self, variables: Mapping[str, Json], fields: Mapping[str, Collection[str]], stage: Stage) -> None:
+        self.variables, self.fields = variables, fields
+        self.axes = {axis.name: axis for axis in (*stage.axes, *stage.fixed)}
+        self.is_chained = stage.upstream is not None
+        self.own = {*BUILT_IN, *self.axes, *((UPSTREAM,) if self.is_chained else ())}
+        # A rule decides what a request is, so it can not read its fields.
+        self.in_rules = self.own - ({*DEFAULTS, "look"} - self.axes.keys())
+
+    def has(self, name: str, *, is_rule: bool) -> bool:
+        """Whether there is such a name."""
+        return name in (self.in_rules if is_rule else self.own) or name in self.variables
+
+    def given(self) -> Iterator[str]:
+        """The names that the file gives."""
+        yield from self.axes
+        yield from self.variables
+
+    def fields_of(self, name: str) -> Collection[str] | None:
+        """What a name holds that has fields which are known from the start."""
+        return SOURCE_FIELDS if name == UPSTREAM and self.is_chained else self.fields.get(name)
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """Reads the templates of a stage: which names they use, and which of them are not there."""
 
-    known: set[str]
-    axes: Mapping[str, Axis]
-    holders: Mapping[str, Collection[str]]
-    """Names that hold fields which are known from the start: `source`, `env`, variables that are mappings."""
+    names_known: _Names
     problems: Problems
+    keys: dict[str, Counter[str]] = field(default_factory=dict)
+    """For each axis, how many of its values have a field."""
+    said: set[tuple[str, str]] = field(default_factory=set)
 
     def names(self, value: Value, *, is_rule: bool = False) -> Iterator[str]:
         """The names that a value uses; where a name is wrong, also the one that was probably meant."""
@@ -165,24 +194,22 @@ class _Reader:
             self.problems.add_word(error.code, message, trail, word=error.word, hint=hint)
             yield from words_of(text)
             return
-        # A rule decides what a request is, so it can not read its fields.
-        known = self.known - ({*DEFAULTS, "look"} - self.axes.keys()) if is_rule else self.known
-        for name in sorted(template.required - known):
+        known = self.names_known
+        for name in sorted(name for name in template.required if not known.has(name, is_rule=is_rule)):
             yield from self._undefined(name, trail)
-        for name, field in sorted(template.fields):
-            if name in self.axes:
-                self._check_field(self.axes[name], field, trail)
-            elif name in self.holders:
-                self._check_held(name, field, trail)
+        for name, one in sorted(template.fields):
+            if name in known.axes:
+                self._check_field(known.axes[name], one, trail)
+            elif (held := known.fields_of(name)) is not None:
+                self._check_held(name, held, one, trail)
         yield from template.names
 
     def _undefined(self, name: str, trail: Trail) -> Iterator[str]:
         if self.problems.has_lost(name):
             return
-        own = sorted(self.known - set(BUILT_IN))
-        near = nearest(name, own) or nearest(name, BUILT_IN)
+        near = nearest(name, self.names_known.given()) or nearest(name, BUILT_IN)
         elsewhere = "define it under `vars:`, or as an axis under `matrix:`"
-        if UPSTREAM in self.known:
+        if self.names_known.is_chained:
             elsewhere = f"an axis of the upstream cell is {{{{ source.axes.{name} }}}}"
         hint = f"did you mean `{near}`?" if near else elsewhere
         if name == UPSTREAM:
@@ -196,27 +223,32 @@ class _Reader:
         if near:
             yield near
 
-    def _check_held(self, name: str, field: str, trail: Trail) -> None:
-        if field not in self.holders[name] and not self.problems.has_lost(field):
-            hint = suggestion(field, self.holders[name])
+    def _check_held(self, name: str, held: Collection[str], field: str, trail: Trail) -> None:
+        if field not in held and not self.problems.has_lost(field):
+            hint = suggestion(field, held)
             self.problems.add_word("undefined_variable", f"`{name}` has no `{field}`", trail, word=field, hint=hint)
 
-    def check_rows(self, axis: Axis, values: Iterable[tuple[str, Value]]) -> None:
+    def check_rows(self, axis: Axis, texts: Collection[str]) -> None:
         """Refuse a row's key that nothing reads and that is nearly a request field's name: it would set nothing."""
-        texts = [one for _, value in values for one in _texts(value)]
+        near: dict[str, str | None] = dict.fromkeys(_ROW_KEYS)
         for value in axis.values:
             for key in value.data if isinstance(value.data, dict) else ():
-                meant = None if key in _ROW_KEYS else nearest(key, FIELD_NAMES, alike=0.8)
-                if meant and not any(key in text for text in texts):
+                if key not in near:
+                    meant = nearest(key, FIELD_NAMES, alike=0.8)
+                    near[key] = None if meant and any(key in text for text in texts) else meant
+                if meant := near[key]:
                     message = f"`{key}` of `{value.label}` sets nothing, and no template reads it"
                     self.problems.add_key("misspelt_field", message, (*value.trail, key), f"did you mean `{meant}`?")
 
     def _check_field(self, axis: Axis, field: str, trail: Trail) -> None:
         """Refuse `axis.field` where a value of the axis has no such field."""
+        if axis.name not in self.keys:
+            own = (value.data for value in axis.values if isinstance(value.data, dict))
+            self.keys[axis.name] = Counter(chain.from_iterable(own))
+        if self.keys[axis.name][field] == len(axis.values):
+            return
         rows = [value.data for value in axis.values if isinstance(value.data, dict)]
         without = [value for value in axis.values if not isinstance(value.data, dict) or field not in value.data]
-        if not without:
-            return
         if not rows:
             message = f"the values of `{axis.name}` are plain and have no field `{field}`"
             others = f", {field}: …" if field != "id" else ""
@@ -226,7 +258,10 @@ class _Reader:
             hint = near_word(field, list(dict.fromkeys(key for row in rows for key in row)))
             message = f"no row of `{axis.name}` has a field `{field}`"
             self.problems.add_word("undefined_variable", message, trail, word=field, hint=hint)
-        for value in without if len(without) < len(axis.values) else ():
+        if len(without) == len(axis.values) or (axis.name, field) in self.said:
+            return
+        self.said.add((axis.name, field))
+        for value in without:
             near = nearest(field, value.data) if isinstance(value.data, dict) else None
             hint = f"did you mean `{field}` by `{near}`?" if near else f"add `{field}:`, which other rows have"
             message = f"the value `{value.label}` of `{axis.name}` has no field `{field}`, which a template uses"

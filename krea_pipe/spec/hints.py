@@ -1,17 +1,15 @@
 """What a person probably meant: near names, words of other tools, keys that have their place elsewhere."""
 
-import difflib
-import itertools
 import re
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import islice
 
 from krea_pipe.fields import ASPECT_RATIOS, DEFAULTS, FIELD_NAMES, LISTS
+from krea_pipe.near_names import MAX_NAMES, MAX_WORD, closest, may_look
 from krea_pipe.source import Trail
 
 MAX_LISTED = 12
-MAX_WORD = 100
-MAX_COMPARED = 1_000
 
 _STAGE_KEYS = ("prompt", "matrix", "exclude", "include", "patch", "sample", "with", "takes", "out")
 _CHAIN_KEYS = ("for_each", "needs", "picks", "promote")
@@ -71,7 +69,9 @@ _FOREIGN = {
 
 def suggestion(word: str, known: Iterable[object]) -> str | None:
     """A hint with the known word nearest to what was written, or with all of them when they are few."""
-    options = sorted({str(one) for one in known})
+    if not may_look():
+        return None
+    options = sorted({str(one) for one in islice(known, MAX_NAMES)})
     near = nearest(word, options)
     if near:
         return f"did you mean `{near}`?"
@@ -80,17 +80,18 @@ def suggestion(word: str, known: Iterable[object]) -> str | None:
 
 def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str | None:
     """The known word that was probably meant, if one is near; `alike` is how near, up to 1."""
-    options = {_snake(one): one for one in known}
+    if not may_look():
+        return None
+    options = {_snake(one): one for one in islice(known, MAX_NAMES)}
     wanted = _snake(word)
     alias = _ALIASES.get(wanted)
     if alias in options or wanted in options:
         return options[alias if alias in options else wanted]
     if len(wanted) > MAX_WORD:
         return None
-    short = [one for one in itertools.islice(options, MAX_COMPARED) if len(one) <= MAX_WORD]
-    close = difflib.get_close_matches(wanted, short, n=1, cutoff=alike)
+    close = closest(wanted, options, alike=alike)
     within = [one for one in options if len(wanted) > 3 and wanted in one]
-    return options[close[0]] if close else options[within[0]] if len(within) == 1 else None
+    return options[close] if close else options[within[0]] if len(within) == 1 else None
 
 
 def near_ratio(text: str) -> str | None:

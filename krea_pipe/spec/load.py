@@ -12,7 +12,7 @@ from krea_pipe.nodes import Json, Node
 from krea_pipe.pipeline import Budget, Pipeline, Stage, Value
 from krea_pipe.sandbox import TemplateProblem, slug, start_pipeline
 from krea_pipe.source import Document, Trail, read_document
-from krea_pipe.spec.checks import check_stage, check_variables
+from krea_pipe.spec.checks import check_stages, check_variables
 from krea_pipe.spec.environment import declared_environment
 from krea_pipe.spec.graph import check_graph
 from krea_pipe.spec.hints import nearest
@@ -74,8 +74,7 @@ class _Loader:
         name = str(self.data.get("name") or slug(self.document.file.stem) or "pipeline")
         stages, overrides = self._stages(name), self._overrides()
         check_variables(cast("dict[str, Json]", self.data.get("vars") or {}), stages, self.problems)
-        for stage in stages:
-            check_stage(stage, self.variables, self.library, overrides)
+        check_stages(stages, self.variables, self.library, overrides)
         check_graph(stages, self.problems)
         boards = self.library.boards
         return Pipeline(

@@ -30,15 +30,16 @@ class Problems(ProblemList):
     def __init__(self, document: Document) -> None:
         super().__init__()
         self.document = document
-        self.lost: frozenset[str] = frozenset()
+        self.lost: dict[str, None] = {}
         self.secret_lines: set[tuple[Path, int]] = set()
         self.rendered = 0
 
     def lose(self, trails: Iterable[Trail]) -> None:
         """Note the words of the values at some trails as left out."""
         for trail in trails:
-            words = {str(trail[-1]), *words_of(self.document.value(trail))} if trail else set()
-            self.lost |= words
+            if trail:
+                self.lost[str(trail[-1])] = None
+                self.lost.update(dict.fromkeys(words_of(self.document.value(trail))))
 
     def has_lost(self, word: str) -> bool:
         """Whether a word, or what was meant to be it, is among what was left out."""

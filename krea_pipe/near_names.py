@@ -1,0 +1,52 @@
+"""Names that are nearly the one that was written. Looking takes long, so a file has a budget for it, and then none.
+
+The budget of each thread is full again when it starts on a pipeline.
+"""
+
+import threading
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+MAX_NAMES = 1_000
+"""Names that one word is compared with, the first ones."""
+MAX_WORD = 100
+MAX_LETTERS = 400_000
+"""Letters of words and names that are compared for one file; a letter takes about a microsecond."""
+
+
+class _Budget(threading.local):
+    letters = MAX_LETTERS
+
+
+_BUDGET = _Budget()
+
+
+def start_names() -> None:
+    """Begin with a pipeline, with a full budget."""
+    _BUDGET.letters = MAX_LETTERS
+
+
+def may_look() -> bool:
+    """Whether something of the budget is left."""
+    return _BUDGET.letters > 0
+
+
+def closest(word: str, names: Iterable[str], *, alike: float = 0.6) -> str | None:
+    """The name that is most like a word, if one is; `alike` is how much, up to 1, as `difflib` counts."""
+    found, best = None, alike
+    if len(word) > MAX_WORD or not may_look():
+        return None
+    matcher = SequenceMatcher()
+    matcher.set_seq2(word)
+    for _, name in zip(range(MAX_NAMES), names, strict=False):
+        both = len(word) + len(name)
+        _BUDGET.letters -= 1
+        if 2 * min(len(word), len(name)) < best * both:
+            continue
+        _BUDGET.letters -= both
+        if not may_look():
+            return None
+        matcher.set_seq1(name)
+        if matcher.quick_ratio() >= best and (ratio := matcher.ratio()) >= best and (found is None or ratio > best):
+            found, best = name, ratio
+    return found
