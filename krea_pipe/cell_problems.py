@@ -74,15 +74,15 @@ class CellProblems:
             hint = "remove a rule, or the stage"
             self.problems.note(Problem("empty_matrix", message, at, hint))
 
-    def too_many(self, stage: Stage, what: str, limit: int, enough: int) -> NoReturn:
+    def too_many(self, stage: Stage, what: str, limit: int, enough: int, *, code: str = "too_many_cells") -> NoReturn:
         """Stop because a limit is passed.
 
         Raises:
             InvalidInput: always.
         """
-        at = self.document.key_place((*stage.trail, "matrix"))
+        at = self.document.key_place((*stage.trail, "matrix" if code == "too_many_cells" else "exclude"))
         message = f"{what}, above the limit of {limit:,}"
-        raise InvalidInput(Problem("too_many_cells", message, at, f"allow it with --max-cells {enough}"))
+        raise InvalidInput(Problem(code, message, at, f"allow it with --max-cells {enough}"))
 
 
 def too_many_picks(stage: Stage, picks: Picks, most: int) -> CellProblem:

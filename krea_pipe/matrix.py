@@ -23,6 +23,8 @@ from krea_pipe.sandbox import start_pipeline
 from krea_pipe.source import Trail
 
 MAX_CELLS = 100_000
+CHECKS_PER_CELL = 5
+"""Conditions of rules that may be looked at, for each cell that a pipeline may have."""
 MAX_PRICED = 500
 """Source cells that are looked at for what a pick of one may cost."""
 
@@ -42,6 +44,7 @@ class Expansion:
     waiting: list[Waiting] = field(default_factory=list)
     wrong: CellProblems = field(init=False)
     count: int = 0
+    checks: int = 0
     paths: OutPaths | None = None
     kept: dict[str, list[Cell]] = field(default_factory=dict)
     data: dict[str, dict[str, Json]] = field(default_factory=dict)
@@ -125,22 +128,34 @@ class Expansion:
                 yield from self._of_matrix(resolver, source, used)
 
     def _of_matrix(self, resolver: Resolver, source: Cell | None, used: set[Trail]) -> Iterator[Made]:
-        matrix = resolver.matrix
+        matrix, layers = resolver.matrix, resolver.precedence
+        self._count_checks(resolver)
+        excluding, patching = 0, 0
         upcell, inherited = self._inherited(source, resolver.names)
         for combination in itertools.product(*[range(len(axis.values)) for axis in matrix.axes]):
             values = [axis.values[index] for axis, index in zip(matrix.axes, combination, strict=True)]
             try:
                 context, values = resolver.context(values, upcell)
-                met = [rule.trail for rule in matrix.exclude if resolver.precedence.is_met(rule, combination, context)]
-                patched = [
-                    rule.trail for rule in matrix.patch if resolver.precedence.is_met(rule, combination, context)
-                ]
+                met = layers.met(layers.exclude, combination, context)
+                patched = layers.met(layers.patch, combination, context)
             except CellProblem as error:
                 self.wrong.note(error)
                 continue
-            used.update(met or patched)
+            excluding |= met
             if not met:
+                patching |= patched
                 yield Made(matrix, resolver, combination, values, context, upcell, inherited)
+        used.update(rule.trail for _, rule in layers.exclude.of(excluding))
+        used.update(rule.trail for _, rule in layers.patch.of(patching))
+
+    def _count_checks(self, resolver: Resolver) -> None:
+        """Stop before conditions of rules are looked at too often."""
+        stage, layers = resolver.stage, resolver.precedence
+        self.checks += layers.exclude.checks + layers.patch.checks
+        most = CHECKS_PER_CELL * self.max_cells
+        if self.checks > most:
+            what = f"the rules of the stage `{stage.name}` have `if:` looked at for {self.checks:,} cells"
+            self.wrong.too_many(stage, what, most, -(-self.checks // CHECKS_PER_CELL), code="too_many_rules")
 
     def _waits(self, stage: Stage) -> bool:
         """Whether a stage, or one that it is drawn for, has too few picks."""

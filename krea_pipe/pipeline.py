@@ -137,12 +137,12 @@ class Stage:
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
         """Every axis of the stage by its name, with the values of all matrices, in the order of the file."""
-        found: dict[str, Axis] = {}
+        first: dict[str, Axis] = {}
+        values: dict[str, dict[str, AxisValue]] = {}
         for axis in (axis for matrix in self.matrices for axis in matrix.axes):
-            known = found.get(axis.name)
-            values = {value.part: value for value in (*(known.values if known else ()), *axis.values)}
-            found[axis.name] = Axis(axis.name, tuple(values.values()), axis.field, known.trail if known else axis.trail)
-        return tuple(found.values())
+            first.setdefault(axis.name, axis)
+            values.setdefault(axis.name, {}).update((value.part, value) for value in axis.values)
+        return tuple(Axis(name, tuple(values[name].values()), axis.field, axis.trail) for name, axis in first.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from krea_pipe.nodes import shown
-from krea_pipe.pipeline import Axis, AxisValue, Matrix, Pipeline, Rule, Stage, Value
+from krea_pipe.pipeline import Axis, AxisValue, Matrix, Pipeline, Stage, Value
 from krea_pipe.rendering import CellProblem, Context, Renderer
+from krea_pipe.rule_index import RuleIndex
 from krea_pipe.template import is_template
 
 
@@ -18,6 +19,7 @@ class Precedence:
         self.pipeline, self.stage, self.matrix, self.renderer = pipeline, stage, matrix, renderer
         self.rows = [i for i, axis in enumerate(matrix.axes) if not axis.field and _sets(axis)]
         self.own = [i for i, axis in enumerate(matrix.axes) if axis.field]
+        self.exclude, self.patch = RuleIndex(matrix.exclude, matrix.axes), RuleIndex(matrix.patch, matrix.axes)
         self.places = [{one.trail: i for i, one in enumerate(axis.values)} for axis in matrix.axes if matrix.patch]
         self.fixed = self._fixed_sets()
         self.static_look = self._static_look()
@@ -27,14 +29,13 @@ class Precedence:
         self.constants: Mapping[str, Value] = constants
         """The fields of a cell as far as no axis, look or patch of its own sets them."""
 
-    def is_met(self, rule: Rule, combination: Sequence[int], context: Context) -> bool:
-        """Whether a rule is about a cell."""
-        for index, axis in enumerate(self.matrix.axes):
-            if axis.name in rule.matches and combination[index] not in rule.matches[axis.name]:
-                return False
-        if rule.condition is None:
-            return True
-        return bool(self.renderer.typed(rule.condition, context))
+    def met(self, rules: RuleIndex, combination: Sequence[int], context: Context) -> int:
+        """The rules that are about a cell, as bits."""
+        bits = rules.about(combination)
+        for own, rule in rules.of(bits & rules.conditional):
+            if rule.condition is not None and not self.renderer.typed(rule.condition, context):
+                bits ^= own
+        return bits
 
     def layers(self, values: Sequence[AxisValue], context: Context) -> Iterator[tuple[str, Mapping[str, Value]]]:
         """Where fields of a cell come from, low to high: the name of each layer, and what it sets."""
@@ -77,7 +78,8 @@ class Precedence:
         found += [("matrix", values[index].sets) for index in self.own]
         if self.matrix.patch:
             combination = self._indexes(values)
-            found += [("patch", rule.sets) for rule in self.matrix.patch if self.is_met(rule, combination, context)]
+            met = self.met(self.patch, combination, context)
+            found += [("patch", rule.sets) for _, rule in self.patch.of(met)]
         found.append(("--set", self.pipeline.overrides))
         return found
 

@@ -33,7 +33,7 @@ LAYERS = """
     references
     staged
     loading
-    rendering
+    rendering rule_index
     weighing precedence
     resolve out_paths
     pixels pricing

@@ -21,7 +21,7 @@ from krea_pipe.spec.overlay import Overrides, assigned, overlaid
 from krea_pipe.spec.problems import Problems
 from krea_pipe.spec.schema import find_problems, sound_part, top_keys
 from krea_pipe.spec.secrets import check_secrets, unrepeated
-from krea_pipe.spec.stages import StageBuilder
+from krea_pipe.spec.stages import MAX_STAGES, StageBuilder
 from krea_pipe.spec.warnings import strength_warnings, unused_warnings
 
 
@@ -138,6 +138,10 @@ class _Loader:
             hint = "move it into a stage"
             message = f"`{key}` here is shorthand for a file with one stage, and this file has `stages:`"
             self.problems.add_key("shorthand_with_stages", message, (key,), hint)
+        if len(stages) > MAX_STAGES:
+            message = f"a pipeline has at most {MAX_STAGES} stages, and here are {len(stages):,}"
+            self.problems.add_key("too_many", message, ("stages",), "put some of them into another file")
+            return []
         return [builder.stage(own, data or {}, ("stages", own)) for own, data in stages.items()]
 
     def _shorthand(self) -> dict[str, Json]:

@@ -1,19 +1,27 @@
 """The rules of a stage, `exclude` and `patch`, each fitted to the matrices that it can be about."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
 
+from krea_pipe.cell_ids import Scalar
 from krea_pipe.nodes import Json, shown
 from krea_pipe.pipeline import Axis, Rule, Value
 from krea_pipe.source import Trail
 from krea_pipe.spec.hints import suggestion
 from krea_pipe.spec.library import Library
 
+MAX_RULES = 3_000
+MAX_FITTED = 50_000
+"""Rules times matrices."""
+
+ValueIndexes: TypeAlias = dict[int, dict[tuple[bool, Scalar], list[int]]]
+"""For each axis, by its identity, which values a word means."""
+
 NOT_AXES = ("if", "allow_unused")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RuleBuilder:
     """Fits rules to the axes of a stage's matrices."""
 
@@ -21,22 +29,45 @@ class RuleBuilder:
     library: Library
     chained: bool = False
     """Whether the stage has cells of another one as sources, whose axes only an expression can name."""
+    indexes: ValueIndexes = field(default_factory=dict)
+    named: list[dict[str, Axis]] = field(init=False)
+    axes: dict[str, list[Axis]] = field(init=False)
 
-    def exclusions(self, rules: Iterable[Json], trail: Trail) -> list[list[Rule]]:
+    def __post_init__(self) -> None:
+        self.named = [{axis.name: axis for axis in axes} for axes in self.matrices]
+        self.axes = {}
+        for axis in (axis for axes in self.matrices for axis in axes):
+            self.axes.setdefault(axis.name, []).append(axis)
+
+    def exclusions(self, rules: Sequence[Json], trail: Trail) -> list[list[Rule]]:
         """The rules of `exclude` for each matrix."""
         found: list[list[Rule]] = [[] for _ in self.matrices]
-        for index, rule in enumerate(rules):
+        for index, rule in enumerate(self._few(rules, trail)):
             self._fit(cast("dict[str, Json]", rule), (*trail, index), (*trail, index), {}, found)
         return found
 
-    def patches(self, rules: Iterable[Json], trail: Trail) -> list[list[Rule]]:
+    def patches(self, rules: Sequence[Json], trail: Trail) -> list[list[Rule]]:
         """The rules of `patch` for each matrix."""
         found: list[list[Rule]] = [[] for _ in self.matrices]
-        for index, rule in enumerate(cast("list[dict[str, Json]]", list(rules))):
+        for index, rule in enumerate(cast("Sequence[dict[str, Json]]", self._few(rules, trail))):
             here: Trail = (*trail, index)
             sets = self.library.fields(cast("dict[str, Json]", rule.get("set") or {}), (*here, "set"))
             self._fit(cast("dict[str, Json]", rule.get("when") or {}), (*here, "when"), here, sets, found)
         return found
+
+    def _few(self, rules: Sequence[Json], trail: Trail) -> Sequence[Json]:
+        """The rules, unless they are so many that fitting each to each matrix takes long."""
+        problems = self.library.problems
+        if len(rules) > MAX_RULES:
+            message = f"`{trail[-1]}` holds {len(rules):,} rules; at most {MAX_RULES:,} may stand there"
+            problems.add_key("too_many_rules", message, trail, "a rule may name several values: {light: [dawn, noon]}")
+            return ()
+        if len(rules) * len(self.matrices) > MAX_FITTED:
+            message = f"{len(rules):,} rules for {len(self.matrices):,} matrices are more than can be looked at"
+            hint = f"rules times matrices, each cell of `include` counted as one, may be {MAX_FITTED:,}"
+            problems.add_key("too_many_rules", message, trail, hint)
+            return ()
+        return rules
 
     def _fit(
         self,
@@ -52,8 +83,7 @@ class RuleBuilder:
             hint = "name an axis, `surface: slate`, or write `if:` and an expression"
             self.library.problems.add("empty_value", "this rule says of no cell that it is meant", at, hint)
         self._check_axes(keys, at)
-        for axes, rules in zip(self.matrices, found, strict=True):
-            own = {axis.name: axis for axis in axes}
+        for own, rules in zip(self.named, found, strict=True):
             if not all(key in own for key in keys):
                 continue
             matches = {key: self._indexes(rule[key], own[key]) for key in keys}
@@ -63,7 +93,7 @@ class RuleBuilder:
 
     def _check_axes(self, keys: Iterable[str], at: Trail) -> None:
         problems = self.library.problems
-        known = list(dict.fromkeys(axis.name for axes in self.matrices for axis in axes))
+        known = self.axes
         for key in keys:
             if key not in known and not problems.has_lost(key):
                 message = f"this matrix has no axis `{key}`" if known else "there is no matrix for a rule"
@@ -74,18 +104,18 @@ class RuleBuilder:
 
     def _indexes(self, wanted: Json, axis: Axis) -> frozenset[int]:
         options = wanted if isinstance(wanted, list) else [wanted]
-        return frozenset(index for one in options for index in index_of(one, axis))
+        return frozenset(index for one in options for index in index_of(one, axis, self.indexes))
 
     def _check_values(self, key: str, wanted: Json, at: Trail) -> None:
         """Refuse a value that no matrix has on that axis."""
-        axes = [axis for axes in self.matrices for axis in axes if axis.name == key]
+        axes = self.axes.get(key, ())
         options = wanted if isinstance(wanted, list) else [wanted]
         if not axes:
             return
         if not options:
             self.library.problems.add("matches_nothing", f"an empty list matches no value of `{key}`", at)
         for one in options:
-            if not any(index_of(one, axis) for axis in axes):
+            if not any(index_of(one, axis, self.indexes) for axis in axes):
                 self._no_value(key, one, axes, at)
 
     def _no_value(self, key: str, wanted: Json, axes: Sequence[Axis], at: Trail) -> None:
@@ -100,14 +130,20 @@ class RuleBuilder:
         self.library.problems.add("matches_nothing", message, at, hint)
 
 
-def index_of(wanted: Json, axis: Axis) -> list[int]:
-    """Which values of an axis a word in a rule means: by the part in ids, or by the value itself."""
-    return [
-        index
-        for index, value in enumerate(axis.values)
-        if value.part == wanted
-        or (value.scalar == wanted and isinstance(value.scalar, bool) == isinstance(wanted, bool))
-    ]
+def index_of(wanted: Json, axis: Axis, known: ValueIndexes) -> Sequence[int]:
+    """Which values of an axis a word in a rule means: by the part in ids, or by the value itself.
+
+    `known` keeps what was found of axes, which live as long as it.
+    """
+    if isinstance(wanted, (dict, list)):
+        return ()
+    if id(axis) not in known:
+        found: dict[tuple[bool, Scalar], list[int]] = {}
+        for index, value in enumerate(axis.values):
+            for word in {(False, value.part): None, (isinstance(value.scalar, bool), value.scalar): None}:
+                found.setdefault(word, []).append(index)
+        known[id(axis)] = found
+    return known[id(axis)].get((isinstance(wanted, bool), wanted), ())
 
 
 def _expression(text: Json) -> str:

@@ -16,9 +16,13 @@ from krea_pipe.spec.axes import UPSTREAM, AxisBuilder
 from krea_pipe.spec.forms import form_of_key
 from krea_pipe.spec.hints import suggestion
 from krea_pipe.spec.library import Library
-from krea_pipe.spec.rules import RuleBuilder, index_of
+from krea_pipe.spec.rules import RuleBuilder, ValueIndexes, index_of
 
 TAKE = "take"
+MAX_STAGES = 500
+MAX_MATRICES = 2_000
+MAX_AXES = 100
+"""Of one matrix, and of `with`."""
 
 
 @dataclass(slots=True)
@@ -28,16 +32,19 @@ class StageBuilder:
     variables: Mapping[str, Json]
     library: Library
     defaults: Mapping[str, Json]
+    matrices: int = 0
+    """Of all stages so far, and cells of `include`."""
 
     def stage(self, name: str, data: Mapping[str, Json], trail: Trail) -> Stage:
         """One stage, as far as it makes sense."""
         fixed = self._fixed(data, trail)
         varying = [*self._matrices(data, trail, fixed)]
         chained = "for_each" in data
-        rules = RuleBuilder(varying, self.library, chained=chained)
+        indexes: ValueIndexes = {}
+        rules = RuleBuilder(varying, self.library, chained, indexes)
         exclude = rules.exclusions(cast("list[Json]", data.get("exclude") or []), (*trail, "exclude"))
-        included = [*self._included(data, trail, varying, fixed)]
-        patched = RuleBuilder([*varying, *included], self.library, chained=chained)
+        included = [*self._included(data, trail, varying, fixed, indexes)]
+        patched = RuleBuilder([*varying, *included], self.library, chained, indexes)
         patch = patched.patches(cast("list[Json]", data.get("patch") or []), (*trail, "patch"))
         heres = [
             (*trail, "matrix", *([i] if isinstance(data.get("matrix"), list) else [])) for i in range(len(varying))
@@ -63,8 +70,9 @@ class StageBuilder:
     def _fixed(self, data: Mapping[str, Json], trail: Trail) -> list[Axis]:
         scope = "`with` is the same in every cell: it may use `vars`, and what stands above it"
         builder, found = AxisBuilder(self.variables, self.library, _upstream_name(data), scope), []
-        self.library.refuse_both_names(cast("dict[str, Json]", data.get("with") or {}), (*trail, "with"))
-        for name, value in cast("dict[str, Json]", data.get("with") or {}).items():
+        given = self._few_axes(cast("dict[str, Json]", data.get("with") or {}), (*trail, "with"))
+        self.library.refuse_both_names(given, (*trail, "with"))
+        for name, value in given.items():
             found.append(builder.single(name, value, (*trail, "with", name)))
             builder.earlier.add(name)
         return found
@@ -72,12 +80,30 @@ class StageBuilder:
     def _matrices(self, data: Mapping[str, Json], trail: Trail, fixed: Sequence[Axis]) -> Iterator[list[Axis]]:
         found = data.get("matrix") or {}
         several = found if isinstance(found, list) else [found]
+        if not self._few(len(several), (*trail, "matrix")):
+            return
         for index, one in enumerate(cast("list[dict[str, Json]]", several)):
             here: Trail = (*trail, "matrix", index) if isinstance(found, list) else (*trail, "matrix")
             builder = AxisBuilder(self.variables, self.library, {axis.name for axis in fixed} | _upstream_name(data))
-            axes = builder.matrix(one, here)
+            axes = builder.matrix(self._few_axes(one, here), here)
             self._refuse_both(axes, fixed)
             yield [*axes, *self._takes(data, trail, axes)]
+
+    def _few_axes(self, data: Mapping[str, Json], trail: Trail) -> Mapping[str, Json]:
+        if len(data) > MAX_AXES:
+            message = f"a matrix has at most {MAX_AXES} axes, and here are {len(data):,}"
+            self.library.problems.add_key("too_many", message, trail, "put values that belong together into rows")
+            return {}
+        return data
+
+    def _few(self, count: int, trail: Trail) -> bool:
+        """Whether matrices, and cells of `include`, are not too many to be set up."""
+        before = self.matrices
+        self.matrices += count
+        if before <= MAX_MATRICES < self.matrices:
+            message = f"the stages have more than {MAX_MATRICES:,} matrices, each cell of `include` counted as one"
+            self.library.problems.add_key("too_many", message, trail, "write axes with several values")
+        return self.matrices <= MAX_MATRICES
 
     def _refuse_both(self, axes: Sequence[Axis], fixed: Sequence[Axis]) -> None:
         for axis in fixed:
@@ -98,11 +124,18 @@ class StageBuilder:
         yield Axis(TAKE, tuple(values), True, here)
 
     def _included(
-        self, data: Mapping[str, Json], trail: Trail, matrices: Sequence[Sequence[Axis]], fixed: Sequence[Axis]
+        self,
+        data: Mapping[str, Json],
+        trail: Trail,
+        matrices: Sequence[Sequence[Axis]],
+        fixed: Sequence[Axis],
+        indexes: ValueIndexes,
     ) -> Iterator[list[Axis]]:
-        for index, entry in enumerate(cast("list[dict[str, Json]]", data.get("include") or [])):
+        by_names = {frozenset(_named(axes)): axes for axes in reversed(matrices)}
+        entries = cast("list[dict[str, Json]]", data.get("include") or [])
+        for index, entry in enumerate(entries if self._few(len(entries), (*trail, "include")) else ()):
             here: Trail = (*trail, "include", index)
-            axes = next((axes for axes in matrices if _named(axes) == set(entry)), None)
+            axes = by_names.get(frozenset(entry))
             if axes is None:
                 self._refuse_included(entry, matrices, here)
                 continue
@@ -112,7 +145,7 @@ class StageBuilder:
                 if axis.name not in entry:
                     cell.append(axis)  # all takes of the cell
                     continue
-                known = index_of(entry[axis.name], axis)
+                known = index_of(entry[axis.name], axis, indexes)
                 single = builder.single(axis.name, entry[axis.name], (*here, axis.name)) if not known else None
                 cell.append(single or replace(axis, values=(axis.values[known[0]],)))
                 builder.earlier.add(axis.name)
