@@ -3,7 +3,8 @@
 import fnmatch
 import os
 import re
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import islice
@@ -12,6 +13,18 @@ from typing import TypeAlias
 
 from krea_pipe.near_names import MAX_NAMES, closest
 from krea_pipe.nodes import shown
+
+MAX_PARTS = 32
+MAX_PART = 255
+MAX_ENTRIES = 100_000
+"""Entries of folders that the patterns of one pipeline lead to; one counts each time that it is looked at."""
+
+
+class _Budget(threading.local):
+    entries = MAX_ENTRIES
+
+
+_BUDGET = _Budget()
 
 WILDCARD = re.compile(r"[*?\[]")
 
@@ -67,6 +80,9 @@ def files_of(pattern: str, folder: Path, root: Path) -> list[Path]:
 
 def _matching(folder: Path, pattern: str, root: Path) -> list[Path]:
     parts = pattern.split("/")
+    if len(parts) > MAX_PARTS or max(map(len, parts)) > MAX_PART:
+        message = f"{shown(pattern)} is too long: a pattern has up to {MAX_PARTS} parts of {MAX_PART} characters"
+        raise Unusable("pattern_too_long", message, "write `**` for folders in any depth")
     first = next(index for index, part in enumerate(parts) if WILDCARD.search(part))
     if ".." in parts[first:]:
         hint = "put it before the wildcard"
@@ -85,21 +101,65 @@ def _followed(folder: Path, pattern: str, root: Path) -> list[Path]:
     # Each part is refused as soon as it leads out of the repository, whether by `..` or by a link, and before anything
     # there is listed or looked for: what a message says, or that there is none, would tell which files a machine has.
     found = [folder]
+    before = ""
     for part in (pattern + "/*" if pattern.endswith("**") else pattern).split("/"):
-        found = list(dict.fromkeys(path for one in found for path in _step(one, part)))
-        if not all(path.resolve().is_relative_to(root) for path in found):
+        if not part == before == "**":  # which lead to the same as one
+            found = list(dict.fromkeys(_steps(found, part)))
+        if any(_leads_out(path, part, root) for path in found):
             raise _outside(pattern, root)
+        before = part
     return found
 
 
-def _step(path: Path, part: str) -> Iterator[Path]:
-    """What one part of a pattern leads to; `**` follows no links."""
+def _leads_out(path: Path, part: str, root: Path) -> bool:
+    """Whether a part of a pattern left the repository, which is not so before it: by its words, or by a link."""
+    return (not WILDCARD.search(part) or path.is_symlink()) and not path.resolve().is_relative_to(root)
+
+
+def _steps(paths: Sequence[Path], part: str) -> Iterator[Path]:
+    """What one part of a pattern leads to from some paths; `**` follows no links, and goes into no folder twice."""
     if not WILDCARD.search(part):
-        yield path / part
+        _spend(len(paths))
+        yield from (path / part for path in paths)
     elif part == "**":
-        yield from (Path(folder) for folder, _, _ in os.walk(path))
-    elif path.is_dir():
-        yield from (one for one in path.iterdir() if fnmatch.fnmatch(one.name, part))
+        known = set[str]()
+        for path in paths:
+            yield from _folders(path, known)
+    else:
+        for path in paths:
+            _spend(1)
+            yield from (Path(path, name) for name in _names_in(path) if fnmatch.fnmatch(name, part))
+
+
+def _folders(path: Path, known: set[str]) -> Iterator[Path]:
+    """A folder and those below it, unless they are known."""
+    if str(path) in known:
+        return
+    for folder, below, files in os.walk(path):
+        known.add(folder)
+        _spend(1 + len(below) + len(files))
+        below[:] = [name for name in below if os.path.join(folder, name) not in known]  # noqa: PTH118 (one for each entry)
+        yield Path(folder)
+
+
+def _names_in(path: Path) -> Iterator[str]:
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            for entry in entries:
+                _spend(1)
+                yield entry.name
+
+
+def start_looking() -> None:
+    """Begin with a pipeline, for which so many entries of folders are looked at."""
+    _BUDGET.entries = MAX_ENTRIES
+
+
+def _spend(entries: int) -> None:
+    _BUDGET.entries -= entries
+    if _BUDGET.entries < 0:
+        message = f"the patterns of this pipeline look at more than {MAX_ENTRIES:,} entries of folders"
+        raise Unusable("too_many_entries", message, "begin patterns with the folder that they are about")
 
 
 def _inside(path: Path, pattern: str, root: Path) -> Path:

@@ -188,3 +188,31 @@ def test_a_url_is_its_own_source(load):
     loaded = load("https://example.com/a.png?v=1")
     assert list(loaded.fingerprints.by_source) == ["https://example.com/a.png?v=1"]
     assert loaded.warnings == ()
+
+
+@pytest.mark.parametrize("path", ["/".join(["*"] * 33), "/".join(["**"] * 500) + "/*.png", "a/" * 32 + "*", "*" * 256])
+def test_a_pattern_that_is_too_long_is_refused(folder, load, path):
+    assert problem_of(load, path).code == "pattern_too_long"
+
+
+def test_a_dense_pattern_looks_at_each_folder_once_a_part(folder, load):
+    """Two dozen `**` over a few hundred folders would be more looks than a person can wait for."""
+    deep = folder
+    for number in range(40):
+        deep = deep / f"d{number}"
+        deep.mkdir()
+        (deep / "e").mkdir()
+        (deep / "a.png").write_bytes(picture())
+    path = "**/" * 12 + "*/**/*a*.p*g"
+    assert len(load(path).fingerprints.by_text[path]) == 40
+    assert len(load("**/*/**/*.png").fingerprints.by_text["**/*/**/*.png"]) == 40
+
+
+def test_the_entries_that_all_patterns_of_a_file_look_at_are_counted(folder, load, monkeypatch):
+    monkeypatch.setattr("krea_pipe.inside.MAX_ENTRIES", 100)
+    for number in range(60):
+        (folder / f"{number}.png").write_bytes(picture())
+    assert len(load("*.png").fingerprints.by_text["*.png"]) == 60
+    problem = problem_of(load, "**/*.png")
+    assert problem.code == "too_many_entries"
+    assert problem.hint == "begin patterns with the folder that they are about"

@@ -8,6 +8,7 @@ from typing import cast
 
 from krea_pipe.errors import InvalidInput
 from krea_pipe.fields import STAGE_KEYS
+from krea_pipe.inside import start_looking
 from krea_pipe.nodes import Json, Node
 from krea_pipe.pipeline import Budget, Pipeline, Stage, Value
 from krea_pipe.sandbox import TemplateProblem, slug, start_pipeline
@@ -40,6 +41,7 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
         InvalidInput: the file makes no sense at all. UsageError: what stands over it does not.
     """
     start_pipeline()
+    start_looking()
     with unrepeated():
         fields, others = assigned(overrides.sets)
         document = overlaid(read_document(file), overrides, others)
