@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 
 from krea_pipe.errors import InvalidInput, Place, Problem
@@ -69,10 +70,7 @@ class Lockfile:
 
     def of_cells(self) -> dict[str, tuple[Locked, ...]]:
         """The lines of each cell; more than one after a merge that kept both sides."""
-        found: dict[str, tuple[Locked, ...]] = {}
-        for line in self.lines:
-            found[line.id] = (*found.get(line.id, ()), line)
-        return found
+        return {cell: tuple(lines) for cell, lines in groupby(self.lines, lambda line: line.id)}
 
     def with_cells(self, cells: Mapping[str, tuple[Locked, ...]]) -> "Lockfile":
         """The same file with these lines of cells in place of its own."""

@@ -31,6 +31,10 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 MAX_DEPTH = 64
 MAX_NODES = 200_000
+COLLECTION = 10
+"""Values that a mapping or a list counts for: it takes as long to check."""
+MAX_WRITTEN = 300_000
+"""Keys and values."""
 MAX_QUOTED = 64
 """Characters of a word that a message quotes."""
 
@@ -218,7 +222,7 @@ class _Builder:
         data: Json = {} if isinstance(event, yaml.MappingStartEvent) else []
         if event.anchor:
             self.anchors[event.anchor] = None
-        self.stack.append(_Open(Node(data, start, start), event.anchor))
+        self.stack.append(_Open(Node(data, start, start, size=COLLECTION), event.anchor))
 
     def _close(self, event: yaml.Event) -> None:
         done = self.stack.pop()
@@ -259,7 +263,7 @@ class _Builder:
     def _count(self, start: int) -> None:
         """Count what is written, since a list has its size only when it ends."""
         self.count += 1
-        if self.count > 2 * MAX_NODES:
+        if self.count > MAX_WRITTEN:
             self._fail("alias_bomb", f"the file unfolds to more than {MAX_NODES:,} values", start, "use fewer aliases")
 
     def _key(self, node: Node, mapping: Node, start: int) -> str:

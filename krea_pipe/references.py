@@ -20,6 +20,7 @@ from krea_pipe.image_parts import TooMuchWork
 from krea_pipe.image_work import check_work
 from krea_pipe.inside import Unusable, files_of
 from krea_pipe.pipeline import Pipeline, Value
+from krea_pipe.problem_list import MAX_PROBLEMS
 from krea_pipe.request import Source
 from krea_pipe.template import is_template
 
@@ -61,6 +62,7 @@ class Fingerprints:
     root: Path
     by_text: dict[str, tuple[Image, ...]] = field(default_factory=dict)
     by_source: dict[Source, Image] = field(default_factory=dict)
+    by_file: dict[Path, Image] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
@@ -82,7 +84,9 @@ class Fingerprints:
             yield Image(Source(_checked_url(text)), text)
         else:
             for file in files_of(text, self.folder, self.root):
-                yield _from_file(file, file.relative_to(self.root).as_posix())
+                if file not in self.by_file:
+                    self.by_file[file] = _from_file(file, file.relative_to(self.root).as_posix())
+                yield self.by_file[file]
 
 
 def fingerprint_images(pipeline: Pipeline) -> Fingerprints:
@@ -91,6 +95,8 @@ def fingerprint_images(pipeline: Pipeline) -> Fingerprints:
     problems: list[Problem] = []
     warnings: list[Problem] = []
     for value in _image_values(pipeline):
+        if len(problems) > MAX_PROBLEMS:
+            break
         try:
             images = found.of(str(value.data))
         except Unusable as error:
@@ -98,7 +104,7 @@ def fingerprint_images(pipeline: Pipeline) -> Fingerprints:
             continue
         warnings += _small(images, value, pipeline)
         warnings += _pointers(images, value, pipeline)
-    return replace(found, problems=tuple(problems), warnings=tuple(warnings))
+    return replace(found, problems=tuple(problems), warnings=tuple(warnings[:MAX_PROBLEMS]))
 
 
 def _image_values(pipeline: Pipeline) -> Iterator[Value]:

@@ -15,7 +15,8 @@ from krea_pipe.spec.hints import suggestion
 from krea_pipe.spec.library import Library
 from krea_pipe.spec.schema import matrix_problem
 from krea_pipe.spec.secrets import check_secrets
-from krea_pipe.template import compile_template, is_template
+from krea_pipe.spec.values import index_of
+from krea_pipe.template import is_template
 
 UPSTREAM = "source"
 
@@ -104,7 +105,8 @@ class AxisBuilder:
         if name not in self.library.axes or (isinstance(item, str) and is_template(item)):
             return None
         known = self._library(name)
-        found = [value for value in known if value.part == item or _is_same(value.scalar, item)]
+        places = index_of(item, known, self.library.indexes)
+        found = [known[place] for place in places]
         if not found and not self.library.problems.has_lost(str(item)):
             message = f"the axis `{name}` under `axes:` has no value {shown(item)}"
             hint = suggestion(str(item), (value.part for value in known))
@@ -209,7 +211,7 @@ class AxisBuilder:
 
     def _names(self, text: str) -> frozenset[str]:
         try:
-            return compile_template(text).names
+            return self.library.problems.compiled(text).names
         except TemplateProblem:
             return frozenset()
 
@@ -250,10 +252,6 @@ class AxisBuilder:
                 hint = f"make them rows with ids of their own: {{id: {value.part}-2, text: {shown(value.scalar)}}}"
             self.library.problems.add("repeated_value", message, value.trail, hint)
         return values
-
-
-def _is_same(scalar: Scalar, item: Json) -> bool:
-    return scalar == item and isinstance(scalar, bool) == isinstance(item, bool)
 
 
 def _joined(item: "list[Json] | dict[str, Json]") -> str:

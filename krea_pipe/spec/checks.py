@@ -15,7 +15,6 @@ from krea_pipe.spec.hints import nearest, suggestion
 from krea_pipe.spec.library import PICTURE, Library
 from krea_pipe.spec.problems import Problems, words_of
 from krea_pipe.spec.uses import named, values_of
-from krea_pipe.template import compile_template
 
 _ROW_KEYS = ("id", "label", "note", "set", *FIELD_NAMES)
 BUILT_IN = ("stage", "pipeline", "look", *DEFAULTS)
@@ -186,7 +185,7 @@ class _Reader:
 
     def _names_in(self, text: str, trail: Trail, *, is_rule: bool) -> Iterator[str]:
         try:
-            template = compile_template(text)
+            template = self.problems.compiled(text)
         except TemplateProblem as error:
             message, hint = str(error), error.hint
             if is_rule and error.code == "template_syntax" and error.word is None:

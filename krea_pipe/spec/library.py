@@ -12,6 +12,7 @@ from krea_pipe.pipeline import AxisValue, Board, Look, ReferenceSet, Value
 from krea_pipe.source import Trail
 from krea_pipe.spec.hints import nearest, suggestion
 from krea_pipe.spec.problems import Problems
+from krea_pipe.spec.values import ValueIndexes
 from krea_pipe.template import is_template
 
 PICTURE = re.compile(r"\bsource\s*\.\s*image\b")
@@ -34,6 +35,7 @@ class Library:
     looks: dict[str, Look] = field(default_factory=dict)
     axes: dict[str, Json] = field(default_factory=dict)
     built: dict[tuple[str, frozenset[str]], list[AxisValue]] = field(default_factory=dict)
+    indexes: ValueIndexes = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: Mapping[str, Json], problems: Problems, root: Path) -> "Library":

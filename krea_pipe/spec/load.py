@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import chain, islice
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +12,7 @@ from krea_pipe.fields import STAGE_KEYS
 from krea_pipe.inside import start_looking
 from krea_pipe.nodes import Json, Node
 from krea_pipe.pipeline import Budget, Pipeline, Stage, Value
+from krea_pipe.problem_list import MAX_PROBLEMS
 from krea_pipe.sandbox import TemplateProblem, slug, start_pipeline
 from krea_pipe.source import Document, Trail, read_document
 from krea_pipe.spec.checks import check_stages, check_variables
@@ -24,6 +26,8 @@ from krea_pipe.spec.schema import find_problems, sound_part, top_keys
 from krea_pipe.spec.secrets import check_secrets, unrepeated
 from krea_pipe.spec.stages import MAX_STAGES, StageBuilder
 from krea_pipe.spec.warnings import strength_warnings, unused_warnings
+
+MAX_DEFINITIONS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
     problems = Problems(document)
     check_secrets(document.data, problems)  # first, because all problems are told without them
     problems.extend(document.problems)
+    _check_sizes(document.data, problems)
     wrong = find_problems(document, document.data)
     problems.extend(finding.problem for finding in wrong)
     data, dropped = sound_part(document, wrong) if wrong else (document.data, [])
@@ -79,6 +84,7 @@ class _Loader:
         check_stages(stages, self.variables, self.library, overrides)
         check_graph(stages, self.problems)
         boards = self.library.boards
+        warnings = chain(strength_warnings(self.library, stages), unused_warnings(self.library, stages))
         return Pipeline(
             document=self.document,
             name=name,
@@ -92,7 +98,7 @@ class _Loader:
             styles=boards["styles"],
             looks=self.library.looks,
             stages=tuple(stages),
-            warnings=(*strength_warnings(self.library, stages), *unused_warnings(self.library, stages)),
+            warnings=tuple(islice(warnings, MAX_PROBLEMS)),
             overrides=overrides,
         )
 
@@ -150,6 +156,15 @@ class _Loader:
         lists = {key: self.data[key] for key in ("references", "moodboards", "styles") if key in self.data}
         own = {key: data for key, data in lists.items() if isinstance(data, list)}
         return {key: self.data[key] for key in STAGE_KEYS if key in self.data} | own
+
+
+def _check_sizes(data: Json, problems: Problems) -> None:
+    """Refuse a file that defines more than can be looked at."""
+    for key, own in data.items() if isinstance(data, dict) else ():
+        if key != "vars" and isinstance(own, dict) and len(own) > MAX_DEFINITIONS:
+            message = f"`{key}` holds {len(own):,} definitions; at most {MAX_DEFINITIONS:,} may stand there"
+            problems.add_key("too_many", message, (key,), "put some of them into another file")
+            problems.check()
 
 
 def repository_root(file: Path) -> Path:

@@ -13,10 +13,14 @@ from krea_pipe.sandbox import TemplateProblem
 from krea_pipe.secret_kinds import without_secrets
 from krea_pipe.source import Document, Trail
 from krea_pipe.spec.hints import nearest
-from krea_pipe.template import compile_template, is_template
+from krea_pipe.template import Template, compile_template, is_template
 
 MAX_DATA = 20_000_000
 
+MAX_TEMPLATE_WORK = 300_000
+"""What different templates may hold: each counts for 100 letters, each of its expressions for 50 and its own."""
+
+_EXPRESSION = re.compile(r"\{[{%#].*?(?:[%}#]\}|$)", re.DOTALL)
 _PART = 16  # how many letters one part of a list or mapping counts for
 
 
@@ -33,6 +37,8 @@ class Problems(ProblemList):
         self.lost: dict[str, None] = {}
         self.secret_lines: set[tuple[Path, int]] = set()
         self.rendered = 0
+        self.templates: set[str] = set()
+        self.template_work = 0
 
     def lose(self, trails: Iterable[Trail]) -> None:
         """Note the words of the values at some trails as left out."""
@@ -45,6 +51,21 @@ class Problems(ProblemList):
         """Whether a word, or what was meant to be it, is among what was left out."""
         return word in self.lost or nearest(word, self.lost) is not None
 
+    def compiled(self, text: str) -> Template:
+        """Compile a template of the file, as long as there are not too many.
+
+        Raises:
+            TemplateProblem: it is none. InvalidInput: the limit is reached.
+        """
+        if text not in self.templates and is_template(text):
+            self.templates.add(text)
+            self.template_work += _work_of(text)
+            if self.template_work > MAX_TEMPLATE_WORK:
+                hint = "values that differ in a word can be plain values of an axis, which one template reads"
+                self.add("too_many_templates", "this file has too many different templates, or too long ones", (), hint)
+                self.check()
+        return compile_template(text)
+
     def rendering(self, text: str, known: Mapping[str, Json]) -> Json:
         """Render a text of the file, as long as all that its templates made is not too much.
 
@@ -53,7 +74,7 @@ class Problems(ProblemList):
         """
         if self.rendered > MAX_DATA:
             return text  # it was said, and there is no need to say it of every value that follows
-        value = compile_template(text).render(known)
+        value = self.compiled(text).render(known)
         self.rendered += _size(value) if is_template(text) else 0
         if self.rendered > MAX_DATA:
             hint = "write fewer variables and values that repeat long ones"
@@ -98,6 +119,10 @@ def unrepeating(problem: Problem) -> Problem:
     at = problem.at and replace(problem.at, text=without_secrets(problem.at.text))
     hint = problem.hint and without_secrets(problem.hint)
     return Problem(problem.code, without_secrets(problem.message), at, hint)
+
+
+def _work_of(text: str) -> int:
+    return 100 + sum(50 + len(one) for one in _EXPRESSION.findall(text))
 
 
 def _size(value: Json) -> int:

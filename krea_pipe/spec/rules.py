@@ -2,21 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from typing import cast
 
-from krea_pipe.cell_ids import Scalar
 from krea_pipe.nodes import Json, shown
 from krea_pipe.pipeline import Axis, Rule, Value
 from krea_pipe.source import Trail
 from krea_pipe.spec.hints import suggestion
 from krea_pipe.spec.library import Library
+from krea_pipe.spec.values import ValueIndexes, index_of
 
 MAX_RULES = 3_000
 MAX_FITTED = 50_000
 """Rules times matrices."""
-
-ValueIndexes: TypeAlias = dict[int, dict[tuple[bool, Scalar], list[int]]]
-"""For each axis, by its identity, which values a word means."""
 
 NOT_AXES = ("if", "allow_unused")
 
@@ -104,7 +101,7 @@ class RuleBuilder:
 
     def _indexes(self, wanted: Json, axis: Axis) -> frozenset[int]:
         options = wanted if isinstance(wanted, list) else [wanted]
-        return frozenset(index for one in options for index in index_of(one, axis, self.indexes))
+        return frozenset(index for one in options for index in index_of(one, axis.values, self.indexes))
 
     def _check_values(self, key: str, wanted: Json, at: Trail) -> None:
         """Refuse a value that no matrix has on that axis."""
@@ -115,7 +112,7 @@ class RuleBuilder:
         if not options:
             self.library.problems.add("matches_nothing", f"an empty list matches no value of `{key}`", at)
         for one in options:
-            if not any(index_of(one, axis, self.indexes) for axis in axes):
+            if not any(index_of(one, axis.values, self.indexes) for axis in axes):
                 self._no_value(key, one, axes, at)
 
     def _no_value(self, key: str, wanted: Json, axes: Sequence[Axis], at: Trail) -> None:
@@ -128,22 +125,6 @@ class RuleBuilder:
         elif any(value.is_dynamic and isinstance(value.data, str) for value in values):
             hint = f'its values read other axes: write an expression, `if: "{key} == ..."`'
         self.library.problems.add("matches_nothing", message, at, hint)
-
-
-def index_of(wanted: Json, axis: Axis, known: ValueIndexes) -> Sequence[int]:
-    """Which values of an axis a word in a rule means: by the part in ids, or by the value itself.
-
-    `known` keeps what was found of axes, which live as long as it.
-    """
-    if isinstance(wanted, (dict, list)):
-        return ()
-    if id(axis) not in known:
-        found: dict[tuple[bool, Scalar], list[int]] = {}
-        for index, value in enumerate(axis.values):
-            for word in {(False, value.part): None, (isinstance(value.scalar, bool), value.scalar): None}:
-                found.setdefault(word, []).append(index)
-        known[id(axis)] = found
-    return known[id(axis)].get((isinstance(wanted, bool), wanted), ())
 
 
 def _expression(text: Json) -> str:

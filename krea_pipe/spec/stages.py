@@ -16,7 +16,8 @@ from krea_pipe.spec.axes import UPSTREAM, AxisBuilder
 from krea_pipe.spec.forms import form_of_key
 from krea_pipe.spec.hints import suggestion
 from krea_pipe.spec.library import Library
-from krea_pipe.spec.rules import RuleBuilder, ValueIndexes, index_of
+from krea_pipe.spec.rules import RuleBuilder
+from krea_pipe.spec.values import ValueIndexes, index_of
 
 TAKE = "take"
 MAX_STAGES = 500
@@ -145,7 +146,7 @@ class StageBuilder:
                 if axis.name not in entry:
                     cell.append(axis)  # all takes of the cell
                     continue
-                known = index_of(entry[axis.name], axis, indexes)
+                known = index_of(entry[axis.name], axis.values, indexes)
                 single = builder.single(axis.name, entry[axis.name], (*here, axis.name)) if not known else None
                 cell.append(single or replace(axis, values=(axis.values[known[0]],)))
                 builder.earlier.add(axis.name)

@@ -1,13 +1,19 @@
 """Loads mutated pipeline files in a process of its own, and says what went wrong: `fuzzing.py FOLDER FIRST COUNT`.
 
 Prints one JSON object: the numbers of files that failed with how, the slowest, and the most memory that was used.
+
+`fuzzing.py cost FOLDER [--most N] [NAME ...]` grows each construct of `costs.py` instead, up to the size that a file
+may have or N of it, and has `krea-pipe` judge each file in a process of its own. A line for each file; it fails when
+one takes more than 2 s of CPU time or 250 MB, ends as no judgement does, or takes more than its size explains.
 """
 
 import copy
 import json
+import os
 import random
 import resource
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -16,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "pipelines"))
 
 from corpus import HERE, build_repository
+from costs import CONSTRUCTS, HEAD
 
 from krea_pipe import flow
 from krea_pipe.errors import InvalidInput, KreaPipeError
@@ -25,6 +32,14 @@ from krea_pipe.spec import Overrides
 LONGEST = 10  # seconds; a file that takes as long hangs, however slow the machine is
 MOST_CELLS = 2_000
 HARD_LIMIT = 1_500 * 2**20
+
+MOST_SECONDS, MOST_MEGABYTES = 2.0, 250
+FIRST_SIZE, GROWTH = 1_000, 4
+FLOOR = 0.5  # seconds; below it a ratio says nothing
+SLACK = 2.0
+LIMITS = {"p.yaml": 4 * 2**20, "k.yaml": 4 * 2**20, "v.yaml": 4 * 2**20, "t.csv": 16 * 2**20, "t": 16 * 2**20}
+LARGEST = 64 * 2**20
+JUDGED = {0, 2, 4, 6, 8}
 
 BITS = [
     *("null", "[]", "{}", "[null]", "{a: 1}", "-1", "1.5", "1e999", "1e30", "true", "''", '"\\ud800"', '"\\0"'),
@@ -209,7 +224,88 @@ def stop(*_: object) -> None:
     raise Hang
 
 
+def judge(folder, files):
+    """CPU seconds, peak megabytes and exit code of the command that reads some files."""
+    for old in folder.iterdir():
+        if old.is_file():
+            old.unlink()
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="")
+    words = ["validate", "p.yaml"]
+    if "v.yaml" in files:
+        words += ["--vars", "v.yaml"]
+    elif "p.lock.jsonl" in files:
+        words = ["run", "p.yaml", "--frozen"]
+    elif "plan.json" in files:
+        words = ["run", "plan.json"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "KREA_API_BASE": "http://127.0.0.1:9"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    with (folder / "said").open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "krea_pipe", *words],
+            cwd=folder,
+            env=environment,
+            stdout=said,
+            stderr=said,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (30, 30)),
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return used.ru_utime + used.ru_stime, used.ru_maxrss // 1024, process.returncode
+
+
+def sizes(make, most):
+    """Growing files of a construct: each with how large it is, in letters."""
+    count, before = FIRST_SIZE, 0
+    while True:
+        files = make(count)
+        size = sum(map(len, files.values()))
+        whole = {name: len(text) for name, text in files.items()}
+        if size <= before or any(length > min(most, LIMITS.get(name, LARGEST)) for name, length in whole.items()):
+            return
+        yield count, size, files
+        count, before = count * GROWTH, size
+
+
+def wrong_with(costs, base):
+    """What is wrong with the last of some costs, each a size, seconds, megabytes and an exit code."""
+    size, seconds, megabytes, code = costs[-1]
+    if code not in JUDGED:
+        yield f"exit {code}"
+    if seconds > MOST_SECONDS:
+        yield f"more than {MOST_SECONDS:g} s"
+    if megabytes > MOST_MEGABYTES:
+        yield f"more than {MOST_MEGABYTES} MB"
+    if len(costs) > 1 and seconds - base > FLOOR:
+        smaller, before = costs[-2][:2]
+        if (seconds - base) / max(before - base, FLOOR / GROWTH) > SLACK * size / smaller:
+            yield "more than in proportion"
+
+
+def grow(folder: Path, names: list[str], most: int) -> int:
+    """Judge the files of constructs; how many went wrong."""
+    (folder / "tree/a/b/c").mkdir(parents=True, exist_ok=True)
+    base, failed = judge(folder, {"p.yaml": HEAD})[0], 0
+    for name in names or CONSTRUCTS:
+        costs = []
+        for count, size, files in sizes(CONSTRUCTS[name], most):
+            costs.append((size, *judge(folder, files)))
+            wrong = ", ".join(wrong_with(costs, base))
+            failed += bool(wrong)
+            _, seconds, megabytes, code = costs[-1]
+            print(
+                f"{name:40} {count:9,} {size:11,} {seconds:6.2f} s {megabytes:5} MB  exit {code}  {wrong}", flush=True
+            )
+            if wrong:
+                break
+    return failed
+
+
 def main() -> None:
+    if sys.argv[1] == "cost":
+        words = sys.argv[3:]
+        most = int(words.pop(1)) if words[:1] == ["--most"] else LARGEST
+        sys.exit(min(1, grow(Path(sys.argv[2]), words[words[:1] == ["--most"] :], most)))
     folder, first, count = build_repository(Path(sys.argv[1]) / "repo"), int(sys.argv[2]), int(sys.argv[3])
     valid = [file.read_text(encoding="utf-8") for file in sorted(HERE.glob("valid/*.yaml"))]
     texts = [file.read_text(encoding="utf-8") for file in sorted(HERE.glob("*valid/*.yaml"))] + valid * 5
