@@ -10,7 +10,7 @@ from difflib import SequenceMatcher
 MAX_NAMES = 1_000
 """Names that one word is compared with, the first ones."""
 MAX_WORD = 100
-MAX_LETTERS = 400_000
+MAX_LETTERS = 200_000
 """Letters of words and names that are compared for one file; a letter takes about a microsecond."""
 
 

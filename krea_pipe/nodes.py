@@ -258,13 +258,17 @@ class _Builder:
             parent.key = None
         parent.node.size += node.size
         if parent.node.size > MAX_NODES:
-            self._fail("alias_bomb", f"the file unfolds to more than {MAX_NODES:,} values", start, "use fewer aliases")
+            self._fail_too_many(start)
 
     def _count(self, start: int) -> None:
         """Count what is written, since a list has its size only when it ends."""
         self.count += 1
         if self.count > MAX_WRITTEN:
-            self._fail("alias_bomb", f"the file unfolds to more than {MAX_NODES:,} values", start, "use fewer aliases")
+            self._fail_too_many(start)
+
+    def _fail_too_many(self, start: int) -> NoReturn:
+        message = f"the file unfolds to more than {MAX_NODES:,} values, a mapping or list counted as {COLLECTION}"
+        self._fail("alias_bomb", message, start, "use fewer aliases, and put long lists of rows into a CSV file")
 
     def _key(self, node: Node, mapping: Node, start: int) -> str:
         key = node.data

@@ -26,6 +26,8 @@ from krea_pipe.template import is_template
 
 MAX_BYTES = 75 * 1024 * 1024
 MAX_URL = 1024
+MAX_IMAGES = 5_000
+"""Texts that name images."""
 SMALL_SIDE = 512
 
 
@@ -94,8 +96,12 @@ def fingerprint_images(pipeline: Pipeline) -> Fingerprints:
     found = Fingerprints(pipeline.document.file.resolve().parent, pipeline.root)
     problems: list[Problem] = []
     warnings: list[Problem] = []
-    for value in _image_values(pipeline):
-        if len(problems) > MAX_PROBLEMS:
+    for number, value in enumerate(_image_values(pipeline), 1):
+        if number > MAX_IMAGES:
+            message = f"the references of this file name more than {MAX_IMAGES:,} images"
+            at = pipeline.document.place(value.trail)
+            problems.append(Problem("too_many", message, at, "name several at once: refs/*.jpg"))
+        if number > MAX_IMAGES or len(problems) > MAX_PROBLEMS:
             break
         try:
             images = found.of(str(value.data))

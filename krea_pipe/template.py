@@ -77,7 +77,7 @@ def compile_template(text: str) -> Template:
         tree = ENVIRONMENT.parse(text)
         _check_tree(tree)
         names = frozenset(meta.find_undeclared_variables(tree))
-        render = _expression(tree, text) or _text(text)
+        render = _expression(tree, text) or _text(tree)
     except jinja2.TemplateError as error:
         raise _syntax_problem(error.message or "") from error
     except TemplateProblem:
@@ -116,8 +116,8 @@ def _expression(tree: nodes.Template, text: str) -> Callable[[Mapping[str, Any]]
     return None
 
 
-def _text(text: str) -> Callable[[Mapping[str, Any]], Json]:
-    root = ENVIRONMENT.from_string(text)
+def _text(tree: nodes.Template) -> Callable[[Mapping[str, Any]], Json]:
+    root = jinja2.Template.from_code(ENVIRONMENT, ENVIRONMENT.compile(tree), ENVIRONMENT.make_globals(None))
     # Shared: Jinja would otherwise copy all names for each cell. Templates can not assign any.
     new_context, pieces = cast("Callable[..., Context]", root.new_context), root.root_render_func
     return lambda context: _guard(lambda: _joined(pieces(new_context(context, shared=True))))

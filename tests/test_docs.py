@@ -25,12 +25,12 @@ from command_line import Project
 from doc_blocks import as_expected, blocks, is_table, plain
 from krea_server import picture
 
-from krea_pipe import fields, matrix, nodes, out_paths, references, source
+from krea_pipe import fields, inside, matrix, nodes, out_paths, problem_list, references, source
 from krea_pipe.fields import FIELD_NAMES
 from krea_pipe.pricing import usd
 from krea_pipe.sandbox import texts
 from krea_pipe.sandbox.environment import ENVIRONMENT
-from krea_pipe.spec import generated, tables
+from krea_pipe.spec import generated, load, problems, rules, stages, tables
 
 ROOT = Path(__file__).parent.parent
 INDEX = ROOT / "docs/language.md"
@@ -209,11 +209,32 @@ def test_the_first_page_leads_to_every_other():
 
 
 LIMITS = {
-    "a pipeline file": (source.MAX_BYTES // 2**20, nodes.MAX_DEPTH, nodes.MAX_NODES),
+    "a pipeline file, or a picks file": (
+        source.MAX_BYTES // 2**20,
+        nodes.MAX_DEPTH,
+        nodes.MAX_NODES,
+        nodes.COLLECTION,
+    ),
+    "problems, or warnings, that are told of a file": (problem_list.MAX_PROBLEMS,),
+    "definitions under one key": (load.MAX_DEFINITIONS,),
+    "stages": (stages.MAX_STAGES,),
+    "matrices of all stages": (stages.MAX_MATRICES,),
+    "axes of one matrix, or of `with`": (stages.MAX_AXES,),
+    "rules of one `exclude` or `patch`": (rules.MAX_RULES, rules.MAX_FITTED),
+    "looks at the `if:` of rules": (matrix.CHECKS_PER_CELL,),
+    "letters in expressions of different templates": (problems.MAX_TEMPLATE_WORK, 100, 50),
     "cells of a pipeline": (matrix.MAX_CELLS,),
     "values of one axis": (generated.MAX_VALUES,),
     "takes of one stage": (SCHEMA["$defs"]["takes"]["maximum"],),
-    "a CSV file or a list of words": (tables.MAX_BYTES // 2**20,),
+    "a CSV file or a list of words": (
+        tables.MAX_BYTES // 2**20,
+        tables.MAX_ROWS,
+        tables.MAX_CELLS,
+        tables.MAX_LINES,
+    ),
+    "a pattern of files": (inside.MAX_PARTS, inside.MAX_PART),
+    "entries of folders that all patterns look at": (inside.MAX_ENTRIES,),
+    "images that `references:` names": (references.MAX_IMAGES,),
     "an image that is uploaded": (references.MAX_BYTES // 2**20,),
     "style references in one request": (fields.MAX_STYLE_REFERENCES,),
     "moodboards in one request": (fields.MAX_MOODBOARDS,),

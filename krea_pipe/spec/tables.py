@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from krea_pipe import lfs
@@ -13,6 +13,8 @@ from krea_pipe.nodes import UNSPEAKABLE, Json, resolve_scalar
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_ROWS = 100_000
+MAX_CELLS = 300_000
+MAX_LINES = 500_000
 KINDS = ("csv", "words", "glob")
 
 
@@ -28,13 +30,10 @@ def values_from(kind: str, pattern: str, folder: Path, root: Path) -> list[Json]
     if len(files) > 1:
         raise Unusable("several_files", f"{pattern} means {len(files)} files; `{kind}` reads one", "name one of them")
     text = _text_of(files[0], pattern)
-    found = _rows(text, pattern) if kind == "csv" else _words(text)
+    found = _rows(text, pattern) if kind == "csv" else _words(text, pattern)
     if not found:
         form = "each column's name, and a row below them" if kind == "csv" else "one value a line"
         raise Unusable("empty_value", f"{pattern} holds no values", f"write {form}")
-    if len(found) > MAX_ROWS:
-        message = f"{pattern} holds {len(found):,} values; an axis takes at most {MAX_ROWS:,}"
-        raise Unusable("too_many", message, "split the file")
     return found
 
 
@@ -64,15 +63,39 @@ def _text_of(file: Path, pattern: str) -> str:
     return text
 
 
-def _words(text: str) -> list[Json]:
-    lines = (line.strip() for line in text.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+def _words(text: str, pattern: str) -> list[Json]:
+    found: list[Json] = []
+    for line in _lines(text, pattern):
+        for word in map(str.strip, line.splitlines()):
+            if word and not word.startswith("#"):
+                found.append(word)
+                _check_count(len(found), MAX_ROWS, "values, which is the most that an axis takes", pattern)
+    return found
+
+
+def _lines(text: str, pattern: str) -> Iterator[str]:
+    """The lines of a file, each as soon as it is asked for: they may be far more than it has values."""
+    for number, line in enumerate(io.StringIO(text, newline=""), 1):
+        _check_count(number, MAX_LINES, "lines, which is the most that is read", pattern)
+        yield line
+
+
+def _check_count(count: int, most: int, what: str, pattern: str) -> None:
+    if count > most:
+        message = f"{pattern} holds more than {most:,} {what}"
+        raise Unusable("too_many", message, "split the file")
 
 
 def _rows(text: str, pattern: str) -> list[Json]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(_lines(text, pattern), strict=True)
+    lines, cells = list[list[str]](), 0
     try:
-        lines = [line for line in reader if any(cell.strip() for cell in line)]
+        for line in reader:
+            cells += len(line)
+            _check_count(cells, MAX_CELLS, "cells, which is the most that a table has", pattern)
+            if any(cell.strip() for cell in line):
+                lines.append(line)
+                _check_count(len(lines) - 1, MAX_ROWS, "values, which is the most that an axis takes", pattern)
     except csv.Error as error:
         said = f"line {reader.line_num} of {pattern} can not be read: {error}"
         raise Unusable("bad_csv", said, "put a cell with a comma or a quote in double quotes") from error

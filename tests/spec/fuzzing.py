@@ -4,13 +4,15 @@ Prints one JSON object: the numbers of files that failed with how, the slowest, 
 
 `fuzzing.py cost FOLDER [--most N] [NAME ...]` grows each construct of `costs.py` instead, up to the size that a file
 may have or N of it, and has `krea-pipe` judge each file in a process of its own. A line for each file; it fails when
-one takes more than 2 s of CPU time or 250 MB, ends as no judgement does, or takes more than its size explains.
+one takes more than 250 MB, or more than 2 s of CPU time and 50 µs for each cell, ends as no judgement does, or takes
+more than its size explains.
 """
 
 import copy
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -34,6 +36,7 @@ MOST_CELLS = 2_000
 HARD_LIMIT = 1_500 * 2**20
 
 MOST_SECONDS, MOST_MEGABYTES = 2.0, 250
+PER_CELL = 50e-6  # seconds that each cell may take besides, of the 100,000 that a pipeline may have
 FIRST_SIZE, GROWTH = 1_000, 4
 FLOOR = 0.5  # seconds; below it a ratio says nothing
 SLACK = 2.0
@@ -225,7 +228,7 @@ def stop(*_: object) -> None:
 
 
 def judge(folder, files):
-    """CPU seconds, peak megabytes and exit code of the command that reads some files."""
+    """What a command costs that reads some files: CPU seconds, without those of its cells, megabytes; its exit code."""
     for old in folder.iterdir():
         if old.is_file():
             old.unlink()
@@ -251,7 +254,9 @@ def judge(folder, files):
         )
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return used.ru_utime + used.ru_stime, used.ru_maxrss // 1024, process.returncode
+    made = re.search(r"valid, ([\d,]+) image", (folder / "said").read_text(encoding="utf-8", errors="replace"))
+    free = PER_CELL * int(made[1].replace(",", "")) if made else 0
+    return used.ru_utime + used.ru_stime - free, used.ru_maxrss // 1024, process.returncode
 
 
 def sizes(make, most):

@@ -147,3 +147,37 @@ def test_mutated_files_load_or_are_refused_soon_and_in_little_memory(batch, tmp_
     assert found["failures"] == []
     assert found["loaded"] > MUTATIONS // 10
     assert found["peak_mb"] < MOST_MEGABYTES
+
+
+SAMPLE = [
+    "repeated keys on one line",
+    "looks that are nearly right",
+    "undefined names",
+    "exclusions",
+    "dense patterns",
+    "repeated picks",
+]
+
+
+def test_files_that_grow_are_judged_in_time_and_memory_that_grow_no_faster(tmp_path):
+    """A small sample: `fuzzing.py cost FOLDER` grows every construct up to what a file may have."""
+    command = [sys.executable, str(FUZZING), "cost", str(tmp_path), "--most", "60000", *SAMPLE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) > len(SAMPLE)
+
+
+def test_a_file_that_costs_too_much_is_told(tmp_path):
+    """The limits of the cost mode are such that what they are for fails it."""
+    sys.path.insert(0, str(FUZZING.parent))
+    from fuzzing import wrong_with
+
+    sound = [(1_000, 0.5, 60, 0), (4_000, 0.9, 80, 2)]
+    assert list(wrong_with(sound, 0.4)) == []
+    for cost, said in (
+        ((4_000, 2.5, 80, 2), "more than 2 s, more than in proportion"),
+        ((4_000, 0.9, 251, 2), "more than 250 MB"),
+        ((4_000, 0.9, 80, 70), "exit 70"),
+        ((16_000, 1.9, 80, 0), ""),
+    ):
+        assert ", ".join(wrong_with([sound[0], cost], 0.4)) == said
