@@ -62,6 +62,8 @@ class Node:
     children: "dict[str | int, Node]" = field(default_factory=dict)
     keys: dict[str, int] = field(default_factory=dict)
     size: int = 1
+    height: int = 0
+    """Levels of mappings and lists in it, itself included."""
 
 
 _NO_CHILDREN: dict[str | int, Node] = {}  # of all scalars
@@ -218,11 +220,11 @@ class _Builder:
         if self.stack and self._wants_key():
             self._refuse_key(start)
         if len(self.stack) >= MAX_DEPTH:
-            self._fail("too_deep", f"nested more than {MAX_DEPTH} levels deep", start, "write it flatter")
+            self._fail_too_deep(start)
         data: Json = {} if isinstance(event, yaml.MappingStartEvent) else []
         if event.anchor:
             self.anchors[event.anchor] = None
-        self.stack.append(_Open(Node(data, start, start, size=COLLECTION), event.anchor))
+        self.stack.append(_Open(Node(data, start, start, size=COLLECTION, height=1), event.anchor))
 
     def _close(self, event: yaml.Event) -> None:
         done = self.stack.pop()
@@ -245,6 +247,9 @@ class _Builder:
             self.root = node
             return
         parent = self.stack[-1]
+        parent.node.height = max(parent.node.height, node.height + 1)
+        if len(self.stack) + node.height > MAX_DEPTH:  # by aliases; what is written was counted as it opened
+            self._fail_too_deep(start)
         if isinstance(parent.node.data, list):
             parent.node.children[len(parent.node.data)] = node
             parent.node.data.append(node.data)
@@ -265,6 +270,9 @@ class _Builder:
         self.count += 1
         if self.count > MAX_WRITTEN:
             self._fail_too_many(start)
+
+    def _fail_too_deep(self, start: int) -> NoReturn:
+        self._fail("too_deep", f"nested more than {MAX_DEPTH} levels deep", start, "write it flatter")
 
     def _fail_too_many(self, start: int) -> NoReturn:
         message = f"the file unfolds to more than {MAX_NODES:,} values, a mapping or list counted as {COLLECTION}"

@@ -69,13 +69,15 @@ in_head("empty values", lambda n: "vars: {a: [" + "," * 0 + flow("[]", n) + "]}\
 in_head("small mappings", lambda n: "vars: {a: [" + flow("{a: 1, b: 2}", n) + "]}\n")
 in_head("aliases", lambda n: "vars: {a: &a [" + flow("1", 1000) + "], b: [" + flow("*a", n) + "]}\n")
 in_head("anchors", lambda n: "vars: {a: [" + flow("&a# 1", n) + "]}\n")
-in_head(
-    "aliases one in the other",
-    lambda n: (
-        "vars:\n  a0: &a0 [1]\n"
-        + each("  a@: &a@ " + "[" * 50 + "*a#" + "]" * 50 + "\n", min(n, 2000)).replace("@", "1")
-    ),
-)
+
+
+def nested_aliases(count, deep):
+    inner = "".join(f"  a{i}: &a{i} {'[' * deep}*a{i - 1}{']' * deep}\n" for i in range(1, min(count, 20_000)))
+    return "vars:\n  a0: &a0 [1]\n" + inner
+
+
+in_head("aliases one in the other", lambda n: nested_aliases(n, 1))
+in_head("aliases deep in the other", lambda n: nested_aliases(n, 50))
 in_head("texts like secrets", lambda n: "vars: {a: [" + flow("sk-proj-Ab1Cd2Ef3Gh4Ij5Kl#", n) + "]}\n")
 in_head("a long text like a secret", lambda n: "vars: {a: '" + "secret token = a1b2 " * n + "'}\n")
 

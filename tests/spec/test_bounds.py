@@ -155,3 +155,11 @@ def test_many_axes_are_refused(project: Project):
 def test_many_stages_are_refused(project: Project):
     project.write("p.yaml", "version: 1\nstages:\n" + "".join(f"  s{i}: {{prompt: a}}\n" for i in range(501)))
     assert "p.yaml:2:1: error: a pipeline has at most 500 stages" in project.run("validate", "p.yaml").err
+
+
+def test_aliases_do_not_nest_deeper_than_what_is_written(tmp_path):
+    file = tmp_path / "p.yaml"
+    chain = "".join(f"  a{i}: &a{i} {'[' * 30}*a{i - 1}{']' * 30}\n" for i in range(1, 26))
+    file.write_text(f"{HEAD}vars:\n  a0: &a0 [1]\n{chain}")
+    (problem,) = problems_of(file)
+    assert (problem.code, problem.at.line) == ("too_deep", 7)

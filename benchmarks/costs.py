@@ -1,0 +1,21 @@
+"""What files cost that repeat one construct: `python benchmarks/costs.py [NAME ...]`, about ten minutes for all.
+
+Every construct of `tests/spec/costs.py` grows up to what a file may have, each file read by a process of its own; see
+the cost mode of `tests/spec/fuzzing.py`, which says what fails.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FUZZING = Path(__file__).parents[1] / "tests/spec/fuzzing.py"
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run([sys.executable, FUZZING, "cost", folder, *sys.argv[1:]], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
