@@ -24,7 +24,9 @@ from krea_pipe.spending import Limits
 
 SCHEMA = "krea-pipe/plan-file@1"
 _SHOWN = 5
-MAX_BYTES = 256 * 1024 * 1024
+MAX_BYTES = 40 * 1024 * 1024
+MAX_OBJECTS = 300_000
+MAX_VALUES = 1_500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ def read_approval(file: Path) -> Approval:
         InvalidInput: it can not be read.
     """
     try:
-        data = json.loads(file.read_bytes()[:MAX_BYTES])
+        data = json.loads(_bytes_of(file))
         if data["schema"] != SCHEMA:
             hint = "make the plan anew: krea-pipe plan FILE --out PLANFILE"
             raise InvalidInput(Problem("bad_plan_file", f"{file} is of another version", Place(file, 1, 1), hint))
@@ -177,6 +179,20 @@ def read_approval(file: Path) -> Approval:
         hint = "make the plan anew: krea-pipe plan FILE --out PLANFILE"
         at = Place(file, getattr(error, "lineno", 1), getattr(error, "colno", 1))
         raise InvalidInput(Problem("bad_plan_file", "this is no whole plan file", at, hint)) from error
+
+
+def _bytes_of(file: Path) -> bytes:
+    """What a plan file holds, unless it would be far more once it is read.
+
+    Raises:
+        ValueError: it would.
+    """
+    with file.open("rb") as stream:
+        raw = stream.read(MAX_BYTES + 1)
+    objects, values = raw.count(b"{") + raw.count(b"["), raw.count(b",")
+    if len(raw) > MAX_BYTES or objects > MAX_OBJECTS or values > MAX_VALUES:
+        raise ValueError("too large")
+    return raw
 
 
 def _approval(data: Mapping[str, Json]) -> Approval:

@@ -5,6 +5,7 @@ and no order of time, so that branches merge line by line. Git may keep the line
 for one cell are read, and the one whose key is the cell's counts.
 """
 
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,10 @@ from krea_pipe.request import Key
 from krea_pipe.source import check_inside
 
 SUFFIX = ".lock.jsonl"
-MAX_BYTES = 256 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
+MAX_LINES = 500_000
+MAX_LINE = 64 * 1024
+"""Bytes: a line of JSON takes a hundred times as much once it is read."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONFLICT = re.compile(r"<{7}|={7}|>{7}|\|{7}")
@@ -103,11 +107,15 @@ def lock_bytes(file: Path) -> bytes | None:
         if file.exists() and not file.is_file():  # a pipe or a device has no end
             raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: it is not a file"))
         with file.open("rb") as stream:
-            return stream.read(MAX_BYTES)
+            data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: {error.strerror}")) from error
+    if len(data) > MAX_BYTES or data.count(b"\n") > MAX_LINES:
+        message = f"{file} is too large: {MAX_BYTES // 2**20} MB and {MAX_LINES:,} lines are read"
+        raise InvalidInput(Problem("lock_too_large", message, hint="split the pipeline into several files"))
+    return data
 
 
 def read_lock(file: Path) -> Lockfile:
@@ -116,20 +124,19 @@ def read_lock(file: Path) -> Lockfile:
     Raises:
         InvalidInput: with every line that can not be read.
     """
-    data = lock_bytes(file)
-    try:
-        text = (data or b"").decode("utf-8")
-    except UnicodeDecodeError as error:
-        at = Place(file, error.object[: error.start].count(b"\n") + 1, 1)
-        raise InvalidInput(Problem("bad_lock", "this is not UTF-8 text", at, _restore(file))) from error
     problems = ProblemList()
-    lines = [line for number, one in enumerate(text.split("\n"), 1) if (line := _taken(file, number, one, problems))]
+    rows = enumerate(io.BytesIO(lock_bytes(file) or b""), 1)
+    lines = [line for number, row in rows if (line := _taken(file, number, row, problems))]
     problems.check()
     return lockfile_of(file, lines)
 
 
-def _taken(file: Path, number: int, text: str, problems: ProblemList) -> Locked | None:
-    text = text.strip()
+def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> Locked | None:
+    try:
+        text = row[: MAX_LINE + 1].decode("utf-8", "strict" if len(row) <= MAX_LINE else "replace").strip()
+    except UnicodeDecodeError as error:
+        at = Place(file, number, 1)
+        raise InvalidInput(Problem("bad_lock", "this is not UTF-8 text", at, _restore(file))) from error
     if not text:
         return None
     at = Place(file, number, 1, text[:200] if text.startswith(("{", "<", "=", ">", "|")) else "")
@@ -137,7 +144,7 @@ def _taken(file: Path, number: int, text: str, problems: ProblemList) -> Locked 
         problems.note(Problem("merge_conflict", "this is a mark of a merge conflict", at, _MERGE_HINT))
         return None
     try:
-        return _line(json.loads(text))
+        return _line(json.loads(text if len(row) <= MAX_LINE else ""))
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         reason = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
         problems.note(Problem("bad_lock", f"this is no line of a lock file: {reason}", at, _restore(file)))

@@ -160,7 +160,11 @@ class _Loader:
 
 def _check_sizes(data: Json, problems: Problems) -> None:
     """Refuse a file that defines more than can be looked at."""
-    for key, own in data.items() if isinstance(data, dict) else ():
+    fields = data if isinstance(data, dict) else {}
+    if len(fields) > MAX_DEFINITIONS:
+        problems.add("too_many", f"a file has at most {MAX_DEFINITIONS:,} keys, and here are {len(fields):,}", ())
+        problems.check()
+    for key, own in fields.items():
         if key != "vars" and isinstance(own, dict) and len(own) > MAX_DEFINITIONS:
             message = f"`{key}` holds {len(own):,} definitions; at most {MAX_DEFINITIONS:,} may stand there"
             problems.add_key("too_many", message, (key,), "put some of them into another file")

@@ -17,7 +17,7 @@ from krea_pipe.template import Template, compile_template, is_template
 
 MAX_DATA = 20_000_000
 
-MAX_TEMPLATE_WORK = 200_000
+MAX_TEMPLATE_WORK = 150_000
 """What different templates may hold: each counts for 100 letters, each of its expressions for 50 and its own."""
 
 _EXPRESSION = re.compile(r"\{[{%#].*?(?:[%}#]\}|$)", re.DOTALL)
