@@ -114,7 +114,25 @@ def _drop(data: Json, trail: Trail) -> Iterator[Trail]:
 @cache
 def _validator() -> jsonschema.Draft202012Validator:
     # Kept, because jsonschema.validate() would check the schema itself anew in each call.
-    return jsonschema.Draft202012Validator(json.loads(schema_text("pipeline.schema.json")))
+    return jsonschema.Draft202012Validator(_inlined(json.loads(schema_text("pipeline.schema.json"))))
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with its small definitions in place of references to them, which take as long to follow as to check."""
+    whole = {f"#/$defs/{name}": one for name, one in schema["$defs"].items() if '"$ref"' not in json.dumps(one)}
+
+    def put(part: Any) -> Any:  # noqa: ANN401 (any JSON)
+        if isinstance(part, list):
+            return [put(one) for one in part]
+        if not isinstance(part, dict):
+            return part
+        new = {key: put(one) for key, one in part.items() if key != "$ref"}
+        found = whole.get(part["$ref"]) if isinstance(part.get("$ref"), str) else None
+        if found is None or found.keys() & new.keys() - {"description", "examples"}:
+            return new | {key: one for key, one in part.items() if key == "$ref"}
+        return found | new
+
+    return cast("dict[str, Any]", put(schema))
 
 
 def _path(error: ValidationError) -> list[tuple[bool, int | str]]:
