@@ -6,13 +6,15 @@ where nobody else was at work, it is ours. Anything else stays open: a wrong ima
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias, cast
 
 from krea_pipe.api.failures import CallFailed
 from krea_pipe.api.patience import CALL_SECONDS
 from krea_pipe.api.wire import Job, read_time
+from krea_pipe.outcome import iso
+from krea_pipe.request import Key
 from krea_pipe.run.backoff import delays
 from krea_pipe.run.roll import SLACK, Roll
 from krea_pipe.run.session import Session
@@ -65,23 +67,35 @@ class Search:
         """What became of a POST. The gate has to be shut."""
         if post.account not in ("", self.session.account):
             return Unclear("it was sent with another key, whose jobs this one can not see")
-        after = read_time(post.after)
+        dated = self._dated(post)
+        after = read_time(dated.after)
         if after is None:
             return Unclear("Krea had not told the time, so its jobs can not be compared with it")
+        latest = self.session.client.clock.latest()
+        if latest is not None and after > latest + SLACK:
+            return Unclear("it was sent at a time that Krea's clock has not reached, so one of its times was wrong")
         self.known_since.setdefault(post, self.session.client.clock.steady())
         for number in range(ROUNDS):
-            verdict = await self._looked(post, after)
+            verdict = await self._looked(post, dated, after)
             if not isinstance(verdict, Unclear) or not verdict.is_early or number == ROUNDS - 1:
                 break
             await self.session.stop.pause(self.session.pace.first / 20)
         return verdict
 
-    async def _looked(self, post: Post, after: datetime) -> Verdict:
+    def _dated(self, post: Post) -> Post:
+        """A POST of this run with its times as they are known now: later answers may have corrected an earlier one."""
+        sent = self.session.sent.get(Key(post.key))
+        if post.run != self.session.run_id or sent is None:
+            return post
+        after = _earlier(post.after, self.session.client.clock.earliest(sent))
+        return replace(post, after=after, began=_earlier(post.began, self.session.began))
+
+    async def _looked(self, post: Post, dated: Post, after: datetime) -> Verdict:
         async with self.session.gate.quiet():
             if await self.session.stop.pause(self._time_to_settle(post)):
                 return Unclear("the run was left before Krea's list could be looked at")
             try:
-                return await self._judged(post, after)
+                return await self._judged(dated, after)
             except CallFailed as error:
                 return Unclear(f"Krea's list of jobs could not be read: {error}")
 
@@ -186,6 +200,11 @@ class Search:
 
         rivals = cast("list[Post]", await self.session.scribe.ask(ask))
         return [one for one in rivals if _may_have_made(one, job)]
+
+
+def _earlier(noted: str, known: datetime | None) -> str:
+    times = [one for one in (read_time(noted), known) if one is not None]
+    return iso(min(times)) if times else ""
 
 
 def _distance(job: Job, after: datetime) -> timedelta:

@@ -33,11 +33,13 @@ async def introduce(session: Session) -> CallFailed | None:
 async def refuse_account(error: CallFailed, session: Session) -> bool:
     """Stop the run when Krea refuses the account rather than the request; whether it does.
 
-    A 403 may be about one request alone: a free call that fails as well shows that it is not.
+    A 403 may be about one request alone, and a 401 in another form than Krea's about one way to it: a free call that
+    fails as well shows that it is not.
     """
     if not isinstance(error, Refused) or error.status not in _NO_SERVICE:
         return False
-    if error.status == 403 and await _is_served(session):
+    is_doubtful = error.status == 403 or (error.status == 401 and not error.is_kreas)
+    if is_doubtful and await _is_served(session):
         return False
     code, hint = _NO_SERVICE[error.status]
     session.stop.refuse(Problem(code, f"Krea refused this account: {error}", hint=hint))

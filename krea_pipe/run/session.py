@@ -53,6 +53,8 @@ class Session:
     started: float = 0.0
     observe: Observe = unobserved
     shown_before: frozenset[str] = frozenset()
+    sent: dict[Key, float] = field(default_factory=dict)
+    """When the last POST of each request was begun, by the steady clock."""
     answers: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
 
     async def record(self, event: str, key: Key, **data: Json) -> None:
@@ -70,9 +72,8 @@ class Session:
         still waits for a thread.
         """
         done = asyncio.get_running_loop().run_in_executor(None, work)
-        done.add_done_callback(
-            lambda one: one.cancelled() or one.exception()
-        )  # else asyncio complains if nobody awaits
+        # Asyncio complains of an exception that nobody waits for.
+        done.add_done_callback(lambda one: one.cancelled() or one.exception())
         return await asyncio.shield(done)
 
     def facts(self, name: str, usd: Decimal) -> dict[str, Json]:
@@ -80,9 +81,10 @@ class Session:
         cell = f"{self.pipeline}/{name}"
         return {"origin": self.origin, "account": self.account, "usd": str(usd), "cell": cell}
 
-    def times(self) -> dict[str, Json]:
-        """Times of Krea's clock for a POST: not later than the begin of the run, and than now."""
+    def times(self, key: Key) -> dict[str, Json]:
+        """Times of Krea's clock for a POST that follows: not later than the begin of the run, and than now."""
         clock, began = self.client.clock, self.began
+        self.sent[key] = clock.steady()
         after = clock.earliest()
         told = {"began": "" if began is None else iso(began), "after": "" if after is None else iso(after)}
         return {**told, "exact": clock.is_exact}

@@ -94,13 +94,14 @@ class Offer:
             if session.stop.wanted or (session.room.rest and await session.stop.hesitate(session.room.rest)):
                 return self._pending()
             expected = (Free, Post, InFlight) if isinstance(step.action, Submit) and step.action.again else (Free,)
-            times = session.times()
+            times = session.times(step.key)
             standing = await session.scribe.claim("submitting", step.key, expected, only=None, **self._facts(), **times)
             if not isinstance(standing, expected):
                 return standing
             answer = await self._sent(session.client, urls)
             match answer:
                 case Job():
+                    session.sent.pop(step.key, None)
                     self.place.fill()
                     session.room.accept()
                     created = None if answer.created_at is None else answer.created_at.isoformat()
@@ -145,6 +146,8 @@ class Offer:
         except (AnswerLost, Refused, Unreachable) as error:
             may_exist = isinstance(error, AnswerLost) or (isinstance(error, Refused) and error.may_have_acted)
             return Lost(str(error), error) if may_exist else error
+        if job.id in self.session.shown_before:
+            return Lost(f"Krea's answer names job {job.id}, which was there before the request")
         self.session.answers.append(client.clock.steady() - started)
         client.clock.observe_job(job.created_at, started)
         return job

@@ -142,7 +142,7 @@ class Trainer:
         """One POST, written down before and after, if it still stands as it did."""
         session, key = self.session, self.training.key
         assert self.cost is not None  # agreed on before anything was sent
-        facts, times = session.facts(f"styles/{self.training.name}", self.cost), session.times()
+        facts, times = session.facts(f"styles/{self.training.name}", self.cost), session.times(key)
         claimed = await session.scribe.claim("submitting", key, (type(standing),), only=standing, **facts, **times)
         if claimed != standing:
             return None
@@ -161,10 +161,13 @@ class Trainer:
                 return None
             await session.scribe.record("declined", key, **refusal_facts(error))
             return error
+        if job.id in session.shown_before:  # the answer names the job of another request
+            await self._record_lost(facts, times, None)
+            return None
         session.client.clock.observe_job(job.created_at, started)
         created = _created(job)
         written = await session.scribe.record("submitted", key, **facts, job_id=job.id, created_at=created)
-        if isinstance(written, Busy):  # the answer names the job of another request
+        if isinstance(written, Busy):  # this one as well
             await self._record_lost(facts, times, None)
             return None
         return await self._wait(InFlight(job.id, session.origin, usd=str(self.cost), created_at=created))

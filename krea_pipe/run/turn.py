@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from krea_pipe.api.failures import CallFailed, Refused
-from krea_pipe.api.wire import Job, read_time
+from krea_pipe.api.wire import Job
 from krea_pipe.outcome import Failure, Outcome, Status
 from krea_pipe.plan import Attach, Hold, Step, Submit
 from krea_pipe.pricing import usd
@@ -94,8 +94,6 @@ class Turn:
         """How the request stands by the plan; for an open POST, by the journal and Krea's list."""
         action, session = self.step.action, self.crew.session
         if isinstance(action, Attach):
-            if action.account == session.account:
-                self.crew.search.roll.know(action.job_id, read_time(action.created_at))
             origin = session.origin
             return InFlight(action.job_id, origin, action.account, created_at=action.created_at, adopted=action.adopted)
         if isinstance(action, Hold):
