@@ -11,6 +11,9 @@ from krea_pipe.problem_list import ProblemList
 from krea_pipe.rendering import CellProblem
 from krea_pipe.source import Document, Trail
 
+MAX_FAILED = 1_000
+"""Cells that may fail for reasons that others have had."""
+
 
 @dataclass(slots=True)
 class CellProblems:
@@ -19,6 +22,7 @@ class CellProblems:
     document: Document
     problems: ProblemList = field(default_factory=ProblemList)
     known: set[tuple[str, Trail, str | None]] = field(default_factory=set)
+    failed: int = 0
 
     @property
     def codes(self) -> set[str]:
@@ -37,8 +41,11 @@ class CellProblems:
         """Note a problem and those that came with it; `cell` is an example.
 
         Raises:
-            InvalidInput: there are too many.
+            InvalidInput: there are too many, or so many cells have failed that the others need not be tried.
         """
+        self.failed += 1
+        if self.failed > MAX_FAILED:
+            self.check()
         for error in (problem, *problem.others):
             memo = (error.code, error.trail, error.word)
             if memo not in self.known:
@@ -80,9 +87,13 @@ class CellProblems:
         Raises:
             InvalidInput: always.
         """
-        at = self.document.key_place((*stage.trail, "matrix" if code == "too_many_cells" else "exclude"))
+        trails: dict[str, Trail] = {"too_many_rules": (*stage.trail, "exclude"), "too_many_variables": ("vars",)}
+        at = self.document.key_place(trails.get(code, (*stage.trail, "matrix")))
         message = f"{what}, above the limit of {limit:,}"
-        raise InvalidInput(Problem(code, message, at, f"allow it with --max-cells {enough}"))
+        hint = f"allow it with --max-cells {enough}"
+        if code == "too_many_variables":
+            hint = "put variables that belong together into one: `brand: {name: Aurelle, colour: amber}`"
+        raise InvalidInput(Problem(code, message, at, hint))
 
 
 def too_many_picks(stage: Stage, picks: Picks, most: int) -> CellProblem:

@@ -23,6 +23,8 @@ from krea_pipe.sandbox import start_pipeline
 from krea_pipe.source import Trail
 
 MAX_CELLS = 100_000
+MAX_COPIED = 50_000_000
+"""Variables times cells."""
 CHECKS_PER_CELL = 5
 """Conditions of rules that may be looked at, for each cell that a pipeline may have."""
 MAX_PRICED = 500
@@ -86,6 +88,7 @@ class Expansion:
         for cell in self._upcells(stage.name) if stage.name in self.sources else self._made(stage):
             self.count += 1
             yield cell.at(self.count - 1)
+            self._check_variables(stage, self.count)
             if self.count > self.max_cells:
                 what = f"with the stage `{stage.name}` there are more cells"
                 self.wrong.too_many(stage, what, self.max_cells, 10 * self.max_cells)
@@ -283,8 +286,16 @@ class Expansion:
         upcell = Upcell(source.id, key_of(source.request), source.request, self.data[source.id])
         return upcell, tuple(zip(names, parts, source.axes, strict=True))
 
+    def _check_variables(self, stage: Stage, cells: int) -> None:
+        """Each cell has all variables."""
+        count = len(self.pipeline.variables)
+        if count * cells > MAX_COPIED:
+            what = f"{count:,} variables in {cells:,} cells or more are {count * cells:,}"
+            self.wrong.too_many(stage, what, MAX_COPIED, 0, code="too_many_variables")
+
     def _check_count(self) -> None:
         total = sum(cell_count(stage) for stage in self.pipeline.stages if stage.upstream is None)
+        self._check_variables(self.pipeline.stages[0], total)
         if total > self.max_cells:
             largest = max(self.pipeline.stages, key=cell_count)
             axes = " x ".join(str(len(axis.values)) for axis in largest.axes)

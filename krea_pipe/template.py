@@ -77,7 +77,7 @@ def compile_template(text: str) -> Template:
         tree = ENVIRONMENT.parse(text)
         _check_tree(tree)
         names = frozenset(meta.find_undeclared_variables(tree))
-        render = _expression(tree, text) or _text(tree)
+        render = _expression(tree, text, names) or _text(tree)
     except jinja2.TemplateError as error:
         raise _syntax_problem(error.message or "") from error
     except TemplateProblem:
@@ -104,7 +104,7 @@ def _fields(tree: nodes.Template, names: frozenset[str]) -> frozenset[tuple[str,
     )
 
 
-def _expression(tree: nodes.Template, text: str) -> Callable[[Mapping[str, Any]], Json] | None:
+def _expression(tree: nodes.Template, text: str, names: frozenset[str]) -> Callable[[Mapping[str, Any]], Json] | None:
     """The typed form, when the whole value is one `{{ … }}`."""
     match tree.body:
         case [nodes.Output(nodes=[node])] if not isinstance(node, nodes.TemplateData):
@@ -112,7 +112,8 @@ def _expression(tree: nodes.Template, text: str) -> Callable[[Mapping[str, Any]]
             if inner is None or text != text.strip():
                 return None
             compiled = ENVIRONMENT.compile_expression(inner[1], undefined_to_none=False)
-            return lambda context: _guard(lambda: _plain(compiled(context)))
+            # Jinja copies what it is given, and a file may have any number of variables.
+            return lambda context: _guard(lambda: _plain(compiled({n: context[n] for n in names if n in context})))
     return None
 
 

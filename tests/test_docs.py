@@ -30,7 +30,7 @@ from krea_pipe.fields import FIELD_NAMES
 from krea_pipe.pricing import usd
 from krea_pipe.sandbox import texts
 from krea_pipe.sandbox.environment import ENVIRONMENT
-from krea_pipe.spec import generated, load, problems, rules, stages, tables
+from krea_pipe.spec import generated, library, load, problems, rules, stages, tables
 
 ROOT = Path(__file__).parent.parent
 INDEX = ROOT / "docs/language.md"
@@ -225,6 +225,8 @@ LIMITS = {
     "letters in expressions of different templates": (problems.MAX_TEMPLATE_WORK, 100, 50),
     "cells of a pipeline": (matrix.MAX_CELLS,),
     "values of one axis": (generated.MAX_VALUES,),
+    "values of the axes of all matrices": (library.MAX_VALUES,),
+    "variables times cells": (matrix.MAX_COPIED,),
     "takes of one stage": (SCHEMA["$defs"]["takes"]["maximum"],),
     "a CSV file or a list of words": (
         tables.MAX_BYTES // 2**20,

@@ -53,6 +53,7 @@ class AxisBuilder:
         """One axis."""
         self._check_name(name, trail)
         values = self._values(name, data, trail)
+        self.library.count_values(len(values), trail)
         return Axis(name, tuple(self._distinct(name, values)), sets_field(name), trail)
 
     def single(self, name: str, data: Json, trail: Trail) -> Axis:

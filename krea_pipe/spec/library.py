@@ -1,6 +1,7 @@
 """The named references, moodboards, styles, looks, axes and prompts of a file, and the fields that use them."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ from krea_pipe.spec.hints import nearest, suggestion
 from krea_pipe.spec.problems import Problems
 from krea_pipe.spec.values import ValueIndexes
 from krea_pipe.template import is_template
+
+MAX_VALUES = 200_000
+"""Values of the axes of all matrices."""
 
 PICTURE = re.compile(r"\bsource\s*\.\s*image\b")
 """A template's word for the picture of the upstream cell, which no text can hold."""
@@ -36,6 +40,7 @@ class Library:
     axes: dict[str, Json] = field(default_factory=dict)
     built: dict[tuple[str, frozenset[str]], list[AxisValue]] = field(default_factory=dict)
     indexes: ValueIndexes = field(default_factory=dict)
+    values: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, data: Mapping[str, Json], problems: Problems, root: Path) -> "Library":
@@ -98,6 +103,18 @@ class Library:
             message = f"nothing is called {shown(data)} under `looks:`"
             hint = suggestion(str(data), self.looks) or "define it: `looks: {plain: {}}`"
             self.problems.add("unknown_name", message, trail, hint)
+
+    def count_values(self, count: int, trail: Trail) -> None:
+        """Refuse a file whose matrices have too many values in all: stages may share long axes.
+
+        Raises:
+            InvalidInput: it is such a file.
+        """
+        self.values["all"] += count
+        if self.values["all"] > MAX_VALUES:
+            message = f"the axes of all matrices have more than {MAX_VALUES:,} values"
+            self.problems.add_key("too_many", message, trail, "let fewer stages use long axes")
+            self.problems.check()
 
     def names(self, kind: str) -> "Mapping[str, ReferenceSet | Board]":
         """What is defined of a kind: references, moodboards or styles."""

@@ -310,3 +310,21 @@ plan_file(
     lambda n: json.dumps({"schema": "krea-pipe/plan-file@1", "cells": {f"p/{i}": "0" * 64 for i in range(n)}}),
 )
 plan_file("a deep plan file", lambda n: "[" * n)
+
+
+simple(
+    "variables in many cells",
+    lambda n: (
+        "version: 1\nprompt: a lamp\nvars: {"
+        + flow("v#: 1", n)
+        + f"}}\nmatrix: {{seed: {{count: {min(n, 100_000)}}}}}\n"
+    ),
+)
+simple(
+    "variables in cells",
+    lambda n: "version: 1\nprompt: '{{ v1 }}'\nvars: {" + flow("v#: 1", n) + "}\nmatrix: {seed: {count: 500}}\n",
+)
+simple(
+    "conditions that are few",
+    lambda n: square(min(n, 90_000), "exclude: [" + flow("{if: \"a == 'u#'\", allow_unused: true}", 5) + "]"),
+)

@@ -283,7 +283,7 @@ def wrong_with(costs, base):
         yield f"more than {MOST_MEGABYTES} MB"
     if len(costs) > 1 and seconds - base > FLOOR:
         smaller, before = costs[-2][:2]
-        if (seconds - base) / max(before - base, FLOOR / GROWTH) > SLACK * size / smaller:
+        if (seconds - base) / max(before - base, FLOOR / 2) > SLACK * size / smaller:
             yield "more than in proportion"
 
 
