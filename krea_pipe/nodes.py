@@ -31,7 +31,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 MAX_DEPTH = 64
 MAX_NODES = 200_000
-COLLECTION = 10
+COLLECTION = 15
 """Values that a mapping or a list counts for: it takes as long to check."""
 MAX_WRITTEN = 300_000
 """Keys and values."""

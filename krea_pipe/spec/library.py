@@ -16,7 +16,7 @@ from krea_pipe.spec.problems import Problems
 from krea_pipe.spec.values import ValueIndexes
 from krea_pipe.template import is_template
 
-MAX_VALUES = 200_000
+MAX_VALUES = 150_000
 """Values of the axes of all matrices."""
 
 PICTURE = re.compile(r"\bsource\s*\.\s*image\b")

@@ -40,8 +40,15 @@ PER_CELL = 50e-6  # seconds that each cell may take besides, of the 100,000 that
 FIRST_SIZE, GROWTH = 1_000, 4
 FLOOR = 0.5  # seconds; below it a ratio says nothing
 SLACK = 2.0
-LIMITS = {"p.yaml": 4 * 2**20, "k.yaml": 4 * 2**20, "v.yaml": 4 * 2**20, "t.csv": 16 * 2**20, "t": 16 * 2**20}
-LARGEST = 64 * 2**20
+LIMITS = {
+    "p.yaml": 4 * 2**20,
+    "k.yaml": 4 * 2**20,
+    "v.yaml": 4 * 2**20,
+    "t.csv": 16 * 2**20,
+    "t": 16 * 2**20,
+    "p.lock.jsonl": 40 * 2**20,
+}
+LARGEST = 40 * 2**20
 JUDGED = {0, 2, 4, 6, 8}
 
 BITS = [
@@ -255,7 +262,8 @@ def judge(folder, files):
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     made = re.search(r"valid, ([\d,]+) image", (folder / "said").read_text(encoding="utf-8", errors="replace"))
-    free = PER_CELL * int(made[1].replace(",", "")) if made else 0
+    cells = int(made[1].replace(",", "")) if made else min(100_000, files.get("p.lock.jsonl", "").count("\n"))
+    free = PER_CELL * cells
     return used.ru_utime + used.ru_stime - free, used.ru_maxrss // 1024, process.returncode
 
 
