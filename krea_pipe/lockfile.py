@@ -22,8 +22,8 @@ from krea_pipe.request import Key
 from krea_pipe.source import check_inside
 
 SUFFIX = ".lock.jsonl"
-MAX_BYTES = 40 * 1024 * 1024
-MAX_LINES = 500_000
+MAX_BYTES = 128 * 1024 * 1024
+MAX_LINES = 250_000
 MAX_LINE = 64 * 1024
 """Bytes: a line of JSON takes a hundred times as much once it is read."""
 

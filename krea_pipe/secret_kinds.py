@@ -91,6 +91,10 @@ KINDS = (
         rf"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{{20}}|dckr_pat_{_WORD}{{20}}|hv[sbr]\.{_WORD}{{20}}|dapi[0-9a-f]{{32}}"
         rf"|gl(?:sa|c)_{_WORD}{{20}}|figd_{_WORD}{{20}}|lin_api_[A-Za-z0-9]{{20}}|(?:ntn|secret)_[A-Za-z0-9]{{40}}"
         rf"|PMAK-[0-9a-f]{{20}}|tskey-{_WORD}{{20}}|sbp_[0-9a-f]{{20}}|sntry[su]_{_WORD}{{20}}|ATATT3x{_WORD}{{20}}"
+        rf"|xkeysib-[0-9a-f]{{40}}|NRAK-[A-Z0-9]{{20}}|(?:nfp|vcp|fw|pcsk)_{_WORD}{{20}}|dp\.[a-z]{{2,5}}\.{_WORD}{{20}}"
+        rf"|ATBB{_WORD}{{20}}|CCIP[A-Z]T_{_WORD}{{20}}|pscale_[a-z]{{2,5}}_{_WORD}{{20}}|lsv2_[a-z]{{2}}_{_WORD}{{20}}"
+        rf"|tvly-{_WORD}{{20}}|AQ\.Ab{_WORD}{{20}}|sl\.{_WORD}{{60}}|fm[12]_{_WORD}{{20}}|bk[a-z]{{2}}_[0-9a-f]{{30}}"
+        rf"|pat[A-Za-z0-9]{{14}}\.[0-9a-f]{{40}}|[sp]k\.eyJ{_WORD}{{20}}|PuTTY-User-Key-File-\d|hooks\.zapier\.com/hooks/\w"
         rf"|sq0[a-z]{{3}}-{_WORD}{{20}}|EAAA{_WORD}{{40}}|pplx-[A-Za-z0-9]{{20}}|[A-Za-z0-9]{{14}}\.atlasv1\.{_WORD}{{20}}",
         "the documentation of each",
     ),
@@ -109,11 +113,12 @@ KINDS = (
 )
 
 _SAYS_SECRET = re.compile(
-    r"SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTH$|AUTHORI[SZ]ATION|AUTHENTICATION|KEYS?$"
-    r"|^(?:AUTH[NZ]|CREDS?|BEARER|JWT|PASS|PWD)$"
+    r"SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|PASSCODE|CREDENTIAL|MNEMONIC|COOKIE|KEY|AUTHORI[SZ]ATION|AUTHENTICATION"
+    r"|(?:AUTH|PASS)$|^(?:AUTH[NZ]|CREDS?|BEARER|JW[TK]S?|PAT|PWD)$"
 )
 _ORDINARY = re.compile(
     r"(?:MON|DON|TUR|HOC|WHIS|JOC|LAC|MIC|HIC|DIC|FLUN|SMO|LOW|TURN|LATCH|HOT)KEYS?|SECRETAR(?:Y|IES|IAT)|TOKENI[SZ]\w*"
+    r"|KEY(?:BOARD|WORD|NOTE|FRAME|STONE|HOLE|PAD|STROKE|PRESS|LIGHT|COLOU?R|LIME|CLOAK)\w*|(?:COM|BY|SUR|TRES|OVER|UNDER)PASS"
 )
 _WORKING_FOLDER = frozenset({"PWD", "OLDPWD"})
 _SHORTEST = 15

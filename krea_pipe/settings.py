@@ -44,11 +44,21 @@ class Token:
 
     def masked(self, text: str) -> str:
         """A text that someone else sent, without the token, should it echo there, escaped or not."""
-        return masked(text, self.secret) if self.is_telling else text
+        for secret in self._secrets():
+            text = masked(text, secret)
+        return text
 
     def masked_data(self, data: Json) -> Json:
         """The same for the data of an answer."""
-        return masked_data(data, self.secret) if self.is_telling else data
+        for secret in self._secrets():
+            data = masked_data(data, secret)
+        return data
+
+    def _secrets(self) -> Iterator[str]:
+        """What tells the token: all of it, and the secret behind the id in a token of the form `id:secret`."""
+        for secret in dict.fromkeys((self.secret, self.secret.rpartition(":")[2])):
+            if len(secret) >= SHORTEST_SECRET:
+                yield secret
 
     @property
     def account(self) -> str:

@@ -24,8 +24,15 @@ IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 MOST_ADDRESSES = 4
 """Tried one after the other, sharing the time for connecting."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
+MAX_PORT = 65_535
 
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(one)
+    for one in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2001::/23", "3fff::/20")
+)
+"""Special networks (https://www.iana.org/assignments/iana-ipv4-special-registry) that some versions of Python take for
+public ones, and the address at which each machine at Azure finds its host's services."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _MAX_NAME = 253
@@ -55,6 +62,8 @@ class Allowed:
         beside = inside and self.here and parsed.scheme in DEFAULT_PORTS
         if not beside and (inside or parsed.scheme != "https"):
             raise BadImage("the image's address is neither https nor beside an API on this machine")
+        if port > MAX_PORT:
+            raise BadImage("the image's address names a port that there cannot be")
         if literal is None and not _is_name(host):
             raise BadImage("the image's address names no host that there can be")
         if literal is not None and not self.permits(literal, host, port):
@@ -71,6 +80,8 @@ def is_public(address: IP) -> bool:
     inner = _carried(address)
     if inner is not None:
         return is_public(inner)
+    if any(address in network for network in _NOT_PUBLIC):
+        return False
     if isinstance(address, ipaddress.IPv6Address):
         return address in _GLOBAL_UNICAST and address.is_global
     return address.is_global and not address.is_multicast and not address.is_reserved

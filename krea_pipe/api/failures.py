@@ -12,6 +12,9 @@ from contextlib import contextmanager
 
 import httpx
 
+MAX_SAID = 700
+"""Characters of what one call is said to have failed with; much of it may be the words of others."""
+
 
 class CallFailed(Exception):
     """A call did not bring what it was for; the message is one line for people."""
@@ -80,9 +83,10 @@ def masking(mask: Callable[[str], str]) -> Iterator[None]:
     try:
         yield
     except CallFailed as error:
-        error.args = (mask(str(error)),)
+        said = mask(str(error))
+        error.args = (said if len(said) <= MAX_SAID else f"{said[:MAX_SAID]}…",)
         raise
 
 
 def _words(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error)[: 20 * MAX_SAID].split()) or type(error).__name__

@@ -308,8 +308,9 @@ def _phrase(status: int) -> str:
 
 
 def _html_words(text: str) -> str:
-    title = re.search(r"<(title|h1)[^>]*>(.*?)</\1>", text, re.IGNORECASE | re.DOTALL)
-    words = title[2] if title else re.sub(r"<[^>]*>", " ", text)
+    # Each bounded, so that a text costs as much time as it is long.
+    title = re.search(r"<(title|h1)\b[^<>]{0,200}>(.{0,400}?)</\1>", text, re.IGNORECASE | re.DOTALL)
+    words = title[2] if title else re.sub(r"<[^<>]*>", " ", text)
     return unescape(words.replace("\ufffd", " "))
 
 

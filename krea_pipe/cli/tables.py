@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from krea_pipe.cli.colour import is_terminal
+from krea_pipe.writable import writable
 
 PIPE_WIDTH = 240
 
@@ -26,7 +27,7 @@ def print_table(
             name, justify="right" if name in numbers else "left", overflow="ellipsis", no_wrap=name not in long
         )
     for row in rows:
-        table.add_row(*(Text(cell, no_wrap=True) for cell in row))
+        table.add_row(*(Text(writable(cell), no_wrap=True) for cell in row))
     console = Console(markup=False, highlight=False)
     if not is_terminal(sys.stdout):  # not what rich thinks: FORCE_COLOR makes no terminal, and cuts no columns
         console = Console(markup=False, highlight=False, width=PIPE_WIDTH)

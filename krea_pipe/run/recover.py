@@ -63,6 +63,10 @@ def pair(orphans: Sequence[Orphan], steps: Sequence[Step], *, in_order: bool) ->
 
 
 def _in_order(orphans: Sequence[Orphan], steps: Sequence[Step]) -> Iterator[tuple[Key, Job]]:
+    undated = next((orphan.job.id for orphan in orphans if orphan.job.created_at is None), None)
+    if undated is not None:
+        message = f"the time of job {undated} can not be read, so its place in the order is not known"
+        raise StateError(Problem("no_order", message, hint="pair by size alone, without --in-order"))
     if len(orphans) > len(steps):
         message = f"there are {len(orphans)} unknown jobs and only {len(steps)} requests without an image"
         raise StateError(Problem("no_order", message, hint="look at fewer hours with --since"))
@@ -78,8 +82,8 @@ def _in_order(orphans: Sequence[Orphan], steps: Sequence[Step]) -> Iterator[tupl
 
 def _by_size(orphans: Sequence[Orphan], steps: Sequence[Step]) -> Iterator[tuple[Key, Job]]:
     billed = [orphan for orphan in orphans if not orphan.job.is_unbilled]
-    if any(orphan.size is None for orphan in billed):  # it may yet turn out to have any size
-        return
+    if any(orphan.size is None and orphan.job.created_at is not None for orphan in billed):
+        return  # it may yet turn out to have any size
     for orphan in billed:
         fitting = [step for step in steps if size_of(step.request) == orphan.size]
         if len(fitting) == 1 and sum(other.size == orphan.size for other in billed) == 1:
@@ -125,7 +129,7 @@ async def _listed(client: Client, age: timedelta) -> list[Job]:
         page = await client.jobs(PAGE, before)
         latest = client.clock.latest()
         floor = floor or (None if latest is None else latest - age)
-        found += [job for job in page.jobs if floor is None or _creation(job) >= floor]
+        found += [job for job in page.jobs if floor is None or job.created_at is None or job.created_at >= floor]
         last = next((job.created_at for job in reversed(page.jobs) if job.created_at is not None), None)
         if page.next is None or (floor and last is not None and last < floor):
             break

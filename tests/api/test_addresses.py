@@ -156,6 +156,13 @@ def test_an_impossible_host_fails_that_image(monkeypatch, host, proxy):
         fetch(f"https://{host}/x.png")
 
 
+@pytest.mark.parametrize("host", ["8.8.8.8", "127.0.0.1", "[2606:4700::1]", "images.example"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_impossible_port_fails_that_image(scheme, host):
+    with pytest.raises(BadImage):
+        fetch(f"{scheme}://{host}:99999/x.png")
+
+
 def test_behind_a_proxy_an_address_is_judged_by_what_it_says(monkeypatch):
     with listening() as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy}")

@@ -83,6 +83,9 @@ def test_a_home_that_git_tracks_is_refused_by_every_command(stored):
     assert (found.code, [one["name"] for one in found.json["checks"] if one["state"] == "problem"]) == (1, ["home"])
     assert contents(stored.home) == before
 
+    for name in ("LITERAL", "GLOB", "NOGLOB", "ICASE"):  # with which some programs start others
+        refused(stored.run("plan", "p.yaml", "--json", env={f"GIT_{name}_PATHSPECS": "1"}), "home_tracked")
+
     git(stored.path, "rm", "-rq", "--cached", ".krea-pipe")
     assert tried(stored, ("plan", "p.yaml")).code == 0
 
@@ -297,13 +300,33 @@ def test_a_journal_that_names_another_file_is_not_rolled_back(stored, outside):
     journal = stored.space / "facts/cache.db-journal"
     journal.write_bytes(b"\0" * 600 + bytes.fromhex("d9d505f920a163d7"))
     refused(tried(stored, ("plan", "p.yaml")), "cache_damaged")
-    assert journal.exists()
 
 
 def test_a_lock_with_something_in_it_is_not_opened(stored):
     with closing(sqlite3.connect(stored.space / "running.lock")) as database:
         database.execute("CREATE TABLE t (x)")
     refused(tried(stored, ("run", "p.yaml")), "lock_damaged")
+
+
+def test_a_journal_and_a_report_drive_no_terminal(stored):
+    signs = "\x1b]0;t\x07\x9b31m"
+    line = {"event": "submitted", "key": "k", "t": "", "run": signs, "origin": "https://api.krea.ai", "account": "a"}
+    line |= {"usd": "0.03", "cell": f"p/{signs}", "job_id": signs, "created_at": signs}
+    (stored.home / "live").mkdir()
+    (stored.home / "live/journal.jsonl").write_text(json.dumps(line) + "\n")
+    assert stored.run("run", "p.yaml", "--local", "--set", "prompt=another").code == 0
+    for record in (stored.home / "runs").glob("*/report.json"):
+        record.write_text(
+            record.read_text()
+            .replace('"id": "p/', f'"id": "p/{signs}')
+            .replace("\x1b", "\\u001b")
+            .replace("\x07", "\\u0007")
+        )
+    runs = sorted(one.name for one in (stored.home / "runs").iterdir())
+    for words in (("status",), ("diff", runs[0], runs[-1])):
+        done = stored.run(*words, env={"KREA_API_BASE": None})
+        assert done.code == 0, done.text
+        assert not {"\x1b", "\x07", "\x9b"} & set(done.out + done.err), words
 
 
 def test_facts_that_go_too_deep_or_are_too_long_are_none(stored):

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from krea_server import GENERATE, ask, send_answer
-from money import check_paid_once, draw, job_ids, send_json
+from money import check_paid_once, draw, inhabit, job_ids, send_json
 
 PAGE = b"<html><head><title>Gateway</title></head></html>"
 JSON = {"content-type": "application/json"}
@@ -165,6 +165,36 @@ def test_an_answer_that_names_the_job_of_an_earlier_run_is_a_lost_one(project, k
     done = project.run("run", "p.yaml", "--json")
     assert (done.code, done.rows["b"]["adopted"]) == (0, True), done.text
     check_paid_once(project, krea, ["a", "b"])
+
+
+def test_an_answer_that_names_a_job_of_before_the_run_is_a_lost_one(project, krea):
+    old = inhabit(krea)
+
+    async def name_the_old_one(scope, seen, send, app):
+        await ask(app, scope, seen)
+        await send_json(send, {"job_id": old, "status": "queued", "created_at": None})
+
+    krea.rule("POST", GENERATE, name_the_old_one, text='"a"', times=1)
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.rows["a"]["adopted"]) == (0, True), done.text
+    check_paid_once(project, krea, ["a"])
+
+
+def test_one_page_of_a_gateway_that_says_401_does_not_end_the_run(project, krea):
+    krea.world.latency = 0.5
+    project.pipeline(["a", "b"])
+
+    async def refuse_once(scope, seen, send, app):
+        page = (401, {"content-type": "text/html"}, b"<h1>401 Authorization Required</h1>")
+        is_first = krea.posts and not refused
+        refused.extend([1] * bool(is_first))
+        await send_answer(send, *(page if is_first else await ask(app, scope, seen)))
+
+    refused = []
+    krea.rule("GET", "/jobs", refuse_once)
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.counts, refused) == (0, (2, 0, 0), [1]), done.text
 
 
 def test_two_requests_that_an_older_journal_gives_one_job_do_not_share_its_image(project, krea):

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
 from krea_server import GENERATE, ask, send_answer
-from money import break_off, change_list, check_paid_once, draw, drop, hide, inhabit, send_json
+from money import break_off, change_list, check_paid_once, draw, drop, hide, inhabit, job_ids, send_json
 
 STRANGE_TIMES = [
     "0001-01-01T00:00:00+14:00",
@@ -115,11 +116,34 @@ def test_a_list_in_the_other_order_is_read_to_its_end(project, krea):
     assert done.rows["b"]["adopted"] or done.rows["b"]["status"] == "uncertain"
 
 
+def test_every_known_job_must_show_and_not_the_newest_alone(project, krea):
+    krea.world.latency = 1.0
+    hide(krea, "a", "c")
+    krea.rule("POST", GENERATE, lose_after_acting, text='"c"', times=1)
+    project.pipeline(["a", "b", "c"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.rows["c"]["status"], len(krea.posts)) == ("uncertain", 3), done.text
+    assert "does not show job" in done.rows["c"]["error"]["message"]
+
+
+def test_a_job_that_was_named_without_a_time_must_show_as_well(project, krea):
+    inhabit(krea)
+    hide(krea, "a", "b")
+    date_jobs(krea, None, prompt="a", places=ANYWHERE[:1])
+    krea.rule("POST", GENERATE, lose_after_acting, text='"b"', times=1)
+    project.pipeline(["a", "b"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.rows["b"]["status"], len(krea.posts)) == ("uncertain", 2), done.text
+
+
 # --- times
 
 
-def date_jobs(krea, time, *, prompt):
-    """Give the jobs of a prompt another time of creation, wherever they are shown."""
+ANYWHERE = (("POST", GENERATE), ("GET", "/jobs"), ("GET", "/jobs/"))
+
+
+def date_jobs(krea, time, *, prompt, places=ANYWHERE):
+    """Give the jobs of a prompt another time of creation, wherever they are shown, or in some places."""
 
     def dated(job):
         found = krea.world.job(job.get("job_id", ""))
@@ -132,7 +156,7 @@ def date_jobs(krea, time, *, prompt):
         answer = json.dumps(data).encode()
         await send_answer(send, status, {**headers, "content-length": str(len(answer))}, answer)
 
-    for method, place in (("POST", GENERATE), ("GET", "/jobs"), ("GET", "/jobs/")):
+    for method, place in places:
         krea.rule(method, place, act)
 
 
@@ -168,6 +192,64 @@ def test_a_job_without_a_time_that_may_be_of_a_lost_answer_leaves_it_open(projec
     assert len(done.rows["b"]["error"]["candidates"]) == 1
 
 
+@pytest.mark.parametrize("seconds", [1, 3, 120, 5_400_000_000])
+def test_one_answer_whose_time_is_ahead_hides_no_lost_job(project, krea, seconds):
+    ahead = (krea.world.now() + timedelta(seconds=seconds)).isoformat()
+    date_jobs(krea, ahead, prompt="a", places=ANYWHERE[:1])
+    krea.rule("POST", GENERATE, lose_after_acting, text='"b"', times=1)
+    project.pipeline(["a", "b"])
+    done = project.run("run", "p.yaml", "--json")
+    assert done.rows["b"]["adopted"] or done.rows["b"]["status"] == "uncertain", done.text
+    assert (len(krea.posts), krea.billed_prompts()) == (2, ["a", "b"])
+
+
+def test_one_date_that_is_ahead_hides_no_lost_job(project, krea):
+    inhabit(krea)
+
+    async def with_date(scope, seen, send, app):
+        status, headers, body = await ask(app, scope, seen)
+        await send_answer(send, status, {**headers, "date": "Fri, 01 Jan 2100 00:00:00 GMT"}, body)
+
+    krea.rule("GET", "/jobs", with_date, times=1)
+    krea.rule("POST", GENERATE, lose_after_acting, text='"a"', times=1)
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "--json")
+    assert done.rows["a"]["adopted"] or done.rows["a"]["status"] == "uncertain", done.text
+    assert (len(krea.posts), krea.billed_prompts()) == (1, ["a"])
+
+
+def test_a_time_to_come_on_the_list_does_not_make_it_up_to_date(project, krea):
+    """The job of someone else is dated ahead; then the list stops at it."""
+    inhabit(krea)
+    date_jobs(krea, "2199-12-31T00:00:00Z", prompt="local:fail-nsfw")
+    drop(krea, text='"b"')
+    project.pipeline(["a", "b"])
+    assert project.run("run", "p.yaml").code == 0
+    hide(krea, "a", "b", "c", "d")
+    krea.rule("POST", GENERATE, lose_after_acting, text='"d"', times=1)
+    project.pipeline(["a", "b", "c", "d"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.rows["d"]["status"], len(krea.posts)) == ("uncertain", 5), done.text
+
+
+def test_a_job_without_a_time_is_not_dated_by_one_that_is_older_than_those_below(project, krea):
+    date_jobs(krea, None, prompt="b", places=ANYWHERE[1:])
+    old = {"job_id": "old", "status": "failed", "created_at": "2001-01-01T00:00:00Z"}
+
+    def below_an_old_one(jobs):
+        return [
+            part
+            for job in jobs
+            for part in ([old, {**job, "created_at": None}] if job["job_id"] in job_ids(krea, "b") else [job])
+        ]
+
+    change_list(krea, below_an_old_one)
+    krea.rule("POST", GENERATE, lose_after_acting, text='"b"', times=1)
+    project.pipeline(["a", "b"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.rows["b"]["status"], len(krea.posts)) == ("uncertain", 2), done.text
+
+
 @pytest.mark.parametrize(
     "date",
     ["Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 +1400", "Thu, 01 Jan 1970 00:00:00 GMT", "0", ","],
@@ -187,7 +269,7 @@ def test_dates_in_headers_end_no_run(project, krea, date, header):
     check_paid_once(project, krea, ["a", "b"])
 
 
-def test_recover_passes_over_jobs_without_a_time(project, krea):
+def test_recover_names_jobs_without_a_time_and_pairs_none_of_them(project, krea):
     project.pipeline(["a"])
     assert project.run("run", "p.yaml").code == 0
     (project.space / "journal.jsonl").unlink()
@@ -198,4 +280,16 @@ def test_recover_passes_over_jobs_without_a_time(project, krea):
     )
     done = project.run("recover", "p.yaml", "--json", "--since", "876000")
     assert done.code == 0, done.text
-    assert [row["cell"] for row in done.json["jobs"]] == ["p/a"]
+    assert [(row["job_id"] == "x", row["cell"]) for row in done.json["jobs"]] == [(True, None), (False, "p/a")]
+
+
+def test_recover_pairs_nothing_in_order_when_a_time_can_not_be_read(project, krea):
+    project.pipeline(["a", "b"])
+    assert project.run("run", "p.yaml").code == 0
+    (project.space / "journal.jsonl").unlink()
+    for file in (project.space / "facts").iterdir():
+        file.unlink()
+    date_jobs(krea, "not a time", prompt="a")
+    done = project.run("recover", "p.yaml", "--json", "--in-order")
+    assert (done.code, done.json["error"]["code"]) == (1, "no_order"), done.text
+    assert "can not be read" in done.json["error"]["message"]

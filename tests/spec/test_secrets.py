@@ -57,6 +57,20 @@ FAKES = {
     "Google client": joined("GOC", "SPX-", some(28)),
     "Google service account": json.dumps({"private_key": joined("-----BEGIN PRIV", "ATE KEY-----\nMII")}),
     "npm": joined("np", "m_", some(36)),
+    "Brevo": joined("xkey", "sib-", "0a1b2c3d" * 8, "-", some(16)),
+    "New Relic": joined("NR", "AK-", some(27, string.ascii_uppercase)),
+    "Netlify": joined("nf", "p_", some(40)),
+    "Doppler": joined("dp", ".pt.", some(40)),
+    "Bitbucket": joined("AT", "BB", some(32)),
+    "CircleCI": joined("CC", "IPAT_", some(22), "_", "0a1b2c3d" * 5),
+    "Pinecone": joined("pc", "sk_", some(40)),
+    "PlanetScale": joined("pscale", "_tkn_", some(40)),
+    "LangSmith": joined("lsv2", "_pt_", some(32), "_", some(10)),
+    "Tavily": joined("tv", "ly-", some(32)),
+    "Fly": joined("FlyV1 f", "m2_", some(40)),
+    "Airtable": joined("pa", "t", some(14), ".", "0a1b2c3d" * 8),
+    "Mapbox": joined("sk", ".eyJ", some(40), ".", some(22)),
+    "PuTTY": joined("PuTTY-User", "-Key-File-3: ssh-ed25519"),
     "PyPI": joined("py", "pi-AgEIcHlwaS5vcmc", some(60)),
     "Hugging Face": joined("h", "f_", some(34)),
     "Replicate": joined("r", "8_", some(37)),
@@ -203,7 +217,8 @@ def test_each_kind_is_found_and_taken_out_of_its_text():
 SECRET_NAMES = """
     API_KEY MY_API_KEY apikey apiKey myAPIKey KEY KEYS SSH_KEY STRIPEKEY key2 SECRET CLIENT_SECRET clientsecret SECRET2
     TOKEN GITHUB_TOKEN tokens authToken PASSWORD dbPassword PASSWD DB_PASS DB_PWD PASSPHRASE CREDENTIALS creds AUTH
-    BASIC_AUTH OAUTH2 AUTHORIZATION JWT BEARER
+    BASIC_AUTH OAUTH2 AUTHORIZATION JWT BEARER KEYID ACCESSKEYID KEYFILE MASTERKEYB64 privatekeypem PGPASS PASSCODE
+    GITHUB_PAT JWKS COOKIE
 """
 OTHER_NAMES = """
     SEASON MONKEY TURKEY WHISKEY_BRAND HOCKEY KEYBOARD_LAYOUT KEYCLOAK KEYNOTE KEYWORD AUTHOR AUTHORS AUTHORITY

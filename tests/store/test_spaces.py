@@ -92,6 +92,8 @@ def test_a_token_never_shows_itself():
     assert token.account != Token("krea-secret2").account
     assert token.masked("a krea-secret b") == "a *** b"
     assert Token("k").masked("krea") == "krea"
+    halves = Token("0f8fad5b-d9cb-469f-a165-70867728950e:abcdefghijklmnop")
+    assert halves.masked("the secret abcdefghijklmnop is unknown") == "the secret *** is unknown"
 
 
 def test_the_pace_can_be_set():

@@ -20,6 +20,7 @@ from krea_pipe.report.signatures import signed
 from krea_pipe.report.thumbnails import digests_of, make_missing, put_beside, take_from
 from krea_pipe.store.home import open_home
 from krea_pipe.store.plain import check_folders
+from krea_pipe.writable import writable
 
 SHOWN = 40
 
@@ -85,7 +86,7 @@ def _print(pairs: Sequence[Pair]) -> None:
     for word, alone in _alone(pairs).items():
         if alone:
             more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
-            click.echo(f"only {word}: {', '.join(alone[:SHOWN])}{more}")
+            click.echo(writable(f"only {word}: {', '.join(alone[:SHOWN])}{more}"))
     counts = {"identical": _identical(pairs), "changed": len(changed)}
     counts |= {f"only {word}": len(alone) for word, alone in _alone(pairs).items()}
     found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
