@@ -25,7 +25,7 @@ from command_line import Project
 from doc_blocks import as_expected, blocks, is_table, plain
 from krea_server import picture
 
-from krea_pipe import fields, inside, lockfile, matrix, nodes, out_paths, problem_list, references, source
+from krea_pipe import approval, fields, inside, lockfile, matrix, nodes, out_paths, problem_list, references, source
 from krea_pipe.fields import FIELD_NAMES
 from krea_pipe.pricing import usd
 from krea_pipe.sandbox import texts
@@ -227,7 +227,8 @@ LIMITS = {
     "values of one axis": (generated.MAX_VALUES,),
     "values of the axes of all matrices": (library.MAX_VALUES,),
     "variables times cells": (matrix.MAX_COPIED,),
-    "a lock file, or a plan file": (lockfile.MAX_BYTES // 2**20,),
+    "a lock file": (lockfile.MAX_BYTES // 2**20, lockfile.MAX_LINES),
+    "a plan file": (approval.MAX_BYTES // 2**20,),
     "takes of one stage": (SCHEMA["$defs"]["takes"]["maximum"],),
     "a CSV file or a list of words": (
         tables.MAX_BYTES // 2**20,
