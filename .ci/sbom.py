@@ -14,7 +14,7 @@ from urllib.parse import quote
 ROOT = Path(__file__).parents[1]
 CARRIED = {
     "krea_pipe/report/templates/vendor/README.md": r"^\| `[^`]+` \| `([^`]+)` ([\d.]+)[^|]*\| ([\w.-]+)",
-    "krea_pipe/sheet/fonts/README.md": r"the npm package `([^`]+)` ([\d.]+)()",
+    "krea_pipe/report/sheet/fonts/README.md": r"the npm package `([^`]+)` ([\d.]+)()",
 }
 FONT_LICENCE = "OFL-1.1"
 

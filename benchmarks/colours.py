@@ -8,7 +8,7 @@ from rig import LIFE, png
 from krea_pipe.local.app import create_app
 from krea_pipe.local.job import Job
 from krea_pipe.local.server import listen
-from krea_pipe.local.world import World
+from krea_pipe.local.server_state import World
 
 
 def picture(job: Job) -> bytes:

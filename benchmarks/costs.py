@@ -1,7 +1,7 @@
 """What files cost that repeat one construct: `python benchmarks/costs.py [NAME ...]`, about ten minutes for all.
 
-Every construct of `tests/spec/costs.py` grows up to what a file may have, each file read by a process of its own; see
-the cost mode of `tests/spec/fuzzing.py`, which says what fails.
+Every construct of `tests/pipeline/costs.py` grows up to what a file may have, each file read by a process of its own;
+see the cost mode of `tests/pipeline/fuzzing.py`, which says what fails.
 """
 
 import subprocess
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-FUZZING = Path(__file__).parents[1] / "tests/spec/fuzzing.py"
+FUZZING = Path(__file__).parents[1] / "tests/pipeline/fuzzing.py"
 
 
 def main() -> int:

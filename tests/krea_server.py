@@ -15,7 +15,7 @@ import uvicorn
 from PIL import Image
 
 from krea_pipe.local.app import create_app
-from krea_pipe.local.world import World
+from krea_pipe.local.server_state import World
 
 GENERATE = "/generate/"
 DEADLINE = 30.0

@@ -11,61 +11,27 @@ ROOT = Path(krea_pipe.__file__).parent
 FILES = sorted(path for path in ROOT.rglob("*.py") if "__pycache__" not in path.parts)
 
 # Low to high; what shares a line may import each other. Modules that are not named stand at the bottom.
-LAYERS = """
-    errors
-    listening writable
-    secret_kinds
-    excerpts
-    problem_list near_names
-    nodes syntax sandbox sampling masking
-    source inside lfs git
-    checkout
-    template template_paths fields cell_ids
-    picks layout entries
-    pick_changes shorthand edits
-    pipeline
-    spec
-    selection
-    image_parts image_header image_work png_text likeness
-    signing
-    images
-    request
-    references
-    staged
-    loading
-    rendering rule_index
-    weighing precedence
-    resolve out_paths
-    pixels pricing
-    lockfile
-    cell cell_problems
-    matrix
-    selecting
-    picking graph
-    outcome
-    settings
-    store
-    plan
-    spending keeping explain exit_codes acceptance approval
-    api
-    run
-    report
-    conduct
-    sheet
-    handoff
-    upkeep
-    events
-    notify
-    services
-    flow
-    comparison
-    background
-    package
-    view
-    cli
-"""
-LEVELS = {name: level for level, line in enumerate(LAYERS.split("\n")) for name in line.split()}
-FREE = {"__init__"}
+ROOMS = ("core", "pipeline", "matrix", "store", "planning", "api", "executor", "report", "app", "cli")
+"""Low to high: a room is entered from higher ones alone. `local` stands apart."""
+AT_ROOT = {"__init__", "__main__", "_version"}
+PURE = {"pipeline", "matrix", "planning"}
+"""The rooms before a run: the same files and the same store give the same plan."""
+IMPURE = {
+    *("asyncio", "datetime", "http", "httpx", "multiprocessing", "random", "requests", "secrets", "socket", "ssl"),
+    *("subprocess", "time", "urllib.request", "uuid"),
+}
+JOURNAL = {
+    *("adopted", "attached", "cleared", "declined", "disowned", "submitted", "submitting", "unanswered", "unfetched"),
+    "unseen",
+}
+"""Events that only the journal has; other things have failed and are done as well."""
+WRITERS = {"store", "executor", "app"}
+READERS = {
+    *("krea_pipe.store.replay", "krea_pipe.report.moves", "krea_pipe.app.events"),
+    *("krea_pipe.executor.journal_writer", "krea_pipe.executor.collect"),
+}
+EDGES = {"krea_pipe.app.package", "krea_pipe.report.decisions", "krea_pipe.report.git", "krea_pipe.__main__"}
+"""Where the environment is read, besides the command line."""
 MAX_FILE = 500
 MAX_FUNCTION = 60
 BAD_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc", "base"}
@@ -102,60 +68,99 @@ def of_each(things):
     return made
 
 
-def part_of(module: str) -> str:
+def room_of(module: str) -> str:
     return [*module.split("."), "__init__"][1]
 
 
 def imports(tree):
-    """Every module of ours that a tree imports, with the node that does it; not what is for types alone."""
-    typing = {
-        part
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for part in ast.walk(node)
-    }
+    """Every module that a tree imports, with the name that it takes; those for types alone as well."""
     for node in ast.walk(tree):
-        if node in typing:
-            continue
         if isinstance(node, ast.Import):
-            found = [alias.name for alias in node.names]
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide the direction"
-            found = [
-                f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in trees() else node.module for a in node.names
-            ]
-        else:
-            continue
-        for name in found:
-            if name.split(".")[0] == "krea_pipe":
-                yield name, node
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield (inner, "") if inner in trees() else (node.module, alias.name)
 
 
-def test_every_part_has_a_level():
-    parts = {part_of(module) for module in trees()}
-    assert parts - set(LEVELS) - FREE - {"local", "__main__", "data"} == set()
+def ours(tree):
+    return {name for name, _ in imports(tree) if name.split(".")[0] == "krea_pipe"}
+
+
+def test_every_module_is_in_a_room():
+    assert {room_of(module) for module in trees()} - {*ROOMS, "local"} == AT_ROOT
 
 
 @of_each(trees)
-def test_imports_go_down_only(module):
-    part = part_of(module)
-    for target, _ in imports(trees()[module]):
-        other = part_of(target)
-        if (part, target) == ("package", "krea_pipe.local.in_process"):
+def test_rooms_are_entered_from_above(module):
+    room = room_of(module)
+    for target in ours(trees()[module]):
+        other = room_of(target)
+        if (module, target) == ("krea_pipe.app.package", "krea_pipe.local.in_process") or other in AT_ROOT:
             continue
-        if part == "local" or other == "local":
-            assert part == other, f"{module} imports {target}: the local Krea shares nothing"
-        elif part != "__main__" and other not in FREE:
-            assert LEVELS[other] <= LEVELS[part], f"{module} imports {target}, which stands above it"
+        if "local" in (room, other):
+            assert room == other, f"imports {target}: the local Krea shares nothing"
+        elif room not in AT_ROOT:
+            assert ROOMS.index(other) <= ROOMS.index(room), f"imports {target}, which is above it"
 
 
-def test_parts_do_not_import_in_circles():
-    found = {module: {target for target, _ in imports(tree)} - {module} for module, tree in trees().items()}
+def test_modules_do_not_import_in_circles():
+    found = {module: ours(tree) - {module} for module, tree in trees().items()}
     while found:
         free = [module for module, targets in found.items() if not targets & found.keys()]
         assert free, f"a circle among {sorted(found)}"
         for module in free:
             del found[module]
+
+
+@of_each(trees)
+def test_what_comes_before_a_run_only_reads_files(module):
+    if room_of(module) in PURE:
+        found = {name for name, _ in imports(trees()[module])}
+        assert {name for name in found for bad in IMPURE if f"{name}.".startswith(f"{bad}.")} == set()
+
+
+@of_each(trees)
+def test_private_names_stay_in_their_module(module):
+    tree = trees()[module]
+    own = {name for name, _ in imports(tree)}
+    taken = [name for source, name in imports(tree) if source.startswith("krea_pipe.") and re.match("_(?!_)", name)]
+    modules = {name.rpartition(".")[2] for name in own if name in trees()}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            taken += [node.attr] if node.attr.startswith("_") else []
+    assert taken == []
+
+
+@of_each(trees)
+def test_the_journal_has_one_reader(module):
+    """Whoever compares the name of an event gives it a meaning."""
+    if module in READERS:
+        return
+    for node in ast.walk(trees()[module]):
+        compared = []
+        if isinstance(node, ast.Compare):
+            compared = [node.left, *node.comparators]
+        elif isinstance(node, ast.MatchValue):
+            compared = [node.value]
+        elif isinstance(node, ast.Dict):
+            compared = [key for key in node.keys if key is not None]
+        named = {one.value for part in compared for one in ast.walk(part) if isinstance(one, ast.Constant)} & JOURNAL
+        assert len(named) <= isinstance(node, ast.Dict), f"line {node.lineno}"
+
+
+@of_each(trees)
+def test_the_journal_has_few_writers(module):
+    if room_of(module) not in WRITERS:
+        writes = {"krea_pipe.store.ledger", "krea_pipe.executor.journal_writer"}
+        assert not ours(trees()[module]) & writes
+        assert not re.search(r"journal\.append|scribe\.", ast.unparse(trees()[module]))
+
+
+@of_each(trees)
+def test_no_module_changes_what_a_module_is(module):
+    assert not re.search(r"sys\.modules|\.__class__ =", ast.unparse(trees()[module]))
 
 
 @of_each(trees)
@@ -199,7 +204,7 @@ def test_functions_are_short(module):
 
 @of_each(trees)
 def test_only_the_command_line_prints_or_ends_the_program(module):
-    if part_of(module) == "cli":
+    if room_of(module) == "cli":
         return
     for node in ast.walk(trees()[module]):
         if isinstance(node, ast.Call):
@@ -212,7 +217,7 @@ def test_only_the_command_line_prints_or_ends_the_program(module):
 
 @of_each(trees)
 def test_the_environment_is_read_at_the_edge(module):
-    if part_of(module) not in ("cli", "package", "report", "__main__"):
+    if module not in EDGES and room_of(module) != "cli":
         assert not re.search(r"os\.environ|getenv", ast.unparse(trees()[module]))
 
 
@@ -225,7 +230,9 @@ def test_errors_are_named_where_they_are_caught(module):
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or names_in(node.type) & {"Exception", "BaseException"})
     ]
-    assert len(broad) <= (module in {"krea_pipe.cli.main", "krea_pipe.run.scribe", "krea_pipe.run.engine"}), broad
+    assert len(broad) <= (
+        module in {"krea_pipe.cli.main", "krea_pipe.executor.journal_writer", "krea_pipe.executor.engine"}
+    ), broad
 
 
 def names_in(tree):

@@ -25,12 +25,15 @@ from command_line import Project
 from doc_blocks import as_expected, blocks, is_table, plain
 from krea_server import picture
 
-from krea_pipe import approval, fields, inside, lockfile, matrix, nodes, out_paths, problem_list, references, source
-from krea_pipe.fields import FIELD_NAMES
-from krea_pipe.pricing import usd
-from krea_pipe.sandbox import texts
-from krea_pipe.sandbox.environment import ENVIRONMENT
-from krea_pipe.spec import generated, library, load, problems, rules, stages, tables
+from krea_pipe.core import fields, problem_list
+from krea_pipe.core.fields import FIELD_NAMES
+from krea_pipe.matrix import matrix, out_paths
+from krea_pipe.pipeline import nodes, references, repo_paths, source
+from krea_pipe.pipeline.pricing import usd
+from krea_pipe.pipeline.spec import generated, library, load, problems, rules, stages, tables
+from krea_pipe.pipeline.template import texts
+from krea_pipe.pipeline.template.environment import ENVIRONMENT
+from krea_pipe.planning import lockfile, plan_file
 
 ROOT = Path(__file__).parent.parent
 INDEX = ROOT / "docs/language.md"
@@ -228,7 +231,7 @@ LIMITS = {
     "values of the axes of all matrices": (library.MAX_VALUES,),
     "variables times cells": (matrix.MAX_COPIED,),
     "a lock file": (lockfile.MAX_BYTES // 2**20, lockfile.MAX_LINES),
-    "a plan file": (approval.MAX_BYTES // 2**20,),
+    "a plan file": (plan_file.MAX_BYTES // 2**20,),
     "takes of one stage": (SCHEMA["$defs"]["takes"]["maximum"],),
     "a CSV file or a list of words": (
         tables.MAX_BYTES // 2**20,
@@ -236,8 +239,8 @@ LIMITS = {
         tables.MAX_CELLS,
         tables.MAX_LINES,
     ),
-    "a pattern of files": (inside.MAX_PARTS, inside.MAX_PART),
-    "entries of folders that all patterns look at": (inside.MAX_ENTRIES,),
+    "a pattern of files": (repo_paths.MAX_PARTS, repo_paths.MAX_PART),
+    "entries of folders that all patterns look at": (repo_paths.MAX_ENTRIES,),
     "images that `references:` names": (references.MAX_IMAGES,),
     "an image that is uploaded": (references.MAX_BYTES // 2**20,),
     "style references in one request": (fields.MAX_STYLE_REFERENCES,),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from krea_pipe import flow
+from krea_pipe.app import flow
 from krea_pipe.cli.lazy import COMMANDS
 
 ROOT = Path(__file__).parent.parent

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from workflow import given, is_fork, is_plain, keep_files, listed, output, read_event, run_step, say
 
-from krea_pipe.checkout import find_top, refuse_other_repositories
-from krea_pipe.errors import Problem, UsageError
-from krea_pipe.staged import find_pipelines, read_index
+from krea_pipe.core.checkout import find_top, refuse_other_repositories
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.pipeline.staged import find_pipelines, read_index
 
 COMMANDS = ("auto", "validate", "plan", "run")
 

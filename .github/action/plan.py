@@ -9,8 +9,8 @@ from pathlib import Path
 
 from workflow import folder, given, kept_files, krea_pipe, output, plain, run_step, say, summarise
 
-from krea_pipe.checkout import find_top, has_commit
-from krea_pipe.git import GitFailed, fetch
+from krea_pipe.core.checkout import find_top, has_commit
+from krea_pipe.core.git import GitFailed, fetch
 from krea_pipe.report.markup import code, fenced
 
 CHANGES = ("new", "changed", "moved", "gone")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from krea_pipe.cli.ci_log import guard_streams, print_command
 from krea_pipe.cli.streams import prepare_streams
-from krea_pipe.errors import KreaPipeError
+from krea_pipe.core.errors import KreaPipeError
 
 SUMMARY_LIMIT = 1_000_000
 """Bytes. GitHub drops a step's summary above 1,048,576 without a word."""

@@ -17,7 +17,7 @@ import httpcore
 import httpx
 
 from krea_pipe.api.failures import BadImage
-from krea_pipe.settings import is_loopback
+from krea_pipe.core.settings import is_loopback
 
 IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 

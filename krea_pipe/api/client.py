@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from krea_pipe import __version__
+from krea_pipe._version import __version__
 from krea_pipe.api.address import Allowed, guard, host_and_port_of
 from krea_pipe.api.body import parts, read_body
 from krea_pipe.api.clock import ServerClock
@@ -40,12 +40,12 @@ from krea_pipe.api.wire import (
     read_styles,
     route_of,
 )
-from krea_pipe.errors import Problem, UsageError
-from krea_pipe.masking import MASK
-from krea_pipe.nodes import Json
-from krea_pipe.references import Image
-from krea_pipe.request import Request
-from krea_pipe.settings import Target, Token, is_loopback
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.masking import MASK
+from krea_pipe.core.request import Request
+from krea_pipe.core.settings import Target, Token, is_loopback
+from krea_pipe.pipeline.references import Image
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_COMPLAINT_BYTES = 64 * 1024

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from krea_pipe.nodes import Json
-from krea_pipe.settings import Token
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.settings import Token
 
 
 def without_token(data: Json, token: Token) -> Json:

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from krea_pipe.api.wire import as_json
-from krea_pipe.errors import Problem, UsageError
-from krea_pipe.listening import BACKLOG, MAX_HEAD_BYTES, Connection, Listener
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.listening import BACKLOG, MAX_HEAD_BYTES, Connection, Listener
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_READING = 32

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from html import unescape
 from typing import cast
 
-from krea_pipe.nodes import Json
-from krea_pipe.outcome import MODERATED, Failure
-from krea_pipe.request import Request
-from krea_pipe.settings import Token
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import MODERATED, Failure
+from krea_pipe.core.request import Request
+from krea_pipe.core.settings import Token
 
 FINAL = frozenset({"completed", "failed", "cancelled"})
 PENDING = frozenset({"backlogged", "queued", "scheduled", "processing", "sampling", "intermediate-complete"})

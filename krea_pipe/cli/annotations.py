@@ -9,7 +9,7 @@ from typing import Literal
 import click
 
 from krea_pipe.cli.ci_log import ASKED, print_command
-from krea_pipe.errors import Place
+from krea_pipe.core.errors import Place
 
 Kind = Literal["error", "warning"]
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from krea_pipe.cli.tally import Settled, Tally
+from krea_pipe.cli.progress_state import Settled, Tally
 
 
 class Bar:

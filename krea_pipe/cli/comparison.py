@@ -11,18 +11,18 @@ from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import Over, overrides
 from krea_pipe.cli.tables import print_table
 from krea_pipe.cli.waiting import waiting_json, waiting_words
-from krea_pipe.comparison.against import Subject, compare_with
-from krea_pipe.comparison.markdown import render
-from krea_pipe.comparison.model import KINDS, Comparison, Row
-from krea_pipe.comparison.record import comparison_json
-from krea_pipe.comparison.words import KIND_WORDS, base_words, headline, problem_words, stored_words
-from krea_pipe.errors import Problem, UsageError
-from krea_pipe.exit_codes import WAITING
-from krea_pipe.pricing import usd
-from krea_pipe.settings import live_target
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.exit_codes import WAITING
+from krea_pipe.core.settings import live_target
+from krea_pipe.core.writable import writable
+from krea_pipe.pipeline.pricing import usd
+from krea_pipe.report.compare.against import Subject, compare_with
+from krea_pipe.report.compare.markdown import render
+from krea_pipe.report.compare.model import KINDS, Comparison, Row
+from krea_pipe.report.compare.record import comparison_json
+from krea_pipe.report.compare.words import KIND_WORDS, base_words, headline, problem_words, stored_words
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
-from krea_pipe.writable import writable
 
 SHOWN = 60
 PENDING = 3

@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from krea_pipe.errors import KreaPipeError
+from krea_pipe.core.errors import KreaPipeError
+from krea_pipe.pipeline.source import read_document
 from krea_pipe.report.folder import PLANNED, RECORD, find_run, runs_folder
-from krea_pipe.source import read_document
 from krea_pipe.store.home import open_home
 
 

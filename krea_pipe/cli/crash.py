@@ -4,9 +4,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from krea_pipe.errors import KreaPipeError
-from krea_pipe.masking import masked_lines
-from krea_pipe.settings import KEY_NAMES
+from krea_pipe.core.errors import KreaPipeError
+from krea_pipe.core.masking import masked_lines
+from krea_pipe.core.settings import KEY_NAMES
 from krea_pipe.store import crash_log
 from krea_pipe.store.home import open_home
 

@@ -4,7 +4,7 @@ import os
 from decimal import Decimal
 from typing import Literal
 
-from krea_pipe import flow
+from krea_pipe.app import flow
 from krea_pipe.cli.colour import can_move
 from krea_pipe.cli.lazy import (
     EXECUTE,
@@ -21,13 +21,13 @@ from krea_pipe.cli.lazy import (
 from krea_pipe.cli.lock_options import Lock
 from krea_pipe.cli.log_options import Told
 from krea_pipe.cli.options import Chosen, Over
-from krea_pipe.cli.tally import Tally, Watcher
-from krea_pipe.cli.telling import Telling
-from krea_pipe.errors import Problem, UsageError
-from krea_pipe.outcome import Ending, Outcome
-from krea_pipe.plan import needs_call
-from krea_pipe.request import Key
-from krea_pipe.settings import LOCAL_PACE, Target, live_pace
+from krea_pipe.cli.progress_state import Tally, Watcher
+from krea_pipe.cli.run_notifications import Telling
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.outcome import Ending, Outcome
+from krea_pipe.core.request import Key
+from krea_pipe.core.settings import LOCAL_PACE, Target, live_pace
+from krea_pipe.planning.plan import needs_call
 
 HINT = "leave the webhook out, or serve a Krea with `krea-pipe serve` and name it in KREA_API_BASE"
 

@@ -9,11 +9,11 @@ from itertools import groupby
 import click
 
 from krea_pipe.cli.commands.plan import ACTIONS
-from krea_pipe.explain import Explanation, Ingredient, Last, Prompt, Said, Traced, Upstream
-from krea_pipe.nodes import Json
-from krea_pipe.pricing import usd
-from krea_pipe.request import KEY_VERSION
-from krea_pipe.template import is_template
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.request import KEY_VERSION
+from krea_pipe.pipeline.pricing import usd
+from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.planning.explain import Explanation, Ingredient, Last, Prompt, Said, Traced, Upstream
 
 NARROWEST = 24
 MARGIN = "  "

@@ -2,9 +2,9 @@
 
 import time
 
-from krea_pipe.cli.tally import Settled, Tally
-from krea_pipe.cli.voice import Voice
-from krea_pipe.pricing import exact
+from krea_pipe.cli.progress_state import Settled, Tally
+from krea_pipe.cli.stderr_log import Voice
+from krea_pipe.pipeline.pricing import exact
 
 EVERY = 5.0
 FEW = 100

@@ -5,10 +5,10 @@ from typing import TypedDict
 
 import click
 
+from krea_pipe.app.run_pipeline import Finished
 from krea_pipe.cli.options import FILE, F, Over
-from krea_pipe.conduct import Finished
-from krea_pipe.errors import Problem, UsageError
-from krea_pipe.lockfile import SUFFIX, lock_path
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.planning.lockfile import SUFFIX, lock_path
 
 
 class Lock(TypedDict):

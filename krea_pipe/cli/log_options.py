@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 import click
 
 from krea_pipe.cli.options import FILE, F
-from krea_pipe.cli.voice import Voice
+from krea_pipe.cli.stderr_log import Voice
 
 
 class Told(TypedDict):

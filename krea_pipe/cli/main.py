@@ -5,7 +5,7 @@ import sys
 import click
 from click.shell_completion import CompletionItem
 
-from krea_pipe import __version__
+from krea_pipe._version import __version__
 from krea_pipe.cli.colour import wants_colour
 from krea_pipe.cli.lazy import COMMANDS, TROUBLE, LazyGroup, load
 from krea_pipe.cli.streams import flush_streams, leave_streams, prepare_streams

@@ -9,9 +9,9 @@ from typing import Any, TypedDict, TypeVar
 
 import click
 
-from krea_pipe.matrix import MAX_CELLS
-from krea_pipe.selection import Selection, parse_selection
-from krea_pipe.spec import Overrides
+from krea_pipe.matrix.matrix import MAX_CELLS
+from krea_pipe.matrix.selection import Selection, parse_selection
+from krea_pipe.pipeline.spec import Overrides
 
 MOST = 1_000_000_000
 DAY = 24 * 60 * 60

@@ -5,17 +5,18 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from krea_pipe import __version__, flow
-from krea_pipe.approval import Approval, digest_of, is_plan_file, parts_of, read_approval
+from krea_pipe._version import __version__
+from krea_pipe.app import flow
 from krea_pipe.cli.executor import How
 from krea_pipe.cli.lock_options import run_lock
 from krea_pipe.cli.options import Over, overrides
-from krea_pipe.errors import Problem, UsageError
-from krea_pipe.nodes import shown
-from krea_pipe.pricing import usd
-from krea_pipe.settings import LOCAL, Target, live_target, origin_of
-from krea_pipe.spec import Overrides
-from krea_pipe.spec.load import repository_root
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.json_data import shown
+from krea_pipe.core.settings import LOCAL, Target, live_target, origin_of
+from krea_pipe.pipeline.pricing import usd
+from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.pipeline.spec.load import repository_root
+from krea_pipe.planning.plan_file import Approval, digest_of, is_plan_file, parts_of, read_approval
 from krea_pipe.store.atomic import write_atomically
 
 

@@ -7,8 +7,8 @@ from typing import get_args
 
 import click
 
-from krea_pipe.acceptance import Review, State
 from krea_pipe.cli.tables import print_table
+from krea_pipe.planning.lock_check import Review, State
 
 SHOWN = 40
 

@@ -3,8 +3,8 @@
 import json
 import sys
 
-from krea_pipe.notify import Message
-from krea_pipe.services import open_service
+from krea_pipe.app.notify import Message
+from krea_pipe.app.services import open_service
 
 
 def main() -> int:

@@ -6,9 +6,9 @@ import click
 
 from krea_pipe.cli.annotations import Annotation, Kind, annotate
 from krea_pipe.cli.messages import as_one
-from krea_pipe.cli.voice import Level, Voice
-from krea_pipe.pipeline import Pipeline
-from krea_pipe.pricing import exact
+from krea_pipe.cli.stderr_log import Level, Voice
+from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.prompt_places import prompt_place
 from krea_pipe.report.words import adopted, sentence, why

@@ -1,7 +1,7 @@
 """A stage that waits for picks, in words and as JSON."""
 
-from krea_pipe.cell import Waiting
-from krea_pipe.pricing import exact, usd
+from krea_pipe.matrix.cell import Waiting
+from krea_pipe.pipeline.pricing import exact, usd
 
 
 def waiting_words(one: Waiting, *, local: bool) -> str:

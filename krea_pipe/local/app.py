@@ -1,12 +1,13 @@
 """The documented Krea API as an ASGI app that draws proofs and spends nothing.
 
 The account can be bounded: so many jobs at once, so many in the backlog, 429 beyond that. The end of a job is told to
-its `X-Webhook-URL` once. Trigger words in a prompt, which make a job fail or get stuck, are in `krea_pipe.local.fate`.
+its `X-Webhook-URL` once. Trigger words in a prompt, which make a job fail or get stuck, are in
+`krea_pipe.local.job_outcome`.
 
 Known differences from Krea: images are never fetched from outside, webhooks come for ends alone, `user` and `liked`
 do not filter styles, and a training costs nothing and gives a style that nobody has learnt. What Krea does not document
 was decided here: 429 carries no Retry-After, DELETE comes too late for a job that is past `scheduled` unless it is
-stuck, and a stuck job is never timed out. `GET /_local/book` is not Krea's; see `krea_pipe.local.book`.
+stuck, and a stuck job is never timed out. `GET /_local/book` is not Krea's; see `krea_pipe.local.billing_log`.
 """
 
 import asyncio
@@ -21,13 +22,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from krea_pipe.local import assets, jobs, styles
-from krea_pipe.local.book import Book
-from krea_pipe.local.front import Front
+from krea_pipe.local.billing_log import Book
+from krea_pipe.local.date_middleware import Front
 from krea_pipe.local.jobs import Handler
 from krea_pipe.local.order import VARIANTS
 from krea_pipe.local.refusal import RefusalError
+from krea_pipe.local.server_state import World
 from krea_pipe.local.webhooks import Courier
-from krea_pipe.local.world import World
 
 _NOT_FOUND = "<!DOCTYPE html><html><head><title>404</title></head><body><h1>Not found</h1></body></html>"
 

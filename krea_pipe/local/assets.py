@@ -10,7 +10,7 @@ from krea_pipe.local.multipart import Part, read_form
 from krea_pipe.local.paging import cut_page, format_time, read_cursor, read_limit
 from krea_pipe.local.picture import SUFFIXES, read_picture, sniff_media_type
 from krea_pipe.local.refusal import refuse
-from krea_pipe.local.world import World
+from krea_pipe.local.server_state import World
 
 
 async def upload_asset(world: World, request: Request) -> Response:

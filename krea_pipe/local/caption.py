@@ -6,9 +6,9 @@ from itertools import groupby
 
 from PIL import Image, ImageDraw, ImageFont
 
-from krea_pipe.local.brief import Brief
 from krea_pipe.local.colour import Rgb
 from krea_pipe.local.palette import Palette
+from krea_pipe.local.proof_spec import Brief
 
 _MARGIN, _PAD, _CHIP = 26, 18, 34
 _PROMPT_SIZE, _FACT_SIZE = 21, 16

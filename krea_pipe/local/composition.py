@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable, Mapping
 
 from krea_pipe.local.abstract import compose_leaves, compose_orbits, compose_poster
-from krea_pipe.local.brief import Brief
 from krea_pipe.local.marks import Arc, Mark, Polygon, Stage, box, disc, lean
 from krea_pipe.local.order import Creativity
 from krea_pipe.local.palette import Role
+from krea_pipe.local.proof_spec import Brief
 from krea_pipe.local.scenery import compose_arches, compose_landscape, compose_still_life
 
 _Scene = Callable[[random.Random, Stage], list[Mark]]

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from krea_pipe.local.line import line_of
+from krea_pipe.local.connection import line_of
 from krea_pipe.local.script import Action, Corrupt, Refuse, Reset, Script, Slow, Truncate
 
 OWN = "/_local/"

@@ -7,10 +7,10 @@ from functools import lru_cache
 
 from PIL import Image, ImageChops, ImageDraw
 
-from krea_pipe.local.brief import Brief
 from krea_pipe.local.colour import mix, ramp
 from krea_pipe.local.painting import slope
 from krea_pipe.local.palette import Palette
+from krea_pipe.local.proof_spec import Brief
 
 _TILE = 512
 _GRAIN = 8

@@ -3,7 +3,7 @@
 import httpx
 
 from krea_pipe.local.app import create_app
-from krea_pipe.local.world import World
+from krea_pipe.local.server_state import World
 
 
 def open_transport() -> httpx.ASGITransport:

@@ -4,12 +4,12 @@ import asyncio
 import re
 from urllib.parse import urlsplit
 
-from krea_pipe.local.brief import Brief, Tint
 from krea_pipe.local.order import Order, Reference
 from krea_pipe.local.picture import Picture, imagine_picture, read_data_uri
+from krea_pipe.local.proof_spec import Brief, Tint
 from krea_pipe.local.reading import LOOPBACK
 from krea_pipe.local.refusal import refuse
-from krea_pipe.local.world import World
+from krea_pipe.local.server_state import World
 
 _UPLOAD = re.compile(r"/uploads/([0-9a-fA-F-]{36})\.\w+")
 

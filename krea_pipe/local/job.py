@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal, get_args
 
-from krea_pipe.local.brief import Brief
-from krea_pipe.local.fate import Fate
+from krea_pipe.local.job_outcome import Fate
+from krea_pipe.local.proof_spec import Brief
 
 Status = Literal[
     "backlogged",

@@ -17,7 +17,7 @@ from krea_pipe.local.picture import sniff_media_type
 from krea_pipe.local.proof import draw_proof
 from krea_pipe.local.reading import read_order
 from krea_pipe.local.refusal import refuse
-from krea_pipe.local.world import World
+from krea_pipe.local.server_state import World
 
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 

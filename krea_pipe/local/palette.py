@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from krea_pipe.local.brief import Brief, Tint
 from krea_pipe.local.colour import Colour, distance, from_rgb, mix, turn
+from krea_pipe.local.proof_spec import Brief, Tint
 from krea_pipe.local.words import find_colours
 
 Role = Literal["ground", "haze", "main", "second", "accent", "ink"]

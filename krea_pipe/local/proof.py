@@ -13,7 +13,6 @@ import io
 
 from PIL import Image
 
-from krea_pipe.local.brief import Brief
 from krea_pipe.local.caption import write_caption
 from krea_pipe.local.colour import Colour
 from krea_pipe.local.composition import compose
@@ -21,6 +20,7 @@ from krea_pipe.local.finish import blur_along, develop, lay_ground
 from krea_pipe.local.marks import Stage
 from krea_pipe.local.painting import Contour, Easel
 from krea_pipe.local.palette import choose_palette
+from krea_pipe.local.proof_spec import Brief
 
 
 def draw_proof(brief: Brief) -> bytes:

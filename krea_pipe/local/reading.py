@@ -12,16 +12,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from krea_pipe.local.order import (
-    CREATIVITIES,
-    PIXELS,
-    Creativity,
-    Order,
-    Reference,
-    Sliders,
-    Variant,
-    Weighted,
-)
+from krea_pipe.local.order import CREATIVITIES, PIXELS, Creativity, Order, Reference, Sliders, Variant, Weighted
 from krea_pipe.local.refusal import refuse
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
-from krea_pipe.local.brief import Brief
-from krea_pipe.local.fate import Fate, FateOf
 from krea_pipe.local.job import Job
+from krea_pipe.local.job_outcome import Fate, FateOf
+from krea_pipe.local.proof_spec import Brief
 
 Call = Literal["submit", "job", "jobs", "cancel", "upload", "image"]
 

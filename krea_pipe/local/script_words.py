@@ -8,18 +8,8 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, NamedTuple, get_args
 
-from krea_pipe.local.fate import Fate, Place
-from krea_pipe.local.script import (
-    CALLS,
-    Action,
-    Corrupt,
-    Deliver,
-    End,
-    Refuse,
-    Reset,
-    Slow,
-    Truncate,
-)
+from krea_pipe.local.job_outcome import Fate, Place
+from krea_pipe.local.script import CALLS, Action, Corrupt, Deliver, End, Refuse, Reset, Slow, Truncate
 
 _DAY = 24 * 60 * 60
 

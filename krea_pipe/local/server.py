@@ -11,12 +11,12 @@ from starlette.types import ASGIApp
 
 from krea_pipe.local.app import create_app
 from krea_pipe.local.caller import CallersOfThisMachine
-from krea_pipe.local.connection import Connection, Listener
-from krea_pipe.local.fate import fate_by_prompt
 from krea_pipe.local.faults import Faults
 from krea_pipe.local.job import Job
+from krea_pipe.local.job_outcome import fate_by_prompt
 from krea_pipe.local.script import Script
-from krea_pipe.local.world import World
+from krea_pipe.local.server_state import World
+from krea_pipe.local.uvicorn_connection import Connection, Listener
 
 _CALLERS = 2048  # who may wait to be let in; a benchmark comes with hundreds at once
 _IDLE = 75  # seconds; longer than a client waits between two looks, which would else find its connection closed

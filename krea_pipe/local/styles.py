@@ -9,8 +9,8 @@ from krea_pipe.local.inputs import read_inputs
 from krea_pipe.local.jobs import accept, read_webhook
 from krea_pipe.local.paging import format_time, read_limit
 from krea_pipe.local.refusal import refuse
+from krea_pipe.local.server_state import World
 from krea_pipe.local.training import Training, name_style, read_training
-from krea_pipe.local.world import World
 
 _OWN = frozenset({"all", "user"})
 _BUILT_IN = frozenset({"all", "krea", "gallery", "public"})

@@ -7,7 +7,7 @@ import httpx
 
 from krea_pipe.local.job import Job, Webhook
 from krea_pipe.local.job_json import describe_job
-from krea_pipe.local.world import World
+from krea_pipe.local.server_state import World
 
 DELIVERIES = 8
 TIMEOUT = 10.0

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from krea_pipe.cell_ids import Scalar, label_of
-from krea_pipe.pipeline import Pipeline, Stage
+from krea_pipe.pipeline.cell_ids import Scalar, label_of
+from krea_pipe.pipeline.model import Pipeline, Stage
 from krea_pipe.report.model import AxisView, Row, StageView
 
 

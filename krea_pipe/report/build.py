@@ -5,27 +5,20 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from krea_pipe import __version__
-from krea_pipe.cell import Cell
-from krea_pipe.errors import Problem
-from krea_pipe.outcome import Outcome
-from krea_pipe.pipeline import Pipeline
-from krea_pipe.plan import Plan, Step
-from krea_pipe.references import Fingerprints
+from krea_pipe._version import __version__
+from krea_pipe.core.errors import Problem
+from krea_pipe.core.outcome import Outcome
+from krea_pipe.core.request import Key
+from krea_pipe.core.settings import Target
+from krea_pipe.matrix.cell import Cell
+from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.pipeline.references import Fingerprints
+from krea_pipe.planning.plan import Plan, Step
 from krea_pipe.report.axes import stage_views
-from krea_pipe.report.model import (
-    CostTotals,
-    GitState,
-    PipelineView,
-    Report,
-    Row,
-    TargetView,
-)
+from krea_pipe.report.model import CostTotals, GitState, PipelineView, Report, Row, TargetView
 from krea_pipe.report.narrow import totals
 from krea_pipe.report.origins import Origins, references_of
 from krea_pipe.report.places import seen_from
-from krea_pipe.request import Key
-from krea_pipe.settings import Target
 
 
 @dataclass(frozen=True, slots=True)

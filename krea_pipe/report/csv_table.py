@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from io import StringIO
 
-from krea_pipe.cell_ids import label_of
-from krea_pipe.pricing import exact
+from krea_pipe.core.writable import writable
+from krea_pipe.pipeline.cell_ids import label_of
+from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.model import Report, Row
-from krea_pipe.writable import writable
 
 # Excel takes a file without this for one in the code page of the machine, and shows "Größe" as "GrÃ¶ÃŸe". Programs that
 # stumble over it have report.json; Python reads it away with `utf-8-sig`.

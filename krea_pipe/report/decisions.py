@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from krea_pipe.errors import KreaPipeError
-from krea_pipe.nodes import Json
-from krea_pipe.picking import picks_file
-from krea_pipe.picks import Pick, read_picks
-from krea_pipe.pipeline import Pipeline
+from krea_pipe.core.errors import KreaPipeError
+from krea_pipe.core.json_data import Json
+from krea_pipe.matrix.picking import picks_file
+from krea_pipe.pipeline.editing.picks import Pick, read_picks
+from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.pipeline.spec import Draft, Overrides, draft_pipeline
 from krea_pipe.report.model import Report
 from krea_pipe.report.places import seen_from
-from krea_pipe.spec import Draft, Overrides, draft_pipeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from krea_pipe.errors import Problem, StateError, UsageError
-from krea_pipe.nodes import Json
+from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.settings import LOCAL, live_target
 from krea_pipe.report import csv_table, html, junit, markdown
 from krea_pipe.report.model import Report
 from krea_pipe.report.places import seen_from
 from krea_pipe.report.record import from_json, to_lines
 from krea_pipe.report.thumbnails import Shrink, digests_of, make_missing, put_beside, read_thumbnails
-from krea_pipe.settings import LOCAL, live_target
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.plain import check_folders, is_plain, read_plain
 from krea_pipe.store.space import Space, open_space

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from krea_pipe.git import GitFailed, ask
+from krea_pipe.core.git import GitFailed, ask
 from krea_pipe.report.model import GitState
 
 SECONDS = 10

@@ -12,7 +12,7 @@ from typing import Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from krea_pipe.nodes import Json
+from krea_pipe.core.json_data import Json
 from krea_pipe.report.model import Report
 from krea_pipe.report.record import to_lines
 from krea_pipe.report.words import LOCAL_NOTE, facts_of, sentence

@@ -4,18 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from krea_pipe.errors import KreaPipeError, Problem, UsageError
+from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.report.folder import read_report
-from krea_pipe.report.model import (
-    AxisView,
-    PipelineView,
-    ReferenceView,
-    Report,
-    Row,
-    Scalar,
-    StageView,
-    TargetView,
-)
+from krea_pipe.report.model import AxisView, PipelineView, ReferenceView, Report, Row, Scalar, StageView, TargetView
 from krea_pipe.report.narrow import costs, totals
 from krea_pipe.report.pairs import Pair
 from krea_pipe.report.places import seen_from

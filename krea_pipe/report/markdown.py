@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from krea_pipe.cell_ids import label_of
-from krea_pipe.pricing import usd
+from krea_pipe.core.writable import writable
+from krea_pipe.pipeline.cell_ids import label_of
+from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.markup import code, table_head, table_row
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.narrow import totals
 from krea_pipe.report.words import LOCAL_NOTE, STATUS_WORDS, adopted, facts_of, sentence, why
-from krea_pipe.writable import writable
 
 LIMIT = 1_000_000
 """Bytes. GitHub drops a step's summary above 1,048,576; the rest is for what the step says besides."""

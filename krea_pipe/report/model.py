@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from krea_pipe.nodes import Json
-from krea_pipe.outcome import Attempt as Attempt
-from krea_pipe.outcome import Failure as Failure
-from krea_pipe.outcome import Status as Status
-from krea_pipe.outcome import Timings as Timings
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import Attempt as Attempt
+from krea_pipe.core.outcome import Failure as Failure
+from krea_pipe.core.outcome import Status as Status
+from krea_pipe.core.outcome import Timings as Timings
 
 SCHEMA = "krea-pipe/run-report@1"
 

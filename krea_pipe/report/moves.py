@@ -6,8 +6,8 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import cast
 
-from krea_pipe.nodes import Json
-from krea_pipe.outcome import Attempt, Failure, Result, Timings
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import Attempt, Failure, Result, Timings
 from krea_pipe.report.model import Row
 from krea_pipe.store.journal import Line
 

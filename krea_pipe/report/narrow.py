@@ -6,11 +6,11 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import get_args
 
-from krea_pipe.errors import NothingSelected, Problem
-from krea_pipe.outcome import Status
+from krea_pipe.core.errors import NothingSelected, Problem
+from krea_pipe.core.outcome import Status
+from krea_pipe.matrix.selecting import row_subject
+from krea_pipe.matrix.selection import Selection
 from krea_pipe.report.model import CellTotals, CostTotals, Report, Row
-from krea_pipe.selecting import row_subject
-from krea_pipe.selection import Selection
 
 
 def narrowed(report: Report, selection: Selection) -> Report:

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import cast
 
-from krea_pipe.cell import Cell
-from krea_pipe.fields import DEFAULTS
-from krea_pipe.nodes import Json
-from krea_pipe.pipeline import Pipeline, Stage
-from krea_pipe.plan import Plan
-from krea_pipe.references import Fingerprints
+from krea_pipe.core.fields import DEFAULTS
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.request import Source
+from krea_pipe.matrix.cell import Cell
+from krea_pipe.pipeline.model import Pipeline, Stage
+from krea_pipe.pipeline.references import Fingerprints
+from krea_pipe.pipeline.template.paths import Path, paths_in
+from krea_pipe.planning.plan import Plan
 from krea_pipe.report.axes import mark_of
 from krea_pipe.report.model import ReferenceView
-from krea_pipe.request import Source
-from krea_pipe.template_paths import Path, paths_in
 
 
 class Origins:

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
-from krea_pipe.errors import NothingSelected, Problem
-from krea_pipe.likeness import distance
-from krea_pipe.nodes import Json
-from krea_pipe.outcome import Status
-from krea_pipe.plan import describe_change
-from krea_pipe.references import Fingerprints, Image
+from krea_pipe.core.errors import NothingSelected, Problem
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.likeness import distance
+from krea_pipe.core.outcome import Status
+from krea_pipe.core.request import Source
+from krea_pipe.matrix.selecting import row_subject
+from krea_pipe.matrix.selection import Selection, Subject
+from krea_pipe.pipeline.references import Fingerprints, Image
+from krea_pipe.planning.plan import describe_change
 from krea_pipe.report.model import ReferenceView, Report, Row
-from krea_pipe.request import Source
-from krea_pipe.selecting import row_subject
-from krea_pipe.selection import Selection, Subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from krea_pipe.outcome import iso
+from krea_pipe.core.outcome import iso
 from krea_pipe.report.folder import PLANNED, RECORD, read_record, read_report, space_of
 from krea_pipe.report.model import CostTotals, Report, Row
 from krea_pipe.report.moves import moved, price_of

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from krea_pipe.errors import Place
-from krea_pipe.pipeline import Pipeline, Stage, Value
+from krea_pipe.core.errors import Place
+from krea_pipe.pipeline.model import Pipeline, Stage, Value
 from krea_pipe.report.model import Report, Row
 
 

@@ -6,9 +6,9 @@ from dataclasses import asdict, astuple
 from decimal import Decimal
 from typing import Any, get_args
 
-from krea_pipe.errors import Problem, StateError
-from krea_pipe.outcome import DIGEST
-from krea_pipe.pricing import exact
+from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.outcome import DIGEST
+from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.model import (
     SCHEMA,
     Attempt,

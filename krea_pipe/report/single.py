@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from krea_pipe.errors import Problem, UsageError
+from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.store.atomic import write_atomically
 
 MAX_MB = 25

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from krea_pipe.image_header import raster_type
-from krea_pipe.references import Fingerprints
+from krea_pipe.core.image_header import raster_type
+from krea_pipe.core.request import Source
+from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.report.model import Report
-from krea_pipe.request import Source
 from krea_pipe.store.atomic import make_folder, write_atomically
 from krea_pipe.store.plain import check_folders, is_plain, read_plain
 from krea_pipe.store.space import MOST_THUMBNAIL_BYTES, Space

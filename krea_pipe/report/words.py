@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from krea_pipe.pricing import usd
+from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.model import Report, Row
 
 LOCAL_NOTE = "nothing was sent to Krea, nothing was spent"

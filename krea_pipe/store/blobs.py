@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from krea_pipe.nodes import Json
+from krea_pipe.core.json_data import Json
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.plain import read_plain, stat_of_plain
 

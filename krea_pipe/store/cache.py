@@ -15,8 +15,8 @@ from typing import Any, cast
 import diskcache
 from diskcache.core import MODE_RAW
 
-from krea_pipe.errors import Problem, StateError
-from krea_pipe.nodes import Json
+from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.json_data import Json
 from krea_pipe.store.database import NAME, SECONDS, exists, opened, settings
 from krea_pipe.store.lock import exclusive
 from krea_pipe.store.plain import check_folders

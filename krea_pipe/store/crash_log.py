@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from krea_pipe import __version__
+from krea_pipe._version import __version__
 from krea_pipe.store.plain import open_plain
 
 

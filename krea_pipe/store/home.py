@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from krea_pipe.errors import Problem, StateError
-from krea_pipe.settings import home_folder
+from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.settings import home_folder
 from krea_pipe.store.lock import lockfiles_lock, picks_lock
 from krea_pipe.store.owner import check_owner
 from krea_pipe.store.plain import check_files, check_folders

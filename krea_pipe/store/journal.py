@@ -28,8 +28,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from krea_pipe.errors import Problem, StateError
-from krea_pipe.nodes import Json
+from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.json_data import Json
 from krea_pipe.store.atomic import sync_folder
 from krea_pipe.store.lock import Lock, exclusive
 from krea_pipe.store.plain import open_plain

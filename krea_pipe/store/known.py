@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from krea_pipe.nodes import Json
-from krea_pipe.outcome import Result
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import Result
 from krea_pipe.store.blobs import stamp_in
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from krea_pipe.outcome import Result
+from krea_pipe.core.outcome import Result
 from krea_pipe.store.journal import Journal, Line, Observe, take, unobserved
 from krea_pipe.store.lock import Lock
 from krea_pipe.store.presence import Presence

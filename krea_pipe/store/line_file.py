@@ -7,8 +7,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from krea_pipe.errors import Problem, StateError
-from krea_pipe.nodes import Json
+from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.json_data import Json
 
 BINARY = getattr(os, "O_BINARY", 0)
 """Windows would turn line ends into two bytes without it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from krea_pipe.errors import Problem, StateError
+from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.store.plain import check_files, stat_of_plain
 
 SECONDS = 60

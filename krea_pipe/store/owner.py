@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from krea_pipe.errors import Problem, StateError
-from krea_pipe.git import repository
+from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.git import repository
 
 
 def check_owner(home: Path, *places: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-from krea_pipe.errors import Problem, StateError
+from krea_pipe.core.errors import Problem, StateError
 
 CAREFUL = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 """Windows has neither of the first two; there, what a name stands for is looked at before it is opened."""

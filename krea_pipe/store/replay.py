@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from krea_pipe.nodes import Json
-from krea_pipe.outcome import Result
-from krea_pipe.settings import origin_of
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import Result
+from krea_pipe.core.settings import origin_of
 
 
 @dataclass(frozen=True, slots=True)

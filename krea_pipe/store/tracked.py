@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from krea_pipe.errors import Problem, StateError
-from krea_pipe.git import GitFailed, ask, repository
+from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.git import GitFailed, ask, repository
 
 SECONDS = 10
 INDEX_WITH_CUT_NAMES = b"\0\0\0\4"

@@ -12,7 +12,7 @@ from krea_server import picture
 from krea_pipe.api.address import Allowed, Outward, is_public
 from krea_pipe.api.client import open_client
 from krea_pipe.api.failures import BadImage, CallFailed, Unreachable
-from krea_pipe.settings import Target, Token
+from krea_pipe.core.settings import Target, Token
 
 ELSEWHERE = Target("live", "https://api.krea.ai", "live", lasting=True)
 OUTSIDE = "93.184.215.14"

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 import uvicorn
 
-from krea_pipe.listening import Connection, Listener
+from krea_pipe.core.listening import Connection, Listener
 
 DEADLINE = 30.0
 ASK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -11,7 +11,7 @@ import pytest
 
 from krea_pipe.api import webhook
 from krea_pipe.api.webhook import Address, check_public_url, open_receiver, parse_address
-from krea_pipe.errors import UsageError
+from krea_pipe.core.errors import UsageError
 
 HERE = Address("127.0.0.1", 0)
 DEADLINE = 30.0

@@ -6,8 +6,8 @@ from functools import cache
 from krea_server import picture
 from PIL import Image
 
+from krea_pipe.core.perceptual_hash import signature
 from krea_pipe.report import html
-from krea_pipe.signing import signature
 from krea_pipe.store.atomic import write_atomically
 
 

@@ -7,7 +7,7 @@ from pictured import write_page
 from playwright.sync_api import expect
 from sample_reports import make_report, make_stage
 
-from krea_pipe.picks import parse_picks
+from krea_pipe.pipeline.editing.picks import parse_picks
 from krea_pipe.report.decisions import decisions_json, read_stage
 
 REPORT = make_report(make_stage("lamp", {"seed": [1, 2, 3, 4]}))

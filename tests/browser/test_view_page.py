@@ -5,7 +5,7 @@ from krea_server import until
 from playwright.sync_api import expect
 from served_view import viewed
 
-from krea_pipe.picks import read_picks
+from krea_pipe.pipeline.editing.picks import read_picks
 
 PICKS = """\
 # what we liked

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import KEY
 
-from krea_pipe import __version__
+from krea_pipe._version import __version__
 
 SCHEMA = Path(__file__).parents[2] / "schemas/pipeline.schema.json"
 COMMANDS = ["init", "validate", "expand", "plan", "run", "report", "status", "cancel", "recover", "serve"]
@@ -252,7 +252,7 @@ def test_a_bug_is_told_with_a_log_and_without_secrets(project, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError(f"it holds {KEY}")
 
-    monkeypatch.setattr("krea_pipe.flow.load", broken)
+    monkeypatch.setattr("krea_pipe.app.flow.load", broken)
     monkeypatch.setattr("command_line.check_sane", lambda _: None)
     done = project.run("plan", "p.yaml", "--json")
     assert (done.code, done.json["error"]["code"]) == (70, "internal_error")
@@ -272,7 +272,7 @@ def test_a_run_without_news_loads_no_network_code(project):
     project.pipeline(["a"])
     assert project.run("run", "p.yaml", "--local").code == 0
     loaded = modules_after(project, "run", "p.yaml", "--local")
-    assert "krea_pipe.flow" in loaded
+    assert "krea_pipe.app.flow" in loaded
     assert not loaded & {"httpx", "starlette", "rich", "uvicorn", "PIL"}
 
 

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from command_line import KEY
 
-from krea_pipe.upkeep.checkup import home_folder_checks
+from krea_pipe.app.maintenance.checkup import home_folder_checks
 
 PATH = {"PATH": os.environ.get("PATH", "")}
 

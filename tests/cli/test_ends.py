@@ -16,12 +16,12 @@ from money import inhabit
 from krea_pipe.api.client import open_client
 from krea_pipe.api.failures import BadImage
 from krea_pipe.cli.lines import Lines
-from krea_pipe.run.purse import Purse
-from krea_pipe.run.room import Room
-from krea_pipe.run.scribe import Scribe
-from krea_pipe.run.session import Session
-from krea_pipe.run.stop import Stop
-from krea_pipe.settings import LOCAL_PACE, Target, Token
+from krea_pipe.core.settings import LOCAL_PACE, Target, Token
+from krea_pipe.executor.budget_ledger import Purse
+from krea_pipe.executor.capacity import Room
+from krea_pipe.executor.journal_writer import Scribe
+from krea_pipe.executor.session import Session
+from krea_pipe.executor.stop import Stop
 from krea_pipe.store import cache
 from krea_pipe.store.ledger import Ledger
 from krea_pipe.store.lock import exclusive

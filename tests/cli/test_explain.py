@@ -7,12 +7,12 @@ import click
 import pytest
 from krea_server import picture
 
+from krea_pipe.app.flow import RunOptions, load, plan
 from krea_pipe.cli.explanation import explanation_text
-from krea_pipe.explain import explain_cell, find_cell
-from krea_pipe.explain.variables import paths_in
-from krea_pipe.flow import RunOptions, load, plan
-from krea_pipe.settings import LOCAL
-from krea_pipe.spec import Overrides
+from krea_pipe.core.settings import LOCAL
+from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.planning.explain import explain_cell, find_cell
+from krea_pipe.planning.explain.variables import paths_in
 from krea_pipe.store.space import open_space
 
 FILE = """version: 1

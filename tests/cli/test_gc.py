@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from krea_pipe.app.maintenance.reach import Locks, reach_of
+from krea_pipe.app.maintenance.stored import Drawn, Holding, Leftover, Listing, RunFolder, Stored
+from krea_pipe.app.maintenance.waste import waste_of
 from krea_pipe.store.presence import Presence
-from krea_pipe.upkeep.reach import Locks, reach_of
-from krea_pipe.upkeep.stored import Drawn, Holding, Leftover, Listing, RunFolder, Stored
-from krea_pipe.upkeep.waste import waste_of
 
 PRICE = "0.03"
 PATH = {"PATH": os.environ.get("PATH", "")}

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from krea_pipe.spec.schema import schema_text
+from krea_pipe.pipeline.spec.schema import schema_text
 
 FILE = """version: 1
 name: end

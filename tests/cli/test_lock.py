@@ -10,7 +10,7 @@ from command_line import SOURCE
 from jsonschema import Draft202012Validator
 from krea_server import ask, picture, send_answer
 
-from krea_pipe.lockfile import lockfile_of, read_lock
+from krea_pipe.planning.lockfile import lockfile_of, read_lock
 
 SCHEMA = Draft202012Validator(json.loads((SOURCE / "schemas/lock.schema.json").read_text(encoding="utf-8")))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from krea_server import GENERATE, until
 
-from krea_pipe import notify
+from krea_pipe.app import notify
 
 SECRET = "T0-s3cret-B0"
 
@@ -226,7 +226,7 @@ def test_a_place_that_can_not_be_told_is_refused_before_anything_is_sent(project
 
 def test_without_the_extra_the_command_that_installs_it_is_named(project, krea, monkeypatch):
     monkeypatch.setitem(sys.modules, "apprise", None)
-    monkeypatch.delitem(sys.modules, "krea_pipe.services", raising=False)
+    monkeypatch.delitem(sys.modules, "krea_pipe.app.services", raising=False)
     project.pipeline(["a"])
     done = project.run("run", "p.yaml", "--notify", f"slack://{SECRET}")
     assert done.code == 2

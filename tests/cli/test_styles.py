@@ -9,7 +9,7 @@ import pytest
 from krea_server import GENERATE, Seen, ask, picture, send_answer, until
 from money import alive, break_off, change_list, draw, inhabit, kill, refuse_lists_when, send_json
 
-from krea_pipe.settings import origin_of
+from krea_pipe.core.settings import origin_of
 
 TRAIN = "/styles/train"
 COMMAND = ("styles", "train", "p.yaml", "house", "--name", "house", "--max-cost", "2")

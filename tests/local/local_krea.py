@@ -9,9 +9,9 @@ import httpx
 import uvicorn
 
 from krea_pipe.local.app import create_app
-from krea_pipe.local.brief import Brief
 from krea_pipe.local.order import Order
-from krea_pipe.local.world import World
+from krea_pipe.local.proof_spec import Brief
+from krea_pipe.local.server_state import World
 
 LATENCY = 10.0
 

@@ -17,7 +17,7 @@ from served_krea import threaded_krea
 from krea_pipe.local.app import create_app
 from krea_pipe.local.faults import Faults
 from krea_pipe.local.script_file import read_script
-from krea_pipe.local.world import World
+from krea_pipe.local.server_state import World
 
 PICTURE = picture("PNG", "any", (64, 48))
 HOURS = 9999

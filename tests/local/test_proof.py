@@ -6,13 +6,13 @@ from itertools import pairwise
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from krea_pipe.local.brief import Brief, Tint
 from krea_pipe.local.composition import compose
 from krea_pipe.local.marks import Stage
 from krea_pipe.local.order import CREATIVITIES, PIXELS, Order, Reference, Sliders, Weighted
 from krea_pipe.local.palette import choose_palette
 from krea_pipe.local.picture import read_picture
 from krea_pipe.local.proof import draw_proof
+from krea_pipe.local.proof_spec import Brief, Tint
 
 SEEDS = range(1, 7)
 SQUARE = Stage(1, 1)

@@ -9,8 +9,8 @@ from local_krea import LATENCY, make_body, make_order, serve
 
 from krea_pipe.local import webhooks
 from krea_pipe.local.job import Webhook
+from krea_pipe.local.server_state import read_utc_clock
 from krea_pipe.local.webhooks import deliver_due
-from krea_pipe.local.world import read_utc_clock
 
 GENERATE = "/generate/image/krea/krea-2/medium"
 KEY = {"Authorization": "Bearer key"}

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from sample_reports import make_report, make_stage
 
-from krea_pipe import images
+from krea_pipe.core import images
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from itertools import cycle, islice
 from PIL import Image
 from sample_reports import make_report, make_stage
 
-from krea_pipe import images
+from krea_pipe.core import images
 from krea_pipe.report import html
 from krea_pipe.store.atomic import write_atomically
 

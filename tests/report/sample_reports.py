@@ -6,17 +6,17 @@ from decimal import Decimal
 from itertools import count, product
 from pathlib import Path
 
-from krea_pipe.matrix import Cell
-from krea_pipe.nodes import build_nodes
-from krea_pipe.outcome import Attempt, Failure, Outcome, Result
-from krea_pipe.pipeline import Axis, AxisValue, Budget, Matrix, Pipeline, Stage
-from krea_pipe.plan import Plan, Reuse, Step, Submit
-from krea_pipe.references import Fingerprints
+from krea_pipe.core.outcome import Attempt, Failure, Outcome, Result
+from krea_pipe.core.request import Request, Weighted, key_of
+from krea_pipe.core.settings import DEFAULT_BASE, LOCAL, live_target
+from krea_pipe.matrix.matrix import Cell
+from krea_pipe.pipeline.model import Axis, AxisValue, Budget, Matrix, Pipeline, Stage
+from krea_pipe.pipeline.nodes import build_nodes
+from krea_pipe.pipeline.references import Fingerprints
+from krea_pipe.pipeline.source import Document
+from krea_pipe.planning.plan import Plan, Reuse, Step, Submit
 from krea_pipe.report.build import RunFacts, build_report
 from krea_pipe.report.model import GitState
-from krea_pipe.request import Request, Weighted, key_of
-from krea_pipe.settings import DEFAULT_BASE, LOCAL, live_target
-from krea_pipe.source import Document
 
 PRICE = Decimal("0.02")
 JOB = "5f0c1f9e-7a52-4a19-8f0e-1f4b3a9e2c11"

@@ -9,7 +9,7 @@ import pytest
 from handmade import FORMULA, handmade_report
 from sample_reports import make_report, make_stage
 
-from krea_pipe.outcome import Failure
+from krea_pipe.core.outcome import Failure
 from krea_pipe.report.csv_table import render
 
 

@@ -9,7 +9,7 @@ import pytest
 from handmade import FORMS, GOLDEN, handmade_report, rendered
 from jsonschema import Draft202012Validator
 
-from krea_pipe.outcome import Status
+from krea_pipe.core.outcome import Status
 from krea_pipe.report.model import Row
 from krea_pipe.report.narrow import totals
 from krea_pipe.report.record import from_json, to_json

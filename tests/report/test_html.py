@@ -18,7 +18,7 @@ import pytest
 from sample_reports import make_report, make_stage
 
 import krea_pipe.report.html
-from krea_pipe.pricing import usd
+from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.html import Page, render
 from krea_pipe.report.model import CostTotals
 from krea_pipe.report.record import to_json

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from handmade import CONTROLS, handmade_report
 
-from krea_pipe.outcome import Failure, Timings
+from krea_pipe.core.outcome import Failure, Timings
 from krea_pipe.report.junit import render
 
 

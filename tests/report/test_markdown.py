@@ -9,7 +9,7 @@ from handmade import MARKUP, handmade_report
 from markdown_it import MarkdownIt
 from sample_reports import make_report, make_stage
 
-from krea_pipe.outcome import Failure
+from krea_pipe.core.outcome import Failure
 from krea_pipe.report.markdown import LIMIT, code, render
 
 GITHUB_DROPS_ABOVE = 1_048_576

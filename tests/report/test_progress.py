@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 from sample_reports import make_report, make_stage
 
-from krea_pipe.errors import UsageError
-from krea_pipe.outcome import iso
+from krea_pipe.core.errors import UsageError
+from krea_pipe.core.outcome import iso
 from krea_pipe.report.folder import find_run, space_of, write_planned
 from krea_pipe.report.progress import open_progress
 from krea_pipe.report.record import to_json

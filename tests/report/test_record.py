@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from sample_reports import make_report, make_stage
 
-from krea_pipe.errors import StateError
+from krea_pipe.core.errors import StateError
 from krea_pipe.report.model import SCHEMA, Report
 from krea_pipe.report.record import from_json, to_json
 

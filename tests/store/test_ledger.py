@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from krea_pipe.outcome import Result
+from krea_pipe.core.outcome import Result
 from krea_pipe.store.journal import Journal
 from krea_pipe.store.ledger import Busy, Drawn, Entry, Free, Ledger
 from krea_pipe.store.lock import exclusive

@@ -8,7 +8,7 @@ from command_line import Project
 from krea_server import until
 from money import kill
 
-from krea_pipe.settings import LOCAL, Pace, Token, live_pace, live_target
+from krea_pipe.core.settings import LOCAL, Pace, Token, live_pace, live_target
 
 LIVE = [
     "",

@@ -5,13 +5,13 @@ from typing import Unpack
 
 import click
 
-from krea_pipe.acceptance import accepted, reviews
 from krea_pipe.cli.commands.check import Which, look
 from krea_pipe.cli.lock_options import lock_option
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import file_argument, json_option, max_cells_option, over_options, select_options
 from krea_pipe.cli.reviews import SHOWN
-from krea_pipe.lockfile import read_lock
+from krea_pipe.planning.lock_check import accepted, reviews
+from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive, lockfiles_lock
 

@@ -5,18 +5,18 @@ from collections.abc import Iterable
 
 import click
 
+from krea_pipe.app.maintenance.disk import spaces_of
+from krea_pipe.app.maintenance.shelf import Shelved, Sums, diff_bytes, shelf, sum_up
+from krea_pipe.app.maintenance.soundness import Finding, look_over
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import json_option
 from krea_pipe.cli.sizes import counted, size
 from krea_pipe.cli.tables import print_table
-from krea_pipe.errors import Problem
-from krea_pipe.pricing import exact, usd
-from krea_pipe.settings import LOCAL, live_target
+from krea_pipe.core.errors import Problem
+from krea_pipe.core.settings import LOCAL, live_target
+from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
-from krea_pipe.upkeep.disk import spaces_of
-from krea_pipe.upkeep.shelf import Shelved, Sums, diff_bytes, shelf, sum_up
-from krea_pipe.upkeep.soundness import Finding, look_over
 
 ROWS = 60
 SHOWN = 20

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import click
 
-from krea_pipe import flow
+from krea_pipe.app import flow
 from krea_pipe.cli.lazy import CANCEL, ERRAND, load
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import json_option
-from krea_pipe.errors import Problem, UsageError
-from krea_pipe.settings import api_token, live_target
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.settings import api_token, live_target
 from krea_pipe.store.home import open_home
 from krea_pipe.store.replay import InFlight, Replay
 from krea_pipe.store.space import open_space

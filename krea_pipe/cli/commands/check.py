@@ -8,8 +8,7 @@ from typing import Unpack
 
 import click
 
-from krea_pipe import flow
-from krea_pipe.acceptance import State, reviews
+from krea_pipe.app import flow
 from krea_pipe.cli.lazy import LIKENESS, load
 from krea_pipe.cli.lock_options import lock_of, lock_option
 from krea_pipe.cli.messages import print_json
@@ -25,10 +24,11 @@ from krea_pipe.cli.options import (
     selection,
 )
 from krea_pipe.cli.reviews import print_reviews, reviews_json
-from krea_pipe.exit_codes import NOT_AS_LOCKED
-from krea_pipe.lockfile import Lockfile, read_lock
-from krea_pipe.plan import Plan
-from krea_pipe.settings import live_target
+from krea_pipe.core.exit_codes import NOT_AS_LOCKED
+from krea_pipe.core.settings import live_target
+from krea_pipe.planning.lock_check import State, reviews
+from krea_pipe.planning.lockfile import Lockfile, read_lock
+from krea_pipe.planning.plan import Plan
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import Space, open_space
 

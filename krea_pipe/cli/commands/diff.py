@@ -12,7 +12,8 @@ from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
 from krea_pipe.cli.tables import print_table
-from krea_pipe.images import likeness_of, small_picture
+from krea_pipe.core.images import likeness_of, small_picture
+from krea_pipe.core.writable import writable
 from krea_pipe.report.folder import Dress, find_run, read_report, space_of, write_report
 from krea_pipe.report.joined import Side, check_free, join
 from krea_pipe.report.pairs import Pair, most_changed_first, pair_up, selected
@@ -20,7 +21,6 @@ from krea_pipe.report.signatures import signed
 from krea_pipe.report.thumbnails import digests_of, make_missing, put_beside, take_from
 from krea_pipe.store.home import open_home
 from krea_pipe.store.plain import check_folders
-from krea_pipe.writable import writable
 
 SHOWN = 40
 

@@ -6,12 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import json_option
-from krea_pipe.errors import StateError
-from krea_pipe.settings import api_token, home_folder
-from krea_pipe.store.home import open_home
-from krea_pipe.upkeep.checkup import (
+from krea_pipe.app.maintenance.checkup import (
     Check,
     home_folder_checks,
     installation,
@@ -19,7 +14,12 @@ from krea_pipe.upkeep.checkup import (
     proxy_check,
     target_check,
 )
-from krea_pipe.upkeep.reachable import look_at_krea
+from krea_pipe.app.maintenance.reachable import look_at_krea
+from krea_pipe.cli.messages import print_json
+from krea_pipe.cli.options import json_option
+from krea_pipe.core.errors import StateError
+from krea_pipe.core.settings import api_token, home_folder
+from krea_pipe.store.home import open_home
 
 REFUSED = 4
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}

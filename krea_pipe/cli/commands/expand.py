@@ -9,9 +9,7 @@ from typing import Unpack
 
 import click
 
-from krea_pipe import flow
-from krea_pipe.cell import Cell
-from krea_pipe.cell_ids import Scalar
+from krea_pipe.app import flow
 from krea_pipe.cli.messages import print_json, print_lines, print_problems
 from krea_pipe.cli.options import (
     Chosen,
@@ -25,7 +23,9 @@ from krea_pipe.cli.options import (
     selection,
 )
 from krea_pipe.cli.tables import print_table
-from krea_pipe.request import Key
+from krea_pipe.core.request import Key
+from krea_pipe.matrix.cell import Cell
+from krea_pipe.pipeline.cell_ids import Scalar
 
 SHOWN = 200
 

@@ -8,7 +8,7 @@ from typing import Unpack
 import click
 from rich.console import Console
 
-from krea_pipe import flow
+from krea_pipe.app import flow
 from krea_pipe.cli.colour import is_terminal
 from krea_pipe.cli.commands.plan import ACTIONS
 from krea_pipe.cli.explanation import explanation_text
@@ -22,11 +22,11 @@ from krea_pipe.cli.options import (
     over_options,
     overrides,
 )
-from krea_pipe.errors import Place
-from krea_pipe.explain import Explanation, Last, Said, Traced, explain_cell, find_cell
-from krea_pipe.pricing import exact
-from krea_pipe.request import KEY_VERSION
-from krea_pipe.settings import LOCAL, live_target
+from krea_pipe.core.errors import Place
+from krea_pipe.core.request import KEY_VERSION
+from krea_pipe.core.settings import LOCAL, live_target
+from krea_pipe.pipeline.pricing import exact
+from krea_pipe.planning.explain import Explanation, Last, Said, Traced, explain_cell, find_cell
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
 

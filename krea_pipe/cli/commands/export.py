@@ -10,8 +10,8 @@ import click
 from krea_pipe.cli.completing import complete_run, complete_stage_of_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
-from krea_pipe.errors import NothingSelected, Problem
-from krea_pipe.handoff.choice import (
+from krea_pipe.core.errors import NothingSelected, Problem
+from krea_pipe.report.export.choice import (
     Choice,
     Picked,
     all_cells,
@@ -20,13 +20,13 @@ from krea_pipe.handoff.choice import (
     read_chosen,
     without_image,
 )
-from krea_pipe.handoff.names import names_of
-from krea_pipe.handoff.pack import Contents, Packed, check_target, title_of, write_pack
-from krea_pipe.handoff.sheet import draw_sheet
+from krea_pipe.report.export.names import names_of
+from krea_pipe.report.export.pack import Contents, Packed, check_target, title_of, write_pack
+from krea_pipe.report.export.sheet import draw_sheet
 from krea_pipe.report.folder import find_run, read_report, space_of
 from krea_pipe.report.model import Report
 from krea_pipe.report.narrow import narrowed
-from krea_pipe.sheet.arrange import stages_of
+from krea_pipe.report.sheet.arrange import stages_of
 from krea_pipe.store.home import open_home
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import click
 
+from krea_pipe.app.maintenance.reach import Holder
+from krea_pipe.app.maintenance.removal import Removed, remove
+from krea_pipe.app.maintenance.survey import Survey, no_run_begins, survey
+from krea_pipe.app.maintenance.waste import KINDS
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import json_option
 from krea_pipe.cli.sizes import counted, size
 from krea_pipe.cli.tables import print_table
-from krea_pipe.errors import Problem, StateError
-from krea_pipe.pricing import exact, usd
+from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.store.home import open_home
-from krea_pipe.upkeep.reach import Holder
-from krea_pipe.upkeep.removal import Removed, remove
-from krea_pipe.upkeep.survey import Survey, no_run_begins, survey
-from krea_pipe.upkeep.waste import KINDS
 
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 SHOWN = 10

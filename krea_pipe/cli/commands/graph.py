@@ -5,12 +5,12 @@ from typing import Unpack
 
 import click
 
-from krea_pipe import flow
+from krea_pipe.app import flow
 from krea_pipe.cli.options import Over, file_argument, max_cells_option, over_options, overrides
 from krea_pipe.cli.waiting import waiting_words
-from krea_pipe.graph import build_graph, dot_lines, mermaid_lines, text_lines
-from krea_pipe.matrix import Expansion
-from krea_pipe.request import key_of
+from krea_pipe.core.request import key_of
+from krea_pipe.matrix.graph import build_graph, dot_lines, mermaid_lines, text_lines
+from krea_pipe.matrix.matrix import Expansion
 
 FORMATS = {"text": text_lines, "mermaid": mermaid_lines, "dot": dot_lines}
 

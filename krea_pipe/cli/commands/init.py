@@ -7,8 +7,8 @@ import click
 
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, json_option
-from krea_pipe.errors import Problem, StateError, UsageError
-from krea_pipe.spec.schema import schema_text
+from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.pipeline.spec.schema import schema_text
 from krea_pipe.store.atomic import write_atomically
 
 FILE_NAME = "pipeline.yaml"

@@ -6,15 +6,15 @@ from typing import TypedDict, Unpack
 
 import click
 
-from krea_pipe import flow
+from krea_pipe.app import flow
 from krea_pipe.cli.completing import complete_stage_of_file
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, file_argument, json_option
-from krea_pipe.errors import Problem, UsageError
-from krea_pipe.pick_changes import change_picks
-from krea_pipe.picking import best_of, check_count, decided_cells, named_cells, picks_file
-from krea_pipe.picks import Pick, Picks, parse_picks, read_picks
-from krea_pipe.pipeline import Pipeline
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.matrix.picking import best_of, check_count, decided_cells, named_cells, picks_file
+from krea_pipe.pipeline.editing.pick_changes import change_picks
+from krea_pipe.pipeline.editing.picks import Pick, Picks, parse_picks, read_picks
+from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.home import open_home
 from krea_pipe.store.lock import exclusive, picks_lock

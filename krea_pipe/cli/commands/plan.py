@@ -9,7 +9,7 @@ from typing import Unpack
 
 import click
 
-from krea_pipe import flow
+from krea_pipe.app import flow
 from krea_pipe.cli.comparison import (
     Against,
     against_options,
@@ -36,13 +36,13 @@ from krea_pipe.cli.options import (
 from krea_pipe.cli.plan_files import approval_of, plan_file_words, write_plan_file
 from krea_pipe.cli.tables import print_table
 from krea_pipe.cli.waiting import waiting_json, waiting_words
-from krea_pipe.errors import KreaPipeError, Problem
-from krea_pipe.exit_codes import WAITING
-from krea_pipe.pipeline import Budget
-from krea_pipe.plan import Attach, Hold, Plan, Reuse, Step, Submit, Sum
-from krea_pipe.pricing import exact, usd
-from krea_pipe.settings import LOCAL, live_target
-from krea_pipe.spending import Limits, cap_of, check_budget, reach_of
+from krea_pipe.core.errors import KreaPipeError, Problem
+from krea_pipe.core.exit_codes import WAITING
+from krea_pipe.core.settings import LOCAL, live_target
+from krea_pipe.pipeline.model import Budget
+from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.planning.budget import Limits, cap_of, check_budget, reach_of
+from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit, Sum
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
 

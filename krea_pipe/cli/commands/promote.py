@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from krea_pipe import flow
+from krea_pipe.app import flow
 from krea_pipe.cli.completing import complete_stage_of_file
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import file_argument, json_option
-from krea_pipe.edits import promote as promoted
-from krea_pipe.fields import VARIANTS
-from krea_pipe.picking import picks_file
+from krea_pipe.core.fields import VARIANTS
+from krea_pipe.matrix.picking import picks_file
+from krea_pipe.pipeline.editing.edits import promote as promoted
 from krea_pipe.store.atomic import write_atomically
 
 

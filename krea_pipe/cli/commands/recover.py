@@ -7,13 +7,13 @@ from typing import Unpack
 
 import click
 
-from krea_pipe import flow
+from krea_pipe.app import flow
 from krea_pipe.cli.lazy import ERRAND, FIND_ORPHANS, PAIR, RECORD_RECOVERED, load
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import Number, Over, file_argument, json_option, max_cells_option, over_options, overrides
-from krea_pipe.errors import Problem, StateError
-from krea_pipe.plan import Hold, Submit
-from krea_pipe.settings import api_token, live_target
+from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.settings import api_token, live_target
+from krea_pipe.planning.plan import Hold, Submit
 from krea_pipe.store.home import open_home
 from krea_pipe.store.known import known_jobs
 from krea_pipe.store.space import open_space

@@ -11,9 +11,9 @@ from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
 from krea_pipe.cli.pictures import shrink, sign
+from krea_pipe.cli.stderr_log import Voice
 from krea_pipe.cli.summary import print_summary, print_troubles
-from krea_pipe.cli.voice import Voice
-from krea_pipe.errors import Problem, UsageError
+from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import Dress, find_run, read_report, single_page, space_of, write_report
 from krea_pipe.report.narrow import narrowed

@@ -8,7 +8,7 @@ from typing import Unpack
 
 import click
 
-from krea_pipe import flow
+from krea_pipe.app import flow
 from krea_pipe.cli.executor import Executor, How
 from krea_pipe.cli.lock_options import lock_json, lock_options, lock_words
 from krea_pipe.cli.log_options import log_options, voice_for
@@ -28,14 +28,14 @@ from krea_pipe.cli.options import (
 )
 from krea_pipe.cli.pictures import shrink
 from krea_pipe.cli.plan_files import asked
+from krea_pipe.cli.run_notifications import Telling
+from krea_pipe.cli.stderr_log import Voice
 from krea_pipe.cli.summary import annotate_cells, print_summary, print_troubles, summary_json
-from krea_pipe.cli.telling import Telling
-from krea_pipe.cli.voice import Voice
 from krea_pipe.cli.waiting import waiting_json, waiting_words
-from krea_pipe.errors import KreaPipeError, Problem
-from krea_pipe.outcome import Ending
-from krea_pipe.settings import Token, api_token
-from krea_pipe.spending import Limits
+from krea_pipe.core.errors import KreaPipeError, Problem
+from krea_pipe.core.outcome import Ending
+from krea_pipe.core.settings import Token, api_token
+from krea_pipe.planning.budget import Limits
 from krea_pipe.store.home import open_home
 
 MAX_CONCURRENCY = 10_000

@@ -2,7 +2,7 @@
 
 import click
 
-from krea_pipe.spec.schema import schema_text
+from krea_pipe.pipeline.spec.schema import schema_text
 
 SCHEMAS = {
     "pipeline": "pipeline.schema.json",

@@ -11,8 +11,8 @@ import click
 from krea_pipe.cli.lazy import load
 from krea_pipe.cli.messages import print_json_line
 from krea_pipe.cli.options import DAY, FILE, Number, json_option, seconds_option
-from krea_pipe.errors import InvalidInput, Place, Problem, UsageError
-from krea_pipe.settings import is_loopback
+from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.settings import is_loopback
 
 SERVER = "krea_pipe.local.server"
 SCRIPT_FILE = "krea_pipe.local.script_file"

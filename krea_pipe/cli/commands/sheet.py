@@ -11,14 +11,14 @@ from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, Chosen, Number, json_option, select_options, selection
 from krea_pipe.report.folder import find_run, read_report, space_of
 from krea_pipe.report.narrow import narrowed
+from krea_pipe.report.sheet.arrange import Wanted, arranged, check_axes, stages_of
+from krea_pipe.report.sheet.files import check_path, page_files, write_sheet
+from krea_pipe.report.sheet.letters import Letters
+from krea_pipe.report.sheet.pages import Paper, make_sheet
+from krea_pipe.report.sheet.paint import Brush
+from krea_pipe.report.sheet.parts import Measures, Setter
+from krea_pipe.report.sheet.pictures import pictures_of
 from krea_pipe.report.thumbnails import digests_of, take_from
-from krea_pipe.sheet.arrange import Wanted, arranged, check_axes, stages_of
-from krea_pipe.sheet.files import check_path, page_files, write_sheet
-from krea_pipe.sheet.letters import Letters
-from krea_pipe.sheet.pages import Paper, make_sheet
-from krea_pipe.sheet.paint import Brush
-from krea_pipe.sheet.parts import Measures, Setter
-from krea_pipe.sheet.pictures import pictures_of
 from krea_pipe.store.home import open_home
 
 

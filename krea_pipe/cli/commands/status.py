@@ -9,7 +9,7 @@ import click
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import json_option
 from krea_pipe.cli.tables import print_table
-from krea_pipe.settings import live_target
+from krea_pipe.core.settings import live_target
 from krea_pipe.store.home import open_home
 from krea_pipe.store.replay import InFlight, Replay
 from krea_pipe.store.space import open_space

@@ -11,16 +11,16 @@ from typing import Unpack
 
 import click
 
-from krea_pipe import flow
+from krea_pipe.app import flow
 from krea_pipe.cli.lazy import ADD_STYLE, LIST_STYLES, LOCAL_TRANSPORT, TRAIN, TRAINING_ORDER, load
 from krea_pipe.cli.messages import error_json, print_json, print_problems
 from krea_pipe.cli.options import Money, Number, Over, file_argument, json_option, local_option, over_options, overrides
 from krea_pipe.cli.tables import print_table
-from krea_pipe.errors import Problem, StateError, UsageError
-from krea_pipe.outcome import Failure
-from krea_pipe.pipeline import Pipeline
-from krea_pipe.run.training import KINDS, MODELS, MOST_STEPS, Trained, Training, known_style, training_images
-from krea_pipe.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, live_pace, live_target
+from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.core.outcome import Failure
+from krea_pipe.core.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, live_pace, live_target
+from krea_pipe.executor.training import KINDS, MODELS, MOST_STEPS, Trained, Training, known_style, training_images
+from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import Space, open_space

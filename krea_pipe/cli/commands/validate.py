@@ -8,13 +8,13 @@ from typing import Unpack
 
 import click
 
-from krea_pipe import flow
+from krea_pipe.app import flow
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import FILE, Over, json_option, max_cells_option, over_options, overrides
-from krea_pipe.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.pipeline.staged import Candidate, Index, find_pipelines, inputs_of, may_be_read, read_index
 from krea_pipe.report.places import seen_from
-from krea_pipe.spec import Overrides
-from krea_pipe.staged import Candidate, Index, find_pipelines, inputs_of, may_be_read, read_index
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ from typing import Unpack
 
 import click
 
-from krea_pipe import flow
-from krea_pipe.acceptance import State, on_disk
+from krea_pipe.app import flow
 from krea_pipe.cli.commands.check import Which
 from krea_pipe.cli.lock_options import lock_of, lock_option
 from krea_pipe.cli.messages import print_json
@@ -22,9 +21,10 @@ from krea_pipe.cli.options import (
     selection,
 )
 from krea_pipe.cli.reviews import print_reviews, reviews_json
-from krea_pipe.exit_codes import NOT_AS_LOCKED
-from krea_pipe.lockfile import read_lock
-from krea_pipe.run.deliver import digests_at
+from krea_pipe.core.exit_codes import NOT_AS_LOCKED
+from krea_pipe.executor.deliver import digests_at
+from krea_pipe.planning.lock_check import State, on_disk
+from krea_pipe.planning.lockfile import read_lock
 
 WORDS: dict[State, str] = {
     "accepted": "as locked",

@@ -12,8 +12,8 @@ from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.messages import print_json_line
 from krea_pipe.cli.options import json_option, seconds_option
 from krea_pipe.report.folder import find_run
+from krea_pipe.report.view.server import listen, serve
 from krea_pipe.store.home import open_home
-from krea_pipe.view.server import listen, serve
 
 
 @click.command()

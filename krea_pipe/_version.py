@@ -1,0 +1,3 @@
+"""The version of krea-pipe."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The flow, the Python API, event logs, notification and maintenance."""

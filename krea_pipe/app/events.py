@@ -1,0 +1,167 @@
+"""The event log of a run: one JSON object a line, for programs that follow what is done and what is paid.
+
+Every line has the time `t` (UTC, ISO 8601 to the millisecond), the `event` and the `run`. What concerns one request has
+its `key` and its `cell`, the first of those that it is drawn for. Money is text, in US dollars.
+
+    run_started      the plan is made, nothing is sent yet   pipeline file target cells plan uploads usd cap_usd
+    uploaded         Krea has a reference image              source bytes
+    upload_failed    it did not take one; it may be retried  source code
+    waiting          another run works on the request        key cell
+    submitting       the price is reserved; the POST follows key cell usd
+    submitted        the job exists, and will be billed      key cell job_id usd
+    declined         Krea did not take the POST; it may be   key cell code status
+                     repeated (a 429 is `too_many_requests`)
+    unanswered       the answer to the POST was lost         key cell usd
+    cleared          Krea's list shows no job of it          key cell
+    adopted          a job in Krea's list must be its own    key cell job_id usd
+    disowned         it was not its own after all            key cell job_id
+    attached         this run waits for an earlier run's job key cell job_id
+    download_failed  an image did not come; it may be        key cell job_id code
+                     retried
+    unfetched        drawn and billed, the image not here    key cell job_id
+    unseen           Krea does not show the job              key cell job_id
+    stored           the image is verified and on disk       key cell job_id sha256 usd seconds
+    failed           no image; without a job, it is null     key cell job_id code
+    cancelled        the job was cancelled, and is not billed key cell job_id
+    settled          this run is done with the request       key cell job_id status code usd
+    run_ended        the report is written                   exit_code code cells spent_usd saved_usd uncertain_usd
+                                                             in_flight_usd lost
+    run_refused      the run was not begun; `run` is null    file exit_code code
+
+A request ends with `settled`, unless the run was killed or left at once; `status` is a word of the report, `usd` what
+the run has paid or may have paid for it. A request that was reused or never begun has no lines. `seconds` is the time
+from `submitted` to `stored`, null for the job of an earlier run. Lines stand in the order in which they became true. A
+run that was left at once has a `run_ended` with the exit code alone, one that was killed has none; `lost` counts the
+lines that could not be written. `schemas/event.schema.json` says the same to programs. No line holds an API key, an
+address of an image or a prompt.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TypeAlias, cast
+
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import Outcome, iso
+from krea_pipe.pipeline.pricing import exact
+from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.report.model import Report
+
+Event: TypeAlias = dict[str, Json]
+Write: TypeAlias = Callable[[Sequence[Event]], None]
+
+_KEPT: Mapping[str, tuple[str, ...]] = {
+    "uploaded": ("source", "bytes"),
+    "upload_failed": ("source", "code"),
+    "waiting": (),
+    "submitting": ("usd",),
+    "submitted": ("job_id", "usd"),
+    "declined": ("code", "status"),
+    "unanswered": ("usd",),
+    "cleared": (),
+    "adopted": ("job_id", "usd"),
+    "disowned": ("job_id",),
+    "attached": ("job_id",),
+    "download_failed": ("job_id", "code"),
+    "unfetched": ("job_id",),
+    "unseen": ("job_id",),
+    "failed": ("job_id", "code"),
+}
+"""What an event says of a line of the journal, or of what the run tells beside it."""
+
+
+@dataclass(slots=True)
+class Chronicle:
+    """Turns the steps of one run into events. `names` has the first cell of each request."""
+
+    run: str
+    names: Mapping[str, str]
+    write: Write
+    _sent: dict[str, datetime] = field(default_factory=dict)
+
+    def observe(self, lines: Sequence[Mapping[str, Json]]) -> None:
+        """Take lines that are in the journal, or that a run tells of itself."""
+        events = [event for line in lines if (event := self._event(line)) is not None]
+        if events:
+            self.write(events)
+
+    def settled(self, step: Step, outcome: Outcome) -> None:
+        """Take the end of a request."""
+        code = outcome.failure.code if outcome.failure else None
+        ended: Event = {"status": outcome.status, "code": code, "usd": exact(outcome.cost_usd)}
+        self.write([{**self._head(now(), "settled", step.key), "job_id": outcome.job_id, **ended}])
+
+    def _event(self, line: Mapping[str, Json]) -> Event | None:
+        name, at = str(line["event"]), str(line["t"])
+        if name == "done":
+            return {**self._head(at, "stored", str(line["key"])), **self._stored(line)}
+        if name not in _KEPT:
+            return None
+        if name == "submitted":
+            self._sent[str(line["job_id"])] = datetime.fromisoformat(at)
+        facts: Event = {kept: line.get(kept) for kept in _KEPT[name]}
+        if name == "failed":
+            facts["job_id"] = line["job_id"] or None
+            if line["code"] == "cancelled":
+                name, facts = "cancelled", {"job_id": facts["job_id"]}
+        return {**self._head(at, name, str(line["key"])), **facts}
+
+    def _stored(self, line: Mapping[str, Json]) -> Event:
+        result, job_id = cast("Mapping[str, Json]", line["result"]), str(line["job_id"])
+        sent = self._sent.pop(job_id, None)
+        took = None if sent is None else round((datetime.fromisoformat(str(line["t"])) - sent).total_seconds(), 3)
+        return {"job_id": job_id, "sha256": result["sha256"], "usd": result["cost_usd"], "seconds": took}
+
+    def _head(self, at: str, name: str, key: str) -> Event:
+        head: Event = {"t": at, "event": name, "run": self.run}
+        return {**head, "key": key, "cell": self.names.get(key)} if key else head
+
+
+def started(run: str, plan: Plan, *, file: str, target: str, cap: Decimal | None) -> Event:
+    """The begin of a run that has something to do."""
+    counts = {kind.name: plan.total(kind).count for kind in (Reuse, Attach, Submit, Hold)}
+    facts: Event = {"cells": sum(len(step.cells) for step in plan.steps), "plan": dict(counts)}
+    price: Event = {"usd": exact(plan.total(Submit).usd), "cap_usd": None if cap is None else exact(cap)}
+    where: Event = {"pipeline": plan.pipeline, "file": file, "target": target}
+    return {"t": now(), "event": "run_started", "run": run, **where, **facts, "uploads": len(plan.uploads), **price}
+
+
+def started_idle(report: Report) -> Event:
+    """The begin of a run that had nothing to ask of Krea, from its report."""
+    reused = len({row.key for row in report.rows if row.status == "reused"})
+    plan: dict[str, Json] = {"reuse": reused, "attach": 0, "submit": 0}
+    plan["hold"] = len({row.key for row in report.rows}) - reused
+    cap = report.cost.cap_usd
+    facts: Event = {"pipeline": report.pipeline.name, "file": report.pipeline.file, "target": report.target.kind}
+    price: Event = {"uploads": 0, "usd": "0", "cap_usd": None if cap is None else exact(cap)}
+    head: Event = {"t": report.started_at, "event": "run_started", "run": report.run_id}
+    return {**head, **facts, "cells": report.cells.total, "plan": plan, **price}
+
+
+def ended(report: Report, code: str | None, *, lost: int) -> Event:
+    """The end of a run; `code` names the problem that ended it early."""
+    cells, cost = report.cells, report.cost
+    counts = ("total", "succeeded", "reused", "failed", "uncertain", "pending")
+    sums = ("spent_usd", "saved_usd", "uncertain_usd", "in_flight_usd")
+    head = left(report.run_id, report.exit_code, code, lost=lost)
+    return {
+        **head,
+        "cells": {name: getattr(cells, name) for name in counts},
+        **{name: exact(getattr(cost, name)) for name in sums},
+    }
+
+
+def left(run: str, exit_code: int, code: str | None, *, lost: int) -> Event:
+    """The end of a run that wrote no report."""
+    return {"t": now(), "event": "run_ended", "run": run, "exit_code": exit_code, "code": code, "lost": lost}
+
+
+def refused(file: str, exit_code: int, code: str) -> Event:
+    """A run that was not begun."""
+    return {"t": now(), "event": "run_refused", "run": None, "file": file, "exit_code": exit_code, "code": code}
+
+
+def now() -> str:
+    """The time in UTC, as ISO 8601 to the millisecond."""
+    return iso(datetime.now(UTC))

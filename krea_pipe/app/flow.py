@@ -1,0 +1,230 @@
+"""The whole flow, in order: load → expand → plan → run → report. Every command is a prefix of it."""
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import TypeAlias
+
+from krea_pipe.app.run_pipeline import Execute as Execute
+from krea_pipe.app.run_pipeline import Finished as Finished
+from krea_pipe.app.run_pipeline import Prepared as Prepared
+from krea_pipe.app.run_pipeline import carry_out
+from krea_pipe.core.errors import InvalidInput, Problem, UsageError
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.request import Key, canonical_json, key_of, key_of_text
+from krea_pipe.core.settings import Target, Token
+from krea_pipe.executor.deliver import open_delivery
+from krea_pipe.matrix.cell import Cell
+from krea_pipe.matrix.matrix import MAX_CELLS, Expansion
+from krea_pipe.matrix.selecting import drawable, selected
+from krea_pipe.matrix.selection import Selection, parse_selection
+from krea_pipe.pipeline.loading import Loaded as Loaded
+from krea_pipe.pipeline.loading import load as load
+from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.pipeline.references import check_bytes
+from krea_pipe.planning.budget import Limits, cap_of, check_budget, most_of
+from krea_pipe.planning.lock_check import Locking, check_frozen
+from krea_pipe.planning.lockfile import read_lock
+from krea_pipe.planning.plan import Plan, PlanManner, Step, make_plan, status_of
+from krea_pipe.planning.plan_file import Approval, approved_cells, approved_limits, check_approved
+from krea_pipe.report.folder import runs_folder
+from krea_pipe.report.thumbnails import Shrink
+from krea_pipe.store.atomic import make_folder
+from krea_pipe.store.known import look_up
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.space import Space, open_space
+
+ALL = parse_selection((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line says about a run: which cells, its limits, and whether to send lost answers again.
+
+    `lock` is the lock file that a live run keeps; with `frozen` it draws what stands there and nothing else. With an
+    `approval` it carries out just that.
+    """
+
+    max_cells: int = MAX_CELLS
+    limits: Limits = field(default_factory=Limits)
+    resubmit: bool = False
+    selection: Selection = ALL
+    lock: Path | None = None
+    frozen: bool = False
+    approval: Approval | None = None
+
+
+Found: TypeAlias = tuple[Cell, Key]
+"""A cell, and the key of its request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait."""
+
+    plan: Plan
+    replay: Replay
+    found: Sequence[Found]
+    idle: frozenset[str]
+
+    def cells_gone(self) -> Callable[[str], bool]:
+        """Whether there is no cell of an id any more; those of stages that wait are not known."""
+        ids = {cell.id for cell, _ in self.found}
+        return lambda one: one not in ids and one.partition("/")[0] not in self.idle
+
+
+def cells(
+    loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
+) -> Iterator[tuple[Cell, Key]]:
+    """Every cell with the key of its request, streamed unless some are selected.
+
+    Raises:
+        InvalidInput: with every problem. NothingSelected: no cell fits the selection.
+    """
+    for cell, key, _ in texts(loaded, max_cells=max_cells, selection=selection):
+        yield cell, key
+
+
+def texts(
+    loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
+) -> Iterator[tuple[Cell, Key, str]]:
+    """Every cell with its key and its request as canonical JSON, of which the key is made; as `cells`.
+
+    Raises:
+        InvalidInput: with every problem. NothingSelected: no cell fits the selection.
+    """
+    expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
+    encoded = ((cell, canonical_json(cell.request.fields())) for cell in expansion.cells())
+    found = ((cell, key_of_text(text), text) for cell, text in encoded)
+    if selection is None or selection.is_all:
+        yield from found
+        return
+    if selection.needs_status:
+        hint = "use it with plan, run or report"
+        raise UsageError(Problem("bad_selection", "a status is not known without the store", hint=hint))
+    whole = list(found)
+    chosen = selected([(cell, key) for cell, key, _ in whole], selection, loaded.pipeline, {})
+    taken = {cell.id for cell, _ in chosen}
+    yield from (one for one in whole if one[0].id in taken)
+
+
+def stage_cells(loaded: Loaded, stage: str) -> list[Found]:
+    """Every cell of one stage with its key.
+
+    Raises:
+        InvalidInput: some can not be made.
+    """
+    expansion = Expansion(loaded.pipeline, loaded.fingerprints)
+    return [(cell, key_of(cell.request)) for cell in expansion.of_stage(stage)]
+
+
+def plan(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:
+    """Decide what a run would do, from the files and the store alone.
+
+    Raises:
+        InvalidInput: with every problem of the file. StateError: the store can not be read.
+        NothingSelected: no cell fits the selection.
+    """
+    return planned(loaded, space, target, options).plan
+
+
+def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Planned:
+    """The same with what it was made of."""
+    name = loaded.pipeline.name
+    able = drawable(loaded.pipeline, loaded.fingerprints, options.max_cells)
+    found = able.found
+    known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
+    origin = target.origin if target.lasting else ""
+    free = target.kind == "local"
+    how = PlanManner(name, origin, free, options.resubmit)
+    statuses: dict[Key, str] = {}
+    if options.selection.needs_status:
+        whole = make_plan(found, known, loaded.fingerprints, how)
+        statuses = {step.key: status_of(step, known.journal) for step in whole.steps}
+    chosen = selected(found, options.selection, loaded.pipeline, statuses)
+    if options.approval is not None:
+        chosen = approved_cells(found, options.approval)
+    made = make_plan(chosen, known, loaded.fingerprints, how)
+    needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
+    waiting = [one for one in able.waiting if options.selection.is_all]
+    made = replace(made, needs=needs, waiting=tuple(waiting))
+    return Planned(made, known.journal, found, able.idle)
+
+
+def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
+    """Refuse a file that holds the very key that would send it, also in what stands over it and what it reads.
+
+    Raises:
+        InvalidInput: it does.
+    """
+    if not token.is_telling:
+        return
+    document = pipeline.document
+    index = document.text.find(token.secret)
+    if index >= 0:
+        at = replace(document.lines.place(index), text="")
+        hint = "remove it, and make a new key: this one has been in a file"
+        raise InvalidInput(Problem("secret_in_file", "your API key stands in this file", at, hint))
+    made: Iterable[Json] = ([step.request.fields(), [cell.id for cell in step.cells]] for step in steps)
+    if any(token.masked_data(data) != data for data in chain([document.data], made)):
+        hint = "look at its tables, variables, `--set` and what `env:` names; remove it, and make a new key"
+        raise InvalidInput(Problem("secret_in_file", "your API key gets into what this file sends", hint=hint))
+
+
+def run(
+    loaded: Loaded,
+    home: Path,
+    target: Target,
+    *,
+    out: Path,
+    options: RunOptions,
+    find_token: Callable[[], Token],
+    execute: Execute,
+    shrink: Shrink,
+) -> Finished:
+    """Make every image of a pipeline that is not there yet, and report.
+
+    Raises:
+        KreaPipeError: before anything is sent, when something stands in the way.
+    """
+    started_at, space = datetime.now(UTC), open_space(home, target.space)
+    run_id = new_run_id(loaded.pipeline.name, started_at)
+    with space.presence.shown(run_id):
+        basis = planned(loaded, space, target, options)
+        made, locking = basis.plan, _locking(basis, target, options)
+        if locking is not None and options.frozen:
+            check_frozen(made, locking.lock)
+        limits = options.limits
+        if options.approval is not None:
+            check_approved(made, options.approval)
+            limits = approved_limits(made, loaded.pipeline.budget, limits)
+        check_bytes(made.images)
+        delivery = open_delivery(space, out, target.kind, made, file=loaded.pipeline.document.file)
+        token = find_token() if made.has_calls else None
+        if token is not None:
+            check_secret(loaded.pipeline, token, made.steps)
+        cap = cap_of(loaded.pipeline.budget, limits) if target.kind == "live" else None
+        if target.kind == "live":
+            check_budget(made, loaded.pipeline.budget, limits)
+        if made.has_calls:
+            space.prepare()
+            delivery.prepare()
+            make_folder(runs_folder(home))
+        most = most_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
+        prepared = Prepared(loaded, made, basis.replay, space, target, delivery, token, cap, most, locking)
+        return carry_out(prepared, runs_folder(home) / run_id, started_at, execute, shrink)
+
+
+def _locking(basis: Planned, target: Target, options: RunOptions) -> Locking | None:
+    """What becomes of the lock file. Only live runs write one, as proofs stand for nothing."""
+    if options.lock is None or not (options.frozen or target.kind == "live"):
+        return None
+    return Locking(read_lock(options.lock), basis.cells_gone(), not options.frozen, options.frozen)
+
+
+def new_run_id(name: str, moment: datetime) -> str:
+    """A name for a run that sorts by time and tells its pipeline."""
+    return f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03}-{name}-{secrets.token_hex(2)}"

@@ -1,0 +1,168 @@
+"""What lock files name, in the files of git repositories around and at the tips of all their branches and tags.
+
+A lock on another branch protects its images too. What can not be read is never guessed: an image may have been paid.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from krea_pipe.app.maintenance.reach import Locks
+from krea_pipe.core.errors import InvalidInput, Place, Problem, StateError
+from krea_pipe.core.git import GitFailed, Repository, ask, repository
+from krea_pipe.core.settings import DEFAULT_HOME
+from krea_pipe.planning.lockfile import SUFFIX, lock_bytes, lock_path
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+SKIPPED = frozenset({".git", DEFAULT_HOME})
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Where to look: `folders` are looked through when no repository is around them, `pipelines` are files whose locks
+    stand beside them, `locks` are those that runs have written. `environment` is for git."""
+
+    folders: tuple[Path, ...]
+    pipelines: tuple[Path, ...]
+    locks: tuple[Path, ...]
+    environment: Mapping[str, str]
+
+
+def read_locks(around: Around) -> Locks:
+    """Read every lock file.
+
+    Raises:
+        InvalidInput: one can not be read. StateError: git can not be asked for those that it has.
+    """
+    texts = _Texts(around)
+    digests, keys, places = set[str](), set[str](), list[str]()
+    for place, data in texts.all():
+        places.append(place)
+        for digest, key in _named(place, data):
+            digests.add(digest)
+            keys.add(key)
+    return Locks(frozenset(digests), frozenset(keys), tuple(places))
+
+
+@dataclass(slots=True)
+class _Texts:
+    """The bytes of every lock file, each with the place where it stands."""
+
+    around: Around
+    _read: set[Path] = field(default_factory=set)
+
+    def all(self) -> Iterator[tuple[str, bytes]]:
+        starts = [*self.around.folders, *(file.parent for file in (*self.around.pipelines, *self.around.locks))]
+        for top in dict.fromkeys(top for start in starts if (top := repository(start)) is not None):
+            try:
+                yield from self._of_repository(Repository(top, self.around.environment))
+            except GitFailed as error:
+                message = f"cannot ask git which lock files {top} has: {error}"
+                hint = "images that a branch needs must not go; put git right and try again"
+                raise StateError(Problem("git_failed", message, hint=hint)) from error
+        for folder in self.around.folders:
+            if repository(folder) is None:
+                yield from self._files(_walk(folder))
+        beside = (*map(lock_path, self.around.pipelines), *self.around.locks)
+        yield from self._files(lock for lock in beside if os.path.lexists(lock))
+
+    def _of_repository(self, git: Repository) -> Iterator[tuple[str, bytes]]:
+        heads = list(_heads(git.text("worktree", "list", "--porcelain")))  # names may hold any white space but \n
+        for tree in dict.fromkeys([git.top, *(path for path, _ in heads)]):
+            yield from self._files(_walk(tree))
+        named = [name for name in git.text("for-each-ref", "--format=%(refname)").split("\n") if name]
+        yield from _committed(git, [*named, *(head for _, head in heads if head)])
+
+    def _files(self, files: Iterable[Path]) -> Iterator[tuple[str, bytes]]:
+        for file in files:
+            real = file.resolve()
+            if real in self._read:
+                continue
+            self._read.add(real)
+            try:
+                data = lock_bytes(file)
+            except InvalidInput as error:
+                raise InvalidInput(*(replace(one, hint=one.hint or _HINT) for one in error.problems)) from error
+            if data is None:  # a link to nothing: what it named is not known
+                raise InvalidInput(
+                    Problem("lock_unreadable", f"cannot read {file}: No such file or directory", hint=_HINT)
+                )
+            yield str(file), data
+
+
+_HINT = "put the file right, or delete it; until then it is not known which images it needs"
+
+
+def _committed(git: Repository, names: list[str]) -> Iterator[tuple[str, bytes]]:
+    """The lock files at the tips of everything that has a name, and where work trees stand."""
+    places: dict[str, str] = {}
+    for commit, name in _commits(git, names).items():
+        short = re.sub(r"^refs/(heads|remotes|tags)/", "", name)
+        for entry in git.entries(commit):
+            if entry.path.endswith(SUFFIX) and entry.mode.startswith("100"):
+                places.setdefault(entry.blob, f"{short}:{entry.path}")
+    for blob, data in git.blobs(places):
+        yield places[blob], data
+
+
+def _commits(git: Repository, names: list[str]) -> dict[str, str]:
+    """The commits of names, each with one of them; a name may also stand for a file, which is no lock file."""
+    asked = "".join(f"{name}^{{}}\n" for name in names)
+    answers = ask(git.top, git.environment, "cat-file", "--batch-check", given=os.fsencode(asked))
+    found: dict[str, str] = {}
+    for name, answer in zip(names, os.fsdecode(answers).removesuffix("\n").split("\n") if names else (), strict=True):
+        what, kind, *_ = (*answer.split(" "), "")
+        if answer.endswith(" missing"):
+            raise GitFailed(f"there is nothing behind {name}")
+        if kind == "commit":
+            found.setdefault(what, name)
+    return found
+
+
+def _heads(listing: str) -> Iterator[tuple[Path, str]]:
+    """The work trees of a repository, each with the commit that it stands on, "" when it has none yet."""
+    for block in listing.split("\n\n"):
+        words = dict(line.partition(" ")[::2] for line in block.split("\n"))
+        if "worktree" in words:
+            head = words.get("HEAD", "")
+            yield Path(words["worktree"]), head if head.strip("0") else ""
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Every lock file below a folder; what can not be entered holds none that this user has written."""
+    for above, folders, names in os.walk(folder):
+        folders[:] = sorted(one for one in folders if one not in SKIPPED)
+        yield from (Path(above, name) for name in sorted(names) if name.endswith(SUFFIX))
+
+
+def _named(place: str, data: bytes) -> Iterator[tuple[str, str]]:
+    """The digest and the key of each line; another program's file of such a name has neither."""
+    for number, line in enumerate(() if _is_foreign(data) else data.split(b"\n"), 1):
+        if line.strip():
+            found = _digests(line)
+            if found is None:
+                shown = line.decode("utf-8", "replace").rstrip() if line.startswith((b"{", b"<", b"=", b">")) else ""
+                at = Place(Path(place), number, 1, shown)
+                raise InvalidInput(Problem("lock_unreadable", "this is no line of a lock file", at, _HINT))
+            yield found
+
+
+def _is_foreign(data: bytes) -> bool:
+    """Whether the first line is an object that no lock file of ours has."""
+    try:
+        first = json.loads(data.lstrip().partition(b"\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and not first.keys() & {"key", "sha256"}
+
+
+def _digests(line: bytes) -> tuple[str, str] | None:
+    try:
+        data = json.loads(line)
+        found = str(data["sha256"]), str(data["key"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if all(map(DIGEST.fullmatch, found)) else None

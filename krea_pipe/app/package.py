@@ -1,0 +1,279 @@
+"""krea-pipe for other programs: load → plan → run, as the command line does it, without printing anything.
+
+    pipeline = krea_pipe.load("pipelines/quickstart.yaml")
+    plan = krea_pipe.plan(pipeline)
+    finished = krea_pipe.run(pipeline, max_cost=Decimal("0.50"))
+
+The key and the address of the API come from the environment, as they do for the command line.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TypeAlias
+
+from krea_pipe.app import flow
+from krea_pipe.core.errors import KreaPipeError as KreaPipeError
+from krea_pipe.core.errors import NothingSelected, Problem, UsageError
+from krea_pipe.core.images import small_picture
+from krea_pipe.core.outcome import Ending, Outcome
+from krea_pipe.core.request import Key
+from krea_pipe.core.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, live_pace, live_target
+from krea_pipe.executor.background import call
+from krea_pipe.executor.executor import Manner, Order
+from krea_pipe.local.in_process import open_transport
+from krea_pipe.matrix.selection import Selection, parse_selection
+from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.planning.budget import Limits
+from krea_pipe.planning.lockfile import lock_path
+from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit, needs_call
+from krea_pipe.store.home import open_home
+from krea_pipe.store.space import open_space
+
+Texts: TypeAlias = str | Iterable[str]
+Money: TypeAlias = Decimal | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A pipeline file and every image that it names; `is_changed` says that something stands over the file."""
+
+    loaded: flow.Loaded
+    is_changed: bool = False
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name, which its folders have too."""
+        return self.loaded.pipeline.name
+
+    @property
+    def file(self) -> Path:
+        """The pipeline file."""
+        return self.loaded.pipeline.document.file
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is allowed but probably not meant."""
+        return self.loaded.warnings
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a run would do. Each step is one distinct request, with its action, reason, price and cells."""
+
+    plan: Plan
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every distinct request, in the order of the file."""
+        return self.plan.steps
+
+    @property
+    def price(self) -> Decimal:
+        """What is new would cost, in US dollars; what may have been paid before is not in it."""
+        return self.plan.total(Submit).usd
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many requests are new, reused, attached to a job that Krea has, and held."""
+        actions = {"new": Submit, "reuse": Reuse, "attach": Attach, "hold": Hold}
+        return {name: self.plan.total(action).count for name, action in actions.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A request has ended: the first cell that it serves, its status, and how many of those that Krea is asked for."""
+
+    cell: str
+    status: str
+    done: int
+    total: int
+
+
+OnProgress: TypeAlias = Callable[[Progress], None]
+
+
+def load(
+    file: Path | str,
+    *,
+    profile: Texts = (),
+    sets: Mapping[str, object] | None = None,
+    variables: Path | str | Iterable[Path | str] = (),
+) -> Pipeline:
+    """Read a pipeline file and every image that it names.
+
+    Args:
+        file: the pipeline.
+        profile: profiles of the file's `profiles:`, merged over it.
+        sets: values by their paths in the file, as `{"budget.usd": 3}`, or request fields of every cell, as
+            `{"variant": "large"}`.
+        variables: YAML files that are merged over `vars:`.
+
+    Raises:
+        KreaPipeError: with every problem of the file; see its `problems`.
+    """
+    assigned = tuple(f"{path}={_written(value)}" for path, value in (sets or {}).items())
+    files = (variables,) if isinstance(variables, (str, Path)) else variables
+    overrides = Overrides(_texts(profile), assigned, tuple(Path(one) for one in files), os.environ)
+    is_changed = bool(overrides.profiles or overrides.sets or overrides.var_files)
+    return Pipeline(flow.load(Path(file), overrides), is_changed)
+
+
+def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None) -> Planned:
+    """Decide what a run would do, and what it would cost, from files alone: no network, no key.
+
+    Args:
+        pipeline: what `load` gave.
+        local: plan proofs.
+        select: only the cells that one of these expressions takes, as with `-k`.
+
+    Raises:
+        KreaPipeError: a cell can not be made, nothing is selected, or the store can not be read.
+    """
+    target = LOCAL if local else live_target(os.environ)
+    space = open_space(_home(pipeline), target.space)
+    options = flow.RunOptions(selection=_selection(select))
+    return Planned(flow.plan(pipeline.loaded, space, target, options))
+
+
+def run(
+    pipeline: Pipeline,
+    *,
+    local: bool = False,
+    out: Path | str | None = None,
+    select: Texts | None = None,
+    frozen: bool = False,
+    max_cost: Money | None = None,
+    max_new: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> flow.Finished:
+    """Make every image that is not there yet, and a report; what Krea refuses or fails to draw is in the report.
+
+    Works inside a running event loop as well, as in a notebook; it returns when the run has ended.
+
+    Args:
+        pipeline: what `load` gave.
+        local: draw proofs with the local Krea: no key, no network, nothing paid.
+        out: the folder for images; `out/NAME` by default, `proofs/NAME` with `local`.
+        select: only the cells that one of these expressions takes, as with `-k`.
+        frozen: draw only what the lock file has, and leave it as it is. Without it a live run keeps the lock file of a
+            pipeline that nothing stands over.
+        max_cost: stop before more than this is spent, in US dollars.
+        max_new: stop after so many new images.
+        on_progress: called when a request has ended; what it raises ends the run, gently.
+
+    Raises:
+        KreaPipeError: something stands in the way, and nothing was sent; or the run could not be written down.
+        KeyboardInterrupt: interrupted twice.
+    """
+    target = LOCAL if local else live_target(os.environ)
+    lock = lock_path(pipeline.file) if frozen or not pipeline.is_changed else None
+    finished = flow.run(
+        pipeline.loaded,
+        _home(pipeline),
+        target,
+        out=Path(out) if out is not None else Path("proofs" if local else "out") / pipeline.name,
+        options=flow.RunOptions(
+            limits=Limits(_money(max_cost), _count(max_new)),
+            selection=_selection(select),
+            lock=lock,
+            frozen=frozen,
+        ),
+        find_token=lambda: Token("local") if local else api_token(os.environ),
+        execute=_Execution(target, on_progress),
+        shrink=small_picture,
+    )
+    if finished.ending.error is not None:
+        raise finished.ending.error
+    return finished
+
+
+@dataclass(frozen=True, slots=True)
+class _Execution:
+    """Carries out a plan, and tells a function how far it has come."""
+
+    target: Target
+    on_progress: OnProgress | None
+
+    def __call__(self, prepared: flow.Prepared, run_id: str) -> tuple[dict[Key, Outcome], Ending]:
+        local = self.target.kind == "local"
+        order = Order(
+            plan=prepared.plan,
+            replay=prepared.replay,
+            space=prepared.space,
+            target=self.target,
+            token=prepared.token or Token("local"),
+            run_id=run_id,
+            origin=f"local:{run_id}" if local else self.target.origin,
+            pace=LOCAL_PACE if local else live_pace(os.environ),
+            watch=_Watch(self.on_progress, sum(needs_call(step.action) for step in prepared.plan.steps)),
+            deliver=prepared.delivery.deliver,
+            tell=lambda _: None,
+            manner=Manner(cap=prepared.cap, max_new=prepared.most),
+            transport=open_transport() if local else None,
+        )
+        return call(order)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Counts what has ended."""
+
+    on_progress: OnProgress | None
+    total: int
+    done: int = 0
+
+    def __call__(self, step: Step, outcome: Outcome | None) -> None:
+        if outcome is None:
+            return
+        self.done += 1
+        if self.on_progress is not None:
+            self.on_progress(Progress(step.cells[0].id, outcome.status, self.done, self.total))
+
+
+def _home(pipeline: Pipeline) -> Path:
+    return open_home(os.environ, pipeline.file)
+
+
+def _texts(texts: Texts) -> tuple[str, ...]:
+    return (texts,) if isinstance(texts, str) else tuple(texts)
+
+
+def _selection(select: Texts | None) -> Selection:
+    """What is selected: all of it when nothing is said, and nothing by an empty list, which is no way to say all."""
+    words = () if select is None else _texts(select)
+    if select is not None and not words:
+        raise NothingSelected(Problem("nothing_selected", "`select` is empty", hint="leave it out to take every cell"))
+    return parse_selection(words, ())
+
+
+def _count(value: int | None) -> int | None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise UsageError(Problem("bad_amount", f"{value!r} is not a number of images", hint="write max_new=10"))
+    return value
+
+
+def _written(value: object) -> str:
+    """A value as `--set` takes it: JSON is YAML too."""
+    try:
+        return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        message = f"{value!r} can not stand in a pipeline file"
+        raise UsageError(Problem("bad_set", message, hint="use text, numbers, lists and dicts")) from error
+
+
+def _money(value: Money | None) -> Decimal | None:
+    """An amount in US dollars; a float counts as it is written."""
+    if value is None:
+        return None
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        message = f"{value!r} is not an amount in US dollars that can be spent"
+        raise UsageError(Problem("bad_amount", message, hint='write max_cost=Decimal("0.50")'))
+    return amount

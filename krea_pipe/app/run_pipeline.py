@@ -1,0 +1,164 @@
+"""A prepared plan is carried out: its outcomes are kept, delivered and reported."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+from krea_pipe.core.errors import KreaPipeError, Problem
+from krea_pipe.core.exit_codes import NOT_AS_LOCKED, WAITING
+from krea_pipe.core.outcome import Ending, Failure, Outcome, iso
+from krea_pipe.core.request import Key
+from krea_pipe.core.settings import Target, Token
+from krea_pipe.executor.deliver import Delivery
+from krea_pipe.executor.initial_outcome import settled_outcome
+from krea_pipe.executor.persist import mark_reported, remember, remember_lock
+from krea_pipe.matrix.cell import Waiting
+from krea_pipe.pipeline.loading import Loaded
+from krea_pipe.planning.lock_check import Kept, Locking, kept
+from krea_pipe.planning.lockfile import read_lock
+from krea_pipe.planning.plan import Plan, Reuse
+from krea_pipe.report.build import RunFacts, build_report
+from krea_pipe.report.decisions import decisions_json, read_decisions
+from krea_pipe.report.folder import Dress, write_planned, write_report
+from krea_pipe.report.git import git_state
+from krea_pipe.report.model import Report
+from krea_pipe.report.thumbnails import Shrink, keep_references
+from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.lock import exclusive, lockfiles_lock
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.space import Space
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan, and where its images come from and go."""
+
+    loaded: Loaded
+    plan: Plan
+    replay: Replay
+    space: Space
+    target: Target
+    delivery: Delivery
+    token: Token | None
+    cap: Decimal | None
+    most: int | None
+    locking: Locking | None = None
+
+
+Execute: TypeAlias = Callable[[Prepared, str], tuple[dict[Key, Outcome], Ending]]
+"""Carries out the work of a plan for a run id. It is handed in, so that a plan without work needs no network code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that has ended: its report, its folder, how its work ended, and the lock file as it is now.
+
+    `problems` say why the lock file could not be written; the images are kept all the same.
+    """
+
+    report: Report
+    folder: Path
+    ending: Ending
+    waiting: tuple[Waiting, ...] = ()
+    kept: Kept | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: Execute, shrink: Shrink) -> Finished:
+    """Make what is missing, put every image in its place, and report."""
+    outcomes = {step.key: settled_outcome(step) for step in prepared.plan.steps}
+    rewritten = _deliver_reused(prepared, outcomes)
+    loaded, facts = prepared.loaded, _facts(prepared, folder, started_at)
+    build = partial(build_report, loaded.pipeline, loaded.fingerprints, prepared.plan, rewritten=rewritten)
+    ending = Ending()
+    if prepared.plan.has_calls:
+        planned = build(outcomes, facts=facts)
+        keep_references(planned, loaded.fingerprints, prepared.space, shrink)
+        write_planned(planned, folder)
+        done, ending = execute(prepared, folder.name)
+        outcomes |= done
+    remember(prepared.space, prepared.plan, outcomes)
+    prepared.delivery.remember()
+    lock, problem = _keep_lock(prepared, outcomes)
+    code = exit_code_of(prepared.plan, outcomes, ending)
+    if code in (0, WAITING):
+        code = _code_of_lock(prepared, lock, problem) or code
+    report = build(outcomes, facts=replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
+    decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
+    write_report(report, folder, prepared.space, shrink, Dress(decisions))
+    mark_reported(prepared.space, prepared.plan, report.run_id)
+    return Finished(report, folder, ending, prepared.plan.waiting, lock, (problem,) if problem else ())
+
+
+def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[Kept | None, Problem | None]:
+    """Bring the lock file up to date; why that could not be done."""
+    locking = prepared.locking
+    if locking is None:
+        return None, None
+    found = kept(locking, prepared.plan, outcomes)
+    if not locking.writes or not found.changes:
+        return found, None
+    try:
+        with exclusive(lockfiles_lock(prepared.space.folder.parent)):
+            # Read anew: another run may have written since.
+            found = kept(replace(locking, lock=read_lock(locking.lock.file)), prepared.plan, outcomes)
+            remember_lock(prepared.space, found.lock.file)
+            write_atomically(found.lock.file, found.lock.to_text().encode())
+    except KreaPipeError as error:
+        return None, error.problems[0]
+    return found, None
+
+
+def _code_of_lock(prepared: Prepared, lock: Kept | None, problem: Problem | None) -> int:
+    if problem is not None:
+        return 1
+    is_frozen = prepared.locking is not None and prepared.locking.frozen
+    return NOT_AS_LOCKED if is_frozen and lock is not None and lock.drifted else 0
+
+
+def _facts(prepared: Prepared, folder: Path, started_at: datetime) -> RunFacts:
+    """What is known of a run when it begins."""
+    return RunFacts(
+        run_id=folder.name,
+        folder=folder,
+        started_at=iso(started_at),
+        finished_at=iso(started_at),
+        exit_code=0,
+        target=prepared.target,
+        out=prepared.delivery.folder,
+        cap=prepared.cap,
+        git=git_state(prepared.loaded.pipeline.document.file),
+        warnings=prepared.loaded.warnings,
+    )
+
+
+def _deliver_reused(prepared: Prepared, outcomes: dict[Key, Outcome]) -> frozenset[str]:
+    """Put stored images where they belong, noting those that can not be; the keys of those that were not there."""
+    rewritten = set()
+    for step in prepared.plan.steps:
+        if isinstance(step.action, Reuse):
+            delivered = prepared.delivery.deliver(step, step.action.result)
+            if isinstance(delivered, Failure):
+                outcomes[step.key] = replace(outcomes[step.key], status="failed", failure=delivered)
+            elif delivered:
+                rewritten.add(step.key)
+    return frozenset(rewritten)
+
+
+def exit_code_of(plan: Plan, outcomes: Mapping[Key, Outcome], ending: Ending) -> int:
+    """The exit code of a run that has ended."""
+    if ending.error is not None:
+        return ending.error.exit_code if isinstance(ending.error, KreaPipeError) else 70
+    if ending.refusal is not None:
+        return 4
+    if ending.interrupted:
+        return 130
+    if ending.limit is not None:
+        return 5
+    if not all(outcome.status in ("succeeded", "reused") for outcome in outcomes.values()):
+        return 1
+    return WAITING if plan.waiting else 0

@@ -1,0 +1,70 @@
+"""The one place where errors become messages and exit codes."""
+
+import contextlib
+import errno
+import sys
+
+import click
+
+from krea_pipe.cli.lazy import COMMANDS, CRASH_LOG, load
+from krea_pipe.cli.messages import error_json, print_json
+from krea_pipe.cli.stderr_log import voice_of
+from krea_pipe.cli.streams import drop_streams
+from krea_pipe.core.errors import KreaPipeError, Problem
+
+FAILED = 1
+USAGE = 2
+CRASHED = 70
+INTERRUPTED = 130
+OUTPUT_ERRORS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF})
+
+
+def tell(error: BaseException, *, as_json: bool) -> int:
+    """Say what went wrong, to a person or a program, and return the exit code."""
+    match error:
+        case KreaPipeError():
+            return _print(error.problems, error.exit_code, as_json=as_json)
+        case click.ClickException():
+            problem = Problem("usage", error.format_message(), hint=_usage_hint(error))
+            return _print((problem,), USAGE, as_json=as_json)
+        case click.Abort() | KeyboardInterrupt():
+            problem = Problem("interrupted", "interrupted", hint="run the same command again to go on")
+            return _print((problem,), INTERRUPTED, as_json=as_json)
+        case OSError() if error.filename is None and error.errno in OUTPUT_ERRORS:
+            return _output_failed(error)
+        case _:
+            return _crashed(error, as_json=as_json)
+
+
+def _output_failed(error: OSError) -> int:
+    """A reader that has left needs no words; a full disk does. What names a file did not come from printing."""
+    drop_streams(sys.stdout)
+    if error.errno == errno.EPIPE:
+        drop_streams(sys.stderr)
+    else:
+        with contextlib.suppress(OSError):  # stderr may be what can not be written
+            voice_of(sys.argv[1:]).problems([Problem("output_failed", f"cannot write the output: {error.strerror}")])
+    return FAILED
+
+
+def _crashed(error: BaseException, *, as_json: bool) -> int:
+    log = load(CRASH_LOG)(error)
+    message = f"krea-pipe has a bug: {type(error).__name__}"
+    return _print((Problem("internal_error", message, hint=f"please report it with {log}"),), CRASHED, as_json=as_json)
+
+
+def _print(problems: tuple[Problem, ...], code: int, *, as_json: bool) -> int:
+    voice = voice_of(sys.argv[1:])
+    if as_json:
+        print_json(error_json(problems, code))
+    if not as_json or voice.in_json:
+        voice.problems(problems)
+    return code
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    path = context.command_path if context else "krea-pipe"
+    if path == "krea-pipe":
+        return f"commands: {', '.join(COMMANDS)}; more with `krea-pipe --help`"
+    return f"see `{path} --help`"

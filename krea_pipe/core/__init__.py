@@ -1,0 +1,1 @@
+"""Words that all rooms share: errors, exit codes, request fields, settings, git, and what an image file is."""

@@ -1,0 +1,103 @@
+"""Every error that a user can meet: what happened, where, what to do, and a stable code.
+
+    KreaPipeError                     exit 1
+    ├── InvalidInput                  exit 2   problems of a pipeline file, all at once
+    ├── UsageError                    exit 2   options or arguments that cannot be followed
+    ├── RefusedByKrea                 exit 4   no key, bad key, no credit, no right
+    ├── OverBudget                    exit 5   the cap would be passed; nothing was sent
+    ├── NothingSelected               exit 7   no cell fits what was selected
+    ├── NotLocked                     exit 8   a request is not the one that the lock file has
+    └── StateError                    exit 1   what is stored can not be used
+
+A request that fails is not an error but an outcome: see `krea_pipe.core.outcome`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A spot in a file: line and column count from 1.
+
+    `text` is that line, or a piece of it if it is long; `cut` characters of the line stand before the piece.
+    """
+
+    path: Path
+    line: int
+    column: int
+    text: str = ""
+    cut: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: a stable snake_case code, a sentence, its place and what to do."""
+
+    code: str
+    message: str
+    at: Place | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.at}: " if self.at else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{where}{self.message}{hint}"
+
+
+class KreaPipeError(Exception):
+    """The root of everything that krea-pipe raises on purpose."""
+
+    exit_code = 1
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+    @property
+    def code(self) -> str:
+        """The code of the first problem, which names the error as a whole."""
+        return self.problems[0].code
+
+
+class InvalidInput(KreaPipeError):
+    """A pipeline file, or something it names, can not be used as it is."""
+
+    exit_code = 2
+
+
+class UsageError(KreaPipeError):
+    """The options, arguments or environment do not make sense together."""
+
+    exit_code = 2
+
+
+class RefusedByKrea(KreaPipeError):
+    """Krea will not serve this account: a missing or bad key, no credit, no right."""
+
+    exit_code = 4
+
+
+class OverBudget(KreaPipeError):
+    """The price of what is new is above the cap, so nothing was sent."""
+
+    exit_code = 5
+
+
+class NothingSelected(KreaPipeError):
+    """The pipeline has cells, but none that was asked for."""
+
+    exit_code = 7
+
+
+class NotLocked(KreaPipeError):
+    """A request is not the one that the lock file has, and nothing else may be drawn."""
+
+    exit_code = 8
+
+
+class StateError(KreaPipeError):
+    """What is stored on disk can not be read or written."""

@@ -1,0 +1,149 @@
+"""The request fields of Krea 2: names, documented values and defaults.
+
+The defaults are always sent, because Krea's own documents disagree about some of them (`creativity` is `low` in the
+served schema and `medium` in the guides; the strengths differ too).
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from krea_pipe.core.json_data import Json, shown
+
+VARIANTS = ("medium", "large", "medium-turbo")
+ASPECT_RATIOS = ("1:1", "4:3", "3:2", "16:9", "2.35:1", "4:5", "3:4", "2:3", "9:16")
+RESOLUTIONS = ("1K",)
+CREATIVITIES = ("raw", "low", "medium", "high")
+MAX_SEED = 2_147_483_647
+MAX_STYLE_REFERENCES = 10
+MAX_MOODBOARDS = 1
+
+DEFAULTS: Mapping[str, Json] = {
+    "variant": "medium",
+    "aspect_ratio": "1:1",
+    "resolution": "1K",
+    "seed": 1,
+    "creativity": "medium",
+    "intensity": 0,
+    "complexity": 0,
+    "movement": 0,
+}
+LISTS = ("references", "moodboards", "styles")
+SINGULARS: Mapping[str, str] = {"moodboard": "moodboards", "style": "styles"}
+"""Other names of lists, for one item of them."""
+SOURCE = ("image", "strength")
+"""The source picture of image-to-image, and how much of it is drawn anew."""
+SOURCE_STRENGTH = 0.99
+OWN_FIELDS = (*DEFAULTS, *LISTS, *SOURCE, "prompt")
+FIELD_NAMES = (*OWN_FIELDS, *SINGULARS, "look")
+"""Names that set something of a request wherever they stand as a key or as an axis."""
+
+STAGE_KEYS = (
+    "prompt",
+    "matrix",
+    "with",
+    "exclude",
+    "include",
+    "patch",
+    "sample",
+    "takes",
+    "look",
+    "image",
+    "strength",
+    "out",
+)
+"""What may stand at the top level of a file with one stage, besides lists of names."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrengthRange:
+    """What a strength may be (`low` to `high`), what every source documents (`sure`), and the default."""
+
+    low: float
+    high: float
+    sure: tuple[float, float]
+    default: float
+
+
+# The served schema says 0..1 for references and moodboards; older guides bless the wider ranges.
+STRENGTHS: Mapping[str, StrengthRange] = {
+    "references": StrengthRange(-2, 2, (0, 1), 0.5),
+    "moodboards": StrengthRange(-0.5, 1.5, (0, 1), 0.23),
+    "styles": StrengthRange(-2, 2, (-2, 2), 1.0),
+}
+
+
+def check_field(name: str, value: Json) -> Json:
+    """Return the value as it will be sent.
+
+    Raises:
+        ValueError: the value is not one that Krea documents; the message is a sentence for people.
+    """
+    return _CHECKS[name](name, value)
+
+
+def check_strength(kind: str, value: Json) -> float:
+    """Return a strength of `references`, `moodboards` or `styles` as a number.
+
+    Raises:
+        ValueError: it is not a number in the widest documented range.
+    """
+    bounds = STRENGTHS[kind]
+    _check_finite(f"a strength of {kind}", value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not bounds.low <= value <= bounds.high:
+        span = f"{bounds.low:g} to {bounds.high:g}"
+        raise ValueError(f"a strength of {kind} must be a number from {span}, not {shown(value)}")
+    return float(value) + 0.0  # -0.0 and 0.0 are one strength
+
+
+def check_source_strength(value: Json) -> float:
+    """Return the strength of a source picture as a number.
+
+    Raises:
+        ValueError: it is not a number from 0 to 1.
+    """
+    _check_finite("`strength`", value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"`strength` must be a number from 0 to 1, not {shown(value)}")
+    return float(value) + 0.0
+
+
+def _check_finite(what: str, value: Json) -> None:
+    # Arithmetic in a template can give what no file can say.
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{what} must be a finite number, and this is none")
+
+
+def _one_of(*allowed: str) -> Callable[[str, Json], Json]:
+    def check(name: str, value: Json) -> Json:
+        if value not in allowed:
+            wanted = allowed[0] if len(allowed) == 1 else f"one of {', '.join(allowed)}"
+            raise ValueError(f"`{name}` must be {wanted}, not {shown(value)}")
+        return value
+
+    return check
+
+
+def _whole(low: int, high: int, *, empty: bool = False) -> Callable[[str, Json], Json]:
+    def check(name: str, value: Json) -> Json:
+        if value is None and empty:
+            return None
+        _check_finite(f"`{name}`", value)
+        whole = not isinstance(value, bool) and isinstance(value, (int, float)) and value == int(value)
+        if not whole or not low <= int(value) <= high:  # type: ignore[arg-type]
+            raise ValueError(f"`{name}` must be a whole number from {low} to {high}, not {shown(value)}")
+        return int(value)  # type: ignore[arg-type]
+
+    return check
+
+
+_CHECKS: Mapping[str, Callable[[str, Json], Json]] = {
+    "variant": _one_of(*VARIANTS),
+    "aspect_ratio": _one_of(*ASPECT_RATIOS),
+    "resolution": _one_of(*RESOLUTIONS),
+    "seed": _whole(0, MAX_SEED, empty=True),
+    "creativity": _one_of(*CREATIVITIES),
+    "intensity": _whole(-100, 100),
+    "complexity": _whole(-100, 100),
+    "movement": _whole(-100, 100),
+}

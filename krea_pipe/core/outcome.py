@@ -1,0 +1,160 @@
+"""What became of a request, and the image that came of it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal, cast
+
+from krea_pipe.core.errors import Problem
+from krea_pipe.core.json_data import Json
+
+Status = Literal["succeeded", "reused", "failed", "uncertain", "pending"]
+
+
+def iso(moment: datetime) -> str:
+    """A UTC time as ISO 8601, to the millisecond."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+MIMES = ("image/png", "image/jpeg", "image/webp")
+
+FailureClass = Literal["transient", "rejected", "empty", "refused", "gone", "stuck", "failed", "uncertain", "local"]
+"""What kind of failure it was: after a `transient` one, another run may well succeed."""
+
+MODERATED = frozenset({"nsfw", "ip_detected", "violence", "personal_info"})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a cell has no image: a stable snake_case code, one line for people, and the class of failure.
+
+    `candidates` are jobs at Krea that may be the one of a lost answer.
+    """
+
+    code: str
+    message: str
+    kind: FailureClass = "failed"
+    candidates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One thing that was tried for a request, at a UTC time in ISO 8601."""
+
+    at: str
+    event: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """When a request was accepted and settled (UTC, ISO 8601) and how long that took, in seconds."""
+
+    submitted_at: str | None = None
+    finished_at: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A verified image and how it was paid: what the cache and the journal keep for a key.
+
+    `likeness` is its perceptual signature, empty in what earlier versions kept.
+    """
+
+    sha256: str
+    mime: str
+    width: int
+    height: int
+    job_id: str
+    cost_usd: Decimal
+    finished_at: str
+    likeness: str = ""
+
+    @property
+    def extension(self) -> str:
+        """The file suffix that the bytes call for."""
+        return {"image/jpeg": "jpg"}.get(self.mime, self.mime.partition("/")[2])
+
+    def to_json(self) -> dict[str, Json]:
+        """The result as JSON data, money as text."""
+        return {
+            "sha256": self.sha256,
+            "mime": self.mime,
+            "width": self.width,
+            "height": self.height,
+            "job_id": self.job_id,
+            "cost_usd": str(self.cost_usd),
+            "finished_at": self.finished_at,
+            "likeness": self.likeness,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> "Result":
+        """Read back what `to_json` gave.
+
+        Raises:
+            KeyError, ValueError, TypeError, ArithmeticError: the data is not a result.
+        """
+        if not DIGEST.fullmatch(str(data["sha256"])) or data["mime"] not in MIMES:  # parts of paths come of them
+            raise ValueError("not the digest and the type of an image")
+        return cls(
+            sha256=str(data["sha256"]),
+            mime=str(data["mime"]),
+            width=int(cast("int", data["width"])),
+            height=int(cast("int", data["height"])),
+            job_id=str(data["job_id"]),
+            cost_usd=Decimal(str(data["cost_usd"])),
+            finished_at=str(data["finished_at"]),
+            likeness=str(data.get("likeness", "")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the work of a run ended: as planned, refused by Krea, at a limit, interrupted, or by an error."""
+
+    refusal: Problem | None = None
+    limit: Problem | None = None
+    interrupted: bool = False
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one distinct request ended. `cost_usd` is what this run paid for it, or may have paid when uncertain.
+
+    `adopted` says that no answer named the job: it was found in Krea's list. `attempts` are empty when all went as it
+    should, so that a long run stays small: `history` has them anyway.
+    """
+
+    status: Status
+    result: Result | None = None
+    failure: Failure | None = None
+    job_id: str | None = None
+    cost_usd: Decimal = Decimal(0)
+    attempts: tuple[Attempt, ...] = ()
+    submitted_at: str | None = None
+    finished_at: str | None = None
+    adopted: bool = False
+
+    @property
+    def history(self) -> tuple[Attempt, ...]:
+        """Everything that was tried."""
+        if self.attempts or self.result is None or self.submitted_at is None or self.finished_at is None:
+            return self.attempts
+        return (
+            Attempt(self.submitted_at, "submitted", self.result.job_id),
+            Attempt(self.finished_at, "done", self.result.sha256),
+        )
+
+    @property
+    def timings(self) -> Timings:
+        """When it was accepted and settled, and how long that took."""
+        if self.submitted_at is None or self.finished_at is None:
+            return Timings(self.submitted_at, self.finished_at)
+        took = datetime.fromisoformat(self.finished_at) - datetime.fromisoformat(self.submitted_at)
+        return Timings(self.submitted_at, self.finished_at, round(took.total_seconds(), 3))

@@ -1,0 +1,235 @@
+"""Flags and environment become frozen values; secrets mask themselves."""
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+from urllib.parse import SplitResult, urlsplit
+
+from krea_pipe.core.errors import Problem, RefusedByKrea, UsageError
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.masking import masked, masked_data
+
+DEFAULT_BASE = "https://api.krea.ai"
+DEFAULT_HOME = ".krea-pipe"
+KEY_NAMES = ("KREA_API_KEY", "KREA_API_TOKEN")
+SHORTEST_SECRET = 6
+POLL_NAME = "KREA_PIPE_POLL_SECONDS"
+SETTLE_NAME = "KREA_PIPE_SETTLE_SECONDS"
+MOST_SECONDS = 60
+DEFAULT_PORTS = {"http": 80, "https": 443}
+SAME_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names under which a server on this machine is usually reached; other loopback addresses may be other servers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An API token. It never shows itself; `account` stands for it on disk."""
+
+    secret: str
+
+    def __repr__(self) -> str:
+        return "Token(***)"
+
+    __str__ = __repr__
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether a text that holds the token tells it; a shorter one may be any word, and goes to no real API."""
+        return len(self.secret) >= SHORTEST_SECRET
+
+    def masked(self, text: str) -> str:
+        """A text that someone else sent, without the token, should it echo there, escaped or not."""
+        for secret in self._secrets():
+            text = masked(text, secret)
+        return text
+
+    def masked_data(self, data: Json) -> Json:
+        """The same for the data of an answer."""
+        for secret in self._secrets():
+            data = masked_data(data, secret)
+        return data
+
+    def _secrets(self) -> Iterator[str]:
+        """What tells the token: all of it, and the secret behind the id in a token of the form `id:secret`."""
+        for secret in dict.fromkeys((self.secret, self.secret.rpartition(":")[2])):
+            if len(secret) >= SHORTEST_SECRET:
+                yield secret
+
+    @property
+    def account(self) -> str:
+        """A name for the account that does not give the token away."""
+        return hashlib.sha256(b"krea-pipe account " + self.secret.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An API to talk to: `space` is the name space of what is kept from it, `lasting` whether its jobs outlive us."""
+
+    kind: Literal["live", "local"]
+    base: str
+    space: str
+    lasting: bool
+
+    @property
+    def origin(self) -> str:
+        """The name of the API in the journal, the same for every spelling of its address."""
+        return origin_of(self.base)
+
+
+LOCAL = Target("local", "http://localhost", "local", lasting=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often Krea is asked, in seconds: `first` to `longest` between two looks at the list of jobs.
+
+    `settle` is how long a POST without an answer may take to show its job. Every other wait is a multiple of `first`.
+    `job` is how long a job may run without an end, for every variant; when it is None, `JOB_SECONDS` says it for each.
+    """
+
+    first: float = 1.0
+    longest: float = 2.0
+    settle: float = 10.0
+    job: float | None = None
+
+    def deadline(self, variant: str) -> float:
+        """How long a job may run, or wait while no other ends, before it is given up."""
+        return self.job if self.job is not None else JOB_SECONDS.get(variant, max(JOB_SECONDS.values()))
+
+
+JOB_SECONDS = {"medium-turbo": 300.0, "medium": 600.0, "large": 900.0}
+"""Krea ends jobs of its own models after three minutes, and Large takes up to one."""
+
+LOCAL_PACE = Pace(first=0.05, longest=0.2)
+
+
+def home_folder(environment: Mapping[str, str], file: Path | None = None) -> Path:
+    """Where state lives: KREA_PIPE_HOME, or the nearest `.krea-pipe`, or a new one in the working folder.
+
+    It is looked for in the working folder and then beside a pipeline file, each time upwards to the git repository's
+    top, so that the same file finds the same state from every folder.
+    """
+    if environment.get("KREA_PIPE_HOME"):
+        return Path(environment["KREA_PIPE_HOME"])
+    starts = [Path.cwd()] if file is None else [Path.cwd(), file.resolve().parent]
+    found = (folder / DEFAULT_HOME for start in starts for folder in _upwards(start))
+    home = next((one for one in found if one.is_dir() or one.is_symlink()), Path(DEFAULT_HOME))
+    return Path(DEFAULT_HOME) if home.parent == Path.cwd() else home
+
+
+def _upwards(folder: Path) -> Iterator[Path]:
+    """A folder and those above it, as far as its git repository reaches; outside one, the folder alone."""
+    above = [folder, *folder.parents]
+    top = next((number for number, one in enumerate(above) if (one / ".git").exists()), 0)
+    yield from above[: top + 1]
+
+
+def live_target(environment: Mapping[str, str]) -> Target:
+    """The API that KREA_API_BASE names, or Krea's own.
+
+    Raises:
+        UsageError: the address is not an https URL, or is plain http to another machine.
+    """
+    base = (environment.get("KREA_API_BASE") or DEFAULT_BASE).strip().rstrip("/")
+    parts, host = _parts_of(base)
+    if is_loopback(host):
+        return Target("live", base, "loopback", lasting=True)
+    if parts.scheme != "https":
+        raise _bad_base("plain http would show your key to the network; only https leaves this machine")
+    if origin_of(base) == DEFAULT_BASE:
+        return Target("live", DEFAULT_BASE, "live", lasting=True)
+    return Target("live", base, f"host-{host.replace(':', '.')}", lasting=True)
+
+
+def live_pace(environment: Mapping[str, str], job_seconds: float | None = None) -> Pace:
+    """The pace against a real API; KREA_PIPE_POLL_SECONDS sets the first wait, KREA_PIPE_SETTLE_SECONDS `settle`.
+
+    Raises:
+        UsageError: one of them is not a number of seconds.
+    """
+    first = _seconds(environment, POLL_NAME, Pace().first, least=0.01)
+    return Pace(first, 2 * first, _seconds(environment, SETTLE_NAME, Pace().settle, least=0), job_seconds)
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: float, *, least: float) -> float:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", text) or not least <= float(text) <= MOST_SECONDS:
+        message = f"{name} is a number from {least:g} to {MOST_SECONDS}, not {text!r}"
+        raise UsageError(Problem("bad_seconds", message, hint=f"leave it unset for {default:g} s"))
+    return float(text)
+
+
+def api_token(environment: Mapping[str, str]) -> Token:
+    """The key that the environment holds; KREA_API_KEY comes first, as in Krea's own tools.
+
+    Raises:
+        RefusedByKrea: there is none, or it can not be one.
+    """
+    secret = next((environment[name].strip() for name in KEY_NAMES if environment.get(name, "").strip()), None)
+    if secret is None:
+        hint = "set KREA_API_KEY (krea.ai/app/api/tokens), or add --local to draw proofs without a key"
+        raise RefusedByKrea(Problem("no_key", "there is no API key", hint=hint))
+    if not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise RefusedByKrea(Problem("bad_key", "the API key has characters that no key has", hint="copy it again"))
+    if len(secret) < SHORTEST_SECRET and live_target(environment).space != "loopback":
+        raise RefusedByKrea(Problem("bad_key", "the API key is too short to be one", hint="copy it again"))
+    return Token(secret)
+
+
+@lru_cache(maxsize=256)
+def origin_of(base: str) -> str:
+    """One name for an API, however its address is spelled: case, default port, final dot, and this machine's names.
+
+    What is not an http address, such as `local:RUN-ID`, is its own name.
+    """
+    try:
+        parts = urlsplit(base)
+        host, port = _host_of(parts), parts.port
+    except ValueError:
+        return base
+    if parts.scheme not in DEFAULT_PORTS or not host:
+        return base
+    name = "localhost" if host in SAME_MACHINE else f"[{host}]" if ":" in host else host
+    place = name if port in (None, DEFAULT_PORTS[parts.scheme]) else f"{name}:{port}"
+    return f"{parts.scheme}://{place}{parts.path.rstrip('/')}"
+
+
+def _host_of(parts: SplitResult) -> str:
+    """The host in lower case, an address in its shortest form."""
+    host = (parts.hostname or "").removesuffix(".")
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _parts_of(base: str) -> tuple[SplitResult, str]:
+    try:
+        parts = urlsplit(base)
+        host, port = _host_of(parts), parts.port
+    except ValueError as error:
+        raise _bad_base("it is not a URL") from error
+    plain = parts.scheme in ("http", "https") and re.fullmatch(r"[A-Za-z0-9._:-]+", host) and port != 0
+    if not plain or parts.username or parts.password or parts.query or parts.fragment:
+        raise _bad_base("it is not the address of an API")
+    return parts, host
+
+
+def _bad_base(reason: str) -> UsageError:
+    hint = f"leave it unset for {DEFAULT_BASE}"
+    return UsageError(Problem("bad_api_base", f"KREA_API_BASE can not be used: {reason}", hint=hint))

@@ -1,0 +1,87 @@
+"""What one run may spend. A price is reserved before its request is sent, so that no two can share the last cent."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from krea_pipe.core.errors import Problem
+from krea_pipe.pipeline.pricing import usd
+
+
+@dataclass(slots=True)
+class Purse:
+    """US dollars up to `cap` and images up to `most`, each None without a limit.
+
+    What is reserved is spent once it may be billed, and is free again once it can not.
+    """
+
+    cap: Decimal | None = None
+    most: int | None = None
+    spent: Decimal = Decimal(0)
+    drawn: int = 0
+    reserved: Decimal = Decimal(0)
+    pending: int = 0
+    is_shut: bool = False
+    _waiting: "deque[tuple[Decimal, asyncio.Future[bool]]]" = field(default_factory=deque)
+
+    async def reserve(self, price: Decimal) -> bool:
+        """Set a price aside, in the order of coming; False when it does not fit, whatever becomes of the others."""
+        if self.is_shut:
+            return False
+        answer = None if self._waiting else self._try(price)
+        if answer is not None:
+            return answer
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((price, future))
+        return await future
+
+    def commit(self, price: Decimal) -> None:
+        """Set a price aside that an earlier run may have spent. What it may have drawn is no new image of this one."""
+        self.reserved += price
+
+    def keep(self, price: Decimal, *, is_new: bool = True) -> None:
+        """Count a price as spent that was reserved, or committed when it is not new."""
+        self.spent, self.drawn = self.spent + price, self.drawn + is_new
+        self.release(price, is_new=is_new)
+
+    def release(self, price: Decimal, *, is_new: bool = True) -> None:
+        """Give a price back that was reserved, or committed when it is not new."""
+        self.reserved, self.pending = self.reserved - price, self.pending - is_new
+        while self._waiting:
+            price, future = self._waiting[0]
+            answer = False if future.done() else self._try(price)
+            if answer is None:
+                return
+            self._waiting.popleft()
+            if not future.done():
+                future.set_result(answer)
+
+    def limit(self) -> Problem:
+        """Which limit was reached, in words."""
+        if self.most is not None and self.drawn >= self.most:
+            message = f"{self.drawn} new images were made, as many as --max-new allows"
+        else:
+            cap = usd(self.cap if self.cap is not None else self.spent)
+            message = f"{usd(self.spent)} of the cap of {cap} are spent, and the next image does not fit"
+        return Problem("limit_reached", message, hint="run the same command again to go on; nothing is paid twice")
+
+    def shut(self) -> None:
+        """Give nothing more."""
+        self.is_shut = True
+        for _, future in self._waiting:
+            if not future.done():
+                future.set_result(False)
+        self._waiting.clear()
+
+    def _try(self, price: Decimal) -> bool | None:
+        """True when a price fits, False when it never will, None when it may once others have failed."""
+        if not self._fits(self.spent + price, self.drawn + 1):
+            return False
+        if not self._fits(self.spent + self.reserved + price, self.drawn + self.pending + 1):
+            return None
+        self.reserved, self.pending = self.reserved + price, self.pending + 1
+        return True
+
+    def _fits(self, dollars: Decimal, images: int) -> bool:
+        return (self.cap is None or dollars <= self.cap) and (self.most is None or images <= self.most)

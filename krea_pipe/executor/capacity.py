@@ -1,0 +1,133 @@
+"""How many jobs Krea holds for us at once: enough that it never idles, no more than the account takes.
+
+Nobody publishes an account's concurrency or backlog, so both are learned from answers. Jobs wait in Krea's backlog in
+the order of submission, so some are always sent ahead of those that run. A 429 may be only a moment's: the third one,
+with no more jobs at Krea than at the first and no fewer than Krea has ever taken, halves what we hold. Each job that
+ends then lets two more in until what was once held is held again. From there on new ground is tried, slowly at first.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from krea_pipe.executor.semaphore import Turnstile
+
+START = 64
+AHEAD = 16
+FIRST_STEP = 0.25
+LAST_STEP = 4.0
+ENOUGH = 3
+"""Refusals at the same number of jobs that show it to be the account's limit."""
+
+
+@dataclass(slots=True)
+class Room:
+    """Places for jobs at Krea. `most` is the user's limit; `limit` the one that is learned.
+
+    `filled` counts the places whose job Krea has; those in the other ones still wait to be sent. `proven` is how many
+    jobs Krea has had at once, `doubted` how many it had at the last 429 when it had no fewer than that.
+    """
+
+    most: int
+    limit: float = START
+    filled: int = 0
+    proven: int = 0
+    doubted: int = 0
+    doubts: int = 0
+    refused_at: int | None = None
+    step: float = FIRST_STEP
+    rests_until: float = 0.0
+    time: Callable[[], float] = time.monotonic
+    places: Turnstile = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = Turnstile(self._size)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether more are inside than there is room for, since it has shrunk."""
+        return self.places.inside > self._size()
+
+    @property
+    def rest(self) -> float:
+        """Seconds for which Krea has asked to be sent nothing."""
+        return max(self.rests_until - self.time(), 0.0)
+
+    async def enter(self) -> bool:
+        """Wait for a place; whether there is one, which is not so once nothing more is sent."""
+        return await self.places.enter()
+
+    def leave(self, *, ended: bool = False) -> None:
+        """Give a place back; `ended` says that a job came to an end in it."""
+        if ended and self.refused_at is not None:
+            self._grow(self.refused_at)
+        self.places.leave()
+
+    def refuse(self, wait: float = 0.0) -> bool:
+        """Learn from a 429, and send nothing for as long as Krea asks; whether the room was halved."""
+        self.rests_until = max(self.rests_until, self.time() + wait)
+        if self.filled < self.proven:  # the account may have become smaller, or others may use it
+            self.proven = (self.proven + self.filled) // 2
+            return False
+        self.doubts = self.doubts + 1 if self.filled <= self.doubted else 1
+        self.doubted = self.filled
+        if self.doubts < ENOUGH:
+            return False
+        self.doubts, self.refused_at = 0, max(1, self.filled)
+        self.limit, self.step = max(1.0, self.refused_at / 2), FIRST_STEP
+        return True
+
+    def accept(self) -> None:
+        """Learn from a request that was taken, and has filled its place."""
+        self.proven = max(self.proven, self.filled)
+        if self.filled > self.doubted:
+            self.doubts = 0
+
+    def learn(self, running: int) -> None:
+        """Learn from a look at our jobs: twice as many as run at once never let Krea idle between two looks."""
+        if self.refused_at is None:
+            self.limit = max(self.limit, 2 * running + AHEAD)
+            self.places.let_in()
+
+    def _grow(self, refused_at: int) -> None:
+        """Come back to what was held at the last 429, then go on: slowly at first, for it may be all there is."""
+        if self.limit < refused_at:
+            self.limit += 2
+            return
+        self.limit += self.step
+        self.step = min(self.step * 1.25, LAST_STEP)
+
+    def _size(self) -> int:
+        return min(self.most, int(self.limit))
+
+
+@dataclass(slots=True)
+class Place:
+    """One request's place in the room: taken and given back at most once at a time."""
+
+    room: Room
+    is_held: bool = False
+    is_filled: bool = False
+
+    async def take(self) -> bool:
+        """Wait for the place; whether it is held."""
+        self.is_held = self.is_held or await self.room.enter()
+        return self.is_held
+
+    def take_at_once(self) -> None:
+        """Hold a place without waiting, for a job that Krea already has."""
+        self.room.places.inside += not self.is_held
+        self.is_held = True
+        self.fill()
+
+    def fill(self) -> None:
+        """Note that Krea has the job."""
+        self.room.filled += not self.is_filled
+        self.is_filled = True
+
+    def give_back(self, *, ended: bool = False) -> None:
+        """Let someone else have it; `ended` says that a job came to an end in it."""
+        if self.is_held:
+            self.room.filled -= self.is_filled
+            self.is_held = self.is_filled = False
+            self.room.leave(ended=ended)

@@ -1,0 +1,162 @@
+"""Writes the journal in a thread of its own, many lines at a time: a line that is given to it will be written."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeAlias, TypeVar, cast
+
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import iso
+from krea_pipe.store.ledger import Entry, Free, Ledger, Standing
+from krea_pipe.store.replay import Replay
+
+T = TypeVar("T")
+
+MOST = 256
+"""Lines that are written in one go."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    ask: Callable[[Ledger], object]
+
+
+_Task: TypeAlias = tuple[Entry | _Question, "asyncio.Future[object]"]
+
+
+@dataclass(slots=True)
+class Scribe:
+    """The ledger, as tasks on an event loop use it.
+
+    What was handed over is written even if the run is cancelled a moment later: the thread outlives the loop's tasks.
+    """
+
+    ledger: Ledger
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+    _tasks: "queue.SimpleQueue[_Task | None]" = field(default_factory=queue.SimpleQueue)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread = threading.Thread(target=self._work, name="journal")
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what was handed over, and end."""
+        self._tasks.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+    def put(self, event: str, key: str, **data: Json) -> "asyncio.Future[object]":
+        """Hand over a line; the future is done when it is on disk, or is `Busy` when its job is another request's."""
+        return self._hand_over(Entry(self._line(event, key, data), job_id=_new_job(event, data)))
+
+    async def record(self, event: str, key: str, **data: Json) -> Standing:
+        """Write a line and wait until it is on disk; `Busy` when its job is another request's, and it was not written.
+
+        Raises:
+            StateError: it can not be written, so what it announces must not be done.
+        """
+        return cast("Standing", await asyncio.shield(self.put(event, key, **data)))
+
+    async def claim(
+        self,
+        event: str,
+        key: str,
+        expected: tuple[type[Standing], ...] = (Free,),
+        *,
+        only: Standing | None = None,
+        **data: Json,
+    ) -> Standing:
+        """Write a line if its request stands as expected; how it stood, by which one knows whether it was written.
+
+        Raises:
+            StateError: it can not be written, so what it announces must not be done.
+        """
+        entry = Entry(self._line(event, key, data), expected, only, _new_job(event, data))
+        return cast("Standing", await asyncio.shield(self._hand_over(entry)))
+
+    async def standings(self, keys: Sequence[str]) -> list[Standing]:
+        """How requests stand now.
+
+        Raises:
+            StateError: the journal can not be read.
+        """
+
+        def ask(ledger: Ledger) -> object:
+            ledger.refresh()
+            return [ledger.standing(key) for key in keys]
+
+        return cast("list[Standing]", await asyncio.shield(self._hand_over(_Question(ask))))
+
+    async def ask(self, question: Callable[[Replay], object]) -> object:
+        """Ask about the state, after reading what other runs have written; in the scribe's thread."""
+        return await asyncio.shield(self._hand_over(_Question(lambda ledger: ledger.ask(question))))
+
+    def _line(self, event: str, key: str, data: dict[str, Json]) -> dict[str, Json]:
+        return {"event": event, "key": key, "t": now(), "run": self.ledger.run, **data}
+
+    def _hand_over(self, task: Entry | _Question) -> "asyncio.Future[object]":
+        future: asyncio.Future[object] = self.loop.create_future()
+        self._tasks.put((task, future))
+        return future
+
+    def _work(self) -> None:
+        open_for_more = True
+        while open_for_more:
+            task, batch = self._tasks.get(), []
+            while task is not None:
+                batch.append(task)
+                if self._tasks.empty() or len(batch) == MOST:
+                    break
+                task = self._tasks.get()
+            open_for_more = task is not None
+            self._do(batch)
+        self.ledger.close()
+
+    def _do(self, batch: list[_Task]) -> None:
+        entries = [(task, future) for task, future in batch if isinstance(task, Entry)]
+        if entries:
+            found = _done(partial(self.ledger.commit, [entry for entry, _ in entries]))
+            answers = [found] * len(entries) if isinstance(found, BaseException) else found
+            self._tell([(future, one) for (_, future), one in zip(entries, answers, strict=True)])
+        for task, future in batch:
+            if isinstance(task, _Question):
+                self._tell([(future, _done(partial(task.ask, self.ledger)))])
+
+    def _tell(self, answers: Sequence[tuple["asyncio.Future[object]", object]]) -> None:
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(_resolve, answers)
+
+
+def _new_job(event: str, data: dict[str, Json]) -> str | None:
+    """The job that a line makes ours, if it makes one so."""
+    return str(data["job_id"]) if event in ("submitted", "adopted") else None
+
+
+def _done(work: Callable[[], T]) -> T | BaseException:
+    """What came of some work, be it an error: whoever waits for it gets it."""
+    try:
+        return work()
+    except BaseException as error:  # noqa: BLE001 (the boundary of the thread)
+        return error
+
+
+def _resolve(answers: Sequence[tuple["asyncio.Future[object]", object]]) -> None:
+    for future, answer in answers:
+        if future.done():
+            continue
+        if isinstance(answer, BaseException):
+            future.set_exception(answer)
+            future.exception()  # a line that nobody waits for any more fails in silence
+        else:
+            future.set_result(answer)
+
+
+def now() -> str:
+    """The time in UTC, as ISO 8601 to the millisecond."""
+    return iso(datetime.now(UTC))

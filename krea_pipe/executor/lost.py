@@ -1,0 +1,226 @@
+"""What became of a POST whose answer was lost, as far as Krea's list of jobs can tell.
+
+Krea has no idempotency key, and its list shows no prompts. A job that was created in the time of the POST and is not
+ours is a candidate. Without one, nothing was ordered, and the request may be sent again. With one alone, on an account
+where nobody else was at work, it is ours. Anything else stays open: a wrong image is worse than a missing one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeAlias, cast
+
+from krea_pipe.api.failures import CallFailed
+from krea_pipe.api.patience import CALL_SECONDS
+from krea_pipe.api.wire import Job, read_time
+from krea_pipe.core.outcome import iso
+from krea_pipe.core.request import Key
+from krea_pipe.executor.account_jobs import SLACK, Roll
+from krea_pipe.executor.backoff import delays
+from krea_pipe.executor.session import Session
+from krea_pipe.store.replay import Post, Replay
+
+TRIES = 4
+PATIENCE = 1200
+ROUNDS = 100
+"""Looks at strangers that other lost answers may explain, in a twentieth of a poll each."""
+LATEST = timedelta(seconds=CALL_SECONDS) + SLACK
+"""A job that was created longer after a POST is not of that POST."""
+EXACT_SLACK = timedelta(milliseconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Krea made no job of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The job that Krea made of it."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """It can not be told; these jobs may be it. `is_early` says that other lost answers may yet explain them."""
+
+    reason: str
+    candidates: tuple[Job, ...] = ()
+    is_early: bool = False
+
+
+Verdict: TypeAlias = Nothing | Found | Unclear
+
+
+@dataclass(slots=True)
+class Search:
+    """Looks for the jobs of lost answers, one at a time and while no POST of this run is under way."""
+
+    session: Session
+    roll: Roll
+    taken: set[str] = field(default_factory=set)
+    known_since: dict[Post, float] = field(default_factory=dict)
+    """When this run got to know that an answer was lost, by the steady clock."""
+
+    async def look(self, post: Post) -> Verdict:
+        """What became of a POST. The gate has to be shut."""
+        if post.account not in ("", self.session.account):
+            return Unclear("it was sent with another key, whose jobs this one can not see")
+        dated = self._dated(post)
+        after = read_time(dated.after)
+        if after is None:
+            return Unclear("Krea had not told the time, so its jobs can not be compared with it")
+        latest = self.session.client.clock.latest()
+        if latest is not None and after > latest + SLACK:
+            return Unclear("it was sent at a time that Krea's clock has not reached, so one of its times was wrong")
+        self.known_since.setdefault(post, self.session.client.clock.steady())
+        for number in range(ROUNDS):
+            verdict = await self._looked(post, dated, after)
+            if not isinstance(verdict, Unclear) or not verdict.is_early or number == ROUNDS - 1:
+                break
+            await self.session.stop.pause(self.session.pace.first / 20)
+        return verdict
+
+    def _dated(self, post: Post) -> Post:
+        """A POST of this run with its times as they are known now: later answers may have corrected an earlier one."""
+        sent = self.session.sent.get(Key(post.key))
+        if post.run != self.session.run_id or sent is None:
+            return post
+        after = _earlier(post.after, self.session.client.clock.earliest(sent))
+        return replace(post, after=after, began=_earlier(post.began, self.session.began))
+
+    async def _looked(self, post: Post, dated: Post, after: datetime) -> Verdict:
+        async with self.session.gate.quiet():
+            if await self.session.stop.pause(self._time_to_settle(post)):
+                return Unclear("the run was left before Krea's list could be looked at")
+            try:
+                return await self._judged(dated, after)
+            except CallFailed as error:
+                return Unclear(f"Krea's list of jobs could not be read: {error}")
+
+    def _time_to_settle(self, post: Post) -> float:
+        """Seconds until the job of a POST is surely made, if there is one; for one of a dead run it mostly is."""
+        least = self.session.pace.first / 10 if post.run == self.session.run_id else 0.0
+        return max(self.session.settling - self._lost_for(post), least)
+
+    def unsettled(self, post: Post) -> float:
+        """Seconds until a list without its job means that there is none; more for a dead run, whose POST may go on."""
+        factor = 1 if post.run == self.session.run_id else 3
+        return factor * self.session.pace.settle - self._lost_for(post)
+
+    def _lost_for(self, post: Post) -> float:
+        """Seconds for which the answer to a POST has surely been lost, which is when its job may still be made.
+
+        An earlier run has noted when it was lost, by Krea's clock, or has not waited longer than a call may take.
+        """
+        clock = self.session.client.clock
+        known = clock.steady() - self.known_since[post]
+        now, after = clock.earliest(), read_time(post.after)
+        if post.run == self.session.run_id or now is None or after is None:
+            return known
+        lost = read_time(post.before) or after + timedelta(seconds=CALL_SECONDS)
+        return max(known, (now - lost).total_seconds())
+
+    async def _judged(self, post: Post, after: datetime) -> Verdict:
+        began = min(read_time(post.began) or after, after)
+        strangers = await self._strangers(began)
+        later = [job for job in strangers if not job.is_unbilled and _is_since(job, after)]
+        open_ones = [job for job in later if _may_have_made(post, job)]
+        if not later:
+            return Nothing()
+        if not open_ones:
+            of_others = all([await self._rivals(post, job) for job in later])
+            reason = "a job was made after the answer was lost that krea-pipe did not start"
+            return Unclear(reason, tuple(later), is_early=of_others)
+        fitting = await self._fitting(open_ones)
+        if fitting and self.session.uncertain == "adopt":
+            return self._take(min(fitting, key=lambda job: _distance(job, after)))
+        if any(job.created_at is None for job in open_ones):
+            return Unclear("the list has a job whose time of creation can not be read", tuple(open_ones))
+        if len(fitting) < len(open_ones):
+            return Unclear("a job that may be its own has drawn another size than was asked for", tuple(open_ones))
+        others = [job for job in strangers if job.id != open_ones[0].id]
+        if len(open_ones) > 1 or others:
+            jobs = "another job is" if len(others) == 1 else f"{len(others)} other jobs are"
+            return Unclear(f"{jobs} on the account that krea-pipe did not start", tuple(open_ones))
+        if read_time(post.began) is None:
+            return Unclear("Krea had not told the time when the run began", tuple(open_ones))
+        rivals = await self._rivals(post, open_ones[0])
+        if rivals:
+            return Unclear("more than one answer was lost at that time", tuple(open_ones))
+        return self._take(open_ones[0])
+
+    def _take(self, job: Job) -> Found:
+        self.taken.add(job.id)
+        return Found(job)
+
+    async def _strangers(self, began: datetime) -> list[Job]:
+        """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
+        for wait in (*delays(TRIES, self.session.pace), None):
+            try:
+                await self.roll.call(began)
+                break
+            except CallFailed:
+                if wait is None or await self.session.stop.hesitate(wait):
+                    raise
+        if await self.roll.strangers_since(began):
+            await self._answered(await self._others_under_way())
+        return [job for job in await self.roll.strangers_since(began) if job.id not in self.taken]
+
+    async def _fitting(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those that have not been looked at before, and found to show something else."""
+        found = await self.session.scribe.ask(lambda replay: [job for job in jobs if job.id not in replay.disowned])
+        return cast("list[Job]", found)
+
+    async def _answered(self, posts: frozenset[Post]) -> None:
+        """Wait until POSTs of other runs have their answers, for their jobs are in the list before we know them."""
+        for _ in range(PATIENCE):
+            if not posts & await self._others_under_way():
+                return
+            if await self.session.stop.pause(self.session.pace.first / 20):
+                break
+        raise CallFailed("another run was waiting for an answer all the time")
+
+    async def _others_under_way(self) -> frozenset[Post]:
+        """The POSTs of other runs that have no answer yet."""
+        alive, run = self.session.space.presence.alive(), self.session.run_id
+
+        def ask(replay: Replay) -> object:
+            return frozenset(post for post in replay.open.values() if post.run in alive and post.run != run)
+
+        return cast("frozenset[Post]", await self.session.scribe.ask(ask))
+
+    async def _rivals(self, post: Post, job: Job) -> Sequence[Post]:
+        """Other POSTs without an answer that may have made the same job."""
+
+        def ask(replay: Replay) -> object:
+            posts = (*replay.open.values(), *replay.lost.values())
+            return [one for one in posts if one.key != post.key and one.origin == post.origin]
+
+        rivals = cast("list[Post]", await self.session.scribe.ask(ask))
+        return [one for one in rivals if _may_have_made(one, job)]
+
+
+def _earlier(noted: str, known: datetime | None) -> str:
+    times = [one for one in (read_time(noted), known) if one is not None]
+    return iso(min(times)) if times else ""
+
+
+def _distance(job: Job, after: datetime) -> timedelta:
+    return timedelta.max if job.created_at is None else abs(job.created_at - after)
+
+
+def _is_since(job: Job, after: datetime) -> bool:
+    """Whether a job may have been made since; one without a time may."""
+    return job.created_at is None or after - SLACK <= job.created_at
+
+
+def _may_have_made(post: Post, job: Job) -> bool:
+    """Whether a job was made while a POST had no answer yet; `before` is when that was given up, by Krea's clock."""
+    after, before = read_time(post.after), read_time(post.before)
+    if after is None or job.created_at is None:
+        return True
+    slack = EXACT_SLACK if post.is_exact else SLACK
+    until = after + LATEST if before is None else before
+    return after - slack <= job.created_at <= until + slack

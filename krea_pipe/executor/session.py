@@ -1,0 +1,109 @@
+"""What one run works with."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Literal, TypeVar
+
+from krea_pipe.api.client import Client
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import iso
+from krea_pipe.core.request import Key
+from krea_pipe.core.settings import Pace
+from krea_pipe.executor.budget_ledger import Purse
+from krea_pipe.executor.capacity import Room
+from krea_pipe.executor.journal_writer import Scribe, now
+from krea_pipe.executor.stop import Stop
+from krea_pipe.executor.submit_gate import Gate
+from krea_pipe.store.journal import Observe, unobserved
+from krea_pipe.store.space import Space
+
+T = TypeVar("T")
+ANSWERS = 32
+
+
+@dataclass(slots=True)
+class Session:
+    """One run's client, store and identity, and what its tasks share.
+
+    `origin` marks the API that its jobs belong to; `started` is a time of the steady clock when nothing had been sent
+    yet, `shown_before` holds the newest jobs that Krea showed then. `answers` are the seconds that the last answers to
+    POSTs have taken. `webhook` is the address that Krea is to tell of ended jobs, `is_told` whether that is this run
+    itself.
+    """
+
+    client: Client
+    space: Space
+    scribe: Scribe
+    run_id: str
+    pipeline: str
+    origin: str
+    account: str
+    pace: Pace
+    stop: Stop
+    room: Room
+    purse: Purse
+    gate: Gate = field(default_factory=Gate)
+    uncertain: Literal["hold", "adopt", "resubmit"] = "hold"
+    webhook: str | None = None
+    is_told: bool = False
+    started: float = 0.0
+    observe: Observe = unobserved
+    shown_before: frozenset[str] = frozenset()
+    sent: dict[Key, float] = field(default_factory=dict)
+    """When the last POST of each request was begun, by the steady clock."""
+    answers: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
+
+    async def record(self, event: str, key: Key, **data: Json) -> None:
+        """Write a line to the journal and wait until it is on disk."""
+        await self.scribe.record(event, key, **data)
+
+    def tell(self, event: str, key: str = "", **data: Json) -> None:
+        """Tell who observes the run of something that the journal does not keep."""
+        self.observe([{"event": event, "key": key, "t": now(), "run": self.run_id, **data}])
+
+    async def shielded(self, work: Callable[[], T]) -> T:
+        """Do disk work in a thread, to its end even if the run is cancelled meanwhile.
+
+        The executor's own future, and not a task around it: the end of the loop cancels tasks, and with them what
+        still waits for a thread.
+        """
+        done = asyncio.get_running_loop().run_in_executor(None, work)
+        # Asyncio complains of an exception that nobody waits for.
+        done.add_done_callback(lambda one: one.cancelled() or one.exception())
+        return await asyncio.shield(done)
+
+    def facts(self, name: str, usd: Decimal) -> dict[str, Json]:
+        """What every line about a request says: where it goes, what it may cost, and for what of the pipeline."""
+        cell = f"{self.pipeline}/{name}"
+        return {"origin": self.origin, "account": self.account, "usd": str(usd), "cell": cell}
+
+    def times(self, key: Key) -> dict[str, Json]:
+        """Times of Krea's clock for a POST that follows: not later than the begin of the run, and than now."""
+        clock, began = self.client.clock, self.began
+        self.sent[key] = clock.steady()
+        after = clock.earliest()
+        told = {"began": "" if began is None else iso(began), "after": "" if after is None else iso(after)}
+        return {**told, "exact": clock.is_exact}
+
+    def lost_by(self) -> dict[str, Json]:
+        """A time of Krea's clock not earlier than now, for a POST whose answer was lost."""
+        before = self.client.clock.latest()
+        return {} if before is None else {"before": iso(before + timedelta(milliseconds=1))}
+
+    @property
+    def began(self) -> datetime | None:
+        """A time of Krea's clock before which this run had sent nothing, if Krea has told the time by now."""
+        return self.client.clock.earliest(self.started)
+
+    @property
+    def settling(self) -> float:
+        """Seconds after which a POST without an answer has made its job, if it makes one at all.
+
+        Five times the slowest of the last answers; before the first one, the time of five looks.
+        """
+        slowest = max(self.answers, default=self.pace.first)
+        return min(max(5 * slowest, self.pace.first / 10), 10 * self.pace.first)

@@ -1,0 +1,76 @@
+"""How a run is told to end."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from krea_pipe.core.errors import Problem
+
+
+@dataclass(slots=True)
+class Stop:
+    """The wish to end a run, and who has it.
+
+    Once it is closed nothing new is sent, but what is running is paid and still brought in: when Krea refuses the
+    account, or a person or the system interrupts. Once it is left, because of a second interrupt or something that can
+    not be written down, nothing is waited for either.
+    """
+
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    interrupting: asyncio.Event = field(default_factory=asyncio.Event)
+    refusal: Problem | None = None
+    limit: Problem | None = None
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    def refuse(self, problem: Problem) -> None:
+        """Send nothing more, because Krea will not serve this account."""
+        self.refusal = self.refusal or problem
+        self.close()
+
+    def reach(self, problem: Problem) -> None:
+        """Begin nothing more, because a limit of the user's is reached; what was begun is within it."""
+        self.limit = self.limit or problem
+
+    def interrupt(self) -> None:
+        """Send nothing more, because a person or the system asks for it."""
+        self.interrupting.set()
+        self.close()
+
+    def leave(self) -> None:
+        """Wait for nothing more."""
+        self.leaving.set()
+        self.close()
+
+    def close(self) -> None:
+        """Send nothing more, and wake those who wait to."""
+        self.closing.set()
+        for listener in self.listeners:
+            listener()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a person or the system asked the run to end."""
+        return self.interrupting.is_set()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether nothing new is to be sent."""
+        return self.closing.is_set()
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait, or less if nothing is to be waited for; whether that is so."""
+        return await _within(self.leaving, seconds)
+
+    async def hesitate(self, seconds: float) -> bool:
+        """Wait before something is sent, or less if nothing is to be sent; whether that is so."""
+        return await _within(self.closing, seconds)
+
+
+async def _within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,288 @@
+"""The way from a training to its style: what is done follows from how the journal says that it stands."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import cast
+
+from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
+from krea_pipe.api.wire import Job
+from krea_pipe.core.errors import RefusedByKrea
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import Failure
+from krea_pipe.executor.backoff import delay
+from krea_pipe.executor.lost import Found, Nothing, Search, Unclear, Verdict
+from krea_pipe.executor.refusal import failure_of, introduce, refusal_facts, refuse_account, refuse_address
+from krea_pipe.executor.session import Session
+from krea_pipe.executor.training import Trained, Training, agreed_cost, known_style
+from krea_pipe.executor.training_failures import empty, failed, hidden, uncertain
+from krea_pipe.executor.uploads import Uploads
+from krea_pipe.executor.wait_for_job import Vigil
+from krea_pipe.pipeline.model import Budget
+from krea_pipe.pipeline.pricing import usd
+from krea_pipe.store.ledger import Busy, Standing
+from krea_pipe.store.replay import InFlight, Post
+
+TRIES = 8
+MOST_LOST = 3
+"""Answers that may be lost before the training is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What may be spent and how long the end is waited for; `again` also pays for what may have been paid."""
+
+    budget: Budget
+    max_cost: Decimal | None
+    seconds: float
+    again: bool = False
+    is_free: bool = False
+
+
+@dataclass(slots=True)
+class Trainer:
+    """One training on its way. `cost` is what it may cost, once that is agreed; `known` the style of an earlier one.
+
+    `may_repeat` says that a POST without an answer may be sent again though nobody can tell what became of it.
+    """
+
+    training: Training
+    terms: Terms
+    session: Session
+    uploads: Uploads
+    search: Search
+    tell: Callable[[str], None]
+    cost: Decimal | None = None
+    known: Trained | None = None
+    may_repeat: bool = False
+    tries: int = 0
+    lost: int = 0
+    lost_to: CallFailed | None = None
+    """How the answer was lost last."""
+
+    async def train(self) -> Trained | Failure:
+        """Go the whole way."""
+        self.known = await self._on_record()
+        if self.known is not None and not self.terms.again:
+            return await self._reused(self.known)
+        end: Trained | Failure | None = None
+        while end is None:
+            if self.session.stop.wanted:
+                return Failure("interrupted", "this ended before a training was known to run", "transient")
+            end = await self._on((await self.session.scribe.standings([self.training.key]))[0])
+        return end
+
+    async def _on(self, standing: Standing) -> Trained | Failure | None:
+        """Take the next step. None says to look how it stands then."""
+        match standing:
+            case InFlight() if not (self.terms.again and standing.unseen):
+                return await self._attach(standing)
+            case Post() if not self.may_repeat:
+                return await self._ask(standing)
+            case Busy():
+                return await self._share(standing)
+            case _:
+                return await self._news() or await self._send(standing)
+
+    async def _on_record(self) -> Trained | None:
+        """The style that this training gave at this API, by the journal."""
+        key, session = self.training.key, self.session
+        found = cast("Trained | None", await session.scribe.ask(lambda replay: known_style(replay, key)))
+        return found if found is not None and (self.terms.is_free or found.origin == session.origin) else None
+
+    async def _news(self) -> Trained | None:
+        """A style that another command has finished since this one began."""
+        found = await self._on_record()
+        return found if found != self.known else None
+
+    async def _reused(self, known: Trained) -> Trained | Failure:
+        """A style of another key is looked for first: it belongs to the account that trained it."""
+        if self.terms.is_free or known.account == self.session.account:
+            return known
+        try:
+            await self.session.client.style(known.style_id)
+        except CallFailed as error:
+            await self._check_account(error)
+            if isinstance(error, Refused) and error.status == 404:
+                return hidden(known.style_id)
+            return failure_of(error)
+        return known
+
+    async def _send(self, standing: Standing) -> Trained | Failure | None:
+        """Agree on the cost, upload and post."""
+        before = await self.session.scribe.ask(lambda replay: replay.failed.get(self.training.key))
+        if before == "empty" and not self.terms.again and not self.terms.is_free:
+            return empty()
+        if self.cost is None:
+            self.cost = self._agreed()
+            if not self.lost:
+                await introduce(self.session)
+                self._check_refusal()
+        try:
+            urls = await self.uploads.urls(self.training.images)
+        except CallFailed as error:
+            await self._check_account(error)
+            return Failure("upload_failed", f"an image could not be uploaded: {error}", failure_of(error).kind)
+        if self.session.stop.wanted:
+            return None
+        answer = await self._post(standing, urls)
+        return await self._declined(answer, urls) if isinstance(answer, CallFailed) else answer
+
+    def _agreed(self) -> Decimal:
+        """What it may cost, which is said before anything is sent."""
+        what = f"Training `{self.training.name}` on {self.training.model} from {len(self.training.images)} images."
+        if self.terms.is_free:
+            self.tell(f"{what} The local Krea bills nothing.")
+            return Decimal(0)
+        cost = agreed_cost(self.terms.budget, self.terms.max_cost)
+        self.tell(f"{what} Its price is unknown; {usd(cost)} is what you allow, and what the journal counts.")
+        return cost
+
+    async def _post(self, standing: Standing, urls: dict[str, str]) -> Trained | Failure | CallFailed | None:
+        """One POST, written down before and after, if it still stands as it did."""
+        session, key = self.session, self.training.key
+        assert self.cost is not None  # agreed on before anything was sent
+        facts, times = session.facts(f"styles/{self.training.name}", self.cost), session.times(key)
+        claimed = await session.scribe.claim("submitting", key, (type(standing),), only=standing, **facts, **times)
+        if claimed != standing:
+            return None
+        self.may_repeat = False
+        news = await self._news()  # written between the last look and the claim
+        if news is not None:
+            await session.scribe.record("declined", key, code="not_sent", status=None)
+            return news
+        started = session.client.clock.steady()
+        try:
+            job = await session.client.train(self.training.body(urls))
+        except (AnswerLost, Refused, Unreachable) as error:
+            if isinstance(error, AnswerLost) or (isinstance(error, Refused) and error.may_have_acted):
+                await self._record_lost(facts, times, error)
+                await refuse_address(error, session)
+                return None
+            await session.scribe.record("declined", key, **refusal_facts(error))
+            return error
+        if job.id in session.shown_before:  # the answer names the job of another request
+            await self._record_lost(facts, times, None)
+            return None
+        session.client.clock.observe_job(job.created_at, started)
+        created = _created(job)
+        written = await session.scribe.record("submitted", key, **facts, job_id=job.id, created_at=created)
+        if isinstance(written, Busy):  # this one as well
+            await self._record_lost(facts, times, None)
+            return None
+        return await self._wait(InFlight(job.id, session.origin, usd=str(self.cost), created_at=created))
+
+    async def _record_lost(self, facts: dict[str, Json], times: dict[str, Json], error: CallFailed | None) -> None:
+        self.lost, self.lost_to = self.lost + 1, error
+        await self.session.scribe.record("unanswered", self.training.key, **facts, **times, **self.session.lost_by())
+
+    async def _declined(self, error: CallFailed, urls: dict[str, str]) -> Failure | None:
+        """What follows from a POST that Krea did not take."""
+        await self._check_account(error)
+        self.tries += 1
+        status = error.status if isinstance(error, Refused) else None
+        if status in (400, 404, 422) and self.uploads.renew(urls):  # a remembered image may be gone
+            return None
+        if self.tries > TRIES or status not in (None, 429):
+            return failure_of(error)
+        asked = error.retry_after or 0.0 if isinstance(error, Refused) else 0.0
+        await self.session.stop.hesitate(max(delay(self.tries, self.session.pace), asked))
+        return None
+
+    async def _attach(self, job: InFlight) -> Trained | Failure | None:
+        """Wait for a job that an earlier command has started."""
+        standing = await self.session.scribe.claim("attached", self.training.key, (InFlight,), job_id=job.job_id)
+        return await self._wait(standing) if isinstance(standing, InFlight) else None
+
+    async def _share(self, busy: Busy) -> Trained | Failure | None:
+        """Wait for the job of a command that is alive, which writes down what becomes of it."""
+        key = self.training.key
+        job = await self.session.scribe.ask(lambda replay: replay.in_flight.get(key))
+        if isinstance(job, InFlight):
+            self.tell(f"{busy.run} trains it already; this command pays nothing.")
+            return await self._wait(job, is_ours=False)
+        await self.session.stop.hesitate(self.session.pace.first / 4)
+        return None
+
+    async def _wait(self, job: InFlight, *, is_ours: bool = True) -> Trained | Failure:
+        """Wait for the end of a job, and write it down if nobody else does."""
+        end = await Vigil(self.session, self.tell, self.terms.seconds).kept(job.job_id)
+        self._check_refusal()
+        if isinstance(end, Failure):
+            if end.code == "not_shown" and is_ours:
+                await self._record("unseen", job)
+            return end
+        if end.style_id is not None and not end.is_unbilled:
+            trained = Trained(end.style_id, end.id, self.session.origin, self.session.account, job.usd, is_new=True)
+            if is_ours:
+                await self._record("done", job, result=trained.to_json())
+            return trained
+        if job.adopted and end.is_drawn:
+            await self._record("disowned", job)
+            return uncertain(f"job {job.job_id}, which might have been its own, has drawn an image")
+        failure = failed(end) if end.is_unbilled else empty()
+        if is_ours:
+            await self._record("failed", job, code=failure.code)
+        return failure
+
+    async def _record(self, event: str, job: InFlight, **data: Json) -> None:
+        await self.session.scribe.record(event, self.training.key, job_id=job.job_id, **data)
+
+    async def _ask(self, post: Post) -> Failure | None:
+        """Look what became of a POST without an answer; it is sent again only if Krea made no job of it."""
+        session, key = self.session, self.training.key
+        self.tell("An answer of Krea's was lost; looking for its job in Krea's list.")
+        await self._look_at_account()
+        verdict = await self._looked(post)
+        if isinstance(verdict, Nothing) and self.search.unsettled(post) > 0:
+            if await session.stop.hesitate(self.search.unsettled(post)):
+                return None
+            verdict = await self._looked(post)
+        match verdict:
+            case Nothing():
+                await session.scribe.claim("cleared", key, (Post,), only=post)
+            case Found(job=job):
+                facts = {"origin": post.origin, "account": session.account, "usd": post.usd, "cell": post.cell}
+                made: dict[str, str] = {"job_id": job.id, "created_at": _created(job)}
+                await session.scribe.claim("adopted", key, (Post,), only=post, **made, **facts)
+            case Unclear() if self.terms.again and not self.lost:
+                self.may_repeat = True
+            case Unclear(reason=reason, candidates=candidates):
+                return uncertain(reason, tuple(one.id for one in candidates))
+        return await self._without_job() if isinstance(verdict, Nothing) else None
+
+    async def _without_job(self) -> Failure | None:
+        """Nothing was ordered. What reads like a refusal is one, and anything else may be sent again."""
+        if isinstance(self.lost_to, Refused) and self.lost_to.is_final:
+            await self._check_account(self.lost_to)
+            return failure_of(self.lost_to)
+        if self.lost >= MOST_LOST:
+            return Failure("no_answer", f"Krea did not answer {self.lost} times, and took none of them", "transient")
+        return None
+
+    async def _looked(self, post: Post) -> Verdict:
+        self.session.gate.shut()
+        try:
+            return await self.search.look(post)
+        finally:
+            self.session.gate.open()
+
+    async def _look_at_account(self) -> None:
+        """Ask for one job, for nothing: it tells Krea's time, and whether the key is good."""
+        try:
+            await self.session.client.jobs(1)
+        except CallFailed as error:
+            if isinstance(error, Refused) and error.status == 401:
+                await self._check_account(error)
+
+    async def _check_account(self, error: CallFailed) -> None:
+        await refuse_account(error, self.session)
+        self._check_refusal()
+
+    def _check_refusal(self) -> None:
+        if self.session.stop.refusal is not None:
+            raise RefusedByKrea(self.session.stop.refusal)
+
+
+def _created(job: Job) -> str:
+    return "" if job.created_at is None else job.created_at.isoformat()

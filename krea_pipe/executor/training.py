@@ -1,0 +1,140 @@
+"""A training as a value: the request, its key, the images that it learns from, and the style that came of it.
+
+The key is the SHA-256 of the canonical request with images by digest, as it is for an image. Files that are renamed,
+moved or named twice change nothing.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from krea_pipe.core.errors import InvalidInput, OverBudget, Problem, UsageError
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.request import KEY_VERSION, Key, Source, canonical_json
+from krea_pipe.core.settings import origin_of
+from krea_pipe.pipeline.model import Budget, Pipeline
+from krea_pipe.pipeline.pricing import usd
+from krea_pipe.pipeline.references import Fingerprints, Image, check_bytes
+from krea_pipe.pipeline.template import near_word
+from krea_pipe.store.replay import Replay
+
+MODELS = ("k2", "k2-large")
+"""The bases that Krea 2 draws with; Krea trains others as well."""
+KINDS = ("Style", "Object", "Character")
+MOST_STEPS = 2000
+FEWEST = 5
+"""Krea's tutorial calls five images the minimum; its schema names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A style to train: its base model, its kind, its name, and what it learns from. Without `steps` Krea chooses."""
+
+    model: str
+    kind: str
+    name: str
+    images: tuple[Source, ...]
+    trigger_word: str | None = None
+    steps: int | None = None
+
+    @property
+    def key(self) -> Key:
+        """The identity of the request, 64 hexadecimal digits."""
+        data: dict[str, Json] = {**self._fields(), "images": list(self.images)}
+        text = canonical_json({"key_version": KEY_VERSION, "training": data})
+        return Key(hashlib.sha256(text.encode()).hexdigest())
+
+    def body(self, urls: Mapping[str, str]) -> dict[str, Json]:
+        """What is posted; `urls` gives the URL of each uploaded image by its source."""
+        return {**self._fields(), "urls": [urls.get(source, source) for source in self.images]}
+
+    def _fields(self) -> dict[str, Json]:
+        data: dict[str, Json] = {"model": self.model, "type": self.kind, "name": self.name}
+        if self.trigger_word is not None:
+            data["trigger_word"] = self.trigger_word
+        if self.steps is not None:
+            data["max_train_steps"] = self.steps
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A style that was trained: by which job, at which API, with which account, and what it was to cost at most.
+
+    `is_new` says that this command has paid for it.
+    """
+
+    style_id: str
+    job_id: str
+    origin: str
+    account: str
+    usd: str
+    is_new: bool = False
+
+    def to_json(self) -> dict[str, Json]:
+        """The result of a `done` line."""
+        return {
+            "style_id": self.style_id,
+            "job_id": self.job_id,
+            "origin": self.origin,
+            "account": self.account,
+            "cost_usd": self.usd,
+        }
+
+
+def known_style(replay: Replay, key: str) -> Trained | None:
+    """The style that a training gave, by the journal."""
+    done = replay.done.get(key, {})
+    if not isinstance(done.get("style_id"), str):
+        return None
+    style_id, job_id, origin, account, cost = (
+        str(done.get(name, "")) for name in ("style_id", "job_id", "origin", "account", "cost_usd")
+    )
+    return Trained(style_id, job_id, origin_of(origin), account, cost)
+
+
+def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -> tuple[Image, ...]:
+    """The images of a set under `references:`, each once, ordered by their sources and so always the same.
+
+    Raises:
+        UsageError: there is no such set. InvalidInput: it can not be learnt from.
+    """
+    found = pipeline.references.get(name)
+    if found is None:
+        known = sorted(one for one in pipeline.references if not one.startswith("@"))
+        message = f"nothing is called `{name}` under `references:`"
+        raise UsageError(Problem("unknown_name", message, hint=near_word(name, known)))
+    place = pipeline.document.place(found.trail)
+    images: dict[Source, Image] = {}
+    for value in found.images:
+        for image in fingerprints.by_text.get(str(value.data), ()):
+            images.setdefault(image.source, image)
+        if str(value.data) not in fingerprints.by_text:
+            hint = "make a set of its own for the training"
+            raise InvalidInput(Problem("reference_template", "a template can not be learnt from", place, hint))
+    if len(images) < FEWEST:
+        message = f"`{name}` has {len(images)} different image{'s'[: len(images) != 1]}"
+        hint = f"a training needs {FEWEST} or more, each in the same style and of another subject"
+        raise InvalidInput(Problem("few_images", message, place, hint))
+    check_bytes(images.values())
+    return tuple(images[source] for source in sorted(images))
+
+
+def agreed_cost(budget: Budget, stated: Decimal | None) -> Decimal:
+    """What a training may cost, in US dollars: its price is unknown, so that somebody has to state it.
+
+    Raises:
+        UsageError: nobody has. OverBudget: it is nothing, or above the file's budget.
+    """
+    if stated is None:
+        message = "Krea publishes no price for a training, so krea-pipe can not tell what this costs"
+        hint = "look at krea.ai/features/api, and say what it may cost: --max-cost USD; nothing was sent"
+        raise UsageError(Problem("unknown_price", message, hint=hint))
+    if not stated:
+        message = "a training costs something, and --max-cost is nothing; nothing was sent"
+        raise OverBudget(Problem("over_budget", message, hint="say what it may cost"))
+    if budget.usd is not None and stated > budget.usd:
+        message = f"a training for at most {usd(stated)} is above the budget of {usd(budget.usd)}; nothing was sent"
+        raise OverBudget(Problem("over_budget", message, hint="raise `budget: {usd: …}`, or lower --max-cost"))
+    return stated

@@ -1,0 +1,209 @@
+"""How a finished job is noticed: one look at the list of jobs for all of them, single reads for what it does not show.
+
+Jobs in flight are no connections: each is one future here, and one task looks every second or two. A webhook is a
+hint to look at once.
+"""
+
+import asyncio
+import contextlib
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from krea_pipe.api.failures import CallFailed, Refused
+from krea_pipe.api.wire import Job
+from krea_pipe.executor.backoff import delay
+from krea_pipe.executor.poll_window import Lack, Watched, choose_sight
+from krea_pipe.executor.reader import Reader
+from krea_pipe.executor.refusal import refuse_account
+from krea_pipe.executor.session import Session
+
+LENGTHS = 64
+LIST_TRIES = 3
+LIST_REST = 30.0
+ASKS = 3
+"""How often Krea is asked to cancel a job that waits, in case a call is lost."""
+FEW = 100
+"""Jobs of which a list is short enough to be looked at oftener, once the run ends with them."""
+HINTED = 6
+"""With webhooks the list is looked at this many times more rarely, in case none arrives."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """Every job of a run that has not ended."""
+
+    session: Session
+    reader: Reader
+    jobs: dict[str, Watched] = field(default_factory=dict)
+    count: int = 0
+    turn: int = 0
+    failures: int = 0
+    rests_until: float = 0.0
+    last_look: float = 0.0
+    last_end: float = 0.0
+    ends: int = 0
+    is_tail: bool = False
+    lengths: "deque[float]" = field(default_factory=lambda: deque(maxlen=LENGTHS))
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    soon: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def ended(self, job_id: str, created_at: datetime | None, deadline: float) -> Job | Lack:
+        """Wait until a job ends, or can not be waited for any more; `deadline` in seconds."""
+        if self.session.stop.leaving.is_set():
+            return Lack("left")
+        if job_id in self.jobs:  # Krea has named one job for two requests
+            return await asyncio.shield(self.jobs[job_id].end)
+        self.count += 1
+        first, now = self.session.pace.first, self.reader.time()
+        watched = self.jobs[job_id] = Watched(job_id, created_at, deadline, self.count, now, first, now + first)
+        self.arrived.set()
+        if self.session.stop.interrupted:  # its POST was under way
+            self.soon.set()
+        try:
+            return await watched.end
+        finally:
+            del self.jobs[job_id]
+
+    def hint(self, job_id: str) -> None:
+        """Look soon, because someone says that a job has ended. It may be said twice of each job; more is noise."""
+        watched = self.jobs.get(job_id)
+        if watched is not None and watched.hints < 2:
+            watched.hints += 1
+            watched.is_hinted = True
+            self.soon.set()
+
+    def hurry(self) -> None:
+        """Look now, and oftener when few jobs are left, because nothing more will be sent."""
+        self.is_tail = True
+        self.soon.set()
+
+    async def run(self) -> None:
+        """Look until the run is left, which resolves what is still watched."""
+        self.session.stop.listeners.append(self.soon.set)
+        self.session.stop.listeners.append(self.arrived.set)
+        try:
+            while not self.session.stop.leaving.is_set():
+                self.arrived.clear()
+                if self.jobs:
+                    await self._wait()
+                    is_draining = self.session.stop.interrupted  # before the look: what it shows has to be fresh
+                    await self.look()
+                    if is_draining:
+                        await self._cancel_waiting()
+                else:
+                    await self.arrived.wait()
+        finally:
+            self.session.stop.leave()  # before anyone who wakes up can come to wait again
+            for watched in self.jobs.values():
+                watched.resolve(Lack("left"))
+
+    async def look(self) -> None:
+        """Look at the list once, and read what it does not show."""
+        now, ends = self.reader.time(), self.ends
+        self.last_look = now
+        sight = choose_sight(list(self.jobs.values()), self.count, self.turn)
+        self.turn += 1
+        shown = await self._listed(sight.limit, sight.before) if sight.jobs and now >= self.rests_until else None
+        if shown is None:
+            await self._read(list(self.jobs.values()))
+        else:
+            doubtful = [one for one in sight.jobs if self._is_doubtful(one, shown.get(one.id))]
+            await self._read([*doubtful, *sight.stragglers])
+            running = sum(not one.is_backlogged for one in self.jobs.values())
+            self.session.room.learn(max(running, self.ends - ends))
+        await self._give_up()
+
+    async def _cancel_waiting(self) -> None:
+        """Cancel every job that no machine has taken, and watch on those that were taken meanwhile."""
+        waiting = [one for one in self.jobs.values() if one.is_waiting and one.asked < ASKS and not one.end.done()]
+        lanes = asyncio.Semaphore(8)
+
+        async def cancel(watched: Watched) -> None:
+            watched.asked += 1
+            async with lanes:
+                job = await self.reader.cancelled(watched.id)
+                if job is not None:
+                    self._see(watched, job)
+                elif watched.is_seen and await self.reader.is_gone(watched.id):
+                    watched.resolve(Lack("cancelled"))
+
+        await asyncio.gather(*map(cancel, waiting))
+
+    async def _wait(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._interval()):
+                await self.soon.wait()
+        self.soon.clear()
+        least = self.last_look + self.session.pace.first / 5 - self.reader.time()
+        await self.session.stop.pause(max(least, 0.0))
+
+    def _interval(self) -> float:
+        pace = self.session.pace
+        typical = statistics.median(self.lengths) / 8 if self.lengths else pace.first
+        wait = min(max(typical, pace.first), pace.longest)
+        if self.is_tail and len(self.jobs) <= FEW:
+            wait = pace.first / 2
+        return wait * HINTED if self.session.is_told else wait
+
+    async def _listed(self, limit: int, before: str | None) -> dict[str, Job] | None:
+        try:
+            page = await self.session.client.jobs(limit, before)
+        except CallFailed as error:
+            await self._not_listed(error)
+            return None
+        self.failures = 0
+        return {job.id: job for job in page.jobs}
+
+    async def _not_listed(self, error: CallFailed) -> None:
+        """Without the list, jobs are read one by one for a while."""
+        self.failures += 1
+        if isinstance(error, Refused) and error.status == 401:
+            await refuse_account(error, self.session)
+        lasting = isinstance(error, Refused) and not error.may_have_acted and error.status != 429
+        if lasting or self.failures >= LIST_TRIES:
+            self.rests_until = self.reader.time() + LIST_REST * self.session.pace.first
+            return
+        asked = min(error.retry_after or 0, LIST_REST) if isinstance(error, Refused) else 0
+        await self.session.stop.pause(max(asked, delay(self.failures, self.session.pace)))
+
+    def _is_doubtful(self, watched: Watched, job: Job | None) -> bool:
+        """Whether a job has to be read alone: it is not in the list, was hinted at, or ended there without an image."""
+        if job is None:
+            return True
+        hinted = watched.is_hinted and not job.is_final
+        if job.is_final and not job.is_drawn and not (job.is_unbilled and job.failure):
+            watched.next_read = 0.0
+            return True
+        self._see(watched, job)
+        watched.is_hinted = hinted
+        return hinted
+
+    def _see(self, watched: Watched, job: Job) -> None:
+        now = self.reader.time()
+        watched.see(job, now)
+        if job.is_final and not watched.end.done():
+            self.lengths.append(now - (watched.since if watched.running_since is None else watched.running_since))
+            self.last_end, self.ends = now, self.ends + 1
+            watched.resolve(job)
+
+    async def _read(self, jobs: list[Watched]) -> None:
+        now = self.reader.time()
+        due = [one for one in jobs if not one.end.done() and (one.next_read <= now or one.is_hinted)]
+        for watched, job in await self.reader.read(due):
+            if isinstance(job, Lack):
+                watched.resolve(job)
+            elif job is not None:
+                self._see(watched, job)
+
+    async def _give_up(self) -> None:
+        """Cancel what has run too long, or waits while nothing ends."""
+        now = self.reader.time()
+        for watched in [one for one in self.jobs.values() if one.is_stuck(now, self.last_end)]:
+            job = await self.reader.cancelled(watched.id)
+            if job is not None and job.is_final and job.status != "cancelled":
+                self._see(watched, job)
+            else:
+                is_cancelled = job is not None and job.is_final
+                watched.resolve(Lack("stopped" if is_cancelled else "stuck", f"{watched.deadline:g}"))

@@ -1,0 +1,1 @@
+"""Takes a `Pipeline`; gives its cells with their requests, one after the other."""

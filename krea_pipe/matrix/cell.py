@@ -1,0 +1,76 @@
+"""One image of a pipeline, and a stage whose images are not known yet."""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from krea_pipe.core.request import Request
+from krea_pipe.matrix.resolve import Resolver, Upcell
+from krea_pipe.pipeline.cell_ids import Scalar
+from krea_pipe.pipeline.model import AxisValue, Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One image of the matrix: its place in the order of the file, its id, axes, path and request.
+
+    `names` and `axes` are the names and values of its axes. `source` is the id of the cell that it is drawn for.
+    `template` is what its prompt was rendered from, None where the prompt of its source is taken as it is.
+    """
+
+    position: int
+    id: str
+    stage: str
+    names: tuple[str, ...]
+    axes: tuple[Scalar, ...]
+    out: str
+    request: Request
+    source: str | None = None
+    template: str | None = None
+
+    def at(self, position: int) -> "Cell":
+        """The same cell in its place."""
+        if position == self.position:
+            return self
+        return replace(self, position=position)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A stage that waits for picks: the file that will hold them, how many there are, and what it may come to.
+
+    `each` is how many images the first cell would give if it were picked; `usd_each` and `usd_most` are the least and
+    the most that one pick may cost.
+    """
+
+    stage: str
+    upstream: str
+    file: str
+    found: int
+    wants: tuple[int, int | None]
+    each: int
+    usd_each: Decimal
+    usd_most: Decimal
+
+    @property
+    def usd(self) -> tuple[Decimal, Decimal | None]:
+        """The least and the most that the stage will cost; None without a most."""
+        least, most = self.wants
+        return self.usd_each * least, None if most is None else self.usd_most * most
+
+
+@dataclass(slots=True)
+class Made:
+    """One cell before its place and path are known."""
+
+    matrix: Matrix
+    resolver: Resolver
+    combination: tuple[int, ...]
+    values: list[AxisValue]
+    context: dict[str, object]
+    source: Upcell | None
+    inherited: tuple[tuple[str, str, Scalar], ...]
+
+    @property
+    def template(self) -> str | None:
+        """What its prompt is rendered from."""
+        return self.resolver.template(self.values, self.context)

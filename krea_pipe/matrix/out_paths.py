@@ -1,0 +1,135 @@
+"""Where each image goes below the output folder: every path checked, and no two the same."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+
+from krea_pipe.core.json_data import shown
+from krea_pipe.matrix.rendering import CellProblem, Context, Renderer
+from krea_pipe.pipeline.model import Stage
+from krea_pipe.pipeline.template.template import compile_template
+
+MAX_PATH_PART = 120
+MAX_PATH = 1024
+
+_IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|webp)$", re.IGNORECASE)
+_REFUSED_CHARACTERS = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f]')
+_REFUSED_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class OutPaths:
+    """The paths that are taken, as digests of eight bytes: a million of them stay small."""
+
+    taken: set[int] = field(default_factory=set)
+
+    def take(self, path: str) -> None:
+        """Note a path.
+
+        Raises:
+            Taken: another cell has it.
+        """
+        mark = int.from_bytes(blake2b(folded(path).encode(), digest_size=8).digest(), "big")
+        if mark in self.taken:
+            raise Taken(path)
+        self.taken.add(mark)
+
+
+def path_of(stage: Stage, identity: str, renderer: Renderer, context: Context) -> str:
+    """The path of a cell.
+
+    Raises:
+        CellProblem: it can not be used.
+    """
+    if stage.out is None:
+        return identity if stage.trail else identity.partition("/")[2] or identity
+    return checked_path(renderer.text(stage.out, context), stage)
+
+
+def may_collide(stages: Sequence[Stage]) -> bool:
+    """Whether two cells could have one path; ids alone differ, unless only in case."""
+    for stage in stages:
+        if stage.out is not None or stage.upstream is not None or len(stage.matrices) > 1:
+            return True
+        for axis in (axis for matrix in stage.matrices for axis in matrix.axes):
+            parts = {folded(value.part) for value in axis.values}
+            if len(parts) < len(axis.values) or any(value.is_dynamic for value in axis.values):
+                return True
+    return len({folded(stage.name) for stage in stages}) < len(stages)
+
+
+class Taken(ValueError):
+    """Another cell has this path; which one, a second look at all of them tells."""
+
+    def __init__(self, out: str) -> None:
+        super().__init__(out)
+        self.out = out
+
+
+def folded(path: str) -> str:
+    """A path as a disk sees it that knows no case."""
+    return path.casefold() if path.isascii() else unicodedata.normalize("NFC", path.casefold())
+
+
+def collision(first: str, second: str, out: str, stage: Stage) -> CellProblem:
+    """The problem of two cells on one path."""
+    message = f"{first} and {second} would both be written to {out}"
+    trail = stage.out.trail if stage.out else stage.trail
+    return CellProblem("path_collision", message, trail, hint=_collision_hint(stage, first))
+
+
+def _collision_hint(stage: Stage, taken: str) -> str:
+    if taken.partition("/")[0] != stage.name:
+        return (
+            "start `out` with {{ stage }}/" if stage.out else "upper and lower case are one on many disks: rename one"
+        )
+    used = compile_template(str(stage.out.data)).names if stage.out else frozenset()
+    left = [axis.name for axis in stage.axes if axis.name not in used and len(axis.values) > 1 and "." not in axis.name]
+    if stage.out and left:
+        return f"add {{{{ {left[0]} }}}} to `out`"
+    return "their values read the same in a path, where case does not count: write one of them otherwise"
+
+
+def checked_path(text: str, stage: Stage) -> str:
+    """A rendered `out` as a relative POSIX path without an image's extension.
+
+    Raises:
+        CellProblem: the path is absolute, leaves the folder, or has a part that some file system refuses.
+    """
+    path = _IMAGE_SUFFIX.sub("", text.strip())
+    trail = stage.out.trail if stage.out else stage.trail
+    if not path:
+        raise CellProblem("path_empty", "`out` gives an empty path", trail)
+    if path.startswith("/"):
+        message = f"`out` gives the absolute path {shown(path)}"
+        raise CellProblem("path_absolute", message, trail, hint="write it relative to the output folder")
+    if len(path.encode()) > MAX_PATH:
+        raise CellProblem("path_too_long", f"`out` gives a path of over {MAX_PATH:,} bytes", trail)
+    for part in path.split("/"):
+        flaw = _flaw(part)
+        if flaw:
+            code, said, hint = flaw
+            raise CellProblem(code, f"`out` gives {shown(path)}, {said}", trail, hint=hint)
+    return path
+
+
+@lru_cache(maxsize=4096)
+def _flaw(part: str) -> tuple[str, str, str] | None:
+    """Why a part of a path can not be used: a code, half a sentence, and what to do."""
+    slug = "use the filter slug: {{ value | slug }}"
+    if part in ("", ".", ".."):
+        said = f"which has the part {shown(part)}" if part else "which has an empty part"
+        return "path_outside", said, "paths stay below the output folder, with one / between two parts"
+    refused = _REFUSED_CHARACTERS.search(part)
+    if refused:
+        return "path_refused", f"and some file systems refuse {shown(refused[0])} in a name", slug
+    if part[-1] in ". ":
+        return "path_refused", f"and some file systems refuse names that end in {shown(part[-1])}", slug
+    if _REFUSED_NAMES.fullmatch(part):
+        return "path_refused", f"and Windows keeps the name {shown(part)} for itself", "write {{ stage }}- before it"
+    if len(part.encode()) > MAX_PATH_PART:
+        return "path_too_long", f"which has a part of over {MAX_PATH_PART} bytes", "shorten it"
+    return None

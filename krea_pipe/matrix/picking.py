@@ -1,0 +1,121 @@
+"""Which cells a decision is about, and the best of those that differ in one axis alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from krea_pipe.core.errors import NothingSelected, Problem, UsageError
+from krea_pipe.core.request import Key
+from krea_pipe.matrix.cell import Cell
+from krea_pipe.matrix.selecting import selected
+from krea_pipe.matrix.selection import Selection, parse_selection
+from krea_pipe.pipeline.editing.picks import Pick, Picks
+from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.pipeline.spec.hints import suggestion
+
+
+def picks_file(pipeline: Pipeline, stage: str) -> Path:
+    """The file that holds the picks of a stage: the one that a chained stage names, or `picks/STAGE.yaml`.
+
+    Raises:
+        UsageError: there is no such stage.
+    """
+    known = [one.name for one in pipeline.stages]
+    if stage not in known:
+        raise UsageError(Problem("unknown_stage", f"there is no stage `{stage}`", hint=suggestion(stage, known)))
+    upstreams = (one.upstream for one in pipeline.stages if one.upstream is not None)
+    named = [one.file for one in upstreams if one.stage == stage and one.file is not None]
+    return named[0] if named else pipeline.document.file.resolve().parent / "picks" / f"{stage}.yaml"
+
+
+def check_count(pipeline: Pipeline, stage: str, picks: Picks, file: Path) -> None:
+    """Refuse a picks file with more picks than a stage takes that is drawn for them.
+
+    Raises:
+        UsageError: it has too many.
+    """
+    upstreams = ((one.name, one.upstream) for one in pipeline.stages if one.upstream is not None)
+    mosts = [(one.wants[1], name) for name, one in upstreams if one.stage == stage and one.file == file.resolve()]
+    for most, name in mosts:
+        if most is not None and len(picks.picks) > most:
+            message = f"{file.name} would hold {len(picks.picks)} picks; the stage `{name}` takes at most {most}"
+            hint = "pick fewer, say --best-of AXIS with it, or raise `max`; nothing was written"
+            raise UsageError(Problem("too_many", message, hint=hint))
+
+
+def named_cells(found: Sequence[tuple[Cell, Key]], stage: str, words: Sequence[str], pipeline: Pipeline) -> list[str]:
+    """The ids of the cells of a stage that ids or expressions mean, each of which has to mean at least one.
+
+    Raises:
+        NothingSelected: one of them means none. UsageError: an expression can not be read, or asks for a status.
+    """
+    own = [one for one in found if one[0].stage == stage]
+    ids: dict[str, None] = {}
+    for word in words:
+        try:
+            chosen = selected(own, _expression(word), pipeline, {})
+        except NothingSelected as error:
+            hint = suggestion(word, [cell.id for cell, _ in own]) or "show the cells with `krea-pipe expand`"
+            raise NothingSelected(_fits_none(stage, word, hint)) from error
+        ids.update(dict.fromkeys(cell.id for cell, _ in chosen))
+    return list(ids)
+
+
+def decided_cells(
+    picks: Picks, found: Sequence[tuple[Cell, Key]], stage: str, words: Sequence[str], pipeline: Pipeline
+) -> list[str]:
+    """The ids among those that were picked or rejected which ids or expressions mean, also of cells that are no more.
+
+    Raises:
+        NothingSelected: one of them means none. UsageError: as of `named_cells`.
+    """
+    decided = dict.fromkeys(one.id for one in (*picks.picks, *picks.rejected))
+    ids: dict[str, None] = {}
+    for word in words:
+        named = [word] if word in decided else named_cells(found, stage, [word], pipeline)
+        meant = [one for one in named if one in decided]
+        if not meant:
+            hint = f"{picks.document.file.name} holds no decision about it"
+            raise NothingSelected(_fits_none(stage, word, hint))
+        ids.update(dict.fromkeys(meant))
+    return list(ids)
+
+
+def _expression(word: str) -> Selection:
+    selection = parse_selection([word], ())
+    if selection.needs_status:
+        hint = "pick by id, stage or axis"
+        raise UsageError(Problem("bad_selection", "a status is not known without the store", hint=hint))
+    return selection
+
+
+def _fits_none(stage: str, word: str, hint: str) -> Problem:
+    return Problem("nothing_selected", f"no cell of the stage `{stage}` fits {word}", hint=hint)
+
+
+def best_of(picks: Picks, found: Sequence[tuple[Cell, Key]], axis: str) -> list[str]:
+    """The picks to drop so that of those that differ in one axis alone the one with the most stars is left.
+
+    The first in the file wins a tie.
+
+    Raises:
+        UsageError: no cell has such an axis, or picks that compete have no stars.
+    """
+    cells = {cell.id: cell for cell, _ in found}
+    names = {name for cell, _ in found for name in cell.names}
+    if axis not in names:
+        raise UsageError(Problem("unknown_axis", f"there is no axis `{axis}`", hint=suggestion(axis, names)))
+    groups: dict[tuple[object, ...], list[Pick]] = {}
+    for pick in picks.picks:
+        cell = cells.get(pick.id)
+        if cell is not None:
+            values = zip(cell.names, cell.axes, strict=True)
+            groups.setdefault(tuple((name, value) for name, value in values if name != axis), []).append(pick)
+    dropped = []
+    for group in groups.values():
+        best = max(group, key=lambda one: one.stars or 0)
+        if len(group) > 1 and best.stars is None:
+            rivals = ", ".join(one.id for one in group)
+            hint = "give stars first: krea-pipe pick FILE STAGE CELL --stars 5"
+            raise UsageError(Problem("no_stars", f"none of these has stars: {rivals}", hint=hint))
+        dropped += [one.id for one in group if one is not best]
+    return dropped

@@ -1,0 +1,140 @@
+"""The references, moodboards, styles and the source picture of a request, each with its strength."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from krea_pipe.core.fields import (
+    LISTS,
+    MAX_MOODBOARDS,
+    MAX_STYLE_REFERENCES,
+    SOURCE_STRENGTH,
+    STRENGTHS,
+    check_source_strength,
+    check_strength,
+)
+from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.request import Source, Weighted
+from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, located
+from krea_pipe.pipeline.model import Board, Pipeline, ReferenceSet, Value
+from krea_pipe.pipeline.references import Fingerprints
+from krea_pipe.pipeline.repo_paths import Unusable
+from krea_pipe.pipeline.template.template import is_template
+
+
+@dataclass(slots=True)
+class Weigher:
+    """Resolves names to what is sent; what was seen before is not checked again."""
+
+    pipeline: Pipeline
+    fingerprints: Fingerprints
+    renderer: Renderer
+    lists: dict[str, tuple[Weighted, ...]] = field(default_factory=dict)
+
+    def weigh(self, kind: str, fields: Mapping[str, Value], context: Context) -> tuple[Weighted, ...]:
+        """A list of a request.
+
+        Raises:
+            CellProblem: a name is not known, a strength is out of range, or there are too many.
+        """
+        value = fields[kind]
+        if not value.data:
+            return ()
+        names = [self.renderer.name(one, value, context) for one in cast("list[Json]", value.data)]
+        strengths = {name: self._strength(kind, name, fields, context) for name in dict.fromkeys(names)}
+        if any(self._is_templated(kind, name) for name in names):
+            return self._limited(kind, self._all(kind, strengths, context), value)
+        memo = f"{kind} {strengths}"
+        if memo not in self.lists:
+            self.lists[memo] = self._limited(kind, self._all(kind, strengths, context), value)
+        return self.lists[memo]
+
+    def source(self, fields: Mapping[str, Value], context: Context) -> Weighted | None:
+        """The source picture of image-to-image, if there is one."""
+        value = fields.get("image")
+        text = None if value is None else self.renderer.typed(value, context)
+        if value is None or not text:
+            return None
+        found = self._images(str(text), value, context)
+        if len(found) != 1:
+            raise CellProblem("several_files", f"`image` means {len(found)} files; Krea takes one", value.trail)
+        return self.weighed_anew(Weighted(found[0], SOURCE_STRENGTH), fields, context)
+
+    def weighed_anew(self, image: Weighted | None, fields: Mapping[str, Value], context: Context) -> Weighted | None:
+        """A source picture with the strength that the fields set, if they set one."""
+        given = fields.get("strength")
+        if image is None or given is None:
+            return image
+        data = self.renderer.typed(given, context)
+        return Weighted(image.id, located(given, lambda: check_source_strength(data)))
+
+    def is_fixed(self, kind: str, value: Value) -> bool:
+        """Whether a list names the same things with the same strengths in every cell that does not set it anew."""
+        known = self._named(kind)
+        names = [str(name) for name in cast("list[Json]", value.data)]
+        strengths = [known[name].strength for name in names if name in known]
+        templated = any(is_template(name) or self._is_templated(kind, name) for name in names)
+        return not templated and not any(one is not None and is_template(one.data) for one in strengths)
+
+    def _is_templated(self, kind: str, name: str) -> bool:
+        item = self._named(kind).get(name)
+        return isinstance(item, ReferenceSet) and any(is_template(image.data) for image in item.images)
+
+    def _strength(self, kind: str, name: str, fields: Mapping[str, Value], context: Context) -> float:
+        item = self._definition(kind, name, fields[kind])
+        value = fields.get(f"{kind}.{name}.strength") or item.strength
+        if value is None:
+            return STRENGTHS[kind].default
+        data = self.renderer.typed(value, context)
+        return located(value, lambda: check_strength(kind, data))
+
+    def _definition(self, kind: str, name: str, value: Value) -> Board | ReferenceSet:
+        known = self._named(kind)
+        if name not in known:
+            listed = ", ".join(one for one in known if one[0] != "@")
+            message = f"nothing is called {shown(name)} under `{kind}:`"
+            raise CellProblem("unknown_name", message, value.trail, hint=f"known: {listed}" if listed else None)
+        return known[name]
+
+    def _named(self, kind: str) -> Mapping[str, Board | ReferenceSet]:
+        return cast("Mapping[str, Board | ReferenceSet]", getattr(self.pipeline, kind))
+
+    def _all(self, kind: str, strengths: Mapping[str, float], context: Context) -> tuple[Weighted, ...]:
+        return tuple(one for name in strengths for one in self._weighted(kind, name, strengths[name], context))
+
+    def _weighted(self, kind: str, name: str, strength: float, context: Context) -> list[Weighted]:
+        item = self._named(kind)[name]
+        if isinstance(item, Board):
+            return [Weighted(item.id, strength)]
+        texts = [(self.renderer.text(image, context), image) for image in item.images]
+        return [Weighted(source, strength) for text, image in texts for source in self._images(text, image, context)]
+
+    def _images(self, text: str, value: Value, context: Context) -> list[Source]:
+        upstream = context.get("source")
+        if isinstance(upstream, dict) and text == upstream["image"]:
+            return [Source(text)]
+        try:
+            return [image.source for image in self.fingerprints.of(text)]
+        except Unusable as error:
+            raise CellProblem(error.code, str(error), value.trail, hint=error.hint) from error
+
+    def _limited(self, kind: str, found: tuple[Weighted, ...], value: Value) -> tuple[Weighted, ...]:
+        if kind == "references" and len(found) > MAX_STYLE_REFERENCES:
+            message = f"{len(found)} style references in one request; Krea takes at most {MAX_STYLE_REFERENCES}"
+            raise CellProblem("too_many_references", message, value.trail, hint="name fewer images, or split the set")
+        if kind == "moodboards" and len(found) > MAX_MOODBOARDS:
+            message = f"{len(found)} moodboards in one request; Krea takes one"
+            raise CellProblem("too_many_moodboards", message, value.trail)
+        seen: set[str] = set()
+        for one in found:
+            if one.id in seen:
+                image = self.fingerprints.by_source.get(Source(one.id))
+                message = f"{image.label if image else one.id} is twice in the `{kind}` of one request"
+                raise CellProblem("repeated_reference", message, value.trail, hint="leave one of the two out")
+            seen.add(one.id)
+        return found
+
+
+def lists_set_by(names: set[str]) -> set[str]:
+    """The lists that some field names set, or whose strengths they set."""
+    return {kind for kind in LISTS if any(name.partition(".")[0] == kind for name in names)}

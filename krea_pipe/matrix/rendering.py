@@ -1,0 +1,88 @@
+"""Renders the values of one stage, with the place of whatever can not be rendered."""
+
+import operator
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+from krea_pipe.core.json_data import Json
+from krea_pipe.pipeline.model import Value
+from krea_pipe.pipeline.template import TemplateProblem, as_text
+from krea_pipe.pipeline.template.template import compile_template, is_template
+
+Context = Mapping[str, object]
+T = TypeVar("T")
+
+
+class CellProblem(ValueError):
+    """A cell can not be made; `trail` and `word` say where in the file the reason stands."""
+
+    def __init__(
+        self, code: str, message: str, trail: tuple[str | int, ...], *, word: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code, self.trail, self.word, self.hint = code, trail, word, hint
+        self.others: tuple[CellProblem, ...] = ()
+
+
+@dataclass(slots=True)
+class Renderer:
+    """Renders templates, or returns what one last gave if it reads the same values again."""
+
+    last: dict[tuple[str, Callable[[Json], Json]], tuple[list[object], Json]] = field(default_factory=dict)
+
+    def text(self, value: Value, context: Context) -> str:
+        """Render a value to text, runs of white space folded, composed (NFC)."""
+        return cast("str", self._rendered(str(value.data), value, context, _folded))
+
+    def name(self, data: Json, value: Value, context: Context) -> str:
+        """Render one name of a list."""
+        return cast("str", self._rendered(str(data), value, context, as_text))
+
+    def typed(self, value: Value, context: Context) -> Json:
+        """Render a value that keeps its type when it is one expression."""
+        return self._rendered(value.data, value, context, _same) if isinstance(value.data, str) else value.data
+
+    def tree(self, value: Value, context: Context) -> Json:
+        """Render every text in a value."""
+        return self._tree(value.data, value, context)
+
+    def _tree(self, data: Json, value: Value, context: Context) -> Json:
+        if isinstance(data, dict):
+            return {key: self._tree(one, value, context) for key, one in data.items()}
+        if isinstance(data, list):
+            return [self._tree(one, value, context) for one in data]
+        return self._rendered(data, value, context, _same) if is_template(data) else data  # type: ignore[arg-type]
+
+    def _rendered(self, text: str, value: Value, context: Context, finish: Callable[[Json], Json]) -> Json:
+        """Values are compared by identity, because 1 and True are equal and do not read the same.
+
+        The last axis varies fastest and is often the seed, which few prompts read.
+        """
+        try:
+            template = compile_template(text)
+            inputs = list(map(context.get, template.names))
+            last = self.last.get((text, finish))
+            if last is None or not all(map(operator.is_, inputs, last[0])):
+                last = self.last[text, finish] = (inputs, finish(template.render(context)))
+            return last[1]
+        except TemplateProblem as error:
+            raise CellProblem(error.code, str(error), value.trail, word=error.word, hint=error.hint) from error
+
+
+def located(value: Value, check: Callable[[], T]) -> T:
+    """What a check gives; what it refuses is a problem at a value's place."""
+    try:
+        return check()
+    except ValueError as error:
+        raise CellProblem("invalid_value", str(error), value.trail) from error
+
+
+def _same(rendered: Json) -> Json:
+    return rendered
+
+
+def _folded(rendered: Json) -> str:
+    text = " ".join(as_text(rendered).split())
+    return text if text.isascii() else unicodedata.normalize("NFC", text)

@@ -1,0 +1,1 @@
+"""Takes a YAML file; gives a `Pipeline`, or every problem with its place."""

@@ -1,0 +1,34 @@
+"""How an axis value reads in a cell id, in a path and to a person."""
+
+import hashlib
+from typing import TypeAlias
+
+from krea_pipe.pipeline.template import slug
+
+Scalar: TypeAlias = str | int | float | bool | None
+
+MAX_PART = 48
+
+
+def part_of(axis: str, scalar: Scalar) -> str:
+    """The part of a cell id that stands for a value: `s1` for the seed 1, a slug for a text."""
+    if axis == "seed" and isinstance(scalar, int):
+        return f"s{scalar}"
+    if scalar is None:
+        return "none"
+    if isinstance(scalar, (bool, int, float)):
+        return str(scalar).lower()
+    part = slug(scalar)
+    if len(part) > MAX_PART:
+        return f"{part[:MAX_PART].rstrip('-.')}-{digest(scalar)}"
+    return part or (digest(scalar) if scalar.strip() else "empty")
+
+
+def label_of(scalar: Scalar) -> str:
+    """A value as a person reads it."""
+    return "none" if scalar is None else str(scalar).lower() if isinstance(scalar, bool) else str(scalar)
+
+
+def digest(text: str) -> str:
+    """Six digits that tell one text from another."""
+    return hashlib.sha256(text.encode()).hexdigest()[:6]

@@ -1,0 +1,173 @@
+"""A pipeline as a value: what a file says once it is known to make sense.
+
+Everything that a message may have to point at keeps its `trail`, the keys and indexes that lead to it in the file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+
+from krea_pipe.core.errors import Problem
+from krea_pipe.core.json_data import Json
+from krea_pipe.pipeline.editing.picks import Picks
+from krea_pipe.pipeline.sampling import Sample
+from krea_pipe.pipeline.source import Document, Trail
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Data from the file, perhaps a template, and where it stands."""
+
+    data: Json
+    trail: Trail
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSet:
+    """Style images that are used together, with one strength (None: Krea's default)."""
+
+    images: tuple[Value, ...]
+    strength: Value | None
+    trail: Trail
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A moodboard or a trained style: its id at Krea and its strength (None: the default)."""
+
+    id: str
+    strength: Value | None
+    trail: Trail
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Request fields under one name, as an art director says it."""
+
+    fields: Mapping[str, Value]
+    trail: Trail
+
+
+@dataclass(frozen=True, slots=True)
+class AxisValue:
+    """One value of an axis: its part of a cell id, what a reader and a template see, the fields that it sets.
+
+    With `is_dynamic` its data reads earlier axes, and part, scalar and label are known in each cell only.
+    """
+
+    part: str
+    scalar: str | int | float | bool | None
+    label: str
+    data: Json
+    sets: Mapping[str, Value]
+    trail: Trail
+    is_dynamic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A named list of values. `field` says that the axis itself sets the request field of its name."""
+
+    name: str
+    values: tuple[AxisValue, ...]
+    field: bool
+    trail: Trail
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which cells of one matrix a rule is about: for each axis named the indexes of its values, and an expression.
+
+    `trail` is the same for one rule in every matrix of a stage. `sets` are the fields that a `patch` sets.
+    """
+
+    matches: Mapping[str, frozenset[int]]
+    condition: Value | None
+    trail: Trail
+    sets: Mapping[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Axes that multiply, and the rules that fit them. A cell of `include` is a matrix of one cell."""
+
+    axes: tuple[Axis, ...]
+    exclude: tuple[Rule, ...]
+    patch: tuple[Rule, ...]
+    trail: Trail
+    is_included: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The stage whose cells a chained stage is drawn for, all of them or those that were picked.
+
+    `wants` are the fewest and the most picks (None: any). `picks` is None while the file is not there.
+    """
+
+    stage: str
+    trail: Trail
+    file: Path | None = None
+    picks: Picks | None = None
+    wants: tuple[int, int | None] = (1, None)
+    promotes: bool = False
+    """Whether each request is the upstream one, with some fields changed."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One prompt and its matrices. `fields` holds the defaults and the stage's own, the stage's last.
+
+    `fixed` are the axes of `with`, of one value each; `unused_ok` the trails of rules that may match nothing.
+    """
+
+    name: str
+    fields: Mapping[str, Value]
+    matrices: tuple[Matrix, ...]
+    out: Value | None
+    trail: Trail
+    fixed: tuple[Axis, ...] = ()
+    sample: Sample | None = None
+    upstream: Upstream | None = None
+    needs: tuple[str, ...] = ()
+    unused_ok: frozenset[Trail] = frozenset()
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """Every axis of the stage by its name, with the values of all matrices, in the order of the file."""
+        first: dict[str, Axis] = {}
+        values: dict[str, dict[str, AxisValue]] = {}
+        for axis in (axis for matrix in self.matrices for axis in matrix.axes):
+            first.setdefault(axis.name, axis)
+            values.setdefault(axis.name, {}).update((value.part, value) for value in axis.values)
+        return tuple(Axis(name, tuple(values[name].values()), axis.field, axis.trail) for name, axis in first.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one live run may cost: US dollars and new images; None is no limit from the file."""
+
+    usd: Decimal | None = None
+    images: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """One file. `root` is the folder that references may not leave; `overrides` are fields of `--set`."""
+
+    document: Document
+    name: str
+    description: str
+    root: Path
+    variables: Mapping[str, Json]
+    budget: Budget
+    prompts: Mapping[str, Value]
+    references: Mapping[str, ReferenceSet]
+    moodboards: Mapping[str, Board]
+    styles: Mapping[str, Board]
+    stages: tuple[Stage, ...]
+    warnings: tuple[Problem, ...]
+    looks: Mapping[str, Look] = field(default_factory=dict)
+    overrides: Mapping[str, Value] = field(default_factory=dict)

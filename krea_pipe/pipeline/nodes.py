@@ -1,0 +1,305 @@
+"""YAML text becomes nodes: data with the span that each part came from.
+
+YAML 1.2 core scalars on PyYAML's event stream: `16:9`, `no`, `on` and `010` stay text. Built from events, not
+with a loader, because libyaml's composer crashes on 50,000 nested brackets and loaders drop repeated keys.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn
+
+import yaml
+
+from krea_pipe.core.errors import InvalidInput, Problem
+from krea_pipe.core.excerpts import Lines, cut
+from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.core.problem_list import ProblemList
+from krea_pipe.pipeline.syntax import (
+    Flaw,
+    find_flaw,
+    index_of,
+    is_depth_limit,
+    stopped_at,
+    text_mark,
+    unquoted_template,
+)
+
+MAX_DEPTH = 64
+MAX_NODES = 200_000
+COLLECTION = 15
+"""Values that a mapping or a list counts for: it takes as long to check."""
+MAX_WRITTEN = 300_000
+"""Keys and values."""
+MAX_QUOTED = 64
+"""Characters of a word that a message quotes."""
+
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,29})")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]{1,4})?")
+_CONSTANTS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_WORD = re.compile(r"\S{1,40}")
+_DROPPED = "\0"  # stands for a key that was refused, whose value is left out
+_Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One YAML node: its data, the span of text it came from, its children by key or index, its keys."""
+
+    data: Json
+    start: int
+    end: int
+    children: "dict[str | int, Node]" = field(default_factory=dict)
+    keys: dict[str, int] = field(default_factory=dict)
+    size: int = 1
+    height: int = 0
+    """Levels of mappings and lists in it, itself included."""
+
+
+_NO_CHILDREN: dict[str | int, Node] = {}  # of all scalars
+_NO_KEYS: dict[str, int] = {}
+
+
+def build_nodes(file: Path, text: str) -> Node:
+    """Parse one YAML document into its root node.
+
+    Raises:
+        InvalidInput: the text is not YAML, or breaks a loading rule of the language.
+    """
+    root, problems = collect_nodes(file, text)
+    if problems:
+        raise InvalidInput(*problems)
+    return root
+
+
+def collect_nodes(file: Path, text: str) -> tuple[Node, list[Problem]]:
+    """Parse one YAML document into its root node and what is wrong with it, such as repeated keys.
+
+    Raises:
+        InvalidInput: the text is not YAML, so that reading had to stop.
+    """
+    builder = _Builder(file, text)
+    return builder.build(), builder.problems.all()
+
+
+def resolve_scalar(text: str) -> Json:
+    """Type a plain scalar by the YAML 1.2 core rules that this language keeps.
+
+    Raises:
+        ValueError: the number is not finite.
+    """
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _INT.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        number = float(text)
+        if not math.isfinite(number):
+            raise ValueError(f"{text} is too large for a number")
+        return number
+    return text
+
+
+@dataclass(slots=True)
+class _Open:
+    """A mapping or list that is being filled."""
+
+    node: Node
+    anchor: str | None
+    key: str | None = None
+
+
+class _Builder:
+    """Turns the parser's events into nodes without recursion, so that depth can not overflow a stack."""
+
+    def __init__(self, file: Path, text: str) -> None:
+        self.text, self.lines = text, Lines(file, text)
+        self.stack: list[_Open] = []
+        self.anchors: dict[str, Node | None] = {}
+        self.problems = ProblemList()
+        self.count = 0
+        self.root: Node | None = None
+        self.documents = 0
+
+    def build(self) -> Node:
+        taken = 0
+        try:
+            for event in yaml.parse(self.text, Loader=_Loader):
+                taken += 1
+                self._take(event)
+        except yaml.MarkedYAMLError as error:
+            self._judge_before(error, taken)
+        except yaml.reader.ReaderError as error:
+            code = error.character
+            message = f"not YAML: the character U+{code:04X} cannot stand in it"
+            self._fail("yaml_syntax", message, max(0, self.text.find(chr(code))), "take it out")
+        if self.root is None or self.root.data is None:
+            self._fail("empty_file", "the file is empty", 0, "run `krea-pipe init` for a starter pipeline")
+        return self.root
+
+    def _judge_before(self, error: yaml.MarkedYAMLError, taken: int) -> NoReturn:
+        """Say what is wrong before the place of a scanner's error, and only then that error.
+
+        A scanner reads up to 1,024 characters ahead of its events, and fails on what it finds there, on nesting as well
+        since libyaml 0.2.6. So the events that the text before that place gives are taken first, with every scanner.
+        """
+        known = self.problems
+        self.problems = ProblemList(known.found)
+        try:
+            for event in islice(yaml.parse(self.text[: stopped_at(error)], Loader=_Loader), taken, None):
+                self._take(event)
+        except yaml.YAMLError as earlier:
+            if is_depth_limit(error) and isinstance(earlier, yaml.MarkedYAMLError):
+                error = earlier
+        self.problems = known
+        self._stop(find_flaw(self.text, error))
+
+    def _take(self, event: yaml.Event) -> None:
+        start = index_of(event.start_mark)
+        match event:
+            case yaml.DocumentStartEvent():
+                self.documents += 1
+                if self.documents > 1:
+                    message = "one file holds one pipeline; here a second starts"
+                    self._fail("second_document", message, start, "move it to a file of its own")
+            case yaml.AliasEvent():
+                self._add(self._aliased(event.anchor or "", start), start)
+            case yaml.ScalarEvent():
+                self._scalar(event, start)
+            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                self._open(event, start)
+            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                self._close(event)
+
+    def _scalar(self, event: yaml.ScalarEvent, start: int) -> None:
+        self._refuse_tag(event.tag, start)
+        self._count(start)
+        node = Node(self._typed(event, start), start, index_of(event.end_mark), _NO_CHILDREN, _NO_KEYS)
+        if event.anchor:
+            self.anchors[event.anchor] = node
+        self._add(node, start)
+
+    def _typed(self, event: yaml.ScalarEvent, start: int) -> Json:
+        if UNSPEAKABLE.search(event.value):
+            self._note("control_character", "this text holds a control character", start, "take the escape out")
+            return UNSPEAKABLE.sub("-", event.value)
+        if not event.implicit[0]:
+            return event.value
+        try:
+            return resolve_scalar(event.value)
+        except ValueError as error:
+            self._note("number_not_finite", str(error), start)
+            return 1
+
+    def _open(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent", start: int) -> None:
+        self._refuse_tag(event.tag, start)
+        self._count(start)
+        if self.stack and self._wants_key():
+            self._refuse_key(start)
+        if len(self.stack) >= MAX_DEPTH:
+            self._fail_too_deep(start)
+        data: Json = {} if isinstance(event, yaml.MappingStartEvent) else []
+        if event.anchor:
+            self.anchors[event.anchor] = None
+        self.stack.append(_Open(Node(data, start, start, size=COLLECTION, height=1), event.anchor))
+
+    def _close(self, event: yaml.Event) -> None:
+        done = self.stack.pop()
+        done.node.end = index_of(event.end_mark)
+        if done.anchor:
+            self.anchors[done.anchor] = done.node
+        self._add(done.node, done.node.start)
+
+    def _aliased(self, anchor: str, start: int) -> Node:
+        if anchor not in self.anchors:
+            message = f"*{anchor} is an alias, and nothing before it is anchored as &{anchor}"
+            self._fail("unknown_alias", message, start, text_mark(self.text, start).hint)
+        node = self.anchors[anchor]
+        if node is None:
+            self._fail("recursive_alias", f"*{anchor} stands inside its own anchor", start, "write the value out")
+        return node
+
+    def _add(self, node: Node, start: int) -> None:
+        if not self.stack:
+            self.root = node
+            return
+        parent = self.stack[-1]
+        parent.node.height = max(parent.node.height, node.height + 1)
+        if len(self.stack) + node.height > MAX_DEPTH:  # by aliases; what is written was counted as it opened
+            self._fail_too_deep(start)
+        if isinstance(parent.node.data, list):
+            parent.node.children[len(parent.node.data)] = node
+            parent.node.data.append(node.data)
+        elif parent.key is None:
+            parent.key = self._key(node, parent.node, start)
+            return
+        elif isinstance(parent.node.data, dict):
+            if parent.key != _DROPPED:
+                parent.node.children[parent.key] = node
+                parent.node.data[parent.key] = node.data
+            parent.key = None
+        parent.node.size += node.size
+        if parent.node.size > MAX_NODES:
+            self._fail_too_many(start)
+
+    def _count(self, start: int) -> None:
+        """Count what is written, since a list has its size only when it ends."""
+        self.count += 1
+        if self.count > MAX_WRITTEN:
+            self._fail_too_many(start)
+
+    def _fail_too_deep(self, start: int) -> NoReturn:
+        self._fail("too_deep", f"nested more than {MAX_DEPTH} levels deep", start, "write it flatter")
+
+    def _fail_too_many(self, start: int) -> NoReturn:
+        message = f"the file unfolds to more than {MAX_NODES:,} values, a mapping or list counted as {COLLECTION}"
+        self._fail("alias_bomb", message, start, "use fewer aliases, and put long lists of rows into a CSV file")
+
+    def _key(self, node: Node, mapping: Node, start: int) -> str:
+        key = node.data
+        if not isinstance(key, str):
+            written = cut(self.text[node.start : node.end], MAX_QUOTED) or "null"
+            self._note("key_not_text", f"a key is text, and {written} is not", start, f'write "{written}":')
+            return _DROPPED
+        if key == "<<":
+            # Read on, and all that it would have brought in would be reported as missing.
+            self._fail("merge_key", "merge keys (<<) are not supported", start, "write the keys out")
+        if key in mapping.keys:
+            first = self.lines.place(mapping.keys[key])
+            message = f"the key `{cut(key, MAX_QUOTED)}` is already set in line {first.line}"
+            self._note("repeated_key", message, start, "remove one of the two")
+            return _DROPPED
+        mapping.keys[key] = start
+        return key
+
+    def _wants_key(self) -> bool:
+        top = self.stack[-1]
+        return isinstance(top.node.data, dict) and top.key is None
+
+    def _refuse_key(self, start: int) -> NoReturn:
+        if self.text.startswith("{{", start - 1):
+            self._stop(unquoted_template(self.text, start - 1))
+        self._fail("key_not_text", "a key is text, not a list or a mapping", start, "put it in quotes")
+
+    def _refuse_tag(self, tag: str | None, start: int) -> None:
+        if tag is not None:
+            name = _WORD.match(self.text, start)
+            hint = "remove it, or quote the value if it starts with an exclamation mark"
+            self._note("tag", f"YAML tags such as {name[0] if name else tag} are not supported", start, hint)
+
+    def _stop(self, flaw: Flaw) -> NoReturn:
+        self._fail(flaw.code, flaw.message, flaw.index, flaw.hint)
+
+    def _fail(self, code: str, message: str, index: int, hint: str | None = None) -> NoReturn:
+        self._note(code, message, index, hint)
+        self.problems.check()
+        raise AssertionError("a problem was noted")
+
+    def _note(self, code: str, message: str, index: int, hint: str | None = None) -> None:
+        self.problems.note(Problem(code, message, self.lines.place(index), hint))

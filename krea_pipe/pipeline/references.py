@@ -1,0 +1,204 @@
+"""A reference becomes a fingerprint: the digest of its bytes, or its URL when the bytes are elsewhere.
+
+Only real JPEG, PNG, WebP or HEIC bytes below the pipeline's repository are taken, because a pull request could
+otherwise have a private file uploaded. A pointer of Git LFS names the digest of such bytes, which is enough for a plan
+and not for a run.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from krea_pipe.core import lfs
+from krea_pipe.core.errors import InvalidInput, Problem
+from krea_pipe.core.image_header import size_of, sniff
+from krea_pipe.core.image_parts import TooMuchWork
+from krea_pipe.core.image_work import check_work
+from krea_pipe.core.problem_list import MAX_PROBLEMS
+from krea_pipe.core.request import Source
+from krea_pipe.pipeline.model import Pipeline, Value
+from krea_pipe.pipeline.repo_paths import Unusable, files_of
+from krea_pipe.pipeline.template.template import is_template
+
+MAX_BYTES = 75 * 1024 * 1024
+MAX_URL = 1024
+MAX_IMAGES = 5_000
+"""Texts that name images."""
+SMALL_SIDE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A style image: its source in keys, how people call it, and, unless it is a URL, its bytes' type and place.
+
+    `is_pointer` says that there is a pointer of Git LFS in place of the bytes.
+    """
+
+    source: Source
+    label: str
+    mime: str | None = None
+    file: Path | None = None
+    size: tuple[int, int] | None = None
+    inline: str | None = None
+    is_pointer: bool = False
+
+    def read(self) -> bytes:
+        """The bytes to upload."""
+        if self.inline is not None:
+            return _decode_data_uri(self.inline)
+        return self.file.read_bytes() if self.file else b""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """Every image that a pipeline names, by the text that names it (globs name several) and by source.
+
+    With `problems`, some are left out, and no cells can be made. What a template names is read when it is asked for.
+    """
+
+    folder: Path
+    root: Path
+    by_text: dict[str, tuple[Image, ...]] = field(default_factory=dict)
+    by_source: dict[Source, Image] = field(default_factory=dict)
+    by_file: dict[Path, Image] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    def of(self, text: str) -> tuple[Image, ...]:
+        """The images that a text names.
+
+        Raises:
+            Unusable: there are none, or they can not be used.
+        """
+        if text not in self.by_text:
+            self.by_text[text] = tuple(self._images(text))
+            self.by_source.update({image.source: image for image in self.by_text[text]})
+        return self.by_text[text]
+
+    def _images(self, text: str) -> Iterator[Image]:
+        if text.startswith("data:"):
+            yield _from_bytes(_decode_data_uri(text), "data URI", inline=text)
+        elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+            yield Image(Source(_checked_url(text)), text)
+        else:
+            for file in files_of(text, self.folder, self.root):
+                if file not in self.by_file:
+                    self.by_file[file] = _from_file(file, file.relative_to(self.root).as_posix())
+                yield self.by_file[file]
+
+
+def fingerprint_images(pipeline: Pipeline) -> Fingerprints:
+    """Read every image that the pipeline names; those that are missing, no images or outside are its problems."""
+    found = Fingerprints(pipeline.document.file.resolve().parent, pipeline.root)
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
+    for number, value in enumerate(_image_values(pipeline), 1):
+        if number > MAX_IMAGES:
+            message = f"the references of this file name more than {MAX_IMAGES:,} images"
+            at = pipeline.document.place(value.trail)
+            problems.append(Problem("too_many", message, at, "name several at once: refs/*.jpg"))
+        if number > MAX_IMAGES or len(problems) > MAX_PROBLEMS:
+            break
+        try:
+            images = found.of(str(value.data))
+        except Unusable as error:
+            problems.append(Problem(error.code, str(error), pipeline.document.place(value.trail), error.hint))
+            continue
+        warnings += _small(images, value, pipeline)
+        warnings += _pointers(images, value, pipeline)
+    return replace(found, problems=tuple(problems), warnings=tuple(warnings[:MAX_PROBLEMS]))
+
+
+def _image_values(pipeline: Pipeline) -> Iterator[Value]:
+    for reference in pipeline.references.values():
+        yield from (image for image in reference.images if not is_template(image.data))
+
+
+def check_bytes(images: Iterable[Image]) -> None:
+    """Refuse to send images of which there is no more than a pointer of Git LFS.
+
+    Raises:
+        InvalidInput: there are such.
+    """
+    problems = [Problem("lfs_pointer", _pointer_words(image), hint=lfs.HINT) for image in images if image.is_pointer]
+    if problems:
+        raise InvalidInput(*problems)
+
+
+def _from_file(file: Path, label: str) -> Image:
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise Unusable("reference_too_large", f"{label} is larger than 75 MB, which Krea refuses")
+        data = file.read_bytes()
+    except OSError as error:
+        raise Unusable("reference_unreadable", f"cannot read {label}: {error.strerror}") from error
+    pointer = lfs.pointer_in(data)
+    if pointer is not None:
+        return Image(Source(f"sha256:{pointer.digest}"), label, file=file, is_pointer=True)
+    return _from_bytes(data, label, file=file)
+
+
+def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: str | None = None) -> Image:
+    mime = sniff(data[:64])
+    if mime is None:
+        hint = "Krea takes JPEG, PNG, WebP and HEIC; the bytes decide, not the name"
+        raise Unusable("reference_not_image", f"{label} is not an image that Krea takes", hint)
+    try:
+        check_work(data)
+    except TooMuchWork as error:
+        raise Unusable("reference_too_costly", f"{label} has {error}", "export it anew, as an ordinary file") from error
+    digest = Source("sha256:" + hashlib.sha256(data).hexdigest())
+    size = size_of(data)
+    if size is None and mime != "image/heic":
+        raise Unusable("reference_damaged", f"{label} starts like {mime} but is cut off or damaged", "export it anew")
+    return Image(digest, label, mime, file, size, inline)
+
+
+def _checked_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+    except ValueError as error:
+        raise Unusable("reference_url", "this is not a URL that can be read", "write https://HOST/PATH") from error
+    if parts.scheme != "https":
+        hint = "use an https URL, or a file beside the pipeline"
+        raise Unusable("reference_url", f"{parts.scheme}: URLs are not taken as references", hint)
+    if parts.username or parts.password:
+        raise Unusable("secret_in_file", "this URL holds a user name or password", "remove it")
+    if not host or re.search(r"\s", text):
+        raise Unusable("reference_url", "this is not a URL that can be read", "write https://HOST/PATH")
+    if len(text) > MAX_URL:
+        raise Unusable("reference_url", f"Krea takes URLs of at most {MAX_URL:,} characters, not {len(text):,}")
+    return text
+
+
+def _decode_data_uri(text: str) -> bytes:
+    head, comma, body = text.partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise Unusable("reference_data_uri", "this data URI holds no base64", "write data:image/png;base64,…")
+    try:
+        return base64.b64decode(re.sub(r"\s+", "", body), validate=True)
+    except ValueError as error:
+        raise Unusable("reference_data_uri", "what follows the comma is not base64") from error
+
+
+def _small(found: tuple[Image, ...], value: Value, pipeline: Pipeline) -> Iterator[Problem]:
+    for image in found:
+        if image.size and max(image.size) < SMALL_SIDE:
+            message = f"{image.label} is {image.size[0]} x {image.size[1]} pixels"
+            hint = f"Krea tends to ignore references below {SMALL_SIDE} pixels; use a larger one"
+            yield Problem("small_reference", message, pipeline.document.place(value.trail), hint)
+
+
+def _pointers(found: tuple[Image, ...], value: Value, pipeline: Pipeline) -> Iterator[Problem]:
+    for image in found:
+        if image.is_pointer:
+            yield Problem("lfs_pointer", _pointer_words(image), pipeline.document.place(value.trail), lfs.HINT)
+
+
+def _pointer_words(image: Image) -> str:
+    return f"{image.label} is a pointer of Git LFS: the image itself is not here"

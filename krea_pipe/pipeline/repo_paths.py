@@ -1,0 +1,192 @@
+"""Files that a pipeline names: below its repository, found without telling what else a machine has."""
+
+import fnmatch
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import islice
+from pathlib import Path, PureWindowsPath
+from typing import TypeAlias
+
+from krea_pipe.core.json_data import shown
+from krea_pipe.core.near_names import MAX_NAMES, closest
+
+MAX_PARTS = 32
+MAX_PART = 255
+MAX_ENTRIES = 100_000
+"""Entries of folders that the patterns of one pipeline lead to; one counts each time that it is looked at."""
+
+
+class _Budget(threading.local):
+    entries = MAX_ENTRIES
+
+
+_BUDGET = _Budget()
+
+WILDCARD = re.compile(r"[*?\[]")
+
+Supply: TypeAlias = Callable[[Path, str], None]
+"""Puts the files in place that a pattern may mean, seen from a folder."""
+
+_supply: ContextVar[Supply | None] = ContextVar("supply", default=None)
+
+
+class Unusable(ValueError):
+    """A file or image can not be used: a stable code, a sentence and a hint."""
+
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.hint = code, hint
+
+
+@contextmanager
+def supplied(supply: Supply) -> Iterator[None]:
+    """Meanwhile have files put in place just before they are looked for, as those of a commit are."""
+    token = _supply.set(supply)
+    try:
+        yield
+    finally:
+        _supply.reset(token)
+
+
+def ask_for(pattern: str, folder: Path) -> None:
+    """Have the files put in place that a path or a glob may mean, where that is done; `files_of` does it itself."""
+    supply = _supply.get()
+    if supply is not None:
+        supply(folder, pattern)
+
+
+def files_of(pattern: str, folder: Path, root: Path) -> list[Path]:
+    """The files that a path or a glob means, sorted, seen from `folder` and below `root`, both resolved.
+
+    Raises:
+        Unusable: there is none, or it is outside.
+    """
+    if pattern.startswith(("/", "~")) or PureWindowsPath(pattern).drive:
+        raise Unusable("reference_outside", f"{pattern} is absolute", "write it relative to the pipeline file")
+    ask_for(pattern, folder)
+    try:
+        look = _matching if WILDCARD.search(pattern) else _followed
+        return [_inside(path, pattern, root) for path in look(folder, pattern, root)]
+    except (OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        if isinstance(error, Unusable):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else "it is not a path or pattern"
+        raise Unusable("reference_unreadable", f"cannot look for {shown(pattern)}: {reason}") from error
+
+
+def _matching(folder: Path, pattern: str, root: Path) -> list[Path]:
+    parts = pattern.split("/")
+    if len(parts) > MAX_PARTS or max(map(len, parts)) > MAX_PART:
+        message = f"{shown(pattern)} is too long: a pattern has up to {MAX_PARTS} parts of {MAX_PART} characters"
+        raise Unusable("pattern_too_long", message, "write `**` for folders in any depth")
+    first = next(index for index, part in enumerate(parts) if WILDCARD.search(part))
+    if ".." in parts[first:]:
+        hint = "put it before the wildcard"
+        raise Unusable("reference_outside", f"`..` stands behind a wildcard in {pattern}", hint)
+    # Python 3.13 reads `**` inside a name anew; a file must mean the same in each tool.
+    if any("**" in part and part != "**" for part in parts):
+        raise Unusable("reference_unreadable", f"`**` stands alone between slashes, and does not in {pattern}")
+    found = sorted(path for path in _followed(folder, pattern, root) if path.is_file())
+    if not found:
+        looked_in = _looked_in(folder.joinpath(*parts[:first]), root)
+        raise Unusable("reference_missing", f"no file matches {pattern}", looked_in)
+    return found
+
+
+def _followed(folder: Path, pattern: str, root: Path) -> list[Path]:
+    # Each part is refused as soon as it leads out of the repository, whether by `..` or by a link, and before anything
+    # there is listed or looked for: what a message says, or that there is none, would tell which files a machine has.
+    found = [folder]
+    before = ""
+    for part in (pattern + "/*" if pattern.endswith("**") else pattern).split("/"):
+        if not part == before == "**":  # which lead to the same as one
+            found = list(dict.fromkeys(_steps(found, part)))
+        if any(_leads_out(path, part, root) for path in found):
+            raise _outside(pattern, root)
+        before = part
+    return found
+
+
+def _leads_out(path: Path, part: str, root: Path) -> bool:
+    """Whether a part of a pattern left the repository, which is not so before it: by its words, or by a link."""
+    return (not WILDCARD.search(part) or path.is_symlink()) and not path.resolve().is_relative_to(root)
+
+
+def _steps(paths: Sequence[Path], part: str) -> Iterator[Path]:
+    """What one part of a pattern leads to from some paths; `**` follows no links, and goes into no folder twice."""
+    if not WILDCARD.search(part):
+        _spend(len(paths))
+        yield from (path / part for path in paths)
+    elif part == "**":
+        known = set[str]()
+        for path in paths:
+            yield from _folders(path, known)
+    else:
+        for path in paths:
+            _spend(1)
+            yield from (Path(path, name) for name in _names_in(path) if fnmatch.fnmatch(name, part))
+
+
+def _folders(path: Path, known: set[str]) -> Iterator[Path]:
+    """A folder and those below it, unless they are known."""
+    if str(path) in known:
+        return
+    for folder, below, files in os.walk(path):
+        known.add(folder)
+        _spend(1 + len(below) + len(files))
+        below[:] = [name for name in below if os.path.join(folder, name) not in known]  # noqa: PTH118 (one for each entry)
+        yield Path(folder)
+
+
+def _names_in(path: Path) -> Iterator[str]:
+    if path.is_dir():
+        with os.scandir(path) as entries:
+            for entry in entries:
+                _spend(1)
+                yield entry.name
+
+
+def start_looking() -> None:
+    """Begin with a pipeline, for which so many entries of folders are looked at."""
+    _BUDGET.entries = MAX_ENTRIES
+
+
+def _spend(entries: int) -> None:
+    _BUDGET.entries -= entries
+    if _BUDGET.entries < 0:
+        message = f"the patterns of this pipeline look at more than {MAX_ENTRIES:,} entries of folders"
+        raise Unusable("too_many_entries", message, "begin patterns with the folder that they are about")
+
+
+def _inside(path: Path, pattern: str, root: Path) -> Path:
+    real = path.resolve()
+    if not real.is_relative_to(root):
+        raise _outside(pattern, root)
+    if real.is_dir():
+        raise Unusable("reference_missing", f"{pattern} is a folder", f"name a file in it, or all of them: {pattern}/*")
+    if not real.is_file():
+        near = _near_file(real)
+        raise Unusable("reference_missing", f"{pattern} does not exist", near or _looked_in(real.parent, root))
+    return real
+
+
+def _outside(pattern: str, root: Path) -> Unusable:
+    hint = f"references stay below {root.name}/, so that a pull request can not upload other files"
+    return Unusable("reference_outside", f"{pattern} leads outside the repository", hint)
+
+
+def _looked_in(folder: Path, root: Path) -> str:
+    real = folder.resolve()
+    inside = real.relative_to(root).as_posix() if real.is_relative_to(root) else ""
+    where = "the repository's top folder" if inside in ("", ".") else inside
+    return f"looked in {where}" if real.is_dir() else f"there is no folder {where}"
+
+
+def _near_file(missing: Path) -> str | None:
+    names = sorted(one.name for one in islice(missing.parent.iterdir(), MAX_NAMES)) if missing.parent.is_dir() else []
+    near = closest(missing.name, names)
+    return f"did you mean `{near}`?" if near else None

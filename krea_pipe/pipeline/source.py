@@ -1,0 +1,141 @@
+"""A file's bytes become data with a place for every node."""
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from krea_pipe.core.errors import InvalidInput, Place, Problem
+from krea_pipe.core.excerpts import Lines
+from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.pipeline.nodes import Node, collect_nodes
+
+Trail: TypeAlias = tuple[str | int, ...]
+
+MAX_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed YAML file: data, places for pointing at any part of it, its bytes' SHA-256, broken loading rules."""
+
+    file: Path
+    text: str
+    root: Node
+    digest: str
+    problems: tuple[Problem, ...] = ()
+    overlays: tuple[Place, ...] = ()
+    """Where values come from that stand over the file: a node that begins at -1 is of the first of them."""
+    lines: Lines = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", Lines(self.file, self.text))
+
+    @property
+    def data(self) -> Json:
+        """The whole file as plain JSON data."""
+        return self.root.data
+
+    def value(self, trail: Trail) -> Json:
+        """The data at a trail of keys and indexes, or at its nearest existing ancestor."""
+        return self._node(trail).data
+
+    def place(self, trail: Trail = ()) -> Place:
+        """Where the value at a trail of keys and indexes stands, or its nearest existing ancestor."""
+        return self._at(self._node(trail).start)
+
+    def key_place(self, trail: Trail) -> Place:
+        """Where the key that ends a trail stands; for a list item, the item."""
+        start = self._node(trail[:-1]).keys.get(str(trail[-1])) if trail else None
+        return self.place(trail) if start is None else self._at(start)
+
+    def word_place(self, trail: Trail, word: str) -> Place:
+        """Where a word first stands inside the value at a trail, or the value itself."""
+        node = self._node(trail)
+        if node.start < 0:
+            return self._at(node.start)
+        end = max(node.end, node.start)
+        # A name is looked for before a field of that name: in `{{ text.text }}` the first is the name.
+        found = None
+        for before in (r"(?<![\w.])", r"(?<!\w)"):
+            found = found or re.compile(rf"{before}{re.escape(word)}(?!\w)").search(self.text, node.start, end)
+        return self.lines.place(found.start() if found else node.start)
+
+    def _at(self, start: int) -> Place:
+        return self.lines.place(start) if start >= 0 else self.overlays[-start - 1]
+
+    def _node(self, trail: Trail) -> Node:
+        node = self.root
+        for step in trail:
+            child = node.children.get(step)
+            if child is None:
+                break
+            node = child
+        return node
+
+
+def read_document(file: Path) -> Document:
+    """Read and parse one YAML file.
+
+    Raises:
+        InvalidInput: the file can not be read, is not UTF-8 text, or breaks a loading rule.
+    """
+    check_inside(file)
+    raw = _read_bytes(file)
+    text = _decode(file, raw.removeprefix(b"\xef\xbb\xbf"))
+    root, problems = collect_nodes(file, text)
+    return Document(file, text, root, hashlib.sha256(raw).hexdigest(), tuple(problems))
+
+
+def check_inside(file: Path) -> None:
+    """Refuse a file that a link leads out of its repository to: messages show lines of what can not be read.
+
+    Raises:
+        InvalidInput: it does; what is there is not looked at.
+    """
+    try:
+        here = Path(os.path.abspath(file))  # noqa: PTH100 (links stay as they are written)
+        top = next((one.resolve() for one in here.parents if (one / ".git").exists()), None)
+        inside = top is None or file.resolve().is_relative_to(top)
+    except (OSError, ValueError, RuntimeError) as error:
+        _fail("file_unreadable", f"cannot look for the file: {error}", Place(file, 1, 1))
+    if not inside:
+        hint = "put the file itself there; links stay inside, so that a pull request can not show other files"
+        _fail("file_outside", "this is a link that leads out of its repository", Place(file, 1, 1), hint)
+
+
+def _read_bytes(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)  # no more, because a device has no end
+    except OSError as error:
+        _fail("file_unreadable", f"cannot read the file: {error.strerror}", Place(file, 1, 1))
+    if len(raw) > MAX_BYTES:
+        _fail("file_too_large", f"a pipeline file holds at most {MAX_BYTES:,} bytes", Place(file, 1, 1))
+    return raw
+
+
+def _decode(file: Path, raw: bytes) -> str:
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _not_text(file, raw, error.start)
+    control = UNSPEAKABLE.search(text)
+    if control:
+        _not_text(file, raw, len(text[: control.start()].encode()))
+    return text
+
+
+def _not_text(file: Path, raw: bytes, offset: int) -> NoReturn:
+    before = raw[:offset]
+    at = Place(file, before.count(b"\n") + 1, offset - before.rfind(b"\n"))
+    code = "binary_file" if b"\0" in raw[:8192] else "not_utf8"
+    what = "a binary file" if code == "binary_file" else "not valid UTF-8 text"
+    message = f"this is {what}: byte 0x{raw[offset]:02x} at offset {offset}"
+    _fail(code, message, at, "a pipeline is a YAML file, saved as UTF-8")
+
+
+def _fail(code: str, message: str, at: Place, hint: str | None = None) -> NoReturn:
+    raise InvalidInput(Problem(code, message, at, hint))

@@ -1,0 +1,168 @@
+"""The named references, moodboards, styles, looks, axes and prompts of a file, and the fields that use them."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from krea_pipe.core.fields import LISTS, SINGULARS
+from krea_pipe.core.json_data import Json, shown
+from krea_pipe.pipeline.model import AxisValue, Board, Look, ReferenceSet, Value
+from krea_pipe.pipeline.source import Trail
+from krea_pipe.pipeline.spec.hints import nearest, suggestion
+from krea_pipe.pipeline.spec.problems import Problems
+from krea_pipe.pipeline.spec.values import ValueIndexes
+from krea_pipe.pipeline.template.template import is_template
+
+MAX_VALUES = 150_000
+"""Values of the axes of all matrices."""
+
+PICTURE = re.compile(r"\bsource\s*\.\s*image\b")
+"""A template's word for the picture of the upstream cell, which no text can hold."""
+
+
+@dataclass(slots=True)
+class Library:
+    """What stages use by name. An item that is written in place gets a name of its own, which no file can spell.
+
+    `folder` is the pipeline file's, `root` the one that no file of it may leave. `built` keeps what `axes` became.
+    """
+
+    problems: Problems
+    folder: Path
+    root: Path
+    prompts: dict[str, Value] = field(default_factory=dict)
+    references: dict[str, ReferenceSet] = field(default_factory=dict)
+    boards: dict[str, dict[str, Board]] = field(default_factory=lambda: {"moodboards": {}, "styles": {}})
+    looks: dict[str, Look] = field(default_factory=dict)
+    axes: dict[str, Json] = field(default_factory=dict)
+    built: dict[tuple[str, frozenset[str]], list[AxisValue]] = field(default_factory=dict)
+    indexes: ValueIndexes = field(default_factory=dict)
+    values: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, data: Mapping[str, Json], problems: Problems, root: Path) -> "Library":
+        """Everything that a file defines by name."""
+        library = cls(problems, problems.document.file.resolve().parent, root)
+        for name, text in _mapping(data, "prompts").items():
+            library.prompts[name] = Value(text, ("prompts", name))
+        for kind in LISTS:
+            for name, item in _mapping(data, kind).items():
+                library.define(kind, name, item, (kind, name))
+        for name, own in _mapping(data, "looks").items():
+            library.looks[name] = Look(library.fields(_mapping({"": own}, ""), ("looks", name)), ("looks", name))
+        library.axes = _mapping(data, "axes")
+        return library
+
+    def fields(self, data: Mapping[str, Json], trail: Trail) -> dict[str, Value]:
+        """The values of several request fields, under their names in a request."""
+        self.refuse_both_names(data, trail)
+        return {SINGULARS.get(key, key): self.field_value(key, one, (*trail, key)) for key, one in data.items()}
+
+    def refuse_both_names(self, data: Mapping[str, Json], trail: Trail) -> None:
+        """Refuse two names of one field side by side, because only one of them would count."""
+        for one, kind in SINGULARS.items():
+            if one in data and kind in data:
+                message = f"`{one}` and `{kind}` are one field"
+                self.problems.add_key("name_taken", message, (*trail, one), f"remove it, and list all under `{kind}`")
+
+    def define(self, kind: str, name: str, data: Json, trail: Trail) -> None:
+        """Put one set of references, moodboard or style under a name."""
+        item = cast("dict[str, Json]", data)
+        strength = Value(item["strength"], (*trail, "strength")) if "strength" in item else None
+        if kind != "references":
+            identity = str(item["id"])
+            self.boards[kind][name] = Board(identity.lower() if kind == "moodboards" else identity, strength, trail)
+            return
+        key = "images" if "images" in item else "image"
+        images = item[key]
+        values = (
+            [Value(one, (*trail, key, index)) for index, one in enumerate(images)]
+            if isinstance(images, list)
+            else [Value(images, (*trail, key))]
+        )
+        self.references[name] = ReferenceSet(tuple(values), strength, trail)
+
+    def field_value(self, name: str, data: Json, trail: Trail) -> Value:
+        """The value of a request field, with names resolved as far as the file alone can."""
+        kind = SINGULARS.get(name, name)
+        if kind in LISTS:
+            return Value(self._uses(kind, data, trail), trail)
+        if name == "prompt":
+            return self._prompt(data, trail)
+        if name == "look" and data is not None:
+            self._check_look(data, trail)
+        return Value(data, trail)
+
+    def _check_look(self, data: Json, trail: Trail) -> None:
+        if is_template(data) or data in self.problems.lost:
+            return
+        if not isinstance(data, str) or data not in self.looks:
+            message = f"nothing is called {shown(data)} under `looks:`"
+            hint = suggestion(str(data), self.looks) or "define it: `looks: {plain: {}}`"
+            self.problems.add("unknown_name", message, trail, hint)
+
+    def count_values(self, count: int, trail: Trail) -> None:
+        """Refuse a file whose matrices have too many values in all: stages may share long axes.
+
+        Raises:
+            InvalidInput: it is such a file.
+        """
+        self.values["all"] += count
+        if self.values["all"] > MAX_VALUES:
+            message = f"the axes of all matrices have more than {MAX_VALUES:,} values"
+            self.problems.add_key("too_many", message, trail, "let fewer stages use long axes")
+            self.problems.check()
+
+    def names(self, kind: str) -> "Mapping[str, ReferenceSet | Board]":
+        """What is defined of a kind: references, moodboards or styles."""
+        return self.references if kind == "references" else self.boards[kind]
+
+    def _uses(self, kind: str, data: Json, trail: Trail) -> list[Json]:
+        if data is None:
+            return []
+        items = data if isinstance(data, list) else [data]
+        return [self._use(kind, item, (*trail, index)) for index, item in enumerate(items)]
+
+    def _use(self, kind: str, item: Json, trail: Trail) -> Json:
+        if isinstance(item, dict):
+            name = "@" + ".".join(str(step) for step in trail)
+            self.define(kind, name, item, trail)
+            return name
+        if not isinstance(item, str):
+            self.problems.add("wrong_type", f"{kind} are named by text, not by {shown(item)}", trail)
+        elif PICTURE.search(item):
+            hint = 'write {image: "{{ source.image }}"}' if kind == "references" else None
+            self.problems.add("not_text", f"`source.image` is a picture, not a name under `{kind}:`", trail, hint)
+        elif item not in self.names(kind) and not is_template(item) and item not in self.problems.lost:
+            message = f"nothing is called `{item}` under `{kind}:`"
+            self.problems.add("unknown_name", message, trail, self._hint(kind, item))
+        return item
+
+    def _hint(self, kind: str, name: str) -> str | None:
+        if kind == "references" and re.search(r"[/.:]", name):
+            return f"to use a file write {{image: {name}}}"
+        if kind == "moodboards" and re.fullmatch(r"[0-9A-Fa-f-]{36}", name):
+            return f"to use a moodboard by its id write {{id: {name}}}"
+        known = [one for one in self.names(kind) if not one.startswith("@")]
+        return suggestion(name, known) or f"define it: `{kind}: {{{name}: {{…}}}}`"
+
+    def _prompt(self, data: Json, trail: Trail) -> Value:
+        if not isinstance(data, str) or not data.strip():
+            what = "is empty" if data is None or isinstance(data, str) else f"must be text, not {shown(data)}"
+            self.problems.add("wrong_type", f"a prompt {what}", trail)
+            return Value(" ", trail)
+        if data in self.prompts:
+            return self.prompts[data]
+        near = nearest(data, self.prompts) if re.fullmatch(r"\w+", data) else None
+        if near:
+            what = f"nothing is called `{data}` under `prompts:`"
+            self.problems.add("unknown_name", what, trail, f"did you mean `{near}`?")
+        return Value(data, trail)
+
+
+def _mapping(data: Mapping[str, Json], key: str) -> dict[str, Json]:
+    found = data.get(key)
+    return found if isinstance(found, dict) else {}

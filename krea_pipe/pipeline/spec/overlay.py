@@ -1,0 +1,147 @@
+"""What stands over a file: a profile, values of the command line, variables of other files, declared environment.
+
+A file's nodes are merged, not its data, so that each value still knows its place.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.fields import FIELD_NAMES, LISTS
+from krea_pipe.core.json_data import UNSPEAKABLE, Json, shown
+from krea_pipe.pipeline.nodes import Node, build_nodes
+from krea_pipe.pipeline.source import Document, read_document
+from krea_pipe.pipeline.spec.hints import suggestion
+from krea_pipe.pipeline.spec.schema import field_problem
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line says over a file. `environment` is asked for what the file declares under `env:` alone."""
+
+    profiles: Sequence[str] = ()
+    sets: Sequence[str] = ()
+    var_files: Sequence[Path] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def assigned(sets: Sequence[str]) -> tuple[dict[str, Node], list[tuple[list[str], Node]]]:
+    """What `--set` says: request fields for every cell, and values at paths of the file.
+
+    Raises:
+        UsageError: one of them says nothing.
+    """
+    found = [_assignment(text) for text in sets]
+    fields = {".".join(path): node for path, node in found if _is_field(path)}
+    for name, node in fields.items():
+        wrong = field_problem(name, node.data) if name in FIELD_NAMES else None
+        if wrong is not None:
+            raise UsageError(replace(wrong, code="bad_set", message=f"--set: {wrong.message}"))
+    return fields, [(path, node) for path, node in found if not _is_field(path)]
+
+
+def _is_field(path: Sequence[str]) -> bool:
+    """Whether a path names something of every request: a field, or a strength as an axis names it."""
+    return path[0] in FIELD_NAMES if len(path) == 1 else len(path) == 3 and path[0] in LISTS and path[2] == "strength"
+
+
+def overlaid(document: Document, overrides: Overrides, sets: Sequence[tuple[list[str], Node]]) -> Document:
+    """A document with everything merged that stands over it, low to high: profile, variable files, `--set`.
+
+    Raises:
+        UsageError: there is no such profile, or a value can not be set. InvalidInput: a variable file is wrong.
+    """
+    root, places = document.root, list[Place]()
+    for name in overrides.profiles:
+        root = merged(root, _profile(document.root, name))
+    for file in overrides.var_files:
+        places.append(Place(file, 1, 1))
+        root = _with(root, ["vars"], replace_places(_variables(file), -len(places)))
+    for path, value in sets:
+        places.append(Place(Path("--set"), 1, 1, f"{'.'.join(path)}={said(value.data)}"))
+        root = _with(root, path, replace_places(value, -len(places)))
+    return document if root is document.root else replace(document, root=root, overlays=tuple(places))
+
+
+def merged(low: Node, high: Node) -> Node:
+    """Two nodes as one: mappings key by key, anything else as the higher one says."""
+    if not isinstance(low.data, dict) or not isinstance(high.data, dict):
+        return high
+    children = dict(low.children)
+    for key, node in high.children.items():
+        children[key] = merged(children[key], node) if key in children else node
+    data: Json = {str(key): node.data for key, node in children.items()}
+    return Node(data, low.start, low.end, children, {**low.keys, **high.keys}, low.size + high.size)
+
+
+def _profile(root: Node, name: str) -> Node:
+    profiles = root.children.get("profiles")
+    known = profiles.children if profiles else {}
+    if name not in known:
+        hint = suggestion(name, [str(one) for one in known]) or "the file has no `profiles:`"
+        raise UsageError(Problem("unknown_profile", f"there is no profile `{name}`", hint=hint))
+    return known[name]
+
+
+def _with(root: Node, path: Sequence[str], value: Node) -> Node:
+    """A node with another value at a path of keys; places of what is new are those of the nearest key above."""
+    if not path:
+        return merged(root, value) if isinstance(value.data, dict) and isinstance(root.data, dict) else value
+    head, *rest = path
+    if isinstance(root.data, list):
+        message = f"`{head}` stands in a list, and a list is set as a whole"
+        raise UsageError(Problem("bad_set", message, hint="write --set path.to.list='[one, two]'"))
+    if not isinstance(root.data, dict):
+        root = Node({}, value.start, value.start)
+    below = root.children.get(head) or Node({}, value.start, value.start)
+    key = {head: root.keys.get(head, value.start)}
+    child = _with(below, rest, value)
+    return merged(root, Node({head: child.data}, root.start, root.end, {head: child}, key))
+
+
+def said(data: Json) -> str:
+    """A value as it may have been written after `--set`."""
+    return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+
+
+def replace_places(node: Node, start: int) -> Node:
+    """A node whose parts all stand at one place."""
+    children = {key: replace_places(child, start) for key, child in node.children.items()}
+    return Node(node.data, start, start, children, dict.fromkeys(node.keys, start), node.size)
+
+
+def _variables(file: Path) -> Node:
+    document = read_document(file)
+    problems = list(document.problems)
+    if not isinstance(document.data, dict):
+        problems.append(Problem("wrong_type", "a file of variables is a mapping: `brand: Aurelle`", document.place()))
+    for name in document.root.keys:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            hint = "use letters, digits and _, not starting with a digit"
+            at = document.key_place((name,))
+            problems.append(Problem("invalid_name", f"`{name}` can not be a name", at, hint))
+    if problems:
+        raise InvalidInput(*problems)
+    return document.root
+
+
+def _assignment(text: str) -> tuple[list[str], Node]:
+    """`path.to.key=value`; the value is read as YAML, so that numbers, lists and mappings are what they look like."""
+    if UNSPEAKABLE.search(text):
+        raise UsageError(Problem("bad_set", f"{shown(text)} is no text", hint="write it in UTF-8"))
+    path, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)*", path):
+        message = f"{shown(text)} does not say what to set"
+        raise UsageError(Problem("bad_set", message, hint="write --set path.to.key=value"))
+    if value.strip() in ("", "~", "null"):
+        return path.split("."), Node(None, 0, 0)
+    try:
+        node = build_nodes(Path("--set"), value)
+    except InvalidInput as error:
+        problem = error.problems[0]
+        message = f"the value of {shown(text)} can not be read: {problem.message}"
+        raise UsageError(Problem("bad_set", message, hint=problem.hint)) from error
+    return path.split("."), node

@@ -1,0 +1,129 @@
+"""Axis values from files: `{csv: …}`, `{words: …}` and `{glob: …}`, all below the repository."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from krea_pipe.core import lfs
+from krea_pipe.core.fields import FIELD_NAMES
+from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.pipeline.cell_ids import part_of
+from krea_pipe.pipeline.nodes import resolve_scalar
+from krea_pipe.pipeline.repo_paths import Unusable, files_of
+
+MAX_BYTES = 16 * 1024 * 1024
+MAX_ROWS = 100_000
+MAX_CELLS = 300_000
+MAX_LINES = 500_000
+KINDS = ("csv", "words", "glob")
+
+
+def values_from(kind: str, pattern: str, folder: Path, root: Path) -> list[Json]:
+    """The values of an axis that a file holds, or that files are; paths are seen from `folder`.
+
+    Raises:
+        Unusable: a file is missing, outside, or holds no values.
+    """
+    files = files_of(pattern if kind == "glob" else pattern.rstrip("/"), folder, root)
+    if kind == "glob":
+        return [_file_row(file, folder) for file in files]
+    if len(files) > 1:
+        raise Unusable("several_files", f"{pattern} means {len(files)} files; `{kind}` reads one", "name one of them")
+    text = _text_of(files[0], pattern)
+    found = _rows(text, pattern) if kind == "csv" else _words(text, pattern)
+    if not found:
+        form = "each column's name, and a row below them" if kind == "csv" else "one value a line"
+        raise Unusable("empty_value", f"{pattern} holds no values", f"write {form}")
+    return found
+
+
+def _file_row(file: Path, folder: Path) -> Json:
+    """A file as a row: its path as the pipeline would write it, and its name without the suffix."""
+    up = [".."] * sum(1 for one in (folder, *folder.parents) if not file.is_relative_to(one))
+    base = next(one for one in (folder, *folder.parents) if file.is_relative_to(one))
+    path = "/".join([*up, *file.relative_to(base).parts])
+    return {"id": part_of("", file.stem), "name": file.stem, "path": path}
+
+
+def _text_of(file: Path, pattern: str) -> str:
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+        text = raw.decode("utf-8-sig")
+    except OSError as error:
+        raise Unusable("file_unreadable", f"cannot read {pattern}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise Unusable("not_utf8", f"{pattern} is not valid UTF-8 text", "save it as UTF-8") from error
+    if len(raw) > MAX_BYTES:
+        raise Unusable("file_too_large", f"{pattern} is larger than {MAX_BYTES // 2**20} MB", "split the file")
+    if lfs.pointer_in(raw):
+        raise Unusable("lfs_pointer", f"{pattern} is a pointer of Git LFS: the table itself is not here", lfs.HINT)
+    if UNSPEAKABLE.search(text):
+        raise Unusable("control_character", f"{pattern} holds a control character", "save it as plain text")
+    return text
+
+
+def _words(text: str, pattern: str) -> list[Json]:
+    found: list[Json] = []
+    for line in _lines(text, pattern):
+        for word in map(str.strip, line.splitlines()):
+            if word and not word.startswith("#"):
+                found.append(word)
+                _check_count(len(found), MAX_ROWS, "values, which is the most that an axis takes", pattern)
+    return found
+
+
+def _lines(text: str, pattern: str) -> Iterator[str]:
+    """The lines of a file, each as soon as it is asked for: they may be far more than it has values."""
+    for number, line in enumerate(io.StringIO(text, newline=""), 1):
+        _check_count(number, MAX_LINES, "lines, which is the most that is read", pattern)
+        yield line
+
+
+def _check_count(count: int, most: int, what: str, pattern: str) -> None:
+    if count > most:
+        message = f"{pattern} holds more than {most:,} {what}"
+        raise Unusable("too_many", message, "split the file")
+
+
+def _rows(text: str, pattern: str) -> list[Json]:
+    reader = csv.reader(_lines(text, pattern), strict=True)
+    lines, cells = list[list[str]](), 0
+    try:
+        for line in reader:
+            cells += len(line)
+            _check_count(cells, MAX_CELLS, "cells, which is the most that a table has", pattern)
+            if any(cell.strip() for cell in line):
+                lines.append(line)
+                _check_count(len(lines) - 1, MAX_ROWS, "values, which is the most that an axis takes", pattern)
+    except csv.Error as error:
+        said = f"line {reader.line_num} of {pattern} can not be read: {error}"
+        raise Unusable("bad_csv", said, "put a cell with a comma or a quote in double quotes") from error
+    if not lines:
+        return []
+    names = [name.strip() for name in lines[0]]
+    if "" in names or len(set(names)) < len(names):
+        message = f"each column of {pattern} needs a name of its own in the first line"
+        raise Unusable("bad_csv", message, "write them with commas between: id,text,creativity")
+    for number, line in enumerate(lines[1:], 1):
+        if len(line) != len(names):
+            message = f"row {number} of {pattern} has {len(line)} cells, and the first line {len(names)}"
+            raise Unusable("bad_csv", message, "put a cell with a comma in double quotes")
+    return [_row(dict(zip(names, line, strict=True))) for line in lines[1:]]
+
+
+def _row(cells: Mapping[str, str]) -> Json:
+    """A row, typed as the file itself would be; without a column `id` the first column names it."""
+    kept = {name: text.strip() for name, text in cells.items() if text.strip() or name not in FIELD_NAMES}
+    typed: dict[str, Json] = {name: _typed(text) if text else "" for name, text in kept.items()}
+    first = next(iter(cells.values())).strip()
+    identity = typed.get("id", part_of("", first))
+    return {**typed, "id": part_of("", str(identity))}
+
+
+def _typed(text: str) -> Json:
+    try:
+        return resolve_scalar(text)
+    except ValueError:
+        return text

@@ -1,0 +1,167 @@
+"""Which pipelines a commit is about: those that are staged, and those that read a file that is staged or deleted."""
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from krea_pipe.core.errors import InvalidInput, Problem, UsageError
+from krea_pipe.core.git import GitFailed, ask
+from krea_pipe.core.json_data import Json
+from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.pipeline.references import Fingerprints
+from krea_pipe.pipeline.repo_paths import Unusable, files_of
+from krea_pipe.pipeline.source import read_document
+from krea_pipe.pipeline.spec.tables import KINDS
+
+SHAPES = {"prompt": str, "prompts": dict, "stages": dict}
+READ_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".csv", ".tsv", ".txt"))
+_TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_BROKEN = (
+    re.compile(r"^version[ \t]*:[ \t]*1[ \t]*(#.*)?\r?$", re.MULTILINE),
+    re.compile(r"^[ \t]*prompts?[ \t]*:", re.MULTILINE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A repository's folder, the YAML files that git tracks there, and the names that are staged, deleted ones too.
+
+    `deleted` are those that the commit removes, though they may still lie in the work tree.
+    """
+
+    top: Path
+    yaml_names: tuple[str, ...]
+    staged: frozenset[str]
+    deleted: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A tracked file that is a pipeline, by its name below the repository's folder, and patterns of what it names."""
+
+    name: str
+    file: Path
+    patterns: tuple[str, ...]
+
+    def names(self, other: str) -> bool:
+        """Whether a path or a glob of the file, its templates filled in by anything, may mean another file."""
+        return any(fnmatchcase(other, pattern) for pattern in self.patterns)
+
+
+def read_index(folder: Path, environment: Mapping[str, str]) -> Index:
+    """What git has staged around a folder.
+
+    Raises:
+        UsageError: it is in no repository, or git can not tell.
+    """
+    top = Path(_git(folder, environment, "rev-parse", "--show-toplevel").removesuffix("\n"))
+    staged = _git(top, environment, "diff", "--cached", "--name-only", "-z", "--no-renames")
+    deleted = _git(top, environment, "diff", "--cached", "--name-only", "-z", "--no-renames", "--diff-filter=D")
+    tracked = _git(top, environment, "ls-files", "-z", "--", "*.yaml", "*.yml")
+    return Index(top, tuple(dict.fromkeys(_names(tracked))), frozenset(_names(staged)), frozenset(_names(deleted)))
+
+
+def find_pipelines(index: Index) -> list[Candidate]:
+    """The tracked YAML files that are pipelines, also those whose YAML is broken; links are left to their targets."""
+    files = ((name, index.top / name) for name in index.yaml_names)
+    return [
+        Candidate(name, file, tuple(_patterns(name, data)))
+        for name, file in files
+        if file.is_file() and not file.is_symlink()
+        for data in _pipeline_data(file)
+    ]
+
+
+def may_be_read(name: str, pipelines: Sequence[Candidate]) -> bool:
+    """Whether pipelines may read a file: it is an image or a table by its name, or one of them names it."""
+    return PurePosixPath(name).suffix.lower() in READ_SUFFIXES or any(one.names(name) for one in pipelines)
+
+
+def inputs_of(pipeline: Pipeline, fingerprints: Fingerprints) -> set[Path]:
+    """Every file that a pipeline reads besides itself; images that templates name only after its cells were made."""
+    images = {image.file for found in fingerprints.by_text.values() for image in found if image.file}
+    picks = {stage.upstream.file.resolve() for stage in pipeline.stages if stage.upstream and stage.upstream.file}
+    return images | picks | set(_tables(pipeline.document.data, pipeline))
+
+
+def _tables(data: Json, pipeline: Pipeline) -> Iterator[Path]:
+    """The files that axes take their values from."""
+    if isinstance(data, dict):
+        for key, one in data.items():
+            yield from _named_table(one, pipeline) if key in KINDS and isinstance(one, str) else _tables(one, pipeline)
+    elif isinstance(data, list):
+        for one in data:
+            yield from _tables(one, pipeline)
+
+
+def _named_table(pattern: str, pipeline: Pipeline) -> list[Path]:
+    try:
+        return files_of(pattern, pipeline.document.file.resolve().parent, pipeline.root)
+    except Unusable:
+        return []  # a variable of that name
+
+
+def _pipeline_data(file: Path) -> Iterator[Json]:
+    """The data of a file that is a pipeline; None when it is meant to be one and can not be parsed."""
+    try:
+        text = file.read_bytes().decode(errors="replace")
+    except OSError:
+        return
+    if "version" not in text or not any(key in text for key in SHAPES):
+        return
+    try:
+        data = read_document(file).data
+    except InvalidInput:
+        if all(sign.search(text) for sign in _BROKEN):
+            yield None
+        return
+    if isinstance(data, dict) and _is_pipeline(data):
+        yield data
+
+
+def _is_pipeline(data: dict[str, Json]) -> bool:
+    """Whether a mapping has a version and what is drawn; with another version than ours, only in our shape.
+
+    CI systems have files with a `version` and a list of `stages`.
+    """
+    if data.get("version") == 1 and not isinstance(data["version"], bool):
+        return any(key in data for key in SHAPES)
+    return "version" in data and any(isinstance(data.get(key), kind) for key, kind in SHAPES.items())
+
+
+def _patterns(name: str, data: Json) -> Iterator[str]:
+    """What the texts of a pipeline may mean as paths of the repository."""
+    folder = posixpath.dirname(name)
+    for text in _texts(data):
+        wild = _TEMPLATE.sub("*", text) if "{" in text else text
+        if text == wild or re.search(r"\w", wild):
+            yield posixpath.normpath(posixpath.join(folder, wild))
+
+
+def _texts(data: Json) -> Iterator[str]:
+    """Every text of a pipeline but the paths of its own images."""
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, dict):
+        for key, one in data.items():
+            yield from () if key == "out" else _texts(one)
+    elif isinstance(data, list):
+        for one in data:
+            yield from _texts(one)
+
+
+def _names(listed: str) -> list[str]:
+    return [name for name in listed.split("\0") if name]
+
+
+def _git(folder: Path, environment: Mapping[str, str], *words: str) -> str:
+    index = environment.get("GIT_INDEX_FILE")  # `git commit -a` tells its hooks by it which index is its own
+    try:
+        return os.fsdecode(ask(folder, environment, *words, index=Path(index).absolute() if index else None))
+    except GitFailed as error:
+        hint = "run it inside a git repository, or name the FILEs instead of --staged"
+        raise UsageError(Problem("git_failed", str(error), hint=hint)) from error

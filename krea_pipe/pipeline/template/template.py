@@ -1,0 +1,242 @@
+"""Strict, sandboxed, type-keeping rendering of one value; compiled once.
+
+A value that is exactly one `{{ expression }}` keeps its type, anything else becomes text.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.runtime import Context
+
+from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.pipeline.template import (
+    ENVIRONMENT,
+    MAX_NUMBER,
+    MAX_RENDERED,
+    TemplateProblem,
+    near_word,
+    not_finite,
+    start_work,
+    too_long,
+)
+
+MAX_LOOPS = 2
+MAX_DEPTH = 64
+
+_REFUSED_NODES: Mapping[type[nodes.Node], str] = {
+    nodes.Call: "call functions or methods",
+    nodes.Assign: "use {% set %}",
+    nodes.AssignBlock: "use {% set %}",
+    nodes.With: "use {% with %}",
+    nodes.Macro: "use {% macro %}",
+    nodes.CallBlock: "use {% call %}",
+    nodes.Include: "use {% include %}",
+    nodes.Import: "use {% import %}",
+    nodes.FromImport: "use {% import %}",
+    nodes.Extends: "use {% extends %}",
+    nodes.Block: "use {% block %}",
+    nodes.FilterBlock: "use {% filter %}",
+    nodes.Pow: "use **",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A compiled value: names it reads, names and their fields that it needs without fail, how to render it."""
+
+    text: str
+    names: frozenset[str]
+    required: frozenset[str]
+    fields: frozenset[tuple[str, str]]
+    render: Callable[[Mapping[str, Any]], Json]
+
+
+def is_template(value: Json) -> bool:
+    """Whether a value holds template syntax."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value or "{#" in value)
+
+
+@lru_cache(maxsize=4096)
+def compile_template(text: str) -> Template:
+    """Compile one value once.
+
+    Raises:
+        TemplateProblem: it is not a template, or uses what templates may not use.
+    """
+    if len(text) > MAX_RENDERED:
+        raise too_long()
+    if not is_template(text):
+        return Template(text, frozenset(), frozenset(), frozenset(), lambda _context: text)
+    try:
+        tree = ENVIRONMENT.parse(text)
+        _check_tree(tree)
+        names = frozenset(meta.find_undeclared_variables(tree))
+        render = _expression(tree, text, names) or _text(tree)
+    except jinja2.TemplateError as error:
+        raise _syntax_problem(error.message or "") from error
+    except TemplateProblem:
+        raise
+    except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
+        raise _too_deep() from error
+    if _forgiving(tree):
+        return Template(text, names, frozenset(), frozenset(), render)
+    return Template(text, names, names, _fields(tree, names), render)
+
+
+def _forgiving(tree: nodes.Template) -> bool:
+    """Whether some name may be missing: it stands under a condition, a test or the filter `default`."""
+    conditional = any(True for _ in tree.find_all((nodes.Test, nodes.CondExpr, nodes.If)))
+    return conditional or any(node.name == "default" for node in tree.find_all(nodes.Filter))
+
+
+def _fields(tree: nodes.Template, names: frozenset[str]) -> frozenset[tuple[str, str]]:
+    """Every `name.field` of a template whose name comes from outside."""
+    return frozenset(
+        (node.node.name, node.attr)
+        for node in tree.find_all(nodes.Getattr)
+        if isinstance(node.node, nodes.Name) and node.node.name in names
+    )
+
+
+def _expression(tree: nodes.Template, text: str, names: frozenset[str]) -> Callable[[Mapping[str, Any]], Json] | None:
+    """The typed form, when the whole value is one `{{ … }}`."""
+    match tree.body:
+        case [nodes.Output(nodes=[node])] if not isinstance(node, nodes.TemplateData):
+            inner = re.fullmatch(r"\s*\{\{[-+]?(.*?)[-+]?\}\}\s*", text, re.DOTALL)
+            if inner is None or text != text.strip():
+                return None
+            compiled = ENVIRONMENT.compile_expression(inner[1], undefined_to_none=False)
+            # Jinja copies what it is given, and a file may have any number of variables.
+            return lambda context: _guard(lambda: _plain(compiled({n: context[n] for n in names if n in context})))
+    return None
+
+
+def _text(tree: nodes.Template) -> Callable[[Mapping[str, Any]], Json]:
+    root = jinja2.Template.from_code(ENVIRONMENT, ENVIRONMENT.compile(tree), ENVIRONMENT.make_globals(None))
+    # Shared: Jinja would otherwise copy all names for each cell. Templates can not assign any.
+    new_context, pieces = cast("Callable[..., Context]", root.new_context), root.root_render_func
+    return lambda context: _guard(lambda: _joined(pieces(new_context(context, shared=True))))
+
+
+def _spoken(text: str) -> str:
+    """A rendered text, unless it holds what would confuse a terminal, or could not be sent at all."""
+    if not text.isprintable() and UNSPEAKABLE.search(text):
+        hint = "take the escape out"
+        raise TemplateProblem("control_character", "the template gives a text with a control character", hint=hint)
+    return text
+
+
+def _joined(pieces: Iterator[str]) -> str:
+    parts, size = [], 0
+    for piece in pieces:
+        parts.append(piece)
+        size += len(piece)
+        if size > MAX_RENDERED:
+            raise too_long()
+    return _spoken("".join(parts))
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, jinja2.Undefined):
+        str(value)  # raises, with the name that is missing
+    if value is None or isinstance(value, (str, int, float)):
+        return _plain_scalar(value)
+    return _plain_tree(value, iter(range(MAX_RENDERED)), MAX_DEPTH)
+
+
+def _plain_scalar(value: str | float | None) -> Json:
+    if isinstance(value, str):
+        if len(value) > MAX_RENDERED:
+            raise too_long()
+        return _spoken(value)
+    if value is not None and not (math.isfinite(value) if isinstance(value, float) else abs(value) < MAX_NUMBER):
+        raise not_finite()
+    return value
+
+
+def _plain_tree(value: object, budget: Iterator[int], depth: int) -> Json:
+    if next(budget, None) is None or not depth:
+        message = f"the value holds more than {MAX_RENDERED:,} parts, or nests more than {MAX_DEPTH} deep"
+        raise TemplateProblem("template_too_large", message)
+    if value is None or isinstance(value, (str, int, float)):
+        return _plain_scalar(value)
+    if isinstance(value, dict):
+        return {_spoken(str(key)): _plain_tree(item, budget, depth - 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, Iterator)):
+        return [_plain_tree(item, budget, depth - 1) for item in value]
+    return _spoken(str(value))
+
+
+def _guard(render: Callable[[], Json]) -> Json:
+    """Translate what Jinja and Python raise while rendering into one exception."""
+    start_work()
+    try:
+        return render()
+    except TemplateProblem:
+        raise
+    except ZeroDivisionError as error:
+        raise TemplateProblem("template_render", "the template divides by zero") from error
+    except jinja2.TemplateError as error:
+        raise TemplateProblem("template_render", f"the template can not be rendered: {error.message}") from error
+    except (RecursionError, MemoryError) as error:
+        raise _too_deep() from error
+    except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
+        message = "a filter or an operator in the template got a value of the wrong kind"
+        raise TemplateProblem("template_render", message) from error
+
+
+def _check_tree(tree: nodes.Template) -> None:
+    """Refuse what templates may not use, before anything walks the tree with recursion."""
+    level: list[nodes.Node] = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in node.iter_child_nodes()]
+    if level:
+        raise _too_deep()
+    for node in tree.find_all(tuple(_REFUSED_NODES)):
+        hint = "use filters: {{ surface | title }}" if isinstance(node, nodes.Call) else None
+        message = f"templates can not {_REFUSED_NODES[type(node)]}; they only read data"
+        raise TemplateProblem("template_forbidden", message, hint=hint)
+    if any(isinstance(node.value, float) and not math.isfinite(node.value) for node in tree.find_all(nodes.Const)):
+        raise not_finite()
+    if any(node.name in ("self", "super") for node in tree.find_all(nodes.Name)):
+        raise TemplateProblem("template_forbidden", "templates can not use self or super; they only read data", "self")
+    if _loop_depth(tree) > MAX_LOOPS:
+        raise TemplateProblem("template_forbidden", f"loops nest at most {MAX_LOOPS} deep", "for")
+
+
+def _too_deep() -> TemplateProblem:
+    hint = "put parts of it under `vars:`"
+    return TemplateProblem(
+        "template_too_large", "an expression in the template is too long, or nests too deep", hint=hint
+    )
+
+
+def _syntax_problem(said: str) -> TemplateProblem:
+    """Say what Jinja says about a template that it can not read, in words for people who do not know Jinja."""
+    unknown = re.match(r"(?:No (filter|test) named|Encountered unknown (tag)) '([^']+)'", said)
+    if unknown:
+        kind, name = unknown[1] or unknown[2], unknown[3]
+        if name in ("else", "elif", "endif", "endfor"):
+            return TemplateProblem("template_syntax", f"{{% {name} %}} stands alone", name, "open it with {% if … %}")
+        known = {"filter": ENVIRONMENT.filters, "test": ENVIRONMENT.tests, "tag": ("if", "elif", "else", "for")}
+        return TemplateProblem("template_syntax", f"unknown {kind} `{name}`", name, near_word(name, [*known[kind]]))
+    block = re.search(r"innermost block that needs to be closed is '(\w+)'", said)
+    if block and "Unexpected end" in said:
+        return TemplateProblem(
+            "template_syntax", f"{{% {block[1]} %}} is not closed", hint=f"close it with {{% end{block[1]} %}}"
+        )
+    hint = "an expression looks like {{ surface }} or {{ product.text | title }}"
+    if "end of print statement" in said or "end of template" in said.lower():
+        return TemplateProblem("template_syntax", "an expression in {{ }} is not complete or not closed", hint=hint)
+    return TemplateProblem("template_syntax", f"the template can not be read: {said.rstrip('.')}", hint=hint)
+
+
+def _loop_depth(node: nodes.Node) -> int:
+    below = max((_loop_depth(child) for child in node.iter_child_nodes()), default=0)
+    return below + isinstance(node, nodes.For)

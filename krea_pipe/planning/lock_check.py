@@ -1,0 +1,180 @@
+"""What the lock file accepts: the lines that a run leaves in it, and the images that differ from it."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from krea_pipe.core.errors import NotLocked, Problem
+from krea_pipe.core.likeness import distance
+from krea_pipe.core.outcome import Outcome, Result
+from krea_pipe.core.request import Key
+from krea_pipe.matrix.cell import Cell
+from krea_pipe.planning.lockfile import Locked, Lockfile
+from krea_pipe.planning.plan import Plan, Reuse, Step
+
+State: TypeAlias = Literal["accepted", "changed", "new", "missing"]
+"""`changed`: another image than the accepted one; `new`: the lock has no line for the request; `missing`: no image."""
+
+Lines: TypeAlias = Mapping[str, tuple[Locked, ...]]
+"""The lines of each cell."""
+
+SignatureOf: TypeAlias = Callable[[str], str]
+"""The perceptual signature of the stored image of a digest, "" when there is none."""
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """How a cell's image stands to the lock: `line` is what was accepted, `sha256` what there is.
+
+    `distance` tells how far the two are apart, from 0 to 1, None when that can not be said.
+    """
+
+    id: str
+    state: State
+    line: Locked | None = None
+    sha256: str | None = None
+    distance: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a person has to look: there is an image that nobody has accepted."""
+        return self.state in ("changed", "new")
+
+
+@dataclass(frozen=True, slots=True)
+class Locking:
+    """What a run does with a lock file: `frozen` draws what it has and nothing else, `writes` keeps it up to date.
+
+    `is_gone` tells of a cell's id whether the pipeline has no such cell any more.
+    """
+
+    lock: Lockfile
+    is_gone: Callable[[str], bool]
+    writes: bool
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A lock file after a run: how many lines are not as before, and the cells whose images differ from it."""
+
+    lock: Lockfile
+    changes: int
+    drifted: tuple[str, ...]
+
+
+def check_frozen(plan: Plan, lock: Lockfile) -> None:
+    """Refuse a plan with a request that the lock does not have.
+
+    Raises:
+        NotLocked: there is one.
+    """
+    lines = lock.of_cells()
+    cells = [(step, cell) for step in plan.steps for cell in step.cells]
+    loose = [cell.id for step, cell in cells if _line(lines, cell, step.key) is None]
+    if loose:
+        more = f", and {len(loose) - _SHOWN} more" if len(loose) > _SHOWN else ""
+        verb = "is" if len(loose) == 1 else "are"
+        named = f"{', '.join(loose[:_SHOWN])}{more}"
+        message = f"{len(loose)} of {len(cells)} cells {verb} not in {lock.file.name} as they are now: {named}"
+        hint = "run it without --frozen, look at the images, and commit the lock file"
+        raise NotLocked(Problem("not_locked", message, hint=hint))
+
+
+def kept(locking: Locking, plan: Plan, outcomes: Mapping[Key, Outcome]) -> Kept:
+    """The lock as a run leaves it: a line for each image of a request that it lacked, none for cells that are gone.
+
+    A line stays when the same request has drawn another image this time: that image waits to be accepted.
+    """
+    lock, drifted = locking.lock, list[str]()
+    before = lock.of_cells()
+    lines = {id_: found for id_, found in before.items() if not locking.is_gone(id_)}
+    for step in plan.steps:
+        result = outcomes[step.key].result
+        if result is None:
+            continue
+        for cell in step.cells:
+            line = _line(before, cell, step.key, (result.sha256,))
+            if line is not None and line.sha256 != result.sha256:
+                drifted.append(cell.id)
+            lines[cell.id] = (line or locked(cell, step, result),)
+    after = lock.with_cells(lines)
+    return Kept(after, len({*after.lines} ^ {*lock.lines}), tuple(drifted))
+
+
+def reviews(lock: Lockfile, plan: Plan, signature_of: SignatureOf) -> Iterator[Review]:
+    """How the stored image of each cell of a plan stands to the lock, in the order of the file."""
+    lines = lock.of_cells()
+    for step in plan.steps:
+        for cell in step.cells:
+            result = step.action.result if isinstance(step.action, Reuse) else None
+            line = _line(lines, cell, step.key, (result.sha256,) if result else ())
+            if result is None:
+                yield Review(cell.id, "missing", line)
+            elif line is None:
+                yield Review(cell.id, "new", None, result.sha256, _apart(lines.get(cell.id, ()), result, signature_of))
+            elif line.sha256 == result.sha256:
+                yield Review(cell.id, "accepted", line, result.sha256, 0.0)
+            else:
+                yield Review(cell.id, "changed", line, result.sha256, _apart((line,), result, signature_of))
+
+
+def accepted(lock: Lockfile, plan: Plan, ids: Iterable[str]) -> Lockfile:
+    """The lock with the stored images of these cells in it."""
+    steps = {cell.id: (step, cell) for step in plan.steps for cell in step.cells}
+    lines = dict(lock.of_cells())
+    for id_ in ids:
+        step, cell = steps[id_]
+        if isinstance(step.action, Reuse):
+            lines[id_] = (locked(cell, step, step.action.result),)
+    return lock.with_cells(lines)
+
+
+def on_disk(
+    lock: Lockfile, cells: Iterable[tuple[Cell, Key]], digests_of: Callable[[str], Iterable[str]]
+) -> Iterator[Review]:
+    """How the file of each cell in the output folder stands to the lock.
+
+    `digests_of` gives the digests that the files at a cell's path stand for, one for each file that there is.
+    """
+    lines = lock.of_cells()
+    for cell, key in cells:
+        found = list(digests_of(cell.out))
+        line = _line(lines, cell, key, found)
+        if line is None:
+            yield Review(cell.id, "new", None, found[0] if found else None)
+        elif not found:
+            yield Review(cell.id, "missing", line)
+        else:
+            yield Review(cell.id, "accepted" if line.sha256 in found else "changed", line, found[0])
+
+
+def locked(cell: Cell, step: Step, result: Result) -> Locked:
+    """The line of a cell whose request has been drawn."""
+    request = step.request
+    return Locked(
+        id=cell.id,
+        key=step.key,
+        sha256=result.sha256,
+        seed=request.seed,
+        variant=request.variant,
+        price=result.cost_usd,
+        job_id=result.job_id,
+        likeness=result.likeness,
+    )
+
+
+def _line(lines: Lines, cell: Cell, key: Key, digests: Collection[str] = ()) -> Locked | None:
+    """The line of a cell's request: the one that names a digest that there is, should a merge have left several."""
+    own = [one for one in lines.get(cell.id, ()) if one.key == key]
+    return next((one for one in own if one.sha256 in digests), own[0] if own else None)
+
+
+def _apart(lines: tuple[Locked, ...], result: Result, signature_of: SignatureOf) -> float | None:
+    """How far an image is from the one that was accepted for its cell last."""
+    if not lines:
+        return None
+    before = lines[-1]
+    return distance(before.likeness or signature_of(before.sha256), result.likeness or signature_of(result.sha256))

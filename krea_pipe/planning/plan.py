@@ -1,0 +1,289 @@
+"""Which requests to reuse, attach to, submit or hold, each with its reason; which images to upload; the price.
+
+The plan holds distinct requests, and cells point at them, many to one: what two cells share is paid once. It is a
+function of the files and the store alone, so it needs no key, no network and no clock.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TypeAlias
+
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import Result
+from krea_pipe.core.request import Key, Request, Source
+from krea_pipe.matrix.cell import Cell, Waiting
+from krea_pipe.pipeline.pricing import price_of
+from krea_pipe.pipeline.references import Fingerprints, Image
+from krea_pipe.store.known import Known
+from krea_pipe.store.replay import InFlight, Post, Replay
+
+DAMAGED = "stored image missing or damaged"
+"""The reason for drawing again what was drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """The image is stored and intact.
+
+    `kept` says whether the cache knows it, not the journal alone; `counted` whether the run that paid for it lives or
+    has reported that; `adopted` whether its job was found in Krea's list, because no answer named it.
+    """
+
+    result: Result
+    kept: bool = True
+    counted: bool = True
+    adopted: bool = False
+    name = "reuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Krea already has the job; only its image is missing.
+
+    `account` is the one that started it, if that is known; `counted` says that an earlier run reported its price;
+    `adopted` that the job was found in Krea's list; `created_at` is its time there.
+    """
+
+    job_id: str
+    account: str = ""
+    counted: bool = False
+    adopted: bool = False
+    created_at: str = ""
+    name = "attach"
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """The request has to be sent, and will be paid; `again` says that an earlier one may have been taken as well."""
+
+    again: bool = False
+    name = "submit"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Sending the request could pay for it twice; `code` says why: `answer_lost`, or `empty` for no image."""
+
+    code: str
+    name = "hold"
+
+    @property
+    def can_be_settled(self) -> bool:
+        """Whether Krea's list of jobs may tell what became of the request."""
+        return self.code == "answer_lost"
+
+
+Action: TypeAlias = Reuse | Attach | Submit | Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One distinct request, what to do with it and why, and the cells that it serves."""
+
+    request: Request
+    key: Key
+    price: Decimal
+    action: Action
+    reason: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """How many requests and what they cost in US dollars."""
+
+    count: int
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every distinct request in the order of the file, and the images that those to be sent need."""
+
+    pipeline: str
+    steps: tuple[Step, ...]
+    uploads: tuple[Image, ...]
+    images: tuple[Image, ...] = ()
+    """The images of everything that Krea is asked about: what is held or in flight may have to be sent after all."""
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The stages that have to be drawn before a stage begins."""
+    waiting: tuple[Waiting, ...] = ()
+
+    def total(self, action: type[Action], stage: str | None = None) -> Sum:
+        """The sum of the steps with one action; a step counts for the stage of its first cell."""
+        chosen = [
+            step.price
+            for step in self.steps
+            if isinstance(step.action, action) and (stage is None or step.cells[0].stage == stage)
+        ]
+        return Sum(len(chosen), sum(chosen, Decimal(0)))
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether Krea has to be asked for anything."""
+        return any(needs_call(step.action) for step in self.steps)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything is left to be fetched, sent or decided."""
+        return any(not isinstance(step.action, Reuse) for step in self.steps)
+
+
+def in_order(plan: Plan) -> list[Step]:
+    """The steps in the order in which a run can send them: what needs the image of another comes after it."""
+    waits = {step.key: step.request.upstream for step in plan.steps if not isinstance(step.action, Reuse)}
+    depths: dict[Key, int] = {}
+
+    def depth(key: Key) -> int:
+        if key not in depths:
+            depths[key] = max((depth(one) + 1 for one in waits[key] if one in waits), default=0)
+        return depths[key]
+
+    return sorted(plan.steps, key=lambda step: depth(step.key) if step.key in waits else 0)
+
+
+def needs_call(action: Action) -> bool:
+    """Whether Krea has to be asked for something."""
+    return isinstance(action, (Submit, Attach)) or (isinstance(action, Hold) and action.can_be_settled)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanManner:
+    """For which pipeline and API a plan is made.
+
+    `origin` is the API that the run would talk to: a job elsewhere can not be attached to. `free` is for an API that
+    bills nothing. `resubmit` sends requests again whose answer was lost, or whose image can not be fetched.
+    """
+
+    pipeline: str
+    origin: str
+    free: bool = False
+    resubmit: bool = False
+
+
+def make_plan(cells: Sequence[tuple[Cell, Key]], known: Known, fingerprints: Fingerprints, manner: PlanManner) -> Plan:
+    """Decide what to do with each distinct request."""
+    groups: dict[Key, list[Cell]] = {}
+    for cell, key in cells:
+        groups.setdefault(key, []).append(cell)
+    deciding = _Deciding(known, fingerprints, manner)
+    steps = tuple(deciding.step(key, group) for key, group in groups.items())
+    sent = [step.request for step in steps if isinstance(step.action, Submit)]
+    asked = [step.request for step in steps if needs_call(step.action)]
+    return Plan(manner.pipeline, steps, tuple(_uploads(sent, fingerprints)), tuple(_uploads(asked, fingerprints)))
+
+
+def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Image]:
+    sources = dict.fromkeys(Source(one.id) for request in requests for one in request.images)
+    return [fingerprints.by_source[source] for source in sources if source.startswith("sha256:")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Deciding:
+    known: Known
+    fingerprints: Fingerprints
+    manner: PlanManner
+
+    def step(self, key: Key, cells: list[Cell]) -> Step:
+        request = cells[0].request
+        action, reason = self._decide(key, cells[0])
+        price = Decimal(0) if self.manner.free else price_of(request)
+        return Step(request, key, price, action, reason, tuple(cells))
+
+    def _decide(self, key: Key, cell: Cell) -> tuple[Action, str]:
+        journal = self.known.journal
+        if key in self.known.results:
+            return self._reuse(key)
+        post = journal.unanswered(key)  # it may have been sent in place of a job that was given up
+        if post is not None and post.origin == self.manner.origin:
+            return self._hold(post)
+        job = journal.in_flight.get(key)
+        if job is not None and job.origin == self.manner.origin:
+            if self.manner.resubmit and (job.unfetched or job.unseen):
+                lack = "the image could not be fetched" if job.unfetched else "Krea does not show it"
+                return Submit(again=True), f"sent again in place of job {job.job_id}: {lack}"
+            return self._attach(job)
+        if journal.failed.get(key) == "empty" and not self.manner.resubmit and not self.manner.free:
+            return Hold("empty"), "an earlier job was completed without an image, and may be billed each time"
+        return Submit(), self._reason(key, cell)
+
+    def _reuse(self, key: Key) -> tuple[Action, str]:
+        kept, journal = key not in self.known.unkept, self.known.journal
+        counted = journal.is_reported(key) or journal.drawn_by[key] in self.known.alive
+        made = "drawn" if self.manner.free else "drawn and billed"
+        reason = "cached" if counted else f"cached; {made} by a run that wrote no report"
+        return Reuse(self.known.results[key], kept, counted, key in journal.adopted), reason
+
+    def _attach(self, job: InFlight) -> tuple[Action, str]:
+        counted = job.unfetched in self.known.journal.reported
+        waiting = "; another run waits for it" if job.run in self.known.alive else ""
+        action = Attach(job.job_id, job.account, counted, job.adopted, job.created_at)
+        return action, f"job {job.job_id} is in flight{waiting}"
+
+    def _hold(self, post: Post) -> tuple[Action, str]:
+        if post.run in self.known.alive:
+            return Hold("answer_lost"), "another run is sending it"
+        if self.manner.resubmit:
+            return Submit(again=True), "sent again, though an earlier answer was lost"
+        return Hold("answer_lost"), "an earlier answer was lost, so Krea may have drawn and billed it"
+
+    def _reason(self, key: Key, cell: Cell) -> str:
+        if key in self.known.damaged:
+            return DAMAGED
+        failed = self.known.journal.failed.get(key)
+        if failed is not None:
+            return "cancelled before it was drawn" if failed == "cancelled" else f"failed before: {failed}"
+        before = self.known.before.get(f"{self.manner.pipeline}/{cell.id}")
+        return "new" if not before else describe_change(before, cell.request.fields(), self.fingerprints)
+
+
+def status_of(step: Step, journal: Replay) -> str:
+    """How a request stands before a run, in the words of a report; `new` for one that was never sent."""
+    match step.action:
+        case Reuse():
+            return "reused"
+        case Attach(job_id=job_id):
+            job = journal.in_flight.get(step.key)
+            return "failed" if job is not None and job.job_id == job_id and (job.unfetched or job.unseen) else "pending"
+        case Hold(code=code):
+            return "failed" if code == "empty" else "uncertain"
+        case Submit():
+            failed = journal.failed.get(step.key)
+            return "new" if failed in (None, "cancelled") else "failed"
+
+
+def describe_change(before: Mapping[str, Json], now: Mapping[str, Json], fingerprints: Fingerprints) -> str:
+    """What differs between two requests, in a few words: `creativity raw → low, prompt changed`."""
+    changes = []
+    for name in dict.fromkeys((*before, *now)):
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        if name == "prompt":
+            changes.append("prompt changed")
+        elif name == "image_style_references":
+            changes.append(_references_change(old, new, fingerprints))
+        elif isinstance(old, (list, dict)) or isinstance(new, (list, dict)):
+            changes.append(f"{'source picture' if name == 'image' else name} changed")
+        else:
+            changes.append(f"{name} {_word(old)} → {_word(new)}")
+    return ", ".join(changes) or "new"
+
+
+def _references_change(old: Json, new: Json, fingerprints: Fingerprints) -> str:
+    was, now = _sources(old), _sources(new)
+    if set(was) == set(now):
+        return "reference order changed" if was == now else "reference strength changed"
+    images = fingerprints.by_source
+    added = [images[one].label if one in images else "an upstream image" for one in now if one not in was]
+    return f"{', '.join(added)} changed" if added else "references removed"
+
+
+def _sources(data: Json) -> dict[Source, Json]:
+    found = data if isinstance(data, list) else []
+    return {Source(str(one["image"])): one.get("strength") for one in found if isinstance(one, dict)}
+
+
+def _word(data: Json) -> str:
+    return "none" if data is None else str(data)

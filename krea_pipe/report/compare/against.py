@@ -1,0 +1,147 @@
+"""A pipeline file is compared with itself at another commit: both are expanded, from git and the disk alone."""
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from krea_pipe.core.errors import InvalidInput, KreaPipeError, Problem, UsageError
+from krea_pipe.core.git import GitFailed, Repository
+from krea_pipe.matrix.selecting import drawable
+from krea_pipe.pipeline.loading import Loaded, load
+from krea_pipe.pipeline.repo_paths import supplied
+from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.pipeline.spec.load import repository_root
+from krea_pipe.report.compare.compare import compare
+from krea_pipe.report.compare.model import Comparison, Revision, Side
+from krea_pipe.report.compare.revisions import Range, find_repository, read_range
+from krea_pipe.report.compare.tree import Tree, open_tree
+from krea_pipe.store.known import look_up
+from krea_pipe.store.space import Space
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is compared: a pipeline file, what stands over both of its states, and the most cells that each may have."""
+
+    file: Path
+    overrides: Overrides
+    max_cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    side: Side = field(default_factory=Side)
+    problem: Problem | None = None
+    missing: int = 0
+    old_name: str | None = None
+
+
+def compare_with(subject: Subject, against: str, space: Space, environment: Mapping[str, str]) -> Comparison:
+    """Compare a pipeline with its state at `REF`, `A..B` or `A...B`; the store says what is drawn already.
+
+    Raises:
+        UsageError: git knows no such commit. InvalidInput: with every problem of the head.
+        StateError: the store, or the repository, can not be read.
+    """
+    repository = find_repository(subject.file, environment)
+    meant = read_range(against, repository)
+    name = _name(subject.file, repository)
+    with tempfile.TemporaryDirectory(prefix="krea-pipe-") as folder:
+        reading = _Reading(subject, repository, name, Path(folder))
+        loaded, head = reading.head(meant.head)
+        base = reading.base(meant)
+    names = [f"{loaded.pipeline.name}/{cell.id}" for cell, _ in head.found]
+    known = look_up(space, {one: key for one, (_, key) in zip(names, head.found, strict=True)})
+    return Comparison(
+        pipeline=loaded.pipeline.name,
+        file=name,
+        base=meant.base,
+        head=meant.head,
+        rows=compare(base.side, head, loaded.fingerprints, stored=known.results.keys()),
+        stages=tuple(dict.fromkeys((*head.stages, *base.side.stages))),
+        waiting=head.waiting,
+        problem=base.problem,
+        old_file=base.old_name,
+        warnings=(*loaded.warnings, *_missing(base, meant.base)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    subject: Subject
+    repository: Repository
+    name: str
+    folder: Path
+
+    def head(self, revision: Revision) -> tuple[Loaded, Side]:
+        """The pipeline as it is in the head, and its cells."""
+        if revision.commit is None:
+            loaded = load(self.subject.file, self.subject.overrides)
+            return loaded, _side(loaded, self.subject.max_cells)
+        tree = self._tree(revision)
+        try:
+            return self._read(tree, self.name)
+        except KreaPipeError as error:
+            raise type(error)(*(_placed(one, tree, revision) for one in error.problems)) from error
+
+    def base(self, meant: Range) -> _Base:
+        """The cells of the base; one that is not there or does not load has none, and a problem."""
+        revision, tree = meant.base, self._tree(meant.base)
+        old_name = None if self.name in tree.entries else self._old_name(meant)
+        if old_name is None and self.name not in tree.entries:
+            return _Base(problem=Problem("new_file", f"{self.name} is not in {revision.words}"))
+        try:
+            side = self._read(tree, old_name or self.name)[1]
+        except (InvalidInput, UsageError) as error:
+            return _Base(problem=_placed(error.problems[0], tree, revision), missing=len(tree.missing))
+        return _Base(side, missing=len(tree.missing), old_name=old_name)
+
+    def _read(self, tree: Tree, name: str) -> tuple[Loaded, Side]:
+        tree.put([tree.entries[name]] if name in tree.entries else [])
+        with supplied(tree.supply):
+            loaded = load(tree.top / name, self.subject.overrides)
+            return loaded, _side(loaded, self.subject.max_cells)
+
+    def _old_name(self, meant: Range) -> str | None:
+        assert meant.base.commit is not None
+        with suppress(GitFailed):
+            return self.repository.old_name(meant.base.commit, self.name, meant.head.commit)
+        return None
+
+    def _tree(self, revision: Revision) -> Tree:
+        assert revision.commit is not None
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        return open_tree(self.repository, revision.commit, folder, root=repository_root(self.subject.file))
+
+
+def _name(file: Path, repository: Repository) -> str:
+    """The path of a pipeline below the top of its repository."""
+    real = file.resolve()
+    if not real.is_relative_to(repository.top):
+        raise UsageError(Problem("no_repository", f"{file} is outside of the work tree {repository.top}"))
+    return real.relative_to(repository.top).as_posix()
+
+
+def _side(loaded: Loaded, max_cells: int) -> Side:
+    cells = drawable(loaded.pipeline, loaded.fingerprints, max_cells)
+    stages = tuple(stage.name for stage in loaded.pipeline.stages)
+    return Side(cells.found, stages, cells.waiting, cells.idle)
+
+
+def _placed(problem: Problem, tree: Tree, revision: Revision) -> Problem:
+    """A problem of a file that was laid out, as one of a file in git: `main:pipelines/p.yaml`."""
+    at = problem.at
+    if at is None or not at.path.is_relative_to(tree.top):
+        return problem
+    return replace(problem, at=replace(at, path=Path(f"{revision.name}:{at.path.relative_to(tree.top).as_posix()}")))
+
+
+def _missing(base: _Base, revision: Revision) -> list[Problem]:
+    if not base.missing:
+        return []
+    files = "file" if base.missing == 1 else "files"
+    message = f"this clone lacks the content of {base.missing:,} {files} of {revision.words}, which count as absent"
+    hint = "it is a partial clone, and nothing is fetched here: clone without --filter"
+    return [Problem("partial_clone", message, hint=hint)]

@@ -1,0 +1,190 @@
+"""The files of a commit in a folder of their own, each put there when a pipeline asks for it. No filter is run."""
+
+import os
+import shutil
+import stat
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+
+from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.git import Entry, GitFailed, Repository
+from krea_pipe.core.lfs import pointer_in, stored_object
+from krea_pipe.pipeline.references import MAX_BYTES
+from krea_pipe.pipeline.repo_paths import WILDCARD
+
+FILES = ("100644", "100755")
+LINK = "120000"
+CLASHES = (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError)
+"""A hostile tree may name one path twice, as a file and as a folder, or by a name that no disk takes."""
+
+
+def open_tree(repository: Repository, commit: str, folder: Path, *, root: Path) -> "Tree":
+    """The tree of a commit below an empty folder; `root` is the one of the work tree that pipelines may not leave.
+
+    Raises:
+        StateError: git, or the disk, does not do it.
+    """
+    top = folder.resolve() / (repository.top.name or "repository")
+    try:
+        entries = {one.path: one for one in repository.entries(commit) if _is_usable(one)}
+        tree = Tree(repository, commit, top, entries, frozenset(repository.changed(commit)), sorted(entries))
+        below = root.relative_to(repository.top) if root.is_relative_to(repository.top) else Path()
+        (top / below / ".git").mkdir(parents=True, exist_ok=True)
+        tree.put([one for one in entries.values() if one.mode == LINK])
+    except GitFailed as error:
+        raise _unreadable(commit, error) from error
+    return tree
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A commit's files by their paths below `top`, which holds those that were asked for and every link.
+
+    A file that the work tree has as well is taken from there, so that both have what a filter makes of it: `changed`
+    are the others. `missing` are files that were asked for and whose content this clone does not have.
+    """
+
+    repository: Repository
+    commit: str
+    top: Path
+    entries: dict[str, Entry]
+    changed: frozenset[str]
+    paths: list[str]
+    placed: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
+
+    def supply(self, folder: Path, pattern: str) -> None:
+        """Put in place what a path or a glob may mean, seen from a folder.
+
+        Raises:
+            StateError: git, or the disk, does not do it.
+        """
+        parts = pattern.split("/")
+        first = next((index for index, part in enumerate(parts) if WILDCARD.search(part)), len(parts))
+        with suppress(RuntimeError, *CLASHES):  # no path, or a circle of links: whoever looks for it says so
+            place = folder.joinpath(*parts[:first]).resolve()
+            if place.is_relative_to(self.top):
+                self.put(list(self._meant(self._path(place), parts[first:], set())))
+
+    def _meant(self, path: str, pattern: Sequence[str], seen: set[str]) -> Iterator[Entry]:
+        """The files at a path, or that a pattern may mean below it; all that links lead to there as well."""
+        if path in seen:
+            return
+        seen.add(path)
+        if path in self.entries:
+            yield self.entries[path]
+        below = self._below(path)
+        self._make_folder(self._nearest_folder(path))  # a message may say whether there is such a folder
+        for name in below if pattern else ():
+            entry, parts = self.entries[name], name.removeprefix(f"{path}/").split("/")
+            if entry.mode == LINK:
+                target = (self.top / name).resolve()
+                if target.is_relative_to(self.top):
+                    yield from self._meant(self._path(target), ["**"], seen)
+            elif _may_match(parts, pattern):
+                yield entry
+
+    def _nearest_folder(self, path: str) -> Path:
+        """The folder at a path, or the nearest one above it."""
+        above = (path, *(one.as_posix() for one in PurePosixPath(path).parents))
+        return self.top / next((one for one in above if one not in self.entries and self._below(one)), ".")
+
+    def _below(self, path: str) -> list[str]:
+        start = "" if path == "." else f"{path}/"
+        end = f"{path}0" if start else "\U0010ffff"  # 0 follows the slash
+        return self.paths[bisect_left(self.paths, start) : bisect_left(self.paths, end)]
+
+    def _path(self, place: Path) -> str:
+        return place.relative_to(self.top).as_posix()
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Put files in place.
+
+        Raises:
+            StateError: git, or the disk, does not do it.
+        """
+        new = [one for one in entries if one.path not in self.placed]
+        self.placed.update(one.path for one in new)
+        try:
+            self._write([one for one in new if one.path in self.changed or one.mode == LINK or not self._copied(one)])
+        except GitFailed as error:
+            raise _unreadable(self.commit, error) from error
+        except OSError as error:
+            message = f"the files of {self.commit[:10]} can not be put into {self.top.parent}: {error.strerror}"
+            raise StateError(Problem("folder_unwritable", message)) from error
+
+    def _copied(self, entry: Entry) -> bool:
+        """Take a file from the work tree, where git says that it is the same; whether it is there."""
+        with suppress(*CLASHES):
+            return _copy(self.repository.top / entry.path, self._place(entry))
+        return False
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        """Write what the work tree does not have, from git's own store."""
+        if not entries:
+            return
+        sizes = self.repository.sizes(one.blob for one in entries)
+        self.missing.update(one.path for one in entries if one.blob not in sizes)
+        wanted: dict[str, list[Entry]] = {}
+        for one in entries:
+            if sizes.get(one.blob, MAX_BYTES + 1) <= MAX_BYTES:
+                wanted.setdefault(one.blob, []).append(one)
+        for blob, data in self.repository.blobs(wanted):
+            for one in wanted[blob]:
+                with suppress(*CLASHES):
+                    self._write_one(one, data)
+
+    def _write_one(self, entry: Entry, data: bytes) -> None:
+        place = self._place(entry)
+        if entry.mode == LINK:
+            place.symlink_to(os.fsdecode(data))
+            return
+        pointer = pointer_in(data)
+        stored = stored_object(self.repository.common_folder, pointer) if pointer else None
+        if stored is None or not _copy(stored, place):
+            place.write_bytes(data)
+
+    def _place(self, entry: Entry) -> Path:
+        """Where a file belongs, in a folder that is there and was reached without following a link."""
+        place = self.top / entry.path
+        self._make_folder(place.parent)
+        return place
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.resolve() != folder:
+            raise FileExistsError(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _copy(source: Path, target: Path) -> bool:
+    """Copy a plain file; whether there is one, no larger than anything that is read."""
+    try:
+        status = source.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            return False
+        shutil.copyfile(source, target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _may_match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path may fit a glob: exactly without `**`, and in any depth with it."""
+    if any("**" in part for part in pattern):
+        return True
+    return len(parts) == len(pattern) and all(fnmatch(*pair) for pair in zip(parts, pattern, strict=True))
+
+
+def _is_usable(entry: Entry) -> bool:
+    """Whether an entry is a file or a link that stays below the top, and out of what git keeps for itself."""
+    parts = entry.path.split("/")
+    is_plain = not any(part in ("", ".", "..") or part.lower() == ".git" for part in parts)
+    return is_plain and (entry.mode in FILES or entry.mode == LINK)
+
+
+def _unreadable(commit: str, error: GitFailed) -> StateError:
+    return StateError(Problem("git_failed", f"git can not read the files of {commit[:10]}: {error}"))

@@ -1,0 +1,106 @@
+"""Which cells of a run are handed off: the picked ones, as picks files say, or all that have an image."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.matrix.picking import picks_file
+from krea_pipe.pipeline.editing.picks import Pick, read_picks
+from krea_pipe.report.decisions import draft_of, pipeline_file
+from krea_pipe.report.model import Report, Row
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One cell with its image, and what was said when it was picked."""
+
+    row: Row
+    pick: Pick | None = None
+
+    @property
+    def remark(self) -> str:
+        """Stars and note in one line."""
+        if self.pick is None:
+            return ""
+        stars = self.pick.stars
+        said = f"{stars} {'star' if stars == 1 else 'stars'}" if stars else ""
+        return " · ".join(filter(None, [said, self.pick.note]))
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """What picks files say: the files that were read, and every pick."""
+
+    files: tuple[Path, ...]
+    picks: tuple[Pick, ...]
+
+
+def read_chosen(report: Report, folder: Path, stages: Sequence[str], files: Sequence[Path]) -> Picked:
+    """The picks of a run's stages: from the files that are named, or from those that its pipeline file means.
+
+    Raises:
+        UsageError: there are none. InvalidInput: a file can not be read.
+    """
+    given = [(file, read_picks(file)) for file in files]
+    looked = list(files) if files else list(_files(report, folder, stages))
+    found = given or [(file, read_picks(file)) for file in looked if file.is_file()]
+    found = [one for one in found if not stages or one[1].stage in stages]
+    if not any(picks.picks for _, picks in found):
+        names = ", ".join(str(file) for file in looked)
+        hint = "pick with `krea-pipe pick`, name a file with --picks-file, or leave --picks out for all images"
+        raise UsageError(Problem("no_picks", f"nothing is picked (looked in {names})", hint=hint))
+    return Picked(tuple(file for file, _ in found), tuple(pick for _, picks in found for pick in picks.picks))
+
+
+def picked_cells(report: Report, picked: Picked) -> tuple[list[Choice], list[str]]:
+    """The picked cells in the order of the run, and the ids of picks that have no image in it."""
+    said = {pick.id: pick for pick in picked.picks}
+    found = [Choice(row, said[row.id]) for row in report.rows if row.id in said and _has_image(row)]
+    there = {one.row.id for one in found}
+    return found, [name for name in said if name not in there]
+
+
+def all_cells(report: Report) -> list[Choice]:
+    """Every cell that has an image."""
+    return [Choice(row) for row in report.rows if _has_image(row)]
+
+
+def without_image(report: Report) -> list[str]:
+    """Every cell that has none."""
+    return [row.id for row in report.rows if not _has_image(row)]
+
+
+def check_missing(missing: Sequence[str], report: Report) -> None:
+    """Refuse picks that the run has no image of.
+
+    Raises:
+        UsageError: there are some.
+    """
+    if missing:
+        names = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
+        some = "1 pick has" if len(missing) == 1 else f"{len(missing)} picks have"
+        hint = "export the run that drew them, name a --stage, or leave them out with --allow-missing"
+        raise UsageError(Problem("picks_without_image", f"{some} no image in {report.run_id}: {names}", hint=hint))
+
+
+def _has_image(row: Row) -> bool:
+    return row.sha256 is not None and row.image is not None
+
+
+def _files(report: Report, folder: Path, stages: Sequence[str]) -> Iterable[Path]:
+    """The picks files of stages: those that the pipeline file names, or `picks/STAGE.yaml` where that file is gone."""
+    file = pipeline_file(report, folder)
+    pipeline = draft_of(report, folder).pipeline if file.is_file() else None
+    known = {stage.name for stage in pipeline.stages} if pipeline else set()
+    for stage in stages or [one.name for one in report.stages]:
+        named = picks_file(pipeline, stage) if pipeline and stage in known else None
+        yield _short(named or file.parent / "picks" / f"{stage}.yaml")
+
+
+def _short(path: Path) -> Path:
+    """A path as seen from here, where that is shorter to read."""
+    path = path.resolve()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

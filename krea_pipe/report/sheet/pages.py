@@ -1,0 +1,213 @@
+"""Pieces become pages: none has more pixels than asked for, and each is about as wide as a landscape print.
+
+Everything here is known before a picture is opened, so a sheet can not fail after hours of work.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.report.model import Report
+from krea_pipe.report.sheet.arrange import Arranged
+from krea_pipe.report.sheet.letters import Letters
+from krea_pipe.report.sheet.model import Box, Page, Sheet
+from krea_pipe.report.sheet.packing import Band, Run, height_of, pack
+from krea_pipe.report.sheet.parts import Measures, Part, Piece, Setter
+
+SHAPE = math.sqrt(2)
+WIDEST = 1.5
+MAX_SIDE = 28_000
+"""No side of a page is longer: a PDF may have 14,400 points, which are two pixels each."""
+MEGAPIXEL = 1_000_000
+MOST_PIECES = 12
+LEAST_LINES = 6
+"""A table that has fewer lines than twice so many is not cut."""
+LOCAL = "LOCAL PROOFS"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """How large pages are: the side of a picture, the most pixels of a page, and whether pages are alike for print."""
+
+    side: int = 360
+    megapixels: float = 40
+    even: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """The most pixels of a page."""
+        return int(self.megapixels * MEGAPIXEL)
+
+    @property
+    def widest(self) -> int:
+        """The most pixels across."""
+        return min(MAX_SIDE, math.isqrt(int(self.pixels * WIDEST)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """One way to set a stage: its width, the lines of each page, its highest page, and how often tables are cut."""
+
+    width: int
+    pages: list[list[Run]]
+    height: int
+    pieces: int
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Few pages first, then a good shape; a table in one piece is worth some shape."""
+        shape = abs(math.log(self.width / self.height / SHAPE))
+        return len(self.pages), shape + 0.15 * (self.pieces - 1)
+
+
+def make_sheet(report: Report, stages: Sequence[Arranged], paper: Paper, *, title: str, letters: Letters) -> Sheet:
+    """Lay out the stages of a report one after the other, each on pages of its own.
+
+    Raises:
+        UsageError: a picture of that size does not fit a page.
+    """
+    compositor = _Compositor(Setter(letters, Measures(paper.side)), paper, title, report)
+    pages = [page for stage in stages for page in compositor.pages(stage)]
+    numbered = tuple(compositor.with_foot(page, at, len(pages)) for at, page in enumerate(pages, 1))
+    return Sheet(title, report.run_id, report.finished_at, numbered)
+
+
+class _Compositor:
+    def __init__(self, setter: Setter, paper: Paper, title: str, report: Report) -> None:
+        self.setter, self.paper, self.title, self.report = setter, paper, title, report
+        self.m = setter.measures
+        self.foot = self.m.small * 5
+
+    def pages(self, stage: Arranged) -> list[Page]:
+        """The pages of one stage, without their foot.
+
+        Raises:
+            UsageError: there is no way to set it.
+        """
+        drafts = [draft for draft in self._drafts(stage) if draft is not None]
+        if not drafts:
+            message = f"a picture of {self.m.side} px with labels needs more than {self.paper.megapixels:g} megapixels"
+            raise UsageError(Problem("page_too_small", message, hint="raise --max-megapixels, or lower --size"))
+        best = min(drafts, key=lambda draft: draft.rank)
+        pages = [self._page(stage, best, runs, at) for at, runs in enumerate(best.pages)]
+        if not self.paper.even:
+            return pages
+        return [replace(page, height=max(one.height for one in pages)) for page in pages]
+
+    def _drafts(self, stage: Arranged) -> Iterator[_Draft | None]:
+        inner = self.paper.widest - 2 * self.m.margin
+        return self._flow_drafts(stage, inner) if stage.flow else self._table_drafts(stage, inner)
+
+    def _flow_drafts(self, stage: Arranged, inner: int) -> Iterator[_Draft | None]:
+        """Every number of columns that fits."""
+        tiles = self.setter.flow(stage)
+        step = tiles[0].width + self.m.gap
+        for count in range(1, max(2, min(len(tiles), (inner + self.m.gap) // step) + 1)):
+            lines = [_beside(some, [at * step for at in range(len(some))]) for some in _by(tiles, count)]
+            yield self._draft(stage, count * step - self.m.gap, [Band((), tuple(lines), self.m.space // 2)], 1)
+
+    def _table_drafts(self, stage: Arranged, inner: int) -> Iterator[_Draft | None]:
+        """Tables whole or cut into pieces by their lines, and so many of these beside each other."""
+        longest = max(len(block.lines) for block in stage.blocks)
+        for pieces in range(1, max(1, min(longest // LEAST_LINES, MOST_PIECES)) + 1):
+            parts = self.setter.parts(stage, inner, -(-longest // pieces))
+            for count in range(1, min(len(parts), MOST_PIECES) + 1):
+                width = max(_width(some, self.m.space) for some in _by(parts, count))
+                if width > inner:
+                    break
+                yield self._draft(stage, width, [self._band(some) for some in _by(parts, count)], pieces)
+
+    def _band(self, parts: Sequence[Part]) -> Band:
+        """Tables beside each other, their lines at one height."""
+        lefts = [sum(part.width + self.m.space for part in parts[:at]) for at in range(len(parts))]
+        lines = []
+        for at in range(max(len(part.lines) for part in parts)):
+            there = [(part.lines[at], left) for part, left in zip(parts, lefts, strict=True) if at < len(part.lines)]
+            lines.append(_beside([line for line, _ in there], [left for _, left in there]))
+        half = self.m.small // 2
+        heading = _beside([part.heading for part in parts], lefts)
+        above = replace(heading, height=heading.height + half) if heading.height else heading
+        high = max(part.names.height for part in parts)
+        names = _beside([part.names.moved(0, high - part.names.height) for part in parts], lefts)
+        return Band((above, replace(names, height=high + half)), tuple(lines), self.m.gap)
+
+    def _draft(self, stage: Arranged, width: int, bands: list[Band], pieces: int) -> _Draft | None:
+        """A draft of pages, unless it does not fit any."""
+        page_width = max(width, self.m.narrowest) + 2 * self.m.margin
+        page_height = min(self.paper.pixels // page_width, MAX_SIDE)
+        if page_width > MAX_SIDE:
+            return None
+        frames = [self._head(stage, page_width, at).height + 2 * self.m.margin + self.foot for at in (0, 1)]
+        pages = pack(bands, (page_height - frames[0], page_height - frames[1]), self.m.space)
+        if pages is None:
+            return None
+        heights = [frames[at > 0] + height_of(runs, self.m.space) for at, runs in enumerate(pages)]
+        return _Draft(page_width, pages, max(heights), pieces)
+
+    def _page(self, stage: Arranged, draft: _Draft, runs: Sequence[Run], number: int) -> Page:
+        head = self._head(stage, draft.width, number)
+        pieces = [head.moved(self.m.margin, self.m.margin)]
+        top = self.m.margin + head.height
+        for at, run in enumerate(runs):
+            top += self.m.space if at else 0
+            for piece in run.band.head:
+                pieces.append(piece.moved(self.m.margin, top))
+                top += piece.height
+            for line in run.band.lines[run.first : run.last]:
+                pieces.append(line.moved(self.m.margin, top))
+                top += line.height + run.band.gap
+            top -= run.band.gap
+        tiles = tuple(tile for piece in pieces for tile in piece.tiles)
+        texts = tuple(text for piece in pieces for text in piece.texts)
+        return Page(draft.width, top + self.foot + self.m.margin, tiles, texts)
+
+    def _head(self, stage: Arranged, page_width: int, number: int) -> Piece:
+        """What stands over the cells of a page: in full on the first page of a stage."""
+        width = page_width - 2 * self.m.margin
+        local = LOCAL if self.report.target.kind == "local" else ""
+        mark = self.setter.text(local, width, self.m.label, tone="mark", strong=True, most=1)
+        room = width - mark.width - self.m.space
+        if number:
+            lines = [self.setter.text(f"{self.title} · {stage.name}, continued", room, self.m.label, tone="quiet")]
+        else:
+            facts = " · ".join(filter(None, [stage.said, stage.constants]))
+            lines = [
+                self.setter.text(self.title, room, self.m.title, strong=True),
+                self.setter.text(stage.name, width, self.m.heading),
+                self.setter.text(facts, width, self.m.small, tone="quiet"),
+            ]
+        texts, top = [*mark.moved(width - mark.width, 0).texts], 0
+        for piece in lines:
+            texts += piece.moved(0, top).texts
+            top += piece.height
+        return Piece(width, max(top, mark.height) + self.m.space, (), tuple(texts))
+
+    def with_foot(self, page: Page, number: int, count: int) -> Page:
+        """A page with its foot: a hairline, the run and the page's number."""
+        m, width = self.m, page.width - 2 * self.m.margin
+        top = page.height - m.margin - m.small * 2
+        where = self.setter.text(f"page {number} of {count}", width, m.small, tone="quiet", most=1)
+        run = self.setter.text(self.report.run_id, width - where.width - m.space, m.small, tone="quiet", most=1)
+        texts = (*run.moved(m.margin, top).texts, *where.moved(page.width - m.margin - where.width, top).texts)
+        return replace(page, texts=(*page.texts, *texts), rules=(Box(m.margin, top - m.small, width, 1),))
+
+
+def _beside(pieces: Sequence[Piece], lefts: Sequence[int]) -> Piece:
+    moved = [piece.moved(left, 0) for piece, left in zip(pieces, lefts, strict=True)]
+    tiles = tuple(tile for piece in moved for tile in piece.tiles)
+    texts = tuple(text for piece in moved for text in piece.texts)
+    width = max(left + piece.width for piece, left in zip(pieces, lefts, strict=True))
+    return Piece(width, max(piece.height for piece in pieces), tiles, texts)
+
+
+def _by(items: Sequence[T], count: int) -> Iterator[Sequence[T]]:
+    for at in range(0, len(items), count):
+        yield items[at : at + count]
+
+
+def _width(parts: Sequence[Part], space: int) -> int:
+    return sum(part.width for part in parts) + space * (len(parts) - 1)

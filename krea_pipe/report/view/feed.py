@@ -1,0 +1,142 @@
+"""What is new in a run and in its picks, told to every page that listens."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from krea_pipe.core.errors import KreaPipeError
+from krea_pipe.report.decisions import StageDecisions, decisions_json, pipeline_file, read_decisions
+from krea_pipe.report.model import Report
+from krea_pipe.report.progress import Progress, State
+from krea_pipe.report.record import row_json
+from krea_pipe.store.blobs import Stamp, stamp_of
+
+LOOK_SECONDS = 0.2
+"""Between two looks at a run that goes on, and so between two events."""
+REST_SECONDS = 1.0
+"""Between two looks at the picks files, and at a run that has ended."""
+HEARTBEAT_SECONDS = 15.0
+CUT_OFF = {
+    "message": "This run ended without a report.",
+    "hint": "Run the same command again: it goes on where this run stopped, and nothing is paid twice.",
+}
+
+
+@dataclass(slots=True, eq=False)
+class Feed:
+    """A run that is looked at again and again. Everything here is used on one event loop; files are read in threads.
+
+    `report` and `state` are those of the last look, and `_versions` belong to them: a thread may be ahead.
+    """
+
+    progress: Progress
+    report: Report = field(init=False)
+    state: State = field(init=False)
+    decisions: Mapping[str, StageDecisions] = field(default_factory=dict)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while picks files are read or written, so that what is shown is never older than what was written."""
+    is_closed: bool = False
+    _versions: dict[int, str] = field(default_factory=dict)
+    """When each row was last seen to change: a `finished_at` of the report."""
+    _picks: int = 0
+    """How often the decisions have changed."""
+    _stamps: dict[Path, Stamp | None] = field(default_factory=dict)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.report, self.state = self.progress.report, self.progress.state
+
+    async def follow(self) -> None:
+        """Look until it is closed."""
+        since_picks = REST_SECONDS
+        while not self.is_closed:
+            is_running = self.state == "running"
+            if not is_running or since_picks >= REST_SECONDS:
+                await self.read_picks()
+                since_picks = 0
+            await self._look()
+            wait = LOOK_SECONDS if is_running else REST_SECONDS
+            since_picks += wait
+            await asyncio.sleep(wait)
+
+    async def _look(self) -> None:
+        before = self.state
+        try:
+            changed = await asyncio.to_thread(self.progress.look)
+        except (KreaPipeError, OSError):
+            return  # it may be readable a moment later; what is shown stays
+        self.report, self.state = self.progress.report, self.progress.state
+        self._versions |= dict.fromkeys(changed, self.report.finished_at)
+        if changed or self.state != before:
+            self._tell()
+
+    async def read_picks(self) -> None:
+        """Read the picks files if one of them has changed."""
+        async with self.lock:
+            stamps = await asyncio.to_thread(self._read_stamps)
+            if stamps == self._stamps:
+                return
+            found = await asyncio.to_thread(read_decisions, self.report, self.progress.folder)
+            is_new = decisions_json(found) != decisions_json(self.decisions)
+            self.decisions = found
+            # A changed pipeline file may name other files, whose stamps are not known yet: then the next look reads.
+            self._stamps = stamps if stamps.keys() == self._files() else {}
+            if is_new:
+                self._picks += 1
+                self._tell()
+
+    def _files(self) -> set[Path]:
+        """What the decisions follow from."""
+        files = {one.path for one in self.decisions.values() if one.path is not None}
+        return files | {pipeline_file(self.report, self.progress.folder)}
+
+    def _read_stamps(self) -> dict[Path, Stamp | None]:
+        return {file: stamp_of(file) for file in self._files()}
+
+    def close(self) -> None:
+        """End every stream."""
+        self.is_closed = True
+        self._tell()
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def events(self, since: str) -> AsyncIterator[str]:
+        """Server-sent events from a state of the report on: the `finished_at` that a page was made with.
+
+        `rows` holds rows that have changed, `ended` says that the report is there, `cut_off` that there will be none,
+        `picks` the decisions of all stages, `bye` that the server goes.
+        """
+        told, picks = "", -1
+        yield "retry: 3000\n\n"
+        while not self.is_closed:
+            news = self._news
+            rows = self._rows_since(since)
+            if rows and self.state != "ended":
+                since = self.report.finished_at
+                yield _event("rows", rows, since)
+            if self.state not in ("running", told):
+                told = self.state
+                yield _event(told, CUT_OFF if told == "cut_off" else {}, since)
+            if picks != self._picks:
+                picks = self._picks
+                yield _event("picks", decisions_json(self.decisions), since)
+            if news is self._news:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                        await news.wait()
+                        continue
+                yield ": still here\n\n"
+        yield _event("bye", {}, since)
+
+    def _rows_since(self, since: str) -> list[dict[str, object]]:
+        places = sorted(index for index, version in self._versions.items() if version > since)
+        return [row_json(self.report.rows[index]) for index in places]
+
+
+def _event(name: str, data: object, version: str) -> str:
+    return f"id: {version}\nevent: {name}\ndata: {json.dumps(data)}\n\n"

@@ -1,0 +1,167 @@
+"""Where decisions that were made in the page are written into the picks files, one after the other."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from krea_pipe.core.errors import InvalidInput, Problem, StateError, UsageError
+from krea_pipe.core.json_data import Json
+from krea_pipe.matrix.picking import check_count, picks_file
+from krea_pipe.pipeline.editing.pick_changes import change_picks
+from krea_pipe.pipeline.editing.picks import MAX_STARS, Pick, Picks, parse_picks, read_picks
+from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.report.decisions import StageDecisions, draft_of, read_stage
+from krea_pipe.report.model import Report
+from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.lock import exclusive
+
+MAX_ENTRIES = 10_000
+LISTS = ("add", "reject", "remove")
+FIELDS = ("id", "stars", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is decided about one cell. Of `stars` and `note` those named by `said` are set, also to nothing."""
+
+    id: str
+    stars: int | None = None
+    note: str = ""
+    said: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Decisions that are made at once."""
+
+    add: tuple[Decision, ...] = ()
+    reject: tuple[Decision, ...] = ()
+    remove: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> list[str]:
+        """Every cell that is decided about."""
+        return [*(one.id for one in (*self.add, *self.reject)), *self.remove]
+
+
+def parse_change(data: Json) -> Change:
+    """A change as a page sends it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(data, dict) or not data or data.keys() - set(LISTS):
+        raise _bad_change("a change is an object with `add`, `reject` or `remove`")
+    lists: dict[str, list[Json]] = {}
+    for name in LISTS:
+        found = data.get(name, [])
+        if not isinstance(found, list) or len(found) > MAX_ENTRIES:
+            raise _bad_change(f"`{name}` is a list of at most {MAX_ENTRIES:,} entries")
+        lists[name] = found
+    add, reject = (tuple(map(_decision, lists[name])) for name in ("add", "reject"))
+    return Change(add, reject, tuple(map(_id, lists["remove"])))
+
+
+def _decision(data: Json) -> Decision:
+    if not isinstance(data, dict) or data.keys() - set(FIELDS):
+        raise _bad_change("a decision is an object with `id`, `stars` and `note`")
+    stars, note = data.get("stars"), data.get("note")
+    if stars is not None and (not isinstance(stars, int) or isinstance(stars, bool) or not 1 <= stars <= MAX_STARS):
+        raise _bad_change(f"`stars` is a number from 1 to {MAX_STARS}, or null")
+    if note is not None and not isinstance(note, str):
+        raise _bad_change("`note` is a text, or null")
+    return Decision(_id(data.get("id")), stars, note or "", frozenset(data) - {"id"})
+
+
+def _id(data: Json) -> str:
+    if not isinstance(data, str) or not data:
+        raise _bad_change("a cell is named by its id")
+    return data
+
+
+def _bad_change(message: str) -> UsageError:
+    return UsageError(Problem("bad_change", message))
+
+
+def write_change(report: Report, folder: Path, stage: str, change: Change, *, lock: Path) -> StageDecisions:
+    """Write decisions about cells of one stage into its picks file; what that holds then.
+
+    `lock` is the lock file that whoever writes picks files holds.
+
+    Raises:
+        UsageError: the stage or a cell is unknown, or the file can not be edited safely.
+        InvalidInput: the pipeline or the picks file makes no sense. StateError: the file can not be written.
+    """
+    _check_cells(report, stage, change)
+    pipeline = _pipeline(report, folder)
+    path = picks_file(pipeline, stage)
+    with exclusive(lock):
+        _rewrite(path, pipeline, stage, change)
+    return read_stage(path, stage, Path(folder, report.base).resolve())
+
+
+def _rewrite(path: Path, pipeline: Pipeline, stage: str, change: Change) -> None:
+    text = _text(path)
+    before = parse_picks(text, path) if text is not None else None
+    new = _changed(text, before, stage, change, path)
+    if new is not None and new != text:
+        after = parse_picks(new, path)
+        if before is None or len(after.picks) > len(before.picks):
+            check_count(pipeline, stage, after, path)
+        write_atomically(path.resolve(), new.encode())
+
+
+def _check_cells(report: Report, stage: str, change: Change) -> None:
+    if stage not in [one.name for one in report.stages]:
+        raise UsageError(Problem("unknown_stage", f"there is no stage `{stage}` in this run"))
+    known = {row.id for row in report.rows if row.stage == stage}
+    strange = next((one for one in change.ids if one not in known), None)
+    if strange is not None:
+        raise UsageError(Problem("unknown_cell", f"{strange} is no cell of the stage `{stage}` in this run"))
+    twice = next((one for one, count in Counter(change.ids).items() if count > 1), None)
+    if twice is not None:
+        raise UsageError(Problem("contradiction", f"{twice} is named twice, and one cell is decided about once"))
+
+
+def _pipeline(report: Report, folder: Path) -> Pipeline:
+    draft = draft_of(report, folder)
+    problems = draft.problems.all()
+    if problems:
+        raise InvalidInput(*problems)
+    return draft.pipeline
+
+
+def _text(path: Path) -> str | None:
+    """The text of a picks file, line ends and all; None when it is not there."""
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        return read_picks(path).document.text  # which says what is wrong with it
+    except OSError as error:
+        raise StateError(Problem("file_unreadable", f"cannot read {path}: {error.strerror}")) from error
+
+
+def _changed(text: str | None, before: Picks | None, stage: str, change: Change, path: Path) -> str | None:
+    picked = {one.id: one for one in before.picks} if before else {}
+    rejected = {one.id: one for one in before.rejected} if before else {}
+    remove = [one for one in change.remove if one in picked or one in rejected]
+    add, reject = _picks(change.add, rejected), _picks(change.reject, picked)
+    if not (add or reject or remove):
+        return text
+    clear = {one.id: _cleared(one) for one in (*change.add, *change.reject)}
+    return change_picks(text, stage, add=add, reject=reject, remove=remove, clear=clear, file=path)
+
+
+def _picks(decisions: Sequence[Decision], others: Mapping[str, Pick]) -> list[Pick]:
+    """Decisions as entries. A note goes with its cell from one list to the other; stars are for what is picked."""
+    picks = [Pick(one.id, one.stars, one.note) for one in decisions]
+    moved = {one.id: others[one.id].note for one in decisions if one.id in others and "note" not in one.said}
+    return [replace(pick, note=moved.get(pick.id, pick.note)) for pick in picks]
+
+
+def _cleared(decision: Decision) -> Collection[str]:
+    values = {"stars": decision.stars, "note": decision.note}
+    return [name for name in values if name in decision.said and not values[name]]

@@ -1,6 +1,0 @@
-"""Data becomes a `Pipeline`, or a list of located problems."""
-
-from krea_pipe.spec.load import Draft, draft_pipeline
-from krea_pipe.spec.overlay import Overrides
-
-__all__ = ["Draft", "Overrides", "draft_pipeline"]

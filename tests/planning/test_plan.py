@@ -1,0 +1,187 @@
+"""What a plan decides, from values alone."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from krea_pipe.core.outcome import Result
+from krea_pipe.core.request import Request, Weighted, key_of
+from krea_pipe.matrix.matrix import Cell
+from krea_pipe.pipeline.references import Fingerprints, Image
+from krea_pipe.planning.plan import Attach, Hold, PlanManner, Reuse, Submit, describe_change, make_plan
+from krea_pipe.store.journal import Replay
+from krea_pipe.store.known import Known
+
+ORIGIN = "https://api.krea.ai"
+LOOK = Image("sha256:" + "a" * 64, "look.png")
+HARBOUR = Image("sha256:" + "b" * 64, "refs/harbour.jpg")
+IMAGES = Fingerprints(Path(), Path(), {}, {LOOK.source: LOOK, HARBOUR.source: HARBOUR})
+
+
+def request(prompt="a lamp", **fields):
+    return Request(
+        **{
+            "variant": "medium",
+            "prompt": prompt,
+            "aspect_ratio": "1:1",
+            "resolution": "1K",
+            "seed": 1,
+            "creativity": "raw",
+            "intensity": 0,
+            "complexity": 0,
+            "movement": 0,
+            **fields,
+        }
+    )
+
+
+def cells(*requests, stage="s"):
+    found = [Cell(n, f"{stage}/{n}", stage, (), (), f"{n}", one) for n, one in enumerate(requests)]
+    return [(cell, key_of(cell.request)) for cell in found]
+
+
+def known(*, results=None, damaged=(), before=None, lines=(), alive=()):
+    replay = Replay()
+    for line in lines:
+        replay.take(line)
+    return Known(results or {}, frozenset(damaged), frozenset(), before or {}, replay, frozenset(alive))
+
+
+def plan(found, state=None, **options):
+    manner = PlanManner("p", options.pop("origin", ORIGIN), **options)
+    return make_plan(found, state or known(), IMAGES, manner)
+
+
+def result(price="0.030"):
+    return Result("c" * 64, "image/png", 8, 8, "job", Decimal(price), "2026-11-22T10:00:00Z")
+
+
+def test_cells_that_share_a_request_are_one_step_in_the_order_of_the_file():
+    found = cells(request("b"), request("a"), request("b"))
+    made = plan(found)
+    assert [[cell.position for cell in step.cells] for step in made.steps] == [[0, 2], [1]]
+    assert made.total(Submit).usd == Decimal("0.060")
+    assert made == plan(found)
+
+
+def line(event, **data):
+    return {"event": event, "key": key_of(request()), "origin": ORIGIN, "usd": "0.030", "job_id": "j", **data}
+
+
+SUBMITTING, SUBMITTED, DONE = line("submitting"), line("submitted"), line("done", result=result().to_json())
+LOST, DECLINED, FAILED = line("unanswered"), line("declined"), line("failed", code="nsfw")
+CLEARED, ADOPTED = line("cleared"), line("adopted")
+
+
+@pytest.mark.parametrize(
+    ("lines", "action", "reason"),
+    [
+        ([], Submit, "new"),
+        ([SUBMITTING], Hold, "answer was lost"),
+        ([SUBMITTING, DECLINED], Submit, "new"),
+        ([SUBMITTING, LOST], Hold, "answer was lost"),
+        ([SUBMITTING, SUBMITTED], Attach, "job j is in flight"),
+        ([SUBMITTING, SUBMITTED, FAILED], Submit, "failed before: nsfw"),
+        ([SUBMITTING, SUBMITTED, FAILED, SUBMITTING, SUBMITTED], Attach, "in flight"),
+        ([SUBMITTING, SUBMITTED, FAILED, SUBMITTING, SUBMITTED, DONE], Submit, "new"),
+        ([SUBMITTING, LOST, SUBMITTING, SUBMITTED], Attach, "in flight"),
+        ([SUBMITTING, SUBMITTED, line("invented")], Attach, "in flight"),
+        ([SUBMITTED, line("submitted", job_id="k")], Attach, "job k"),
+        ([LOST], Hold, "answer was lost"),
+        ([SUBMITTING, LOST, CLEARED], Submit, "new"),
+        ([SUBMITTING, LOST, SUBMITTING, DECLINED], Hold, "answer was lost"),
+        ([SUBMITTING, SUBMITTING, DECLINED], Hold, "answer was lost"),
+        ([SUBMITTING, ADOPTED], Attach, "job j is in flight"),
+        ([SUBMITTING, ADOPTED, line("disowned")], Hold, "answer was lost"),
+        ([SUBMITTING, SUBMITTED, line("attached")], Attach, "job j is in flight"),
+        ([SUBMITTING, SUBMITTED, line("unfetched")], Attach, "job j is in flight"),
+        ([SUBMITTING, SUBMITTED, line("unseen")], Attach, "job j is in flight"),
+        ([SUBMITTING, SUBMITTED, line("failed", code="empty")], Hold, "completed without an image"),
+        ([SUBMITTING, SUBMITTED, line("failed", code="cancelled")], Submit, "cancelled before it was drawn"),
+    ],
+)
+def test_the_journal_decides_what_is_in_flight(lines, action, reason):
+    step = plan(cells(request()), known(lines=lines)).steps[0]
+    assert isinstance(step.action, action)
+    assert reason in step.reason
+
+
+@pytest.mark.parametrize(
+    ("lines", "action", "reason"),
+    [
+        ([{**SUBMITTING, "run": "r"}], Hold, "another run is sending it"),
+        ([SUBMITTING, {**SUBMITTED, "run": "r"}], Attach, "job j is in flight; another run waits for it"),
+        ([SUBMITTING, SUBMITTED, line("attached", run="r")], Attach, "job j is in flight; another run waits for it"),
+    ],
+)
+@pytest.mark.parametrize("resubmit", [False, True])
+def test_what_a_living_run_works_on_is_left_to_it(lines, action, reason, resubmit):
+    (step,) = plan(cells(request()), known(lines=lines, alive=["r"]), resubmit=resubmit).steps
+    assert (type(step.action), step.reason) == (action, reason)
+
+
+def test_jobs_of_another_address_are_not_attached_to():
+    made = plan(cells(request()), known(lines=[SUBMITTING, SUBMITTED]), origin="https://elsewhere")
+    assert made.total(Submit).count == 1
+
+
+def test_a_lost_answer_is_sent_again_when_asked():
+    made = plan(cells(request()), known(lines=[SUBMITTING, LOST]), resubmit=True)
+    assert made.total(Submit).usd == Decimal("0.030")
+    assert not made.total(Hold).count
+
+
+@pytest.mark.parametrize("lack", ["unfetched", "unseen"])
+def test_a_job_that_gives_no_image_is_sent_again_when_asked(lack):
+    lines = [SUBMITTING, SUBMITTED, line(lack, run="earlier")]
+    assert plan(cells(request()), known(lines=lines), resubmit=True).steps[0].action == Submit(again=True)
+
+
+def test_what_is_stored_is_reused_even_when_a_job_is_in_flight():
+    key = key_of(request())
+    made = plan(cells(request()), known(results={key: result()}, lines=[SUBMITTING, SUBMITTED]))
+    assert isinstance(made.steps[0].action, Reuse)
+    assert not made.has_calls
+    assert not made.has_work
+
+
+def test_only_what_is_sent_is_uploaded_once():
+    styled = [request(name, references=(Weighted(LOOK.source, 0.5), Weighted("https://x/y.png", 0.5))) for name in "ab"]
+    stored = request("c", references=(Weighted(HARBOUR.source, 0.5),))
+    made = plan(cells(*styled, stored), known(results={key_of(stored): result()}))
+    assert [image.label for image in made.uploads] == ["look.png"]
+
+
+def test_a_free_api_costs_nothing():
+    assert plan(cells(request(), request("b")), free=True).total(Submit).usd == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ({}, {}, "new"),
+        ({"prompt": "b"}, {}, "prompt changed"),
+        ({"creativity": "low"}, {}, "creativity low → raw"),
+        ({"seed": None}, {}, "seed none → 1"),
+        ({"seed": 7}, {"seed": None}, "seed 7 → none"),
+        ({"prompt": "b", "intensity": -20}, {}, "prompt changed, intensity -20 → 0"),
+        ({"references": ((LOOK, 0.5),)}, {}, "references removed"),
+        ({}, {"references": ((LOOK, 0.5),)}, "look.png changed"),
+        ({"references": ((LOOK, 0.5),)}, {"references": ((HARBOUR, 0.5),)}, "refs/harbour.jpg changed"),
+        ({"references": ((LOOK, 0.5),)}, {"references": ((LOOK, 0.75),)}, "reference strength changed"),
+        (
+            {"references": ((LOOK, 0.5), (HARBOUR, 0.5))},
+            {"references": ((HARBOUR, 0.5), (LOOK, 0.5))},
+            "reference order changed",
+        ),
+        ({"moodboards": (Weighted("m", 0.5),)}, {"moodboards": (Weighted("m", 0.6),)}, "moodboards changed"),
+    ],
+)
+def test_a_change_is_told_in_a_few_words(before, now, words):
+    assert describe_change(fields(before), fields(now), IMAGES) == words
+
+
+def fields(changes):
+    styles = tuple(Weighted(image.source, strength) for image, strength in changes.get("references", ()))
+    return request(**{"references": styles, **{k: v for k, v in changes.items() if k != "references"}}).fields()
