@@ -40,35 +40,49 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Outcome, iso
 from krea_pipe.pipeline.pricing import exact
 from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.report.model import Report
+from krea_pipe.store.events import (
+    Adopted,
+    Attached,
+    Cleared,
+    Declined,
+    Disowned,
+    Done,
+    Failed,
+    Line,
+    Note,
+    Submitted,
+    Submitting,
+    Unanswered,
+    Unfetched,
+    Unseen,
+    name_of,
+)
+from krea_pipe.store.events import Event as JournalEvent
 
 Event: TypeAlias = dict[str, Json]
 Write: TypeAlias = Callable[[Sequence[Event]], None]
 
-_KEPT: Mapping[str, tuple[str, ...]] = {
-    "uploaded": ("source", "bytes"),
-    "upload_failed": ("source", "code"),
-    "waiting": (),
-    "submitting": ("usd",),
-    "submitted": ("job_id", "usd"),
-    "declined": ("code", "status"),
-    "unanswered": ("usd",),
-    "cleared": (),
-    "adopted": ("job_id", "usd"),
-    "disowned": ("job_id",),
-    "attached": ("job_id",),
-    "download_failed": ("job_id", "code"),
-    "unfetched": ("job_id",),
-    "unseen": ("job_id",),
-    "failed": ("job_id", "code"),
+_KEPT: Mapping[type[JournalEvent], tuple[str, ...]] = {
+    Submitting: ("usd",),
+    Submitted: ("job_id", "usd"),
+    Declined: ("code", "status"),
+    Unanswered: ("usd",),
+    Cleared: (),
+    Adopted: ("job_id", "usd"),
+    Disowned: ("job_id",),
+    Attached: ("job_id",),
+    Unfetched: ("job_id",),
+    Unseen: ("job_id",),
+    Failed: ("job_id", "code"),
 }
-"""What an event says of a line of the journal, or of what the run tells beside it."""
+"""What is told of an event of the journal; the others are not told."""
 
 
 @dataclass(slots=True)
@@ -80,7 +94,7 @@ class Chronicle:
     write: Write
     _sent: dict[str, datetime] = field(default_factory=dict)
 
-    def observe(self, lines: Sequence[Mapping[str, Json]]) -> None:
+    def observe(self, lines: Sequence[Line | Note]) -> None:
         """Take lines that are in the journal, or that a run tells of itself."""
         events = [event for line in lines if (event := self._event(line)) is not None]
         if events:
@@ -92,26 +106,29 @@ class Chronicle:
         ended: Event = {"status": outcome.status, "code": code, "usd": exact(outcome.cost_usd)}
         self.write([{**self._head(now(), "settled", step.key), "job_id": outcome.job_id, **ended}])
 
-    def _event(self, line: Mapping[str, Json]) -> Event | None:
-        name, at = str(line["event"]), str(line["t"])
-        if name == "done":
-            return {**self._head(at, "stored", str(line["key"])), **self._stored(line)}
-        if name not in _KEPT:
+    def _event(self, line: Line | Note) -> Event | None:
+        if isinstance(line, Note):
+            return {**self._head(line.t, line.name, line.key), **line.facts}
+        event, kind = line.event, type(line.event)
+        if isinstance(event, Done):
+            return {**self._head(line.t, "stored", line.key), **self._stored(line.t, event)}
+        if kind not in _KEPT:
             return None
-        if name == "submitted":
-            self._sent[str(line["job_id"])] = datetime.fromisoformat(at)
-        facts: Event = {kept: line.get(kept) for kept in _KEPT[name]}
-        if name == "failed":
-            facts["job_id"] = line["job_id"] or None
-            if line["code"] == "cancelled":
-                name, facts = "cancelled", {"job_id": facts["job_id"]}
-        return {**self._head(at, name, str(line["key"])), **facts}
+        if isinstance(event, Submitted):
+            self._sent[event.job_id] = datetime.fromisoformat(line.t)
+        facts: Event = {name: getattr(event, name) for name in _KEPT[kind]}
+        if not isinstance(event, Failed):
+            return {**self._head(line.t, name_of(event), line.key), **facts}
+        job: Event = {"job_id": event.job_id or None}
+        if event.code == "cancelled":
+            return {**self._head(line.t, "cancelled", line.key), **job}
+        return {**self._head(line.t, name_of(event), line.key), **facts, **job}
 
-    def _stored(self, line: Mapping[str, Json]) -> Event:
-        result, job_id = cast("Mapping[str, Json]", line["result"]), str(line["job_id"])
-        sent = self._sent.pop(job_id, None)
-        took = None if sent is None else round((datetime.fromisoformat(str(line["t"])) - sent).total_seconds(), 3)
-        return {"job_id": job_id, "sha256": result["sha256"], "usd": result["cost_usd"], "seconds": took}
+    def _stored(self, t: str, event: Done) -> Event:
+        sent = self._sent.pop(event.job_id, None)
+        took = None if sent is None else round((datetime.fromisoformat(t) - sent).total_seconds(), 3)
+        result = event.result
+        return {"job_id": event.job_id, "sha256": result["sha256"], "usd": result["cost_usd"], "seconds": took}
 
     def _head(self, at: str, name: str, key: str) -> Event:
         head: Event = {"t": at, "event": name, "run": self.run}

@@ -9,6 +9,7 @@ from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.api.wire import Job
 from krea_pipe.executor.api_call import Errand, with_client
 from krea_pipe.executor.journal_writer import now
+from krea_pipe.store.events import Failed
 from krea_pipe.store.replay import InFlight
 
 CancelEnd = Literal["cancelled", "ended", "goes on", "unknown"]
@@ -34,8 +35,8 @@ def cancel_jobs(errand: Errand, jobs: Mapping[str, InFlight]) -> dict[str, Cance
     ends = with_client(errand, cancel)
     for key, end in ends.items():
         if end == "cancelled":
-            facts = {"t": now(), "run": errand.run_id, "job_id": jobs[key].job_id}
-            errand.space.journal.append("failed", key, code="cancelled", **facts)
+            event = Failed(job_id=jobs[key].job_id, code="cancelled")
+            errand.space.journal.append(event, key, t=now(), run=errand.run_id)
     return ends
 
 

@@ -15,10 +15,11 @@ from krea_pipe.executor.journal_writer import now
 from krea_pipe.executor.poll_window import Lack
 from krea_pipe.executor.refusal import failure_of
 from krea_pipe.executor.session import Session
-from krea_pipe.executor.submit import History
+from krea_pipe.executor.submit import WENT_WELL, History
 from krea_pipe.executor.watch import Watch
 from krea_pipe.planning.plan import Step
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.events import Disowned, Done, Failed, Unfetched, Unseen
 from krea_pipe.store.ledger import Free
 from krea_pipe.store.replay import InFlight
 
@@ -68,7 +69,7 @@ class Collector:
                 return self._outcome("failed", failure=failure)
             case "stuck":
                 self.history.note("stuck", f"no end after {lack.detail} s")
-                await self.session.record("unfetched", self.step.key, job_id=self.job.job_id)
+                await self.session.record(Unfetched(job_id=self.job.job_id), self.step.key)
                 billed = "; it is counted as paid" if self.step.price else ""
                 message = (
                     f"no end after {lack.detail} s, and Krea did not cancel it{billed}; run again to look for it, or "
@@ -89,7 +90,7 @@ class Collector:
             f"Krea took the request as job {self.job.job_id}, but does not show that job: {detail}. It may be drawn "
             "and billed; the next run looks again, `--uncertain resubmit` sends it again"
         )
-        await self.session.record("unseen", self.step.key, job_id=self.job.job_id)
+        await self.session.record(Unseen(job_id=self.job.job_id), self.step.key)
         return self._outcome("uncertain", failure=Failure("job_unseen", message, "uncertain"), paid=True)
 
     async def _empty(self, job: Job) -> Outcome:
@@ -108,7 +109,7 @@ class Collector:
 
     async def _record_failure(self, code: str) -> None:
         self.history.note("failed", code)
-        await self.session.record("failed", self.step.key, job_id=self.job.job_id, code=code)
+        await self.session.record(Failed(job_id=self.job.job_id, code=code), self.step.key)
 
     async def _stored(self, job: Job) -> Outcome:
         for wait in (*delays(TRIES, self.session.pace), None):
@@ -130,13 +131,13 @@ class Collector:
         expected = size_of(self.step.request)
         if self.job.adopted and expected not in (None, (result.width, result.height)):
             return await self._disowned(result)
-        await self.session.record("done", self.step.key, job_id=self.job.job_id, result=result.to_json())
+        await self.session.record(Done(job_id=self.job.job_id, result=result.to_json()), self.step.key)
         self.history.note("done", result.sha256, at=result.finished_at)
         return self._outcome("succeeded", result=result, paid=True)
 
     async def _disowned(self, result: Result) -> Outcome:
         """What was found in Krea's list is not what was asked for: a wrong image is worse than a missing one."""
-        await self.session.record("disowned", self.step.key, job_id=self.job.job_id)
+        await self.session.record(Disowned(job_id=self.job.job_id), self.step.key)
         message = (
             f"an answer was lost, and the one job that may be its own, {self.job.job_id}, has drawn "
             f"{result.width} x {result.height} pixels, which were not asked for"
@@ -153,7 +154,7 @@ class Collector:
         return again if again.urls else job
 
     async def _unfetched(self, error: CallFailed) -> Outcome:
-        await self.session.record("unfetched", self.step.key, job_id=self.job.job_id)
+        await self.session.record(Unfetched(job_id=self.job.job_id), self.step.key)
         state = "paid" if self.step.price else "drawn"
         message = (
             f"the image is {state} but could not be fetched: {error}. Run again to fetch it; nothing is paid twice. "
@@ -196,4 +197,4 @@ class Collector:
         )
 
     def _went_well(self, status: Status) -> bool:
-        return status == "succeeded" and [one.event for one in self.history.attempts] == ["submitted", "done"]
+        return status == "succeeded" and [one.event for one in self.history.attempts] == WENT_WELL

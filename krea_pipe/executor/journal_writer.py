@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeAlias, TypeVar, cast
 
-from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import iso
+from krea_pipe.store.events import Adopted, Event, Line, Submitted
 from krea_pipe.store.ledger import Entry, Free, Ledger, Standing
 from krea_pipe.store.replay import Replay
 
@@ -51,33 +51,32 @@ class Scribe:
         if self._thread is not None:
             self._thread.join()
 
-    def put(self, event: str, key: str, **data: Json) -> "asyncio.Future[object]":
+    def put(self, event: Event, key: str) -> "asyncio.Future[object]":
         """Hand over a line; the future is done when it is on disk, or is `Busy` when its job is another request's."""
-        return self._hand_over(Entry(self._line(event, key, data), job_id=_new_job(event, data)))
+        return self._hand_over(Entry(self._line(event, key), job_id=_new_job(event)))
 
-    async def record(self, event: str, key: str, **data: Json) -> Standing:
+    async def record(self, event: Event, key: str) -> Standing:
         """Write a line and wait until it is on disk; `Busy` when its job is another request's, and it was not written.
 
         Raises:
             StateError: it can not be written, so what it announces must not be done.
         """
-        return cast("Standing", await asyncio.shield(self.put(event, key, **data)))
+        return cast("Standing", await asyncio.shield(self.put(event, key)))
 
     async def claim(
         self,
-        event: str,
+        event: Event,
         key: str,
         expected: tuple[type[Standing], ...] = (Free,),
         *,
         only: Standing | None = None,
-        **data: Json,
     ) -> Standing:
         """Write a line if its request stands as expected; how it stood, by which one knows whether it was written.
 
         Raises:
             StateError: it can not be written, so what it announces must not be done.
         """
-        entry = Entry(self._line(event, key, data), expected, only, _new_job(event, data))
+        entry = Entry(self._line(event, key), expected, only, _new_job(event))
         return cast("Standing", await asyncio.shield(self._hand_over(entry)))
 
     async def standings(self, keys: Sequence[str]) -> list[Standing]:
@@ -97,8 +96,8 @@ class Scribe:
         """Ask about the state, after reading what other runs have written; in the scribe's thread."""
         return await asyncio.shield(self._hand_over(_Question(lambda ledger: ledger.ask(question))))
 
-    def _line(self, event: str, key: str, data: dict[str, Json]) -> dict[str, Json]:
-        return {"event": event, "key": key, "t": now(), "run": self.ledger.run, **data}
+    def _line(self, event: Event, key: str) -> Line:
+        return Line(event, key, now(), self.ledger.run)
 
     def _hand_over(self, task: Entry | _Question) -> "asyncio.Future[object]":
         future: asyncio.Future[object] = self.loop.create_future()
@@ -133,9 +132,9 @@ class Scribe:
             self.loop.call_soon_threadsafe(_resolve, answers)
 
 
-def _new_job(event: str, data: dict[str, Json]) -> str | None:
+def _new_job(event: Event) -> str | None:
     """The job that a line makes ours, if it makes one so."""
-    return str(data["job_id"]) if event in ("submitted", "adopted") else None
+    return event.job_id if isinstance(event, Submitted | Adopted) else None
 
 
 def _done(work: Callable[[], T]) -> T | BaseException:

@@ -6,6 +6,7 @@ from pathlib import Path
 from krea_pipe.core.outcome import Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.planning.plan import Plan, Reuse, Step
+from krea_pipe.store.events import Counted, Reported
 from krea_pipe.store.known import remember_cells, remember_results
 from krea_pipe.store.space import Space
 
@@ -35,7 +36,7 @@ def remember_lock(space: Space, file: Path) -> None:
 def mark_reported(space: Space, plan: Plan, run_id: str) -> None:
     """Note what now stands in a report, so that no later one counts it again."""
     if plan.has_calls:
-        space.journal.append("reported", run_id)
+        space.journal.append(Reported(), run_id)
     for step in plan.steps:
         if isinstance(step.action, Reuse) and not step.action.counted:
-            space.journal.append("counted", step.key)
+            space.journal.append(Counted(), step.key)

@@ -10,12 +10,13 @@ from krea_pipe.api.failures import CallFailed
 from krea_pipe.api.wire import Job
 from krea_pipe.core import images
 from krea_pipe.core.errors import Problem, StateError
-from krea_pipe.core.json_data import Json
 from krea_pipe.core.pixels import size_of
 from krea_pipe.core.request import Key
 from krea_pipe.executor.api_call import Errand, with_client
 from krea_pipe.executor.journal_writer import now
+from krea_pipe.executor.submit import created_at
 from krea_pipe.planning.plan import Step
+from krea_pipe.store.events import Adopted, Line
 from krea_pipe.store.ledger import Entry, Ledger
 
 PAGES = 30
@@ -103,18 +104,15 @@ def record_recovered(errand: Errand, pairs: Mapping[Key, Job], steps: Sequence[S
     for step in steps:
         job = pairs.get(step.key)
         if job is not None:
-            line: dict[str, Json] = {
-                "event": "adopted",
-                "key": step.key,
-                "t": now(),
-                "run": errand.run_id,
-                "origin": origin,
-                "account": errand.token.account,
-                "usd": str(step.price),
-                "cell": f"{pipeline}/{step.cells[0].id}",
-                "job_id": job.id,
-                "created_at": None if job.created_at is None else job.created_at.isoformat(),
-            }
+            event = Adopted(
+                job_id=job.id,
+                origin=origin,
+                account=errand.token.account,
+                usd=str(step.price),
+                cell=f"{pipeline}/{step.cells[0].id}",
+                created_at=created_at(job),
+            )
+            line = Line(event, step.key, now(), errand.run_id)
             entries.append(Entry(line, job_id=job.id))
     try:
         ledger.commit(entries)

@@ -2,9 +2,9 @@
 
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.core.errors import Problem
-from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure
 from krea_pipe.executor.session import Session
+from krea_pipe.store.events import Declined
 
 FIRST_PAGE = 100
 ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
@@ -69,9 +69,9 @@ async def _is_served(session: Session) -> bool:
     return True
 
 
-def refusal_facts(error: CallFailed) -> dict[str, Json]:
-    """What a `declined` line says of a call that Krea did not take: a code, and the HTTP status if there was one."""
-    return {"code": failure_of(error).code, "status": error.status if isinstance(error, Refused) else None}
+def declined(error: CallFailed) -> Declined:
+    """The event after a POST that Krea did not take."""
+    return Declined(code=failure_of(error).code, status=error.status if isinstance(error, Refused) else None)
 
 
 def failure_of(error: CallFailed) -> Failure:

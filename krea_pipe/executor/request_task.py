@@ -15,12 +15,13 @@ from krea_pipe.executor.lost import Found, Nothing, Search, Unclear, Verdict
 from krea_pipe.executor.other_runs import Neighbours
 from krea_pipe.executor.refusal import failure_of, refuse_account, refuse_address
 from krea_pipe.executor.session import Session
-from krea_pipe.executor.submit import History, Lost, Offer
+from krea_pipe.executor.submit import History, Lost, Offer, adopted, created_at
 from krea_pipe.executor.uploads import Uploads
 from krea_pipe.executor.upstream import Upstream
 from krea_pipe.executor.watch import Watch
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.plan import Attach, Hold, Step, Submit
+from krea_pipe.store.events import Attached, Cleared, Failed, Unfetched
 from krea_pipe.store.ledger import Busy, Drawn, Free, Standing
 from krea_pipe.store.replay import InFlight, Post
 
@@ -69,7 +70,7 @@ class Turn:
             self.place.give_back()
         self._settle(next_)
         if next_.status == "failed" and next_.failure is not None and next_.job_id is None:
-            await self.crew.session.record("failed", self.step.key, job_id="", code=next_.failure.code)
+            await self.crew.session.record(Failed(job_id="", code=next_.failure.code), self.step.key)
         return next_
 
     async def fail(self, failure: Failure) -> Outcome:
@@ -81,7 +82,7 @@ class Turn:
         standing = (await self.crew.session.scribe.standings([self.step.key]))[0]
         job_id = standing.job_id if isinstance(standing, InFlight) else None
         if job_id is not None:
-            await self.crew.session.record("unfetched", self.step.key, job_id=job_id)
+            await self.crew.session.record(Unfetched(job_id=job_id), self.step.key)
         may_be_billed = isinstance(standing, InFlight | Post)
         cost = self.step.price if may_be_billed else Decimal(0)
         status: Status = "uncertain" if isinstance(standing, Post) else "failed"
@@ -143,7 +144,7 @@ class Turn:
         answer = await offer.make()
         match answer:
             case Job():
-                created = _time_of(answer)
+                created = created_at(answer)
                 self.crew.search.roll.know(answer.id, answer.created_at)
                 job = InFlight(answer.id, session.origin, session.account, session.run_id, created_at=created)
                 return await self._collector(job, self.history.attempts[-1].at).collect()
@@ -188,7 +189,7 @@ class Turn:
                 return await self._without_job(lost.error if lost else None)
             case Found(job=job):
                 self.place.take_at_once()
-                created = _time_of(job)
+                created = created_at(job)
                 return InFlight(job.id, post.origin, session.account, session.run_id, created_at=created, adopted=True)
             case Unclear() if lost is None and self._may_send_again():
                 self.history.note("sent_again", verdict.reason)
@@ -210,19 +211,10 @@ class Turn:
         match verdict:
             case Nothing():
                 self.history.note("not_taken", "Krea's list shows no job of it")
-                return await scribe.claim("cleared", key, (Post,), only=post)
+                return await scribe.claim(Cleared(), key, (Post,), only=post)
             case Found(job=job):
                 self.history.note("adopted", job.id)
-                facts = {
-                    "origin": post.origin,
-                    "account": self.crew.session.account,
-                    "usd": post.usd,
-                    "cell": post.cell,
-                }
-                created = _time_of(job)
-                return await scribe.claim(
-                    "adopted", key, (Post,), only=post, job_id=job.id, created_at=created, **facts
-                )
+                return await scribe.claim(adopted(post, job, self.crew.session.account), key, (Post,), only=post)
             case Unclear():
                 return post
 
@@ -248,7 +240,7 @@ class Turn:
         session, action = self.crew.session, self.step.action
         submitted_at = None
         if job.run != session.run_id:
-            standing = await session.scribe.claim("attached", self.step.key, (InFlight,), job_id=job.job_id)
+            standing = await session.scribe.claim(Attached(job_id=job.job_id), self.step.key, (InFlight,))
             if not isinstance(standing, InFlight):
                 return standing
             job = standing
@@ -315,7 +307,3 @@ class Turn:
             self.has_price = False
             self.crew.session.purse.keep(self.step.price, is_new=self.is_new)
         self._release()
-
-
-def _time_of(job: Job) -> str:
-    return "" if job.created_at is None else job.created_at.isoformat()

@@ -18,6 +18,7 @@ from krea_pipe.executor.capacity import Room
 from krea_pipe.executor.journal_writer import Scribe, now
 from krea_pipe.executor.stop import Stop
 from krea_pipe.executor.submit_gate import Gate
+from krea_pipe.store.events import Event, Note, Submitting, Unanswered
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.space import Space
 
@@ -57,13 +58,18 @@ class Session:
     """When the last POST of each request was begun, by the steady clock."""
     answers: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
 
-    async def record(self, event: str, key: Key, **data: Json) -> None:
+    async def record(self, event: Event, key: Key) -> None:
         """Write a line to the journal and wait until it is on disk."""
-        await self.scribe.record(event, key, **data)
+        await self.scribe.record(event, key)
 
-    def tell(self, event: str, key: str = "", **data: Json) -> None:
+    def tell(
+        self,
+        name: Literal["uploaded", "upload_failed", "waiting", "download_failed"],
+        key: str = "",
+        **facts: Json,
+    ) -> None:
         """Tell who observes the run of something that the journal does not keep."""
-        self.observe([{"event": event, "key": key, "t": now(), "run": self.run_id, **data}])
+        self.observe([Note(name, key, now(), self.run_id, facts)])
 
     async def shielded(self, work: Callable[[], T]) -> T:
         """Do disk work in a thread, to its end even if the run is cancelled meanwhile.
@@ -76,23 +82,38 @@ class Session:
         done.add_done_callback(lambda one: one.cancelled() or one.exception())
         return await asyncio.shield(done)
 
-    def facts(self, name: str, usd: Decimal) -> dict[str, Json]:
-        """What every line about a request says: where it goes, what it may cost, and for what of the pipeline."""
-        cell = f"{self.pipeline}/{name}"
-        return {"origin": self.origin, "account": self.account, "usd": str(usd), "cell": cell}
+    def submitting(self, key: Key, name: str, usd: Decimal) -> Submitting:
+        """The event before the POST of a request: where it goes, what it may cost, and for what of the pipeline.
 
-    def times(self, key: Key) -> dict[str, Json]:
-        """Times of Krea's clock for a POST that follows: not later than the begin of the run, and than now."""
+        Its times of Krea's clock are not later than the begin of the run, and than now.
+        """
         clock, began = self.client.clock, self.began
-        self.sent[key] = clock.steady()
         after = clock.earliest()
-        told = {"began": "" if began is None else iso(began), "after": "" if after is None else iso(after)}
-        return {**told, "exact": clock.is_exact}
+        self.sent[key] = clock.steady()
+        return Submitting(
+            origin=self.origin,
+            account=self.account,
+            usd=str(usd),
+            cell=f"{self.pipeline}/{name}",
+            began="" if began is None else iso(began),
+            after="" if after is None else iso(after),
+            exact=clock.is_exact,
+        )
 
-    def lost_by(self) -> dict[str, Json]:
-        """A time of Krea's clock not earlier than now, for a POST whose answer was lost."""
-        before = self.client.clock.latest()
-        return {} if before is None else {"before": iso(before + timedelta(milliseconds=1))}
+    def unanswered(self, post: Submitting) -> Unanswered:
+        """The event after a POST whose answer was lost, not later than now by Krea's clock."""
+        latest = self.client.clock.latest()
+        before = "" if latest is None else iso(latest + timedelta(milliseconds=1))
+        return Unanswered(
+            origin=post.origin,
+            account=post.account,
+            usd=post.usd,
+            cell=post.cell,
+            began=post.began,
+            after=post.after,
+            before=before,
+            exact=post.exact,
+        )
 
     @property
     def began(self) -> datetime | None:

@@ -9,19 +9,21 @@ from dataclasses import dataclass, field
 from krea_pipe.api.client import Client
 from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
 from krea_pipe.api.wire import Job
-from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Attempt, Failure, Outcome
 from krea_pipe.executor.backoff import delay
 from krea_pipe.executor.capacity import Place
 from krea_pipe.executor.journal_writer import now
-from krea_pipe.executor.refusal import failure_of, refusal_facts, refuse_account
+from krea_pipe.executor.refusal import declined, failure_of, refuse_account
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.uploads import Uploads
 from krea_pipe.planning.plan import Step, Submit
+from krea_pipe.store.events import Adopted, Submitted, Submitting
 from krea_pipe.store.ledger import Busy, Free, Standing
 from krea_pipe.store.replay import InFlight, Post
 
 TRIES = 8
+WENT_WELL = ["submitted", "done"]
+"""The attempts of a request with which nothing happened that a reader has to know."""
 
 
 @dataclass(slots=True)
@@ -94,8 +96,8 @@ class Offer:
             if session.stop.wanted or (session.room.rest and await session.stop.hesitate(session.room.rest)):
                 return self._pending()
             expected = (Free, Post, InFlight) if isinstance(step.action, Submit) and step.action.again else (Free,)
-            times = session.times(step.key)
-            standing = await session.scribe.claim("submitting", step.key, expected, only=None, **self._facts(), **times)
+            post = session.submitting(step.key, step.cells[0].id, step.price)
+            standing = await session.scribe.claim(post, step.key, expected)
             if not isinstance(standing, expected):
                 return standing
             answer = await self._sent(session.client, urls)
@@ -104,28 +106,26 @@ class Offer:
                     session.sent.pop(step.key, None)
                     self.place.fill()
                     session.room.accept()
-                    created = None if answer.created_at is None else answer.created_at.isoformat()
-                    facts = {**self._facts(), "job_id": answer.id, "created_at": created}
-                    written = session.scribe.put("submitted", step.key, **facts)
+                    written = session.scribe.put(submitted(post, answer), step.key)
                 case Lost(error=error):
-                    written = self._put_lost(times)
+                    written = self._put_lost(post)
                     self._make_room(error)
                 case error:
                     self._make_room(error)
                     await refuse_account(error, session)  # before the next POST
-                    written = session.scribe.put("declined", step.key, **refusal_facts(error))
+                    written = session.scribe.put(declined(error), step.key)
         # The next POST may begin while this line is written: its own line comes after it.
         if isinstance(await written, Busy) and isinstance(answer, Job):
             answer = Lost(f"Krea's answer names job {answer.id}, which is the job of another request")
-            await self._put_lost(times)
+            await self._put_lost(post)
         self.history.note(*_words(answer))
         return answer
 
-    def _put_lost(self, times: dict[str, Json]) -> "asyncio.Future[object]":
+    def _put_lost(self, post: Submitting) -> "asyncio.Future[object]":
         """Shut the gate for whoever looks for the job of the POST, and write down that its answer is lost."""
         session = self.session
         session.gate.shut()
-        written = session.scribe.put("unanswered", self.step.key, **self._facts(), **times, **session.lost_by())
+        written = session.scribe.put(session.unanswered(post), self.step.key)
         written.add_done_callback(self._open_after_failure)
         return written
 
@@ -151,9 +151,6 @@ class Offer:
         self.session.answers.append(client.clock.steady() - started)
         client.clock.observe_job(job.created_at, started)
         return job
-
-    def _facts(self) -> dict[str, Json]:
-        return self.session.facts(self.step.cells[0].id, self.step.price)
 
     async def _waited_for_another_try(self, error: CallFailed) -> bool:
         """Wait as long as the error asks for; False when there is to be no other try."""
@@ -184,6 +181,35 @@ class Offer:
         kind = failure_of(error).kind
         failure = Failure("upload_failed", f"a reference could not be uploaded: {error}", kind)
         return Outcome("failed", failure=failure, attempts=tuple(self.history.attempts))
+
+
+def submitted(post: Submitting, job: Job) -> Submitted:
+    """The event after a POST that has become a job."""
+    return Submitted(
+        job_id=job.id,
+        origin=post.origin,
+        account=post.account,
+        usd=post.usd,
+        cell=post.cell,
+        created_at=created_at(job),
+    )
+
+
+def adopted(post: Post, job: Job, account: str) -> Adopted:
+    """The event after a job was found in Krea's list for a POST whose answer was lost."""
+    return Adopted(
+        job_id=job.id,
+        origin=post.origin,
+        account=account,
+        usd=post.usd,
+        cell=post.cell,
+        created_at=created_at(job),
+    )
+
+
+def created_at(job: Job) -> str:
+    """When Krea says that a job was made (UTC, ISO 8601); "" if it does not."""
+    return "" if job.created_at is None else job.created_at.isoformat()
 
 
 def _words(answer: Job | Lost | CallFailed) -> tuple[str, str]:

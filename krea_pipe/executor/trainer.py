@@ -6,20 +6,20 @@ from decimal import Decimal
 from typing import cast
 
 from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
-from krea_pipe.api.wire import Job
 from krea_pipe.core.errors import RefusedByKrea
-from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure
 from krea_pipe.executor.backoff import delay
 from krea_pipe.executor.lost import Found, Nothing, Search, Unclear, Verdict
-from krea_pipe.executor.refusal import failure_of, introduce, refusal_facts, refuse_account, refuse_address
+from krea_pipe.executor.refusal import declined, failure_of, introduce, refuse_account, refuse_address
 from krea_pipe.executor.session import Session
+from krea_pipe.executor.submit import adopted, created_at, submitted
 from krea_pipe.executor.training import Trained, Training, agreed_cost, known_style
 from krea_pipe.executor.training_failures import empty, failed, hidden, uncertain
 from krea_pipe.executor.uploads import Uploads
 from krea_pipe.executor.wait_for_job import Vigil
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
+from krea_pipe.store.events import Attached, Cleared, Declined, Disowned, Done, Event, Failed, Submitting, Unseen
 from krea_pipe.store.ledger import Busy, Standing
 from krea_pipe.store.replay import InFlight, Post
 
@@ -142,39 +142,38 @@ class Trainer:
         """One POST, written down before and after, if it still stands as it did."""
         session, key = self.session, self.training.key
         assert self.cost is not None  # agreed on before anything was sent
-        facts, times = session.facts(f"styles/{self.training.name}", self.cost), session.times(key)
-        claimed = await session.scribe.claim("submitting", key, (type(standing),), only=standing, **facts, **times)
+        post = session.submitting(key, f"styles/{self.training.name}", self.cost)
+        claimed = await session.scribe.claim(post, key, (type(standing),), only=standing)
         if claimed != standing:
             return None
         self.may_repeat = False
         news = await self._news()  # written between the last look and the claim
         if news is not None:
-            await session.scribe.record("declined", key, code="not_sent", status=None)
+            await session.scribe.record(Declined(code="not_sent"), key)
             return news
         started = session.client.clock.steady()
         try:
             job = await session.client.train(self.training.body(urls))
         except (AnswerLost, Refused, Unreachable) as error:
             if isinstance(error, AnswerLost) or (isinstance(error, Refused) and error.may_have_acted):
-                await self._record_lost(facts, times, error)
+                await self._record_lost(post, error)
                 await refuse_address(error, session)
                 return None
-            await session.scribe.record("declined", key, **refusal_facts(error))
+            await session.scribe.record(declined(error), key)
             return error
         if job.id in session.shown_before:  # the answer names the job of another request
-            await self._record_lost(facts, times, None)
+            await self._record_lost(post, None)
             return None
         session.client.clock.observe_job(job.created_at, started)
-        created = _created(job)
-        written = await session.scribe.record("submitted", key, **facts, job_id=job.id, created_at=created)
+        written = await session.scribe.record(submitted(post, job), key)
         if isinstance(written, Busy):  # this one as well
-            await self._record_lost(facts, times, None)
+            await self._record_lost(post, None)
             return None
-        return await self._wait(InFlight(job.id, session.origin, usd=str(self.cost), created_at=created))
+        return await self._wait(InFlight(job.id, session.origin, usd=str(self.cost), created_at=created_at(job)))
 
-    async def _record_lost(self, facts: dict[str, Json], times: dict[str, Json], error: CallFailed | None) -> None:
+    async def _record_lost(self, post: Submitting, error: CallFailed | None) -> None:
         self.lost, self.lost_to = self.lost + 1, error
-        await self.session.scribe.record("unanswered", self.training.key, **facts, **times, **self.session.lost_by())
+        await self.session.scribe.record(self.session.unanswered(post), self.training.key)
 
     async def _declined(self, error: CallFailed, urls: dict[str, str]) -> Failure | None:
         """What follows from a POST that Krea did not take."""
@@ -191,7 +190,7 @@ class Trainer:
 
     async def _attach(self, job: InFlight) -> Trained | Failure | None:
         """Wait for a job that an earlier command has started."""
-        standing = await self.session.scribe.claim("attached", self.training.key, (InFlight,), job_id=job.job_id)
+        standing = await self.session.scribe.claim(Attached(job_id=job.job_id), self.training.key, (InFlight,))
         return await self._wait(standing) if isinstance(standing, InFlight) else None
 
     async def _share(self, busy: Busy) -> Trained | Failure | None:
@@ -210,23 +209,23 @@ class Trainer:
         self._check_refusal()
         if isinstance(end, Failure):
             if end.code == "not_shown" and is_ours:
-                await self._record("unseen", job)
+                await self._record(Unseen(job_id=job.job_id))
             return end
         if end.style_id is not None and not end.is_unbilled:
             trained = Trained(end.style_id, end.id, self.session.origin, self.session.account, job.usd, is_new=True)
             if is_ours:
-                await self._record("done", job, result=trained.to_json())
+                await self._record(Done(job_id=job.job_id, result=trained.to_json()))
             return trained
         if job.adopted and end.is_drawn:
-            await self._record("disowned", job)
+            await self._record(Disowned(job_id=job.job_id))
             return uncertain(f"job {job.job_id}, which might have been its own, has drawn an image")
         failure = failed(end) if end.is_unbilled else empty()
         if is_ours:
-            await self._record("failed", job, code=failure.code)
+            await self._record(Failed(job_id=job.job_id, code=failure.code))
         return failure
 
-    async def _record(self, event: str, job: InFlight, **data: Json) -> None:
-        await self.session.scribe.record(event, self.training.key, job_id=job.job_id, **data)
+    async def _record(self, event: Event) -> None:
+        await self.session.scribe.record(event, self.training.key)
 
     async def _ask(self, post: Post) -> Failure | None:
         """Look what became of a POST without an answer; it is sent again only if Krea made no job of it."""
@@ -240,11 +239,9 @@ class Trainer:
             verdict = await self._looked(post)
         match verdict:
             case Nothing():
-                await session.scribe.claim("cleared", key, (Post,), only=post)
+                await session.scribe.claim(Cleared(), key, (Post,), only=post)
             case Found(job=job):
-                facts = {"origin": post.origin, "account": session.account, "usd": post.usd, "cell": post.cell}
-                made: dict[str, str] = {"job_id": job.id, "created_at": _created(job)}
-                await session.scribe.claim("adopted", key, (Post,), only=post, **made, **facts)
+                await session.scribe.claim(adopted(post, job, session.account), key, (Post,), only=post)
             case Unclear() if self.terms.again and not self.lost:
                 self.may_repeat = True
             case Unclear(reason=reason, candidates=candidates):
@@ -282,7 +279,3 @@ class Trainer:
     def _check_refusal(self) -> None:
         if self.session.stop.refusal is not None:
             raise RefusedByKrea(self.session.stop.refusal)
-
-
-def _created(job: Job) -> str:
-    return "" if job.created_at is None else job.created_at.isoformat()

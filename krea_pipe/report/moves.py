@@ -1,15 +1,13 @@
-"""What a line of the journal makes of a cell, until the report of its run tells the whole story."""
+"""What the journal makes of a cell, until the report of its run tells the whole story."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import cast
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Attempt, Failure, Result, Timings
 from krea_pipe.report.model import Row
-from krea_pipe.store.journal import Line
+from krea_pipe.store.replay import Finished, Idle, InFlight, Sending, State, Unknown, Without
 
 NONE = Decimal(0)
 UNANSWERED = "Krea's answer was lost; it may have drawn the image"
@@ -17,81 +15,80 @@ UNSEEN = "Krea took the request, but does not show the job; it may be drawn and 
 UNFETCHED = "the image is drawn but could not be fetched; run again to fetch it"
 
 
-def moved(row: Row, line: Line, *, run: str, usd: str | None) -> Row:
-    """The cell after a line about its request. `run` is the cell's own run, `usd` the price; None if others pay it.
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How a request stands after a line that `run` wrote at `t`; `usd` is its price, None if others pay it."""
 
-    A line that is damaged, or of a later version, leaves it as it is.
+    state: State
+    t: str
+    run: str
+    usd: str | None
+
+
+def moved(row: Row, move: Move, *, run: str) -> Row:
+    """The cell after a line about its request; `run` is the cell's own run.
+
+    Times that can not be read leave it as it is.
     """
     try:
-        if line.get("run") != run:
-            return _beside(row, line)
-        return _sent(row, line, usd) or _ended(row, line, usd) or row
-    except (KeyError, ValueError, TypeError, ArithmeticError, AttributeError):
+        return _own(row, move) if move.run == run else _beside(row, move)
+    except (ValueError, TypeError, ArithmeticError):
         return row
 
 
-def _beside(row: Row, line: Line) -> Row:
+def _beside(row: Row, move: Move) -> Row:
     """What another run's line says of a cell that is not done yet; what fails there, this run tries by itself."""
-    match line["event"]:
-        case "done" if row.status in ("pending", "uncertain"):
-            drawn = _with_image(row, line)
-            tried = (*row.attempts, Attempt(str(line["t"]), "shared", f"drawn by run {line['run']}"))
-            return replace(drawn, status="reused", cost_usd=NONE, attempts=tried)
-        case "submitted" | "adopted" | "attached" if row.status == "pending":
-            return replace(row, job_id=str(line["job_id"]))
-        case _:
-            return row
+    match move.state:
+        case Finished(result=result) if row.status in ("pending", "uncertain"):
+            tried = (*row.attempts, Attempt(move.t, "shared", f"drawn by run {move.run}"))
+            return replace(_with_image(row, result), status="reused", cost_usd=NONE, attempts=tried)
+        case InFlight(job_id=job_id, unfetched="", unseen=False) if row.status == "pending":
+            return replace(row, job_id=job_id)
+    return row
 
 
-def _sent(row: Row, line: Line, usd: str | None) -> Row | None:
-    """The cell after a line about the way to a job; None if it is another line."""
-    match line["event"]:
-        case "submitting" | "declined" | "cleared":
+def _own(row: Row, move: Move) -> Row:
+    match move.state:
+        case Idle() | Sending():
             return replace(row, status="pending", error=None, cost_usd=NONE, job_id=None, adopted=False)
-        case "submitted" | "adopted" | "attached" as event:
-            job, when = str(line["job_id"]), str(line["t"])
-            submitted = replace(row.timings, submitted_at=when) if event == "submitted" else row.timings
-            return replace(
-                row,
-                status="pending",
-                error=None,
-                cost_usd=NONE,
-                job_id=job,
-                adopted=event == "adopted" or (event == "attached" and row.adopted),
-                attempts=(*row.attempts, Attempt(when, str(event), job)),
-                timings=submitted,
-            )
-        case "unanswered" | "disowned" as event:
-            price = usd if event == "disowned" or usd is None else line.get("usd", usd)
+        case Unknown(post=post):
             failure = Failure("answer_lost", UNANSWERED, "uncertain")
-            return replace(row, status="uncertain", error=failure, cost_usd=price_of(price), job_id=None, adopted=False)
-    return None
+            price = NONE if move.usd is None else price_of(post.usd)
+            return replace(row, status="uncertain", error=failure, cost_usd=price, job_id=None, adopted=False)
+        case InFlight() as job:
+            return _in_flight(row, job, move)
+        case Finished(result=result):
+            cost = NONE if move.usd is None else price_of(result.cost_usd)
+            drawn, tried = _with_image(row, result), (*row.attempts, Attempt(move.t, "done", result.sha256))
+            timings = _until(row.timings, move.t)
+            return replace(drawn, status="succeeded", cost_usd=cost, attempts=tried, timings=timings)
+        case Without(code=code):
+            return _failed(row, code, move)
 
 
-def _ended(row: Row, line: Line, usd: str | None) -> Row | None:
-    """The cell after a line about the end of its job; None if it is another line."""
-    match line["event"]:
-        case "done":
-            when = str(line["t"])
-            drawn = _with_image(row, line)
-            cost = NONE if usd is None else price_of(cast("Mapping[str, Json]", line["result"])["cost_usd"])
-            tried = (*row.attempts, Attempt(when, "done", drawn.sha256 or ""))
-            return replace(drawn, status="succeeded", cost_usd=cost, attempts=tried, timings=_until(row.timings, when))
-        case "failed":
-            return _failed(row, line, usd)
-        case "unseen":
-            failure = Failure("job_unseen", UNSEEN, "uncertain")
-            return replace(row, status="uncertain", error=failure, cost_usd=price_of(usd))
-        case "unfetched":
-            failure = Failure("image_unfetched", UNFETCHED, "transient")
-            return replace(row, status="failed", error=failure, cost_usd=price_of(usd))
-    return None
+def _in_flight(row: Row, job: InFlight, move: Move) -> Row:
+    if job.unseen:
+        failure = Failure("job_unseen", UNSEEN, "uncertain")
+        return replace(row, status="uncertain", error=failure, cost_usd=price_of(move.usd))
+    if job.unfetched == move.run:
+        failure = Failure("image_unfetched", UNFETCHED, "transient")
+        return replace(row, status="failed", error=failure, cost_usd=price_of(move.usd))
+    is_new = job.t == move.t
+    is_sent = is_new and not job.adopted
+    event = "submitted" if is_sent else "adopted" if is_new else "attached"
+    return replace(
+        row,
+        status="pending",
+        error=None,
+        cost_usd=NONE,
+        job_id=job.job_id,
+        adopted=job.adopted,
+        attempts=(*row.attempts, Attempt(move.t, event, job.job_id)),
+        timings=replace(row.timings, submitted_at=move.t) if is_sent else row.timings,
+    )
 
 
-def _failed(row: Row, line: Line, usd: str | None) -> Row:
-    code, job = str(line.get("code", "failed")), line.get("job_id")
-    if job not in ("", None, row.job_id):
-        return row  # of a job that another has taken the place of
+def _failed(row: Row, code: str, move: Move) -> Row:
     if code == "cancelled":
         return replace(row, status="pending", error=None, cost_usd=NONE, job_id=None)
     failure = Failure(code, f"it failed: {code}", "empty" if code == "empty" else "failed")
@@ -99,15 +96,13 @@ def _failed(row: Row, line: Line, usd: str | None) -> Row:
         row,
         status="failed",
         error=failure,
-        cost_usd=price_of(usd) if code == "empty" else NONE,
-        attempts=(*row.attempts, Attempt(str(line["t"]), "failed", code)),
-        timings=_until(row.timings, str(line["t"])),
+        cost_usd=price_of(move.usd) if code == "empty" else NONE,
+        attempts=(*row.attempts, Attempt(move.t, "failed", code)),
+        timings=_until(row.timings, move.t),
     )
 
 
-def _with_image(row: Row, line: Line) -> Row:
-    data = cast("Mapping[str, Json]", line["result"])
-    result = Result.from_json(data)
+def _with_image(row: Row, result: Result) -> Row:
     return replace(
         row,
         error=None,
@@ -115,7 +110,7 @@ def _with_image(row: Row, line: Line) -> Row:
         sha256=result.sha256,
         width=result.width,
         height=result.height,
-        likeness=str(data.get("likeness") or ""),
+        likeness=result.likeness or "",
     )
 
 
@@ -126,7 +121,7 @@ def _until(timings: Timings, end: str) -> Timings:
     return Timings(timings.submitted_at, end, round(took.total_seconds(), 3))
 
 
-def price_of(usd: Json) -> Decimal:
+def price_of(usd: "Json | Decimal") -> Decimal:
     """A price in US dollars as the journal writes it; none where others pay it, or where it is no amount."""
     try:
         price = NONE if usd is None else Decimal(str(usd))

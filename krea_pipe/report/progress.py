@@ -15,12 +15,12 @@ from typing import Literal, TypeAlias
 from krea_pipe.core.outcome import iso
 from krea_pipe.report.folder import PLANNED, RECORD, read_record, read_report, space_of
 from krea_pipe.report.model import CostTotals, Report, Row
-from krea_pipe.report.moves import moved, price_of
+from krea_pipe.report.moves import Move, moved, price_of
 from krea_pipe.report.narrow import totals
 from krea_pipe.report.thumbnails import digests_of
-from krea_pipe.store.journal import Line, take
+from krea_pipe.store.events import Counted, Done, Failed, Line, Reported
 from krea_pipe.store.plain import is_plain
-from krea_pipe.store.replay import Replay
+from krea_pipe.store.replay import Finished, Idle, Replay, Unknown, Without
 from krea_pipe.store.space import Space
 
 State: TypeAlias = Literal["running", "ended", "cut_off"]
@@ -98,22 +98,27 @@ class Progress:
         changed: set[int] = set()
         for line in self.space.journal.follow(self._replay):
             changed |= self._changed_by(line)
-            take(self._replay, line)
         return changed
 
     def _changed_by(self, line: Line) -> set[int]:
-        """Move the rows that a line is about; it is not yet part of the replay, which holds what it refers to."""
-        key = line.get("key")
-        places = self._places.get(key, []) if isinstance(key, str) else []
-        if not places or str(line.get("t", "")) < self.report.started_at:
-            return set()
-        job, post = self._replay.in_flight.get(str(key)), self._replay.unanswered(str(key))
-        usd = (job and job.usd) or (post and post.usd) or "0"
+        """Apply a line, and move the rows that it is about; its price is that of the job or POST before it."""
+        job, post = self._replay.in_flight.get(line.key), self._replay.unanswered(line.key)
         is_counted = job is not None and job.unfetched in self._replay.reported
+        before = self._replay.state(line.key)
+        self._replay.take(line)
+        places, state = self._places.get(line.key, []), self._replay.state(line.key)
+        is_end = isinstance(line.event, Done | Failed)
+        if not places or line.t < self.report.started_at or isinstance(line.event, Reported | Counted):
+            return set()
+        if is_end and state == before:  # of a job that another has taken the place of
+            return set()
+        if isinstance(state, Finished | Without) and not is_end:  # that was before
+            state = Idle()
+        usd = (job and job.usd) or (post and post.usd) or "0"
         changed = set()
         for index in places:
-            price = None if index != places[0] or is_counted else usd
-            row = moved(self._rows[index], line, run=self.report.run_id, usd=price)
+            move = Move(state, line.t, line.run, None if index != places[0] or is_counted else usd)
+            row = moved(self._rows[index], move, run=self.report.run_id)
             if row != self._rows[index]:
                 self._rows[index] = row
                 changed.add(index)
@@ -124,10 +129,10 @@ class Progress:
         changed: set[int] = set()
         for key, post in self._replay.open.items():
             if post.run == self.report.run_id and key in self._places:
-                line: Line = {"event": "unanswered", "key": key, "run": post.run, "usd": post.usd, "t": post.after}
                 for index in self._places[key]:
                     price = post.usd if index == self._places[key][0] else None
-                    self._rows[index] = moved(self._rows[index], line, run=post.run, usd=price)
+                    move = Move(Unknown(post), post.after, post.run, price)
+                    self._rows[index] = moved(self._rows[index], move, run=post.run)
                     changed.add(index)
         return changed
 

@@ -1,46 +1,28 @@
 """The append-only record of what was asked of Krea, shared by every run of a name space.
 
-One JSON object a line, each on disk before the next step is taken:
-
-    submitting   before the POST                    key origin account usd cell began after before
-    submitted    the job exists                     key origin account usd cell job_id created_at
-    declined     Krea did not take the request      key code status
-    unanswered   the answer was lost                key origin account usd cell began after before
-    cleared      Krea's list shows no job of it     key
-    adopted      a job in Krea's list must be ours  key origin account usd cell job_id created_at
-    disowned     it was not ours after all          key job_id
-    attached     another run waits for the job now  key job_id
-    unfetched    drawn and billed, image not here   key job_id
-    unseen       Krea does not show the job         key job_id
-    done         the image is stored and verified   key job_id result
-    failed       no image; without a job, it is ""  key job_id code
-    reported     a run has written its report       key (the run's id)
-    counted      a later report has the price       key
-
-Each line has the time `t` and the `run`. What is in flight follows from the lines; nothing else remembers it.
-`submitting` and `attached` are claims as well: see `store.ledger`.
+One line each for the events of `store.events`, on disk before the next step is taken. What is in flight follows from
+the lines; nothing else remembers it. `Submitting` and `Attached` are claims as well: see `store.ledger`.
 """
 
-import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.core.errors import Problem, StateError
-from krea_pipe.core.json_data import Json
+from krea_pipe.core.json_data import shown
 from krea_pipe.store.atomic import sync_folder
+from krea_pipe.store.events import Event, Line, Note, UnknownEvent, decode, encode
 from krea_pipe.store.lock import Lock, exclusive
 from krea_pipe.store.plain import open_plain
 from krea_pipe.store.replay import Replay
 
-Line: TypeAlias = Mapping[str, Json]
-Observe: TypeAlias = Callable[[Sequence[Line]], None]
+Observe: TypeAlias = Callable[[Sequence[Line | Note]], None]
 """Told of lines that are on disk, from whichever thread wrote them; it raises nothing and returns soon."""
 
 
-def unobserved(_: Sequence[Line]) -> None:
+def unobserved(_: Sequence[Line | Note]) -> None:
     """Nobody is told."""
 
 
@@ -58,7 +40,7 @@ class Journal:
         """
         state = Replay()
         for line in self.follow(state):
-            take(state, line)
+            state.take(line)
         return state
 
     def follow(self, state: Replay) -> Iterator[Line]:
@@ -67,7 +49,7 @@ class Journal:
         A last line without an end was cut off by a crash before anything followed from it.
 
         Raises:
-            StateError: the file can not be read.
+            StateError: the file can not be read, or a later version has written an event that is not known.
         """
         try:
             if os.stat(self.path).st_size == state.size:  # noqa: PTH116 (asked before every line)
@@ -82,7 +64,10 @@ class Journal:
         whole = data.rfind(b"\n") + 1
         state.size += whole
         for text in data[:whole].splitlines():
-            line = _parsed(text)
+            try:
+                line = decode(text)
+            except UnknownEvent as error:
+                raise self._unknown(str(error)) from error
             if line is not None:
                 yield line
 
@@ -106,14 +91,14 @@ class Journal:
         except OSError as error:
             raise self._failed("write", error) from error
 
-    def append(self, event: str, key: str, **data: Json) -> None:
+    def append(self, event: Event, key: str, *, t: str = "", run: str = "") -> None:
         """Write one line and wait until it is on disk.
 
         Raises:
             StateError: the line can not be written, so what it announces must not be done.
         """
         with exclusive(self.path.with_name("journal.lock")):
-            self.write([{"event": event, "key": key, **data}])
+            self.write([Line(event, key, t, run)])
 
     def write(self, lines: Sequence[Line]) -> int:
         """Write lines, under the lock, and wait until they are on disk; how long the journal is then.
@@ -121,7 +106,7 @@ class Journal:
         Raises:
             StateError: a line can not be written, so what it announces must not be done.
         """
-        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+        text = "".join(map(encode, lines))
         try:
             with self._opened() as handle:
                 _write_all(handle, self._start(handle) + text.encode())
@@ -155,24 +140,12 @@ class Journal:
         os.lseek(handle, -1, os.SEEK_END)
         return b"" if os.read(handle, 1) == b"\n" else b"\n"
 
+    def _unknown(self, event: str) -> StateError:
+        message = f"{self.path} was written by a later krea-pipe: what its event {shown(event)} means is not known here"
+        return StateError(Problem("journal_newer", message, hint="use that version, or a newer one"))
+
     def _failed(self, verb: str, error: OSError) -> StateError:
         return StateError(Problem("journal_unusable", f"cannot {verb} {self.path}: {error.strerror}"))
-
-
-def take(state: Replay, line: Line) -> None:
-    """Apply a line to a state, unless a later version or a damage made it something else."""
-    try:
-        state.take(line)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return
-
-
-def _parsed(text: bytes) -> Line | None:
-    try:
-        line = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return line if isinstance(line, dict) else None
 
 
 def _write_all(handle: int, data: bytes) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from krea_pipe.core.outcome import Result
-from krea_pipe.store.journal import Journal, Line, Observe, take, unobserved
+from krea_pipe.store.events import Done, Line
+from krea_pipe.store.journal import Journal, Observe, unobserved
 from krea_pipe.store.lock import Lock
 from krea_pipe.store.presence import Presence
 from krea_pipe.store.replay import InFlight, Post, Replay
@@ -92,13 +93,13 @@ class Ledger:
     def refresh(self) -> None:
         """Read what other runs have written."""
         for line in self.journal.follow(self.replay):
-            take(self.replay, line)
-            if line.get("event") == "done" and line.get("run") != self.run:
-                self._news.add(str(line.get("key")))
+            self.replay.take(line)
+            if isinstance(line.event, Done) and line.run != self.run:
+                self._news.add(line.key)
 
     def _standing_for(self, entry: Entry) -> Standing:
         """How the request of a claim stands; `Busy` also when someone else was faster with the same."""
-        standing = Free() if entry.expected is None else self.standing(str(entry.line["key"]))
+        standing = Free() if entry.expected is None else self.standing(entry.line.key)
         if not isinstance(standing, entry.expected or (Free,)):
             return standing
         is_late = entry.job_id in self.replay.jobs or (entry.only is not None and standing != entry.only)
@@ -132,7 +133,7 @@ class Ledger:
         return work if work.origin == self.origin else Free()
 
     def _take(self, line: Line) -> None:
-        take(self.replay, line)
-        if line["event"] == "done":  # nobody will ask for it again, and a long run would pile them up
-            self.replay.done.pop(str(line["key"]), None)
-            self.replay.drawn_by.pop(str(line["key"]), None)
+        self.replay.take(line)
+        if isinstance(line.event, Done):  # nobody will ask for it again, and a long run would pile them up
+            self.replay.done.pop(line.key, None)
+            self.replay.drawn_by.pop(line.key, None)

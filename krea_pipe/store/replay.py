@@ -1,15 +1,31 @@
 """What the journal says, line by line: which jobs are in flight, which POSTs have no answer, what is done.
 
-A line has an `event`, a `key`, the time `t` and the `run` that wrote it; what else it holds is in `store.journal`.
+The one place where events get a meaning: whoever asks how a request stands asks a `Replay`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
-from krea_pipe.core.settings import origin_of
+from krea_pipe.store.events import (
+    Adopted,
+    Attached,
+    Cleared,
+    Counted,
+    Declined,
+    Disowned,
+    Done,
+    Failed,
+    Line,
+    Reported,
+    Submitted,
+    Submitting,
+    Unanswered,
+    Unfetched,
+    Unseen,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +68,44 @@ class InFlight:
     unfetched: str = ""
     unseen: bool = False
     adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing was asked of Krea, or nothing came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """The POST has no answer yet, or its run has died."""
+
+    post: Post
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The answer to the POST was lost."""
+
+    post: Post
+
+
+@dataclass(frozen=True, slots=True)
+class Without:
+    """It ended without an image, and `code` says why."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The image is there; `run` has paid for it."""
+
+    result: Result
+    run: str
+
+
+State: TypeAlias = Idle | Sending | Unknown | InFlight | Without | Finished
+"""How a request stands by the lines of the journal alone; `store.ledger` also asks which runs are alive."""
 
 
 @dataclass(slots=True)
@@ -98,41 +152,79 @@ class Replay:
         """Whether the price of a result stands in a report; what only a lost journal knew is no news."""
         return key not in self.drawn_by or self.drawn_by[key] in self.reported
 
-    def take(self, line: Mapping[str, Json]) -> None:
-        """Apply one line; events that a later version may add are passed over."""
-        key, run = str(line["key"]), str(line.get("run", ""))
-        match line["event"]:
-            case "submitting" | "submitted" | "declined" | "unanswered" | "adopted" | "cleared" as event:
-                self._take_post(event, key, line)
-            case "attached" | "unfetched" | "unseen" as event if key in self.in_flight:
-                self.in_flight[key] = _changed(self.in_flight[key], event, run)
-            case "disowned" if key in self.in_flight:
-                self._disown(key)
-            case "done" | "failed" as event:
-                self._take_end(event, key, line)
-            case "reported":
-                self.reported.add(key)
-            case "counted":
-                self.drawn_by.pop(key, None)
+    def state(self, key: str) -> State:
+        """How a request stands by the lines: what was written last about it counts."""
+        if (post := self.open.get(key)) is not None:
+            return Sending(post)
+        if (post := self.lost.get(key)) is not None:
+            return Unknown(post)
+        if key in self.in_flight:
+            return self.in_flight[key]
+        if key in self.failed:
+            return Without(self.failed[key])
+        if (result := self.result(key)) is not None:
+            return Finished(result, self.drawn_by.get(key, ""))
+        return Idle()
 
-    def _take_post(self, event: str, key: str, line: Mapping[str, Json]) -> None:
-        if event == "submitting":
-            if key in self.open:  # a crash came before its answer, and the same request is sent again
-                self.lost[key] = self.open[key]
-            self.open[key] = _post(key, line)
+    def take(self, line: Line) -> None:
+        """Apply one line."""
+        match line.event:
+            case Submitting() | Unanswered() | Declined() | Cleared():
+                self._take_post(line)
+            case Submitted() | Adopted() as event:
+                self._take_job(line, event)
+            case Attached() | Unfetched() | Unseen() | Disowned() if line.key in self.in_flight:
+                self._take_news(line, self.in_flight[line.key])
+            case Done(result=result):
+                self._take_result(line, result)
+            case Failed() as event:
+                self._take_failure(line.key, event)
+            case Reported():
+                self.reported.add(line.key)
+            case Counted():
+                self.drawn_by.pop(line.key, None)
+
+    def _take_post(self, line: Line) -> None:
+        key, sent = line.key, self.open.pop(line.key, None)
+        match line.event:
+            case Submitting() as event:
+                if sent is not None:  # a crash came before its answer, and the same request is sent again
+                    self.lost[key] = sent
+                self.open[key] = _post(line, event)
+            case Unanswered() as event:
+                self.lost[key] = _post(line, event)
+            case Cleared():
+                self.lost.pop(key, None)
+
+    def _take_news(self, line: Line, job: InFlight) -> None:
+        match line.event:
+            case Attached():
+                self.in_flight[line.key] = replace(job, run=line.run)
+            case Unfetched():
+                self.in_flight[line.key] = replace(job, unfetched=line.run)
+            case Unseen():
+                self.in_flight[line.key] = replace(job, unseen=True)
+            case Disowned():
+                self._disown(line.key)
+
+    def _take_job(self, line: Line, event: Submitted | Adopted) -> None:
+        self.open.pop(line.key, None)
+        if self.jobs.setdefault(event.job_id, line.key) != line.key:  # written before jobs were held to one request
+            post = Unanswered(origin=event.origin, account=event.account, usd=event.usd, cell=event.cell)
+            self.lost[line.key] = _post(line, post)
             return
-        self.open.pop(key, None)
-        if event == "unanswered":
-            self.lost[key] = _post(key, line)
-        elif event == "cleared":
-            self.lost.pop(key, None)
-        elif event in ("submitted", "adopted"):
-            job = _job(line, adopted=event == "adopted")
-            if self.jobs.setdefault(job.job_id, key) != key:  # written before jobs were held to one request
-                self.lost[key] = _post(key, line)
-                return
-            self.lost.pop(key, None)
-            self.in_flight[key] = job
+        self.lost.pop(line.key, None)
+        self.in_flight[line.key] = InFlight(
+            job_id=event.job_id,
+            origin=event.origin,
+            account=event.account,
+            run=line.run,
+            cell=event.cell,
+            usd=event.usd,
+            created_at=event.created_at,
+            t=line.t,
+            adopted=isinstance(event, Adopted),
+        )
 
     def _disown(self, key: str) -> None:
         """What was taken for the job of a lost POST is not: the POST is without an answer again."""
@@ -141,48 +233,39 @@ class Replay:
         self.disowned.add(job.job_id)
         self.lost[key] = Post(key, job.run, job.origin, job.account, job.cell, job.usd, after=job.created_at)
 
-    def _take_end(self, event: str, key: str, line: Mapping[str, Json]) -> None:
+    def _take_failure(self, key: str, event: Failed) -> None:
         job = self.in_flight.get(key)
-        if event == "failed" and line.get("job_id") == "":  # refused: it ends no job, and an empty one stays held
+        if event.job_id == "":  # refused: it ends no job, and an empty one stays held
             if self.failed.get(key) != "empty":
-                self.failed[key] = str(line.get("code", "failed"))
-            return
-        if event == "failed" and job is not None and line.get("job_id") not in (None, job.job_id):
-            return  # of a job that another has taken the place of
-        self.in_flight.pop(key, None)
+                self.failed[key] = event.code
+        elif job is None or event.job_id in (None, job.job_id):  # else of a job that another has taken the place of
+            self.in_flight.pop(key, None)
+            self.failed[key] = event.code
+
+    def _take_result(self, line: Line, result: Mapping[str, Json]) -> None:
+        key, job = line.key, self.in_flight.pop(line.key, None)
+        self.open.pop(key, None)
+        self.lost.pop(key, None)
         self.failed.pop(key, None)
-        if event == "done":
-            for waiting in (self.open, self.lost):
-                waiting.pop(key, None)
-            self.done[key], self.drawn_by[key] = cast("dict[str, Json]", line["result"]), str(line.get("run", ""))
-            self.adopted.discard(key)
-            if job is not None:
-                self.completed[job.origin, job.account] = job
-            if job is not None and job.adopted:
+        self.done[key], self.drawn_by[key] = dict(result), line.run
+        self.adopted.discard(key)
+        if job is not None:
+            self.completed[job.origin, job.account] = job
+            if job.adopted:
                 self.adopted.add(key)
-        else:
-            self.failed[key] = str(line.get("code", "failed"))
 
 
-def _post(key: str, line: Mapping[str, Json]) -> Post:
-    names = ("run", "origin", "account", "cell", "usd", "began", "after", "before")
-    known = {"run": "", "origin": "", **{name: str(line[name]) for name in names if name in line}}
-    known["origin"] = origin_of(known["origin"])
-    return Post(key, **known, is_exact=line.get("exact") is True)
-
-
-def _job(line: Mapping[str, Json], *, adopted: bool) -> InFlight:
-    names = ("origin", "account", "run", "cell", "usd", "created_at", "t")
-    known = {name: str(line[name]) for name in names if line.get(name) is not None}
-    known["origin"] = origin_of(known.get("origin", ""))
-    return InFlight(job_id=str(line["job_id"]), **known, adopted=adopted)  # type: ignore[arg-type]
-
-
-def _changed(job: InFlight, event: str, run: str) -> InFlight:
-    match event:
-        case "unfetched":
-            return replace(job, unfetched=run)
-        case "unseen":
-            return replace(job, unseen=True)
-        case _:
-            return replace(job, run=run)
+def _post(line: Line, event: Submitting | Unanswered) -> Post:
+    before = event.before if isinstance(event, Unanswered) else ""
+    return Post(
+        key=line.key,
+        run=line.run,
+        origin=event.origin,
+        account=event.account,
+        cell=event.cell,
+        usd=event.usd,
+        began=event.began,
+        after=event.after,
+        before=before,
+        is_exact=event.exact,
+    )

@@ -14,6 +14,7 @@ from krea_server import GENERATE, picture, until
 from money import STRANGER, draw, intrude
 
 from krea_pipe.store.atomic import make_folder
+from krea_pipe.store.events import Line, Submitting
 from krea_pipe.store.ledger import Busy, Entry, Free, Ledger
 from krea_pipe.store.space import open_space
 
@@ -268,11 +269,11 @@ def test_a_claim_that_another_run_has_won_is_no_event(tmp_path):
 
     def claim(run):
         ledger = Ledger(space.journal, space.presence, run, "origin", space.journal.replay(), told.extend)
-        facts = {"origin": "origin", "account": "", "usd": "0.03", "cell": "p/a", "began": "", "after": ""}
-        found = ledger.commit([Entry({"event": "submitting", "key": "k", "t": "", "run": run, **facts}, (Free,))])
+        line = Line(Submitting(origin="origin", usd="0.03", cell="p/a"), "k", run=run)
+        found = ledger.commit([Entry(line, (Free,))])
         ledger.close()
         return found
 
     with space.presence.shown("one"), space.presence.shown("two"):
         assert (claim("one"), claim("two")) == ([Free()], [Busy("one")])
-    assert [line["run"] for line in told] == ["one"]
+    assert [line.run for line in told] == ["one"]

@@ -6,8 +6,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from journal_lines import line_of
 
 from krea_pipe.core.outcome import Result
+from krea_pipe.store.events import name_of
 from krea_pipe.store.journal import Journal
 from krea_pipe.store.ledger import Busy, Drawn, Entry, Free, Ledger
 from krea_pipe.store.lock import exclusive
@@ -38,7 +40,8 @@ class Home:
         self.lives.pop(name).close()
 
     def lines(self, event):
-        return [line for line in self.journal.follow(replace(self.journal.replay(), size=0)) if line["event"] == event]
+        lines = self.journal.follow(replace(self.journal.replay(), size=0))
+        return [line for line in lines if name_of(line.event) == event]
 
     def close(self):
         for name in list(self.lives):
@@ -56,12 +59,12 @@ def home(tmp_path):
 
 def write(ledger, event, key="k", **data):
     """Write a line that claims nothing."""
-    ledger.commit([Entry({"event": event, "key": key, "run": ledger.run, **FACTS, **data})])
+    ledger.commit([Entry(line_of(event, key, run=ledger.run, **{**FACTS, **data}))])
 
 
 def claim(ledger, event, *expected, key="k", only=None, **data):
     """Claim a request, and how it stood."""
-    line = {"event": event, "key": key, "run": ledger.run, **FACTS, **data}
+    line = line_of(event, key, run=ledger.run, **{**FACTS, **data})
     job_id = data.get("job_id") if event == "adopted" else None
     return ledger.commit([Entry(line, expected or (Free,), only, job_id)])[0]
 
@@ -86,7 +89,7 @@ def test_of_two_runs_that_want_to_send_the_same_request_the_first_one_may(home):
     one, two = home.run("one"), home.run("two")
     assert claim(one, "submitting") == Free()
     assert claim(two, "submitting") == Busy("one")
-    assert [line["run"] for line in home.lines("submitting")] == ["one"]
+    assert [line.run for line in home.lines("submitting")] == ["one"]
 
 
 def test_of_many_runs_that_want_the_same_requests_at_once_one_gets_each(home):
@@ -105,7 +108,7 @@ def test_of_many_runs_that_want_the_same_requests_at_once_one_gets_each(home):
         thread.join(30)
     home.ledgers.clear()
     assert sorted(key for key, _ in got) == sorted(keys)
-    assert sorted(got) == sorted((line["key"], line["run"]) for line in home.lines("submitting"))
+    assert sorted(got) == sorted((line.key, line.run) for line in home.lines("submitting"))
 
 
 def test_the_requests_of_a_run_that_lives_are_busy_and_those_of_a_dead_one_are_taken_over(home):
@@ -176,7 +179,7 @@ def test_a_verdict_is_not_written_once_the_request_stands_differently(home, verd
     before, data = home.journal.replay(), {"job_id": "job-2"} if verdict == "adopted" else {}
     assert isinstance(claim(slow, verdict, Post, only=post, **data), found)
     assert home.journal.replay() == before
-    assert (home.lines("submitting")[-1]["run"] == "other") == (meanwhile in (resent_and_alive, resent_and_dead))
+    assert (home.lines("submitting")[-1].run == "other") == (meanwhile in (resent_and_alive, resent_and_dead))
 
 
 @pytest.mark.parametrize("verdict", ["cleared", "adopted"])

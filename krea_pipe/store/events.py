@@ -1,0 +1,256 @@
+"""The events of the journal: a frozen type for each, and the one place that writes and reads them as JSON.
+
+A line is one JSON object with the name of its `event`, the `key` of a request, the time `t` (UTC, ISO 8601), the `run`
+that wrote it, and the fields of the event. A field that is missing has its default, and unknown fields are passed over,
+so that a later version may add some. An unknown event is refused, because the money that it speaks of would be lost
+from the account; one that is marked `"informational": true` is not, for nothing follows from it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal, TypeAlias
+
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.settings import origin_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitting:
+    """The POST follows. A claim: see `store.ledger`.
+
+    `origin` and `account` say where it goes, `usd` what it may cost and `cell` for what. `began` and `after` are times
+    of Krea's clock, not later than the start of the run and the POST; `exact` says that they are exact to the
+    millisecond.
+    """
+
+    origin: str = ""
+    account: str = ""
+    usd: str = "0"
+    cell: str = ""
+    began: str = ""
+    after: str = ""
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """The job exists, by the answer to the POST."""
+
+    job_id: str
+    origin: str = ""
+    account: str = ""
+    usd: str = "0"
+    cell: str = ""
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    """Krea did not take the request: a `code`, and the HTTP `status` if there was one."""
+
+    code: str = ""
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """The answer to the POST was lost; `before` is a time of Krea's clock not earlier than that."""
+
+    origin: str = ""
+    account: str = ""
+    usd: str = "0"
+    cell: str = ""
+    began: str = ""
+    after: str = ""
+    before: str = ""
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """Krea's list shows that no job was made of the POST."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """A job in Krea's list must be that of the POST whose answer was lost."""
+
+    job_id: str
+    origin: str = ""
+    account: str = ""
+    usd: str = "0"
+    cell: str = ""
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disowned:
+    """The adopted job was not that of the request."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """This run waits for the job of an earlier one. A claim: see `store.ledger`."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfetched:
+    """The job is drawn and billed, and its image is not here."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """Krea does not show the job."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The image is stored and verified, or the style is known: `result` says which."""
+
+    job_id: str
+    result: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """There is no image. `job_id` is "" for a request that became no job, None in lines of early versions."""
+
+    code: str = "failed"
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """A run has written its report; the key is the run's id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """A later report has the price of the request."""
+
+
+Event: TypeAlias = (
+    Submitting
+    | Submitted
+    | Declined
+    | Unanswered
+    | Cleared
+    | Adopted
+    | Disowned
+    | Attached
+    | Unfetched
+    | Unseen
+    | Done
+    | Failed
+    | Reported
+    | Counted
+)
+EVENTS: Mapping[str, type[Event]] = {
+    "submitting": Submitting,
+    "submitted": Submitted,
+    "declined": Declined,
+    "unanswered": Unanswered,
+    "cleared": Cleared,
+    "adopted": Adopted,
+    "disowned": Disowned,
+    "attached": Attached,
+    "unfetched": Unfetched,
+    "unseen": Unseen,
+    "done": Done,
+    "failed": Failed,
+    "reported": Reported,
+    "counted": Counted,
+}
+"""The events by the names that stand in the file."""
+_NAMES = {kind: name for name, kind in EVENTS.items()}
+_FIELDS = {kind: {field.name: field.default for field in fields(kind)} for kind in _NAMES}
+"""The fields of each event with their defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the journal: an event of the request `key`, written at `t` by `run`."""
+
+    event: Event
+    key: str
+    t: str = ""
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a run tells its observers beside the journal; nothing follows from it."""
+
+    name: Literal["uploaded", "upload_failed", "waiting", "download_failed"]
+    key: str
+    t: str
+    run: str
+    facts: Mapping[str, Json]
+
+
+class UnknownEvent(ValueError):
+    """A line has an event that only a later version of krea-pipe knows."""
+
+
+def name_of(event: Event) -> str:
+    """The name of an event in the file."""
+    return _NAMES[type(event)]
+
+
+def encode(line: Line) -> str:
+    """A line as it stands in the file, with its end."""
+    facts = {name: getattr(line.event, name) for name in _FIELDS[type(line.event)]}
+    head = {"event": name_of(line.event), "key": line.key, "t": line.t, "run": line.run}
+    return json.dumps({**head, **facts}, separators=(",", ":")) + "\n"
+
+
+def decode(text: bytes) -> Line | None:
+    """A line of the file; None when it is damaged, or says of itself that nothing follows from it.
+
+    Raises:
+        UnknownEvent: a later version has written it.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(data, dict) or not isinstance(data.get("event"), str):
+        return None
+    kind = EVENTS.get(data["event"])
+    if kind is None:
+        if data.get("informational") is True:
+            return None
+        raise UnknownEvent(data["event"])
+    try:
+        return Line(_event(kind, data), str(data["key"]), str(data.get("t", "")), str(data.get("run", "")))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _event(kind: type[Event], data: Mapping[str, Any]) -> Event:
+    """The event that data says. What has another type than it should is read as text, as versions before types did."""
+    facts: dict[str, Any] = {}
+    for name, default in _FIELDS[kind].items():
+        value = data.get(name)
+        if value is None:
+            if default is MISSING:
+                raise KeyError(name)
+            continue
+        if name == "result":
+            facts[name] = dict(value)
+        elif name == "exact":
+            facts[name] = value is True
+        elif name == "status":
+            facts[name] = value if isinstance(value, int) else None
+        else:
+            facts[name] = origin_of(str(value)) if name == "origin" else str(value)
+    return kind(**facts)
