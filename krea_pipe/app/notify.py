@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.settings import is_loopback
 from krea_pipe.report.model import Report
 from krea_pipe.report.words import sentence
@@ -24,14 +25,14 @@ from krea_pipe.report.words import sentence
 SECONDS = 10.0
 """How long all of it may take."""
 
-ENDS = {
-    0: "done",
-    1: "ended with failures",
-    4: "refused by Krea",
-    5: "stopped at a limit",
-    6: "waits for picks",
-    8: "not as it is locked",
-    130: "interrupted",
+ENDS: Mapping[int, str] = {
+    ExitCode.DONE: "done",
+    ExitCode.SOME_FAILED: "ended with failures",
+    ExitCode.REFUSED: "refused by Krea",
+    ExitCode.LIMIT_REACHED: "stopped at a limit",
+    ExitCode.WAITING: "waits for picks",
+    ExitCode.NOT_AS_LOCKED: "not as it is locked",
+    ExitCode.INTERRUPTED: "interrupted",
 }
 _DISPLAY = 'display notification (item 1 of argv) with title "krea-pipe"'
 
@@ -69,7 +70,7 @@ def message_of(report: Report, run: Mapping[str, object]) -> Message:
 
 def message_of_refusal(name: str, problem: Problem, exit_code: int, run: Mapping[str, object]) -> Message:
     """That a run was not begun, or left without a report. What the problem says in full may hold someone's text."""
-    what = ENDS.get(exit_code, "failed") if exit_code == 130 else "not run"
+    what = ENDS.get(exit_code, "failed") if exit_code == ExitCode.INTERRUPTED else "not run"
     return Message(f"krea-pipe {name}: {what}, {problem.code} (exit code {exit_code}).", run, is_good=False)
 
 

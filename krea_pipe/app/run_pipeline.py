@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.core.errors import KreaPipeError, Problem
-from krea_pipe.core.exit_codes import NOT_AS_LOCKED, WAITING
+from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Failure, Outcome, iso
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target, Token
@@ -85,7 +85,7 @@ def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: E
     prepared.delivery.remember()
     lock, problem = _keep_lock(prepared, outcomes)
     code = exit_code_of(prepared.plan, outcomes, ending)
-    if code in (0, WAITING):
+    if code in (ExitCode.DONE, ExitCode.WAITING):
         code = _code_of_lock(prepared, lock, problem) or code
     report = build(outcomes, facts=replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
@@ -113,11 +113,11 @@ def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[Kep
     return found, None
 
 
-def _code_of_lock(prepared: Prepared, lock: Kept | None, problem: Problem | None) -> int:
+def _code_of_lock(prepared: Prepared, lock: Kept | None, problem: Problem | None) -> ExitCode:
     if problem is not None:
-        return 1
+        return ExitCode.SOME_FAILED
     is_frozen = prepared.locking is not None and prepared.locking.frozen
-    return NOT_AS_LOCKED if is_frozen and lock is not None and lock.drifted else 0
+    return ExitCode.NOT_AS_LOCKED if is_frozen and lock is not None and lock.drifted else ExitCode.DONE
 
 
 def _facts(prepared: Prepared, folder: Path, started_at: datetime) -> RunFacts:
@@ -127,7 +127,7 @@ def _facts(prepared: Prepared, folder: Path, started_at: datetime) -> RunFacts:
         folder=folder,
         started_at=iso(started_at),
         finished_at=iso(started_at),
-        exit_code=0,
+        exit_code=ExitCode.DONE,
         target=prepared.target,
         out=prepared.delivery.folder,
         cap=prepared.cap,
@@ -149,16 +149,16 @@ def _deliver_reused(prepared: Prepared, outcomes: dict[Key, Outcome]) -> frozens
     return frozenset(rewritten)
 
 
-def exit_code_of(plan: Plan, outcomes: Mapping[Key, Outcome], ending: Ending) -> int:
+def exit_code_of(plan: Plan, outcomes: Mapping[Key, Outcome], ending: Ending) -> ExitCode:
     """The exit code of a run that has ended."""
     if ending.error is not None:
-        return ending.error.exit_code if isinstance(ending.error, KreaPipeError) else 70
+        return ending.error.exit_code if isinstance(ending.error, KreaPipeError) else ExitCode.BUG
     if ending.refusal is not None:
-        return 4
+        return ExitCode.REFUSED
     if ending.interrupted:
-        return 130
+        return ExitCode.INTERRUPTED
     if ending.limit is not None:
-        return 5
+        return ExitCode.LIMIT_REACHED
     if not all(outcome.status in ("succeeded", "reused") for outcome in outcomes.values()):
-        return 1
-    return WAITING if plan.waiting else 0
+        return ExitCode.SOME_FAILED
+    return ExitCode.WAITING if plan.waiting else ExitCode.DONE

@@ -12,7 +12,7 @@ from krea_pipe.cli.options import Over, overrides
 from krea_pipe.cli.tables import print_table
 from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.core.errors import Problem, UsageError
-from krea_pipe.core.exit_codes import WAITING
+from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.settings import live_target
 from krea_pipe.core.writable import writable
 from krea_pipe.pipeline.pricing import usd
@@ -25,7 +25,6 @@ from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
 
 SHOWN = 60
-PENDING = 3
 NUMBERS = ("images", *KIND_WORDS.values(), "price")
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -106,7 +105,7 @@ def show_comparison(file: Path, against: str, form: Form, over: Over, *, max_cel
 
 def code_of(made: Comparison) -> int:
     """The exit code of `--check`."""
-    return PENDING if made.unpaid().count else WAITING if made.waiting else 0
+    return ExitCode.WORK_PENDING if made.unpaid().count else ExitCode.WAITING if made.waiting else ExitCode.DONE
 
 
 def _print_tables(made: Comparison, *, show_all: bool) -> None:

@@ -11,11 +11,8 @@ from krea_pipe.cli.messages import error_json, print_json
 from krea_pipe.cli.stderr_log import voice_of
 from krea_pipe.cli.streams import drop_streams
 from krea_pipe.core.errors import KreaPipeError, Problem
+from krea_pipe.core.exit_codes import ExitCode
 
-FAILED = 1
-USAGE = 2
-CRASHED = 70
-INTERRUPTED = 130
 OUTPUT_ERRORS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF})
 
 
@@ -26,10 +23,10 @@ def tell(error: BaseException, *, as_json: bool) -> int:
             return _print(error.problems, error.exit_code, as_json=as_json)
         case click.ClickException():
             problem = Problem("usage", error.format_message(), hint=_usage_hint(error))
-            return _print((problem,), USAGE, as_json=as_json)
+            return _print((problem,), ExitCode.INVALID, as_json=as_json)
         case click.Abort() | KeyboardInterrupt():
             problem = Problem("interrupted", "interrupted", hint="run the same command again to go on")
-            return _print((problem,), INTERRUPTED, as_json=as_json)
+            return _print((problem,), ExitCode.INTERRUPTED, as_json=as_json)
         case OSError() if error.filename is None and error.errno in OUTPUT_ERRORS:
             return _output_failed(error)
         case _:
@@ -44,13 +41,15 @@ def _output_failed(error: OSError) -> int:
     else:
         with contextlib.suppress(OSError):  # stderr may be what can not be written
             voice_of(sys.argv[1:]).problems([Problem("output_failed", f"cannot write the output: {error.strerror}")])
-    return FAILED
+    return ExitCode.SOME_FAILED
 
 
 def _crashed(error: BaseException, *, as_json: bool) -> int:
     log = load(CRASH_LOG)(error)
     message = f"krea-pipe has a bug: {type(error).__name__}"
-    return _print((Problem("internal_error", message, hint=f"please report it with {log}"),), CRASHED, as_json=as_json)
+    return _print(
+        (Problem("internal_error", message, hint=f"please report it with {log}"),), ExitCode.BUG, as_json=as_json
+    )
 
 
 def _print(problems: tuple[Problem, ...], code: int, *, as_json: bool) -> int:

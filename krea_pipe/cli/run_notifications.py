@@ -15,7 +15,7 @@ from krea_pipe.cli.messages import error_json
 from krea_pipe.cli.stderr_log import Voice
 from krea_pipe.cli.summary import summary_json
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
-from krea_pipe.core.exit_codes import WAITING
+from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.planning.plan import Step
 from krea_pipe.store.journal import Observe, unobserved
@@ -78,7 +78,7 @@ class Telling:
             if self.run_id is None:
                 self.log.append([events.started_idle(report)])
             self.log.append([events.ended(report, _code(finished.ending), lost=self.log.lost)])
-        has_news = self.run_id is not None or report.exit_code not in (0, WAITING)
+        has_news = self.run_id is not None or report.exit_code not in (0, ExitCode.WAITING)
         if self.places and has_news:
             self.message = load(NOTIFY_MESSAGE)(report, summary_json(report, finished.folder))
 
@@ -120,11 +120,11 @@ def _problem_of(error: BaseException) -> tuple[Problem, int]:
         case KreaPipeError():
             return error.problems[0], error.exit_code
         case KeyboardInterrupt() | click.Abort():
-            return Problem("interrupted", "interrupted"), 130
+            return Problem("interrupted", "interrupted"), ExitCode.INTERRUPTED
         case click.ClickException():
             return Problem("usage", error.format_message()), 2
         case _:
-            return Problem("internal_error", f"krea-pipe has a bug: {type(error).__name__}"), 70
+            return Problem("internal_error", f"krea-pipe has a bug: {type(error).__name__}"), ExitCode.BUG
 
 
 def _code(ending: Ending) -> str | None:

@@ -15,6 +15,8 @@ A request that fails is not an error but an outcome: see `krea_pipe.core.outcome
 from dataclasses import dataclass
 from pathlib import Path
 
+from krea_pipe.core.exit_codes import ExitCode
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -51,7 +53,7 @@ class Problem:
 class KreaPipeError(Exception):
     """The root of everything that krea-pipe raises on purpose."""
 
-    exit_code = 1
+    exit_code = ExitCode.SOME_FAILED
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -66,37 +68,37 @@ class KreaPipeError(Exception):
 class InvalidInput(KreaPipeError):
     """A pipeline file, or something it names, can not be used as it is."""
 
-    exit_code = 2
+    exit_code = ExitCode.INVALID
 
 
 class UsageError(KreaPipeError):
     """The options, arguments or environment do not make sense together."""
 
-    exit_code = 2
+    exit_code = ExitCode.INVALID
 
 
 class RefusedByKrea(KreaPipeError):
     """Krea will not serve this account: a missing or bad key, no credit, no right."""
 
-    exit_code = 4
+    exit_code = ExitCode.REFUSED
 
 
 class OverBudget(KreaPipeError):
     """The price of what is new is above the cap, so nothing was sent."""
 
-    exit_code = 5
+    exit_code = ExitCode.LIMIT_REACHED
 
 
 class NothingSelected(KreaPipeError):
     """The pipeline has cells, but none that was asked for."""
 
-    exit_code = 7
+    exit_code = ExitCode.NOTHING_SELECTED
 
 
 class NotLocked(KreaPipeError):
     """A request is not the one that the lock file has, and nothing else may be drawn."""
 
-    exit_code = 8
+    exit_code = ExitCode.NOT_AS_LOCKED
 
 
 class StateError(KreaPipeError):

@@ -1,6 +1,27 @@
-"""What a run gives back to the shell."""
+"""What krea-pipe gives back to the shell."""
 
-WAITING = 6
-"""All is drawn but stages that wait for picks."""
-NOT_AS_LOCKED = 8
-"""An image is not the one that the lock file has."""
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes of every command; `krea-pipe --help` lists them."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    """Some requests failed, or something could not be read or written."""
+    INVALID = 2
+    """A file, or the use of a command, is invalid."""
+    WORK_PENDING = 3
+    """`plan --check`: there is something to do."""
+    REFUSED = 4
+    """Krea refuses the account."""
+    LIMIT_REACHED = 5
+    """The price is over the budget, or a limit of the user's is reached."""
+    WAITING = 6
+    """All is drawn but stages that wait for picks."""
+    NOTHING_SELECTED = 7
+    NOT_AS_LOCKED = 8
+    """An image is not the one that the lock file has."""
+    BUG = 70
+    INTERRUPTED = 130
+    """By a person or the system; the same command goes on."""

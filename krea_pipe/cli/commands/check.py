@@ -24,7 +24,7 @@ from krea_pipe.cli.options import (
     selection,
 )
 from krea_pipe.cli.reviews import print_reviews, reviews_json
-from krea_pipe.core.exit_codes import NOT_AS_LOCKED
+from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.settings import live_target
 from krea_pipe.planning.lock_check import State, reviews
 from krea_pipe.planning.lockfile import Lockfile, read_lock
@@ -68,7 +68,7 @@ def check(file: Path, lock: Path | None, max_cells: int, *, as_json: bool, **how
         if opened:
             words = [word for word in sys.argv[1:] if word != "check"]
             click.echo(f"Accept what was drawn with: {shlex.join(['krea-pipe', 'accept', *words])}")
-    return NOT_AS_LOCKED if opened else 0
+    return ExitCode.NOT_AS_LOCKED if opened else 0
 
 
 def look(file: Path, lock: Path | None, max_cells: int, how: Which) -> tuple[Lockfile, Plan, Space]:

@@ -37,7 +37,7 @@ from krea_pipe.cli.plan_files import approval_of, plan_file_words, write_plan_fi
 from krea_pipe.cli.tables import print_table
 from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.core.errors import KreaPipeError, Problem
-from krea_pipe.core.exit_codes import WAITING
+from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.settings import LOCAL, live_target
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import exact, usd
@@ -48,7 +48,6 @@ from krea_pipe.store.space import open_space
 
 SHOWN = 60
 ACTIONS = {Reuse: "reuse", Attach: "attach", Submit: "new", Hold: "hold"}
-PENDING = 3
 
 
 class _Options(Over, Chosen, Against):
@@ -121,7 +120,7 @@ def plan(
         if form != "json":
             click.echo(plan_file_words(how["out"], approval, is_refused=refusal is not None))
     if check:
-        return PENDING if made.has_work else WAITING if made.waiting else 0
+        return ExitCode.WORK_PENDING if made.has_work else ExitCode.WAITING if made.waiting else ExitCode.DONE
     return 0
 
 

@@ -33,6 +33,7 @@ from krea_pipe.cli.stderr_log import Voice
 from krea_pipe.cli.summary import annotate_cells, print_summary, print_troubles, summary_json
 from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.core.errors import KreaPipeError, Problem
+from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending
 from krea_pipe.core.settings import Token, api_token
 from krea_pipe.planning.budget import Limits
@@ -40,6 +41,9 @@ from krea_pipe.store.home import open_home
 
 MAX_CONCURRENCY = 10_000
 MAX_PARALLEL = 8
+
+GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
+"""Ends after which the same command goes on where this one stopped."""
 
 
 @click.command()
@@ -150,7 +154,7 @@ def _say(finished: flow.Finished, voice: Voice, *, as_json: bool) -> int:
         if finished.kept is not None and finished.kept.drifted and (voice.quiet or voice.in_json):
             voice.say("error", "drifted", lock_words(finished)[-1], cells=list(finished.kept.drifted))
     cells = report.cells
-    if is_told and report.exit_code in (4, 5, 130) and cells.succeeded + cells.reused < cells.total:
+    if is_told and report.exit_code in GOES_ON and cells.succeeded + cells.reused < cells.total:
         voice.say("info", "to_go_on", f"To go on, with nothing paid twice: {_command()}")
     return report.exit_code
 

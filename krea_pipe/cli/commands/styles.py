@@ -17,6 +17,7 @@ from krea_pipe.cli.messages import error_json, print_json, print_problems
 from krea_pipe.cli.options import Money, Number, Over, file_argument, json_option, local_option, over_options, overrides
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, live_pace, live_target
 from krea_pipe.executor.training import KINDS, MODELS, MOST_STEPS, Trained, Training, known_style, training_images
@@ -29,7 +30,7 @@ FILTERS = ("user", "all", "community", "krea", "shared", "unapproved", "editor",
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
-EXIT_CODES = {"interrupted": 130, "still_training": 3}
+EXIT_CODES = {"interrupted": ExitCode.INTERRUPTED, "still_training": ExitCode.WORK_PENDING}
 HINTS = {
     "interrupted": "run the same command again to go on; nothing is paid twice",
     "still_training": "run the same command again to wait on, or `krea-pipe cancel` to cancel it",

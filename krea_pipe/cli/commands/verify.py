@@ -21,7 +21,7 @@ from krea_pipe.cli.options import (
     selection,
 )
 from krea_pipe.cli.reviews import print_reviews, reviews_json
-from krea_pipe.core.exit_codes import NOT_AS_LOCKED
+from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.executor.deliver import digests_at
 from krea_pipe.planning.lock_check import State, on_disk
 from krea_pipe.planning.lockfile import read_lock
@@ -60,4 +60,4 @@ def verify(
         print_json({"schema": "krea-pipe/verify@1", "lock": str(kept.file), "out": str(folder), **reviews_json(found)})
     else:
         print_reviews(found, wrong, WORDS, kept.file)
-    return NOT_AS_LOCKED if wrong else 0
+    return ExitCode.NOT_AS_LOCKED if wrong else 0
