@@ -23,6 +23,7 @@ from krea_pipe.executor.journal_writer import Scribe
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.stop import Stop
 from krea_pipe.store import cache
+from krea_pipe.store.events import Declined
 from krea_pipe.store.ledger import Ledger
 from krea_pipe.store.lock import exclusive
 from krea_pipe.store.space import open_space
@@ -128,7 +129,7 @@ def test_lines_that_wait_for_the_disk_are_written_when_a_run_is_left(tmp_path):
         session = session_of(space, scribe)
         with contextlib.closing(scribe), exclusive(space.journal.path.with_name("journal.lock")):
             scribe.start()
-            tasks = [asyncio.create_task(session.record("declined", key)) for key in keys]
+            tasks = [asyncio.create_task(session.record(Declined(code="x"), key)) for key in keys]
             await asyncio.sleep(0)
             for task in tasks:
                 task.cancel()

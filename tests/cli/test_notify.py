@@ -70,7 +70,7 @@ def trickle():
     done = threading.Event()
 
     def serve():
-        with listener, listener.accept()[0] as caller, contextlib.suppress(OSError):
+        with listener, contextlib.suppress(OSError), listener.accept()[0] as caller:
             for _ in range(200):
                 if done.wait(0.05):
                     return
@@ -82,6 +82,7 @@ def trickle():
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}/{SECRET}"
     done.set()
+    listener.close()
     thread.join()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.core.fields import FIELD_NAMES, LISTS
 from krea_pipe.core.json_data import UNSPEAKABLE, Json, shown
+from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.nodes import Node, build_nodes
 from krea_pipe.pipeline.source import Document, read_document
 from krea_pipe.pipeline.spec.hints import suggestion
@@ -115,16 +116,16 @@ def replace_places(node: Node, start: int) -> Node:
 
 def _variables(file: Path) -> Node:
     document = read_document(file)
-    problems = list(document.problems)
+    problems = ProblemList()
+    problems.extend(document.problems)
     if not isinstance(document.data, dict):
-        problems.append(Problem("wrong_type", "a file of variables is a mapping: `brand: Aurelle`", document.place()))
+        problems.note(Problem("wrong_type", "a file of variables is a mapping: `brand: Aurelle`", document.place()))
     for name in document.root.keys:
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
             hint = "use letters, digits and _, not starting with a digit"
             at = document.key_place((name,))
-            problems.append(Problem("invalid_name", f"`{name}` can not be a name", at, hint))
-    if problems:
-        raise InvalidInput(*problems)
+            problems.note(Problem("invalid_name", f"`{name}` can not be a name", at, hint))
+    problems.check()
     return document.root
 
 
