@@ -16,33 +16,44 @@ from krea_pipe.core.settings import origin_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submitting:
-    """The POST follows. A claim: see `store.ledger`.
-
-    `origin` and `account` say where it goes, `usd` what it may cost and `cell` for what. `began` and `after` are times
-    of Krea's clock, not later than the start of the run and the POST; `exact` says that they are exact to the
-    millisecond.
-    """
+class Sent:
+    """A request at Krea: where it is sent to (`origin`, `account`), what it may cost (US dollars), and for what."""
 
     origin: str = ""
     account: str = ""
     usd: str = "0"
     cell: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed(Sent):
+    """A POST with times of Krea's clock.
+
+    `began` and `after` are not later than the start of the run and the POST; `exact` says that they are exact to the
+    millisecond.
+    """
+
     began: str = ""
     after: str = ""
     exact: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submitted:
-    """The job exists, by the answer to the POST."""
+class Made(Sent):
+    """A POST that has become a job, which Krea has made at `created_at`, if it says so."""
 
     job_id: str
-    origin: str = ""
-    account: str = ""
-    usd: str = "0"
-    cell: str = ""
     created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitting(Timed):
+    """The POST follows. A claim: see `store.ledger`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted(Made):
+    """The job exists, by the answer to the POST."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,17 +65,10 @@ class Declined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unanswered:
+class Unanswered(Timed):
     """The answer to the POST was lost; `before` is a time of Krea's clock not earlier than that."""
 
-    origin: str = ""
-    account: str = ""
-    usd: str = "0"
-    cell: str = ""
-    began: str = ""
-    after: str = ""
     before: str = ""
-    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +77,8 @@ class Cleared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Adopted:
+class Adopted(Made):
     """A job in Krea's list must be that of the POST whose answer was lost."""
-
-    job_id: str
-    origin: str = ""
-    account: str = ""
-    usd: str = "0"
-    cell: str = ""
-    created_at: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

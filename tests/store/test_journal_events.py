@@ -1,6 +1,7 @@
 """The events of the journal: each is read as it was written, and none of a later version is passed over in silence."""
 
 import json
+from dataclasses import fields
 
 import pytest
 
@@ -14,7 +15,7 @@ RESULT = {"sha256": "ab" * 32, "cost_usd": "0.03"}
 def made(kind):
     """An event of a kind whose every field has a value of its own."""
     values = {"status": 429, "exact": True, "origin": "https://api.krea.ai", "result": RESULT}
-    return kind(**{name: values.get(name, f"a {name}") for name in kind.__annotations__})
+    return kind(**{field.name: values.get(field.name, f"a {field.name}") for field in fields(kind)})
 
 
 @pytest.mark.parametrize("name", EVENTS)
