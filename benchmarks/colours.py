@@ -8,7 +8,7 @@ from rig import LIFE, png
 from krea_pipe.local.app import create_app
 from krea_pipe.local.job import Job
 from krea_pipe.local.server import listen
-from krea_pipe.local.server_state import World
+from krea_pipe.local.server_state import ServerState
 
 
 def picture(job: Job) -> bytes:
@@ -22,7 +22,7 @@ BLANK = png(64, 48, noise=False)
 def main() -> None:
     """Serve until the process is ended."""
     config = uvicorn.Config(
-        create_app(World(latency=0, image_of=picture)), log_level="critical", timeout_keep_alive=LIFE
+        create_app(ServerState(latency=0, image_of=picture)), log_level="critical", timeout_keep_alive=LIFE
     )
     with listen("127.0.0.1", 0) as listener:
         print(json.dumps({"base": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)

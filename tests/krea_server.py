@@ -15,7 +15,7 @@ import uvicorn
 from PIL import Image
 
 from krea_pipe.local.app import create_app
-from krea_pipe.local.server_state import World
+from krea_pipe.local.server_state import ServerState
 
 GENERATE = "/generate/"
 DEADLINE = 30.0
@@ -101,7 +101,7 @@ class Krea:
     """One served Krea. `reset` gives it a new world and takes all faults away."""
 
     base: str = ""
-    world: World = field(default_factory=World)
+    world: ServerState = field(default_factory=ServerState)
     clock: Clock = field(default_factory=Clock)
     app: Callable | None = None
     rules: list[Rule] = field(default_factory=list)
@@ -110,7 +110,7 @@ class Krea:
 
     def reset(self, **settings):
         self.clock = Clock()
-        self.world = World(**{"latency": 0.0, "clock": self.clock, **settings})
+        self.world = ServerState(**{"latency": 0.0, "clock": self.clock, **settings})
         self.app = create_app(self.world, dates=True)
         self.rules, self.seen, self.real_images = [], [], False
 

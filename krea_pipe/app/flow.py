@@ -28,7 +28,7 @@ from krea_pipe.pipeline.references import check_bytes
 from krea_pipe.planning.budget import Limits, cap_of, check_budget, most_of
 from krea_pipe.planning.lock_check import Locking, check_frozen
 from krea_pipe.planning.lockfile import read_lock
-from krea_pipe.planning.plan import Plan, PlanManner, Step, make_plan, status_of
+from krea_pipe.planning.plan import Plan, PlanOptions, Step, make_plan, status_of
 from krea_pipe.planning.plan_file import Approval, approved_cells, approved_limits, check_approved
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.report.thumbnails import Shrink
@@ -139,7 +139,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
     origin = target.origin if target.lasting else ""
     free = target.kind == "local"
-    how = PlanManner(name, origin, free, options.resubmit)
+    how = PlanOptions(name, origin, free, options.resubmit)
     statuses: dict[Key, str] = {}
     if options.selection.needs_status:
         whole = make_plan(found, known, loaded.fingerprints, how)

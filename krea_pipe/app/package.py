@@ -23,7 +23,7 @@ from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, live_pace, live_target
 from krea_pipe.executor.background import call
-from krea_pipe.executor.executor import Manner, Order
+from krea_pipe.executor.executor import ExecutionOptions, Order
 from krea_pipe.local.in_process import open_transport
 from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.pipeline.spec import Overrides
@@ -212,7 +212,7 @@ class _Execution:
             watch=_Watch(self.on_progress, sum(needs_call(step.action) for step in prepared.plan.steps)),
             deliver=prepared.delivery.deliver,
             tell=lambda _: None,
-            manner=Manner(cap=prepared.cap, max_new=prepared.most),
+            options=ExecutionOptions(cap=prepared.cap, max_new=prepared.most),
             transport=open_transport() if local else None,
         )
         return call(order)

@@ -53,11 +53,11 @@ def _crashed(error: BaseException, *, as_json: bool) -> int:
 
 
 def _print(problems: tuple[Problem, ...], code: int, *, as_json: bool) -> int:
-    voice = voice_of(sys.argv[1:])
+    stderr_log = voice_of(sys.argv[1:])
     if as_json:
         print_json(error_json(problems, code))
-    if not as_json or voice.in_json:
-        voice.problems(problems)
+    if not as_json or stderr_log.in_json:
+        stderr_log.problems(problems)
     return code
 
 

@@ -21,8 +21,8 @@ from krea_pipe.cli.lazy import (
 from krea_pipe.cli.lock_options import Lock
 from krea_pipe.cli.log_options import Told
 from krea_pipe.cli.options import Chosen, Over
-from krea_pipe.cli.progress_state import Tally, Watcher
-from krea_pipe.cli.run_notifications import Telling
+from krea_pipe.cli.progress_state import ProgressState, Watcher
+from krea_pipe.cli.run_notifications import RunNotifications
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.core.request import Key
@@ -48,9 +48,14 @@ class How(Over, Chosen, Lock, Told):
 class Executor:
     """Carries out a plan with the network code, which is loaded only now that there is something to do."""
 
-    def __init__(self, target: Target, how: "How", telling: Telling, *, as_json: bool) -> None:
-        self.target, self.how, self.telling, self.voice = target, how, telling, telling.voice
-        self.is_plain = as_json or self.voice.quiet or self.voice.in_json
+    def __init__(self, target: Target, how: "How", notifications: RunNotifications, *, as_json: bool) -> None:
+        self.target, self.how, self.notifications, self.stderr_log = (
+            target,
+            how,
+            notifications,
+            notifications.stderr_log,
+        )
+        self.is_plain = as_json or self.stderr_log.quiet or self.stderr_log.in_json
         is_local = target.kind == "local"
         self.pace = LOCAL_PACE if is_local else live_pace(os.environ, how["job_timeout"])
         url, listen = how["webhook_url"], how["webhook_listen"]
@@ -65,10 +70,14 @@ class Executor:
         """Do the work, and show how far it has come."""
         local = self.target.kind == "local"
         work = sum(needs_call(step.action) for step in prepared.plan.steps)
-        tally = Tally(work, local)
+        progress_state = ProgressState(work, local)
         terminal = can_move() and not self.is_plain
-        observe = self.telling.begun(prepared, run_id)
-        with load(PROGRESS_BAR)(tally) if terminal else load(PROGRESS_LINES)(tally, self.voice) as display:
+        observe = self.notifications.begun(prepared, run_id)
+        with (
+            load(PROGRESS_BAR)(progress_state)
+            if terminal
+            else load(PROGRESS_LINES)(progress_state, self.stderr_log) as display
+        ):
             order = load(ORDER)(
                 plan=prepared.plan,
                 replay=prepared.replay,
@@ -78,10 +87,10 @@ class Executor:
                 run_id=run_id,
                 origin=f"local:{run_id}" if local else self.target.origin,
                 pace=self.pace,
-                watch=self.telling.watched(Watcher(tally, display)),
+                watch=self.notifications.watched(Watcher(progress_state, display)),
                 deliver=prepared.delivery.deliver,
-                tell=lambda message: self.voice.say("info", "stopping", message),
-                manner=load(MANNER)(
+                tell=lambda message: self.stderr_log.say("info", "stopping", message),
+                options=load(MANNER)(
                     concurrency=self.how["concurrency"],
                     submit_parallel=self.how["submit_parallel"],
                     cap=prepared.cap,

@@ -115,8 +115,8 @@ def _rows(found: Iterable[Traced], width: int | None, margin: str = MARGIN) -> I
     rows = [row for one in traced for row in _columns(one)]
     sizes = [max(len(row[column]) for row in rows) for column in range(4)]
     if width is not None:
-        room = width - len(margin) - 6 - sizes[0] - sizes[2] - sizes[3]
-        fitting = [len(row[1]) for row in rows if len(row[1]) <= room]
+        capacity = width - len(margin) - 6 - sizes[0] - sizes[2] - sizes[3]
+        fitting = [len(row[1]) for row in rows if len(row[1]) <= capacity]
         if 2 * len(fitting) < len(rows):
             for one in traced:
                 yield from _stacked(one, width, margin)
@@ -194,7 +194,7 @@ def _wrapped(text: str, margin: str, width: int | None) -> Iterator[str]:
     if width is None:
         yield margin + " ".join(text.split())
         return
-    room = max(width, len(margin) + NARROWEST)
+    capacity = max(width, len(margin) + NARROWEST)
     yield from textwrap.wrap(
-        text, room, initial_indent=margin, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+        text, capacity, initial_indent=margin, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
     )

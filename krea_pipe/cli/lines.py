@@ -2,8 +2,8 @@
 
 import time
 
-from krea_pipe.cli.progress_state import Settled, Tally
-from krea_pipe.cli.stderr_log import Voice
+from krea_pipe.cli.progress_state import ProgressState, Settled
+from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.pipeline.pricing import exact
 
 EVERY = 5.0
@@ -13,8 +13,8 @@ FEW = 100
 class Lines:
     """A line for each request when they are few, else one every few seconds; failures always."""
 
-    def __init__(self, tally: Tally, voice: Voice) -> None:
-        self.tally, self.voice, self.last = tally, voice, time.monotonic()
+    def __init__(self, progress_state: ProgressState, stderr_log: StderrLog) -> None:
+        self.progress_state, self.stderr_log, self.last = progress_state, stderr_log, time.monotonic()
 
     def __enter__(self) -> "Lines":
         return self
@@ -26,23 +26,23 @@ class Lines:
         """Say what has just ended, if anything has."""
         if settled is None:
             return
-        due = time.monotonic() - self.last >= EVERY or self.tally.done == self.tally.total
-        if failed or due or self.tally.total <= FEW:
+        due = time.monotonic() - self.last >= EVERY or self.progress_state.done == self.progress_state.total
+        if failed or due or self.progress_state.total <= FEW:
             self.last = time.monotonic()
             self._say(settled)
 
     def _say(self, settled: Settled) -> None:
-        tally, code = self.tally, settled.failure.code if settled.failure else None
-        self.voice.say(
+        progress_state, code = self.progress_state, settled.failure.code if settled.failure else None
+        self.stderr_log.say(
             "info",
             "progress",
-            f"[{tally.done}/{tally.total}] {settled}{tally.tail()}",
+            f"[{progress_state.done}/{progress_state.total}] {settled}{progress_state.tail()}",
             cell=settled.cell,
             status=settled.status,
             code=code,
-            done=tally.done,
-            total=tally.total,
-            running=tally.running,
-            failed=tally.failed,
-            spent_usd=exact(tally.spent),
+            done=progress_state.done,
+            total=progress_state.total,
+            running=progress_state.running,
+            failed=progress_state.failed,
+            spent_usd=exact(progress_state.spent),
         )

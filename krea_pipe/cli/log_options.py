@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 import click
 
 from krea_pipe.cli.options import FILE, F
-from krea_pipe.cli.stderr_log import Voice
+from krea_pipe.cli.stderr_log import StderrLog
 
 
 class Told(TypedDict):
@@ -43,6 +43,6 @@ def log_options(command: F) -> F:
     return quiet(form(events(notify(command))))
 
 
-def voice_for(told: Told) -> Voice:
+def voice_for(told: Told) -> StderrLog:
     """How the command speaks."""
-    return Voice(told["quiet"], told["log_format"] == "json")
+    return StderrLog(told["quiet"], told["log_format"] == "json")

@@ -10,7 +10,7 @@ from krea_pipe.planning.plan import Step
 
 
 @dataclass(slots=True)
-class Tally:
+class ProgressState:
     """Counts of requests and US dollars, kept while a run goes on."""
 
     total: int
@@ -50,18 +50,18 @@ class Display(Protocol):
 class Watcher:
     """Keeps the tally from what the engine tells, and has it shown."""
 
-    tally: Tally
+    progress_state: ProgressState
     display: Display
 
     def __call__(self, step: Step, outcome: Outcome | None) -> None:
         """Take one change: a request is running, or has ended."""
         if outcome is None:
-            self.tally.running += 1
+            self.progress_state.running += 1
             self.display.changed(None, failed=False)
             return
         failed = outcome.status in ("failed", "uncertain")
-        self.tally.running -= 1
-        self.tally.done += 1
-        self.tally.failed += failed
-        self.tally.spent += Decimal(0) if outcome.status == "uncertain" else outcome.cost_usd
+        self.progress_state.running -= 1
+        self.progress_state.done += 1
+        self.progress_state.failed += failed
+        self.progress_state.spent += Decimal(0) if outcome.status == "uncertain" else outcome.cost_usd
         self.display.changed(Settled(step.cells[0].id, outcome.status, outcome.failure), failed=failed)

@@ -12,7 +12,7 @@ from krea_pipe.app.run_pipeline import Finished, Prepared
 from krea_pipe.cli.lazy import NOTIFY_MESSAGE, NOTIFY_PLACES, NOTIFY_REFUSAL, NOTIFY_SEND, NOTIFY_SERVICE, load
 from krea_pipe.cli.log_options import Told
 from krea_pipe.cli.messages import error_json
-from krea_pipe.cli.stderr_log import Voice
+from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.cli.summary import summary_json
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
@@ -28,16 +28,16 @@ Watch = Callable[[Step, Outcome | None], None]
 EXTRA = "pip install 'krea-pipe[notify]'"
 
 
-class Telling:
+class RunNotifications:
     """Tells of one run, from the options to the exit code. Nothing that goes wrong here changes how the run ends."""
 
-    def __init__(self, told: Told, file: Path, voice: Voice) -> None:
+    def __init__(self, told: Told, file: Path, stderr_log: StderrLog) -> None:
         """Get ready to tell.
 
         Raises:
             KreaPipeError: the log can not be written, or there is a place that can not be told.
         """
-        self.file, self.voice = file, voice
+        self.file, self.stderr_log = file, stderr_log
         names = told["notify"]
         self.places: tuple[Place, ...] = load(NOTIFY_PLACES)(names, _service_at) if names else ()
         self.log = LineFile(told["events"]) if told["events"] is not None else None
@@ -82,7 +82,7 @@ class Telling:
         if self.places and has_news:
             self.message = load(NOTIFY_MESSAGE)(report, summary_json(report, finished.folder))
 
-    def __enter__(self) -> "Telling":
+    def __enter__(self) -> "RunNotifications":
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -91,9 +91,9 @@ class Telling:
         if self.log is not None:
             self.log.close()
             if self.log.lost:
-                self.voice.shortcomings([_incomplete(self.log)])
+                self.stderr_log.shortcomings([_incomplete(self.log)])
         if self.message is not None:
-            self.voice.shortcomings(load(NOTIFY_SEND)(self.places, self.message))
+            self.stderr_log.shortcomings(load(NOTIFY_SEND)(self.places, self.message))
 
     def _broken(self, problem: Problem, code: int) -> None:
         """Take the end of a run that wrote no report, or was not begun."""

@@ -18,7 +18,7 @@ Level = Literal["info", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class StderrLog:
     """What `--quiet` and `--log-format` ask for."""
 
     quiet: bool = False
@@ -48,11 +48,11 @@ class Voice:
 
     def shortcomings(self, problems: Iterable[Problem]) -> None:
         """Warn of what was asked for and could not be done, though the run is not worse for it; also when quiet."""
-        Voice(in_json=self.in_json).problems(problems, "warning")
+        StderrLog(in_json=self.in_json).problems(problems, "warning")
 
 
-def voice_of(words: Sequence[str]) -> Voice:
+def voice_of(words: Sequence[str]) -> StderrLog:
     """The voice that a command line asks for, also when it can not be understood as a whole."""
     before = ("", *words)
     asked = ("--log-format", "json") in zip(before, words, strict=False)
-    return Voice(in_json=asked or "--log-format=json" in words)
+    return StderrLog(in_json=asked or "--log-format=json" in words)

@@ -6,7 +6,7 @@ import click
 
 from krea_pipe.cli.annotations import Annotation, Kind, annotate
 from krea_pipe.cli.messages import as_one
-from krea_pipe.cli.stderr_log import Level, Voice
+from krea_pipe.cli.stderr_log import Level, StderrLog
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.model import Report, Row
@@ -16,18 +16,18 @@ from krea_pipe.report.words import adopted, sentence, why
 SHOWN = 10
 
 
-def print_troubles(report: Report, voice: Voice) -> None:
+def print_troubles(report: Report, stderr_log: StderrLog) -> None:
     """Say which cells have no image and why, the first of them."""
-    without = ("failed", "uncertain") if voice.quiet else ("failed", "uncertain", "pending")
+    without = ("failed", "uncertain") if stderr_log.quiet else ("failed", "uncertain", "pending")
     troubled = [row for row in report.rows if row.status in without]
     for row in troubled[:SHOWN]:
         level: Level = "info" if row.status == "pending" else "error"
         code = row.error.code if row.error else None
         text, styled = f"{row.status} {row.id}: {as_one(why(row))}", _trouble(row)
-        voice.say(level, "cell", text, styled=styled, cell=row.id, status=row.status, code=code)
+        stderr_log.say(level, "cell", text, styled=styled, cell=row.id, status=row.status, code=code)
     if len(troubled) > SHOWN:
         rest = len(troubled) - SHOWN
-        voice.say("error", "cells", f"… and {rest} more, all of them in the report", more=rest)
+        stderr_log.say("error", "cells", f"… and {rest} more, all of them in the report", more=rest)
 
 
 def print_summary(report: Report, page: Path) -> None:

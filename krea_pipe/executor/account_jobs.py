@@ -22,7 +22,7 @@ PAGES = 30
 
 
 @dataclass(slots=True)
-class Roll:
+class AccountJobs:
     """Jobs that are not ours, of the time that was looked at: from `since` to `until` of Krea's clock.
 
     `made_by` is a time by which each was made: its own, or, when that can not be read, that of the job above it in the
@@ -87,14 +87,16 @@ class Roll:
     async def _know_from_journal(self) -> None:
         """Take in the jobs that earlier runs have written down."""
         origin, account = self.session.origin, self.session.account
-        jobs = await self.session.scribe.ask(lambda replay: replay.jobs_to_show(origin, account))
+        jobs = await self.session.journal_writer.ask(lambda replay: replay.jobs_to_show(origin, account))
         for job in cast("list[InFlight]", jobs):
             at = self._plausible(read_time(job.created_at))
             if at is not None:
                 self.known[job.job_id] = at
 
     async def _drop_ours(self) -> None:
-        known = await self.session.scribe.ask(lambda replay: [one for one in self.strangers if one in replay.jobs])
+        known = await self.session.journal_writer.ask(
+            lambda replay: [one for one in self.strangers if one in replay.jobs]
+        )
         for job_id in cast("Iterable[str]", known):
             del self.strangers[job_id]
 
@@ -126,7 +128,7 @@ class Roll:
         def ask(replay: Replay) -> object:
             return {one for one in jobs if _is_there(one, replay)}
 
-        return cast("set[str]", await self.session.scribe.ask(ask)) if jobs else jobs
+        return cast("set[str]", await self.session.journal_writer.ask(ask)) if jobs else jobs
 
     def _plausible(self, created_at: datetime | None) -> datetime | None:
         """The time of a job, unless Krea's clock has not reached it yet, by which no other job can be dated."""

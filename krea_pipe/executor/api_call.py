@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class ApiCall:
     """Where an errand goes, for whom, and the name under which it is written down."""
 
     space: Space
@@ -26,13 +26,13 @@ class Errand:
     run_id: str
 
 
-def with_client(errand: Errand, work: Callable[[Client], Awaitable[T]]) -> T:
+def with_client(api_call: ApiCall, work: Callable[[Client], Awaitable[T]]) -> T:
     """Do something at Krea, outside of a run.
 
     Raises:
         RefusedByKrea: the key is not good. StateError: Krea could not be asked.
     """
-    return asked(errand.target, errand.token, work)
+    return asked(api_call.target, api_call.token, work)
 
 
 def asked(

@@ -10,7 +10,7 @@ from krea_pipe.pipeline.pricing import usd
 
 
 @dataclass(slots=True)
-class Purse:
+class BudgetLedger:
     """US dollars up to `cap` and images up to `most`, each None without a limit.
 
     What is reserved is spent once it may be billed, and is free again once it can not.

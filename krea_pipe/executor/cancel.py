@@ -7,7 +7,7 @@ from typing import Literal
 from krea_pipe.api.client import Client
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.api.wire import Job
-from krea_pipe.executor.api_call import Errand, with_client
+from krea_pipe.executor.api_call import ApiCall, with_client
 from krea_pipe.executor.journal_writer import now
 from krea_pipe.store.events import Failed
 from krea_pipe.store.replay import InFlight
@@ -16,7 +16,7 @@ CancelEnd = Literal["cancelled", "ended", "goes on", "unknown"]
 """What became of a job that was to be cancelled: `ended` before that, or not to be read."""
 
 
-def cancel_jobs(errand: Errand, jobs: Mapping[str, InFlight]) -> dict[str, CancelEnd]:
+def cancel_jobs(api_call: ApiCall, jobs: Mapping[str, InFlight]) -> dict[str, CancelEnd]:
     """Ask Krea to cancel jobs, given by key; what was cancelled is written down, for it is not billed.
 
     Raises:
@@ -32,11 +32,11 @@ def cancel_jobs(errand: Errand, jobs: Mapping[str, InFlight]) -> dict[str, Cance
 
         return dict(await asyncio.gather(*(one(key, job) for key, job in jobs.items())))
 
-    ends = with_client(errand, cancel)
+    ends = with_client(api_call, cancel)
     for key, end in ends.items():
         if end == "cancelled":
             event = Failed(job_id=jobs[key].job_id, code="cancelled")
-            errand.space.journal.append(event, key, t=now(), run=errand.run_id)
+            api_call.space.journal.append(event, key, t=now(), run=api_call.run_id)
     return ends
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from krea_pipe.executor.semaphore import Turnstile
+from krea_pipe.executor.semaphore import FairSemaphore
 
 START = 64
 AHEAD = 16
@@ -21,7 +21,7 @@ ENOUGH = 3
 
 
 @dataclass(slots=True)
-class Room:
+class Capacity:
     """Places for jobs at Krea. `most` is the user's limit; `limit` the one that is learned.
 
     `filled` counts the places whose job Krea has; those in the other ones still wait to be sent. `proven` is how many
@@ -38,10 +38,10 @@ class Room:
     step: float = FIRST_STEP
     rests_until: float = 0.0
     time: Callable[[], float] = time.monotonic
-    places: Turnstile = field(init=False)
+    places: FairSemaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.places = Turnstile(self._size)
+        self.places = FairSemaphore(self._size)
 
     @property
     def is_crowded(self) -> bool:
@@ -105,29 +105,29 @@ class Room:
 class Place:
     """One request's place in the room: taken and given back at most once at a time."""
 
-    room: Room
+    capacity: Capacity
     is_held: bool = False
     is_filled: bool = False
 
     async def take(self) -> bool:
         """Wait for the place; whether it is held."""
-        self.is_held = self.is_held or await self.room.enter()
+        self.is_held = self.is_held or await self.capacity.enter()
         return self.is_held
 
     def take_at_once(self) -> None:
         """Hold a place without waiting, for a job that Krea already has."""
-        self.room.places.inside += not self.is_held
+        self.capacity.places.inside += not self.is_held
         self.is_held = True
         self.fill()
 
     def fill(self) -> None:
         """Note that Krea has the job."""
-        self.room.filled += not self.is_filled
+        self.capacity.filled += not self.is_filled
         self.is_filled = True
 
     def give_back(self, *, ended: bool = False) -> None:
         """Let someone else have it; `ended` says that a job came to an end in it."""
         if self.is_held:
-            self.room.filled -= self.is_filled
+            self.capacity.filled -= self.is_filled
             self.is_held = self.is_filled = False
-            self.room.leave(ended=ended)
+            self.capacity.leave(ended=ended)

@@ -120,7 +120,7 @@ class Collector:
                 self.history.note("download_failed", str(error))
                 code = failure_of(error).code
                 self.session.tell("download_failed", self.step.key, job_id=self.job.job_id, code=code)
-                if wait is None or await self.session.stop.pause(wait):
+                if wait is None or await self.session.stop.sleep_unless_leaving(wait):
                     return await self._unfetched(error)
                 job = await self._reread(job)
             else:

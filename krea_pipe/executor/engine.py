@@ -11,12 +11,12 @@ from typing import Any, TypeAlias, TypeVar
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.request import Key
-from krea_pipe.executor.account_jobs import Roll
+from krea_pipe.executor.account_jobs import AccountJobs
 from krea_pipe.executor.capacity import Place
 from krea_pipe.executor.lost import Search
-from krea_pipe.executor.other_runs import Neighbours
+from krea_pipe.executor.other_runs import OtherRuns
 from krea_pipe.executor.reader import Reader
-from krea_pipe.executor.request_task import Crew, Turn
+from krea_pipe.executor.request_task import RequestTask, SharedParts
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.uploads import Uploads
 from krea_pipe.executor.upstream import Upstream
@@ -42,7 +42,7 @@ class Engine:
     session: Session
     tell: Watcher
     deliver: Deliver
-    crew: Crew = field(init=False)
+    shared: SharedParts = field(init=False)
     outcomes: Outcomes = field(default_factory=dict)
     error: BaseException | None = None
     logs: dict[str, Path] = field(default_factory=dict)
@@ -53,7 +53,9 @@ class Engine:
         uploads = Uploads(session, {image.source: image for image in self.plan.images})
         watch = Watch(session, Reader(session))
         upstream = Upstream(self.plan, session.space.blobs)
-        self.crew = Crew(session, watch, Search(session, Roll(session)), uploads, Neighbours(session), upstream)
+        self.shared = SharedParts(
+            session, watch, Search(session, AccountJobs(session)), uploads, OtherRuns(session), upstream
+        )
 
     async def run(self) -> Outcomes:
         """Do the work. What goes wrong in one task ends the run, but gently, and is kept as `error`.
@@ -61,16 +63,16 @@ class Engine:
         A POST of another task that were cut off would be paid and have no answer.
         """
         self.session.stop.listeners += [
-            self.session.room.places.close,
-            self.session.gate.places.close,
-            self.session.purse.shut,
-            self.crew.upstream.give_up,
-            self.crew.watch.hurry,
+            self.session.capacity.places.close,
+            self.session.submit_gate.places.close,
+            self.session.budget.shut,
+            self.shared.upstream.give_up,
+            self.shared.watch.hurry,
         ]
-        background = [self._start(work) for work in (self.crew.watch.run(), self.crew.neighbours.run())]
+        background = [self._start(work) for work in (self.shared.watch.run(), self.shared.other_runs.run())]
         try:
             await asyncio.wait([self._start(self._feed())])
-            self.crew.watch.hurry()
+            self.shared.watch.hurry()
             while self.tasks:
                 await asyncio.wait(self.tasks)
         finally:
@@ -87,23 +89,23 @@ class Engine:
         try:
             await self._begin_all(begun)
         finally:
-            self.crew.upstream.give_up(step.key for step in self.plan.steps if step.key not in begun)
+            self.shared.upstream.give_up(step.key for step in self.plan.steps if step.key not in begun)
 
     async def _begin_all(self, begun: set[Key]) -> None:
         for step in self._steps(Attach):
             begun.add(step.key)
-            self._begin(step, Place(self.session.room), has_price=False)
+            self._begin(step, Place(self.session.capacity), has_price=False)
         for step in self._steps(Hold):
             begun.add(step.key)
             if not (isinstance(step.action, Hold) and step.action.can_be_settled):
-                self.crew.upstream.end(step.key, None)
+                self.shared.upstream.end(step.key, None)
                 continue
-            self.session.purse.commit(step.price)
-            self.session.gate.shut()
-            self._begin(step, Place(self.session.room), has_price=True)
+            self.session.budget.commit(step.price)
+            self.session.submit_gate.shut()
+            self._begin(step, Place(self.session.capacity), has_price=True)
         steps = self._steps(Submit)
         for step in steps:
-            if self.crew.upstream.is_chained(step):
+            if self.shared.upstream.is_chained(step):
                 begun.add(step.key)
                 self._keep(self._chained(step))
         for step in steps:
@@ -115,20 +117,20 @@ class Engine:
     async def _offered(self, step: Step) -> bool:
         """Begin a new request as there is money and room for it; False when there will be none any more."""
         # Money before room, as everywhere: who has one and waits for the other must not hold up who has the other.
-        place, stop, purse = Place(self.session.room), self.session.stop, self.session.purse
-        if not await purse.reserve(step.price):
+        place, stop, budget = Place(self.session.capacity), self.session.stop, self.session.budget
+        if not await budget.reserve(step.price):
             if not stop.wanted:
-                stop.reach(purse.limit())
+                stop.reach(budget.limit())
             return False
         if not await place.take():
-            purse.release(step.price)
+            budget.release(step.price)
             return False
         self._begin(step, place, has_price=True)
         return True
 
     async def _chained(self, step: Step) -> None:
         """Begin a request once the images that it needs are there; until then it holds neither money nor room."""
-        upstream = self.crew.upstream
+        upstream = self.shared.upstream
         lack = await upstream.missing(step)
         if lack is not None:
             self.outcomes[step.key] = lack
@@ -141,7 +143,7 @@ class Engine:
 
     def _begin(self, step: Step, place: Place, *, has_price: bool) -> None:
         self.tell(step, None)
-        self._keep(self._work(Turn(step, self.crew, place, has_price)))
+        self._keep(self._work(RequestTask(step, self.shared, place, has_price)))
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Start a task that the run waits for."""
@@ -149,14 +151,14 @@ class Engine:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _work(self, turn: Turn) -> None:
+    async def _work(self, turn: RequestTask) -> None:
         step = turn.step
         try:
             end = await self._bounded(turn.take())
             outcome = self.outcomes[step.key] = await turn.fail(end) if isinstance(end, Failure) else end
-            self.crew.upstream.settle(step.key, outcome)
+            self.shared.upstream.settle(step.key, outcome)
         finally:
-            self.crew.upstream.end(step.key, None)
+            self.shared.upstream.end(step.key, None)
         if outcome.result is not None:
             delivered = await self._bounded(self.session.shielded(partial(self.deliver, step, outcome.result)))
             if isinstance(delivered, Failure):

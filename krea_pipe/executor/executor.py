@@ -14,15 +14,15 @@ import httpx
 from krea_pipe.api.client import Client, open_client
 from krea_pipe.core.outcome import Ending
 from krea_pipe.core.settings import Pace, Target, Token
-from krea_pipe.executor.budget_ledger import Purse
-from krea_pipe.executor.capacity import Room
+from krea_pipe.executor.budget_ledger import BudgetLedger
+from krea_pipe.executor.capacity import Capacity
 from krea_pipe.executor.engine import Deliver, Engine, Outcomes, Watcher
-from krea_pipe.executor.journal_writer import Scribe
+from krea_pipe.executor.journal_writer import JournalWriter
 from krea_pipe.executor.refusal import introduce
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.signals import stopped_by_signals
 from krea_pipe.executor.stop import Stop
-from krea_pipe.executor.submit_gate import Gate
+from krea_pipe.executor.submit_gate import SubmitGate
 from krea_pipe.executor.watch import Watch
 from krea_pipe.planning.plan import Hold, Plan, Submit
 from krea_pipe.store.journal import Observe, unobserved
@@ -36,7 +36,7 @@ THREADS = min(4, os.cpu_count() or 2)
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class ExecutionOptions:
     """How much of a plan is carried out, and how it is sent; `webhook` is an address of someone else's to tell."""
 
     concurrency: int = 500
@@ -47,7 +47,7 @@ class Manner:
     webhook: str | None = None
 
 
-class Hooks(Protocol):
+class WebhookListener(Protocol):
     """Webhooks that this run receives itself: see `run.hooks`, which is loaded only for them."""
 
     def open(self, session: Session, watch: Watch) -> contextlib.AbstractAsyncContextManager[None]:
@@ -69,8 +69,8 @@ class Order:
     watch: Watcher
     deliver: Deliver
     tell: Callable[[str], None]
-    manner: Manner = field(default_factory=Manner)
-    hooks: Hooks | None = None
+    options: ExecutionOptions = field(default_factory=ExecutionOptions)
+    hooks: WebhookListener | None = None
     transport: httpx.AsyncBaseTransport | None = None
     observe: Observe = unobserved
 
@@ -98,7 +98,7 @@ async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
             if order.plan.total(Submit).count or order.plan.total(Hold).count:
                 await introduce(session)
             engine = Engine(order.plan, session, order.watch, order.deliver)
-            watch = engine.crew.watch
+            watch = engine.shared.watch
             async with order.hooks.open(session, watch) if order.hooks else contextlib.nullcontext():
                 outcomes = await engine.run()
     return outcomes, Ending(stop.refusal, stop.limit, stop.interrupted, engine.error)
@@ -106,15 +106,17 @@ async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
 
 @contextlib.asynccontextmanager
 async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Session]:
-    manner = order.manner
+    options = order.options
     space, observe = order.space, order.observe
-    scribe = Scribe(Ledger(space.journal, space.presence, order.run_id, order.origin, order.replay, observe))
-    scribe.start()
+    journal_writer = JournalWriter(
+        Ledger(space.journal, space.presence, order.run_id, order.origin, order.replay, observe)
+    )
+    journal_writer.start()
     try:
         yield Session(
             client=client,
             space=space,
-            scribe=scribe,
+            journal_writer=journal_writer,
             run_id=order.run_id,
             pipeline=order.plan.pipeline,
             origin=order.origin,
@@ -122,12 +124,12 @@ async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Se
             pace=order.pace,
             started=client.clock.steady(),
             stop=stop,
-            room=Room(manner.concurrency),
-            purse=Purse(manner.cap, manner.max_new),
-            gate=Gate(manner.submit_parallel),
-            uncertain=manner.uncertain,
-            webhook=manner.webhook,
+            capacity=Capacity(options.concurrency),
+            budget=BudgetLedger(options.cap, options.max_new),
+            submit_gate=SubmitGate(options.submit_parallel),
+            uncertain=options.uncertain,
+            webhook=options.webhook,
             observe=observe,
         )
     finally:
-        scribe.close()
+        journal_writer.close()

@@ -29,7 +29,7 @@ _Task: TypeAlias = tuple[Entry | _Question, "asyncio.Future[object]"]
 
 
 @dataclass(slots=True)
-class Scribe:
+class JournalWriter:
     """The ledger, as tasks on an event loop use it.
 
     What was handed over is written even if the run is cancelled a moment later: the thread outlives the loop's tasks.

@@ -15,7 +15,7 @@ from krea_pipe.api.patience import CALL_SECONDS
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core.outcome import iso
 from krea_pipe.core.request import Key
-from krea_pipe.executor.account_jobs import SLACK, Roll
+from krea_pipe.executor.account_jobs import SLACK, AccountJobs
 from krea_pipe.executor.backoff import delays
 from krea_pipe.executor.session import Session
 from krea_pipe.store.replay import Post, Replay
@@ -58,7 +58,7 @@ class Search:
     """Looks for the jobs of lost answers, one at a time and while no POST of this run is under way."""
 
     session: Session
-    roll: Roll
+    account_jobs: AccountJobs
     taken: set[str] = field(default_factory=set)
     known_since: dict[Post, float] = field(default_factory=dict)
     """When this run got to know that an answer was lost, by the steady clock."""
@@ -79,7 +79,7 @@ class Search:
             verdict = await self._looked(post, dated, after)
             if not isinstance(verdict, Unclear) or not verdict.is_early or number == ROUNDS - 1:
                 break
-            await self.session.stop.pause(self.session.pace.first / 20)
+            await self.session.stop.sleep_unless_leaving(self.session.pace.first / 20)
         return verdict
 
     def _dated(self, post: Post) -> Post:
@@ -91,8 +91,8 @@ class Search:
         return replace(post, after=after, began=_earlier(post.began, self.session.began))
 
     async def _looked(self, post: Post, dated: Post, after: datetime) -> Verdict:
-        async with self.session.gate.quiet():
-            if await self.session.stop.pause(self._time_to_settle(post)):
+        async with self.session.submit_gate.exclusive():
+            if await self.session.stop.sleep_unless_leaving(self._time_to_settle(post)):
                 return Unclear("the run was left before Krea's list could be looked at")
             try:
                 return await self._judged(dated, after)
@@ -159,18 +159,20 @@ class Search:
         """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
         for wait in (*delays(TRIES, self.session.pace), None):
             try:
-                await self.roll.call(began)
+                await self.account_jobs.call(began)
                 break
             except CallFailed:
-                if wait is None or await self.session.stop.hesitate(wait):
+                if wait is None or await self.session.stop.sleep_unless_closing(wait):
                     raise
-        if await self.roll.strangers_since(began):
+        if await self.account_jobs.strangers_since(began):
             await self._answered(await self._others_under_way())
-        return [job for job in await self.roll.strangers_since(began) if job.id not in self.taken]
+        return [job for job in await self.account_jobs.strangers_since(began) if job.id not in self.taken]
 
     async def _fitting(self, jobs: Sequence[Job]) -> list[Job]:
         """Those that have not been looked at before, and found to show something else."""
-        found = await self.session.scribe.ask(lambda replay: [job for job in jobs if job.id not in replay.disowned])
+        found = await self.session.journal_writer.ask(
+            lambda replay: [job for job in jobs if job.id not in replay.disowned]
+        )
         return cast("list[Job]", found)
 
     async def _answered(self, posts: frozenset[Post]) -> None:
@@ -178,7 +180,7 @@ class Search:
         for _ in range(PATIENCE):
             if not posts & await self._others_under_way():
                 return
-            if await self.session.stop.pause(self.session.pace.first / 20):
+            if await self.session.stop.sleep_unless_leaving(self.session.pace.first / 20):
                 break
         raise CallFailed("another run was waiting for an answer all the time")
 
@@ -189,7 +191,7 @@ class Search:
         def ask(replay: Replay) -> object:
             return frozenset(post for post in replay.open.values() if post.run in alive and post.run != run)
 
-        return cast("frozenset[Post]", await self.session.scribe.ask(ask))
+        return cast("frozenset[Post]", await self.session.journal_writer.ask(ask))
 
     async def _rivals(self, post: Post, job: Job) -> Sequence[Post]:
         """Other POSTs without an answer that may have made the same job."""
@@ -198,7 +200,7 @@ class Search:
             posts = (*replay.open.values(), *replay.lost.values())
             return [one for one in posts if one.key != post.key and one.origin == post.origin]
 
-        rivals = cast("list[Post]", await self.session.scribe.ask(ask))
+        rivals = cast("list[Post]", await self.session.journal_writer.ask(ask))
         return [one for one in rivals if _may_have_made(one, job)]
 
 

@@ -11,7 +11,7 @@ LOOKS = 4
 
 
 @dataclass(slots=True)
-class Neighbours:
+class OtherRuns:
     """Requests that another run works on, and those who wait for them."""
 
     session: Session
@@ -40,7 +40,7 @@ class Neighbours:
                     stop.listeners.append(self.arrived.set)
                     await self.arrived.wait()
                     stop.listeners.remove(self.arrived.set)
-                elif not await stop.hesitate(self.session.pace.first / LOOKS):
+                elif not await stop.sleep_unless_closing(self.session.pace.first / LOOKS):
                     await self._look()
         finally:
             stop.close()  # before anyone who wakes up can come to wait again
@@ -50,7 +50,7 @@ class Neighbours:
 
     async def _look(self) -> None:
         keys = list(self.waiting)
-        for key, standing in zip(keys, await self.session.scribe.standings(keys), strict=True):
+        for key, standing in zip(keys, await self.session.journal_writer.standings(keys), strict=True):
             future = self.waiting.get(key)
             if future is not None and not future.done() and not isinstance(standing, Busy):
                 future.set_result(standing)

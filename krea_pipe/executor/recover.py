@@ -12,7 +12,7 @@ from krea_pipe.core import images
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.pixels import size_of
 from krea_pipe.core.request import Key
-from krea_pipe.executor.api_call import Errand, with_client
+from krea_pipe.executor.api_call import ApiCall, with_client
 from krea_pipe.executor.journal_writer import now
 from krea_pipe.executor.submit import created_at
 from krea_pipe.planning.plan import Step
@@ -31,7 +31,7 @@ class Orphan:
     size: tuple[int, int] | None
 
 
-def find_orphans(errand: Errand, known: frozenset[str], age: timedelta) -> list[Orphan]:
+def find_orphans(api_call: ApiCall, known: frozenset[str], age: timedelta) -> list[Orphan]:
     """The jobs of the account that are younger than `age` and not known, the oldest first, whatever became of them.
 
     Raises:
@@ -48,7 +48,7 @@ def find_orphans(errand: Errand, known: frozenset[str], age: timedelta) -> list[
 
         return await asyncio.gather(*map(measured, sorted(jobs, key=_creation)))
 
-    return with_client(errand, find)
+    return with_client(api_call, find)
 
 
 def pair(orphans: Sequence[Orphan], steps: Sequence[Step], *, in_order: bool) -> dict[Key, Job]:
@@ -91,15 +91,15 @@ def _by_size(orphans: Sequence[Orphan], steps: Sequence[Step]) -> Iterator[tuple
             yield fitting[0].key, orphan.job
 
 
-def record_recovered(errand: Errand, pairs: Mapping[Key, Job], steps: Sequence[Step], pipeline: str) -> None:
+def record_recovered(api_call: ApiCall, pairs: Mapping[Key, Job], steps: Sequence[Step], pipeline: str) -> None:
     """Write down that jobs are those of requests, so that the next run brings them in.
 
     Raises:
         StateError: it can not be written.
     """
-    space, origin = errand.space, errand.target.origin
+    space, origin = api_call.space, api_call.target.origin
     space.prepare()
-    ledger = Ledger(space.journal, space.presence, errand.run_id, origin, space.journal.replay())
+    ledger = Ledger(space.journal, space.presence, api_call.run_id, origin, space.journal.replay())
     entries = []
     for step in steps:
         job = pairs.get(step.key)
@@ -107,12 +107,12 @@ def record_recovered(errand: Errand, pairs: Mapping[Key, Job], steps: Sequence[S
             event = Adopted(
                 job_id=job.id,
                 origin=origin,
-                account=errand.token.account,
+                account=api_call.token.account,
                 usd=str(step.price),
                 cell=f"{pipeline}/{step.cells[0].id}",
                 created_at=created_at(job),
             )
-            line = Line(event, step.key, now(), errand.run_id)
+            line = Line(event, step.key, now(), api_call.run_id)
             entries.append(Entry(line, job_id=job.id))
     try:
         ledger.commit(entries)

@@ -12,7 +12,7 @@ from krea_pipe.executor.capacity import Place
 from krea_pipe.executor.collect import Collector
 from krea_pipe.executor.journal_writer import now
 from krea_pipe.executor.lost import Found, Nothing, Search, Unclear, Verdict
-from krea_pipe.executor.other_runs import Neighbours
+from krea_pipe.executor.other_runs import OtherRuns
 from krea_pipe.executor.refusal import failure_of, refuse_account, refuse_address
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.submit import History, Lost, Offer, adopted, created_at
@@ -30,14 +30,14 @@ MOST_LOST = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class SharedParts:
     """What the turns of one run share."""
 
     session: Session
     watch: Watch
     search: Search
     uploads: Uploads
-    neighbours: Neighbours
+    other_runs: OtherRuns
     upstream: Upstream
 
 
@@ -45,11 +45,11 @@ _Next: TypeAlias = Standing | Outcome
 
 
 @dataclass(slots=True)
-class Turn:
+class RequestTask:
     """One request's way. `has_price` says that its price is reserved."""
 
     step: Step
-    crew: Crew
+    shared: SharedParts
     place: Place
     has_price: bool
     history: History = field(default_factory=History)
@@ -70,7 +70,7 @@ class Turn:
             self.place.give_back()
         self._settle(next_)
         if next_.status == "failed" and next_.failure is not None and next_.job_id is None:
-            await self.crew.session.record(Failed(job_id="", code=next_.failure.code), self.step.key)
+            await self.shared.session.record(Failed(job_id="", code=next_.failure.code), self.step.key)
         return next_
 
     async def fail(self, failure: Failure) -> Outcome:
@@ -79,10 +79,10 @@ class Turn:
         Raises:
             StateError: the journal can not be read.
         """
-        standing = (await self.crew.session.scribe.standings([self.step.key]))[0]
+        standing = (await self.shared.session.journal_writer.standings([self.step.key]))[0]
         job_id = standing.job_id if isinstance(standing, InFlight) else None
         if job_id is not None:
-            await self.crew.session.record(Unfetched(job_id=job_id), self.step.key)
+            await self.shared.session.record(Unfetched(job_id=job_id), self.step.key)
         may_be_billed = isinstance(standing, InFlight | Post)
         cost = self.step.price if may_be_billed else Decimal(0)
         status: Status = "uncertain" if isinstance(standing, Post) else "failed"
@@ -93,25 +93,25 @@ class Turn:
 
     async def _first(self) -> _Next:
         """How the request stands by the plan; for an open POST, by the journal and Krea's list."""
-        action, session = self.step.action, self.crew.session
+        action, session = self.step.action, self.shared.session
         if isinstance(action, Attach):
             origin = session.origin
             return InFlight(action.job_id, origin, action.account, created_at=action.created_at, adopted=action.adopted)
         if isinstance(action, Hold):
             return await self._held()
         if self._may_send_again():
-            standing = (await session.scribe.standings([self.step.key]))[0]
+            standing = (await session.journal_writer.standings([self.step.key]))[0]
             return standing if isinstance(standing, Post) else Free()
         return Free()
 
     async def _held(self) -> _Next:
         """What became of an earlier POST. The gate was shut for that, so that no crash can add another open one."""
-        session = self.crew.session
+        session = self.shared.session
         try:
-            standing = (await session.scribe.standings([self.step.key]))[0]
+            standing = (await session.journal_writer.standings([self.step.key]))[0]
             return await self._ask(standing) if isinstance(standing, Post) else standing
         finally:
-            session.gate.open()
+            session.submit_gate.open()
 
     def _may_send_again(self) -> bool:
         """Whether the user wants it sent again, should Krea's list not tell what became of it."""
@@ -133,19 +133,19 @@ class Turn:
                 return self._reuse(standing)
 
     async def _send(self) -> _Next:
-        session = self.crew.session
-        lack = await self.crew.upstream.missing(self.step)
+        session = self.shared.session
+        lack = await self.shared.upstream.missing(self.step)
         if lack is not None:
             return lack
-        self.crew.uploads.drawn.update(await self.crew.upstream.images(self.step))
+        self.shared.uploads.drawn.update(await self.shared.upstream.images(self.step))
         if not await self._may_spend() or not await self.place.take():
             return self._pending()
-        offer = Offer(self.step, session, self.crew.uploads, self.history, self.place)
+        offer = Offer(self.step, session, self.shared.uploads, self.history, self.place)
         answer = await offer.make()
         match answer:
             case Job():
                 created = created_at(answer)
-                self.crew.search.roll.know(answer.id, answer.created_at)
+                self.shared.search.account_jobs.know(answer.id, answer.created_at)
                 job = InFlight(answer.id, session.origin, session.account, session.run_id, created_at=created)
                 return await self._collector(job, self.history.attempts[-1].at).collect()
             case Lost():
@@ -156,30 +156,30 @@ class Turn:
     async def _recover(self, lost: Lost) -> _Next:
         """Look for the job of a POST whose answer has just been lost; the gate was left shut for that."""
         self.lost += 1
-        session, standing = self.crew.session, None
+        session, standing = self.shared.session, None
         try:
             if lost.error is not None:
                 await refuse_address(lost.error, session)
-            standing = (await session.scribe.standings([self.step.key]))[0]
+            standing = (await session.journal_writer.standings([self.step.key]))[0]
         finally:
             if not isinstance(standing, Post):
-                session.gate.open()
+                session.submit_gate.open()
         return await self._ask(standing, lost) if isinstance(standing, Post) else standing
 
     async def _ask(self, post: Post, lost: Lost | None = None) -> _Next:
-        session, search = self.crew.session, self.crew.search
+        session, search = self.shared.session, self.shared.search
         if not self.has_price:
-            session.purse.commit(self.step.price)
+            session.budget.commit(self.step.price)
             self.has_price, self.is_new = True, False
         if lost is None:
-            session.gate.shut()
+            session.submit_gate.shut()
         try:
             verdict = await search.look(post)
         finally:
-            session.gate.open()
+            session.submit_gate.open()
         if isinstance(verdict, Nothing) and search.unsettled(post) > 0:
             # Others go on meanwhile: a list may be late, and a gateway may have given up on what goes on behind it.
-            ends = await session.stop.hesitate(search.unsettled(post))
+            ends = await session.stop.sleep_unless_closing(search.unsettled(post))
             verdict = Unclear("the run ended before its job could have shown") if ends else await self._second(post)
         standing = await self._written(verdict, post)
         if standing != post:  # another run was faster
@@ -199,22 +199,24 @@ class Turn:
 
     async def _second(self, post: Post) -> Verdict:
         """Look again, with the gate shut."""
-        self.crew.session.gate.shut()
+        self.shared.session.submit_gate.shut()
         try:
-            return await self.crew.search.look(post)
+            return await self.shared.search.look(post)
         finally:
-            self.crew.session.gate.open()
+            self.shared.session.submit_gate.open()
 
     async def _written(self, verdict: Verdict, post: Post) -> Standing:
         """Write a verdict down, unless the POST stands differently by now; how it stands."""
-        scribe, key = self.crew.session.scribe, self.step.key
+        journal_writer, key = self.shared.session.journal_writer, self.step.key
         match verdict:
             case Nothing():
                 self.history.note("not_taken", "Krea's list shows no job of it")
-                return await scribe.claim(Cleared(), key, (Post,), only=post)
+                return await journal_writer.claim(Cleared(), key, (Post,), only=post)
             case Found(job=job):
                 self.history.note("adopted", job.id)
-                return await scribe.claim(adopted(post, job, self.crew.session.account), key, (Post,), only=post)
+                return await journal_writer.claim(
+                    adopted(post, job, self.shared.session.account), key, (Post,), only=post
+                )
             case Unclear():
                 return post
 
@@ -222,7 +224,7 @@ class Turn:
         """Nothing was ordered. What reads like a refusal is one, and anything else may be sent again."""
         if not (isinstance(error, Refused) and error.is_final):
             return await self._again()
-        if await refuse_account(error, self.crew.session):
+        if await refuse_account(error, self.shared.session):
             return self._pending()
         return Outcome("failed", failure=failure_of(error), attempts=tuple(self.history.attempts))
 
@@ -231,16 +233,16 @@ class Turn:
         if self.lost >= MOST_LOST:
             failure = Failure("no_answer", f"Krea did not answer {self.lost} times, and took none of them", "transient")
             return Outcome("failed", failure=failure, attempts=tuple(self.history.attempts))
-        session = self.crew.session
-        ends = await session.stop.hesitate(delay(self.lost, session.pace) if self.lost > 1 else 0)
+        session = self.shared.session
+        ends = await session.stop.sleep_unless_closing(delay(self.lost, session.pace) if self.lost > 1 else 0)
         return self._pending() if ends else Free()
 
     async def _attach(self, job: InFlight) -> _Next:
         """Bring in a job that an earlier run has started, unless another run does."""
-        session, action = self.crew.session, self.step.action
+        session, action = self.shared.session, self.step.action
         submitted_at = None
         if job.run != session.run_id:
-            standing = await session.scribe.claim(Attached(job_id=job.job_id), self.step.key, (InFlight,))
+            standing = await session.journal_writer.claim(Attached(job_id=job.job_id), self.step.key, (InFlight,))
             if not isinstance(standing, InFlight):
                 return standing
             job = standing
@@ -255,8 +257,8 @@ class Turn:
         self.place.give_back()
         self._release()
         self.history.note("waiting", f"run {busy.run} works on it")
-        self.crew.session.tell("waiting", self.step.key)
-        standing = await self.crew.neighbours.done_with(self.step.key)
+        self.shared.session.tell("waiting", self.step.key)
+        standing = await self.shared.other_runs.done_with(self.step.key)
         return self._pending() if standing is None else standing
 
     def _reuse(self, drawn: Drawn) -> Outcome:
@@ -265,9 +267,9 @@ class Turn:
         return Outcome("reused", result=result, job_id=result.job_id, attempts=tuple(self.history.attempts))
 
     def _collector(self, job: InFlight, submitted_at: str | None, *, counted: bool = False) -> Collector:
-        crew = self.crew
+        shared = self.shared
         return Collector(
-            self.step, crew.session, crew.watch, self.history, self.place, job, submitted_at, counted=counted
+            self.step, shared.session, shared.watch, self.history, self.place, job, submitted_at, counted=counted
         )
 
     def _uncertain(self, verdict: Unclear, lost: Lost | None) -> Outcome:
@@ -287,17 +289,17 @@ class Turn:
         return Outcome("pending", attempts=tuple(self.history.attempts))
 
     async def _may_spend(self) -> bool:
-        stop, purse = self.crew.session.stop, self.crew.session.purse
+        stop, budget = self.shared.session.stop, self.shared.session.budget
         if not self.has_price:
-            self.has_price, self.is_new = await purse.reserve(self.step.price), True
+            self.has_price, self.is_new = await budget.reserve(self.step.price), True
             if not self.has_price and not stop.wanted:
-                stop.reach(purse.limit())
+                stop.reach(budget.limit())
         return self.has_price
 
     def _release(self) -> None:
         if self.has_price:
             self.has_price = False
-            self.crew.session.purse.release(self.step.price, is_new=self.is_new)
+            self.shared.session.budget.release(self.step.price, is_new=self.is_new)
 
     def _settle(self, outcome: Outcome) -> None:
         """Count a reserved price as spent if it may be billed, and give it back otherwise."""
@@ -305,5 +307,5 @@ class Turn:
         succeeded = outcome.status in ("succeeded", "uncertain")
         if self.has_price and (may_be_billed or succeeded):
             self.has_price = False
-            self.crew.session.purse.keep(self.step.price, is_new=self.is_new)
+            self.shared.session.budget.keep(self.step.price, is_new=self.is_new)
         self._release()

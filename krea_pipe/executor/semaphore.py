@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Turnstile:
+class FairSemaphore:
     """Lets as many in as `size` says at the moment; asyncio's own semaphore can not change its size."""
 
     size: Callable[[], int]

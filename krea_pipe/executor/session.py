@@ -13,11 +13,11 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import iso
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Pace
-from krea_pipe.executor.budget_ledger import Purse
-from krea_pipe.executor.capacity import Room
-from krea_pipe.executor.journal_writer import Scribe, now
+from krea_pipe.executor.budget_ledger import BudgetLedger
+from krea_pipe.executor.capacity import Capacity
+from krea_pipe.executor.journal_writer import JournalWriter, now
 from krea_pipe.executor.stop import Stop
-from krea_pipe.executor.submit_gate import Gate
+from krea_pipe.executor.submit_gate import SubmitGate
 from krea_pipe.store.events import Event, Note, Submitting, Unanswered
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.space import Space
@@ -38,16 +38,16 @@ class Session:
 
     client: Client
     space: Space
-    scribe: Scribe
+    journal_writer: JournalWriter
     run_id: str
     pipeline: str
     origin: str
     account: str
     pace: Pace
     stop: Stop
-    room: Room
-    purse: Purse
-    gate: Gate = field(default_factory=Gate)
+    capacity: Capacity
+    budget: BudgetLedger
+    submit_gate: SubmitGate = field(default_factory=SubmitGate)
     uncertain: Literal["hold", "adopt", "resubmit"] = "hold"
     webhook: str | None = None
     is_told: bool = False
@@ -60,7 +60,7 @@ class Session:
 
     async def record(self, event: Event, key: Key) -> None:
         """Write a line to the journal and wait until it is on disk."""
-        await self.scribe.record(event, key)
+        await self.journal_writer.record(event, key)
 
     def tell(
         self,

@@ -58,11 +58,11 @@ class Stop:
         """Whether nothing new is to be sent."""
         return self.closing.is_set()
 
-    async def pause(self, seconds: float) -> bool:
+    async def sleep_unless_leaving(self, seconds: float) -> bool:
         """Wait, or less if nothing is to be waited for; whether that is so."""
         return await _within(self.leaving, seconds)
 
-    async def hesitate(self, seconds: float) -> bool:
+    async def sleep_unless_closing(self, seconds: float) -> bool:
         """Wait before something is sent, or less if nothing is to be sent; whether that is so."""
         return await _within(self.closing, seconds)
 

@@ -88,16 +88,18 @@ class Offer:
     async def _post(self, urls: dict[str, str]) -> Job | Standing | Lost | Outcome | CallFailed | None:
         """One POST, written down before and after; None when the room has become too small for it meanwhile."""
         session, step = self.session, self.step
-        async with session.gate.passed() as has_passed:
+        async with session.submit_gate.passed() as has_passed:
             if not has_passed:
                 return self._pending()
-            if session.room.is_crowded:
+            if session.capacity.is_crowded:
                 return None
-            if session.stop.wanted or (session.room.rest and await session.stop.hesitate(session.room.rest)):
+            if session.stop.wanted or (
+                session.capacity.rest and await session.stop.sleep_unless_closing(session.capacity.rest)
+            ):
                 return self._pending()
             expected = (Free, Post, InFlight) if isinstance(step.action, Submit) and step.action.again else (Free,)
             post = session.submitting(step.key, step.cells[0].id, step.price)
-            standing = await session.scribe.claim(post, step.key, expected)
+            standing = await session.journal_writer.claim(post, step.key, expected)
             if not isinstance(standing, expected):
                 return standing
             answer = await self._sent(session.client, urls)
@@ -105,15 +107,15 @@ class Offer:
                 case Job():
                     session.sent.pop(step.key, None)
                     self.place.fill()
-                    session.room.accept()
-                    written = session.scribe.put(submitted(post, answer), step.key)
+                    session.capacity.accept()
+                    written = session.journal_writer.put(submitted(post, answer), step.key)
                 case Lost(error=error):
                     written = self._put_lost(post)
                     self._make_room(error)
                 case error:
                     self._make_room(error)
                     await refuse_account(error, session)  # before the next POST
-                    written = session.scribe.put(declined(error), step.key)
+                    written = session.journal_writer.put(declined(error), step.key)
         # The next POST may begin while this line is written: its own line comes after it.
         if isinstance(await written, Busy) and isinstance(answer, Job):
             answer = Lost(f"Krea's answer names job {answer.id}, which is the job of another request")
@@ -124,19 +126,19 @@ class Offer:
     def _put_lost(self, post: Submitting) -> "asyncio.Future[object]":
         """Shut the gate for whoever looks for the job of the POST, and write down that its answer is lost."""
         session = self.session
-        session.gate.shut()
-        written = session.scribe.put(session.unanswered(post), self.step.key)
+        session.submit_gate.shut()
+        written = session.journal_writer.put(session.unanswered(post), self.step.key)
         written.add_done_callback(self._open_after_failure)
         return written
 
     def _open_after_failure(self, written: "asyncio.Future[object]") -> None:
         """Open the gate when a lost answer could not be written down: nobody will look for its job."""
         if written.cancelled() or written.exception() is not None:
-            self.session.gate.open()
+            self.session.submit_gate.open()
 
     def _make_room(self, error: CallFailed | None) -> None:
         """Take in what a 429 means for all requests, while none of them can be sent yet, whoever has answered it."""
-        if isinstance(error, Refused) and error.status == 429 and self.session.room.refuse(error.retry_after or 0):
+        if isinstance(error, Refused) and error.status == 429 and self.session.capacity.refuse(error.retry_after or 0):
             self.place.give_back()
 
     async def _sent(self, client: Client, urls: dict[str, str]) -> Job | Lost | CallFailed:
@@ -156,14 +158,14 @@ class Offer:
         """Wait as long as the error asks for; False when there is to be no other try."""
         self.tries += 1
         if isinstance(error, Unreachable) and self.tries <= TRIES:
-            return not await self.session.stop.hesitate(delay(self.tries, self.session.pace))
+            return not await self.session.stop.sleep_unless_closing(delay(self.tries, self.session.pace))
         if not isinstance(error, Refused) or error.status != 429:
             return False
         if self.waited >= self.session.pace.deadline(self.step.request.variant):
             return False
         wait = max(error.retry_after or 0, delay(min(self.tries, 4), self.session.pace))
         self.waited += wait
-        ends = await self.session.stop.hesitate(wait)
+        ends = await self.session.stop.sleep_unless_closing(wait)
         return not ends and await self.place.take()
 
     def _pending(self) -> Outcome:

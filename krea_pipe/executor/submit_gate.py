@@ -9,21 +9,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from krea_pipe.executor.semaphore import Turnstile
+from krea_pipe.executor.semaphore import FairSemaphore
 
 
 @dataclass(slots=True)
-class Gate:
+class SubmitGate:
     """Lets `width` POSTs through at a time, and none while it is shut."""
 
     width: int = 1
     shut_by: int = 0
-    places: Turnstile = field(init=False)
+    places: FairSemaphore = field(init=False)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
-        self.places = Turnstile(lambda: 0 if self.shut_by else self.width)
+        self.places = FairSemaphore(lambda: 0 if self.shut_by else self.width)
 
     @asynccontextmanager
     async def passed(self) -> AsyncIterator[bool]:
@@ -53,7 +53,7 @@ class Gate:
             self.idle.clear()
 
     @asynccontextmanager
-    async def quiet(self) -> AsyncIterator[None]:
+    async def exclusive(self) -> AsyncIterator[None]:
         """Be the only one to look around while no POST is under way. The gate has to be shut."""
         async with self.alone:
             await self.idle.wait()

@@ -11,10 +11,10 @@ import httpx
 from krea_pipe.api.client import Client, open_client
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.settings import Pace, Target, Token
-from krea_pipe.executor.account_jobs import Roll
-from krea_pipe.executor.budget_ledger import Purse
-from krea_pipe.executor.capacity import Room
-from krea_pipe.executor.journal_writer import Scribe
+from krea_pipe.executor.account_jobs import AccountJobs
+from krea_pipe.executor.budget_ledger import BudgetLedger
+from krea_pipe.executor.capacity import Capacity
+from krea_pipe.executor.journal_writer import JournalWriter
 from krea_pipe.executor.lost import Search
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.signals import stopped_by_signals
@@ -80,20 +80,22 @@ async def _trained(order: TrainingOrder) -> Trained | Failure:
     ):
         with stopped_by_signals(stop, client, lambda: None):
             uploads = Uploads(session, {image.source: image for image in order.images})
-            search = Search(session, Roll(session))
+            search = Search(session, AccountJobs(session))
             return await Trainer(order.training, terms, session, uploads, search, order.tell).train()
 
 
 @contextlib.asynccontextmanager
 async def _session(order: TrainingOrder, client: Client, stop: Stop) -> AsyncIterator[Session]:
     replay = order.space.journal.replay()
-    scribe = Scribe(Ledger(order.space.journal, order.space.presence, order.run_id, order.origin, replay))
-    scribe.start()
+    journal_writer = JournalWriter(
+        Ledger(order.space.journal, order.space.presence, order.run_id, order.origin, replay)
+    )
+    journal_writer.start()
     try:
         yield Session(
             client=client,
             space=order.space,
-            scribe=scribe,
+            journal_writer=journal_writer,
             run_id=order.run_id,
             pipeline=order.pipeline,
             origin=order.origin,
@@ -101,8 +103,8 @@ async def _session(order: TrainingOrder, client: Client, stop: Stop) -> AsyncIte
             pace=order.pace,
             started=client.clock.steady(),
             stop=stop,
-            room=Room(1),
-            purse=Purse(),
+            capacity=Capacity(1),
+            budget=BudgetLedger(),
         )
     finally:
-        scribe.close()
+        journal_writer.close()

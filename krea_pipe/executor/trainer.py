@@ -16,7 +16,7 @@ from krea_pipe.executor.submit import adopted, created_at, submitted
 from krea_pipe.executor.training import Trained, Training, agreed_cost, known_style
 from krea_pipe.executor.training_failures import empty, failed, hidden, uncertain
 from krea_pipe.executor.uploads import Uploads
-from krea_pipe.executor.wait_for_job import Vigil
+from krea_pipe.executor.wait_for_job import JobWait
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.store.events import Attached, Cleared, Declined, Disowned, Done, Event, Failed, Submitting, Unseen
@@ -69,7 +69,7 @@ class Trainer:
         while end is None:
             if self.session.stop.wanted:
                 return Failure("interrupted", "this ended before a training was known to run", "transient")
-            end = await self._on((await self.session.scribe.standings([self.training.key]))[0])
+            end = await self._on((await self.session.journal_writer.standings([self.training.key]))[0])
         return end
 
     async def _on(self, standing: Standing) -> Trained | Failure | None:
@@ -87,7 +87,7 @@ class Trainer:
     async def _on_record(self) -> Trained | None:
         """The style that this training gave at this API, by the journal."""
         key, session = self.training.key, self.session
-        found = cast("Trained | None", await session.scribe.ask(lambda replay: known_style(replay, key)))
+        found = cast("Trained | None", await session.journal_writer.ask(lambda replay: known_style(replay, key)))
         return found if found is not None and (self.terms.is_free or found.origin == session.origin) else None
 
     async def _news(self) -> Trained | None:
@@ -110,7 +110,7 @@ class Trainer:
 
     async def _send(self, standing: Standing) -> Trained | Failure | None:
         """Agree on the cost, upload and post."""
-        before = await self.session.scribe.ask(lambda replay: replay.failed.get(self.training.key))
+        before = await self.session.journal_writer.ask(lambda replay: replay.failed.get(self.training.key))
         if before == "empty" and not self.terms.again and not self.terms.is_free:
             return empty()
         if self.cost is None:
@@ -143,13 +143,13 @@ class Trainer:
         session, key = self.session, self.training.key
         assert self.cost is not None  # agreed on before anything was sent
         post = session.submitting(key, f"styles/{self.training.name}", self.cost)
-        claimed = await session.scribe.claim(post, key, (type(standing),), only=standing)
+        claimed = await session.journal_writer.claim(post, key, (type(standing),), only=standing)
         if claimed != standing:
             return None
         self.may_repeat = False
         news = await self._news()  # written between the last look and the claim
         if news is not None:
-            await session.scribe.record(Declined(code="not_sent"), key)
+            await session.journal_writer.record(Declined(code="not_sent"), key)
             return news
         started = session.client.clock.steady()
         try:
@@ -159,13 +159,13 @@ class Trainer:
                 await self._record_lost(post, error)
                 await refuse_address(error, session)
                 return None
-            await session.scribe.record(declined(error), key)
+            await session.journal_writer.record(declined(error), key)
             return error
         if job.id in session.shown_before:  # the answer names the job of another request
             await self._record_lost(post, None)
             return None
         session.client.clock.observe_job(job.created_at, started)
-        written = await session.scribe.record(submitted(post, job), key)
+        written = await session.journal_writer.record(submitted(post, job), key)
         if isinstance(written, Busy):  # this one as well
             await self._record_lost(post, None)
             return None
@@ -173,7 +173,7 @@ class Trainer:
 
     async def _record_lost(self, post: Submitting, error: CallFailed | None) -> None:
         self.lost, self.lost_to = self.lost + 1, error
-        await self.session.scribe.record(self.session.unanswered(post), self.training.key)
+        await self.session.journal_writer.record(self.session.unanswered(post), self.training.key)
 
     async def _declined(self, error: CallFailed, urls: dict[str, str]) -> Failure | None:
         """What follows from a POST that Krea did not take."""
@@ -185,27 +185,27 @@ class Trainer:
         if self.tries > TRIES or status not in (None, 429):
             return failure_of(error)
         asked = error.retry_after or 0.0 if isinstance(error, Refused) else 0.0
-        await self.session.stop.hesitate(max(delay(self.tries, self.session.pace), asked))
+        await self.session.stop.sleep_unless_closing(max(delay(self.tries, self.session.pace), asked))
         return None
 
     async def _attach(self, job: InFlight) -> Trained | Failure | None:
         """Wait for a job that an earlier command has started."""
-        standing = await self.session.scribe.claim(Attached(job_id=job.job_id), self.training.key, (InFlight,))
+        standing = await self.session.journal_writer.claim(Attached(job_id=job.job_id), self.training.key, (InFlight,))
         return await self._wait(standing) if isinstance(standing, InFlight) else None
 
     async def _share(self, busy: Busy) -> Trained | Failure | None:
         """Wait for the job of a command that is alive, which writes down what becomes of it."""
         key = self.training.key
-        job = await self.session.scribe.ask(lambda replay: replay.in_flight.get(key))
+        job = await self.session.journal_writer.ask(lambda replay: replay.in_flight.get(key))
         if isinstance(job, InFlight):
             self.tell(f"{busy.run} trains it already; this command pays nothing.")
             return await self._wait(job, is_ours=False)
-        await self.session.stop.hesitate(self.session.pace.first / 4)
+        await self.session.stop.sleep_unless_closing(self.session.pace.first / 4)
         return None
 
     async def _wait(self, job: InFlight, *, is_ours: bool = True) -> Trained | Failure:
         """Wait for the end of a job, and write it down if nobody else does."""
-        end = await Vigil(self.session, self.tell, self.terms.seconds).kept(job.job_id)
+        end = await JobWait(self.session, self.tell, self.terms.seconds).kept(job.job_id)
         self._check_refusal()
         if isinstance(end, Failure):
             if end.code == "not_shown" and is_ours:
@@ -225,7 +225,7 @@ class Trainer:
         return failure
 
     async def _record(self, event: Event) -> None:
-        await self.session.scribe.record(event, self.training.key)
+        await self.session.journal_writer.record(event, self.training.key)
 
     async def _ask(self, post: Post) -> Failure | None:
         """Look what became of a POST without an answer; it is sent again only if Krea made no job of it."""
@@ -234,14 +234,14 @@ class Trainer:
         await self._look_at_account()
         verdict = await self._looked(post)
         if isinstance(verdict, Nothing) and self.search.unsettled(post) > 0:
-            if await session.stop.hesitate(self.search.unsettled(post)):
+            if await session.stop.sleep_unless_closing(self.search.unsettled(post)):
                 return None
             verdict = await self._looked(post)
         match verdict:
             case Nothing():
-                await session.scribe.claim(Cleared(), key, (Post,), only=post)
+                await session.journal_writer.claim(Cleared(), key, (Post,), only=post)
             case Found(job=job):
-                await session.scribe.claim(adopted(post, job, session.account), key, (Post,), only=post)
+                await session.journal_writer.claim(adopted(post, job, session.account), key, (Post,), only=post)
             case Unclear() if self.terms.again and not self.lost:
                 self.may_repeat = True
             case Unclear(reason=reason, candidates=candidates):
@@ -258,11 +258,11 @@ class Trainer:
         return None
 
     async def _looked(self, post: Post) -> Verdict:
-        self.session.gate.shut()
+        self.session.submit_gate.shut()
         try:
             return await self.search.look(post)
         finally:
-            self.session.gate.open()
+            self.session.submit_gate.open()
 
     async def _look_at_account(self) -> None:
         """Ask for one job, for nothing: it tells Krea's time, and whether the key is good."""

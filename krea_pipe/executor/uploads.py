@@ -92,7 +92,7 @@ class Uploads:
                 if delay is None or _is_final(error):
                     raise
                 longer = error.retry_after or 0 if isinstance(error, Refused) else 0
-                if await self.session.stop.pause(max(delay, longer)):
+                if await self.session.stop.sleep_unless_leaving(max(delay, longer)):
                     raise
             else:
                 self.session.tell("uploaded", source=source, bytes=len(data))

@@ -20,7 +20,7 @@ EVERY = 60.0
 
 
 @dataclass(slots=True)
-class Vigil:
+class JobWait:
     """The wait for a job, of at most some `seconds`."""
 
     session: Session
@@ -46,7 +46,7 @@ class Vigil:
             if self.time() - begin > self.seconds:
                 return Failure("still_training", f"job {job_id} has not ended in {self.seconds:g} s", "stuck")
             asked = job.retry_after or 0.0 if isinstance(job, Refused) else 0.0
-            if await stop.hesitate(max(wait, asked)):
+            if await stop.sleep_unless_closing(max(wait, asked)):
                 return Failure("interrupted", f"job {job_id} goes on at Krea", "transient")
             wait = min(wait * GROWTH, SLOWEST * self.session.pace.first)
 

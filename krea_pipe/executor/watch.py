@@ -112,7 +112,7 @@ class Watch:
             doubtful = [one for one in sight.jobs if self._is_doubtful(one, shown.get(one.id))]
             await self._read([*doubtful, *sight.stragglers])
             running = sum(not one.is_backlogged for one in self.jobs.values())
-            self.session.room.learn(max(running, self.ends - ends))
+            self.session.capacity.learn(max(running, self.ends - ends))
         await self._give_up()
 
     async def _cancel_waiting(self) -> None:
@@ -137,7 +137,7 @@ class Watch:
                 await self.soon.wait()
         self.soon.clear()
         least = self.last_look + self.session.pace.first / 5 - self.reader.time()
-        await self.session.stop.pause(max(least, 0.0))
+        await self.session.stop.sleep_unless_leaving(max(least, 0.0))
 
     def _interval(self) -> float:
         pace = self.session.pace
@@ -166,7 +166,7 @@ class Watch:
             self.rests_until = self.reader.time() + LIST_REST * self.session.pace.first
             return
         asked = min(error.retry_after or 0, LIST_REST) if isinstance(error, Refused) else 0
-        await self.session.stop.pause(max(asked, delay(self.failures, self.session.pace)))
+        await self.session.stop.sleep_unless_leaving(max(asked, delay(self.failures, self.session.pace)))
 
     def _is_doubtful(self, watched: Watched, job: Job | None) -> bool:
         """Whether a job has to be read alone: it is not in the list, was hinted at, or ended there without an image."""

@@ -10,7 +10,7 @@ from krea_pipe.executor.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
+class WebhookListener:
     """Where to listen, and the public URL at which Krea reaches that, if it is another."""
 
     address: Address

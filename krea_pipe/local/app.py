@@ -22,12 +22,12 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from krea_pipe.local import assets, jobs, styles
-from krea_pipe.local.billing_log import Book
-from krea_pipe.local.date_middleware import Front
+from krea_pipe.local.billing_log import BillingLog
+from krea_pipe.local.date_middleware import DateMiddleware
 from krea_pipe.local.jobs import Handler
 from krea_pipe.local.order import VARIANTS
 from krea_pipe.local.refusal import RefusalError
-from krea_pipe.local.server_state import World
+from krea_pipe.local.server_state import ServerState
 from krea_pipe.local.webhooks import Courier
 
 _NOT_FOUND = "<!DOCTYPE html><html><head><title>404</title></head><body><h1>Not found</h1></body></html>"
@@ -69,14 +69,14 @@ _CALLS = (
 )
 
 
-def create_app(world: World | None = None, *, dates: bool | None = None) -> Starlette:
+def create_app(world: ServerState | None = None, *, dates: bool | None = None) -> Starlette:
     """A Krea with its own world, for `httpx.ASGITransport` or any ASGI server on loopback.
 
     `dates` says who writes the `Date` of answers: True the world's clock, False the server, None whichever is
     missing. A server that shall show the world's clock has to leave its own out, uvicorn by `date_header=False`.
     """
-    world = World() if world is None else world
-    book, courier = Book(), Courier(world)
+    world = ServerState() if world is None else world
+    book, courier = BillingLog(), Courier(world)
 
     @asynccontextmanager
     async def live(_: Starlette) -> AsyncIterator[None]:
@@ -88,13 +88,13 @@ def create_app(world: World | None = None, *, dates: bool | None = None) -> Star
 
     return Starlette(
         routes=[bind(call) for call in (*_CALLS, _Call("GET", "/_local/book", book.read, is_open=True))],
-        middleware=[Middleware(Front, world=world, book=book, dates=dates)],
+        middleware=[Middleware(DateMiddleware, world=world, book=book, dates=dates)],
         exception_handlers={RefusalError: _answer_refusal, 404: _answer_unknown, 405: _answer_unknown},
         lifespan=live,
     )
 
 
-def _bind(world: World, call: _Call, book: Book, courier: Courier) -> _Endpoint:
+def _bind(world: ServerState, call: _Call, book: BillingLog, courier: Courier) -> _Endpoint:
     async def endpoint(request: Request) -> Response:
         # A server that never yields hides races from its clients' tests.
         await asyncio.sleep(0)
@@ -109,7 +109,7 @@ def _bind(world: World, call: _Call, book: Book, courier: Courier) -> _Endpoint:
     return endpoint
 
 
-def _check_token(world: World, header: str) -> None:
+def _check_token(world: ServerState, header: str) -> None:
     scheme, _, token = header.partition(" ")
     known = bool(token.strip()) if world.token is None else token == world.token
     if scheme.lower() != "bearer" or not known:

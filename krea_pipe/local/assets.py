@@ -10,10 +10,10 @@ from krea_pipe.local.multipart import Part, read_form
 from krea_pipe.local.paging import cut_page, format_time, read_cursor, read_limit
 from krea_pipe.local.picture import SUFFIXES, read_picture, sniff_media_type
 from krea_pipe.local.refusal import refuse
-from krea_pipe.local.server_state import World
+from krea_pipe.local.server_state import ServerState
 
 
-async def upload_asset(world: World, request: Request) -> Response:
+async def upload_asset(world: ServerState, request: Request) -> Response:
     """POST /assets."""
     form = read_form(request.headers.get("content-type", ""), await request.body())
     if form is None:
@@ -28,7 +28,7 @@ async def upload_asset(world: World, request: Request) -> Response:
     return JSONResponse(_as_json(asset, request))
 
 
-async def list_assets(world: World, request: Request) -> Response:
+async def list_assets(world: ServerState, request: Request) -> Response:
     """GET /assets: newest first."""
     query = request.query_params
     limit, before = read_limit(query), read_cursor(query)
@@ -39,18 +39,18 @@ async def list_assets(world: World, request: Request) -> Response:
     )
 
 
-async def read_asset(world: World, request: Request) -> Response:
+async def read_asset(world: ServerState, request: Request) -> Response:
     """GET /assets/{id}."""
     return JSONResponse(_as_json(_find_asset(world, request), request))
 
 
-async def delete_asset(world: World, request: Request) -> Response:
+async def delete_asset(world: ServerState, request: Request) -> Response:
     """DELETE /assets/{id}."""
     world.remove_asset(_find_asset(world, request))
     return JSONResponse({"success": True, "message": "Asset deleted"})
 
 
-async def read_upload(world: World, request: Request) -> Response:
+async def read_upload(world: ServerState, request: Request) -> Response:
     """GET /uploads/{id}.{suffix}: the bytes as they were uploaded."""
     name = request.path_params["name"]
     asset = world.asset(name.partition(".")[0])
@@ -72,7 +72,7 @@ def _check_file(file: Part, limit: int) -> str:
     return media_type
 
 
-def _find_asset(world: World, request: Request) -> Asset:
+def _find_asset(world: ServerState, request: Request) -> Asset:
     asset = world.asset(request.path_params["id"])
     if asset is None:
         raise refuse(404, "Asset not found")

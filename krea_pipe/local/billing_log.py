@@ -15,12 +15,12 @@ from starlette.responses import JSONResponse, Response
 
 from krea_pipe.local.job import Job
 from krea_pipe.local.paging import format_time
-from krea_pipe.local.server_state import World
+from krea_pipe.local.server_state import ServerState
 
 KINDS = ("POST /generate", "GET /jobs", "GET /jobs/{id}", "DELETE /jobs/{id}", "GET /images", "POST /assets")
 
 
-class Book:
+class BillingLog:
     """The requests that reached one app, by method and route, and how many it served at the same time."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Book:
         finally:
             self.open -= 1
 
-    async def read(self, world: World, request: Request) -> Response:
+    async def read(self, world: ServerState, request: Request) -> Response:
         """GET /_local/book: all jobs, or with `summary=1` their figures; open to anyone, and not a part of Krea's API.
 
         `first_seen_at` is when an answer to GET /jobs or GET /jobs/{id} first showed the job in a terminal state.

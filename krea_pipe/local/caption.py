@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from krea_pipe.local.colour import Rgb
 from krea_pipe.local.palette import Palette
-from krea_pipe.local.proof_spec import Brief
+from krea_pipe.local.proof_spec import ProofSpec
 
 _MARGIN, _PAD, _CHIP = 26, 18, 34
 _PROMPT_SIZE, _FACT_SIZE = 21, 16
@@ -19,7 +19,7 @@ _FOLDS = str.maketrans({"–": "-", "—": "-", "‘": "'", "’": "'", "×": "x
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def write_caption(image: Image.Image, brief: Brief, palette: Palette) -> None:
+def write_caption(image: Image.Image, brief: ProofSpec, palette: Palette) -> None:
     """Draw the panel at the lower left."""
     lines = wrap_text(make_printable(brief.order.prompt), _WIDEST)
     facts = _list_facts(brief)
@@ -89,7 +89,7 @@ def _take_line(text: str, font: _Font, width: int) -> str:
     return text[: space if space > 0 else low]
 
 
-def _list_facts(brief: Brief) -> list[str]:
+def _list_facts(brief: ProofSpec) -> list[str]:
     order = brief.order
     seed = f"seed {order.seed:g}" if order.seed is not None and abs(order.seed) < 1e6 else f"seed {order.seed}"
     seed = f"no seed, take {brief.take}" if order.seed is None else seed
@@ -125,7 +125,7 @@ def _lay_panel(image: Image.Image, area: tuple[int, int, int, int], palette: Pal
     image.paste(paper.rgb, area, mask.reduce(2))
 
 
-def _list_thumbs(brief: Brief) -> list[Image.Image]:
+def _list_thumbs(brief: ProofSpec) -> list[Image.Image]:
     tints = [*brief.tints, *([brief.source] if brief.source else [])]
     thumbs = [thumb for tint in tints if (thumb := tint.picture.thumbnail) is not None]
     return [thumb.resize((_CHIP, _CHIP), Image.Resampling.BOX) for thumb in thumbs[:_THUMBS]]

@@ -9,7 +9,7 @@ from krea_pipe.local.abstract import compose_leaves, compose_orbits, compose_pos
 from krea_pipe.local.marks import Arc, Mark, Polygon, Stage, box, disc, lean
 from krea_pipe.local.order import Creativity
 from krea_pipe.local.palette import Role
-from krea_pipe.local.proof_spec import Brief
+from krea_pipe.local.proof_spec import ProofSpec
 from krea_pipe.local.scenery import compose_arches, compose_landscape, compose_still_life
 
 _Scene = Callable[[random.Random, Stage], list[Mark]]
@@ -26,7 +26,7 @@ _RICHNESS: Mapping[Creativity, float] = {"raw": 0.0, "low": 1.05, "medium": 2.1,
 _LEAN = 0.34
 
 
-def compose(brief: Brief, stage: Stage) -> list[Mark]:
+def compose(brief: ProofSpec, stage: Stage) -> list[Mark]:
     """The marks from back to front; the prompt has no part in it, so that equal seeds share a layout."""
     order = brief.order
     rng = seeded_rng(brief)
@@ -41,14 +41,14 @@ def compose(brief: Brief, stage: Stage) -> list[Mark]:
     return [*(lean(mark, stage, slope) for mark in marks), *_sweeps(seeded_rng(brief), stage, movement)]
 
 
-def seeded_rng(brief: Brief) -> random.Random:
+def seeded_rng(brief: ProofSpec) -> random.Random:
     """Randomness that follows from the seed, or from the number of the take where there is no seed."""
     seed = brief.order.seed
     name = f"take {brief.take}" if seed is None else f"seed {seed}"
     return random.Random(hashlib.sha256(name.encode()).digest())
 
 
-def _choose_scene(brief: Brief, rng: random.Random) -> _Scene:
+def _choose_scene(brief: ProofSpec, rng: random.Random) -> _Scene:
     """Neighbouring seeds get different scenes, so that a row of seeds is a row of choices."""
     seed = brief.take if brief.order.seed is None else brief.order.seed
     return _SCENES[seed % len(_SCENES)] if isinstance(seed, int) else rng.choice(_SCENES)

@@ -4,18 +4,18 @@ from email.utils import format_datetime
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from krea_pipe.local.billing_log import Book
-from krea_pipe.local.server_state import World
+from krea_pipe.local.billing_log import BillingLog
+from krea_pipe.local.server_state import ServerState
 
 
-class Front:
+class DateMiddleware:
     """Adds a `Date` from the world's clock to every answer, where `dates` says so.
 
     `dates` None leaves it to a server. An ASGI server adds the present of this machine by itself, without a look at
     the answer, so that one of ours would be a second `Date`; a transport in the same process adds none.
     """
 
-    def __init__(self, app: ASGIApp, world: World, book: Book, dates: bool | None) -> None:
+    def __init__(self, app: ASGIApp, world: ServerState, book: BillingLog, dates: bool | None) -> None:
         self._app, self._world, self._book, self._dates = app, world, book, dates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

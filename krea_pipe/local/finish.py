@@ -10,14 +10,14 @@ from PIL import Image, ImageChops, ImageDraw
 from krea_pipe.local.colour import mix, ramp
 from krea_pipe.local.painting import slope
 from krea_pipe.local.palette import Palette
-from krea_pipe.local.proof_spec import Brief
+from krea_pipe.local.proof_spec import ProofSpec
 
 _TILE = 512
 _GRAIN = 8
 _MOTIFS, _LIGHT_ANGLE = 4, 62.0
 
 
-def lay_ground(brief: Brief, palette: Palette) -> Image.Image:
+def lay_ground(brief: ProofSpec, palette: Palette) -> Image.Image:
     """The ground: light from above, the moodboard's motif, and the source picture as far as it is kept."""
     order = brief.order
     if order.variant == "medium-turbo":

@@ -6,29 +6,29 @@ from urllib.parse import urlsplit
 
 from krea_pipe.local.order import Order, Reference
 from krea_pipe.local.picture import Picture, imagine_picture, read_data_uri
-from krea_pipe.local.proof_spec import Brief, Tint
+from krea_pipe.local.proof_spec import ProofSpec, Tint
 from krea_pipe.local.reading import LOOPBACK
 from krea_pipe.local.refusal import refuse
-from krea_pipe.local.server_state import World
+from krea_pipe.local.server_state import ServerState
 
 _UPLOAD = re.compile(r"/uploads/([0-9a-fA-F-]{36})\.\w+")
 
 
-async def read_inputs(world: World, order: Order, *, own_host: str | None) -> Brief:
+async def read_inputs(world: ServerState, order: Order, *, own_host: str | None) -> ProofSpec:
     """The order with its pictures; raises `RefusalError` with 422 for one that cannot be had."""
     tints = [await _read_tint(world, reference, own_host) for reference in order.references]
     source = await _read_tint(world, order.source, own_host) if order.source else None
-    return Brief(order, tuple(tints), source)
+    return ProofSpec(order, tuple(tints), source)
 
 
-async def _read_tint(world: World, reference: Reference, own_host: str | None) -> Tint:
+async def _read_tint(world: ServerState, reference: Reference, own_host: str | None) -> Tint:
     picture = await _read_picture(world, reference.url, own_host)
     if picture is None:
         raise refuse(422, "Input file rejected")
     return Tint(picture, reference.strength)
 
 
-async def _read_picture(world: World, url: str, own_host: str | None) -> Picture | None:
+async def _read_picture(world: ServerState, url: str, own_host: str | None) -> Picture | None:
     if url.startswith("data:"):
         return await asyncio.to_thread(read_data_uri, url)
     parts = urlsplit(url)

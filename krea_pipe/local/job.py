@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal, get_args
 
-from krea_pipe.local.job_outcome import Fate
-from krea_pipe.local.proof_spec import Brief
+from krea_pipe.local.job_outcome import JobOutcome
+from krea_pipe.local.proof_spec import ProofSpec
 
 Status = Literal[
     "backlogged",
@@ -53,8 +53,8 @@ class Job:
 
     id: str
     image_id: str
-    brief: Brief
-    fate: Fate
+    brief: ProofSpec
+    fate: JobOutcome
     created_at: datetime
     latency: timedelta
     webhook: Webhook | None = None

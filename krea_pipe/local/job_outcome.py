@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from krea_pipe.local.proof_spec import Brief
+from krea_pipe.local.proof_spec import ProofSpec
 
 Outcome = Literal["image", "empty", "failed", "stuck"]
 Place = Literal["top", "result", "nowhere"]
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class JobOutcome:
     """The end of a job: with an image, `empty` without one, failed with a code and a message, or `stuck` without end.
 
     `place` is where a failed job shows its code and message: in a top-level `error`, in `result.error`, or nowhere.
@@ -38,17 +38,17 @@ class Fate:
         return self.outcome in ("image", "empty")
 
 
-FateOf = Callable[[Brief], Fate]
+FateOf = Callable[[ProofSpec], JobOutcome]
 
 _MODERATED = "The prompt asked for a moderation failure."
 _BY_TRIGGER = {
-    "local:fail-nsfw": Fate("failed", "nsfw", _MODERATED),
-    "local:fail-result": Fate("failed", "nsfw", _MODERATED, "result"),
-    "local:fail-empty": Fate("empty"),
-    "local:stuck": Fate("stuck"),
+    "local:fail-nsfw": JobOutcome("failed", "nsfw", _MODERATED),
+    "local:fail-result": JobOutcome("failed", "nsfw", _MODERATED, "result"),
+    "local:fail-empty": JobOutcome("empty"),
+    "local:stuck": JobOutcome("stuck"),
 }
 
 
-def fate_by_prompt(brief: Brief) -> Fate:
+def fate_by_prompt(brief: ProofSpec) -> JobOutcome:
     """The fate that the prompt asks for by a trigger word, otherwise an image."""
-    return next((fate for word, fate in _BY_TRIGGER.items() if word in brief.order.prompt), Fate())
+    return next((fate for word, fate in _BY_TRIGGER.items() if word in brief.order.prompt), JobOutcome())

@@ -17,7 +17,7 @@ from krea_pipe.local.picture import sniff_media_type
 from krea_pipe.local.proof import draw_proof
 from krea_pipe.local.reading import read_order
 from krea_pipe.local.refusal import refuse
-from krea_pipe.local.server_state import World
+from krea_pipe.local.server_state import ServerState
 
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
@@ -25,14 +25,14 @@ FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 class Handler(Protocol):
     """A handler of one route."""
 
-    async def __call__(self, world: World, request: Request, /) -> Response:
+    async def __call__(self, world: ServerState, request: Request, /) -> Response:
         """The answer; raises `RefusalError` for an error answer."""
 
 
 def generate(variant: Variant) -> Handler:
     """The handler of one variant's generate route."""
 
-    async def submit(world: World, request: Request) -> Response:
+    async def submit(world: ServerState, request: Request) -> Response:
         webhook = read_webhook(request)
         order = read_order(variant, await request.body())
         brief = await read_inputs(world, order, own_host=request.base_url.hostname)
@@ -67,7 +67,7 @@ def _can_be_called(text: str) -> bool:
         return False
 
 
-async def list_jobs(world: World, request: Request) -> Response:
+async def list_jobs(world: ServerState, request: Request) -> Response:
     """GET /jobs: newest first, by `cursor`, `limit`, `status` and `types`."""
     query = request.query_params
     status, types = query.get("status"), query.get("types")
@@ -83,12 +83,12 @@ async def list_jobs(world: World, request: Request) -> Response:
     )
 
 
-async def read_job(world: World, request: Request) -> Response:
+async def read_job(world: ServerState, request: Request) -> Response:
     """GET /jobs/{id}."""
     return JSONResponse(_show(_find_job(world, request), world.now(), str(request.base_url)))
 
 
-async def delete_job(world: World, request: Request) -> Response:
+async def delete_job(world: ServerState, request: Request) -> Response:
     """DELETE /jobs/{id}: 200 without a body, whether or not it came in time to cancel the job.
 
     Krea does not document the effect on a job that is past `scheduled`. Here it runs on and is billed, unless it is
@@ -98,7 +98,7 @@ async def delete_job(world: World, request: Request) -> Response:
     return Response(status_code=200)
 
 
-async def read_image(world: World, request: Request) -> Response:
+async def read_image(world: ServerState, request: Request) -> Response:
     """GET /images/{id}.png: what the world gives for it, or the proof, drawn when it is asked for."""
     job = world.job_of_image(request.path_params["id"])
     if job is None:
@@ -110,7 +110,7 @@ async def read_image(world: World, request: Request) -> Response:
     return Response(image, media_type="image/png", headers=FOREVER)
 
 
-def _find_job(world: World, request: Request) -> Job:
+def _find_job(world: ServerState, request: Request) -> Job:
     job = world.job(request.path_params["id"])
     if job is None:
         raise refuse(404, "Job not found")

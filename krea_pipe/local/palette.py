@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from krea_pipe.local.colour import Colour, distance, from_rgb, mix, turn
-from krea_pipe.local.proof_spec import Brief, Tint
+from krea_pipe.local.proof_spec import ProofSpec, Tint
 from krea_pipe.local.words import find_colours
 
 Role = Literal["ground", "haze", "main", "second", "accent", "ink"]
@@ -45,7 +45,7 @@ class Palette:
         return self.ground.light < 0.5
 
 
-def choose_palette(brief: Brief) -> Palette:
+def choose_palette(brief: ProofSpec) -> Palette:
     """The palette of a proof: the prompt's own, then the moodboard's over it, then that of the references."""
     order = brief.order
     palette = _from_prompt(order.prompt)

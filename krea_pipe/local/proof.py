@@ -20,10 +20,10 @@ from krea_pipe.local.finish import blur_along, develop, lay_ground
 from krea_pipe.local.marks import Stage
 from krea_pipe.local.painting import Contour, Easel
 from krea_pipe.local.palette import choose_palette
-from krea_pipe.local.proof_spec import Brief
+from krea_pipe.local.proof_spec import ProofSpec
 
 
-def draw_proof(brief: Brief) -> bytes:
+def draw_proof(brief: ProofSpec) -> bytes:
     """A PNG of the size that the order's aspect ratio has at 1K."""
     order = brief.order
     palette = choose_palette(brief)
@@ -38,7 +38,7 @@ def draw_proof(brief: Brief) -> bytes:
     return _encode(image)
 
 
-def _choose_contour(brief: Brief) -> Contour | None:
+def _choose_contour(brief: ProofSpec) -> Contour | None:
     """A trained style draws lines: light or dark and in a hue by its id, wide by its strength."""
     if not brief.order.styles:
         return None

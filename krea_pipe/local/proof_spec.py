@@ -15,7 +15,7 @@ class Tint:
 
 
 @dataclass(frozen=True, slots=True)
-class Brief:
+class ProofSpec:
     """What to draw; `take` tells apart equal orders without a seed, which Krea draws at random."""
 
     order: Order

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from krea_pipe.local.job import Job
-from krea_pipe.local.job_outcome import Fate, FateOf
-from krea_pipe.local.proof_spec import Brief
+from krea_pipe.local.job_outcome import FateOf, JobOutcome
+from krea_pipe.local.proof_spec import ProofSpec
 
 Call = Literal["submit", "job", "jobs", "cancel", "upload", "image"]
 
@@ -52,7 +52,7 @@ class Corrupt:
 class End:
     """How a job ends."""
 
-    fate: Fate
+    fate: JobOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Script:
     def decide_fates(self, otherwise: FateOf) -> FateOf:
         """How jobs end: as the rules on `end` have it, otherwise as they would without them."""
 
-        def fate_of(brief: Brief) -> Fate:
+        def fate_of(brief: ProofSpec) -> JobOutcome:
             action = self.pick("end", brief.order.prompt)
             return action.fate if isinstance(action, End) else otherwise(brief)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, NamedTuple, get_args
 
-from krea_pipe.local.job_outcome import Fate, Place
+from krea_pipe.local.job_outcome import JobOutcome, Place
 from krea_pipe.local.script import CALLS, Action, Corrupt, Deliver, End, Refuse, Reset, Slow, Truncate
 
 _DAY = 24 * 60 * 60
@@ -77,7 +77,7 @@ class Word(NamedTuple):
 
 
 def _fail(code: str = "internal_error", message: str = "A script asked for this failure.", where: Place = "top") -> End:
-    return End(Fate("failed", code, message, where))
+    return End(JobOutcome("failed", code, message, where))
 
 
 _HTTP = {
@@ -87,9 +87,9 @@ _HTTP = {
     "corrupt": Word(Corrupt),
 }
 _ENDS = {
-    "stuck": Word(partial(End, Fate("stuck"))),
+    "stuck": Word(partial(End, JobOutcome("stuck"))),
     "failed": Word(_fail, ("code", "message", "where")),
-    "empty": Word(partial(End, Fate("empty"))),
+    "empty": Word(partial(End, JobOutcome("empty"))),
 }
 _DELIVERIES = {"twice": Word(partial(Deliver, 2)), "missing": Word(partial(Deliver, 0))}
 _BY_SUBJECT = {**dict.fromkeys((*CALLS, "any"), _HTTP), "end": _ENDS, "webhook": _DELIVERIES}

@@ -15,7 +15,7 @@ from krea_pipe.local.faults import Faults
 from krea_pipe.local.job import Job
 from krea_pipe.local.job_outcome import fate_by_prompt
 from krea_pipe.local.script import Script
-from krea_pipe.local.server_state import World
+from krea_pipe.local.server_state import ServerState
 from krea_pipe.local.uvicorn_connection import Connection, Listener
 
 _CALLERS = 2048  # who may wait to be let in; a benchmark comes with hundreds at once
@@ -38,7 +38,7 @@ class Setup:
 def build_app(setup: Setup) -> ASGIApp:
     """The app of a Krea with a world of its own and the faults of its script."""
     image = setup.image
-    world = World(
+    world = ServerState(
         latency=setup.latency,
         spread=setup.spread,
         concurrency=setup.concurrency,
@@ -51,7 +51,7 @@ def build_app(setup: Setup) -> ASGIApp:
     return Faults(create_app(world), setup.script, lambda path: _prompt_of(world, path))
 
 
-def _prompt_of(world: World, path: str) -> str | None:
+def _prompt_of(world: ServerState, path: str) -> str | None:
     job: Job | None = None
     match path.strip("/").split("/"):
         case ["jobs", job_id]:

@@ -16,7 +16,7 @@ from krea_pipe.local.asset import Asset
 from krea_pipe.local.job import TERMINAL, Job, Webhook
 from krea_pipe.local.job_outcome import FateOf, fate_by_prompt
 from krea_pipe.local.picture import Picture
-from krea_pipe.local.proof_spec import Brief
+from krea_pipe.local.proof_spec import ProofSpec
 from krea_pipe.local.queue import Queue
 from krea_pipe.local.refusal import RefusalError
 
@@ -43,7 +43,7 @@ def deliver_once(_: Job) -> int:
 
 
 @dataclass(slots=True, eq=False)
-class World:
+class ServerState:
     """The state behind one local Krea, which any thread may read.
 
     `latency` is how long a job runs in seconds, give or take the share `spread` of it, drawn from the job's number.
@@ -75,7 +75,7 @@ class World:
     _line: list[Job] = field(default_factory=list, init=False, repr=False)
     _jobs_by_image: dict[str, Job] = field(default_factory=dict, init=False, repr=False)
     _webhooks_to_come: int = field(default=0, init=False, repr=False)
-    _takes: Counter[Brief] = field(default_factory=Counter, init=False, repr=False)
+    _takes: Counter[ProofSpec] = field(default_factory=Counter, init=False, repr=False)
     _committed: Decimal = field(default=Decimal(0), init=False, repr=False)
     _assets: dict[str, Asset] = field(default_factory=dict, init=False, repr=False)
     _asset_stamp: datetime = field(default=_BEGINNING, init=False, repr=False)
@@ -111,7 +111,7 @@ class World:
                 self._settle(job)
             return self._now
 
-    def submit(self, brief: Brief, *, webhook: Webhook | None = None) -> Job:
+    def submit(self, brief: ProofSpec, *, webhook: Webhook | None = None) -> Job:
         """Accept a job; raises `RefusalError`, 402 when the balance cannot pay for it and 429 without a place left."""
         with self._lock:
             now = self.now()
@@ -183,7 +183,7 @@ class World:
             if instant is None or asset.uploaded_at < instant:
                 yield asset
 
-    def _check_balance(self, brief: Brief) -> None:
+    def _check_balance(self, brief: ProofSpec) -> None:
         """Pending jobs count as spent, so that accepted jobs can always be paid for."""
         if self.balance_usd is not None and self._committed + brief.order.price > self.balance_usd:
             raise RefusalError(402, {"message": "The API balance of this workspace is too low for this job."})
@@ -194,7 +194,7 @@ class World:
         if self._queue.running + self._queue.waiting >= self.concurrency + self.backlog:
             raise RefusalError(429, _TOO_MANY)
 
-    def _make_job(self, brief: Brief, webhook: Webhook | None, now: datetime) -> Job:
+    def _make_job(self, brief: ProofSpec, webhook: Webhook | None, now: datetime) -> Job:
         return Job(
             id=str(uuid.uuid4()),
             image_id=str(uuid.uuid4()),
@@ -205,7 +205,7 @@ class World:
             webhook=webhook,
         )
 
-    def _number_take(self, brief: Brief) -> Brief:
+    def _number_take(self, brief: ProofSpec) -> ProofSpec:
         """Without a seed Krea draws at random: here each repetition of an order is the next take of it."""
         if brief.order.seed is not None:
             return brief

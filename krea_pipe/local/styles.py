@@ -9,7 +9,7 @@ from krea_pipe.local.inputs import read_inputs
 from krea_pipe.local.jobs import accept, read_webhook
 from krea_pipe.local.paging import format_time, read_limit
 from krea_pipe.local.refusal import refuse
-from krea_pipe.local.server_state import World
+from krea_pipe.local.server_state import ServerState
 from krea_pipe.local.training import Training, name_style, read_training
 
 _OWN = frozenset({"all", "user"})
@@ -25,7 +25,7 @@ _CATALOGUE = (
 _Style = dict[str, object]
 
 
-async def list_styles(world: World, request: Request) -> Response:
+async def list_styles(world: ServerState, request: Request) -> Response:
     """GET /styles: by `ids`, `model` and `filter`, the last trained first; the cursor is the id of the last seen."""
     query = request.query_params
     which = query.get("filter", "all")
@@ -43,7 +43,7 @@ async def list_styles(world: World, request: Request) -> Response:
     return JSONResponse({"items": found[:limit], "next_cursor": found[limit - 1]["id"] if len(found) > limit else None})
 
 
-async def read_style(world: World, request: Request) -> Response:
+async def read_style(world: ServerState, request: Request) -> Response:
     """GET /styles/{id}."""
     for style in (*_trained(world), *_built_in()):
         if style["id"] == request.path_params["id"]:
@@ -51,7 +51,7 @@ async def read_style(world: World, request: Request) -> Response:
     raise refuse(404, "Style not found")
 
 
-async def train_style(world: World, request: Request) -> Response:
+async def train_style(world: ServerState, request: Request) -> Response:
     """POST /styles/train: a job like any other, with `result.style_id` at its end; the style is in the list from then.
 
     It costs nothing here, for no document says what Krea bills.
@@ -62,7 +62,7 @@ async def train_style(world: World, request: Request) -> Response:
     return accept(world.submit(brief, webhook=webhook))
 
 
-def _trained(world: World) -> Iterator[_Style]:
+def _trained(world: ServerState) -> Iterator[_Style]:
     now = world.now()
     for job in reversed(world.jobs):
         training = job.brief.order

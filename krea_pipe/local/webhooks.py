@@ -7,7 +7,7 @@ import httpx
 
 from krea_pipe.local.job import Job, Webhook
 from krea_pipe.local.job_json import describe_job
-from krea_pipe.local.server_state import World
+from krea_pipe.local.server_state import ServerState
 
 DELIVERIES = 8
 TIMEOUT = 10.0
@@ -15,7 +15,7 @@ TIMEOUT = 10.0
 _LONGEST_SLEEP = 0.25
 
 
-async def deliver_due(world: World) -> None:
+async def deliver_due(world: ServerState) -> None:
     """Tell every end that is due by now and that nobody has begun to tell, and return when that is done."""
     if world.seconds_to_webhook() == 0:
         async with _open_client() as client, asyncio.TaskGroup() as group:
@@ -26,7 +26,7 @@ async def deliver_due(world: World) -> None:
 class Courier:
     """Delivers a world's webhooks in the background: from the first one on, until the event loop or the app ends."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: ServerState) -> None:
         self._world = world
         self._task: asyncio.Task[None] | None = None
         self._nudge = asyncio.Event()
@@ -72,7 +72,7 @@ def _open_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, trust_env=False)
 
 
-async def _empty_outbox(world: World, client: httpx.AsyncClient) -> None:
+async def _empty_outbox(world: ServerState, client: httpx.AsyncClient) -> None:
     while world.outbox:
         job = world.outbox.popleft()
         assert job.webhook is not None
@@ -80,7 +80,7 @@ async def _empty_outbox(world: World, client: httpx.AsyncClient) -> None:
             await _tell(client, job, job.webhook, world)
 
 
-async def _tell(client: httpx.AsyncClient, job: Job, webhook: Webhook, world: World) -> None:
+async def _tell(client: httpx.AsyncClient, job: Job, webhook: Webhook, world: ServerState) -> None:
     # Whoever does not listen is not told: there is no second try.
     with suppress(httpx.HTTPError):
         await client.post(webhook.url, json=describe_job(job, world.now(), webhook.base_url))

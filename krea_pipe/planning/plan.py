@@ -149,7 +149,7 @@ def needs_call(action: Action) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class PlanManner:
+class PlanOptions:
     """For which pipeline and API a plan is made.
 
     `origin` is the API that the run would talk to: a job elsewhere can not be attached to. `free` is for an API that
@@ -162,7 +162,7 @@ class PlanManner:
     resubmit: bool = False
 
 
-def make_plan(cells: Sequence[tuple[Cell, Key]], known: Known, fingerprints: Fingerprints, manner: PlanManner) -> Plan:
+def make_plan(cells: Sequence[tuple[Cell, Key]], known: Known, fingerprints: Fingerprints, manner: PlanOptions) -> Plan:
     """Decide what to do with each distinct request."""
     groups: dict[Key, list[Cell]] = {}
     for cell, key in cells:
@@ -183,7 +183,7 @@ def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Im
 class _Deciding:
     known: Known
     fingerprints: Fingerprints
-    manner: PlanManner
+    manner: PlanOptions
 
     def step(self, key: Key, cells: list[Cell]) -> Step:
         request = cells[0].request

@@ -17,9 +17,9 @@ from krea_pipe.api.client import open_client
 from krea_pipe.api.failures import BadImage
 from krea_pipe.cli.lines import Lines
 from krea_pipe.core.settings import LOCAL_PACE, Target, Token
-from krea_pipe.executor.budget_ledger import Purse
-from krea_pipe.executor.capacity import Room
-from krea_pipe.executor.journal_writer import Scribe
+from krea_pipe.executor.budget_ledger import BudgetLedger
+from krea_pipe.executor.capacity import Capacity
+from krea_pipe.executor.journal_writer import JournalWriter
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.stop import Stop
 from krea_pipe.store import cache
@@ -96,16 +96,16 @@ def test_an_address_that_can_not_be_printed_is_no_address(project, krea):
     assert project.run("run", "p.yaml", "--json").rows["a"]["error"]["code"] == "image_unfetched"
 
 
-def session_of(space, scribe=None):
-    shared = {"pace": LOCAL_PACE, "stop": Stop(), "room": Room(1), "purse": Purse()}
-    return Session(None, space, scribe, "run", "p", "origin", "account", **shared)
+def session_of(space, journal_writer=None):
+    shared = {"pace": LOCAL_PACE, "stop": Stop(), "capacity": Capacity(1), "budget": BudgetLedger()}
+    return Session(None, space, journal_writer, "run", "p", "origin", "account", **shared)
 
 
 def test_what_waits_for_the_disk_is_written_when_a_run_is_left(tmp_path):
-    written, gate = [], threading.Event()
+    written, submit_gate = [], threading.Event()
 
     def write(number):
-        gate.wait(30)
+        submit_gate.wait(30)
         written.append(number)
 
     async def leave():
@@ -113,7 +113,7 @@ def test_what_waits_for_the_disk_is_written_when_a_run_is_left(tmp_path):
         for number in range(64):
             asyncio.get_running_loop().create_task(session.shielded(lambda number=number: write(number)))
         await asyncio.sleep(0)
-        asyncio.get_running_loop().call_soon(gate.set)
+        asyncio.get_running_loop().call_soon(submit_gate.set)
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
@@ -125,10 +125,10 @@ def test_lines_that_wait_for_the_disk_are_written_when_a_run_is_left(tmp_path):
     space, keys = open_space(tmp_path, "live"), [f"k{number}" for number in range(64)]
 
     async def leave():
-        scribe = Scribe(Ledger(space.journal, space.presence, "run", "origin", space.journal.replay()))
-        session = session_of(space, scribe)
-        with contextlib.closing(scribe), exclusive(space.journal.path.with_name("journal.lock")):
-            scribe.start()
+        journal_writer = JournalWriter(Ledger(space.journal, space.presence, "run", "origin", space.journal.replay()))
+        session = session_of(space, journal_writer)
+        with contextlib.closing(journal_writer), exclusive(space.journal.path.with_name("journal.lock")):
+            journal_writer.start()
             tasks = [asyncio.create_task(session.record(Declined(code="x"), key)) for key in keys]
             await asyncio.sleep(0)
             for task in tasks:

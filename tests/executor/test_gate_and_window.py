@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from krea_pipe.executor.poll_window import Watched, choose_sight
-from krea_pipe.executor.semaphore import Turnstile
-from krea_pipe.executor.submit_gate import Gate
+from krea_pipe.executor.semaphore import FairSemaphore
+from krea_pipe.executor.submit_gate import SubmitGate
 
 
 async def settle():
@@ -38,7 +38,7 @@ def test_a_turnstile_lets_in_as_many_as_fit_in_their_order_whoever_is_cancelled(
             turnstile.leave()
 
     async def main():
-        turnstile = Turnstile(lambda: size[0])
+        turnstile = FairSemaphore(lambda: size[0])
         tasks = [asyncio.create_task(pass_through(number, turnstile)) for number in range(40)]
         for _ in range(15):
             await asyncio.sleep(0)
@@ -62,31 +62,31 @@ def test_nobody_looks_around_while_a_post_is_under_way(width, seed):
         for _ in range(rng.randrange(4)):
             await asyncio.sleep(0)
 
-    async def post(gate):
+    async def post(submit_gate):
         nonlocal under_way, most
         await rest()
-        async with gate.passed():
+        async with submit_gate.passed():
             assert not looking
             under_way, most = under_way + 1, max(most, under_way + 1)
             await rest()
             assert not looking
             under_way -= 1
 
-    async def look(gate):
+    async def look(submit_gate):
         nonlocal looking, looks
         await rest()
-        gate.shut()
-        async with gate.quiet():
+        submit_gate.shut()
+        async with submit_gate.exclusive():
             assert (under_way, looking) == (0, 0)
             looking, looks = looking + 1, looks + 1
             await rest()
             assert under_way == 0
             looking -= 1
-        gate.open()
+        submit_gate.open()
 
     async def main():
-        gate = Gate(width)
-        work = [post(gate) for _ in range(60)] + [look(gate) for _ in range(12)]
+        submit_gate = SubmitGate(width)
+        work = [post(submit_gate) for _ in range(60)] + [look(submit_gate) for _ in range(12)]
         rng.shuffle(work)
         await asyncio.wait_for(asyncio.gather(*work), 10)
 
@@ -96,27 +96,27 @@ def test_nobody_looks_around_while_a_post_is_under_way(width, seed):
 
 def test_one_who_looks_in_the_turn_in_which_a_gate_is_opened_waits_for_the_post_that_it_let_through():
     async def main():
-        gate, now, events = Gate(), asyncio.Event(), []
+        submit_gate, now, events = SubmitGate(), asyncio.Event(), []
 
         async def post():
-            async with gate.passed():
+            async with submit_gate.passed():
                 events.append("post")
                 await settle()
                 events.append("answer")
 
         async def look():
             await now.wait()
-            gate.shut()
-            async with gate.quiet():
+            submit_gate.shut()
+            async with submit_gate.exclusive():
                 events.append("look")
                 await settle()
-            gate.open()
+            submit_gate.open()
 
-        gate.shut()
+        submit_gate.shut()
         tasks = [asyncio.create_task(one) for one in (post(), look())]
         await settle()
         now.set()
-        gate.open()
+        submit_gate.open()
         await asyncio.gather(*tasks)
         assert events == ["post", "answer", "look"]
 

@@ -8,7 +8,7 @@ import pytest
 from krea_server import GENERATE, ask, send_answer, until
 from money import alive, check_paid_once, count_lines, draw, drop, hide, inhabit, job_ids, kill, kill_at_post, kill_when
 
-from krea_pipe.local.job_outcome import Fate
+from krea_pipe.local.job_outcome import JobOutcome
 
 WORDS = ["a", "b", "c", "slow"]
 
@@ -53,7 +53,9 @@ def refuse_once(krea):
 
 def fail_once(krea):
     left = ["b"]
-    krea.world.fate_of = lambda brief: Fate("failed", "odd") if brief.order.prompt in left and left.pop() else Fate()
+    krea.world.fate_of = lambda brief: (
+        JobOutcome("failed", "odd") if brief.order.prompt in left and left.pop() else JobOutcome()
+    )
 
 
 def lose_one(krea):

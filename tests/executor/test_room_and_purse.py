@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from krea_pipe.executor.budget_ledger import Purse
-from krea_pipe.executor.capacity import AHEAD, ENOUGH, LAST_STEP, START, Place, Room
+from krea_pipe.executor.budget_ledger import BudgetLedger
+from krea_pipe.executor.capacity import AHEAD, ENOUGH, LAST_STEP, START, Capacity, Place
 
 CENT = Decimal("0.01")
 
@@ -22,19 +22,19 @@ async def settle():
 # --- the purse
 
 
-async def spend(purse, rng, prices):
+async def spend(budget, rng, prices):
     """Requests that come, fail and succeed in any order; how many were sent, and what was billed for each."""
     sent, bills = [], []
 
     def check():
-        assert purse.cap is None or purse.spent + purse.reserved <= purse.cap
-        assert purse.most is None or purse.drawn + purse.pending <= purse.most
-        assert min(purse.reserved, purse.pending, purse.spent) >= 0
+        assert budget.cap is None or budget.spent + budget.reserved <= budget.cap
+        assert budget.most is None or budget.drawn + budget.pending <= budget.most
+        assert min(budget.reserved, budget.pending, budget.spent) >= 0
 
     async def request(price):
         for _ in range(rng.randrange(4)):
             await asyncio.sleep(0)
-        if not await purse.reserve(price):
+        if not await budget.reserve(price):
             return
         sent.append(price)
         check()
@@ -42,9 +42,9 @@ async def spend(purse, rng, prices):
             await asyncio.sleep(0)
         if rng.random() < 0.5:
             bills.append(price)
-            purse.keep(price)
+            budget.keep(price)
         else:
-            purse.release(price)
+            budget.release(price)
         check()
 
     await asyncio.wait_for(asyncio.gather(*map(request, prices)), 10)
@@ -57,10 +57,10 @@ def test_no_order_of_events_spends_more_than_the_purse_holds(seed):
     prices = [CENT * rng.choice([1, 3, 7]) for _ in range(rng.randrange(1, 40))]
     cap = rng.choice([None, CENT * rng.randrange(60)])
     most = rng.choice([None, rng.randrange(12)])
-    purse = Purse(cap, most)
-    sent, bills = asyncio.run(spend(purse, rng, prices))
-    assert (purse.spent, purse.drawn) == (sum(bills, Decimal(0)), len(bills))
-    assert (purse.reserved, purse.pending) == (0, 0)
+    budget = BudgetLedger(cap, most)
+    sent, bills = asyncio.run(spend(budget, rng, prices))
+    assert (budget.spent, budget.drawn) == (sum(bills, Decimal(0)), len(bills))
+    assert (budget.reserved, budget.pending) == (0, 0)
     if cap is None and most is None:
         assert len(sent) == len(prices)
 
@@ -70,50 +70,50 @@ def test_what_fails_makes_place_for_another_until_the_purse_is_full(seed):
     """With one price, exactly as many are billed as fit, when there are enough of them."""
     rng = random.Random(seed)
     most = rng.randrange(8)
-    for purse in (Purse(CENT * most), Purse(None, most)):
-        _, bills = asyncio.run(spend(purse, rng, [CENT] * 200))
+    for budget in (BudgetLedger(CENT * most), BudgetLedger(None, most)):
+        _, bills = asyncio.run(spend(budget, rng, [CENT] * 200))
         assert len(bills) == most
 
 
 def test_a_price_that_never_fits_is_refused_at_once_and_one_that_may_fit_waits_in_its_turn():
     async def main():
-        purse = Purse(CENT * 10)
-        assert await purse.reserve(CENT * 8)
-        large = asyncio.create_task(purse.reserve(CENT * 9))
-        small = asyncio.create_task(purse.reserve(CENT))
+        budget = BudgetLedger(CENT * 10)
+        assert await budget.reserve(CENT * 8)
+        large = asyncio.create_task(budget.reserve(CENT * 9))
+        small = asyncio.create_task(budget.reserve(CENT))
         await settle()
         assert (large.done(), small.done()) == (False, False)
-        purse.keep(CENT * 8)
+        budget.keep(CENT * 8)
         assert (await large, await small) == (False, True)
-        assert not await purse.reserve(CENT * 3)
+        assert not await budget.reserve(CENT * 3)
 
     asyncio.run(main())
 
 
 def test_a_purse_that_is_shut_sends_those_who_wait_away():
     async def main():
-        purse = Purse(CENT)
-        assert await purse.reserve(CENT)
-        waiting = asyncio.create_task(purse.reserve(CENT))
+        budget = BudgetLedger(CENT)
+        assert await budget.reserve(CENT)
+        waiting = asyncio.create_task(budget.reserve(CENT))
         await settle()
-        purse.shut()
+        budget.shut()
         assert not await waiting
-        assert purse.reserved == CENT
+        assert budget.reserved == CENT
 
     asyncio.run(main())
 
 
 def test_one_who_waits_for_money_and_is_cancelled_takes_none():
     async def main():
-        purse = Purse(CENT)
-        assert await purse.reserve(CENT)
-        gone, next_one = (asyncio.create_task(purse.reserve(CENT)) for _ in range(2))
+        budget = BudgetLedger(CENT)
+        assert await budget.reserve(CENT)
+        gone, next_one = (asyncio.create_task(budget.reserve(CENT)) for _ in range(2))
         await settle()
         gone.cancel()
         await settle()
-        purse.release(CENT)
+        budget.release(CENT)
         assert await next_one
-        assert (purse.reserved, purse.pending) == (CENT, 1)
+        assert (budget.reserved, budget.pending) == (CENT, 1)
 
     asyncio.run(main())
 
@@ -121,39 +121,39 @@ def test_one_who_waits_for_money_and_is_cancelled_takes_none():
 # --- the room
 
 
-async def filled(room, count):
-    places = [Place(room) for _ in range(count)]
+async def filled(capacity, count):
+    places = [Place(capacity) for _ in range(count)]
     tasks = [asyncio.create_task(place.take()) for place in places]
     await settle()
     held = [place for place in places if place.is_held]
     for place in held:
-        taken_in(room, place)
+        taken_in(capacity, place)
     return held, tasks
 
 
-def taken_in(room, place):
+def taken_in(capacity, place):
     """Krea takes a request."""
     place.fill()
-    room.accept()
+    capacity.accept()
 
 
-def believed(room):
+def believed(capacity):
     """Refuse until the room believes it; how often that was."""
-    return next(number for number in range(1, 20) if room.refuse())
+    return next(number for number in range(1, 20) if capacity.refuse())
 
 
 def test_the_third_429_halves_the_room_and_ends_let_it_grow_to_where_it_was_and_slowly_beyond():
     async def main():
-        room = Room(500)
-        held, waiting = await filled(room, START + 10)
+        capacity = Capacity(500)
+        held, waiting = await filled(capacity, START + 10)
         assert len(held) == START
-        assert believed(room) == ENOUGH
-        assert room.limit == START / 2
-        assert room.is_crowded
-        limits = [room.limit]
+        assert believed(capacity) == ENOUGH
+        assert capacity.limit == START / 2
+        assert capacity.is_crowded
+        limits = [capacity.limit]
         while held:
             held.pop().give_back(ended=True)
-            limits.append(room.limit)
+            limits.append(capacity.limit)
         steps = [after - before for before, after in pairwise(limits)]
         back = int(START / 2 / 2)
         assert steps[:back] == [2] * back
@@ -170,37 +170,37 @@ def test_the_third_429_halves_the_room_and_ends_let_it_grow_to_where_it_was_and_
 
 def test_a_room_never_shrinks_below_one_and_never_grows_above_the_users_limit():
     async def main():
-        room = Room(3)
-        held, waiting = await filled(room, 9)
+        capacity = Capacity(3)
+        held, waiting = await filled(capacity, 9)
         assert len(held) == 3
-        room.learn(1000)
+        capacity.learn(1000)
         await settle()
-        assert room.places.inside == 3
+        assert capacity.places.inside == 3
         for _ in range(9 * ENOUGH):
-            room.refuse()
-        assert room.limit >= 1
+            capacity.refuse()
+        assert capacity.limit >= 1
         while any(not task.done() for task in waiting):
             held.pop().give_back(ended=True) if held else None
             await settle()
-            assert room.places.inside <= 3
-            held += [Place(room, is_held=True)] * (room.places.inside - len(held))
+            assert capacity.places.inside <= 3
+            held += [Place(capacity, is_held=True)] * (capacity.places.inside - len(held))
 
     asyncio.run(main())
 
 
 def test_a_room_keeps_ahead_of_what_krea_runs_until_krea_says_that_it_is_full():
     async def main():
-        room = Room(10_000)
-        _, waiting = await filled(room, 400)
-        room.learn(100)
+        capacity = Capacity(10_000)
+        _, waiting = await filled(capacity, 400)
+        capacity.learn(100)
         await settle()
-        assert room.places.inside == 2 * 100 + AHEAD
-        room.learn(10)
-        assert room.limit == 2 * 100 + AHEAD
-        believed(room)
-        at = room.limit
-        room.learn(1000)
-        assert room.limit == at
+        assert capacity.places.inside == 2 * 100 + AHEAD
+        capacity.learn(10)
+        assert capacity.limit == 2 * 100 + AHEAD
+        believed(capacity)
+        at = capacity.limit
+        capacity.learn(1000)
+        assert capacity.limit == at
         for task in waiting:
             task.cancel()
 
@@ -209,47 +209,47 @@ def test_a_room_keeps_ahead_of_what_krea_runs_until_krea_says_that_it_is_full():
 
 def test_what_krea_has_when_it_refuses_counts_and_not_what_waits_to_be_sent():
     async def main():
-        room = Room(500)
-        places = [Place(room) for _ in range(20)]
+        capacity = Capacity(500)
+        places = [Place(capacity) for _ in range(20)]
         for place in places:
             await place.take()
         for place in places[:6]:
             place.fill()
-        believed(room)
-        assert (room.limit, room.is_crowded) == (3, True)
+        believed(capacity)
+        assert (capacity.limit, capacity.is_crowded) == (3, True)
         for place in places[6:]:
             place.give_back()
-        assert (room.places.inside, room.filled, room.is_crowded) == (6, 6, True)
+        assert (capacity.places.inside, capacity.filled, capacity.is_crowded) == (6, 6, True)
         for place in places[:4]:
             place.give_back(ended=True)
-        assert (room.filled, room.is_crowded) == (2, False)
+        assert (capacity.filled, capacity.is_crowded) == (2, False)
 
     asyncio.run(main())
 
 
 def test_a_room_rests_for_the_longest_time_that_krea_asks_for():
     now = [100.0]
-    room = Room(5, time=lambda: now[0])
-    assert room.rest == 0
-    room.refuse(7)
-    room.refuse(3)
-    assert room.rest == 7
+    capacity = Capacity(5, time=lambda: now[0])
+    assert capacity.rest == 0
+    capacity.refuse(7)
+    capacity.refuse(3)
+    assert capacity.rest == 7
     now[0] += 6
-    assert room.rest == 1
+    assert capacity.rest == 1
     now[0] += 6
-    assert room.rest == 0
+    assert capacity.rest == 0
 
 
 def test_a_place_is_taken_and_given_back_once():
     async def main():
-        room = Room(5)
-        place = Place(room)
+        capacity = Capacity(5)
+        place = Place(capacity)
         assert await place.take()
         assert await place.take()
         place.take_at_once()
-        assert (room.places.inside, room.filled) == (1, 1)
+        assert (capacity.places.inside, capacity.filled) == (1, 1)
         place.give_back()
         place.give_back(ended=True)
-        assert (room.places.inside, room.filled) == (0, 0)
+        assert (capacity.places.inside, capacity.filled) == (0, 0)
 
     asyncio.run(main())

@@ -5,19 +5,19 @@ import random
 
 import pytest
 
-from krea_pipe.executor.capacity import ENOUGH, LAST_STEP, START, Place, Room
+from krea_pipe.executor.capacity import ENOUGH, LAST_STEP, START, Capacity, Place
 
 
-async def take(room):
+async def take(capacity):
     """Have Krea take one more job."""
-    place = Place(room)
+    place = Place(capacity)
     assert await place.take()
     place.fill()
-    room.accept()
+    capacity.accept()
     return place
 
 
-async def flow(room, jobs, takes, rng, *, runs):
+async def flow(capacity, jobs, takes, rng, *, runs):
     """Send jobs through a Krea that takes one beside so many, or not, and runs some; they end at any moment.
 
     For each request the room's limit, how many jobs Krea had, and whether it took this one.
@@ -25,18 +25,18 @@ async def flow(room, jobs, takes, rng, *, runs):
     ends, seen = [], []
 
     async def bring():
-        place, end = Place(room), asyncio.Event()
+        place, end = Place(capacity), asyncio.Event()
         while not place.is_filled:
             await place.take()
-            if room.is_crowded:
+            if capacity.is_crowded:
                 place.give_back()
                 continue
-            seen.append((room.limit, len(ends), takes(len(ends))))
+            seen.append((capacity.limit, len(ends), takes(len(ends))))
             if seen[-1][-1]:
                 place.fill()
-                room.accept()
+                capacity.accept()
                 ends.append(end)
-            elif room.refuse():
+            elif capacity.refuse():
                 place.give_back()
             await asyncio.sleep(0)
         await end.wait()
@@ -46,7 +46,7 @@ async def flow(room, jobs, takes, rng, *, runs):
     while not all(task.done() for task in tasks):
         for _ in range(rng.randrange(6)):
             await asyncio.sleep(0)
-        room.learn(min(len(ends), runs))
+        capacity.learn(min(len(ends), runs))
         if ends:
             ends.pop(rng.randrange(len(ends))).set()
     return seen
@@ -54,49 +54,49 @@ async def flow(room, jobs, takes, rng, *, runs):
 
 def test_a_single_429_anywhere_leaves_the_room_as_it_was():
     async def main():
-        room = Room(500)
+        capacity = Capacity(500)
         for _ in range(START):
-            assert not room.refuse()
-            await take(room)
-            assert (room.limit, room.refused_at, room.is_crowded) == (START, None, False)
+            assert not capacity.refuse()
+            await take(capacity)
+            assert (capacity.limit, capacity.refused_at, capacity.is_crowded) == (START, None, False)
 
     asyncio.run(main())
 
 
 def test_two_429s_at_each_step_leave_the_room_as_it_was_and_three_halve_it():
     async def main():
-        room = Room(500)
+        capacity = Capacity(500)
         for _ in range(START - 1):
-            await take(room)
-            assert [room.refuse() for _ in range(ENOUGH - 1)] == [False] * (ENOUGH - 1)
-        assert room.limit == START
-        assert room.refuse()
-        assert room.limit == (START - 1) / 2
+            await take(capacity)
+            assert [capacity.refuse() for _ in range(ENOUGH - 1)] == [False] * (ENOUGH - 1)
+        assert capacity.limit == START
+        assert capacity.refuse()
+        assert capacity.limit == (START - 1) / 2
 
     asyncio.run(main())
 
 
 def test_429s_after_which_more_jobs_were_taken_than_before_do_not_add_up():
     async def main():
-        room = Room(500)
-        await take(room)
+        capacity = Capacity(500)
+        await take(capacity)
         for _ in range(10 * ENOUGH):
-            assert [room.refuse() for _ in range(ENOUGH - 1)] == [False] * (ENOUGH - 1)
-            (await take(room)).give_back(ended=True)
+            assert [capacity.refuse() for _ in range(ENOUGH - 1)] == [False] * (ENOUGH - 1)
+            (await take(capacity)).give_back(ended=True)
 
     asyncio.run(main())
 
 
 def test_an_account_that_has_become_smaller_is_believed_after_some_429s_and_not_at_once():
     async def main():
-        room = Room(500)
-        held = [await take(room) for _ in range(40)]
+        capacity = Capacity(500)
+        held = [await take(capacity) for _ in range(40)]
         for place in held[20:]:
             place.give_back(ended=True)
-        halved = [room.refuse() for _ in range(10)]
+        halved = [capacity.refuse() for _ in range(10)]
         assert halved[:ENOUGH] == [False] * ENOUGH
         assert any(halved)
-        assert room.limit == 10
+        assert capacity.limit == 10
 
     asyncio.run(main())
 
@@ -104,7 +104,7 @@ def test_an_account_that_has_become_smaller_is_believed_after_some_429s_and_not_
 @pytest.mark.parametrize("most", [1, 2, 5, 30, 100])
 def test_what_an_account_takes_is_learned_and_held_with_few_429s(most):
     rng = random.Random(most)
-    seen = asyncio.run(flow(Room(500), 800, lambda held: held < most, rng, runs=most))
+    seen = asyncio.run(flow(Capacity(500), 800, lambda held: held < most, rng, runs=most))
     late = seen[len(seen) // 4 :]
     assert sum(takes for _, _, takes in seen) == 800
     assert sum(not takes for _, _, takes in late) < 3 * sum(takes for _, _, takes in late)
@@ -114,9 +114,9 @@ def test_what_an_account_takes_is_learned_and_held_with_few_429s(most):
 
 def test_429s_that_are_only_a_moments_do_not_keep_the_room_small():
     def limits(seed):
-        rng, room = random.Random(seed), Room(500)
-        seen = asyncio.run(flow(room, 300, lambda _: rng.random() > 0.1, rng, runs=20))
-        assert room.limit >= START, seed
+        rng, capacity = random.Random(seed), Capacity(500)
+        seen = asyncio.run(flow(capacity, 300, lambda _: rng.random() > 0.1, rng, runs=20))
+        assert capacity.limit >= START, seed
         return [limit for limit, _, _ in seen]
 
     found = [limit for seed in range(30) for limit in limits(seed)]

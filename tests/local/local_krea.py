@@ -10,8 +10,8 @@ import uvicorn
 
 from krea_pipe.local.app import create_app
 from krea_pipe.local.order import Order
-from krea_pipe.local.proof_spec import Brief
-from krea_pipe.local.server_state import World
+from krea_pipe.local.proof_spec import ProofSpec
+from krea_pipe.local.server_state import ServerState
 
 LATENCY = 10.0
 
@@ -32,7 +32,7 @@ class Box:
 
     def __init__(self, *, dates=None, **settings):
         self.clock = Clock()
-        self.world = World(**{"latency": LATENCY, "clock": self.clock, **settings})
+        self.world = ServerState(**{"latency": LATENCY, "clock": self.clock, **settings})
         self.app = create_app(self.world, dates=dates)
 
     def client(self, token="key"):
@@ -90,7 +90,7 @@ async def serve(app, **options):
 
 def make_order(prompt="a red circle", **fields):
     """A brief for `World.submit`, past the reading of a body."""
-    return Brief(Order("medium", prompt, "1:1", **{"seed": 7, **fields}))
+    return ProofSpec(Order("medium", prompt, "1:1", **{"seed": 7, **fields}))
 
 
 def make_body(**fields):

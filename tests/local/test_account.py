@@ -49,13 +49,13 @@ def test_looking_changes_nothing(make_box, seed):
     boxes = [make_box(concurrency=3, spread=0.9) for _ in range(2)]
     rng = random.Random(seed)
     for _ in range(60):
-        pause, cancels, looks = rng.choice((0, 0.1, 7, 30)), rng.random() < 0.3, rng.random()
+        sleep_unless_leaving, cancels, looks = rng.choice((0, 0.1, 7, 30)), rng.random() < 0.3, rng.random()
         for watched, box in enumerate(boxes):
             box.world.submit(make_order("local:stuck" if looks > 0.95 else "a lamp"))
             if cancels:
                 box.world.cancel(box.world.jobs[int(looks * box.world.submits)])
             for _ in range(10):
-                box.clock.advance(pause / 10)
+                box.clock.advance(sleep_unless_leaving / 10)
                 if watched:
                     assert box.world.submits == len(box.world.jobs)
     assert read_starts(boxes[0]) == read_starts(boxes[1])

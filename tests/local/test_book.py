@@ -102,9 +102,9 @@ def test_the_peak_is_of_requests_served_at_the_same_time(box):
 
 def test_the_summary_has_figures_in_place_of_the_jobs(make_box):
     box = make_box(concurrency=1)
-    for pause in (5, 35, 0):
+    for sleep_unless_leaving in (5, 35, 0):
         box.submit()
-        box.clock.advance(pause)
+        box.clock.advance(sleep_unless_leaving)
         box.call("GET", "/jobs")
     box.clock.advance(12)
     box.call("GET", "/jobs")

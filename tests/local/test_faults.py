@@ -17,7 +17,7 @@ from served_krea import threaded_krea
 from krea_pipe.local.app import create_app
 from krea_pipe.local.faults import Faults
 from krea_pipe.local.script_file import read_script
-from krea_pipe.local.server_state import World
+from krea_pipe.local.server_state import ServerState
 
 PICTURE = picture("PNG", "any", (64, 48))
 HOURS = 9999
@@ -143,7 +143,7 @@ def test_what_is_local_is_never_broken(start):
 
 def test_without_a_line_to_break_half_an_answer_stands_for_a_reset():
     """As in process, where there is no connection."""
-    app = Faults(create_app(World()), read_script(b"rules: [{on: any, do: reset}]"))
+    app = Faults(create_app(ServerState()), read_script(b"rules: [{on: any, do: reset}]"))
 
     async def call():
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:

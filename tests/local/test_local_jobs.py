@@ -6,7 +6,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from krea_pipe.local.job_outcome import Fate
+from krea_pipe.local.job_outcome import JobOutcome
 
 PENDING = ["queued", "scheduled", "processing", "sampling", "intermediate-complete"]
 
@@ -103,7 +103,7 @@ def test_the_result_trigger_shows_the_reason_under_result(box):
 
 
 def test_a_fate_can_hide_the_reason_of_a_failure(make_box):
-    box = make_box(fate_of=lambda _: Fate("failed", "violence", "secret", "nowhere"))
+    box = make_box(fate_of=lambda _: JobOutcome("failed", "violence", "secret", "nowhere"))
     job_id = box.submit()
     box.clock.advance(10)
     assert box.job(job_id)["status"] == "failed"

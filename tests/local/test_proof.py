@@ -12,7 +12,7 @@ from krea_pipe.local.order import CREATIVITIES, PIXELS, Order, Reference, Slider
 from krea_pipe.local.palette import choose_palette
 from krea_pipe.local.picture import read_picture
 from krea_pipe.local.proof import draw_proof
-from krea_pipe.local.proof_spec import Brief, Tint
+from krea_pipe.local.proof_spec import ProofSpec, Tint
 
 SEEDS = range(1, 7)
 SQUARE = Stage(1, 1)
@@ -21,7 +21,7 @@ BOARD = "00000000-0000-4000-8000-000000000003"
 
 def make_brief(tints=(), **fields):
     settings = {"variant": "medium", "prompt": "a lamp", "aspect_ratio": "1:1", "seed": 1, **fields}
-    return Brief(Order(**settings), tuple(tints))
+    return ProofSpec(Order(**settings), tuple(tints))
 
 
 def open_proof(brief):
@@ -211,7 +211,7 @@ def test_a_source_picture_shows_through_as_its_strength_falls(make_picture):
 
     def draw(strength):
         order = Order("medium", "cobalt", "1:1", "raw", seed=6, source=Reference("x", strength))
-        return open_proof(Brief(order, source=Tint(red, strength)))
+        return open_proof(ProofSpec(order, source=Tint(red, strength)))
 
     assert measure_warmth(draw(0.1)) > measure_warmth(draw(0.9)) + 20
 

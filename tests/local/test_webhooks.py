@@ -26,8 +26,8 @@ class Receiver:
         self.headers = []
         self.arrived = asyncio.Queue()
         self.open = self.most = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
+        self.submit_gate = asyncio.Event()
+        self.submit_gate.set()
 
     async def __call__(self, scope, receive, send):
         body = await self._read(receive)
@@ -36,7 +36,7 @@ class Receiver:
             self.bodies.append(json.loads(body))
             self.headers.append(dict(scope["headers"]))
             self.arrived.put_nowait(self.bodies[-1])
-            await self.gate.wait()
+            await self.submit_gate.wait()
             self.open -= 1
         status, headers = self.answer
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -138,7 +138,7 @@ def test_what_is_no_http_url_is_400_and_no_job(box, url):
 def test_at_most_eight_are_told_at_once(box):
     async def submit_and_deliver():
         receiver = Receiver()
-        receiver.gate.clear()
+        receiver.submit_gate.clear()
         async with serve(receiver) as base_url, httpx.AsyncClient(base_url=base_url) as client:
             for _ in range(20):
                 box.world.submit(make_order(), webhook=Webhook(base_url, base_url))
@@ -150,7 +150,7 @@ def test_at_most_eight_are_told_at_once(box):
             for _ in range(5):
                 await client.get("/")
             most = receiver.most
-            receiver.gate.set()
+            receiver.submit_gate.set()
             await delivering
         return most, receiver.most, len(receiver.bodies)
 

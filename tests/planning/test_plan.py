@@ -11,7 +11,7 @@ from krea_pipe.core.outcome import Result
 from krea_pipe.core.request import Request, Weighted, key_of
 from krea_pipe.matrix.matrix import Cell
 from krea_pipe.pipeline.references import Fingerprints, Image
-from krea_pipe.planning.plan import Attach, Hold, PlanManner, Reuse, Submit, describe_change, make_plan
+from krea_pipe.planning.plan import Attach, Hold, PlanOptions, Reuse, Submit, describe_change, make_plan
 from krea_pipe.store.journal import Replay
 from krea_pipe.store.known import Known
 
@@ -51,8 +51,8 @@ def known(*, results=None, damaged=(), before=None, lines=(), alive=()):
 
 
 def plan(found, state=None, **options):
-    manner = PlanManner("p", options.pop("origin", ORIGIN), **options)
-    return make_plan(found, state or known(), IMAGES, manner)
+    options = PlanOptions("p", options.pop("origin", ORIGIN), **options)
+    return make_plan(found, state or known(), IMAGES, options)
 
 
 def result(price="0.030"):

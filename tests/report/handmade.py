@@ -11,7 +11,7 @@ from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 
-from krea_pipe.cli.stderr_log import Voice
+from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.cli.summary import print_summary, print_troubles
 from krea_pipe.report import csv_table, junit, markdown
 from krea_pipe.report.model import (
@@ -216,7 +216,7 @@ def summary(report: Report) -> str:
     """What a run prints at its end, on both streams."""
     text = StringIO()
     with redirect_stdout(text), redirect_stderr(text):
-        print_troubles(report, Voice())
+        print_troubles(report, StderrLog())
         print_summary(report, Path("runs", report.run_id, "report.html"))
     return text.getvalue()
 

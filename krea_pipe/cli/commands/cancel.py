@@ -36,8 +36,8 @@ def cancel(jobs: tuple[str, ...], *, as_json: bool) -> int:
     chosen = _chosen(space.journal.replay(), jobs, target.origin)
     ends: dict[str, str] = {}
     if chosen:
-        errand = load(ERRAND)(space, target, api_token(os.environ), flow.new_run_id("cancel", datetime.now(UTC)))
-        ends = load(CANCEL)(errand, chosen)
+        api_call = load(ERRAND)(space, target, api_token(os.environ), flow.new_run_id("cancel", datetime.now(UTC)))
+        ends = load(CANCEL)(api_call, chosen)
     if as_json:
         rows = [{"job_id": chosen[key].job_id, "cell": chosen[key].cell, "end": end} for key, end in ends.items()]
         print_json({"schema": "krea-pipe/cancel@1", "jobs": rows})

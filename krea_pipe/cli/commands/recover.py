@@ -56,11 +56,11 @@ def recover(
         raise StateError(
             Problem("run_in_progress", "a run goes on in this folder, and knows its jobs", hint="wait for it")
         )
-    errand = load(ERRAND)(space, target, api_token(os.environ), flow.new_run_id("recover", datetime.now(UTC)))
-    orphans = load(FIND_ORPHANS)(errand, known_jobs(space), timedelta(hours=since))
+    api_call = load(ERRAND)(space, target, api_token(os.environ), flow.new_run_id("recover", datetime.now(UTC)))
+    orphans = load(FIND_ORPHANS)(api_call, known_jobs(space), timedelta(hours=since))
     pairs = load(PAIR)(orphans, missing, in_order=in_order)
     if not dry_run:
-        load(RECORD_RECOVERED)(errand, pairs, missing, made.pipeline)
+        load(RECORD_RECOVERED)(api_call, pairs, missing, made.pipeline)
     cells = {step.key: step.cells[0].id for step in missing}
     paired = {job.id: cells[key] for key, job in pairs.items()}
     rows = [

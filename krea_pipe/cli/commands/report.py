@@ -11,7 +11,7 @@ from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
 from krea_pipe.cli.pictures import shrink, sign
-from krea_pipe.cli.stderr_log import Voice
+from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.cli.summary import print_summary, print_troubles
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.report.decisions import decisions_json, read_decisions
@@ -83,7 +83,7 @@ def report(run: str | None, *, as_json: bool, **how: Unpack[_Options]) -> int:
         data = {"schema": "krea-pipe/report@1", "run_id": found.run_id, "exit_code": found.exit_code}
         print_json({**data, "report": str(folder / "report.json"), "page": str(page)})
     else:
-        print_troubles(found, Voice())
+        print_troubles(found, StderrLog())
         print_summary(found, page)
     return 0
 

@@ -28,8 +28,8 @@ from krea_pipe.cli.options import (
 )
 from krea_pipe.cli.pictures import shrink
 from krea_pipe.cli.plan_files import asked
-from krea_pipe.cli.run_notifications import Telling
-from krea_pipe.cli.stderr_log import Voice
+from krea_pipe.cli.run_notifications import RunNotifications
+from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.cli.summary import annotate_cells, print_summary, print_troubles, summary_json
 from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.core.errors import KreaPipeError, Problem
@@ -103,22 +103,29 @@ def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: b
     wrong: nothing is paid twice. Two runs at once share the work. FILE may be a plan of `krea-pipe plan --out`: then
     just that is carried out, and nothing when the pipeline makes other requests by now.
     """
-    with Telling(how, file, voice_for(how)) as telling:
-        finished = _finished(file, out, max_cells, how, telling, local=local, as_json=as_json)
-        telling.finished(finished)
-        return _say(finished, telling.voice, as_json=as_json)
+    with RunNotifications(how, file, voice_for(how)) as notifications:
+        finished = _finished(file, out, max_cells, how, notifications, local=local, as_json=as_json)
+        notifications.finished(finished)
+        return _say(finished, notifications.stderr_log, as_json=as_json)
 
 
 def _finished(
-    file: Path, out: Path | None, max_cells: int, how: How, telling: Telling, *, local: bool, as_json: bool
+    file: Path,
+    out: Path | None,
+    max_cells: int,
+    how: How,
+    notifications: RunNotifications,
+    *,
+    local: bool,
+    as_json: bool,
 ) -> flow.Finished:
     ask = asked(file, how, local=local, max_cells=max_cells)
     loaded = flow.load(ask.file, ask.overrides)
     if ask.over and not as_json:
-        telling.voice.say("info", "plan_file", f"{file} is a plan of {ask.file} with {ask.over}")
-    executor = Executor(ask.target, how, telling, as_json=as_json)
-    if not as_json or telling.voice.in_json:
-        telling.voice.problems(loaded.warnings, "warning")
+        notifications.stderr_log.say("info", "plan_file", f"{file} is a plan of {ask.file} with {ask.over}")
+    executor = Executor(ask.target, how, notifications, as_json=as_json)
+    if not as_json or notifications.stderr_log.in_json:
+        notifications.stderr_log.problems(loaded.warnings, "warning")
     finished = flow.run(
         loaded,
         open_home(os.environ, ask.file),
@@ -137,25 +144,25 @@ def _finished(
         execute=executor,
         shrink=shrink,
     )
-    if not telling.voice.in_json:
+    if not notifications.stderr_log.in_json:
         annotate_cells(finished.report, loaded.pipeline)
     return finished
 
 
-def _say(finished: flow.Finished, voice: Voice, *, as_json: bool) -> int:
+def _say(finished: flow.Finished, stderr_log: StderrLog, *, as_json: bool) -> int:
     """Say how a run has ended: what it made on stdout, what is wrong on stderr; its exit code."""
     report, problems = finished.report, (*_problems(finished.ending), *finished.problems)
-    is_told = not as_json or voice.in_json
+    is_told = not as_json or stderr_log.in_json
     if is_told:
-        print_troubles(report, voice)
-    _print_end(finished, problems, quiet=voice.quiet, as_json=as_json)
+        print_troubles(report, stderr_log)
+    _print_end(finished, problems, quiet=stderr_log.quiet, as_json=as_json)
     if is_told:
-        voice.problems(problems)
-        if finished.kept is not None and finished.kept.drifted and (voice.quiet or voice.in_json):
-            voice.say("error", "drifted", lock_words(finished)[-1], cells=list(finished.kept.drifted))
+        stderr_log.problems(problems)
+        if finished.kept is not None and finished.kept.drifted and (stderr_log.quiet or stderr_log.in_json):
+            stderr_log.say("error", "drifted", lock_words(finished)[-1], cells=list(finished.kept.drifted))
     cells = report.cells
     if is_told and report.exit_code in GOES_ON and cells.succeeded + cells.reused < cells.total:
-        voice.say("info", "to_go_on", f"To go on, with nothing paid twice: {_command()}")
+        stderr_log.say("info", "to_go_on", f"To go on, with nothing paid twice: {_command()}")
     return report.exit_code
 
 
