@@ -82,7 +82,7 @@ def _files(patterns: list[str]) -> list[str]:
         try:
             found.update(dict.fromkeys(_matching(pattern)))
         except (OSError, ValueError, NotImplementedError) as error:  # a name that is too long, `**x`, `/**`
-            message = f"{pattern[:200]!r} in `files` can not be looked for: {error}"
+            message = f"{pattern[:200]!r} in `files` cannot be looked for: {error}"
             hint = "name a file, a folder, or a glob below `working-directory`"
             raise UsageError(Problem("bad_pattern", message, hint=hint)) from error
     return list(found)
@@ -109,7 +109,7 @@ def _tracked(folder: Path) -> list[str]:
 
 
 def _home(workspace: Path) -> Path:
-    """The folder of what is paid; a commit can not lead it, or the cache of it, to another place by a link.
+    """The folder of what is paid; a commit cannot lead it, or the cache of it, to another place by a link.
 
     Raises:
         UsageError: it would.

@@ -72,7 +72,7 @@ def _alone(file: str, markdown: Path, _: str) -> Planned:
 
 
 def _base() -> str:
-    """The commit that the pull request is compared with; "" when there is none, or it can not be had."""
+    """The commit that the pull request is compared with; "" when there is none, or it cannot be had."""
     commit, here = given("BASE_SHA"), Path.cwd()
     if not commit:
         return ""
@@ -89,7 +89,7 @@ def _base() -> str:
     try:
         fetch(top, os.environ, commit)
     except GitFailed as error:
-        why = "the base commit can not be fetched, so nothing is compared: set `fetch-depth: 0` in actions/checkout"
+        why = "the base commit cannot be fetched, so nothing is compared: set `fetch-depth: 0` in actions/checkout"
         say("warning", f"{why}\n{error}")
         return ""
     return commit

@@ -13,7 +13,7 @@ from krea_pipe.report.markup import code
 _PICTURES = re.compile(r"^### (?:Images|[\d,]+ of [\d,]+ images).*\n(?:(?!### ).*\n)*", re.MULTILINE)
 ENDS = {
     1: "some images failed",
-    2: "the pipeline, or an input of the action, can not be used as it is",
+    2: "the pipeline, or an input of the action, cannot be used as it is",
     4: "Krea refused: is `api-key` set, and is there credit?",
     5: "over budget, or a limit is reached",
     7: "`args` select nothing",

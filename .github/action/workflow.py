@@ -92,7 +92,7 @@ def is_fork(event: dict[str, Any]) -> bool:
 
 
 def output(name: str, value: object) -> None:
-    """Give later steps a value; the mark between its lines can not stand in it."""
+    """Give later steps a value; the mark between its lines cannot stand in it."""
     mark = secrets.token_hex(16)
     _append("GITHUB_OUTPUT", f"{name}<<{mark}\n{value}\n{mark}\n")
 

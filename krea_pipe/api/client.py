@@ -204,7 +204,7 @@ async def open_client(
     """A client for one target; `transport` replaces the network, as the local Krea does.
 
     Raises:
-        UsageError: a proxy of the environment can not be used.
+        UsageError: a proxy of the environment cannot be used.
     """
     agent = {"User-Agent": f"krea-pipe/{__version__}"}
     here = is_loopback(urlsplit(target.base).hostname or "")

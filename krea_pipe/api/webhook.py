@@ -65,7 +65,7 @@ class Receiver:
             return public.rstrip("/") + self.path
         if ipaddress.ip_address(self.host).is_unspecified:
             hint = "give the address at which Krea reaches this machine with --webhook-url"
-            message = f"{self.host} means every address of this machine and can not be given to Krea"
+            message = f"{self.host} means every address of this machine and cannot be given to Krea"
             raise UsageError(Problem("webhook_url_needed", message, hint=hint))
         return f"http://{Address(self.host, self.port)}{self.path}"
 
@@ -114,7 +114,7 @@ async def open_receiver(
     `patience` is how many seconds a delivery may take to arrive.
 
     Raises:
-        UsageError: the address can not be listened on.
+        UsageError: the address cannot be listened on.
     """
     with _listen(address) as listener:
         receiver = Receiver(address.host, listener.getsockname()[1], "/" + secrets.token_urlsafe(32))
@@ -215,7 +215,7 @@ def _listen(address: Address) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             message, hint = f"another program listens on {address}", "choose another port, or 0 for any free one"
             raise UsageError(Problem("webhook_address_in_use", message, hint=hint)) from error
-        message, hint = f"can not listen on {address}", "give an address of this machine, and a port above 1023"
+        message, hint = f"cannot listen on {address}", "give an address of this machine, and a port above 1023"
         raise UsageError(Problem("webhook_address_unusable", message, hint=hint)) from error
 
 

@@ -55,7 +55,7 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Whether it can not change any more; a completion time ends statuses that may yet be invented."""
+        """Whether it cannot change any more; a completion time ends statuses that may yet be invented."""
         return self.status in FINAL or (self.completed_at is not None and self.status not in PENDING)
 
     @property
@@ -151,7 +151,7 @@ def read_page(data: Json) -> JobPage | None:
     if not isinstance(data, dict) or not isinstance(items, list):
         return None
     jobs = [read_job(item) for item in items]
-    if None in jobs or not _goes_on(_next(data)):  # what can not be read may be the job that is looked for
+    if None in jobs or not _goes_on(_next(data)):  # what cannot be read may be the job that is looked for
         return None
     return JobPage(tuple(job for job in jobs if job is not None), _next(data))
 
@@ -243,7 +243,7 @@ def _next(data: Mapping[str, Json]) -> str | None:
 
 
 def _goes_on(cursor: str | None) -> bool:
-    """Whether a cursor can be sent, if there is one: a list that can not be read on is none, and not at its end."""
+    """Whether a cursor can be sent, if there is one: a list that cannot be read on is none, and not at its end."""
     return cursor is None or (cursor.isprintable() and len(cursor) <= MAX_CURSOR)
 
 

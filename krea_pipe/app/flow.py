@@ -115,7 +115,7 @@ def stage_cells(loaded: Loaded, stage: str) -> list[Found]:
     """Every cell of one stage with its key.
 
     Raises:
-        InvalidInput: some can not be made.
+        InvalidInput: some cannot be made.
     """
     expansion = Expansion(loaded.pipeline, loaded.fingerprints)
     return [(cell, key_of(cell.request)) for cell in expansion.of_stage(stage)]
@@ -125,7 +125,7 @@ def plan(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> P
     """Decide what a run would do, from the files and the store alone.
 
     Raises:
-        InvalidInput: with every problem of the file. StateError: the store can not be read.
+        InvalidInput: with every problem of the file. StateError: the store cannot be read.
         NothingSelected: no cell fits the selection.
     """
     return planned(loaded, space, target, options).plan

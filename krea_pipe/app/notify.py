@@ -78,7 +78,7 @@ def places_of(texts: Sequence[str], open_service: OpenService) -> tuple[Place, .
     """The places that `--notify` names.
 
     Raises:
-        UsageError: one of them is no place, or can not be reached from here.
+        UsageError: one of them is no place, or cannot be reached from here.
     """
     return tuple(_place_of(text.strip(), open_service) for text in texts)
 
@@ -112,7 +112,7 @@ class Desktop:
         except subprocess.TimeoutExpired:
             return f"{self.command[0]} took too long"
         except OSError as error:
-            return f"{self.command[0]} can not be started: {error.strerror}"
+            return f"{self.command[0]} cannot be started: {error.strerror}"
         return None
 
 
@@ -146,7 +146,7 @@ class Webhook:
         except httpx.TimeoutException:
             return "it did not answer in time"
         except (httpx.HTTPError, httpx.InvalidURL):
-            return "it can not be reached"
+            return "it cannot be reached"
 
 
 def _webhook(text: str) -> Webhook:
@@ -195,7 +195,7 @@ def tell_all(places: Sequence[Place], message: Message) -> list[Problem]:
         try:
             answers[number] = place.send(message)
         except (OSError, ImportError, ValueError, RuntimeError, LookupError) as error:
-            answers[number] = f"it can not be told ({type(error).__name__})"
+            answers[number] = f"it cannot be told ({type(error).__name__})"
 
     # Threads that the end of the program does not wait for: no time limit of a library holds for all that it does.
     threads = [threading.Thread(target=tell, args=one, daemon=True) for one in enumerate(places)]

@@ -131,7 +131,7 @@ def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None
         select: only the cells that one of these expressions takes, as with `-k`.
 
     Raises:
-        KreaPipeError: a cell can not be made, nothing is selected, or the store can not be read.
+        KreaPipeError: a cell cannot be made, nothing is selected, or the store cannot be read.
     """
     target = LOCAL if local else live_target(os.environ)
     space = open_space(_home(pipeline), target.space)
@@ -261,7 +261,7 @@ def _written(value: object) -> str:
     try:
         return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError) as error:
-        message = f"{value!r} can not stand in a pipeline file"
+        message = f"{value!r} cannot stand in a pipeline file"
         raise UsageError(Problem("bad_set", message, hint="use text, numbers, lists and dicts")) from error
 
 

@@ -26,7 +26,7 @@ def open_service(url: str) -> Callable[[Message], bool]:
         warnings.simplefilter("ignore", DeprecationWarning)
         is_known = service.add(url)
     if not is_known:
-        message = f"apprise can not use the {url.partition('://')[0]}:// address that --notify names"
+        message = f"apprise cannot use the {url.partition('://')[0]}:// address that --notify names"
         hint = "see https://github.com/caronc/apprise/wiki for how it is written and what it needs"
         raise UsageError(Problem("bad_notify", message, hint=hint))
 

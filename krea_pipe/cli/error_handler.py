@@ -39,7 +39,7 @@ def _output_failed(error: OSError) -> int:
     if error.errno == errno.EPIPE:
         drop_streams(sys.stderr)
     else:
-        with contextlib.suppress(OSError):  # stderr may be what can not be written
+        with contextlib.suppress(OSError):  # stderr may be what cannot be written
             voice_of(sys.argv[1:]).problems([Problem("output_failed", f"cannot write the output: {error.strerror}")])
     return ExitCode.SOME_FAILED
 

@@ -139,6 +139,6 @@ def selection(chosen: Chosen) -> Selection:
     """The options of `select_options` as a value.
 
     Raises:
-        UsageError: an expression can not be read.
+        UsageError: an expression cannot be read.
     """
     return parse_selection(chosen["select"], chosen["exclude"], only_failed=chosen["only_failed"])

@@ -24,7 +24,7 @@ def approval_of(file: Path, basis: flow.Planned, reach: int, over: Over, *, max_
     """What was planned, as far as a run would come.
 
     Raises:
-        UsageError: a plan file can not hold what stands over the pipeline.
+        UsageError: a plan file cannot hold what stands over the pipeline.
     """
     cells, sends = parts_of(basis.plan, reach)
     approval = Approval(
@@ -48,7 +48,7 @@ def write_plan_file(path: Path, approval: Approval) -> None:
     """Write a plan file, over an older one at most.
 
     Raises:
-        UsageError: another file is in the way. StateError: it can not be written.
+        UsageError: another file is in the way. StateError: it cannot be written.
     """
     if os.path.lexists(path) and not is_plan_file(path):
         message = f"{path} exists, and is no plan file"
@@ -98,7 +98,7 @@ def asked(file: Path, how: How, *, local: bool, max_cells: int) -> Asked:
     """What a file and the options of `run` ask for.
 
     Raises:
-        InvalidInput: a plan file can not be read. UsageError: options contradict it, or it is for another API.
+        InvalidInput: a plan file cannot be read. UsageError: options contradict it, or it is for another API.
     """
     if not is_plan_file(file):
         return Asked(file, overrides(how), max_cells, local, run_lock(file, how, how))

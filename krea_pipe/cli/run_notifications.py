@@ -35,7 +35,7 @@ class RunNotifications:
         """Get ready to tell.
 
         Raises:
-            KreaPipeError: the log can not be written, or there is a place that can not be told.
+            KreaPipeError: the log cannot be written, or there is a place that cannot be told.
         """
         self.file, self.stderr_log = file, stderr_log
         names = told["notify"]

@@ -52,7 +52,7 @@ class StderrLog:
 
 
 def voice_of(words: Sequence[str]) -> StderrLog:
-    """The voice that a command line asks for, also when it can not be understood as a whole."""
+    """The voice that a command line asks for, also when it cannot be understood as a whole."""
     before = ("", *words)
     asked = ("--log-format", "json") in zip(before, words, strict=False)
     return StderrLog(in_json=asked or "--log-format=json" in words)

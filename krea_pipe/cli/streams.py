@@ -36,7 +36,7 @@ def leave_streams() -> None:
 
 
 def drop_streams(*streams: TextIO | None) -> None:
-    """Let output go nowhere: it can not be written, and Python would complain again while closing it."""
+    """Let output go nowhere: it cannot be written, and Python would complain again while closing it."""
     for stream in streams:
         if stream is not None:
             with contextlib.suppress(OSError, ValueError):

@@ -7,7 +7,7 @@
     ├── OverBudget                    exit 5   the cap would be passed; nothing was sent
     ├── NothingSelected               exit 7   no cell fits what was selected
     ├── NotLocked                     exit 8   a request is not the one that the lock file has
-    └── StateError                    exit 1   what is stored can not be used
+    └── StateError                    exit 1   what is stored cannot be used
 
 A request that fails is not an error but an outcome: see `krea_pipe.core.outcome`.
 """
@@ -66,7 +66,7 @@ class KreaPipeError(Exception):
 
 
 class InvalidInput(KreaPipeError):
-    """A pipeline file, or something it names, can not be used as it is."""
+    """A pipeline file, or something it names, cannot be used as it is."""
 
     exit_code = ExitCode.INVALID
 
@@ -102,4 +102,4 @@ class NotLocked(KreaPipeError):
 
 
 class StateError(KreaPipeError):
-    """What is stored on disk can not be read or written."""
+    """What is stored on disk cannot be read or written."""

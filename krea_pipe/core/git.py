@@ -84,7 +84,7 @@ def ask(
     """What git prints for some words, asked in a folder; `given` is for its standard input, `index` stands for its own.
 
     Raises:
-        GitFailed: it can not tell, or not in that time.
+        GitFailed: it cannot tell, or not in that time.
     """
     more = {"GIT_INDEX_FILE": str(index)} if index else {}
     return _answer(folder, _environment(environment) | more, words, given, seconds)
@@ -128,7 +128,7 @@ def _answer(folder: Path, environment: Mapping[str, str], words: Iterable[str], 
     except FileNotFoundError as error:
         raise GitFailed("git is not installed") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL among the words
-        raise GitFailed(f"git can not be asked: {error}") from error
+        raise GitFailed(f"git cannot be asked: {error}") from error
     return done.stdout
 
 
@@ -143,7 +143,7 @@ class Repository:
         """What git prints, without the end of the line.
 
         Raises:
-            GitFailed: it can not tell.
+            GitFailed: it cannot tell.
         """
         return os.fsdecode(self._ask(*words)).rstrip("\n")
 
@@ -178,7 +178,7 @@ class Repository:
         """Every file of a commit.
 
         Raises:
-            GitFailed: its trees can not be read.
+            GitFailed: its trees cannot be read.
         """
         printed = self._ask("ls-tree", "-r", "-z", "--full-tree", commit)
         return [_entry(line) for line in printed.split(b"\0") if line]
@@ -187,7 +187,7 @@ class Repository:
         """The paths of a commit whose files in the work tree are others, or gone.
 
         Raises:
-            GitFailed: git can not tell.
+            GitFailed: git cannot tell.
         """
         printed = self._diff("--name-only", "--no-renames", commit)
         return {os.fsdecode(path) for path in printed.split(b"\0") if path} | self._unwatched()
@@ -201,7 +201,7 @@ class Repository:
         """The path that a file had in a commit before it was renamed; without a head, the work tree has the new one.
 
         Raises:
-            GitFailed: git can not tell.
+            GitFailed: git cannot tell.
         """
         states = (commit,) if head is None else (commit, head)
         printed = self._diff("--name-status", "--find-renames", "--diff-filter=R", *states)
@@ -219,14 +219,14 @@ class Repository:
             except FileNotFoundError:
                 pass  # nothing is checked out
             except OSError as error:
-                raise GitFailed(f"the index can not be read: {error.strerror}") from error
+                raise GitFailed(f"the index cannot be read: {error.strerror}") from error
             return ask(self.top, self.environment, "diff", *quiet, *words, "--", index=index)
 
     def sizes(self, blobs: Iterable[str]) -> dict[str, int]:
         """The sizes of blobs in bytes; those that this clone does not have are left out.
 
         Raises:
-            GitFailed: git can not tell.
+            GitFailed: git cannot tell.
         """
         wanted = set(blobs)
         try:
@@ -240,7 +240,7 @@ class Repository:
         """Each blob with its bytes, unfiltered; all of them have to be there.
 
         Raises:
-            GitFailed: one of them can not be read.
+            GitFailed: one of them cannot be read.
         """
         with tempfile.TemporaryFile() as given:
             given.write(_lines(blobs))

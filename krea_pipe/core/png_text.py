@@ -49,9 +49,9 @@ def _keyword(key: str) -> bytes:
     try:
         name = key.encode("latin-1")
     except UnicodeEncodeError as error:
-        raise ValueError(f"a PNG text key is Latin-1, so it can not be {key!r}") from error
+        raise ValueError(f"a PNG text key is Latin-1, so it cannot be {key!r}") from error
     if not 1 <= len(name) <= 79 or b"\0" in name:
-        raise ValueError(f"a PNG text key has 1 to 79 characters and no NUL, so it can not be {key!r}")
+        raise ValueError(f"a PNG text key has 1 to 79 characters and no NUL, so it cannot be {key!r}")
     return name
 
 

@@ -170,7 +170,7 @@ def api_token(environment: Mapping[str, str]) -> Token:
     """The key that the environment holds; KREA_API_KEY comes first, as in Krea's own tools.
 
     Raises:
-        RefusedByKrea: there is none, or it can not be one.
+        RefusedByKrea: there is none, or it cannot be one.
     """
     secret = next((environment[name].strip() for name in KEY_NAMES if environment.get(name, "").strip()), None)
     if secret is None:
@@ -232,4 +232,4 @@ def _parts_of(base: str) -> tuple[SplitResult, str]:
 
 def _bad_base(reason: str) -> UsageError:
     hint = f"leave it unset for {DEFAULT_BASE}"
-    return UsageError(Problem("bad_api_base", f"KREA_API_BASE can not be used: {reason}", hint=hint))
+    return UsageError(Problem("bad_api_base", f"KREA_API_BASE cannot be used: {reason}", hint=hint))

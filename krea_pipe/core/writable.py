@@ -3,7 +3,7 @@
 import re
 
 # What XML 1.0 has no way to write (https://www.w3.org/TR/xml/#charsets) and the controls that drive a terminal. Lone
-# surrogates are among them: JSON can carry those, UTF-8 can not.
+# surrogates are among them: JSON can carry those, UTF-8 cannot.
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

@@ -25,7 +25,7 @@ PAGES = 30
 class AccountJobs:
     """Jobs that are not ours, of the time that was looked at: from `since` to `until` of Krea's clock.
 
-    `made_by` is a time by which each was made: its own, or, when that can not be read, that of the job above it in the
+    `made_by` is a time by which each was made: its own, or, when that cannot be read, that of the job above it in the
     list, which has the newest first.
     """
 

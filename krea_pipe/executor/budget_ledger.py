@@ -13,7 +13,7 @@ from krea_pipe.pipeline.pricing import usd
 class BudgetLedger:
     """US dollars up to `cap` and images up to `most`, each None without a limit.
 
-    What is reserved is spent once it may be billed, and is free again once it can not.
+    What is reserved is spent once it may be billed, and is free again once it cannot.
     """
 
     cap: Decimal | None = None

@@ -83,7 +83,7 @@ class Collector:
 
     async def _unseen(self, detail: str) -> Outcome:
         if self.job.account not in ("", self.session.account):
-            other = "was started with another key, and this one can not see it; use that key"
+            other = "was started with another key, and this one cannot see it; use that key"
             message = f"the job {self.job.job_id} {other}"
             return self._outcome("pending", failure=Failure("other_account", message, "uncertain"))
         message = (

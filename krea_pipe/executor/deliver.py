@@ -53,7 +53,7 @@ class Delivery:
         """Make the folder.
 
         Raises:
-            StateError: it can not be made.
+            StateError: it cannot be made.
         """
         make_folder(self.folder)
 
@@ -97,7 +97,7 @@ def open_delivery(space: Space, folder: Path, kind: str, plan: Plan, *, file: Pa
 
     Raises:
         UsageError: a file is in the way that is not of this kind of target, or of another pipeline file.
-        StateError: the folder can not be written.
+        StateError: the folder cannot be written.
     """
     _check_folder(folder)
     base = f"{PREFIX}{folder.absolute().as_posix()}/"
@@ -126,7 +126,7 @@ def digests_at(folder: Path, out: str) -> Iterator[str]:
     """The SHA-256 of the bytes that Krea sent, of each image at a cell's path.
 
     Raises:
-        StateError: one can not be read.
+        StateError: one cannot be read.
     """
     for suffix in SUFFIXES:
         file = folder / f"{out}.{suffix}"

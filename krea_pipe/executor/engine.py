@@ -31,7 +31,7 @@ Watcher: TypeAlias = Callable[[Step, Outcome | None], None]
 """Told of each step: with None when it is begun, with the outcome when it has ended."""
 
 Deliver: TypeAlias = Callable[[Step, Result], bool | Failure]
-"""Puts an image where the file's author wants it, or says why it can not; called in a thread."""
+"""Puts an image where the file's author wants it, or says why it cannot; called in a thread."""
 
 
 @dataclass(slots=True)
@@ -169,7 +169,7 @@ class Engine:
         """What came of some work for one request. What nobody foresaw fails that request alone.
 
         Raises:
-            KreaPipeError: what stops all work, such as a journal that can not be written.
+            KreaPipeError: what stops all work, such as a journal that cannot be written.
         """
         try:
             return await work

@@ -59,7 +59,7 @@ class JournalWriter:
         """Write a line and wait until it is on disk; `Busy` when its job is another request's, and it was not written.
 
         Raises:
-            StateError: it can not be written, so what it announces must not be done.
+            StateError: it cannot be written, so what it announces must not be done.
         """
         return cast("Standing", await asyncio.shield(self.put(event, key)))
 
@@ -74,7 +74,7 @@ class JournalWriter:
         """Write a line if its request stands as expected; how it stood, by which one knows whether it was written.
 
         Raises:
-            StateError: it can not be written, so what it announces must not be done.
+            StateError: it cannot be written, so what it announces must not be done.
         """
         entry = Entry(self._line(event, key), expected, only, _new_job(event))
         return cast("Standing", await asyncio.shield(self._hand_over(entry)))
@@ -83,7 +83,7 @@ class JournalWriter:
         """How requests stand now.
 
         Raises:
-            StateError: the journal can not be read.
+            StateError: the journal cannot be read.
         """
 
         def ask(ledger: Ledger) -> object:

@@ -43,7 +43,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """It can not be told; these jobs may be it. `is_early` says that other lost answers may yet explain them."""
+    """It cannot be told; these jobs may be it. `is_early` says that other lost answers may yet explain them."""
 
     reason: str
     candidates: tuple[Job, ...] = ()
@@ -66,11 +66,11 @@ class Search:
     async def look(self, post: Post) -> Verdict:
         """What became of a POST. The gate has to be shut."""
         if post.account not in ("", self.session.account):
-            return Unclear("it was sent with another key, whose jobs this one can not see")
+            return Unclear("it was sent with another key, whose jobs this one cannot see")
         dated = self._dated(post)
         after = read_time(dated.after)
         if after is None:
-            return Unclear("Krea had not told the time, so its jobs can not be compared with it")
+            return Unclear("Krea had not told the time, so its jobs cannot be compared with it")
         latest = self.session.client.clock.latest()
         if latest is not None and after > latest + SLACK:
             return Unclear("it was sent at a time that Krea's clock has not reached, so one of its times was wrong")
@@ -137,7 +137,7 @@ class Search:
         if fitting and self.session.uncertain == "adopt":
             return self._take(min(fitting, key=lambda job: _distance(job, after)))
         if any(job.created_at is None for job in open_ones):
-            return Unclear("the list has a job whose time of creation can not be read", tuple(open_ones))
+            return Unclear("the list has a job whose time of creation cannot be read", tuple(open_ones))
         if len(fitting) < len(open_ones):
             return Unclear("a job that may be its own has drawn another size than was asked for", tuple(open_ones))
         others = [job for job in strangers if job.id != open_ones[0].id]

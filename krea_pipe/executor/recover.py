@@ -35,7 +35,7 @@ def find_orphans(api_call: ApiCall, known: frozenset[str], age: timedelta) -> li
     """The jobs of the account that are younger than `age` and not known, the oldest first, whatever became of them.
 
     Raises:
-        RefusedByKrea: the key is not good. StateError: Krea's list can not be read.
+        RefusedByKrea: the key is not good. StateError: Krea's list cannot be read.
     """
 
     async def find(client: Client) -> list[Orphan]:
@@ -66,7 +66,7 @@ def pair(orphans: Sequence[Orphan], steps: Sequence[Step], *, in_order: bool) ->
 def _in_order(orphans: Sequence[Orphan], steps: Sequence[Step]) -> Iterator[tuple[Key, Job]]:
     undated = next((orphan.job.id for orphan in orphans if orphan.job.created_at is None), None)
     if undated is not None:
-        message = f"the time of job {undated} can not be read, so its place in the order is not known"
+        message = f"the time of job {undated} cannot be read, so its place in the order is not known"
         raise StateError(Problem("no_order", message, hint="pair by size alone, without --in-order"))
     if len(orphans) > len(steps):
         message = f"there are {len(orphans)} unknown jobs and only {len(steps)} requests without an image"
@@ -95,7 +95,7 @@ def record_recovered(api_call: ApiCall, pairs: Mapping[Key, Job], steps: Sequenc
     """Write down that jobs are those of requests, so that the next run brings them in.
 
     Raises:
-        StateError: it can not be written.
+        StateError: it cannot be written.
     """
     space, origin = api_call.space, api_call.target.origin
     space.prepare()

@@ -77,7 +77,7 @@ class RequestTask:
         """The outcome after an error of krea-pipe itself: what Krea may have taken stays counted, and in the journal.
 
         Raises:
-            StateError: the journal can not be read.
+            StateError: the journal cannot be read.
         """
         standing = (await self.shared.session.journal_writer.standings([self.step.key]))[0]
         job_id = standing.job_id if isinstance(standing, InFlight) else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class FairSemaphore:
-    """Lets as many in as `size` says at the moment; asyncio's own semaphore can not change its size."""
+    """Lets as many in as `size` says at the moment; asyncio's own semaphore cannot change its size."""
 
     size: Callable[[], int]
     inside: int = 0

@@ -98,7 +98,7 @@ def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -
     """The images of a set under `references:`, each once, ordered by their sources and so always the same.
 
     Raises:
-        UsageError: there is no such set. InvalidInput: it can not be learnt from.
+        UsageError: there is no such set. InvalidInput: it cannot be learnt from.
     """
     found = pipeline.references.get(name)
     if found is None:
@@ -112,7 +112,7 @@ def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -
             images.setdefault(image.source, image)
         if str(value.data) not in fingerprints.by_text:
             hint = "make a set of its own for the training"
-            raise InvalidInput(Problem("reference_template", "a template can not be learnt from", place, hint))
+            raise InvalidInput(Problem("reference_template", "a template cannot be learnt from", place, hint))
     if len(images) < FEWEST:
         message = f"`{name}` has {len(images)} different image{'s'[: len(images) != 1]}"
         hint = f"a training needs {FEWEST} or more, each in the same style and of another subject"
@@ -128,7 +128,7 @@ def agreed_cost(budget: Budget, stated: Decimal | None) -> Decimal:
         UsageError: nobody has. OverBudget: it is nothing, or above the file's budget.
     """
     if stated is None:
-        message = "Krea publishes no price for a training, so krea-pipe can not tell what this costs"
+        message = "Krea publishes no price for a training, so krea-pipe cannot tell what this costs"
         hint = "look at krea.ai/features/api, and say what it may cost: --max-cost USD; nothing was sent"
         raise UsageError(Problem("unknown_price", message, hint=hint))
     if not stated:

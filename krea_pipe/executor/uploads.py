@@ -120,7 +120,7 @@ def _read(image: Image) -> bytes:
     try:
         data = image.read()
     except OSError as error:
-        raise ImageChanged(f"{image.label} can not be read any more: {error.strerror}") from error
+        raise ImageChanged(f"{image.label} cannot be read any more: {error.strerror}") from error
     if image.source != "sha256:" + hashlib.sha256(data).hexdigest():
         raise ImageChanged(f"{image.label} was changed while the run was under way; run again")
     return data

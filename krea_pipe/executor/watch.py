@@ -50,7 +50,7 @@ class Watch:
     soon: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ended(self, job_id: str, created_at: datetime | None, deadline: float) -> Job | Lack:
-        """Wait until a job ends, or can not be waited for any more; `deadline` in seconds."""
+        """Wait until a job ends, or cannot be waited for any more; `deadline` in seconds."""
         if self.session.stop.leaving.is_set():
             return Lack("left")
         if job_id in self.jobs:  # Krea has named one job for two requests

@@ -21,7 +21,7 @@ class WebhookListener:
         """Listen, and have every request that is sent name the receiver.
 
         Raises:
-            UsageError: it can not be listened there.
+            UsageError: it cannot be listened there.
         """
         async with open_receiver(self.address, watch.hint) as receiver:
             session.webhook, session.is_told = receiver.url(self.public), True

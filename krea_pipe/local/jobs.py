@@ -50,7 +50,7 @@ def accept(job: Job) -> Response:
 
 
 def read_webhook(request: Request) -> Webhook | None:
-    """Where the end of the job is to be told; raises `RefusalError` with 400 for what can not be called."""
+    """Where the end of the job is to be told; raises `RefusalError` with 400 for what cannot be called."""
     text = request.headers.get("x-webhook-url")
     if text is None:
         return None

@@ -58,7 +58,7 @@ class Flaw(NamedTuple):
 
 
 class ScriptError(Exception):
-    """A script that can not be followed, with every mistake that was found in it."""
+    """A script that cannot be followed, with every mistake that was found in it."""
 
     def __init__(self, *flaws: Flaw) -> None:
         super().__init__("; ".join(f"{flaw.line}:{flaw.column}: {flaw.message}" for flaw in flaws))
@@ -116,7 +116,7 @@ def _parse(text: str) -> yaml.Node:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         column = error.position - before.rfind("\n")
-        raise ScriptError(Flaw(before.count("\n") + 1, column, "this character can not stand in YAML")) from error
+        raise ScriptError(Flaw(before.count("\n") + 1, column, "this character cannot stand in YAML")) from error
     if root is None:
         raise ScriptError(Flaw(1, 1, "the script is empty", "it needs at least `rules: [{on: submit, do: 429}]`"))
     return root
@@ -170,7 +170,7 @@ class _Reader:
             if key not in fields:
                 self._note(node, f"`do: {do}` needs `{key}`")
         if "prompt" in fields and on in WITHOUT_PROMPT:
-            self._note(fields["prompt"][0], f"`on: {on}` can not select by `prompt`: these calls have none")
+            self._note(fields["prompt"][0], f"`on: {on}` cannot select by `prompt`: these calls have none")
 
     def _fields(self, node: yaml.Node, known: Collection[str], what: str) -> _Fields:
         """The keys and values of a mapping by name; unknown and repeated keys are noted and left out."""

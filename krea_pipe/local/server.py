@@ -1,4 +1,4 @@
-"""The local Krea over HTTP, for programs that can not take it in process."""
+"""The local Krea over HTTP, for programs that cannot take it in process."""
 
 import asyncio
 import socket

@@ -68,7 +68,7 @@ class CellProblems:
     def check_rules(self, stage: Stage, used: Collection[Trail], *, is_empty: bool) -> None:
         """Note rules that match nothing, or that leave nothing."""
         rules = [rule for matrix in stage.matrices for rule in (*matrix.exclude, *matrix.patch)]
-        # A rule may be about the very cells that can not be made.
+        # A rule may be about the very cells that cannot be made.
         is_sound = self.codes <= {"unused_rule", "empty_matrix"}
         for trail in dict.fromkeys(rule.trail for rule in rules if is_sound):
             if trail not in used and trail not in stage.unused_ok:

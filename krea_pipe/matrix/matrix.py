@@ -63,7 +63,7 @@ class Expansion:
         """Every cell.
 
         Raises:
-            InvalidInput: too many cells, two cells on one path, or cells that can not be made; the first of each kind
+            InvalidInput: too many cells, two cells on one path, or cells that cannot be made; the first of each kind
                 of problem, up to a hundred at once.
         """
         self._check_count()
@@ -76,7 +76,7 @@ class Expansion:
         """The cells of one stage, without their places among all.
 
         Raises:
-            InvalidInput: some can not be made.
+            InvalidInput: some cannot be made.
         """
         start_pipeline()
         found = self._upcells(name)
@@ -310,7 +310,7 @@ def _named_parts(made: Made) -> list[tuple[str, str]]:
 
 
 def _may_repeat(stage: Stage) -> bool:
-    """Whether two cells of a stage could have one id: axes of one matrix alone can not make that."""
+    """Whether two cells of a stage could have one id: axes of one matrix alone cannot make that."""
     dynamic = any(value.is_dynamic for matrix in stage.matrices for axis in matrix.axes for value in axis.values)
     return len(stage.matrices) > 1 or dynamic
 

@@ -42,7 +42,7 @@ def path_of(stage: Stage, identity: str, renderer: Renderer, context: Context) -
     """The path of a cell.
 
     Raises:
-        CellProblem: it can not be used.
+        CellProblem: it cannot be used.
     """
     if stage.out is None:
         return identity if stage.trail else identity.partition("/")[2] or identity
@@ -118,7 +118,7 @@ def checked_path(text: str, stage: Stage) -> str:
 
 @lru_cache(maxsize=4096)
 def _flaw(part: str) -> tuple[str, str, str] | None:
-    """Why a part of a path can not be used: a code, half a sentence, and what to do."""
+    """Why a part of a path cannot be used: a code, half a sentence, and what to do."""
     slug = "use the filter slug: {{ value | slug }}"
     if part in ("", ".", ".."):
         said = f"which has the part {shown(part)}" if part else "which has an empty part"

@@ -46,7 +46,7 @@ def named_cells(found: Sequence[tuple[Cell, Key]], stage: str, words: Sequence[s
     """The ids of the cells of a stage that ids or expressions mean, each of which has to mean at least one.
 
     Raises:
-        NothingSelected: one of them means none. UsageError: an expression can not be read, or asks for a status.
+        NothingSelected: one of them means none. UsageError: an expression cannot be read, or asks for a status.
     """
     own = [one for one in found if one[0].stage == stage]
     ids: dict[str, None] = {}

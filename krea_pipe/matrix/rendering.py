@@ -1,4 +1,4 @@
-"""Renders the values of one stage, with the place of whatever can not be rendered."""
+"""Renders the values of one stage, with the place of whatever cannot be rendered."""
 
 import operator
 import unicodedata
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class CellProblem(ValueError):
-    """A cell can not be made; `trail` and `word` say where in the file the reason stands."""
+    """A cell cannot be made; `trail` and `word` say where in the file the reason stands."""
 
     def __init__(
         self, code: str, message: str, trail: tuple[str | int, ...], *, word: str | None = None, hint: str | None = None

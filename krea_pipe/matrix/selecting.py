@@ -19,7 +19,7 @@ Found = Sequence[tuple[Cell, Key]]
 
 @dataclass(frozen=True, slots=True)
 class Drawable:
-    """The cells of a pipeline that can be drawn, with their keys; the stages that wait, and all that can not begin."""
+    """The cells of a pipeline that can be drawn, with their keys; the stages that wait, and all that cannot begin."""
 
     found: Found
     waiting: tuple[Waiting, ...]
@@ -73,7 +73,7 @@ def _hint(found: Found, pipeline: Pipeline) -> str:
 
 
 def behind_waiting(stages: Sequence[Stage], waiting: Sequence[str]) -> set[str]:
-    """The stages that can not begin because one that they need waits for picks."""
+    """The stages that cannot begin because one that they need waits for picks."""
     idle, grows = set(waiting), True
     while grows:
         more = {one.name for one in stages if idle & {*one.needs, one.upstream.stage if one.upstream else ""}} - idle

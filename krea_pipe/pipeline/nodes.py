@@ -116,7 +116,7 @@ class _Open:
 
 
 class _Builder:
-    """Turns the parser's events into nodes without recursion, so that depth can not overflow a stack."""
+    """Turns the parser's events into nodes without recursion, so that depth cannot overflow a stack."""
 
     def __init__(self, file: Path, text: str) -> None:
         self.text, self.lines = text, Lines(file, text)

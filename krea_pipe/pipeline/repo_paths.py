@@ -35,7 +35,7 @@ _supply: ContextVar[Supply | None] = ContextVar("supply", default=None)
 
 
 class Unusable(ValueError):
-    """A file or image can not be used: a stable code, a sentence and a hint."""
+    """A file or image cannot be used: a stable code, a sentence and a hint."""
 
     def __init__(self, code: str, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -175,7 +175,7 @@ def _inside(path: Path, pattern: str, root: Path) -> Path:
 
 
 def _outside(pattern: str, root: Path) -> Unusable:
-    hint = f"references stay below {root.name}/, so that a pull request can not upload other files"
+    hint = f"references stay below {root.name}/, so that a pull request cannot upload other files"
     return Unusable("reference_outside", f"{pattern} leads outside the repository", hint)
 
 

@@ -80,7 +80,7 @@ def read_document(file: Path) -> Document:
     """Read and parse one YAML file.
 
     Raises:
-        InvalidInput: the file can not be read, is not UTF-8 text, or breaks a loading rule.
+        InvalidInput: the file cannot be read, is not UTF-8 text, or breaks a loading rule.
     """
     check_inside(file)
     raw = _read_bytes(file)
@@ -90,7 +90,7 @@ def read_document(file: Path) -> Document:
 
 
 def check_inside(file: Path) -> None:
-    """Refuse a file that a link leads out of its repository to: messages show lines of what can not be read.
+    """Refuse a file that a link leads out of its repository to: messages show lines of what cannot be read.
 
     Raises:
         InvalidInput: it does; what is there is not looked at.
@@ -102,7 +102,7 @@ def check_inside(file: Path) -> None:
     except (OSError, ValueError, RuntimeError) as error:
         _fail("file_unreadable", f"cannot look for the file: {error}", Place(file, 1, 1))
     if not inside:
-        hint = "put the file itself there; links stay inside, so that a pull request can not show other files"
+        hint = "put the file itself there; links stay inside, so that a pull request cannot show other files"
         _fail("file_outside", "this is a link that leads out of its repository", Place(file, 1, 1), hint)
 
 

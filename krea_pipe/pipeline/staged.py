@@ -56,7 +56,7 @@ def read_index(folder: Path, environment: Mapping[str, str]) -> Index:
     """What git has staged around a folder.
 
     Raises:
-        UsageError: it is in no repository, or git can not tell.
+        UsageError: it is in no repository, or git cannot tell.
     """
     top = Path(_git(folder, environment, "rev-parse", "--show-toplevel").removesuffix("\n"))
     staged = _git(top, environment, "diff", "--cached", "--name-only", "-z", "--no-renames")
@@ -106,7 +106,7 @@ def _named_table(pattern: str, pipeline: Pipeline) -> list[Path]:
 
 
 def _pipeline_data(file: Path) -> Iterator[Json]:
-    """The data of a file that is a pipeline; None when it is meant to be one and can not be parsed."""
+    """The data of a file that is a pipeline; None when it is meant to be one and cannot be parsed."""
     try:
         text = file.read_bytes().decode(errors="replace")
     except OSError:

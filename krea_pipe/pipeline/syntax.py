@@ -119,7 +119,7 @@ def _unclosed(text: str, what: str, opener: str, closer: str, opened: int, at: i
 def _bad_start(text: str, at: int) -> Flaw:
     line = line_at(text, at)
     if "\t" in line[: len(line) - len(line.lstrip())] or text[at : at + 1] == "\t":
-        return Flaw("tab", "a tab can not indent YAML", at, "indent with spaces")
+        return Flaw("tab", "a tab cannot indent YAML", at, "indent with spaces")
     return Flaw("unquoted_mark", f"a value that starts with {text[at]} must be quoted", at, quoting(text, at))
 
 

@@ -28,7 +28,7 @@ _SHOWN = 5
 class Review:
     """How a cell's image stands to the lock: `line` is what was accepted, `sha256` what there is.
 
-    `distance` tells how far the two are apart, from 0 to 1, None when that can not be said.
+    `distance` tells how far the two are apart, from 0 to 1, None when that cannot be said.
     """
 
     id: str

@@ -100,7 +100,7 @@ def lock_bytes(file: Path) -> bytes | None:
     """What a lock file holds, None when there is none; a link out of the repository is not followed.
 
     Raises:
-        InvalidInput: it can not be read.
+        InvalidInput: it cannot be read.
     """
     check_inside(file)
     try:
@@ -122,7 +122,7 @@ def read_lock(file: Path) -> Lockfile:
     """Read a lock file; one that does not exist has no lines.
 
     Raises:
-        InvalidInput: with every line that can not be read.
+        InvalidInput: with every line that cannot be read.
     """
     problems = ProblemList()
     rows = enumerate(io.BytesIO(lock_bytes(file) or b""), 1)

@@ -152,8 +152,8 @@ def needs_call(action: Action) -> bool:
 class PlanOptions:
     """For which pipeline and API a plan is made.
 
-    `origin` is the API that the run would talk to: a job elsewhere can not be attached to. `free` is for an API that
-    bills nothing. `resubmit` sends requests again whose answer was lost, or whose image can not be fetched.
+    `origin` is the API that the run would talk to: a job elsewhere cannot be attached to. `free` is for an API that
+    bills nothing. `resubmit` sends requests again whose answer was lost, or whose image cannot be fetched.
     """
 
     pipeline: str

@@ -165,7 +165,7 @@ def read_approval(file: Path) -> Approval:
     """Read a plan file.
 
     Raises:
-        InvalidInput: it can not be read.
+        InvalidInput: it cannot be read.
     """
     try:
         data = json.loads(_bytes_of(file))

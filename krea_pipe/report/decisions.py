@@ -57,7 +57,7 @@ def pipeline_file(report: Report, folder: Path) -> Path:
 def read_decisions(report: Report, folder: Path, pipeline: Pipeline | None = None) -> dict[str, StageDecisions]:
     """The decisions about each stage of a report; `pipeline` is its pipeline where that is known already.
 
-    What can not be read has a `problem` and holds nothing.
+    What cannot be read has a `problem` and holds nothing.
     """
     problem = ""
     if pipeline is None:

@@ -44,7 +44,7 @@ def write_planned(report: Report, folder: Path) -> None:
     """Write down what a run is about to do, for those who look at it while it goes on.
 
     Raises:
-        StateError: it can not be written.
+        StateError: it cannot be written.
     """
     write_atomically(folder / PLANNED, _encoded(report), durable=False)
 
@@ -55,7 +55,7 @@ def write_report(report: Report, folder: Path, space: Space, shrink: Shrink, dre
     `shrink` makes small pictures where they are missing.
 
     Raises:
-        StateError: they can not be written.
+        StateError: they cannot be written.
     """
     check_folders(folder / "thumbnails")
     write_atomically(folder / RECORD, _encoded(report))

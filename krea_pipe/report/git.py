@@ -13,7 +13,7 @@ def git_state(file: Path) -> GitState | None:
     """The commit that is checked out around a pipeline file, and whether it holds all that is there; None outside git.
 
     A tracked file that differs makes it dirty, as does a pipeline file that git does not know; so does a status that
-    can not be had, because git takes too long.
+    cannot be had, because git takes too long.
     """
     real = file.resolve()
     commit = _git(real.parent, "rev-parse", "HEAD")

@@ -28,7 +28,7 @@ class Move:
 def moved(row: Row, move: Move, *, run: str) -> Row:
     """The cell after a line about its request; `run` is the cell's own run.
 
-    Times that can not be read leave it as it is.
+    Times that cannot be read leave it as it is.
     """
     try:
         return _own(row, move) if move.run == run else _beside(row, move)

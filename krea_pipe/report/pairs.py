@@ -22,7 +22,7 @@ from krea_pipe.report.model import ReferenceView, Report, Row
 class Pair:
     """A cell as it is in each of two runs; one that only one run has stands alone.
 
-    `distance` tells how far the images are apart, from 0 to 1; None if that can not be said. `change` says what the
+    `distance` tells how far the images are apart, from 0 to 1; None if that cannot be said. `change` says what the
     requests differ in, "" if in nothing.
     """
 

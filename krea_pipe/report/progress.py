@@ -31,7 +31,7 @@ def open_progress(home: Path, folder: Path) -> "Progress":
     """The run of a folder, as it stands now.
 
     Raises:
-        StateError: what is written there, or the journal, can not be read. UsageError: there is no run.
+        StateError: what is written there, or the journal, cannot be read. UsageError: there is no run.
     """
     state: State = "running"
     try:
@@ -76,7 +76,7 @@ class Progress:
         Once the report is there it is taken whole, and no place is named.
 
         Raises:
-            StateError: something can not be read.
+            StateError: something cannot be read.
         """
         if self.state == "ended":
             return []

@@ -22,7 +22,7 @@ def write_single(page: Iterable[bytes], path: Path, *, max_mb: int, folder: Path
 
     Raises:
         UsageError: it would be larger than that, or the name is no page's, or another file's.
-        StateError: it can not be written.
+        StateError: it cannot be written.
     """
     if path.suffix.lower() not in (".html", ".htm"):  # so that a slip does not overwrite the pipeline file
         hint = f"name it {path.stem or 'report'}.html"

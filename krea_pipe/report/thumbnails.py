@@ -71,7 +71,7 @@ def put_beside(digests: Iterable[str], space: Space, folder: Path) -> list[str]:
     Gives the digests without one.
 
     Raises:
-        StateError: the folder can not be made.
+        StateError: the folder cannot be made.
     """
     check_folders(folder)
     make_folder(folder)

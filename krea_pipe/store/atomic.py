@@ -17,7 +17,7 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool
     What can be made again need not be `durable`, and is not waited for.
 
     Raises:
-        StateError: the file can not be written.
+        StateError: the file cannot be written.
     """
     # Three files for each image: `os` with names takes half the time of `tempfile` and paths.
     temporary = f"{path.parent}/.krea-pipe-{secrets.token_hex(6)}.tmp"
@@ -50,7 +50,7 @@ def make_folder(folder: Path) -> None:
     """Make a folder and those above it.
 
     Raises:
-        StateError: it can not be made.
+        StateError: it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -101,7 +101,7 @@ class Facts:
         """Keep facts, all or none of them.
 
         Raises:
-            StateError: the database is damaged or can not be written.
+            StateError: the database is damaged or cannot be written.
         """
         if not facts:
             return
@@ -116,7 +116,7 @@ class Facts:
         """Find out whether facts can be kept.
 
         Raises:
-            StateError: the database is damaged or can not be written.
+            StateError: the database is damaged or cannot be written.
         """
         try:
             with self._alone():

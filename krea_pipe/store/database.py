@@ -91,7 +91,7 @@ def exists(folder: Path) -> bool:
 def opened(folder: Path, *, writes: bool = True) -> Iterator[sqlite3.Connection]:
     """A connection to the database of a folder, once that was looked at; for reading.
 
-    Unless it may write, what a crash has left half written can not be undone.
+    Unless it may write, what a crash has left half written cannot be undone.
 
     Raises:
         sqlite3.DatabaseError: the database is damaged, or not one of ours.

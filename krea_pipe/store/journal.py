@@ -36,7 +36,7 @@ class Journal:
         """Read every line.
 
         Raises:
-            StateError: the file can not be read.
+            StateError: the file cannot be read.
         """
         state = Replay()
         for line in self.follow(state):
@@ -49,7 +49,7 @@ class Journal:
         A last line without an end was cut off by a crash before anything followed from it.
 
         Raises:
-            StateError: the file can not be read, or a later version has written an event that is not known.
+            StateError: the file cannot be read, or a later version has written an event that is not known.
         """
         try:
             if os.stat(self.path).st_size == state.size:  # noqa: PTH116 (asked before every line)
@@ -83,7 +83,7 @@ class Journal:
         """Find out whether lines can be written.
 
         Raises:
-            StateError: they can not.
+            StateError: they cannot.
         """
         try:
             with self._opened():
@@ -95,7 +95,7 @@ class Journal:
         """Write one line and wait until it is on disk.
 
         Raises:
-            StateError: the line can not be written, so what it announces must not be done.
+            StateError: the line cannot be written, so what it announces must not be done.
         """
         with exclusive(self.path.with_name("journal.lock")):
             self.write([Line(event, key, t, run)])
@@ -104,7 +104,7 @@ class Journal:
         """Write lines, under the lock, and wait until they are on disk; how long the journal is then.
 
         Raises:
-            StateError: a line can not be written, so what it announces must not be done.
+            StateError: a line cannot be written, so what it announces must not be done.
         """
         text = "".join(map(encode, lines))
         try:

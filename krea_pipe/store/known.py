@@ -31,7 +31,7 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
     """Everything that is known about cells, given as cell name → key.
 
     Raises:
-        StateError: the cache or the journal can not be read.
+        StateError: the cache or the journal cannot be read.
     """
     alive = space.presence.alive()  # before the journal: a run that ends in between has reported
     replay = space.journal.replay()
@@ -58,7 +58,7 @@ def known_jobs(space: Space) -> frozenset[str]:
     """Every job that the journal or a kept result names.
 
     Raises:
-        StateError: the cache or the journal can not be read.
+        StateError: the cache or the journal cannot be read.
     """
     facts = space.facts.beginning_with(result_name(""))
     return frozenset(space.journal.replay().jobs.keys() | {str(fact.get("job_id")) for fact in facts.values()})

@@ -27,7 +27,7 @@ class LineFile:
         """Open a log, or begin one.
 
         Raises:
-            StateError: it can not be opened, or holds something else.
+            StateError: it cannot be opened, or holds something else.
         """
         self.path, self.lost, self.reason = path, 0, ""
         """`lost` counts lines that could not be written, and `reason` says why."""

@@ -64,7 +64,7 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process holds a lock file's lock; what can not be asked is taken for held."""
+    """Whether a living process holds a lock file's lock; what cannot be asked is taken for held."""
     found = stat_of_plain(path)
     if found is None or found.st_size:
         return False

@@ -32,7 +32,7 @@ def open_plain(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o600) ->
     """Open a plain file, and nothing else.
 
     Raises:
-        OSError: it can not be opened, or is something else.
+        OSError: it cannot be opened, or is something else.
     """
     try:
         _check_kind(path)
@@ -49,7 +49,7 @@ def read_plain(path: Path | str, most: int | None = None) -> bytes:
     """The bytes of a plain file of at most so many.
 
     Raises:
-        OSError: it can not be read, is larger, or is something else.
+        OSError: it cannot be read, is larger, or is something else.
     """
     with open(open_plain(path), "rb", buffering=0) as stream:
         if most is not None and os.fstat(stream.fileno()).st_size > most:
@@ -90,7 +90,7 @@ def check_shards(folder: Path) -> None:
     """Refuse a folder of files by digest in which a folder is a link.
 
     Raises:
-        StateError: there is one, or the folder can not be read.
+        StateError: there is one, or the folder cannot be read.
     """
     check_folders(folder)
     try:

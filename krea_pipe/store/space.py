@@ -45,7 +45,7 @@ class Space:
         """Find out, before anything is paid, whether everything that will come of it can be kept.
 
         Raises:
-            StateError: it can not.
+            StateError: it cannot.
         """
         make_folder(self.blobs.folder)
         self.facts.prepare()

@@ -1,4 +1,4 @@
-"""A proxy that the environment names and httpx can not use is said to be one, without its password."""
+"""A proxy that the environment names and httpx cannot use is said to be one, without its password."""
 
 import pytest
 

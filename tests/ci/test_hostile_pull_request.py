@@ -100,7 +100,7 @@ def test_a_pattern_that_can_not_be_looked_for_is_said(actions, files):
     done = actions.push().run(files=files)
     assert done.failed == ["choose"]
     assert_ours(done)
-    assert "no pipeline" in done.log or "can not be looked for" in done.log
+    assert "no pipeline" in done.log or "cannot be looked for" in done.log
 
 
 def plant_bare(top, mark):
@@ -156,7 +156,7 @@ def test_the_base_is_fetched_from_the_top_though_the_pipeline_lies_deeper(action
     done = actions.pull_request().run(working_directory="art/deep", files="p.yaml")
     assert done.failed == []
     assert done.given["to-render"] == "1"
-    assert "can not be fetched" not in done.log
+    assert "cannot be fetched" not in done.log
 
 
 def test_fetching_runs_no_program_that_an_address_or_a_hook_names(actions):
@@ -171,7 +171,7 @@ def test_fetching_runs_no_program_that_an_address_or_a_hook_names(actions):
     actions.base = job.event["pull_request"]["base"]["sha"] = "1" * 40
     done = job.run()
     assert done.failed == []
-    assert "the base commit can not be fetched" in done.log
+    assert "the base commit cannot be fetched" in done.log
     assert_ours(done)
     assert not mark.exists()
 

@@ -174,7 +174,7 @@ def test_a_base_without_the_file_or_with_a_broken_one_counts_as_nothing(repo):
     assert found["totals"]["new"] == 6
     assert found["base"]["problem"]["at"].startswith("HEAD:p.yaml:")
     line = next(one for one in repo.plan().out.splitlines() if "counts as new" in one)
-    assert line.startswith("The base can not be used, so everything counts as new: HEAD:p.yaml:")
+    assert line.startswith("The base cannot be used, so everything counts as new: HEAD:p.yaml:")
     assert "counts as new: HEAD:p.yaml:" in repo.plan("HEAD", "--format", "markdown").out
 
 

@@ -167,7 +167,7 @@ def test_places_that_do_not_answer_are_given_up_after_a_time_and_the_others_are_
     assert done.code == 0
     assert done.err.splitlines() == [
         f"warning: {trickle.removesuffix(SECRET)}… was not told: it did not answer in time",
-        f"warning: {gone}/… was not told: it can not be reached",
+        f"warning: {gone}/… was not told: it cannot be reached",
     ]
     assert len(receiver.seen) == 1
 
@@ -200,7 +200,7 @@ def test_an_address_that_no_library_can_use_costs_one_warning(project):
     project.pipeline(["a"])
     done = project.run("run", "p.yaml", "-q", "--notify", f"https://x..invalid/{SECRET}")
     assert (done.code, done.err.count("\n")) == (0, 1)
-    assert "was not told: it can not be told" in done.err
+    assert "was not told: it cannot be told" in done.err
 
 
 @pytest.mark.parametrize(

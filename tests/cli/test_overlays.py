@@ -157,7 +157,7 @@ def test_the_last_of_two_values_wins(project):
         ("nothing", "does not say what to set"),
         ("=1", "does not say what to set"),
         ("vars..place=1", "does not say what to set"),
-        ("vars.place=[", "can not be read"),
+        ("vars.place=[", "cannot be read"),
         ("vars.place={{ x }}", "quote"),
         ("version=2", "version"),
     ],

@@ -56,7 +56,7 @@ def test_every_kind_of_webp_header_is_read(options):
 
 
 def test_progressive_jpeg_with_long_headers_is_read():
-    # Pillow before 13 can not write these itself.
+    # Pillow before 13 cannot write these itself.
     comment = b"\xff\xfe" + struct.pack(">H", 60_002) + b"c" * 60_000
     profile = [
         b"\xff\xe2" + struct.pack(">H", 35_016) + b"ICC_PROFILE\0" + bytes([n, 2]) + b"p" * 35_000 for n in (1, 2)

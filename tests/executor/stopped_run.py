@@ -9,7 +9,7 @@ from krea_server import GENERATE, ask, send_answer, until
 LATENCY = 1000.0
 """Of each job, by the clock of the test."""
 PROCESSING = 300.0
-"""After so long a job that a machine has taken can not be cancelled any more."""
+"""After so long a job that a machine has taken cannot be cancelled any more."""
 
 
 def two_machines(krea):

@@ -27,7 +27,7 @@ def lose_without_the_list(krea):
 
 
 def hold(project, krea):
-    """A request that Krea did not take, which the run can not know."""
+    """A request that Krea did not take, which the run cannot know."""
     inhabit(krea)
     lose_without_the_list(krea)
     done = project.run("run", "p.yaml", "--json")

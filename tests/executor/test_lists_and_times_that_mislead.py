@@ -292,4 +292,4 @@ def test_recover_pairs_nothing_in_order_when_a_time_can_not_be_read(project, kre
     date_jobs(krea, "not a time", prompt="a")
     done = project.run("recover", "p.yaml", "--json", "--in-order")
     assert (done.code, done.json["error"]["code"]) == (1, "no_order"), done.text
-    assert "can not be read" in done.json["error"]["message"]
+    assert "cannot be read" in done.json["error"]["message"]

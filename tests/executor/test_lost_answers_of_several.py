@@ -1,4 +1,4 @@
-"""Lost answers beside other jobs and other lost answers, and a list of jobs that is late or can not be read."""
+"""Lost answers beside other jobs and other lost answers, and a list of jobs that is late or cannot be read."""
 
 import asyncio
 
@@ -75,7 +75,7 @@ def test_a_strangers_job_of_a_second_after_forbids_to_send_again(project, krea):
     assert project.plan()["b"][0] == "hold"
 
 
-# --- a list that is late, or can not be read
+# --- a list that is late, or cannot be read
 
 
 def test_a_job_that_the_first_look_does_not_show_is_found_by_the_second(project, krea):
@@ -160,7 +160,7 @@ def test_a_lost_answer_is_sent_again_once_the_job_after_it_is_found_to_be_of_ano
     check_paid_once(project, krea, ["first", "a", "b"])
 
 
-# --- a journal that can not be written any more
+# --- a journal that cannot be written any more
 
 
 @pytest.mark.parametrize("acts", [True, False])

@@ -28,7 +28,7 @@ def lose_with_strangers(project, krea):
 
 
 def lose_without_the_list(project, krea):
-    """A run that leaves `b` uncertain, which Krea has taken, because the list of jobs can not be read."""
+    """A run that leaves `b` uncertain, which Krea has taken, because the list of jobs cannot be read."""
     krea.answer("GET", "/jobs", 500, b"")
     krea.lose("POST", GENERATE, text="b", times=1)
     project.pipeline(["a", "b"])

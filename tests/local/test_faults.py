@@ -109,7 +109,7 @@ def test_a_reset_after_krea_has_acted_leaves_a_job(start):
 
 
 def test_a_large_upload_is_read_before_its_connection_is_reset(start):
-    """Else the client would fail while it sends, which tells it that Krea can not have acted."""
+    """Else the client would fail while it sends, which tells it that Krea cannot have acted."""
     client = start("on: upload, do: reset")
     with pytest.raises(httpx.ReadError, match="reset by peer"):
         client.post("/assets", files={"file": ("a.png", PICTURE + bytes(3_000_000))})

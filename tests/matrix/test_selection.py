@@ -1,4 +1,4 @@
-"""Which cells `-k`, `--exclude` and `--only-failed` take, and what is said of an expression that can not be read."""
+"""Which cells `-k`, `--exclude` and `--only-failed` take, and what is said of an expression that cannot be read."""
 
 import re
 import unicodedata

@@ -167,7 +167,7 @@ def test_braces_and_empty_sections_are_filled_in_place(old, new):
 )
 def test_a_file_that_can_not_be_edited_safely_is_refused_with_the_lines_to_write(old):
     problem = problem_of(add_style, old, "b", "y", file=FILE)
-    assert (problem.code, problem.message) == ("unsafe_edit", "the file can not be edited safely")
+    assert (problem.code, problem.message) == ("unsafe_edit", "the file cannot be edited safely")
     assert problem.hint == "edit it by hand:\nstyles:\n  b: {id: y}"
 
 

@@ -120,7 +120,7 @@ def test_names_of_set_are_looked_up_and_no_line_of_the_file_is_blamed(load):
 def test_a_value_of_set_follows_the_loading_rules(problems):
     ((code, message, hint),) = problems(UsageError, sets=["vars.brand={{ x }}"])
     assert code == "bad_set"
-    assert message.startswith('the value of "vars.brand={{ x }}" can not be read')
+    assert message.startswith('the value of "vars.brand={{ x }}" cannot be read')
     assert hint == "quote the value: '{{ x }}'"
 
 

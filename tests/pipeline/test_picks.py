@@ -95,7 +95,7 @@ reject: x
         "1:1 missing_key: a picks file needs `stage`",
         "2:15 unknown_key: unknown key `strs` in an entry of `picks`",
         "2:31 out_of_range: `stars` must be a whole number from 1 to 5, not 9",
-        "3:5 wrong_type: an entry of `picks` can not be 12",
+        "3:5 wrong_type: an entry of `picks` cannot be 12",
         "4:4 wrong_type: an entry of `picks` has no value",
         "5:5 repeated_value: a/1 already stands in line 2",
         "6:5 missing_key: an entry of `picks` needs `id`",
@@ -129,7 +129,7 @@ def test_each_problem_has_a_code_and_a_place(read, text, expected):
 
 def test_an_id_is_some_text(read):
     assert problems_of(read, "stage: a\npicks: ['', {id: ''}]\n") == [
-        '2:9 wrong_type: an entry of `picks` can not be ""',
+        '2:9 wrong_type: an entry of `picks` cannot be ""',
         '2:18 wrong_type: `id` must be text, not ""',
     ]
 
@@ -304,5 +304,5 @@ def test_a_file_that_can_not_be_edited_safely_stays_as_it_is_and_the_lines_are_s
     with pytest.raises(UsageError) as caught:
         change_picks(old, "explore", add=[Pick("explore/a", 5)])
     (problem,) = caught.value.problems
-    assert problem.message == "the file can not be edited safely"
+    assert problem.message == "the file cannot be edited safely"
     assert problem.hint == "edit it by hand:\npicks:\n  - {id: explore/a, stars: 5}"

@@ -126,16 +126,16 @@ def test_text_can_not_grow_without_bound(text):
         (
             "a {{ x }}",
             {"x": {"id": "a", "text": 1}},
-            "a row or mapping can not be a part of a text",
+            "a row or mapping cannot be a part of a text",
             "name one of its fields: id, text",
         ),
         (
             "a {{ x | upper }}",
             {"x": {"a": 1}},
-            "a row or mapping can not be a part of a text",
+            "a row or mapping cannot be a part of a text",
             "name one of its fields: a",
         ),
-        ("a {{ x }}", {"x": [1]}, "a list can not be a part of a text", "join its items: {{ items | join_and }}"),
+        ("a {{ x }}", {"x": [1]}, "a list cannot be a part of a text", "join its items: {{ items | join_and }}"),
     ],
 )
 def test_problems_say_what_and_what_to_do(text, names, message, hint):

@@ -168,7 +168,7 @@ def _ignored(home: Path, environment: Mapping[str, str]) -> Check:
         ask(top, environment, "check-ignore", "-q", "--", str(home / "journal"), seconds=SECONDS)
     except GitFailed as error:
         if getattr(error.__cause__, "returncode", None) != 1:  # 1 says that it is not ignored
-            return Check("git", "warning", f"git can not be asked about {top}: {error}", "reports name no commit then")
+            return Check("git", "warning", f"git cannot be asked about {top}: {error}", "reports name no commit then")
         hint = f"add {home.name}/ to {top / '.gitignore'}"
         return Check("git", "warning", f"the repository {top} does not ignore the home folder", hint)
     return Check("git", "ok", f"{top} ignores the home folder")

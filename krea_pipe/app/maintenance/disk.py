@@ -30,7 +30,7 @@ def spaces_of(home: Path) -> list[Space]:
     """Every name space that the home folder has.
 
     Raises:
-        StateError: the folder can not be read.
+        StateError: the folder cannot be read.
     """
     try:
         names = sorted(one.name for one in os.scandir(home) if not one.is_file(follow_symlinks=False))
@@ -45,7 +45,7 @@ def folders_in(folder: Path) -> list[Path]:
     """The folders in a folder, sorted; none when there is no such folder.
 
     Raises:
-        StateError: the folder can not be read.
+        StateError: the folder cannot be read.
     """
     if folder.is_symlink():
         hint = "nothing here follows a link; set KREA_PIPE_HOME to the place itself"
@@ -62,7 +62,7 @@ def hold(space: Space) -> Holding:
     """What a name space has.
 
     Raises:
-        StateError: the facts or the journal can not be read, so what is paid is not known.
+        StateError: the facts or the journal cannot be read, so what is paid is not known.
     """
     alive = space.presence.alive()  # before the journal: a run that ends in between has reported
     return Holding(

@@ -1,6 +1,6 @@
 """What lock files name, in the files of git repositories around and at the tips of all their branches and tags.
 
-A lock on another branch protects its images too. What can not be read is never guessed: an image may have been paid.
+A lock on another branch protects its images too. What cannot be read is never guessed: an image may have been paid.
 """
 
 import json
@@ -35,7 +35,7 @@ def read_locks(around: Around) -> Locks:
     """Read every lock file.
 
     Raises:
-        InvalidInput: one can not be read. StateError: git can not be asked for those that it has.
+        InvalidInput: one cannot be read. StateError: git cannot be asked for those that it has.
     """
     texts = _Texts(around)
     digests, keys, places = set[str](), set[str](), list[str]()
@@ -132,7 +132,7 @@ def _heads(listing: str) -> Iterator[tuple[Path, str]]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Every lock file below a folder; what can not be entered holds none that this user has written."""
+    """Every lock file below a folder; what cannot be entered holds none that this user has written."""
     for above, folders, names in os.walk(folder):
         folders[:] = sorted(one for one in folders if one not in SKIPPED)
         yield from (Path(above, name) for name in sorted(names) if name.endswith(SUFFIX))

@@ -36,7 +36,7 @@ def look_at_krea(target: Target, token: Token) -> tuple[list[Check], bool]:
     except StateError as error:
         problem = error.problems[0]
         hint = "check the network, the proxy and KREA_API_BASE"
-        return [Check("Krea", "problem", f"{target.base} can not be asked: {problem.message}", hint)], False
+        return [Check("Krea", "problem", f"{target.base} cannot be asked: {problem.message}", hint)], False
     return list(_checks(target, answer)), answer.status in REFUSALS
 
 

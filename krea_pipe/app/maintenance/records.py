@@ -22,7 +22,7 @@ def read_runs(home: Path) -> tuple[RunFolder, ...]:
     """Every run that has a report, or was about to have one.
 
     Raises:
-        StateError: a record can not be read, so what it names is not known.
+        StateError: a record cannot be read, so what it names is not known.
     """
     return tuple(run for folder in folders_in(runs_folder(home)) if (run := _run(folder)) is not None)
 

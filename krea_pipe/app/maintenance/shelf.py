@@ -51,7 +51,7 @@ def shelf(space: Space) -> list[Shelved]:
     """Every stored image of a name space that answers a request, the newest first.
 
     Raises:
-        StateError: the facts or the journal can not be read.
+        StateError: the facts or the journal cannot be read.
     """
     holding, prefix = hold(space), cell_name("")
     cells: dict[str, list[str]] = {}
@@ -78,7 +78,7 @@ def sum_up(home: Path) -> list[Sums]:
     """Every name space of a home folder in figures.
 
     Raises:
-        StateError: what is kept can not be read.
+        StateError: what is kept cannot be read.
     """
     runs = read_runs(home)
     return [_sums(space, [run.files for run in runs if run.space == space.folder.name]) for space in spaces_of(home)]

@@ -32,7 +32,7 @@ def look_over(space: Space) -> Iterator[Finding]:
     """Read everything that a name space keeps.
 
     Raises:
-        StateError: a folder can not be read.
+        StateError: a folder cannot be read.
     """
     name, facts = space.folder.name, space.facts.folder / NAME
     for is_damage, message, hint in (*_database(facts), *_journal(space.journal.path), *_images(space)):
@@ -70,7 +70,7 @@ def _journal(file: Path) -> Iterator[tuple[bool, str, str]]:
             yield False, f"{file}:{number} was cut off by a crash", "nothing to do: nothing had followed from it yet"
         else:
             hint = "it is passed over; if a paid image is missing in plans, `krea-pipe recover` finds its job"
-            yield True, f"{file}:{number} can not be read", hint
+            yield True, f"{file}:{number} cannot be read", hint
 
 
 def _is_understood(line: bytes) -> bool:

@@ -36,7 +36,7 @@ def survey(home: Path, keep: timedelta, environment: Mapping[str, str], *, forge
     A pipeline whose folder is not there, as on a disk that is away, keeps what was drawn for it, unless it `forgets`.
 
     Raises:
-        InvalidInput: a lock file can not be read. StateError: something else that names images can not be.
+        InvalidInput: a lock file cannot be read. StateError: something else that names images cannot be.
     """
     now = datetime.now(UTC)
     spaces = spaces_of(home)

@@ -95,7 +95,7 @@ def _read(path: Path) -> str | None:
     """The text of a picks file, line ends and all; None when it is not there.
 
     Raises:
-        InvalidInput: it can not be read.
+        InvalidInput: it cannot be read.
     """
     if not path.is_file():
         return None

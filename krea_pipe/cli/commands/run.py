@@ -75,7 +75,7 @@ GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
     default="hold",
     show_default=True,
     help="Requests that may have been paid but have no answer, and that Krea's list of jobs does not settle: leave "
-    "them, take the job nearest in time, or pay again. resubmit also gives up images that can not be fetched.",
+    "them, take the job nearest in time, or pay again. resubmit also gives up images that cannot be fetched.",
 )
 @click.option(
     "--job-timeout",

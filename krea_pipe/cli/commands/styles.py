@@ -111,7 +111,7 @@ class _How(Over):
     "--max-cost",
     type=Money(),
     help="What the training may cost in US dollars. Krea publishes no price, so nothing is sent without it; the "
-    "journal counts this sum. It can not hold Krea to it.",
+    "journal counts this sum. It cannot hold Krea to it.",
 )
 @click.option(
     "--wait",
@@ -139,7 +139,7 @@ def train(file: Path, references: str, *, local: bool, as_json: bool, **how: Unp
     """
     if not NAME.fullmatch(how["name"]) or how["name"].lower() in RESERVED:
         hint = "letters, digits and _, as names in a pipeline are"
-        raise UsageError(Problem("bad_name", f"{how['name']!r} can not be a name under `styles:`", hint=hint))
+        raise UsageError(Problem("bad_name", f"{how['name']!r} cannot be a name under `styles:`", hint=hint))
     loaded = flow.load(file, overrides(how))
     images = training_images(loaded.pipeline, loaded.fingerprints, references)
     sources = tuple(image.source for image in images)
@@ -188,7 +188,7 @@ def _tell(message: str) -> None:
 
 
 def _check_edit(file: Path, pipeline: Pipeline, training: Training, space: Space, *, again: bool) -> None:
-    """Refuse an edit that can not be made, before anything is paid; the id that is known already may stand there."""
+    """Refuse an edit that cannot be made, before anything is paid; the id that is known already may stand there."""
     board = pipeline.styles.get(training.name)
     known = known_style(space.journal.replay(), training.key)
     if board is None or again or known is None or known.style_id != board.id:

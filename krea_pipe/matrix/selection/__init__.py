@@ -73,7 +73,7 @@ def parse_selection(select: Sequence[str], exclude: Sequence[str], *, only_faile
     `only_failed` is `status:failed`. An `uncertain` cell may have been paid, so it is not drawn again by the way.
 
     Raises:
-        UsageError: `bad_selection`, for every expression that can not be read.
+        UsageError: `bad_selection`, for every expression that cannot be read.
     """
     names: list[Name] = []
     problems: list[Problem] = []

@@ -34,14 +34,14 @@ def add_style(text: str, name: str, style_id: str, *, file: Path = _FILE) -> str
     """The text of a pipeline file with a trained style under `styles:`; `file` is for the places of problems.
 
     Raises:
-        UsageError: the name is taken or can not be one, or the file can not be edited safely.
+        UsageError: the name is taken or cannot be one, or the file cannot be edited safely.
         InvalidInput: the text is not YAML.
     """
     mark, body = split_mark(text)
     opened = _Opened.of(body, file)
     if not _STYLE_NAME.fullmatch(name):
         hint = "use letters, digits and _, such as house_2; the first is no digit"
-        raise UsageError(Problem("bad_name", f"`{name}` can not name a style", hint=hint))
+        raise UsageError(Problem("bad_name", f"`{name}` cannot name a style", hint=hint))
     styles = opened.data.get("styles")
     if isinstance(styles, list):
         message = "`styles:` is a list here, the styles of the one stage"
@@ -63,7 +63,7 @@ def promote(
     `file` names the stage of a file in shorthand without a name, and is for the places of problems.
 
     Raises:
-        UsageError: no such stage or variant, a name that can not be one, or the file can not be edited safely.
+        UsageError: no such stage or variant, a name that cannot be one, or the file cannot be edited safely.
         InvalidInput: the text is not YAML.
     """
     mark, body = split_mark(text)
@@ -88,7 +88,7 @@ def _free_name(wanted: str, known: Sequence[str], *, is_given: bool) -> str:
     name = wanted
     if not _STAGE_NAME.fullmatch(name):
         hint = "use up to 64 letters, digits, dots, _ and -, beginning with a letter or digit"
-        raise UsageError(Problem("bad_name", f"`{name}` can not name a stage", hint=hint))
+        raise UsageError(Problem("bad_name", f"`{name}` cannot name a stage", hint=hint))
     return name
 
 
@@ -150,7 +150,7 @@ class _Opened:
         A section that is missing comes below those that are named, or below everything.
 
         Raises:
-            UsageError: the file can not be edited safely.
+            UsageError: the file cannot be edited safely.
         """
         new = self.layout.changed(self._changes(entry, after))
         held = self.data.get(entry.section)

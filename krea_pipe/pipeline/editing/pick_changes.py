@@ -33,7 +33,7 @@ def change_picks(
 
     Raises:
         UsageError: the decisions contradict each other, are of another stage, remove a cell that is not in the file,
-            or the file can not be edited safely. InvalidInput: the text is no picks file.
+            or the file cannot be edited safely. InvalidInput: the text is no picks file.
     """
     wanted = _Wanted(_by_id(add), _by_id(reject), tuple(dict.fromkeys(remove)), clear)
     wanted.check()

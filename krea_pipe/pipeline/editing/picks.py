@@ -120,7 +120,7 @@ class _Reader:
         if isinstance(entry, str) and entry:
             return Pick(entry, trail=trail)
         if not isinstance(entry, dict):
-            said = "has no value" if entry is None else f"can not be {shown(entry)}"
+            said = "has no value" if entry is None else f"cannot be {shown(entry)}"
             self._note("wrong_type", f"an entry of `{trail[0]}` {said}", trail, _SHAPE)
             return None
         self._check_keys(entry, trail, PICK_KEYS)

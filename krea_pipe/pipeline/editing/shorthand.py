@@ -25,7 +25,7 @@ def with_stages(text: str, file: Path) -> str:
     cell's id, and begins with the stage's name only below `stages:`.
 
     Raises:
-        UsageError: the file is not in shorthand, has no `out:`, or can not be rewritten safely.
+        UsageError: the file is not in shorthand, has no `out:`, or cannot be rewritten safely.
         InvalidInput: the text is not YAML.
     """
     mark, body = split_mark(text)
@@ -42,7 +42,7 @@ def with_stages(text: str, file: Path) -> str:
     new = _rewritten(Layout(body), name, moved)
     wanted = {key: value for key, value in data.items() if key not in moved}
     if not says(new, file, {**wanted, "stages": {name: {key: data[key] for key in moved}}}):
-        raise _refusal("the file can not be edited safely", name, moved, file)
+        raise _refusal("the file cannot be edited safely", name, moved, file)
     return mark + new
 
 

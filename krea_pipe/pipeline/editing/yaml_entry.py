@@ -30,7 +30,7 @@ def changed_entry(text: str, values: Mapping[str, str | int], *, last: str) -> s
     A new key comes second, and the one that is named `last` comes last.
 
     Raises:
-        ValueError: a comment would be lost, which happens in braces over several lines, or ruamel.yaml can not read
+        ValueError: a comment would be lost, which happens in braces over several lines, or ruamel.yaml cannot read
             the text.
     """
     try:

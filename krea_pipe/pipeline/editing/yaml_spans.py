@@ -224,7 +224,7 @@ def _same(one: Json, other: Json) -> bool:
 def unsafe_edit(file: Path, by_hand: Iterable[str]) -> UsageError:
     """The error that leaves a file as it is and shows what to write by hand."""
     hint = "edit it by hand:\n" + "\n".join(by_hand)
-    return UsageError(Problem("unsafe_edit", "the file can not be edited safely", Place(file, 1, 1), hint))
+    return UsageError(Problem("unsafe_edit", "the file cannot be edited safely", Place(file, 1, 1), hint))
 
 
 @dataclass(slots=True)

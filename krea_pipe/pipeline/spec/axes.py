@@ -128,7 +128,7 @@ class AxisBuilder:
             return []
         if self._reads_axes(data):
             hint = f"write a list of templates, as in `{name}: ['{{{{ product }}}} in the rain']`, or use `vars`"
-            problems.add("axis_over_axis", "which values an axis has can not depend on other axes", trail, hint)
+            problems.add("axis_over_axis", "which values an axis has cannot depend on other axes", trail, hint)
             return []
         found = self._rendered(data, trail, whole=True)
         wrong = None if is_template(found) else matrix_problem(name, found)

@@ -150,7 +150,7 @@ class _Names:
         self.axes = {axis.name: axis for axis in (*stage.axes, *stage.fixed)}
         self.is_chained = stage.upstream is not None
         self.own = {*BUILT_IN, *self.axes, *((UPSTREAM,) if self.is_chained else ())}
-        # A rule decides what a request is, so it can not read its fields.
+        # A rule decides what a request is, so it cannot read its fields.
         self.in_rules = self.own - ({*DEFAULTS, "look"} - self.axes.keys())
 
     def has(self, name: str, *, is_rule: bool) -> bool:
@@ -189,7 +189,7 @@ class _Reader:
         except TemplateProblem as error:
             message, hint = str(error), error.hint
             if is_rule and error.code == "template_syntax" and error.word is None:
-                message, hint = "this expression can not be read", "write it as in `surface == 'slate' and seed > 2`"
+                message, hint = "this expression cannot be read", "write it as in `surface == 'slate' and seed > 2`"
             self.problems.add_word(error.code, message, trail, word=error.word, hint=hint)
             yield from words_of(text)
             return

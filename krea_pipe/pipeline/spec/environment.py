@@ -19,7 +19,7 @@ def declared_environment(
     for name, default in cast("dict[str, Json]", data.get("env") or {}).items():
         if name.startswith("KREA_"):
             hint = "keys and settings are not for templates"
-            problems.add_key("reserved_name", f"`{name}` can not be declared", ("env", name), hint)
+            problems.add_key("reserved_name", f"`{name}` cannot be declared", ("env", name), hint)
             continue
         if says_secret(name):
             hint = "prompts are sent away, so no secret is for them; give a value that is none another name"

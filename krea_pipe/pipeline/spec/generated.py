@@ -18,7 +18,7 @@ _CHECKED = (*DEFAULTS, "strength")
 
 
 class Ungenerated(ValueError):
-    """Values can not be made: a stable code, a sentence and a hint."""
+    """Values cannot be made: a stable code, a sentence and a hint."""
 
     def __init__(self, code: str, message: str, hint: str | None = None) -> None:
         super().__init__(message)

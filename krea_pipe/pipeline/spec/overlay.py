@@ -53,7 +53,7 @@ def overlaid(document: Document, overrides: Overrides, sets: Sequence[tuple[list
     """A document with everything merged that stands over it, low to high: profile, variable files, `--set`.
 
     Raises:
-        UsageError: there is no such profile, or a value can not be set. InvalidInput: a variable file is wrong.
+        UsageError: there is no such profile, or a value cannot be set. InvalidInput: a variable file is wrong.
     """
     root, places = document.root, list[Place]()
     for name in overrides.profiles:
@@ -124,7 +124,7 @@ def _variables(file: Path) -> Node:
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
             hint = "use letters, digits and _, not starting with a digit"
             at = document.key_place((name,))
-            problems.note(Problem("invalid_name", f"`{name}` can not be a name", at, hint))
+            problems.note(Problem("invalid_name", f"`{name}` cannot be a name", at, hint))
     problems.check()
     return document.root
 
@@ -143,6 +143,6 @@ def _assignment(text: str) -> tuple[list[str], Node]:
         node = build_nodes(Path("--set"), value)
     except InvalidInput as error:
         problem = error.problems[0]
-        message = f"the value of {shown(text)} can not be read: {problem.message}"
+        message = f"the value of {shown(text)} cannot be read: {problem.message}"
         raise UsageError(Problem("bad_set", message, hint=problem.hint)) from error
     return path.split("."), node

@@ -70,7 +70,7 @@ class Problems(ProblemList):
         """Render a text of the file, as long as all that its templates made is not too much.
 
         Raises:
-            TemplateProblem: it can not be rendered, or the limit is reached.
+            TemplateProblem: it cannot be rendered, or the limit is reached.
         """
         if self.rendered > MAX_DATA:
             return text  # it was said, and there is no need to say it of every value that follows

@@ -75,7 +75,7 @@ def _problem_of(data: Json, above: int = 0) -> Problem | None:
     if errors[0].validator == "required":
         return Problem("missing_key", f"{name_of(trail)} needs an `id`")
     if errors[0].validator == "additionalProperties" or "propertyNames" in errors[0].absolute_schema_path:
-        return Problem("invalid_value", f"{name_of(trail)} has a key that it can not have")
+        return Problem("invalid_value", f"{name_of(trail)} has a key that it cannot have")
     code, message, near = value_message(trail, errors[0])
     return Problem(code, message, hint=near)
 
@@ -215,4 +215,4 @@ def _bad_name(document: Document, trail: Trail, name: str) -> Finding:
     else:
         near = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
         hint = f"write `{'_' * near[:1].isdigit()}{near or 'name'}`: letters, digits and _, not starting with a digit"
-    return Finding(Problem("invalid_name", f"`{name}` can not be a name", at, hint), (*trail, name))
+    return Finding(Problem("invalid_name", f"`{name}` cannot be a name", at, hint), (*trail, name))

@@ -98,7 +98,7 @@ def _rows(text: str, pattern: str) -> list[Json]:
                 lines.append(line)
                 _check_count(len(lines) - 1, MAX_ROWS, "values, which is the most that an axis takes", pattern)
     except csv.Error as error:
-        said = f"line {reader.line_num} of {pattern} can not be read: {error}"
+        said = f"line {reader.line_num} of {pattern} cannot be read: {error}"
         raise Unusable("bad_csv", said, "put a cell with a comma or a quote in double quotes") from error
     if not lines:
         return []

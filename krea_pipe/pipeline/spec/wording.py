@@ -50,7 +50,7 @@ def value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str |
         case "not":
             return _not_both(name, value)
         case _:
-            return "invalid_value", f"{name} can not be {shown(value)}", _pattern_hint(trail)
+            return "invalid_value", f"{name} cannot be {shown(value)}", _pattern_hint(trail)
 
 
 def _not_alone(name: str, value: Mapping[str, Json]) -> tuple[str, str, str | None]:

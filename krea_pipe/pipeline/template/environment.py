@@ -81,7 +81,7 @@ class _Generator(CodeGenerator):
         super().visit_For(node, frame)
 
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: N802, ARG002
-        """Call `steps`; a template itself can not call anything."""
+        """Call `steps`; a template itself cannot call anything."""
         self.write("environment.steps(")
         for argument in node.args:
             self.visit(argument, frame)

@@ -119,7 +119,7 @@ def _expression(tree: nodes.Template, text: str, names: frozenset[str]) -> Calla
 
 def _text(tree: nodes.Template) -> Callable[[Mapping[str, Any]], Json]:
     root = jinja2.Template.from_code(ENVIRONMENT, ENVIRONMENT.compile(tree), ENVIRONMENT.make_globals(None))
-    # Shared: Jinja would otherwise copy all names for each cell. Templates can not assign any.
+    # Shared: Jinja would otherwise copy all names for each cell. Templates cannot assign any.
     new_context, pieces = cast("Callable[..., Context]", root.new_context), root.root_render_func
     return lambda context: _guard(lambda: _joined(pieces(new_context(context, shared=True))))
 
@@ -183,7 +183,7 @@ def _guard(render: Callable[[], Json]) -> Json:
     except ZeroDivisionError as error:
         raise TemplateProblem("template_render", "the template divides by zero") from error
     except jinja2.TemplateError as error:
-        raise TemplateProblem("template_render", f"the template can not be rendered: {error.message}") from error
+        raise TemplateProblem("template_render", f"the template cannot be rendered: {error.message}") from error
     except (RecursionError, MemoryError) as error:
         raise _too_deep() from error
     except (ArithmeticError, TypeError, ValueError, LookupError, AttributeError) as error:
@@ -200,12 +200,12 @@ def _check_tree(tree: nodes.Template) -> None:
         raise _too_deep()
     for node in tree.find_all(tuple(_REFUSED_NODES)):
         hint = "use filters: {{ surface | title }}" if isinstance(node, nodes.Call) else None
-        message = f"templates can not {_REFUSED_NODES[type(node)]}; they only read data"
+        message = f"templates cannot {_REFUSED_NODES[type(node)]}; they only read data"
         raise TemplateProblem("template_forbidden", message, hint=hint)
     if any(isinstance(node.value, float) and not math.isfinite(node.value) for node in tree.find_all(nodes.Const)):
         raise not_finite()
     if any(node.name in ("self", "super") for node in tree.find_all(nodes.Name)):
-        raise TemplateProblem("template_forbidden", "templates can not use self or super; they only read data", "self")
+        raise TemplateProblem("template_forbidden", "templates cannot use self or super; they only read data", "self")
     if _loop_depth(tree) > MAX_LOOPS:
         raise TemplateProblem("template_forbidden", f"loops nest at most {MAX_LOOPS} deep", "for")
 
@@ -218,7 +218,7 @@ def _too_deep() -> TemplateProblem:
 
 
 def _syntax_problem(said: str) -> TemplateProblem:
-    """Say what Jinja says about a template that it can not read, in words for people who do not know Jinja."""
+    """Say what Jinja says about a template that it cannot read, in words for people who do not know Jinja."""
     unknown = re.match(r"(?:No (filter|test) named|Encountered unknown (tag)) '([^']+)'", said)
     if unknown:
         kind, name = unknown[1] or unknown[2], unknown[3]
@@ -234,7 +234,7 @@ def _syntax_problem(said: str) -> TemplateProblem:
     hint = "an expression looks like {{ surface }} or {{ product.text | title }}"
     if "end of print statement" in said or "end of template" in said.lower():
         return TemplateProblem("template_syntax", "an expression in {{ }} is not complete or not closed", hint=hint)
-    return TemplateProblem("template_syntax", f"the template can not be read: {said.rstrip('.')}", hint=hint)
+    return TemplateProblem("template_syntax", f"the template cannot be read: {said.rstrip('.')}", hint=hint)
 
 
 def _loop_depth(node: nodes.Node) -> int:

@@ -18,7 +18,7 @@ MAX_WORD = 100
 
 
 class TemplateProblem(ValueError):
-    """A template can not be compiled or rendered: what to point at in it, if that is known, and what to do."""
+    """A template cannot be compiled or rendered: what to point at in it, if that is known, and what to do."""
 
     def __init__(self, code: str, message: str, word: str | None = None, hint: str | None = None) -> None:
         super().__init__(_speakable(message))
@@ -60,10 +60,10 @@ def as_text(value: object) -> str:
             return ""
         case dict():
             hint = f"name one of its fields: {', '.join(str(key) for key in value)}"
-            raise TemplateProblem("template_not_text", "a row or mapping can not be a part of a text", hint=hint)
+            raise TemplateProblem("template_not_text", "a row or mapping cannot be a part of a text", hint=hint)
         case list() | tuple():
             hint = "join its items: {{ items | join_and }}"
-            raise TemplateProblem("template_not_text", "a list can not be a part of a text", hint=hint)
+            raise TemplateProblem("template_not_text", "a list cannot be a part of a text", hint=hint)
     return str(value)
 
 

@@ -27,7 +27,7 @@ def explain_cell(
     """Everything about one cell of a plan of a whole file; `overrides` is what was loaded over the file.
 
     Raises:
-        StateError: the store can not be read.
+        StateError: the store cannot be read.
     """
     cells = {one.id: one for step in plan.steps for one in step.cells}
     remade = Maker(pipeline, fingerprints, cells).remake(cell)

@@ -43,7 +43,7 @@ def compare_with(subject: Subject, against: str, space: Space, environment: Mapp
 
     Raises:
         UsageError: git knows no such commit. InvalidInput: with every problem of the head.
-        StateError: the store, or the repository, can not be read.
+        StateError: the store, or the repository, cannot be read.
     """
     repository = find_repository(subject.file, environment)
     meant = read_range(against, repository)

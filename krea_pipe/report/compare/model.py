@@ -20,7 +20,7 @@ Found: TypeAlias = tuple[Cell, Key]
 class Side:
     """One state of a pipeline: its cells with their keys, its stages, and those that wait for picks.
 
-    `idle` are the stages that can not begin yet: those that wait, and those that come after them.
+    `idle` are the stages that cannot begin yet: those that wait, and those that come after them.
     """
 
     found: Sequence[Found] = ()

@@ -101,5 +101,5 @@ def _refuse_folder(file: Path, folder: Path, reason: str, error: GitFailed) -> N
         problem = Problem("no_repository", f"{file} is in no git repository", hint=hint)
     else:
         hint = "--against reads the files of a commit with git, 2.31 or newer, which has to be on PATH"
-        problem = Problem("git_failed", f"git can not be asked about {folder}: {reason}", hint=hint)
+        problem = Problem("git_failed", f"git cannot be asked about {folder}: {reason}", hint=hint)
     raise UsageError(problem) from error

@@ -114,7 +114,7 @@ class Tree:
         except GitFailed as error:
             raise _unreadable(self.commit, error) from error
         except OSError as error:
-            message = f"the files of {self.commit[:10]} can not be put into {self.top.parent}: {error.strerror}"
+            message = f"the files of {self.commit[:10]} cannot be put into {self.top.parent}: {error.strerror}"
             raise StateError(Problem("folder_unwritable", message)) from error
 
     def _copied(self, entry: Entry) -> bool:
@@ -187,4 +187,4 @@ def _is_usable(entry: Entry) -> bool:
 
 
 def _unreadable(commit: str, error: GitFailed) -> StateError:
-    return StateError(Problem("git_failed", f"git can not read the files of {commit[:10]}: {error}"))
+    return StateError(Problem("git_failed", f"git cannot read the files of {commit[:10]}: {error}"))

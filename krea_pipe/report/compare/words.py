@@ -54,7 +54,7 @@ def problem_words(problem: Problem) -> str:
     if problem.code == "new_file":
         return f"{problem.message}, so everything is new."
     where = f"{problem.at}: " if problem.at else ""
-    return " ".join(f"The base can not be used, so everything counts as new: {where}{problem.message}".split())
+    return " ".join(f"The base cannot be used, so everything counts as new: {where}{problem.message}".split())
 
 
 def _counted(count: int, noun: str) -> str:

@@ -71,7 +71,7 @@ def write_pack(contents: Contents, blobs: Blobs, draw: DrawSheet, path: Path, *,
     """Write a pack, image by image.
 
     Raises:
-        StateError: a stored image is missing or damaged, or the file can not be written.
+        StateError: a stored image is missing or damaged, or the file cannot be written.
     """
     lost: list[str] = []
     with _replacing(path) as stream:

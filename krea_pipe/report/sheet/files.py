@@ -14,7 +14,7 @@ SUFFIXES = (".pdf", ".png")
 
 
 def check_path(path: Path) -> None:
-    """Refuse a file that can not be a sheet.
+    """Refuse a file that cannot be a sheet.
 
     Raises:
         UsageError: it has no suffix of a sheet, or is a folder.
@@ -46,7 +46,7 @@ def write_sheet(sheet: Sheet, files: list[Path], brush: Brush) -> None:
     """Write the files of a sheet, page by page, and drop the pages of an earlier sheet that had more.
 
     Raises:
-        StateError: they can not be written.
+        StateError: they cannot be written.
     """
     if files[0].suffix.lower() == ".pdf":
         write_atomically(files[0], sheet_pdf(sheet, brush), durable=False)

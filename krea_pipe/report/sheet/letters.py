@@ -39,7 +39,7 @@ _WIDE_LETTERS = re.compile(r"[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uff
 
 
 def plain(text: str) -> str:
-    """A text on one line, without what can not be drawn."""
+    """A text on one line, without what cannot be drawn."""
     composed = unicodedata.normalize("NFC", " ".join(text.split()))
     kept = ("\ufffd" if unicodedata.category(one) == "Cs" else one for one in composed)
     return "".join(one for one in kept if one == "\u200d" or unicodedata.category(one) not in ("Cc", "Cn", "Co", "Cf"))

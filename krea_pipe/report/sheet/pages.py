@@ -1,6 +1,6 @@
 """Pieces become pages: none has more pixels than asked for, and each is about as wide as a landscape print.
 
-Everything here is known before a picture is opened, so a sheet can not fail after hours of work.
+Everything here is known before a picture is opened, so a sheet cannot fail after hours of work.
 """
 
 import math

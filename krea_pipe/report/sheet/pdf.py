@@ -16,7 +16,7 @@ POINTS = 0.5
 QUALITY = 88
 
 # Measured with 2,000 pictures: Pillow's own PDF pages are one large JPEG each, 33 MB and 351 MB of memory, with text
-# that can not be searched; here it is 23 MB and 119 MB, and ids can be copied into `krea-pipe pick`.
+# that cannot be searched; here it is 23 MB and 119 MB, and ids can be copied into `krea-pipe pick`.
 
 
 # It would print a line for each text with a letter that no font has; the page shows that, and the help says it.
@@ -84,7 +84,7 @@ class _Painter:
             left += self.pdf.get_string_width(part)
 
     def _family(self, face: str) -> str | None:
-        """The name under which the document knows a face; None when it can not be put into a PDF."""
+        """The name under which the document knows a face; None when it cannot be put into a PDF."""
         if face not in self.families:
             name = f"face{len(self.families)}"
             try:

@@ -123,7 +123,7 @@ function tellDecisions(indexes) {
 function takeDecisions(stage, state) {
   const members = cells.filter((cell) => cell.stage === stage);
   const before = members.map(decisionOf);
-  // A file that can not be read says nothing: what it said before stays in sight.
+  // A file that cannot be read says nothing: what it said before stays in sight.
   picksFiles.set(stage, state.problem ? { ...picksFiles.get(stage), problem: state.problem } : picksFile(stage, state));
   dropFiled();
   tellDecisions(members.filter((cell, at) => !sameDecision(decisionOf(cell), before[at])).map(({ index }) => index));

@@ -1,6 +1,6 @@
 """Who is let in: callers that know the token, name this machine as the host, and do not come from another site's page.
 
-Every page that a browser on this machine shows can send requests here. It can not know the token; a name of its own
+Every page that a browser on this machine shows can send requests here. It cannot know the token; a name of its own
 that leads here (DNS rebinding) shows in `Host`; a form or a script of its own shows in `Origin` and `Content-Type`.
 """
 

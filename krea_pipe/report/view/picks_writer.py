@@ -90,8 +90,8 @@ def write_change(report: Report, folder: Path, stage: str, change: Change, *, lo
     `lock` is the lock file that whoever writes picks files holds.
 
     Raises:
-        UsageError: the stage or a cell is unknown, or the file can not be edited safely.
-        InvalidInput: the pipeline or the picks file makes no sense. StateError: the file can not be written.
+        UsageError: the stage or a cell is unknown, or the file cannot be edited safely.
+        InvalidInput: the pipeline or the picks file makes no sense. StateError: the file cannot be written.
     """
     _check_cells(report, stage, change)
     pipeline = _pipeline(report, folder)

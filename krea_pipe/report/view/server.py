@@ -48,7 +48,7 @@ def serve(
     `announce` is given the page's URL and the run's id.
 
     Raises:
-        StateError: the run can not be read.
+        StateError: the run cannot be read.
     """
     feed = Feed(open_progress(home, folder))
     address = Address(listener.getsockname()[1], secrets.token_urlsafe(32))

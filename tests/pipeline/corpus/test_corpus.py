@@ -8,7 +8,7 @@ from corpus import HERE, problems_of, render, render_cells
 INVALID = sorted((HERE / "invalid").glob("*.yaml"))
 VALID = sorted((HERE / "valid").glob("*.yaml"))
 
-# What a person who knows neither Python nor JSON Schema can not read.
+# What a person who knows neither Python nor JSON Schema cannot read.
 JARGON = re.compile(
     r"NoneType|\bdict\b|\bstr\b|\bint\b|\bbool\b|object|[Uu]ndefined|[Jj]inja|[Ss]chema\b|additionalProperties|Error\b"
     r"|None\b|True\b|False\b|Traceback|0x[0-9a-f]{6}|pytest|\$defs"
