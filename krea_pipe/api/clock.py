@@ -35,8 +35,8 @@ class ServerClock:
         if created_at is None:
             return
         low, high = created_at.timestamp() - self.steady(), created_at.timestamp() - sent
-        if self.dated is not None and not (self.dated[0] - SLACK <= high and low <= self.dated[1] + SLACK):
-            # Of the job's time and the answers' one is wrong, and nobody knows which.
+        if self.dated is not None and not (low <= self.dated[0] + SLACK and self.dated[1] - SLACK <= high):
+            # Of the job's time and the answers' one may be wrong by more than is allowed for, and nobody knows which.
             self.low, self.high, self.is_exact = min(low, self.dated[0]), max(high, self.dated[1]), False
             return
         if self.is_exact and self.low is not None and self.high is not None:

@@ -12,8 +12,8 @@ class Stop:
     """The wish to end a run, and who has it.
 
     Once it is closed nothing new is sent, but what is running is paid and still brought in: when Krea refuses the
-    account, or a person or the system interrupts. Once it is left, because of a second interrupt or something that cannot
-    be written down, nothing is waited for either.
+    account, or a person or the system interrupts. Once it is left, because of a second interrupt or something that
+    cannot be written down, nothing is waited for either.
     """
 
     closing: asyncio.Event = field(default_factory=asyncio.Event)
