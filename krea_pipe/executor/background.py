@@ -10,7 +10,7 @@ from krea_pipe.core.outcome import Ending
 from krea_pipe.executor.engine import Outcomes
 from krea_pipe.executor.executor import Order, carry_out
 from krea_pipe.executor.session import Session
-from krea_pipe.executor.signals import LAST_CALLS
+from krea_pipe.executor.stop import LAST_CALLS
 from krea_pipe.executor.watch import Watch
 
 

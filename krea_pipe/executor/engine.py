@@ -11,9 +11,8 @@ from typing import Any, TypeAlias, TypeVar
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.request import Key
-from krea_pipe.executor.account_jobs import AccountJobs
 from krea_pipe.executor.capacity import Place
-from krea_pipe.executor.lost import Search
+from krea_pipe.executor.lost import AccountJobs, Search
 from krea_pipe.executor.other_runs import OtherRuns
 from krea_pipe.executor.reader import Reader
 from krea_pipe.executor.request_task import RequestTask, SharedParts

@@ -20,8 +20,7 @@ from krea_pipe.executor.engine import Deliver, Engine, Outcomes, Watcher
 from krea_pipe.executor.journal_writer import JournalWriter
 from krea_pipe.executor.refusal import introduce
 from krea_pipe.executor.session import Session
-from krea_pipe.executor.signals import stopped_by_signals
-from krea_pipe.executor.stop import Stop
+from krea_pipe.executor.stop import Stop, stopped_by_signals
 from krea_pipe.executor.submit_gate import SubmitGate
 from krea_pipe.executor.watch import Watch
 from krea_pipe.planning.plan import Hold, Plan, Submit

@@ -11,14 +11,12 @@ import httpx
 from krea_pipe.api.client import Client, open_client
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.settings import Pace, Target, Token
-from krea_pipe.executor.account_jobs import AccountJobs
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity
 from krea_pipe.executor.journal_writer import JournalWriter
-from krea_pipe.executor.lost import Search
+from krea_pipe.executor.lost import AccountJobs, Search
 from krea_pipe.executor.session import Session
-from krea_pipe.executor.signals import stopped_by_signals
-from krea_pipe.executor.stop import Stop
+from krea_pipe.executor.stop import Stop, stopped_by_signals
 from krea_pipe.executor.trainer import Terms, Trainer
 from krea_pipe.executor.training import Trained, Training
 from krea_pipe.executor.uploads import Uploads

@@ -1,11 +1,13 @@
 """The way from a training to its style: what is done follows from how the journal says that it stands."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import cast
 
 from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
+from krea_pipe.api.wire import Job
 from krea_pipe.core.errors import RefusedByKrea
 from krea_pipe.core.outcome import Failure
 from krea_pipe.executor.backoff import delay
@@ -14,14 +16,100 @@ from krea_pipe.executor.refusal import declined, failure_of, introduce, refuse_a
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.submit import adopted, created_at, submitted
 from krea_pipe.executor.training import Trained, Training, agreed_cost, known_style
-from krea_pipe.executor.training_failures import empty, failed, hidden, uncertain
 from krea_pipe.executor.uploads import Uploads
-from krea_pipe.executor.wait_for_job import JobWait
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.store.events import Attached, Cleared, Declined, Disowned, Done, Event, Failed, Submitting, Unseen
 from krea_pipe.store.ledger import Busy, Standing
 from krea_pipe.store.replay import InFlight, Post
+
+GROWTH = 1.3
+SLOWEST = 10
+"""The longest wait between two looks, in first ones."""
+UNKNOWN = 5
+"""Reads in a row that may say that there is no such job."""
+EVERY = 60.0
+"""Seconds after which it is said again how a job stands."""
+
+
+@dataclass(slots=True)
+class JobWait:
+    """The wait for a job, of at most some `seconds`."""
+
+    session: Session
+    tell: Callable[[str], None]
+    seconds: float
+    time: Callable[[], float] = time.monotonic
+    told: tuple[str, float] = ("", 0.0)
+    unknown: int = 0
+
+    async def kept(self, job_id: str) -> Job | Failure:
+        """The job as it ended, or why it is waited for no longer."""
+        stop, begin, wait = self.session.stop, self.time(), self.session.pace.first
+        while True:
+            job = await self._read(job_id)
+            if isinstance(job, Job):
+                self._say(job, self.time() - begin)
+                if job.is_final:
+                    return job
+            if stop.refusal is not None:
+                return Failure(stop.refusal.code, stop.refusal.message, "refused")
+            if self.unknown >= UNKNOWN:
+                return Failure("not_shown", f"Krea does not show job {job_id}", "stuck")
+            if self.time() - begin > self.seconds:
+                return Failure("still_training", f"job {job_id} has not ended in {self.seconds:g} s", "stuck")
+            asked = job.retry_after or 0.0 if isinstance(job, Refused) else 0.0
+            if await stop.sleep_unless_closing(max(wait, asked)):
+                return Failure("interrupted", f"job {job_id} goes on at Krea", "transient")
+            wait = min(wait * GROWTH, SLOWEST * self.session.pace.first)
+
+    async def _read(self, job_id: str) -> Job | CallFailed:
+        try:
+            job = await self.session.client.job(job_id)
+        except CallFailed as error:
+            await refuse_account(error, self.session)
+            is_unknown = isinstance(error, Refused) and error.status == 404
+            self.unknown = self.unknown + 1 if is_unknown else 0
+            return error
+        self.unknown = 0
+        return job
+
+    def _say(self, job: Job, seconds: float) -> None:
+        status, at = self.told
+        if job.status != status or seconds - at >= EVERY:
+            self.told = (job.status, seconds)
+            self.tell(f"job {job.id}: {job.status}, {seconds:.0f} s")
+
+
+AGAIN = "`--again` trains once more, and pays for it"
+
+
+def failed(job: Job) -> Failure:
+    """The job ended in a way that Krea does not bill."""
+    if job.failure is None:
+        return Failure(job.status, f"the training was {job.status}; it is not billed")
+    reason = f"the training has failed, and is not billed: {job.failure.message}"
+    return Failure(job.failure.code, reason, job.failure.kind)
+
+
+def empty() -> Failure:
+    """The job was completed, and has no style."""
+    return Failure("empty", f"the training was completed without a style, and may be billed. {AGAIN}", "empty")
+
+
+def hidden(style_id: str) -> Failure:
+    """There is a style, and this key is not the one that may use it."""
+    reason = f"style {style_id} was trained with another key, and this one does not see it"
+    return Failure("style_hidden", f"{reason}; share it with the workspace. {AGAIN}", "refused")
+
+
+def uncertain(reason: str, candidates: tuple[str, ...] = ()) -> Failure:
+    """An answer was lost, and nobody can tell what became of its POST; `candidates` are jobs that may be of it."""
+    jobs = f" Jobs that may be it: {', '.join(candidates)}." if candidates else ""
+    look = "`krea-pipe styles list` shows whether the style is there"
+    message = f"Krea may be training it, for its answer was lost, and {reason.rstrip('.')}.{jobs} {look}; {AGAIN}"
+    return Failure("answer_lost", message, "uncertain", candidates)
+
 
 TRIES = 8
 MOST_LOST = 3
