@@ -1,9 +1,11 @@
 """The local Krea over real HTTP, with a layer of faults in front."""
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
+import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,6 +103,7 @@ class Krea:
     """One served Krea. `reset` gives it a new world and takes all faults away."""
 
     base: str = ""
+    open_calls: int = 0
     world: ServerState = field(default_factory=ServerState)
     clock: Clock = field(default_factory=Clock)
     app: Callable | None = None
@@ -120,6 +123,12 @@ class Krea:
     @property
     def posts(self) -> list[Seen]:
         return self.calls("POST", GENERATE)
+
+    def catch_up(self):
+        """Wait until all that was sent has been acted on, also what a process that is dead by now has sent."""
+        with contextlib.suppress(OSError):  # it answers 404, in a turn in which it has read what others have sent
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{self.base}/", timeout=DEADLINE)
+        until(lambda: self.open_calls == 0, "the end of all calls")
 
     def finish_jobs(self):
         """Let every job end, those of now and those to come."""
@@ -226,6 +235,13 @@ class Krea:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         seen = Seen(scope["method"], scope["path"], headers, body)
         self.seen.append(seen)
+        self.open_calls += 1
+        try:
+            await self._answer(scope, seen, send)
+        finally:
+            self.open_calls -= 1
+
+    async def _answer(self, scope, seen, send):
         rule = next((rule for rule in reversed(self.rules) if rule.takes(seen)), None)
         if rule is not None:
             await rule.act(scope, seen, send, self.app)
