@@ -19,6 +19,11 @@ MAX_SAID = 700
 class CallFailed(Exception):
     """A call did not bring what it was for; the message is one line for people."""
 
+    @property
+    def may_have_acted(self) -> bool:
+        """Whether Krea may have done what was asked for all the same."""
+        return False
+
 
 class Unreachable(CallFailed):
     """No connection was made, so Krea has seen nothing."""
@@ -26,6 +31,11 @@ class Unreachable(CallFailed):
 
 class AnswerLost(CallFailed):
     """The request may have arrived, but its answer did not."""
+
+    @property
+    def may_have_acted(self) -> bool:
+        """It may have."""
+        return True
 
 
 DOCUMENTED = frozenset({400, 401, 402, 403, 404, 410, 422, 429})

@@ -7,9 +7,11 @@ where nobody else was at work, it is ours. Anything else stays open: a wrong ima
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import TypeAlias, cast
 
+from krea_pipe.api.clock import SLACK as CLOCK_SLACK
 from krea_pipe.api.failures import AnswerLost, CallFailed
 from krea_pipe.api.patience import CALL_SECONDS
 from krea_pipe.api.wire import Job, read_time
@@ -19,11 +21,17 @@ from krea_pipe.executor.backoff import delays
 from krea_pipe.executor.session import Session
 from krea_pipe.store.replay import InFlight, Post, Replay
 
-SLACK = timedelta(seconds=2)
-"""Between the clock that dates answers and the one that dates jobs."""
+SLACK = timedelta(seconds=CLOCK_SLACK)
 FIRST_PAGE = 100
 PAGE = 1000
 PAGES = 30
+TRIES = 4
+PATIENCE = 1200
+ROUNDS = 100
+"""Looks at strangers that other lost answers may explain, in a twentieth of a poll each."""
+LATEST = timedelta(seconds=CALL_SECONDS) + SLACK
+"""A job that was created longer after a POST is not of that POST."""
+EXACT_SLACK = timedelta(milliseconds=2)
 
 
 @dataclass(slots=True)
@@ -156,26 +164,15 @@ def _made_by(found: Sequence[Job]) -> dict[str, datetime]:
     The list has the newest first, so a job without a time was made before the one above it; when one of those below is
     younger than that, by when that one was made.
     """
-    below: list[datetime | None] = []
-    for job in reversed(found):
-        times = [one for one in (job.created_at, below[-1] if below else None) if one is not None]
-        below.append(max(times, default=None))
+    times = (job.created_at or datetime.min.replace(tzinfo=UTC) for job in reversed(found))
+    youngest = reversed(list(accumulate(times, max)))
     made_by: dict[str, datetime] = {}
     above: datetime | None = None
-    for job, youngest in zip(found, reversed(below), strict=True):
+    for job, below in zip(found, youngest, strict=True):
         above = job.created_at or above
         if above is not None:
-            made_by[job.id] = above if job.created_at or youngest is None else max(above, youngest)
+            made_by[job.id] = job.created_at or max(above, below)
     return made_by
-
-
-TRIES = 4
-PATIENCE = 1200
-ROUNDS = 100
-"""Looks at strangers that other lost answers may explain, in a twentieth of a poll each."""
-LATEST = timedelta(seconds=CALL_SECONDS) + SLACK
-"""A job that was created longer after a POST is not of that POST."""
-EXACT_SLACK = timedelta(milliseconds=2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,8 +146,7 @@ class Offer:
         try:
             job = await client.submit(self.step.request, urls, self.session.webhook)
         except (AnswerLost, Refused, Unreachable) as error:
-            may_exist = isinstance(error, AnswerLost) or (isinstance(error, Refused) and error.may_have_acted)
-            return Lost(str(error), error) if may_exist else error
+            return Lost(str(error), error) if error.may_have_acted else error
         if job.id in self.session.shown_before:
             return Lost(f"Krea's answer names job {job.id}, which was there before the request")
         self.session.answers.append(client.clock.steady() - started)

@@ -243,7 +243,7 @@ class Trainer:
         try:
             job = await session.client.train(self.training.body(urls))
         except (AnswerLost, Refused, Unreachable) as error:
-            if isinstance(error, AnswerLost) or (isinstance(error, Refused) and error.may_have_acted):
+            if error.may_have_acted:
                 await self._record_lost(post, error)
                 await refuse_address(error, session)
                 return None

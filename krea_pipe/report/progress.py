@@ -102,14 +102,15 @@ class Progress:
 
     def _changed_by(self, line: Line) -> set[int]:
         """Apply a line, and move the rows that it is about; its price is that of the job or POST before it."""
+        places = self._places.get(line.key, [])
+        if not places or line.t < self.report.started_at or isinstance(line.event, Reported | Counted):
+            self._replay.take(line)
+            return set()
         job, post = self._replay.in_flight.get(line.key), self._replay.unanswered(line.key)
         is_counted = job is not None and job.unfetched in self._replay.reported
         before = self._replay.state(line.key)
         self._replay.take(line)
-        places, state = self._places.get(line.key, []), self._replay.state(line.key)
-        is_end = isinstance(line.event, Done | Failed)
-        if not places or line.t < self.report.started_at or isinstance(line.event, Reported | Counted):
-            return set()
+        state, is_end = self._replay.state(line.key), isinstance(line.event, Done | Failed)
         if is_end and state == before:  # of a job that another has taken the place of
             return set()
         if isinstance(state, Finished | Without) and not is_end:  # that was before

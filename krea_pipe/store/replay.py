@@ -210,8 +210,7 @@ class Replay:
     def _take_job(self, line: Line, event: Submitted | Adopted) -> None:
         self.open.pop(line.key, None)
         if self.jobs.setdefault(event.job_id, line.key) != line.key:  # written before jobs were held to one request
-            post = Unanswered(origin=event.origin, account=event.account, usd=event.usd, cell=event.cell)
-            self.lost[line.key] = _post(line, post)
+            self.lost[line.key] = Post(line.key, line.run, event.origin, event.account, event.cell, event.usd)
             return
         self.lost.pop(line.key, None)
         self.in_flight[line.key] = InFlight(
