@@ -13,9 +13,8 @@ from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Failure, Outcome, iso
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target, Token
-from krea_pipe.executor.deliver import Delivery
+from krea_pipe.executor.deliver import Delivery, mark_reported, remember, remember_lock
 from krea_pipe.executor.initial_outcome import settled_outcome
-from krea_pipe.executor.persist import mark_reported, remember, remember_lock
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.loading import Loaded
 from krea_pipe.planning.lock_check import Kept, Locking, kept

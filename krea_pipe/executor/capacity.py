@@ -1,16 +1,89 @@
-"""How many jobs Krea holds for us at once: enough that it never idles, no more than the account takes.
+"""How many jobs and POSTs there are at once, and how long to wait before another try.
 
-Nobody publishes an account's concurrency or backlog, so both are learned from answers. Jobs wait in Krea's backlog in
-the order of submission, so some are always sent ahead of those that run. A 429 may be only a moment's: the third one,
-with no more jobs at Krea than at the first and no fewer than Krea has ever taken, halves what we hold. Each job that
-ends then lets two more in until what was once held is held again. From there on new ground is tried, slowly at first.
+Capacity: enough jobs that Krea never idles, no more than the account takes. Nobody publishes an account's concurrency
+or backlog, so both are learned from answers. Jobs wait in Krea's backlog in the order of submission, so some are always
+sent ahead of those that run. A 429 may be only a moment's: the third one, with no more jobs at Krea than at the first
+and no fewer than Krea has ever taken, halves what we hold. Each job that ends then lets two more in until what was once
+held is held again. From there on new ground is tried, slowly at first.
+
+The gate: one POST at a time, unless the user says otherwise, so that a crash, or a lost answer, leaves one request open
+and not many. Whoever looks for the job of a lost answer has to know every other job of ours, so the gate is shut until
+each POST that is under way has its answer.
+
+Delays are own lines and no library: a wait has to end when the run does, and what may be repeated depends on the
+journal.
 """
 
+import asyncio
+import random
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from krea_pipe.executor.semaphore import FairSemaphore
+from krea_pipe.core.settings import Pace
+
+LONGEST_DELAY = 30.0
+
+
+def delays(tries: int, pace: Pace) -> Iterator[float]:
+    """Growing waits in seconds, one for each further try."""
+    for number in range(1, tries + 1):
+        yield delay(number, pace)
+
+
+def delay(number: int, pace: Pace) -> float:
+    """The wait after the failure of this number, counted from 1: full jitter, so that clients do not return at once."""
+    return random.uniform(0, min(LONGEST_DELAY, pace.first / 2 * 2.0 ** min(number - 1, 20)))
+
+
+@dataclass(slots=True)
+class FairSemaphore:
+    """Lets as many in as `size` says at the moment; asyncio's own semaphore cannot change its size."""
+
+    size: Callable[[], int]
+    inside: int = 0
+    is_closed: bool = False
+    _waiting: "deque[asyncio.Future[bool]]" = field(default_factory=deque)
+
+    async def enter(self) -> bool:
+        """Wait for a place; False when it is closed."""
+        if self.is_closed:
+            return False
+        if not self._waiting and self.inside < self.size():
+            self.inside += 1
+            return True
+        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            return await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled() and place.result():
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self.inside -= 1
+        self.let_in()
+
+    def let_in(self) -> None:
+        """Let in those for whom there are places now."""
+        while self._waiting and self.inside < self.size():
+            place = self._waiting.popleft()
+            if not place.done():
+                self.inside += 1
+                place.set_result(True)
+
+    def close(self) -> None:
+        """Let nobody in any more, and tell those who wait."""
+        self.is_closed = True
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(False)
+
 
 START = 64
 AHEAD = 16
@@ -131,3 +204,51 @@ class Place:
             self.capacity.filled -= self.is_filled
             self.is_held = self.is_filled = False
             self.capacity.leave(ended=ended)
+
+
+@dataclass(slots=True)
+class SubmitGate:
+    """Lets `width` POSTs through at a time, and none while it is shut."""
+
+    width: int = 1
+    shut_by: int = 0
+    places: FairSemaphore = field(init=False)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.places = FairSemaphore(lambda: 0 if self.shut_by else self.width)
+
+    @asynccontextmanager
+    async def passed(self) -> AsyncIterator[bool]:
+        """Wait until one may POST, in the order of coming; False when nobody may any more."""
+        if not await self.places.enter():
+            yield False
+            return
+        self.idle.clear()
+        try:
+            yield True
+        finally:
+            self.places.leave()
+            if not self.places.inside:
+                self.idle.set()
+
+    def shut(self) -> None:
+        """Let no more through, until it is opened as often as it was shut."""
+        self.shut_by += 1
+        if not self.places.inside:
+            self.idle.set()
+
+    def open(self) -> None:
+        """Let POSTs through again."""
+        self.shut_by -= 1
+        self.places.let_in()
+        if self.places.inside:  # who was let in has not run yet, and may meet a gate that is shut again
+            self.idle.clear()
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """Be the only one to look around while no POST is under way. The gate has to be shut."""
+        async with self.alone:
+            await self.idle.wait()
+            yield

@@ -9,14 +9,12 @@ from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core import images
 from krea_pipe.core.outcome import Failure, Outcome, Result, Status
 from krea_pipe.core.pixels import size_of
-from krea_pipe.executor.backoff import delays
-from krea_pipe.executor.capacity import Place
+from krea_pipe.executor.capacity import Place, delays
 from krea_pipe.executor.journal_writer import now
-from krea_pipe.executor.poll_window import Lack
 from krea_pipe.executor.refusal import failure_of
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.submit import WENT_WELL, History
-from krea_pipe.executor.watch import Watch
+from krea_pipe.executor.watch import Lack, Watch
 from krea_pipe.planning.plan import Step
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.events import Disowned, Done, Failed, Unfetched, Unseen

@@ -2,6 +2,7 @@
 
 The stored bytes stay as Krea sent them; the copy carries text chunks that are spliced into the PNG, not re-encoded.
 A file that krea-pipe did not write for the same kind of target is never replaced, nor one that a person has changed.
+What a run leaves in the store for the next one stands here too; the journal already has what was paid.
 """
 
 import hashlib
@@ -14,13 +15,15 @@ from pathlib import Path
 from krea_pipe._version import __version__
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.outcome import Failure, Result
+from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.png_text import read_text, with_text, without_text
-from krea_pipe.core.request import canonical_json
+from krea_pipe.core.request import Key, canonical_json
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.planning.plan import Plan, Reuse, Step
 from krea_pipe.store.atomic import make_folder, write_atomically
 from krea_pipe.store.blobs import Blobs, stamp_in, stamp_of
+from krea_pipe.store.events import Counted, Reported
+from krea_pipe.store.known import remember_cells, remember_results
 from krea_pipe.store.space import Space
 
 MARK = "krea-pipe"
@@ -235,3 +238,34 @@ def _metadata(step: Step, cell: Cell, result: Result, kind: str) -> dict[str, st
         canonical_json(step.request.fields()),
     )
     return dict(zip(TEXTS, texts, strict=True))
+
+
+def remember(space: Space, plan: Plan, outcomes: Mapping[Key, Outcome]) -> None:
+    """Keep results, and which request each cell had last, as facts."""
+    fresh: dict[str, tuple[Result, Step]] = {}
+    for step in plan.steps:
+        result = outcomes[step.key].result
+        if result is not None and not (isinstance(step.action, Reuse) and step.action.kept):
+            fresh[step.key] = (result, step)
+    remember_results(space, {key: (result, step.request.fields()) for key, (result, step) in fresh.items()})
+    drawn = [step for step in plan.steps if outcomes[step.key].result is not None]
+    remember_cells(space, {f"{plan.pipeline}/{cell.id}": step.key for step in drawn for cell in step.cells})
+
+
+LOCK = "lock:"
+"""Begins the names of facts about lock files that runs have written, wherever they are."""
+
+
+def remember_lock(space: Space, file: Path) -> None:
+    """Keep where a lock file is, so that nothing that it names is removed."""
+    place = file.absolute().as_posix()
+    space.facts.write({f"{LOCK}{place}": {"file": place}})
+
+
+def mark_reported(space: Space, plan: Plan, run_id: str) -> None:
+    """Note what now stands in a report, so that no later one counts it again."""
+    if plan.has_calls:
+        space.journal.append(Reported(), run_id)
+    for step in plan.steps:
+        if isinstance(step.action, Reuse) and not step.action.counted:
+            space.journal.append(Counted(), step.key)

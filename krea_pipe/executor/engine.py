@@ -12,14 +12,12 @@ from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.executor.capacity import Place
+from krea_pipe.executor.inputs import Uploads, Upstream
 from krea_pipe.executor.lost import AccountJobs, Search
 from krea_pipe.executor.other_runs import OtherRuns
-from krea_pipe.executor.reader import Reader
 from krea_pipe.executor.request_task import RequestTask, SharedParts
 from krea_pipe.executor.session import Session
-from krea_pipe.executor.uploads import Uploads
-from krea_pipe.executor.upstream import Upstream
-from krea_pipe.executor.watch import Watch
+from krea_pipe.executor.watch import Reader, Watch
 from krea_pipe.planning.plan import Attach, Hold, Plan, Step, Submit
 from krea_pipe.store.crash_log import write_crash_log
 

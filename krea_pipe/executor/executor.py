@@ -15,13 +15,12 @@ from krea_pipe.api.client import Client, open_client
 from krea_pipe.core.outcome import Ending
 from krea_pipe.core.settings import Pace, Target, Token
 from krea_pipe.executor.budget_ledger import BudgetLedger
-from krea_pipe.executor.capacity import Capacity
+from krea_pipe.executor.capacity import Capacity, SubmitGate
 from krea_pipe.executor.engine import Deliver, Engine, Outcomes, Watcher
 from krea_pipe.executor.journal_writer import JournalWriter
 from krea_pipe.executor.refusal import introduce
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.stop import Stop, stopped_by_signals
-from krea_pipe.executor.submit_gate import SubmitGate
 from krea_pipe.executor.watch import Watch
 from krea_pipe.planning.plan import Hold, Plan, Submit
 from krea_pipe.store.journal import Observe, unobserved

@@ -17,7 +17,7 @@ from krea_pipe.api.patience import CALL_SECONDS
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core.outcome import iso
 from krea_pipe.core.request import Key
-from krea_pipe.executor.backoff import delays
+from krea_pipe.executor.capacity import delays
 from krea_pipe.executor.session import Session
 from krea_pipe.store.replay import InFlight, Post, Replay
 

@@ -7,17 +7,15 @@ from typing import TypeAlias
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.api.wire import Job
 from krea_pipe.core.outcome import Failure, Outcome, Status
-from krea_pipe.executor.backoff import delay
-from krea_pipe.executor.capacity import Place
+from krea_pipe.executor.capacity import Place, delay
 from krea_pipe.executor.collect import Collector
+from krea_pipe.executor.inputs import Uploads, Upstream
 from krea_pipe.executor.journal_writer import now
 from krea_pipe.executor.lost import Found, Nothing, Search, Unclear, Verdict
 from krea_pipe.executor.other_runs import OtherRuns
 from krea_pipe.executor.refusal import failure_of, refuse_account, refuse_address
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.submit import History, Lost, Offer, adopted, created_at
-from krea_pipe.executor.uploads import Uploads
-from krea_pipe.executor.upstream import Upstream
 from krea_pipe.executor.watch import Watch
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.plan import Attach, Hold, Step, Submit

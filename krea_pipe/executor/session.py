@@ -14,10 +14,9 @@ from krea_pipe.core.outcome import iso
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Pace
 from krea_pipe.executor.budget_ledger import BudgetLedger
-from krea_pipe.executor.capacity import Capacity
+from krea_pipe.executor.capacity import Capacity, SubmitGate
 from krea_pipe.executor.journal_writer import JournalWriter, now
 from krea_pipe.executor.stop import Stop
-from krea_pipe.executor.submit_gate import SubmitGate
 from krea_pipe.store.events import Event, Note, Submitting, Unanswered
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.space import Space

@@ -10,12 +10,11 @@ from krea_pipe.api.client import Client
 from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
 from krea_pipe.api.wire import Job
 from krea_pipe.core.outcome import Attempt, Failure, Outcome
-from krea_pipe.executor.backoff import delay
-from krea_pipe.executor.capacity import Place
+from krea_pipe.executor.capacity import Place, delay
+from krea_pipe.executor.inputs import Uploads
 from krea_pipe.executor.journal_writer import now
 from krea_pipe.executor.refusal import declined, failure_of, refuse_account
 from krea_pipe.executor.session import Session
-from krea_pipe.executor.uploads import Uploads
 from krea_pipe.planning.plan import Step, Submit
 from krea_pipe.store.events import Adopted, Submitted, Submitting
 from krea_pipe.store.ledger import Busy, Free, Standing

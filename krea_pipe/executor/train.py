@@ -13,13 +13,13 @@ from krea_pipe.core.outcome import Failure
 from krea_pipe.core.settings import Pace, Target, Token
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity
+from krea_pipe.executor.inputs import Uploads
 from krea_pipe.executor.journal_writer import JournalWriter
 from krea_pipe.executor.lost import AccountJobs, Search
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.stop import Stop, stopped_by_signals
 from krea_pipe.executor.trainer import Terms, Trainer
 from krea_pipe.executor.training import Trained, Training
-from krea_pipe.executor.uploads import Uploads
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.references import Image
 from krea_pipe.store.ledger import Ledger

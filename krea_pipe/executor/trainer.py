@@ -10,13 +10,13 @@ from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
 from krea_pipe.api.wire import Job
 from krea_pipe.core.errors import RefusedByKrea
 from krea_pipe.core.outcome import Failure
-from krea_pipe.executor.backoff import delay
+from krea_pipe.executor.capacity import delay
+from krea_pipe.executor.inputs import Uploads
 from krea_pipe.executor.lost import Found, Nothing, Search, Unclear, Verdict
 from krea_pipe.executor.refusal import declined, failure_of, introduce, refuse_account, refuse_address
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.submit import adopted, created_at, submitted
 from krea_pipe.executor.training import Trained, Training, agreed_cost, known_style
-from krea_pipe.executor.uploads import Uploads
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.store.events import Attached, Cleared, Declined, Disowned, Done, Event, Failed, Submitting, Unseen

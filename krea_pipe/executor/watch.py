@@ -1,23 +1,233 @@
 """How a finished job is noticed: one look at the list of jobs for all of them, single reads for what it does not show.
 
 Jobs in flight are no connections: each is one future here, and one task looks every second or two. A webhook is a
-hint to look at once.
+hint to look at once. The list has up to 1,000 of an account's jobs, the newest first.
 """
 
 import asyncio
 import contextlib
 import statistics
+import time
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
+from krea_pipe.api.client import Client
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.api.wire import Job
-from krea_pipe.executor.backoff import delay
-from krea_pipe.executor.poll_window import Lack, Watched, choose_sight
-from krea_pipe.executor.reader import Reader
+from krea_pipe.executor.capacity import delay
 from krea_pipe.executor.refusal import refuse_account
 from krea_pipe.executor.session import Session
+
+LONGEST_PAGE = 1000
+"""The most that Krea lists in one answer."""
+PAGE_SPAN = 900
+SPARE = 100
+"""Of them ours, and others of the account that stand between."""
+OVERTAKEN = 500
+"""A job that so many later ones have overtaken is looked at alone, so that the list need not reach back to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Why a job did not come to an end before our eyes.
+
+    `left`: the run ends; `cancelled` by us, unbilled; `hidden`: Krea does not show it; `stuck`: it did not end in time,
+    and was not cancelled for sure; `stopped`: it did not end in time, and was cancelled.
+    """
+
+    kind: Literal["left", "cancelled", "hidden", "stuck", "stopped"]
+    detail: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Watched:
+    """A job that has not ended, as it was last seen. Times are seconds of a steady clock.
+
+    `number` counts the jobs of this run in the order of submission. `unknown` counts reads that did not find it.
+    """
+
+    id: str
+    created_at: datetime | None
+    deadline: float
+    number: int
+    since: float
+    wait: float
+    next_read: float
+    end: "asyncio.Future[Job | Lack]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    is_waiting: bool = True
+    is_backlogged: bool = True
+    is_seen: bool = False
+    running_since: float | None = None
+    unknown: int = 0
+    hints: int = 0
+    is_hinted: bool = False
+    asked: int = 0
+    """How often Krea was asked to cancel it."""
+
+    def see(self, job: Job, now: float) -> None:
+        """Note how the job stands."""
+        self.unknown, self.is_hinted, self.next_read = 0, False, now + self.wait
+        self.is_waiting, self.is_backlogged, self.is_seen = job.is_waiting, job.is_backlogged, True
+        if not job.is_waiting and self.running_since is None:
+            self.running_since = now
+
+    def resolve(self, end: Job | Lack) -> None:
+        """Tell the one who waits."""
+        if not self.end.done():
+            self.end.set_result(end)
+
+    def is_stuck(self, now: float, last_end: float) -> bool:
+        """Whether it has run, or waited while no job of ours ended, longer than it may."""
+        start = self.running_since if self.running_since is not None else max(self.since, last_end)
+        return not self.end.done() and now - start >= self.deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The jobs that a look covers, the `limit` and `before` of its call, and the jobs that it leaves out for good."""
+
+    jobs: Sequence[Watched]
+    limit: int
+    before: str | None
+    stragglers: Sequence[Watched]
+
+
+def choose_sight(watched: Sequence[Watched], count: int, turn: int) -> Sight:
+    """What to look at: everything if it fits, otherwise the oldest jobs and the others by turns.
+
+    `watched` is in the order of submission, `count` how many were submitted in all. Krea works in that order, so the
+    oldest end first; another variant's jobs may end earlier, so every second look is at those behind.
+    """
+    behind = len(watched)
+    stragglers = [one for place, one in enumerate(watched) if count - one.number - (behind - place - 1) > OVERTAKEN]
+    pages = list(_pages([one for one in watched if one not in stragglers] if stragglers else watched))
+    if not pages:
+        return Sight((), 0, None, stragglers)
+    number = 0 if turn % 2 == 0 or len(pages) == 1 else 1 + turn // 2 % (len(pages) - 1)
+    shown = pages[number]
+    following = pages[number + 1][0] if number + 1 < len(pages) else None
+    if following is None or following.created_at is None:
+        return Sight(shown, min(LONGEST_PAGE, count + 1 - shown[0].number + SPARE), None, stragglers)
+    limit = following.number - shown[0].number + SPARE
+    return Sight(shown, min(LONGEST_PAGE, limit), _cursor(following.created_at), stragglers)
+
+
+def _pages(watched: Sequence[Watched]) -> Iterator[list[Watched]]:
+    """Jobs in runs that one answer covers, also with those that have ended between them."""
+    page: list[Watched] = []
+    for one in watched:
+        if page and one.number - page[0].number >= PAGE_SPAN:
+            yield page
+            page = []
+        page.append(one)
+    if page:
+        yield page
+
+
+def _cursor(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+AT_ONCE = 8
+MOST_READS = 32
+READ_WAIT_GROWTH = 1.3
+LONGEST_READ_WAIT = 5.0
+UNKNOWN_READS = 5
+
+
+async def cancelled(client: Client, job_id: str) -> Job | None:
+    """Ask Krea to cancel a job, and read how it stands then; None when Krea does not show it any more.
+
+    Args:
+        client: the API.
+        job_id: the job.
+
+    Returns:
+        The job, which may have ended before it could be cancelled.
+
+    Raises:
+        CallFailed: Krea could not be asked, or the job could not be read.
+    """
+    try:
+        await client.cancel(job_id)
+    except Refused as error:
+        if error.status != 404:
+            raise
+    return await read_if_there(client, job_id)
+
+
+async def read_if_there(client: Client, job_id: str) -> Job | None:
+    """Read a job.
+
+    Args:
+        client: the API.
+        job_id: the job.
+
+    Returns:
+        The job, or None when Krea says that it has none of this id.
+
+    Raises:
+        CallFailed: it could not be read.
+    """
+    try:
+        return await client.job(job_id)
+    except Refused as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads and cancels one job at a time, a few at once."""
+
+    session: Session
+    time: Callable[[], float] = time.monotonic
+
+    async def read(self, due: Sequence[Watched]) -> list[tuple[Watched, Job | Lack | None]]:
+        """How jobs stand; None for those that could not be read this time."""
+        lanes = asyncio.Semaphore(AT_ONCE)
+
+        async def read(watched: Watched) -> tuple[Watched, Job | Lack | None]:
+            async with lanes:
+                return watched, await self._one(watched)
+
+        return await asyncio.gather(*(read(one) for one in due[:MOST_READS]))
+
+    async def cancelled(self, job_id: str) -> Job | None:
+        """How a job stands after Krea was asked to cancel it; None when Krea does not show it any more, or not now."""
+        client = self.session.client
+        with contextlib.suppress(CallFailed):
+            return await cancelled(client, job_id)
+        with contextlib.suppress(CallFailed):
+            return await read_if_there(client, job_id)
+        return None
+
+    async def is_gone(self, job_id: str) -> bool:
+        """Whether Krea says that it has no such job."""
+        with contextlib.suppress(CallFailed):
+            return await read_if_there(self.session.client, job_id) is None
+        return False
+
+    async def _one(self, watched: Watched) -> Job | Lack | None:
+        watched.is_hinted = False
+        try:
+            return await self.session.client.job(watched.id)
+        except CallFailed as error:
+            if await refuse_account(error, self.session):
+                return Lack("left")
+            status = error.status if isinstance(error, Refused) else 0
+            watched.unknown = watched.unknown + 1 if status in (404, 410) else 0
+            if watched.unknown >= UNKNOWN_READS:
+                return Lack("hidden", str(error))
+            asked = error.retry_after or 0 if isinstance(error, Refused) else 0
+            watched.next_read = self.time() + max(asked, watched.wait)
+            watched.wait = min(LONGEST_READ_WAIT * self.session.pace.first, watched.wait * READ_WAIT_GROWTH)
+            return None
+
 
 LENGTHS = 64
 LIST_TRIES = 3

@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from krea_pipe.executor.poll_window import Watched, choose_sight
-from krea_pipe.executor.semaphore import FairSemaphore
-from krea_pipe.executor.submit_gate import SubmitGate
+from krea_pipe.executor.capacity import FairSemaphore, SubmitGate
+from krea_pipe.executor.watch import Watched, choose_sight
 
 
 async def settle():

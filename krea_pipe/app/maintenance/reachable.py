@@ -9,7 +9,7 @@ from krea_pipe.api.failures import Refused
 from krea_pipe.app.maintenance.checkup import Check
 from krea_pipe.core.errors import StateError
 from krea_pipe.core.settings import Target, Token
-from krea_pipe.executor.api_call import asked
+from krea_pipe.executor.account_calls import asked
 
 REFUSALS = {
     401: ("does not know this key", "copy it again, or make a new one: krea.ai/app/api/tokens"),

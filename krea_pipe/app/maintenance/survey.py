@@ -15,7 +15,7 @@ from krea_pipe.app.maintenance.waste import Waste, waste_of
 from krea_pipe.core.git import repository
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.settings import DEFAULT_HOME
-from krea_pipe.executor.persist import LOCK
+from krea_pipe.executor.deliver import LOCK
 from krea_pipe.planning.lockfile import SUFFIX
 from krea_pipe.store.lock import exclusive
 

@@ -1,23 +1,153 @@
-"""Finding in Krea's list what a lost journal knew. The list shows no prompts, so little of it is sure."""
+"""Calls to Krea outside of a run: the styles of an account, cancelling jobs, and finding what a lost journal knew.
+
+What Krea cancels it does not bill. Its list of jobs shows no prompts, so little of what is found there is sure.
+"""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeVar
 
-from krea_pipe.api.client import Client
-from krea_pipe.api.failures import CallFailed
-from krea_pipe.api.wire import Job
+import httpx
+
+from krea_pipe.api.client import Client, open_client
+from krea_pipe.api.failures import CallFailed, Refused
+from krea_pipe.api.wire import Job, StylePage
 from krea_pipe.core import images
-from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.errors import Problem, RefusedByKrea, StateError
 from krea_pipe.core.pixels import size_of
 from krea_pipe.core.request import Key
-from krea_pipe.executor.api_call import ApiCall, with_client
+from krea_pipe.core.settings import Target, Token
 from krea_pipe.executor.journal_writer import now
 from krea_pipe.executor.submit import created_at
+from krea_pipe.executor.watch import cancelled, read_if_there
 from krea_pipe.planning.plan import Step
-from krea_pipe.store.events import Adopted, Line
+from krea_pipe.store.events import Adopted, Failed, Line
 from krea_pipe.store.ledger import Entry, Ledger
+from krea_pipe.store.replay import InFlight
+from krea_pipe.store.space import Space
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiCall:
+    """Where an errand goes, for whom, and the name under which it is written down."""
+
+    space: Space
+    target: Target
+    token: Token
+    run_id: str
+
+
+def with_client(api_call: ApiCall, work: Callable[[Client], Awaitable[T]]) -> T:
+    """Do something at Krea, outside of a run.
+
+    Raises:
+        RefusedByKrea: the key is not good. StateError: Krea could not be asked.
+    """
+    return asked(api_call.target, api_call.token, work)
+
+
+def asked(
+    target: Target,
+    token: Token,
+    work: Callable[[Client], Awaitable[T]],
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> T:
+    """Do something at Krea that is not written down.
+
+    Raises:
+        RefusedByKrea: the key is not good. StateError: Krea could not be asked.
+    """
+
+    async def go() -> T:
+        async with open_client(target, token, transport) as client:
+            return await work(client)
+
+    try:
+        return asyncio.run(go())
+    except Refused as error:
+        if error.status not in (401, 402, 403):
+            raise StateError(Problem("krea_unreadable", f"Krea answered {error}")) from error
+        raise RefusedByKrea(
+            Problem("key_refused", f"Krea refused this account: {error}", hint="check KREA_API_KEY")
+        ) from error
+    except CallFailed as error:
+        raise StateError(Problem("krea_unreadable", str(error), hint="try again when Krea can be reached")) from error
+
+
+STYLES_PAGE = 1000
+
+
+def list_styles(
+    target: Target, token: Token, *, which: str, most: int, transport: httpx.AsyncBaseTransport | None = None
+) -> StylePage:
+    """The first styles, at most so many, that one of Krea's filters shows; `next` says that there are more.
+
+    Raises:
+        RefusedByKrea: the key is not good. StateError: Krea could not be asked.
+    """
+    return asked(target, token, lambda client: _styles(client, which, most), transport)
+
+
+async def _styles(client: Client, which: str, most: int) -> StylePage:
+    page = await client.styles(which, min(most, STYLES_PAGE))
+    found, seen = list(page.styles), {page.next}
+    while page.next is not None and len(found) < most:
+        page = await client.styles(which, min(most - len(found), STYLES_PAGE), page.next)
+        found += page.styles
+        if page.next in seen:  # a cursor that does not move on would be followed for ever
+            break
+        seen.add(page.next)
+    return StylePage(tuple(found), page.next)
+
+
+CancelEnd = Literal["cancelled", "ended", "goes on", "unknown"]
+"""What became of a job that was to be cancelled: `ended` before that, or not to be read."""
+
+
+def cancel_jobs(api_call: ApiCall, jobs: Mapping[str, InFlight]) -> dict[str, CancelEnd]:
+    """Ask Krea to cancel jobs, given by key; what was cancelled is written down, for it is not billed.
+
+    Raises:
+        RefusedByKrea: the key is not good. StateError: nothing can be written down.
+    """
+
+    async def cancel(client: Client) -> dict[str, CancelEnd]:
+        lanes = asyncio.Semaphore(8)
+
+        async def one(key: str, job: InFlight) -> tuple[str, CancelEnd]:
+            async with lanes:
+                return key, await _cancelled(client, job)
+
+        return dict(await asyncio.gather(*(one(key, job) for key, job in jobs.items())))
+
+    ends = with_client(api_call, cancel)
+    for key, end in ends.items():
+        if end == "cancelled":
+            event = Failed(job_id=jobs[key].job_id, code="cancelled")
+            api_call.space.journal.append(event, key, t=now(), run=api_call.run_id)
+    return ends
+
+
+async def _cancelled(client: Client, job: InFlight) -> CancelEnd:
+    try:
+        before = await read_if_there(client, job.job_id)
+        if before is not None and before.is_final:
+            return "cancelled" if before.is_unbilled else "ended"
+        after = await cancelled(client, job.job_id)
+    except CallFailed as error:
+        if isinstance(error, Refused) and error.status == 401:
+            raise
+        return "unknown"
+    if after is None:  # Krea may forget what it cancels; only what was waiting is surely unbilled then
+        return "cancelled" if before is not None and before.is_waiting else "unknown"
+    if after.is_final:
+        return "cancelled" if after.is_unbilled else "ended"
+    return "goes on"
+
 
 PAGES = 30
 PAGE = 1000
@@ -39,7 +169,7 @@ def find_orphans(api_call: ApiCall, known: frozenset[str], age: timedelta) -> li
     """
 
     async def find(client: Client) -> list[Orphan]:
-        jobs = [job for job in await _listed(client, age) if job.id not in known and job.style_id is None]
+        jobs = [job for job in await _jobs_of_age(client, age) if job.id not in known and job.style_id is None]
         lanes = asyncio.Semaphore(8)
 
         async def measured(job: Job) -> Orphan:
@@ -120,7 +250,7 @@ def record_recovered(api_call: ApiCall, pairs: Mapping[Key, Job], steps: Sequenc
         ledger.close()
 
 
-async def _listed(client: Client, age: timedelta) -> list[Job]:
+async def _jobs_of_age(client: Client, age: timedelta) -> list[Job]:
     found: list[Job] = []
     before, floor = None, None
     for _ in range(PAGES):
