@@ -128,6 +128,27 @@ async def open_receiver(
             await _close(server, listener)
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookListener:
+    """Where to listen, and the public URL at which Krea reaches that, if it is another."""
+
+    address: Address
+    public: str | None
+
+    @asynccontextmanager
+    async def open(self, hint: Callable[[str], None]) -> AsyncIterator[str]:
+        """Listen, and give the URL that every request is to name.
+
+        Args:
+            hint: called with the id of a job that is said to have ended.
+
+        Raises:
+            UsageError: the address cannot be listened on.
+        """
+        async with open_receiver(self.address, hint) as receiver:
+            yield receiver.url(self.public)
+
+
 class _Refusal(Exception):
     """A delivery is not taken, and this is the status to say so with."""
 

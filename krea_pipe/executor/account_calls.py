@@ -20,7 +20,7 @@ from krea_pipe.core.pixels import size_of
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target, Token
 from krea_pipe.executor.journal_writer import now
-from krea_pipe.executor.submit import created_at
+from krea_pipe.executor.paid_request import created_at
 from krea_pipe.executor.watch import cancelled, read_if_there
 from krea_pipe.planning.plan import Step
 from krea_pipe.store.events import Adopted, Failed, Line

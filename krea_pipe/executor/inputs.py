@@ -14,8 +14,7 @@ from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.request import Key, Source
 from krea_pipe.executor.capacity import delays
-from krea_pipe.executor.refusal import failure_of
-from krea_pipe.executor.session import Session
+from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.pipeline.references import Image
 from krea_pipe.planning.plan import Plan, Reuse, Step
 from krea_pipe.store.blobs import Blobs

@@ -3,7 +3,8 @@
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -93,7 +94,7 @@ class JournalWriter:
         return cast("list[Standing]", await asyncio.shield(self._hand_over(_Question(ask))))
 
     async def ask(self, question: Callable[[Replay], object]) -> object:
-        """Ask about the state, after reading what other runs have written; in the scribe's thread."""
+        """Ask about the state, after reading what other runs have written; in the thread that writes."""
         return await asyncio.shield(self._hand_over(_Question(lambda ledger: ledger.ask(question))))
 
     def _line(self, event: Event, key: str) -> Line:
@@ -130,6 +131,17 @@ class JournalWriter:
     def _tell(self, answers: Sequence[tuple["asyncio.Future[object]", object]]) -> None:
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(_resolve, answers)
+
+
+@contextmanager
+def open_journal(ledger: Ledger) -> Iterator[JournalWriter]:
+    """A writer that works until the end of the block, which is when all that was handed over is written."""
+    journal_writer = JournalWriter(ledger)
+    journal_writer.start()
+    try:
+        yield journal_writer
+    finally:
+        journal_writer.close()
 
 
 def _new_job(event: Event) -> str | None:

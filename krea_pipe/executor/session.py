@@ -1,4 +1,4 @@
-"""What one run works with."""
+"""What one run works with, and when Krea refuses the account rather than a request, so that nothing more is sent."""
 
 import asyncio
 from collections import deque
@@ -9,8 +9,10 @@ from decimal import Decimal
 from typing import Literal, TypeVar
 
 from krea_pipe.api.client import Client
+from krea_pipe.api.failures import CallFailed, Refused
+from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.outcome import iso
+from krea_pipe.core.outcome import Failure, iso
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Pace
 from krea_pipe.executor.budget_ledger import BudgetLedger
@@ -23,6 +25,13 @@ from krea_pipe.store.space import Space
 
 T = TypeVar("T")
 ANSWERS = 32
+FIRST_PAGE = 100
+ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
+_NO_SERVICE = {
+    401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
+    402: ("no_credit", "top up the API balance, then run the same command again; it goes on where this stopped"),
+    403: ("forbidden", "check that API access is enabled for the workspace of this key"),
+}
 
 
 @dataclass(slots=True)
@@ -127,3 +136,83 @@ class Session:
         """
         slowest = max(self.answers, default=self.pace.first)
         return min(max(5 * slowest, self.pace.first / 10), 10 * self.pace.first)
+
+    async def introduce(self) -> CallFailed | None:
+        """Ask for the newest jobs before anything is sent, which is free.
+
+        The answer tells Krea's time, whether the key is good, and which jobs are not of what will be sent.
+
+        Returns:
+            Why that failed, or None when it did not.
+        """
+        try:
+            page = await self.client.jobs(FIRST_PAGE)
+        except CallFailed as error:
+            if isinstance(error, Refused) and error.status == 401:
+                await self.refuse_account(error)
+            return error
+        self.shown_before = frozenset(job.id for job in page.jobs)
+        return None
+
+    async def refuse_account(self, error: CallFailed) -> bool:
+        """Stop the run when Krea refuses the account rather than the request.
+
+        A 403 may be about one request alone, and a 401 in another form than Krea's about one way to it: a free call
+        that fails as well shows that it is not.
+
+        Args:
+            error: how a call has failed.
+
+        Returns:
+            Whether the run was stopped.
+        """
+        if not isinstance(error, Refused) or error.status not in _NO_SERVICE:
+            return False
+        is_doubtful = error.status == 403 or (error.status == 401 and not error.is_kreas)
+        if is_doubtful and await self._is_served():
+            return False
+        code, hint = _NO_SERVICE[error.status]
+        self.stop.refuse(Problem(code, f"Krea refused this account: {error}", hint=hint))
+        return True
+
+    async def refuse_address(self, error: CallFailed) -> bool:
+        """Stop the run when there is no Krea API at its address.
+
+        A redirect, or a page that says that nothing is there, may be about one call: a free one that fails as well
+        shows that it is not.
+
+        Args:
+            error: how a call has failed.
+
+        Returns:
+            Whether the run was stopped.
+        """
+        is_elsewhere = isinstance(error, Refused) and not error.is_kreas and error.status in ELSEWHERE
+        if not is_elsewhere or await self._is_served():
+            return False
+        hint = "check KREA_API_BASE; what was sent all the same is looked for by the next run"
+        self.stop.refuse(Problem("no_api", f"no Krea API answers at this address: {error}", hint=hint))
+        return True
+
+    async def _is_served(self) -> bool:
+        """Whether Krea answers a free call of this account."""
+        try:
+            await self.client.jobs(1)
+        except CallFailed:
+            return False
+        return True
+
+
+def failure_of(error: CallFailed) -> Failure:
+    """A failed call as the reason why a cell has no image."""
+    if not isinstance(error, Refused):
+        return Failure("unreachable", str(error), "transient")
+    match error.status:
+        case 410:
+            return Failure("model_unavailable", f"Krea answered {error}", "gone")
+        case 429:
+            return Failure("too_many_requests", f"Krea answered {error}", "transient")
+        case status if status >= 500 or status in (408, 425):
+            return Failure("server_error", f"Krea answered {error}", "transient")
+        case _:
+            return Failure("rejected", f"Krea answered {error}", "rejected")

@@ -14,7 +14,7 @@ from krea_pipe.store.events import Done, Line
 from krea_pipe.store.journal import Journal, Observe, unobserved
 from krea_pipe.store.lock import Lock
 from krea_pipe.store.presence import Presence
-from krea_pipe.store.replay import InFlight, Post, Replay
+from krea_pipe.store.replay import InFlight, Post, Replay, Trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """Another run has brought the image in since this one was planned."""
+    """Another run has brought the image in, or trained the style, since this one was planned."""
 
-    result: Result
+    result: Result | Trained
     run: str
 
 
@@ -109,7 +109,8 @@ class Ledger:
         """How a request stands by what was read last."""
         replay = self.replay
         if key in self._news:
-            result = replay.result(key)
+            style = replay.style(key)
+            result = replay.result(key) or (style if style and style.origin == self.origin else None)
             if result is not None:
                 return Drawn(result, replay.drawn_by.get(key, ""))
         post = replay.unanswered(key)  # it may have been sent again in place of a job that was given up

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
+from krea_pipe.core.settings import origin_of
 from krea_pipe.store.events import (
     Adopted,
     Attached,
@@ -68,6 +69,31 @@ class InFlight:
     unfetched: str = ""
     unseen: bool = False
     adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A style that was trained: by which job, at which API, with which account, and what it was to cost at most.
+
+    `is_new` says that this command has paid for it.
+    """
+
+    style_id: str
+    job_id: str
+    origin: str
+    account: str
+    usd: str
+    is_new: bool = False
+
+    def to_json(self) -> dict[str, Json]:
+        """The result of a `done` line."""
+        return {
+            "style_id": self.style_id,
+            "job_id": self.job_id,
+            "origin": self.origin,
+            "account": self.account,
+            "cost_usd": self.usd,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +163,16 @@ class Replay:
             return Result.from_json(self.done[key])
         except (KeyError, ValueError, TypeError, ArithmeticError):
             return None
+
+    def style(self, key: str) -> Trained | None:
+        """The style that a training gave, if the journal has one."""
+        done = self.done.get(key, {})
+        if not isinstance(done.get("style_id"), str):
+            return None
+        style_id, job_id, origin, account, cost = (
+            str(done.get(name, "")) for name in ("style_id", "job_id", "origin", "account", "cost_usd")
+        )
+        return Trained(style_id, job_id, origin_of(origin), account, cost)
 
     def unanswered(self, key: str) -> Post | None:
         """A POST for this key that Krea may or may not have taken, if there is one."""

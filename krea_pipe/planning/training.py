@@ -12,12 +12,10 @@ from decimal import Decimal
 from krea_pipe.core.errors import InvalidInput, OverBudget, Problem, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import KEY_VERSION, Key, Source, canonical_json
-from krea_pipe.core.settings import origin_of
 from krea_pipe.pipeline.model import Budget, Pipeline
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.references import Fingerprints, Image, check_bytes
 from krea_pipe.pipeline.template import near_word
-from krea_pipe.store.replay import Replay
 
 MODELS = ("k2", "k2-large")
 """The bases that Krea 2 draws with; Krea trains others as well."""
@@ -56,42 +54,6 @@ class Training:
         if self.steps is not None:
             data["max_train_steps"] = self.steps
         return data
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A style that was trained: by which job, at which API, with which account, and what it was to cost at most.
-
-    `is_new` says that this command has paid for it.
-    """
-
-    style_id: str
-    job_id: str
-    origin: str
-    account: str
-    usd: str
-    is_new: bool = False
-
-    def to_json(self) -> dict[str, Json]:
-        """The result of a `done` line."""
-        return {
-            "style_id": self.style_id,
-            "job_id": self.job_id,
-            "origin": self.origin,
-            "account": self.account,
-            "cost_usd": self.usd,
-        }
-
-
-def known_style(replay: Replay, key: str) -> Trained | None:
-    """The style that a training gave, by the journal."""
-    done = replay.done.get(key, {})
-    if not isinstance(done.get("style_id"), str):
-        return None
-    style_id, job_id, origin, account, cost = (
-        str(done.get(name, "")) for name in ("style_id", "job_id", "origin", "account", "cost_usd")
-    )
-    return Trained(style_id, job_id, origin_of(origin), account, cost)
 
 
 def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -> tuple[Image, ...]:
