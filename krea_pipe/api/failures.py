@@ -17,12 +17,12 @@ MAX_SAID = 700
 
 
 class CallFailed(Exception):
-    """A call did not bring what it was for; the message is one line for people."""
+    """A call did not bring what it was for; the message is one line for people.
 
-    @property
-    def may_have_acted(self) -> bool:
-        """Whether Krea may have done what was asked for all the same."""
-        return False
+    `may_have_acted` says that Krea may have done what was asked for all the same.
+    """
+
+    may_have_acted: bool = False
 
 
 class Unreachable(CallFailed):
@@ -32,10 +32,7 @@ class Unreachable(CallFailed):
 class AnswerLost(CallFailed):
     """The request may have arrived, but its answer did not."""
 
-    @property
-    def may_have_acted(self) -> bool:
-        """It may have."""
-        return True
+    may_have_acted = True
 
 
 DOCUMENTED = frozenset({400, 401, 402, 403, 404, 410, 422, 429})
@@ -52,15 +49,9 @@ class Refused(CallFailed):
     def __init__(self, status: int, complaint: str, retry_after: float | None, *, is_kreas: bool) -> None:
         super().__init__(complaint)
         self.status, self.retry_after, self.is_kreas = status, retry_after, is_kreas
-
-    @property
-    def may_have_acted(self) -> bool:
-        """Whether a job may exist all the same.
-
-        A gateway can redirect, refuse or give up on a call that goes on behind it. Only a documented status in Krea's
-        own form says that there is no job.
-        """
-        return not (self.is_kreas and self.status in DOCUMENTED)
+        # A gateway can redirect, refuse or give up on a call that goes on behind it. Only a documented status in Krea's
+        # own form says that there is no job.
+        self.may_have_acted = not (is_kreas and status in DOCUMENTED)
 
     @property
     def is_final(self) -> bool:

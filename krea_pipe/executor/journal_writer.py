@@ -23,7 +23,13 @@ MOST = 256
 
 @dataclass(frozen=True, slots=True)
 class _Question:
+    """A question about the state, which is answered after reading what other runs have written."""
+
     ask: Callable[[Ledger], object]
+
+    def answer(self, ledger: Ledger) -> object:
+        ledger.refresh()
+        return self.ask(ledger)
 
 
 _Task: TypeAlias = tuple[Entry | _Question, "asyncio.Future[object]"]
@@ -86,16 +92,12 @@ class JournalWriter:
         Raises:
             StateError: the journal cannot be read.
         """
-
-        def ask(ledger: Ledger) -> object:
-            ledger.refresh()
-            return [ledger.standing(key) for key in keys]
-
-        return cast("list[Standing]", await asyncio.shield(self._hand_over(_Question(ask))))
+        answer = _Question(lambda ledger: [ledger.standing(key) for key in keys])
+        return cast("list[Standing]", await asyncio.shield(self._hand_over(answer)))
 
     async def ask(self, question: Callable[[Replay], object]) -> object:
         """Ask about the state, after reading what other runs have written; in the thread that writes."""
-        return await asyncio.shield(self._hand_over(_Question(lambda ledger: ledger.ask(question))))
+        return await asyncio.shield(self._hand_over(_Question(lambda ledger: question(ledger.replay))))
 
     def _line(self, event: Event, key: str) -> Line:
         return Line(event, key, now(), self.ledger.run)
@@ -126,7 +128,7 @@ class JournalWriter:
             self._tell([(future, one) for (_, future), one in zip(entries, answers, strict=True)])
         for task, future in batch:
             if isinstance(task, _Question):
-                self._tell([(future, _done(partial(task.ask, self.ledger)))])
+                self._tell([(future, _done(partial(task.answer, self.ledger)))])
 
     def _tell(self, answers: Sequence[tuple["asyncio.Future[object]", object]]) -> None:
         if not self.loop.is_closed():

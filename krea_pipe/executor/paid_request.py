@@ -8,25 +8,28 @@ before: `submitting` before the POST, `submitted` before any look at the job.
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from decimal import Decimal
 from typing import Generic, TypeAlias, TypeVar
 
 from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
 from krea_pipe.api.wire import Job
-from krea_pipe.core.outcome import Attempt, Failure, Status
+from krea_pipe.core.errors import Problem
+from krea_pipe.core.outcome import Attempt, Failure, Status, iso
 from krea_pipe.core.request import Key
 from krea_pipe.executor.capacity import Place, delay
 from krea_pipe.executor.inputs import Uploads
 from krea_pipe.executor.journal_writer import now
 from krea_pipe.executor.lost import Found, Nothing, Search, Unclear, Verdict
 from krea_pipe.executor.session import Session, failure_of
-from krea_pipe.store.events import Adopted, Attached, Cleared, Declined, Submitted, Submitting
+from krea_pipe.store.events import Adopted, Attached, Cleared, Declined, Submitted, Submitting, Unanswered
 from krea_pipe.store.ledger import Busy, Drawn, Free, Standing
 from krea_pipe.store.replay import InFlight, Post
 
 MOST_UNREACHABLE = 8
 """Tries to reach Krea with one request before it fails."""
+ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
 MOST_LOST = 5
 """Answers to one request that may be lost before it fails."""
 
@@ -215,7 +218,7 @@ class PaidRequest(ABC, Generic[End]):
                 return None
             if session.capacity.rest and await session.stop.sleep_unless_closing(session.capacity.rest):
                 return self.ended("pending")
-            post = session.submitting(self.key, self.name, self.price)
+            post = self._submitting()
             if await session.journal_writer.claim(post, self.key, (type(standing),), only=standing) != standing:
                 return await self.standing()
             answer = await self._sent(urls)
@@ -256,7 +259,7 @@ class PaidRequest(ABC, Generic[End]):
         """Shut the gate for whoever looks for the job of the POST, and write down that its answer is lost."""
         session = self.session
         session.submit_gate.shut()
-        written = session.journal_writer.put(session.unanswered(post), self.key)
+        written = session.journal_writer.put(self._unanswered(post), self.key)
         written.add_done_callback(self._open_after_failure)
         return written
 
@@ -292,6 +295,31 @@ class PaidRequest(ABC, Generic[End]):
     def _refused(self, error: CallFailed) -> End:
         return self.ended("pending") if self.session.stop.wanted else self.ended("failed", failure_of(error))
 
+    def _submitting(self) -> Submitting:
+        """The event before the POST: where it goes, what it may cost, and for what of the pipeline.
+
+        Its times of Krea's clock are not later than the begin of the run, and than now.
+        """
+        session = self.session
+        clock, began = session.client.clock, session.began
+        after = clock.earliest()
+        session.sent[self.key] = clock.steady()
+        return Submitting(
+            origin=session.origin,
+            account=session.account,
+            usd=str(self.price),
+            cell=f"{session.pipeline}/{self.name}",
+            began="" if began is None else iso(began),
+            after="" if after is None else iso(after),
+            exact=clock.is_exact,
+        )
+
+    def _unanswered(self, post: Submitting) -> Unanswered:
+        """The event after a POST whose answer was lost, not later than now by Krea's clock."""
+        latest = self.session.client.clock.latest()
+        before = "" if latest is None else iso(latest + timedelta(milliseconds=1))
+        return Unanswered(**asdict(post), before=before)
+
     # --- wait and collect what an earlier run has sent
 
     async def _attach(self, job: InFlight) -> Standing | End:
@@ -316,7 +344,7 @@ class PaidRequest(ABC, Generic[End]):
         standing: Standing | None = None
         try:
             if lost.error is not None:
-                await self.session.refuse_address(lost.error)
+                await self._refuse_address(lost.error)
             standing = await self.standing()
         finally:
             if not isinstance(standing, Post):
@@ -349,6 +377,18 @@ class PaidRequest(ABC, Generic[End]):
                 return post
             case Unclear():
                 return self.unclear(verdict, lost)
+
+    async def _refuse_address(self, error: CallFailed) -> None:
+        """Stop the run when there is no Krea API at its address.
+
+        A redirect, or a page that says that nothing is there, may be about one call: a free one that fails as well
+        shows that it is not.
+        """
+        is_elsewhere = isinstance(error, Refused) and not error.is_kreas and error.status in ELSEWHERE
+        if is_elsewhere and not await self.session.is_served():
+            hint = "check KREA_API_BASE; what was sent all the same is looked for by the next run"
+            message = f"no Krea API answers at this address: {error}"
+            self.session.stop.refuse(Problem("no_api", message, hint=hint))
 
     async def _looked(self, post: Post, *, is_shut: bool = False) -> Verdict:
         """Look in Krea's list, with the gate shut; `is_shut` says that it is so already."""
@@ -414,26 +454,14 @@ def created_at(job: Job) -> str:
 
 def _submitted(post: Submitting, job: Job) -> Submitted:
     """The event after a POST that has become a job."""
-    return Submitted(
-        job_id=job.id,
-        origin=post.origin,
-        account=post.account,
-        usd=post.usd,
-        cell=post.cell,
-        created_at=created_at(job),
-    )
+    origin, account, usd, cell = post.origin, post.account, post.usd, post.cell
+    return Submitted(job_id=job.id, origin=origin, account=account, usd=usd, cell=cell, created_at=created_at(job))
 
 
 def _adopted(post: Post, job: Job, account: str) -> Adopted:
     """The event after a job was found in Krea's list for a POST whose answer was lost."""
-    return Adopted(
-        job_id=job.id,
-        origin=post.origin,
-        account=account,
-        usd=post.usd,
-        cell=post.cell,
-        created_at=created_at(job),
-    )
+    origin, usd, cell = post.origin, post.usd, post.cell
+    return Adopted(job_id=job.id, origin=origin, account=account, usd=usd, cell=cell, created_at=created_at(job))
 
 
 def _declined(error: CallFailed) -> Declined:

@@ -4,29 +4,27 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Literal, TypeVar
 
 from krea_pipe.api.client import Client
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.outcome import Failure, iso
+from krea_pipe.core.outcome import Failure
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Pace
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, SubmitGate
 from krea_pipe.executor.journal_writer import JournalWriter, now
 from krea_pipe.executor.stop import Stop
-from krea_pipe.store.events import Event, Note, Submitting, Unanswered
+from krea_pipe.store.events import Event, Note
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.space import Space
 
 T = TypeVar("T")
 ANSWERS = 32
 FIRST_PAGE = 100
-ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
 _NO_SERVICE = {
     401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
     402: ("no_credit", "top up the API balance, then run the same command again; it goes on where this stopped"),
@@ -90,52 +88,10 @@ class Session:
         done.add_done_callback(lambda one: one.cancelled() or one.exception())
         return await asyncio.shield(done)
 
-    def submitting(self, key: Key, name: str, usd: Decimal) -> Submitting:
-        """The event before the POST of a request: where it goes, what it may cost, and for what of the pipeline.
-
-        Its times of Krea's clock are not later than the begin of the run, and than now.
-        """
-        clock, began = self.client.clock, self.began
-        after = clock.earliest()
-        self.sent[key] = clock.steady()
-        return Submitting(
-            origin=self.origin,
-            account=self.account,
-            usd=str(usd),
-            cell=f"{self.pipeline}/{name}",
-            began="" if began is None else iso(began),
-            after="" if after is None else iso(after),
-            exact=clock.is_exact,
-        )
-
-    def unanswered(self, post: Submitting) -> Unanswered:
-        """The event after a POST whose answer was lost, not later than now by Krea's clock."""
-        latest = self.client.clock.latest()
-        before = "" if latest is None else iso(latest + timedelta(milliseconds=1))
-        return Unanswered(
-            origin=post.origin,
-            account=post.account,
-            usd=post.usd,
-            cell=post.cell,
-            began=post.began,
-            after=post.after,
-            before=before,
-            exact=post.exact,
-        )
-
     @property
     def began(self) -> datetime | None:
         """A time of Krea's clock before which this run had sent nothing, if Krea has told the time by now."""
         return self.client.clock.earliest(self.started)
-
-    @property
-    def settling(self) -> float:
-        """Seconds after which a POST without an answer has made its job, if it makes one at all.
-
-        Five times the slowest of the last answers; before the first one, the time of five looks.
-        """
-        slowest = max(self.answers, default=self.pace.first)
-        return min(max(5 * slowest, self.pace.first / 10), 10 * self.pace.first)
 
     async def introduce(self) -> CallFailed | None:
         """Ask for the newest jobs before anything is sent, which is free.
@@ -169,32 +125,13 @@ class Session:
         if not isinstance(error, Refused) or error.status not in _NO_SERVICE:
             return False
         is_doubtful = error.status == 403 or (error.status == 401 and not error.is_kreas)
-        if is_doubtful and await self._is_served():
+        if is_doubtful and await self.is_served():
             return False
         code, hint = _NO_SERVICE[error.status]
         self.stop.refuse(Problem(code, f"Krea refused this account: {error}", hint=hint))
         return True
 
-    async def refuse_address(self, error: CallFailed) -> bool:
-        """Stop the run when there is no Krea API at its address.
-
-        A redirect, or a page that says that nothing is there, may be about one call: a free one that fails as well
-        shows that it is not.
-
-        Args:
-            error: how a call has failed.
-
-        Returns:
-            Whether the run was stopped.
-        """
-        is_elsewhere = isinstance(error, Refused) and not error.is_kreas and error.status in ELSEWHERE
-        if not is_elsewhere or await self._is_served():
-            return False
-        hint = "check KREA_API_BASE; what was sent all the same is looked for by the next run"
-        self.stop.refuse(Problem("no_api", f"no Krea API answers at this address: {error}", hint=hint))
-        return True
-
-    async def _is_served(self) -> bool:
+    async def is_served(self) -> bool:
         """Whether Krea answers a free call of this account."""
         try:
             await self.client.jobs(1)

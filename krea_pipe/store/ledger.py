@@ -5,7 +5,7 @@ that died; both are written under the lock, after the lines of others were read,
 A claim ends with the request, or with the process of the run that made it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -117,11 +117,6 @@ class Ledger:
         if post is not None and not isinstance(found := self._unless_busy(post), Free):
             return found
         return self._unless_busy(replay.in_flight[key]) if key in replay.in_flight else Free()
-
-    def ask(self, question: Callable[[Replay], object]) -> object:
-        """Answer a question about the state, after reading what others have written."""
-        self.refresh()
-        return question(self.replay)
 
     def close(self) -> None:
         """Let go of the lock file."""

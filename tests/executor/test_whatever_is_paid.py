@@ -1,4 +1,4 @@
-"""One protocol for whatever is paid: what is true of a lost answer and of kill -9 is true of images and of trainings."""
+"""One protocol for whatever is paid: lost answers and kill -9 end alike for images and for trainings."""
 
 from dataclasses import dataclass
 
@@ -137,7 +137,7 @@ def test_what_is_never_answered_is_given_up_unpaid(paid):
     paid.check_paid_once(posts=len(paid.posts) + 1)
 
 
-@pytest.mark.parametrize("change", [lambda jobs: [], lambda jobs: jobs[1:]])
+@pytest.mark.parametrize("change", [lambda _: [], lambda jobs: jobs[1:]])
 def test_a_list_that_does_not_show_what_it_should_leaves_the_question_open(paid, krea, change):
     paid.lose(acts=False)
     change_list(krea, change)
