@@ -43,7 +43,7 @@ from krea_pipe.api.wire import (
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.masking import MASK
-from krea_pipe.core.request import Request
+from krea_pipe.core.request import Request, Source
 from krea_pipe.core.settings import Target, Token, is_loopback
 from krea_pipe.pipeline.references import Image
 
@@ -69,7 +69,7 @@ class Client:
     file_lanes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FILE_CONNECTIONS))
     patience: Patience = field(default_factory=Patience)
 
-    async def submit(self, request: Request, urls: Mapping[str, str], webhook: str | None = None) -> Job:
+    async def submit(self, request: Request, urls: Mapping[Source, str], webhook: str | None = None) -> Job:
         """Start a job, which will be billed; Krea tells `webhook` when it has ended.
 
         Raises:

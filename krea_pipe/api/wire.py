@@ -16,7 +16,7 @@ from typing import cast
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import MODERATED, Failure
-from krea_pipe.core.request import Request
+from krea_pipe.core.request import Request, Source, url_of
 from krea_pipe.core.settings import Token
 
 FINAL = frozenset({"completed", "failed", "cancelled"})
@@ -111,17 +111,17 @@ def route_of(request: Request) -> str:
     return _ROUTE + request.variant
 
 
-def body_of(request: Request, urls: Mapping[str, str]) -> dict[str, Json]:
+def body_of(request: Request, urls: Mapping[Source, str]) -> dict[str, Json]:
     """The JSON body of a request; `urls` gives the URL of each uploaded image by its source."""
     body = request.fields()
     del body["variant"]
     body.pop("take", None)
     if request.image is not None:
         del body["image"]
-        body |= {"image_url": urls.get(request.image.id, request.image.id), "strength": request.image.strength}
+        body |= {"image_url": url_of(request.image.id, urls), "strength": request.image.strength}
     if request.references:
         body["image_style_references"] = [
-            {"url": urls.get(one.id, one.id), "strength": one.strength} for one in request.references
+            {"url": url_of(one.id, urls), "strength": one.strength} for one in request.references
         ]
     return body
 

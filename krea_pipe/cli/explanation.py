@@ -1,7 +1,6 @@
 """One cell explained in words, for a terminal of any width."""
 
 import json
-import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -10,7 +9,8 @@ import click
 
 from krea_pipe.cli.commands.plan import ACTIONS
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.request import KEY_VERSION
+from krea_pipe.core.outcome import DIGEST
+from krea_pipe.core.request import KEY_VERSION, ByDigest, ByKey, parse_source
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.template.template import is_template
 from krea_pipe.planning.explain import Explanation, Ingredient, Last, Prompt, Said, Traced, Upstream
@@ -82,7 +82,10 @@ def _ingredients(found: Sequence[Ingredient], kind: str, width: int | None) -> I
 
 def _short(text: str) -> str:
     """A text, or the begin of a digest: nobody compares more of one by eye."""
-    return f"{text[: text.index(':') + 13]}…" if re.fullmatch("(sha256|key):[0-9a-f]{64}", text) else text
+    match parse_source(text):
+        case ByDigest(digest) | ByKey(digest) if DIGEST.fullmatch(digest):
+            return f"{text.removesuffix(digest)}{digest[:12]}…"
+    return text
 
 
 def _upstream(one: Upstream) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core import images
 from krea_pipe.core.outcome import Failure, Outcome, Result, Status
 from krea_pipe.core.pixels import size_of
+from krea_pipe.core.request import Source
 from krea_pipe.executor.capacity import Place, delays
 from krea_pipe.executor.inputs import Uploads, Upstream
 from krea_pipe.executor.journal_writer import now
@@ -155,7 +156,7 @@ class ImageTask(PaidRequest[Outcome]):
             self.uploads.drawn.update(await self.shared.upstream.images(self.step))
         return lack
 
-    async def post(self, urls: Mapping[str, str]) -> Job:
+    async def post(self, urls: Mapping[Source, str]) -> Job:
         """Order the image."""
         return await self.session.client.submit(self.step.request, urls, self.session.webhook)
 
@@ -210,7 +211,7 @@ def image_task(step: Step, shared: SharedParts, place: Place, *, has_price: bool
     return ImageTask(
         key=step.key,
         name=step.cells[0].id,
-        sources=tuple(image.id for image in step.request.images),
+        sources=step.request.images,
         session=shared.session,
         uploads=shared.uploads,
         search=shared.search,

@@ -17,7 +17,7 @@ from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
 from krea_pipe.api.wire import Job
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.outcome import Attempt, Failure, Status, iso
-from krea_pipe.core.request import Key
+from krea_pipe.core.request import Key, Source
 from krea_pipe.executor.capacity import Place, delay
 from krea_pipe.executor.inputs import Uploads
 from krea_pipe.executor.journal_writer import now
@@ -68,7 +68,7 @@ class PaidRequest(ABC, Generic[End]):
 
     key: Key
     name: str
-    sources: tuple[str, ...]
+    sources: tuple[Source, ...]
     session: Session
     uploads: Uploads
     search: Search
@@ -91,7 +91,7 @@ class PaidRequest(ABC, Generic[End]):
         """Wait for what has to be there before it is sent; the end when it is not to be sent."""
 
     @abstractmethod
-    async def post(self, urls: Mapping[str, str]) -> Job:
+    async def post(self, urls: Mapping[Source, str]) -> Job:
         """Make the POST; `urls` gives the URL of each uploaded source.
 
         Raises:
@@ -204,7 +204,7 @@ class PaidRequest(ABC, Generic[End]):
                 case _:
                     return answer
 
-    async def _post(self, standing: Standing, urls: Mapping[str, str]) -> _Answer | Lost | End:
+    async def _post(self, standing: Standing, urls: Mapping[Source, str]) -> _Answer | Lost | End:
         """One POST, written down before and after, if the request still stands so.
 
         None when there are too many jobs at Krea by now. After `Lost` the gate is left shut, for whoever looks for the
@@ -242,7 +242,7 @@ class PaidRequest(ABC, Generic[End]):
         self.note(*_words(answer))
         return answer
 
-    async def _sent(self, urls: Mapping[str, str]) -> Job | Lost | CallFailed:
+    async def _sent(self, urls: Mapping[Source, str]) -> Job | Lost | CallFailed:
         clock = self.session.client.clock
         started = clock.steady()
         try:

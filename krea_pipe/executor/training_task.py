@@ -14,6 +14,7 @@ from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.api.wire import Job
 from krea_pipe.core.errors import RefusedByKrea
 from krea_pipe.core.outcome import Failure, Status
+from krea_pipe.core.request import Source
 from krea_pipe.core.settings import Pace, Target, Token
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, Place
@@ -194,7 +195,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         await self.session.introduce()
         return None
 
-    async def post(self, urls: Mapping[str, str]) -> Job:
+    async def post(self, urls: Mapping[Source, str]) -> Job:
         """Order the training."""
         return await self.session.client.train(self.order.training.body(urls))
 

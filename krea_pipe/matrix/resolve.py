@@ -7,9 +7,9 @@ from typing import Any, cast
 
 from krea_pipe.core.fields import DEFAULTS, LISTS, check_field
 from krea_pipe.core.json_data import Json, shown
-from krea_pipe.core.request import Key, Request, Weighted
+from krea_pipe.core.request import ByKey, Key, Request, source_text
 from krea_pipe.matrix.precedence import Precedence
-from krea_pipe.matrix.reference_resolver import Weigher, lists_set_by
+from krea_pipe.matrix.reference_resolver import Items, Weigher, lists_set_by
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, located
 from krea_pipe.pipeline.cell_ids import label_of, part_of
 from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Pipeline, Stage, Value
@@ -33,7 +33,7 @@ class Upcell:
         return {
             "id": self.id,
             "prompt": request.prompt,
-            "image": f"key:{self.key}",
+            "image": source_text(ByKey(self.key)),
             "axes": dict(self.axes),
             "seed": request.seed,
             "variant": request.variant,
@@ -189,11 +189,9 @@ class Resolver:
             return replace(value, data=data)
         return replace(value, data=data, part=part_of(name, data), scalar=data, label=label_of(data))
 
-    def _list(
-        self, kind: str, fields: Mapping[str, Value], context: Context, given: Request | None
-    ) -> tuple[Weighted, ...]:
+    def _list(self, kind: str, fields: Mapping[str, Value], context: Context, given: Request | None) -> Items:
         if kind not in fields:
-            return cast("tuple[Weighted, ...]", getattr(given, kind)) if given is not None else ()
+            return cast("Items", getattr(given, kind)) if given is not None else ()
         return self.weigher.weigh(kind, fields, context)
 
     def _scalars(

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
-from krea_pipe.core.request import Key, Request, Source
+from krea_pipe.core.request import ByDigest, Key, Request, Source, parse_source
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.pipeline.pricing import price_of
 from krea_pipe.pipeline.references import Fingerprints, Image
@@ -175,8 +175,8 @@ def make_plan(cells: Sequence[tuple[Cell, Key]], known: Known, fingerprints: Fin
 
 
 def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Image]:
-    sources = dict.fromkeys(Source(one.id) for request in requests for one in request.images)
-    return [fingerprints.by_source[source] for source in sources if source.startswith("sha256:")]
+    sources = dict.fromkeys(source for request in requests for source in request.images)
+    return [fingerprints.by_source[source] for source in sources if isinstance(source, ByDigest)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +282,7 @@ def _references_change(old: Json, new: Json, fingerprints: Fingerprints) -> str:
 
 def _sources(data: Json) -> dict[Source, Json]:
     found = data if isinstance(data, list) else []
-    return {Source(str(one["image"])): one.get("strength") for one in found if isinstance(one, dict)}
+    return {parse_source(str(one["image"])): one.get("strength") for one in found if isinstance(one, dict)}
 
 
 def _word(data: Json) -> str:

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from krea_pipe.core.errors import InvalidInput, OverBudget, Problem, UsageError
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.request import KEY_VERSION, Key, Source, canonical_json
+from krea_pipe.core.request import KEY_VERSION, Key, Source, canonical_json, source_text, url_of
 from krea_pipe.pipeline.model import Budget, Pipeline
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.references import Fingerprints, Image, check_bytes
@@ -39,13 +39,13 @@ class Training:
     @property
     def key(self) -> Key:
         """The identity of the request, 64 hexadecimal digits."""
-        data: dict[str, Json] = {**self._fields(), "images": list(self.images)}
+        data: dict[str, Json] = {**self._fields(), "images": [source_text(one) for one in self.images]}
         text = canonical_json({"key_version": KEY_VERSION, "training": data})
         return Key(hashlib.sha256(text.encode()).hexdigest())
 
-    def body(self, urls: Mapping[str, str]) -> dict[str, Json]:
+    def body(self, urls: Mapping[Source, str]) -> dict[str, Json]:
         """What is posted; `urls` gives the URL of each uploaded image by its source."""
-        return {**self._fields(), "urls": [urls.get(source, source) for source in self.images]}
+        return {**self._fields(), "urls": [url_of(source, urls) for source in self.images]}
 
     def _fields(self) -> dict[str, Json]:
         data: dict[str, Json] = {"model": self.model, "type": self.kind, "name": self.name}
@@ -80,7 +80,7 @@ def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -
         hint = f"a training needs {FEWEST} or more, each in the same style and of another subject"
         raise InvalidInput(Problem("few_images", message, place, hint))
     check_bytes(images.values())
-    return tuple(images[source] for source in sorted(images))
+    return tuple(images[source] for source in sorted(images, key=source_text))
 
 
 def agreed_cost(budget: Budget, stated: Decimal | None) -> Decimal:

@@ -5,7 +5,7 @@ from typing import cast
 
 from krea_pipe.core.fields import DEFAULTS
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.request import Source
+from krea_pipe.core.request import ByDigest, ByKey, Source, source_text
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.model import Pipeline, Stage
 from krea_pipe.pipeline.references import Fingerprints
@@ -60,13 +60,13 @@ class Origins:
 
 def references_of(plan: Plan, fingerprints: Fingerprints) -> tuple[ReferenceView, ...]:
     """Every image that requests of a plan name by its bytes or its URL, in the order of the cells."""
-    used = dict.fromkeys(one.id for step in plan.steps for one in step.request.images)
-    images = ((source, fingerprints.by_source.get(Source(source))) for source in used)
-    return tuple(
-        ReferenceView(source, image.label if image else source, source[7:] if source.startswith("sha256:") else None)
-        for source, image in images
-        if not source.startswith("key:")
-    )
+    used = dict.fromkeys(source for step in plan.steps for source in step.request.images)
+    return tuple(_view(source, fingerprints) for source in used if not isinstance(source, ByKey))
+
+
+def _view(source: Source, fingerprints: Fingerprints) -> ReferenceView:
+    image, text = fingerprints.by_source.get(source), source_text(source)
+    return ReferenceView(text, image.label if image else text, source.sha256 if isinstance(source, ByDigest) else None)
 
 
 def _given_in(pipeline: Pipeline, stage: Stage) -> dict[str, Json]:

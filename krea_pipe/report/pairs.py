@@ -10,7 +10,7 @@ from krea_pipe.core.errors import NothingSelected, Problem
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.likeness import distance
 from krea_pipe.core.outcome import Status
-from krea_pipe.core.request import Source
+from krea_pipe.core.request import parse_source
 from krea_pipe.matrix.selecting import row_subject
 from krea_pipe.matrix.selection import Selection, Subject
 from krea_pipe.pipeline.references import Fingerprints, Image
@@ -124,5 +124,5 @@ def _state(row: Row) -> tuple[str, str, str]:
 
 def _words(references: Iterable[ReferenceView]) -> Fingerprints:
     """What people call the images that requests name."""
-    images = {Source(one.source): Image(Source(one.source), one.label) for one in references}
-    return Fingerprints(Path(), Path(), by_source=images)
+    images = [Image(parse_source(one.source), one.label) for one in references]
+    return Fingerprints(Path(), Path(), by_source={image.source: image for image in images})

@@ -8,8 +8,9 @@ from krea_pipe.core.errors import Place
 from krea_pipe.core.fields import DEFAULTS, LISTS, SOURCE_STRENGTH, STRENGTHS
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
-from krea_pipe.core.request import Key, Request, Source, Weighted, key_of
+from krea_pipe.core.request import ByKey, Key, Request, Source, Weighted, key_of, source_text
 from krea_pipe.matrix.cell import Cell
+from krea_pipe.matrix.reference_resolver import Items
 from krea_pipe.pipeline.model import Pipeline, Value
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.spec import Overrides
@@ -74,7 +75,7 @@ class _Explaining:
             if kind in self.remade.fields:
                 yield from self._named(kind)
             else:
-                found = cast("tuple[Weighted, ...]", getattr(self.request, kind))
+                found = cast("Items", getattr(self.request, kind))
                 yield from (self._given(kind, one) for one in found)
         if self.request.image is not None:
             yield self._picture(self.request.image)
@@ -128,7 +129,7 @@ class _Explaining:
             for one in resolver.weigher.weigh(kind, fields, self.remade.context):
                 strength = self._strength(kind, name, one.strength, definition.strength)
                 shown = "" if name.startswith("@") else name
-                yield Ingredient(kind, shown, one.id, self._label(one.id), at, strength)
+                yield Ingredient(kind, shown, _text(one.id), self._label(one.id), at, strength)
 
     def _strength(self, kind: str, name: str, value: float, defined: Value | None) -> Traced:
         found = self.sayings.of(f"{kind}.{name}.strength")
@@ -137,27 +138,33 @@ class _Explaining:
         by, *over = found or [Said("default", STRENGTHS[kind].default)]
         return Traced("strength", value, by, tuple(over))
 
-    def _given(self, kind: str, one: Weighted) -> Ingredient:
+    def _given(self, kind: str, one: Weighted[Source | str]) -> Ingredient:
         """What a promoted request has from the one before."""
         return Ingredient(
-            kind, "", one.id, self._label(one.id), None, Traced("strength", one.strength, self._unsaid(""))
+            kind, "", _text(one.id), self._label(one.id), None, Traced("strength", one.strength, self._unsaid(""))
         )
 
-    def _picture(self, image: Weighted) -> Ingredient:
+    def _picture(self, image: Weighted[Source]) -> Ingredient:
         value = self.remade.fields.get("image")
         at = self.pipeline.document.place(value.trail) if value is not None and value.trail else None
         unsaid = self._unsaid("strength") if value is None else Said("default", SOURCE_STRENGTH)
         strength = self._traced("strength", image.strength, unsaid)
-        return Ingredient("image", "", image.id, self._label(image.id), at, strength)
+        return Ingredient("image", "", _text(image.id), self._label(image.id), at, strength)
 
-    def _label(self, source: str) -> str:
-        image = self.fingerprints.by_source.get(Source(source))
-        if image is not None:
-            return image.label
-        upstream = self.remade.source
-        if upstream is not None and source == f"key:{upstream.key}":
-            return upstream.id
-        return "an upstream image" if source.startswith("key:") else source
+    def _label(self, identity: Source | str) -> str:
+        if isinstance(identity, str):
+            return identity
+        image, upstream = self.fingerprints.by_source.get(identity), self.remade.source
+        match identity:
+            case _ if image is not None:
+                return image.label
+            case ByKey(key):
+                return upstream.id if upstream is not None and upstream.key == key else "an upstream image"
+        return source_text(identity)
+
+
+def _text(identity: Source | str) -> str:
+    return identity if isinstance(identity, str) else source_text(identity)
 
 
 def _step_of(plan: Plan, cell: Cell) -> Step:

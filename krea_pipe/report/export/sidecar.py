@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from krea_pipe.core.request import ByKey, Key, source_text
 from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.export.choice import Choice
 from krea_pipe.report.model import Report, Row
@@ -17,7 +18,7 @@ class Sidecars:
     def __init__(self, report: Report) -> None:
         self.report = report
         self.labels = {reference.source: reference.label for reference in report.references}
-        self.labels |= {f"key:{row.key}": row.id for row in report.rows}
+        self.labels |= {source_text(ByKey(Key(row.key))): row.id for row in report.rows}
         self.axes = {(stage.name, axis.name): axis.values for stage in report.stages for axis in stage.axes}
 
     def image(self, choice: Choice, name: str, size: int) -> dict[str, object]:
