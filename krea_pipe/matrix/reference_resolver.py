@@ -26,7 +26,7 @@ Items: TypeAlias = tuple[Weighted[Source | str], ...]
 
 
 @dataclass(slots=True)
-class Weigher:
+class ReferenceResolver:
     """Resolves names to what is sent; what was seen before is not checked again."""
 
     pipeline: Pipeline
@@ -34,7 +34,7 @@ class Weigher:
     renderer: Renderer
     lists: dict[str, Items] = field(default_factory=dict)
 
-    def weigh(self, kind: str, fields: Mapping[str, Value], context: Context) -> Items:
+    def items(self, kind: str, fields: Mapping[str, Value], context: Context) -> Items:
         """A list of a request.
 
         Raises:
@@ -61,9 +61,9 @@ class Weigher:
         found = self._images(str(text), value, context)
         if len(found) != 1:
             raise CellProblem("several_files", f"`image` means {len(found)} files; Krea takes one", value.trail)
-        return self.weighed_anew(Weighted(found[0], SOURCE_STRENGTH), fields, context)
+        return self.with_strength(Weighted(found[0], SOURCE_STRENGTH), fields, context)
 
-    def weighed_anew(
+    def with_strength(
         self, image: Weighted[Source] | None, fields: Mapping[str, Value], context: Context
     ) -> Weighted[Source] | None:
         """A source picture with the strength that the fields set, if they set one."""

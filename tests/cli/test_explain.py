@@ -10,9 +10,10 @@ from krea_server import picture
 from krea_pipe.app.flow import RunOptions, load, plan
 from krea_pipe.cli.explanation import explanation_text
 from krea_pipe.core.settings import LOCAL
+from krea_pipe.matrix.selecting import find_cell
 from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.planning.explain import explain_cell, find_cell
-from krea_pipe.planning.explain.variables import paths_in
+from krea_pipe.pipeline.template.paths import paths_in
+from krea_pipe.planning.explain import explain_cell
 from krea_pipe.store.space import open_space
 
 FILE = """version: 1

@@ -8,16 +8,17 @@ from krea_pipe.core.errors import Place
 from krea_pipe.core.fields import DEFAULTS, LISTS, SOURCE_STRENGTH, STRENGTHS
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
-from krea_pipe.core.request import ByKey, Key, Request, Source, Weighted, key_of, source_text
+from krea_pipe.core.request import ByKey, Key, Source, Weighted, key_of, source_text
 from krea_pipe.matrix.cell import Cell
+from krea_pipe.matrix.matrix import Expansion
+from krea_pipe.matrix.precedence import OVERRIDES
 from krea_pipe.matrix.reference_resolver import Items
 from krea_pipe.pipeline.model import Pipeline, Value
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.planning.explain.layers import Maker, Remade, Sayings
-from krea_pipe.planning.explain.model import Explanation, Ingredient, Last, Prompt, Said, Traced, Upstream
-from krea_pipe.planning.explain.variables import variables_of
-from krea_pipe.planning.plan import Plan, Step, describe_change
+from krea_pipe.planning.explain.model import Explanation, Ingredient, Last, Origin, Prompt, Traced, Upstream
+from krea_pipe.planning.explain.origins import Origins
+from krea_pipe.planning.plan import Plan, describe_change
 from krea_pipe.store.known import cell_name, result_name
 from krea_pipe.store.space import Space
 
@@ -25,151 +26,146 @@ from krea_pipe.store.space import Space
 def explain_cell(
     pipeline: Pipeline, fingerprints: Fingerprints, plan: Plan, cell: Cell, space: Space, overrides: Overrides
 ) -> Explanation:
-    """Everything about one cell of a plan of a whole file; `overrides` is what was loaded over the file.
+    """Everything about one cell.
+
+    Args:
+        pipeline: the file.
+        fingerprints: the images that it names.
+        plan: a plan of the whole file.
+        cell: one of the plan's.
+        space: the store.
+        overrides: what was loaded over the file.
+
+    Returns:
+        Its request with the origin of each value, its key, and what a run would do with it.
 
     Raises:
         StateError: the store cannot be read.
     """
     cells = {one.id: one for step in plan.steps for one in step.cells}
-    remade = Maker(pipeline, fingerprints, cells).remake(cell)
-    stage = next(one for one in pipeline.stages if one.name == cell.stage)
-    explaining = _Explaining(pipeline, fingerprints, cell.request, remade, Sayings(pipeline, stage, overrides, remade))
+    draft = Expansion(pipeline, fingerprints).draft_of(cell, cells)
+    builder = _Builder(cell, fingerprints, Origins(pipeline, overrides, draft))
+    key = key_of(cell.request)
     return Explanation(
         cell=cell,
-        step=_step_of(plan, cell),
-        fields=tuple(explaining.fields()),
-        prompt=explaining.prompt(),
-        ingredients=tuple(explaining.ingredients()),
-        upstream=explaining.upstream(cells),
+        step=next(step for step in plan.steps if step.key == key),
+        fields=tuple(builder.fields()),
+        prompt=builder.prompt(),
+        ingredients=tuple(builder.ingredients()),
+        upstream=builder.upstream(),
         last=_last(pipeline.name, cell, fingerprints, space),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Explaining:
+class _Builder:
     """One cell, with all that is needed to explain it."""
 
-    pipeline: Pipeline
+    cell: Cell
     fingerprints: Fingerprints
-    request: Request
-    remade: Remade
-    sayings: Sayings
+    origins: Origins
 
     def fields(self) -> Iterator[Traced]:
         """The request fields but the prompt, then the look, the lists of names and the source picture."""
         for name in DEFAULTS:
-            yield self._traced(name, getattr(self.request, name), self._unsaid(name))
+            yield self._traced(name, getattr(self.cell.request, name), self._unset(name))
         for name in ("take", "look", *LISTS, "image", "strength"):
-            if name in self.remade.fields:
-                yield self._traced(name, self._value(name), self._unsaid(name))
+            if name in self.origins.fields:
+                yield self._traced(name, self._value(name), self._unset(name))
 
     def prompt(self) -> Prompt:
         """The prompt with what its template reads."""
-        template = self._traced("prompt", self.request.prompt, self._unsaid("prompt"))
-        text = self.remade.fields["prompt"].data if "prompt" in self.remade.fields else ""
-        return Prompt(template, variables_of(str(text), self.sayings), self.request.prompt)
+        text = self.cell.request.prompt
+        template = self._traced("prompt", text, self._unset("prompt"))
+        return Prompt(template, tuple(self.origins.variables(self.cell.template or "")), text)
 
     def ingredients(self) -> Iterator[Ingredient]:
         """Everything with a strength, in the order of the request."""
         for kind in LISTS:
-            if kind in self.remade.fields:
+            if kind in self.origins.fields:
                 yield from self._named(kind)
-            else:
-                found = cast("Items", getattr(self.request, kind))
-                yield from (self._given(kind, one) for one in found)
-        if self.request.image is not None:
-            yield self._picture(self.request.image)
+            else:  # what a promoted request has from the one before
+                for item in cast("Items", getattr(self.cell.request, kind)):
+                    yield self._ingredient(kind, item, Traced("strength", item.strength, self._unset("")))
+        image, value = self.cell.request.image, self.origins.fields.get("image")
+        if image is not None:
+            at = self.origins.document.place(value.trail) if value is not None and value.trail else None
+            unset = self._unset("strength") if value is None else Origin("default", SOURCE_STRENGTH)
+            yield self._ingredient("image", image, self._traced("strength", image.strength, unset), at=at)
 
-    def upstream(self, cells: dict[str, Cell]) -> Upstream | None:
+    def upstream(self) -> Upstream | None:
         """The cell that this one is drawn for."""
-        source, chain = self.remade.source, self.sayings.stage.upstream
+        source, chain = self.origins.draft.source, self.origins.stage.upstream
         if source is None or chain is None:
             return None
-        key = key_of(cells[source.id].request)
         picks = chain.picks
         pick = next((one for one in picks.picks if one.id == source.id), None) if picks is not None else None
         at = picks.document.place(pick.trail) if picks is not None and pick is not None else None
-        return Upstream(source.id, key, pick, at and self._seen(at))
+        return Upstream(source.id, source.key, pick, at and self._beside(at))
 
-    def _seen(self, at: Place) -> Place:
+    def _beside(self, at: Place) -> Place:
         """A place in a file beside the pipeline's, with a path like the one that the pipeline's was given by."""
-        file = self.pipeline.document.file
+        file = self.origins.document.file
         folder = file.resolve().parent
         inside = at.path.is_relative_to(folder)
         return replace(at, path=file.parent / at.path.relative_to(folder)) if inside else at
 
-    def _traced(self, name: str, value: Json, unsaid: Said) -> Traced:
-        by, *over = self.sayings.of(name) or [unsaid]
-        return Traced(name, value, by, tuple(over))
+    def _traced(self, name: str, value: Json, unset: Origin) -> Traced:
+        origin, *over = self.origins.of(name) or [unset]
+        return Traced(name, value, origin, tuple(over))
 
-    def _unsaid(self, name: str) -> Said:
-        """Who says a field that no layer names: the upstream request that is promoted, or Krea's default."""
-        if self.remade.resolver.promotes and self.remade.source is not None:
-            return Said(f"source {self.remade.source.id}", None)
-        return Said("default", DEFAULTS.get(name))
+    def _unset(self, name: str) -> Origin:
+        """Where a field comes from that no layer sets: the upstream request that is promoted, or Krea's default."""
+        draft = self.origins.draft
+        if draft.resolver.promotes and draft.source is not None:
+            return Origin(f"source {draft.source.id}", None)
+        return Origin("default", DEFAULTS.get(name))
 
     def _value(self, name: str) -> Json:
         """A field as the cell has it, with what is written in place without its inner name."""
-        if name not in self.remade.fields:
-            return None
-        value, renderer = self.remade.fields[name], self.remade.resolver.renderer
+        value, draft = self.origins.fields[name], self.origins.draft
+        renderer = draft.resolver.renderer
         if name not in LISTS:
-            return renderer.typed(value, self.remade.context)
-        names = [renderer.name(one, value, self.remade.context) for one in cast("list[Json]", value.data)]
+            return renderer.typed(value, draft.context)
+        names = [renderer.name(one, value, draft.context) for one in cast("list[Json]", value.data)]
         return [None if one.startswith("@") else one for one in names]
 
     def _named(self, kind: str) -> Iterator[Ingredient]:
-        """What each name of a list stands for: the list of that name alone, weighed as the whole one is."""
-        value, resolver = self.remade.fields[kind], self.remade.resolver
+        """What each name of a list stands for: the list of that name alone, resolved as the whole one is."""
+        value, draft = self.origins.fields[kind], self.origins.draft
+        resolver, pipeline = draft.resolver, self.origins.pipeline
+        in_place = OVERRIDES if self.origins.of(kind)[0].layer == OVERRIDES else kind
         for item in cast("list[Json]", value.data):
-            name = resolver.renderer.name(item, value, self.remade.context)
-            fields = {**self.remade.fields, kind: Value([name], value.trail)}
-            definition = getattr(self.pipeline, kind)[name]
-            at = self.pipeline.document.place(definition.trail)
-            for one in resolver.weigher.weigh(kind, fields, self.remade.context):
-                strength = self._strength(kind, name, one.strength, definition.strength)
-                shown = "" if name.startswith("@") else name
-                yield Ingredient(kind, shown, _text(one.id), self._label(one.id), at, strength)
+            name = resolver.renderer.name(item, value, draft.context)
+            definition = getattr(pipeline, kind)[name]
+            at = pipeline.document.place(definition.trail)
+            origins = self.origins.of(f"{kind}.{name}.strength")
+            if definition.strength is not None:
+                title = in_place if name.startswith("@") else f"{kind} {name}"
+                origins.append(self.origins.origin(title, definition.strength))
+            origin, *over = origins or [Origin("default", STRENGTHS[kind].default)]
+            fields = {**self.origins.fields, kind: Value([name], value.trail)}
+            for one in resolver.references.items(kind, fields, draft.context):
+                strength = Traced("strength", one.strength, origin, tuple(over))
+                yield self._ingredient(kind, one, strength, name="" if name.startswith("@") else name, at=at)
 
-    def _strength(self, kind: str, name: str, value: float, defined: Value | None) -> Traced:
-        found = self.sayings.of(f"{kind}.{name}.strength")
-        if defined is not None:
-            found.append(self.sayings.said(f"{kind} {name}" if name[0] != "@" else kind, defined))
-        by, *over = found or [Said("default", STRENGTHS[kind].default)]
-        return Traced("strength", value, by, tuple(over))
-
-    def _given(self, kind: str, one: Weighted[Source | str]) -> Ingredient:
-        """What a promoted request has from the one before."""
-        return Ingredient(
-            kind, "", _text(one.id), self._label(one.id), None, Traced("strength", one.strength, self._unsaid(""))
-        )
-
-    def _picture(self, image: Weighted[Source]) -> Ingredient:
-        value = self.remade.fields.get("image")
-        at = self.pipeline.document.place(value.trail) if value is not None and value.trail else None
-        unsaid = self._unsaid("strength") if value is None else Said("default", SOURCE_STRENGTH)
-        strength = self._traced("strength", image.strength, unsaid)
-        return Ingredient("image", "", _text(image.id), self._label(image.id), at, strength)
+    def _ingredient(
+        self, kind: str, item: Weighted[Source | str], strength: Traced, *, name: str = "", at: Place | None = None
+    ) -> Ingredient:
+        text = item.id if isinstance(item.id, str) else source_text(item.id)
+        return Ingredient(kind, name, text, self._label(item.id), at, strength)
 
     def _label(self, identity: Source | str) -> str:
+        """What people call something that has a strength."""
         if isinstance(identity, str):
             return identity
-        image, upstream = self.fingerprints.by_source.get(identity), self.remade.source
+        image, source = self.fingerprints.by_source.get(identity), self.origins.draft.source
         match identity:
             case _ if image is not None:
                 return image.label
             case ByKey(key):
-                return upstream.id if upstream is not None and upstream.key == key else "an upstream image"
+                return source.id if source is not None and source.key == key else "an upstream image"
         return source_text(identity)
-
-
-def _text(identity: Source | str) -> str:
-    return identity if isinstance(identity, str) else source_text(identity)
-
-
-def _step_of(plan: Plan, cell: Cell) -> Step:
-    key = key_of(cell.request)
-    return next(step for step in plan.steps if step.key == key)
 
 
 def _last(pipeline: str, cell: Cell, fingerprints: Fingerprints, space: Space) -> Last | None:

@@ -12,22 +12,25 @@ from krea_pipe.planning.plan import Step
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What one layer says of a value: as it is written there, perhaps a template, and where (None: in no file)."""
+class Origin:
+    """Where a value comes from: the layer, the value as it is written there, perhaps a template, and the place.
+
+    Without a place it stands in no file.
+    """
 
     layer: str
-    value: Json
+    written: Json
     at: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A value as the cell has it, what says so, and what that stands over, the nearest first."""
+    """A value as the cell has it, where it comes from, and the lower layers that it stands over, the nearest first."""
 
     name: str
     value: Json
-    by: Said
-    over: tuple[Said, ...] = ()
+    origin: Origin
+    over: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
