@@ -9,8 +9,7 @@ from krea_pipe.core.errors import NothingSelected, Problem, UsageError
 from krea_pipe.core.request import Key, key_of
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.matrix.matrix import Expansion
-from krea_pipe.matrix.selection import Selection, Subject
-from krea_pipe.matrix.selection.match import Wanted, on_id
+from krea_pipe.matrix.selection import Selection, Subject, Wanted, on_id
 from krea_pipe.pipeline.cell_ids import Scalar, label_of
 from krea_pipe.pipeline.model import Pipeline, Stage
 from krea_pipe.pipeline.references import Fingerprints
