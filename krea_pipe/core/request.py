@@ -66,7 +66,11 @@ def parse_source(text: str) -> Source:
 
 
 def url_of(source: Source, urls: Mapping[Source, str]) -> str:
-    """The URL under which Krea finds an image; `urls` has those of uploaded images.
+    """The URL under which Krea finds an image.
+
+    Args:
+        source: the image.
+        urls: the URL of each image that was uploaded.
 
     Raises:
         KeyError: the image is not known by a URL, and was not uploaded.

@@ -9,7 +9,7 @@ from decimal import Decimal
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import key_of
 from krea_pipe.matrix.cell import Cell, Waiting
-from krea_pipe.matrix.cell_problems import CellProblems, too_many_picks
+from krea_pipe.matrix.cell_problems import CellProblems
 from krea_pipe.matrix.out_paths import OutPaths, PathTaken, collision, folded, may_collide, path_of
 from krea_pipe.matrix.rendering import CellProblem
 from krea_pipe.matrix.resolve import CellDraft, Resolver, SourceCell
@@ -215,32 +215,19 @@ class Expansion:
         if upstream.file is None:
             yield from cells
             return
-        known = {cell.id for cell in cells}
-        picks = upstream.picks.picks if upstream.picks else ()
-        for pick in picks:
-            if pick.id not in known and upstream.picks is not None:
-                self.problems.unknown_pick(pick, upstream.picks)
-        if upstream.wants[1] is not None and upstream.picks is not None and len(picks) > upstream.wants[1]:
-            self.problems.note(too_many_picks(stage, upstream.picks, upstream.wants[1]))
-        chosen = {pick.id for pick in picks}
+        chosen = set[str]()
+        if upstream.picks is not None:
+            chosen.update(pick.id for pick in upstream.picks.picks)
+            self.problems.check_picks(stage, upstream.picks, {cell.id for cell in cells}, upstream.wants[1])
         found = [cell for cell in cells if cell.id in chosen]
-        if len(found) < upstream.wants[0]:
-            self._wait(stage, cells, len(found), resolvers)
+        if len(found) >= upstream.wants[0]:
+            yield from found
             return
-        yield from found
-
-    def _wait(self, stage: Stage, cells: Sequence[Cell], found: int, resolvers: Sequence[Resolver]) -> None:
-        """Note that a stage has too few picks, with what one pick would give and cost."""
-        upstream = stage.upstream
-        assert upstream is not None
-        assert upstream.file is not None
         prices = [self._prices(cell, resolvers) for cell in cells[:MAX_PRICED]] or [[]]
         sums = [sum(one, Decimal(0)) for one in prices]
-        text = str(upstream.file.relative_to(self.pipeline.document.file.resolve().parent))
-        each = len(prices[0])
-        self.waiting.append(
-            Waiting(stage.name, upstream.stage, text, found, upstream.wants, each, min(sums), max(sums))
-        )
+        file = str(upstream.file.relative_to(self.pipeline.document.file.resolve().parent))
+        each, low, high = len(prices[0]), min(sums), max(sums)
+        self.waiting.append(Waiting(stage.name, upstream.stage, file, len(found), upstream.wants, each, low, high))
 
     def _prices(self, source: Cell, resolvers: Sequence[Resolver]) -> list[Decimal]:
         """What each image of one source cell would cost."""

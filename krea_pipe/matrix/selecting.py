@@ -34,6 +34,11 @@ class Drawable:
 def drawable(pipeline: Pipeline, fingerprints: Fingerprints, max_cells: int) -> Drawable:
     """Make every cell of a pipeline.
 
+    Args:
+        pipeline: what a file says.
+        fingerprints: the images that it names.
+        max_cells: how many cells it may have.
+
     Raises:
         InvalidInput: with every problem.
     """
@@ -46,6 +51,12 @@ def drawable(pipeline: Pipeline, fingerprints: Fingerprints, max_cells: int) -> 
 
 def selected(found: Found, selection: Selection, pipeline: Pipeline, statuses: Mapping[Key, str]) -> Found:
     """The cells that a selection takes, in their order, with those whose images they need.
+
+    Args:
+        found: all cells, with their keys.
+        selection: what was asked for.
+        pipeline: what the cells are of.
+        statuses: how requests stand, for a selection that asks for it; a key without one has none.
 
     Raises:
         NothingSelected: it takes none. UsageError: it names what is not there.
@@ -131,6 +142,11 @@ def row_subject(identity: str, stage: str, axes: Mapping[str, Scalar], status: s
 
 def find_cell(cells: Iterable[Cell], text: str, waiting: Sequence[Waiting] = ()) -> Cell:
     """The one cell of an id, of an end of an id, or of parts or a glob that stand in it, whichever fits first.
+
+    Args:
+        cells: all that there are.
+        text: what a person wrote.
+        waiting: the stages without cells, for the hint.
 
     Raises:
         UsageError: no cell fits, or several do.
