@@ -242,6 +242,19 @@ def test_a_cell_that_shares_its_request_says_so(project):
     assert explained(project, "p/x")["same_request"] == ["p/y"]
 
 
+def test_a_cell_that_include_brings_back_comes_from_there(project):
+    text = "version: 1\nprompt: a {{ light }}\nmatrix: {light: [dawn, noon], seed: {count: 2}}\n"
+    rules = "exclude: [{light: noon, seed: 2}]\ninclude: [{light: noon, seed: 2}]\n"
+    project.write("p.yaml", text + rules)
+    seed = explained(project, "p/noon/s2")["fields"]["seed"]
+    assert (seed["layer"], seed["written"], at(seed)) == (
+        "include",
+        2,
+        position("2}]", after="include", file=text + rules),
+    )
+    assert explained(project, "p/noon/s1")["fields"]["seed"]["layer"] == "matrix"
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
