@@ -19,10 +19,7 @@ from krea_pipe._version import __version__
 from krea_pipe.api.address import Allowed, guard, host_and_port_of
 from krea_pipe.api.body import parts, read_body
 from krea_pipe.api.clock import ServerClock
-from krea_pipe.api.download import image_bytes, opened
-from krea_pipe.api.echo import without_token
 from krea_pipe.api.failures import AnswerLost, BadImage, CallFailed, Refused, masking, translated
-from krea_pipe.api.patience import Patience, limited
 from krea_pipe.api.wire import (
     Job,
     JobPage,
@@ -53,7 +50,43 @@ MAX_RETRY_AFTER = 300.0
 API_CONNECTIONS = 12
 FILE_CONNECTIONS = 20
 """32 in all: httpx pays for each open connection with every request, and its pool is unfair when it is full."""
+CALL_SECONDS = 120.0
 DOWNLOAD_SECONDS = 600.0
+MAX_IMAGE_BYTES = 64 * 1024 * 1024
+MAX_REDIRECTS = 5
+
+
+@dataclass(slots=True)
+class CallTimeLimit:
+    """How many seconds a call to the API may take as a whole, and the calls that are under way.
+
+    A server that sends a byte now and then trips no other time-out.
+    """
+
+    seconds: float = CALL_SECONDS
+    _open: set[asyncio.Timeout] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def limited(self) -> AsyncIterator[None]:
+        """End what takes too long.
+
+        Raises:
+            AnswerLost: it was ended.
+        """
+        async with _limited(self.seconds) as timeout:
+            self._open.add(timeout)
+            try:
+                yield
+            finally:
+                self._open.discard(timeout)
+
+    def cut(self, seconds: float) -> None:
+        """Give no call more than so many seconds from now on, those under way included."""
+        self.seconds = min(seconds, self.seconds)
+        latest = asyncio.get_running_loop().time() + self.seconds
+        for timeout in self._open:
+            if not timeout.expired() and (timeout.when() or latest) > latest:
+                timeout.reschedule(latest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +98,9 @@ class Client:
     token: Token
     allowed: Allowed
     clock: ServerClock = field(default_factory=ServerClock)
-    api_lanes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(API_CONNECTIONS))
-    file_lanes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FILE_CONNECTIONS))
-    patience: Patience = field(default_factory=Patience)
+    api_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(API_CONNECTIONS))
+    file_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FILE_CONNECTIONS))
+    time_limit: CallTimeLimit = field(default_factory=CallTimeLimit)
 
     async def submit(self, request: Request, urls: Mapping[Source, str], webhook: str | None = None) -> Job:
         """Start a job, which will be billed; Krea tells `webhook` when it has ended.
@@ -162,10 +195,10 @@ class Client:
             CallFailed: it could not be fetched, or is not whole.
         """
         with masking(self.token.masked):
-            async with self.file_lanes, limited(DOWNLOAD_SECONDS), opened(self.files, url, self.allowed) as got:
+            async with self.file_slots, _limited(DOWNLOAD_SECONDS), _opened(self.files, url, self.allowed) as got:
                 if not got.is_success:
                     raise await self._refusal(got)
-                data = await image_bytes(got)
+                data = await _image_bytes(got)
         if self.token.is_telling and self.token.secret.encode() in data:
             raise BadImage("the image holds the API key, which is written nowhere")
         return data
@@ -177,7 +210,7 @@ class Client:
         return job
 
     async def _call(self, method: str, path: str, **content: object) -> Json:
-        async with self.api_lanes, self.patience.limited():
+        async with self.api_slots, self.time_limit.limited():
             sent = self.clock.steady()
             with masking(self.token.masked), translated():
                 async with self.api.stream(method, path, **content) as response:  # type: ignore[arg-type]
@@ -185,7 +218,7 @@ class Client:
                     if not response.is_success:
                         raise await self._refusal(response)
                     body = await read_body(response, MAX_ANSWER_BYTES, inflates=True)
-                    return without_token(as_json(body), self.token)
+                    return _without_token(as_json(body), self.token)
 
     async def _refusal(self, response: httpx.Response) -> Refused:
         """An HTTP error in words. Its status counts even if its body does not arrive; a body may echo the token."""
@@ -210,7 +243,7 @@ async def open_client(
     here = is_loopback(urlsplit(target.base).hostname or "")
     verify = ssl.create_default_context() if transport is None and target.base.startswith("https") else True
 
-    def opened_for(headers: Mapping[str, str], connections: int, base: str = "") -> httpx.AsyncClient:
+    def client_for(headers: Mapping[str, str], connections: int, base: str = "") -> httpx.AsyncClient:
         return httpx.AsyncClient(
             base_url=base,
             headers={**agent, **headers},
@@ -228,7 +261,7 @@ async def open_client(
         authorization = {"Authorization": f"Bearer {token.secret}", "Accept-Encoding": "gzip"}
         identity = {"Accept-Encoding": "identity"}
         with _named_proxies():
-            opened = opened_for(authorization, API_CONNECTIONS, target.base), opened_for(identity, FILE_CONNECTIONS)
+            opened = client_for(authorization, API_CONNECTIONS, target.base), client_for(identity, FILE_CONNECTIONS)
         api, files = [await stack.enter_async_context(one) for one in opened]
         allowed = Allowed(here, host_and_port_of(target.base))
         guard(files, allowed)
@@ -240,6 +273,69 @@ class _NoCookies(CookieJar):
 
     def extract_cookies(self, response: object, request: object) -> None:
         """Leave an answer's cookies unread."""
+
+
+@asynccontextmanager
+async def _limited(seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    """End what takes longer than so many seconds, as a lost answer."""
+    try:
+        async with asyncio.timeout(seconds) as timeout:
+            yield timeout
+    except TimeoutError as error:
+        raise AnswerLost("no whole answer came in time") from error
+
+
+@asynccontextmanager
+async def _opened(client: httpx.AsyncClient, url: str, allowed: Allowed) -> AsyncIterator[httpx.Response]:
+    """The answer to a GET, past a few redirects, each of which is judged as the first address is."""
+    for _ in range(MAX_REDIRECTS + 1):
+        address = allowed.check(url)
+        with translated():
+            async with client.stream("GET", address) as response:
+                if not response.is_redirect:
+                    yield response
+                    return
+                url = _redirected(response)
+    raise BadImage("the image's address leads from one redirect to the next")
+
+
+async def _image_bytes(response: httpx.Response) -> bytes:
+    """The body of an answer, if it is whole; an image is compressed in itself, and so in no other way."""
+    data = await read_body(response, MAX_IMAGE_BYTES, inflates=False)
+    declared = response.headers.get("content-length", str(len(data)))
+    if declared != str(len(data)):
+        raise BadImage(f"{len(data):,} bytes came of the {declared} that were announced")
+    if not data:
+        raise BadImage("the image is empty")
+    return data
+
+
+def _redirected(response: httpx.Response) -> str:
+    """Where a redirect leads; httpx raises more than its own errors on what is no address."""
+    try:
+        return str(response.url.join(response.headers.get("location", "")))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise BadImage("a redirect of the image leads to no URL") from error
+
+
+def _without_token(data: Json, token: Token) -> Json:
+    """An answer without the token; the addresses of images, which are fetched and never written, stay as they came."""
+    clean = token.masked_data(data)
+    for own, other in _jobs_in(data, clean):
+        result, masked = own.get("result"), other.get("result")
+        if isinstance(result, dict) and isinstance(masked, dict) and "urls" in result:
+            masked["urls"] = result["urls"]
+    return clean
+
+
+def _jobs_in(data: Json, clean: Json) -> Iterator[tuple[dict[str, Json], dict[str, Json]]]:
+    """What may be jobs in an answer: itself, and what it lists; with the same in its masked form."""
+    if isinstance(data, dict) and isinstance(clean, dict):
+        yield data, clean
+        listed, masked = data.get("items"), clean.get("items")
+        if isinstance(listed, list) and isinstance(masked, list):
+            pairs = zip(listed, masked, strict=True)
+            yield from ((one, other) for one, other in pairs if isinstance(one, dict) and isinstance(other, dict))
 
 
 @contextmanager

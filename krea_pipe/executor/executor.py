@@ -127,7 +127,7 @@ class _Remote:
         """Send nothing more."""
         if self.session is not None:
             self._do(self.session.stop.interrupt)
-            self._do(partial(self.session.client.patience.cut, LAST_CALLS))
+            self._do(partial(self.session.client.time_limit.cut, LAST_CALLS))
 
     def leave(self) -> None:
         """Wait for nothing more."""

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import TypeAlias, cast
 
+from krea_pipe.api.client import CALL_SECONDS
 from krea_pipe.api.clock import SLACK as CLOCK_SLACK
 from krea_pipe.api.failures import AnswerLost, CallFailed
-from krea_pipe.api.patience import CALL_SECONDS
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core.outcome import iso
 from krea_pipe.core.request import Key
