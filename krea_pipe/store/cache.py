@@ -7,10 +7,10 @@ Facts are many at a plan, so they are read in batches over a connection of our o
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import diskcache
 from diskcache.core import MODE_RAW
@@ -21,6 +21,7 @@ from krea_pipe.store.database import NAME, SECONDS, exists, opened, settings
 from krea_pipe.store.lock import exclusive
 from krea_pipe.store.plain import check_folders
 
+T = TypeVar("T")
 BATCH = 900
 LEAST_ROW = 8
 """A row takes more bytes, so that a database has fewer rows than its size is times this."""
@@ -65,16 +66,8 @@ class Facts:
         Raises:
             StateError: the database is damaged.
         """
-        if not exists(self.folder):
-            return {}
-        try:
-            with opened(self.folder) as connection:
-                known = {_storable(name): name for name in names}
-                return {known[name]: data for name, data in _selected(connection, list(known))}
-        except (sqlite3.DatabaseError, OSError) as error:
-            if "no such table" in str(error):  # an emptied file: the journal still knows what was paid
-                return {}
-            raise _damaged(self.folder, error) from error
+        known = {_storable(name): name for name in names}
+        return {known[name]: data for name, data in self._ask(lambda db: _selected(db, list(known)))}
 
     def beginning_with(self, prefix: str) -> dict[str, dict[str, Json]]:
         """Every fact whose name begins so.
@@ -82,20 +75,7 @@ class Facts:
         Raises:
             StateError: the database is damaged.
         """
-        return self.read(name for name in self._names() if name.startswith(prefix))
-
-    def _names(self) -> list[str]:
-        if not exists(self.folder):
-            return []
-        try:
-            with opened(self.folder) as connection:
-                rows = connection.execute("SELECT key FROM Cache WHERE raw = 1")
-                most = (self.folder / NAME).stat().st_size // LEAST_ROW
-                return [str(name) for (name,) in _at_most(most, rows)]
-        except (sqlite3.DatabaseError, OSError) as error:
-            if "no such table" in str(error):
-                return []
-            raise _damaged(self.folder, error) from error
+        return self.read(name for name in self._ask(self._names) if name.startswith(prefix))
 
     def write(self, facts: Mapping[str, Mapping[str, Json]]) -> None:
         """Keep facts, all or none of them.
@@ -103,14 +83,8 @@ class Facts:
         Raises:
             StateError: the database is damaged or cannot be written.
         """
-        if not facts:
-            return
-        try:
-            with self._alone(), closing(self._open()) as cache, cache.transact():
-                for name, data in facts.items():
-                    cache.set(_storable(name), json.dumps(data, separators=(",", ":")).encode())
-        except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
-            raise _damaged(self.folder, error) from error
+        if facts:
+            self._write(facts)
 
     def prepare(self) -> None:
         """Find out whether facts can be kept.
@@ -118,9 +92,29 @@ class Facts:
         Raises:
             StateError: the database is damaged or cannot be written.
         """
+        self._write({})
+
+    def _ask(self, question: Callable[[sqlite3.Connection], Iterable[T]]) -> list[T]:
+        if not exists(self.folder):
+            return []
         try:
-            with self._alone():
-                self._open().close()
+            with opened(self.folder) as connection:
+                return list(question(connection))
+        except (sqlite3.DatabaseError, OSError) as error:
+            if "no such table" in str(error):  # an emptied file: the journal still knows what was paid
+                return []
+            raise _damaged(self.folder, error) from error
+
+    def _names(self, connection: sqlite3.Connection) -> Iterator[str]:
+        rows = connection.execute("SELECT key FROM Cache WHERE raw = 1")
+        most = (self.folder / NAME).stat().st_size // LEAST_ROW
+        return (str(name) for (name,) in _at_most(most, rows))
+
+    def _write(self, facts: Mapping[str, Mapping[str, Json]]) -> None:
+        try:
+            with self._alone(), closing(self._open()) as cache, cache.transact():
+                for name, data in facts.items():
+                    cache.set(_storable(name), json.dumps(data, separators=(",", ":")).encode())
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
             raise _damaged(self.folder, error) from error
 

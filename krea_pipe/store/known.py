@@ -1,6 +1,6 @@
 """What the store knows about a set of cells: read in batches, before anything is decided."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -101,18 +101,10 @@ def _result(data: Mapping[str, Json] | None) -> Result | None:
         return None
 
 
-def _before(space: Space, keys: Mapping[str, str], results: Iterable[str]) -> dict[str, Mapping[str, Json]]:
-    cached = set(results)
-    fresh = [cell for cell, key in keys.items() if key not in cached]
-    last = {cell: str(fact.get("key")) for cell, fact in _facts(space, fresh).items()}
-    requests = space.facts.read(result_name(key) for key in set(last.values()))
-    return {
-        cell: cast("dict[str, Json]", requests[result_name(key)].get("request") or {})
-        for cell, key in last.items()
-        if result_name(key) in requests
-    }
-
-
-def _facts(space: Space, cells: Iterable[str]) -> dict[str, dict[str, Json]]:
-    names = {cell_name(cell): cell for cell in cells}
-    return {names[name]: fact for name, fact in space.facts.read(names).items()}
+def _before(space: Space, keys: Mapping[str, str], results: Container[str]) -> dict[str, Mapping[str, Json]]:
+    """The last request of each cell without a result, as far as it is known."""
+    names = {cell_name(cell): cell for cell, key in keys.items() if key not in results}
+    last = {names[name]: result_name(str(fact.get("key"))) for name, fact in space.facts.read(names).items()}
+    requests = space.facts.read(set(last.values()))
+    found = {cell: requests[name].get("request") for cell, name in last.items() if name in requests}
+    return {cell: cast("dict[str, Json]", request or {}) for cell, request in found.items()}

@@ -6,8 +6,8 @@ from pathlib import Path
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.blobs import Blobs
 from krea_pipe.store.cache import Facts
+from krea_pipe.store.home import check_owner
 from krea_pipe.store.journal import Journal
-from krea_pipe.store.owner import check_owner
 from krea_pipe.store.plain import check_files, check_folders, check_shards, is_plain, read_plain
 from krea_pipe.store.presence import Presence
 
