@@ -230,8 +230,8 @@ LIMITS = {
     "values of one axis": (generated.MAX_VALUES,),
     "values of the axes of all matrices": (library.MAX_VALUES,),
     "variables times cells": (matrix.MAX_COPIED,),
-    "a lock file": (lockfile.MAX_BYTES // 2**20, lockfile.MAX_LINES),
-    "a plan file": (plan_file.MAX_BYTES // 2**20,),
+    "a lock file": (lockfile.MAX_LOCK_BYTES // 2**20, lockfile.MAX_LOCK_LINES),
+    "a plan file": (plan_file.MAX_PLAN_FILE_BYTES // 2**20,),
     "takes of one stage": (SCHEMA["$defs"]["takes"]["maximum"],),
     "a CSV file or a list of words": (
         tables.MAX_BYTES // 2**20,

@@ -11,7 +11,7 @@ import httpx
 
 from krea_pipe.api.failures import AnswerLost
 
-GZIP = frozenset({"gzip", "x-gzip"})
+_GZIP = frozenset({"gzip", "x-gzip"})
 
 
 async def read_body(response: httpx.Response, limit: int, *, inflates: bool) -> bytes:
@@ -89,7 +89,7 @@ class _Inflating:
 def _reader(encodings: list[str], *, inflates: bool) -> _Plain | _Inflating:
     if not encodings:
         return _Plain()
-    if inflates and len(encodings) == 1 and encodings[0] in GZIP:
+    if inflates and len(encodings) == 1 and encodings[0] in _GZIP:
         return _Inflating()
     layers = f" ({len(encodings):,} layers)" if len(encodings) > 1 else ""
     raise AnswerLost(f"the answer is in a content encoding that was not asked for{layers}")

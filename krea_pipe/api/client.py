@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from krea_pipe._version import __version__
-from krea_pipe.api.address import Allowed, guard, host_and_port_of
+from krea_pipe.api.address import AllowedAddresses, host_and_port_of, restrict_to
 from krea_pipe.api.body import parts, read_body
 from krea_pipe.api.clock import ServerClock
 from krea_pipe.api.failures import AnswerLost, BadImage, CallFailed, Refused, masking, translated
@@ -45,15 +45,15 @@ from krea_pipe.core.settings import Target, Token, is_loopback
 from krea_pipe.pipeline.references import Image
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
-MAX_COMPLAINT_BYTES = 64 * 1024
-MAX_RETRY_AFTER = 300.0
-API_CONNECTIONS = 12
-FILE_CONNECTIONS = 20
+_MAX_COMPLAINT_BYTES = 64 * 1024
+_MAX_RETRY_AFTER = 300.0
+_API_CONNECTIONS = 12
+_FILE_CONNECTIONS = 20
 """32 in all: httpx pays for each open connection with every request, and its pool is unfair when it is full."""
 CALL_SECONDS = 120.0
-DOWNLOAD_SECONDS = 600.0
-MAX_IMAGE_BYTES = 64 * 1024 * 1024
-MAX_REDIRECTS = 5
+_DOWNLOAD_SECONDS = 600.0
+_MAX_IMAGE_BYTES = 64 * 1024 * 1024
+_MAX_REDIRECTS = 5
 
 
 @dataclass(slots=True)
@@ -96,10 +96,10 @@ class Client:
     api: httpx.AsyncClient
     files: httpx.AsyncClient
     token: Token
-    allowed: Allowed
+    allowed: AllowedAddresses
     clock: ServerClock = field(default_factory=ServerClock)
-    api_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(API_CONNECTIONS))
-    file_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FILE_CONNECTIONS))
+    api_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_API_CONNECTIONS))
+    file_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_FILE_CONNECTIONS))
     time_limit: CallTimeLimit = field(default_factory=CallTimeLimit)
 
     async def submit(self, request: Request, urls: Mapping[Source, str], webhook: str | None = None) -> Job:
@@ -195,7 +195,7 @@ class Client:
             CallFailed: it could not be fetched, or is not whole.
         """
         with masking(self.token.masked):
-            async with self.file_slots, _limited(DOWNLOAD_SECONDS), _opened(self.files, url, self.allowed) as got:
+            async with self.file_slots, _limited(_DOWNLOAD_SECONDS), _opened(self.files, url, self.allowed) as got:
                 if not got.is_success:
                     raise await self._refusal(got)
                 data = await _image_bytes(got)
@@ -224,7 +224,7 @@ class Client:
         """An HTTP error in words. Its status counts even if its body does not arrive; a body may echo the token."""
         body = b""
         with suppress(httpx.HTTPError, httpx.StreamError, CallFailed):
-            async for part in parts(response, MAX_COMPLAINT_BYTES, inflates=True):
+            async for part in parts(response, _MAX_COMPLAINT_BYTES, inflates=True):
                 body += part
         status, words = response.status_code, read_complaint(response.status_code, body, self.token)
         return Refused(status, words, _retry_after(response), is_kreas=is_error_of_krea(body))
@@ -261,10 +261,10 @@ async def open_client(
         authorization = {"Authorization": f"Bearer {token.secret}", "Accept-Encoding": "gzip"}
         identity = {"Accept-Encoding": "identity"}
         with _named_proxies():
-            opened = client_for(authorization, API_CONNECTIONS, target.base), client_for(identity, FILE_CONNECTIONS)
+            opened = client_for(authorization, _API_CONNECTIONS, target.base), client_for(identity, _FILE_CONNECTIONS)
         api, files = [await stack.enter_async_context(one) for one in opened]
-        allowed = Allowed(here, host_and_port_of(target.base))
-        guard(files, allowed)
+        allowed = AllowedAddresses(here, host_and_port_of(target.base))
+        restrict_to(files, allowed)
         yield Client(api, files, token, allowed)
 
 
@@ -286,9 +286,9 @@ async def _limited(seconds: float) -> AsyncIterator[asyncio.Timeout]:
 
 
 @asynccontextmanager
-async def _opened(client: httpx.AsyncClient, url: str, allowed: Allowed) -> AsyncIterator[httpx.Response]:
+async def _opened(client: httpx.AsyncClient, url: str, allowed: AllowedAddresses) -> AsyncIterator[httpx.Response]:
     """The answer to a GET, past a few redirects, each of which is judged as the first address is."""
-    for _ in range(MAX_REDIRECTS + 1):
+    for _ in range(_MAX_REDIRECTS + 1):
         address = allowed.check(url)
         with translated():
             async with client.stream("GET", address) as response:
@@ -301,7 +301,7 @@ async def _opened(client: httpx.AsyncClient, url: str, allowed: Allowed) -> Asyn
 
 async def _image_bytes(response: httpx.Response) -> bytes:
     """The body of an answer, if it is whole; an image is compressed in itself, and so in no other way."""
-    data = await read_body(response, MAX_IMAGE_BYTES, inflates=False)
+    data = await read_body(response, _MAX_IMAGE_BYTES, inflates=False)
     declared = response.headers.get("content-length", str(len(data)))
     if declared != str(len(data)):
         raise BadImage(f"{len(data):,} bytes came of the {declared} that were announced")
@@ -359,8 +359,8 @@ def _retry_after(response: httpx.Response) -> float | None:
     """The wait that an answer asks for, in seconds or as a date; a longer one than five minutes is cut to them."""
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return min(float(text), MAX_RETRY_AFTER)
+        return min(float(text), _MAX_RETRY_AFTER)
     moment = read_http_date(text)
     if moment is None:
         return None
-    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), MAX_RETRY_AFTER)
+    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), _MAX_RETRY_AFTER)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import httpx
 
-MAX_SAID = 700
+_MAX_SAID = 700
 """Characters of what one call is said to have failed with; much of it may be the words of others."""
 
 
@@ -35,7 +35,7 @@ class AnswerLost(CallFailed):
     may_have_acted = True
 
 
-DOCUMENTED = frozenset({400, 401, 402, 403, 404, 410, 422, 429})
+_DOCUMENTED = frozenset({400, 401, 402, 403, 404, 410, 422, 429})
 """The statuses with which Krea itself is known to refuse a request; sources in `docs/explanation/money.md`."""
 
 
@@ -51,12 +51,12 @@ class Refused(CallFailed):
         self.status, self.retry_after, self.is_kreas = status, retry_after, is_kreas
         # A gateway can redirect, refuse or give up on a call that goes on behind it. Only a documented status in Krea's
         # own form says that there is no job.
-        self.may_have_acted = not (is_kreas and status in DOCUMENTED)
+        self.may_have_acted = not (is_kreas and status in _DOCUMENTED)
 
     @property
     def is_final(self) -> bool:
         """Whether sending it again is in vain, once it is known that there is no job."""
-        return self.status in DOCUMENTED and self.status != 429
+        return self.status in _DOCUMENTED and self.status != 429
 
 
 class BadImage(CallFailed):
@@ -85,9 +85,9 @@ def masking(mask: Callable[[str], str]) -> Iterator[None]:
         yield
     except CallFailed as error:
         said = mask(str(error))
-        error.args = (said if len(said) <= MAX_SAID else f"{said[:MAX_SAID]}…",)
+        error.args = (said if len(said) <= _MAX_SAID else f"{said[:_MAX_SAID]}…",)
         raise
 
 
 def _words(error: Exception) -> str:
-    return " ".join(str(error)[: 20 * MAX_SAID].split()) or type(error).__name__
+    return " ".join(str(error)[: 20 * _MAX_SAID].split()) or type(error).__name__

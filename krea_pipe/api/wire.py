@@ -19,16 +19,16 @@ from krea_pipe.core.outcome import MODERATED, Failure
 from krea_pipe.core.request import Request, Source, url_of
 from krea_pipe.core.settings import Token
 
-FINAL = frozenset({"completed", "failed", "cancelled"})
-PENDING = frozenset({"backlogged", "queued", "scheduled", "processing", "sampling", "intermediate-complete"})
-KNOWN = FINAL | PENDING
-WAITING = frozenset({"backlogged", "queued", "scheduled"})
-MAX_LINE = 300
-MAX_HTML = 20_000
-MAX_DEPTH = 8
-MAX_ID = 200
-MAX_CURSOR = 1024
-EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_FINAL = frozenset({"completed", "failed", "cancelled"})
+_PENDING = frozenset({"backlogged", "queued", "scheduled", "processing", "sampling", "intermediate-complete"})
+_KNOWN = _FINAL | _PENDING
+_WAITING = frozenset({"backlogged", "queued", "scheduled"})
+_MAX_LINE = 300
+_MAX_HTML = 20_000
+_MAX_DEPTH = 8
+_MAX_ID = 200
+_MAX_CURSOR = 1024
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 _WHERE_WORDS_ARE = (
     "message", "error", "detail", "details", "errors", "issues", "validationErrors", "validation_errors", "formErrors",
@@ -56,7 +56,7 @@ class Job:
     @property
     def is_final(self) -> bool:
         """Whether it cannot change any more; a completion time ends statuses that may yet be invented."""
-        return self.status in FINAL or (self.completed_at is not None and self.status not in PENDING)
+        return self.status in _FINAL or (self.completed_at is not None and self.status not in _PENDING)
 
     @property
     def is_drawn(self) -> bool:
@@ -66,7 +66,7 @@ class Job:
     @property
     def is_waiting(self) -> bool:
         """Whether no machine has taken it yet."""
-        return self.status in WAITING
+        return self.status in _WAITING
 
     @property
     def is_backlogged(self) -> bool:
@@ -136,7 +136,7 @@ def read_job(data: Json) -> Job | None:
     completed_at = data.get("completed_at")
     return Job(
         id=identity,
-        status=status if isinstance(status, str) and status in KNOWN else _line(_text(status).lower()),
+        status=status if isinstance(status, str) and status in _KNOWN else _line(_text(status).lower()),
         urls=_urls(data.get("result")),
         failure=_failure(data),
         completed_at=completed_at if isinstance(completed_at, str) else None,
@@ -185,7 +185,7 @@ def read_time(text: Json) -> datetime | None:
     """A time of Krea's in UTC; one without an offset is UTC.
 
     Returns:
-        None for what is no time, or lies outside of `EARLIEST` to `LATEST`: no clock that works shows it.
+        None for what is no time, or lies outside of the years 2000 to 2200: no clock that works shows it.
     """
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
@@ -203,10 +203,10 @@ def read_http_date(text: str) -> datetime | None:
 
 
 def plausible(moment: datetime) -> datetime | None:
-    """A time in UTC, unless it lies outside of `EARLIEST` to `LATEST`, where sums of times overflow."""
+    """A time in UTC, unless it lies outside of the years 2000 to 2200, where sums of times overflow."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     # Compared before it is converted: the ends of the calendar have no time in UTC.
-    return aware.astimezone(UTC) if EARLIEST <= aware <= LATEST else None
+    return aware.astimezone(UTC) if _EARLIEST <= aware <= _LATEST else None
 
 
 def read_complaint(status: int, body: bytes, token: Token | None = None) -> str:
@@ -217,7 +217,7 @@ def read_complaint(status: int, body: bytes, token: Token | None = None) -> str:
     data = as_json(body)
     if token is not None:
         data = token.masked_data(data)
-    said = _html_words(body[:MAX_HTML].decode("utf-8", "replace")) if data is None else _words(data)
+    said = _html_words(body[:_MAX_HTML].decode("utf-8", "replace")) if data is None else _words(data)
     words = (said if token is None else token.masked(said)).strip() or _phrase(status)
     replacement = data.get("replacement") if isinstance(data, dict) else None
     # What was said may be long; the way out must not be cut off.
@@ -244,11 +244,11 @@ def _next(data: Mapping[str, Json]) -> str | None:
 
 def _goes_on(cursor: str | None) -> bool:
     """Whether a cursor can be sent, if there is one: a list that cannot be read on is none, and not at its end."""
-    return cursor is None or (cursor.isprintable() and len(cursor) <= MAX_CURSOR)
+    return cursor is None or (cursor.isprintable() and len(cursor) <= _MAX_CURSOR)
 
 
 def _is_speakable(identity: str) -> bool:
-    return identity.isprintable() and bool(identity.strip(".")) and len(identity) <= MAX_ID
+    return identity.isprintable() and bool(identity.strip(".")) and len(identity) <= _MAX_ID
 
 
 def _style_id(result: Json) -> str | None:
@@ -278,7 +278,7 @@ def _words(data: Json, depth: int = 0) -> str:
     """The sentence in an error body, wherever it stands."""
     if isinstance(data, str):
         return data
-    if depth > MAX_DEPTH:
+    if depth > _MAX_DEPTH:
         return ""
     if isinstance(data, list):
         return "; ".join(filter(None, (_words(one, depth + 1) for one in data[:5])))
@@ -323,8 +323,8 @@ def _text(data: Json) -> str:
 
 
 def _line(text: str) -> str:
-    words = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 20 * MAX_LINE]).split())
-    return words if len(words) <= MAX_LINE else words[: MAX_LINE - 1] + "…"
+    words = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 20 * _MAX_LINE]).split())
+    return words if len(words) <= _MAX_LINE else words[: _MAX_LINE - 1] + "…"
 
 
 def as_json(body: bytes) -> Json:

@@ -25,7 +25,7 @@ from krea_pipe.pipeline.loading import Loaded as Loaded
 from krea_pipe.pipeline.loading import load as load
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.references import check_bytes
-from krea_pipe.planning.budget import Limits, cap_of, check_budget, most_of
+from krea_pipe.planning.budget import Limits, cap_of, check_budget, max_new_of
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Plan, PlanOptions, Step, make_plan, status_of
@@ -213,7 +213,7 @@ def run(
             space.prepare()
             delivery.prepare()
             make_folder(runs_folder(home))
-        most = most_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
+        most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
         prepared = Prepared(loaded, made, basis.replay, space, target, delivery, token, cap, most, locking)
         return carry_out(prepared, runs_folder(home) / run_id, started_at, execute, shrink)
 

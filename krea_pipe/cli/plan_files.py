@@ -17,7 +17,7 @@ from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.pipeline.spec.load import repository_root
 from krea_pipe.planning.plan_file import PlanFile, digest_of, is_plan_file, parts_of, read_plan_file
-from krea_pipe.planning.records import text_of
+from krea_pipe.planning.records import record_text
 from krea_pipe.store.atomic import write_atomically
 
 
@@ -53,7 +53,7 @@ def write_plan_file(path: Path, approval: PlanFile) -> None:
     if os.path.lexists(path) and not is_plan_file(path):
         message = f"{path} exists, and is no plan file"
         raise UsageError(Problem("file_in_the_way", message, hint="choose another name with --out"))
-    write_atomically(path, text_of(approval).encode("utf-8"))
+    write_atomically(path, record_text(approval).encode("utf-8"))
 
 
 def plan_file_words(path: Path, approval: PlanFile, *, is_refused: bool) -> str:

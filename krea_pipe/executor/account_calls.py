@@ -24,7 +24,7 @@ from krea_pipe.executor.paid_request import created_at
 from krea_pipe.executor.watch import cancelled, read_if_there
 from krea_pipe.planning.plan import Step
 from krea_pipe.store.events import Adopted, Failed, Line
-from krea_pipe.store.ledger import Entry, Ledger
+from krea_pipe.store.ledger import JournalEntry, Ledger
 from krea_pipe.store.replay import InFlight
 from krea_pipe.store.space import Space
 
@@ -285,7 +285,7 @@ def record_recovered(api_call: ApiCall, pairs: Mapping[Key, Job], steps: Sequenc
                 created_at=created_at(job),
             )
             line = Line(event, step.key, now(), api_call.run_id)
-            entries.append(Entry(line, job_id=job.id))
+            entries.append(JournalEntry(line, job_id=job.id))
     try:
         ledger.commit(entries)
     finally:

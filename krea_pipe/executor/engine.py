@@ -18,7 +18,7 @@ from krea_pipe.executor.lost import AccountJobs, Search
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.watch import Reader, Watch
 from krea_pipe.planning.plan import Attach, Hold, Plan, Step, Submit
-from krea_pipe.store.crash_log import write_crash_log
+from krea_pipe.store.crash_log import save_crash_log
 
 T = TypeVar("T")
 
@@ -179,7 +179,7 @@ class Engine:
         kind = repr((type(error), [(one.filename, one.lineno) for one in traceback.extract_tb(error.__traceback__)]))
         if kind not in self.logs:
             home, token = self.session.space.folder.parent, self.session.client.token
-            self.logs[kind] = write_crash_log(error, home, lambda text: "\n".join(map(token.masked, text.split("\n"))))
+            self.logs[kind] = save_crash_log(error, home, lambda text: "\n".join(map(token.masked, text.split("\n"))))
         message = f"krea-pipe has a bug: {type(error).__name__}; please report it with {self.logs[kind]}"
         return Failure("internal_error", message, "failed")
 

@@ -23,7 +23,7 @@ from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.plan import Attach, Hold, Step, Submit
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.events import Disowned, Done, Failed, Unfetched, Unseen
-from krea_pipe.store.ledger import Busy, Drawn, Free, Standing
+from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, Standing
 from krea_pipe.store.replay import InFlight, Post
 
 LOOKS = 4
@@ -167,7 +167,7 @@ class ImageTask(PaidRequest[Outcome]):
         standing = await self.shared.other_runs.done_with(self.key)
         return self.ended("pending") if standing is None else standing
 
-    async def reused(self, drawn: Drawn) -> Outcome:
+    async def reused(self, drawn: DrawnElsewhere) -> Outcome:
         """The outcome when another run has brought the image in."""
         assert isinstance(drawn.result, Result)  # a key stands for one kind of request
         self.note("shared", f"drawn by run {drawn.run}")

@@ -12,7 +12,7 @@ from typing import TypeAlias, TypeVar, cast
 
 from krea_pipe.core.outcome import iso
 from krea_pipe.store.events import Adopted, Event, Line, Submitted
-from krea_pipe.store.ledger import Entry, Free, Ledger, Standing
+from krea_pipe.store.ledger import Free, JournalEntry, Ledger, Standing
 from krea_pipe.store.replay import Replay
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class _Question:
         return self.ask(ledger)
 
 
-_Task: TypeAlias = tuple[Entry | _Question, "asyncio.Future[object]"]
+_Task: TypeAlias = tuple[JournalEntry | _Question, "asyncio.Future[object]"]
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class JournalWriter:
 
     def put(self, event: Event, key: str) -> "asyncio.Future[object]":
         """Hand over a line; the future is done when it is on disk, or is `Busy` when its job is another request's."""
-        return self._hand_over(Entry(self._line(event, key), job_id=_new_job(event)))
+        return self._hand_over(JournalEntry(self._line(event, key), job_id=_new_job(event)))
 
     async def record(self, event: Event, key: str) -> Standing:
         """Write a line and wait until it is on disk; `Busy` when its job is another request's, and it was not written.
@@ -83,7 +83,7 @@ class JournalWriter:
         Raises:
             StateError: it cannot be written, so what it announces must not be done.
         """
-        entry = Entry(self._line(event, key), expected, only, _new_job(event))
+        entry = JournalEntry(self._line(event, key), expected, only, _new_job(event))
         return cast("Standing", await asyncio.shield(self._hand_over(entry)))
 
     async def standings(self, keys: Sequence[str]) -> list[Standing]:
@@ -102,7 +102,7 @@ class JournalWriter:
     def _line(self, event: Event, key: str) -> Line:
         return Line(event, key, now(), self.ledger.run)
 
-    def _hand_over(self, task: Entry | _Question) -> "asyncio.Future[object]":
+    def _hand_over(self, task: JournalEntry | _Question) -> "asyncio.Future[object]":
         future: asyncio.Future[object] = self.loop.create_future()
         self._tasks.put((task, future))
         return future
@@ -121,7 +121,7 @@ class JournalWriter:
         self.ledger.close()
 
     def _do(self, batch: list[_Task]) -> None:
-        entries = [(task, future) for task, future in batch if isinstance(task, Entry)]
+        entries = [(task, future) for task, future in batch if isinstance(task, JournalEntry)]
         if entries:
             found = _done(partial(self.ledger.commit, [entry for entry, _ in entries]))
             answers = [found] * len(entries) if isinstance(found, BaseException) else found

@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import TypeAlias, cast
 
 from krea_pipe.api.client import CALL_SECONDS
-from krea_pipe.api.clock import SLACK as CLOCK_SLACK
+from krea_pipe.api.clock import CLOCK_SLACK
 from krea_pipe.api.failures import AnswerLost, CallFailed
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core.outcome import iso

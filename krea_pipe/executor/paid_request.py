@@ -24,7 +24,7 @@ from krea_pipe.executor.journal_writer import now
 from krea_pipe.executor.lost import Found, Nothing, Search, Unclear, Verdict
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.store.events import Adopted, Attached, Cleared, Declined, Submitted, Submitting, Unanswered
-from krea_pipe.store.ledger import Busy, Drawn, Free, Standing
+from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, Standing
 from krea_pipe.store.replay import InFlight, Post
 
 MOST_UNREACHABLE = 8
@@ -107,7 +107,7 @@ class PaidRequest(ABC, Generic[End]):
         """Wait until a run that is alive has done with the same request."""
 
     @abstractmethod
-    async def reused(self, drawn: Drawn) -> End:
+    async def reused(self, drawn: DrawnElsewhere) -> End:
         """The end when another run has brought it in."""
 
     @abstractmethod
@@ -155,7 +155,7 @@ class PaidRequest(ABC, Generic[End]):
                 self.place.give_back()
                 self.release_price()
                 return await self.other_run_done(standing)
-            case Drawn():
+            case DrawnElsewhere():
                 return await self.reused(standing)
 
     # --- submit

@@ -29,7 +29,7 @@ from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.references import Image
 from krea_pipe.planning.training import Training, agreed_cost
 from krea_pipe.store.events import Disowned, Done, Event, Failed, Unseen
-from krea_pipe.store.ledger import Busy, Drawn, Ledger, Standing
+from krea_pipe.store.ledger import Busy, DrawnElsewhere, Ledger, Standing
 from krea_pipe.store.replay import InFlight, Post, Trained
 from krea_pipe.store.space import Space
 
@@ -212,7 +212,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         is_ended = await self.session.stop.sleep_unless_closing(self.session.pace.first / 4)
         return self.ended("pending") if is_ended else await self.standing()
 
-    async def reused(self, drawn: Drawn) -> Trained | Failure:
+    async def reused(self, drawn: DrawnElsewhere) -> Trained | Failure:
         """The style that another command has brought in."""
         assert isinstance(drawn.result, Trained)  # a key stands for one kind of request
         return drawn.result

@@ -23,7 +23,7 @@ def cap_of(budget: Budget, limits: Limits) -> Decimal | None:
     return min(found) if found else None
 
 
-def most_of(budget: Budget, limits: Limits) -> int | None:
+def max_new_of(budget: Budget, limits: Limits) -> int | None:
     """The most new images: the lower of the file's and the command line's."""
     found = [count for count in (budget.images, limits.max_new) if count is not None]
     return min(found) if found else None
@@ -37,7 +37,7 @@ def check_budget(plan: Plan, budget: Budget, limits: Limits) -> None:
     Raises:
         UsageError: there is something to pay and no cap. OverBudget: it costs more than the file's budget.
     """
-    new = reach_of(plan, limits)
+    new = sum_within(plan, limits)
     held = sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
     if (new.count or held) and cap_of(budget, limits) is None:
         hint = f"add `budget: {{usd: {new.usd + held}}}` to the file, or --max-cost {new.usd + held}"
@@ -54,7 +54,7 @@ def check_budget(plan: Plan, budget: Budget, limits: Limits) -> None:
         raise OverBudget(Problem("over_budget", message, hint="raise `budget: images`, or draw a part with --max-new"))
 
 
-def reach_of(plan: Plan, limits: Limits) -> Sum:
+def sum_within(plan: Plan, limits: Limits) -> Sum:
     """How far a run would come within the limits of the command line; what is held counts as spent."""
     count, spent = 0, sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
     held = spent

@@ -15,9 +15,6 @@ from krea_pipe.planning.plan import Plan, Reuse, Step
 LockState: TypeAlias = Literal["accepted", "changed", "new", "missing"]
 """`changed`: another image than the accepted one; `new`: the lock has no line for the request; `missing`: no image."""
 
-Lines: TypeAlias = Mapping[str, tuple[LockLine, ...]]
-"""The lines of each cell."""
-
 SignatureOf: TypeAlias = Callable[[str], str]
 """The perceptual signature of the stored image of a digest, "" when there is none."""
 
@@ -166,7 +163,9 @@ def lock_line(cell: Cell, step: Step, result: Result) -> LockLine:
     )
 
 
-def _line(lines: Lines, cell: Cell, key: Key, digests: Collection[str] = ()) -> LockLine | None:
+def _line(
+    lines: Mapping[str, tuple[LockLine, ...]], cell: Cell, key: Key, digests: Collection[str] = ()
+) -> LockLine | None:
     """The line of a cell's request: the one that names a digest that there is, should a merge have left several."""
     own = [one for one in lines.get(cell.id, ()) if one.key == key]
     return next((one for one in own if one.sha256 in digests), own[0] if own else None)

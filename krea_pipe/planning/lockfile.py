@@ -19,12 +19,12 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.core.request import Key
 from krea_pipe.pipeline.source import check_inside
-from krea_pipe.planning.records import line_of, object_of
+from krea_pipe.planning.records import object_of, record_line
 
 SUFFIX = ".lock.jsonl"
-MAX_BYTES = 128 * 1024 * 1024
-MAX_LINES = 250_000
-MAX_LINE = 64 * 1024
+MAX_LOCK_BYTES = 128 * 1024 * 1024
+MAX_LOCK_LINES = 250_000
+_MAX_LINE = 64 * 1024
 """Bytes: a line of JSON takes a hundred times as much once it is read."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -68,7 +68,7 @@ class Lockfile:
 
     def to_text(self) -> str:
         """The text of the file."""
-        return "".join(f"{line_of(line)}\n" for line in self.lines)
+        return "".join(f"{record_line(line)}\n" for line in self.lines)
 
 
 def lock_path(pipeline_file: Path) -> Path:
@@ -93,13 +93,13 @@ def lock_bytes(file: Path) -> bytes | None:
         if file.exists() and not file.is_file():  # a pipe or a device has no end
             raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: it is not a file"))
         with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(MAX_LOCK_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: {error.strerror}")) from error
-    if len(data) > MAX_BYTES or data.count(b"\n") > MAX_LINES:
-        message = f"{file} is too large: {MAX_BYTES // 2**20} MB and {MAX_LINES:,} lines are read"
+    if len(data) > MAX_LOCK_BYTES or data.count(b"\n") > MAX_LOCK_LINES:
+        message = f"{file} is too large: {MAX_LOCK_BYTES // 2**20} MB and {MAX_LOCK_LINES:,} lines are read"
         raise InvalidInput(Problem("lock_too_large", message, hint="split the pipeline into several files"))
     return data
 
@@ -119,7 +119,7 @@ def read_lock(file: Path) -> Lockfile:
 
 def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> LockLine | None:
     try:
-        text = row[: MAX_LINE + 1].decode("utf-8", "strict" if len(row) <= MAX_LINE else "replace").strip()
+        text = row[: _MAX_LINE + 1].decode("utf-8", "strict" if len(row) <= _MAX_LINE else "replace").strip()
     except UnicodeDecodeError as error:
         at = Place(file, number, 1)
         raise InvalidInput(Problem("bad_lock", "this is not UTF-8 text", at, _restore(file))) from error
@@ -130,7 +130,7 @@ def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> LockLi
         problems.note(Problem("merge_conflict", "this is a mark of a merge conflict", at, _MERGE_HINT))
         return None
     try:
-        return _decode(json.loads(text if len(row) <= MAX_LINE else ""))
+        return _decode(json.loads(text if len(row) <= _MAX_LINE else ""))
     except (ValueError, TypeError, RecursionError) as error:
         reason = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
         problems.note(Problem("bad_lock", f"this is no line of a lock file: {reason}", at, _restore(file)))

@@ -21,11 +21,12 @@ from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.plan import DAMAGED, Hold, Plan, Step, Submit, in_order
 from krea_pipe.planning.records import JsonObject, object_of, text
 
-SCHEMA = "krea-pipe/plan-file@1"
+_SCHEMA = "krea-pipe/plan-file@1"
+_HEAD = b'"krea-pipe/plan-file@'
 _SHOWN = 5
-MAX_BYTES = 40 * 1024 * 1024
-MAX_OBJECTS = 300_000
-MAX_VALUES = 1_500_000
+MAX_PLAN_FILE_BYTES = 40 * 1024 * 1024
+_MAX_OBJECTS = 300_000
+_MAX_VALUES = 1_500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class PlanFile:
     of the file. `price_usd` is what it may cost in all.
     """
 
-    schema: str = field(default=SCHEMA, init=False)
+    schema: str = field(default=_SCHEMA, init=False)
     krea_pipe: str
     pipeline: Path
     target: str
@@ -139,7 +140,7 @@ def is_plan_file(file: Path) -> bool:
         if not file.is_file():  # what a pipe holds can be read once
             return False
         with file.open("rb") as stream:
-            return stream.read(1) == b"{" and f'"{SCHEMA.partition("@")[0]}@'.encode() in stream.read(MAX_BYTES)
+            return stream.read(1) == b"{" and _HEAD in stream.read(MAX_PLAN_FILE_BYTES)
     except (OSError, ValueError):
         return False
 
@@ -153,7 +154,7 @@ def read_plan_file(file: Path) -> PlanFile:
     hint = "make the plan anew: krea-pipe plan FILE --out PLANFILE"
     try:
         row = object_of(json.loads(_bytes_of(file)))
-        if row.data["schema"] != SCHEMA:
+        if row.data["schema"] != _SCHEMA:
             raise InvalidInput(Problem("bad_plan_file", f"{file} is of another version", Place(file, 1, 1), hint))
         return _decode(row)
     except OSError as error:
@@ -170,9 +171,9 @@ def _bytes_of(file: Path) -> bytes:
         ValueError: it would.
     """
     with file.open("rb") as stream:
-        raw = stream.read(MAX_BYTES + 1)
+        raw = stream.read(MAX_PLAN_FILE_BYTES + 1)
     objects, values = raw.count(b"{") + raw.count(b"["), raw.count(b",")
-    if len(raw) > MAX_BYTES or objects > MAX_OBJECTS or values > MAX_VALUES:
+    if len(raw) > MAX_PLAN_FILE_BYTES or objects > _MAX_OBJECTS or values > _MAX_VALUES:
         raise ValueError("too large")
     return raw
 

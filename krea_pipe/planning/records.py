@@ -14,12 +14,12 @@ from krea_pipe.pipeline.pricing import exact
 _PRICE = re.compile(r"\d{1,10}(\.\d{1,10})?")
 
 
-def line_of(record: object) -> str:
+def record_line(record: object) -> str:
     """A dataclass as a JSON object on one line, its fields in their order."""
     return _LINE.encode(record)
 
 
-def text_of(record: object) -> str:
+def record_text(record: object) -> str:
     """The same as the text of a file, a line for each field."""
     return json.dumps(record, ensure_ascii=False, indent=1, default=_plain) + "\n"
 

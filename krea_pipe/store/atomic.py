@@ -8,7 +8,7 @@ from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError
 
-NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
@@ -40,10 +40,10 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool
 
 def _created(file: str, folder: Path) -> int:
     try:
-        return os.open(file, NEW, 0o644)
+        return os.open(file, _NEW, 0o644)
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True)
-        return os.open(file, NEW, 0o644)
+        return os.open(file, _NEW, 0o644)
 
 
 def make_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.plain import read_plain, stat_of_plain
 
-MOST_BYTES = 128 * 1024 * 1024
+MOST_BLOB_BYTES = 128 * 1024 * 1024
 """No image that is kept has more: Krea's are refused above half of it, references as well."""
 
 
@@ -59,7 +59,7 @@ class Blobs:
     def read(self, digest: str) -> bytes | None:
         """The bytes of a digest, or None when they are missing or no longer what they were."""
         try:
-            data = read_plain(self._name(digest), MOST_BYTES)
+            data = read_plain(self._name(digest), MOST_BLOB_BYTES)
         except OSError:
             return None
         return data if hashlib.sha256(data).hexdigest() == digest else None

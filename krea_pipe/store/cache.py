@@ -17,13 +17,13 @@ from diskcache.core import MODE_RAW
 
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.json_data import Json
-from krea_pipe.store.database import NAME, SECONDS, exists, opened, settings
+from krea_pipe.store.database import BUSY_SECONDS, FILE_NAME, exists, open_database, settings
 from krea_pipe.store.lock import exclusive
 from krea_pipe.store.plain import check_folders
 
-T = TypeVar("T")
-BATCH = 900
-LEAST_ROW = 8
+_T = TypeVar("_T")
+_BATCH = 900
+_LEAST_ROW = 8
 """A row takes more bytes, so that a database has fewer rows than its size is times this."""
 
 
@@ -94,11 +94,11 @@ class Facts:
         """
         self._write({})
 
-    def _ask(self, question: Callable[[sqlite3.Connection], Iterable[T]]) -> list[T]:
+    def _ask(self, question: Callable[[sqlite3.Connection], Iterable[_T]]) -> list[_T]:
         if not exists(self.folder):
             return []
         try:
-            with opened(self.folder) as connection:
+            with open_database(self.folder) as connection:
                 return list(question(connection))
         except (sqlite3.DatabaseError, OSError) as error:
             if "no such table" in str(error):  # an emptied file: the journal still knows what was paid
@@ -107,7 +107,7 @@ class Facts:
 
     def _names(self, connection: sqlite3.Connection) -> Iterator[str]:
         rows = connection.execute("SELECT key FROM Cache WHERE raw = 1")
-        most = (self.folder / NAME).stat().st_size // LEAST_ROW
+        most = (self.folder / FILE_NAME).stat().st_size // _LEAST_ROW
         return (str(name) for (name,) in _at_most(most, rows))
 
     def _write(self, facts: Mapping[str, Mapping[str, Json]]) -> None:
@@ -127,9 +127,9 @@ class Facts:
         check_folders(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if exists(self.folder):
-            with opened(self.folder):
+            with open_database(self.folder):
                 pass  # diskcache would obey whatever stands in it
-        return diskcache.Cache(str(self.folder), disk=BytesDisk, timeout=SECONDS, **settings())
+        return diskcache.Cache(str(self.folder), disk=BytesDisk, timeout=BUSY_SECONDS, **settings())
 
 
 def _storable(name: str) -> str:
@@ -138,8 +138,8 @@ def _storable(name: str) -> str:
 
 
 def _selected(connection: sqlite3.Connection, names: list[str]) -> Iterator[tuple[str, dict[str, Json]]]:
-    for start in range(0, len(names), BATCH):
-        batch = names[start : start + BATCH]
+    for start in range(0, len(names), _BATCH):
+        batch = names[start : start + _BATCH]
         marks = ",".join("?" * len(batch))
         query = f"SELECT key, value FROM Cache WHERE raw = 1 AND mode = {MODE_RAW} AND key IN ({marks})"
         for name, value in _at_most(len(batch), connection.execute(query, batch)):
@@ -166,7 +166,7 @@ def _decoded(value: object) -> dict[str, Json] | None:
 
 def _damaged(folder: Path, error: Exception) -> StateError:
     if isinstance(error, diskcache.Timeout) or "locked" in str(error):
-        message = f"another process has been using the cache in {folder} for {SECONDS} s"
+        message = f"another process has been using the cache in {folder} for {BUSY_SECONDS} s"
         return StateError(Problem("cache_busy", message, hint="try again when it is done"))
     hint = f"move {folder} away; the results come back from the journal"
     return StateError(Problem("cache_damaged", f"cannot use the cache in {folder}: {error}", hint=hint))

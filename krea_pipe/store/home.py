@@ -13,8 +13,8 @@ from krea_pipe.core.settings import home_folder
 from krea_pipe.store.lock import lockfiles_lock, picks_lock
 from krea_pipe.store.plain import check_files, check_folders
 
-GIT_SECONDS = 10
-INDEX_WITH_CUT_NAMES = b"\0\0\0\4"
+_GIT_SECONDS = 10
+_INDEX_WITH_CUT_NAMES = b"\0\0\0\4"
 """The version of an index in which a name holds only what the one before has not."""
 
 
@@ -119,7 +119,7 @@ def _tracked(top: Path, name: str, environment: Mapping[str, str]) -> Sequence[s
     a container.
     """
     asked = ("-c", "safe.directory=*", "ls-files", "-z", "--", f":(top,literal,icase){name}")
-    listed = os.fsdecode(ask(top, environment, *asked, seconds=GIT_SECONDS)).split("\0")
+    listed = os.fsdecode(ask(top, environment, *asked, seconds=_GIT_SECONDS)).split("\0")
     depth = name.count("/") + 1
     return [one for one in listed if one and _is_same(top, "/".join(one.split("/")[:depth]), name)]
 
@@ -142,4 +142,4 @@ def _may_be_tracked(top: Path, name: str) -> bool:
         return False
     except (OSError, ValueError):
         return True
-    return index[4:8] == INDEX_WITH_CUT_NAMES or os.fsencode(name) in index
+    return index[4:8] == _INDEX_WITH_CUT_NAMES or os.fsencode(name) in index

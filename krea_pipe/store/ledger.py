@@ -30,19 +30,19 @@ class Busy:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnElsewhere:
     """Another run has brought the image in, or trained the style, since this one was planned."""
 
     result: Result | Trained
     run: str
 
 
-Standing: TypeAlias = Free | Busy | Drawn | InFlight | Post
+Standing: TypeAlias = Free | Busy | DrawnElsewhere | InFlight | Post
 """How a request stands: also a job that nobody waits for, or a POST without an answer whose run is dead."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """A line to write. A claim is written only if its request stands as one of `expected` kinds.
 
     With `only`, it has to stand exactly so. A line that makes the job `job_id` ours is not written when that job is
@@ -69,7 +69,7 @@ class Ledger:
     """Keys that other runs have brought in since this run was planned."""
     _lock: Lock | None = None
 
-    def commit(self, entries: Sequence[Entry]) -> list[Standing]:
+    def commit(self, entries: Sequence[JournalEntry]) -> list[Standing]:
         """Write lines in one go; for each how its request stood just before, which tells whether a claim was written.
 
         Raises:
@@ -97,7 +97,7 @@ class Ledger:
             if isinstance(line.event, Done) and line.run != self.run:
                 self._news.add(line.key)
 
-    def _standing_for(self, entry: Entry) -> Standing:
+    def _standing_for(self, entry: JournalEntry) -> Standing:
         """How the request of a claim stands; `Busy` also when someone else was faster with the same."""
         standing = Free() if entry.expected is None else self.standing(entry.line.key)
         if not isinstance(standing, entry.expected or (Free,)):
@@ -112,7 +112,7 @@ class Ledger:
             style = replay.style(key)
             result = replay.result(key) or (style if style and style.origin == self.origin else None)
             if result is not None:
-                return Drawn(result, replay.drawn_by.get(key, ""))
+                return DrawnElsewhere(result, replay.drawn_by.get(key, ""))
         post = replay.unanswered(key)  # it may have been sent again in place of a job that was given up
         if post is not None and not isinstance(found := self._unless_busy(post), Free):
             return found

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError
 
-CAREFUL = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+_CAREFUL = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 """Windows has neither of the first two; there, what a name stands for is looked at before it is opened."""
 
 
@@ -36,7 +36,7 @@ def open_plain(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o600) ->
     """
     try:
         _check_kind(path)
-        handle = os.open(path, flags | CAREFUL, mode)
+        handle = os.open(path, flags | _CAREFUL, mode)
     except ValueError as error:
         raise OSError(errno.EINVAL, "no file has such a name", str(path)) from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):

@@ -11,7 +11,7 @@ from krea_pipe.store.journal import Journal
 from krea_pipe.store.plain import check_files, check_folders, check_shards, is_plain, read_plain
 from krea_pipe.store.presence import Presence
 
-PARTS = ("blobs", "thumbnails", "facts", "running", "journal.jsonl", "facts/cache.db")
+_PARTS = ("blobs", "thumbnails", "facts", "running", "journal.jsonl", "facts/cache.db")
 MOST_THUMBNAIL_BYTES = 4 * 1024 * 1024
 """No small picture is larger."""
 
@@ -63,7 +63,7 @@ def open_space(home: Path, name: str) -> Space:
     for shards in (folder / "blobs", folder / "thumbnails"):
         check_shards(shards)
     check_files(*(folder / file for file in ("journal.jsonl", "journal.lock", "facts.lock", "running.lock")))
-    check_owner(home, folder, *(folder / one for one in PARTS))
+    check_owner(home, folder, *(folder / one for one in _PARTS))
     return Space(
         folder=folder,
         blobs=Blobs(folder / "blobs"),

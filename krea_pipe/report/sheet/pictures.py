@@ -12,7 +12,7 @@ from krea_pipe.core.images import DAMAGE, THUMBNAIL_SIDE, NotAnImage, opened
 from krea_pipe.core.png_text import without_text
 from krea_pipe.executor.deliver import TEXTS
 from krea_pipe.report.model import Report, Row
-from krea_pipe.store.blobs import MOST_BYTES
+from krea_pipe.store.blobs import MOST_BLOB_BYTES
 from krea_pipe.store.plain import read_plain
 from krea_pipe.store.space import Space
 
@@ -52,7 +52,7 @@ class Pictures:
     def _copy(self, row: Row) -> bytes | None:
         """The copy in the output folder, if it is one: a report may have come from elsewhere, and name any file."""
         try:
-            data = read_plain(self.base / row.image, MOST_BYTES) if row.image else b""
+            data = read_plain(self.base / row.image, MOST_BLOB_BYTES) if row.image else b""
         except OSError:
             return None
         return data if hashlib.sha256(without_text(data, TEXTS)).hexdigest() == row.sha256 else None
