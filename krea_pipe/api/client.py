@@ -103,10 +103,19 @@ class Client:
     time_limit: CallTimeLimit = field(default_factory=CallTimeLimit)
 
     async def submit(self, request: Request, urls: Mapping[Source, str], webhook: str | None = None) -> Job:
-        """Start a job, which will be billed; Krea tells `webhook` when it has ended.
+        """Start a job, which will be billed.
+
+        Args:
+            request: What is to be drawn.
+            urls: The URL of each uploaded image, by its source.
+            webhook: The URL that Krea tells when the job has ended, if any.
+
+        Returns:
+            The new job.
 
         Raises:
-            Unreachable, Refused: no job exists, unless `Refused.may_have_acted`. AnswerLost: one may exist.
+            Unreachable, Refused: No job exists, unless `Refused.may_have_acted`.
+            AnswerLost: One may exist.
         """
         headers = {} if webhook is None else {"X-Webhook-URL": webhook}
         return await self._started(route_of(request), body_of(request, urls), headers)
@@ -114,16 +123,29 @@ class Client:
     async def train(self, body: Mapping[str, Json]) -> Job:
         """Start the training of a style, which will be billed.
 
+        Args:
+            body: The JSON of the request.
+
+        Returns:
+            The new job.
+
         Raises:
-            Unreachable, Refused: no job exists, unless `Refused.may_have_acted`. AnswerLost: one may exist.
+            Unreachable, Refused: No job exists, unless `Refused.may_have_acted`.
+            AnswerLost: One may exist.
         """
         return await self._started("/styles/train", body, {})
 
     async def job(self, job_id: str) -> Job:
         """Read one job.
 
+        Args:
+            job_id: Its id.
+
+        Returns:
+            The job as it is now.
+
         Raises:
-            CallFailed: it could not be read.
+            CallFailed: It could not be read.
         """
         job = read_job(await self._call("GET", _path_of(job_id)))
         if job is None or job.id != job_id:
@@ -131,10 +153,17 @@ class Client:
         return job
 
     async def jobs(self, limit: int, before: str | None = None) -> JobPage:
-        """The newest jobs of the account, at most 1,000, or those created before a time of Krea's.
+        """Read a page of the list of jobs.
+
+        Args:
+            limit: The most jobs, up to 1,000.
+            before: A time of Krea's, for the jobs created before it; None for the newest.
+
+        Returns:
+            Jobs of the account, newest first.
 
         Raises:
-            CallFailed: they could not be read.
+            CallFailed: They could not be read.
         """
         query = {"limit": str(limit)} | ({} if before is None else {"cursor": before})
         page = read_page(await self._call("GET", "/jobs", params=query))
@@ -145,8 +174,14 @@ class Client:
     async def style(self, style_id: str) -> Style:
         """Read one style that this account may use.
 
+        Args:
+            style_id: Its id.
+
+        Returns:
+            The style.
+
         Raises:
-            CallFailed: it could not be read.
+            CallFailed: It could not be read.
         """
         style = read_style(await self._call("GET", f"/styles/{quote(style_id, safe='')}"))
         if style is None:
@@ -154,10 +189,18 @@ class Client:
         return style
 
     async def styles(self, which: str, limit: int, after: str | None = None) -> StylePage:
-        """Some of the styles that one of Krea's filters shows, at most 1,000, from a cursor on.
+        """Read a page of the styles that one of Krea's filters shows.
+
+        Args:
+            which: The filter's name.
+            limit: The most styles, up to 1,000.
+            after: The cursor of the page before; None for the first page.
+
+        Returns:
+            Some of the styles.
 
         Raises:
-            CallFailed: they could not be read.
+            CallFailed: They could not be read.
         """
         query = {"filter": which, "limit": str(limit)} | ({} if after is None else {"cursor": after})
         page = read_styles(await self._call("GET", "/styles", params=query))
@@ -168,16 +211,26 @@ class Client:
     async def cancel(self, job_id: str) -> None:
         """Ask Krea to cancel a job; whether it did is seen when the job is read.
 
+        Args:
+            job_id: Its id.
+
         Raises:
-            CallFailed: it could not be asked.
+            CallFailed: It could not be asked.
         """
         await self._call("DELETE", _path_of(job_id))
 
     async def upload(self, image: Image, data: bytes) -> str:
-        """Upload a reference's bytes and return its URL. Safe to repeat.
+        """Upload a reference, which is safe to repeat.
+
+        Args:
+            image: What it is called, and its media type.
+            data: Its bytes.
+
+        Returns:
+            Its URL at Krea.
 
         Raises:
-            CallFailed: it could not be uploaded.
+            CallFailed: It could not be uploaded.
         """
         name = image.label.rpartition("/")[2].encode("ascii", "replace").decode().replace("?", "_")
         parts = {"file": (name or "reference", data, image.mime or "application/octet-stream")}
@@ -191,8 +244,14 @@ class Client:
     async def download(self, url: str) -> bytes:
         """Fetch an image, whole, following a few redirects: from where `allowed` says that images may be.
 
+        Args:
+            url: Where Krea says that it is.
+
+        Returns:
+            Its bytes.
+
         Raises:
-            CallFailed: it could not be fetched, or is not whole.
+            CallFailed: It could not be fetched, or is not whole.
         """
         with masking(self.token.masked):
             async with self.file_slots, _limited(_DOWNLOAD_SECONDS), _opened(self.files, url, self.allowed) as got:
@@ -234,10 +293,18 @@ class Client:
 async def open_client(
     target: Target, token: Token, transport: httpx.AsyncBaseTransport | None = None
 ) -> AsyncIterator[Client]:
-    """A client for one target; `transport` replaces the network, as the local Krea does.
+    """A client for one target, closed at the end of the `with` block.
+
+    Args:
+        target: The API.
+        token: The key, which is sent to the API alone.
+        transport: What replaces the network, as the local Krea does.
+
+    Returns:
+        The client.
 
     Raises:
-        UsageError: a proxy of the environment cannot be used.
+        UsageError: A proxy of the environment cannot be used.
     """
     agent = {"User-Agent": f"krea-pipe/{__version__}"}
     here = is_loopback(urlsplit(target.base).hostname or "")

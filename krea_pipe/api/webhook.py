@@ -71,10 +71,16 @@ class Receiver:
 
 
 def parse_address(text: str) -> ListenAddress:
-    """An address to listen on from `IP:PORT`, `[IPv6]:PORT` or `localhost:PORT`.
+    """An address to listen on.
+
+    Args:
+        text: `IP:PORT`, `[IPv6]:PORT` or `localhost:PORT`.
+
+    Returns:
+        The address.
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: The text is none of them.
     """
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+|localhost)):([0-9]{1,5})", text)
     if found is None or int(found[3]) > 65535:
@@ -88,10 +94,17 @@ def parse_address(text: str) -> ListenAddress:
 
 
 def check_public_url(url: str, *, is_base: bool) -> str:
-    """A public URL at which deliveries arrive; below it, when it is the base of a receiver's path.
+    """A public URL at which deliveries arrive.
+
+    Args:
+        url: What the user has given.
+        is_base: Whether deliveries arrive below it, at a receiver's path.
+
+    Returns:
+        The same URL.
 
     Raises:
-        UsageError: it is no plain http or https URL with a host, or is too long.
+        UsageError: It is no plain http or https URL with a host, or is too long.
     """
     try:
         parts = urlsplit(url)
@@ -109,12 +122,18 @@ def check_public_url(url: str, *, is_base: bool) -> str:
 async def open_receiver(
     address: ListenAddress, hint: Callable[[str], None], *, patience: float = _PATIENCE
 ) -> AsyncIterator[Receiver]:
-    """Listens, and calls `hint(job_id)` on the event loop for each delivery, known job or not, twice for a duplicate.
+    """Listen for deliveries until the end of the `with` block.
 
-    `patience` is how many seconds a delivery may take to arrive.
+    Args:
+        address: Where to listen.
+        hint: Called on the event loop with the id of a job for each delivery, known or not, twice for a duplicate.
+        patience: How many seconds a delivery may take to arrive.
+
+    Returns:
+        The open receiver.
 
     Raises:
-        UsageError: the address cannot be listened on.
+        UsageError: The address cannot be listened on.
     """
     with _listen(address) as listener:
         receiver = Receiver(address.host, listener.getsockname()[1], "/" + secrets.token_urlsafe(32))

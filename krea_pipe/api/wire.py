@@ -40,9 +40,9 @@ _ROUTE = "/generate/image/krea/krea-2/"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as Krea shows it, times by its own clock. `urls` is empty until it is completed, and sometimes then too.
+    """A job as Krea shows it, times by its own clock.
 
-    A training has a `style_id` in their place.
+    `urls` is empty until it is completed, and sometimes then too. A training has a `style_id` in their place.
     """
 
     id: str
@@ -183,6 +183,9 @@ def read_styles(data: Json) -> StylePage | None:
 
 def read_time(text: Json) -> datetime | None:
     """A time of Krea's in UTC; one without an offset is UTC.
+
+    Args:
+        text: ISO 8601, as it stands in an answer.
 
     Returns:
         None for what is no time, or lies outside of the years 2000 to 2200: no clock that works shows it.

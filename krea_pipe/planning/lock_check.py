@@ -65,8 +65,12 @@ class LockUpdate:
 def check_frozen(plan: Plan, lock: Lockfile) -> None:
     """Refuse a plan with a request that the lock does not have.
 
+    Args:
+        plan: What a run would do.
+        lock: The lock file as it is.
+
     Raises:
-        NotLocked: there is one.
+        NotLocked: There is one.
     """
     lines = lock.of_cells()
     cells = [(step, cell) for step in plan.steps for cell in step.cells]
@@ -84,6 +88,14 @@ def update_lock(options: LockOptions, plan: Plan, outcomes: Mapping[Key, Outcome
     """The lock as a run leaves it: a line for each image of a request that it lacked, none for cells that are gone.
 
     A line stays when the same request has drawn another image this time: that image waits to be accepted.
+
+    Args:
+        options: The lock as it is, and what the run does with it.
+        plan: What the run did.
+        outcomes: What became of each request of the plan.
+
+    Returns:
+        The new lock, and how it differs from the old one; nothing is written.
     """
     lock, drifted = options.lock, list[str]()
     before = lock.of_cells()
@@ -102,7 +114,16 @@ def update_lock(options: LockOptions, plan: Plan, outcomes: Mapping[Key, Outcome
 
 
 def review_images(lock: Lockfile, plan: Plan, signature_of: SignatureOf) -> Iterator[Review]:
-    """How the stored image of each cell of a plan stands to the lock, in the order of the file."""
+    """How the stored image of each cell of a plan stands to the lock.
+
+    Args:
+        lock: The lock file as it is.
+        plan: The cells, and which of their images are stored.
+        signature_of: Gives the signature of an image for which neither the lock nor the store has one.
+
+    Returns:
+        A review of each cell, in the order of the file.
+    """
     lines = lock.of_cells()
     for step in plan.steps:
         for cell in step.cells:
@@ -119,7 +140,16 @@ def review_images(lock: Lockfile, plan: Plan, signature_of: SignatureOf) -> Iter
 
 
 def accept_images(lock: Lockfile, plan: Plan, ids: Iterable[str]) -> Lockfile:
-    """The lock with the stored images of these cells in it."""
+    """The lock with the stored images of some cells in it.
+
+    Args:
+        lock: The lock file as it is.
+        plan: A plan that has these cells.
+        ids: The ids of the cells; one whose image is not stored changes nothing.
+
+    Returns:
+        The new lock; nothing is written.
+    """
     steps = {cell.id: (step, cell) for step in plan.steps for cell in step.cells}
     lines = dict(lock.of_cells())
     for id_ in ids:
@@ -134,7 +164,13 @@ def review_files(
 ) -> Iterator[Review]:
     """How the file of each cell in the output folder stands to the lock.
 
-    `digests_of` gives the digests that the files at a cell's path stand for, one for each file that there is.
+    Args:
+        lock: The lock file as it is.
+        cells: Each cell with the key of its request.
+        digests_of: Gives the digests that the files at a cell's path stand for, one for each file that there is.
+
+    Returns:
+        A review of each cell, in the order given; without distances.
     """
     lines = lock.of_cells()
     for cell, key in cells:

@@ -59,20 +59,42 @@ class Lockfile:
     lines: tuple[LockLine, ...] = ()
 
     def of_cells(self) -> dict[str, tuple[LockLine, ...]]:
-        """The lines of each cell; more than one after a merge that kept both sides."""
+        """The lines of each cell.
+
+        Returns:
+            The lines by the cell's id; a cell has more than one after a merge that kept both sides.
+        """
         return {cell: tuple(lines) for cell, lines in groupby(self.lines, lambda line: line.id)}
 
     def with_cells(self, cells: Mapping[str, tuple[LockLine, ...]]) -> "Lockfile":
-        """The same file with these lines of cells in place of its own."""
+        """A lock file at the same place with other lines.
+
+        Args:
+            cells: All its lines, by the cell's id.
+
+        Returns:
+            The new value; nothing is written.
+        """
         return lockfile_of(self.file, (line for found in cells.values() for line in found))
 
     def to_text(self) -> str:
-        """The text of the file."""
+        """The text of the file.
+
+        Returns:
+            A line for each cell, in the order of their ids.
+        """
         return "".join(f"{record_line(line)}\n" for line in self.lines)
 
 
 def lock_path(pipeline_file: Path) -> Path:
-    """The lock file of a pipeline file: beside it, named like it. `a.yaml` and `a.yml` have different ones."""
+    """Where the lock file of a pipeline file stands: beside it, named like it.
+
+    Args:
+        pipeline_file: The path of the pipeline file.
+
+    Returns:
+        The path of the lock file; `a.yaml` and `a.yml` have different ones.
+    """
     name = pipeline_file.name
     return pipeline_file.parent / f"{name.removesuffix('.yaml')}{SUFFIX}"
 
@@ -83,10 +105,16 @@ def lockfile_of(file: Path, lines: Iterable[LockLine]) -> Lockfile:
 
 
 def lock_bytes(file: Path) -> bytes | None:
-    """What a lock file holds, None when there is none; a link out of the repository is not followed.
+    """What a lock file holds; a link out of the repository is not followed.
+
+    Args:
+        file: The path of the lock file.
+
+    Returns:
+        Its bytes; None when there is no file.
 
     Raises:
-        InvalidInput: it cannot be read.
+        InvalidInput: It cannot be read, or is too large.
     """
     check_inside(file)
     try:
@@ -105,10 +133,16 @@ def lock_bytes(file: Path) -> bytes | None:
 
 
 def read_lock(file: Path) -> Lockfile:
-    """Read a lock file; one that does not exist has no lines.
+    """Read a lock file.
+
+    Args:
+        file: The path of the lock file.
+
+    Returns:
+        Its lines; none when there is no file.
 
     Raises:
-        InvalidInput: with every line that cannot be read.
+        InvalidInput: With every line that cannot be read.
     """
     problems = ProblemList()
     rows = enumerate(io.BytesIO(lock_bytes(file) or b""), 1)

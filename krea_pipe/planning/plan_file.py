@@ -70,9 +70,16 @@ class PlanFile:
 
 
 def parts_of(plan: Plan, reach: int) -> tuple[dict[str, Key], dict[Key, Send]]:
-    """The cells that a plan carries out, and the first `reach` requests that it sends; what comes after is left out.
+    """The cells that a plan carries out, and the first requests that it sends.
 
     A held request is sent again by the run when Krea's list shows that nothing was ordered.
+
+    Args:
+        plan: What a run would do.
+        reach: How many new images the run would come to; what comes after them is left out.
+
+    Returns:
+        The key of each cell by its id, and each request that may be sent by its key.
     """
     cells: dict[str, Key] = {}
     sends: dict[Key, Send] = {}
@@ -88,7 +95,16 @@ def parts_of(plan: Plan, reach: int) -> tuple[dict[str, Key], dict[Key, Send]]:
 
 
 def limits_for(plan: Plan, budget: Budget, limits: Limits) -> Limits:
-    """The limits of a run of a plan file: where nobody has set a cap, its price by now is one."""
+    """The limits of a run of a plan file: where nobody has set a cap, its price by now is one.
+
+    Args:
+        plan: What the run would do.
+        budget: What the pipeline file allows.
+        limits: What the command line allows.
+
+    Returns:
+        The limits of the command line, with a cap in any case.
+    """
     if limits.max_cost is not None or budget.usd is not None:
         return limits
     return replace(limits, max_cost=sum((step.price for step in plan.steps if may_send(step)), Decimal(0)))
@@ -100,7 +116,14 @@ def may_send(step: Step) -> bool:
 
 
 def digest_of(found: Iterable[tuple[Cell, Key]]) -> str:
-    """A digest of all cells of a pipeline: their ids, keys and paths, in whatever order."""
+    """A digest of all cells of a pipeline: their ids, keys and paths, in whatever order.
+
+    Args:
+        found: Each cell with the key of its request.
+
+    Returns:
+        SHA-256 in hexadecimal digits.
+    """
     lines = sorted(f"{cell.id}\t{key}\t{cell.out}\n" for cell, key in found)
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -108,8 +131,15 @@ def digest_of(found: Iterable[tuple[Cell, Key]]) -> str:
 def planned_cells(found: Sequence[tuple[Cell, Key]], approved: PlanFile) -> list[tuple[Cell, Key]]:
     """The cells of a plan file, as they are now.
 
+    Args:
+        found: Each cell that the pipeline makes, with the key of its request.
+        approved: The plan file.
+
+    Returns:
+        Those of them that the plan file carries out.
+
     Raises:
-        UsageError: the pipeline makes other cells or requests than it did.
+        UsageError: The pipeline makes other cells or requests than it did.
     """
     if digest_of(found) != approved.everything:
         raise _changed(f"{approved.pipeline} does not make the cells that were planned: {_difference(found, approved)}")
@@ -119,8 +149,12 @@ def planned_cells(found: Sequence[tuple[Cell, Key]], approved: PlanFile) -> list
 def check_planned(plan: Plan, approved: PlanFile) -> None:
     """Refuse a plan that sends what its file does not, or for more.
 
+    Args:
+        plan: What a run would do now.
+        approved: The plan file.
+
     Raises:
-        UsageError: it does.
+        UsageError: It does.
     """
     for step in plan.steps:
         if not may_send(step):
@@ -135,7 +169,14 @@ def check_planned(plan: Plan, approved: PlanFile) -> None:
 
 
 def is_plan_file(file: Path) -> bool:
-    """Whether a file says of itself that it is a plan."""
+    """Whether a file says of itself that it is a plan.
+
+    Args:
+        file: The path of any file, or of none.
+
+    Returns:
+        False also for what cannot be read.
+    """
     try:
         if not file.is_file():  # what a pipe holds can be read once
             return False
@@ -148,8 +189,14 @@ def is_plan_file(file: Path) -> bool:
 def read_plan_file(file: Path) -> PlanFile:
     """Read a plan file.
 
+    Args:
+        file: Its path.
+
+    Returns:
+        What was planned.
+
     Raises:
-        InvalidInput: it cannot be read.
+        InvalidInput: It cannot be read.
     """
     hint = "make the plan anew: krea-pipe plan FILE --out PLANFILE"
     try:

@@ -20,7 +20,14 @@ def record_line(record: object) -> str:
 
 
 def record_text(record: object) -> str:
-    """The same as the text of a file, a line for each field."""
+    """A dataclass as the text of a file: a JSON object, its fields in their order, a line for each.
+
+    Args:
+        record: The dataclass; money in it is `Decimal`, a path stands with slashes.
+
+    Returns:
+        The text with a line end.
+    """
     return json.dumps(record, ensure_ascii=False, indent=1, default=_plain) + "\n"
 
 

@@ -17,7 +17,7 @@ from diskcache.core import MODE_RAW
 
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.json_data import Json
-from krea_pipe.store.database import BUSY_SECONDS, FILE_NAME, exists, open_database, settings
+from krea_pipe.store.database import BUSY_SECONDS, DATABASE_NAME, exists, open_database, settings
 from krea_pipe.store.lock import exclusive
 from krea_pipe.store.plain import check_folders
 
@@ -107,7 +107,7 @@ class Facts:
 
     def _names(self, connection: sqlite3.Connection) -> Iterator[str]:
         rows = connection.execute("SELECT key FROM Cache WHERE raw = 1")
-        most = (self.folder / FILE_NAME).stat().st_size // _LEAST_ROW
+        most = (self.folder / DATABASE_NAME).stat().st_size // _LEAST_ROW
         return (str(name) for (name,) in _at_most(most, rows))
 
     def _write(self, facts: Mapping[str, Mapping[str, Json]]) -> None:

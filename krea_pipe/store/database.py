@@ -28,7 +28,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 _STEPS = 100_000
 """So many steps of SQLite's machine are done between two looks at the clock."""
 
-FILE_NAME = "cache.db"
+DATABASE_NAME = "cache.db"
 _WRITTEN_IN_PLACE = b"\1\1"
 """Stands in the header of a database that has a rollback journal, as ours do, and no write-ahead log."""
 _ANOTHER_NAMED = bytes.fromhex("d9d505f920a163d7")
@@ -79,11 +79,17 @@ def settings() -> dict[str, object]:
 def exists(folder: Path) -> bool:
     """Whether there is a database in a folder.
 
+    Args:
+        folder: The folder of the facts.
+
+    Returns:
+        False also when the folder is not there.
+
     Raises:
-        StateError: something else stands in its place, or in that of the files that SQLite keeps beside it.
+        StateError: Something else stands in its place, or in that of the files that SQLite keeps beside it.
     """
-    file = folder / FILE_NAME
-    check_files(file, *(file.with_name(f"{FILE_NAME}{end}") for end in ("-journal", "-wal", "-shm")))
+    file = folder / DATABASE_NAME
+    check_files(file, *(file.with_name(f"{DATABASE_NAME}{end}") for end in ("-journal", "-wal", "-shm")))
     return stat_of_plain(file) is not None
 
 
@@ -91,12 +97,17 @@ def exists(folder: Path) -> bool:
 def open_database(folder: Path, *, writes: bool = True) -> Iterator[sqlite3.Connection]:
     """A connection to the database of a folder, once that was looked at; for reading.
 
-    Unless it may write, what a crash has left half written cannot be undone.
+    Args:
+        folder: The folder of the facts.
+        writes: Whether what a crash has left half written may be undone.
+
+    Returns:
+        The connection, for the `with` block.
 
     Raises:
-        sqlite3.DatabaseError: the database is damaged, or not one of ours.
+        sqlite3.DatabaseError: The database is damaged, or not one of ours.
     """
-    file = folder / FILE_NAME
+    file = folder / DATABASE_NAME
     _check_files(file)
     mode = "rw" if writes else "ro"
     with closing(
@@ -118,7 +129,7 @@ def _check_files(file: Path) -> None:
         head = stream.read(20)
     if len(head) == 20 and head[18:] != _WRITTEN_IN_PLACE:
         raise sqlite3.DatabaseError("it is not a database that krea-pipe has made")
-    if _end_of(file.with_name(f"{FILE_NAME}-journal")) == _ANOTHER_NAMED:
+    if _end_of(file.with_name(f"{DATABASE_NAME}-journal")) == _ANOTHER_NAMED:
         raise sqlite3.DatabaseError("the journal beside it names another file")
 
 
@@ -157,6 +168,6 @@ def _objects_now() -> frozenset[str]:
     """What the diskcache that is installed makes, should it be another version."""
     with tempfile.TemporaryDirectory(prefix="krea-pipe-") as folder:
         diskcache.Cache(folder, **settings()).close()
-        with closing(sqlite3.connect(Path(folder) / FILE_NAME)) as connection:
+        with closing(sqlite3.connect(Path(folder) / DATABASE_NAME)) as connection:
             rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
             return frozenset(" ".join(str(sql).split()) for (sql,) in rows)

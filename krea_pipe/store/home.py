@@ -19,12 +19,19 @@ _INDEX_WITH_CUT_NAMES = b"\0\0\0\4"
 
 
 def open_home(environment: Mapping[str, str], file: Path | None = None) -> Path:
-    """The home folder of the working folder, or of a pipeline file; see `settings.home_folder`. Nothing is made.
+    """The home folder of the working folder, or of a pipeline file, after a look at whose it is; nothing is made.
 
     A link that KREA_PIPE_HOME names is followed, because the user says so. No other is.
 
+    Args:
+        environment: The environment variables; see `settings.home_folder`.
+        file: The pipeline file, if there is one.
+
+    Returns:
+        The path of the folder, which need not be there yet.
+
     Raises:
-        StateError: it is a link, git tracks it, it belongs to someone else, or something else stands in the place of
+        StateError: It is a link, git tracks it, it belongs to someone else, or something else stands in the place of
             what is kept there.
     """
     home = home_folder(environment, file)

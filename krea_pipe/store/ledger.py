@@ -12,7 +12,7 @@ from typing import TypeAlias
 from krea_pipe.core.outcome import Result
 from krea_pipe.store.events import Done, Line
 from krea_pipe.store.journal import Journal, Observe, unobserved
-from krea_pipe.store.lock import Lock
+from krea_pipe.store.lock import FileLock
 from krea_pipe.store.presence import Presence
 from krea_pipe.store.replay import InFlight, Post, Replay, Trained
 
@@ -43,7 +43,7 @@ Standing: TypeAlias = Free | Busy | DrawnElsewhere | InFlight | Post
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A line to write. A claim is written only if its request stands as one of `expected` kinds.
+    """A line to write; a claim is written only if its request stands as one of `expected` kinds.
 
     With `only`, it has to stand exactly so. A line that makes the job `job_id` ours is not written when that job is
     known as ours already: no job counts for two requests.
@@ -57,7 +57,10 @@ class JournalEntry:
 
 @dataclass(slots=True)
 class Ledger:
-    """The journal as one run, which talks to the API of `origin`, sees it. Used by one thread at a time."""
+    """The journal as one run, which talks to the API of `origin`, sees it.
+
+    It is used by one thread at a time.
+    """
 
     journal: Journal
     presence: Presence
@@ -67,13 +70,19 @@ class Ledger:
     observe: Observe = unobserved
     _news: set[str] = field(default_factory=set)
     """Keys that other runs have brought in since this run was planned."""
-    _lock: Lock | None = None
+    _lock: FileLock | None = None
 
     def commit(self, entries: Sequence[JournalEntry]) -> list[Standing]:
-        """Write lines in one go; for each how its request stood just before, which tells whether a claim was written.
+        """Write lines in one go, those whose claims hold.
+
+        Args:
+            entries: The lines, with what has to be true of their requests.
+
+        Returns:
+            For each how its request stood just before, which tells whether a claim was written.
 
         Raises:
-            StateError: not everything could be written.
+            StateError: Not everything could be written.
         """
         self._lock = self._lock or self.journal.lock()
         with self._lock.held():
@@ -106,7 +115,14 @@ class Ledger:
         return Busy("") if is_late else standing
 
     def standing(self, key: str) -> Standing:
-        """How a request stands by what was read last."""
+        """How a request stands by what was read last.
+
+        Args:
+            key: The key of the request.
+
+        Returns:
+            What another run or Krea has of it; `Free` when it may be sent.
+        """
         replay = self.replay
         if key in self._news:
             style = replay.style(key)

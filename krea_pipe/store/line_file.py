@@ -21,7 +21,7 @@ _HEAD = b'{"t":'
 
 
 class LineFile:
-    """An open log. Several threads and processes may append to it; what one batch says stays together."""
+    """An open log, to which several threads and processes may append; what one batch says stays together."""
 
     def __init__(self, path: Path) -> None:
         """Open a log, or begin one.
@@ -40,7 +40,11 @@ class LineFile:
             raise _unusable(f"cannot write {path}: {error.strerror}") from error
 
     def append(self, lines: Sequence[Mapping[str, Json]]) -> None:
-        """Write lines, or count them as lost."""
+        """Write lines, or count them as lost.
+
+        Args:
+            lines: Each becomes one JSON object.
+        """
         text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
         with self._lock:
             data = (b"\n" if self._torn else b"") + text.encode()

@@ -13,7 +13,7 @@ _SECONDS = 60
 """How long to wait for another process that is writing."""
 
 
-class Lock:
+class FileLock:
     """A lock file, opened by and for one thread."""
 
     def __init__(self, path: Path) -> None:
@@ -43,23 +43,40 @@ class Lock:
 
 
 def picks_lock(home: Path) -> Path:
-    """The lock file that is held while a picks file is read, changed and written."""
+    """The lock file that is held while a picks file is read, changed and written.
+
+    Args:
+        home: The home folder.
+
+    Returns:
+        Its path.
+    """
     return home / "picks.lock"
 
 
 def lockfiles_lock(home: Path) -> Path:
-    """The lock that is held while a pipeline's lock file is read, changed and written."""
+    """The lock that is held while a pipeline's lock file is read, changed and written.
+
+    Args:
+        home: The home folder.
+
+    Returns:
+        The path of its file.
+    """
     return home / "lockfiles.lock"
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file's lock for one task.
+    """Hold a lock file's lock for one task, and wait up to 60 seconds for it.
+
+    Args:
+        path: The lock file; its folder is made.
 
     Raises:
-        StateError: it was not to be had in time, or not at all.
+        StateError: It was not to be had in time, or not at all.
     """
-    with closing(Lock(path)) as lock, lock.held():
+    with closing(FileLock(path)) as lock, lock.held():
         yield
 
 

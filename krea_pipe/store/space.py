@@ -27,15 +27,36 @@ class Space:
     presence: Presence
 
     def thumbnail(self, digest: str) -> Path:
-        """Where the small picture of an image is kept."""
+        """Where the small picture of an image is kept.
+
+        Args:
+            digest: The digest of the image.
+
+        Returns:
+            The path of a WebP file, which need not be there.
+        """
         return Path(f"{self.folder}/thumbnails/{digest[:2]}/{digest}.webp")
 
     def has_thumbnail(self, digest: str) -> bool:
-        """Whether the small picture of an image is kept."""
+        """Whether the small picture of an image is kept.
+
+        Args:
+            digest: The digest of the image.
+
+        Returns:
+            False when there is none.
+        """
         return is_plain(self.thumbnail(digest))
 
     def read_thumbnail(self, digest: str) -> bytes | None:
-        """The small picture of an image, if it is kept."""
+        """The small picture of an image.
+
+        Args:
+            digest: The digest of the image.
+
+        Returns:
+            The bytes of a WebP file; None when it is not kept.
+        """
         try:
             return read_plain(self.thumbnail(digest), MOST_THUMBNAIL_BYTES)
         except OSError:
@@ -53,10 +74,17 @@ class Space:
 
 
 def open_space(home: Path, name: str) -> Space:
-    """The name space `name` below a home folder; nothing is created before something is kept.
+    """The name space of a kind of target below a home folder; nothing is created before something is kept.
+
+    Args:
+        home: The home folder.
+        name: The name of the space: that of its folder.
+
+    Returns:
+        Everything that is kept there.
 
     Raises:
-        StateError: something that is kept there is a link, belongs to someone else, or is not what it should be.
+        StateError: Something that is kept there is a link, belongs to someone else, or is not what it should be.
     """
     folder = home / name
     check_folders(folder, folder / "facts", folder / "running")
