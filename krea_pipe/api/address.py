@@ -76,7 +76,7 @@ class AllowedAddresses:
 
 def is_public(address: _IP) -> bool:
     """Whether an address is one of the public network's; one that carries an IPv4 address is judged by that."""
-    inner = _carried(address)
+    inner = _embedded_ipv4(address)
     if inner is not None:
         return is_public(inner)
     if any(address in network for network in _NOT_PUBLIC):
@@ -165,7 +165,7 @@ def _is_name(host: str) -> bool:
     return len(bare) <= _MAX_NAME and all(_LABEL.fullmatch(label) for label in bare.split("."))
 
 
-def _carried(address: _IP) -> ipaddress.IPv4Address | None:
+def _embedded_ipv4(address: _IP) -> ipaddress.IPv4Address | None:
     """The IPv4 address that an IPv6 address is a way to write, or to reach (RFC 4291, 6052, 3056)."""
     if isinstance(address, ipaddress.IPv4Address):
         return None

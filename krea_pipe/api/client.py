@@ -29,10 +29,10 @@ from krea_pipe.api.wire import (
     asset_url,
     body_of,
     is_error_of_krea,
-    read_complaint,
     read_http_date,
     read_job,
     read_page,
+    read_refusal,
     read_style,
     read_styles,
     route_of,
@@ -45,7 +45,7 @@ from krea_pipe.core.settings import Target, Token, is_loopback
 from krea_pipe.pipeline.references import Image
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
-_MAX_COMPLAINT_BYTES = 64 * 1024
+_MAX_REFUSAL_BYTES = 64 * 1024
 _MAX_RETRY_AFTER = 300.0
 _API_CONNECTIONS = 12
 _FILE_CONNECTIONS = 20
@@ -283,9 +283,9 @@ class Client:
         """An HTTP error in words. Its status counts even if its body does not arrive; a body may echo the token."""
         body = b""
         with suppress(httpx.HTTPError, httpx.StreamError, CallFailed):
-            async for part in parts(response, _MAX_COMPLAINT_BYTES, inflates=True):
+            async for part in parts(response, _MAX_REFUSAL_BYTES, inflates=True):
                 body += part
-        status, words = response.status_code, read_complaint(response.status_code, body, self.token)
+        status, words = response.status_code, read_refusal(response.status_code, body, self.token)
         return Refused(status, words, _retry_after(response), is_kreas=is_error_of_krea(body))
 
 

@@ -46,8 +46,8 @@ class Refused(CallFailed):
     has the form of Krea's own error answers, and not that of a gateway in front of it.
     """
 
-    def __init__(self, status: int, complaint: str, retry_after: float | None, *, is_kreas: bool) -> None:
-        super().__init__(complaint)
+    def __init__(self, status: int, message: str, retry_after: float | None, *, is_kreas: bool) -> None:
+        super().__init__(message)
         self.status, self.retry_after, self.is_kreas = status, retry_after, is_kreas
         # A gateway can redirect, refuse or give up on a call that goes on behind it. Only a documented status in Krea's
         # own form says that there is no job.

@@ -131,7 +131,7 @@ def read_job(data: Json) -> Job | None:
     if not isinstance(data, dict):
         return None
     identity, status = data.get("job_id") or data.get("id"), data.get("status")
-    if not isinstance(identity, str) or not _is_speakable(identity):
+    if not isinstance(identity, str) or not _is_usable_id(identity):
         return None
     completed_at = data.get("completed_at")
     return Job(
@@ -151,7 +151,7 @@ def read_page(data: Json) -> JobPage | None:
     if not isinstance(data, dict) or not isinstance(items, list):
         return None
     jobs = [read_job(item) for item in items]
-    if None in jobs or not _goes_on(_next(data)):  # what cannot be read may be the job that is looked for
+    if None in jobs or not _is_usable_cursor(_next(data)):  # what cannot be read may be the job that is looked for
         return None
     return JobPage(tuple(job for job in jobs if job is not None), _next(data))
 
@@ -159,7 +159,7 @@ def read_page(data: Json) -> JobPage | None:
 def read_style(data: Json) -> Style | None:
     """A style from an answer, or None when the answer is none."""
     identity = data.get("id") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(identity, str) or not _is_speakable(identity):
+    if not isinstance(data, dict) or not isinstance(identity, str) or not _is_usable_id(identity):
         return None
     models, owner = data.get("models"), data.get("owner")
     return Style(
@@ -176,7 +176,7 @@ def read_styles(data: Json) -> StylePage | None:
     items = data.get("items") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(items, list):
         return None
-    if not _goes_on(_next(data)):
+    if not _is_usable_cursor(_next(data)):
         return None
     return StylePage(tuple(style for style in map(read_style, items) if style is not None), _next(data))
 
@@ -212,7 +212,7 @@ def plausible(moment: datetime) -> datetime | None:
     return aware.astimezone(UTC) if _EARLIEST <= aware <= _LATEST else None
 
 
-def read_complaint(status: int, body: bytes, token: Token | None = None) -> str:
+def read_refusal(status: int, body: bytes, token: Token | None = None) -> str:
     """What an HTTP error says, in one line: `error` as text or object, `message`, a list, HTML.
 
     A token is taken out before a text is cut, so that no part of it is left.
@@ -245,18 +245,18 @@ def _next(data: Mapping[str, Json]) -> str | None:
     return following if isinstance(following, str) and following else None
 
 
-def _goes_on(cursor: str | None) -> bool:
+def _is_usable_cursor(cursor: str | None) -> bool:
     """Whether a cursor can be sent, if there is one: a list that cannot be read on is none, and not at its end."""
     return cursor is None or (cursor.isprintable() and len(cursor) <= _MAX_CURSOR)
 
 
-def _is_speakable(identity: str) -> bool:
+def _is_usable_id(identity: str) -> bool:
     return identity.isprintable() and bool(identity.strip(".")) and len(identity) <= _MAX_ID
 
 
 def _style_id(result: Json) -> str | None:
     identity = result.get("style_id") if isinstance(result, dict) else None
-    return identity if isinstance(identity, str) and _is_speakable(identity) else None
+    return identity if isinstance(identity, str) and _is_usable_id(identity) else None
 
 
 def _urls(result: Json) -> tuple[str, ...]:

@@ -194,8 +194,8 @@ def make_plan(
     groups: dict[Key, list[Cell]] = {}
     for cell, key in cells:
         groups.setdefault(key, []).append(cell)
-    deciding = _Deciding(known, fingerprints, options)
-    steps = tuple(deciding.step(key, group) for key, group in groups.items())
+    maker = _StepMaker(known, fingerprints, options)
+    steps = tuple(maker.step(key, group) for key, group in groups.items())
     sent = [step.request for step in steps if isinstance(step.action, Submit)]
     asked = [step.request for step in steps if needs_call(step.action)]
     return Plan(options.pipeline, steps, tuple(_uploads(sent, fingerprints)), tuple(_uploads(asked, fingerprints)))
@@ -207,7 +207,7 @@ def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Im
 
 
 @dataclass(frozen=True, slots=True)
-class _Deciding:
+class _StepMaker:
     known: Known
     fingerprints: Fingerprints
     options: PlanOptions

@@ -133,7 +133,7 @@ class Blobs:
         """
         self.path(digest).unlink(missing_ok=True)
 
-    def is_whole(self, digest: str, known: Stamp | None) -> bool:
+    def is_intact(self, digest: str, known: Stamp | None) -> bool:
         """Whether the bytes of a digest are there and intact.
 
         Args:

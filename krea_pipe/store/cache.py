@@ -17,8 +17,8 @@ from diskcache.core import MODE_RAW
 
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.json_data import Json
-from krea_pipe.store.database import BUSY_SECONDS, DATABASE_NAME, exists, open_database, settings
-from krea_pipe.store.lock import exclusive
+from krea_pipe.store.database import DATABASE_NAME, exists, open_database, settings
+from krea_pipe.store.lock import BUSY_SECONDS, exclusive
 from krea_pipe.store.plain import check_folders
 
 _T = TypeVar("_T")

@@ -17,10 +17,8 @@ from pathlib import Path
 
 import diskcache
 
+from krea_pipe.store.lock import BUSY_SECONDS
 from krea_pipe.store.plain import check_files, open_plain, stat_of_plain
-
-BUSY_SECONDS = 60
-"""How long to wait for another process that is writing, and the most that is read in one go."""
 
 _MOST_BYTES = 4 * 1024 * 1024
 """No value that is read is longer: a fact holds one request and its result."""

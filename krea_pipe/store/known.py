@@ -48,11 +48,11 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
     for key in distinct:
         fact = facts.get(result_name(key))
         kept = _result(fact)
-        if kept is not None and space.blobs.is_whole(kept.sha256, stamp_in(fact)):
+        if kept is not None and space.blobs.is_intact(kept.sha256, stamp_in(fact)):
             results[key] = kept
             continue
         logged = replay.result(key)
-        if logged is not None and space.blobs.is_whole(logged.sha256, None):
+        if logged is not None and space.blobs.is_intact(logged.sha256, None):
             results[key] = logged
             unkept.add(key)
         elif kept is not None or logged is not None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.store.plain import check_files, stat_of_plain
 
-_SECONDS = 60
-"""How long to wait for another process that is writing."""
+BUSY_SECONDS = 60
+"""How long to wait for another process that is writing, and how long one read of the facts may take."""
 
 
 class FileLock:
@@ -99,7 +99,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     _check(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return sqlite3.connect(path, timeout=_SECONDS, isolation_level=None)
+        return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
     except sqlite3.Error as error:
@@ -117,7 +117,7 @@ def _check(path: Path) -> None:
 def _not_taken(path: Path, error: sqlite3.DatabaseError) -> StateError:
     if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
         return _unusable(path, str(error))
-    message = f"another process has been writing in {path.parent} for {_SECONDS} s"
+    message = f"another process has been writing in {path.parent} for {BUSY_SECONDS} s"
     return StateError(Problem("home_busy", message, hint="look for a krea-pipe that hangs, and stop it"))
 
 
