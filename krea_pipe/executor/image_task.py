@@ -23,7 +23,7 @@ from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.plan import Attach, Hold, Step, Submit
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.events import Disowned, Done, Failed, Unfetched, Unseen
-from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, Standing
+from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, RequestStatus
 from krea_pipe.store.replay import InFlight, Post
 
 LOOKS = 4
@@ -35,14 +35,14 @@ class OtherRuns:
     """Requests that another run works on, and those who wait for them."""
 
     session: Session
-    waiting: dict[str, "asyncio.Future[Standing | None]"] = field(default_factory=dict)
+    waiting: dict[str, "asyncio.Future[RequestStatus | None]"] = field(default_factory=dict)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def done_with(self, key: str) -> Standing | None:
+    async def done_with(self, key: str) -> RequestStatus | None:
         """Wait until no living run works on a request; None when the run ends first."""
         if self.session.stop.wanted:
             return None
-        future: asyncio.Future[Standing | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[RequestStatus | None] = asyncio.get_running_loop().create_future()
         self.waiting[key] = future
         self.arrived.set()
         try:
@@ -126,7 +126,7 @@ class ImageTask(PaidRequest[Outcome]):
         self._count(outcome)
         return outcome
 
-    async def first(self) -> Standing | Outcome:
+    async def first(self) -> RequestStatus | Outcome:
         """How the request stands by the plan; for an open POST, by the journal and Krea's list."""
         action = self.step.action
         if isinstance(action, Attach):
@@ -141,7 +141,7 @@ class ImageTask(PaidRequest[Outcome]):
             self.replaced = standing
         return standing
 
-    async def _held(self) -> Standing | Outcome:
+    async def _held(self) -> RequestStatus | Outcome:
         """What became of an earlier POST. The gate was shut for that, so that no crash can add another open one."""
         try:
             standing = await self.standing()
@@ -160,7 +160,7 @@ class ImageTask(PaidRequest[Outcome]):
         """Order the image."""
         return await self.session.client.submit(self.step.request, urls, self.session.webhook)
 
-    async def other_run_done(self, busy: Busy) -> Standing | Outcome:
+    async def other_run_done(self, busy: Busy) -> RequestStatus | Outcome:
         """Wait until a run that is alive has done with the same request."""
         self.note("waiting", f"run {busy.run} works on it")
         self.session.tell("waiting", self.key)
@@ -192,7 +192,7 @@ class ImageTask(PaidRequest[Outcome]):
         failure = Failure("answer_lost", message, "uncertain", tuple(jobs))
         return Outcome("uncertain", failure=failure, cost_usd=self.price, attempts=tuple(self.attempts))
 
-    async def collect(self, job: InFlight, submitted_at: str | None) -> Standing | Outcome:
+    async def collect(self, job: InFlight, submitted_at: str | None) -> RequestStatus | Outcome:
         """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
         action = self.step.action
         counted = isinstance(action, Attach) and action.counted

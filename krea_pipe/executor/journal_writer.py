@@ -12,7 +12,7 @@ from typing import TypeAlias, TypeVar, cast
 
 from krea_pipe.core.outcome import iso
 from krea_pipe.store.events import Adopted, Event, Line, Submitted
-from krea_pipe.store.ledger import Free, JournalEntry, Ledger, Standing
+from krea_pipe.store.ledger import Free, JournalEntry, Ledger, RequestStatus
 from krea_pipe.store.replay import Replay
 
 T = TypeVar("T")
@@ -62,38 +62,38 @@ class JournalWriter:
         """Hand over a line; the future is done when it is on disk, or is `Busy` when its job is another request's."""
         return self._hand_over(JournalEntry(self._line(event, key), job_id=_new_job(event)))
 
-    async def record(self, event: Event, key: str) -> Standing:
+    async def record(self, event: Event, key: str) -> RequestStatus:
         """Write a line and wait until it is on disk; `Busy` when its job is another request's, and it was not written.
 
         Raises:
             StateError: it cannot be written, so what it announces must not be done.
         """
-        return cast("Standing", await asyncio.shield(self.put(event, key)))
+        return cast("RequestStatus", await asyncio.shield(self.put(event, key)))
 
     async def claim(
         self,
         event: Event,
         key: str,
-        expected: tuple[type[Standing], ...] = (Free,),
+        expected: tuple[type[RequestStatus], ...] = (Free,),
         *,
-        only: Standing | None = None,
-    ) -> Standing:
+        only: RequestStatus | None = None,
+    ) -> RequestStatus:
         """Write a line if its request stands as expected; how it stood, by which one knows whether it was written.
 
         Raises:
             StateError: it cannot be written, so what it announces must not be done.
         """
         entry = JournalEntry(self._line(event, key), expected, only, _new_job(event))
-        return cast("Standing", await asyncio.shield(self._hand_over(entry)))
+        return cast("RequestStatus", await asyncio.shield(self._hand_over(entry)))
 
-    async def standings(self, keys: Sequence[str]) -> list[Standing]:
+    async def standings(self, keys: Sequence[str]) -> list[RequestStatus]:
         """How requests stand now.
 
         Raises:
             StateError: the journal cannot be read.
         """
-        answer = _Question(lambda ledger: [ledger.standing(key) for key in keys])
-        return cast("list[Standing]", await asyncio.shield(self._hand_over(answer)))
+        answer = _Question(lambda ledger: [ledger.status(key) for key in keys])
+        return cast("list[RequestStatus]", await asyncio.shield(self._hand_over(answer)))
 
     async def ask(self, question: Callable[[Replay], object]) -> object:
         """Ask about the state, after reading what other runs have written; in the thread that writes."""

@@ -24,7 +24,7 @@ from krea_pipe.executor.journal_writer import now
 from krea_pipe.executor.lost import Found, Nothing, Search, Unclear, Verdict
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.store.events import Adopted, Attached, Cleared, Declined, Submitted, Submitting, Unanswered
-from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, Standing
+from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, RequestStatus
 from krea_pipe.store.replay import InFlight, Post
 
 MOST_UNREACHABLE = 8
@@ -34,7 +34,7 @@ MOST_LOST = 5
 """Answers to one request that may be lost before it fails."""
 
 End = TypeVar("End")
-_Answer: TypeAlias = Job | Standing | CallFailed | None
+_Answer: TypeAlias = Job | RequestStatus | CallFailed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,12 @@ class PaidRequest(ABC, Generic[End]):
     may_repeat: bool = False
     has_price: bool = False
     is_new: bool = True
-    replaced: Standing | None = None
+    replaced: RequestStatus | None = None
     attempts: list[Attempt] = field(default_factory=list)
     lost: int = 0
 
     @abstractmethod
-    async def first(self) -> Standing | End:
+    async def first(self) -> RequestStatus | End:
         """How the request stands before anything is done."""
 
     @abstractmethod
@@ -99,11 +99,11 @@ class PaidRequest(ABC, Generic[End]):
         """
 
     @abstractmethod
-    async def collect(self, job: InFlight, submitted_at: str | None) -> Standing | End:
+    async def collect(self, job: InFlight, submitted_at: str | None) -> RequestStatus | End:
         """Wait until the job ends, and bring in what it made; `submitted_at` (UTC) when this run has sent it."""
 
     @abstractmethod
-    async def other_run_done(self, busy: Busy) -> Standing | End:
+    async def other_run_done(self, busy: Busy) -> RequestStatus | End:
         """Wait until a run that is alive has done with the same request."""
 
     @abstractmethod
@@ -126,7 +126,7 @@ class PaidRequest(ABC, Generic[End]):
         """
         try:
             next_ = await self.first()
-            while isinstance(next_, Standing):
+            while isinstance(next_, RequestStatus):
                 next_ = await self._on(next_)
         finally:
             self.place.give_back()
@@ -137,11 +137,11 @@ class PaidRequest(ABC, Generic[End]):
         self.attempts.append(Attempt(at or now(), event, detail))
         return self.attempts[-1].at
 
-    async def standing(self) -> Standing:
+    async def standing(self) -> RequestStatus:
         """How the request stands now, by the journal and the runs that are alive."""
         return (await self.session.journal_writer.standings([self.key]))[0]
 
-    async def _on(self, standing: Standing) -> Standing | End:
+    async def _on(self, standing: RequestStatus) -> RequestStatus | End:
         match standing:
             case Free():
                 return await self._send(standing)
@@ -160,7 +160,7 @@ class PaidRequest(ABC, Generic[End]):
 
     # --- submit
 
-    async def _send(self, standing: Standing) -> Standing | End:
+    async def _send(self, standing: RequestStatus) -> RequestStatus | End:
         if not self.is_new:  # its price was set aside in case an earlier run had spent it
             self.release_price()
         end = await self.ready()
@@ -180,7 +180,7 @@ class PaidRequest(ABC, Generic[End]):
             case _:
                 return answer
 
-    async def _offered(self, standing: Standing) -> Job | Lost | Standing | End:
+    async def _offered(self, standing: RequestStatus) -> Job | Lost | RequestStatus | End:
         """Offer it to Krea until it is taken, refused, or without an answer, or stands differently."""
         tries = _Tries()
         while True:
@@ -204,7 +204,7 @@ class PaidRequest(ABC, Generic[End]):
                 case _:
                     return answer
 
-    async def _post(self, standing: Standing, urls: Mapping[Source, str]) -> _Answer | Lost | End:
+    async def _post(self, standing: RequestStatus, urls: Mapping[Source, str]) -> _Answer | Lost | End:
         """One POST, written down before and after, if the request still stands so.
 
         None when there are too many jobs at Krea by now. After `Lost` the gate is left shut, for whoever looks for the
@@ -322,7 +322,7 @@ class PaidRequest(ABC, Generic[End]):
 
     # --- wait and collect what an earlier run has sent
 
-    async def _attach(self, job: InFlight) -> Standing | End:
+    async def _attach(self, job: InFlight) -> RequestStatus | End:
         """Bring in a job that an earlier run has started, unless another run does."""
         session, submitted_at = self.session, None
         if job.run == session.run_id:
@@ -338,10 +338,10 @@ class PaidRequest(ABC, Generic[End]):
 
     # --- recover
 
-    async def _recover(self, lost: Lost) -> Standing | End:
+    async def _recover(self, lost: Lost) -> RequestStatus | End:
         """Look for the job of a POST whose answer has just been lost; the gate was left shut for that."""
         self.lost += 1
-        standing: Standing | None = None
+        standing: RequestStatus | None = None
         try:
             if lost.error is not None:
                 await self._refuse_address(lost.error)
@@ -351,7 +351,7 @@ class PaidRequest(ABC, Generic[End]):
                 self.session.submit_gate.open()
         return await self._ask(standing, lost) if isinstance(standing, Post) else standing
 
-    async def _ask(self, post: Post, lost: Lost | None = None) -> Standing | End:
+    async def _ask(self, post: Post, lost: Lost | None = None) -> RequestStatus | End:
         """Look what became of a POST; it is sent again only if Krea made no job of it, or the user wants that."""
         if not self.has_price:
             self.session.budget.commit(self.price)
@@ -399,7 +399,7 @@ class PaidRequest(ABC, Generic[End]):
         finally:
             self.session.submit_gate.open()
 
-    async def _written(self, verdict: Verdict, post: Post) -> Standing:
+    async def _written(self, verdict: Verdict, post: Post) -> RequestStatus:
         """Write a verdict down, unless the POST stands differently by now; how it stands."""
         match verdict:
             case Nothing():
@@ -412,7 +412,7 @@ class PaidRequest(ABC, Generic[End]):
             case Unclear():
                 return post
 
-    async def _without_job(self, error: CallFailed | None) -> Standing | End:
+    async def _without_job(self, error: CallFailed | None) -> RequestStatus | End:
         """Nothing was ordered. What reads like a refusal is one, and anything else may be sent again."""
         if isinstance(error, Refused) and error.is_final:
             if await self.session.refuse_account(error):

@@ -29,7 +29,7 @@ from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.references import Image
 from krea_pipe.planning.training import Training, agreed_cost
 from krea_pipe.store.events import Disowned, Done, Event, Failed, Unseen
-from krea_pipe.store.ledger import Busy, DrawnElsewhere, Ledger, Standing
+from krea_pipe.store.ledger import Busy, DrawnElsewhere, Ledger, RequestStatus
 from krea_pipe.store.replay import InFlight, Post, Trained
 from krea_pipe.store.space import Space
 
@@ -166,7 +166,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
             return await self._checked(known)
         return await self.settled()
 
-    async def first(self) -> Standing:
+    async def first(self) -> RequestStatus:
         """How the training stands by the journal."""
         standing = await self.standing()
         if isinstance(standing, InFlight) and standing.unseen and self.order.again:
@@ -203,7 +203,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         """Wait until the job ends, and write down the style that it has made."""
         return await self._wait(job)
 
-    async def other_run_done(self, busy: Busy) -> Standing | Trained | Failure:
+    async def other_run_done(self, busy: Busy) -> RequestStatus | Trained | Failure:
         """Wait for the job of a command that is alive, which writes down what becomes of it."""
         job = await self.session.journal_writer.ask(lambda replay: replay.in_flight.get(self.key))
         if isinstance(job, InFlight):

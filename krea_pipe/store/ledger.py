@@ -37,7 +37,7 @@ class DrawnElsewhere:
     run: str
 
 
-Standing: TypeAlias = Free | Busy | DrawnElsewhere | InFlight | Post
+RequestStatus: TypeAlias = Free | Busy | DrawnElsewhere | InFlight | Post
 """How a request stands: also a job that nobody waits for, or a POST without an answer whose run is dead."""
 
 
@@ -50,8 +50,8 @@ class JournalEntry:
     """
 
     line: Line
-    expected: tuple[type[Standing], ...] | None = None
-    only: Standing | None = None
+    expected: tuple[type[RequestStatus], ...] | None = None
+    only: RequestStatus | None = None
     job_id: str | None = None
 
 
@@ -72,7 +72,7 @@ class Ledger:
     """Keys that other runs have brought in since this run was planned."""
     _lock: FileLock | None = None
 
-    def commit(self, entries: Sequence[JournalEntry]) -> list[Standing]:
+    def commit(self, entries: Sequence[JournalEntry]) -> list[RequestStatus]:
         """Write lines in one go, those whose claims hold.
 
         Args:
@@ -89,9 +89,9 @@ class Ledger:
             self.refresh()
             lines, found = [], []
             for entry in entries:
-                standing = self._standing_for(entry)
-                found.append(standing)
-                if isinstance(standing, entry.expected or (Free,)):
+                status = self._status_for(entry)
+                found.append(status)
+                if isinstance(status, entry.expected or (Free,)):
                     lines.append(entry.line)
                     self._take(entry.line)
             if lines:
@@ -106,15 +106,15 @@ class Ledger:
             if isinstance(line.event, Done) and line.run != self.run:
                 self._news.add(line.key)
 
-    def _standing_for(self, entry: JournalEntry) -> Standing:
+    def _status_for(self, entry: JournalEntry) -> RequestStatus:
         """How the request of a claim stands; `Busy` also when someone else was faster with the same."""
-        standing = Free() if entry.expected is None else self.standing(entry.line.key)
-        if not isinstance(standing, entry.expected or (Free,)):
-            return standing
-        is_late = entry.job_id in self.replay.jobs or (entry.only is not None and standing != entry.only)
-        return Busy("") if is_late else standing
+        status = Free() if entry.expected is None else self.status(entry.line.key)
+        if not isinstance(status, entry.expected or (Free,)):
+            return status
+        is_late = entry.job_id in self.replay.jobs or (entry.only is not None and status != entry.only)
+        return Busy("") if is_late else status
 
-    def standing(self, key: str) -> Standing:
+    def status(self, key: str) -> RequestStatus:
         """How a request stands by what was read last.
 
         Args:
@@ -139,7 +139,7 @@ class Ledger:
         if self._lock is not None:
             self._lock.close()
 
-    def _unless_busy(self, work: InFlight | Post) -> Standing:
+    def _unless_busy(self, work: InFlight | Post) -> RequestStatus:
         if work.run != self.run and self.presence.is_alive(work.run):
             return Busy(work.run)
         return work if work.origin == self.origin else Free()

@@ -71,7 +71,7 @@ def claim(ledger, event, *expected, key="k", only=None, **data):
 
 def standing(ledger, key="k"):
     ledger.refresh()
-    return ledger.standing(key)
+    return ledger.status(key)
 
 
 def lose(home):
