@@ -9,7 +9,7 @@ from test_architecture import room_of, trees
 
 DOCUMENTED = ("store", "planning", "api", "executor", "app")
 """The rooms whose names, where another room takes them, say what they take, give and raise."""
-MAX_SHARED_NAMES = 92
+MAX_SHARED_NAMES = 87
 """How many names stand for two things or more; it may only fall, to 10."""
 
 MISSING = {
@@ -25,21 +25,16 @@ MISSING = {
     "krea_pipe.app.notify": "Place.send message_of message_of_refusal places_of tell_all",
     "krea_pipe.app.package": "load plan run",
     "krea_pipe.app.services": "open_service",
-    "krea_pipe.executor.api_call": "asked",
-    "krea_pipe.executor.background": "call",
-    "krea_pipe.executor.cancel": "cancel_jobs",
-    "krea_pipe.executor.deliver": "Delivery Delivery.deliver open_delivery digests_at",
-    "krea_pipe.executor.executor": "Order carry_out",
+    "krea_pipe.executor.account_calls": "asked list_styles cancel_jobs find_orphans pair record_recovered",
+    "krea_pipe.executor.deliver": (
+        "Delivery Delivery.deliver open_delivery digests_at remember remember_lock mark_reported"
+    ),
+    "krea_pipe.executor.executor": "Order",
     "krea_pipe.executor.initial_outcome": "settled_outcome",
-    "krea_pipe.executor.persist": "remember remember_lock mark_reported",
-    "krea_pipe.executor.recover": "find_orphans pair record_recovered",
-    "krea_pipe.executor.styles": "list_styles",
-    "krea_pipe.executor.train": "train",
-    "krea_pipe.executor.training": "Training Training.body Trained.to_json known_style training_images",
-    "krea_pipe.executor.webhook_listener": "WebhookListener.open",
     "krea_pipe.store.events": "Submitting Attached Failed name_of",
     "krea_pipe.store.replay": (
-        "Replay.result Replay.unanswered Replay.jobs_to_show Replay.is_reported Replay.state Replay.take"
+        "Trained.to_json Replay.result Replay.style Replay.unanswered Replay.jobs_to_show Replay.is_reported "
+        "Replay.state Replay.take"
     ),
 }
 """What says less than that as yet, by module. It may only shrink."""

@@ -156,13 +156,16 @@ class WebhookListener:
 
     @asynccontextmanager
     async def open(self, hint: Callable[[str], None]) -> AsyncIterator[str]:
-        """Listen, and give the URL that every request is to name.
+        """Listen until the end of the `with` block, and give the URL that every request is to name.
 
         Args:
-            hint: called with the id of a job that is said to have ended.
+            hint: Called with the id of a job that is said to have ended.
+
+        Returns:
+            The URL for Krea.
 
         Raises:
-            UsageError: the address cannot be listened on.
+            UsageError: The address cannot be listened on.
         """
         async with open_receiver(self.address, hint) as receiver:
             yield receiver.url(self.public)

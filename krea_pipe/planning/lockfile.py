@@ -16,6 +16,7 @@ from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import DIGEST
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.core.request import Key
 from krea_pipe.pipeline.source import check_inside
@@ -27,7 +28,6 @@ MAX_LOCK_LINES = 250_000
 _MAX_LINE = 64 * 1024
 """Bytes: a line of JSON takes a hundred times as much once it is read."""
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONFLICT = re.compile(r"<{7}|={7}|>{7}|\|{7}")
 _MERGE_HINT = (
     "keep the lines of both sides and delete the marks; `*.lock.jsonl merge=union` in .gitattributes does that"
@@ -175,7 +175,7 @@ def _decode(data: Json) -> LockLine:
     row = object_of(data)
     texts = {name: row.text(name) for name in ("id", "key", "sha256", "variant", "price_usd", "job_id")}
     for name in ("key", "sha256"):
-        if not _DIGEST.fullmatch(texts[name]):
+        if not DIGEST.fullmatch(texts[name]):
             raise ValueError(f"`{name}` is no digest")
     return LockLine(
         id=texts["id"],

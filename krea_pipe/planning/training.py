@@ -27,7 +27,10 @@ FEWEST = 5
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A style to train: its base model, its kind, its name, and what it learns from. Without `steps` Krea chooses."""
+    """A style to train: its base model, its kind, its name, and what it learns from.
+
+    Without `steps` Krea chooses.
+    """
 
     model: str
     kind: str
@@ -44,7 +47,14 @@ class Training:
         return Key(hashlib.sha256(text.encode()).hexdigest())
 
     def body(self, urls: Mapping[Source, str]) -> dict[str, Json]:
-        """What is posted; `urls` gives the URL of each uploaded image by its source."""
+        """What is posted.
+
+        Args:
+            urls: The URL of each uploaded image, by its source.
+
+        Returns:
+            The JSON of the request.
+        """
         return {**self._fields(), "urls": [url_of(source, urls) for source in self.images]}
 
     def _fields(self) -> dict[str, Json]:
@@ -57,10 +67,19 @@ class Training:
 
 
 def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -> tuple[Image, ...]:
-    """The images of a set under `references:`, each once, ordered by their sources and so always the same.
+    """The images of a set under `references:`.
+
+    Args:
+        pipeline: The pipeline with the set.
+        fingerprints: The images of its references.
+        name: The name of the set.
+
+    Returns:
+        Each image once, ordered by their sources and so always the same.
 
     Raises:
-        UsageError: there is no such set. InvalidInput: it cannot be learnt from.
+        UsageError: There is no such set.
+        InvalidInput: It cannot be learnt from.
     """
     found = pipeline.references.get(name)
     if found is None:
@@ -84,10 +103,18 @@ def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -
 
 
 def agreed_cost(budget: Budget, stated: Decimal | None) -> Decimal:
-    """What a training may cost, in US dollars: its price is unknown, so that somebody has to state it.
+    """What a training may cost: its price is unknown, so that somebody has to state it.
+
+    Args:
+        budget: What the pipeline file allows.
+        stated: The cap of the command line in US dollars, if there is one.
+
+    Returns:
+        The stated amount in US dollars.
 
     Raises:
-        UsageError: nobody has. OverBudget: it is nothing, or above the file's budget.
+        UsageError: Nobody has stated it.
+        OverBudget: It is nothing, or above the file's budget.
     """
     if stated is None:
         message = "Krea publishes no price for a training, so krea-pipe cannot tell what this costs"
