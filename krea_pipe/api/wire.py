@@ -147,13 +147,11 @@ def read_job(data: Json) -> Job | None:
 
 def read_page(data: Json) -> JobPage | None:
     """A page of the list of jobs, or None when the answer is none."""
-    items = data.get("items") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(items, list):
+    items, cursor = _page_of(data)
+    jobs = [read_job(item) for item in items or ()]
+    if items is None or None in jobs:  # what cannot be read may be the job that is looked for
         return None
-    jobs = [read_job(item) for item in items]
-    if None in jobs or not _is_usable_cursor(_next(data)):  # what cannot be read may be the job that is looked for
-        return None
-    return JobPage(tuple(job for job in jobs if job is not None), _next(data))
+    return JobPage(tuple(job for job in jobs if job is not None), cursor)
 
 
 def read_style(data: Json) -> Style | None:
@@ -173,12 +171,10 @@ def read_style(data: Json) -> Style | None:
 
 def read_styles(data: Json) -> StylePage | None:
     """A page of the list of styles, or None when the answer is none; what is no style is left out."""
-    items = data.get("items") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(items, list):
+    items, cursor = _page_of(data)
+    if items is None:
         return None
-    if not _is_usable_cursor(_next(data)):
-        return None
-    return StylePage(tuple(style for style in map(read_style, items) if style is not None), _next(data))
+    return StylePage(tuple(style for style in map(read_style, items) if style is not None), cursor)
 
 
 def read_time(text: Json) -> datetime | None:
@@ -240,14 +236,16 @@ def asset_url(data: Json) -> str | None:
     return url if isinstance(url, str) and url and url.isprintable() else None
 
 
-def _next(data: Mapping[str, Json]) -> str | None:
-    following = data.get("next_cursor")
-    return following if isinstance(following, str) and following else None
+def _page_of(data: Json) -> tuple[list[Json] | None, str | None]:
+    """The items of a page, None when it is none, and the cursor of the next one.
 
-
-def _is_usable_cursor(cursor: str | None) -> bool:
-    """Whether a cursor can be sent, if there is one: a list that cannot be read on is none, and not at its end."""
-    return cursor is None or (cursor.isprintable() and len(cursor) <= _MAX_CURSOR)
+    A list whose cursor cannot be sent cannot be read on: it is none, and not at its end.
+    """
+    items, cursor = (data.get("items"), data.get("next_cursor")) if isinstance(data, dict) else (None, None)
+    following = cursor if isinstance(cursor, str) and cursor else None
+    if not isinstance(items, list) or (following and not (following.isprintable() and len(following) <= _MAX_CURSOR)):
+        return None, None
+    return items, following
 
 
 def _is_usable_id(identity: str) -> bool:
