@@ -25,17 +25,7 @@ MISSING = {
     "krea_pipe.app.notify": "Place.send message_of message_of_refusal places_of tell_all",
     "krea_pipe.app.package": "load plan run",
     "krea_pipe.app.services": "open_service",
-    "krea_pipe.executor.account_calls": "asked list_styles cancel_jobs find_orphans pair record_recovered",
-    "krea_pipe.executor.deliver": (
-        "Delivery Delivery.deliver open_delivery digests_at remember remember_lock mark_reported"
-    ),
-    "krea_pipe.executor.executor": "Order",
     "krea_pipe.executor.initial_outcome": "settled_outcome",
-    "krea_pipe.store.events": "Submitting Attached Failed name_of",
-    "krea_pipe.store.replay": (
-        "Trained.to_json Replay.result Replay.style Replay.unanswered Replay.jobs_to_show Replay.is_reported "
-        "Replay.state Replay.take"
-    ),
 }
 """What says less than that as yet, by module. It may only shrink."""
 

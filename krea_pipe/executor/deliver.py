@@ -38,10 +38,10 @@ PREFIX = "out:"
 
 @dataclass(slots=True)
 class Delivery:
-    """One run's output folder. `kind` is `live` or `local`; `facts` says what earlier runs wrote there.
+    """One run's output folder.
 
-    Files are known by the names of their facts, plain text, because a path object for each would cost more than all
-    the rest of a run that has nothing to do.
+    `kind` is `live` or `local`; `facts` says what earlier runs wrote there. Files are known by the names of their
+    facts, plain text, because a path object for each would cost more than all the rest of a run that has nothing to do.
     """
 
     space: Space

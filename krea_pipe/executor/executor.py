@@ -52,7 +52,10 @@ class ExecutionOptions:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to carry out, where, and how. `replay` is the journal as it was when the plan was made."""
+    """What to carry out, where, and how.
+
+    `replay` is the journal as it was when the plan was made.
+    """
 
     plan: Plan
     space: Space

@@ -104,7 +104,10 @@ class Last:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything about one cell. `step` is what a run would do for it; `last` is None when it was never drawn."""
+    """Everything about one cell.
+
+    `step` is what a run would do for it, and `last` is None when it was never drawn.
+    """
 
     cell: Cell
     step: Step
