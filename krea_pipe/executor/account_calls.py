@@ -15,8 +15,8 @@ from krea_pipe.api.client import Client, open_client
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.api.wire import Job, StylePage
 from krea_pipe.core import images
+from krea_pipe.core.contract import size_of
 from krea_pipe.core.errors import Problem, RefusedByKrea, StateError
-from krea_pipe.core.pixels import size_of
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target, Token
 from krea_pipe.executor.journal_writer import now

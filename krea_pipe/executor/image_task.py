@@ -9,8 +9,8 @@ from functools import partial
 from krea_pipe.api.failures import BadImage, CallFailed
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core import images
+from krea_pipe.core.contract import size_of
 from krea_pipe.core.outcome import Failure, Outcome, Result, Status
-from krea_pipe.core.pixels import size_of
 from krea_pipe.core.request import Source
 from krea_pipe.executor.capacity import Place, delays
 from krea_pipe.executor.inputs import Uploads, Upstream

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 from krea_pipe.local.abstract import compose_leaves, compose_orbits, compose_poster
 from krea_pipe.local.marks import Arc, Mark, Polygon, Stage, box, disc, lean
-from krea_pipe.local.order import Creativity
 from krea_pipe.local.palette import Role
 from krea_pipe.local.proof_spec import ProofSpec
 from krea_pipe.local.scenery import compose_arches, compose_landscape, compose_still_life
@@ -22,7 +21,7 @@ _SCENES: tuple[_Scene, ...] = (
     compose_arches,
     compose_leaves,
 )
-_RICHNESS: Mapping[Creativity, float] = {"raw": 0.0, "low": 1.05, "medium": 2.1, "high": 3.4}
+_RICHNESS: Mapping[str, float] = {"raw": 0.0, "low": 1.05, "medium": 2.1, "high": 3.4}
 _LEAN = 0.34
 
 

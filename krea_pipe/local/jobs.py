@@ -11,7 +11,6 @@ from starlette.responses import JSONResponse, Response
 from krea_pipe.local.inputs import read_inputs
 from krea_pipe.local.job import STATUSES, TERMINAL, Job, Webhook
 from krea_pipe.local.job_json import describe_job, name_type
-from krea_pipe.local.order import Variant
 from krea_pipe.local.paging import cut_page, format_time, read_cursor, read_limit
 from krea_pipe.local.picture import sniff_media_type
 from krea_pipe.local.proof import draw_proof
@@ -29,7 +28,7 @@ class Handler(Protocol):
         """The answer; raises `RefusalError` for an error answer."""
 
 
-def generate(variant: Variant) -> Handler:
+def generate(variant: str) -> Handler:
     """The handler of one variant's generate route."""
 
     async def submit(world: ServerState, request: Request) -> Response:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from krea_pipe.local.order import CREATIVITIES, PIXELS, Creativity, Order, Reference, Sliders, Variant, Weighted
+from krea_pipe.local.order import CREATIVITIES, MOST, PIXELS, SLIDER, STRENGTHS, Order, Reference, Sliders, Weighted
 from krea_pipe.local.refusal import refuse
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -21,7 +21,6 @@ _FIELDS = frozenset(
     | {"image_style_references", "moodboards", "styles", "image_url", "strength"}
 )
 _URL_LENGTH = 1024
-_MAX_REFERENCES = 10
 _UUID = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
     r"|0{8}-0{4}-0{4}-0{4}-0{12}|f{8}-f{4}-f{4}-f{4}-f{12}",
@@ -31,18 +30,18 @@ _UUID = re.compile(
 Body = Mapping[str, object]
 
 
-def read_order(variant: Variant, raw: bytes) -> Order:
+def read_order(variant: str, raw: bytes) -> Order:
     """The order in a JSON body; raises `RefusalError` with 400 or 422."""
     body = _read_object(raw)
     for key in body:
         if key not in _FIELDS:
             raise refuse(400, f"Unrecognized key: {key}")
-    _read_choice(body, "resolution", ("1K",))
+    _read_choice("resolution", _read_text(body, "resolution", "resolution"), ("1K",))
     return Order(
         variant=variant,
         prompt=_read_text(body, "prompt", "prompt"),
-        aspect_ratio=_read_choice(body, "aspect_ratio", tuple(PIXELS)),
-        creativity=_read_creativity(body),
+        aspect_ratio=_read_choice("aspect_ratio", _read_text(body, "aspect_ratio", "aspect_ratio"), tuple(PIXELS)),
+        creativity=_read_choice("creativity", body.get("creativity", "low"), CREATIVITIES),
         seed=_read_seed(body),
         sliders=Sliders(*(_read_slider(body, name) for name in ("intensity", "complexity", "movement"))),
         references=_read_references(body),
@@ -75,20 +74,11 @@ def _read_text(item: Body, key: str, at: str) -> str:
     return text
 
 
-def _read_choice(body: Body, key: str, choices: tuple[str, ...]) -> str:
-    text = _read_text(body, key, key)
-    if text not in choices:
-        raise refuse(400, f"{key}: Expected one of {', '.join(choices)}")
-    return text
-
-
-def _read_creativity(body: Body) -> Creativity:
-    if "creativity" not in body:
-        return "low"
-    for creativity in CREATIVITIES:
-        if body["creativity"] == creativity:
-            return creativity
-    raise refuse(400, f"creativity: Expected one of {', '.join(CREATIVITIES)}")
+def _read_choice(key: str, value: object, choices: tuple[str, ...]) -> str:
+    for choice in choices:
+        if value == choice:
+            return choice
+    raise refuse(400, f"{key}: Expected one of {', '.join(choices)}")
 
 
 def _read_number(value: object, at: str, bounds: tuple[float, float] | None = None) -> float:
@@ -106,7 +96,7 @@ def _read_seed(body: Body) -> float | None:
 
 
 def _read_slider(body: Body, key: str) -> int:
-    value = _read_number(body.get(key, 0), key, (-100, 100))
+    value = _read_number(body.get(key, 0), key, SLIDER)
     if not isinstance(value, int):
         raise refuse(400, f"{key}: Expected integer")
     return value
@@ -130,11 +120,11 @@ def _as_object(item: object, at: str, status: int = 400) -> Body:
 
 def _read_references(body: Body) -> tuple[Reference, ...]:
     references = []
-    for index, item in enumerate(_read_list(body, "image_style_references", most=_MAX_REFERENCES)):
+    for index, item in enumerate(_read_list(body, "image_style_references", most=MOST["references"])):
         at = f"image_style_references[{index}]"
         # An integrator met 422, not 400, for a bare URL in place of an object.
         fields = _as_object(item, at, 422)
-        strength = _read_number(fields.get("strength", 0.5), f"{at}.strength", (-2, 2))
+        strength = _read_number(fields.get("strength", 0.5), f"{at}.strength", STRENGTHS["references"])
         references.append(Reference(_read_url(fields, "url", f"{at}.url"), strength))
     return tuple(references)
 
@@ -156,12 +146,12 @@ def _read_url(item: Body, key: str, at: str) -> str:
 
 
 def _read_moodboard(body: Body) -> Weighted | None:
-    for item in _read_list(body, "moodboards", most=1):
+    for item in _read_list(body, "moodboards", most=MOST["moodboards"]):
         fields = _as_object(item, "moodboards[0]")
         board = _read_text(fields, "id", "moodboards[0].id")
         if not _UUID.fullmatch(board):
             raise refuse(400, "moodboards[0].id: Invalid uuid")
-        strength = _read_number(fields.get("strength", 0.23), "moodboards[0].strength", (-0.5, 1.5))
+        strength = _read_number(fields.get("strength", 0.23), "moodboards[0].strength", STRENGTHS["moodboards"])
         return Weighted(board.lower(), strength)
     return None
 
@@ -174,12 +164,12 @@ def _read_styles(body: Body) -> tuple[Weighted, ...]:
         style = _read_text(fields, "id", f"{at}.id")
         if "strength" not in fields:
             raise refuse(400, f"{at}.strength: Required")
-        styles.append(Weighted(style, _read_number(fields["strength"], f"{at}.strength", (-2, 2))))
+        styles.append(Weighted(style, _read_number(fields["strength"], f"{at}.strength", STRENGTHS["styles"])))
     return tuple(styles)
 
 
 def _read_source(body: Body) -> Reference | None:
-    strength = _read_number(body.get("strength", 0.99), "strength", (0, 1))
+    strength = _read_number(body.get("strength", 0.99), "strength", STRENGTHS["image"])
     if body.get("image_url") is None:
         return None
     return Reference(_read_url(body, "image_url", "image_url"), strength)

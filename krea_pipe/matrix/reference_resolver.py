@@ -4,15 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
-from krea_pipe.core.fields import (
-    LISTS,
-    MAX_MOODBOARDS,
-    MAX_STYLE_REFERENCES,
-    SOURCE_STRENGTH,
-    STRENGTHS,
-    check_source_strength,
-    check_strength,
-)
+from krea_pipe.core.contract import MAX_MOODBOARDS, MAX_STYLE_REFERENCES
+from krea_pipe.core.fields import LISTS, SOURCE_STRENGTH, STRENGTHS, check_source_strength, check_strength
 from krea_pipe.core.json_data import Json, shown
 from krea_pipe.core.request import Source, Weighted, parse_source, source_text
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, located
