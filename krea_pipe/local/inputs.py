@@ -4,9 +4,8 @@ import asyncio
 import re
 from urllib.parse import urlsplit
 
-from krea_pipe.local.order import Order, Reference
+from krea_pipe.local.order import Order, ProofSpec, Reference, Tint
 from krea_pipe.local.picture import Picture, imagine_picture, read_data_uri
-from krea_pipe.local.proof_spec import ProofSpec, Tint
 from krea_pipe.local.reading import LOOPBACK
 from krea_pipe.local.refusal import refuse
 from krea_pipe.local.server_state import ServerState

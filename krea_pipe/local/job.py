@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Literal, get_args
 
 from krea_pipe.local.job_outcome import JobOutcome
-from krea_pipe.local.proof_spec import ProofSpec
+from krea_pipe.local.order import ProofSpec
 
 Status = Literal[
     "backlogged",

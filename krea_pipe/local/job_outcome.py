@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from krea_pipe.local.proof_spec import ProofSpec
+from krea_pipe.local.order import ProofSpec
 
 Outcome = Literal["image", "empty", "failed", "stuck"]
 Place = Literal["top", "result", "nowhere"]

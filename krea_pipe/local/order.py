@@ -1,10 +1,12 @@
-"""What a generate call asks for, as values, and what it costs."""
+"""What a generate call asks for, as values, what it costs, and what decides how its proof looks."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.resources import files
+
+from krea_pipe.local.picture import Picture
 
 _DATA = json.loads((files("krea_pipe") / "data" / "krea_2.json").read_text(encoding="utf-8"))
 
@@ -76,3 +78,21 @@ class Order:
         if self.moodboard is not None:
             return prices["moodboard"]
         return prices["references"] if self.references else prices["text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tint:
+    """A reference image and the strength with which it is used."""
+
+    picture: Picture
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProofSpec:
+    """An order with its input images; `take` tells apart equal orders without a seed, which Krea draws at random."""
+
+    order: Order
+    tints: tuple[Tint, ...] = ()
+    source: Tint | None = None
+    take: int = 1

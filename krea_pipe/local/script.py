@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, get_args
 
 from krea_pipe.local.job import Job
 from krea_pipe.local.job_outcome import FateOf, JobOutcome
-from krea_pipe.local.proof_spec import ProofSpec
+from krea_pipe.local.order import ProofSpec
 
 Call = Literal["submit", "job", "jobs", "cancel", "upload", "image"]
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from krea_pipe.local.asset import Asset
 from krea_pipe.local.job import TERMINAL, Job, Webhook
 from krea_pipe.local.job_outcome import FateOf, fate_by_prompt
+from krea_pipe.local.order import ProofSpec
 from krea_pipe.local.picture import Picture
-from krea_pipe.local.proof_spec import ProofSpec
 from krea_pipe.local.queue import Queue
 from krea_pipe.local.refusal import RefusalError
 
