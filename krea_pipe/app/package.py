@@ -23,7 +23,7 @@ from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, live_pace, live_target
 from krea_pipe.executor.executor import ExecutionOptions, Order, carry_out
-from krea_pipe.local.in_process import open_transport
+from krea_pipe.local.app import open_transport
 from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.budget import Limits

@@ -81,6 +81,20 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Training(Order):
+    """An order of which a style comes, and no image; its prompt is the name with the trigger word."""
+
+    name: str = ""
+    model: str = "flux_dev"
+    trigger_word: str = ""
+
+    @property
+    def price(self) -> Decimal:
+        """Nothing, because no document says what a training costs."""
+        return Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Tint:
     """A reference image and the strength with which it is used."""
 

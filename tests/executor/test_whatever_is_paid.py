@@ -6,7 +6,7 @@ import pytest
 from krea_server import GENERATE, Krea, ask, picture, send_answer, until
 from money import alive, break_off, change_list, draw, inhabit, kill, kill_when, send_json
 
-from krea_pipe.local.job_outcome import JobOutcome
+from krea_pipe.local.job import JobOutcome
 
 TRAINING = """version: 1
 name: p
