@@ -211,7 +211,7 @@ def test_a_cache_in_use_is_not_called_damaged(project, monkeypatch):
     project.pipeline(["a"])
     project.run("run", "p.yaml")
     for module in (cache, database):
-        monkeypatch.setattr(module, "SECONDS", 0.1)
+        monkeypatch.setattr(module, "BUSY_SECONDS", 0.1)
     with contextlib.closing(cache.sqlite3.connect(project.space / "facts/cache.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         error = project.run("plan", "p.yaml", "--json").json["error"]
