@@ -160,7 +160,7 @@ def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -
     Raises:
         InvalidInput: it does.
     """
-    if not token.is_telling:
+    if not token.can_be_masked:
         return
     document = pipeline.document
     index = document.text.find(token.secret)

@@ -11,7 +11,7 @@ from krea_pipe.cli.executor import How
 from krea_pipe.cli.lock_options import run_lock
 from krea_pipe.cli.options import Over, overrides
 from krea_pipe.core.errors import Problem, UsageError
-from krea_pipe.core.json_data import shown
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.settings import LOCAL, Target, live_target, origin_of
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.spec import Overrides

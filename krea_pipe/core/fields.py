@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.excerpts import shown
+from krea_pipe.core.json_data import Json
 
 VARIANTS = ("medium", "large", "medium-turbo")
 ASPECT_RATIOS = ("1:1", "4:3", "3:2", "16:9", "2.35:1", "4:5", "3:4", "2:3", "9:16")

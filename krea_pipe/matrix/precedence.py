@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from krea_pipe.core.json_data import shown
+from krea_pipe.core.excerpts import shown
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer
 from krea_pipe.matrix.rule_index import RuleIndex
 from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Pipeline, Stage, Value

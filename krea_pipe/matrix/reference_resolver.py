@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import (
     LISTS,
     MAX_MOODBOARDS,
@@ -13,7 +14,7 @@ from krea_pipe.core.fields import (
     check_source_strength,
     check_strength,
 )
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Source, Weighted
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, located
 from krea_pipe.pipeline.model import Board, Pipeline, ReferenceSet, Value

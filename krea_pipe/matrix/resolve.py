@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import DEFAULTS, LISTS, check_field
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Key, Request, Weighted
 from krea_pipe.matrix.precedence import Precedence
 from krea_pipe.matrix.reference_resolver import Weigher, lists_set_by

@@ -15,7 +15,7 @@ import yaml
 
 from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.excerpts import Lines, cut
-from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.syntax import (
     Flaw,
@@ -186,9 +186,9 @@ class _Builder:
         self._add(node, start)
 
     def _typed(self, event: yaml.ScalarEvent, start: int) -> Json:
-        if UNSPEAKABLE.search(event.value):
+        if CONTROL_CHARACTERS.search(event.value):
             self._note("control_character", "this text holds a control character", start, "take the escape out")
-            return UNSPEAKABLE.sub("-", event.value)
+            return CONTROL_CHARACTERS.sub("-", event.value)
         if not event.implicit[0]:
             return event.value
         try:

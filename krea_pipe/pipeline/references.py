@@ -15,9 +15,7 @@ from urllib.parse import urlsplit
 
 from krea_pipe.core import lfs
 from krea_pipe.core.errors import InvalidInput, Problem
-from krea_pipe.core.image_header import size_of, sniff
-from krea_pipe.core.image_parts import TooMuchWork
-from krea_pipe.core.image_work import check_work
+from krea_pipe.core.image_file import TooMuchWork, check_work, size_of, sniff
 from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.core.request import Source
 from krea_pipe.pipeline.model import Pipeline, Value

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path, PureWindowsPath
 from typing import TypeAlias
 
-from krea_pipe.core.json_data import shown
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.near_names import MAX_NAMES, closest
 
 MAX_PARTS = 32

@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem
-from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.core.request import Key
 from krea_pipe.pipeline.pricing import exact
@@ -182,7 +182,7 @@ def _text(data: dict[str, Json], name: str) -> str:
     value = data[name]
     if not isinstance(value, str):
         raise TypeError(f"`{name}` is no text")
-    if UNSPEAKABLE.search(value):  # also halves of characters, which no file can hold
+    if CONTROL_CHARACTERS.search(value):  # also halves of characters, which no file can hold
         raise ValueError(f"`{name}` holds what no text has")
     return value
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
-from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.model import Budget
@@ -219,7 +219,7 @@ def _send(data: Mapping[str, Json]) -> Send:
 def _text(data: Json) -> str:
     if not isinstance(data, str):
         raise TypeError("not a text")
-    if UNSPEAKABLE.search(data):  # also halves of characters, which no file can hold
+    if CONTROL_CHARACTERS.search(data):  # also halves of characters, which no file can hold
         raise ValueError("no text that can be written")
     return data
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from krea_pipe.core.errors import Place, Problem, UsageError
-from krea_pipe.core.json_data import UNSPEAKABLE
+from krea_pipe.core.json_data import CONTROL_CHARACTERS
 from krea_pipe.matrix.selection.match import (
     Fits,
     Test,
@@ -102,7 +102,7 @@ class Parser:
 
     def __init__(self, option: str, text: str, names: list[Name]) -> None:
         self.file, self.names = Path(option), names
-        self.text = UNSPEAKABLE.sub("\ufffd", text).rstrip()
+        self.text = CONTROL_CHARACTERS.sub("\ufffd", text).rstrip()
         self.line = re.sub(r"\s", " ", self.text)
         self.tokens = self._read()
         self.token = _Token("start", "", 0)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Problem
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.excerpts import shown
+from krea_pipe.core.json_data import Json
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.nodes import collect_nodes
 from krea_pipe.pipeline.source import Document, Trail, read_document

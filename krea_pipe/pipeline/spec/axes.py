@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LISTS, SINGULARS, check_field, check_strength
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.model import Axis, AxisValue
 from krea_pipe.pipeline.source import Trail

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.secret_kinds import says_secret
+from krea_pipe.core.masking import is_secret_name
 from krea_pipe.pipeline.spec.problems import Problems
 from krea_pipe.pipeline.spec.secrets import check_secrets
 
@@ -21,7 +21,7 @@ def declared_environment(
             hint = "keys and settings are not for templates"
             problems.add_key("reserved_name", f"`{name}` cannot be declared", ("env", name), hint)
             continue
-        if says_secret(name):
+        if is_secret_name(name):
             hint = "prompts are sent away, so no secret is for them; give a value that is none another name"
             message = f"`{name}` is a name for a secret, and cannot be declared"
             problems.add_key("secret_name", message, ("env", name), hint)

@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import islice
 
 from krea_pipe.core.fields import ASPECT_RATIOS, DEFAULTS, FIELD_NAMES, LISTS
-from krea_pipe.core.near_names import MAX_NAMES, MAX_WORD, closest, may_look
+from krea_pipe.core.near_names import MAX_NAMES, MAX_WORD, closest, has_budget
 from krea_pipe.pipeline.source import Trail
 
 MAX_LISTED = 12
@@ -69,7 +69,7 @@ _FOREIGN = {
 
 def suggestion(word: str, known: Iterable[object]) -> str | None:
     """A hint with the known word nearest to what was written, or with all of them when they are few."""
-    if not may_look():
+    if not has_budget():
         return None
     options = sorted({str(one) for one in islice(known, MAX_NAMES)})
     near = nearest(word, options)
@@ -80,7 +80,7 @@ def suggestion(word: str, known: Iterable[object]) -> str | None:
 
 def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str | None:
     """The known word that was probably meant, if one is near; `alike` is how near, up to 1."""
-    if not may_look():
+    if not has_budget():
         return None
     options = {_snake(one): one for one in islice(known, MAX_NAMES)}
     wanted = _snake(word)

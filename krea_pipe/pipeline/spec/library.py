@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import LISTS, SINGULARS
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.model import AxisValue, Board, Look, ReferenceSet, Value
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.hints import nearest, suggestion

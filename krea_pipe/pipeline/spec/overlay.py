@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import FIELD_NAMES, LISTS
-from krea_pipe.core.json_data import UNSPEAKABLE, Json, shown
+from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.nodes import Node, build_nodes
 from krea_pipe.pipeline.source import Document, read_document
@@ -131,7 +132,7 @@ def _variables(file: Path) -> Node:
 
 def _assignment(text: str) -> tuple[list[str], Node]:
     """`path.to.key=value`; the value is read as YAML, so that numbers, lists and mappings are what they look like."""
-    if UNSPEAKABLE.search(text):
+    if CONTROL_CHARACTERS.search(text):
         raise UsageError(Problem("bad_set", f"{shown(text)} is no text", hint="write it in UTF-8"))
     path, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)*", path):

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.masking import MASK
+from krea_pipe.core.masking import MASK, without_secrets
 from krea_pipe.core.problem_list import ProblemList
-from krea_pipe.core.secret_kinds import without_secrets
 from krea_pipe.pipeline.source import Document, Trail
 from krea_pipe.pipeline.spec.hints import nearest
 from krea_pipe.pipeline.template import TemplateProblem

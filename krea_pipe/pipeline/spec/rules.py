@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.excerpts import shown
+from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.model import Axis, Rule, Value
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.hints import suggestion

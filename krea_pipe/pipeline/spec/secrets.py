@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from krea_pipe.core.errors import InvalidInput, UsageError
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.secret_kinds import holds_password, is_secret
+from krea_pipe.core.masking import has_password, is_secret
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.problems import Problems, unrepeating
 
@@ -24,7 +24,7 @@ def check_secrets(data: Json, problems: Problems, trail: Trail = (), hint: str =
     elif isinstance(data, list):
         for index, item in enumerate(data):
             check_secrets(item, problems, (*trail, index), hint)
-    elif isinstance(data, str) and holds_password(data):
+    elif isinstance(data, str) and has_password(data):
         problems.add_secret(PASSWORD, trail, "remove it")
     elif isinstance(data, str) and is_secret(data):
         problems.add_secret("this value looks like a secret key", trail, hint)

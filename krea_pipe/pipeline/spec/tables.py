@@ -7,7 +7,7 @@ from pathlib import Path
 
 from krea_pipe.core import lfs
 from krea_pipe.core.fields import FIELD_NAMES
-from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.pipeline.cell_ids import part_of
 from krea_pipe.pipeline.nodes import resolve_scalar
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
@@ -59,7 +59,7 @@ def _text_of(file: Path, pattern: str) -> str:
         raise Unusable("file_too_large", f"{pattern} is larger than {MAX_BYTES // 2**20} MB", "split the file")
     if lfs.pointer_in(raw):
         raise Unusable("lfs_pointer", f"{pattern} is a pointer of Git LFS: the table itself is not here", lfs.HINT)
-    if UNSPEAKABLE.search(text):
+    if CONTROL_CHARACTERS.search(text):
         raise Unusable("control_character", f"{pattern} holds a control character", "save it as plain text")
     return text
 

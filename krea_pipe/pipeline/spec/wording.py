@@ -6,8 +6,9 @@ from typing import Any, cast
 
 from jsonschema.exceptions import ValidationError
 
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import DEFAULTS, LISTS
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.forms import axis_at, form_of, form_of_key
 from krea_pipe.pipeline.spec.hints import near_ratio, nearest

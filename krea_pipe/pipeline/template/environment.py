@@ -11,7 +11,7 @@ from jinja2.compiler import CodeGenerator, Frame, operators
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from krea_pipe.core.json_data import shown
+from krea_pipe.core.excerpts import shown
 from krea_pipe.pipeline.template.filters import finalized, install
 from krea_pipe.pipeline.template.texts import TemplateProblem, as_text, near_word
 from krea_pipe.pipeline.template.work import bounded, check_number, check_sum, counted, weighed

@@ -14,7 +14,7 @@ import jinja2
 from jinja2 import meta, nodes
 from jinja2.runtime import Context
 
-from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.pipeline.template import (
     ENVIRONMENT,
     MAX_NUMBER,
@@ -126,7 +126,7 @@ def _text(tree: nodes.Template) -> Callable[[Mapping[str, Any]], Json]:
 
 def _spoken(text: str) -> str:
     """A rendered text, unless it holds what would confuse a terminal, or could not be sent at all."""
-    if not text.isprintable() and UNSPEAKABLE.search(text):
+    if not text.isprintable() and CONTROL_CHARACTERS.search(text):
         hint = "take the escape out"
         raise TemplateProblem("control_character", "the template gives a text with a control character", hint=hint)
     return text

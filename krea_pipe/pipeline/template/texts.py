@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from krea_pipe.core.excerpts import cut
-from krea_pipe.core.json_data import UNSPEAKABLE
+from krea_pipe.core.json_data import CONTROL_CHARACTERS
 from krea_pipe.core.near_names import closest
 
 MAX_RENDERED = 20_000
@@ -27,7 +27,7 @@ class TemplateProblem(ValueError):
 
 def _speakable(text: str) -> str:
     # A template can name a field as it likes, and a terminal must survive the message.
-    return cut(UNSPEAKABLE.sub("-", text), MAX_SAID)
+    return cut(CONTROL_CHARACTERS.sub("-", text), MAX_SAID)
 
 
 def too_long() -> TemplateProblem:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence, Sized
 from typing import TypeVar
 
-from krea_pipe.core.near_names import start_names
+from krea_pipe.core.near_names import reset_name_budget
 from krea_pipe.pipeline.template.texts import MAX_DIGITS, MAX_RENDERED, TemplateProblem, not_finite, too_long
 
 MAX_WORK = 100_000
@@ -36,7 +36,7 @@ _WORK = _Work()
 def start_pipeline() -> None:
     """Begin to load or to expand a pipeline, with a full budget for all of its renderings."""
     _WORK.in_all = MAX_WORK_IN_ALL
-    start_names()
+    reset_name_budget()
 
 
 def start_work() -> None:
