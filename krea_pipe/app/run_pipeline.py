@@ -17,7 +17,7 @@ from krea_pipe.executor.deliver import Delivery
 from krea_pipe.executor.initial_outcome import settled_outcome
 from krea_pipe.executor.persist import mark_reported, remember, remember_lock
 from krea_pipe.matrix.cell import Waiting
-from krea_pipe.pipeline.loading import Loaded
+from krea_pipe.pipeline.spec import Loaded
 from krea_pipe.planning.lock_check import Kept, Locking, kept
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Plan, Reuse

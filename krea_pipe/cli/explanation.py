@@ -12,7 +12,7 @@ from krea_pipe.cli.commands.plan import ACTIONS
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import KEY_VERSION
 from krea_pipe.pipeline.pricing import usd
-from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.pipeline.template import is_template
 from krea_pipe.planning.explain import Explanation, Ingredient, Last, Prompt, Said, Traced, Upstream
 
 NARROWEST = 24

@@ -15,7 +15,7 @@ from krea_pipe.core.excerpts import shown
 from krea_pipe.core.settings import LOCAL, Target, live_target, origin_of
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.pipeline.spec.load import repository_root
+from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.planning.plan_file import Approval, digest_of, is_plan_file, parts_of, read_approval
 from krea_pipe.store.atomic import write_atomically
 

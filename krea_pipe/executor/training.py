@@ -11,12 +11,12 @@ from decimal import Decimal
 
 from krea_pipe.core.errors import InvalidInput, OverBudget, Problem, UsageError
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.near_names import near_word
 from krea_pipe.core.request import KEY_VERSION, Key, Source, canonical_json
 from krea_pipe.core.settings import origin_of
 from krea_pipe.pipeline.model import Budget, Pipeline
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.references import Fingerprints, Image, check_bytes
-from krea_pipe.pipeline.template import near_word
 from krea_pipe.store.replay import Replay
 
 MODELS = ("k2", "k2-large")

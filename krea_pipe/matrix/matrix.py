@@ -20,7 +20,7 @@ from krea_pipe.pipeline.pricing import price_of
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.sampling import choose
 from krea_pipe.pipeline.source import Trail
-from krea_pipe.pipeline.template import start_pipeline
+from krea_pipe.pipeline.template import reset_budgets
 
 MAX_CELLS = 100_000
 MAX_COPIED = 50_000_000
@@ -67,7 +67,7 @@ class Expansion:
                 of problem, up to a hundred at once.
         """
         self._check_count()
-        start_pipeline()
+        reset_budgets()
         for stage in self.pipeline.stages:
             yield from self._placed(stage)
         self.wrong.check()
@@ -78,7 +78,7 @@ class Expansion:
         Raises:
             InvalidInput: some cannot be made.
         """
-        start_pipeline()
+        reset_budgets()
         found = self._upcells(name)
         self.wrong.check()
         return found

@@ -9,7 +9,7 @@ from krea_pipe.core.excerpts import shown
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer
 from krea_pipe.matrix.rule_index import RuleIndex
 from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Pipeline, Stage, Value
-from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.pipeline.template import is_template
 
 
 class Precedence:

@@ -20,7 +20,7 @@ from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, located
 from krea_pipe.pipeline.model import Board, Pipeline, ReferenceSet, Value
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.repo_paths import Unusable
-from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.pipeline.template import is_template
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, located
 from krea_pipe.pipeline.cell_ids import label_of, part_of
 from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Pipeline, Stage, Value
 from krea_pipe.pipeline.references import Fingerprints
-from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.pipeline.template import is_template
 
 
 @dataclass(frozen=True)

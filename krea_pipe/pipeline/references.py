@@ -20,7 +20,7 @@ from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.core.request import Source
 from krea_pipe.pipeline.model import Pipeline, Value
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
-from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.pipeline.template import is_template
 
 MAX_BYTES = 75 * 1024 * 1024
 MAX_URL = 1024

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from krea_pipe.core.errors import Place, Problem, UsageError
 from krea_pipe.core.json_data import CONTROL_CHARACTERS
+from krea_pipe.core.near_names import near_word
 from krea_pipe.matrix.selection.match import (
     Fits,
     Test,
@@ -26,7 +27,6 @@ from krea_pipe.matrix.selection.match import (
     on_stage,
     on_status,
 )
-from krea_pipe.pipeline.template import near_word
 
 MAX_EXPRESSION = 20_000
 MAX_WORD = 2_000

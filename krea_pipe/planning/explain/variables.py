@@ -7,7 +7,7 @@ from krea_pipe.core.fields import DEFAULTS
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.model import AxisValue, Value
 from krea_pipe.pipeline.source import Trail
-from krea_pipe.pipeline.template.paths import Path, paths_in
+from krea_pipe.pipeline.template import VariablePath, paths_in
 from krea_pipe.planning.explain.layers import Sayings
 from krea_pipe.planning.explain.model import Said, Traced
 
@@ -26,7 +26,7 @@ def variables_of(text: str, sayings: Sayings) -> tuple[Traced, ...]:
 _MISSING = object()
 
 
-def _at(data: object, path: Path) -> object:
+def _at(data: object, path: VariablePath) -> object:
     for name in path:
         if not isinstance(data, Mapping) or name not in data:
             return _MISSING
@@ -34,7 +34,7 @@ def _at(data: object, path: Path) -> object:
     return data
 
 
-def _said(path: Path, value: Json, sayings: Sayings) -> Said:
+def _said(path: VariablePath, value: Json, sayings: Sayings) -> Said:
     """Where a value comes from, by the order in which names hide each other: fields, axes, `with`, variables."""
     name, pipeline, stage = path[0], sayings.pipeline, sayings.stage
     axes = dict(zip(sayings.remade.resolver.names, sayings.remade.values, strict=True))
@@ -52,6 +52,6 @@ def _said(path: Path, value: Json, sayings: Sayings) -> Said:
     return Said("name of the stage" if name == "stage" else "name of the pipeline", value)
 
 
-def _of_axis(path: Path, value: AxisValue, sayings: Sayings, *, plain: str) -> Said:
+def _of_axis(path: VariablePath, value: AxisValue, sayings: Sayings, *, plain: str) -> Said:
     layer = f"row {path[0]}={value.part}" if isinstance(value.data, dict) else plain or sayings.section(value.trail)
     return sayings.said(layer, Value(value.data, (*value.trail, *path[1:])))
