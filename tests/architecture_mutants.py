@@ -28,7 +28,7 @@ class Mutant:
 MUTANTS = (
     Mutant("a clock in the plan", "planning/plan.py", "from datetime import datetime\n\nSTARTED = datetime.now()\n"),
     Mutant("httpx in the plan", "planning/plan.py", "import httpx\n\nget = httpx.get\n"),
-    Mutant("a socket in the loader", "pipeline/loading.py", "import socket\n\nconnect = socket.create_connection\n"),
+    Mutant("a socket in the loader", "pipeline/spec/loading.py", "import socket\n\nsocket_type = socket.socket\n"),
     Mutant(
         "an upward import for types alone",
         "core/outcome.py",

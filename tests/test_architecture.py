@@ -37,7 +37,7 @@ BAD_NAMES = {
     *("conduct", "keeping", "weighing", "inside", "layout", "entries", "signing", "approval", "acceptance", "spending"),
     *("upkeep", "handoff", "turn", "room", "purse", "gate", "turnstile", "scribe", "vigil", "sight", "roll", "settle"),
     *("shortfall", "errand", "neighbours", "hooks", "live", "voice", "telling", "trouble", "tally", "fate", "brief"),
-    *("line", "front", "book", "world", "desk", "patience", "echo", "kept"),
+    *("line", "front", "book", "world", "desk", "patience", "echo", "kept", "wording", "uses", "forms", "writable"),
 }
 
 

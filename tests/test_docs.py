@@ -30,9 +30,9 @@ from krea_pipe.core.fields import FIELD_NAMES
 from krea_pipe.matrix import matrix, out_paths
 from krea_pipe.pipeline import nodes, references, repo_paths, source
 from krea_pipe.pipeline.pricing import usd
-from krea_pipe.pipeline.spec import generated, library, load, problems, rules, stages, tables
-from krea_pipe.pipeline.template import texts
-from krea_pipe.pipeline.template.environment import ENVIRONMENT
+from krea_pipe.pipeline.spec import generated, library, loading, problems, stages
+from krea_pipe.pipeline.template import MAX_RENDERED
+from krea_pipe.pipeline.template.sandbox import ENVIRONMENT
 from krea_pipe.planning import lockfile, plan_file
 
 ROOT = Path(__file__).parent.parent
@@ -219,11 +219,11 @@ LIMITS = {
         nodes.COLLECTION,
     ),
     "problems, or warnings, that are told of a file": (problem_list.MAX_PROBLEMS,),
-    "definitions under one key": (load.MAX_DEFINITIONS,),
+    "definitions under one key": (loading.MAX_DEFINITIONS,),
     "stages": (stages.MAX_STAGES,),
     "matrices of all stages": (stages.MAX_MATRICES,),
     "axes of one matrix, or of `with`": (stages.MAX_AXES,),
-    "rules of one `exclude` or `patch`": (rules.MAX_RULES, rules.MAX_FITTED),
+    "rules of one `exclude` or `patch`": (stages.MAX_RULES, stages.MAX_FITTED),
     "looks at the `if:` of rules": (matrix.CHECKS_PER_CELL,),
     "letters in expressions of different templates": (problems.MAX_TEMPLATE_WORK, 100, 50),
     "cells of a pipeline": (matrix.MAX_CELLS,),
@@ -234,10 +234,10 @@ LIMITS = {
     "a plan file": (plan_file.MAX_PLAN_FILE_BYTES // 2**20,),
     "takes of one stage": (SCHEMA["$defs"]["takes"]["maximum"],),
     "a CSV file or a list of words": (
-        tables.MAX_BYTES // 2**20,
-        tables.MAX_ROWS,
-        tables.MAX_CELLS,
-        tables.MAX_LINES,
+        generated.MAX_BYTES // 2**20,
+        generated.MAX_VALUES,
+        generated.MAX_CELLS,
+        generated.MAX_LINES,
     ),
     "a pattern of files": (repo_paths.MAX_PARTS, repo_paths.MAX_PART),
     "entries of folders that all patterns look at": (repo_paths.MAX_ENTRIES,),
@@ -245,7 +245,7 @@ LIMITS = {
     "an image that is uploaded": (references.MAX_BYTES // 2**20,),
     "style references in one request": (contract.MAX_STYLE_REFERENCES,),
     "moodboards in one request": (contract.MAX_MOODBOARDS,),
-    "text that one template gives": (texts.MAX_RENDERED,),
+    "text that one template gives": (MAX_RENDERED,),
     "a name": (64,),
     "a path below the output folder": (out_paths.MAX_PATH, out_paths.MAX_PATH_PART),
 }

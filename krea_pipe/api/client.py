@@ -258,7 +258,7 @@ class Client:
                 if not got.is_success:
                     raise await self._refusal(got)
                 data = await _image_bytes(got)
-        if self.token.is_telling and self.token.secret.encode() in data:
+        if self.token.can_be_masked and self.token.secret.encode() in data:
             raise BadImage("the image holds the API key, which is written nowhere")
         return data
 

@@ -21,10 +21,10 @@ from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.matrix import MAX_CELLS, Expansion
 from krea_pipe.matrix.selecting import drawable, selected
 from krea_pipe.matrix.selection import Selection, parse_selection
-from krea_pipe.pipeline.loading import Loaded as Loaded
-from krea_pipe.pipeline.loading import load as load
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.references import check_bytes
+from krea_pipe.pipeline.spec import Loaded as Loaded
+from krea_pipe.pipeline.spec import load as load
 from krea_pipe.planning.budget import Limits, cap_of, check_budget, max_new_of
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
 from krea_pipe.planning.lockfile import read_lock
@@ -160,7 +160,7 @@ def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -
     Raises:
         InvalidInput: it does.
     """
-    if not token.is_telling:
+    if not token.can_be_masked:
         return
     document = pipeline.document
     index = document.text.find(token.secret)

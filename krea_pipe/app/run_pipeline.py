@@ -16,7 +16,7 @@ from krea_pipe.core.settings import Target, Token
 from krea_pipe.executor.deliver import Delivery, mark_reported, remember, remember_lock
 from krea_pipe.executor.initial_outcome import settled_outcome
 from krea_pipe.matrix.cell import Waiting
-from krea_pipe.pipeline.loading import Loaded
+from krea_pipe.pipeline.spec.loading import Loaded
 from krea_pipe.planning.lock_check import LockOptions, LockUpdate, update_lock
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Plan, Reuse

@@ -12,9 +12,9 @@ from krea_pipe.cli.options import Over, overrides
 from krea_pipe.cli.tables import print_table
 from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.excerpts import writable
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.settings import live_target
-from krea_pipe.core.writable import writable
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.compare.against import Subject, compare_with
 from krea_pipe.report.compare.markdown import render

@@ -12,7 +12,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import DIGEST
 from krea_pipe.core.request import KEY_VERSION, ByDigest, ByKey, parse_source
 from krea_pipe.pipeline.pricing import usd
-from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.pipeline.template import is_template
 from krea_pipe.planning.explain import Explanation, Ingredient, Last, Origin, Prompt, Traced, Upstream
 
 NARROWEST = 24

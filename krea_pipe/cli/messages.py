@@ -11,7 +11,7 @@ import click
 from krea_pipe.cli.annotations import Annotation, Kind, annotate
 from krea_pipe.cli.ci_log import inert_json
 from krea_pipe.core.errors import Place, Problem
-from krea_pipe.core.writable import writable
+from krea_pipe.core.excerpts import writable
 
 MAX_LINE = 110
 LINES = 256

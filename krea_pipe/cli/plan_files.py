@@ -11,11 +11,11 @@ from krea_pipe.cli.executor import How
 from krea_pipe.cli.lock_options import run_lock
 from krea_pipe.cli.options import Over, overrides
 from krea_pipe.core.errors import Problem, UsageError
-from krea_pipe.core.json_data import shown
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.settings import LOCAL, Target, live_target, origin_of
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.pipeline.spec.load import repository_root
+from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.planning.plan_file import PlanFile, digest_of, is_plan_file, parts_of, read_plan_file
 from krea_pipe.planning.records import record_text
 from krea_pipe.store.atomic import write_atomically

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from krea_pipe.cli.colour import is_terminal
-from krea_pipe.core.writable import writable
+from krea_pipe.core.excerpts import writable
 
 PIPE_WIDTH = 240
 

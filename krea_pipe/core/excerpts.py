@@ -1,17 +1,22 @@
-"""Parts of texts that messages show: the place of a character with a piece of its line, and words cut to a length.
+"""How messages show texts: the place of a character with a piece of its line, values, and words cut to a length.
 
 What is cut is looked at before for secrets, well beyond the cut: half of a secret is not known for one afterwards.
 """
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from krea_pipe.core.errors import Place
-from krea_pipe.core.secret_kinds import MASK, is_secret, without_secrets
+from krea_pipe.core.masking import MASK, is_secret, without_secrets
 
 WINDOW = 400
 """Characters of a line that a place holds."""
 
+# What XML 1.0 has no way to write (https://www.w3.org/TR/xml/#charsets) and the controls that drive a terminal. Lone
+# surrogates are among them: JSON can carry those, UTF-8 cannot.
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BLOCK = 4096
 _MARGIN = 4096  # longer than secrets that are written in one line
 
@@ -63,3 +68,21 @@ def cut(text: str, most: int) -> str:
         return text
     clean = without_secrets(text[: most + _MARGIN])
     return clean if len(clean) < most else f"{clean[: most - 1]}…"
+
+
+def shown(value: object, width: int = 40) -> str:
+    """A value as a message shows it: text in quotes, cut to a width; lists and mappings by their kind alone."""
+    match value:
+        case dict():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+    if not isinstance(value, str):
+        return cut(json.dumps(value), width)
+    text = json.dumps(value, ensure_ascii=False) if len(value) <= width else ""
+    return text if 0 < len(text) <= width else json.dumps(cut(value, width - 2), ensure_ascii=False)
+
+
+def writable(text: str) -> str:
+    """The text with a replacement character for each that no XML, terminal or UTF-8 file can hold."""
+    return _UNWRITABLE.sub("\ufffd", text)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from krea_pipe.core.contract import ASPECT_RATIOS, CREATIVITIES, RESOLUTIONS, SLIDER, STRENGTH_RANGES, VARIANTS
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.excerpts import shown
+from krea_pipe.core.json_data import Json
 
 MAX_SEED = 2_147_483_647
 

@@ -81,7 +81,18 @@ def ask(
     index: Path | None = None,
     seconds: float = SECONDS,
 ) -> bytes:
-    """What git prints for some words, asked in a folder; `given` is for its standard input, `index` stands for its own.
+    """Run git, which writes nothing.
+
+    Args:
+        folder: the folder to run in.
+        environment: the environment, of which what would lead git elsewhere is left out.
+        words: the arguments of git.
+        given: its standard input.
+        index: an index file in place of the repository's own.
+        seconds: how long to wait for an answer.
+
+    Returns:
+        What it prints.
 
     Raises:
         GitFailed: it cannot tell, or not in that time.

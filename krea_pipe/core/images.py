@@ -8,12 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, ImageChops
 
-from krea_pipe.core.image_header import Mime, raster_type, size_of, sniff
-from krea_pipe.core.image_parts import TooMuchWork, png_chunks
-from krea_pipe.core.image_work import check_work, only_pixels
-from krea_pipe.core.perceptual_hash import signature
+from krea_pipe.core.image_file import (
+    Mime,
+    TooMuchWork,
+    check_work,
+    is_intact,
+    only_pixels,
+    png_chunks,
+    raster_type,
+    size_of,
+    sniff,
+)
+from krea_pipe.core.likeness import COLOUR_SIDE, SIDE, VERSION
 
 MAX_PIXELS = 89_000_000
 THUMBNAIL_SIDE = 256
@@ -55,7 +63,11 @@ class ImageFacts:
 
 
 def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
-    """Shrink an image to fit a square of `side` pixels, as WebP; raise NotAnImage if it is damaged."""
+    """Shrink an image to fit a square of `side` pixels, as WebP.
+
+    Raises:
+        NotAnImage: it is damaged.
+    """
     return examine(data, side)[1]
 
 
@@ -68,7 +80,18 @@ def small_picture(data: bytes) -> bytes | None:
 
 
 def examine(data: bytes, side: int = THUMBNAIL_SIDE) -> tuple[ImageFacts, bytes]:
-    """Decode the whole image once: its facts and a small picture of it; raise NotAnImage if any part is damaged."""
+    """Decode the whole image once.
+
+    Args:
+        data: the bytes of the image.
+        side: the longest side of the small picture, in pixels.
+
+    Returns:
+        What the image is, and a small picture of it as WebP.
+
+    Raises:
+        NotAnImage: a part of it is damaged.
+    """
     facts, small = _seen(data, side)
     return facts, _as_webp(small)
 
@@ -180,8 +203,27 @@ def _is_complete(data: bytes, mime: Mime) -> bool:
 def _is_complete_png(data: bytes) -> bool:
     view = memoryview(data)
     for part in png_chunks(data):
-        if zlib.crc32(view[part.start + 4 : part.end - 4]) != int.from_bytes(view[part.end - 4 : part.end], "big"):
+        if not is_intact(view, part):
             return False
         if part.kind == b"IEND":
             return True
     return False
+
+
+def signature(picture: Image.Image) -> str:
+    """The signature of a picture, which should be shrunk to about 256 pixels: detail that is finer is not seen."""
+    picture = _opaque(picture)
+    light, blue, red = picture.resize((SIDE, SIDE), Image.Resampling.BOX).convert("YCbCr").split()
+    grey = picture.convert("L")
+    smooth = light.resize(grey.size, Image.Resampling.BILINEAR)
+    detail = ImageChops.difference(grey, smooth).resize((SIDE, SIDE), Image.Resampling.BOX)
+    colours = (plane.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX) for plane in (blue, red))
+    return VERSION + b"".join(plane.tobytes() for plane in (light, *colours, detail)).hex()
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """The picture in RGB; what is transparent is seen on white."""
+    if picture.has_transparency_data:
+        seen = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+    return picture if picture.mode == "RGB" else picture.convert("RGB")

@@ -1,6 +1,6 @@
 """How alike two images are: a signature for each image, made once, and a distance between any two signatures.
 
-A signature (`signing`) holds three small pictures that Pillow makes: 8 x 8 of the light and 4 x 4 of each colour
+A signature (see `images`) holds three small pictures that Pillow makes: 8 x 8 of the light and 4 x 4 of each colour
 difference (the planes of JPEG), and 8 x 8 of how much the picture varies inside each of those 64 squares, which is its
 fine detail. The distance is the root of the mean square of their differences: 0 is the same, 1 is black against white.
 

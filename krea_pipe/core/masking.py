@@ -1,20 +1,47 @@
-"""A secret is taken out of what others send, in whatever way they write it: escaped, and not only once.
+"""What secrets look like, and how they are taken out of texts.
 
-What is looked at are texts that are decoded already, so that no escaping of JSON is left; each is then read as HTML,
-as percent-encoded and with backslashes as well, one inside the other.
+The kinds are values of the forms that their makers document, in `data/secret_kinds.json`, and names of variables for
+them. A pattern tells a secret by its beginning: it need not match all of it. Each is bounded, so that a text costs as
+much time as it is long.
+
+A secret that is known is taken out of what others send, in whatever way they write it: escaped, and not only once. What
+is looked at are texts that are decoded already, so that no escaping of JSON is left; each is then read as HTML, as
+percent-encoded and with backslashes as well, one inside the other.
 """
 
 import base64
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from html import unescape
+from importlib.resources import files
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.secret_kinds import MASK as MASK
+
+MASK = "***"
+"""What stands in place of a secret."""
+
+_ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/@:?#]{0,200}:[^\s/@]{1,200}@"
+"""The address of something with a user's name and a password."""
+_ALPHABETS = {"WORD": "[A-Za-z0-9_-]", "B64": "[A-Za-z0-9+/]", "ADDRESS": _ADDRESS}
+_SAYS_SECRET = re.compile(
+    r"SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|PASSCODE|CREDENTIAL|MNEMONIC|COOKIE|KEY|AUTHORI[SZ]ATION|AUTHENTICATION"
+    r"|(?:AUTH|PASS)$|^(?:AUTH[NZ]|CREDS?|BEARER|JW[TK]S?|PAT|PWD)$"
+)
+_ORDINARY = re.compile(
+    r"(?:MON|DON|TUR|HOC|WHIS|JOC|LAC|MIC|HIC|DIC|FLUN|SMO|LOW|TURN|LATCH|HOT)KEYS?|SECRETAR(?:Y|IES|IAT)|TOKENI[SZ]\w*"
+    r"|KEY(?:BOARD|WORD|NOTE|FRAME|STONE|HOLE|PAD|STROKE|PRESS|LIGHT|COLOU?R|LIME|CLOAK)\w*|(?:COM|BY|SUR|TRES|OVER|UNDER)PASS"
+)
+_WORKING_FOLDER = frozenset({"PWD", "OLDPWD"})
+_SHORTEST = 15
+_WORDS = re.compile(rf"[^\s\"'{{}}\[\](),;<>]{{{_SHORTEST},}}")
+_DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/=\s]*", re.ASCII)
+_BEFORE_A_SPACE = ("bearer", "basic", "private key", "secret", "token", "passw", "key", "signature")
 
 MAX_DEPTH = 64
 MAX_ESCAPED = 512 * 1024
@@ -25,12 +52,64 @@ _MAY_HIDE = re.compile(r"[^!-~]|[%&\\]")
 _ESCAPE = re.compile(r"[\\%]u\{?([0-9a-f]{1,6})\}?|\\x([0-9a-f]{2})|\\([0-7]{1,3})|\\(.)", re.IGNORECASE | re.DOTALL)
 
 
+class SecretKind(NamedTuple):
+    """A kind of secret, how its values look after a sign that is no letter or digit, and where that is documented."""
+
+    name: str
+    source: str
+    patterns: tuple[str, ...]
+
+
+@cache
+def secret_kinds() -> tuple[SecretKind, ...]:
+    """The kinds that are known, as `data/secret_kinds.json` has them."""
+    text = (files("krea_pipe") / "data" / "secret_kinds.json").read_text(encoding="utf-8")
+    for name, alphabet in _ALPHABETS.items():
+        text = text.replace(f"<{name}>", json.dumps(alphabet)[1:-1])
+    return tuple(SecretKind(one["name"], one["source"], tuple(one["patterns"])) for one in json.loads(text))
+
+
+def is_secret(text: str) -> bool:
+    """Whether a text holds what looks like a secret."""
+    if len(text) < _SHORTEST or (text.startswith("data:") and _DATA_URI.fullmatch(text)):
+        return False
+    low, kinds = text.lower(), _any_kind()
+    if any(word in low for word in _BEFORE_A_SPACE):
+        return kinds.search(text) is not None
+    return any(kinds.search(run) for run in re.findall(rf"\S{{{_SHORTEST},}}", text))
+
+
+def has_password(text: str) -> bool:
+    """Whether a text is the address of something with a user's name and password."""
+    return re.match(_ADDRESS, text) is not None
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable's name says that its value is a secret: by one of its words, told by `_`, digits and case."""
+    words = [word.upper() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+    found = (word for word in words if _SAYS_SECRET.search(word) and not _ORDINARY.fullmatch(word))
+    return name not in _WORKING_FOLDER and any(found)
+
+
+def without_secrets(text: str) -> str:
+    """A text with `***` for the words that look like secrets, or for all of it."""
+    if not is_secret(text):
+        return text
+    clean = _WORDS.sub(lambda word: MASK if is_secret(word[0]) else word[0], text)
+    return MASK if is_secret(clean) else clean
+
+
+@cache
+def _any_kind() -> re.Pattern[str]:
+    return re.compile("(?<![A-Za-z0-9])(?:" + "|".join(one for kind in secret_kinds() for one in kind.patterns) + ")")
+
+
 def masked(text: str, secret: str) -> str:
     """A text without a secret: what is written plainly is replaced in it, and a text that hides it, as a whole."""
-    if not _is_told(text, secret):
+    if not _is_present(text, secret):
         return text
     plain = re.sub("|".join(map(re.escape, _forms(secret))), MASK, text, flags=re.IGNORECASE)
-    return MASK if _is_told(plain, secret) else plain
+    return MASK if _is_present(plain, secret) else plain
 
 
 def masked_lines(text: str, secret: str) -> str:
@@ -66,14 +145,14 @@ class _Masking:
         return masked(text, self.secret) if self.left >= 0 else MASK
 
 
-def _is_told(text: str, secret: str) -> bool:
+def _is_present(text: str, secret: str) -> bool:
     forms = _forms(secret)
     if len(text) < len(min(forms, key=len)) and text.isascii():
         return False  # decoded, it is no longer
     low = text.lower()
     if any(form in low for form in forms):
         return True
-    return bool(_MAY_HIDE.search(text)) and any(form in one.lower() for one in _readings(text) for form in forms)
+    return bool(_MAY_HIDE.search(text)) and any(form in one.lower() for one in _decodings(text) for form in forms)
 
 
 @lru_cache(maxsize=8)
@@ -89,7 +168,7 @@ def _forms(secret: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(form.lower() for form in forms))
 
 
-def _readings(text: str) -> Iterator[str]:
+def _decodings(text: str) -> Iterator[str]:
     """A text as others may read it: decoded, up to so many times, and without what is not seen."""
     seen, latest = {text}, [text]
     for _ in range(_ROUNDS):

@@ -4,7 +4,7 @@ The budget of each thread is full again when it starts on a pipeline.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
 MAX_NAMES = 1_000
@@ -12,6 +12,9 @@ MAX_NAMES = 1_000
 MAX_WORD = 100
 MAX_LETTERS = 200_000
 """Letters of words and names that are compared for one file; a letter takes about a microsecond."""
+
+MAX_LISTED = 100
+"""Names that a hint lists."""
 
 
 class _Budget(threading.local):
@@ -21,20 +24,29 @@ class _Budget(threading.local):
 _BUDGET = _Budget()
 
 
-def start_names() -> None:
+def reset_name_budget() -> None:
     """Begin with a pipeline, with a full budget."""
     _BUDGET.letters = MAX_LETTERS
 
 
-def may_look() -> bool:
+def has_budget() -> bool:
     """Whether something of the budget is left."""
     return _BUDGET.letters > 0
 
 
 def closest(word: str, names: Iterable[str], *, alike: float = 0.6) -> str | None:
-    """The name that is most like a word, if one is; `alike` is how much, up to 1, as `difflib` counts."""
+    """Find the name that is most like a word.
+
+    Args:
+        word: the word that was written.
+        names: the names that are known, of which the first `MAX_NAMES` are compared.
+        alike: how much a name has to be like the word, from 0 to 1, as `difflib` counts.
+
+    Returns:
+        The name, None when none is like it or the budget is used up.
+    """
     found, best = None, alike
-    if len(word) > MAX_WORD or not may_look():
+    if len(word) > MAX_WORD or not has_budget():
         return None
     matcher = SequenceMatcher()
     matcher.set_seq2(word)
@@ -44,9 +56,16 @@ def closest(word: str, names: Iterable[str], *, alike: float = 0.6) -> str | Non
         if 2 * min(len(word), len(name)) < best * both:
             continue
         _BUDGET.letters -= both
-        if not may_look():
+        if not has_budget():
             return None
         matcher.set_seq1(name)
         if matcher.quick_ratio() >= best and (ratio := matcher.ratio()) >= best and (found is None or ratio > best):
             found, best = name, ratio
     return found
+
+
+def near_word(word: str, known: Sequence[str]) -> str:
+    """A hint with the known word nearest to one that was written, or with all of them."""
+    near = closest(word, known)
+    more = ", …" if len(known) > MAX_LISTED else ""
+    return f"did you mean `{near}`?" if near else f"there is {', '.join(known[:MAX_LISTED]) or 'nothing'}{more}"

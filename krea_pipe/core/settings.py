@@ -38,7 +38,7 @@ class Token:
     __str__ = __repr__
 
     @property
-    def is_telling(self) -> bool:
+    def can_be_masked(self) -> bool:
         """Whether a text that holds the token tells it; a shorter one may be any word, and goes to no real API."""
         return len(self.secret) >= SHORTEST_SECRET
 
@@ -113,6 +113,10 @@ def home_folder(environment: Mapping[str, str], file: Path | None = None) -> Pat
 
     It is looked for in the working folder and then beside a pipeline file, each time upwards to the git repository's
     top, so that the same file finds the same state from every folder.
+
+    Args:
+        environment: where KREA_PIPE_HOME may be set.
+        file: the pipeline file, if there is one.
     """
     if environment.get("KREA_PIPE_HOME"):
         return Path(environment["KREA_PIPE_HOME"])
@@ -147,7 +151,11 @@ def live_target(environment: Mapping[str, str]) -> Target:
 
 
 def live_pace(environment: Mapping[str, str], job_seconds: float | None = None) -> Pace:
-    """The pace against a real API; KREA_PIPE_POLL_SECONDS sets the first wait, KREA_PIPE_SETTLE_SECONDS `settle`.
+    """The pace against a real API.
+
+    Args:
+        environment: KREA_PIPE_POLL_SECONDS sets the first wait, KREA_PIPE_SETTLE_SECONDS `settle`.
+        job_seconds: how long a job may run; None leaves it to the variant.
 
     Raises:
         UsageError: one of them is not a number of seconds.

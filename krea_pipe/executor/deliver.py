@@ -14,9 +14,9 @@ from pathlib import Path
 
 from krea_pipe._version import __version__
 from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.core.image_file import read_text, with_text, without_text
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure, Outcome, Result
-from krea_pipe.core.png_text import read_text, with_text, without_text
 from krea_pipe.core.request import Key, canonical_json
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.planning.plan import Plan, Reuse, Step

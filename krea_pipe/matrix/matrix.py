@@ -18,7 +18,7 @@ from krea_pipe.pipeline.pricing import price_of
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.sampling import choose
 from krea_pipe.pipeline.source import Trail
-from krea_pipe.pipeline.template import start_pipeline
+from krea_pipe.pipeline.template import reset_budgets
 
 MAX_CELLS = 100_000
 MAX_COPIED = 50_000_000
@@ -65,7 +65,7 @@ class Expansion:
                 of problem, up to a hundred at once.
         """
         self._check_count()
-        start_pipeline()
+        reset_budgets()
         for stage in self.pipeline.stages:
             yield from self._placed(stage)
         self.problems.check()
@@ -76,7 +76,7 @@ class Expansion:
         Raises:
             InvalidInput: some cannot be made.
         """
-        start_pipeline()
+        reset_budgets()
         found = self._kept_cells(name)
         self.problems.check()
         return found
@@ -88,7 +88,7 @@ class Expansion:
             cell: a cell that an expansion of the same pipeline gave.
             cells: all that it gave, by their ids.
         """
-        start_pipeline()
+        reset_budgets()
         stage = next(one for one in self.pipeline.stages if one.name == cell.stage)
         source = cells[cell.source] if cell.source is not None else None
         if source is not None:

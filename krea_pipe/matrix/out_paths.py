@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 
-from krea_pipe.core.json_data import shown
+from krea_pipe.core.excerpts import shown
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer
 from krea_pipe.pipeline.model import Stage
-from krea_pipe.pipeline.template.template import compile_template
+from krea_pipe.pipeline.template import compile_template
 
 MAX_PATH_PART = 120
 MAX_PATH = 1024

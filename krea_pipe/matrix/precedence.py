@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from krea_pipe.core.json_data import shown
+from krea_pipe.core.excerpts import shown
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer
 from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Pipeline, Rule, Stage, Value
 from krea_pipe.pipeline.source import Trail
-from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.pipeline.template import is_template
 
 OVERRIDES = "--set"
 """The title of the highest layer."""

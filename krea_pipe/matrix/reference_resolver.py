@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
 from krea_pipe.core.contract import MAX_MOODBOARDS, MAX_STYLE_REFERENCES
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import LISTS, SOURCE_STRENGTH, STRENGTHS, check_source_strength, check_strength
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Source, Weighted, parse_source, source_text
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, located
 from krea_pipe.pipeline.model import Board, Pipeline, ReferenceSet, Value
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.repo_paths import Unusable
-from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.pipeline.template import is_template
 
 Items: TypeAlias = tuple[Weighted[Source | str], ...]
 """A list of a request: style references by their sources, or moodboards or styles by their ids at Krea."""

@@ -8,8 +8,7 @@ from typing import TypeVar, cast
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.model import Value
-from krea_pipe.pipeline.template import TemplateProblem, as_text
-from krea_pipe.pipeline.template.template import compile_template, is_template
+from krea_pipe.pipeline.template import TemplateProblem, as_text, compile_template, is_template
 
 Context = Mapping[str, object]
 T = TypeVar("T")

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypedDict, cast
 
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import DEFAULTS, LISTS, check_field
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import ByKey, Key, Request, Source, Weighted, source_text
 from krea_pipe.matrix.precedence import Layer, Precedence, folded
 from krea_pipe.matrix.reference_resolver import Items, ReferenceResolver, lists_set_by
@@ -14,7 +15,7 @@ from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, located
 from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Pipeline, Stage, Value
 from krea_pipe.pipeline.references import Fingerprints
-from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.pipeline.template import is_template
 
 
 @dataclass(frozen=True)

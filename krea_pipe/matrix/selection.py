@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from krea_pipe.core.errors import Place, Problem, UsageError
-from krea_pipe.core.json_data import UNSPEAKABLE
-from krea_pipe.pipeline.template import near_word
+from krea_pipe.core.json_data import CONTROL_CHARACTERS
+from krea_pipe.core.near_names import near_word
 
 MAX_EXPRESSION = 20_000
 MAX_WORD = 2_000
@@ -210,7 +210,7 @@ class Parser:
 
     def __init__(self, option: str, text: str, names: list[Name]) -> None:
         self.file, self.names = Path(option), names
-        self.text = UNSPEAKABLE.sub("\ufffd", text).rstrip()
+        self.text = CONTROL_CHARACTERS.sub("\ufffd", text).rstrip()
         self.line = re.sub(r"\s", " ", self.text)
         self.tokens = self._read()
         self.token = _Token("start", "", 0)

@@ -145,6 +145,16 @@ class Stage:
             values.setdefault(axis.name, {}).update((value.part, value) for value in axis.values)
         return tuple(Axis(name, tuple(values[name].values()), axis.field, axis.trail) for name, axis in first.items())
 
+    @property
+    def all_axes(self) -> tuple[Axis, ...]:
+        """Every axis of the stage, those of `with` last."""
+        return (*self.axes, *self.fixed)
+
+    @property
+    def promotes(self) -> bool:
+        """Whether each request is an upstream one, with some fields changed."""
+        return self.upstream is not None and self.upstream.promotes
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:

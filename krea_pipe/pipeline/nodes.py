@@ -15,14 +15,13 @@ import yaml
 
 from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.excerpts import Lines, cut
-from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.syntax import (
-    Flaw,
-    find_flaw,
+    error_index,
+    explain,
     index_of,
     is_depth_limit,
-    stopped_at,
     text_mark,
     unquoted_template,
 )
@@ -152,13 +151,13 @@ class _Builder:
         known = self.problems
         self.problems = ProblemList(known.found)
         try:
-            for event in islice(yaml.parse(self.text[: stopped_at(error)], Loader=_Loader), taken, None):
+            for event in islice(yaml.parse(self.text[: error_index(error)], Loader=_Loader), taken, None):
                 self._take(event)
         except yaml.YAMLError as earlier:
             if is_depth_limit(error) and isinstance(earlier, yaml.MarkedYAMLError):
                 error = earlier
         self.problems = known
-        self._stop(find_flaw(self.text, error))
+        self._fail(*explain(self.text, error))
 
     def _take(self, event: yaml.Event) -> None:
         start = index_of(event.start_mark)
@@ -186,9 +185,9 @@ class _Builder:
         self._add(node, start)
 
     def _typed(self, event: yaml.ScalarEvent, start: int) -> Json:
-        if UNSPEAKABLE.search(event.value):
+        if CONTROL_CHARACTERS.search(event.value):
             self._note("control_character", "this text holds a control character", start, "take the escape out")
-            return UNSPEAKABLE.sub("-", event.value)
+            return CONTROL_CHARACTERS.sub("-", event.value)
         if not event.implicit[0]:
             return event.value
         try:
@@ -200,7 +199,7 @@ class _Builder:
     def _open(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent", start: int) -> None:
         self._refuse_tag(event.tag, start)
         self._count(start)
-        if self.stack and self._wants_key():
+        if self.stack and isinstance(self.stack[-1].node.data, dict) and self.stack[-1].key is None:
             self._refuse_key(start)
         if len(self.stack) >= MAX_DEPTH:
             self._fail_too_deep(start)
@@ -278,13 +277,9 @@ class _Builder:
         mapping.keys[key] = start
         return key
 
-    def _wants_key(self) -> bool:
-        top = self.stack[-1]
-        return isinstance(top.node.data, dict) and top.key is None
-
     def _refuse_key(self, start: int) -> NoReturn:
         if self.text.startswith("{{", start - 1):
-            self._stop(unquoted_template(self.text, start - 1))
+            self._fail(*unquoted_template(self.text, start - 1))
         self._fail("key_not_text", "a key is text, not a list or a mapping", start, "put it in quotes")
 
     def _refuse_tag(self, tag: str | None, start: int) -> None:
@@ -292,9 +287,6 @@ class _Builder:
             name = _WORD.match(self.text, start)
             hint = "remove it, or quote the value if it starts with an exclamation mark"
             self._note("tag", f"YAML tags such as {name[0] if name else tag} are not supported", start, hint)
-
-    def _stop(self, flaw: Flaw) -> NoReturn:
-        self._fail(flaw.code, flaw.message, flaw.index, flaw.hint)
 
     def _fail(self, code: str, message: str, index: int, hint: str | None = None) -> NoReturn:
         self._note(code, message, index, hint)

@@ -15,14 +15,12 @@ from urllib.parse import urlsplit
 
 from krea_pipe.core import lfs
 from krea_pipe.core.errors import InvalidInput, Problem
-from krea_pipe.core.image_header import size_of, sniff
-from krea_pipe.core.image_parts import TooMuchWork
-from krea_pipe.core.image_work import check_work
+from krea_pipe.core.image_file import TooMuchWork, check_work, size_of, sniff
 from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.core.request import ByDigest, ByUrl, Source
 from krea_pipe.pipeline.model import Pipeline, Value
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
-from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.pipeline.template import is_template
 
 MAX_BYTES = 75 * 1024 * 1024
 MAX_URL = 1024

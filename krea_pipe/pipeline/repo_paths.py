@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path, PureWindowsPath
 from typing import TypeAlias
 
-from krea_pipe.core.json_data import shown
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.near_names import MAX_NAMES, closest
 
 MAX_PARTS = 32
@@ -28,10 +28,10 @@ _BUDGET = _Budget()
 
 WILDCARD = re.compile(r"[*?\[]")
 
-Supply: TypeAlias = Callable[[Path, str], None]
+FileSupplier: TypeAlias = Callable[[Path, str], None]
 """Puts the files in place that a pattern may mean, seen from a folder."""
 
-_supply: ContextVar[Supply | None] = ContextVar("supply", default=None)
+_supply: ContextVar[FileSupplier | None] = ContextVar("supply", default=None)
 
 
 class Unusable(ValueError):
@@ -43,8 +43,12 @@ class Unusable(ValueError):
 
 
 @contextmanager
-def supplied(supply: Supply) -> Iterator[None]:
-    """Meanwhile have files put in place just before they are looked for, as those of a commit are."""
+def supplying_files(supply: FileSupplier) -> Iterator[None]:
+    """Have files put in place just before they are looked for, as those of a commit are, while the context is open.
+
+    Args:
+        supply: is given the folder of the pipeline file, and the path or glob that is about to be looked for.
+    """
     token = _supply.set(supply)
     try:
         yield
@@ -52,7 +56,7 @@ def supplied(supply: Supply) -> Iterator[None]:
         _supply.reset(token)
 
 
-def ask_for(pattern: str, folder: Path) -> None:
+def request_files(pattern: str, folder: Path) -> None:
     """Have the files put in place that a path or a glob may mean, where that is done; `files_of` does it itself."""
     supply = _supply.get()
     if supply is not None:
@@ -67,7 +71,7 @@ def files_of(pattern: str, folder: Path, root: Path) -> list[Path]:
     """
     if pattern.startswith(("/", "~")) or PureWindowsPath(pattern).drive:
         raise Unusable("reference_outside", f"{pattern} is absolute", "write it relative to the pipeline file")
-    ask_for(pattern, folder)
+    request_files(pattern, folder)
     try:
         look = _matching if WILDCARD.search(pattern) else _followed
         return [_inside(path, pattern, root) for path in look(folder, pattern, root)]
@@ -150,7 +154,7 @@ def _names_in(path: Path) -> Iterator[str]:
                 yield entry.name
 
 
-def start_looking() -> None:
+def reset_entry_budget() -> None:
     """Begin with a pipeline, for which so many entries of folders are looked at."""
     _BUDGET.entries = MAX_ENTRIES
 

@@ -26,7 +26,15 @@ class Sample:
 
 
 def choose(cells: Sequence[Sequence[Value]], sample: Sample) -> list[int]:
-    """The indexes of the chosen cells, ascending; a larger `n` keeps all that a smaller one chose."""
+    """Choose the cells that a sample keeps.
+
+    Args:
+        cells: for each cell its axes and the parts of their values.
+        sample: the method; a larger `n` keeps all that a smaller one chose.
+
+    Returns:
+        The indexes of the chosen cells, ascending.
+    """
     match sample.method:
         case "first":
             order: Sequence[int] = range(len(cells))

@@ -9,7 +9,7 @@ from typing import NoReturn, TypeAlias
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem
 from krea_pipe.core.excerpts import Lines
-from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.pipeline.nodes import Node, collect_nodes
 
 Trail: TypeAlias = tuple[str | int, ...]
@@ -122,7 +122,7 @@ def _decode(file: Path, raw: bytes) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         _not_text(file, raw, error.start)
-    control = UNSPEAKABLE.search(text)
+    control = CONTROL_CHARACTERS.search(text)
     if control:
         _not_text(file, raw, len(text[: control.start()].encode()))
     return text

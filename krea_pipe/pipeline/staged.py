@@ -15,7 +15,7 @@ from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
 from krea_pipe.pipeline.source import read_document
-from krea_pipe.pipeline.spec.tables import KINDS
+from krea_pipe.pipeline.spec.generated import KINDS
 
 SHAPES = {"prompt": str, "prompts": dict, "stages": dict}
 READ_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".csv", ".tsv", ".txt"))
@@ -82,7 +82,15 @@ def may_be_read(name: str, pipelines: Sequence[Candidate]) -> bool:
 
 
 def inputs_of(pipeline: Pipeline, fingerprints: Fingerprints) -> set[Path]:
-    """Every file that a pipeline reads besides itself; images that templates name only after its cells were made."""
+    """List the files that a pipeline reads besides itself.
+
+    Args:
+        pipeline: the pipeline.
+        fingerprints: its images; those that templates name are among them only after its cells were made.
+
+    Returns:
+        Images, picks files and tables, as resolved paths.
+    """
     images = {image.file for found in fingerprints.by_text.values() for image in found if image.file}
     picks = {stage.upstream.file.resolve() for stage in pipeline.stages if stage.upstream and stage.upstream.file}
     return images | picks | set(_tables(pipeline.document.data, pipeline))

@@ -2,8 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -12,17 +11,16 @@ MAX_LINE = 500
 _MARKS = {"*": "an alias", "&": "an anchor", "!": "a tag"}
 
 
-@dataclass(frozen=True, slots=True)
-class Flaw:
+class Flaw(NamedTuple):
     """Why text is not YAML: a code, a sentence, the index of the character to point at, what to do."""
 
     code: str
     message: str
-    index: int
+    at: int
     hint: str | None = None
 
 
-def find_flaw(text: str, error: yaml.MarkedYAMLError) -> Flaw:
+def explain(text: str, error: yaml.MarkedYAMLError) -> Flaw:
     """Explain one error of libyaml."""
     problem, context = error.problem or "", error.context or ""
     at, opened = index_of(error.problem_mark), index_of(error.context_mark)
@@ -30,16 +28,14 @@ def find_flaw(text: str, error: yaml.MarkedYAMLError) -> Flaw:
         spot = text.rindex("{{", 0, max(at, text.find("{{", at)) + 2) if "{{" in text else at
         return unquoted_template(text, spot)
     if "quoted scalar" in context and "end of stream" in problem:
-        return Flaw(
-            "unclosed_quote",
-            "the quote that opens here is never closed",
-            opened,
-            "put the closing quote at the end of the value",
-        )
+        hint = "put the closing quote at the end of the value"
+        return Flaw("unclosed_quote", "the quote that opens here is never closed", opened, hint)
     if context in _OPENERS:
         return _unclosed(text, *_OPENERS[context], opened, at)
     if "mapping values are not allowed" in problem:
-        return Flaw("unquoted_colon", "a value with a colon and a space in it must be quoted", at, quoting(text, at))
+        return Flaw(
+            "unquoted_colon", "a value with a colon and a space in it must be quoted", at, quoting_hint(text, at)
+        )
     if "cannot start any token" in problem:
         return _bad_start(text, at)
     if "scanning an alias" in context or "scanning an anchor" in context or "tag" in context:
@@ -54,7 +50,7 @@ def find_flaw(text: str, error: yaml.MarkedYAMLError) -> Flaw:
     return _misfit(text, at)
 
 
-def stopped_at(error: yaml.MarkedYAMLError) -> int:
+def error_index(error: yaml.MarkedYAMLError) -> int:
     """The index of the token that an error is about: all that stands before it was read."""
     return min(index_of(mark) for mark in (error.problem_mark, error.context_mark) if mark)
 
@@ -66,16 +62,17 @@ def is_depth_limit(error: yaml.MarkedYAMLError) -> bool:
 
 def unquoted_template(text: str, at: int) -> Flaw:
     """A value that starts with {{, which YAML takes for a mapping."""
-    return Flaw("unquoted_template", "a value that starts with {{ must be quoted", at, quoting(text, at))
+    return Flaw("unquoted_template", "a value that starts with {{ must be quoted", at, quoting_hint(text, at))
 
 
 def text_mark(text: str, at: int) -> Flaw:
     """A value that starts with a character that has a meaning in YAML."""
-    message = f"a value that starts with {text[at : at + 1]} must be quoted: YAML reads {_mark(text, at)} here"
-    return Flaw("unquoted_mark", message, at, quoting(text, at))
+    mark = text[at : at + 1]
+    message = f"a value that starts with {mark} must be quoted: YAML reads {_MARKS.get(mark, 'something else')} here"
+    return Flaw("unquoted_mark", message, at, quoting_hint(text, at))
 
 
-def quoting(text: str, at: int) -> str:
+def quoting_hint(text: str, at: int) -> str:
     """The hint that shows the value at an index, or the one that it is a part of, in quotes."""
     line, column = line_at(text, at), at - text.rfind("\n", 0, at) - 1
     if column > MAX_LINE or len(line) > MAX_LINE:
@@ -105,10 +102,6 @@ def _quoted(value: str) -> str:
     return json.dumps(value, ensure_ascii=False) if "'" in value else f"'{value}'"
 
 
-def _mark(text: str, at: int) -> str:
-    return _MARKS.get(text[at : at + 1], "something else")
-
-
 def _unclosed(text: str, what: str, opener: str, closer: str, opened: int, at: int) -> Flaw:
     if text[at : at + 1] in ("[", "{", "'", '"') and text[opened:at].count("\n") == 0:
         return Flaw("yaml_syntax", f"a comma is missing in this {what}", at, f"write {opener}a, b{closer}")
@@ -120,7 +113,7 @@ def _bad_start(text: str, at: int) -> Flaw:
     line = line_at(text, at)
     if "\t" in line[: len(line) - len(line.lstrip())] or text[at : at + 1] == "\t":
         return Flaw("tab", "a tab cannot indent YAML", at, "indent with spaces")
-    return Flaw("unquoted_mark", f"a value that starts with {text[at]} must be quoted", at, quoting(text, at))
+    return Flaw("unquoted_mark", f"a value that starts with {text[at]} must be quoted", at, quoting_hint(text, at))
 
 
 def _no_pair(text: str, at: int) -> Flaw:

@@ -30,7 +30,7 @@ from krea_pipe.pipeline.nodes import Node
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.source import Document, Trail, read_document
 from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.pipeline.template.paths import Path, paths_in
+from krea_pipe.pipeline.template import VariablePath, paths_in
 from krea_pipe.planning.plan import Plan, Step, describe_change
 from krea_pipe.store.known import cell_name, result_name
 from krea_pipe.store.space import Space
@@ -229,7 +229,7 @@ class _Origins:
         file = read_document(at.path)
         return Origin(f"--vars {at.path}", self.document.value(value.trail), file.place(value.trail[1:]))
 
-    def _of_variable(self, path: Path, value: Json) -> Origin:
+    def _of_variable(self, path: VariablePath, value: Json) -> Origin:
         """Where a name of a template comes from, by the order in which they hide each other: fields, axes, `with`,
         variables."""
         name, resolver = path[0], self.draft.resolver
@@ -249,7 +249,7 @@ class _Origins:
             return self.origin(str(trail[0]), Value(value, trail))
         return Origin("name of the stage" if name == "stage" else "name of the pipeline", value)
 
-    def _of_axis(self, path: Path, value: AxisValue, section: str) -> Origin:
+    def _of_axis(self, path: VariablePath, value: AxisValue, section: str) -> Origin:
         layer = f"row {path[0]}={value.part}" if isinstance(value.data, dict) else section
         return self.origin(layer, Value(value.data, (*value.trail, *path[1:])))
 
@@ -257,7 +257,7 @@ class _Origins:
 _MISSING = object()
 
 
-def _at(data: object, path: Path) -> object:
+def _at(data: object, path: VariablePath) -> object:
     for name in path:
         if not isinstance(data, Mapping) or name not in data:
             return _MISSING

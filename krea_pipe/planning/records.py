@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import PurePath
 from typing import Any
 
-from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.pipeline.pricing import exact
 
 _PRICE = re.compile(r"\d{1,10}(\.\d{1,10})?")
@@ -105,6 +105,6 @@ def text(data: Json, name: str) -> str:
     """
     if not isinstance(data, str):
         raise TypeError(f"`{name}` is no text")
-    if UNSPEAKABLE.search(data):
+    if CONTROL_CHARACTERS.search(data):
         raise ValueError(f"`{name}` holds what no text has")
     return data

@@ -11,11 +11,11 @@ from decimal import Decimal
 
 from krea_pipe.core.errors import InvalidInput, OverBudget, Problem, UsageError
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.near_names import near_word
 from krea_pipe.core.request import KEY_VERSION, Key, Source, canonical_json, source_text, url_of
 from krea_pipe.pipeline.model import Budget, Pipeline
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.references import Fingerprints, Image, check_bytes
-from krea_pipe.pipeline.template import near_word
 
 MODELS = ("k2", "k2-large")
 """The bases that Krea 2 draws with; Krea trains others as well."""

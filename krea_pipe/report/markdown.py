@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from krea_pipe.core.writable import writable
+from krea_pipe.core.excerpts import writable
 from krea_pipe.pipeline.cell_ids import label_of
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.markup import code, table_head, table_row

@@ -2,7 +2,7 @@
 
 import re
 
-from krea_pipe.core.writable import writable
+from krea_pipe.core.excerpts import writable
 
 _TURNED = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # would turn the text around them
 

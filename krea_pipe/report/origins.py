@@ -9,7 +9,7 @@ from krea_pipe.core.request import ByDigest, ByKey, Source, source_text
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.model import Pipeline, Stage
 from krea_pipe.pipeline.references import Fingerprints
-from krea_pipe.pipeline.template.paths import Path, paths_in
+from krea_pipe.pipeline.template import VariablePath, paths_in
 from krea_pipe.planning.plan import Plan
 from krea_pipe.report.axes import mark_of
 from krea_pipe.report.model import ReferenceView
@@ -20,7 +20,7 @@ class Origins:
 
     def __init__(self, pipeline: Pipeline, plan: Plan) -> None:
         self.templates: dict[str, int] = {}
-        self._paths: dict[str, list[Path]] = {}
+        self._paths: dict[str, list[VariablePath]] = {}
         self._cells = {cell.id: cell for step in plan.steps for cell in step.cells}
         self._rows = {stage.name: _rows_of(pipeline, stage.name) for stage in pipeline.stages}
         self._given = {stage.name: _given_in(pipeline, stage) for stage in pipeline.stages}
@@ -35,7 +35,7 @@ class Origins:
         found = {".".join(path): self._read(path, cell) for path in self._paths[cell.template]}
         return number, {name: value for name, value in found.items() if value is not None}
 
-    def _read(self, path: Path, cell: Cell) -> Json:
+    def _read(self, path: VariablePath, cell: Cell) -> Json:
         name, *rest = path
         if name == "source":
             return self._of_source(rest, cell)

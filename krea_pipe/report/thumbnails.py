@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from krea_pipe.core.image_header import raster_type
+from krea_pipe.core.image_file import raster_type
 from krea_pipe.core.request import parse_source
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.report.model import Report

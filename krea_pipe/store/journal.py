@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.core.errors import Problem, StateError
-from krea_pipe.core.json_data import shown
+from krea_pipe.core.excerpts import shown
 from krea_pipe.store.atomic import sync_folder
 from krea_pipe.store.events import Event, Line, Note, UnknownEvent, decode, encode
 from krea_pipe.store.lock import FileLock, exclusive

@@ -6,7 +6,7 @@ from functools import cache
 from krea_server import picture
 from PIL import Image
 
-from krea_pipe.core.perceptual_hash import signature
+from krea_pipe.core.images import signature
 from krea_pipe.report import html
 from krea_pipe.store.atomic import write_atomically
 

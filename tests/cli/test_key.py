@@ -7,7 +7,7 @@ import pytest
 from command_line import KEY
 from krea_server import GENERATE, picture
 
-from krea_pipe.core.png_text import with_text
+from krea_pipe.core.image_file import with_text
 
 
 def in_json(text):

@@ -10,9 +10,18 @@ from krea_server import picture as plain
 from PIL import Image
 
 from krea_pipe.core import images
-from krea_pipe.core.image_header import size_of
-from krea_pipe.core.image_parts import MAX_PARTS, SOS, TooMuchWork, jpeg_segments
-from krea_pipe.core.image_work import MAX_FILL, MAX_SCANNED, MAX_SCANS, check_work, only_pixels
+from krea_pipe.core.image_file import (
+    MAX_FILL,
+    MAX_PARTS,
+    MAX_SCANNED,
+    MAX_SCANS,
+    SOS,
+    TooMuchWork,
+    check_work,
+    jpeg_segments,
+    only_pixels,
+    size_of,
+)
 from krea_pipe.core.images import NotAnImage
 from krea_pipe.local.picture import read_picture
 

@@ -8,8 +8,8 @@ import zlib
 import pytest
 from PIL import Image
 
-from krea_pipe.core import images, png_text
-from krea_pipe.core.image_header import size_of, sniff
+from krea_pipe.core import image_file, images
+from krea_pipe.core.image_file import size_of, sniff
 from krea_pipe.core.images import NotAnImage
 
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
@@ -195,8 +195,8 @@ ENTRIES = {"krea-pipe:prompt": "Ein Glas – 日本語 🍋\nzweite Zeile", "emp
 
 
 def test_text_entries_round_trip_and_pillow_reads_them():
-    tagged = png_text.with_text(encoded("PNG"), ENTRIES)
-    assert png_text.read_text(tagged) == ENTRIES
+    tagged = image_file.with_text(encoded("PNG"), ENTRIES)
+    assert image_file.read_text(tagged) == ENTRIES
     with Image.open(io.BytesIO(tagged)) as image:
         assert dict(image.text) == ENTRIES
     facts_of(tagged)
@@ -205,7 +205,7 @@ def test_text_entries_round_trip_and_pillow_reads_them():
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "I;16"])
 def test_text_entries_leave_every_pixel_and_chunk_alone(mode):
     source = encoded("PNG", picture(mode="L").convert("I;16") if mode == "I;16" else picture(mode=mode))
-    tagged = png_text.with_text(source, ENTRIES)
+    tagged = image_file.with_text(source, ENTRIES)
     with Image.open(io.BytesIO(source)) as before, Image.open(io.BytesIO(tagged)) as after:
         assert (before.mode, before.tobytes()) == (after.mode, after.tobytes())
     assert (tagged[:33], tagged[-len(source) + 33 :]) == (source[:33], source[33:])
@@ -213,16 +213,16 @@ def test_text_entries_leave_every_pixel_and_chunk_alone(mode):
 
 def test_a_very_long_entry_still_works():
     entries = {"prompt": "水" * 1_500_000}
-    tagged = png_text.with_text(encoded("PNG"), entries)
-    assert png_text.read_text(tagged) == entries
+    tagged = image_file.with_text(encoded("PNG"), entries)
+    assert image_file.read_text(tagged) == entries
     assert facts_of(tagged).width == 96
 
 
 def test_the_first_64_kib_are_enough_to_read_our_entries():
     noise = Image.effect_noise((400, 400), 90)
-    tagged = png_text.with_text(encoded("PNG", noise), ENTRIES)
+    tagged = image_file.with_text(encoded("PNG", noise), ENTRIES)
     assert len(tagged) > 1 << 16
-    assert png_text.read_text(tagged[: 1 << 16]) == ENTRIES
+    assert image_file.read_text(tagged[: 1 << 16]) == ENTRIES
 
 
 def test_entries_of_other_tools_are_read():
@@ -230,7 +230,7 @@ def test_entries_of_other_tools_are_read():
     bomb = b"bomb\0\1\0\0\0" + zlib.compress(bytes(4_000_000))
     chunks = png_chunk(b"tEXt", b"Software\0caf\xe9") + png_chunk(b"iTXt", body) + png_chunk(b"iTXt", bomb)
     source = encoded("PNG")
-    assert png_text.read_text(source[:33] + chunks + source[33:]) == {"Software": "café", "zipped": "später"}
+    assert image_file.read_text(source[:33] + chunks + source[33:]) == {"Software": "café", "zipped": "später"}
 
 
 @pytest.mark.parametrize(
@@ -249,19 +249,19 @@ def test_entries_of_other_tools_are_read():
 )
 def test_garbled_entries_are_left_out(chunk):
     source = encoded("PNG")
-    assert png_text.read_text(source[:33] + chunk + source[33:]) == {}
+    assert image_file.read_text(source[:33] + chunk + source[33:]) == {}
 
 
 def test_what_is_not_a_png_has_no_entries():
-    assert [png_text.read_text(data) for data in (b"", b"\x89PNG", encoded("JPEG"))] == [{}, {}, {}]
+    assert [image_file.read_text(data) for data in (b"", b"\x89PNG", encoded("JPEG"))] == [{}, {}, {}]
 
 
 @pytest.mark.parametrize("key", ["", "k" * 80, "日本", "a\0b"])
 def test_a_key_outside_the_format_is_refused(key):
     with pytest.raises(ValueError, match="PNG text key"):
-        png_text.with_text(encoded("PNG"), {key: "text"})
+        image_file.with_text(encoded("PNG"), {key: "text"})
 
 
 def test_text_goes_into_a_png_only():
     with pytest.raises(ValueError, match="not a PNG"):
-        png_text.with_text(encoded("WEBP"), ENTRIES)
+        image_file.with_text(encoded("WEBP"), ENTRIES)

@@ -13,8 +13,8 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageSt
 
 import krea_pipe
 from krea_pipe.core import images
+from krea_pipe.core.images import signature
 from krea_pipe.core.likeness import NOISE, VERSION, distance
-from krea_pipe.core.perceptual_hash import signature
 
 SCRIPT = Path(krea_pipe.__file__).parent / "report/templates/likeness.js"
 NODE, CHROMIUM = shutil.which("node"), shutil.which("chromium")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import krea_pipe.matrix.selection
 from krea_pipe.cli.messages import print_problems
 from krea_pipe.core.errors import UsageError
-from krea_pipe.core.json_data import UNSPEAKABLE
+from krea_pipe.core.json_data import CONTROL_CHARACTERS
 from krea_pipe.matrix.selection import Subject, parse_selection
 
 BOUNDED = settings(deadline=None, database=None, derandomize=True, max_examples=300)
@@ -335,7 +335,7 @@ def test_any_text_is_read_or_refused_with_a_place_in_it(text, excluded):
             assert problem.hint
             assert 1 <= problem.at.column <= len(problem.at.text) + 1
             told = f"{problem}{problem.at.text}"
-            assert not UNSPEAKABLE.search(told)
+            assert not CONTROL_CHARACTERS.search(told)
             assert not set(told) & set("\n\r\t\v\f")
 
 

@@ -14,7 +14,7 @@ UNIONS = ("allOf", "anyOf", "oneOf")
 FREE = {"description", "label", "note", "id", "when"}
 
 
-def merged(schema):
+def merge_nodes(schema):
     """A schema with what it refers to; what stands beside a `$ref` comes first."""
     while isinstance(schema, dict) and "$ref" in schema:
         target = SCHEMA
@@ -30,7 +30,7 @@ def places():
     todo = [("", SCHEMA)]
     while todo:
         trail, schema = todo.pop(0)
-        schema = merged(schema)
+        schema = merge_nodes(schema)
         if not isinstance(schema, dict) or schema in seen:
             continue
         seen.append(schema)
@@ -52,7 +52,7 @@ KEYS = {trail: schema for trail, schema in PLACES.items() if not trail.endswith(
 
 def fixed(schema):
     """The values that a schema allows where it allows few, wherever in it that is said."""
-    schema = merged(schema)
+    schema = merge_nodes(schema)
     if not isinstance(schema, dict):
         return []
     if schema.get("type") == "boolean":
@@ -63,7 +63,7 @@ def fixed(schema):
 
 def offered(schema):
     """The values that a language server offers: it looks into unions, and not behind `then` or `else`."""
-    schema = merged(schema)
+    schema = merge_nodes(schema)
     own = [*schema.get("enum", []), *schema.get("examples", [])]
     own += [schema[key] for key in ("const", "default") if key in schema]
     own += [True, False] if schema.get("type") == "boolean" else []
@@ -72,7 +72,7 @@ def offered(schema):
 
 def has_keys(schema):
     """Whether what can be written here are keys that the schema knows or values that it describes."""
-    schema = merged(schema)
+    schema = merge_nodes(schema)
     if not isinstance(schema, dict):
         return False
     inner = [schema[key] for key in ("then", "else", "items", "additionalProperties") if key in schema]
@@ -88,7 +88,7 @@ def test_the_walk_reaches_the_depths_of_the_language():
 
 @pytest.mark.parametrize("trail", KEYS)
 def test_every_key_explains_itself(trail):
-    said = merged(KEYS[trail]).get("description", "")
+    said = merge_nodes(KEYS[trail]).get("description", "")
     assert len(said) > 8, "no description"
     assert said[0].isupper() or said.split(":")[0] in offered(KEYS[trail]), "a sentence"
     assert said.rstrip().endswith("."), "a sentence"
@@ -106,6 +106,6 @@ def test_every_key_offers_something_to_begin_with(trail):
 
 def test_what_is_offered_is_allowed():
     for trail, schema in PLACES.items():
-        validator = jsonschema.Draft202012Validator({**merged(schema), "$defs": SCHEMA["$defs"]})
+        validator = jsonschema.Draft202012Validator({**merge_nodes(schema), "$defs": SCHEMA["$defs"]})
         for value in offered(schema):
             assert validator.is_valid(value), f"{trail}: {value}"

@@ -8,9 +8,8 @@ import pytest
 
 from krea_pipe.app.flow import cells, load
 from krea_pipe.core.errors import InvalidInput, UsageError
-from krea_pipe.pipeline.editing.edits import add_style, promote
-from krea_pipe.pipeline.editing.shorthand import with_stages
-from krea_pipe.pipeline.editing.yaml_entry import flow_text
+from krea_pipe.pipeline.editing.edits import add_style, promote, with_stages
+from krea_pipe.pipeline.editing.yaml_text import flow_text
 from krea_pipe.pipeline.nodes import build_nodes
 
 FILE = Path("lamp.yaml")

@@ -11,7 +11,7 @@ import pytest
 
 from krea_pipe.app import flow
 from krea_pipe.core.errors import InvalidInput
-from krea_pipe.core.json_data import UNSPEAKABLE
+from krea_pipe.core.json_data import CONTROL_CHARACTERS
 
 FUZZING = Path(__file__).parent / "fuzzing.py"
 MUTATIONS = 700
@@ -134,7 +134,7 @@ def test_mutated_templates_render_or_are_refused(batch, tmp_path):
         file.write_text(text, encoding="utf-8")
         with contextlib.suppress(InvalidInput):
             for cell, _ in flow.cells(flow.load(file), max_cells=2000):
-                assert not UNSPEAKABLE.search(cell.request.prompt + cell.out)
+                assert not CONTROL_CHARACTERS.search(cell.request.prompt + cell.out)
 
 
 @pytest.mark.parametrize("batch", range(BATCHES // 2))

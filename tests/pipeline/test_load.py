@@ -4,7 +4,7 @@ import pytest
 
 from krea_pipe.app import flow
 from krea_pipe.core.errors import InvalidInput
-from krea_pipe.pipeline.spec.load import repository_root
+from krea_pipe.pipeline.spec.loading import repository_root
 
 KEY = "3f0c9c1e-8f1b-4f0e-9f5d-2b7a1c6d4e90:abcdefghijklmnop1234"
 SECRETS = [KEY, "sk-1234567890abcdefghijklmnop", "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "AKIAABCDEFGHIJKLMNOP"]

@@ -11,7 +11,7 @@ import pytest
 
 from krea_pipe.app import flow
 from krea_pipe.core.errors import InvalidInput, UsageError
-from krea_pipe.core.secret_kinds import KINDS, is_secret, says_secret, without_secrets
+from krea_pipe.core.masking import is_secret, is_secret_name, secret_kinds, without_secrets
 from krea_pipe.pipeline.spec.overlay import Overrides
 
 _RANDOM = random.Random(13)
@@ -208,7 +208,7 @@ def test_what_only_begins_like_a_data_uri_is_looked_at():
 
 
 def test_each_kind_is_found_and_taken_out_of_its_text():
-    assert len({kind.name for kind in KINDS}) == len(KINDS)
+    assert len({kind.name for kind in secret_kinds()}) == len(secret_kinds())
     for name, secret in FAKES.items():
         assert is_secret(secret), name
         assert not is_secret(without_secrets(f"see {secret}, which is one")), name
@@ -228,7 +228,7 @@ OTHER_NAMES = """
 
 @pytest.mark.parametrize(("names", "says"), [(SECRET_NAMES, True), (OTHER_NAMES, False)])
 def test_a_name_says_by_its_words_whether_it_is_for_a_secret(names, says):
-    assert [name for name in names.split() if says_secret(name) != says] == []
+    assert [name for name in names.split() if is_secret_name(name) != says] == []
 
 
 def test_the_value_of_a_variable_with_such_a_name_is_never_read(tmp_path):

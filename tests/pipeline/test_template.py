@@ -4,9 +4,8 @@ import tracemalloc
 
 import pytest
 
-from krea_pipe.pipeline.template import MAX_RENDERED, TemplateProblem, as_text, slug, start_pipeline
-from krea_pipe.pipeline.template.template import compile_template
-from krea_pipe.pipeline.template.work import MAX_WORK, MAX_WORK_IN_ALL
+from krea_pipe.pipeline.template import MAX_RENDERED, TemplateProblem, as_text, compile_template, reset_budgets, slug
+from krea_pipe.pipeline.template.limits import MAX_WORK, MAX_WORK_IN_ALL
 
 
 def render(text, **names):
@@ -243,13 +242,13 @@ def test_ordinary_loops_are_far_from_the_limit():
 
 
 def test_all_renderings_of_a_pipeline_have_one_budget():
-    start_pipeline()
+    reset_budgets()
     half = ["a"] * (MAX_WORK // 2)
     text = "a {% for a in x %}{% endfor %}"
     for _ in range(MAX_WORK_IN_ALL // (len(half) + 1)):
         render(text, x=half)
     assert str(problem_of(text, x=half)) == "all templates together take too many steps"
-    start_pipeline()
+    reset_budgets()
     assert render(text, x=half) == "a "
 
 

@@ -12,8 +12,8 @@ from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
 from krea_pipe.cli.tables import print_table
+from krea_pipe.core.excerpts import writable
 from krea_pipe.core.images import likeness_of, small_picture
-from krea_pipe.core.writable import writable
 from krea_pipe.report.folder import Dress, find_run, read_report, space_of, write_report
 from krea_pipe.report.joined import Side, check_free, join
 from krea_pipe.report.pairs import Pair, most_changed_first, pair_up, selected

@@ -38,6 +38,7 @@ from krea_pipe.cli.tables import print_table
 from krea_pipe.cli.waiting import waiting_json, waiting_words
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
+from krea_pipe.core.request import source_text
 from krea_pipe.core.settings import LOCAL, live_target
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import exact, usd
@@ -215,7 +216,7 @@ def _json(
         "reach": {"requests": reach.count, "usd": exact(reach.usd)},
         "totals": _totals(made, None),
         "stages": [{"name": name, **_totals(made, name)} for name in stages],
-        "uploads": [{"source": image.source, "label": image.label} for image in made.uploads],
+        "uploads": [{"source": source_text(image.source), "label": image.label} for image in made.uploads],
         "waiting": [waiting_json(one) for one in made.waiting],
         "warnings": [problem_json(one) for one in loaded.warnings],
         "cells": [row for step in made.steps for row in _cells(step)],

@@ -1,19 +1,23 @@
-"""Edits of a pipeline file that a person can review: the diff is what was added, and nothing else."""
+"""Edits of a pipeline file that a person can review: the diff is what was added, and nothing else.
+
+A stage that stands at the top level is first written below `stages:`: the same cells, other lines.
+"""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from krea_pipe.core.contract import VARIANTS
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.core.excerpts import Lines
+from krea_pipe.core.fields import LISTS, STAGE_KEYS
 from krea_pipe.core.json_data import Json
-from krea_pipe.pipeline.editing.shorthand import only_stage, with_stages
-from krea_pipe.pipeline.editing.yaml_entry import flow_text
-from krea_pipe.pipeline.editing.yaml_spans import Change, Layout, says, split_mark, unsafe_edit
+from krea_pipe.core.near_names import near_word
+from krea_pipe.pipeline.editing.yaml_text import Change, Layout, flow_text, holds_data, split_mark, unsafe_edit
 from krea_pipe.pipeline.nodes import build_nodes
-from krea_pipe.pipeline.template import near_word
+from krea_pipe.pipeline.template import slug
 
 _FILE = Path("pipeline.yaml")
 _BEFORE_STYLES = ("version", "name", "description", "budget", "env", "vars", "defaults", "references", "moodboards")
@@ -31,36 +35,54 @@ class Promotion:
 
 
 def add_style(text: str, name: str, style_id: str, *, file: Path = _FILE) -> str:
-    """The text of a pipeline file with a trained style under `styles:`; `file` is for the places of problems.
+    """Add a trained style under `styles:`.
+
+    Args:
+        text: the pipeline file as it is.
+        name: what stages will call the style.
+        style_id: the id of the style at Krea.
+        file: the file's name, for the places of problems.
+
+    Returns:
+        The new text, in which nothing else has changed.
 
     Raises:
         UsageError: the name is taken or cannot be one, or the file cannot be edited safely.
         InvalidInput: the text is not YAML.
     """
     mark, body = split_mark(text)
-    opened = _Opened.of(body, file)
+    edited = _EditedFile.of(body, file)
     if not _STYLE_NAME.fullmatch(name):
         hint = "use letters, digits and _, such as house_2; the first is no digit"
         raise UsageError(Problem("bad_name", f"`{name}` cannot name a style", hint=hint))
-    styles = opened.data.get("styles")
+    styles = edited.data.get("styles")
     if isinstance(styles, list):
         message = "`styles:` is a list here, the styles of the one stage"
         hint = "move the list to `defaults: {styles: […]}`, so that styles can be named under `styles:`"
-        raise UsageError(Problem("unsafe_edit", message, opened.place("styles"), hint))
+        raise UsageError(Problem("unsafe_edit", message, edited.place("styles"), hint))
     if isinstance(styles, dict) and name in styles:
         message = f"the style name `{name}` is taken"
-        raise UsageError(Problem("name_taken", message, opened.place("styles", name), "choose another name"))
-    entry = _Entry("styles", name, {"id": style_id}, lambda _: [f"{flow_text(name)}: {flow_text({'id': style_id})}"])
-    return mark + opened.grown(entry, after=_BEFORE_STYLES)
+        raise UsageError(Problem("name_taken", message, edited.place("styles", name), "choose another name"))
+    return mark + edited.with_entry(_Entry("styles", name, {"id": style_id}), after=_BEFORE_STYLES)
 
 
 def promote(
     text: str, stage: str, to: str, *, picks_file: str, name: str | None = None, file: Path = _FILE
 ) -> Promotion:
-    """A pipeline file with a stage more, which re-issues the picked cells of a stage on another variant.
+    """Add a stage that draws the picked cells of another stage again on another variant.
 
     A file in shorthand gets its one stage written below `stages:` first, where that leaves every cell as it is.
-    `file` names the stage of a file in shorthand without a name, and is for the places of problems.
+
+    Args:
+        text: the pipeline file as it is.
+        stage: the stage whose cells were picked.
+        to: the variant of the new stage.
+        picks_file: the picks file, as the pipeline file names it.
+        name: the name of the new stage; None makes one of the stage and the variant.
+        file: the file's name, for the places of problems and for the name of an only stage.
+
+    Returns:
+        The new text, and the name of the new stage.
 
     Raises:
         UsageError: no such stage or variant, a name that cannot be one, or the file cannot be edited safely.
@@ -69,49 +91,37 @@ def promote(
     mark, body = split_mark(text)
     if to not in VARIANTS:
         raise UsageError(Problem("unknown_variant", f"there is no variant `{to}`", hint=near_word(to, VARIANTS)))
-    opened = _Opened.of(body, file)
-    stages = opened.data.get("stages")
-    known = list(stages) if isinstance(stages, dict) else [only_stage(opened.data, file)]
+    edited = _EditedFile.of(body, file)
+    stages = edited.data.get("stages")
+    known = list(stages) if isinstance(stages, dict) else [_only_stage(edited.data, file)]
     if stage not in known:
         raise UsageError(Problem("unknown_stage", f"there is no stage `{stage}`", hint=near_word(stage, known)))
     own = _free_name(name or f"{stage}-{to}", known, is_given=name is not None)
-    entry = _promoted(own, stage, to, picks_file)
+    data: dict[str, Json] = {"for_each": stage, "picks": picks_file, "promote": {"variant": to}}
+    entry = _Entry("stages", own, data, f"promoted from {stage}")
     if not isinstance(stages, dict):
-        opened = _Opened.of(with_stages(body, file), file)
-    return Promotion(mark + opened.grown(entry), own)
+        edited = _EditedFile.of(with_stages(body, file), file)
+    return Promotion(mark + edited.with_entry(entry), own)
 
 
 def _free_name(wanted: str, known: Sequence[str], *, is_given: bool) -> str:
     if wanted in known:
         hint = "choose another with --name" if is_given else "it is drawn with the others; another one needs --name"
         raise UsageError(Problem("name_taken", f"there is a stage `{wanted}` already", hint=hint))
-    name = wanted
-    if not _STAGE_NAME.fullmatch(name):
+    if not _STAGE_NAME.fullmatch(wanted):
         hint = "use up to 64 letters, digits, dots, _ and -, beginning with a letter or digit"
-        raise UsageError(Problem("bad_name", f"`{name}` cannot name a stage", hint=hint))
-    return name
-
-
-def _promoted(name: str, stage: str, to: str, picks_file: str) -> "_Entry":
-    data: dict[str, Json] = {"for_each": stage, "picks": picks_file, "promote": {"variant": to}}
-
-    def block(step: int) -> list[str]:
-        head = f"{flow_text(name)}:"
-        # Two blanks at least, as before any comment that follows code.
-        comment = f"{head:<{max(_COMMENT_COLUMN - step, len(head) + 2)}}# promoted from {stage}"
-        return [comment, *(f"{' ' * step}{key}: {flow_text(value)}" for key, value in data.items())]
-
-    return _Entry("stages", name, data, block)
+        raise UsageError(Problem("bad_name", f"`{wanted}` cannot name a stage", hint=hint))
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What is added to one of a file's named sections: as data, and as lines for an indentation."""
+    """What is added to one of a file's named sections; with a comment, each key has a line of its own."""
 
     section: str
     name: str
     data: dict[str, Json]
-    block: Callable[[int], list[str]]
+    comment: str = ""
 
     @property
     def flow(self) -> str:
@@ -119,12 +129,18 @@ class _Entry:
         return flow_text({self.name: self.data}).removeprefix("{").removesuffix("}")
 
     def under(self, column: int, step: int) -> list[str]:
-        """The lines of the entry, indented."""
-        return [" " * column + line for line in self.block(step)]
+        """The lines of the entry, indented to a column, its keys by a step more."""
+        head = f"{flow_text(self.name)}:"
+        if not self.comment:
+            return [" " * column + f"{head} {flow_text(self.data)}"]
+        # Two blanks at least, as before any comment that follows code.
+        lines = [f"{head:<{max(_COMMENT_COLUMN - step, len(head) + 2)}}# {self.comment}"]
+        lines += [f"{' ' * step}{key}: {flow_text(value)}" for key, value in self.data.items()]
+        return [" " * column + line for line in lines]
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class _EditedFile:
     """A file that is about to be edited."""
 
     file: Path
@@ -132,7 +148,7 @@ class _Opened:
     data: dict[str, Json]
 
     @classmethod
-    def of(cls, text: str, file: Path) -> "_Opened":
+    def of(cls, text: str, file: Path) -> "_EditedFile":
         data = build_nodes(file, text).data
         if not isinstance(data, dict):
             raise InvalidInput(Problem("wrong_type", "a pipeline file is a mapping", Place(file, 1, 1)))
@@ -144,7 +160,7 @@ class _Opened:
         index = part.keys[name].start if name in part.keys else part.start
         return Lines(self.file, self.layout.text).place(index)
 
-    def grown(self, entry: _Entry, *, after: Sequence[str] = ()) -> str:
+    def with_entry(self, entry: _Entry, *, after: Sequence[str] = ()) -> str:
         """The text with an entry more, which is all that has changed in its data.
 
         A section that is missing comes below those that are named, or below everything.
@@ -156,7 +172,7 @@ class _Opened:
         held = self.data.get(entry.section)
         section: dict[str, Json] = {**held} if isinstance(held, dict) else {}
         section[entry.name] = entry.data
-        if not says(new, self.file, {**self.data, entry.section: section}):
+        if not holds_data(new, self.file, {**self.data, entry.section: section}):
             raise unsafe_edit(self.file, [f"{entry.section}:", *entry.under(2, 2)])
         return new
 
@@ -187,3 +203,82 @@ class _Opened:
             spaced = layout.blank_before(layout.above(root.keys[order[above + 1]].start))
         lines = [" " * column + f"{entry.section}:", *entry.under(column + layout.step, layout.step)]
         return [layout.lines_at(layout.below(root.children[order[above]].end, column), lines, spaced=spaced)]
+
+
+def _only_stage(data: dict[str, Json], file: Path) -> str:
+    """The name of the one stage of a file in shorthand."""
+    return str(data.get("name") or slug(file.stem) or "pipeline")
+
+
+def with_stages(text: str, file: Path) -> str:
+    """The text of a file in shorthand with its stage below `stages:`, each line as it was, but indented.
+
+    Cells keep their ids, requests and paths. A file without `out:` is refused, because the path of an image is its
+    cell's id, and begins with the stage's name only below `stages:`.
+
+    Raises:
+        UsageError: the file is not in shorthand, has no `out:`, or cannot be rewritten safely.
+        InvalidInput: the text is not YAML.
+    """
+    mark, body = split_mark(text)
+    edited = _EditedFile.of(body, file)
+    data, name, moved = edited.data, _only_stage(edited.data, file), _stage_keys(edited.data)
+    if "out" not in moved:
+        message = f"{file.name} has no `stages:`, and without `out:` its images would move to {name}/ with it"
+        raise _refusal(message, name, moved, file, "write `out:`, or let them move")
+    profiles = data.get("profiles")
+    found = profiles.values() if isinstance(profiles, dict) else ()
+    if any(_stage_keys(profile) for profile in found if isinstance(profile, dict)):
+        message = f"{file.name} has no `stages:`, and its profiles change the one stage at the top level"
+        raise _refusal(message, name, moved, file, "change the profiles too")
+    new = _with_stage_moved(edited.layout, name, moved)
+    wanted = {key: value for key, value in data.items() if key not in moved}
+    if not holds_data(new, file, {**wanted, "stages": {name: {key: data[key] for key in moved}}}):
+        raise _refusal("the file cannot be edited safely", name, moved, file)
+    return mark + new
+
+
+def _stage_keys(data: dict[str, Json]) -> list[str]:
+    """What belongs to the one stage, in the order of the file."""
+    return [key for key, value in data.items() if key in STAGE_KEYS or (key in LISTS and isinstance(value, list))]
+
+
+def _refusal(message: str, name: str, moved: Sequence[str], file: Path, first: str = "") -> UsageError:
+    lines = ["stages:", f"  {flow_text(name)}:", *(f"    {key}: …" for key in moved)]
+    hint = "\n".join([f"{first}{'; ' * bool(first)}write the stage below `stages:` by hand:", *lines])
+    return UsageError(Problem("unsafe_edit", message, Place(file, 1, 1), hint))
+
+
+def _with_stage_moved(layout: Layout, name: str, moved: Sequence[str]) -> str:
+    """The text with all that is moved where the last of it stands."""
+    if layout.root.kind != "block":
+        return layout.text
+    column, step = layout.indent(layout.root), layout.step
+    margin = " " * (2 * step)
+    runs = _runs(layout, moved)
+    gathered = "".join(_indented(layout.text[start:end], margin) for start, end in runs)
+    header = [" " * column + "stages:", " " * (column + step) + f"{flow_text(name)}:", ""]
+    changes: list[Change] = [(start, end, "") for start, end in runs[:-1]]
+    return layout.changed([*changes, (*runs[-1], layout.newline.join(header) + gathered)])
+
+
+def _runs(layout: Layout, moved: Sequence[str]) -> list[tuple[int, int]]:
+    """The spans of lines that are moved: keys that follow each other, with the comments above and below them."""
+    keys = list(layout.root.keys)
+    column = layout.indent(layout.root)
+    ends = [layout.below(layout.root.children[key].end, column) for key in keys]
+    # What stands above the first key is about the file.
+    starts = [layout.line_start(layout.root.keys[keys[0]].start)]
+    starts += [max(layout.above(layout.root.keys[key].start), end) for key, end in zip(keys[1:], ends, strict=False)]
+    runs = []
+    for together, group in groupby(range(len(keys)), lambda index: keys[index] in moved):
+        indexes = list(group)
+        if together:
+            following = indexes[-1] + 1
+            runs.append((starts[indexes[0]], starts[following] if following < len(keys) else ends[-1]))
+    last = keys.index(moved[-1])
+    return [*runs[:-1], (runs[-1][0], ends[last])]
+
+
+def _indented(text: str, margin: str) -> str:
+    return "\n".join(margin + line if line.strip("\r") else line for line in text.split("\n"))

@@ -6,10 +6,18 @@ from pathlib import Path
 from typing import cast
 
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError
+from krea_pipe.core.near_names import near_word
 from krea_pipe.pipeline.editing.picks import MAX_STARS, Pick, Picks, parse_picks
-from krea_pipe.pipeline.editing.yaml_entry import changed_entry, flow_text
-from krea_pipe.pipeline.editing.yaml_spans import Change, Layout, Part, split_mark, unsafe_edit, without_keys
-from krea_pipe.pipeline.template import near_word
+from krea_pipe.pipeline.editing.yaml_text import (
+    Change,
+    Layout,
+    Part,
+    changed_entry,
+    flow_text,
+    split_mark,
+    unsafe_edit,
+    without_keys,
+)
 
 _FILE = Path("picks.yaml")
 _NOTHING: Mapping[str, Collection[str]] = {}
@@ -25,42 +33,45 @@ def change_picks(
     clear: Mapping[str, Collection[str]] = _NOTHING,
     file: Path = _FILE,
 ) -> str:
-    """The text of a picks file after some decisions; None, or a text without data, begins a file.
+    """Write decisions down in the text of a picks file.
 
-    A cell that is already there is changed in place: stars that are None and an empty note leave what is written,
-    unless `clear` names "stars" or "note" for the cell, which then has none. Picking a rejected cell takes it out of
-    `rejected`, and the other way round. `file` is for the places of problems.
+    A cell that is already there is changed in place: stars that are None and an empty note leave what is written.
+    Picking a rejected cell takes it out of `rejected`, and the other way round.
+
+    Args:
+        text: the file as it is; None, or a text without data, begins a file.
+        stage: the stage that the decisions are about.
+        add: the cells that are picked, by id or with stars and a note.
+        remove: the ids of cells that are taken out of the file.
+        reject: the cells that are rejected, as in `add`.
+        clear: by cell id, which of "stars" and "note" are taken out.
+        file: the file's name, for the places of problems.
+
+    Returns:
+        The new text, in which nothing else has changed.
 
     Raises:
         UsageError: the decisions contradict each other, are of another stage, remove a cell that is not in the file,
             or the file cannot be edited safely. InvalidInput: the text is no picks file.
     """
-    wanted = _Wanted(_by_id(add), _by_id(reject), tuple(dict.fromkeys(remove)), clear)
-    wanted.check()
+    decisions = _Decisions(_by_id(add), _by_id(reject), tuple(dict.fromkeys(remove)), clear)
+    decisions.check()
     mark, body = split_mark(text or "")
     if all(not line.strip() or line.lstrip().startswith("#") for line in body.split("\n")):
-        body = _begun(body, stage)
+        body = _new_file(body, stage)
     before = parse_picks(body, file)
     if before.stage != stage:
         message = f"{file.name} holds picks of `{before.stage}`, and these are of `{stage}`"
         raise UsageError(Problem("other_stage", message, before.document.place(("stage",)), "name that stage's file"))
-    after = wanted.applied(before)
+    after = decisions.applied(before)
     new = _rewritten(body, before, after, file)
     if new is None:
-        raise unsafe_edit(file, wanted.lines())
+        raise unsafe_edit(file, decisions.lines())
     return mark + new
 
 
 @dataclass(frozen=True, slots=True)
-class _Lists:
-    """The entries of `picks` and of `rejected`."""
-
-    picks: list[Pick]
-    rejected: list[Pick]
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Decisions:
     """The decisions to write down."""
 
     add: Mapping[str, Pick]
@@ -81,7 +92,7 @@ class _Wanted:
                 message = f"stars are 1 to {MAX_STARS}, not {one.stars}"
                 raise UsageError(Problem("out_of_range", message))
 
-    def applied(self, before: Picks) -> _Lists:
+    def applied(self, before: Picks) -> Picks:
         """What the file has to hold afterwards."""
         known = [one.id for one in (*before.picks, *before.rejected)]
         held = set(known)
@@ -90,15 +101,14 @@ class _Wanted:
                 message = f"{name} is neither picked nor rejected in {before.document.file.name}"
                 raise UsageError(Problem("unknown_pick", message, hint=near_word(name, known)))
         gone = set(self.remove)
-        return _Lists(
-            self._merged(before.picks, self.add, gone | self.reject.keys()),
-            self._merged(before.rejected, self.reject, gone | self.add.keys()),
-        )
+        picks = self._merged(before.picks, self.add, gone | self.reject.keys())
+        rejected = self._merged(before.rejected, self.reject, gone | self.add.keys())
+        return replace(before, picks=picks, rejected=rejected)
 
-    def _merged(self, old: Sequence[Pick], new: Mapping[str, Pick], gone: set[str]) -> list[Pick]:
+    def _merged(self, old: Sequence[Pick], new: Mapping[str, Pick], gone: set[str]) -> tuple[Pick, ...]:
         kept = [self._updated(one, new[one.id]) if one.id in new else one for one in old if one.id not in gone]
         there = {one.id for one in old}
-        return [*kept, *(one for one in new.values() if one.id not in there)]
+        return (*kept, *(one for one in new.values() if one.id not in there))
 
     def _updated(self, old: Pick, new: Pick) -> Pick:
         left = {"stars": old.stars, "note": old.note} | dict.fromkeys(self.clear.get(old.id, ()))
@@ -119,14 +129,14 @@ def _by_id(picks: Iterable[Pick | str]) -> dict[str, Pick]:
     return {one.id: one for one in found}
 
 
-def _begun(comments: str, stage: str) -> str:
+def _new_file(comments: str, stage: str) -> str:
     newline = "\r\n" if "\r\n" in comments else "\n"
     above = comments if not comments or comments.endswith("\n") else comments + newline
     return f"{above}stage: {flow_text(stage)}{newline}"
 
 
-def _rewritten(text: str, before: Picks, after: _Lists, file: Path) -> str | None:
-    """The new text, or None where it would not say exactly what is wanted."""
+def _rewritten(text: str, before: Picks, after: Picks, file: Path) -> str | None:
+    """The new text, or None where it would not say exactly what is decisions."""
     layout = Layout(text)
     sections = (
         _Section("picks", layout, before.picks, after.picks),
@@ -137,11 +147,11 @@ def _rewritten(text: str, before: Picks, after: _Lists, file: Path) -> str | Non
         found = parse_picks(new, file)
     except (InvalidInput, ValueError):
         return None
-    same = _said(found.picks) == _said(after.picks) and _said(found.rejected) == _said(after.rejected)
+    same = _contents(found.picks) == _contents(after.picks) and _contents(found.rejected) == _contents(after.rejected)
     return new if same and found.stage == before.stage else None
 
 
-def _said(picks: Iterable[Pick]) -> list[tuple[str, int | None, str]]:
+def _contents(picks: Iterable[Pick]) -> list[tuple[str, int | None, str]]:
     return [(one.id, one.stars, one.note) for one in picks]
 
 
@@ -167,10 +177,10 @@ class _Section:
         added = [_text(one) for one in self.after if one.id not in old]
         gone = [index for index, one in enumerate(self.before) if one.id not in new]
         if part is None:
-            yield from self._begun(added)
+            yield from self._new_list(added)
             return
         for index, one in enumerate(self.before):
-            if one.id in new and _said([one]) != _said([new[one.id]]):
+            if one.id in new and _contents([one]) != _contents([new[one.id]]):
                 yield from self._update(part.children[index], one, new[one.id])
         if not gone and not added:
             return
@@ -179,9 +189,9 @@ class _Section:
         elif len(gone) < len(part.children):
             yield from self._in_flow(part, gone, added)
         else:
-            yield from self._filled(part, added)
+            yield from self._in_place(part, added)
 
-    def _begun(self, added: list[str]) -> Iterator[Change]:
+    def _new_list(self, added: list[str]) -> Iterator[Change]:
         """The list's key and all below it, under all that the file holds."""
         layout = self.layout
         if not added:
@@ -193,7 +203,7 @@ class _Section:
         at = layout.below(layout.root.end, len(margin))
         yield layout.lines_at(at, [f"{margin}{self.key}:", *self._lines(added)], spaced=layout.spaced(layout.root))
 
-    def _filled(self, part: Part, added: list[str]) -> Iterator[Change]:
+    def _in_place(self, part: Part, added: list[str]) -> Iterator[Change]:
         """A list in place of none, of an empty one, or of one in brackets that loses all that it holds."""
         layout = self.layout
         if layout.root.kind == "flow" or not added:

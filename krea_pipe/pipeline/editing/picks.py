@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Problem
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.excerpts import shown
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.near_names import near_word
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.nodes import collect_nodes
 from krea_pipe.pipeline.source import Document, Trail, read_document
-from krea_pipe.pipeline.template import near_word
 
 FILE_KEYS = ("stage", "picks", "rejected")
 PICK_KEYS = ("id", "stars", "note")
@@ -73,10 +74,7 @@ def picks_of(document: Document) -> Picks:
     Raises:
         InvalidInput: with every problem of the document.
     """
-    reader = _Reader(document)
-    picks = reader.read()
-    reader.problems.check()
-    return picks
+    return _Reader(document).read()
 
 
 class _Reader:
@@ -88,11 +86,13 @@ class _Reader:
         data = self.document.data
         if not isinstance(data, dict):
             self._note("wrong_type", f"a picks file is a mapping, not {shown(data)}", (), _STARTER)
-            return Picks(self.document, "", (), ())
+            raise InvalidInput(*self.problems.all())
         self._check_keys(data, (), FILE_KEYS)
         lists = {key: tuple(self._entries(key, data.get(key))) for key in ("picks", "rejected")}
         self._check_repeats(*lists["picks"], *lists["rejected"])
-        return Picks(self.document, self._stage(data), lists["picks"], lists["rejected"])
+        stage = self._stage(data)
+        self.problems.check()
+        return Picks(self.document, stage, lists["picks"], lists["rejected"])
 
     def _stage(self, data: dict[str, Json]) -> str:
         stage = data.get("stage")

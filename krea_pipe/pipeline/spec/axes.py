@@ -1,22 +1,22 @@
 """The data under `matrix:`, `axes:` and `with:` becomes axes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LISTS, SINGULARS, check_field, check_strength
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.json_data import Json, leaves, mapping_in
 from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.model import Axis, AxisValue
+from krea_pipe.pipeline.repo_paths import Unusable
 from krea_pipe.pipeline.source import Trail
-from krea_pipe.pipeline.spec.generated import Ungenerated, generate, is_generated, kind_of
+from krea_pipe.pipeline.spec.generated import generate, kind_of
 from krea_pipe.pipeline.spec.hints import suggestion
-from krea_pipe.pipeline.spec.library import Library
+from krea_pipe.pipeline.spec.library import Library, index_of
+from krea_pipe.pipeline.spec.problems import Problems, check_secrets, with_texts
 from krea_pipe.pipeline.spec.schema import matrix_problem
-from krea_pipe.pipeline.spec.secrets import check_secrets
-from krea_pipe.pipeline.spec.values import index_of
-from krea_pipe.pipeline.template import TemplateProblem
-from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.pipeline.template import TemplateProblem, is_template
 
 UPSTREAM = "source"
 
@@ -40,6 +40,10 @@ class AxisBuilder:
     earlier: set[str] = field(default_factory=set)
     scope: str = "values of an axis may use `vars` and earlier axes"
 
+    @property
+    def _problems(self) -> Problems:
+        return self.library.problems
+
     def matrix(self, data: Mapping[str, Json], trail: Trail) -> list[Axis]:
         """The axes of a matrix, in the order of the file; each may read those before it."""
         axes = []
@@ -59,21 +63,20 @@ class AxisBuilder:
     def single(self, name: str, data: Json, trail: Trail) -> Axis:
         """An axis of one value, as `with` and `include` have it."""
         shared = self._shared(name, data, trail) if not isinstance(data, (list, dict)) else None
-        value = shared or self._value(name, data, trail, field=sets_field(name))
+        value = shared or self._value(name, data, trail)
         if "." in name:
             self._is_sound(name, data, trail)
         return Axis(name, (value,), sets_field(name), trail)
 
     def _check_name(self, name: str, trail: Trail) -> None:
-        problems = self.library.problems
         if name == UPSTREAM:
-            hint = "rename the axis"
-            problems.add_key("reserved_name", f"`{name}` is the upstream cell in templates", trail, hint)
+            message = f"`{name}` is the upstream cell in templates"
+            self._problems.add_key("reserved_name", message, trail, "rename the axis")
         if "." in name:
             kind, one, _ = name.split(".")
-            if one not in self.library.names(kind) and one not in problems.lost:
+            if one not in self.library.names(kind) and one not in self._problems.dropped:
                 near = suggestion(one, self.library.names(kind))
-                problems.add_key("unknown_name", f"nothing is called `{one}` under `{kind}:`", trail, near)
+                self._problems.add_key("unknown_name", f"nothing is called `{one}` under `{kind}:`", trail, near)
 
     def _values(self, name: str, data: Json, trail: Trail) -> list[AxisValue]:
         if data == "all" and name in self.library.axes:
@@ -82,82 +85,78 @@ class AxisBuilder:
             data = list(self.library.looks)
         if isinstance(data, str):
             data = self._rendered_list(name, data, trail)
-        if is_generated(data):
+        if isinstance(data, dict):
             return self._generated(name, data, trail)
         items = cast("list[Json]", data)
         return [self._item(name, item, (*trail, index)) for index, item in enumerate(items)]
 
     def _library(self, name: str) -> list[AxisValue]:
-        memo = (name, frozenset(self.earlier))
-        if memo not in self.library.built:
+        memo, built = (name, frozenset(self.earlier)), self.library.built
+        if memo not in built:
             # Its own values are no names of the library's axis: they make it.
             builder = AxisBuilder(self.variables, replace(self.library, axes={}), set(self.earlier))
-            self.library.built[memo] = list(builder.axis(name, self.library.axes[name], ("axes", name)).values)
-        return self.library.built[memo]
+            built[memo] = list(builder.axis(name, self.library.axes[name], ("axes", name)).values)
+        return built[memo]
 
     def _item(self, name: str, item: Json, trail: Trail) -> AxisValue:
         shared = None if isinstance(item, (dict, list)) else self._shared(name, item, trail)
         if shared is None and not isinstance(item, (dict, list)):
             self._is_sound(name, item, trail)
-        return shared or self._value(name, item, trail, field=sets_field(name))
+        return shared or self._value(name, item, trail)
 
     def _shared(self, name: str, item: Scalar, trail: Trail) -> AxisValue | None:
         """The value of the library's axis that an item names, if there is such an axis."""
         if name not in self.library.axes or (isinstance(item, str) and is_template(item)):
             return None
         known = self._library(name)
-        places = index_of(item, known, self.library.indexes)
-        found = [known[place] for place in places]
-        if not found and not self.library.problems.has_lost(str(item)):
+        found = [known[place] for place in index_of(item, known, self.library.indexes)]
+        if not found and not self._problems.was_dropped(str(item)):
             message = f"the axis `{name}` under `axes:` has no value {shown(item)}"
             hint = suggestion(str(item), (value.part for value in known))
-            self.library.problems.add("unknown_name", message, trail, hint)
+            self._problems.add("unknown_name", message, trail, hint)
         if not found and known:
             return replace(known[0], part=str(item), scalar=item, trail=trail)  # has the fields that templates read
         return found[0] if found else None
 
     def _rendered_list(self, name: str, data: str, trail: Trail) -> Json:
-        problems = self.library.problems
         if data == "all":
             hint = suggestion(name, self.library.axes) or "write its values as a list"
             what = f"nothing is called `{name}` under `axes:`"
             if name == "look":
                 what, hint = "there are no looks", "define some: `looks: {plain: {}, warm: {intensity: 10}}`"
-            if not problems.has_lost(name) and not problems.has_lost(f"{name}s"):
-                problems.add("unknown_name", what, trail, hint)
+            if not self._problems.was_dropped(name) and not self._problems.was_dropped(f"{name}s"):
+                self._problems.add("unknown_name", what, trail, hint)
             return []
         if self._reads_axes(data):
             hint = f"write a list of templates, as in `{name}: ['{{{{ product }}}} in the rain']`, or use `vars`"
-            problems.add("axis_over_axis", "which values an axis has cannot depend on other axes", trail, hint)
+            self._problems.add("axis_over_axis", "which values an axis has cannot depend on other axes", trail, hint)
             return []
         found = self._rendered(data, trail, whole=True)
         wrong = None if is_template(found) else matrix_problem(name, found)
         if wrong:
-            problems.add(wrong.code, wrong.message, trail, wrong.hint)
+            self._problems.add(wrong.code, wrong.message, trail, wrong.hint)
         return [] if wrong or isinstance(found, str) else found
 
     def _generated(self, name: str, data: Mapping[str, Json], trail: Trail) -> list[AxisValue]:
-        problems, library = self.library.problems, self.library
         if sets_field(name) and ("csv" in data or "zip" in data):
             self._refuse_row(name, trail)
             return []
-        kind = kind_of(data)
+        kind, folder, root = kind_of(data), self.library.folder, self.library.root
         at: Trail = (*trail, kind) if kind else trail
         try:
-            pictures = name == "references"
-            items = generate(data, library.folder, library.root, pictures=pictures, field=sets_field(name))
-        except Ungenerated as error:
-            problems.add(error.code, str(error), at, error.hint)
+            items = generate(data, folder, root, pictures=name == "references", field=sets_field(name))
+        except Unusable as error:
+            self._problems.add(error.code, str(error), at, error.hint)
             return []
-        check_secrets(items, self.library.problems, trail)
+        check_secrets(items, self._problems, trail)
         hint = "choose `from`, `to` and `steps` so that every value is allowed, or write a list"
         if not all(self._is_sound(name, item, at, "correct the file" if kind else hint) for item in items):
             return []
         # Each has a trail of its own, which leads to the place of all: a trail says which value of an axis one is.
-        trails: Iterable[Trail] = ((*trail, index) for index in range(len(items)))
-        return [self._value(name, item, at, field=sets_field(name)) for item, at in zip(items, trails, strict=True)]
+        return [self._value(name, item, (*trail, index)) for index, item in enumerate(items)]
 
-    def _value(self, name: str, item: Json, trail: Trail, *, field: bool) -> AxisValue:
+    def _value(self, name: str, item: Json, trail: Trail) -> AxisValue:
+        field = sets_field(name)
         if isinstance(item, dict):
             if field:
                 self._refuse_row(name, trail)
@@ -165,19 +164,19 @@ class AxisBuilder:
             return self._row(item, trail)
         if isinstance(item, list) and not sets_list(name):
             hint = "write the values in one list; values that belong together make a row: {id: dawn, text: low light}"
-            self.library.problems.add("wrong_type", f"a value of `{name}` is one value, not a list", trail, hint)
+            self._problems.add("wrong_type", f"a value of `{name}` is one value, not a list", trail, hint)
         if not field or (name != "prompt" and not sets_list(name)):
             item = self._rendered(item, trail)
         if field and isinstance(item, float) and item.is_integer() and "." not in name and name != "strength":
             item = int(item)  # 1 and 1.0 are one request, so they are one value
         sets = {SINGULARS.get(name, name): self.library.field_value(name, item, trail)} if field else {}
         scalar = _joined(item) if isinstance(item, (list, dict)) else item
-        dynamic = name != "prompt" and not sets_list(name) and isinstance(item, str) and self._reads_axes(item)
+        dynamic = name != "prompt" and not sets_list(name) and self._reads_axes(item)
         return AxisValue(part_of(name, scalar), scalar, label_of(scalar), item, sets, trail, dynamic)
 
     def _refuse_row(self, name: str, trail: Trail) -> None:
         hint = f"give `{name}` plain values, or name the axis otherwise and use `set:` in its rows"
-        self.library.problems.add("row_in_field_axis", f"`{name}` sets a field and takes no rows", trail, hint)
+        self._problems.add("row_in_field_axis", f"`{name}` sets a field and takes no rows", trail, hint)
 
     def _is_sound(self, name: str, item: Json, trail: Trail, hint: str | None = None) -> bool:
         """Whether a request can have a value, which is said here where the schema could not say it."""
@@ -189,12 +188,12 @@ class AxisBuilder:
             elif "." in name:
                 check_strength(name.partition(".")[0], item)
         except ValueError as error:
-            self.library.problems.add("invalid_value", str(error), trail, hint)
+            self._problems.add("invalid_value", str(error), trail, hint)
             return False
         return True
 
     def _row(self, row: Mapping[str, Json], trail: Trail) -> AxisValue:
-        own = cast("dict[str, Json]", row.get("set") or {})
+        own = mapping_in(row, "set")
         sets = {
             SINGULARS.get(key, key): self.library.field_value(key, data, (*trail, "set", key))
             for key, data in own.items()
@@ -204,15 +203,15 @@ class AxisBuilder:
         raw = {"set", *FIELD_NAMES}
         data = {key: one if key in raw else self._rendered(one, (*trail, key)) for key, one in row.items()}
         identity = str(row["id"])
-        dynamic = any(self._reads_axes(text) for key, one in data.items() if key not in raw for text in _texts(one))
+        dynamic = any(self._reads_axes(text) for key, one in data.items() if key not in raw for text in leaves(one))
         return AxisValue(identity, identity, str(row.get("label", identity)), data, sets, trail, dynamic)
 
-    def _reads_axes(self, text: str) -> bool:
-        return is_template(text) and bool(self._names(text) & self.earlier)
+    def _reads_axes(self, text: Json) -> bool:
+        return isinstance(text, str) and is_template(text) and bool(self._names(text) & self.earlier)
 
     def _names(self, text: str) -> frozenset[str]:
         try:
-            return self.library.problems.compiled(text).names
+            return self._problems.compiled(text).names
         except TemplateProblem:
             return frozenset()
 
@@ -221,21 +220,20 @@ class AxisBuilder:
 
         With `whole` it is all the values of an axis, which can use variables alone.
         """
-        if isinstance(data, list):
-            return [self._rendered(one, (*trail, index)) for index, one in enumerate(data)]
-        if isinstance(data, dict):
-            return {key: self._rendered(one, (*trail, key)) for key, one in data.items()}
-        if not isinstance(data, str) or self._reads_axes(data):
-            return data
-        try:
-            return self.library.problems.rendering(data, self.variables)
-        except TemplateProblem as error:
-            problems, word = self.library.problems, error.word or ""
-            if error.code != "undefined_variable" or not problems.has_lost(word):
-                known = {*self.variables, *(() if whole else self.earlier)}
-                hint = error.hint or suggestion(word, known) or self.scope
-                problems.add_word(error.code, str(error), trail, word=error.word, hint=hint)
-            return data
+
+        def rendered(text: str, at: Trail) -> Json:
+            if self._reads_axes(text):
+                return text
+            try:
+                return self._problems.rendering(text, self.variables)
+            except TemplateProblem as error:
+                word, known = error.word or "", {*self.variables, *(() if whole else self.earlier)}
+                if error.code != "undefined_variable" or not self._problems.was_dropped(word):
+                    hint = error.hint or suggestion(word, known) or self.scope
+                    self._problems.add(error.code, str(error), at, hint, word=error.word)
+                return text
+
+        return with_texts(data, trail, rendered)
 
     def _distinct(self, name: str, values: list[AxisValue]) -> list[AxisValue]:
         """The values, each with a part of its own, which says nothing of its neighbours: a list may grow."""
@@ -247,23 +245,13 @@ class AxisBuilder:
             message = f"the axis `{name}` has {shown(value.scalar)} twice"
             hint = "remove one: it would draw the same images again"
             if repr(value.scalar) != repr(other.scalar):
-                message = (
-                    f"{shown(value.scalar)} and {shown(other.scalar)} of `{name}` would both be `{value.part}` in ids"
-                )
+                both = f"{shown(value.scalar)} and {shown(other.scalar)} of `{name}`"
+                message = f"{both} would both be `{value.part}` in ids"
                 hint = f"make them rows with ids of their own: {{id: {value.part}-2, text: {shown(value.scalar)}}}"
-            self.library.problems.add("repeated_value", message, value.trail, hint)
+            self._problems.add("repeated_value", message, value.trail, hint)
         return values
 
 
 def _joined(item: "list[Json] | dict[str, Json]") -> str:
     named = [str(next(iter(one.values()))) if isinstance(one, dict) and one else str(one) for one in item]
     return "+".join(named) or "none"
-
-
-def _texts(data: Json) -> Iterable[str]:
-    if isinstance(data, str):
-        yield data
-    elif isinstance(data, (list, dict)):
-        items: Sequence[Json] = data if isinstance(data, list) else list(data.values())
-        for one in items:
-            yield from _texts(one)

@@ -1,20 +1,20 @@
 """What only shows when a file is seen as a whole: names that nothing defines, and axes that nothing uses."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES
-from krea_pipe.core.json_data import Json
+from krea_pipe.core.errors import Problem
+from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LISTS, STRENGTHS
+from krea_pipe.core.json_data import Json, leaves
+from krea_pipe.core.near_names import near_word
 from krea_pipe.pipeline.model import Axis, Stage, Value
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.axes import UPSTREAM
 from krea_pipe.pipeline.spec.hints import nearest, suggestion
 from krea_pipe.pipeline.spec.library import PICTURE, Library
 from krea_pipe.pipeline.spec.problems import Problems, words_of
-from krea_pipe.pipeline.spec.uses import named, values_of
-from krea_pipe.pipeline.template import TemplateProblem, near_word
+from krea_pipe.pipeline.template import TemplateProblem, is_template
 
 _ROW_KEYS = ("id", "label", "note", "set", *FIELD_NAMES)
 BUILT_IN = ("stage", "pipeline", "look", *DEFAULTS)
@@ -23,7 +23,10 @@ _NOT_VARIABLES = {
     UPSTREAM: f"`{UPSTREAM}` is the upstream cell in templates",
     "env": "`env` holds the environment variables that `env:` declares",
 }
+_UNUSED_HINT = "use it, or remove it"
 _NOT_AXES = ("stage", "pipeline", "env", UPSTREAM)
+MAX_DEPTH = 200
+"""Stages that are drawn for each other."""
 SOURCE_FIELDS = ("id", "prompt", "image", "axes", "seed", "variant", "aspect_ratio", "creativity")
 
 
@@ -33,14 +36,13 @@ def check_variables(variables: Iterable[str], stages: Iterable[Stage], problems:
     for name in sorted(names & _NOT_VARIABLES.keys()):
         problems.add_key("reserved_name", _NOT_VARIABLES[name], ("vars", name), "rename it")
     for stage in stages:
-        for axis in (*stage.axes, *stage.fixed):
+        for axis in stage.all_axes:
             if axis.name in names and axis.name not in _NOT_VARIABLES:
                 message = f"the axis `{axis.name}` hides the variable of that name"
                 problems.add_key("name_taken", message, axis.trail, "rename one of the two")
             elif axis.name in _NOT_AXES and axis.name != UPSTREAM:
-                problems.add_key(
-                    "reserved_name", f"`{axis.name}` is already known to templates", axis.trail, "rename it"
-                )
+                message = f"`{axis.name}` is already known to templates"
+                problems.add_key("reserved_name", message, axis.trail, "rename it")
 
 
 def check_stages(
@@ -49,26 +51,24 @@ def check_stages(
     """Refuse stages without a prompt, with unknown template names, or with an axis that changes nothing."""
     fields: dict[str, Collection[str]] = {name: data for name, data in variables.items() if isinstance(data, dict)}
     for stage in stages:
-        _check_stage(stage, _Names(variables, fields, stage), library, overrides)
+        _check_stage(stage, _TemplateReader(stage, variables, fields, library.problems), library, overrides)
 
 
-def _check_stage(stage: Stage, names: "_Names", library: Library, overrides: Mapping[str, Value]) -> None:
+def _check_stage(stage: Stage, reader: "_TemplateReader", library: Library, overrides: Mapping[str, Value]) -> None:
     problems = library.problems
-    values = [*values_of(stage, library), *overrides.items()]
+    values = [*_values_of(stage, library), *overrides.items()]
     _check_prompt(stage, values, library)
     _check_takes(stage, values, problems)
     _check_picture(values, problems)
     _check_strength(stage, values, problems)
-    axes = (*stage.axes, *stage.fixed)
-    reader = _Reader(names, problems)
     used = {one for name, value in values for one in reader.names(value, is_rule=name == "if")}
     used |= {name for matrix in stage.matrices for rule in matrix.exclude + matrix.patch for name in rule.matches}
     texts = [text for _, value in values for text in _texts(value)]
-    for axis in axes:
+    for axis in stage.all_axes:
         reader.check_rows(axis, texts)
-    in_use = {f"{kind}.{one}.strength" for kind, names in named(values).items() for one in names}
+    in_use = {f"{kind}.{one}.strength" for kind, names in _named(values).items() for one in names}
     for axis in stage.axes:
-        if {axis.name, axis.name.split(".")[0]} & {*problems.lost, *_NOT_AXES} or not axis.values:
+        if {axis.name, axis.name.split(".")[0]} & {*problems.dropped, *_NOT_AXES} or not axis.values:
             continue  # a problem of its own was noted
         _check_use(axis, used, in_use, library)
     for axis in stage.fixed:
@@ -79,9 +79,7 @@ def _check_stage(stage: Stage, names: "_Names", library: Library, overrides: Map
 
 
 def _check_prompt(stage: Stage, values: Iterable[tuple[str, Value]], library: Library) -> None:
-    if any(name == "prompt" for name, _ in values) or library.problems.has_lost("prompt"):
-        return
-    if stage.upstream is not None and stage.upstream.promotes:
+    if any(name == "prompt" for name, _ in values) or library.problems.was_dropped("prompt") or stage.promotes:
         return
     hint = "set `prompt:` to a text" + (", or to a name under `prompts:`" if library.prompts else "")
     what = f"the stage `{stage.name}`" if stage.trail else "this pipeline"
@@ -91,17 +89,16 @@ def _check_prompt(stage: Stage, values: Iterable[tuple[str, Value]], library: Li
 def _check_takes(stage: Stage, values: Iterable[tuple[str, Value]], problems: Problems) -> None:
     """Refuse takes of images with seeds: they would all be the same image."""
     trail = (*stage.trail, "takes")
-    if not any(axis.trail == trail for axis in stage.axes) or problems.has_lost("seed"):
+    if not any(axis.trail == trail for axis in stage.axes) or problems.was_dropped("seed"):
         return
     seeds = [value for name, value in values if name == "seed"]
     message = "`takes` tells images without a seed apart, and this stage has seeds"
     hint = "write `seed: null` beside it, or `matrix: {seed: {count: 4}}` for images with seeds"
-    if not seeds:
+    given = next((value for value in seeds if value.data is not None), None)
+    if given is not None:
+        problems.add("takes_with_seed", message, given.trail, hint)
+    elif not seeds:
         problems.add_key("takes_with_seed", message, trail, hint)
-    for value in seeds:
-        if value.data is not None:
-            problems.add("takes_with_seed", message, value.trail, hint)
-            return
 
 
 def _check_picture(values: Iterable[tuple[str, Value]], problems: Problems) -> None:
@@ -110,72 +107,56 @@ def _check_picture(values: Iterable[tuple[str, Value]], problems: Problems) -> N
         if name in ("prompt", "out", "if") and isinstance(value.data, str) and PICTURE.search(value.data):
             hint = 'use it as `image:`, or as a reference: {image: "{{ source.image }}"}'
             message = "`source.image` is a picture, and this is a text"
-            problems.add_word("not_text", message, value.trail, word="source", hint=hint)
+            problems.add("not_text", message, value.trail, hint, word="source")
 
 
 def _check_strength(stage: Stage, values: Iterable[tuple[str, Value]], problems: Problems) -> None:
     """Refuse a strength of a source picture where there is none."""
     found = {name: value for name, value in values if name in ("image", "strength")}
-    promotes = stage.upstream is not None and stage.upstream.promotes
-    if "strength" in found and "image" not in found and not promotes and not problems.has_lost("image"):
+    if "strength" in found and "image" not in found and not stage.promotes and not problems.was_dropped("image"):
         hint = "set `image:` too; the strength of a reference stands in its set, or as an axis references.NAME.strength"
         message = "`strength` is of the source picture, and this stage has no `image`"
         problems.add_key("strength_without_image", message, found["strength"].trail, hint)
 
 
 def _check_use(axis: Axis, used: Collection[str], in_use: Collection[str], library: Library) -> None:
-    dynamic = any("{{" in name for name in in_use)
+    hint = None
     if axis.field and "." in axis.name:
         kind, name, _ = axis.name.split(".")
-        if axis.name not in in_use and not dynamic and name in library.names(kind):
-            _unused(axis, f"use it with `{kind}: [{name}]` in the stage or under `defaults:`", library.problems)
+        is_dynamic = any("{{" in one for one in in_use)
+        if axis.name not in in_use and not is_dynamic and name in library.names(kind):
+            hint = f"use it with `{kind}: [{name}]` in the stage or under `defaults:`"
     elif not axis.field and axis.name not in used and not any(value.sets for value in axis.values):
-        _unused(axis, f"use {{{{ {axis.name} }}}} in the prompt, or remove the axis", library.problems)
-
-
-def _unused(axis: Axis, hint: str, problems: Problems) -> None:
-    message = f"nothing uses the axis `{axis.name}`, so it would multiply the bill and change nothing"
-    problems.add_key("unused_axis", message, axis.trail, hint)
+        hint = f"use {{{{ {axis.name} }}}} in the prompt, or remove the axis"
+    if hint is not None:
+        message = f"nothing uses the axis `{axis.name}`, so it would multiply the bill and change nothing"
+        library.problems.add_key("unused_axis", message, axis.trail, hint)
 
 
 def _texts(value: Value) -> list[str]:
     return [one for one in (value.data if isinstance(value.data, list) else [value.data]) if isinstance(one, str)]
 
 
-class _Names:
-    """What the templates of a stage may read: variables, which are those of all stages, axes and its own fields."""
+class _TemplateReader:
+    """Reads the templates of a stage: which names they use, and which of them are not there.
 
-    def __init__(self, variables: Mapping[str, Json], fields: Mapping[str, Collection[str]], stage: Stage) -> None:
-        self.variables, self.fields = variables, fields
-        self.axes = {axis.name: axis for axis in (*stage.axes, *stage.fixed)}
+    Names are variables, which are those of all stages, with the fields of those that have some, axes, and what each
+    stage has.
+    """
+
+    def __init__(
+        self, stage: Stage, variables: Mapping[str, Json], fields: Mapping[str, Collection[str]], problems: Problems
+    ) -> None:
+        self.variables, self.problems = variables, problems
+        self.axes = {axis.name: axis for axis in stage.all_axes}
         self.is_chained = stage.upstream is not None
+        self.fields = {**fields, UPSTREAM: SOURCE_FIELDS} if self.is_chained else fields
         self.own = {*BUILT_IN, *self.axes, *((UPSTREAM,) if self.is_chained else ())}
         # A rule decides what a request is, so it cannot read its fields.
         self.in_rules = self.own - ({*DEFAULTS, "look"} - self.axes.keys())
-
-    def has(self, name: str, *, is_rule: bool) -> bool:
-        """Whether there is such a name."""
-        return name in (self.in_rules if is_rule else self.own) or name in self.variables
-
-    def given(self) -> Iterator[str]:
-        """The names that the file gives."""
-        yield from self.axes
-        yield from self.variables
-
-    def fields_of(self, name: str) -> Collection[str] | None:
-        """What a name holds that has fields which are known from the start."""
-        return SOURCE_FIELDS if name == UPSTREAM and self.is_chained else self.fields.get(name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Reads the templates of a stage: which names they use, and which of them are not there."""
-
-    names_known: _Names
-    problems: Problems
-    keys: dict[str, Counter[str]] = field(default_factory=dict)
-    """For each axis, how many of its values have a field."""
-    said: set[tuple[str, str]] = field(default_factory=set)
+        self.keys: dict[str, Counter[str]] = {}
+        """For each axis, how many of its values have a field."""
+        self.said: set[tuple[str, str]] = set()
 
     def names(self, value: Value, *, is_rule: bool = False) -> Iterator[str]:
         """The names that a value uses; where a name is wrong, also the one that was probably meant."""
@@ -190,25 +171,25 @@ class _Reader:
             message, hint = str(error), error.hint
             if is_rule and error.code == "template_syntax" and error.word is None:
                 message, hint = "this expression cannot be read", "write it as in `surface == 'slate' and seed > 2`"
-            self.problems.add_word(error.code, message, trail, word=error.word, hint=hint)
+            self.problems.add(error.code, message, trail, hint, word=error.word)
             yield from words_of(text)
             return
-        known = self.names_known
-        for name in sorted(name for name in template.required if not known.has(name, is_rule=is_rule)):
+        for name in sorted(template.required - (self.in_rules if is_rule else self.own) - self.variables.keys()):
             yield from self._undefined(name, trail)
         for name, one in sorted(template.fields):
-            if name in known.axes:
-                self._check_field(known.axes[name], one, trail)
-            elif (held := known.fields_of(name)) is not None:
-                self._check_held(name, held, one, trail)
+            if name in self.axes:
+                self._check_field(self.axes[name], one, trail)
+            elif one not in self.fields.get(name, (one,)) and not self.problems.was_dropped(one):
+                hint = suggestion(one, self.fields[name])
+                self.problems.add("undefined_variable", f"`{name}` has no `{one}`", trail, hint, word=one)
         yield from template.names
 
     def _undefined(self, name: str, trail: Trail) -> Iterator[str]:
-        if self.problems.has_lost(name):
+        if self.problems.was_dropped(name):
             return
-        near = nearest(name, self.names_known.given()) or nearest(name, BUILT_IN)
+        near = nearest(name, chain(self.axes, self.variables)) or nearest(name, BUILT_IN)
         elsewhere = "define it under `vars:`, or as an axis under `matrix:`"
-        if self.names_known.is_chained:
+        if self.is_chained:
             elsewhere = f"an axis of the upstream cell is {{{{ source.axes.{name} }}}}"
         hint = f"did you mean `{near}`?" if near else elsewhere
         if name == UPSTREAM:
@@ -218,14 +199,9 @@ class _Reader:
         if name in BUILT_IN:
             hint = "a rule reads axes, variables and `source`, and no other fields of a request"
         message = f"the template uses `{name}`, which nothing defines"
-        self.problems.add_word("undefined_variable", message, trail, word=name, hint=hint)
+        self.problems.add("undefined_variable", message, trail, hint, word=name)
         if near:
             yield near
-
-    def _check_held(self, name: str, held: Collection[str], field: str, trail: Trail) -> None:
-        if field not in held and not self.problems.has_lost(field):
-            hint = suggestion(field, held)
-            self.problems.add_word("undefined_variable", f"`{name}` has no `{field}`", trail, word=field, hint=hint)
 
     def check_rows(self, axis: Axis, texts: Collection[str]) -> None:
         """Refuse a row's key that nothing reads and that is nearly a request field's name: it would set nothing."""
@@ -252,11 +228,11 @@ class _Reader:
             message = f"the values of `{axis.name}` are plain and have no field `{field}`"
             others = f", {field}: …" if field != "id" else ""
             hint = f"write {{{{ {axis.name} }}}}, or make them rows: {{id: …{others}}}"
-            self.problems.add_word("undefined_variable", message, trail, word=field, hint=hint)
+            self.problems.add("undefined_variable", message, trail, hint, word=field)
         elif len(without) == len(axis.values):
             hint = near_word(field, list(dict.fromkeys(key for row in rows for key in row)))
             message = f"no row of `{axis.name}` has a field `{field}`"
-            self.problems.add_word("undefined_variable", message, trail, word=field, hint=hint)
+            self.problems.add("undefined_variable", message, trail, hint, word=field)
         if len(without) == len(axis.values) or (axis.name, field) in self.said:
             return
         self.said.add((axis.name, field))
@@ -265,3 +241,129 @@ class _Reader:
             hint = f"did you mean `{field}` by `{near}`?" if near else f"add `{field}:`, which other rows have"
             message = f"the value `{value.label}` of `{axis.name}` has no field `{field}`, which a template uses"
             self.problems.add("missing_field", message, value.trail, hint)
+
+
+def _values_of(stage: Stage, library: Library) -> Iterator[tuple[str, Value]]:
+    """Every value of a stage, with the name of what it sets."""
+    own = [*stage.fields.items(), *_of_axes(stage)]
+    own += [one for matrix in stage.matrices for rule in matrix.patch for one in rule.sets.items()]
+    looks = _looks_of(own)
+    for name, look in library.looks.items():
+        if name in looks or any(is_template(one) for one in looks):
+            own += look.fields.items()
+    yield from own
+    for kind, names in _named(own).items():
+        sets = (library.references[name] for name in names if kind == "references" and name in library.references)
+        yield from (("images", image) for one in sets for image in one.images)
+        strengths = (library.names(kind)[name].strength for name in names if name in library.names(kind))
+        yield from (("strength of a list", strength) for strength in strengths if strength)
+    for rule in (rule for matrix in stage.matrices for rule in matrix.exclude + matrix.patch):
+        if rule.condition is not None:
+            yield "if", rule.condition
+    if stage.out is not None:
+        yield "out", stage.out
+
+
+def _named(values: Iterable[tuple[str, Value]]) -> dict[str, set[str]]:
+    """The names of references, moodboards and styles that some values use."""
+    used = {kind: set[str]() for kind in LISTS}
+    for name, value in values:
+        if name in LISTS and isinstance(value.data, list):
+            used[name].update(str(one) for one in value.data)
+    return used
+
+
+def _looks_of(values: Iterable[tuple[str, Value]]) -> set[str]:
+    """The names of looks that some values use."""
+    return {str(value.data) for name, value in values if name == "look" and value.data is not None}
+
+
+def _of_axes(stage: Stage) -> Iterator[tuple[str, Value]]:
+    for axis in stage.all_axes:
+        for value in axis.values:
+            yield from value.sets.items()
+            if value.is_dynamic and not value.sets:
+                yield axis.name, Value(list(leaves(value.data)), value.trail)
+
+
+def strength_warnings(library: Library, stages: Iterable[Stage]) -> Iterator[Problem]:
+    """Warn about strengths that only Krea's older guides allow, in definitions and in axes."""
+    found = [(kind, item.strength) for kind in LISTS for item in library.names(kind).values() if item.strength]
+    for axis in (axis for stage in stages for axis in stage.all_axes if "." in axis.name):
+        sets = (value.sets for value in axis.values if axis.name in value.sets)
+        found += [(axis.name.partition(".")[0], own[axis.name]) for own in sets]
+    for kind, strength in found:
+        low, high = STRENGTHS[kind].sure
+        if isinstance(strength.data, (int, float)) and not low <= strength.data <= high:
+            at = library.problems.document.place(strength.trail)
+            message = f"the strength {strength.data:g} of {kind} is outside {low:g} to {high:g}"
+            yield Problem("unsure_strength", message, at, "only Krea's older guides allow it; it may be refused")
+
+
+def unused_warnings(library: Library, stages: Sequence[Stage]) -> Iterator[Problem]:
+    """Warn about what is defined by name, and used by no stage: nothing of it would be sent."""
+    values = [value for stage in stages for value in _values_of(stage, library)]
+    lists = _named(values)
+    is_dynamic = any("{{" in name for names in lists.values() for name in names)
+    axes = {axis.name for stage in stages for axis in stage.all_axes}
+    used = [(kind, library.names(kind), lists[kind]) for kind in LISTS if not is_dynamic]
+    for kind, defined, names in (*used, ("looks", library.looks, _looks_of(values)), ("axes", library.axes, axes)):
+        for name in defined:
+            if name not in names and (kind in LISTS or not any("{{" in one for one in names)):
+                at = library.problems.document.key_place((kind, name))
+                hint = f"use it with `defaults: {{{kind}: [{name}]}}` or in a stage" if kind in LISTS else _UNUSED_HINT
+                yield Problem("unused_definition", f"no stage uses `{name}` of `{kind}:`", at, hint)
+
+
+def check_graph(stages: Sequence[Stage], problems: Problems) -> None:
+    """Refuse stages that nothing defines, circles, and picks of another stage."""
+    known = {stage.name: stage for stage in stages}
+    circles = set[frozenset[str]]()
+    for stage in stages:
+        for name, trail in _edges(stage):
+            if name not in known and not problems.was_dropped(name):
+                hint = suggestion(name, [one for one in known if one != stage.name])
+                problems.add("unknown_stage", f"there is no stage `{name}`", trail, hint)
+        if _depth(stage, known) > MAX_DEPTH:
+            message = f"more than {MAX_DEPTH} stages are drawn for each other"
+            problems.add("too_many", message, (*stage.trail, "for_each"), "draw some of them without `for_each`")
+        circle = _circle(stage, known)
+        if circle and frozenset(circle) not in circles:
+            circles.add(frozenset(circle))
+            trail = next(trail for name, trail in _edges(stage) if name == circle[1])
+            message = f"the stages wait for each other: {' → '.join(circle)}"
+            problems.add("stage_cycle", message, trail, "a stage can only use stages that do not use it")
+        picks = stage.upstream.picks if stage.upstream else None
+        if stage.upstream and picks and picks.stage != stage.upstream.stage:
+            said = f"holds picks of `{picks.stage}`, and this stage is for `{stage.upstream.stage}`"
+            message = f"{picks.document.file.name} {said}"
+            problems.add("other_stage", message, (*stage.trail, "picks"), "name the picks file of that stage")
+
+
+def _depth(stage: Stage, known: Mapping[str, Stage]) -> int:
+    """How many stages a stage is drawn for, one after the other, up to the limit; a circle is said elsewhere."""
+    seen = {stage.name}
+    while len(seen) <= MAX_DEPTH + 1 and stage.upstream and stage.upstream.stage in known.keys() - seen:
+        stage = known[stage.upstream.stage]
+        seen.add(stage.name)
+    return len(seen) - 1
+
+
+def _edges(stage: Stage) -> list[tuple[str, Trail]]:
+    """The stages that a stage waits for, and where it says so."""
+    upstream = [(stage.upstream.stage, stage.upstream.trail)] if stage.upstream else []
+    return upstream + [(name, (*stage.trail, "needs", index)) for index, name in enumerate(stage.needs)]
+
+
+def _circle(start: Stage, known: Mapping[str, Stage]) -> list[str] | None:
+    """A way from a stage back to itself, if there is one."""
+    waiting, seen = [[start.name]], {start.name}
+    while waiting:
+        path = waiting.pop()
+        for name, _ in _edges(known[path[-1]]):
+            if name == start.name:
+                return [*path, name]
+            if name in known and name not in seen:
+                seen.add(name)
+                waiting.append([*path, name])
+    return None

@@ -1,13 +1,23 @@
-"""What a person probably meant: near names, words of other tools, keys that have their place elsewhere."""
+"""What a person probably meant, and how each part of a file is written.
+
+Near names, words of other tools, keys that have their place elsewhere. The words stand in `data/hints.yaml`, which is
+read when the first hint is asked for.
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
+from importlib.resources import files
 from itertools import islice
+from pathlib import Path
+from typing import Any, cast
 
 from krea_pipe.core.contract import ASPECT_RATIOS
 from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LISTS
-from krea_pipe.core.near_names import MAX_NAMES, MAX_WORD, closest, may_look
+from krea_pipe.core.near_names import MAX_NAMES, MAX_WORD, closest, has_budget
+from krea_pipe.pipeline.nodes import build_nodes
 from krea_pipe.pipeline.source import Trail
 
 MAX_LISTED = 12
@@ -15,62 +25,27 @@ MAX_LISTED = 12
 _STAGE_KEYS = ("prompt", "matrix", "exclude", "include", "patch", "sample", "with", "takes", "out")
 _CHAIN_KEYS = ("for_each", "needs", "picks", "promote")
 
-_ALIASES = {
-    "lora": "styles",
-    "loras": "styles",
-    "reference": "references",
-    "refs": "references",
-    "image_style_references": "references",
-    "style_references": "references",
-    "model": "variant",
-    "ratio": "aspect_ratio",
-    "variables": "vars",
-    "variable": "vars",
-    "default": "defaults",
-    "output": "out",
-    "outputs": "out",
-    "path": "images",
-    "file": "images",
-    "files": "images",
-    "url": "images",
-    "src": "images",
-    "weight": "strength",
-    "uuid": "id",
-    "min": "from",
-    "max": "to",
-    "start": "from",
-    "end": "to",
-    "stop": "to",
-    "exclusions": "exclude",
-    "skip": "exclude",
-    "foreach": "for_each",
-    "depends_on": "needs",
-    "after": "needs",
-    "where": "when",
-    "environment": "env",
-    "strategy": "method",
-    **dict.fromkeys(("size", "number", "count", "samples"), "n"),
-    "cost": "usd",
-    "max_cost": "usd",
-}
-_FOREIGN = {
-    **dict.fromkeys(("negative_prompt", "negative"), "Krea 2 has no negative prompt: say in `prompt` what to draw"),
-    **dict.fromkeys(
-        ("n", "num_images", "number_of_images", "count", "batch_size", "num_outputs", "samples"),
-        "for several images vary the seed: `matrix: {seed: {count: 4}}`",
-    ),
-    **dict.fromkeys(("width", "height", "size"), "Krea 2 takes a shape, not pixels: `defaults: {aspect_ratio: 4:5}`"),
-    **dict.fromkeys(
-        ("cfg", "cfg_scale", "guidance", "guidance_scale", "sampler", "scheduler"), "Krea 2 has no such setting"
-    ),
-    **dict.fromkeys(("api_key", "key", "token", "krea_api_key"), "keys belong in the environment: set KREA_API_KEY"),
-    "max_cells": "it is an option of the command line: --max-cells",
-}
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What `data/hints.yaml` says: our key for another word, hints for words of other tools, the form of each key."""
+
+    aliases: Mapping[str, str]
+    foreign: Mapping[str, str]
+    forms: Mapping[str, str]
+
+
+@cache
+def _words() -> _Words:
+    text = (files("krea_pipe") / "data" / "hints.yaml").read_text(encoding="utf-8")
+    data = cast("dict[str, Any]", build_nodes(Path("hints.yaml"), text).data)
+    aliases = {word: key for key, words in data["aliases"].items() for word in words}
+    return _Words(aliases, {key: one["hint"] for one in data["foreign"] for key in one["keys"]}, data["forms"])
 
 
 def suggestion(word: str, known: Iterable[object]) -> str | None:
     """A hint with the known word nearest to what was written, or with all of them when they are few."""
-    if not may_look():
+    if not has_budget():
         return None
     options = sorted({str(one) for one in islice(known, MAX_NAMES)})
     near = nearest(word, options)
@@ -81,11 +56,11 @@ def suggestion(word: str, known: Iterable[object]) -> str | None:
 
 def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str | None:
     """The known word that was probably meant, if one is near; `alike` is how near, up to 1."""
-    if not may_look():
+    if not has_budget():
         return None
     options = {_snake(one): one for one in islice(known, MAX_NAMES)}
     wanted = _snake(word)
-    alias = _ALIASES.get(wanted)
+    alias = _words().aliases.get(wanted)
     if alias in options or wanted in options:
         return options[alias if alias in options else wanted]
     if len(wanted) > MAX_WORD:
@@ -109,15 +84,38 @@ def unknown_key_hint(trail: Trail, known: Iterable[str]) -> str | None:
     options = list(known)
     key = _snake(str(trail[-1]))
     near = None if key in (*FIELD_NAMES, *_CHAIN_KEYS) and len(trail) == 1 else nearest(key, options)
-    if near and (key not in _FOREIGN or near in (key, "n")):
+    foreign = _words().foreign.get(key)
+    if near and (foreign is None or near in (key, "n")):
         return f"did you mean `{near}`?"
-    if key in _FOREIGN:
-        return _FOREIGN[key]
+    if foreign is not None:
+        return foreign
     elsewhere = key in (*FIELD_NAMES, *_STAGE_KEYS, *_CHAIN_KEYS)
-    moved = _moved(key if elsewhere else nearest(key, (*DEFAULTS, *LISTS)), trail)
-    if moved:
-        return moved
-    return _listed(options)
+    return _moved(key if elsewhere else nearest(key, (*DEFAULTS, *LISTS)), trail) or _listed(options)
+
+
+def form_of(trail: Trail) -> str | None:
+    """How the value at a trail is written, if that can be said in a line."""
+    axis = axis_at(trail)
+    if axis and not axis[1]:
+        return f"write values: `{axis[0]}: [ … ]`, or remove the axis"
+    last = next((step for step in reversed(trail) if isinstance(step, str)), None)
+    return _words().forms.get(str(last))
+
+
+def form_of_key(key: str) -> str | None:
+    """How a part of a file is written, by its key."""
+    return _words().forms.get(key)
+
+
+def axis_at(trail: Trail) -> tuple[str, Trail] | None:
+    """The axis that a trail leads into, under `axes:` or in a matrix or one of several, and the rest of the trail."""
+    if len(trail) > 1 and trail[0] == "axes":
+        return str(trail[1]), trail[2:]
+    own = trail[2:] if trail[:1] == ("stages",) else trail
+    if own[:1] != ("matrix",):
+        return None
+    rest = own[2:] if len(own) > 1 and isinstance(own[1], int) else own[1:]
+    return (str(rest[0]), rest[1:]) if rest else None
 
 
 def _listed(options: list[str]) -> str | None:

@@ -2,22 +2,26 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import LISTS, SINGULARS
-from krea_pipe.core.json_data import Json, shown
+from krea_pipe.core.json_data import Json, mapping_in
+from krea_pipe.pipeline.cell_ids import Scalar
 from krea_pipe.pipeline.model import AxisValue, Board, Look, ReferenceSet, Value
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.hints import nearest, suggestion
 from krea_pipe.pipeline.spec.problems import Problems
-from krea_pipe.pipeline.spec.values import ValueIndexes
-from krea_pipe.pipeline.template.template import is_template
+from krea_pipe.pipeline.template import is_template
 
 MAX_VALUES = 150_000
 """Values of the axes of all matrices."""
+
+ValueIndexes: TypeAlias = dict[int, tuple[Sequence[AxisValue], dict[tuple[bool, Scalar], list[int]]]]
+"""What was found, by the identity of the values, which are kept beside it."""
 
 PICTURE = re.compile(r"\bsource\s*\.\s*image\b")
 """A template's word for the picture of the upstream cell, which no text can hold."""
@@ -27,7 +31,8 @@ PICTURE = re.compile(r"\bsource\s*\.\s*image\b")
 class Library:
     """What stages use by name. An item that is written in place gets a name of its own, which no file can spell.
 
-    `folder` is the pipeline file's, `root` the one that no file of it may leave. `built` keeps what `axes` became.
+    `folder` is the pipeline file's, `root` the one that no file of it may leave. `built` keeps what `axes` became;
+    `counts` are the values and matrices of all stages so far.
     """
 
     problems: Problems
@@ -40,20 +45,21 @@ class Library:
     axes: dict[str, Json] = field(default_factory=dict)
     built: dict[tuple[str, frozenset[str]], list[AxisValue]] = field(default_factory=dict)
     indexes: ValueIndexes = field(default_factory=dict)
-    values: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, data: Mapping[str, Json], problems: Problems, root: Path) -> "Library":
         """Everything that a file defines by name."""
         library = cls(problems, problems.document.file.resolve().parent, root)
-        for name, text in _mapping(data, "prompts").items():
+        for name, text in mapping_in(data, "prompts").items():
             library.prompts[name] = Value(text, ("prompts", name))
         for kind in LISTS:
-            for name, item in _mapping(data, kind).items():
+            for name, item in mapping_in(data, kind).items():
                 library.define(kind, name, item, (kind, name))
-        for name, own in _mapping(data, "looks").items():
-            library.looks[name] = Look(library.fields(_mapping({"": own}, ""), ("looks", name)), ("looks", name))
-        library.axes = _mapping(data, "axes")
+        looks = mapping_in(data, "looks")
+        for name in looks:
+            library.looks[name] = Look(library.fields(mapping_in(looks, name), ("looks", name)), ("looks", name))
+        library.axes = mapping_in(data, "axes")
         return library
 
     def fields(self, data: Mapping[str, Json], trail: Trail) -> dict[str, Value]:
@@ -78,18 +84,17 @@ class Library:
             return
         key = "images" if "images" in item else "image"
         images = item[key]
-        values = (
-            [Value(one, (*trail, key, index)) for index, one in enumerate(images)]
-            if isinstance(images, list)
-            else [Value(images, (*trail, key))]
-        )
+        values = [Value(images, (*trail, key))]
+        if isinstance(images, list):
+            values = [Value(one, (*trail, key, index)) for index, one in enumerate(images)]
         self.references[name] = ReferenceSet(tuple(values), strength, trail)
 
     def field_value(self, name: str, data: Json, trail: Trail) -> Value:
         """The value of a request field, with names resolved as far as the file alone can."""
         kind = SINGULARS.get(name, name)
         if kind in LISTS:
-            return Value(self._uses(kind, data, trail), trail)
+            items = data if isinstance(data, list) else [] if data is None else [data]
+            return Value([self._use(kind, item, (*trail, index)) for index, item in enumerate(items)], trail)
         if name == "prompt":
             return self._prompt(data, trail)
         if name == "look" and data is not None:
@@ -97,7 +102,7 @@ class Library:
         return Value(data, trail)
 
     def _check_look(self, data: Json, trail: Trail) -> None:
-        if is_template(data) or data in self.problems.lost:
+        if is_template(data) or data in self.problems.dropped:
             return
         if not isinstance(data, str) or data not in self.looks:
             message = f"nothing is called {shown(data)} under `looks:`"
@@ -110,8 +115,8 @@ class Library:
         Raises:
             InvalidInput: it is such a file.
         """
-        self.values["all"] += count
-        if self.values["all"] > MAX_VALUES:
+        self.counts["values"] += count
+        if self.counts["values"] > MAX_VALUES:
             message = f"the axes of all matrices have more than {MAX_VALUES:,} values"
             self.problems.add_key("too_many", message, trail, "let fewer stages use long axes")
             self.problems.check()
@@ -119,12 +124,6 @@ class Library:
     def names(self, kind: str) -> "Mapping[str, ReferenceSet | Board]":
         """What is defined of a kind: references, moodboards or styles."""
         return self.references if kind == "references" else self.boards[kind]
-
-    def _uses(self, kind: str, data: Json, trail: Trail) -> list[Json]:
-        if data is None:
-            return []
-        items = data if isinstance(data, list) else [data]
-        return [self._use(kind, item, (*trail, index)) for index, item in enumerate(items)]
 
     def _use(self, kind: str, item: Json, trail: Trail) -> Json:
         if isinstance(item, dict):
@@ -136,7 +135,7 @@ class Library:
         elif PICTURE.search(item):
             hint = 'write {image: "{{ source.image }}"}' if kind == "references" else None
             self.problems.add("not_text", f"`source.image` is a picture, not a name under `{kind}:`", trail, hint)
-        elif item not in self.names(kind) and not is_template(item) and item not in self.problems.lost:
+        elif item not in self.names(kind) and not is_template(item) and item not in self.problems.dropped:
             message = f"nothing is called `{item}` under `{kind}:`"
             self.problems.add("unknown_name", message, trail, self._hint(kind, item))
         return item
@@ -163,6 +162,14 @@ class Library:
         return Value(data, trail)
 
 
-def _mapping(data: Mapping[str, Json], key: str) -> dict[str, Json]:
-    found = data.get(key)
-    return found if isinstance(found, dict) else {}
+def index_of(wanted: Json, values: Sequence[AxisValue], known: ValueIndexes) -> Sequence[int]:
+    """Which values a word in a rule or a matrix means: by the part in ids, or by the value itself."""
+    if isinstance(wanted, (dict, list)):
+        return ()
+    if id(values) not in known:
+        found: dict[tuple[bool, Scalar], list[int]] = {}
+        for index, value in enumerate(values):
+            for word in dict.fromkeys(((False, value.part), (isinstance(value.scalar, bool), value.scalar))):
+                found.setdefault(word, []).append(index)
+        known[id(values)] = values, found
+    return known[id(values)][1].get((isinstance(wanted, bool), wanted), ())

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import FIELD_NAMES, LISTS
-from krea_pipe.core.json_data import UNSPEAKABLE, Json, shown
+from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.nodes import Node, build_nodes
 from krea_pipe.pipeline.source import Document, read_document
@@ -29,7 +30,7 @@ class Overrides:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def assigned(sets: Sequence[str]) -> tuple[dict[str, Node], list[tuple[list[str], Node]]]:
+def parse_sets(sets: Sequence[str]) -> tuple[dict[str, Node], list[tuple[list[str], Node]]]:
     """What `--set` says: request fields for every cell, and values at paths of the file.
 
     Raises:
@@ -49,7 +50,7 @@ def _is_field(path: Sequence[str]) -> bool:
     return path[0] in FIELD_NAMES if len(path) == 1 else len(path) == 3 and path[0] in LISTS and path[2] == "strength"
 
 
-def overlaid(document: Document, overrides: Overrides, sets: Sequence[tuple[list[str], Node]]) -> Document:
+def apply_overrides(document: Document, overrides: Overrides, sets: Sequence[tuple[list[str], Node]]) -> Document:
     """A document with everything merged that stands over it, low to high: profile, variable files, `--set`.
 
     Raises:
@@ -57,23 +58,23 @@ def overlaid(document: Document, overrides: Overrides, sets: Sequence[tuple[list
     """
     root, places = document.root, list[Place]()
     for name in overrides.profiles:
-        root = merged(root, _profile(document.root, name))
+        root = merge_nodes(root, _profile(document.root, name))
     for file in overrides.var_files:
         places.append(Place(file, 1, 1))
-        root = _with(root, ["vars"], replace_places(_variables(file), -len(places)))
+        root = _with(root, ["vars"], moved_to(_variables(file), -len(places)))
     for path, value in sets:
         places.append(Place(Path("--set"), 1, 1, f"{'.'.join(path)}={said(value.data)}"))
-        root = _with(root, path, replace_places(value, -len(places)))
+        root = _with(root, path, moved_to(value, -len(places)))
     return document if root is document.root else replace(document, root=root, overlays=tuple(places))
 
 
-def merged(low: Node, high: Node) -> Node:
+def merge_nodes(low: Node, high: Node) -> Node:
     """Two nodes as one: mappings key by key, anything else as the higher one says."""
     if not isinstance(low.data, dict) or not isinstance(high.data, dict):
         return high
     children = dict(low.children)
     for key, node in high.children.items():
-        children[key] = merged(children[key], node) if key in children else node
+        children[key] = merge_nodes(children[key], node) if key in children else node
     data: Json = {str(key): node.data for key, node in children.items()}
     return Node(data, low.start, low.end, children, {**low.keys, **high.keys}, low.size + high.size)
 
@@ -90,7 +91,7 @@ def _profile(root: Node, name: str) -> Node:
 def _with(root: Node, path: Sequence[str], value: Node) -> Node:
     """A node with another value at a path of keys; places of what is new are those of the nearest key above."""
     if not path:
-        return merged(root, value) if isinstance(value.data, dict) and isinstance(root.data, dict) else value
+        return merge_nodes(root, value) if isinstance(value.data, dict) and isinstance(root.data, dict) else value
     head, *rest = path
     if isinstance(root.data, list):
         message = f"`{head}` stands in a list, and a list is set as a whole"
@@ -100,7 +101,7 @@ def _with(root: Node, path: Sequence[str], value: Node) -> Node:
     below = root.children.get(head) or Node({}, value.start, value.start)
     key = {head: root.keys.get(head, value.start)}
     child = _with(below, rest, value)
-    return merged(root, Node({head: child.data}, root.start, root.end, {head: child}, key))
+    return merge_nodes(root, Node({head: child.data}, root.start, root.end, {head: child}, key))
 
 
 def said(data: Json) -> str:
@@ -108,9 +109,9 @@ def said(data: Json) -> str:
     return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
 
 
-def replace_places(node: Node, start: int) -> Node:
+def moved_to(node: Node, start: int) -> Node:
     """A node whose parts all stand at one place."""
-    children = {key: replace_places(child, start) for key, child in node.children.items()}
+    children = {key: moved_to(child, start) for key, child in node.children.items()}
     return Node(node.data, start, start, children, dict.fromkeys(node.keys, start), node.size)
 
 
@@ -131,7 +132,7 @@ def _variables(file: Path) -> Node:
 
 def _assignment(text: str) -> tuple[list[str], Node]:
     """`path.to.key=value`; the value is read as YAML, so that numbers, lists and mappings are what they look like."""
-    if UNSPEAKABLE.search(text):
+    if CONTROL_CHARACTERS.search(text):
         raise UsageError(Problem("bad_set", f"{shown(text)} is no text", hint="write it in UTF-8"))
     path, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)*", path):

@@ -1,24 +1,30 @@
-"""Collects located problems, so that all of a file's come at once."""
+"""Collects located problems, so that all of a file's come at once, and keeps secrets out of them.
+
+A pipeline lives in git, and its prompts are sent away, so that values that look like keys are problems too.
+"""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from krea_pipe.core.errors import Problem
+from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.masking import MASK
+from krea_pipe.core.masking import MASK, has_password, is_secret, without_secrets
 from krea_pipe.core.problem_list import ProblemList
-from krea_pipe.core.secret_kinds import without_secrets
 from krea_pipe.pipeline.source import Document, Trail
 from krea_pipe.pipeline.spec.hints import nearest
-from krea_pipe.pipeline.template import TemplateProblem
-from krea_pipe.pipeline.template.template import Template, compile_template, is_template
+from krea_pipe.pipeline.template import Template, TemplateProblem, compile_template, is_template
 
 MAX_DATA = 20_000_000
 
 MAX_TEMPLATE_WORK = 150_000
 """What different templates may hold: each counts for 100 letters, each of its expressions for 50 and its own."""
+
+PASSWORD = "this URL holds a user name or password"
+"""As `references` says of images, so that it is said once."""
+HINT = "keys belong in the environment: set KREA_API_KEY; if this file was ever shared, revoke the key"
 
 _EXPRESSION = re.compile(r"\{[{%#].*?(?:[%}#]\}|$)", re.DOTALL)
 _PART = 16  # how many letters one part of a list or mapping counts for
@@ -27,29 +33,29 @@ _PART = 16  # how many letters one part of a list or mapping counts for
 class Problems(ProblemList):
     """What was found so far in one document.
 
-    `lost` are the words of what was wrong and is left out: a check may not complain that such a word is missing
+    `dropped` are the words of what was wrong and is left out: a check may not complain that such a word is missing
     or unused, because that would only repeat the first problem in other words.
     """
 
     def __init__(self, document: Document) -> None:
         super().__init__()
         self.document = document
-        self.lost: dict[str, None] = {}
+        self.dropped: dict[str, None] = {}
         self.secret_lines: set[tuple[Path, int]] = set()
         self.rendered = 0
         self.templates: set[str] = set()
         self.template_work = 0
 
-    def lose(self, trails: Iterable[Trail]) -> None:
+    def note_dropped(self, trails: Iterable[Trail]) -> None:
         """Note the words of the values at some trails as left out."""
         for trail in trails:
             if trail:
-                self.lost[str(trail[-1])] = None
-                self.lost.update(dict.fromkeys(words_of(self.document.value(trail))))
+                self.dropped[str(trail[-1])] = None
+                self.dropped.update(dict.fromkeys(words_of(self.document.value(trail))))
 
-    def has_lost(self, word: str) -> bool:
+    def was_dropped(self, word: str) -> bool:
         """Whether a word, or what was meant to be it, is among what was left out."""
-        return word in self.lost or nearest(word, self.lost) is not None
+        return word in self.dropped or nearest(word, self.dropped) is not None
 
     def compiled(self, text: str) -> Template:
         """Compile a template of the file, as long as there are not too many.
@@ -81,9 +87,10 @@ class Problems(ProblemList):
             raise TemplateProblem("template_too_large", "the templates of this file make too much data", hint=hint)
         return value
 
-    def add(self, code: str, message: str, trail: Trail, hint: str | None = None) -> None:
-        """Note a problem with the value at a trail."""
-        self.note(Problem(code, message, self.document.place(trail), hint))
+    def add(self, code: str, message: str, trail: Trail, hint: str | None = None, *, word: str | None = None) -> None:
+        """Note a problem with the value at a trail, or with one word inside it."""
+        at = self.document.word_place(trail, word) if word else self.document.place(trail)
+        self.note(Problem(code, message, at, hint))
 
     def add_key(self, code: str, message: str, trail: Trail, hint: str | None = None) -> None:
         """Note a problem with the key that ends a trail."""
@@ -95,11 +102,6 @@ class Problems(ProblemList):
         self.secret_lines.add((at.path, at.line))
         self.note(Problem("secret_in_file", message, at, hint))
 
-    def add_word(self, code: str, message: str, trail: Trail, *, word: str | None, hint: str | None) -> None:
-        """Note a problem with one word inside the value at a trail."""
-        at = self.document.word_place(trail, word) if word else self.document.place(trail)
-        self.note(Problem(code, message, at, hint))
-
     def all(self) -> list[Problem]:
         """Everything that was found, in the order of the file, without the secrets that it would show."""
         return [self._quiet(problem) for problem in super().all()]
@@ -107,18 +109,55 @@ class Problems(ProblemList):
     def _quiet(self, problem: Problem) -> Problem:
         if not self.secret_lines:
             return problem
-        quiet = unrepeating(problem)
+        quiet = masked_problem(problem)
         at = quiet.at
         if at is None or (at.path, at.line) not in self.secret_lines or MASK in at.text:
             return quiet
         return replace(quiet, at=replace(at, text=MASK))  # it is written with escapes, or in several lines
 
 
-def unrepeating(problem: Problem) -> Problem:
+def masked_problem(problem: Problem) -> Problem:
     """A problem without the secrets that it, or its line, would show: problems end up in public logs."""
     at = problem.at and replace(problem.at, text=without_secrets(problem.at.text))
     hint = problem.hint and without_secrets(problem.hint)
     return Problem(problem.code, without_secrets(problem.message), at, hint)
+
+
+def check_secrets(data: Json, problems: Problems, trail: Trail = (), hint: str = HINT) -> None:
+    """Refuse values, and names, that look like keys."""
+    if isinstance(data, dict):
+        for key, item in data.items():
+            if is_secret(key):
+                problems.add_secret("this name looks like a secret key", (*trail, key), hint, is_key=True)
+            check_secrets(item, problems, (*trail, key), hint)
+    elif isinstance(data, list):
+        for index, item in enumerate(data):
+            check_secrets(item, problems, (*trail, index), hint)
+    elif isinstance(data, str) and has_password(data):
+        problems.add_secret(PASSWORD, trail, "remove it")
+    elif isinstance(data, str) and is_secret(data):
+        problems.add_secret("this value looks like a secret key", trail, hint)
+
+
+@contextmanager
+def masking_errors() -> Iterator[None]:
+    """Takes what looks like a key out of errors that come before any value could be looked at."""
+    try:
+        yield
+    except (InvalidInput, UsageError) as error:
+        problems = [masked_problem(problem) for problem in error.problems]
+        if tuple(problems) == error.problems:
+            raise
+        raise type(error)(*problems) from None
+
+
+def with_texts(data: Json, trail: Trail, change: Callable[[str, Trail], Json]) -> Json:
+    """Data with every text in it, but not the keys, changed by a function that also gets the trail of the text."""
+    if isinstance(data, list):
+        return [with_texts(one, (*trail, index), change) for index, one in enumerate(data)]
+    if isinstance(data, dict):
+        return {key: with_texts(one, (*trail, key), change) for key, one in data.items()}
+    return change(data, trail) if isinstance(data, str) else data
 
 
 def _work_of(text: str) -> int:

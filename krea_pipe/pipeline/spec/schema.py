@@ -1,4 +1,4 @@
-"""JSON Schema runs here: data in, located findings out, all of them at once."""
+"""JSON Schema runs here: data in, located findings out, all of them at once, each as a sentence with a hint."""
 
 import copy
 import json
@@ -15,17 +15,29 @@ import jsonschema
 from jsonschema.exceptions import ValidationError
 
 from krea_pipe.core.errors import Problem
+from krea_pipe.core.excerpts import shown
+from krea_pipe.core.fields import DEFAULTS, LISTS
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.pipeline.source import Document, Trail
-from krea_pipe.pipeline.spec.forms import axis_at, form_of_key
-from krea_pipe.pipeline.spec.hints import nearest, unknown_key_hint
-from krea_pipe.pipeline.spec.wording import axis_message, name_of, rank, value_message
+from krea_pipe.pipeline.spec.hints import axis_at, form_of, form_of_key, near_ratio, nearest, unknown_key_hint
 from krea_pipe.pipeline.template import slug
 
 MAX_ERRORS = 10 * MAX_PROBLEMS
 """Of JSON Schema; several may be about one value."""
 
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+_AXIS_HINT = "write a list, [dawn, noon], rows, [{id: dawn, text: low light}], {from: 0, to: 1, steps: 5} or {count: 4}"
+_ALONE = ("count", "zip", "glob", "csv", "words")
+_RANK = ("type", "const", "enum", "minimum", "maximum", "minItems", "minProperties", "minLength", "pattern")
 _RANGE = {"from", "to", "steps", "by", "count", "zip", "glob", "csv", "words"}
 
 
@@ -73,14 +85,14 @@ def _problem_of(data: Json, above: int = 0) -> Problem | None:
         return None
     trail = tuple(errors[0].absolute_path)[above:]
     if errors[0].validator == "required":
-        return Problem("missing_key", f"{name_of(trail)} needs an `id`")
+        return Problem("missing_key", f"{_name_of(trail)} needs an `id`")
     if errors[0].validator == "additionalProperties" or "propertyNames" in errors[0].absolute_schema_path:
-        return Problem("invalid_value", f"{name_of(trail)} has a key that it cannot have")
-    code, message, near = value_message(trail, errors[0])
+        return Problem("invalid_value", f"{_name_of(trail)} has a key that it cannot have")
+    code, message, near = _value_message(trail, errors[0])
     return Problem(code, message, hint=near)
 
 
-def sound_part(document: Document, found: Iterable[Finding]) -> tuple[Json, list[Trail]]:
+def part_without(document: Document, found: Iterable[Finding]) -> tuple[Json, list[Trail]]:
     """The data without what is wrong, so that the rest can be checked too, and the trails of what was left out.
 
     Nothing is left when the file as a whole is no mapping.
@@ -145,8 +157,9 @@ def _describe(document: Document, errors: list[ValidationError]) -> Iterator[Fin
     value = errors[0].instance
     names = [error for error in errors if "propertyNames" in error.absolute_schema_path]
     axis = axis_at(trail)
-    if axis and not axis[1] and isinstance(value, dict) and not _like_range(value):
-        yield Finding(_problem(document, trail, axis_message(trail)), trail)
+    if axis and not axis[1] and isinstance(value, dict) and not any(nearest(key, _RANGE) for key in value):
+        message = f"the values of {_name_of(trail)} must be a list, not a mapping"
+        yield Finding(Problem("wrong_type", message, document.place(trail), _AXIS_HINT), trail)
         return
     for error in names:
         yield _bad_name(document, tuple(error.absolute_path), str(error.instance))
@@ -158,33 +171,21 @@ def _describe(document: Document, errors: list[ValidationError]) -> Iterator[Fin
     others = [error for error in errors if error.validator not in ("additionalProperties", "required")]
     others = [error for error in others if error not in names and not (error.validator == "anyOf" and unknown)]
     if others:
-        said = value_message(trail, min(others, key=rank))
-        yield Finding(_problem(document, trail, said), trail)
-
-
-def _problem(document: Document, trail: Trail, said: tuple[str, str, str | None]) -> Problem:
-    code, message, hint = said
-    return Problem(code, message, document.place(trail), hint)
-
-
-def _like_range(axis: Mapping[str, Json]) -> bool:
-    return any(nearest(key, _RANGE) for key in axis)
+        code, message, hint = _value_message(trail, min(others, key=_rank))
+        yield Finding(Problem(code, message, document.place(trail), hint), trail)
 
 
 def _unknown_keys(document: Document, error: ValidationError) -> Iterator[Finding]:
     if error.validator != "additionalProperties":
         return
     known = cast("Mapping[str, Any]", error.schema)["properties"]
+    above = tuple(error.absolute_path)
+    inside = f" in {_name_of(above)}" if above else ""
     for key in cast("dict[str, Json]", error.instance):
         if key not in known:
-            trail: Trail = (*error.absolute_path, key)
-            yield Finding(_unknown_key(document, trail, known), trail)
-
-
-def _unknown_key(document: Document, trail: Trail, known: Iterable[str]) -> Problem:
-    key, at = str(trail[-1]), document.key_place(trail)
-    inside = f" in {name_of(trail[:-1])}" if len(trail) > 1 else ""
-    return Problem("unknown_key", f"unknown key `{key}`{inside}", at, unknown_key_hint(trail, known))
+            trail: Trail = (*above, key)
+            at, hint = document.key_place(trail), unknown_key_hint(trail, known)
+            yield Finding(Problem("unknown_key", f"unknown key `{key}`{inside}", at, hint), trail)
 
 
 def _missing(document: Document, trail: Trail, keys: list[str], unknown: list[str]) -> Iterator[Finding]:
@@ -195,7 +196,7 @@ def _missing(document: Document, trail: Trail, keys: list[str], unknown: list[st
         yield Finding(Problem("missing_version", "`version` is missing", at, said), ("version",))
     elif trail and keys and not unknown:
         named = " and ".join(f"`{key}`" for key in keys)
-        yield Finding(Problem("missing_key", f"{name_of(trail)} needs {named}", at, _missing_hint(trail, keys)), trail)
+        yield Finding(Problem("missing_key", f"{_name_of(trail)} needs {named}", at, _missing_hint(trail, keys)), trail)
 
 
 def _missing_hint(trail: Trail, keys: list[str]) -> str | None:
@@ -216,3 +217,154 @@ def _bad_name(document: Document, trail: Trail, name: str) -> Finding:
         near = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
         hint = f"write `{'_' * near[:1].isdigit()}{near or 'name'}`: letters, digits and _, not starting with a digit"
     return Finding(Problem("invalid_name", f"`{name}` cannot be a name", at, hint), (*trail, name))
+
+
+def _rank(error: ValidationError) -> int:
+    """How telling an error is among several about one value; the lowest says most."""
+    return _RANK.index(str(error.validator)) if error.validator in _RANK else len(_RANK)
+
+
+def _value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str | None]:
+    """Code, message and hint for a value that the schema refuses."""
+    name, value, limit = _name_of(trail), cast("Any", error.instance), cast("Any", error.validator_value)
+    match error.validator:
+        case "type" | "const" | "enum" | "minimum" | "maximum":
+            return _unwanted(trail, error)
+        case "maxItems":
+            message = f"{name} holds {len(cast('list[Json]', value))} items; at most {limit} may stand there"
+            return "too_many", message, "Krea takes one moodboard a request" if "moodboards" in trail else None
+        case "minItems" | "minProperties" | "minLength":
+            return "empty_value", f"{name} is empty", form_of(trail)
+        case "pattern" if not str(value).strip():
+            return "empty_value", f"{name} is empty", form_of(trail)
+        case "maxProperties":
+            alone, *others = sorted(value, key=lambda key: key not in _ALONE)
+            listed = " and ".join(f"`{key}`" for key in others)
+            return "too_many", f"in {name} `{alone}` stands alone", f"remove {listed}"
+        case "anyOf":
+            return "missing_key", f"{name} has no `images`", "write {images: refs/brand.jpg}"
+        case "not" if "by" in value:
+            return "too_many", f"{name} takes `steps` or `by`, not both", "remove one of the two"
+        case "not":
+            return "too_many", f"{name} takes `images` or `image`, not both", "put all of them under `images`"
+        case _:
+            return "invalid_value", f"{name} cannot be {shown(value)}", _pattern_hint(trail)
+
+
+def _name_of(trail: Trail) -> str:
+    """What a message calls the value at a trail: its last two keys, and its number in a list."""
+    words = [str(one) for one in trail if isinstance(one, str)]
+    if not words:
+        return "the file"
+    item = f" item {trail[-1] + 1}" if isinstance(trail[-1], int) else ""
+    return f"`{'.'.join(words[-2:])}`{item}"
+
+
+def _unwanted(trail: Trail, error: ValidationError) -> tuple[str, str, str | None]:
+    schema, value = cast("Mapping[str, Any]", error.schema), error.instance
+    code = {"type": "wrong_type", "minimum": "out_of_range", "maximum": "out_of_range"}
+    wanted = _wanted_use(trail, schema) or _wanted(schema)
+    message = f"{_name_of(trail)} must be {wanted}, not {shown(value)}"
+    if value is None:
+        message = f"{_name_of(trail)} has no value; it must be {wanted}"
+    return code.get(str(error.validator), "invalid_value"), message, _hint(trail, schema, value)
+
+
+def _wanted(schema: Mapping[str, Any]) -> str:
+    if "const" in schema:
+        return shown(schema["const"])
+    if "enum" in schema:
+        words = [str(one) for one in schema["enum"]]
+        return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if len(kinds) > 1 and "boolean" in kinds:
+        return "text, a number, true, false or null"  # any scalar
+    *first, last = [_TYPES[one] + _span(schema) * (one in ("integer", "number")) for one in kinds]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _span(schema: Mapping[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    return f" of at least {low}" if low is not None else ""
+
+
+def _wanted_use(trail: Trail, schema: Mapping[str, Any]) -> str | None:
+    kind = next((one for one in trail[-2:] if one in LISTS), None)
+    if kind and set(schema.get("type", ())) == {"string", "null", "array"}:
+        return "a name, a list of names, or null"
+    if len(trail) > 1 and all(isinstance(step, int) for step in trail[-2:]):
+        return "a name"  # only lists of names hold lists
+    if kind and isinstance(trail[-1], int):
+        return "a name or " + ("{image: …}" if kind == "references" else "{id: …}")
+    return None
+
+
+def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
+    """What to do about a value of the wrong type, or one that is not among those allowed."""
+    last = trail[-1] if trail else None
+    if isinstance(value, list) and last in DEFAULTS:
+        return f"only a matrix multiplies: write the list there, `matrix: {{{last}: [ … ]}}`"
+    if "const" in schema:
+        return "write it without quotes" if value == str(schema["const"]) else "this krea-pipe reads version 1"
+    axis, rest = axis_at(trail) or ("", ())
+    if isinstance(value, dict) and len(rest) == 1:
+        if axis in LISTS:
+            return f"define it under `{axis}:` and write its name here"
+        return f"write plain values; for rows name the axis otherwise and set the field in them: set: {{{axis}: …}}"
+    if "enum" in schema:
+        return _enum_hint(schema["enum"], value)
+    if "object" in schema["type"]:
+        return _mapping_hint(trail, value)
+    if isinstance(value, dict) and trail[-1] in LISTS:
+        return f"put it in a list: {trail[-1]}: [{{…}}]"
+    if schema["type"] == "array":
+        return _list_hint(trail, value)
+    return _scalar_hint(trail, schema, value)
+
+
+def _enum_hint(options: list[str], value: object) -> str | None:
+    if options == ["1K"]:
+        return "Krea 2 has 1K alone; leave the line out"
+    if not isinstance(value, str):
+        return None
+    if "16:9" in options:
+        return near_ratio(value)
+    near = nearest(value, options)
+    return f"did you mean `{near}`?" if near else None
+
+
+def _mapping_hint(trail: Trail, value: object) -> str | None:
+    if not trail:
+        return "start the file with `version: 1`, then `prompt: …`"
+    if len(trail) == 2 and trail[0] == "references" and isinstance(value, (str, list)):
+        return f"write {{images: {value if isinstance(value, str) else '[ … ]'}}}"
+    if len(trail) == 2 and trail[0] in ("moodboards", "styles") and isinstance(value, str):
+        return f"write {{id: {value}}}"
+    if len(trail) == 2 and trail[0] == "stages":
+        return "write a `prompt:` below it"
+    return form_of(trail) or form_of_key(str(trail[0]))
+
+
+def _list_hint(trail: Trail, value: object) -> str | None:
+    if trail[-1] in ("exclude", "include", "patch") and isinstance(value, dict):
+        return f"start each with a hyphen: {str(form_of(trail)).partition(': ')[2]}"
+    if isinstance(value, str) and value.startswith("-"):
+        return "put a space after each hyphen: `- dawn`"
+    return f"put it in brackets: [{value}]" if isinstance(value, (str, int, float)) else form_of(trail)
+
+
+def _scalar_hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
+    if isinstance(value, (int, float)) and "string" in schema["type"]:
+        return f"write it in quotes: {shown(str(value).lower())}"
+    number = isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d+)?", value)
+    if number and "string" not in schema["type"]:
+        return "write it without quotes"
+    return form_of(trail) if value is None else None
+
+
+def _pattern_hint(trail: Trail) -> str | None:
+    if "moodboards" in trail and trail[-1] == "id":
+        return "a moodboard id is a UUID, such as 3f0c9c1e-8f1b-4f0e-9f5d-2b7a1c6d4e90, as in its share link"
+    return "use letters, digits, dots, hyphens and _" if trail and trail[-1] in ("id", "name") else None

@@ -1,27 +1,17 @@
-"""The sandbox that templates run in: data only, no functions, and for each rendering a budget of work."""
+"""Templates: strict, sandboxed rendering of values, for each rendering with a budget of work."""
 
-from krea_pipe.pipeline.template.environment import ENVIRONMENT
-from krea_pipe.pipeline.template.texts import (
-    MAX_RENDERED,
-    TemplateProblem,
-    as_text,
-    near_word,
-    not_finite,
-    slug,
-    too_long,
-)
-from krea_pipe.pipeline.template.work import MAX_NUMBER, start_pipeline, start_work
+from krea_pipe.pipeline.template.limits import MAX_RENDERED, TemplateProblem, as_text, reset_budgets, slug
+from krea_pipe.pipeline.template.template import Template, VariablePath, compile_template, is_template, paths_in
 
 __all__ = [
-    "ENVIRONMENT",
-    "MAX_NUMBER",
     "MAX_RENDERED",
+    "Template",
     "TemplateProblem",
+    "VariablePath",
     "as_text",
-    "near_word",
-    "not_finite",
+    "compile_template",
+    "is_template",
+    "paths_in",
+    "reset_budgets",
     "slug",
-    "start_pipeline",
-    "start_work",
-    "too_long",
 ]

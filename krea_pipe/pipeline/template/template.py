@@ -14,17 +14,19 @@ import jinja2
 from jinja2 import meta, nodes
 from jinja2.runtime import Context
 
-from krea_pipe.core.json_data import UNSPEAKABLE, Json
-from krea_pipe.pipeline.template import (
-    ENVIRONMENT,
+from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
+from krea_pipe.core.near_names import near_word
+from krea_pipe.pipeline.template.limits import (
     MAX_NUMBER,
     MAX_RENDERED,
     TemplateProblem,
-    near_word,
     not_finite,
-    start_work,
+    reset_work,
     too_long,
 )
+from krea_pipe.pipeline.template.sandbox import ENVIRONMENT
+
+VariablePath = tuple[str, ...]
 
 MAX_LOOPS = 2
 MAX_DEPTH = 64
@@ -84,12 +86,12 @@ def compile_template(text: str) -> Template:
         raise
     except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
         raise _too_deep() from error
-    if _forgiving(tree):
+    if _allows_missing(tree):
         return Template(text, names, frozenset(), frozenset(), render)
     return Template(text, names, names, _fields(tree, names), render)
 
 
-def _forgiving(tree: nodes.Template) -> bool:
+def _allows_missing(tree: nodes.Template) -> bool:
     """Whether some name may be missing: it stands under a condition, a test or the filter `default`."""
     conditional = any(True for _ in tree.find_all((nodes.Test, nodes.CondExpr, nodes.If)))
     return conditional or any(node.name == "default" for node in tree.find_all(nodes.Filter))
@@ -124,9 +126,9 @@ def _text(tree: nodes.Template) -> Callable[[Mapping[str, Any]], Json]:
     return lambda context: _guard(lambda: _joined(pieces(new_context(context, shared=True))))
 
 
-def _spoken(text: str) -> str:
+def _without_controls(text: str) -> str:
     """A rendered text, unless it holds what would confuse a terminal, or could not be sent at all."""
-    if not text.isprintable() and UNSPEAKABLE.search(text):
+    if not text.isprintable() and CONTROL_CHARACTERS.search(text):
         hint = "take the escape out"
         raise TemplateProblem("control_character", "the template gives a text with a control character", hint=hint)
     return text
@@ -139,7 +141,7 @@ def _joined(pieces: Iterator[str]) -> str:
         size += len(piece)
         if size > MAX_RENDERED:
             raise too_long()
-    return _spoken("".join(parts))
+    return _without_controls("".join(parts))
 
 
 def _plain(value: object) -> Json:
@@ -154,7 +156,7 @@ def _plain_scalar(value: str | float | None) -> Json:
     if isinstance(value, str):
         if len(value) > MAX_RENDERED:
             raise too_long()
-        return _spoken(value)
+        return _without_controls(value)
     if value is not None and not (math.isfinite(value) if isinstance(value, float) else abs(value) < MAX_NUMBER):
         raise not_finite()
     return value
@@ -167,15 +169,15 @@ def _plain_tree(value: object, budget: Iterator[int], depth: int) -> Json:
     if value is None or isinstance(value, (str, int, float)):
         return _plain_scalar(value)
     if isinstance(value, dict):
-        return {_spoken(str(key)): _plain_tree(item, budget, depth - 1) for key, item in value.items()}
+        return {_without_controls(str(key)): _plain_tree(item, budget, depth - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, Iterator)):
         return [_plain_tree(item, budget, depth - 1) for item in value]
-    return _spoken(str(value))
+    return _without_controls(str(value))
 
 
 def _guard(render: Callable[[], Json]) -> Json:
     """Translate what Jinja and Python raise while rendering into one exception."""
-    start_work()
+    reset_work()
     try:
         return render()
     except TemplateProblem:
@@ -240,3 +242,29 @@ def _syntax_problem(said: str) -> TemplateProblem:
 def _loop_depth(node: nodes.Node) -> int:
     below = max((_loop_depth(child) for child in node.iter_child_nodes()), default=0)
     return below + isinstance(node, nodes.For)
+
+
+def paths_in(text: str) -> list[VariablePath]:
+    """The names that a template takes from outside, each with the fields that it reads of it."""
+    tree = ENVIRONMENT.parse(text)
+    outside = meta.find_undeclared_variables(tree)
+    found = {path for path in _paths(tree) if path[0] in outside}
+    whole = [path for path in found if not any(other[: len(path)] == path and other != path for other in found)]
+    return sorted(whole, key=lambda path: (text.find(".".join(path)) % (len(text) + 1), path))
+
+
+def _paths(tree: nodes.Node) -> Iterator[VariablePath]:
+    for node in tree.find_all((nodes.Name, nodes.Getattr, nodes.Getitem)):
+        path = _path(node)
+        if path is not None:
+            yield path
+
+
+def _path(node: nodes.Node) -> VariablePath | None:
+    match node:
+        case nodes.Name(name=name):
+            return (name,)
+        case nodes.Getattr(node=inner, attr=last) | nodes.Getitem(node=inner, arg=nodes.Const(value=str() as last)):
+            above = _path(inner)
+            return None if above is None else (*above, last)
+    return None

@@ -9,10 +9,9 @@ from pathlib import Path
 from krea_pipe.core.errors import InvalidInput, KreaPipeError, Problem, UsageError
 from krea_pipe.core.git import GitFailed, Repository
 from krea_pipe.matrix.selecting import drawable
-from krea_pipe.pipeline.loading import Loaded, load
-from krea_pipe.pipeline.repo_paths import supplied
-from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.pipeline.spec.load import repository_root
+from krea_pipe.pipeline.repo_paths import supplying_files
+from krea_pipe.pipeline.spec import Loaded, Overrides, load
+from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.report.compare.compare import compare
 from krea_pipe.report.compare.model import Comparison, Revision, Side
 from krea_pipe.report.compare.revisions import Range, find_repository, read_range
@@ -100,7 +99,7 @@ class _Reading:
 
     def _read(self, tree: Tree, name: str) -> tuple[Loaded, Side]:
         tree.put([tree.entries[name]] if name in tree.entries else [])
-        with supplied(tree.supply):
+        with supplying_files(tree.supply):
             loaded = load(tree.top / name, self.subject.overrides)
             return loaded, _side(loaded, self.subject.max_cells)
 

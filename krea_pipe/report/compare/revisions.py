@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.git import GitFailed, Repository, ask
-from krea_pipe.pipeline.spec.load import repository_root
+from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.report.compare.model import Revision
 
 WORK_TREE = Revision("the work tree", None)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from krea_pipe.core.image_header import size_of
+from krea_pipe.core.image_file import size_of, without_text
 from krea_pipe.core.images import DAMAGE, THUMBNAIL_SIDE, NotAnImage, opened
-from krea_pipe.core.png_text import without_text
 from krea_pipe.executor.deliver import TEXTS
 from krea_pipe.report.model import Report, Row
 from krea_pipe.store.blobs import MOST_BLOB_BYTES

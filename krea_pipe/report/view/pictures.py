@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from krea_pipe.core.errors import StateError
-from krea_pipe.core.image_header import sniff
+from krea_pipe.core.image_file import sniff
 from krea_pipe.core.images import small_picture
 from krea_pipe.report.progress import Progress
 from krea_pipe.store.atomic import write_atomically

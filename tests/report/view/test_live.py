@@ -6,7 +6,7 @@ import pytest
 from krea_server import until
 from served_view import run_folder, viewed
 
-from krea_pipe.core.image_header import sniff
+from krea_pipe.core.image_file import sniff
 
 
 def is_like(rows, **statuses):

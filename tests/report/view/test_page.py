@@ -7,7 +7,7 @@ import pytest
 from krea_server import DEADLINE, picture
 from served_view import View, run_folder, stop, viewed
 
-from krea_pipe.core.image_header import sniff
+from krea_pipe.core.image_file import sniff
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,23 @@
-"""Where the parts of a YAML text stand, so that an edit adds its lines and leaves every other byte alone.
+"""A YAML text that is edited: where its parts stand, and one entry of it written anew.
 
-Read from the events of the parser that loads pipelines, because its marks are exact for what a line-based edit needs:
-where a value's own text ends, before the comments and blank lines that follow it.
+An edit adds its lines and leaves every other byte alone. So the places come from the events of the parser that loads
+pipelines, whose marks are exact for what a line-based edit needs: where a value's own text ends, before the comments
+and blank lines that follow it. ruamel.yaml is used here and nowhere else, and on one entry at a time: a round trip of
+a whole file may lay it out anew (indented lists, spaces before comments and in brackets, line ends) and takes about
+ten seconds for each megabyte.
 """
 
+import io
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.core.json_data import Json
@@ -24,8 +31,11 @@ DEFAULT_STEP = 2
 
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KEEPING = re.compile(r"(?:[&!]\S+\s+)*[|>][1-9]?\+")
+_SPACES = re.compile("[ ]*")
 _DASH = re.compile(r"[ ]*-(?=[\s]|\Z)")
 _AFTER_ITEM = re.compile(r"[ \t]*(,?)[ \t]*(#[^\r\n]*)?")
+_COMMENT = re.compile(r"(?:^|\s)(#.*)")
+_ENDLESS = 1 << 30  # columns: a long text is never broken over lines
 
 
 @dataclass(slots=True, eq=False)
@@ -165,10 +175,8 @@ class Layout:
 
     def _spaces(self, start: int) -> int:
         """How many spaces stand from an index on."""
-        offset = start
-        while self.text[offset : offset + 1] == " ":
-            offset += 1
-        return offset - start
+        found = _SPACES.match(self.text, start)
+        return len(found[0]) if found else 0
 
 
 def without_keys(text: str, gone: Collection[str]) -> str:
@@ -199,12 +207,63 @@ def without_keys(text: str, gone: Collection[str]) -> str:
     return changed if text.endswith("\n") else changed.removesuffix("\n")
 
 
+def flow_text(value: Json) -> str:
+    """A value or a mapping of values on one line, quoted where it must be."""
+    # As a value in braces, because a list writes a mapping of one key without braces of its own.
+    return _dumped({"k": _quotable(value)}, flow=True).strip().removeprefix("{k: ").removesuffix("}")
+
+
+def changed_entry(text: str, values: Mapping[str, str | int], *, last: str) -> str:
+    """The text of a mapping, in braces or on lines that begin at column 0, with some values set.
+
+    A new key comes second, and the one that is named `last` comes last.
+
+    Raises:
+        ValueError: a comment would be lost, which happens in braces over several lines, or ruamel.yaml cannot read
+            the text.
+    """
+    try:
+        entry = _round_trip().load(text + "\n")
+    except YAMLError as error:
+        raise ValueError("not a mapping that can be changed") from error
+    for key, value in values.items():
+        if key in entry:
+            entry[key] = _quotable(value)
+        else:
+            entry.insert(len(entry) if key == last else 1, key, _quotable(value))
+    changed = _dumped(entry).removesuffix("...\n").removesuffix("\n")
+    if "\n" in text and text.startswith("{") and any(one not in changed for one in _COMMENT.findall(text)):
+        raise ValueError("a comment would be lost")
+    return changed
+
+
+def _quotable(value: Json) -> object:
+    """Data whose texts stay on one line: in double quotes where a character would need an escape."""
+    if isinstance(value, dict):
+        return {key: _quotable(one) for key, one in value.items()}
+    return DoubleQuotedScalarString(value) if isinstance(value, str) and not value.isprintable() else value
+
+
+def _round_trip() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = _ENDLESS
+    return yaml
+
+
+def _dumped(data: object, *, flow: bool = False) -> str:
+    yaml, stream = _round_trip(), io.StringIO()
+    yaml.default_flow_style = flow
+    yaml.dump(data, stream)
+    return stream.getvalue()
+
+
 def split_mark(text: str) -> tuple[str, str]:
     """A byte order mark, if a text begins with one, and the rest."""
     return (text[:1], text[1:]) if text.startswith("\ufeff") else ("", text)
 
 
-def says(text: str, file: Path, wanted: Json) -> bool:
+def holds_data(text: str, file: Path, wanted: Json) -> bool:
     """Whether a text holds exactly some data."""
     try:
         return _same(build_nodes(file, text).data, wanted)

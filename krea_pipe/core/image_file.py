@@ -1,0 +1,325 @@
+"""What image files are made of, read without decoding them: their real type and size, parts, work and text.
+
+Decoders bound memory, not work. For each scan of a JPEG, which may be a hundred bytes, libjpeg passes over all pixels.
+Pillow reads each marker and chunk in Python, joins parts of Exif and reads all that they point at, and inflates every
+colour profile that it meets. So scans are counted in one pass over the bytes, and Pillow gets only what makes pixels. A
+decoder cannot be interrupted in its thread, and so none is begun that would take long.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Literal, NamedTuple
+
+Mime = Literal["image/png", "image/jpeg", "image/webp"]
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MAX_PARTS = 65_536
+"""PNG writers make chunks of 8 KiB and more, so that a file of 75 MB has less than 10,000; a JPEG has a few dozen."""
+
+SOS, EOI = b"\xda", b"\xd9"
+
+_NEXT = re.compile(rb"\xff++([\x01-\xfe])")  # any number of bytes 0xFF may stand before a marker
+_BEHIND_SCAN = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # not stuffed, no restart, no fill, nothing that is reserved
+MAX_SCANS = 100
+"""libjpeg's own script for progressive images has 10 scans, and what mozjpeg's search finds has fewer than 20."""
+MAX_SCANNED = 1_500_000_000
+"""Pixels times scans: 16 scans of the largest image. A scan of 89 megapixels takes up to 0.3 s."""
+
+MAX_FILL = 1024
+"""Bytes 0xFF in a row inside a scan: no writer fills so, and Pillow copies and reads them again for each 64 KiB."""
+
+_FOR_PIXELS = frozenset(bytes([code]) for code in (*range(0xC0, 0xD0), 0xDB, 0xDC, 0xDD)) | {SOS, EOI}
+_FOR_COLOURS = {b"\xe0": b"JFIF\0", b"\xee": b"Adobe"}
+
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_IHDR_END = len(PNG_SIGNATURE) + 25
+_MAX_INFLATED = 1 << 20
+
+
+class TooMuchWork(ValueError):
+    """An image would take too much work to read; the message goes on from "it has"."""
+
+
+class Part(NamedTuple):
+    """A segment, with the data of its scan, or a chunk: what it is, and from where to where."""
+
+    kind: bytes
+    start: int
+    end: int
+
+
+def jpeg_segments(data: bytes) -> Iterator[Part]:
+    """The segments of a JPEG up to its end marker, which is the last (ITU T.81, B.1.1).
+
+    In the data of a scan everything counts that a decoder might take for the begin of a segment.
+
+    Raises:
+        TooMuchWork: there are too many.
+    """
+    at = 2
+    for _ in range(MAX_PARTS):
+        found = _NEXT.match(data, at)
+        if found is None:
+            return
+        code, start, at = found[1], found.end() - 2, found.end()
+        if code == EOI:
+            yield Part(code, start, at)
+            return
+        if code < b"\xc0" or b"\xd0" <= code <= b"\xd8":  # these have no length
+            continue
+        at += max(2, int.from_bytes(data[at : at + 2], "big"))
+        if code == SOS:
+            behind = _BEHIND_SCAN.search(data, at)
+            at = behind.start() if behind else len(data)
+        yield Part(code, start, min(at, len(data)))
+    raise _too_many()
+
+
+def png_chunks(data: bytes) -> Iterator[Part]:
+    """The whole chunks of a PNG, up to IEND (PNG, section 5.3).
+
+    Raises:
+        TooMuchWork: there are too many.
+    """
+    at = len(PNG_SIGNATURE)
+    for _ in range(MAX_PARTS):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if len(data) < at + 12 or len(data) < end:
+            return
+        kind = data[at + 4 : at + 8]
+        yield Part(kind, at, end)
+        if kind == b"IEND":
+            return
+        at = end
+    raise _too_many()
+
+
+def is_intact(png: bytes | memoryview, chunk: Part) -> bool:
+    """Whether a chunk of a PNG has the checksum that it says."""
+    checksum = int.from_bytes(png[chunk.end - 4 : chunk.end], "big")
+    return zlib.crc32(png[chunk.start + 4 : chunk.end - 4]) == checksum
+
+
+def webp_chunks(data: bytes) -> Iterator[Part]:
+    """The chunks of a WebP, those of an animation's frames as one each (RFC 9649, section 2.3).
+
+    Raises:
+        TooMuchWork: there are too many.
+    """
+    at = 12
+    for _ in range(MAX_PARTS):
+        if len(data) < at + 8:
+            return
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        end = at + 8 + size + size % 2
+        yield Part(data[at : at + 4], at, end)
+        at = end
+    raise _too_many()
+
+
+def _too_many() -> TooMuchWork:
+    return TooMuchWork(f"more than {MAX_PARTS:,} parts")
+
+
+def sniff(head: bytes) -> str | None:
+    """Name the media type of a file by its first 32 bytes: PNG, JPEG, WebP or HEIC, else None."""
+    return raster_type(head) or ("image/heic" if _is_heic(head) else None)
+
+
+def size_of(data: bytes) -> tuple[int, int] | None:
+    """Read width and height from a PNG, JPEG or WebP header, in pixels and without decoding."""
+    mime = raster_type(data)
+    with suppress(struct.error, IndexError, TooMuchWork):
+        return _SIZES[mime](data) if mime else None
+    return None
+
+
+def raster_type(head: bytes) -> Mime | None:
+    """Name the media type of a picture that can be decoded here: PNG, JPEG or WebP, else None."""
+    if head.startswith(PNG_SIGNATURE):
+        return "image/png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    return None
+
+
+def _is_heic(head: bytes) -> bool:
+    """ISO-BMFF puts size, 'ftyp', the major brand, a version and compatible brands first (ISO 14496-12)."""
+    if head[4:8] != b"ftyp":
+        return False
+    end = min(int.from_bytes(head[:4], "big"), 64)
+    compatible = {head[at : at + 4] for at in range(16, end, 4)}
+    return head[8:12] in _HEIF_BRANDS and b"avif" not in compatible
+
+
+def _png_size(data: bytes) -> tuple[int, int] | None:
+    if data[12:16] != b"IHDR":
+        return None
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Walk the segments up to the first start of a frame (ITU T.81, B.2.2), which stands before any scan."""
+    for part in jpeg_segments(data):
+        if b"\xc0" <= part.kind <= b"\xcf" and part.kind not in (b"\xc4", b"\xc8", b"\xcc"):
+            height, width = struct.unpack_from(">HH", data, part.start + 5)
+            return width, height
+        if part.kind in (SOS, EOI):
+            return None
+    return None
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """Read the first chunk: extended, lossless or lossy (RFC 9649, section 2)."""
+    match data[12:16]:
+        case b"VP8X":
+            wide, wide_top, high, high_top = struct.unpack_from("<HBHB", data, 24)
+            return (wide | wide_top << 16) + 1, (high | high_top << 16) + 1
+        case b"VP8L":
+            (bits,) = struct.unpack_from("<I", data, 21)
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8 ":
+            wide, high = struct.unpack_from("<HH", data, 26)
+            return wide & 0x3FFF, high & 0x3FFF
+    return None
+
+
+_SIZES = {"image/png": _png_size, "image/jpeg": _jpeg_size, "image/webp": _webp_size}
+_PARTS = {"image/png": png_chunks, "image/jpeg": jpeg_segments, "image/webp": webp_chunks}
+
+
+def check_work(data: bytes) -> None:
+    """Refuse an image that would take too much work to decode; one that is damaged is left to the decoder.
+
+    Raises:
+        TooMuchWork: it has too many parts or scans.
+    """
+    scans, fill = 0, b"\xff" * (MAX_FILL + 1)
+    mime = raster_type(data)
+    for part in _PARTS[mime](data) if mime else ():
+        if part.kind == SOS:
+            scans += 1
+            if data.find(fill, part.start, part.end) >= 0:
+                raise TooMuchWork(f"a scan with more than {MAX_FILL:,} fill bytes in a row")
+    if scans > MAX_SCANS:
+        raise TooMuchWork(f"{scans:,} scans, more than the {MAX_SCANS} that are decoded")
+    width, height = size_of(data) or (0, 0)
+    if scans * width * height > MAX_SCANNED:
+        raise TooMuchWork(f"{scans} scans of {width} x {height} pixels, more than are decoded at that size")
+
+
+def only_pixels(data: bytes) -> bytes:
+    """A PNG or JPEG without all that its pixels do not depend on; other images as they are.
+
+    Raises:
+        TooMuchWork: it has too many parts.
+    """
+    view = memoryview(data)
+    match raster_type(data):
+        case "image/jpeg":
+            kept = (view[part.start : part.end] for part in jpeg_segments(data) if _makes_pixels(data, part))
+            return b"".join([b"\xff\xd8", *kept])
+        case "image/png":
+            chunks = (part for part in png_chunks(data) if part.kind[:1].isupper() or part.kind == b"tRNS")
+            return b"".join([PNG_SIGNATURE, *(view[part.start : part.end] for part in chunks)])
+    return data
+
+
+def _makes_pixels(data: bytes, part: Part) -> bool:
+    begin = _FOR_COLOURS.get(part.kind)
+    return part.kind in _FOR_PIXELS or (begin is not None and data.startswith(begin, part.start + 4))
+
+
+def with_text(png: bytes, entries: Mapping[str, str]) -> bytes:
+    """Insert one iTXt chunk for each entry, right after IHDR.
+
+    Args:
+        png: the bytes of a PNG.
+        entries: texts by their keys, which are Latin-1 of 1 to 79 bytes.
+
+    Raises:
+        ValueError: it is no PNG, or a key cannot be one.
+    """
+    if not png.startswith(PNG_SIGNATURE) or png[12:16] != b"IHDR" or len(png) < _IHDR_END:
+        raise ValueError("not a PNG: the signature or the IHDR chunk is missing")
+    chunks = [_international_text(key, text) for key, text in entries.items()]
+    return b"".join((png[:_IHDR_END], *chunks, png[_IHDR_END:]))
+
+
+def without_text(png: bytes, keys: Sequence[str]) -> bytes:
+    """Take out what `with_text` put in for entries of these keys, in this order; any other bytes stay as they are."""
+    rest = memoryview(png)[_IHDR_END:]
+    for key in keys:
+        size = 12 + int.from_bytes(rest[:4], "big")
+        if bytes(rest[4 : 9 + len(key)]) != b"iTXt" + _keyword(key) + b"\0" or size > len(rest):
+            return png
+        rest = rest[size:]
+    return b"".join((png[:_IHDR_END], rest))
+
+
+def read_text(png: bytes) -> dict[str, str]:
+    """Read tEXt and iTXt entries from a PNG or its first bytes; what is cut off or garbled is left out."""
+    entries: dict[str, str] = {}
+    for kind, body in _text_chunks(png):
+        entry = _plain_entry(body) if kind == b"tEXt" else _international_entry(body)
+        if entry is not None:
+            entries.setdefault(*entry)
+    return entries
+
+
+def _international_text(key: str, text: str) -> bytes:
+    name = _keyword(key)
+    # An uncompressed iTXt: keyword, NUL, flag 0, method 0, empty language tag, empty translated keyword.
+    body = b"iTXt" + name + b"\0\0\0\0\0" + text.encode("utf-8", "replace")
+    return (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def _keyword(key: str) -> bytes:
+    try:
+        name = key.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"a PNG text key is Latin-1, so it cannot be {key!r}") from error
+    if not 1 <= len(name) <= 79 or b"\0" in name:
+        raise ValueError(f"a PNG text key has 1 to 79 characters and no NUL, so it cannot be {key!r}")
+    return name
+
+
+def _text_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield type and body of each whole text chunk whose checksum is right, until IEND or the bytes end."""
+    with suppress(TooMuchWork):
+        for part in png_chunks(png) if png.startswith(PNG_SIGNATURE) else ():
+            if part.kind in (b"tEXt", b"iTXt") and is_intact(png, part):
+                yield part.kind, png[part.start + 8 : part.end - 4]
+
+
+def _plain_entry(body: bytes) -> tuple[str, str] | None:
+    key, nul, text = body.partition(b"\0")
+    return (key.decode("latin-1"), text.decode("latin-1")) if key and nul else None
+
+
+def _international_entry(body: bytes) -> tuple[str, str] | None:
+    key, _, rest = body.partition(b"\0")
+    parts = rest[2:].split(b"\0", 2)
+    if not key or len(parts) != 3:
+        return None
+    text = _inflated(parts[2]) if rest[0] == 1 else parts[2]
+    try:
+        return None if text is None else (key.decode("latin-1"), text.decode("utf-8"))
+    except UnicodeDecodeError:
+        return None
+
+
+def _inflated(data: bytes) -> bytes | None:
+    """Inflate up to 1 MiB; a longer text is a bomb, or nothing that krea-pipe wrote."""
+    decoder = zlib.decompressobj()
+    try:
+        text = decoder.decompress(data, _MAX_INFLATED)
+    except zlib.error:
+        return None
+    return text if decoder.eof else None

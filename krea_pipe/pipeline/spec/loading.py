@@ -1,0 +1,241 @@
+"""One file becomes one `Pipeline`: read, checked against the schema, built, and checked as a whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import chain, islice
+from pathlib import Path
+from typing import cast
+
+from krea_pipe.core.errors import InvalidInput, Problem
+from krea_pipe.core.fields import STAGE_KEYS
+from krea_pipe.core.json_data import Json, mapping_in
+from krea_pipe.core.masking import is_secret_name
+from krea_pipe.core.problem_list import MAX_PROBLEMS
+from krea_pipe.pipeline.model import Budget, Pipeline, Stage, Value
+from krea_pipe.pipeline.nodes import Node
+from krea_pipe.pipeline.references import Fingerprints, fingerprint_images
+from krea_pipe.pipeline.repo_paths import reset_entry_budget
+from krea_pipe.pipeline.source import Document, Trail, read_document
+from krea_pipe.pipeline.spec.checks import (
+    check_graph,
+    check_stages,
+    check_variables,
+    strength_warnings,
+    unused_warnings,
+)
+from krea_pipe.pipeline.spec.hints import nearest
+from krea_pipe.pipeline.spec.library import Library
+from krea_pipe.pipeline.spec.overlay import Overrides, apply_overrides, parse_sets
+from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_errors, with_texts
+from krea_pipe.pipeline.spec.schema import find_problems, part_without, top_keys
+from krea_pipe.pipeline.spec.stages import MAX_STAGES, StageBuilder
+from krea_pipe.pipeline.template import TemplateProblem, reset_budgets, slug
+
+MAX_DEFINITIONS = 5_000
+MAX_ENVIRONMENT_TEXT = 10_000
+"""Characters of one variable of the environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A pipeline file and the images that it names."""
+
+    pipeline: Pipeline
+    fingerprints: Fingerprints
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is allowed but probably not meant."""
+        return (*self.pipeline.warnings, *self.fingerprints.warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a file says, as far as it makes sense, and what is wrong with it."""
+
+    pipeline: Pipeline
+    problems: Problems
+
+
+def load(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
+    """Read a pipeline file and every image that it names.
+
+    Args:
+        file: the pipeline file.
+        overrides: what the command line says over it.
+
+    Raises:
+        InvalidInput: with every problem of the file and of its images. UsageError: what stands over it is wrong.
+    """
+    draft = draft_pipeline(file, overrides)
+    fingerprints = fingerprint_images(draft.pipeline)
+    draft.problems.extend(fingerprints.problems)
+    draft.problems.check()
+    return Loaded(draft.pipeline, fingerprints)
+
+
+def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # noqa: B008 (frozen)
+    """Read one pipeline file; a draft with problems is good for finding more of them, and for nothing else.
+
+    Raises:
+        InvalidInput: the file makes no sense at all. UsageError: what stands over it does not.
+    """
+    reset_budgets()
+    reset_entry_budget()
+    with masking_errors():
+        fields, others = parse_sets(overrides.sets)
+        document = apply_overrides(read_document(file), overrides, others)
+    problems = Problems(document)
+    check_secrets(document.data, problems)  # first, because all problems are told without them
+    problems.extend(document.problems)
+    _check_sizes(document.data, problems)
+    wrong = find_problems(document, document.data)
+    problems.extend(finding.problem for finding in wrong)
+    data, dropped = part_without(document, wrong) if wrong else (document.data, [])
+    problems.note_dropped(dropped)
+    if not isinstance(data, dict):
+        raise InvalidInput(*problems.all())
+    return Draft(_Builder(document, data, problems, overrides, fields).build(), problems)
+
+
+class _Builder:
+    def __init__(
+        self,
+        document: Document,
+        data: dict[str, Json],
+        problems: Problems,
+        overrides: Overrides,
+        fields: Mapping[str, Node],
+    ) -> None:
+        self.document, self.data, self.problems, self.fields = document, data, problems, fields
+        self.root = repository_root(document.file)
+        self.environment = self._declared_environment(overrides.environment)
+        self.variables = self._variables()
+        self.library = Library.of(data, problems, self.root)
+
+    def build(self) -> Pipeline:
+        name = str(self.data.get("name") or slug(self.document.file.stem) or "pipeline")
+        stages, overrides = self._stages(name), self._overrides()
+        check_variables(mapping_in(self.data, "vars"), stages, self.problems)
+        check_stages(stages, self.variables, self.library, overrides)
+        check_graph(stages, self.problems)
+        warnings = chain(strength_warnings(self.library, stages), unused_warnings(self.library, stages))
+        return Pipeline(
+            document=self.document,
+            name=name,
+            description=str(self.data.get("description") or ""),
+            root=self.root,
+            variables=self.variables,
+            budget=_budget(mapping_in(self.data, "budget")),
+            prompts=self.library.prompts,
+            references=self.library.references,
+            moodboards=self.library.boards["moodboards"],
+            styles=self.library.boards["styles"],
+            looks=self.library.looks,
+            stages=tuple(stages),
+            warnings=tuple(islice(warnings, MAX_PROBLEMS)),
+            overrides=overrides,
+        )
+
+    def _overrides(self) -> dict[str, Value]:
+        """The fields of `--set`; what is wrong with them stands in no file."""
+        own = Problems(self.document)
+        own.dropped = self.problems.dropped
+        data = {name: node.data for name, node in self.fields.items()}
+        check_secrets(data, own)
+        fields = replace(self.library, problems=own).fields(data, ())
+        self.problems.secret_lines |= own.secret_lines
+        self.problems.extend(replace(one, at=None, message=f"--set: {one.message}") for one in own.found)
+        return fields
+
+    def _declared_environment(self, environment: Mapping[str, str]) -> dict[str, Json]:
+        """The values of `env:` by name: from the environment, of which nothing else is read, or the file's default."""
+        found: dict[str, Json] = {}
+        for name, default in mapping_in(self.data, "env").items():
+            if name.startswith("KREA_"):
+                hint = "keys and settings are not for templates"
+                self.problems.add_key("reserved_name", f"`{name}` cannot be declared", ("env", name), hint)
+                continue
+            if is_secret_name(name):
+                hint = "prompts are sent away, so no secret is for them; give a value that is none another name"
+                message = f"`{name}` is a name for a secret, and cannot be declared"
+                self.problems.add_key("secret_name", message, ("env", name), hint)
+                found[name] = ""
+                continue
+            value = environment.get(name, default)
+            if value is None:
+                hint = f"set it, or give a default: `env: {{{name}: autumn}}`"
+                self.problems.add_key("missing_env", f"the environment has no `{name}`", ("env", name), hint)
+            elif isinstance(value, str) and len(value) > MAX_ENVIRONMENT_TEXT:
+                self.problems.add_key("too_long", f"the environment's `{name}` is too long", ("env", name))
+            found[name] = "" if value is None else value
+            if name in environment:
+                hint = "it comes from the environment, and prompts are sent away: declare no variable that holds a key"
+                check_secrets(value, self.problems, ("env", name), hint)
+        return found
+
+    def _variables(self) -> dict[str, Json]:
+        known: dict[str, Json] = {"env": dict(self.environment)} if self.environment else {}
+
+        def rendered(text: str, trail: Trail) -> Json:
+            try:
+                return self.problems.rendering(text, known)
+            except TemplateProblem as error:
+                if not self.problems.was_dropped(error.word or "?"):
+                    hint = "a variable may use the ones above it" if error.code == "undefined_variable" else error.hint
+                    self.problems.add(error.code, str(error), trail, hint, word=error.word)
+                return text
+
+        for name, data in mapping_in(self.data, "vars").items():
+            known[name] = with_texts(data, ("vars", name), rendered)
+        return known
+
+    def _stages(self, name: str) -> list[Stage]:
+        stages = mapping_in(self.data, "stages")
+        if not stages:
+            # Stages that are all left out as wrong do not make the file one without stages.
+            written = cast("dict[str, Json]", self.document.data)
+            has_stages = any(nearest(key, top_keys()) == "stages" for key in written if key not in self.data)
+            return [] if has_stages else [self._stage(name, self._shorthand(), ())]
+        for key in self._shorthand():
+            hint = "move it into a stage"
+            message = f"`{key}` here is shorthand for a file with one stage, and this file has `stages:`"
+            self.problems.add_key("shorthand_with_stages", message, (key,), hint)
+        if len(stages) > MAX_STAGES:
+            message = f"a pipeline has at most {MAX_STAGES} stages, and here are {len(stages):,}"
+            self.problems.add_key("too_many", message, ("stages",), "put some of them into another file")
+            return []
+        return [self._stage(own, mapping_in(stages, own), ("stages", own)) for own in stages]
+
+    def _stage(self, name: str, data: Mapping[str, Json], trail: Trail) -> Stage:
+        return StageBuilder(self.variables, self.library, mapping_in(self.data, "defaults"), data, trail).stage(name)
+
+    def _shorthand(self) -> dict[str, Json]:
+        lists = {key: self.data[key] for key in ("references", "moodboards", "styles") if key in self.data}
+        own = {key: data for key, data in lists.items() if isinstance(data, list)}
+        return {key: self.data[key] for key in STAGE_KEYS if key in self.data} | own
+
+
+def _check_sizes(data: Json, problems: Problems) -> None:
+    """Refuse a file that defines more than can be looked at."""
+    fields = data if isinstance(data, dict) else {}
+    if len(fields) > MAX_DEFINITIONS:
+        problems.add("too_many", f"a file has at most {MAX_DEFINITIONS:,} keys, and here are {len(fields):,}", ())
+        problems.check()
+    for key, own in fields.items():
+        if key != "vars" and isinstance(own, dict) and len(own) > MAX_DEFINITIONS:
+            message = f"`{key}` holds {len(own):,} definitions; at most {MAX_DEFINITIONS:,} may stand there"
+            problems.add_key("too_many", message, (key,), "put some of them into another file")
+            problems.check()
+
+
+def repository_root(file: Path) -> Path:
+    """The folder that a pipeline's references may not leave: its git repository, or its own folder outside one."""
+    folder = file.resolve().parent
+    return next((one for one in (folder, *folder.parents) if (one / ".git").exists()), folder)
+
+
+def _budget(found: dict[str, Json]) -> Budget:
+    usd = Decimal(repr(found["usd"])) if "usd" in found else None
+    return Budget(usd, int(cast("float", found["images"])) if "images" in found else None)
