@@ -27,7 +27,7 @@ JOURNAL = {
 """Events that only the journal has; other things have failed and are done as well."""
 WRITERS = {"store", "executor", "app"}
 READERS = {"krea_pipe.store.events", "krea_pipe.store.replay"}
-EDGES = {"krea_pipe.app.package", "krea_pipe.report.decisions", "krea_pipe.report.git", "krea_pipe.__main__"}
+EDGES = {"krea_pipe.app.package", "krea_pipe.report.decisions", "krea_pipe.report.build", "krea_pipe.__main__"}
 """Where the environment is read, besides the command line."""
 MAX_FILE = 500
 MAX_FUNCTION = 60

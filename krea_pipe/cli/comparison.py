@@ -17,10 +17,16 @@ from krea_pipe.core.settings import live_target
 from krea_pipe.core.writable import writable
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.compare.against import Subject, compare_with
-from krea_pipe.report.compare.markdown import render
-from krea_pipe.report.compare.model import KINDS, Comparison, Row
-from krea_pipe.report.compare.record import comparison_json
-from krea_pipe.report.compare.words import KIND_WORDS, base_words, headline, problem_words, stored_words
+from krea_pipe.report.compare.comparison import KINDS, CellChange, Comparison
+from krea_pipe.report.compare.render import (
+    KIND_WORDS,
+    base_words,
+    comparison_json,
+    headline,
+    problem_words,
+    render,
+    stored_words,
+)
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
 
@@ -121,11 +127,8 @@ def _print_tables(made: Comparison, *, show_all: bool) -> None:
     click.echo()
 
 
-def _columns(row: Row) -> list[str]:
-    reason = "" if row.reason == row.kind else row.reason
-    if row.stored and row.is_rendered:
-        reason = f"{reason}; in the store" if reason else "in the store"
-    return [writable(row.id), KIND_WORDS[row.kind], writable(reason), usd(row.price) if row.price else ""]
+def _columns(row: CellChange) -> list[str]:
+    return [writable(row.id), KIND_WORDS[row.kind], writable(row.explanation), usd(row.price) if row.price else ""]
 
 
 def _stage_rows(made: Comparison) -> Iterator[list[str]]:

@@ -9,8 +9,8 @@ from krea_pipe.cli.messages import as_one
 from krea_pipe.cli.stderr_log import Level, StderrLog
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.pricing import exact
+from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
-from krea_pipe.report.prompt_places import prompt_place
 from krea_pipe.report.words import adopted, sentence, why
 
 SHOWN = 10

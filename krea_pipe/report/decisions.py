@@ -11,8 +11,7 @@ from krea_pipe.matrix.picking import picks_file
 from krea_pipe.pipeline.editing.picks import Pick, read_picks
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.spec import Draft, Overrides, draft_pipeline
-from krea_pipe.report.model import Report
-from krea_pipe.report.places import seen_from
+from krea_pipe.report.model import Report, seen_from
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,8 @@ class Page:
     A `single` page holds its `thumbnails`, WebP bytes by the digest of the image that they show; others find them in
     the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of
     the store that holds images by digest, as seen from the page: what lies in the output folder may be of a later run.
-    `decisions` are the picks files, by stage. `is_live` says that the run goes on.
+    `decisions` are the picks files, by stage. `is_live` says that the run goes on. `thumbnails_url` is where report.md
+    finds the small pictures, if not beside it.
     """
 
     form: Literal["folder", "single", "view"] = "folder"
@@ -77,6 +78,7 @@ class Page:
     thumbnails: Mapping[str, bytes] | None = None
     missing: Sequence[str] = ()
     originals: str = ""
+    thumbnails_url: str | None = None
 
 
 def render(report: Report, page: Page = Page()) -> Iterator[bytes]:

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from krea_pipe.core.writable import writable
-from krea_pipe.report.model import Report, Row
-from krea_pipe.report.narrow import totals
+from krea_pipe.report.model import Report, Row, totals
 from krea_pipe.report.words import commit, why
 
 

@@ -1,10 +1,11 @@
-"""Small pictures, beside a page or inside it."""
+"""Small pictures, beside a page or inside it, and the signatures of images that are made from them."""
 
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -113,3 +114,29 @@ def _put(source: Path, target: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+Sign: TypeAlias = Callable[[bytes], str]
+"""Makes the signature of an image's bytes, "" of what is no image: `images.likeness_of`."""
+
+
+def signatures(digests: Iterable[str], space: Space, sign: Sign) -> dict[str, str]:
+    """The signatures of images by their digests, from the small pictures of those that have one."""
+    wanted = list(dict.fromkeys(digests))
+    with ThreadPoolExecutor(THREADS) as pool:
+        made = zip(wanted, pool.map(partial(_signature, space, sign), wanted), strict=True)
+        return {digest: one for digest, one in made if one}
+
+
+def signed(report: Report, space: Space, sign: Sign) -> Report:
+    """The report with the signatures that its rows lack, as far as there are small pictures."""
+    found = signatures((row.sha256 for row in report.rows if row.sha256 and not row.likeness), space, sign)
+    if not found:
+        return report
+    rows = (row if row.likeness else replace(row, likeness=found.get(row.sha256 or "", "")) for row in report.rows)
+    return replace(report, rows=tuple(rows))
+
+
+def _signature(space: Space, sign: Sign, digest: str) -> str:
+    data = space.read_thumbnail(digest)
+    return "" if data is None else sign(data)

@@ -15,13 +15,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from sample_reports import make_report, make_stage
+from sample_reports import make_report, make_stage, to_json
 
 import krea_pipe.report.html
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.html import Page, render
 from krea_pipe.report.model import CostTotals
-from krea_pipe.report.record import to_json
 from krea_pipe.report.words import sentence
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- <script> &amp; \u2028\u2029 {{ 7*7 }}"

@@ -5,16 +5,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sample_reports import make_report, make_stage
+from sample_reports import make_report, make_stage, to_json
 
 from krea_pipe.core.errors import NothingSelected, UsageError
 from krea_pipe.core.likeness import VERSION
 from krea_pipe.matrix.selection import parse_selection
-from krea_pipe.report.joined import Side, join, labels_of
 from krea_pipe.report.model import ReferenceView, TargetView
-from krea_pipe.report.pairs import most_changed_first, pair_up, selected
-from krea_pipe.report.record import from_json, to_json
-from krea_pipe.report.signatures import signatures, signed
+from krea_pipe.report.record import from_json
+from krea_pipe.report.run_diff import Side, join, labels_of, most_changed_first, pair_up, selected
+from krea_pipe.report.thumbnails import signatures, signed
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.space import open_space
 

@@ -14,11 +14,10 @@ from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, sel
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.images import likeness_of, small_picture
 from krea_pipe.core.writable import writable
-from krea_pipe.report.folder import Dress, find_run, read_report, space_of, write_report
-from krea_pipe.report.joined import Side, check_free, join
-from krea_pipe.report.pairs import Pair, most_changed_first, pair_up, selected
-from krea_pipe.report.signatures import signed
-from krea_pipe.report.thumbnails import digests_of, make_missing, put_beside, take_from
+from krea_pipe.report.folder import find_run, read_report, space_of, write_report
+from krea_pipe.report.html import Page
+from krea_pipe.report.run_diff import Pair, Side, check_free, join, most_changed_first, pair_up, selected
+from krea_pipe.report.thumbnails import digests_of, make_missing, put_beside, signed, take_from
 from krea_pipe.store.home import open_home
 from krea_pipe.store.plain import check_folders
 
@@ -52,7 +51,7 @@ def diff(run_a: str, run_b: str, *, out: Path | None, asks: bool, as_json: bool,
     joined = join(before, after, pairs, folder)
     for side in (before, after):
         put_beside(digests_of(side.report), side.space, folder / "thumbnails")
-    page = write_report(joined, folder, after.space, small_picture, Dress(has_originals=False))
+    page = write_report(joined, folder, after.space, small_picture, Page(), has_originals=False)
     if as_json:
         ids = {"schema": "krea-pipe/diff@1", "before": before.report.run_id, "after": after.report.run_id}
         print_json({**ids, **_as_json(pairs), "report": str(folder / "report.json"), "page": str(page)})

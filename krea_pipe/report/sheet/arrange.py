@@ -20,7 +20,7 @@ NONE = "–"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AxisChoice:
     """Which axes a reader wants where; None leaves it to the order of the file."""
 
     rows: tuple[str, ...] | None = None
@@ -45,7 +45,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Arranged:
+class StageLayout:
     """A stage: blocks with the same columns, whose widths are in sides of a picture; or cells that just follow."""
 
     name: str
@@ -60,7 +60,7 @@ class Arranged:
     flow: tuple[tuple[Row, str], ...] = ()
 
 
-def check_axes(stages: Iterable[StageView], wanted: Wanted) -> None:
+def check_axes(stages: Iterable[StageView], wanted: AxisChoice) -> None:
     """Refuse axes that no stage has, or that stand twice.
 
     Raises:
@@ -75,7 +75,7 @@ def check_axes(stages: Iterable[StageView], wanted: Wanted) -> None:
             raise UsageError(Problem("repeated_axis", f"the axis `{name}` is named twice", hint="name it once"))
 
 
-def arranged(stage: StageView, rows: Sequence[Row], wanted: Wanted) -> Arranged:
+def arrange_stage(stage: StageView, rows: Sequence[Row], wanted: AxisChoice) -> StageLayout:
     """A stage with its cells in lines and columns, or one after the other when fewer than two axes differ."""
     table = _Table(stage, rows)
     differing = [axis.name for axis in stage.axes if len(table.values(axis.name, rows)) > 1]
@@ -87,7 +87,7 @@ def arranged(stage: StageView, rows: Sequence[Row], wanted: Wanted) -> Arranged:
     groups = table.groups(outer, rows)
     lines = {key: table.lines(down, across, members, columns) for key, members in groups.items()}
     widths = _column_widths([slots for found in lines.values() for _, slots in found], len(columns))
-    return Arranged(
+    return StageLayout(
         name=stage.name,
         said=_counts(rows),
         constants=table.constants([*across, *down, *outer]),
@@ -100,13 +100,13 @@ def arranged(stage: StageView, rows: Sequence[Row], wanted: Wanted) -> Arranged:
     )
 
 
-def following(stage: StageView, rows: Sequence[Row], notes: Mapping[str, str]) -> Arranged:
+def list_cells(stage: StageView, rows: Sequence[Row], notes: Mapping[str, str]) -> StageLayout:
     """The cells of a stage one after the other, each with its labels and what is said about it."""
     table = _Table(stage, rows)
     names = [axis.name for axis in stage.axes]
     told = ((row, [table.label(names, table.key(names, row)), notes.get(row.id, "")]) for row in rows)
     flow = tuple((row, "\n".join(filter(None, texts))) for row, texts in told)
-    return Arranged(stage.name, _counts(rows), "", "", "", "", (), (_typical(map(ratio_of, rows)),), (), flow)
+    return StageLayout(stage.name, _counts(rows), "", "", "", "", (), (_typical(map(ratio_of, rows)),), (), flow)
 
 
 def ratio_of(row: Row) -> float:
@@ -122,7 +122,7 @@ def ratio_of(row: Row) -> float:
     return min(max(ratio, 1 / WIDEST), WIDEST) if math.isfinite(ratio) else 1.0
 
 
-def _placed(differing: list[str], known: list[str], wanted: Wanted) -> tuple[list[str], list[str]]:
+def _placed(differing: list[str], known: list[str], wanted: AxisChoice) -> tuple[list[str], list[str]]:
     """The axes over the columns and over the rows; no columns mean that cells follow each other."""
     across = None if wanted.columns is None else [name for name in wanted.columns if name in known]
     down = None if wanted.rows is None else [name for name in wanted.rows if name in known]
@@ -197,13 +197,13 @@ def _mark(row: Row, name: str) -> str:
     return repr(row.axes[name]) if name in row.axes else ""
 
 
-def _flow(table: _Table, rows: Sequence[Row], differing: Sequence[str]) -> Arranged:
+def _flow(table: _Table, rows: Sequence[Row], differing: Sequence[str]) -> StageLayout:
     ordered = [row for members in table.groups(differing, rows).values() for row in members]
     flow = tuple((row, table.label(differing, table.key(differing, row))) for row in ordered)
     stage = rows[0].stage
     columns = " · ".join(differing)
     widths = (_typical(map(ratio_of, rows)),)
-    return Arranged(stage, _counts(rows), table.constants(differing), "", "", columns, (), widths, (), flow)
+    return StageLayout(stage, _counts(rows), table.constants(differing), "", "", columns, (), widths, (), flow)
 
 
 def _block(heading: str, lines: Iterable[tuple[str, tuple[Row | None, ...]]], widths: Sequence[float]) -> Block:

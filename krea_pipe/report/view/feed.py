@@ -9,9 +9,9 @@ from pathlib import Path
 
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.report.decisions import StageDecisions, decisions_json, pipeline_file, read_decisions
-from krea_pipe.report.model import Report
-from krea_pipe.report.progress import Progress, State
-from krea_pipe.report.record import row_json
+from krea_pipe.report.model import Report, Row
+from krea_pipe.report.progress import Progress, RunState
+from krea_pipe.report.record import json_default
 from krea_pipe.store.blobs import Stamp, stamp_of
 
 LOOK_SECONDS = 0.2
@@ -34,7 +34,7 @@ class Feed:
 
     progress: Progress
     report: Report = field(init=False)
-    state: State = field(init=False)
+    state: RunState = field(init=False)
     decisions: Mapping[str, StageDecisions] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while picks files are read or written, so that what is shown is never older than what was written."""
@@ -133,10 +133,10 @@ class Feed:
                 yield ": still here\n\n"
         yield _event("bye", {}, since)
 
-    def _rows_since(self, since: str) -> list[dict[str, object]]:
+    def _rows_since(self, since: str) -> list[Row]:
         places = sorted(index for index, version in self._versions.items() if version > since)
-        return [row_json(self.report.rows[index]) for index in places]
+        return [self.report.rows[index] for index in places]
 
 
 def _event(name: str, data: object, version: str) -> str:
-    return f"id: {version}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
+    return f"id: {version}\nevent: {name}\ndata: {json.dumps(data, default=json_default)}\n\n"

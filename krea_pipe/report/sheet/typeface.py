@@ -35,7 +35,7 @@ _NOBODYS = "\U0010ffff"
 _IDEAL = 1000
 _TEST = 16
 _BREAKS_AFTER = " /-_,;:·…"
-_WIDE_LETTERS = re.compile(r"[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+_WIDE_FONTS = re.compile(r"[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 
 
 def plain(text: str) -> str:
@@ -45,7 +45,7 @@ def plain(text: str) -> str:
     return "".join(one for one in kept if one == "\u200d" or unicodedata.category(one) not in ("Cc", "Cn", "Co", "Cf"))
 
 
-class Letters:
+class FontSet:
     """Measures and breaks lines. Widths hold for pixels and for print alike: the larger of the two counts."""
 
     def __init__(self, folders: Sequence[str] = FOLDERS) -> None:
@@ -147,7 +147,7 @@ def _joins(char: str) -> bool:
 
 
 def _is_wide(char: str) -> bool:
-    return bool(_WIDE_LETTERS.match(char))
+    return bool(_WIDE_FONTS.match(char))
 
 
 def _start_of_cluster(text: str, at: int) -> int:
