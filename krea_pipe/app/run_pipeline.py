@@ -25,7 +25,7 @@ from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import write_planned, write_report
 from krea_pipe.report.html import Page
 from krea_pipe.report.model import Report
-from krea_pipe.report.thumbnails import Shrink, keep_references
+from krea_pipe.report.thumbnails import Shrink, keep_reference_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive, lockfiles_lock
 from krea_pipe.store.replay import Replay
@@ -76,7 +76,7 @@ def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: E
     ending = Ending()
     if prepared.plan.has_calls:
         planned = build(outcomes, facts=facts)
-        keep_references(planned, loaded.fingerprints, prepared.space, shrink)
+        keep_reference_thumbnails(planned, loaded.fingerprints, prepared.space, shrink)
         write_planned(planned, folder)
         done, ending = execute(prepared, folder.name)
         outcomes |= done

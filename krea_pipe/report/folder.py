@@ -15,7 +15,7 @@ from krea_pipe.report import csv_table, html, junit, markdown
 from krea_pipe.report.html import Page
 from krea_pipe.report.model import Report, seen_from
 from krea_pipe.report.record import from_json, to_lines
-from krea_pipe.report.thumbnails import Shrink, digests_of, make_missing, put_beside, read_thumbnails
+from krea_pipe.report.thumbnails import Shrink, digests_of, link_thumbnails, make_thumbnails, read_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.plain import check_folders, is_plain, read_plain
 from krea_pipe.store.space import Space, open_space
@@ -79,9 +79,9 @@ def write_report(
     check_folders(folder / "thumbnails")
     write_atomically(folder / RECORD, _encoded(report))
     (folder / PLANNED).unlink(missing_ok=True)
-    missing = put_beside(digests_of(report), space, folder / "thumbnails")
-    make_missing(missing, space, shrink)
-    missing = put_beside(missing, space, folder / "thumbnails")
+    missing = link_thumbnails(digests_of(report), space, folder / "thumbnails")
+    make_thumbnails(missing, space, shrink)
+    missing = link_thumbnails(missing, space, folder / "thumbnails")
     originals = seen_from(folder, space.blobs.folder) if has_originals else ""
     page = replace(page, missing=missing, originals=originals)
     for name, render in FORMS.items():
@@ -198,7 +198,7 @@ def write_single(
         raise UsageError(Problem("not_a_page", f"{file} does not end in .html, as a page does", hint=hint))
     _check_free(file)
     digests = digests_of(report)
-    make_missing(digests, space, shrink)
+    make_thumbnails(digests, space, shrink)
     pictures = dict(read_thumbnails(digests, space))
     parts = list(html.render(report, replace(page, form="single", thumbnails=pictures)))
     size = sum(map(len, parts))

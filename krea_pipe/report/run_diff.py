@@ -16,19 +16,21 @@ from krea_pipe.planning.plan import describe_change
 from krea_pipe.report.folder import read_report
 from krea_pipe.report.model import (
     AxisView,
-    PipelineView,
-    ReferenceView,
     Report,
     Row,
     Scalar,
     StageView,
-    TargetView,
     costs,
     seen_from,
     totals,
 )
 from krea_pipe.report.row_selection import row_filter
 from krea_pipe.store.space import Space
+
+BEFORE, AFTER = "before", "after"
+AXIS = "run"
+SEPARATOR = ".."
+"""Stands between the ids of the two runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class Pair:
         """Whether both runs have the same image, byte for byte, or neither has one for the same reason."""
         if self.before is None or self.after is None or self.before.sha256 != self.after.sha256:
             return False
-        return self.before.sha256 is not None or _state(self.before) == _state(self.after)
+        states = {(row.key, row.status, row.error.code if row.error else "") for row in self.rows}
+        return self.before.sha256 is not None or len(states) == 1
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -67,12 +70,13 @@ class Pair:
         return self.before is not None and self.after is not None and self.before.id != self.after.id
 
 
-def pair_up(before: Report, after: Report) -> tuple[Pair, ...]:
+def pair_cells(before: Report, after: Report) -> tuple[Pair, ...]:
     """Pair the cells of two runs by their ids, what is left by the request; those of the second run alone come last."""
     partners = _partners(before.rows, after.rows)
     taken = {row.id for row in partners.values()}
-    words = _words([*before.references, *after.references])
-    pairs = [_pair(row, partners.get(row.id), words) for row in before.rows]
+    images = (Image(Source(one.source), one.label) for one in (*before.references, *after.references))
+    named = Fingerprints(Path(), Path(), by_source={image.source: image for image in images})
+    pairs = [_pair(row, partners.get(row.id), named) for row in before.rows]
     return (*pairs, *(Pair(None, row) for row in after.rows if row.id not in taken))
 
 
@@ -82,7 +86,7 @@ def most_changed_first(pairs: Iterable[Pair]) -> list[Pair]:
     return sorted(differing, key=lambda one: -2 if one.distance is None else -one.distance)
 
 
-def selected(pairs: Sequence[Pair], selection: Selection) -> tuple[Pair, ...]:
+def select_pairs(pairs: Sequence[Pair], selection: Selection) -> tuple[Pair, ...]:
     """The pairs of which a selection takes the one cell or the other.
 
     Raises:
@@ -110,40 +114,20 @@ def _partners(before: Sequence[Row], after: Sequence[Row]) -> Mapping[str, Row]:
     return found
 
 
-def _pair(before: Row, after: Row | None, words: Fingerprints) -> Pair:
+def _pair(before: Row, after: Row | None, named: Fingerprints) -> Pair:
     if after is None:
         return Pair(before, None)
-    change = ""
+    apart, change = None, ""
+    if before.sha256 is not None and after.sha256 is not None:
+        apart = 0.0 if before.sha256 == after.sha256 else distance(before.likeness, after.likeness)
     if before.request != after.request:
         old, new = cast("Mapping[str, Json]", before.request), cast("Mapping[str, Json]", after.request)
-        change = describe_change(old, new, words)
-    return Pair(before, after, _apart(before, after), change)
-
-
-def _apart(before: Row, after: Row) -> float | None:
-    if before.sha256 is None or after.sha256 is None:
-        return None
-    return 0.0 if before.sha256 == after.sha256 else distance(before.likeness, after.likeness)
-
-
-def _state(row: Row) -> tuple[str, str, str]:
-    return row.key, row.status, row.error.code if row.error else ""
-
-
-def _words(references: Iterable[ReferenceView]) -> Fingerprints:
-    """What people call the images that requests name."""
-    images = {Source(one.source): Image(Source(one.source), one.label) for one in references}
-    return Fingerprints(Path(), Path(), by_source=images)
-
-
-BEFORE, AFTER = "before", "after"
-AXIS = "run"
-SEPARATOR = ".."
-"""Stands between the ids of the two runs."""
+        change = describe_change(old, new, named)
+    return Pair(before, after, apart, change)
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class RunSide:
     """One of the two runs: its report, the folder that holds it, and the name space of its images."""
 
     report: Report
@@ -151,39 +135,51 @@ class Side:
     space: Space
 
 
-def join(before: Side, after: Side, pairs: Sequence[Pair], folder: Path) -> Report:
-    """One report of both runs, to be written into `folder`.
+def join_reports(before: RunSide, after: RunSide, pairs: Sequence[Pair], folder: Path) -> Report:
+    """One report of both runs.
 
     Ids begin with `before/` or `after/`, and paths are seen from the new folder. The rows of a pair stand one after
     the other; the reason of the second is what its request changed.
+
+    Args:
+        before: the first run.
+        after: the second run.
+        pairs: the cells of both, as `pair_cells` gives them.
+        folder: where the report will be written.
     """
     one, two = before.report, after.report
-    axis = _free_name([*one.stages, *two.stages])
-    templates, places = _joined_templates(one.templates, two.templates)
-    joining = _Joining(axis, Path.cwd(), places)
-    rows = tuple(joining.rows(before, after, pairs))
+    axis, taken = AXIS, {axis.name for stage in (*one.stages, *two.stages) for axis in stage.axes}
+    while axis in taken:
+        axis += "_"
+    templates = {text: place for place, text in reversed(list(enumerate(one.templates)))}
+    added = [text for text in dict.fromkeys(two.templates) if text not in templates]
+    templates |= {text: place for place, text in enumerate(added, len(one.templates))}
+    rows = tuple(_joined_rows(before, after, pairs, axis, templates))
+    pipeline = two.pipeline
+    if one.pipeline.name != pipeline.name:
+        pipeline = replace(pipeline, name=f"{one.pipeline.name} and {pipeline.name}", description="")
     return Report(
         run_id=f"{one.run_id}{SEPARATOR}{two.run_id}",
         tool_version=two.tool_version,
         started_at=min(one.started_at, two.started_at),
         finished_at=max(one.finished_at, two.finished_at),
         exit_code=0,
-        pipeline=_pipeline(one.pipeline, two.pipeline),
+        pipeline=pipeline,
         git=two.git,
-        target=_target(one.target, two.target),
+        target=one.target if one.target.kind == "live" and two.target.kind == "local" else two.target,
         out=two.out,
-        base=seen_from(folder, joining.here),
+        base=seen_from(folder, Path.cwd()),
         cells=totals(rows),
         cost=costs(rows, cap=None),
         warnings=tuple(dict.fromkeys((*one.warnings, *two.warnings))),
         stages=_stages(one, two, AxisView(axis, tuple(labels_of(one, two).items()))),
         rows=rows,
-        templates=templates,
-        references=_references(one.references, two.references),
+        templates=(*one.templates, *added),
+        references=tuple({view.source: view for view in (*one.references, *two.references)}.values()),
     )
 
 
-def check_free(folder: Path) -> None:
+def check_diff_folder(folder: Path) -> None:
     """Refuse a folder that holds anything but an earlier comparison.
 
     Raises:
@@ -205,61 +201,36 @@ def labels_of(before: Report, after: Report) -> dict[Scalar, str]:
     for one, two in (
         (before.target.kind, after.target.kind),
         (before.pipeline.name, after.pipeline.name),
-        (_minute(before), _minute(after)),
+        (before.started_at[:16].replace("T", " "), after.started_at[:16].replace("T", " ")),
     ):
         if one != two:
             return {BEFORE: f"before: {one}", AFTER: f"after: {two}"}
     return {BEFORE: f"before: {before.run_id}", AFTER: f"after: {after.run_id}"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Joining:
-    """How rows become rows of the joined report; `places` is where the templates of the second run stand now."""
-
-    axis: str
-    here: Path
-    places: Mapping[int, int]
-
-    def rows(self, before: Side, after: Side, pairs: Iterable[Pair]) -> Iterator[Row]:
-        for pair in pairs:
-            if pair.before is not None:
-                yield self._row(pair, pair.before, before, BEFORE)
-            if pair.after is not None:
-                row = self._row(pair, pair.after, after, AFTER)
-                template = None if row.template is None else self.places[row.template]
-                reason = pair.change if pair.change and not pair.is_identical else row.reason
-                yield replace(row, template=template, reason=reason)
-
-    def _row(self, pair: Pair, row: Row, side: Side, value: str) -> Row:
-        return replace(
-            row,
-            id=f"{value}/{row.id}",
-            axes={**row.axes, self.axis: value},
-            image=self._image(row, side),
-            source=None if row.source is None else f"{value}/{row.source}",
-            pair=pair.id,
-            distance=pair.distance,
-            same=pair.is_identical,
-        )
-
-    def _image(self, row: Row, side: Side) -> str | None:
-        """What Krea sent: the file in the output folder may be of the other run, or of a later one."""
-        return row.sha256 and seen_from(self.here, side.space.blobs.path(row.sha256).absolute())
-
-
-def _joined_templates(one: Sequence[str], two: Sequence[str]) -> tuple[tuple[str, ...], Mapping[int, int]]:
-    """The templates of both runs, each once, and the new place of each of the second run's."""
-    found = {text: place for place, text in reversed(list(enumerate(one)))}
-    added = [text for text in dict.fromkeys(two) if text not in found]
-    found |= {text: len(one) + place for place, text in enumerate(added)}
-    return (*one, *added), {place: found[text] for place, text in enumerate(two)}
-
-
-def _free_name(stages: Iterable[StageView]) -> str:
-    taken, name = {axis.name for stage in stages for axis in stage.axes}, AXIS
-    while name in taken:
-        name += "_"
-    return name
+def _joined_rows(
+    before: RunSide, after: RunSide, pairs: Iterable[Pair], axis: str, templates: Mapping[str, int]
+) -> Iterator[Row]:
+    """The rows of both runs; `templates` says where each template stands in the joined report."""
+    here = Path.cwd()
+    for pair in pairs:
+        for value, side, row in ((BEFORE, before, pair.before), (AFTER, after, pair.after)):
+            if row is None:
+                continue
+            is_changed = value == AFTER and pair.change and not pair.is_identical
+            yield replace(
+                row,
+                id=f"{value}/{row.id}",
+                axes={**row.axes, axis: value},
+                # What Krea sent: the file in the output folder may be of the other run, or of a later one.
+                image=row.sha256 and seen_from(here, side.space.blobs.path(row.sha256).absolute()),
+                source=None if row.source is None else f"{value}/{row.source}",
+                template=None if row.template is None else templates[side.report.templates[row.template]],
+                reason=pair.change if is_changed else row.reason,
+                pair=pair.id,
+                distance=pair.distance,
+                same=pair.is_identical,
+            )
 
 
 def _stages(one: Report, two: Report, run: AxisView) -> tuple[StageView, ...]:
@@ -275,19 +246,3 @@ def _stages(one: Report, two: Report, run: AxisView) -> tuple[StageView, ...]:
         StageView(stage, (*(AxisView(name, tuple(values.values())) for name, values in found.items()), run))
         for stage, found in axes.items()
     )
-
-
-def _references(one: Iterable[ReferenceView], two: Iterable[ReferenceView]) -> tuple[ReferenceView, ...]:
-    return tuple({view.source: view for view in (*one, *two)}.values())
-
-
-def _pipeline(one: PipelineView, two: PipelineView) -> PipelineView:
-    return two if one.name == two.name else replace(two, name=f"{one.name} and {two.name}", description="")
-
-
-def _target(one: TargetView, two: TargetView) -> TargetView:
-    return one if one.kind == "live" and two.kind == "local" else two
-
-
-def _minute(report: Report) -> str:
-    return report.started_at[:16].replace("T", " ")

@@ -26,7 +26,7 @@ from krea_pipe.report.folder import (
 )
 from krea_pipe.report.html import Page
 from krea_pipe.report.row_selection import select_rows
-from krea_pipe.report.thumbnails import digests_of, make_missing, signed, take_from
+from krea_pipe.report.thumbnails import digests_of, import_thumbnails, make_thumbnails, with_signatures
 from krea_pipe.store.home import open_home
 from krea_pipe.store.plain import check_folders
 
@@ -72,9 +72,9 @@ def report(run: str | None, *, as_json: bool, **how: Unpack[_Options]) -> int:
     folder = find_run(home, run)
     found = read_report(folder)
     space = space_of(found, home)
-    take_from(folder / "thumbnails", digests_of(found), space)
-    make_missing(digests_of(found), space, shrink)
-    found = signed(found, space, sign)
+    import_thumbnails(folder / "thumbnails", digests_of(found), space)
+    make_thumbnails(digests_of(found), space, shrink)
+    found = with_signatures(found, space, sign)
     extras = Page(decisions=decisions_json(read_decisions(found, folder)), thumbnails_url=url)
     if not which.is_all:
         found = select_rows(found, which)

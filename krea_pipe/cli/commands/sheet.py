@@ -16,7 +16,7 @@ from krea_pipe.report.sheet.draw import Painter, check_path, page_files, write_s
 from krea_pipe.report.sheet.pages import Paper, make_sheet
 from krea_pipe.report.sheet.parts import Typesetter
 from krea_pipe.report.sheet.typeface import FontSet
-from krea_pipe.report.thumbnails import digests_of, take_from
+from krea_pipe.report.thumbnails import digests_of, import_thumbnails
 from krea_pipe.store.home import open_home
 
 
@@ -90,7 +90,7 @@ def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Optio
     )
     files = page_files(made, out)
     space = space_of(found, home)
-    take_from(folder / "thumbnails", digests_of(found), space)
+    import_thumbnails(folder / "thumbnails", digests_of(found), space)
     painter = Painter(space, folder / found.base, Typesetter(fonts, paper.side))
     write_sheet(made, files, painter)
     cells = sum(len(rows) for _, rows in chosen)

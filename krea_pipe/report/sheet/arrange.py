@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.pipeline.cell_ids import label_of
 from krea_pipe.pipeline.spec.hints import suggestion
-from krea_pipe.report.model import AxisView, Report, Row, Scalar, StageView
+from krea_pipe.report.model import AxisView, Report, Row, Scalar, StageView, by_stage
 
 TALLEST = 1.25
 NARROWEST = 0.4
@@ -253,8 +253,5 @@ def stages_of(report: Report, stages: Sequence[str]) -> list[tuple[StageView, li
     for name in stages:
         if name not in known:
             raise UsageError(Problem("unknown_stage", f"there is no stage `{name}`", hint=suggestion(name, known)))
-    by_stage: dict[str, list[Row]] = {name: [] for name in known}
-    for row in report.rows:
-        by_stage.setdefault(row.stage, []).append(row)
-    found = [(stage, by_stage[stage.name]) for stage in report.stages if by_stage[stage.name]]
-    return [one for one in found if not stages or one[0].name in stages]
+    rows = by_stage(known, report.rows)
+    return [(one, rows[one.name]) for one in report.stages if rows[one.name] and (not stages or one.name in stages)]

@@ -26,7 +26,7 @@ CUT_OFF = {
 
 
 @dataclass(slots=True, eq=False)
-class Feed:
+class RunFeed:
     """A run that is looked at again and again. Everything here is used on one event loop; files are read in threads.
 
     `report` and `state` are those of the last look, and `_versions` belong to them: a thread may be ahead.
