@@ -38,6 +38,8 @@ BAD_NAMES = {
     *("upkeep", "handoff", "turn", "room", "purse", "gate", "turnstile", "scribe", "vigil", "sight", "roll", "settle"),
     *("shortfall", "errand", "neighbours", "hooks", "live", "voice", "telling", "trouble", "tally", "fate", "brief"),
     *("line", "front", "book", "world", "desk"),
+    *("moves", "narrow", "joined", "pairs", "origins", "places", "single", "letters", "paint", "packing", "markup"),
+    *("choice", "sidecar", "guard"),
 }
 
 

@@ -16,7 +16,7 @@ from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.settings import live_target
 from krea_pipe.core.writable import writable
 from krea_pipe.pipeline.pricing import usd
-from krea_pipe.report.compare.against import Subject, compare_with
+from krea_pipe.report.compare.against import ComparisonInput, compare_with
 from krea_pipe.report.compare.comparison import KINDS, CellChange, Comparison
 from krea_pipe.report.compare.render import (
     KIND_WORDS,
@@ -92,7 +92,7 @@ def refuse_with_against(given: Mapping[str, bool]) -> None:
 def show_comparison(file: Path, against: str, form: Form, over: Over, *, max_cells: int, show_all: bool) -> Comparison:
     """Compare a pipeline with its state at another commit, and print that."""
     space = open_space(open_home(os.environ, file), live_target(os.environ).space)
-    made = compare_with(Subject(file, overrides(over), max_cells), against, space, os.environ)
+    made = compare_with(ComparisonInput(file, overrides(over), max_cells), against, space, os.environ)
     waiting = [waiting_words(one, local=False) for one in made.waiting]
     if form == "json":
         more = {"waiting": [waiting_json(one) for one in made.waiting]}

@@ -67,7 +67,7 @@ def build_report(
 ) -> Report:
     """The report of one run; `rewritten` holds the keys of reused images that had to be put into `out` again."""
     here = Path.cwd()
-    origins = Origins(pipeline, plan)
+    origins = _PromptOrigins(pipeline, plan)
     building = _Building(outcomes, Path(seen_from(here, facts.out)), rewritten, origins)
     rows = dict(sorted(building.rows(plan.steps))).values()
     return Report(
@@ -86,10 +86,10 @@ def build_report(
         cells=totals(tuple(rows)),
         cost=_cost_totals(plan, outcomes, facts.cap),
         warnings=tuple(str(warning) for warning in facts.warnings),
-        stages=stage_views(pipeline, rows),
+        stages=_stage_views(pipeline, rows),
         rows=tuple(rows),
         templates=tuple(origins.templates),
-        references=references_of(plan, fingerprints),
+        references=_references(plan, fingerprints),
     )
 
 
@@ -100,7 +100,7 @@ class _Building:
     outcomes: Mapping[Key, Outcome]
     out: Path
     rewritten: frozenset[str]
-    origins: "Origins"
+    origins: "_PromptOrigins"
 
     def rows(self, steps: Iterable[Step]) -> Iterator[tuple[int, Row]]:
         """Each row with its place."""
@@ -154,7 +154,7 @@ def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | Non
     return costs(outcomes.values(), cap=cap, saved=saved, in_flight=in_flight)
 
 
-def stage_views(pipeline: Pipeline, rows: Collection[Row]) -> tuple[StageView, ...]:
+def _stage_views(pipeline: Pipeline, rows: Collection[Row]) -> tuple[StageView, ...]:
     """Every stage with the axes of its cells, those of a chained stage's sources first.
 
     Values stand in the order of the file; those that are only known in cells follow in the order of the cells. They
@@ -167,20 +167,17 @@ def stage_views(pipeline: Pipeline, rows: Collection[Row]) -> tuple[StageView, .
 
 def _axes(stage: Stage, stages: Mapping[str, Stage], rows: Sequence[Row]) -> tuple[AxisView, ...]:
     labels = _labels(stage, stages)
+    own = {axis.name for axis in stage.axes if not any(value.is_dynamic for value in axis.values)}
     names = dict.fromkeys([*labels, *(name for row in rows for name in row.axes)])
     found = []
     for name in names:
         known = labels.get(name, {})
         used = {repr(row.axes[name]): row.axes[name] for row in rows if name in row.axes}
-        values = {mark: pair for mark, pair in known.items() if mark in used or name in _own(stage)}
+        values = {mark: pair for mark, pair in known.items() if mark in used or name in own}
         values |= {mark: (value, label_of(value)) for mark, value in used.items() if mark not in values}
         if values:
             found.append(AxisView(name, tuple(values.values())))
     return tuple(found)
-
-
-def _own(stage: Stage) -> set[str]:
-    return {axis.name for axis in stage.axes if not any(value.is_dynamic for value in axis.values)}
 
 
 def _labels(stage: Stage, stages: Mapping[str, Stage]) -> dict[str, dict[str, tuple[Scalar, str]]]:
@@ -196,7 +193,7 @@ def _labels(stage: Stage, stages: Mapping[str, Stage]) -> dict[str, dict[str, tu
     return found
 
 
-class Origins:
+class _PromptOrigins:
     """The templates of a plan's prompts, each once, and what they read in each cell."""
 
     def __init__(self, pipeline: Pipeline, plan: Plan) -> None:
@@ -239,7 +236,7 @@ class Origins:
         return _at(data, rest)
 
 
-def references_of(plan: Plan, fingerprints: Fingerprints) -> tuple[ReferenceView, ...]:
+def _references(plan: Plan, fingerprints: Fingerprints) -> tuple[ReferenceView, ...]:
     """Every image that requests of a plan name by its bytes or its URL, in the order of the cells."""
     used = dict.fromkeys(one.id for step in plan.steps for one in step.request.images)
     images = ((source, fingerprints.by_source.get(Source(source))) for source in used)

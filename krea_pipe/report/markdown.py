@@ -81,7 +81,7 @@ def render(report: Report, *, thumbnails: str | None = None, limit: int = LIMIT,
     text = _opening(report)
     for section, share in (
         (_stages(report), 4),
-        (_warnings(report), 8),
+        (_Section("Warnings", [], (f"- {code(one, 400)}" for one in report.warnings), len(report.warnings)), 8),
         (_pictures(report, thumbnails, missing), 1),
         (_problems(report), 2),
         (_cells(report), 1),
@@ -121,10 +121,6 @@ def _stage_row(name: str, rows: Sequence[Row], *, live: bool) -> str:
     counts = [cells.total, *(getattr(cells, status) for status in STATUS_WORDS)]
     spent = [usd(costs(rows, cap=None).spent_usd)] if live else []
     return table_row(code(name), *(f"{count:,}" for count in counts), *spent)
-
-
-def _warnings(report: Report) -> _Section:
-    return _Section("Warnings", [], (f"- {code(one, 400)}" for one in report.warnings), len(report.warnings))
 
 
 def _pictures(report: Report, thumbnails: str | None, missing: Collection[str]) -> _Section:

@@ -28,14 +28,14 @@ DEEPEN = "fetch more of it: `git fetch --unshallow`, or `fetch-depth: 0` for act
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class _RevisionRange:
     """A base and a head, which is the work tree when its commit is None."""
 
     base: Revision
     head: Revision
 
 
-def find_repository(file: Path, environment: Mapping[str, str]) -> Repository:
+def _find_repository(file: Path, environment: Mapping[str, str]) -> Repository:
     """The repository around a pipeline file.
 
     Raises:
@@ -49,7 +49,7 @@ def find_repository(file: Path, environment: Mapping[str, str]) -> Repository:
     return Repository(Path(top).resolve(), environment)
 
 
-def read_range(text: str, repository: Repository) -> Range:
+def _read_range(text: str, repository: Repository) -> _RevisionRange:
     """The base and the head that `REF`, `A..B` or `A...B` mean; without B the head is the work tree as it is.
 
     `A...B` has the commit at which B left A as its base. An empty A is HEAD.
@@ -57,11 +57,12 @@ def read_range(text: str, repository: Repository) -> Range:
     Raises:
         UsageError: git knows no such commit, or no such common one.
     """
-    base, dots, head = _split(text)
+    dots = next((one for one in ("...", "..") if one in text), "")
+    base, head = (one.strip() for one in (text.split(dots, 1) if dots else (text, "")))
     first = _commit(base or "HEAD", repository)
     last = _commit(head, repository) if head else WORK_TREE
     if dots != "...":
-        return Range(first, last)
+        return _RevisionRange(first, last)
     assert first.commit is not None
     other = last if last.commit else _commit("HEAD", repository)
     assert other.commit is not None
@@ -70,15 +71,7 @@ def read_range(text: str, repository: Repository) -> Range:
         hint = DEEPEN if repository.is_shallow else "compare with a commit itself: --against REF"
         message = f"{first.name} and {other.name} have no commit in common here"
         raise UsageError(Problem("no_merge_base", message, hint=hint))
-    return Range(Revision(f"{first.name}...{other.name}", found), last)
-
-
-def _split(text: str) -> tuple[str, str, str]:
-    for dots in ("...", ".."):
-        base, found, head = text.partition(dots)
-        if found:
-            return base.strip(), dots, head.strip()
-    return text.strip(), "", ""
+    return _RevisionRange(Revision(f"{first.name}...{other.name}", found), last)
 
 
 def _commit(name: str, repository: Repository) -> Revision:
@@ -118,7 +111,7 @@ def _refuse_folder(file: Path, folder: Path, reason: str, error: GitFailed) -> N
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ComparisonInput:
     """What is compared: a pipeline file, what stands over both of its states, and the most cells that each may have."""
 
     file: Path
@@ -134,15 +127,21 @@ class _Base:
     old_name: str | None = None
 
 
-def compare_with(subject: Subject, against: str, space: Space, environment: Mapping[str, str]) -> Comparison:
-    """Compare a pipeline with its state at `REF`, `A..B` or `A...B`; the store says what is drawn already.
+def compare_with(subject: ComparisonInput, against: str, space: Space, environment: Mapping[str, str]) -> Comparison:
+    """Compare a pipeline with its state at another commit.
+
+    Args:
+        subject: the pipeline file and what stands over it.
+        against: `REF`, `A..B` or `A...B`.
+        space: the name space of the store, which says what is drawn already.
+        environment: what git is run with.
 
     Raises:
         UsageError: git knows no such commit. InvalidInput: with every problem of the head.
         StateError: the store, or the repository, cannot be read.
     """
-    repository = find_repository(subject.file, environment)
-    meant = read_range(against, repository)
+    repository = _find_repository(subject.file, environment)
+    meant = _read_range(against, repository)
     name = _name(subject.file, repository)
     with tempfile.TemporaryDirectory(prefix="krea-pipe-") as folder:
         reading = _Reading(subject, repository, name, Path(folder))
@@ -166,7 +165,7 @@ def compare_with(subject: Subject, against: str, space: Space, environment: Mapp
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    subject: Subject
+    subject: ComparisonInput
     repository: Repository
     name: str
     folder: Path
@@ -182,7 +181,7 @@ class _Reading:
         except KreaPipeError as error:
             raise type(error)(*(_placed(one, tree, revision) for one in error.problems)) from error
 
-    def base(self, meant: Range) -> _Base:
+    def base(self, meant: _RevisionRange) -> _Base:
         """The cells of the base; one that is not there or does not load has none, and a problem."""
         revision, tree = meant.base, self._tree(meant.base)
         old_name = None if self.name in tree.entries else self._old_name(meant)
@@ -200,7 +199,7 @@ class _Reading:
             loaded = load(tree.top / name, self.subject.overrides)
             return loaded, _side(loaded, self.subject.max_cells)
 
-    def _old_name(self, meant: Range) -> str | None:
+    def _old_name(self, meant: _RevisionRange) -> str | None:
         assert meant.base.commit is not None
         with suppress(GitFailed):
             return self.repository.old_name(meant.base.commit, self.name, meant.head.commit)

@@ -163,7 +163,9 @@ class _Comparing:
         ids = {cell.id for cell, _ in self.head.found}
         for cell, key in self.base.found:
             if cell.id not in ids and cell.id not in taken:
-                yield CellChange("gone", cell.id, cell.stage, key, self._loss(cell.stage))
+                waits = "its stage waits for picks" if cell.stage in self.head.idle else ""
+                loss = waits or ("left out" if cell.stage in self.head.stages else "its stage is gone")
+                yield CellChange("gone", cell.id, cell.stage, key, loss)
 
     def _row(self, one: Found) -> CellChange:
         cell, key = one
@@ -183,8 +185,3 @@ class _Comparing:
             return CellChange("new", cell.id, cell.stage, key, "new", price, stored)
         reason = describe_change(before[0].request.fields(), cell.request.fields(), self.fingerprints)
         return CellChange("changed", cell.id, cell.stage, key, reason, price, stored)
-
-    def _loss(self, stage: str) -> str:
-        if stage in self.head.idle:
-            return "its stage waits for picks"
-        return "left out" if stage in self.head.stages else "its stage is gone"

@@ -79,13 +79,13 @@ def comparison_json(made: Comparison) -> dict[str, object]:
         "base": {**asdict(made.base), "file": made.old_file or made.file, "problem": _problem(made.problem)},
         "head": asdict(made.head),
         "headline": headline(made),
-        "totals": totals_json(made),
-        "stages": [{"name": stage, **totals_json(made, stage)} for stage in made.stages],
+        "totals": _totals(made),
+        "stages": [{"name": stage, **_totals(made, stage)} for stage in made.stages],
         "cells": [_row(row) for row in made.rows],
     }
 
 
-def totals_json(made: Comparison, stage: str | None = None) -> dict[str, object]:
+def _totals(made: Comparison, stage: str | None = None) -> dict[str, object]:
     """The images of the head, the cells of each kind, and the distinct requests that the base does not have."""
     return {
         "images": made.images(stage),
@@ -120,7 +120,13 @@ def render(made: Comparison, waiting: Sequence[str] = (), *, limit: int = LIMIT)
     rendered = [row for row in made.rows if row.is_rendered]
     moved, gone = ([row for row in made.rows if row.kind == kind] for kind in ("moved", "gone"))
     head = table_head("Cell", "Change", "Reason", "Price")
-    text += _table(head, [_rendered_row(row) for row in rendered], limit - len(text))
+    lines = [
+        table_row(
+            code(row.id, _ID), KIND_WORDS[row.kind], code(row.explanation, _REASON), usd(row.price) if row.price else ""
+        )
+        for row in rendered
+    ]
+    text += _table(head, lines, limit - len(text))
     text += _folded(f"{len(moved):,} moved (free)", table_head("Cell", ""), moved, limit - len(text))
     return text + _folded(f"{len(gone):,} gone", table_head("Cell", ""), gone, limit - len(text))
 
@@ -152,11 +158,6 @@ def _opening(made: Comparison, waiting: Sequence[str]) -> str:
 
 def _revision(one: Revision) -> str:
     return code(one.name, _ID) + (f" ({code(one.commit[:10])})" if one.commit else "")
-
-
-def _rendered_row(row: CellChange) -> str:
-    price = usd(row.price) if row.price else ""
-    return table_row(code(row.id, _ID), KIND_WORDS[row.kind], code(row.explanation, _REASON), price)
 
 
 def _folded(title: str, head: list[str], rows: Sequence[CellChange], room: int) -> str:

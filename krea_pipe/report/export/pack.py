@@ -70,7 +70,7 @@ class WrittenPack:
 def title_of(report: Report, *, is_picked: bool) -> str:
     """The name of a pack and of the folder in it."""
     words = [report.pipeline.name, "picks" if is_picked else "", LOCAL if report.target.kind == "local" else ""]
-    return safe_part("-".join(filter(None, words)))
+    return _safe_part("-".join(filter(None, words)))
 
 
 def check_target(path: Path) -> None:
@@ -122,13 +122,15 @@ class _Packing:
 
     def write(self, space: Space, *, allow_missing: bool) -> list[str]:
         """Write every file of a pack; the ids of images that are lost."""
-        names = names_of(self.contents)
+        names = _names_of(self.contents)
         lost, listed, packed = [], [], []
         for image in sorted(self.contents.images, key=lambda one: names[one.row.id]):
             data = space.blobs.read(image.row.sha256 or "")
             if data is None:
                 if not allow_missing:
-                    raise _lost(image)
+                    message = f"the stored image of {image.row.id} is missing or damaged"
+                    hint = "run its pipeline again, which draws it anew, or leave it out with --allow-missing"
+                    raise StateError(Problem("image_damaged", message, hint=hint))
                 lost.append(image.row.id)
                 continue
             name = f"images/{names[image.row.id]}"
@@ -138,7 +140,7 @@ class _Packing:
             listed.append(_listed(image, name, sidecar, len(data)))
             packed.append(image.row.id)
         there = [image for image in self.contents.images if image.row.id in set(packed)]
-        self._add(SHEET, draw_sheet(self.contents, space, there))
+        self._add(SHEET, _contact_sheet(self.contents, space, there))
         self._add_json("manifest.json", self._manifest(listed, lost))
         self._add("SHA256SUMS", "".join(f"{digest}  {name}\n" for digest, name in self.sums).encode())
         return lost
@@ -225,13 +227,7 @@ def _decision(image: SelectedImage) -> dict[str, object]:
     return {"stars": image.pick.stars, "note": image.pick.note or None}
 
 
-def _lost(image: SelectedImage) -> StateError:
-    message = f"the stored image of {image.row.id} is missing or damaged"
-    hint = "run its pipeline again, which draws it anew, or leave it out with --allow-missing"
-    return StateError(Problem("image_damaged", message, hint=hint))
-
-
-def draw_sheet(contents: PackContents, space: Space, images: Sequence[SelectedImage]) -> bytes:
+def _contact_sheet(contents: PackContents, space: Space, images: Sequence[SelectedImage]) -> bytes:
     """A PDF of what is exported: picks one after the other with what was said about them, a whole run by its axes."""
     part = replace(contents.report, rows=tuple(image.row for image in images))
     remarks = {image.row.id: image.remark for image in images}
@@ -244,7 +240,7 @@ def draw_sheet(contents: PackContents, space: Space, images: Sequence[SelectedIm
     return Painter(space, contents.folder / part.base, Typesetter(fonts, paper.side)).pdf(sheet)
 
 
-def names_of(contents: PackContents) -> dict[str, str]:
+def _names_of(contents: PackContents) -> dict[str, str]:
     """The path of each image below `images/` by its cell's id: as in the output folder, safe on every disk, unique."""
     base = contents.folder / contents.report.base
     out = Path(os.path.normpath(base / contents.report.out))
@@ -252,7 +248,7 @@ def names_of(contents: PackContents) -> dict[str, str]:
     return {image.row.id: _free(_name(image.row, base, out), taken) for image in contents.images}
 
 
-def safe_part(text: str) -> str:
+def _safe_part(text: str) -> str:
     """One part of a path as every file system takes it."""
     part = _REFUSED.sub("-", text).rstrip(". ") or "-"
     if _KEPT_BY_WINDOWS.fullmatch(part):
@@ -267,7 +263,7 @@ def _name(row: Row, base: Path, out: Path) -> PurePosixPath:
     path = Path(os.path.normpath(base / (row.image or "")))
     suffix = path.suffix.lower() if path.suffix.lower() in _SUFFIXES else ".png"
     parts = path.relative_to(out).with_suffix("").parts if path.is_relative_to(out) else tuple(row.id.split("/"))
-    safe = [safe_part(part) for part in parts if part not in ("", ".", "..")] or ["image"]
+    safe = [_safe_part(part) for part in parts if part not in ("", ".", "..")] or ["image"]
     return PurePosixPath(*safe[:-1], safe[-1] + suffix)
 
 

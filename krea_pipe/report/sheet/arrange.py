@@ -81,7 +81,9 @@ def arrange_stage(stage: StageView, rows: Sequence[Row], wanted: AxisChoice) -> 
     differing = [axis.name for axis in stage.axes if len(table.values(axis.name, rows)) > 1]
     across, down = _placed(differing, [axis.name for axis in stage.axes], wanted)
     if not across:
-        return _flow(table, rows, differing)
+        ordered = [row for members in table.groups(differing, rows).values() for row in members]
+        labelled = [(row, table.label(differing, table.key(differing, row))) for row in ordered]
+        return _flow(stage.name, labelled, table.constants(differing), " · ".join(differing))
     outer = [name for name in differing if name not in (*across, *down)]
     columns = table.keys(across, rows)
     groups = table.groups(outer, rows)
@@ -101,12 +103,11 @@ def arrange_stage(stage: StageView, rows: Sequence[Row], wanted: AxisChoice) -> 
 
 
 def list_cells(stage: StageView, rows: Sequence[Row], notes: Mapping[str, str]) -> StageLayout:
-    """The cells of a stage one after the other, each with its labels and what is said about it."""
+    """The cells of a stage one after the other, each with its labels and what is said about it, by its id."""
     table = _Table(stage, rows)
     names = [axis.name for axis in stage.axes]
     told = ((row, [table.label(names, table.key(names, row)), notes.get(row.id, "")]) for row in rows)
-    flow = tuple((row, "\n".join(filter(None, texts))) for row, texts in told)
-    return StageLayout(stage.name, _counts(rows), "", "", "", "", (), (_typical(map(ratio_of, rows)),), (), flow)
+    return _flow(stage.name, [(row, "\n".join(filter(None, texts))) for row, texts in told])
 
 
 def ratio_of(row: Row) -> float:
@@ -197,13 +198,10 @@ def _mark(row: Row, name: str) -> str:
     return repr(row.axes[name]) if name in row.axes else ""
 
 
-def _flow(table: _Table, rows: Sequence[Row], differing: Sequence[str]) -> StageLayout:
-    ordered = [row for members in table.groups(differing, rows).values() for row in members]
-    flow = tuple((row, table.label(differing, table.key(differing, row))) for row in ordered)
-    stage = rows[0].stage
-    columns = " · ".join(differing)
-    widths = (_typical(map(ratio_of, rows)),)
-    return StageLayout(stage, _counts(rows), table.constants(differing), "", "", columns, (), widths, (), flow)
+def _flow(stage: str, flow: Sequence[tuple[Row, str]], constants: str = "", columns: str = "") -> StageLayout:
+    rows = [row for row, _ in flow]
+    width = math.sqrt(_mean(map(ratio_of, rows)))
+    return StageLayout(stage, _counts(rows), constants, "", "", columns, (), (width,), (), tuple(flow))
 
 
 def _block(heading: str, lines: Iterable[tuple[str, tuple[Row | None, ...]]], widths: Sequence[float]) -> Block:
@@ -212,13 +210,12 @@ def _block(heading: str, lines: Iterable[tuple[str, tuple[Row | None, ...]]], wi
 
 def _column_widths(lines: Sequence[tuple[Row | None, ...]], count: int) -> tuple[float, ...]:
     """A column is as wide as its ratios are on (geometric) average; the root of the mean keeps areas alike."""
-    typical = [_mean(ratio_of(row) for row in _column(lines, at)) for at in range(count)]
+    typical = []
+    for at in range(count):
+        slots = (line[at] for line in lines)
+        typical.append(_mean(ratio_of(row) for row in slots if row is not None))
     mean = sum(typical) / len(typical)
     return tuple(width / math.sqrt(mean) for width in typical)
-
-
-def _column(lines: Sequence[tuple[Row | None, ...]], at: int) -> list[Row]:
-    return [row for row in (slots[at] for slots in lines) if row is not None]
 
 
 def _line_height(slots: Sequence[Row | None], widths: Sequence[float]) -> float:
@@ -237,10 +234,6 @@ def _counts(rows: Sequence[Row]) -> str:
 def _mean(ratios: Iterable[float]) -> float:
     logs = [math.log(ratio) for ratio in dict.fromkeys(ratios)]
     return max(NARROWEST, math.exp(sum(logs) / len(logs)))
-
-
-def _typical(ratios: Iterable[float]) -> float:
-    return math.sqrt(_mean(ratios))
 
 
 def stages_of(report: Report, stages: Sequence[str]) -> list[tuple[StageView, list[Row]]]:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
+class _Band:
     """Lines under a head, which is said again on each page."""
 
     head: tuple[Piece, ...]
@@ -41,7 +41,7 @@ class Band:
         """The height of the head and the lines, in pixels."""
         return sum(piece.height for piece in (*self.head, *self.lines)) + self.gap * (len(self.lines) - 1)
 
-    def part(self, first: int, last: int | None = None) -> "Band":
+    def part(self, first: int, last: int | None = None) -> "_Band":
         """The same head over some of the lines."""
         return replace(self, lines=self.lines[first:last])
 
@@ -54,22 +54,22 @@ class Band:
         return count
 
 
-def height_of(bands: Sequence[Band], space: int) -> int:
+def _height_of(bands: Sequence[_Band], space: int) -> int:
     """The height of bands under each other, in pixels."""
     return sum(band.height for band in bands) + space * (len(bands) - 1)
 
 
-def pack(bands: Sequence[Band], rooms: tuple[int, int], space: int) -> list[list[Band]] | None:
+def pack(bands: Sequence[_Band], rooms: tuple[int, int], space: int) -> list[list[_Band]] | None:
     """The bands of each page, or None when a line is too high.
 
     As many lines as fit stand on each page, and a table on one page rather than cut in two. `rooms` are the heights of
     the first page and of the others, `space` is between two bands, in pixels.
     """
-    pages: list[list[Band]] = [[]]
+    pages: list[list[_Band]] = [[]]
     for rest in bands:
         while rest.lines:
             room = rooms[len(pages) > 1]
-            start = height_of(pages[-1], space) + space if pages[-1] else 0
+            start = _height_of(pages[-1], space) + space if pages[-1] else 0
             count = rest.fitting(room - start)
             is_better_whole = count < len(rest.lines) and start > room / 2 and rest.height <= rooms[1]
             if pages[-1] and (not count or is_better_whole):
@@ -106,7 +106,7 @@ class _Draft:
     """One way to set a stage: its width, the lines of each page, its highest page, and how often tables are cut."""
 
     width: int
-    pages: list[list[Band]]
+    pages: list[list[_Band]]
     height: int
     pieces: int
 
@@ -148,7 +148,8 @@ class _Composer:
         Raises:
             UsageError: there is no way to set it.
         """
-        drafts = [draft for draft in self._drafts(stage) if draft is not None]
+        inner = self.paper.widest - 2 * self.m.margin
+        drafts = list(filter(None, (self._flow_drafts if stage.flow else self._table_drafts)(stage, inner)))
         if not drafts:
             message = f"a picture of {self.m.side} px with labels needs more than {self.paper.megapixels:g} megapixels"
             raise UsageError(Problem("page_too_small", message, hint="raise --max-megapixels, or lower --size"))
@@ -158,17 +159,13 @@ class _Composer:
             return pages
         return [replace(page, height=max(one.height for one in pages)) for page in pages]
 
-    def _drafts(self, stage: StageLayout) -> Iterator[_Draft | None]:
-        inner = self.paper.widest - 2 * self.m.margin
-        return self._flow_drafts(stage, inner) if stage.flow else self._table_drafts(stage, inner)
-
     def _flow_drafts(self, stage: StageLayout, inner: int) -> Iterator[_Draft | None]:
         """Every number of columns that fits."""
         tiles = self.typesetter.flow(stage)
         step = tiles[0].width + self.m.gap
         for count in range(1, max(2, min(len(tiles), (inner + self.m.gap) // step) + 1)):
             lines = [beside(some, [at * step for at in range(len(some))]) for some in _by(tiles, count)]
-            yield self._draft(stage, count * step - self.m.gap, [Band((), tuple(lines), self.m.space // 2)], 1)
+            yield self._draft(stage, count * step - self.m.gap, [_Band((), tuple(lines), self.m.space // 2)], 1)
 
     def _table_drafts(self, stage: StageLayout, inner: int) -> Iterator[_Draft | None]:
         """Tables whole or cut into pieces by their lines, and so many of these beside each other."""
@@ -176,12 +173,13 @@ class _Composer:
         for pieces in range(1, max(1, min(longest // LEAST_LINES, MOST_PIECES)) + 1):
             parts = self.typesetter.parts(stage, inner, -(-longest // pieces))
             for count in range(1, min(len(parts), MOST_PIECES) + 1):
-                width = max(_width(some, self.m.space) for some in _by(parts, count))
+                widths = [[part.width for part in some] for some in _by(parts, count)]
+                width = max(sum(some) + self.m.space * (len(some) - 1) for some in widths)
                 if width > inner:
                     break
                 yield self._draft(stage, width, [self._band(some) for some in _by(parts, count)], pieces)
 
-    def _band(self, parts: Sequence[Part]) -> Band:
+    def _band(self, parts: Sequence[Part]) -> _Band:
         """Tables beside each other, their lines at one height."""
         lefts = [sum(part.width + self.m.space for part in parts[:at]) for at in range(len(parts))]
         lines = []
@@ -193,9 +191,9 @@ class _Composer:
         above = replace(heading, height=heading.height + half) if heading.height else heading
         high = max(part.names.height for part in parts)
         names = beside([part.names.moved(0, high - part.names.height) for part in parts], lefts)
-        return Band((above, replace(names, height=high + half)), tuple(lines), self.m.gap)
+        return _Band((above, replace(names, height=high + half)), tuple(lines), self.m.gap)
 
-    def _draft(self, stage: StageLayout, width: int, bands: list[Band], pieces: int) -> _Draft | None:
+    def _draft(self, stage: StageLayout, width: int, bands: list[_Band], pieces: int) -> _Draft | None:
         """A draft of pages, unless it does not fit any."""
         page_width = max(width, self.m.narrowest) + 2 * self.m.margin
         page_height = min(self.paper.pixels // page_width, MAX_SIDE)
@@ -205,10 +203,10 @@ class _Composer:
         pages = pack(bands, (page_height - frames[0], page_height - frames[1]), self.m.space)
         if pages is None:
             return None
-        heights = [frames[at > 0] + height_of(runs, self.m.space) for at, runs in enumerate(pages)]
+        heights = [frames[at > 0] + _height_of(runs, self.m.space) for at, runs in enumerate(pages)]
         return _Draft(page_width, pages, max(heights), pieces)
 
-    def _page(self, stage: StageLayout, draft: _Draft, bands: Sequence[Band], number: int) -> Page:
+    def _page(self, stage: StageLayout, draft: _Draft, bands: Sequence[_Band], number: int) -> Page:
         head = self._head(stage, draft.width, number)
         pieces, top = [head], head.height
         for at, band in enumerate(bands):
@@ -251,7 +249,3 @@ class _Composer:
 def _by(items: Sequence[T], count: int) -> Iterator[Sequence[T]]:
     for at in range(0, len(items), count):
         yield items[at : at + count]
-
-
-def _width(parts: Sequence[Part], space: int) -> int:
-    return sum(part.width for part in parts) + space * (len(parts) - 1)

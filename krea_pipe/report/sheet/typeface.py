@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import ImageFont
@@ -159,13 +159,9 @@ def _start_of_cluster(text: str, at: int) -> int:
 
 
 def _system_fonts(folders: Sequence[str]) -> list[Path]:
-    files = {path.stem: path for path in _font_files(folders)}
+    walks = (os.walk(Path(folder).expanduser()) for folder in folders)
+    found = (Path(where, name) for walk in walks for where, _, names in walk for name in names)
+    files = {path.stem: path for path in found if path.name.lower().endswith(_SUFFIXES)}
     wanted = [name for name in _WIDE if name in files]
     others = sorted(name for name in files if re.fullmatch(r"Noto(Sans|Naskh|Serif)\w*-Regular", name))
     return [files[name] for name in dict.fromkeys([*wanted, *others])][:_MOST_FONTS]
-
-
-def _font_files(folders: Sequence[str]) -> Iterator[Path]:
-    for folder in folders:
-        for where, _, names in os.walk(Path(folder).expanduser()):
-            yield from (Path(where, name) for name in names if name.lower().endswith(_SUFFIXES))
