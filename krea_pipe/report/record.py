@@ -50,11 +50,14 @@ def to_lines(report: Report) -> Iterator[str]:
 
 def json_default(value: object) -> object:
     """A value of a report as JSON data that may hold other such values: the `default` of `json.dumps`."""
+    kind = type(value)
     if isinstance(value, Decimal):
         return exact(value)
-    if type(value) not in _READERS and isinstance(value, Mapping):
+    if kind not in _READERS and isinstance(value, Mapping):
         return dict(value)
-    data = dict(zip(_READERS[type(value)], _VALUES[type(value)](value), strict=True))
+    data = dict(zip(_READERS[kind], _VALUES[kind](value), strict=True))
+    if kind in _PLAIN:
+        return data
     if isinstance(value, Row):
         for name in OF_PAIRS if value.pair is None else ():
             del data[name]
@@ -96,12 +99,11 @@ def _read(kind: type[T], data: Mapping[str, Any]) -> T:
         data = {**data, "values": [(one["value"], one["label"]) for one in data["values"]]}
     if kind is Failure:
         data = {"kind": data.get("class", "failed"), **data}
-    readers = _READERS[kind]
-    if not any(readers.values()):
+    if kind in _PLAIN:
         return kind(**data)
-    found = {}
-    for name, reader in readers.items():
-        if name in _REQUIRED[kind] or name in data:
+    required, found = _REQUIRED[kind], {}
+    for name, reader in _READERS[kind].items():
+        if name in required or name in data:
             found[name] = reader(data[name]) if reader else data[name]
     return kind(**found)
 
@@ -127,6 +129,7 @@ _KINDS: tuple[type, ...] = (
     *(PipelineView, GitState, TargetView, CellTotals, CostTotals),
 )
 _READERS = {kind: {one.name: _reader(one.type) for one in fields(kind)} for kind in _KINDS}
+_PLAIN = {kind for kind, readers in _READERS.items() if not any(readers.values())}
 _VALUES = {kind: attrgetter(*names) for kind, names in _READERS.items()}
 _REQUIRED = {
     kind: {one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING}
