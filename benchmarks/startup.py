@@ -148,7 +148,7 @@ def _proofs_on_one_core() -> Row:
     script = """
 import asyncio, json, time
 import httpx
-from krea_pipe.local.in_process import open_transport
+from krea_pipe.local.app import open_transport
 async def main():
     async with httpx.AsyncClient(transport=open_transport(), base_url="http://localhost") as client:
         head, jobs = {"Authorization": "Bearer local"}, []

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
+from forked import Forked
 from jsonschema import Draft202012Validator
 from krea_server import Krea
 
@@ -17,6 +18,8 @@ from krea_pipe.cli.main import main
 
 KEY = "krea-test-secret-4711"
 SOURCE = Path(krea_pipe.__file__).parent.parent
+INTERPRETERS = ("PYTHON", "LANG", "LC_", "TZ")
+"""How names begin that Python reads in its environment when it starts."""
 REPORT_SCHEMA = Draft202012Validator(
     json.loads((SOURCE / "schemas/run-report.schema.json").read_text(encoding="utf-8"))
 )
@@ -63,7 +66,7 @@ class Project:
 
     path: Path
     krea: Krea
-    started: list[subprocess.Popen] = field(default_factory=list)
+    started: list[Forked | subprocess.Popen] = field(default_factory=list)
 
     @property
     def home(self) -> Path:
@@ -99,15 +102,23 @@ class Project:
         }
         return {name: value for name, value in {**plain, **env}.items() if value is not None}
 
-    def start(self, *words, env=(), stderr=subprocess.PIPE) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "krea_pipe", *map(str, words)],
-            cwd=self.path,
-            env=self.environment(dict(env)),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-        )
+    def start(self, *words, env=(), stderr=subprocess.PIPE, anew=False) -> Forked | subprocess.Popen:
+        """Start a command in a process of its own; `anew` with an interpreter that has just started.
+
+        So is it where the environment has something for the interpreter.
+        """
+        environment = self.environment(dict(env))
+        if anew or any(name.startswith(INTERPRETERS) for name in dict(env)):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "krea_pipe", *map(str, words)],
+                cwd=self.path,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            )
+        else:
+            process = Forked(words, self.path, environment, stderr)
         self.started.append(process)
         return process
 
@@ -126,9 +137,9 @@ class Project:
         check_sane(done)
         return done
 
-    def spawn(self, *words, env=()) -> Done:
+    def spawn(self, *words, env=(), anew=False) -> Done:
         """Run a command to its end in a process of its own."""
-        return self.finish(self.start(*words, env=env))
+        return self.finish(self.start(*words, env=env, anew=anew))
 
     def run(self, *words, env=(), sane=True) -> Done:
         """Run a command to its end in this process, which is three times as fast as in its own."""

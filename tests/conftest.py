@@ -1,6 +1,10 @@
 """One served Krea for all tests, and a project folder for each."""
 
 import os
+import shutil
+import ssl
+from functools import cache
+from pathlib import Path
 
 import pytest
 from command_line import Project
@@ -10,6 +14,26 @@ from krea_server import served
 # The same examples each time, and none kept: a test that fails does so everywhere.
 settings.register_profile("krea-pipe", deadline=None, derandomize=True, database=None)
 settings.load_profile("krea-pipe")
+
+# Every run makes such contexts, and none of our servers speaks TLS; to read the certificates takes as long as a run.
+ssl.create_default_context = cache(ssl.create_default_context)
+
+MEMORY = Path("/dev/shm")
+ROOM = 2**31
+
+
+def pytest_configure(config):
+    """Keep the folders of tests in memory where there is room: half of what a run does is to wait for the disk."""
+    chosen = {"PYTEST_DEBUG_TEMPROOT", "TMPDIR"} & os.environ.keys()
+    if not chosen and has_room(MEMORY):
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
+
+
+def has_room(folder):
+    """Whether all that the tests write goes into a folder, and the programs among it can run there."""
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return False
+    return shutil.disk_usage(folder).free > ROOM and not os.statvfs(folder).f_flag & os.ST_NOEXEC
 
 
 def pytest_xdist_auto_num_workers():

@@ -9,7 +9,7 @@ from io import BytesIO
 from krea_server import DEADLINE, GENERATE, Krea, Seen, ask, picture, send_answer
 from PIL import Image
 
-from krea_pipe.core.pixels import SIZES
+from krea_pipe.core.contract import SIZES
 
 SIZE = SIZES["1:1"]
 STRANGER = "a stranger's"

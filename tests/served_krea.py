@@ -18,7 +18,7 @@ from krea_server import DEADLINE
 
 import krea_pipe
 from krea_pipe.local.script_file import read_script
-from krea_pipe.local.server import Setup, listen, make_server
+from krea_pipe.local.server import build_app, listen, make_server
 
 SOURCE = Path(krea_pipe.__file__).parent.parent
 LIFE = 300  # seconds after which a server ends by itself, should its test be killed
@@ -98,9 +98,9 @@ def stop(process) -> int:
 @contextmanager
 def threaded_krea(script="rules: []", **settings) -> Iterator[Served]:
     """The same server in a thread: three times as fast to start, with nothing of the command line."""
-    setup = Setup(script=read_script(script.encode()), **{"latency": 0, **settings})
+    app = build_app(script=read_script(script.encode()), **{"latency": 0, **settings})
     ready = threading.Event()
-    server = make_server(setup, ready.set, seconds=LIFE)
+    server = make_server(app, ready.set, seconds=LIFE)
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -25,7 +25,7 @@ from command_line import Project
 from doc_blocks import as_expected, blocks, is_table, plain
 from krea_server import picture
 
-from krea_pipe.core import fields, problem_list
+from krea_pipe.core import contract, problem_list
 from krea_pipe.core.fields import FIELD_NAMES
 from krea_pipe.matrix import matrix, out_paths
 from krea_pipe.pipeline import nodes, references, repo_paths, source
@@ -230,8 +230,8 @@ LIMITS = {
     "values of one axis": (generated.MAX_VALUES,),
     "values of the axes of all matrices": (library.MAX_VALUES,),
     "variables times cells": (matrix.MAX_COPIED,),
-    "a lock file": (lockfile.MAX_BYTES // 2**20, lockfile.MAX_LINES),
-    "a plan file": (plan_file.MAX_BYTES // 2**20,),
+    "a lock file": (lockfile.MAX_LOCK_BYTES // 2**20, lockfile.MAX_LOCK_LINES),
+    "a plan file": (plan_file.MAX_PLAN_FILE_BYTES // 2**20,),
     "takes of one stage": (SCHEMA["$defs"]["takes"]["maximum"],),
     "a CSV file or a list of words": (
         tables.MAX_BYTES // 2**20,
@@ -243,8 +243,8 @@ LIMITS = {
     "entries of folders that all patterns look at": (repo_paths.MAX_ENTRIES,),
     "images that `references:` names": (references.MAX_IMAGES,),
     "an image that is uploaded": (references.MAX_BYTES // 2**20,),
-    "style references in one request": (fields.MAX_STYLE_REFERENCES,),
-    "moodboards in one request": (fields.MAX_MOODBOARDS,),
+    "style references in one request": (contract.MAX_STYLE_REFERENCES,),
+    "moodboards in one request": (contract.MAX_MOODBOARDS,),
     "text that one template gives": (texts.MAX_RENDERED,),
     "a name": (64,),
     "a path below the output folder": (out_paths.MAX_PATH, out_paths.MAX_PATH_PART),

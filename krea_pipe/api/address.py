@@ -17,14 +17,13 @@ import httpcore
 import httpx
 
 from krea_pipe.api.failures import BadImage
-from krea_pipe.core.settings import is_loopback
+from krea_pipe.core.settings import DEFAULT_PORTS, is_loopback
 
-IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+_IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-MOST_ADDRESSES = 4
+_MOST_ADDRESSES = 4
 """Tried one after the other, sharing the time for connecting."""
-DEFAULT_PORTS = {"http": 80, "https": 443}
-MAX_PORT = 65_535
+_MAX_PORT = 65_535
 
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC = tuple(
@@ -40,7 +39,7 @@ _INSIDE = "the image's address leads to this machine or into a private network"
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class AllowedAddresses:
     """What images may be fetched from: `here` says that the API is on this machine, `api` is its own host and port.
 
     The API's own address is allowed wherever it is: whoever runs this has named it.
@@ -62,7 +61,7 @@ class Allowed:
         beside = inside and self.here and parsed.scheme in DEFAULT_PORTS
         if not beside and (inside or parsed.scheme != "https"):
             raise BadImage("the image's address is neither https nor beside an API on this machine")
-        if port > MAX_PORT:
+        if port > _MAX_PORT:
             raise BadImage("the image's address names a port that there cannot be")
         if literal is None and not _is_name(host):
             raise BadImage("the image's address names no host that there can be")
@@ -70,14 +69,14 @@ class Allowed:
             raise BadImage(_INSIDE)
         return parsed
 
-    def permits(self, address: IP, host: str, port: int) -> bool:
+    def permits(self, address: _IP, host: str, port: int) -> bool:
         """Whether an address that a host stands for may be connected to."""
         return is_public(address) or (self.here and address.is_loopback) or (host.lower(), port) == self.api
 
 
-def is_public(address: IP) -> bool:
+def is_public(address: _IP) -> bool:
     """Whether an address is one of the public network's; one that carries an IPv4 address is judged by that."""
-    inner = _carried(address)
+    inner = _embedded_ipv4(address)
     if inner is not None:
         return is_public(inner)
     if any(address in network for network in _NOT_PUBLIC):
@@ -87,7 +86,7 @@ def is_public(address: IP) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def literal_in(host: str) -> IP | None:
+def literal_in(host: str) -> _IP | None:
     """The address that a host is written as, in every form that resolvers take: `127.1`, `0x7f000001`, `2130706433`."""
     bare = host.rstrip(".").partition("%")[0]
     try:
@@ -100,10 +99,10 @@ def literal_in(host: str) -> IP | None:
         return None
 
 
-class Outward(httpcore.AsyncNetworkBackend):
+class ImageNetwork(httpcore.AsyncNetworkBackend):
     """Connections for images: to addresses that are allowed, judged as they are connected to."""
 
-    def __init__(self, inner: httpcore.AsyncNetworkBackend, allowed: Allowed) -> None:
+    def __init__(self, inner: httpcore.AsyncNetworkBackend, allowed: AllowedAddresses) -> None:
         self.inner, self.allowed = inner, allowed
 
     async def connect_tcp(
@@ -120,7 +119,7 @@ class Outward(httpcore.AsyncNetworkBackend):
             BadImage: none of them is allowed. httpcore.ConnectError, httpcore.ConnectTimeout: none can be reached.
         """
         found = await _looked_up(host, port, timeout)
-        addresses = [one for one in found if self.allowed.permits(one, host, port)][:MOST_ADDRESSES]
+        addresses = [one for one in found if self.allowed.permits(one, host, port)][:_MOST_ADDRESSES]
         if not addresses:
             raise BadImage(_INSIDE)
         share = None if timeout is None else timeout / len(addresses)
@@ -137,12 +136,12 @@ class Outward(httpcore.AsyncNetworkBackend):
         await self.inner.sleep(seconds)
 
 
-def guard(client: httpx.AsyncClient, allowed: Allowed) -> None:
+def restrict_to(client: httpx.AsyncClient, allowed: AllowedAddresses) -> None:
     """Have a client connect to nothing but what is allowed, where no proxy does that for it."""
     transport = client._transport  # httpx has no public way to give its pool a network backend
     if isinstance(transport, httpx.AsyncHTTPTransport):
         pool = transport._pool
-        pool._network_backend = Outward(pool._network_backend, allowed)
+        pool._network_backend = ImageNetwork(pool._network_backend, allowed)
 
 
 def host_and_port_of(base: str) -> tuple[str, int]:
@@ -166,7 +165,7 @@ def _is_name(host: str) -> bool:
     return len(bare) <= _MAX_NAME and all(_LABEL.fullmatch(label) for label in bare.split("."))
 
 
-def _carried(address: IP) -> ipaddress.IPv4Address | None:
+def _embedded_ipv4(address: _IP) -> ipaddress.IPv4Address | None:
     """The IPv4 address that an IPv6 address is a way to write, or to reach (RFC 4291, 6052, 3056)."""
     if isinstance(address, ipaddress.IPv4Address):
         return None
@@ -175,7 +174,7 @@ def _carried(address: IP) -> ipaddress.IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour
 
 
-async def _looked_up(host: str, port: int, seconds: float | None) -> list[IP]:
+async def _looked_up(host: str, port: int, seconds: float | None) -> list[_IP]:
     """The addresses of a host, each once."""
     loop = asyncio.get_running_loop()
     try:

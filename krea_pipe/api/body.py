@@ -11,7 +11,7 @@ import httpx
 
 from krea_pipe.api.failures import AnswerLost
 
-GZIP = frozenset({"gzip", "x-gzip"})
+_GZIP = frozenset({"gzip", "x-gzip"})
 
 
 async def read_body(response: httpx.Response, limit: int, *, inflates: bool) -> bytes:
@@ -37,59 +37,37 @@ async def parts(response: httpx.Response, limit: int, *, inflates: bool) -> Asyn
     Raises:
         AnswerLost: it is larger than the limit, not whole, or in another encoding.
     """
-    read = _reader(_encodings(response), inflates=inflates)
+    stream = zlib.decompressobj(16 + zlib.MAX_WBITS) if _is_compressed(response, inflates=inflates) else None
     came = made = 0
     async for raw in response.aiter_raw():
         came += len(raw)
-        part = read.some(raw, limit - made + 1)
+        part = raw if stream is None else _inflated(stream, raw, limit - made + 1)
         made += len(part)
         yield part
         if max(came, made) > limit:
             raise AnswerLost(f"the answer is larger than {limit:,} bytes")
-    if came and not read.is_whole():
+    if came and stream is not None and not stream.eof:
         raise AnswerLost("the answer is compressed, and is cut off")
 
 
-def _encodings(response: httpx.Response) -> list[str]:
-    """What has been done to a body, layer by layer; no encoding may be said in many ways."""
+def _is_compressed(response: httpx.Response, *, inflates: bool) -> bool:
+    """Whether a body is one layer of gzip, if it is not as it is; no encoding may be said in many ways."""
     named = response.headers.get_list("content-encoding", split_commas=True)
-    return [one for one in (name.strip().lower() for name in named) if one not in ("", "identity")]
-
-
-class _Plain:
-    """Bytes as they are."""
-
-    def some(self, raw: bytes, _most: int) -> bytes:
-        return raw
-
-    def is_whole(self) -> bool:
-        return True
-
-
-class _Inflating:
-    """One gzip member, and nothing behind it."""
-
-    def __init__(self) -> None:
-        self.stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
-
-    def some(self, raw: bytes, most: int) -> bytes:
-        """Inflate some bytes, to no more than `most`: what is left over then is never looked at."""
-        try:
-            part = self.stream.decompress(raw, most) if not self.stream.eof else b""
-        except zlib.error as error:
-            raise AnswerLost("the answer says that it is compressed, and cannot be inflated") from error
-        if self.stream.unused_data or (self.stream.eof and not part and raw):
-            raise AnswerLost("the answer goes on behind its compressed part")
-        return part
-
-    def is_whole(self) -> bool:
-        return self.stream.eof
-
-
-def _reader(encodings: list[str], *, inflates: bool) -> _Plain | _Inflating:
+    encodings = [one for one in (name.strip().lower() for name in named) if one not in ("", "identity")]
     if not encodings:
-        return _Plain()
-    if inflates and len(encodings) == 1 and encodings[0] in GZIP:
-        return _Inflating()
+        return False
+    if inflates and len(encodings) == 1 and encodings[0] in _GZIP:
+        return True
     layers = f" ({len(encodings):,} layers)" if len(encodings) > 1 else ""
     raise AnswerLost(f"the answer is in a content encoding that was not asked for{layers}")
+
+
+def _inflated(stream: "zlib._Decompress", raw: bytes, most: int) -> bytes:
+    """Bytes of one gzip member, and nothing behind it; what is left over beyond `most` is never looked at."""
+    try:
+        part = stream.decompress(raw, most) if not stream.eof else b""
+    except zlib.error as error:
+        raise AnswerLost("the answer says that it is compressed, and cannot be inflated") from error
+    if stream.unused_data or (stream.eof and not part and raw):
+        raise AnswerLost("the answer goes on behind its compressed part")
+    return part

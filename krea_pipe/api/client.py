@@ -16,13 +16,10 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from krea_pipe._version import __version__
-from krea_pipe.api.address import Allowed, guard, host_and_port_of
+from krea_pipe.api.address import AllowedAddresses, host_and_port_of, restrict_to
 from krea_pipe.api.body import parts, read_body
 from krea_pipe.api.clock import ServerClock
-from krea_pipe.api.download import image_bytes, opened
-from krea_pipe.api.echo import without_token
 from krea_pipe.api.failures import AnswerLost, BadImage, CallFailed, Refused, masking, translated
-from krea_pipe.api.patience import Patience, limited
 from krea_pipe.api.wire import (
     Job,
     JobPage,
@@ -32,10 +29,10 @@ from krea_pipe.api.wire import (
     asset_url,
     body_of,
     is_error_of_krea,
-    read_complaint,
     read_http_date,
     read_job,
     read_page,
+    read_refusal,
     read_style,
     read_styles,
     route_of,
@@ -43,17 +40,53 @@ from krea_pipe.api.wire import (
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.masking import MASK
-from krea_pipe.core.request import Request
+from krea_pipe.core.request import Request, Source
 from krea_pipe.core.settings import Target, Token, is_loopback
 from krea_pipe.pipeline.references import Image
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
-MAX_COMPLAINT_BYTES = 64 * 1024
-MAX_RETRY_AFTER = 300.0
-API_CONNECTIONS = 12
-FILE_CONNECTIONS = 20
+_MAX_REFUSAL_BYTES = 64 * 1024
+_MAX_RETRY_AFTER = 300.0
+_API_CONNECTIONS = 12
+_FILE_CONNECTIONS = 20
 """32 in all: httpx pays for each open connection with every request, and its pool is unfair when it is full."""
-DOWNLOAD_SECONDS = 600.0
+CALL_SECONDS = 120.0
+_DOWNLOAD_SECONDS = 600.0
+_MAX_IMAGE_BYTES = 64 * 1024 * 1024
+_MAX_REDIRECTS = 5
+
+
+@dataclass(slots=True)
+class CallTimeLimit:
+    """How many seconds a call to the API may take as a whole, and the calls that are under way.
+
+    A server that sends a byte now and then trips no other time-out.
+    """
+
+    seconds: float = CALL_SECONDS
+    _open: set[asyncio.Timeout] = field(default_factory=set)
+
+    @asynccontextmanager
+    async def limited(self) -> AsyncIterator[None]:
+        """End what takes too long.
+
+        Raises:
+            AnswerLost: it was ended.
+        """
+        async with _limited(self.seconds) as timeout:
+            self._open.add(timeout)
+            try:
+                yield
+            finally:
+                self._open.discard(timeout)
+
+    def cut(self, seconds: float) -> None:
+        """Give no call more than so many seconds from now on, those under way included."""
+        self.seconds = min(seconds, self.seconds)
+        latest = asyncio.get_running_loop().time() + self.seconds
+        for timeout in self._open:
+            if not timeout.expired() and (timeout.when() or latest) > latest:
+                timeout.reschedule(latest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +96,26 @@ class Client:
     api: httpx.AsyncClient
     files: httpx.AsyncClient
     token: Token
-    allowed: Allowed
+    allowed: AllowedAddresses
     clock: ServerClock = field(default_factory=ServerClock)
-    api_lanes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(API_CONNECTIONS))
-    file_lanes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FILE_CONNECTIONS))
-    patience: Patience = field(default_factory=Patience)
+    api_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_API_CONNECTIONS))
+    file_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_FILE_CONNECTIONS))
+    time_limit: CallTimeLimit = field(default_factory=CallTimeLimit)
 
-    async def submit(self, request: Request, urls: Mapping[str, str], webhook: str | None = None) -> Job:
-        """Start a job, which will be billed; Krea tells `webhook` when it has ended.
+    async def submit(self, request: Request, urls: Mapping[Source, str], webhook: str | None = None) -> Job:
+        """Start a job, which will be billed.
+
+        Args:
+            request: What is to be drawn.
+            urls: The URL of each uploaded image, by its source.
+            webhook: The URL that Krea tells when the job has ended, if any.
+
+        Returns:
+            The new job.
 
         Raises:
-            Unreachable, Refused: no job exists, unless `Refused.may_have_acted`. AnswerLost: one may exist.
+            Unreachable, Refused: No job exists, unless `Refused.may_have_acted`.
+            AnswerLost: One may exist.
         """
         headers = {} if webhook is None else {"X-Webhook-URL": webhook}
         return await self._started(route_of(request), body_of(request, urls), headers)
@@ -81,16 +123,29 @@ class Client:
     async def train(self, body: Mapping[str, Json]) -> Job:
         """Start the training of a style, which will be billed.
 
+        Args:
+            body: The JSON of the request.
+
+        Returns:
+            The new job.
+
         Raises:
-            Unreachable, Refused: no job exists, unless `Refused.may_have_acted`. AnswerLost: one may exist.
+            Unreachable, Refused: No job exists, unless `Refused.may_have_acted`.
+            AnswerLost: One may exist.
         """
         return await self._started("/styles/train", body, {})
 
     async def job(self, job_id: str) -> Job:
         """Read one job.
 
+        Args:
+            job_id: Its id.
+
+        Returns:
+            The job as it is now.
+
         Raises:
-            CallFailed: it could not be read.
+            CallFailed: It could not be read.
         """
         job = read_job(await self._call("GET", _path_of(job_id)))
         if job is None or job.id != job_id:
@@ -98,10 +153,17 @@ class Client:
         return job
 
     async def jobs(self, limit: int, before: str | None = None) -> JobPage:
-        """The newest jobs of the account, at most 1,000, or those created before a time of Krea's.
+        """Read a page of the list of jobs.
+
+        Args:
+            limit: The most jobs, up to 1,000.
+            before: A time of Krea's, for the jobs created before it; None for the newest.
+
+        Returns:
+            Jobs of the account, newest first.
 
         Raises:
-            CallFailed: they could not be read.
+            CallFailed: They could not be read.
         """
         query = {"limit": str(limit)} | ({} if before is None else {"cursor": before})
         page = read_page(await self._call("GET", "/jobs", params=query))
@@ -112,8 +174,14 @@ class Client:
     async def style(self, style_id: str) -> Style:
         """Read one style that this account may use.
 
+        Args:
+            style_id: Its id.
+
+        Returns:
+            The style.
+
         Raises:
-            CallFailed: it could not be read.
+            CallFailed: It could not be read.
         """
         style = read_style(await self._call("GET", f"/styles/{quote(style_id, safe='')}"))
         if style is None:
@@ -121,10 +189,18 @@ class Client:
         return style
 
     async def styles(self, which: str, limit: int, after: str | None = None) -> StylePage:
-        """Some of the styles that one of Krea's filters shows, at most 1,000, from a cursor on.
+        """Read a page of the styles that one of Krea's filters shows.
+
+        Args:
+            which: The filter's name.
+            limit: The most styles, up to 1,000.
+            after: The cursor of the page before; None for the first page.
+
+        Returns:
+            Some of the styles.
 
         Raises:
-            CallFailed: they could not be read.
+            CallFailed: They could not be read.
         """
         query = {"filter": which, "limit": str(limit)} | ({} if after is None else {"cursor": after})
         page = read_styles(await self._call("GET", "/styles", params=query))
@@ -135,16 +211,26 @@ class Client:
     async def cancel(self, job_id: str) -> None:
         """Ask Krea to cancel a job; whether it did is seen when the job is read.
 
+        Args:
+            job_id: Its id.
+
         Raises:
-            CallFailed: it could not be asked.
+            CallFailed: It could not be asked.
         """
         await self._call("DELETE", _path_of(job_id))
 
     async def upload(self, image: Image, data: bytes) -> str:
-        """Upload a reference's bytes and return its URL. Safe to repeat.
+        """Upload a reference, which is safe to repeat.
+
+        Args:
+            image: What it is called, and its media type.
+            data: Its bytes.
+
+        Returns:
+            Its URL at Krea.
 
         Raises:
-            CallFailed: it could not be uploaded.
+            CallFailed: It could not be uploaded.
         """
         name = image.label.rpartition("/")[2].encode("ascii", "replace").decode().replace("?", "_")
         parts = {"file": (name or "reference", data, image.mime or "application/octet-stream")}
@@ -158,14 +244,20 @@ class Client:
     async def download(self, url: str) -> bytes:
         """Fetch an image, whole, following a few redirects: from where `allowed` says that images may be.
 
+        Args:
+            url: Where Krea says that it is.
+
+        Returns:
+            Its bytes.
+
         Raises:
-            CallFailed: it could not be fetched, or is not whole.
+            CallFailed: It could not be fetched, or is not whole.
         """
         with masking(self.token.masked):
-            async with self.file_lanes, limited(DOWNLOAD_SECONDS), opened(self.files, url, self.allowed) as got:
+            async with self.file_slots, _limited(_DOWNLOAD_SECONDS), _opened(self.files, url, self.allowed) as got:
                 if not got.is_success:
                     raise await self._refusal(got)
-                data = await image_bytes(got)
+                data = await _image_bytes(got)
         if self.token.is_telling and self.token.secret.encode() in data:
             raise BadImage("the image holds the API key, which is written nowhere")
         return data
@@ -177,7 +269,7 @@ class Client:
         return job
 
     async def _call(self, method: str, path: str, **content: object) -> Json:
-        async with self.api_lanes, self.patience.limited():
+        async with self.api_slots, self.time_limit.limited():
             sent = self.clock.steady()
             with masking(self.token.masked), translated():
                 async with self.api.stream(method, path, **content) as response:  # type: ignore[arg-type]
@@ -185,15 +277,15 @@ class Client:
                     if not response.is_success:
                         raise await self._refusal(response)
                     body = await read_body(response, MAX_ANSWER_BYTES, inflates=True)
-                    return without_token(as_json(body), self.token)
+                    return _without_token(as_json(body), self.token)
 
     async def _refusal(self, response: httpx.Response) -> Refused:
         """An HTTP error in words. Its status counts even if its body does not arrive; a body may echo the token."""
         body = b""
         with suppress(httpx.HTTPError, httpx.StreamError, CallFailed):
-            async for part in parts(response, MAX_COMPLAINT_BYTES, inflates=True):
+            async for part in parts(response, _MAX_REFUSAL_BYTES, inflates=True):
                 body += part
-        status, words = response.status_code, read_complaint(response.status_code, body, self.token)
+        status, words = response.status_code, read_refusal(response.status_code, body, self.token)
         return Refused(status, words, _retry_after(response), is_kreas=is_error_of_krea(body))
 
 
@@ -201,16 +293,24 @@ class Client:
 async def open_client(
     target: Target, token: Token, transport: httpx.AsyncBaseTransport | None = None
 ) -> AsyncIterator[Client]:
-    """A client for one target; `transport` replaces the network, as the local Krea does.
+    """A client for one target, closed at the end of the `with` block.
+
+    Args:
+        target: The API.
+        token: The key, which is sent to the API alone.
+        transport: What replaces the network, as the local Krea does.
+
+    Returns:
+        The client.
 
     Raises:
-        UsageError: a proxy of the environment cannot be used.
+        UsageError: A proxy of the environment cannot be used.
     """
     agent = {"User-Agent": f"krea-pipe/{__version__}"}
     here = is_loopback(urlsplit(target.base).hostname or "")
     verify = ssl.create_default_context() if transport is None and target.base.startswith("https") else True
 
-    def opened_for(headers: Mapping[str, str], connections: int, base: str = "") -> httpx.AsyncClient:
+    def client_for(headers: Mapping[str, str], connections: int, base: str = "") -> httpx.AsyncClient:
         return httpx.AsyncClient(
             base_url=base,
             headers={**agent, **headers},
@@ -228,10 +328,10 @@ async def open_client(
         authorization = {"Authorization": f"Bearer {token.secret}", "Accept-Encoding": "gzip"}
         identity = {"Accept-Encoding": "identity"}
         with _named_proxies():
-            opened = opened_for(authorization, API_CONNECTIONS, target.base), opened_for(identity, FILE_CONNECTIONS)
+            opened = client_for(authorization, _API_CONNECTIONS, target.base), client_for(identity, _FILE_CONNECTIONS)
         api, files = [await stack.enter_async_context(one) for one in opened]
-        allowed = Allowed(here, host_and_port_of(target.base))
-        guard(files, allowed)
+        allowed = AllowedAddresses(here, host_and_port_of(target.base))
+        restrict_to(files, allowed)
         yield Client(api, files, token, allowed)
 
 
@@ -240,6 +340,69 @@ class _NoCookies(CookieJar):
 
     def extract_cookies(self, response: object, request: object) -> None:
         """Leave an answer's cookies unread."""
+
+
+@asynccontextmanager
+async def _limited(seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    """End what takes longer than so many seconds, as a lost answer."""
+    try:
+        async with asyncio.timeout(seconds) as timeout:
+            yield timeout
+    except TimeoutError as error:
+        raise AnswerLost("no whole answer came in time") from error
+
+
+@asynccontextmanager
+async def _opened(client: httpx.AsyncClient, url: str, allowed: AllowedAddresses) -> AsyncIterator[httpx.Response]:
+    """The answer to a GET, past a few redirects, each of which is judged as the first address is."""
+    for _ in range(_MAX_REDIRECTS + 1):
+        address = allowed.check(url)
+        with translated():
+            async with client.stream("GET", address) as response:
+                if not response.is_redirect:
+                    yield response
+                    return
+                url = _redirected(response)
+    raise BadImage("the image's address leads from one redirect to the next")
+
+
+async def _image_bytes(response: httpx.Response) -> bytes:
+    """The body of an answer, if it is whole; an image is compressed in itself, and so in no other way."""
+    data = await read_body(response, _MAX_IMAGE_BYTES, inflates=False)
+    declared = response.headers.get("content-length", str(len(data)))
+    if declared != str(len(data)):
+        raise BadImage(f"{len(data):,} bytes came of the {declared} that were announced")
+    if not data:
+        raise BadImage("the image is empty")
+    return data
+
+
+def _redirected(response: httpx.Response) -> str:
+    """Where a redirect leads; httpx raises more than its own errors on what is no address."""
+    try:
+        return str(response.url.join(response.headers.get("location", "")))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise BadImage("a redirect of the image leads to no URL") from error
+
+
+def _without_token(data: Json, token: Token) -> Json:
+    """An answer without the token; the addresses of images, which are fetched and never written, stay as they came."""
+    clean = token.masked_data(data)
+    for own, other in _jobs_in(data, clean):
+        result, masked = own.get("result"), other.get("result")
+        if isinstance(result, dict) and isinstance(masked, dict) and "urls" in result:
+            masked["urls"] = result["urls"]
+    return clean
+
+
+def _jobs_in(data: Json, clean: Json) -> Iterator[tuple[dict[str, Json], dict[str, Json]]]:
+    """What may be jobs in an answer: itself, and what it lists; with the same in its masked form."""
+    if isinstance(data, dict) and isinstance(clean, dict):
+        yield data, clean
+        listed, masked = data.get("items"), clean.get("items")
+        if isinstance(listed, list) and isinstance(masked, list):
+            pairs = zip(listed, masked, strict=True)
+            yield from ((one, other) for one, other in pairs if isinstance(one, dict) and isinstance(other, dict))
 
 
 @contextmanager
@@ -263,8 +426,8 @@ def _retry_after(response: httpx.Response) -> float | None:
     """The wait that an answer asks for, in seconds or as a date; a longer one than five minutes is cut to them."""
     text = response.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return min(float(text), MAX_RETRY_AFTER)
+        return min(float(text), _MAX_RETRY_AFTER)
     moment = read_http_date(text)
     if moment is None:
         return None
-    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), MAX_RETRY_AFTER)
+    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), _MAX_RETRY_AFTER)

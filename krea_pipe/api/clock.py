@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from krea_pipe.api.wire import read_http_date
 
-LONGEST = 5.0
+_LONGEST = 5.0
 """Seconds. A slower answer tells the time too badly."""
-SLACK = 2.0
+CLOCK_SLACK = 2.0
 """Seconds between the clock that dates answers and the one that dates jobs."""
 
 
@@ -35,7 +35,7 @@ class ServerClock:
         if created_at is None:
             return
         low, high = created_at.timestamp() - self.steady(), created_at.timestamp() - sent
-        if self.dated is not None and not (low <= self.dated[0] + SLACK and self.dated[1] - SLACK <= high):
+        if self.dated is not None and not (low <= self.dated[0] + CLOCK_SLACK and self.dated[1] - CLOCK_SLACK <= high):
             # Of the job's time and the answers' one may be wrong by more than is allowed for, and nobody knows which.
             self.low, self.high, self.is_exact = min(low, self.dated[0]), max(high, self.dated[1]), False
             return
@@ -47,7 +47,7 @@ class ServerClock:
     def observe(self, date: str, sent: float) -> None:
         """Take the `Date` of an answer whose call was sent at a time of the steady clock."""
         received, moment = self.steady(), read_http_date(date)
-        if moment is None or received - sent > LONGEST:
+        if moment is None or received - sent > _LONGEST:
             return
         shown = moment.timestamp()
         low, high = self.dated or (math.inf, -math.inf)

@@ -12,17 +12,17 @@ from contextlib import contextmanager
 
 import httpx
 
-MAX_SAID = 700
+_MAX_SAID = 700
 """Characters of what one call is said to have failed with; much of it may be the words of others."""
 
 
 class CallFailed(Exception):
-    """A call did not bring what it was for; the message is one line for people."""
+    """A call did not bring what it was for; the message is one line for people.
 
-    @property
-    def may_have_acted(self) -> bool:
-        """Whether Krea may have done what was asked for all the same."""
-        return False
+    `may_have_acted` says that Krea may have done what was asked for all the same.
+    """
+
+    may_have_acted: bool = False
 
 
 class Unreachable(CallFailed):
@@ -32,13 +32,10 @@ class Unreachable(CallFailed):
 class AnswerLost(CallFailed):
     """The request may have arrived, but its answer did not."""
 
-    @property
-    def may_have_acted(self) -> bool:
-        """It may have."""
-        return True
+    may_have_acted = True
 
 
-DOCUMENTED = frozenset({400, 401, 402, 403, 404, 410, 422, 429})
+_DOCUMENTED = frozenset({400, 401, 402, 403, 404, 410, 422, 429})
 """The statuses with which Krea itself is known to refuse a request; sources in `docs/explanation/money.md`."""
 
 
@@ -49,23 +46,17 @@ class Refused(CallFailed):
     has the form of Krea's own error answers, and not that of a gateway in front of it.
     """
 
-    def __init__(self, status: int, complaint: str, retry_after: float | None, *, is_kreas: bool) -> None:
-        super().__init__(complaint)
+    def __init__(self, status: int, message: str, retry_after: float | None, *, is_kreas: bool) -> None:
+        super().__init__(message)
         self.status, self.retry_after, self.is_kreas = status, retry_after, is_kreas
-
-    @property
-    def may_have_acted(self) -> bool:
-        """Whether a job may exist all the same.
-
-        A gateway can redirect, refuse or give up on a call that goes on behind it. Only a documented status in Krea's
-        own form says that there is no job.
-        """
-        return not (self.is_kreas and self.status in DOCUMENTED)
+        # A gateway can redirect, refuse or give up on a call that goes on behind it. Only a documented status in Krea's
+        # own form says that there is no job.
+        self.may_have_acted = not (is_kreas and status in _DOCUMENTED)
 
     @property
     def is_final(self) -> bool:
         """Whether sending it again is in vain, once it is known that there is no job."""
-        return self.status in DOCUMENTED and self.status != 429
+        return self.status in _DOCUMENTED and self.status != 429
 
 
 class BadImage(CallFailed):
@@ -94,9 +85,9 @@ def masking(mask: Callable[[str], str]) -> Iterator[None]:
         yield
     except CallFailed as error:
         said = mask(str(error))
-        error.args = (said if len(said) <= MAX_SAID else f"{said[:MAX_SAID]}…",)
+        error.args = (said if len(said) <= _MAX_SAID else f"{said[:_MAX_SAID]}…",)
         raise
 
 
 def _words(error: Exception) -> str:
-    return " ".join(str(error)[: 20 * MAX_SAID].split()) or type(error).__name__
+    return " ".join(str(error)[: 20 * _MAX_SAID].split()) or type(error).__name__

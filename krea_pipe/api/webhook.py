@@ -24,20 +24,20 @@ from krea_pipe.api.wire import as_json
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.listening import BACKLOG, MAX_HEAD_BYTES, Connection, Listener
 
-MAX_BODY_BYTES = 64 * 1024
-MAX_READING = 32
-MAX_CONNECTIONS = 64  # from here on each request is answered 503; twice as many connections are let in at all
-MAX_ID = 200
-MAX_URL = 1024
-PATIENCE = 5.0
+_MAX_BODY_BYTES = 64 * 1024
+_MAX_READING = 32
+_MAX_CONNECTIONS = 64  # from here on each request is answered 503; twice as many connections are let in at all
+_MAX_ID = 200
+_MAX_URL = 1024
+_PATIENCE = 5.0
 
-Message: TypeAlias = Mapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
+_Message: TypeAlias = Mapping[str, Any]
+_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
+_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ListenAddress:
     """Where to listen: an IP address of this machine and a port, 0 for any free one."""
 
     host: str
@@ -67,14 +67,20 @@ class Receiver:
             hint = "give the address at which Krea reaches this machine with --webhook-url"
             message = f"{self.host} means every address of this machine and cannot be given to Krea"
             raise UsageError(Problem("webhook_url_needed", message, hint=hint))
-        return f"http://{Address(self.host, self.port)}{self.path}"
+        return f"http://{ListenAddress(self.host, self.port)}{self.path}"
 
 
-def parse_address(text: str) -> Address:
-    """An address to listen on from `IP:PORT`, `[IPv6]:PORT` or `localhost:PORT`.
+def parse_address(text: str) -> ListenAddress:
+    """An address to listen on.
+
+    Args:
+        text: `IP:PORT`, `[IPv6]:PORT` or `localhost:PORT`.
+
+    Returns:
+        The address.
 
     Raises:
-        UsageError: it is none of them.
+        UsageError: The text is none of them.
     """
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+|localhost)):([0-9]{1,5})", text)
     if found is None or int(found[3]) > 65535:
@@ -84,14 +90,21 @@ def parse_address(text: str) -> Address:
         host = ipaddress.IPv6Address(six) if six else ipaddress.IPv4Address(four.replace("localhost", "127.0.0.1"))
     except ValueError as error:
         raise _bad_address(text) from error
-    return Address(str(host), int(port))
+    return ListenAddress(str(host), int(port))
 
 
 def check_public_url(url: str, *, is_base: bool) -> str:
-    """A public URL at which deliveries arrive; below it, when it is the base of a receiver's path.
+    """A public URL at which deliveries arrive.
+
+    Args:
+        url: What the user has given.
+        is_base: Whether deliveries arrive below it, at a receiver's path.
+
+    Returns:
+        The same URL.
 
     Raises:
-        UsageError: it is no plain http or https URL with a host, or is too long.
+        UsageError: It is no plain http or https URL with a host, or is too long.
     """
     try:
         parts = urlsplit(url)
@@ -99,7 +112,7 @@ def check_public_url(url: str, *, is_base: bool) -> str:
     except ValueError as error:
         raise _bad_url() from error
     strange = r"[ ?#@\\\"<>]" if is_base else r"[ #@\\\"<>]"
-    plain = url.isascii() and url.isprintable() and not re.search(strange, url) and len(url) <= MAX_URL
+    plain = url.isascii() and url.isprintable() and not re.search(strange, url) and len(url) <= _MAX_URL
     if not plain or port == 0 or parts.scheme not in ("http", "https") or not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
         raise _bad_url()
     return url
@@ -107,25 +120,55 @@ def check_public_url(url: str, *, is_base: bool) -> str:
 
 @asynccontextmanager
 async def open_receiver(
-    address: Address, hint: Callable[[str], None], *, patience: float = PATIENCE
+    address: ListenAddress, hint: Callable[[str], None], *, patience: float = _PATIENCE
 ) -> AsyncIterator[Receiver]:
-    """Listens, and calls `hint(job_id)` on the event loop for each delivery, known job or not, twice for a duplicate.
+    """Listen for deliveries until the end of the `with` block.
 
-    `patience` is how many seconds a delivery may take to arrive.
+    Args:
+        address: Where to listen.
+        hint: Called on the event loop with the id of a job for each delivery, known or not, twice for a duplicate.
+        patience: How many seconds a delivery may take to arrive.
+
+    Returns:
+        The open receiver.
 
     Raises:
-        UsageError: the address cannot be listened on.
+        UsageError: The address cannot be listened on.
     """
     with _listen(address) as listener:
         receiver = Receiver(address.host, listener.getsockname()[1], "/" + secrets.token_urlsafe(32))
-        door = _Door(receiver.path.encode(), hint, patience)
-        server = _server(door)
+        deliveries = _Deliveries(receiver.path.encode(), hint, patience)
+        server = _server(deliveries)
         await server.startup(sockets=[listener])
         try:
             yield receiver
         finally:
-            door.is_shut = True
+            deliveries.is_closed = True
             await _close(server, listener)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookListener:
+    """Where to listen, and the public URL at which Krea reaches that, if it is another."""
+
+    address: ListenAddress
+    public: str | None
+
+    @asynccontextmanager
+    async def open(self, hint: Callable[[str], None]) -> AsyncIterator[str]:
+        """Listen until the end of the `with` block, and give the URL that every request is to name.
+
+        Args:
+            hint: Called with the id of a job that is said to have ended.
+
+        Returns:
+            The URL for Krea.
+
+        Raises:
+            UsageError: The address cannot be listened on.
+        """
+        async with open_receiver(self.address, hint) as receiver:
+            yield receiver.url(self.public)
 
 
 class _Refusal(Exception):
@@ -137,16 +180,16 @@ class _Refusal(Exception):
 
 
 @dataclass(slots=True)
-class _Door:
+class _Deliveries:
     """The ASGI app: one delivery for each call."""
 
     path: bytes
     hint: Callable[[str], None]
     patience: float
     reading: int = 0
-    is_shut: bool = False
+    is_closed: bool = False
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         try:
             job_id = await self._job_id(scope, receive)
         except _Refusal as refusal:
@@ -156,20 +199,20 @@ class _Door:
             asyncio.get_running_loop().call_soon(self.hint, job_id)
             await _answer(send, 204)
 
-    async def _job_id(self, scope: Message, receive: Receive) -> str:
+    async def _job_id(self, scope: _Message, receive: _Receive) -> str:
         # The path as it was sent: decoded, there would be many ways to write it.
         if scope["method"] != "POST" or not hmac.compare_digest(scope["raw_path"], self.path):
             raise _Refusal(404)
-        if int(dict(scope["headers"]).get(b"content-length", b"0")) > MAX_BODY_BYTES:
+        if int(dict(scope["headers"]).get(b"content-length", b"0")) > _MAX_BODY_BYTES:
             raise _Refusal(413)
-        if self.reading >= MAX_READING:
+        if self.reading >= _MAX_READING:
             raise _Refusal(503)
         job_id = _id_in(await self._body(receive))
         if job_id is None:
             raise _Refusal(400)
         return job_id
 
-    async def _body(self, receive: Receive) -> bytes:
+    async def _body(self, receive: _Receive) -> bytes:
         self.reading += 1
         try:
             async with asyncio.timeout(self.patience):
@@ -180,14 +223,14 @@ class _Door:
             self.reading -= 1
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: _Receive) -> bytes:
     body, more = bytearray(), True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise _Refusal(400)
         body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) > _MAX_BODY_BYTES:
             raise _Refusal(413)
         more = message.get("more_body", False)
     return bytes(body)
@@ -196,21 +239,21 @@ async def _read(receive: Receive) -> bytes:
 def _id_in(body: bytes) -> str | None:
     data = as_json(body)
     found = data.get("job_id") or data.get("id") if isinstance(data, dict) else None
-    return found if isinstance(found, str) and 0 < len(found) <= MAX_ID and found.isprintable() else None
+    return found if isinstance(found, str) and 0 < len(found) <= _MAX_ID and found.isprintable() else None
 
 
-async def _answer(send: Send, status: int) -> None:
+async def _answer(send: _Send, status: int) -> None:
     """An empty answer and the end of the connection: one that stays may be closed by us as the next delivery comes."""
     headers = [(b"connection", b"close")] + ([] if status == 204 else [(b"content-length", b"0")])
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 
 
-def _listen(address: Address) -> socket.socket:
+def _listen(address: ListenAddress) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         listening = socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
-        return Listener(listening, 2 * MAX_CONNECTIONS)
+        return Listener(listening, 2 * _MAX_CONNECTIONS)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             message, hint = f"another program listens on {address}", "choose another port, or 0 for any free one"
@@ -219,11 +262,11 @@ def _listen(address: Address) -> socket.socket:
         raise UsageError(Problem("webhook_address_unusable", message, hint=hint)) from error
 
 
-def _server(door: _Door) -> uvicorn.Server:
+def _server(deliveries: _Deliveries) -> uvicorn.Server:
     """uvicorn, made ready to be started and shut down by hand: `serve` would take over the signals of the run."""
     config = uvicorn.Config(
-        door,
-        http=_bounded(door),
+        deliveries,
+        http=_bounded(deliveries),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -234,8 +277,8 @@ def _server(door: _Door) -> uvicorn.Server:
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_keep_alive=int(PATIENCE),
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_keep_alive=int(_PATIENCE),
         timeout_graceful_shutdown=1,
     )
     config.load()
@@ -254,15 +297,15 @@ async def _close(server: uvicorn.Server, listener: socket.socket) -> None:
         await server.shutdown(sockets=[listener])
 
 
-def _bounded(door: _Door) -> type[asyncio.Protocol]:
-    """A connection that waits longer than the door for a body, as the door answers then, and none once it is shut."""
+def _bounded(deliveries: _Deliveries) -> type[asyncio.Protocol]:
+    """A connection that waits longer for a body than the app, which answers then, and none once that is closed."""
 
     class Bounded(Connection):
-        patience = 2 * door.patience
+        patience = 2 * deliveries.patience
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            if door.is_shut:
+            if deliveries.is_closed:
                 transport.abort()
 
         def shutdown(self) -> None:
@@ -272,7 +315,7 @@ def _bounded(door: _Door) -> type[asyncio.Protocol]:
 
 
 def _bad_address(text: str) -> UsageError:
-    message = f"{text[:MAX_ID]!r} is not an address to listen on"
+    message = f"{text[:_MAX_ID]!r} is not an address to listen on"
     return UsageError(Problem("bad_webhook_address", message, hint="for example 127.0.0.1:8080 or [::1]:8080"))
 
 

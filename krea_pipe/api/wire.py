@@ -16,19 +16,19 @@ from typing import cast
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import MODERATED, Failure
-from krea_pipe.core.request import Request
+from krea_pipe.core.request import Request, Source, url_of
 from krea_pipe.core.settings import Token
 
-FINAL = frozenset({"completed", "failed", "cancelled"})
-PENDING = frozenset({"backlogged", "queued", "scheduled", "processing", "sampling", "intermediate-complete"})
-KNOWN = FINAL | PENDING
-WAITING = frozenset({"backlogged", "queued", "scheduled"})
-MAX_LINE = 300
-MAX_HTML = 20_000
-MAX_DEPTH = 8
-MAX_ID = 200
-MAX_CURSOR = 1024
-EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_FINAL = frozenset({"completed", "failed", "cancelled"})
+_PENDING = frozenset({"backlogged", "queued", "scheduled", "processing", "sampling", "intermediate-complete"})
+_KNOWN = _FINAL | _PENDING
+_WAITING = frozenset({"backlogged", "queued", "scheduled"})
+_MAX_LINE = 300
+_MAX_HTML = 20_000
+_MAX_DEPTH = 8
+_MAX_ID = 200
+_MAX_CURSOR = 1024
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 _WHERE_WORDS_ARE = (
     "message", "error", "detail", "details", "errors", "issues", "validationErrors", "validation_errors", "formErrors",
@@ -40,9 +40,9 @@ _ROUTE = "/generate/image/krea/krea-2/"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as Krea shows it, times by its own clock. `urls` is empty until it is completed, and sometimes then too.
+    """A job as Krea shows it, times by its own clock.
 
-    A training has a `style_id` in their place.
+    `urls` is empty until it is completed, and sometimes then too. A training has a `style_id` in their place.
     """
 
     id: str
@@ -56,7 +56,7 @@ class Job:
     @property
     def is_final(self) -> bool:
         """Whether it cannot change any more; a completion time ends statuses that may yet be invented."""
-        return self.status in FINAL or (self.completed_at is not None and self.status not in PENDING)
+        return self.status in _FINAL or (self.completed_at is not None and self.status not in _PENDING)
 
     @property
     def is_drawn(self) -> bool:
@@ -66,7 +66,7 @@ class Job:
     @property
     def is_waiting(self) -> bool:
         """Whether no machine has taken it yet."""
-        return self.status in WAITING
+        return self.status in _WAITING
 
     @property
     def is_backlogged(self) -> bool:
@@ -111,17 +111,17 @@ def route_of(request: Request) -> str:
     return _ROUTE + request.variant
 
 
-def body_of(request: Request, urls: Mapping[str, str]) -> dict[str, Json]:
+def body_of(request: Request, urls: Mapping[Source, str]) -> dict[str, Json]:
     """The JSON body of a request; `urls` gives the URL of each uploaded image by its source."""
     body = request.fields()
     del body["variant"]
     body.pop("take", None)
     if request.image is not None:
         del body["image"]
-        body |= {"image_url": urls.get(request.image.id, request.image.id), "strength": request.image.strength}
+        body |= {"image_url": url_of(request.image.id, urls), "strength": request.image.strength}
     if request.references:
         body["image_style_references"] = [
-            {"url": urls.get(one.id, one.id), "strength": one.strength} for one in request.references
+            {"url": url_of(one.id, urls), "strength": one.strength} for one in request.references
         ]
     return body
 
@@ -131,12 +131,12 @@ def read_job(data: Json) -> Job | None:
     if not isinstance(data, dict):
         return None
     identity, status = data.get("job_id") or data.get("id"), data.get("status")
-    if not isinstance(identity, str) or not _is_speakable(identity):
+    if not isinstance(identity, str) or not _is_usable_id(identity):
         return None
     completed_at = data.get("completed_at")
     return Job(
         id=identity,
-        status=status if isinstance(status, str) and status in KNOWN else _line(_text(status).lower()),
+        status=status if isinstance(status, str) and status in _KNOWN else _line(_text(status).lower()),
         urls=_urls(data.get("result")),
         failure=_failure(data),
         completed_at=completed_at if isinstance(completed_at, str) else None,
@@ -147,19 +147,17 @@ def read_job(data: Json) -> Job | None:
 
 def read_page(data: Json) -> JobPage | None:
     """A page of the list of jobs, or None when the answer is none."""
-    items = data.get("items") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(items, list):
+    items, cursor = _page_of(data)
+    jobs = [read_job(item) for item in items or ()]
+    if items is None or None in jobs:  # what cannot be read may be the job that is looked for
         return None
-    jobs = [read_job(item) for item in items]
-    if None in jobs or not _goes_on(_next(data)):  # what cannot be read may be the job that is looked for
-        return None
-    return JobPage(tuple(job for job in jobs if job is not None), _next(data))
+    return JobPage(tuple(job for job in jobs if job is not None), cursor)
 
 
 def read_style(data: Json) -> Style | None:
     """A style from an answer, or None when the answer is none."""
     identity = data.get("id") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(identity, str) or not _is_speakable(identity):
+    if not isinstance(data, dict) or not isinstance(identity, str) or not _is_usable_id(identity):
         return None
     models, owner = data.get("models"), data.get("owner")
     return Style(
@@ -173,19 +171,20 @@ def read_style(data: Json) -> Style | None:
 
 def read_styles(data: Json) -> StylePage | None:
     """A page of the list of styles, or None when the answer is none; what is no style is left out."""
-    items = data.get("items") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(items, list):
+    items, cursor = _page_of(data)
+    if items is None:
         return None
-    if not _goes_on(_next(data)):
-        return None
-    return StylePage(tuple(style for style in map(read_style, items) if style is not None), _next(data))
+    return StylePage(tuple(style for style in map(read_style, items) if style is not None), cursor)
 
 
 def read_time(text: Json) -> datetime | None:
     """A time of Krea's in UTC; one without an offset is UTC.
 
+    Args:
+        text: ISO 8601, as it stands in an answer.
+
     Returns:
-        None for what is no time, or lies outside of `EARLIEST` to `LATEST`: no clock that works shows it.
+        None for what is no time, or lies outside of the years 2000 to 2200: no clock that works shows it.
     """
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
@@ -203,13 +202,13 @@ def read_http_date(text: str) -> datetime | None:
 
 
 def plausible(moment: datetime) -> datetime | None:
-    """A time in UTC, unless it lies outside of `EARLIEST` to `LATEST`, where sums of times overflow."""
+    """A time in UTC, unless it lies outside of the years 2000 to 2200, where sums of times overflow."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     # Compared before it is converted: the ends of the calendar have no time in UTC.
-    return aware.astimezone(UTC) if EARLIEST <= aware <= LATEST else None
+    return aware.astimezone(UTC) if _EARLIEST <= aware <= _LATEST else None
 
 
-def read_complaint(status: int, body: bytes, token: Token | None = None) -> str:
+def read_refusal(status: int, body: bytes, token: Token | None = None) -> str:
     """What an HTTP error says, in one line: `error` as text or object, `message`, a list, HTML.
 
     A token is taken out before a text is cut, so that no part of it is left.
@@ -217,7 +216,7 @@ def read_complaint(status: int, body: bytes, token: Token | None = None) -> str:
     data = as_json(body)
     if token is not None:
         data = token.masked_data(data)
-    said = _html_words(body[:MAX_HTML].decode("utf-8", "replace")) if data is None else _words(data)
+    said = _html_words(body[:_MAX_HTML].decode("utf-8", "replace")) if data is None else _words(data)
     words = (said if token is None else token.masked(said)).strip() or _phrase(status)
     replacement = data.get("replacement") if isinstance(data, dict) else None
     # What was said may be long; the way out must not be cut off.
@@ -237,23 +236,25 @@ def asset_url(data: Json) -> str | None:
     return url if isinstance(url, str) and url and url.isprintable() else None
 
 
-def _next(data: Mapping[str, Json]) -> str | None:
-    following = data.get("next_cursor")
-    return following if isinstance(following, str) and following else None
+def _page_of(data: Json) -> tuple[list[Json] | None, str | None]:
+    """The items of a page, None when it is none, and the cursor of the next one.
+
+    A list whose cursor cannot be sent cannot be read on: it is none, and not at its end.
+    """
+    items, cursor = (data.get("items"), data.get("next_cursor")) if isinstance(data, dict) else (None, None)
+    following = cursor if isinstance(cursor, str) and cursor else None
+    if not isinstance(items, list) or (following and not (following.isprintable() and len(following) <= _MAX_CURSOR)):
+        return None, None
+    return items, following
 
 
-def _goes_on(cursor: str | None) -> bool:
-    """Whether a cursor can be sent, if there is one: a list that cannot be read on is none, and not at its end."""
-    return cursor is None or (cursor.isprintable() and len(cursor) <= MAX_CURSOR)
-
-
-def _is_speakable(identity: str) -> bool:
-    return identity.isprintable() and bool(identity.strip(".")) and len(identity) <= MAX_ID
+def _is_usable_id(identity: str) -> bool:
+    return identity.isprintable() and bool(identity.strip(".")) and len(identity) <= _MAX_ID
 
 
 def _style_id(result: Json) -> str | None:
     identity = result.get("style_id") if isinstance(result, dict) else None
-    return identity if isinstance(identity, str) and _is_speakable(identity) else None
+    return identity if isinstance(identity, str) and _is_usable_id(identity) else None
 
 
 def _urls(result: Json) -> tuple[str, ...]:
@@ -278,7 +279,7 @@ def _words(data: Json, depth: int = 0) -> str:
     """The sentence in an error body, wherever it stands."""
     if isinstance(data, str):
         return data
-    if depth > MAX_DEPTH:
+    if depth > _MAX_DEPTH:
         return ""
     if isinstance(data, list):
         return "; ".join(filter(None, (_words(one, depth + 1) for one in data[:5])))
@@ -323,8 +324,8 @@ def _text(data: Json) -> str:
 
 
 def _line(text: str) -> str:
-    words = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 20 * MAX_LINE]).split())
-    return words if len(words) <= MAX_LINE else words[: MAX_LINE - 1] + "…"
+    words = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 20 * _MAX_LINE]).split())
+    return words if len(words) <= _MAX_LINE else words[: _MAX_LINE - 1] + "…"
 
 
 def as_json(body: bytes) -> Json:

@@ -25,11 +25,11 @@ from krea_pipe.pipeline.loading import Loaded as Loaded
 from krea_pipe.pipeline.loading import load as load
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.references import check_bytes
-from krea_pipe.planning.budget import Limits, cap_of, check_budget, most_of
-from krea_pipe.planning.lock_check import Locking, check_frozen
+from krea_pipe.planning.budget import Limits, cap_of, check_budget, max_new_of
+from krea_pipe.planning.lock_check import LockOptions, check_frozen
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Plan, PlanOptions, Step, make_plan, status_of
-from krea_pipe.planning.plan_file import Approval, approved_cells, approved_limits, check_approved
+from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.report.thumbnails import Shrink
 from krea_pipe.store.atomic import make_folder
@@ -54,7 +54,7 @@ class RunOptions:
     selection: Selection = ALL
     lock: Path | None = None
     frozen: bool = False
-    approval: Approval | None = None
+    approval: PlanFile | None = None
 
 
 Found: TypeAlias = tuple[Cell, Key]
@@ -146,7 +146,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
         statuses = {step.key: status_of(step, known.journal) for step in whole.steps}
     chosen = selected(found, options.selection, loaded.pipeline, statuses)
     if options.approval is not None:
-        chosen = approved_cells(found, options.approval)
+        chosen = planned_cells(found, options.approval)
     made = make_plan(chosen, known, loaded.fingerprints, how)
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
     waiting = [one for one in able.waiting if options.selection.is_all]
@@ -199,8 +199,8 @@ def run(
             check_frozen(made, locking.lock)
         limits = options.limits
         if options.approval is not None:
-            check_approved(made, options.approval)
-            limits = approved_limits(made, loaded.pipeline.budget, limits)
+            check_planned(made, options.approval)
+            limits = limits_for(made, loaded.pipeline.budget, limits)
         check_bytes(made.images)
         delivery = open_delivery(space, out, target.kind, made, file=loaded.pipeline.document.file)
         token = find_token() if made.has_calls else None
@@ -213,16 +213,16 @@ def run(
             space.prepare()
             delivery.prepare()
             make_folder(runs_folder(home))
-        most = most_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
+        most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
         prepared = Prepared(loaded, made, basis.replay, space, target, delivery, token, cap, most, locking)
         return carry_out(prepared, runs_folder(home) / run_id, started_at, execute, shrink)
 
 
-def _locking(basis: Planned, target: Target, options: RunOptions) -> Locking | None:
+def _locking(basis: Planned, target: Target, options: RunOptions) -> LockOptions | None:
     """What becomes of the lock file. Only live runs write one, as proofs stand for nothing."""
     if options.lock is None or not (options.frozen or target.kind == "live"):
         return None
-    return Locking(read_lock(options.lock), basis.cells_gone(), not options.frozen, options.frozen)
+    return LockOptions(read_lock(options.lock), basis.cells_gone(), not options.frozen, options.frozen)
 
 
 def new_run_id(name: str, moment: datetime) -> str:

@@ -22,9 +22,8 @@ from krea_pipe.core.images import small_picture
 from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, live_pace, live_target
-from krea_pipe.executor.background import call
-from krea_pipe.executor.executor import ExecutionOptions, Order
-from krea_pipe.local.in_process import open_transport
+from krea_pipe.executor.executor import ExecutionOptions, Order, carry_out
+from krea_pipe.local.app import open_transport
 from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.budget import Limits
@@ -215,7 +214,7 @@ class _Execution:
             options=ExecutionOptions(cap=prepared.cap, max_new=prepared.most),
             transport=open_transport() if local else None,
         )
-        return call(order)
+        return carry_out(order)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from krea_pipe.executor.deliver import Delivery, mark_reported, remember, rememb
 from krea_pipe.executor.initial_outcome import settled_outcome
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.loading import Loaded
-from krea_pipe.planning.lock_check import Kept, Locking, kept
+from krea_pipe.planning.lock_check import LockOptions, LockUpdate, update_lock
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Plan, Reuse
 from krea_pipe.report.build import RunFacts, build_report, git_state
@@ -45,7 +45,7 @@ class Prepared:
     token: Token | None
     cap: Decimal | None
     most: int | None
-    locking: Locking | None = None
+    locking: LockOptions | None = None
 
 
 Execute: TypeAlias = Callable[[Prepared, str], tuple[dict[Key, Outcome], Ending]]
@@ -63,7 +63,7 @@ class Finished:
     folder: Path
     ending: Ending
     waiting: tuple[Waiting, ...] = ()
-    kept: Kept | None = None
+    kept: LockUpdate | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -93,18 +93,18 @@ def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: E
     return Finished(report, folder, ending, prepared.plan.waiting, lock, (problem,) if problem else ())
 
 
-def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[Kept | None, Problem | None]:
+def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[LockUpdate | None, Problem | None]:
     """Bring the lock file up to date; why that could not be done."""
     locking = prepared.locking
     if locking is None:
         return None, None
-    found = kept(locking, prepared.plan, outcomes)
+    found = update_lock(locking, prepared.plan, outcomes)
     if not locking.writes or not found.changes:
         return found, None
     try:
         with exclusive(lockfiles_lock(prepared.space.folder.parent)):
             # Read anew: another run may have written since.
-            found = kept(replace(locking, lock=read_lock(locking.lock.file)), prepared.plan, outcomes)
+            found = update_lock(replace(locking, lock=read_lock(locking.lock.file)), prepared.plan, outcomes)
             remember_lock(prepared.space, found.lock.file)
             write_atomically(found.lock.file, found.lock.to_text().encode())
     except KreaPipeError as error:
@@ -112,7 +112,7 @@ def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[Kep
     return found, None
 
 
-def _code_of_lock(prepared: Prepared, lock: Kept | None, problem: Problem | None) -> ExitCode:
+def _code_of_lock(prepared: Prepared, lock: LockUpdate | None, problem: Problem | None) -> ExitCode:
     if problem is not None:
         return ExitCode.SOME_FAILED
     is_frozen = prepared.locking is not None and prepared.locking.frozen

@@ -24,4 +24,4 @@ def write_crash_log(error: BaseException) -> Path:
     home = None
     with suppress(KreaPipeError, OSError):
         home = open_home(os.environ)
-    return crash_log.write_crash_log(error, home, without_keys)
+    return crash_log.save_crash_log(error, home, without_keys)

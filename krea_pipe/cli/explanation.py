@@ -1,7 +1,6 @@
 """One cell explained in words, for a terminal of any width."""
 
 import json
-import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -10,10 +9,11 @@ import click
 
 from krea_pipe.cli.commands.plan import ACTIONS
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.request import KEY_VERSION
+from krea_pipe.core.outcome import DIGEST
+from krea_pipe.core.request import KEY_VERSION, ByDigest, ByKey, parse_source
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.template.template import is_template
-from krea_pipe.planning.explain import Explanation, Ingredient, Last, Prompt, Said, Traced, Upstream
+from krea_pipe.planning.explain import Explanation, Ingredient, Last, Origin, Prompt, Traced, Upstream
 
 NARROWEST = 24
 MARGIN = "  "
@@ -56,11 +56,11 @@ def _drawn(last: Last, key: str) -> str:
 
 def _prompt(prompt: Prompt, width: int | None) -> Iterator[str]:
     template = prompt.template
-    yield from _pairs([("template", _words(template.by))], width)
-    if isinstance(template.by.value, str):
-        yield from _wrapped(template.by.value, MARGIN * 2, width)
-    for said in template.over:
-        yield from _pairs([("over", f"{_words(said)}: {_shown(said.value)}")], width, faint=True)
+    yield from _pairs([("template", _words(template.origin))], width)
+    if isinstance(template.origin.written, str):
+        yield from _wrapped(template.origin.written, MARGIN * 2, width)
+    for lower in template.over:
+        yield from _pairs([("over", f"{_words(lower)}: {_shown(lower.written)}")], width, faint=True)
     if prompt.variables:
         yield f"{MARGIN}variables"
         yield from _rows(prompt.variables, width, MARGIN * 2)
@@ -82,7 +82,10 @@ def _ingredients(found: Sequence[Ingredient], kind: str, width: int | None) -> I
 
 def _short(text: str) -> str:
     """A text, or the begin of a digest: nobody compares more of one by eye."""
-    return f"{text[: text.index(':') + 13]}…" if re.fullmatch("(sha256|key):[0-9a-f]{64}", text) else text
+    match parse_source(text):
+        case ByDigest(digest) | ByKey(digest) if DIGEST.fullmatch(digest):
+            return f"{text.removesuffix(digest)}{digest[:12]}…"
+    return text
 
 
 def _upstream(one: Upstream) -> Iterator[tuple[str, str]]:
@@ -137,30 +140,30 @@ def _row(row: Sequence[str], sizes: Sequence[int], margin: str, width: int | Non
 
 
 def _columns(one: Traced) -> Iterator[tuple[str, str, str, str]]:
-    yield one.name, _value(one), one.by.layer, str(one.by.at or "")
-    for said in one.over:
-        yield "", f"over {_shown(said.value)}", said.layer, str(said.at or "")
+    yield one.name, _value(one), one.origin.layer, str(one.origin.at or "")
+    for lower in one.over:
+        yield "", f"over {_shown(lower.written)}", lower.layer, str(lower.at or "")
 
 
 def _stacked(one: Traced, width: int | None, margin: str) -> Iterator[str]:
     yield from _wrapped(f"{one.name} = {_value(one)}", margin, width)
-    yield from _wrapped(_words(one.by), margin + MARGIN, width)
-    for said in one.over:
-        yield from (click.style(line, dim=True) for line in _wrapped(_over(said), margin + MARGIN, width))
+    yield from _wrapped(_words(one.origin), margin + MARGIN, width)
+    for lower in one.over:
+        yield from (click.style(line, dim=True) for line in _wrapped(_over(lower), margin + MARGIN, width))
 
 
 def _value(one: Traced) -> str:
     """A value, and how it is written where that is a template."""
-    written = f", as {one.by.value}" if is_template(one.by.value) else ""
+    written = f", as {one.origin.written}" if is_template(one.origin.written) else ""
     return f"{_short(_shown(one.value))}{written}"
 
 
-def _over(said: Said) -> str:
-    return f"over {_shown(said.value)}, {_words(said)}"
+def _over(lower: Origin) -> str:
+    return f"over {_shown(lower.written)}, {_words(lower)}"
 
 
-def _words(said: Said) -> str:
-    return f"{said.layer}, {said.at}" if said.at else said.layer
+def _words(origin: Origin) -> str:
+    return f"{origin.layer}, {origin.at}" if origin.at else origin.layer
 
 
 def _shown(value: Json) -> str:

@@ -16,35 +16,35 @@ from krea_pipe.core.settings import LOCAL, Target, live_target, origin_of
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.pipeline.spec.load import repository_root
-from krea_pipe.planning.plan_file import Approval, digest_of, is_plan_file, parts_of, read_approval
+from krea_pipe.planning.plan_file import PlanFile, digest_of, is_plan_file, parts_of, read_plan_file
+from krea_pipe.planning.records import record_text
 from krea_pipe.store.atomic import write_atomically
 
 
-def approval_of(file: Path, basis: flow.Planned, reach: int, over: Over, *, max_cells: int, target: Target) -> Approval:
+def approval_of(file: Path, basis: flow.Planned, reach: int, over: Over, *, max_cells: int, target: Target) -> PlanFile:
     """What was planned, as far as a run would come.
 
     Raises:
         UsageError: a plan file cannot hold what stands over the pipeline.
     """
     cells, sends = parts_of(basis.plan, reach)
-    approval = Approval(
-        file=file,
-        base=target.base,
-        is_local=target.kind == "local",
+    approval = PlanFile(
+        krea_pipe=__version__,
+        pipeline=file,
+        target="local" if target.kind == "local" else target.base,
         profiles=tuple(over["profiles"]),
-        sets=tuple(over["sets"]),
-        var_files=tuple(over["var_files"]),
+        set=tuple(over["sets"]),
+        vars=tuple(over["var_files"]),
         max_cells=max_cells,
         everything=digest_of(basis.found),
         cells=cells,
         sends=sends,
-        tool=__version__,
     )
     _check_contents(approval)
     return approval
 
 
-def write_plan_file(path: Path, approval: Approval) -> None:
+def write_plan_file(path: Path, approval: PlanFile) -> None:
     """Write a plan file, over an older one at most.
 
     Raises:
@@ -53,16 +53,16 @@ def write_plan_file(path: Path, approval: Approval) -> None:
     if os.path.lexists(path) and not is_plan_file(path):
         message = f"{path} exists, and is no plan file"
         raise UsageError(Problem("file_in_the_way", message, hint="choose another name with --out"))
-    write_atomically(path, approval.to_text().encode("utf-8"))
+    write_atomically(path, record_text(approval).encode("utf-8"))
 
 
-def plan_file_words(path: Path, approval: Approval, *, is_refused: bool) -> str:
+def plan_file_words(path: Path, approval: PlanFile, *, is_refused: bool) -> str:
     """What a plan file is good for."""
     if is_refused:
         return f"plan    {path}: a run refuses it as it stands."
     if not approval.sends:
         return f"plan    {path}: `krea-pipe run {path}` sends nothing."
-    price = "" if approval.is_local else f" for {usd(approval.price)}"
+    price = "" if approval.is_local else f" for {usd(approval.price_usd)}"
     count = "this request" if len(approval.sends) == 1 else f"these {len(approval.sends)} requests"
     return f"plan    {path}: `krea-pipe run {path}` sends {count}{price}, and no other."
 
@@ -76,7 +76,7 @@ class Asked:
     max_cells: int
     is_local: bool
     lock: Path | None
-    approval: Approval | None = None
+    approval: PlanFile | None = None
 
     @property
     def target(self) -> Target:
@@ -88,7 +88,7 @@ class Asked:
         """What stands over the file of a plan, as options: whoever runs it should see that."""
         if self.approval is None:
             return ""
-        named = {"--profile": self.approval.profiles, "--set": self.approval.sets, "--vars": self.approval.var_files}
+        named = {"--profile": self.approval.profiles, "--set": self.approval.set, "--vars": self.approval.vars}
         return shlex.join(
             [word for option, values in named.items() for value in values for word in (option, str(value))]
         )
@@ -102,19 +102,19 @@ def asked(file: Path, how: How, *, local: bool, max_cells: int) -> Asked:
     """
     if not is_plan_file(file):
         return Asked(file, overrides(how), max_cells, local, run_lock(file, how, how))
-    approval = read_approval(file)
+    approval = read_plan_file(file)
     _check_contents(approval)
     _check_options(file, how)
     _check_target(file, approval, local=local)
-    over = Over(profiles=approval.profiles, sets=approval.sets, var_files=approval.var_files)
-    lock = run_lock(approval.file, how, over)
-    return Asked(approval.file, overrides(over), approval.max_cells, approval.is_local, lock, approval)
+    over = Over(profiles=approval.profiles, sets=approval.set, var_files=approval.vars)
+    lock = run_lock(approval.pipeline, how, over)
+    return Asked(approval.pipeline, overrides(over), approval.max_cells, approval.is_local, lock, approval)
 
 
-def _check_contents(approval: Approval) -> None:
+def _check_contents(approval: PlanFile) -> None:
     """Refuse what would make a plan file more than a plan of a pipeline here: other files, another budget."""
     here = repository_root(Path.cwd() / "plan")
-    for file in (approval.file, *approval.var_files):
+    for file in (approval.pipeline, *approval.vars):
         try:
             inside = file.resolve().is_relative_to(here)
         except (OSError, ValueError, RuntimeError):
@@ -122,7 +122,7 @@ def _check_contents(approval: Approval) -> None:
         if not inside:
             message = f"a plan file names files below {here} alone, and not {shown(str(file))}"
             raise UsageError(Problem("plan_file_outside", message, hint="make and run it in the pipeline's repository"))
-    if any(one.partition("=")[0].split(".")[0] == "budget" for one in approval.sets):
+    if any(one.partition("=")[0].split(".")[0] == "budget" for one in approval.set):
         hint = "write it into the pipeline, or run the plan with --max-cost"
         raise UsageError(Problem("plan_file_budget", "a plan file does not change the budget", hint=hint))
 
@@ -140,13 +140,13 @@ def _check_options(file: Path, how: How) -> None:
         raise UsageError(Problem("plan_file_options", message, hint=hint))
 
 
-def _check_target(file: Path, approval: Approval, *, local: bool) -> None:
+def _check_target(file: Path, approval: PlanFile, *, local: bool) -> None:
     if local and not approval.is_local:
-        message = f"{file} is a plan for {approval.base}, not for the local Krea"
+        message = f"{file} is a plan for {approval.target}, not for the local Krea"
         raise UsageError(
             Problem("plan_file_target", message, hint="make another: krea-pipe plan FILE --local --out PLANFILE")
         )
     target = live_target(os.environ)
-    if not approval.is_local and target.origin != origin_of(approval.base):
-        message = f"{file} is a plan for {approval.base}, not for {target.base}"
+    if not approval.is_local and target.origin != origin_of(approval.target):
+        message = f"{file} is a plan for {approval.target}, not for {target.base}"
         raise UsageError(Problem("plan_file_target", message, hint="set KREA_API_BASE as it was, or make another plan"))

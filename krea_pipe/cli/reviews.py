@@ -8,12 +8,14 @@ from typing import get_args
 import click
 
 from krea_pipe.cli.tables import print_table
-from krea_pipe.planning.lock_check import Review, State
+from krea_pipe.planning.lock_check import LockState, Review
 
 SHOWN = 40
 
 
-def print_reviews(found: Sequence[Review], open_ones: Sequence[Review], words: Mapping[State, str], lock: Path) -> None:
+def print_reviews(
+    found: Sequence[Review], open_ones: Sequence[Review], words: Mapping[LockState, str], lock: Path
+) -> None:
     """Print what a person has to look at, the most different first, and how many cells there are of each kind."""
     if open_ones:
         most = sorted(open_ones, key=lambda one: -2.0 if one.distance is None else -one.distance)
@@ -39,7 +41,7 @@ def reviews_json(found: Sequence[Review]) -> dict[str, object]:
         }
         for one in found
     ]
-    return {"counts": {state: counts[state] for state in get_args(State)}, "cells": cells}
+    return {"counts": {state: counts[state] for state in get_args(LockState)}, "cells": cells}
 
 
 def _number(one: Review) -> str:

@@ -8,15 +8,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from krea_pipe.core.contract import ASPECT_RATIOS, CREATIVITIES, RESOLUTIONS, SLIDER, STRENGTH_RANGES, VARIANTS
 from krea_pipe.core.json_data import Json, shown
 
-VARIANTS = ("medium", "large", "medium-turbo")
-ASPECT_RATIOS = ("1:1", "4:3", "3:2", "16:9", "2.35:1", "4:5", "3:4", "2:3", "9:16")
-RESOLUTIONS = ("1K",)
-CREATIVITIES = ("raw", "low", "medium", "high")
 MAX_SEED = 2_147_483_647
-MAX_STYLE_REFERENCES = 10
-MAX_MOODBOARDS = 1
 
 DEFAULTS: Mapping[str, Json] = {
     "variant": "medium",
@@ -67,9 +62,9 @@ class StrengthRange:
 
 # The served schema says 0..1 for references and moodboards; older guides bless the wider ranges.
 STRENGTHS: Mapping[str, StrengthRange] = {
-    "references": StrengthRange(-2, 2, (0, 1), 0.5),
-    "moodboards": StrengthRange(-0.5, 1.5, (0, 1), 0.23),
-    "styles": StrengthRange(-2, 2, (-2, 2), 1.0),
+    "references": StrengthRange(*STRENGTH_RANGES["references"], (0, 1), 0.5),
+    "moodboards": StrengthRange(*STRENGTH_RANGES["moodboards"], (0, 1), 0.23),
+    "styles": StrengthRange(*STRENGTH_RANGES["styles"], STRENGTH_RANGES["styles"], 1.0),
 }
 
 
@@ -143,7 +138,7 @@ _CHECKS: Mapping[str, Callable[[str, Json], Json]] = {
     "resolution": _one_of(*RESOLUTIONS),
     "seed": _whole(0, MAX_SEED, empty=True),
     "creativity": _one_of(*CREATIVITIES),
-    "intensity": _whole(-100, 100),
-    "complexity": _whole(-100, 100),
-    "movement": _whole(-100, 100),
+    "intensity": _whole(*SLIDER),
+    "complexity": _whole(*SLIDER),
+    "movement": _whole(*SLIDER),
 }

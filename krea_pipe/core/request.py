@@ -6,25 +6,86 @@ a reference anew changes no key. Whatever changes a key needs a new `KEY_VERSION
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NewType
+from typing import Generic, NewType, TypeAlias, TypeVar
 
 from krea_pipe.core.json_data import Json
 
 KEY_VERSION = 1
 
 Key = NewType("Key", str)
-Source = NewType("Source", str)
-"""What identifies an image: `sha256:<hex>` of its bytes, an https URL, or `key:<hex>`, the key that it is drawn for."""
-
-_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
-class Weighted:
-    """Something with a strength: a style reference by its source, a moodboard or a trained style by its id."""
+class ByDigest:
+    """An image that is known by the SHA-256 of its bytes, as hexadecimal digits."""
 
-    id: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByUrl:
+    """An image elsewhere, which Krea fetches itself."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ByKey:
+    """An image of the same pipeline that may not be drawn yet: the key of the request that draws it."""
+
+    key: Key
+
+
+Source: TypeAlias = ByDigest | ByUrl | ByKey
+"""What identifies an image in a request."""
+
+_DIGEST, _KEY = "sha256:", "key:"
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def source_text(source: Source) -> str:
+    """A source as it stands in a request's JSON: `sha256:<hex>`, `key:<hex>`, or the URL itself."""
+    match source:
+        case ByDigest():  # patterns that take the field out cost twice as much, for each image of each request
+            return _DIGEST + source.sha256
+        case ByUrl():
+            return source.url
+        case ByKey():
+            return _KEY + source.key
+
+
+def parse_source(text: str) -> Source:
+    """The source whose text this is: of whatever has neither prefix, a URL. It reads all that `source_text` writes."""
+    if text.startswith(_DIGEST):
+        return ByDigest(text.removeprefix(_DIGEST))
+    if text.startswith(_KEY):
+        return ByKey(Key(text.removeprefix(_KEY)))
+    return ByUrl(text)
+
+
+def url_of(source: Source, urls: Mapping[Source, str]) -> str:
+    """The URL under which Krea finds an image.
+
+    Args:
+        source: the image.
+        urls: the URL of each image that was uploaded.
+
+    Raises:
+        KeyError: the image is not known by a URL, and was not uploaded.
+    """
+    return source.url if isinstance(source, ByUrl) else urls[source]
+
+
+Id = TypeVar("Id", bound=Source | str, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted(Generic[Id]):
+    """Something with a strength: an image by its source, a moodboard or a trained style by its id at Krea."""
+
+    id: Id
     strength: float
 
 
@@ -44,14 +105,14 @@ class Request:
     intensity: int
     complexity: int
     movement: int
-    references: tuple[Weighted, ...] = ()
-    moodboards: tuple[Weighted, ...] = ()
-    styles: tuple[Weighted, ...] = ()
-    image: Weighted | None = None
+    references: tuple[Weighted[Source], ...] = ()
+    moodboards: tuple[Weighted[str], ...] = ()
+    styles: tuple[Weighted[str], ...] = ()
+    image: Weighted[Source] | None = None
     take: int | None = None
 
     def fields(self) -> dict[str, Json]:
-        """The request as JSON data under Krea's field names, references by source; empty lists are left out."""
+        """The request as JSON data under Krea's field names, with sources as text; empty lists are left out."""
         data: dict[str, Json] = {
             "variant": self.variant,
             "prompt": self.prompt,
@@ -65,26 +126,29 @@ class Request:
         if self.seed is not None:
             data["seed"] = self.seed
         if self.references:
-            data["image_style_references"] = [{"image": one.id, "strength": one.strength} for one in self.references]
+            data["image_style_references"] = [
+                {"image": source_text(one.id), "strength": one.strength} for one in self.references
+            ]
         if self.moodboards:
             data["moodboards"] = [{"id": one.id, "strength": one.strength} for one in self.moodboards]
         if self.styles:
             data["styles"] = [{"id": one.id, "strength": one.strength} for one in self.styles]
         if self.image is not None:
-            data["image"] = {"image": self.image.id, "strength": self.image.strength}
+            data["image"] = {"image": source_text(self.image.id), "strength": self.image.strength}
         if self.take is not None:
             data["take"] = self.take
         return data
 
     @property
-    def images(self) -> tuple[Weighted, ...]:
+    def images(self) -> tuple[Source, ...]:
         """Every image that has to be at Krea before the request is sent."""
-        return self.references if self.image is None else (*self.references, self.image)
+        found = tuple([one.id for one in self.references])
+        return found if self.image is None else (*found, self.image.id)
 
     @property
     def upstream(self) -> tuple[Key, ...]:
         """The keys of requests whose images this one needs."""
-        return tuple(Key(one.id[4:]) for one in self.images if one.id.startswith("key:"))
+        return tuple([source.key for source in self.images if isinstance(source, ByKey)])
 
 
 def canonical_json(data: Json) -> str:

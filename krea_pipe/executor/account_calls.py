@@ -15,16 +15,16 @@ from krea_pipe.api.client import Client, open_client
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.api.wire import Job, StylePage
 from krea_pipe.core import images
+from krea_pipe.core.contract import size_of
 from krea_pipe.core.errors import Problem, RefusedByKrea, StateError
-from krea_pipe.core.pixels import size_of
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target, Token
 from krea_pipe.executor.journal_writer import now
-from krea_pipe.executor.submit import created_at
+from krea_pipe.executor.paid_request import created_at
 from krea_pipe.executor.watch import cancelled, read_if_there
 from krea_pipe.planning.plan import Step
 from krea_pipe.store.events import Adopted, Failed, Line
-from krea_pipe.store.ledger import Entry, Ledger
+from krea_pipe.store.ledger import JournalEntry, Ledger
 from krea_pipe.store.replay import InFlight
 from krea_pipe.store.space import Space
 
@@ -33,21 +33,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """Where an errand goes, for whom, and the name under which it is written down."""
+    """Where a call goes, for whom, and the run id under which it is written down."""
 
     space: Space
     target: Target
     token: Token
     run_id: str
-
-
-def with_client(api_call: ApiCall, work: Callable[[Client], Awaitable[T]]) -> T:
-    """Do something at Krea, outside of a run.
-
-    Raises:
-        RefusedByKrea: the key is not good. StateError: Krea could not be asked.
-    """
-    return asked(api_call.target, api_call.token, work)
 
 
 def asked(
@@ -56,10 +47,20 @@ def asked(
     work: Callable[[Client], Awaitable[T]],
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> T:
-    """Do something at Krea that is not written down.
+    """Do something at Krea outside of a run.
+
+    Args:
+        target: the API.
+        token: the key of the account.
+        work: what to do with a client.
+        transport: takes the place of the network, as the local Krea does.
+
+    Returns:
+        What `work` gives.
 
     Raises:
-        RefusedByKrea: the key is not good. StateError: Krea could not be asked.
+        RefusedByKrea: the key is not good.
+        StateError: Krea could not be asked.
     """
 
     async def go() -> T:
@@ -84,10 +85,21 @@ STYLES_PAGE = 1000
 def list_styles(
     target: Target, token: Token, *, which: str, most: int, transport: httpx.AsyncBaseTransport | None = None
 ) -> StylePage:
-    """The first styles, at most so many, that one of Krea's filters shows; `next` says that there are more.
+    """List the first styles that one of Krea's filters shows.
+
+    Args:
+        target: the API.
+        token: the key of the account.
+        which: the name of the filter.
+        most: how many styles to list at most.
+        transport: takes the place of the network, as the local Krea does.
+
+    Returns:
+        The styles; `next` says that there are more.
 
     Raises:
-        RefusedByKrea: the key is not good. StateError: Krea could not be asked.
+        RefusedByKrea: the key is not good.
+        StateError: Krea could not be asked.
     """
     return asked(target, token, lambda client: _styles(client, which, most), transport)
 
@@ -109,10 +121,18 @@ CancelEnd = Literal["cancelled", "ended", "goes on", "unknown"]
 
 
 def cancel_jobs(api_call: ApiCall, jobs: Mapping[str, InFlight]) -> dict[str, CancelEnd]:
-    """Ask Krea to cancel jobs, given by key; what was cancelled is written down, for it is not billed.
+    """Ask Krea to cancel jobs, and write down which of them it has cancelled, for they are not billed.
+
+    Args:
+        api_call: where and for whom.
+        jobs: the jobs by the keys of their requests.
+
+    Returns:
+        What became of each job, by key.
 
     Raises:
-        RefusedByKrea: the key is not good. StateError: nothing can be written down.
+        RefusedByKrea: the key is not good.
+        StateError: nothing can be written down.
     """
 
     async def cancel(client: Client) -> dict[str, CancelEnd]:
@@ -124,7 +144,7 @@ def cancel_jobs(api_call: ApiCall, jobs: Mapping[str, InFlight]) -> dict[str, Ca
 
         return dict(await asyncio.gather(*(one(key, job) for key, job in jobs.items())))
 
-    ends = with_client(api_call, cancel)
+    ends = asked(api_call.target, api_call.token, cancel)
     for key, end in ends.items():
         if end == "cancelled":
             event = Failed(job_id=jobs[key].job_id, code="cancelled")
@@ -162,10 +182,19 @@ class Orphan:
 
 
 def find_orphans(api_call: ApiCall, known: frozenset[str], age: timedelta) -> list[Orphan]:
-    """The jobs of the account that are younger than `age` and not known, the oldest first, whatever became of them.
+    """Find the jobs of the account that nothing here knows, whatever became of them.
+
+    Args:
+        api_call: where and for whom.
+        known: the ids of the jobs that are known.
+        age: how old a job may be.
+
+    Returns:
+        The jobs, the oldest first.
 
     Raises:
-        RefusedByKrea: the key is not good. StateError: Krea's list cannot be read.
+        RefusedByKrea: the key is not good.
+        StateError: Krea's list cannot be read.
     """
 
     async def find(client: Client) -> list[Orphan]:
@@ -178,14 +207,21 @@ def find_orphans(api_call: ApiCall, known: frozenset[str], age: timedelta) -> li
 
         return await asyncio.gather(*map(measured, sorted(jobs, key=_creation)))
 
-    return with_client(api_call, find)
+    return asked(api_call.target, api_call.token, find)
 
 
 def pair(orphans: Sequence[Orphan], steps: Sequence[Step], *, in_order: bool) -> dict[Key, Job]:
-    """Which job belongs to which missing request, as far as that can be told without the prompts.
+    """Pair jobs with the requests that have no image, as far as that can be told without the prompts.
 
-    By size alone, when just one request and one job have it; or, `in_order`, the first job for the first request, and
-    so on, for krea-pipe sends in the order of the plan. Jobs that failed take their place, and are left out.
+    Args:
+        orphans: the jobs, the oldest first.
+        steps: the steps of the plan that have no image, in its order.
+        in_order: take the first job for the first request, and so on, for krea-pipe sends in the order of the plan;
+            jobs that failed take their place, and are left out. Without it, pair by size, when just one request and
+            one job have it.
+
+    Returns:
+        The job of each request that has one, by key.
 
     Raises:
         StateError: the order does not fit.
@@ -224,6 +260,12 @@ def _by_size(orphans: Sequence[Orphan], steps: Sequence[Step]) -> Iterator[tuple
 def record_recovered(api_call: ApiCall, pairs: Mapping[Key, Job], steps: Sequence[Step], pipeline: str) -> None:
     """Write down that jobs are those of requests, so that the next run brings them in.
 
+    Args:
+        api_call: where, for whom, and the run id to write under.
+        pairs: the jobs by the keys of their requests.
+        steps: the steps of the plan; those without a job are passed over.
+        pipeline: the name of the pipeline.
+
     Raises:
         StateError: it cannot be written.
     """
@@ -243,7 +285,7 @@ def record_recovered(api_call: ApiCall, pairs: Mapping[Key, Job], steps: Sequenc
                 created_at=created_at(job),
             )
             line = Line(event, step.key, now(), api_call.run_id)
-            entries.append(Entry(line, job_id=job.id))
+            entries.append(JournalEntry(line, job_id=job.id))
     try:
         ledger.commit(entries)
     finally:

@@ -38,10 +38,10 @@ PREFIX = "out:"
 
 @dataclass(slots=True)
 class Delivery:
-    """One run's output folder. `kind` is `live` or `local`; `facts` says what earlier runs wrote there.
+    """One run's output folder.
 
-    Files are known by the names of their facts, plain text, because a path object for each would cost more than all
-    the rest of a run that has nothing to do.
+    `kind` is `live` or `local`; `facts` says what earlier runs wrote there. Files are known by the names of their
+    facts, plain text, because a path object for each would cost more than all the rest of a run that has nothing to do.
     """
 
     space: Space
@@ -61,7 +61,15 @@ class Delivery:
         make_folder(self.folder)
 
     def deliver(self, step: Step, result: Result) -> bool | Failure:
-        """Put the image of a step where each of its cells wants it; whether anything had to be written, or why not."""
+        """Put the image of a step where each of its cells wants it.
+
+        Args:
+            step: the step of the plan.
+            result: its image, which is in the store.
+
+        Returns:
+            Whether anything had to be written, or why it could not be.
+        """
         try:
             written = [self._place(step, cell, result) for cell in step.cells]
         except StateError as error:
@@ -96,7 +104,17 @@ class Delivery:
 
 
 def open_delivery(space: Space, folder: Path, kind: str, plan: Plan, *, file: Path) -> Delivery:
-    """The output folder of a run of a pipeline file, once nothing in it stands in the way.
+    """Open the output folder of a run of a pipeline file, once nothing in it stands in the way.
+
+    Args:
+        space: the store of the target.
+        folder: the output folder, which need not exist.
+        kind: `live` or `local`.
+        plan: whose images are put there.
+        file: the pipeline file.
+
+    Returns:
+        The folder, to put images into.
 
     Raises:
         UsageError: a file is in the way that is not of this kind of target, or of another pipeline file.
@@ -126,7 +144,14 @@ def open_delivery(space: Space, folder: Path, kind: str, plan: Plan, *, file: Pa
 
 
 def digests_at(folder: Path, out: str) -> Iterator[str]:
-    """The SHA-256 of the bytes that Krea sent, of each image at a cell's path.
+    """Read the images at a cell's path, without what krea-pipe has written into them.
+
+    Args:
+        folder: the output folder.
+        out: the path of the cell below it, without a suffix.
+
+    Returns:
+        The SHA-256 of the bytes that Krea sent, in hexadecimal digits, for each image.
 
     Raises:
         StateError: one cannot be read.
@@ -241,7 +266,13 @@ def _metadata(step: Step, cell: Cell, result: Result, kind: str) -> dict[str, st
 
 
 def remember(space: Space, plan: Plan, outcomes: Mapping[Key, Outcome]) -> None:
-    """Keep results, and which request each cell had last, as facts."""
+    """Keep results, and which request each cell had last, as facts.
+
+    Args:
+        space: the store of the target.
+        plan: what was to be done.
+        outcomes: the outcome of every request of the plan, by key.
+    """
     fresh: dict[str, tuple[Result, Step]] = {}
     for step in plan.steps:
         result = outcomes[step.key].result
@@ -257,13 +288,27 @@ LOCK = "lock:"
 
 
 def remember_lock(space: Space, file: Path) -> None:
-    """Keep where a lock file is, so that nothing that it names is removed."""
+    """Keep where a lock file is, so that nothing that it names is removed.
+
+    Args:
+        space: the store of the target.
+        file: the lock file.
+    """
     place = file.absolute().as_posix()
     space.facts.write({f"{LOCK}{place}": {"file": place}})
 
 
 def mark_reported(space: Space, plan: Plan, run_id: str) -> None:
-    """Note what now stands in a report, so that no later one counts it again."""
+    """Note what now stands in a report, so that no later one counts it again.
+
+    Args:
+        space: the store of the target.
+        plan: what was to be done.
+        run_id: the run that has written its report.
+
+    Raises:
+        StateError: it cannot be written.
+    """
     if plan.has_calls:
         space.journal.append(Reported(), run_id)
     for step in plan.steps:

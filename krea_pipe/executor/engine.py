@@ -12,14 +12,13 @@ from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.executor.capacity import Place
+from krea_pipe.executor.image_task import ImageTask, OtherRuns, SharedParts, image_task
 from krea_pipe.executor.inputs import Uploads, Upstream
 from krea_pipe.executor.lost import AccountJobs, Search
-from krea_pipe.executor.other_runs import OtherRuns
-from krea_pipe.executor.request_task import RequestTask, SharedParts
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.watch import Reader, Watch
 from krea_pipe.planning.plan import Attach, Hold, Plan, Step, Submit
-from krea_pipe.store.crash_log import write_crash_log
+from krea_pipe.store.crash_log import save_crash_log
 
 T = TypeVar("T")
 
@@ -140,7 +139,7 @@ class Engine:
 
     def _begin(self, step: Step, place: Place, *, has_price: bool) -> None:
         self.tell(step, None)
-        self._keep(self._work(RequestTask(step, self.shared, place, has_price)))
+        self._keep(self._work(image_task(step, self.shared, place, has_price=has_price)))
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Start a task that the run waits for."""
@@ -148,11 +147,11 @@ class Engine:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _work(self, turn: RequestTask) -> None:
-        step = turn.step
+    async def _work(self, task: ImageTask) -> None:
+        step = task.step
         try:
-            end = await self._bounded(turn.take())
-            outcome = self.outcomes[step.key] = await turn.fail(end) if isinstance(end, Failure) else end
+            end = await self._bounded(task.take())
+            outcome = self.outcomes[step.key] = await task.fail(end) if isinstance(end, Failure) else end
             self.shared.upstream.settle(step.key, outcome)
         finally:
             self.shared.upstream.end(step.key, None)
@@ -180,7 +179,7 @@ class Engine:
         kind = repr((type(error), [(one.filename, one.lineno) for one in traceback.extract_tb(error.__traceback__)]))
         if kind not in self.logs:
             home, token = self.session.space.folder.parent, self.session.client.token
-            self.logs[kind] = write_crash_log(error, home, lambda text: "\n".join(map(token.masked, text.split("\n"))))
+            self.logs[kind] = save_crash_log(error, home, lambda text: "\n".join(map(token.masked, text.split("\n"))))
         message = f"krea-pipe has a bug: {type(error).__name__}; please report it with {self.logs[kind]}"
         return Failure("internal_error", message, "failed")
 

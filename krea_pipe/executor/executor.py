@@ -1,13 +1,17 @@
-"""A plan's work, carried out on one event loop, with the ways to stop it."""
+"""A plan's work, carried out on one event loop, with the ways to stop it.
+
+A program that has an event loop of its own, such as a notebook, has the work done in a thread.
+"""
 
 import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import httpx
 
@@ -17,16 +21,17 @@ from krea_pipe.core.settings import Pace, Target, Token
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, SubmitGate
 from krea_pipe.executor.engine import Deliver, Engine, Outcomes, Watcher
-from krea_pipe.executor.journal_writer import JournalWriter
-from krea_pipe.executor.refusal import introduce
+from krea_pipe.executor.journal_writer import open_journal
 from krea_pipe.executor.session import Session
-from krea_pipe.executor.stop import Stop, stopped_by_signals
-from krea_pipe.executor.watch import Watch
+from krea_pipe.executor.stop import LAST_CALLS, Stop, stopped_by_signals
 from krea_pipe.planning.plan import Hold, Plan, Submit
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.ledger import Ledger
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
+
+if TYPE_CHECKING:
+    from krea_pipe.api.webhook import WebhookListener  # loads a server
 
 STOPPING = "Stopping: what waits is cancelled, what runs is brought in. Interrupt again to leave at once."
 THREADS = min(4, os.cpu_count() or 2)
@@ -45,16 +50,12 @@ class ExecutionOptions:
     webhook: str | None = None
 
 
-class WebhookListener(Protocol):
-    """Webhooks that this run receives itself: see `run.hooks`, which is loaded only for them."""
-
-    def open(self, session: Session, watch: Watch) -> contextlib.AbstractAsyncContextManager[None]:
-        """Listen for as long as the run goes on."""
-
-
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to carry out, where, and how. `replay` is the journal as it was when the plan was made."""
+    """What to carry out, where, and how.
+
+    `replay` is the journal as it was when the plan was made.
+    """
 
     plan: Plan
     space: Space
@@ -68,49 +69,121 @@ class Order:
     deliver: Deliver
     tell: Callable[[str], None]
     options: ExecutionOptions = field(default_factory=ExecutionOptions)
-    hooks: WebhookListener | None = None
+    hooks: "WebhookListener | None" = None
     transport: httpx.AsyncBaseTransport | None = None
     observe: Observe = unobserved
 
 
 def carry_out(order: Order) -> tuple[Outcomes, Ending]:
-    """Do the work of a plan.
+    """Do the work of a plan, in a thread of its own if an event loop runs in this one already.
+
+    Args:
+        order: what to carry out, where, and how.
+
+    Returns:
+        The outcome of each request that was begun, by key, and how the work ended.
 
     Raises:
         KeyboardInterrupt: a second signal came; the journal is safe.
     """
+    if not _has_loop():
+        return _run(order)
+    remote = _Remote()
+    with ThreadPoolExecutor(1, "krea-pipe") as threads:
+        work = threads.submit(_run, order, remote.connect)
+        try:
+            return work.result()
+        except KeyboardInterrupt:
+            return _ended(work, remote)
+
+
+def _ended(work: "Future[tuple[Outcomes, Ending]]", remote: "_Remote") -> tuple[Outcomes, Ending]:
+    """What came of work that was interrupted: what runs is brought in, unless a second interrupt comes."""
     try:
-        return asyncio.run(_carried_out(order))
+        remote.interrupt()
+        return work.result()
+    except KeyboardInterrupt:
+        remote.leave()
+        raise
+
+
+def _has_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+@dataclass(slots=True)
+class _Remote:
+    """Ends a run from the main thread, which alone is told of signals."""
+
+    loop: asyncio.AbstractEventLoop | None = None
+    session: Session | None = None
+
+    def connect(self, session: Session) -> None:
+        """Note the run, in its own thread."""
+        self.loop, self.session = asyncio.get_running_loop(), session
+
+    def interrupt(self) -> None:
+        """Send nothing more."""
+        if self.session is not None:
+            self._do(self.session.stop.interrupt)
+            self._do(partial(self.session.client.time_limit.cut, LAST_CALLS))
+
+    def leave(self) -> None:
+        """Wait for nothing more."""
+        if self.session is not None:
+            self._do(self.session.stop.leave)
+
+    def _do(self, work: Callable[[], object]) -> None:
+        if self.loop is not None:
+            with contextlib.suppress(RuntimeError):  # the run has just ended
+                self.loop.call_soon_threadsafe(work)
+
+
+def _run(order: Order, begun: Callable[[Session], None] = lambda _: None) -> tuple[Outcomes, Ending]:
+    try:
+        return asyncio.run(_carried_out(order, begun))
     except asyncio.CancelledError as error:
         raise KeyboardInterrupt from error
 
 
-async def _carried_out(order: Order) -> tuple[Outcomes, Ending]:
+async def _carried_out(order: Order, begun: Callable[[Session], None]) -> tuple[Outcomes, Ending]:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "disk"))
     stop = Stop()
     async with (
         open_client(order.target, order.token, order.transport) as client,
         _session(order, client, stop) as session,
     ):
+        begun(session)
         with stopped_by_signals(stop, client, lambda: order.tell(STOPPING)):
             if order.plan.total(Submit).count or order.plan.total(Hold).count:
-                await introduce(session)
+                await session.introduce()
             engine = Engine(order.plan, session, order.watch, order.deliver)
-            watch = engine.shared.watch
-            async with order.hooks.open(session, watch) if order.hooks else contextlib.nullcontext():
+            async with _listening(order, engine):
                 outcomes = await engine.run()
     return outcomes, Ending(stop.refusal, stop.limit, stop.interrupted, engine.error)
+
+
+@contextlib.asynccontextmanager
+async def _listening(order: Order, engine: Engine) -> AsyncIterator[None]:
+    """Receive webhooks for as long as the run goes on, if that is wanted."""
+    if order.hooks is None:
+        yield
+        return
+    async with order.hooks.open(engine.shared.watch.hint) as url:
+        engine.session.webhook, engine.session.is_told = url, True
+        yield
 
 
 @contextlib.asynccontextmanager
 async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Session]:
     options = order.options
     space, observe = order.space, order.observe
-    journal_writer = JournalWriter(
-        Ledger(space.journal, space.presence, order.run_id, order.origin, order.replay, observe)
-    )
-    journal_writer.start()
-    try:
+    ledger = Ledger(space.journal, space.presence, order.run_id, order.origin, order.replay, observe)
+    with open_journal(ledger) as journal_writer:
         yield Session(
             client=client,
             space=space,
@@ -129,5 +202,3 @@ async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Se
             webhook=options.webhook,
             observe=observe,
         )
-    finally:
-        journal_writer.close()

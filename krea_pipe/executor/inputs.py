@@ -12,10 +12,9 @@ from typing import cast
 
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.core.outcome import Failure, Outcome, Result
-from krea_pipe.core.request import Key, Source
+from krea_pipe.core.request import ByDigest, ByKey, ByUrl, Key, Source, source_text
 from krea_pipe.executor.capacity import delays
-from krea_pipe.executor.refusal import failure_of
-from krea_pipe.executor.session import Session
+from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.pipeline.references import Image
 from krea_pipe.planning.plan import Plan, Reuse, Step
 from krea_pipe.store.blobs import Blobs
@@ -36,31 +35,31 @@ class Uploads:
 
     session: Session
     images: Mapping[Source, Image]
-    tasks: dict[Source, asyncio.Task[str]] = field(default_factory=dict)
-    fresh: set[Source] = field(default_factory=set)
-    drawn: dict[Source, Image] = field(default_factory=dict)
+    tasks: dict[ByDigest, asyncio.Task[str]] = field(default_factory=dict)
+    fresh: set[ByDigest] = field(default_factory=set)
+    drawn: dict[ByKey, Image] = field(default_factory=dict)
 
-    async def urls(self, sources: Iterable[str]) -> dict[str, str]:
+    async def urls(self, sources: Iterable[Source]) -> dict[Source, str]:
         """The URL of each uploaded source; sources that are URLs already are left out.
 
         Raises:
             CallFailed: one could not be uploaded.
         """
-        wanted = [Source(one) for one in sources if one.startswith(("sha256:", "key:"))]
-        urls = await asyncio.gather(*(self._url(self._bytes_of(one)) for one in wanted), return_exceptions=True)
+        wanted = [one for one in sources if not isinstance(one, ByUrl)]
+        urls = await asyncio.gather(*(self._url(self._digest_of(one)) for one in wanted), return_exceptions=True)
         for url in urls:
             if isinstance(url, BaseException):
                 raise url
         return dict(zip(wanted, cast("list[str]", urls), strict=True))
 
-    def renew(self, used: Mapping[str, str]) -> bool:
+    def renew(self, used: Mapping[Source, str]) -> bool:
         """Upload anew what Krea may have dropped since an earlier run; whether there are other URLs than the used ones.
 
         Another request that uses the same image may have had it renewed already.
         """
         renewed = False
-        for name, url in used.items():
-            source = self._bytes_of(Source(name))
+        for used_source, url in used.items():
+            source = self._digest_of(used_source)
             if source not in self.fresh:
                 self.fresh.add(source)
                 self.tasks[source] = asyncio.create_task(self._upload(source))
@@ -68,58 +67,61 @@ class Uploads:
             renewed |= not task.done() or task.exception() is not None or task.result() != url
         return renewed
 
-    def _bytes_of(self, source: Source) -> Source:
-        return self.drawn[source].source if source in self.drawn else source
+    def _digest_of(self, source: Source) -> ByDigest:
+        """What the bytes that a source stands for are known by."""
+        found = self.drawn[source].source if isinstance(source, ByKey) else source
+        assert isinstance(found, ByDigest), "a URL is sent as it is"
+        return found
 
-    async def _url(self, source: Source) -> str:
+    async def _url(self, source: ByDigest) -> str:
         if source not in self.tasks:
             self.tasks[source] = asyncio.create_task(self._remembered_or_new(source))
         return await asyncio.shield(self.tasks[source])
 
-    async def _remembered_or_new(self, source: Source) -> str:
+    async def _remembered_or_new(self, source: ByDigest) -> str:
         name = self._fact(source)
         facts = await asyncio.to_thread(self.session.space.facts.read, [name])
         url = facts.get(name, {}).get("url")
         return url if isinstance(url, str) else await self._upload(source)
 
-    async def _upload(self, source: Source) -> str:
+    async def _upload(self, source: ByDigest) -> str:
         self.fresh.add(source)
         url = await self._posted(source)
         facts = {self._fact(source): {"url": url}}
         await self.session.shielded(lambda: self.session.space.facts.write(facts))
         return url
 
-    async def _posted(self, source: Source) -> str:
+    async def _posted(self, source: ByDigest) -> str:
         image, data = await self._read(source)
         for delay in (*delays(TRIES, self.session.pace), None):
             try:
                 url = await self.session.client.upload(image, data)
             except CallFailed as error:
-                self.session.tell("upload_failed", source=source, code=failure_of(error).code)
+                self.session.tell("upload_failed", source=source_text(source), code=failure_of(error).code)
                 if delay is None or _is_final(error):
                     raise
                 longer = error.retry_after or 0 if isinstance(error, Refused) else 0
                 if await self.session.stop.sleep_unless_leaving(max(delay, longer)):
                     raise
             else:
-                self.session.tell("uploaded", source=source, bytes=len(data))
+                self.session.tell("uploaded", source=source_text(source), bytes=len(data))
                 return url
         raise AssertionError("the last try returns or raises")
 
-    async def _read(self, source: Source) -> tuple[Image, bytes]:
+    async def _read(self, source: ByDigest) -> tuple[Image, bytes]:
         """The bytes that a source stands for."""
         drawn = next((one for one in self.drawn.values() if one.source == source), None)
         if drawn is None:
             return self.images[source], await asyncio.to_thread(_read, self.images[source])
-        blobs, digest = self.session.space.blobs, source.removeprefix("sha256:")
+        blobs, digest = self.session.space.blobs, source.sha256
         data = await self.session.shielded(lambda: blobs.read(digest))
         if data is None:
             blobs.drop(digest)  # or the next run would take it for the image
             raise ImageChanged(f"the stored image of {drawn.label} is missing or damaged; run again to draw it anew")
         return drawn, data
 
-    def _fact(self, source: Source) -> str:
-        return f"asset:{self.session.origin}:{self.session.account}:{source}"
+    def _fact(self, source: ByDigest) -> str:
+        return f"asset:{self.session.origin}:{self.session.account}:{source_text(source)}"
 
 
 def _read(image: Image) -> bytes:
@@ -128,7 +130,7 @@ def _read(image: Image) -> bytes:
         data = image.read()
     except OSError as error:
         raise ImageChanged(f"{image.label} cannot be read any more: {error.strerror}") from error
-    if image.source != "sha256:" + hashlib.sha256(data).hexdigest():
+    if image.source != ByDigest(hashlib.sha256(data).hexdigest()):
         raise ImageChanged(f"{image.label} was changed while the run was under way; run again")
     return data
 
@@ -213,14 +215,14 @@ class Upstream:
         message = f"it needs {self.names.get(key, 'an image of an earlier stage')}, which has no image"
         return Outcome("pending", failure=Failure("upstream_missing", message))
 
-    async def images(self, step: Step) -> Mapping[Source, Image]:
+    async def images(self, step: Step) -> Mapping[ByKey, Image]:
         """The images that stand for the keys in a request; all of them have to be there."""
         found = {}
         for key in step.request.upstream:
             result = await self.ends[key]
             assert result is not None
-            source, file = Source(f"sha256:{result.sha256}"), self.blobs.path(result.sha256)
-            found[Source(f"key:{key}")] = Image(source, f"{self.names[key]}.{result.extension}", result.mime, file)
+            source, file = ByDigest(result.sha256), self.blobs.path(result.sha256)
+            found[ByKey(key)] = Image(source, f"{self.names[key]}.{result.extension}", result.mime, file)
         return found
 
     def _stages(self, step: Step) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TypeAlias, TypeVar, cast
 
 from krea_pipe.core.outcome import iso
 from krea_pipe.store.events import Adopted, Event, Line, Submitted
-from krea_pipe.store.ledger import Entry, Free, Ledger, Standing
+from krea_pipe.store.ledger import Free, JournalEntry, Ledger, RequestStatus
 from krea_pipe.store.replay import Replay
 
 T = TypeVar("T")
@@ -22,10 +23,16 @@ MOST = 256
 
 @dataclass(frozen=True, slots=True)
 class _Question:
+    """A question about the state, which is answered after reading what other runs have written."""
+
     ask: Callable[[Ledger], object]
 
+    def answer(self, ledger: Ledger) -> object:
+        ledger.refresh()
+        return self.ask(ledger)
 
-_Task: TypeAlias = tuple[Entry | _Question, "asyncio.Future[object]"]
+
+_Task: TypeAlias = tuple[JournalEntry | _Question, "asyncio.Future[object]"]
 
 
 @dataclass(slots=True)
@@ -53,53 +60,49 @@ class JournalWriter:
 
     def put(self, event: Event, key: str) -> "asyncio.Future[object]":
         """Hand over a line; the future is done when it is on disk, or is `Busy` when its job is another request's."""
-        return self._hand_over(Entry(self._line(event, key), job_id=_new_job(event)))
+        return self._hand_over(JournalEntry(self._line(event, key), job_id=_new_job(event)))
 
-    async def record(self, event: Event, key: str) -> Standing:
+    async def record(self, event: Event, key: str) -> RequestStatus:
         """Write a line and wait until it is on disk; `Busy` when its job is another request's, and it was not written.
 
         Raises:
             StateError: it cannot be written, so what it announces must not be done.
         """
-        return cast("Standing", await asyncio.shield(self.put(event, key)))
+        return cast("RequestStatus", await asyncio.shield(self.put(event, key)))
 
     async def claim(
         self,
         event: Event,
         key: str,
-        expected: tuple[type[Standing], ...] = (Free,),
+        expected: tuple[type[RequestStatus], ...] = (Free,),
         *,
-        only: Standing | None = None,
-    ) -> Standing:
+        only: RequestStatus | None = None,
+    ) -> RequestStatus:
         """Write a line if its request stands as expected; how it stood, by which one knows whether it was written.
 
         Raises:
             StateError: it cannot be written, so what it announces must not be done.
         """
-        entry = Entry(self._line(event, key), expected, only, _new_job(event))
-        return cast("Standing", await asyncio.shield(self._hand_over(entry)))
+        entry = JournalEntry(self._line(event, key), expected, only, _new_job(event))
+        return cast("RequestStatus", await asyncio.shield(self._hand_over(entry)))
 
-    async def standings(self, keys: Sequence[str]) -> list[Standing]:
+    async def standings(self, keys: Sequence[str]) -> list[RequestStatus]:
         """How requests stand now.
 
         Raises:
             StateError: the journal cannot be read.
         """
-
-        def ask(ledger: Ledger) -> object:
-            ledger.refresh()
-            return [ledger.standing(key) for key in keys]
-
-        return cast("list[Standing]", await asyncio.shield(self._hand_over(_Question(ask))))
+        answer = _Question(lambda ledger: [ledger.status(key) for key in keys])
+        return cast("list[RequestStatus]", await asyncio.shield(self._hand_over(answer)))
 
     async def ask(self, question: Callable[[Replay], object]) -> object:
-        """Ask about the state, after reading what other runs have written; in the scribe's thread."""
-        return await asyncio.shield(self._hand_over(_Question(lambda ledger: ledger.ask(question))))
+        """Ask about the state, after reading what other runs have written; in the thread that writes."""
+        return await asyncio.shield(self._hand_over(_Question(lambda ledger: question(ledger.replay))))
 
     def _line(self, event: Event, key: str) -> Line:
         return Line(event, key, now(), self.ledger.run)
 
-    def _hand_over(self, task: Entry | _Question) -> "asyncio.Future[object]":
+    def _hand_over(self, task: JournalEntry | _Question) -> "asyncio.Future[object]":
         future: asyncio.Future[object] = self.loop.create_future()
         self._tasks.put((task, future))
         return future
@@ -118,18 +121,29 @@ class JournalWriter:
         self.ledger.close()
 
     def _do(self, batch: list[_Task]) -> None:
-        entries = [(task, future) for task, future in batch if isinstance(task, Entry)]
+        entries = [(task, future) for task, future in batch if isinstance(task, JournalEntry)]
         if entries:
             found = _done(partial(self.ledger.commit, [entry for entry, _ in entries]))
             answers = [found] * len(entries) if isinstance(found, BaseException) else found
             self._tell([(future, one) for (_, future), one in zip(entries, answers, strict=True)])
         for task, future in batch:
             if isinstance(task, _Question):
-                self._tell([(future, _done(partial(task.ask, self.ledger)))])
+                self._tell([(future, _done(partial(task.answer, self.ledger)))])
 
     def _tell(self, answers: Sequence[tuple["asyncio.Future[object]", object]]) -> None:
         if not self.loop.is_closed():
             self.loop.call_soon_threadsafe(_resolve, answers)
+
+
+@contextmanager
+def open_journal(ledger: Ledger) -> Iterator[JournalWriter]:
+    """A writer that works until the end of the block, which is when all that was handed over is written."""
+    journal_writer = JournalWriter(ledger)
+    journal_writer.start()
+    try:
+        yield journal_writer
+    finally:
+        journal_writer.close()
 
 
 def _new_job(event: Event) -> str | None:

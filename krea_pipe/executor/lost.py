@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import TypeAlias, cast
 
-from krea_pipe.api.clock import SLACK as CLOCK_SLACK
+from krea_pipe.api.client import CALL_SECONDS
+from krea_pipe.api.clock import CLOCK_SLACK
 from krea_pipe.api.failures import AnswerLost, CallFailed
-from krea_pipe.api.patience import CALL_SECONDS
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core.outcome import iso
 from krea_pipe.core.request import Key
@@ -248,7 +248,16 @@ class Search:
     def _time_to_settle(self, post: Post) -> float:
         """Seconds until the job of a POST is surely made, if there is one; for one of a dead run it mostly is."""
         least = self.session.pace.first / 10 if post.run == self.session.run_id else 0.0
-        return max(self.session.settling - self._lost_for(post), least)
+        return max(self._settling() - self._lost_for(post), least)
+
+    def _settling(self) -> float:
+        """Seconds after which a POST without an answer has made its job, if it makes one at all.
+
+        Five times the slowest of the last answers; before the first one, the time of five looks.
+        """
+        first = self.session.pace.first
+        slowest = max(self.session.answers, default=first)
+        return min(max(5 * slowest, first / 10), 10 * first)
 
     def unsettled(self, post: Post) -> float:
         """Seconds until a list without its job means that there is none; more for a dead run, whose POST may go on."""

@@ -1,28 +1,35 @@
-"""What one run works with."""
+"""What one run works with, and when Krea refuses the account rather than a request, so that nothing more is sent."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Literal, TypeVar
 
 from krea_pipe.api.client import Client
+from krea_pipe.api.failures import CallFailed, Refused
+from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.outcome import iso
+from krea_pipe.core.outcome import Failure
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Pace
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, SubmitGate
 from krea_pipe.executor.journal_writer import JournalWriter, now
 from krea_pipe.executor.stop import Stop
-from krea_pipe.store.events import Event, Note, Submitting, Unanswered
+from krea_pipe.store.events import Event, Note
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.space import Space
 
 T = TypeVar("T")
 ANSWERS = 32
+FIRST_PAGE = 100
+_NO_SERVICE = {
+    401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
+    402: ("no_credit", "top up the API balance, then run the same command again; it goes on where this stopped"),
+    403: ("forbidden", "check that API access is enabled for the workspace of this key"),
+}
 
 
 @dataclass(slots=True)
@@ -81,49 +88,68 @@ class Session:
         done.add_done_callback(lambda one: one.cancelled() or one.exception())
         return await asyncio.shield(done)
 
-    def submitting(self, key: Key, name: str, usd: Decimal) -> Submitting:
-        """The event before the POST of a request: where it goes, what it may cost, and for what of the pipeline.
-
-        Its times of Krea's clock are not later than the begin of the run, and than now.
-        """
-        clock, began = self.client.clock, self.began
-        after = clock.earliest()
-        self.sent[key] = clock.steady()
-        return Submitting(
-            origin=self.origin,
-            account=self.account,
-            usd=str(usd),
-            cell=f"{self.pipeline}/{name}",
-            began="" if began is None else iso(began),
-            after="" if after is None else iso(after),
-            exact=clock.is_exact,
-        )
-
-    def unanswered(self, post: Submitting) -> Unanswered:
-        """The event after a POST whose answer was lost, not later than now by Krea's clock."""
-        latest = self.client.clock.latest()
-        before = "" if latest is None else iso(latest + timedelta(milliseconds=1))
-        return Unanswered(
-            origin=post.origin,
-            account=post.account,
-            usd=post.usd,
-            cell=post.cell,
-            began=post.began,
-            after=post.after,
-            before=before,
-            exact=post.exact,
-        )
-
     @property
     def began(self) -> datetime | None:
         """A time of Krea's clock before which this run had sent nothing, if Krea has told the time by now."""
         return self.client.clock.earliest(self.started)
 
-    @property
-    def settling(self) -> float:
-        """Seconds after which a POST without an answer has made its job, if it makes one at all.
+    async def introduce(self) -> CallFailed | None:
+        """Ask for the newest jobs before anything is sent, which is free.
 
-        Five times the slowest of the last answers; before the first one, the time of five looks.
+        The answer tells Krea's time, whether the key is good, and which jobs are not of what will be sent.
+
+        Returns:
+            Why that failed, or None when it did not.
         """
-        slowest = max(self.answers, default=self.pace.first)
-        return min(max(5 * slowest, self.pace.first / 10), 10 * self.pace.first)
+        try:
+            page = await self.client.jobs(FIRST_PAGE)
+        except CallFailed as error:
+            if isinstance(error, Refused) and error.status == 401:
+                await self.refuse_account(error)
+            return error
+        self.shown_before = frozenset(job.id for job in page.jobs)
+        return None
+
+    async def refuse_account(self, error: CallFailed) -> bool:
+        """Stop the run when Krea refuses the account rather than the request.
+
+        A 403 may be about one request alone, and a 401 in another form than Krea's about one way to it: a free call
+        that fails as well shows that it is not.
+
+        Args:
+            error: how a call has failed.
+
+        Returns:
+            Whether the run was stopped.
+        """
+        if not isinstance(error, Refused) or error.status not in _NO_SERVICE:
+            return False
+        is_doubtful = error.status == 403 or (error.status == 401 and not error.is_kreas)
+        if is_doubtful and await self.is_served():
+            return False
+        code, hint = _NO_SERVICE[error.status]
+        self.stop.refuse(Problem(code, f"Krea refused this account: {error}", hint=hint))
+        return True
+
+    async def is_served(self) -> bool:
+        """Whether Krea answers a free call of this account."""
+        try:
+            await self.client.jobs(1)
+        except CallFailed:
+            return False
+        return True
+
+
+def failure_of(error: CallFailed) -> Failure:
+    """A failed call as the reason why a cell has no image."""
+    if not isinstance(error, Refused):
+        return Failure("unreachable", str(error), "transient")
+    match error.status:
+        case 410:
+            return Failure("model_unavailable", f"Krea answered {error}", "gone")
+        case 429:
+            return Failure("too_many_requests", f"Krea answered {error}", "transient")
+        case status if status >= 500 or status in (408, 425):
+            return Failure("server_error", f"Krea answered {error}", "transient")
+        case _:
+            return Failure("rejected", f"Krea answered {error}", "rejected")

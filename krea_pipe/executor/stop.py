@@ -92,7 +92,7 @@ def stopped_by_signals(stop: Stop, client: Client, tell: Callable[[], None]) -> 
     def on_signal() -> None:
         if not stop.interrupted:
             stop.interrupt()
-            client.patience.cut(LAST_CALLS)
+            client.time_limit.cut(LAST_CALLS)
             tell()
         elif task is not None:
             task.cancel()

@@ -18,7 +18,6 @@ from krea_pipe.api.client import Client
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.api.wire import Job
 from krea_pipe.executor.capacity import delay
-from krea_pipe.executor.refusal import refuse_account
 from krea_pipe.executor.session import Session
 
 LONGEST_PAGE = 1000
@@ -217,7 +216,7 @@ class Reader:
         try:
             return await self.session.client.job(watched.id)
         except CallFailed as error:
-            if await refuse_account(error, self.session):
+            if await self.session.refuse_account(error):
                 return Lack("left")
             status = error.status if isinstance(error, Refused) else 0
             watched.unknown = watched.unknown + 1 if status in (404, 410) else 0
@@ -370,7 +369,7 @@ class Watch:
         """Without the list, jobs are read one by one for a while."""
         self.failures += 1
         if isinstance(error, Refused) and error.status == 401:
-            await refuse_account(error, self.session)
+            await self.session.refuse_account(error)
         lasting = isinstance(error, Refused) and not error.may_have_acted and error.status != 429
         if lasting or self.failures >= LIST_TRIES:
             self.rests_until = self.reader.time() + LIST_REST * self.session.pace.first

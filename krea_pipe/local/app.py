@@ -2,7 +2,7 @@
 
 The account can be bounded: so many jobs at once, so many in the backlog, 429 beyond that. The end of a job is told to
 its `X-Webhook-URL` once. Trigger words in a prompt, which make a job fail or get stuck, are in
-`krea_pipe.local.job_outcome`.
+`krea_pipe.local.job`.
 
 Known differences from Krea: images are never fetched from outside, webhooks come for ends alone, `user` and `liked`
 do not filter styles, and a training costs nothing and gives a style that nobody has learnt. What Krea does not document
@@ -13,20 +13,22 @@ stuck, and a stuck job is never timed out. `GET /_local/book` is not Krea's; see
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from email.utils import format_datetime
 from typing import NamedTuple
 
+import httpx
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from krea_pipe.local import assets, jobs, styles
+from krea_pipe.local.answers import RefusalError
 from krea_pipe.local.billing_log import BillingLog
-from krea_pipe.local.date_middleware import DateMiddleware
 from krea_pipe.local.jobs import Handler
 from krea_pipe.local.order import VARIANTS
-from krea_pipe.local.refusal import RefusalError
 from krea_pipe.local.server_state import ServerState
 from krea_pipe.local.webhooks import Courier
 
@@ -88,10 +90,15 @@ def create_app(world: ServerState | None = None, *, dates: bool | None = None) -
 
     return Starlette(
         routes=[bind(call) for call in (*_CALLS, _Call("GET", "/_local/book", book.read, is_open=True))],
-        middleware=[Middleware(DateMiddleware, world=world, book=book, dates=dates)],
+        middleware=[Middleware(_DateMiddleware, world=world, book=book, dates=dates)],
         exception_handlers={RefusalError: _answer_refusal, 404: _answer_unknown, 405: _answer_unknown},
         lifespan=live,
     )
+
+
+def open_transport() -> httpx.ASGITransport:
+    """A transport, with no socket in between, to a Krea of one's own that lives as long as the transport."""
+    return httpx.ASGITransport(app=create_app(ServerState()))
 
 
 def _bind(world: ServerState, call: _Call, book: BillingLog, courier: Courier) -> _Endpoint:
@@ -123,3 +130,35 @@ async def _answer_refusal(_: Request, error: Exception) -> Response:
 
 async def _answer_unknown(_: Request, __: Exception) -> Response:
     return HTMLResponse(_NOT_FOUND, status_code=404)
+
+
+class _DateMiddleware:
+    """Adds a `Date` from the world's clock to every answer, where `dates` says so.
+
+    `dates` None leaves it to a server. An ASGI server adds the present of this machine by itself, without a look at
+    the answer, so that one of ours would be a second `Date`; a transport in the same process adds none.
+    """
+
+    def __init__(self, app: ASGIApp, world: ServerState, book: BillingLog, dates: bool | None) -> None:
+        self._app, self._world, self._book, self._dates = app, world, book, dates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        dated = _is_in_process(scope) if self._dates is None else self._dates
+
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = format_datetime(self._world.now(), usegmt=True).encode()
+                message = {**message, "headers": [*message["headers"], (b"date", date)]}
+            await send(message)
+
+        with self._book.serve():
+            await self._app(scope, receive, send_dated if dated else send)
+
+
+def _is_in_process(scope: Scope) -> bool:
+    """Servers tell which version of the ASGI specification they speak; httpx's transport does not."""
+    return "spec_version" not in scope["asgi"]

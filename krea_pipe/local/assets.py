@@ -1,21 +1,29 @@
 """The handlers for assets and the uploaded files themselves."""
 
 import asyncio
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import BytesHeaderParser
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from krea_pipe.local.asset import Asset
-from krea_pipe.local.multipart import Part, read_form
-from krea_pipe.local.paging import cut_page, format_time, read_cursor, read_limit
+from krea_pipe.local.answers import answer_page, format_time, read_cursor, read_limit, refuse
 from krea_pipe.local.picture import SUFFIXES, read_picture, sniff_media_type
-from krea_pipe.local.refusal import refuse
-from krea_pipe.local.server_state import ServerState
+from krea_pipe.local.server_state import Asset, ServerState
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One field of a form: its declared media type, if any, and its bytes."""
+
+    media_type: str | None
+    data: bytes
 
 
 async def upload_asset(world: ServerState, request: Request) -> Response:
     """POST /assets."""
-    form = read_form(request.headers.get("content-type", ""), await request.body())
+    form = _read_form(request.headers.get("content-type", ""), await request.body())
     if form is None:
         raise refuse(400, "Expected multipart/form-data")
     if "file" not in form:
@@ -32,11 +40,8 @@ async def list_assets(world: ServerState, request: Request) -> Response:
     """GET /assets: newest first."""
     query = request.query_params
     limit, before = read_limit(query), read_cursor(query)
-    page = cut_page(world.assets_before(before), limit)
-    items = [_as_json(asset, request) for asset in page.items]
-    return JSONResponse(
-        {"items": items, "next_cursor": format_time(page.items[-1].uploaded_at) if page.has_more else None}
-    )
+    found = world.assets_before(before)
+    return answer_page(found, limit, lambda asset: _as_json(asset, request), lambda asset: asset.uploaded_at)
 
 
 async def read_asset(world: ServerState, request: Request) -> Response:
@@ -59,7 +64,7 @@ async def read_upload(world: ServerState, request: Request) -> Response:
     return Response(asset.data, media_type=asset.media_type)
 
 
-def _check_file(file: Part, limit: int) -> str:
+def _check_file(file: _Part, limit: int) -> str:
     # Krea declares 400; an integrator met 413.
     if len(file.data) > limit:
         raise refuse(413, "File too large")
@@ -91,3 +96,27 @@ def _as_json(asset: Asset, request: Request) -> dict[str, object]:
         "mime_type": asset.media_type,
     }
     return answer if asset.description is None else {**answer, "description": asset.description}
+
+
+def _read_form(content_type: str, body: bytes) -> dict[str, _Part] | None:
+    """The fields of a form by name, or None when the body is not a well-formed one."""
+    header = Message()
+    header["Content-Type"] = content_type
+    boundary = header.get_boundary()
+    if header.get_content_type() != "multipart/form-data" or not boundary:
+        return None
+    delimiter = b"\r\n--" + boundary.encode("utf-8", "replace")
+    _, *chunks = (b"\r\n" + body).split(delimiter)
+    if not chunks or not chunks[-1].startswith(b"--"):
+        return None
+    return dict(named for chunk in chunks[:-1] if (named := _read_part(chunk)))
+
+
+def _read_part(chunk: bytes) -> tuple[str, _Part] | None:
+    head, gap, data = chunk.partition(b"\r\n\r\n")
+    headers = BytesHeaderParser().parsebytes(head.lstrip(b"\r\n"))
+    name = headers.get_param("name", header="Content-Disposition")
+    if not gap or not isinstance(name, str):
+        return None
+    declared = headers.get_content_type() if "Content-Type" in headers else None
+    return name, _Part(declared, data)

@@ -13,8 +13,8 @@ from statistics import median
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from krea_pipe.local.answers import format_time, make_encodable
 from krea_pipe.local.job import Job
-from krea_pipe.local.paging import format_time
 from krea_pipe.local.server_state import ServerState
 
 KINDS = ("POST /generate", "GET /jobs", "GET /jobs/{id}", "DELETE /jobs/{id}", "GET /images", "POST /assets")
@@ -57,13 +57,13 @@ class BillingLog:
 
 
 def _describe_bill(job: Job) -> dict[str, str]:
-    return {"job_id": job.id, "prompt": _read_prompt(job), "amount": str(job.price)}
+    return {"job_id": job.id, "prompt": make_encodable(job.brief.order.prompt), "amount": str(job.price)}
 
 
 def _describe_job(job: Job, now: datetime) -> dict[str, str | None]:
     return {
         "job_id": job.id,
-        "prompt": _read_prompt(job),
+        "prompt": make_encodable(job.brief.order.prompt),
         "status": job.status(now),
         "created_at": format_time(job.created_at),
         "started_at": _format_if_known(job.started_at),
@@ -74,11 +74,6 @@ def _describe_job(job: Job, now: datetime) -> dict[str, str | None]:
 
 def _format_if_known(instant: datetime | None) -> str | None:
     return None if instant is None else format_time(instant)
-
-
-def _read_prompt(job: Job) -> str:
-    """A lone surrogate is legal in a prompt but cannot be encoded into an answer."""
-    return job.brief.order.prompt.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _summarise(jobs: Sequence[Job], now: datetime, concurrency: int | None) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -9,13 +11,15 @@ from http import HTTPStatus
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from krea_pipe.local.connection import line_of
 from krea_pipe.local.script import Action, Corrupt, Refuse, Reset, Script, Slow, Truncate
 
+# A server that lets connections be broken puts a request's transport into the ASGI scope, under this extension.
+TRANSPORT = "krea_pipe.transport"
 OWN = "/_local/"
 COUNTS = f"{OWN}faults"
 
 _FLIPPED = 64
+_NO_LINGER = struct.pack("ii", 1, 0)
 _GATEWAY = (
     "<html>\r\n<head><title>{0}</title></head>\r\n<body>\r\n<center><h1>{0}</h1></center>\r\n</body>\r\n</html>\r\n"
 )
@@ -44,19 +48,16 @@ class Faults:
         elif scope["path"] == COUNTS:
             await JSONResponse({"acted": self.script.acted})(scope, receive, send)
         else:
-            await self._play(_Exchange(self.app, scope, receive, send))
-
-    async def _play(self, exchange: "_Exchange") -> None:
-        call = name_call(exchange.scope["method"], exchange.scope["path"])
-        prompt = await self._prompt(call, exchange) if self.script.wants_prompts else None
-        action = self.script.pick(call, prompt)
-        if action is None:
-            await exchange.pass_on()
-        else:
-            await _act(action, exchange)
-
-    async def _prompt(self, call: str, exchange: "_Exchange") -> str | None:
-        return _prompt_in(await exchange.read()) if call == "submit" else self.prompt_of(exchange.scope["path"])
+            # Read before anything breaks, so that the client has sent it.
+            body = await _read_body(receive)
+            if body is None:
+                return
+            call = name_call(scope["method"], scope["path"])
+            prompt = None
+            if self.script.wants_prompts:
+                prompt = _prompt_in(body) if call == "submit" else self.prompt_of(scope["path"])
+            exchange = _Exchange(self.app, scope, _replay(body, receive), send)
+            await _act(self.script.pick(call, prompt), exchange)
 
 
 def name_call(method: str, path: str) -> str:
@@ -81,50 +82,10 @@ def _prompt_in(body: bytes) -> str | None:
     """The prompt of a generate call, if it is one that Krea can read."""
     try:
         order = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     prompt = order.get("prompt") if isinstance(order, dict) else None
     return prompt if isinstance(prompt, str) else None
-
-
-async def _act(action: Action, exchange: "_Exchange") -> None:
-    """Do to a call what a rule says."""
-    acts = action.after if isinstance(action, Refuse | Reset | Slow) else True
-    await exchange.read()
-    answer = await exchange.ask() if acts else _Answer()
-    match action:
-        case Refuse():
-            await exchange.give(_refusal(action))
-        case Reset():
-            await exchange.reset()
-        case Slow():
-            await asyncio.sleep(action.seconds)
-            await (exchange.send_whole(answer) if action.after else exchange.pass_on())
-        case Truncate():
-            await exchange.send_half(answer)
-        case Corrupt():
-            await exchange.send_whole(_Answer(answer.start, _flip_middle(answer.body)))
-
-
-def _refusal(action: Refuse) -> Response:
-    after = {} if action.retry_after is None else {"Retry-After": str(action.retry_after)}
-    if action.status >= 500:
-        return HTMLResponse(_GATEWAY.format(f"{action.status} {_phrase(action.status)}"), action.status, after)
-    key = "message" if action.status in (401, 402) else "error"  # as Krea's own bodies have it
-    return JSONResponse({key: _REASONS.get(action.status, _phrase(action.status))}, action.status, after)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error"
-
-
-def _flip_middle(body: bytes) -> bytes:
-    start = max(0, (len(body) - _FLIPPED) // 2)
-    end = min(len(body), start + _FLIPPED)
-    return body[:start] + bytes(byte ^ 0xFF for byte in body[start:end]) + body[end:]
 
 
 @dataclass(slots=True)
@@ -135,22 +96,20 @@ class _Answer:
     body: bytes = b""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Exchange:
-    """One request and the ways to answer it. Its body is read before anything breaks: so the client has sent it."""
+    """One request, whose body has been read, and the ways to answer it."""
 
     app: ASGIApp
     scope: Scope
     receive: Receive
     send: Send
-    body: bytes | None = None
 
-    async def read(self) -> bytes:
-        """The whole body of the request, which the app can read all the same."""
-        if self.body is None:
-            self.body = await _read_body(self.receive)
-            self.receive = _replay(self.body, self.receive)
-        return self.body
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The connection under the request, if its server gives one."""
+        transport: asyncio.Transport | None = self.scope.get("extensions", {}).get(TRANSPORT)
+        return transport
 
     async def pass_on(self) -> None:
         """Let the app answer."""
@@ -166,13 +125,8 @@ class _Exchange:
             else:
                 answer.body += message.get("body", b"")
 
-        await self.read()
         await self.app(self.scope, self.receive, keep)
         return answer
-
-    async def give(self, response: Response) -> None:
-        """Answer with a response of one's own."""
-        await response(self.scope, self.receive, self.send)
 
     async def send_whole(self, answer: _Answer) -> None:
         """Answer as the app did."""
@@ -180,38 +134,75 @@ class _Exchange:
         await self.send({"type": "http.response.body", "body": answer.body})
 
     async def send_half(self, answer: _Answer) -> None:
-        """Send half of the body under the length of the whole, and hang up."""
+        """Send half of the body under the length of the whole, and hang up, whatever was promised."""
         headers = [(name, value) for name, value in answer.start["headers"] if name.lower() != b"content-length"]
         length = (b"content-length", str(len(answer.body)).encode())
         await self.send({**answer.start, "headers": [*headers, length]})
-        line = line_of(self.scope)
         half = {"type": "http.response.body", "body": answer.body[: len(answer.body) // 2]}
-        await self.send({**half, "more_body": line is not None})
-        if line is not None:
-            line.close()
-            await self._until_gone()
+        await self.send({**half, "more_body": self.transport is not None})
+        if self.transport is not None:
+            self.transport.close()
+            await self._wait_until_gone()
 
     async def reset(self) -> None:
-        """Break the connection; where the server has no way to, half an answer stands for it."""
-        line = line_of(self.scope)
-        if line is None:
-            body = b'{"job_id": "'
+        """Break the connection with an RST; where the server has no way to, half an answer stands for it."""
+        if self.transport is None:
             start = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
-            await self.send_half(_Answer(start, body * 2))
+            await self.send_half(_Answer(start, b'{"job_id": "' * 2))
         else:
-            line.reset()
-            await self._until_gone()
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            self.transport.abort()
+            await self._wait_until_gone()
 
-    async def _until_gone(self) -> None:
+    async def _wait_until_gone(self) -> None:
         """Wait for the server to notice, or it would take the missing answer for a bug of the app."""
         while (await self.receive())["type"] != "http.disconnect":
             pass
 
 
-async def _read_body(receive: Receive) -> bytes:
+async def _act(action: Action | None, exchange: _Exchange) -> None:
+    """Do to a call what a rule says; None lets it pass."""
+    is_late = action.after if isinstance(action, Refuse | Reset | Slow) else isinstance(action, Truncate | Corrupt)
+    answer = await exchange.ask() if is_late else _Answer()
+    match action:
+        case None:
+            await exchange.pass_on()
+        case Refuse():
+            await _make_refusal(action)(exchange.scope, exchange.receive, exchange.send)
+        case Reset():
+            await exchange.reset()
+        case Slow():
+            await asyncio.sleep(action.seconds)
+            await (exchange.send_whole(answer) if action.after else exchange.pass_on())
+        case Truncate():
+            await exchange.send_half(answer)
+        case Corrupt():
+            await exchange.send_whole(_Answer(answer.start, _flip_middle(answer.body)))
+
+
+def _make_refusal(action: Refuse) -> Response:
+    after = {} if action.retry_after is None else {"Retry-After": str(action.retry_after)}
+    known = action.status in HTTPStatus.__members__.values()
+    phrase = HTTPStatus(action.status).phrase if known else "Error"
+    if action.status >= 500:
+        return HTMLResponse(_GATEWAY.format(f"{action.status} {phrase}"), action.status, after)
+    key = "message" if action.status in (401, 402) else "error"  # as Krea's own bodies have it
+    return JSONResponse({key: _REASONS.get(action.status, phrase)}, action.status, after)
+
+
+def _flip_middle(body: bytes) -> bytes:
+    start = max(0, (len(body) - _FLIPPED) // 2)
+    end = min(len(body), start + _FLIPPED)
+    return body[:start] + bytes(byte ^ 0xFF for byte in body[start:end]) + body[end:]
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """The whole body of a request, or None when its client has gone before its end."""
     parts = []
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         parts.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(parts)

@@ -1,12 +1,61 @@
-"""A job: its state is a function of the clock, so nothing runs in the background."""
+"""A job: how it ends, its state as a function of the clock, and how Krea shows it.
 
+How a job ends is decided when it is accepted. A prompt can ask for an end by a trigger word:
+
+- `local:fail-nsfw`: failed, with the error code `nsfw` at the top level of the job
+- `local:fail-result`: failed, with the same error under `result`, where Krea's guide shows it
+- `local:fail-empty`: completed and billed, but without urls
+- `local:stuck`: processed for ever; only DELETE ends it
+
+Every other job gives one image.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal, get_args
 
-from krea_pipe.local.job_outcome import JobOutcome
-from krea_pipe.local.proof_spec import ProofSpec
+from krea_pipe.local.answers import format_time
+from krea_pipe.local.order import ProofSpec, Training
+
+Outcome = Literal["image", "empty", "failed", "stuck"]
+Place = Literal["top", "result", "nowhere"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """The end of a job: with an image, `empty` without one, failed with a code and a message, or `stuck` without end.
+
+    `place` is where a failed job shows its code and message: in a top-level `error`, in `result.error`, or nowhere.
+    """
+
+    outcome: Outcome = "image"
+    code: str = ""
+    message: str = ""
+    place: Place = "top"
+
+    @property
+    def is_billed(self) -> bool:
+        """Whether a job that comes to this end is paid for."""
+        return self.outcome in ("image", "empty")
+
+
+FateOf = Callable[[ProofSpec], JobOutcome]
+
+_MODERATED = "The prompt asked for a moderation failure."
+_BY_TRIGGER = {
+    "local:fail-nsfw": JobOutcome("failed", "nsfw", _MODERATED),
+    "local:fail-result": JobOutcome("failed", "nsfw", _MODERATED, "result"),
+    "local:fail-empty": JobOutcome("empty"),
+    "local:stuck": JobOutcome("stuck"),
+}
+
+
+def fate_by_prompt(brief: ProofSpec) -> JobOutcome:
+    """The fate that the prompt asks for by a trigger word, otherwise an image."""
+    return next((fate for word, fate in _BY_TRIGGER.items() if word in brief.order.prompt), JobOutcome())
+
 
 Status = Literal[
     "backlogged",
@@ -113,3 +162,50 @@ class Job:
     def has_image(self, now: datetime) -> bool:
         """Whether the job has an image to show by now."""
         return self.fate.outcome == "image" and self.status(now) == "completed"
+
+
+def describe_job(job: Job, now: datetime, base_url: str) -> dict[str, object]:
+    """The JSON of a job at an instant; the URL of its image begins with `base_url`."""
+    status, finished_at = job.status(now), job.finished_at(now)
+    answer: dict[str, object] = {
+        "job_id": job.id,
+        "status": status,
+        "created_at": format_time(job.created_at),
+        "completed_at": finished_at and format_time(finished_at),
+        "result": None,
+    }
+    if status == "completed":
+        answer["result"] = _describe_result(job, base_url)
+    if status == "failed":
+        answer |= _describe_failure(job)
+    return answer
+
+
+def _describe_result(job: Job, base_url: str) -> dict[str, object]:
+    if job.fate.outcome != "image":
+        return {}
+    if isinstance(job.brief.order, Training):
+        return {"style_id": name_style(job.image_id)}
+    return {"urls": [f"{base_url}images/{job.image_id}.png"]}
+
+
+def _describe_failure(job: Job) -> dict[str, object]:
+    """Krea's schema and Krea's guide disagree on where the reason is; some failed jobs show none."""
+    error = {"code": job.fate.code, "message": job.fate.message}
+    match job.fate.place:
+        case "top":
+            return {"result": {}, "error": error}
+        case "result":
+            return {"result": {"error": error}}
+        case "nowhere":
+            return {"result": {}}
+
+
+def name_type(job: Job) -> str:
+    """Krea does not publish its name for the type; the list call is known to return one."""
+    return "style-training" if isinstance(job.brief.order, Training) else f"krea-2-{job.brief.order.variant}"
+
+
+def name_style(image_id: str) -> str:
+    """The id of the style that comes of a job, from the id that its image would have."""
+    return f"st_{image_id.replace('-', '')[:12]}"

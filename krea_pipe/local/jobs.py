@@ -1,24 +1,27 @@
-"""The handlers for generate calls, jobs and result images."""
+"""The handlers for generate calls, jobs and result images.
+
+Input images are own assets, data URIs, and other URLs, which are never fetched.
+"""
 
 import asyncio
+import re
 from datetime import datetime
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import httpx
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from krea_pipe.local.inputs import read_inputs
-from krea_pipe.local.job import STATUSES, TERMINAL, Job, Webhook
-from krea_pipe.local.job_json import describe_job, name_type
-from krea_pipe.local.order import Variant
-from krea_pipe.local.paging import cut_page, format_time, read_cursor, read_limit
-from krea_pipe.local.picture import sniff_media_type
+from krea_pipe.local.answers import answer_page, format_time, read_cursor, read_limit, refuse
+from krea_pipe.local.job import STATUSES, TERMINAL, Job, Webhook, describe_job, name_type
+from krea_pipe.local.order import Order, ProofSpec, Reference, Tint
+from krea_pipe.local.picture import Picture, imagine_picture, read_data_uri, sniff_media_type
 from krea_pipe.local.proof import draw_proof
-from krea_pipe.local.reading import read_order
-from krea_pipe.local.refusal import refuse
+from krea_pipe.local.reading import LOOPBACK, read_order
 from krea_pipe.local.server_state import ServerState
 
+_UPLOAD = re.compile(r"/uploads/([0-9a-fA-F-]{36})\.\w+")
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
@@ -29,7 +32,7 @@ class Handler(Protocol):
         """The answer; raises `RefusalError` for an error answer."""
 
 
-def generate(variant: Variant) -> Handler:
+def generate(variant: str) -> Handler:
     """The handler of one variant's generate route."""
 
     async def submit(world: ServerState, request: Request) -> Response:
@@ -39,6 +42,33 @@ def generate(variant: Variant) -> Handler:
         return accept(world.submit(brief, webhook=webhook))
 
     return submit
+
+
+async def read_inputs(world: ServerState, order: Order, *, own_host: str | None) -> ProofSpec:
+    """The order with its pictures; raises `RefusalError` with 422 for one that cannot be had."""
+    tints = [await _read_tint(world, reference, own_host) for reference in order.references]
+    source = await _read_tint(world, order.source, own_host) if order.source else None
+    return ProofSpec(order, tuple(tints), source)
+
+
+async def _read_tint(world: ServerState, reference: Reference, own_host: str | None) -> Tint:
+    picture = await _read_picture(world, reference.url, own_host)
+    if picture is None:
+        raise refuse(422, "Input file rejected")
+    return Tint(picture, reference.strength)
+
+
+async def _read_picture(world: ServerState, url: str, own_host: str | None) -> Picture | None:
+    if url.startswith("data:"):
+        return await asyncio.to_thread(read_data_uri, url)
+    parts = urlsplit(url)
+    if parts.hostname not in LOOPBACK | {own_host} or not parts.path.startswith("/uploads/"):
+        return imagine_picture(url)
+    match = _UPLOAD.fullmatch(parts.path)
+    asset = world.asset(match[1].lower()) if match else None
+    if asset is None:
+        raise refuse(422, "Invalid asset URL")
+    return asset.picture
 
 
 def accept(job: Job) -> Response:
@@ -76,11 +106,12 @@ async def list_jobs(world: ServerState, request: Request) -> Response:
     limit, before, now = read_limit(query), read_cursor(query), world.now()
     kinds = None if types is None else types.split(",")
     matching = (job for job in world.jobs_before(before, status) if kinds is None or name_type(job) in kinds)
-    page, base_url = cut_page(matching, limit), str(request.base_url)
-    items = [{**_show(job, now, base_url), "type": name_type(job)} for job in page.items]
-    return JSONResponse(
-        {"items": items, "next_cursor": format_time(page.items[-1].created_at) if page.has_more else None}
-    )
+    base_url = str(request.base_url)
+
+    def show(job: Job) -> dict[str, object]:
+        return {**_show(job, now, base_url), "type": name_type(job)}
+
+    return answer_page(matching, limit, show, lambda job: job.created_at)
 
 
 async def read_job(world: ServerState, request: Request) -> Response:

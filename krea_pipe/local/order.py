@@ -1,48 +1,29 @@
-"""What a generate call asks for, as values, and what it costs."""
+"""What a generate call asks for, as values, what it costs, and what decides how its proof looks."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from importlib.resources import files
 
-Variant = Literal["medium", "large", "medium-turbo"]
-Tier = Literal["text", "style references", "moodboard"]
-Creativity = Literal["raw", "low", "medium", "high"]
+from krea_pipe.local.picture import Picture
 
-VARIANTS: tuple[Variant, ...] = ("medium", "large", "medium-turbo")
-CREATIVITIES: tuple[Creativity, ...] = ("raw", "low", "medium", "high")
+_DATA = json.loads((files("krea_pipe") / "data" / "krea_2.json").read_text(encoding="utf-8"))
 
-# Width and height at 1K from Krea's user guide; the guide lacks 3:4, which mirrors 4:3 here.
-PIXELS: Mapping[str, tuple[int, int]] = {
-    "1:1": (1024, 1024),
-    "4:3": (1184, 896),
-    "3:2": (1248, 832),
-    "16:9": (1376, 768),
-    "2.35:1": (1568, 672),
-    "4:5": (928, 1152),
-    "3:4": (896, 1184),
-    "2:3": (832, 1248),
-    "9:16": (768, 1376),
+PRICES: Mapping[str, Mapping[str, Decimal]] = {
+    variant: {kind: Decimal(usd) for kind, usd in prices.items()}
+    for variant, prices in _DATA["prices"]["variants"].items()
 }
+PIXELS: Mapping[str, tuple[int, int]] = {ratio: tuple(size) for ratio, size in _DATA["pixels"]["1K"].items()}
 
-# USD per image from Krea's overview page; Turbo from ComfyUI's price badge.
-PRICES: Mapping[Variant, Mapping[Tier, Decimal]] = {
-    "medium": {
-        "text": Decimal("0.030"),
-        "style references": Decimal("0.035"),
-        "moodboard": Decimal("0.040"),
-    },
-    "large": {
-        "text": Decimal("0.060"),
-        "style references": Decimal("0.065"),
-        "moodboard": Decimal("0.070"),
-    },
-    "medium-turbo": {
-        "text": Decimal("0.015"),
-        "style references": Decimal("0.0175"),
-        "moodboard": Decimal("0.020"),
-    },
+VARIANTS: tuple[str, ...] = tuple(PRICES)
+CREATIVITIES: tuple[str, ...] = tuple(_DATA["creativities"])
+SLIDER: tuple[int, int] = tuple(_DATA["slider"])
+STRENGTHS: Mapping[str, tuple[float, float]] = {
+    kind: tuple(_DATA["strengths"][kind]) for kind in ("references", "moodboards", "styles", "image")
 }
+MOST: Mapping[str, int] = _DATA["most"]
+"""How many references and moodboards a request may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +55,10 @@ class Sliders:
 class Order:
     """A valid generate request with every default filled in."""
 
-    variant: Variant
+    variant: str
     prompt: str
     aspect_ratio: str
-    creativity: Creativity = "low"
+    creativity: str = "low"
     seed: float | None = None
     sliders: Sliders = Sliders()
     references: tuple[Reference, ...] = ()
@@ -93,9 +74,39 @@ class Order:
     @property
     def price(self) -> Decimal:
         """USD for one image; a moodboard outranks style references, which outrank text."""
-        tier: Tier = "text"
+        prices = PRICES[self.variant]
         if self.moodboard is not None:
-            tier = "moodboard"
-        elif self.references:
-            tier = "style references"
-        return PRICES[self.variant][tier]
+            return prices["moodboard"]
+        return prices["references"] if self.references else prices["text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Training(Order):
+    """An order of which a style comes, and no image; its prompt is the name with the trigger word."""
+
+    name: str = ""
+    model: str = "flux_dev"
+    trigger_word: str = ""
+
+    @property
+    def price(self) -> Decimal:
+        """Nothing, because no document says what a training costs."""
+        return Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Tint:
+    """A reference image and the strength with which it is used."""
+
+    picture: Picture
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProofSpec:
+    """An order with its input images; `take` tells apart equal orders without a seed, which Krea draws at random."""
+
+    order: Order
+    tints: tuple[Tint, ...] = ()
+    source: Tint | None = None
+    take: int = 1

@@ -1,199 +1,181 @@
-"""Marks are painted on a canvas of pixels: antialiased masks, filled with light from a ramp of colours."""
+"""Marks, the coloured shapes of a composition, and the canvas on which they are painted.
 
+Marks are measured in units of the shorter side of the picture, angles in degrees clockwise from three o'clock.
+"""
+
+import cmath
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import pairwise
+from typing import Literal
 
 from PIL import Image, ImageDraw
 
-from krea_pipe.local.colour import Colour, mix, ramp
-from krea_pipe.local.marks import Ellipse, Form, Light, Mark, Polygon
-from krea_pipe.local.palette import Palette
+from krea_pipe.local.colour import Colour, Rgb, mix
+from krea_pipe.local.palette import Palette, Role
 
-Box = tuple[int, int, int, int]
-Bounds = tuple[float, float, float, float]
-Stops = tuple[Colour, ...]
+Point = tuple[float, float]
+Outline = tuple[Point, ...]
+# flat colour; light from above; the shading of a cylinder; of a ball; a soft glow; a soft shadow
+Light = Literal["flat", "fall", "round", "ball", "glow", "shadow"]
 
-_MOST_SAMPLES = 4
-_LARGE_AREA = 300_000
-_SHADE = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Contour:
-    """A line around every form: its colour and its width in pixels."""
-
-    colour: Colour
-    width: float
+_LARGE_AREA = 60_000
+_RADIUS = Image.radial_gradient("L").point(lambda value: min(255.0, value * 256 / 181))
+_BALL = _RADIUS.crop((68, 74, 238, 244))
+_SOFT_DISC = _RADIUS.point(lambda value: 255 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, value / 252))) ** 1.3)
 
 
 @dataclass(frozen=True, slots=True)
-class Easel:
-    """The canvas, the pixels in one unit of the composition, and the palette."""
+class Mark:
+    """A closed outline, its colour and how light falls on it.
 
-    canvas: Image.Image
+    `tier` is the richness (0 to 5) from which it is drawn, `veil` how far it fades into the haze, `shade` how much
+    lighter it is than its colour.
+    """
+
+    outline: Outline
+    role: Role
+    light: Light = "fall"
+    tier: float = 0.0
+    veil: float = 0.0
+    alpha: float = 1.0
+    shade: float = 0.0
+
+
+def bow(x: float, y: float, rx: float, ry: float, start: float = 0, stop: float = 360) -> Outline:
+    """A part of an ellipse."""
+    count = 8 + round(96 * math.sqrt(max(rx, ry)))
+    angles = [math.radians(start + (stop - start) * i / count) for i in range(count + 1)]
+    return tuple((x + rx * math.cos(angle), y + ry * math.sin(angle)) for angle in angles)
+
+
+def disc(x: float, y: float, radius: float) -> Outline:
+    """A circle."""
+    return bow(x, y, radius, radius)
+
+
+def ring(x: float, y: float, radius: float, width: float, start: float = 0, stop: float = 360) -> Outline:
+    """A part of a ring: outer radius, width, and two angles."""
+    inner = radius - width
+    return (*bow(x, y, radius, radius, start, stop), *bow(x, y, inner, inner, stop, start))
+
+
+def box(left: float, top: float, right: float, bottom: float) -> Outline:
+    """An upright rectangle."""
+    return ((left, top), (right, top), (right, bottom), (left, bottom))
+
+
+def arch(x: float, base: float, half: float, height: float) -> Outline:
+    """A doorway with a round top that stands on `base`, by half its width."""
+    return ((x - half, base), *bow(x, base - height + half, half, half, 180, 360), (x + half, base))
+
+
+def vessel(x: float, base: float, *profile: Point) -> Outline:
+    """A turned body by its half-widths at heights above `base`."""
+    side = []
+    for (half, low), (next_half, high) in pairwise(profile):
+        for i in range(13):
+            ease = 0.5 - 0.5 * math.cos(math.pi * i / 12)
+            side.append((half + (next_half - half) * ease, base - low - (high - low) * i / 12))
+    foot = profile[0][0]
+    right = [(x + half, y) for half, y in reversed(side)]
+    return (*((x - half, y) for half, y in side), *right, *bow(x, base, foot, foot * 0.2, 0, 180))
+
+
+def petal(x: float, y: float, length: float, width: float, angle: float) -> Outline:
+    """A leaf that grows from a point in the direction of an angle."""
+    steps = [0.5 - 0.5 * math.cos(math.pi * i / 28) for i in range(29)]
+    rim = [complex(step * length, width / 2 * math.sin(math.pi * step**0.85)) for step in steps]
+    turn = cmath.rect(1, math.radians(angle))
+    turned = [point * turn for point in (*rim, *(point.conjugate() for point in reversed(rim)))]
+    return tuple((x + point.real, y + point.imag) for point in turned)
+
+
+_Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """The picture, the pixels in one unit of the composition, and the palette.
+
+    `is_flat` leaves gradients out; `line` is the width in pixels of a line around every mark, 0 for none.
+    """
+
+    image: Image.Image
     unit: float
     palette: Palette
     is_flat: bool = False
-    contour: Contour | None = None
+    line: float = 0.0
+    line_colour: Rgb = (0, 0, 0)
 
     def paint(self, mark: Mark) -> None:
-        """Put one mark on the canvas."""
-        colour = mix(self.palette[mark.role], self.palette.haze, mark.veil).shift(light=mark.shade * _SHADE)
-        bounds = self._bounds(mark)
-        clip = _clip(bounds, self.canvas.size)
-        if clip is None:
-            return
-        if mark.light in ("glow", "shadow"):
-            self._breathe(mark, colour, bounds, clip)
-            return
-        mask = _faded(self._mask(mark, clip), mark.alpha)
-        if mark.light == "flat" or (self.is_flat and mark.light == "fall"):
-            self.canvas.paste(colour.rgb, clip, mask)
-        else:
-            field, stops = _light_field(mark.light, colour, mark.angle)
-            shaded = _cut(field, bounds, clip)
-            shaded.putpalette(_cel(stops) if self.is_flat else _ramp(stops))
-            self.canvas.paste(shaded.convert("RGB"), clip, mask)
-        if self.contour is not None:
-            self.canvas.paste(self.contour.colour.rgb, clip, self._mask(mark, clip, line=self.contour.width))
-
-    def _bounds(self, mark: Mark) -> Bounds:
-        left, top, right, bottom = _extent(mark.form)
-        return left * self.unit, top * self.unit, right * self.unit, bottom * self.unit
-
-    def _mask(self, mark: Mark, clip: Box, *, line: float = 0.0) -> Image.Image:
-        """The form in white on black, or only its outline when `line` is its width in pixels."""
-        width, height = clip[2] - clip[0], clip[3] - clip[1]
-        samples = 2 if width * height > _LARGE_AREA else _MOST_SAMPLES
-        mask = Image.new("L", (width * samples, height * samples))
-        _draw_form(mask, mark.form, self.unit * samples, (clip[0] * samples, clip[1] * samples), round(line * samples))
-        return mask.reduce(samples)
-
-    def _breathe(self, mark: Mark, colour: Colour, bounds: Bounds, clip: Box) -> None:
-        if self.is_flat and mark.light == "glow":
+        """Put one mark on the picture."""
+        colour = mix(self.palette.of(mark.role), self.palette.haze, mark.veil).shift(mark.shade)
+        xs, ys = zip(*((x * self.unit, y * self.unit) for x, y in mark.outline), strict=True)
+        bounds = (math.floor(min(xs)), math.floor(min(ys)), math.ceil(max(xs)), math.ceil(max(ys)))
+        clip = (*map(max, bounds[:2], (0, 0)), *map(min, bounds[2:], self.image.size))
+        if clip[0] >= clip[2] or clip[1] >= clip[3]:
             return
         if mark.light == "glow":
             # A glow that is darker than the ground would be a stain.
-            brightness = max(colour.light, min(0.96, self.palette.ground.light + 0.04))
-            colour = Colour(brightness, colour.chroma * 0.8, colour.hue)
-        alpha = mark.alpha * (0.7 if self.is_flat else 1.0)
-        self.canvas.paste(colour.rgb, clip, _faded(_cut(_soft_disc(), bounds, clip), alpha))
+            colour = Colour(max(colour.light, min(0.96, self.palette.ground.light + 0.04)), colour.tint * 0.8)
+        if mark.light in ("glow", "shadow"):
+            soft = _stretch(_SOFT_DISC, bounds, clip).point(lambda value: value * mark.alpha)
+            self.image.paste(colour.rgb, clip, soft)
+            return
+        mask = _mask(xs, ys, clip, alpha=mark.alpha)
+        if mark.light == "flat" or (self.is_flat and mark.light == "fall"):
+            self.image.paste(colour.rgb, clip, mask)
+        else:
+            self.image.paste(_stretch(_shade(mark.light, colour, is_smooth=not self.is_flat), bounds, clip), clip, mask)
+        if self.line:
+            self.image.paste(self.line_colour, clip, _mask(xs, ys, clip, line=self.line))
 
 
-def _draw_form(mask: Image.Image, form: Form, scale: float, origin: tuple[int, int], line: int) -> None:
-    pen = ImageDraw.Draw(mask)
-    paint = {"outline": 255, "width": line} if line else {"fill": 255}
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return x * scale - origin[0], y * scale - origin[1]
-
-    if isinstance(form, Polygon):
-        pen.polygon([place(x, y) for x, y in form.points], **paint)
-    elif isinstance(form, Ellipse):
-        pen.ellipse((place(form.x - form.rx, form.y - form.ry), place(form.x + form.rx, form.y + form.ry)), **paint)
-    else:
-        reach = form.radius
-        square = (place(form.x - reach, form.y - reach), place(form.x + reach, form.y + reach))
-        pen.arc(square, form.start, form.stop, fill=255, width=line or max(1, round(form.width * scale)))
+def ramp(*stops: Colour, is_smooth: bool = True) -> Image.Image:
+    """A column of 256 pixels from the first of some colours to the last, or one of steps."""
+    column = Image.new("RGB", (1, len(stops)))
+    column.putdata([stop.rgb for stop in stops])
+    return column.resize((1, 256), Image.Resampling.BILINEAR if is_smooth else Image.Resampling.NEAREST)
 
 
-def _extent(form: Form) -> Bounds:
-    if isinstance(form, Polygon):
-        xs, ys = [x for x, _ in form.points], [y for _, y in form.points]
-        return min(xs), min(ys), max(xs), max(ys)
-    rx, ry = (form.rx, form.ry) if isinstance(form, Ellipse) else (form.radius, form.radius)
-    return form.x - rx, form.y - ry, form.x + rx, form.y + ry
-
-
-def _clip(bounds: Bounds, size: tuple[int, int]) -> Box | None:
-    left, top = max(0, math.floor(bounds[0])), max(0, math.floor(bounds[1]))
-    right, bottom = min(size[0], math.ceil(bounds[2])), min(size[1], math.ceil(bounds[3]))
-    return (left, top, right, bottom) if left < right and top < bottom else None
-
-
-def _faded(mask: Image.Image, alpha: float) -> Image.Image:
-    return mask if alpha >= 1 else mask.point([round(value * alpha) for value in range(256)])
-
-
-def _light_field(light: Light, colour: Colour, angle: float) -> tuple[Image.Image, Stops]:
-    """Where the light falls, and the colours from its brightest to its darkest place."""
-    if light == "ball":
-        return _ball(angle >= 0), _ball_stops(colour)
+def _shade(light: Light, colour: Colour, *, is_smooth: bool) -> Image.Image:
+    """A colour in some light, as a small picture to be stretched over a mark."""
+    if light == "fall":
+        return ramp(colour.shift(0.055), colour, colour.shift(-0.075, hue=-7), is_smooth=is_smooth)
+    lit, dark = colour.shift(0.16, chroma=0.78, hue=8), colour.shift(-0.18, hue=-11)
+    column = ramp(lit, colour, dark, is_smooth=is_smooth)
     if light == "round":
-        return slope(0.0 if angle >= 0 else 180.0), _round_stops(colour)
-    return slope(angle), (colour.shift(light=0.055), colour.shift(light=-0.075, hue=-7))
+        return column.transpose(Image.Transpose.ROTATE_90)
+    ball = _BALL.copy()
+    ball.putpalette(column.tobytes())
+    return ball.convert("RGB")
 
 
-def _ball_stops(colour: Colour) -> Stops:
-    lit = colour.shift(light=0.17, chroma=0.75, hue=8)
-    dark, rim = colour.shift(light=-0.15, hue=-10), colour.shift(light=-0.19, hue=-12)
-    return lit, colour.shift(light=0.06), colour, colour.shift(light=-0.08, hue=-5), dark, rim
+def _mask(
+    xs: tuple[float, ...], ys: tuple[float, ...], clip: _Box, *, alpha: float = 1.0, line: float = 0.0
+) -> Image.Image | None:
+    """The form in white on black, or only its outline when `line` is its width in pixels; None for a whole box."""
+    width, height = clip[2] - clip[0], clip[3] - clip[1]
+    if len(set(xs)) == len(set(ys)) == 2 and alpha == 1 and not line:
+        return None
+    samples = 2 if width * height > _LARGE_AREA else 4
+    mask = Image.new("L", (width * samples, height * samples))
+    points = [((x - clip[0]) * samples, (y - clip[1]) * samples) for x, y in zip(xs, ys, strict=True)]
+    if line:
+        ImageDraw.Draw(mask).line([*points, points[0]], 255, max(1, round(line * samples)))
+    else:
+        ImageDraw.Draw(mask).polygon(points, round(255 * alpha))
+    return mask.reduce(samples)
 
 
-def _round_stops(colour: Colour) -> Stops:
-    return (
-        colour.shift(light=-0.05),
-        colour.shift(light=0.13, chroma=0.85),
-        colour,
-        colour.shift(light=-0.09, hue=-5),
-        colour.shift(light=-0.17, hue=-10),
-        colour.shift(light=-0.12, hue=-10),
-    )
-
-
-@lru_cache(maxsize=512)
-def _ramp(stops: Stops) -> list[int]:
-    return ramp(stops)
-
-
-@lru_cache(maxsize=512)
-def _cel(stops: Stops) -> list[int]:
-    """Two flat tones in place of a ramp."""
-    light, dark = stops[len(stops) // 3], stops[-2]
-    return [*light.rgb * 150, *dark.rgb * 106]
-
-
-def _cut(field: Image.Image, bounds: Bounds, clip: Box) -> Image.Image:
+def _stretch(field: Image.Image, bounds: _Box, clip: _Box) -> Image.Image:
     """The part of a field stretched over `bounds` that lies in `clip`."""
     left, top, right, bottom = bounds
-    across, down = field.width / (right - left), field.height / (bottom - top)
     part = (
-        max(0.0, (clip[0] - left) * across),
-        max(0.0, (clip[1] - top) * down),
-        min(float(field.width), (clip[2] - left) * across),
-        min(float(field.height), (clip[3] - top) * down),
+        (clip[0] - left) * field.width / (right - left),
+        (clip[1] - top) * field.height / (bottom - top),
+        (clip[2] - left) * field.width / (right - left),
+        (clip[3] - top) * field.height / (bottom - top),
     )
-    size = (clip[2] - clip[0], clip[3] - clip[1])
-    return field.resize(size, Image.Resampling.BILINEAR, box=part)
-
-
-@lru_cache(maxsize=64)
-def slope(angle: float) -> Image.Image:
-    """A field from 0 to 255 in the direction of an angle in degrees, over a square."""
-    dx, dy = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    reach = abs(dx) + abs(dy)
-    values = [round(255 * (0.5 + ((x - 0.5) * dx + (y - 0.5) * dy) / reach)) for y in (0, 1) for x in (0, 1)]
-    corners = Image.new("L", (2, 2))
-    corners.putdata(values)
-    return corners.resize((64, 64), Image.Resampling.BILINEAR, box=(0.5, 0.5, 1.5, 1.5))
-
-
-@lru_cache(maxsize=2)
-def _ball(is_lit_left: bool) -> Image.Image:
-    """The distance from the light on a ball, over its square."""
-    left = 68 if is_lit_left else 18
-    return _radius().crop((left, 74, left + 170, 244))
-
-
-@lru_cache(maxsize=1)
-def _soft_disc() -> Image.Image:
-    """A disc that fades from its middle to its rim without an edge."""
-    fade = [round(255 * (0.5 + 0.5 * math.cos(math.pi * min(1.0, value / 252))) ** 1.3) for value in range(256)]
-    return _radius().point(fade)
-
-
-@lru_cache(maxsize=1)
-def _radius() -> Image.Image:
-    """The distance from the middle of a square of 256: 255 at the middle of its edges and beyond."""
-    return Image.radial_gradient("L").point([min(255, round(value * 256 / 181)) for value in range(256)])
+    return field.resize((clip[2] - clip[0], clip[3] - clip[1]), Image.Resampling.NEAREST, box=part)

@@ -4,12 +4,11 @@ import base64
 import binascii
 import hashlib
 import io
+from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from PIL import Image, ImageOps
-
-Rgb = tuple[int, int, int]
 
 SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/heic": "heic"}
 THUMB = 64
@@ -18,21 +17,10 @@ _COLOURS = 8
 _MAX_SCANS = 100
 _SCAN = b"\xff\xda"  # begins each scan of a JPEG; libjpeg passes over all pixels for each
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_UNREADABLE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 
-
-@dataclass(frozen=True, slots=True)
-class Swatch:
-    """A colour and its share of the picture, from 0 to 1."""
-
-    rgb: Rgb
-    share: float
+Swatch = tuple[tuple[int, int, int], float]
+"""An sRGB colour and its share of the picture, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +53,10 @@ def sniff_media_type(data: bytes) -> str | None:
 def read_picture(data: bytes) -> Picture | None:
     """The picture in a file, or None when it cannot be read; a HEIC file gets colours from its digest."""
     media_type = sniff_media_type(data)
-    if media_type is None:
-        return None
     if media_type == "image/heic":
         # Pillow has no HEIC reader.
         return imagine_picture(hashlib.sha256(data).hexdigest())
-    if media_type == "image/jpeg" and data.count(_SCAN) > _MAX_SCANS:
+    if media_type is None or (media_type == "image/jpeg" and data.count(_SCAN) > _MAX_SCANS):
         return None
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
@@ -81,9 +67,7 @@ def read_picture(data: bytes) -> Picture | None:
 
 def read_data_uri(uri: str) -> Picture | None:
     """The picture in a `data:` URI, or None when it holds none."""
-    head, comma, payload = uri.partition(",")
-    if not comma:
-        return None
+    head, _, payload = uri.partition(",")
     try:
         raw = unquote_to_bytes(payload)
         return read_picture(base64.b64decode(raw, validate=True) if head.endswith(";base64") else raw)
@@ -94,8 +78,7 @@ def read_data_uri(uri: str) -> Picture | None:
 def imagine_picture(name: str) -> Picture:
     """A picture known by name only: colours that always follow from the name, and no pixels."""
     digest = hashlib.sha256(name.encode("utf-8", "backslashreplace")).digest()
-    colours = [(digest[i], digest[i + 1], digest[i + 2]) for i in range(0, 15, 3)]
-    return Picture(tuple(Swatch(rgb, 1 / len(colours)) for rgb in colours))
+    return Picture(tuple(((digest[i], digest[i + 1], digest[i + 2]), 0.2) for i in range(0, 15, 3)))
 
 
 def _look_at(image: Image.Image) -> Picture:
@@ -104,16 +87,6 @@ def _look_at(image: Image.Image) -> Picture:
     upright = ImageOps.exif_transpose(image).convert("RGBA")
     backed = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
     thumb = ImageOps.fit(backed, (THUMB, THUMB), Image.Resampling.BOX)
-    return Picture(_pick_swatches(thumb), thumb.tobytes(), size)
-
-
-def _pick_swatches(thumb: Image.Image) -> tuple[Swatch, ...]:
-    reduced = thumb.quantize(_COLOURS, Image.Quantize.MEDIANCUT, kmeans=2)
-    flat = reduced.getpalette() or []
-    counts = sorted(reduced.getcolors() or [], key=lambda entry: (-entry[0], entry[1]))
-    total = sum(count for count, _ in counts)
-    return tuple(
-        Swatch((flat[i * 3], flat[i * 3 + 1], flat[i * 3 + 2]), count / total)
-        for count, index in counts
-        if isinstance(i := index, int)
-    )
+    data = thumb.quantize(_COLOURS, Image.Quantize.MEDIANCUT, kmeans=2).convert("RGB").tobytes()
+    counts = Counter(zip(data[::3], data[1::3], data[2::3], strict=True)).most_common()
+    return Picture(tuple((colour, count / THUMB**2) for colour, count in counts), thumb.tobytes(), size)

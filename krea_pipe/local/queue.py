@@ -1,11 +1,9 @@
 """The machines of an account: which job runs from when, computed when it is asked for."""
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import heappop, heappush
-from itertools import count
 
 from krea_pipe.local.job import Job
 
@@ -21,9 +19,8 @@ class Queue:
     places: int | None = None
     running: int = 0
     waiting: int = 0
-    _ends: list[tuple[datetime, int, Job]] = field(default_factory=list)
+    _ends: list[tuple[datetime, datetime, Job]] = field(default_factory=list)
     _line: deque[Job] = field(default_factory=deque)
-    _order: Iterator[int] = field(default_factory=count)
 
     def add(self, job: Job, now: datetime) -> None:
         """Let a job run, or wait for a place; the queue has to stand at `now`."""
@@ -69,4 +66,4 @@ class Queue:
         job.start(instant)
         self.running += 1
         if job.ends_at is not None:
-            heappush(self._ends, (job.ends_at, next(self._order), job))
+            heappush(self._ends, (job.ends_at, job.created_at, job))

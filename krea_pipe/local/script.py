@@ -3,15 +3,12 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, get_args
+from typing import TypeAlias
 
-from krea_pipe.local.job import Job
-from krea_pipe.local.job_outcome import FateOf, JobOutcome
-from krea_pipe.local.proof_spec import ProofSpec
+from krea_pipe.local.job import FateOf, Job, JobOutcome
+from krea_pipe.local.order import ProofSpec
 
-Call = Literal["submit", "job", "jobs", "cancel", "upload", "image"]
-
-CALLS: tuple[str, ...] = get_args(Call)
+CALLS = ("submit", "job", "jobs", "cancel", "upload", "image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +59,7 @@ class Deliver:
     copies: int
 
 
-HttpAction: TypeAlias = Refuse | Reset | Slow | Truncate | Corrupt
-Action: TypeAlias = HttpAction | End | Deliver
+Action: TypeAlias = Refuse | Reset | Slow | Truncate | Corrupt | End | Deliver
 
 
 @dataclass(frozen=True, slots=True)

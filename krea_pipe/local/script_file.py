@@ -24,28 +24,103 @@ select: `prompt` is text in the job's prompt, `every` each Nth, `share` a part f
 """
 
 import difflib
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from inspect import Parameter, signature
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 import yaml
 
-from krea_pipe.local.script import Rule, Script
-from krea_pipe.local.script_words import (
-    DETAILS,
-    KEYS,
-    SELECTORS,
-    SUBJECTS,
-    WITHOUT_PROMPT,
-    Word,
-    one_of,
-    read_word,
-    whole,
-)
+from krea_pipe.local.job import JobOutcome, Place
+from krea_pipe.local.script import CALLS, Action, Corrupt, Deliver, End, Refuse, Reset, Rule, Script, Slow, Truncate
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
+
+_DAY = 24 * 60 * 60
+
+
+def _whole(low: int, high: int, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and low <= int(text) <= high):
+        raise ValueError(f"a whole number from {low:,} to {high:,}")
+    return int(text)
+
+
+def _number(low: float, high: float, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not low <= number <= high:
+        raise ValueError(f"a number from {low:g} to {high:,g}")
+    return number
+
+
+def _switch(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("true or false")
+    return text == "true"
+
+
+def _some_text(text: str) -> str:
+    if not text:
+        raise ValueError("some text")
+    return text
+
+
+def _one_of(words: Collection[str], text: str) -> str:
+    if text not in words:
+        raise ValueError(f"one of {', '.join(words)}")
+    return text
+
+
+_SELECTORS: dict[str, Callable[[str], Any]] = {
+    "prompt": _some_text,
+    "every": partial(_whole, 1, 1_000_000_000),
+    "share": partial(_number, 0, 1),
+    "times": partial(_whole, 1, 1_000_000_000),
+}
+_DETAILS: dict[str, Callable[[str], Any]] = {
+    "retry_after": partial(_whole, 0, _DAY),
+    "after": _switch,
+    "seconds": partial(_number, 0, _DAY),
+    "code": str,
+    "message": str,
+    "where": partial(_one_of, get_args(Place)),
+}
+_KEYS = ("on", "do", *_DETAILS, *_SELECTORS)
+_WITHOUT_PROMPT = ("jobs", "upload")
+
+
+_Words: TypeAlias = dict[str, Callable[..., Action]]
+
+
+def _fail(code: str = "internal_error", message: str = "A script asked for this failure.", where: Place = "top") -> End:
+    return End(JobOutcome("failed", code, message, where))
+
+
+# What each `do` makes; the parameters are the keys that say more about it.
+_HTTP: _Words = {"reset": Reset, "slow": Slow, "truncated": Truncate, "corrupt": Corrupt}
+_ENDS: _Words = {
+    "stuck": partial(End, JobOutcome("stuck")),
+    "failed": _fail,
+    "empty": partial(End, JobOutcome("empty")),
+}
+_DELIVERIES: _Words = {"twice": partial(Deliver, 2), "missing": partial(Deliver, 0)}
+_BY_SUBJECT = {**dict.fromkeys((*CALLS, "any"), _HTTP), "end": _ENDS, "webhook": _DELIVERIES}
+
+
+def _read_word(on: str, text: str) -> Callable[..., Action]:
+    """What a `do` makes for a subject, such as `submit` or `end`."""
+    words = _BY_SUBJECT[on]
+    if text in words:
+        return words[text]
+    if words is _HTTP and len(text) == 3 and text.isascii() and text.isdigit() and text[0] in "45":
+        return partial(Refuse, int(text))
+    status = ", or a status from 400 to 599" if words is _HTTP else ""
+    raise ValueError(f"one of {', '.join(words)}{status}")
 
 
 class Flaw(NamedTuple):
@@ -90,29 +165,13 @@ def _decode(data: bytes) -> str:
         raise ScriptError(Flaw(before.count(b"\n") + 1, column, "this is not UTF-8 text")) from error
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML's own loader, because libyaml's composer crashes on brackets that are nested deeply enough."""
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 (PyYAML's own)
-        """Compose the next node, down to a depth that no script needs and no stack is too small for."""
-        if self.depth >= MAX_DEPTH and self.check_event(yaml.CollectionStartEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise ScriptError(Flaw(mark.line + 1, mark.column + 1, f"nested more than {MAX_DEPTH} levels deep"))
-        self.depth += 1
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-
 def _parse(text: str) -> yaml.Node:
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        _check_depth(text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise ScriptError(Flaw(line, column, f"this is not YAML: {error.problem or error.context}")) from error
+        mark, what = error.problem_mark or error.context_mark, f"this is not YAML: {error.problem or error.context}"
+        raise ScriptError(Flaw(1, 1, what) if mark is None else _flaw_at(mark, what)) from error
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         column = error.position - before.rfind("\n")
@@ -120,6 +179,19 @@ def _parse(text: str) -> yaml.Node:
     if root is None:
         raise ScriptError(Flaw(1, 1, "the script is empty", "it needs at least `rules: [{on: submit, do: 429}]`"))
     return root
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what is nested deeper than any script needs and than the stack of PyYAML's composer bears."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ScriptError(_flaw_at(event.start_mark, f"nested more than {MAX_DEPTH} levels deep"))
+
+
+def _flaw_at(mark: Any, message: str, hint: str | None = None) -> Flaw:  # noqa: ANN401 (PyYAML's own)
+    return Flaw(mark.line + 1, mark.column + 1, message, hint)
 
 
 _Fields: TypeAlias = dict[str, tuple[yaml.Node, yaml.Node]]
@@ -132,47 +204,38 @@ class _Reader:
     flaws: list[Flaw] = field(default_factory=list)
 
     def read(self, root: yaml.Node) -> Script:
-        fields = self._fields(root, ("seed", "rules"), "a script")
-        seed = self._value(fields, "seed", partial(whole, 0, 2**32))
-        if "rules" not in fields:
-            if isinstance(root, yaml.MappingNode):
-                self._note(root, "`rules` is missing")
-            return Script()
-        rules = fields["rules"][1]
+        fields = self._fields(root, ("seed", "rules"), "a script", needs=("rules",))
+        seed = self._value(fields, "seed", partial(_whole, 0, 2**32)) or 0
+        rules = fields["rules"][1] if "rules" in fields else None
         if not isinstance(rules, yaml.SequenceNode):
-            self._note(rules, "`rules` is a list of rules", "such as [{on: submit, do: 429}]")
+            if rules is not None:
+                self._note(rules, "`rules` is a list of rules", "such as [{on: submit, do: 429}]")
             return Script()
-        found = [self._rule(node) for node in rules.value]
-        return Script([rule for rule in found if rule is not None], seed or 0)
+        return Script([rule for rule in map(self._rule, rules.value) if rule is not None], seed)
 
     def _rule(self, node: yaml.Node) -> Rule | None:
         """One rule, or None when something in it is wrong."""
         before = len(self.flaws)
-        fields = self._fields(node, KEYS, "a rule")
-        for key in ("on", "do"):
-            if key not in fields and isinstance(node, yaml.MappingNode):
-                self._note(node, f"`{key}` is missing")
-        on = self._value(fields, "on", partial(one_of, SUBJECTS))
-        word = self._value(fields, "do", partial(read_word, on)) if on else None
-        if word is None:
+        fields = self._fields(node, _KEYS, "a rule", needs=("on", "do"))
+        on = self._value(fields, "on", partial(_one_of, tuple(_BY_SUBJECT)))
+        make = self._value(fields, "do", partial(_read_word, on)) if on else None
+        if make is None:
             return None
-        self._check_keys(node, fields, on, word)
-        details = {key: self._value(fields, key, DETAILS[key]) for key in word.takes if key in fields}
-        selectors = {key: self._value(fields, key, read) for key, read in SELECTORS.items() if key in fields}
-        return None if len(self.flaws) > before else Rule(on, word.make(**details), **selectors)
-
-    def _check_keys(self, node: yaml.Node, fields: _Fields, on: str, word: Word) -> None:
+        takes = signature(make).parameters
         do = _text(fields["do"][1])
         for key, (place, _) in fields.items():
-            if key in DETAILS and key not in word.takes:
+            if key in _DETAILS and key not in takes:
                 self._note(place, f"`{key}` means nothing with `do: {do}`")
-        for key in word.needs:
-            if key not in fields:
+        for key, parameter in takes.items():
+            if parameter.default is Parameter.empty and key not in fields:
                 self._note(node, f"`do: {do}` needs `{key}`")
-        if "prompt" in fields and on in WITHOUT_PROMPT:
+        if "prompt" in fields and on in _WITHOUT_PROMPT:
             self._note(fields["prompt"][0], f"`on: {on}` cannot select by `prompt`: these calls have none")
+        details = {key: self._value(fields, key, _DETAILS[key]) for key in takes if key in fields}
+        selectors = {key: self._value(fields, key, read) for key, read in _SELECTORS.items() if key in fields}
+        return None if len(self.flaws) > before else Rule(on, make(**details), **selectors)
 
-    def _fields(self, node: yaml.Node, known: Collection[str], what: str) -> _Fields:
+    def _fields(self, node: yaml.Node, known: Collection[str], what: str, *, needs: Collection[str]) -> _Fields:
         """The keys and values of a mapping by name; unknown and repeated keys are noted and left out."""
         if not isinstance(node, yaml.MappingNode):
             self._note(node, f"{what} is a mapping", f"its keys are {', '.join(known)}")
@@ -188,6 +251,9 @@ class _Reader:
                 self._note(key, f"`{name}` stands here twice")
             else:
                 fields[name] = (key, value)
+        for name in needs:
+            if name not in fields:
+                self._note(node, f"`{name}` is missing")
         return fields
 
     def _value(self, fields: _Fields, key: str, read: Callable[[str], Any]) -> Any:  # noqa: ANN401 (as `read` gives)
@@ -205,7 +271,7 @@ class _Reader:
             return None
 
     def _note(self, node: yaml.Node, message: str, hint: str | None = None) -> None:
-        self.flaws.append(Flaw(node.start_mark.line + 1, node.start_mark.column + 1, message, hint))
+        self.flaws.append(_flaw_at(node.start_mark, message, hint))
 
 
 def _text(node: yaml.Node) -> str:

@@ -12,17 +12,32 @@ from hashlib import blake2b
 from math import inf
 from typing import NamedTuple
 
-from krea_pipe.local.asset import Asset
-from krea_pipe.local.job import TERMINAL, Job, Webhook
-from krea_pipe.local.job_outcome import FateOf, fate_by_prompt
-from krea_pipe.local.picture import Picture
-from krea_pipe.local.proof_spec import ProofSpec
+from krea_pipe.local.answers import RefusalError
+from krea_pipe.local.job import TERMINAL, FateOf, Job, Webhook, fate_by_prompt
+from krea_pipe.local.order import ProofSpec
+from krea_pipe.local.picture import SUFFIXES, Picture
 from krea_pipe.local.queue import Queue
-from krea_pipe.local.refusal import RefusalError
 
 _TICK = timedelta(microseconds=1)
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _TOO_MANY = {"error": "Maximum number of concurrent jobs reached", "code": "CONCURRENCY_LIMIT_REACHED"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """The bytes of an upload and what was read from them; `picture` is None when they cannot be decoded."""
+
+    id: str
+    data: bytes
+    media_type: str
+    uploaded_at: datetime
+    picture: Picture | None
+    description: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The last segment of the asset's URL."""
+        return f"{self.id}.{SUFFIXES[self.media_type]}"
 
 
 class Bill(NamedTuple):
@@ -49,7 +64,7 @@ class ServerState:
     `latency` is how long a job runs in seconds, give or take the share `spread` of it, drawn from the job's number.
     At most `concurrency` jobs run at once and `backlog` more wait for them, None for any number. `token` None accepts
     any bearer token, `balance_usd` None pays for everything, `asset_limit` is in bytes. `fate_of` decides how a job
-    ends; the default reads the trigger words of `krea_pipe.local.job_outcome`. `image_of` gives the bytes of a job's
+    ends; the default reads the trigger words of `krea_pipe.local.job`. `image_of` gives the bytes of a job's
     image, None draws a proof. `webhook_copies` is how often the end of a job is told to its webhook; the jobs whose
     end is still to be told are in the `outbox`.
     """

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from krea_pipe.local.inputs import read_inputs
-from krea_pipe.local.jobs import accept, read_webhook
-from krea_pipe.local.paging import format_time, read_limit
-from krea_pipe.local.refusal import refuse
+from krea_pipe.local.answers import format_time, read_limit, refuse
+from krea_pipe.local.job import name_style
+from krea_pipe.local.jobs import accept, read_inputs, read_webhook
+from krea_pipe.local.order import Training
+from krea_pipe.local.reading import read_training
 from krea_pipe.local.server_state import ServerState
-from krea_pipe.local.training import Training, name_style, read_training
 
 _OWN = frozenset({"all", "user"})
 _BUILT_IN = frozenset({"all", "krea", "gallery", "public"})

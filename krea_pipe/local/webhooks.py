@@ -5,8 +5,7 @@ from contextlib import suppress
 
 import httpx
 
-from krea_pipe.local.job import Job, Webhook
-from krea_pipe.local.job_json import describe_job
+from krea_pipe.local.job import Job, Webhook, describe_job
 from krea_pipe.local.server_state import ServerState
 
 DELIVERIES = 8

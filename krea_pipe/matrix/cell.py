@@ -4,9 +4,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from krea_pipe.core.request import Request
-from krea_pipe.matrix.resolve import Resolver, Upcell
 from krea_pipe.pipeline.cell_ids import Scalar
-from krea_pipe.pipeline.model import AxisValue, Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +54,3 @@ class Waiting:
         """The least and the most that the stage will cost; None without a most."""
         least, most = self.wants
         return self.usd_each * least, None if most is None else self.usd_most * most
-
-
-@dataclass(slots=True)
-class Made:
-    """One cell before its place and path are known."""
-
-    matrix: Matrix
-    resolver: Resolver
-    combination: tuple[int, ...]
-    values: list[AxisValue]
-    context: dict[str, object]
-    source: Upcell | None
-    inherited: tuple[tuple[str, str, Scalar], ...]
-
-    @property
-    def template(self) -> str | None:
-        """What its prompt is rendered from."""
-        return self.resolver.template(self.values, self.context)

@@ -7,7 +7,7 @@ from typing import NoReturn
 from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.matrix.rendering import CellProblem
-from krea_pipe.pipeline.editing.picks import Pick, Picks
+from krea_pipe.pipeline.editing.picks import Picks
 from krea_pipe.pipeline.model import Stage
 from krea_pipe.pipeline.source import Document, Trail
 
@@ -54,16 +54,21 @@ class CellProblems:
                 hint = error.hint or (f"for example in the cell {cell}" if cell else None)
                 self.problems.note(Problem(error.code, str(error), at, hint))
 
-    def unknown_pick(self, pick: Pick, picks: Picks) -> None:
-        """Note a pick of a cell that is not there.
+    def check_picks(self, stage: Stage, picks: Picks, cells: Collection[str], most: int | None) -> None:
+        """Note picks of cells that are not there, and more picks than the most that a stage takes.
 
         Raises:
-            InvalidInput: there are too many.
+            InvalidInput: there are too many problems.
         """
-        at = picks.document.place(pick.trail)
-        message = f"`{pick.id}` is no cell of the stage `{picks.stage}`"
-        self.known.add(("unknown_cell", pick.trail, str(at.path)))
-        self.problems.note(Problem("unknown_cell", message, at, "remove the pick"))
+        for pick in picks.picks:
+            if pick.id not in cells:
+                at = picks.document.place(pick.trail)
+                message = f"`{pick.id}` is no cell of the stage `{picks.stage}`"
+                self.known.add(("unknown_cell", pick.trail, str(at.path)))
+                self.problems.note(Problem("unknown_cell", message, at, "remove the pick"))
+        if most is not None and len(picks.picks) > most:
+            message = f"{picks.document.file.name} has {len(picks.picks)} picks; this stage takes at most {most}"
+            self.note(CellProblem("too_many", message, (*stage.trail, "picks"), hint="remove picks, or raise `max`"))
 
     def check_rules(self, stage: Stage, used: Collection[Trail], *, is_empty: bool) -> None:
         """Note rules that match nothing, or that leave nothing."""
@@ -94,9 +99,3 @@ class CellProblems:
         if code == "too_many_variables":
             hint = "put variables that belong together into one: `brand: {name: Aurelle, colour: amber}`"
         raise InvalidInput(Problem(code, message, at, hint))
-
-
-def too_many_picks(stage: Stage, picks: Picks, most: int) -> CellProblem:
-    """The problem of a picks file that holds more than a stage takes."""
-    message = f"{picks.document.file.name} has {len(picks.picks)} picks; this stage takes at most {most}"
-    return CellProblem("too_many", message, (*stage.trail, "picks"), hint="remove picks, or raise `max`")

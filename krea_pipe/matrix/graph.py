@@ -1,14 +1,17 @@
 """The stages of a pipeline as a graph, with images and prices: what each waits for, as text, Mermaid or DOT."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.pipeline.model import Pipeline, Stage, Upstream
 from krea_pipe.pipeline.pricing import price_of, usd
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def _chain(upstream: Upstream, waiting: Waiting | None) -> str:
     """What a stage is drawn for, in words."""
     verb = "promotes" if upstream.promotes else "for"
     if waiting is not None:
-        return f"{verb} {waiting.found} of {_span(*_texts(waiting.wants))} picks"
+        return f"{verb} {waiting.found} of {_span(waiting.wants, str)} picks"
     if upstream.file is None:
         return f"{verb} each image"
     return f"{verb} {_count(len(upstream.picks.picks) if upstream.picks else 0, 'pick')}"
@@ -170,23 +173,19 @@ def _size(one: Vertex) -> str:
     if waiting is None:
         return _count(one.images, "image") if one.images else "none yet"
     least, most = waiting.wants
-    return f"{_span(*_texts((waiting.each * least, None if most is None else waiting.each * most)))} images"
+    return f"{_span((waiting.each * least, None if most is None else waiting.each * most), str)} images"
 
 
 def _cost(one: Vertex) -> str:
     if one.waiting is None:
         return usd(one.usd) if one.images else ""
-    low, high = one.waiting.usd
-    return _span(usd(low), usd(high) if high is not None else None)
+    return _span(one.waiting.usd, usd)
 
 
-def _span(low: str, high: str | None) -> str:
+def _span(span: tuple[T, T | None], text: Callable[[T], str]) -> str:
+    """The least and the most of something; None is no most."""
+    low, high = text(span[0]), None if span[1] is None else text(span[1])
     return f"{low}+" if high is None else low if low == high else f"{low} to {high}"
-
-
-def _texts(span: tuple[int, int | None]) -> tuple[str, str | None]:
-    low, high = span
-    return str(low), None if high is None else str(high)
 
 
 def _count(number: int, thing: str) -> str:

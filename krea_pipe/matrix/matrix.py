@@ -2,19 +2,17 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import cast
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import key_of
-from krea_pipe.matrix.cell import Cell, Made, Waiting
-from krea_pipe.matrix.cell_problems import CellProblems, too_many_picks
-from krea_pipe.matrix.out_paths import OutPaths, Taken, collision, folded, may_collide, path_of
+from krea_pipe.matrix.cell import Cell, Waiting
+from krea_pipe.matrix.cell_problems import CellProblems
+from krea_pipe.matrix.out_paths import OutPaths, PathTaken, collision, folded, may_collide, path_of
 from krea_pipe.matrix.rendering import CellProblem
-from krea_pipe.matrix.resolve import Resolver, Upcell
-from krea_pipe.pipeline.cell_ids import Scalar
+from krea_pipe.matrix.resolve import CellDraft, Resolver, SourceCell
 from krea_pipe.pipeline.model import Matrix, Pipeline, Stage
 from krea_pipe.pipeline.pricing import price_of
 from krea_pipe.pipeline.references import Fingerprints
@@ -44,7 +42,7 @@ class Expansion:
     fingerprints: Fingerprints
     max_cells: int = MAX_CELLS
     waiting: list[Waiting] = field(default_factory=list)
-    wrong: CellProblems = field(init=False)
+    problems: CellProblems = field(init=False)
     count: int = 0
     checks: int = 0
     paths: OutPaths | None = None
@@ -55,7 +53,7 @@ class Expansion:
 
     def __post_init__(self) -> None:
         stages = self.pipeline.stages
-        self.wrong = CellProblems(self.pipeline.document)
+        self.problems = CellProblems(self.pipeline.document)
         self.sources = frozenset(one.upstream.stage for one in stages if one.upstream is not None)
         self.paths = OutPaths() if may_collide(stages) else None
 
@@ -70,7 +68,7 @@ class Expansion:
         start_pipeline()
         for stage in self.pipeline.stages:
             yield from self._placed(stage)
-        self.wrong.check()
+        self.problems.check()
 
     def of_stage(self, name: str) -> list[Cell]:
         """The cells of one stage, without their places among all.
@@ -79,46 +77,67 @@ class Expansion:
             InvalidInput: some cannot be made.
         """
         start_pipeline()
-        found = self._upcells(name)
-        self.wrong.check()
+        found = self._kept_cells(name)
+        self.problems.check()
         return found
+
+    def draft_of(self, cell: Cell, cells: Mapping[str, Cell]) -> CellDraft:
+        """What a cell was made of, with all names that its templates saw.
+
+        Args:
+            cell: a cell that an expansion of the same pipeline gave.
+            cells: all that it gave, by their ids.
+        """
+        start_pipeline()
+        stage = next(one for one in self.pipeline.stages if one.name == cell.stage)
+        source = cells[cell.source] if cell.source is not None else None
+        if source is not None:
+            self.data[source.id] = self.draft_of(source, cells).axes
+        own = cell.names[len(source.names) if source is not None else 0 :]
+        for matrix in (one for one in stage.matrices if tuple(axis.name for axis in one.axes) == own):
+            resolver = Resolver(self.pipeline, stage, matrix, self.fingerprints)
+            for draft in self._of_matrix(resolver, source, set(), cell.id):
+                if draft.id == cell.id:
+                    resolver.request(draft)  # adds its fields to the names
+                    return draft
+        raise AssertionError(f"{cell.id} came of no combination of its stage")
 
     def _placed(self, stage: Stage) -> Iterator[Cell]:
         """The cells of a stage, in their places; those that other stages need are kept."""
-        for cell in self._upcells(stage.name) if stage.name in self.sources else self._made(stage):
+        for cell in self._kept_cells(stage.name) if stage.name in self.sources else self._cells_of(stage):
             self.count += 1
             yield cell.at(self.count - 1)
             self._check_variables(stage, self.count)
             if self.count > self.max_cells:
                 what = f"with the stage `{stage.name}` there are more cells"
-                self.wrong.too_many(stage, what, self.max_cells, 10 * self.max_cells)
+                self.problems.too_many(stage, what, self.max_cells, 10 * self.max_cells)
 
-    def _upcells(self, name: str) -> list[Cell]:
+    def _kept_cells(self, name: str) -> list[Cell]:
         if name not in self.kept:
             stage = next(one for one in self.pipeline.stages if one.name == name)
             self.kept[name] = []  # a circle was refused when the file was loaded
-            self.kept[name] = list(self._made(stage))
+            self.kept[name] = list(self._cells_of(stage))
         return self.kept[name]
 
-    def _made(self, stage: Stage) -> Iterator[Cell]:
+    def _cells_of(self, stage: Stage) -> Iterator[Cell]:
         used: set[Trail] = set()
-        rows = self._sampled(stage, self._combined(stage, used))
+        rows = self._sampled(stage, self._drafts(stage, used))
         ids: set[str] | None = set() if _may_repeat(stage) else None
         count = 0
-        for made in rows:
+        for draft in rows:
             count += 1
-            cell = self._cell(stage, made, ids)
+            cell = self._cell(stage, draft, ids)
             if cell is not None:
                 yield cell
         if not self._waits(stage):  # without cells no rule can match
-            self.wrong.check_rules(stage, used, is_empty=count == 0)
+            self.problems.check_rules(stage, used, is_empty=count == 0)
 
-    def _combined(self, stage: Stage, used: set[Trail]) -> Iterator[Made]:
+    def _drafts(self, stage: Stage, used: set[Trail]) -> Iterator[CellDraft]:
         """Every combination that no rule leaves out."""
         try:
             resolvers = [Resolver(self.pipeline, stage, matrix, self.fingerprints) for matrix in stage.matrices]
         except CellProblem as error:
-            self.wrong.note(error)
+            self.problems.note(error)
             return
         spanned, each = 0, cell_count(stage)
         for source in self._sources(stage, resolvers):
@@ -126,55 +145,58 @@ class Expansion:
             if spanned > self.max_cells:  # before rules and samples, which would have to look at each of them
                 sources = spanned // each
                 what = f"the stage `{stage.name}` spans {each:,} cells for each of {sources:,} sources or more"
-                self.wrong.too_many(stage, what, self.max_cells, 10 * self.max_cells)
+                self.problems.too_many(stage, what, self.max_cells, 10 * self.max_cells)
             for resolver in resolvers:
                 yield from self._of_matrix(resolver, source, used)
 
-    def _of_matrix(self, resolver: Resolver, source: Cell | None, used: set[Trail]) -> Iterator[Made]:
-        matrix, layers = resolver.matrix, resolver.precedence
-        self._count_checks(resolver)
+    def _of_matrix(
+        self, resolver: Resolver, source: Cell | None, used: set[Trail], identity: str | None = None
+    ) -> Iterator[CellDraft]:
+        """Every combination of one matrix that no rule leaves out, or those that may give the cell of an id."""
+        rules = resolver.precedence
+        if identity is None:
+            self._count_checks(resolver)
         excluding, patching = 0, 0
-        upcell, inherited = self._inherited(source, resolver.names)
-        for combination in itertools.product(*[range(len(axis.values)) for axis in matrix.axes]):
-            values = [axis.values[index] for axis, index in zip(matrix.axes, combination, strict=True)]
+        source_cell = None if source is None else self._source_cell(source, resolver.names)
+        for combination in itertools.product(*_indexes(resolver.matrix, identity)):
             try:
-                context, values = resolver.context(values, upcell)
-                met = layers.met(layers.exclude, combination, context)
-                patched = layers.met(layers.patch, combination, context)
+                draft = resolver.draft(combination, source_cell)
+                met = rules.met(rules.exclude, combination, draft.context)
+                patched = rules.met(rules.patch, combination, draft.context)
             except CellProblem as error:
-                self.wrong.note(error)
+                self.problems.note(error)
                 continue
             excluding |= met
             if not met:
                 patching |= patched
-                yield Made(matrix, resolver, combination, values, context, upcell, inherited)
-        used.update(rule.trail for _, rule in layers.exclude.of(excluding))
-        used.update(rule.trail for _, rule in layers.patch.of(patching))
+                yield draft
+        used.update(rule.trail for _, rule in rules.exclude.of(excluding))
+        used.update(rule.trail for _, rule in rules.patch.of(patching))
 
     def _count_checks(self, resolver: Resolver) -> None:
         """Stop before conditions of rules are looked at too often."""
-        stage, layers = resolver.stage, resolver.precedence
-        self.checks += layers.exclude.checks + layers.patch.checks
+        stage, rules = resolver.stage, resolver.precedence
+        self.checks += rules.exclude.checks + rules.patch.checks
         most = CHECKS_PER_CELL * self.max_cells
         if self.checks > most:
             what = f"the rules of the stage `{stage.name}` have `if:` looked at for {self.checks:,} cells"
-            self.wrong.too_many(stage, what, most, -(-self.checks // CHECKS_PER_CELL), code="too_many_rules")
+            self.problems.too_many(stage, what, most, -(-self.checks // CHECKS_PER_CELL), code="too_many_rules")
 
     def _waits(self, stage: Stage) -> bool:
         """Whether a stage, or one that it is drawn for, has too few picks."""
         above = next((one for one in self.pipeline.stages if stage.upstream and one.name == stage.upstream.stage), None)
         return any(one.stage == stage.name for one in self.waiting) or (above is not None and self._waits(above))
 
-    def _sampled(self, stage: Stage, found: Iterable[Made]) -> Iterable[Made]:
+    def _sampled(self, stage: Stage, found: Iterable[CellDraft]) -> Iterable[CellDraft]:
         if stage.sample is None:
             return found
         rows, picked = list(found), self._picked(stage)
-        drawn = [index for index, one in enumerate(rows) if not one.matrix.is_included]
+        drawn = [index for index, one in enumerate(rows) if not one.resolver.matrix.is_included]
         chosen = {drawn[index] for index in choose([_named_parts(rows[index]) for index in drawn], stage.sample)}
         return [
             one
             for index, one in enumerate(rows)
-            if index in chosen or one.matrix.is_included or self._id(stage, one) in picked
+            if index in chosen or one.resolver.matrix.is_included or one.id in picked
         ]
 
     def _picked(self, stage: Stage) -> set[str]:
@@ -189,109 +211,87 @@ class Expansion:
         if upstream is None:
             yield None
             return
-        cells = self._upcells(upstream.stage)
+        cells = self._kept_cells(upstream.stage)
         if upstream.file is None:
             yield from cells
             return
-        known = {cell.id for cell in cells}
-        picks = upstream.picks.picks if upstream.picks else ()
-        for pick in picks:
-            if pick.id not in known and upstream.picks is not None:
-                self.wrong.unknown_pick(pick, upstream.picks)
-        if upstream.wants[1] is not None and upstream.picks is not None and len(picks) > upstream.wants[1]:
-            self.wrong.note(too_many_picks(stage, upstream.picks, upstream.wants[1]))
-        chosen = {pick.id for pick in picks}
+        chosen = set[str]()
+        if upstream.picks is not None:
+            chosen.update(pick.id for pick in upstream.picks.picks)
+            self.problems.check_picks(stage, upstream.picks, {cell.id for cell in cells}, upstream.wants[1])
         found = [cell for cell in cells if cell.id in chosen]
-        if len(found) < upstream.wants[0]:
-            self._wait(stage, cells, len(found), resolvers)
+        if len(found) >= upstream.wants[0]:
+            yield from found
             return
-        yield from found
-
-    def _wait(self, stage: Stage, cells: Sequence[Cell], found: int, resolvers: Sequence[Resolver]) -> None:
-        """Note that a stage has too few picks, with what one pick would give and cost."""
-        upstream = stage.upstream
-        assert upstream is not None
-        assert upstream.file is not None
         prices = [self._prices(cell, resolvers) for cell in cells[:MAX_PRICED]] or [[]]
         sums = [sum(one, Decimal(0)) for one in prices]
-        text = str(upstream.file.relative_to(self.pipeline.document.file.resolve().parent))
-        each = len(prices[0])
-        self.waiting.append(
-            Waiting(stage.name, upstream.stage, text, found, upstream.wants, each, min(sums), max(sums))
-        )
+        file = str(upstream.file.relative_to(self.pipeline.document.file.resolve().parent))
+        each, low, high = len(prices[0]), min(sums), max(sums)
+        self.waiting.append(Waiting(stage.name, upstream.stage, file, len(found), upstream.wants, each, low, high))
 
     def _prices(self, source: Cell, resolvers: Sequence[Resolver]) -> list[Decimal]:
         """What each image of one source cell would cost."""
         prices = []
         for resolver in resolvers:
-            for made in self._of_matrix(resolver, source, set()):
+            for draft in self._of_matrix(resolver, source, set()):
                 try:
-                    prices.append(price_of(resolver.request(made.values, made.context, made.source)))
+                    prices.append(price_of(resolver.request(draft)))
                 except CellProblem as error:
-                    self.wrong.note(error)
+                    self.problems.note(error)
         return prices
 
-    def _cell(self, stage: Stage, made: Made, ids: set[str] | None) -> Cell | None:
-        identity = self._id(stage, made)
+    def _cell(self, stage: Stage, draft: CellDraft, ids: set[str] | None) -> Cell | None:
+        identity, resolver = draft.id, draft.resolver
         try:
             if ids is not None:
-                _take(identity, ids, made.matrix, stage)
-            request = made.resolver.request(made.values, made.context, made.source)
-            out = path_of(stage, identity, made.resolver.renderer, made.context)
+                _refuse_repeated(identity, ids, resolver.matrix, stage)
+            request = resolver.request(draft)
+            out = path_of(stage, identity, resolver.renderer, draft.context)
             if self.paths is not None:
                 self.paths.take(out)
         except CellProblem as error:
-            self.wrong.note(error, identity)
+            self.problems.note(error, identity)
             return None
-        except Taken as error:
+        except PathTaken as error:
             if stage.name not in self.collided:  # one is enough, and looking for the other takes long
                 self.collided.add(stage.name)
-                self.wrong.note(self._collision(stage, identity, error.out), identity)
+                self.problems.note(self._collision(stage, identity, error.out), identity)
             return None
-        names, axes = made.resolver.own_names, tuple([value.scalar for value in made.values])
-        if made.inherited:
-            names = (*(name for name, _, _ in made.inherited), *names)
-            axes = (*(scalar for _, _, scalar in made.inherited), *axes)
+        names, axes = resolver.names, tuple([value.scalar for value in draft.values])
+        if draft.source is not None:
+            names = (*(name for name, _, _ in draft.inherited), *names)
+            axes = (*(scalar for _, _, scalar in draft.inherited), *axes)
         if stage.name in self.sources:
-            own = {name: cast("Json", made.context[name]) for name in made.resolver.names}
-            self.data[identity] = {**(made.source.axes if made.source else {}), **own}
-        source = made.source.id if made.source else None
-        return Cell(self.count, identity, stage.name, names, axes, out, request, source, made.template)
+            self.data[identity] = draft.axes
+        source = draft.source.id if draft.source else None
+        return Cell(self.count, identity, stage.name, names, axes, out, request, source, resolver.template(draft))
 
     def _collision(self, stage: Stage, identity: str, out: str) -> CellProblem:
         """Which other cell has a path: found by expanding anew up to it."""
         for other in self.pipeline.stages:
-            for made in self._sampled(other, self._combined(other, set())):
+            for draft in self._sampled(other, self._drafts(other, set())):
                 try:
-                    made.resolver.request(made.values, made.context, made.source)
-                    path = path_of(other, self._id(other, made), made.resolver.renderer, made.context)
+                    draft.resolver.request(draft)
+                    path = path_of(other, draft.id, draft.resolver.renderer, draft.context)
                 except CellProblem:
                     continue
                 if folded(path) == folded(out):
-                    return collision(self._id(other, made), identity, out, stage)
+                    return collision(draft.id, identity, out, stage)
         raise AssertionError("a path that is taken belongs to a cell")
 
-    def _id(self, stage: Stage, made: Made) -> str:
-        parts = [value.part for value in made.values]
-        return "/".join([stage.name, *[part for _, part, _ in made.inherited], *parts])
-
-    def _inherited(
-        self, source: Cell | None, own: Sequence[str]
-    ) -> tuple[Upcell | None, tuple[tuple[str, str, Scalar], ...]]:
-        """What templates see of a source cell, and the axes that a cell has from it."""
-        if source is None:
-            return None, ()
+    def _source_cell(self, source: Cell, own: Sequence[str]) -> SourceCell:
+        """What cells have from the one that they are drawn for; `own` are the names of their own axes."""
         parts = source.id.split("/")[1:]
         names = [f"source.{name}" if name in own else name for name in source.names]
-        upcell = Upcell(source.id, key_of(source.request), source.request, self.data[source.id])
-        return upcell, tuple(zip(names, parts, source.axes, strict=True))
+        inherited = tuple(zip(names, parts, source.axes, strict=True))
+        return SourceCell(source.id, key_of(source.request), source.request, self.data[source.id], inherited)
 
     def _check_variables(self, stage: Stage, cells: int) -> None:
         """Each cell has all variables."""
         count = len(self.pipeline.variables)
         if count * cells > MAX_COPIED:
             what = f"{count:,} variables in {cells:,} cells or more are {count * cells:,}"
-            self.wrong.too_many(stage, what, MAX_COPIED, 0, code="too_many_variables")
+            self.problems.too_many(stage, what, MAX_COPIED, 0, code="too_many_variables")
 
     def _check_count(self) -> None:
         total = sum(cell_count(stage) for stage in self.pipeline.stages if stage.upstream is None)
@@ -299,14 +299,26 @@ class Expansion:
         if total > self.max_cells:
             largest = max(self.pipeline.stages, key=cell_count)
             axes = " x ".join(str(len(axis.values)) for axis in largest.axes)
-            self.wrong.too_many(
+            self.problems.too_many(
                 largest, f"the matrix has {total:,} cells ({largest.name}: {axes})", self.max_cells, total
             )
 
 
-def _named_parts(made: Made) -> list[tuple[str, str]]:
-    own = zip(made.resolver.names, [value.part for value in made.values], strict=True)
-    return [*((name, part) for name, part, _ in made.inherited), *own]
+def _indexes(matrix: Matrix, identity: str | None) -> list[list[int]]:
+    """For each axis the indexes of its values, or of those alone that may stand in an id."""
+    axes = matrix.axes
+    if identity is None:
+        return [list(range(len(axis.values))) for axis in axes]
+    parts = identity.split("/")[-len(axes) :] if axes else []
+    return [
+        [index for index, value in enumerate(axis.values) if value.is_dynamic or value.part == part]
+        for axis, part in zip(axes, parts, strict=True)
+    ]
+
+
+def _named_parts(draft: CellDraft) -> list[tuple[str, str]]:
+    own = zip(draft.resolver.names, [value.part for value in draft.values], strict=True)
+    return [*((name, part) for name, part, _ in draft.inherited), *own]
 
 
 def _may_repeat(stage: Stage) -> bool:
@@ -315,7 +327,7 @@ def _may_repeat(stage: Stage) -> bool:
     return len(stage.matrices) > 1 or dynamic
 
 
-def _take(identity: str, ids: set[str], matrix: Matrix, stage: Stage) -> None:
+def _refuse_repeated(identity: str, ids: set[str], matrix: Matrix, stage: Stage) -> None:
     if identity in ids:
         message = f"two cells of the stage `{stage.name}` are called {identity}"
         raise CellProblem("repeated_cell", message, matrix.trail, hint="remove one of the two")

@@ -30,11 +30,11 @@ class OutPaths:
         """Note a path.
 
         Raises:
-            Taken: another cell has it.
+            PathTaken: another cell has it.
         """
         mark = int.from_bytes(blake2b(folded(path).encode(), digest_size=8).digest(), "big")
         if mark in self.taken:
-            raise Taken(path)
+            raise PathTaken(path)
         self.taken.add(mark)
 
 
@@ -61,7 +61,7 @@ def may_collide(stages: Sequence[Stage]) -> bool:
     return len({folded(stage.name) for stage in stages}) < len(stages)
 
 
-class Taken(ValueError):
+class PathTaken(ValueError):
     """Another cell has this path; which one, a second look at all of them tells."""
 
     def __init__(self, out: str) -> None:

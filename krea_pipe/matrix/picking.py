@@ -45,6 +45,12 @@ def check_count(pipeline: Pipeline, stage: str, picks: Picks, file: Path) -> Non
 def named_cells(found: Sequence[tuple[Cell, Key]], stage: str, words: Sequence[str], pipeline: Pipeline) -> list[str]:
     """The ids of the cells of a stage that ids or expressions mean, each of which has to mean at least one.
 
+    Args:
+        found: all cells of the pipeline, with their keys.
+        stage: the name of the stage.
+        words: ids, or expressions of `--select`.
+        pipeline: what the cells are of.
+
     Raises:
         NothingSelected: one of them means none. UsageError: an expression cannot be read, or asks for a status.
     """
@@ -95,7 +101,13 @@ def _fits_none(stage: str, word: str, hint: str) -> Problem:
 def best_of(picks: Picks, found: Sequence[tuple[Cell, Key]], axis: str) -> list[str]:
     """The picks to drop so that of those that differ in one axis alone the one with the most stars is left.
 
-    The first in the file wins a tie.
+    Args:
+        picks: a picks file; the first in it wins a tie.
+        found: all cells of the pipeline, with their keys.
+        axis: the name of the axis.
+
+    Returns:
+        The ids to drop.
 
     Raises:
         UsageError: no cell has such an axis, or picks that compete have no stars.

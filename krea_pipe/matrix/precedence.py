@@ -3,13 +3,27 @@
 `defaults`, stage fields, a look, a row's fields, `with`, axes named like a field, `patch`, `--set`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from krea_pipe.core.json_data import shown
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer
-from krea_pipe.matrix.rule_index import RuleIndex
-from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Pipeline, Stage, Value
+from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Pipeline, Rule, Stage, Value
+from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.template.template import is_template
+
+OVERRIDES = "--set"
+"""The title of the highest layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One place that sets fields of a cell: what people call it, and each field with its value."""
+
+    title: str
+    sets: Mapping[str, Value]
 
 
 class Precedence:
@@ -20,16 +34,15 @@ class Precedence:
         self.rows = [i for i, axis in enumerate(matrix.axes) if not axis.field and _sets(axis)]
         self.own = [i for i, axis in enumerate(matrix.axes) if axis.field]
         self.exclude, self.patch = RuleIndex(matrix.exclude, matrix.axes), RuleIndex(matrix.patch, matrix.axes)
-        self.places = [{one.trail: i for i, one in enumerate(axis.values)} for axis in matrix.axes if matrix.patch]
-        self.fixed = self._fixed_sets()
+        self.lowest = self._lowest()
+        self.fixed = [_row(axis, axis.values[0]) for axis in stage.fixed if not axis.field]
+        self.fixed += [Layer("with", axis.values[0].sets) for axis in stage.fixed if axis.field]
+        self.overrides = Layer(OVERRIDES, pipeline.overrides)
         self.static_look = self._static_look()
-        constants = {**stage.fields, **(self.static_look or {})}
-        for _, sets in (*self.fixed, ("--set", pipeline.overrides)):
-            constants.update(sets)
-        self.constants: Mapping[str, Value] = constants
+        self.constants = folded((*self.lowest, *(self.static_look or ()), *self.fixed, self.overrides))
         """The fields of a cell as far as no axis, look or patch of its own sets them."""
 
-    def met(self, rules: RuleIndex, combination: Sequence[int], context: Context) -> int:
+    def met(self, rules: "RuleIndex", combination: Sequence[int], context: Context) -> int:
         """The rules that are about a cell, as bits."""
         bits = rules.about(combination)
         for own, rule in rules.of(bits & rules.conditional):
@@ -37,31 +50,27 @@ class Precedence:
                 bits ^= own
         return bits
 
-    def layers(self, values: Sequence[AxisValue], context: Context) -> Iterator[tuple[str, Mapping[str, Value]]]:
-        """Where fields of a cell come from, low to high: the name of each layer, and what it sets."""
-        higher = self._higher(values, context)
-        look = self._look(
-            {name: value for _, sets in (("", self.stage.fields), *higher) for name, value in sets.items()}, context
-        )
-        yield "stage", self.stage.fields
-        if look is not None:
-            yield "look", look
-        yield from higher
+    def layers(self, combination: Sequence[int], context: Context) -> list[Layer]:
+        """Everything that sets fields of a cell, low to high.
 
-    def fields(self, values: Sequence[AxisValue], context: Context) -> Mapping[str, Value]:
-        """The fields of a cell, each from the highest layer that sets it."""
-        fields = {**self.stage.fields}
-        higher = self._higher(values, context)
-        if self.static_look is None:
-            named = {**fields}
-            for _, sets in higher:
-                named.update(sets)
-            fields.update(self._look(named, context) or {})
-        else:
-            fields.update(self.static_look)
-        for _, sets in higher:
-            fields.update(sets)
-        return fields
+        Args:
+            combination: the index of the cell's value in each axis.
+            context: the names that templates of the cell see.
+
+        Raises:
+            CellProblem: a template fails, or the look is not known.
+        """
+        higher = [self._by_value[index][combination[index]] for index in self.rows]
+        higher += self.fixed
+        higher += [self._by_value[index][combination[index]] for index in self.own]
+        if self.matrix.patch:
+            met = self.met(self.patch, combination, context)
+            higher += [self._patches[rule.trail] for _, rule in self.patch.of(met)]
+        higher.append(self.overrides)
+        look = self.static_look
+        if look is None:
+            look = self._look(folded((*self.lowest, *higher)), context)
+        return [*self.lowest, *look, *higher]
 
     def varying(self) -> set[str]:
         """The fields that may differ between cells because something above the stage sets them."""
@@ -71,50 +80,121 @@ class Precedence:
             found |= {name for look in self.pipeline.looks.values() for name in look.fields}
         return found
 
-    def _higher(self, values: Sequence[AxisValue], context: Context) -> list[tuple[str, Mapping[str, Value]]]:
-        """The layers above a look."""
-        found: list[tuple[str, Mapping[str, Value]]] = [("row", values[index].sets) for index in self.rows]
-        found += self.fixed
-        found += [("matrix", values[index].sets) for index in self.own]
-        if self.matrix.patch:
-            combination = self._indexes(values)
-            met = self.met(self.patch, combination, context)
-            found += [("patch", rule.sets) for _, rule in self.patch.of(met)]
-        found.append(("--set", self.pipeline.overrides))
-        return found
+    @cached_property
+    def _by_value(self) -> dict[int, list[Layer]]:
+        """The layer of each value of an axis that sets something."""
+        axes = self.matrix.axes
+        found = {index: [_row(axes[index], value) for value in axes[index].values] for index in self.rows}
+        return found | {index: [self._of_field(value) for value in axes[index].values] for index in self.own}
 
-    def _indexes(self, values: Sequence[AxisValue]) -> list[int]:
-        return [known[value.trail] for known, value in zip(self.places, values, strict=True)]
+    @cached_property
+    def _looks(self) -> dict[str, Layer]:
+        return {name: Layer(f"look {name}", look.fields) for name, look in self.pipeline.looks.items()}
 
-    def _look(self, fields: Mapping[str, Value], context: Context) -> Mapping[str, Value] | None:
+    @cached_property
+    def _patches(self) -> dict[Trail, Layer]:
+        return {rule.trail: Layer("patch", rule.sets) for rule in self.matrix.patch}
+
+    def _of_field(self, value: AxisValue) -> Layer:
+        section = section_of(value.trail, self.stage)
+        return Layer("include" if self.matrix.is_included and section == "matrix" else section, value.sets)
+
+    def _lowest(self) -> list[Layer]:
+        """What a stage says itself, over what the file says for all stages."""
+        stage = self.stage
+        own = {name: value for name, value in stage.fields.items() if stage.defaults.get(name) is not value}
+        promotes = stage.upstream is not None and stage.upstream.promotes
+        return [Layer("defaults", stage.defaults), Layer("promote" if promotes else "stage", own)]
+
+    def _look(self, fields: Mapping[str, Value], context: Context) -> list[Layer]:
+        """The layer of the look that some fields name, if they name one."""
         value = fields.get("look")
         name = None if value is None else self.renderer.typed(value, context)
         if value is None or name is None:
-            return None
+            return []
         looks = self.pipeline.looks
         if str(name) not in looks:
             hint = f"known: {', '.join(looks)}" if looks else None
             raise CellProblem("unknown_name", f"nothing is called {shown(name)} under `looks:`", value.trail, hint=hint)
-        return looks[str(name)].fields
+        return [self._looks[str(name)]]
 
-    def _fixed_sets(self) -> list[tuple[str, Mapping[str, Value]]]:
-        rows = [("row", axis.values[0].sets) for axis in self.stage.fixed if not axis.field]
-        return rows + [("with", axis.values[0].sets) for axis in self.stage.fixed if axis.field]
-
-    def _static_look(self) -> Mapping[str, Value] | None:
+    def _static_look(self) -> list[Layer] | None:
         """The look of every cell, when it is the same in all of them."""
-        setters = [*(value.sets for i in (*self.rows, *self.own) for value in self.matrix.axes[i].values)]
+        setters = [value.sets for i in (*self.rows, *self.own) for value in self.matrix.axes[i].values]
         setters += [rule.sets for rule in self.matrix.patch]
         if any("look" in sets for sets in setters):
             return None
-        named = {**self.stage.fields}
-        for _, sets in (*self.fixed, ("--set", self.pipeline.overrides)):
-            named.update(sets)
-        value = named.get("look")
-        if value is not None and is_template(value.data):
+        named = folded((*self.lowest, *self.fixed, self.overrides))
+        if "look" in named and is_template(named["look"].data):
             return None
-        return self._look(named, {}) or {}
+        return self._look(named, {})
+
+
+def folded(layers: Iterable[Layer]) -> dict[str, Value]:
+    """Each field as the highest of some layers sets it."""
+    fields: dict[str, Value] = {}
+    for layer in layers:
+        fields.update(layer.sets)
+    return fields
+
+
+def section_of(trail: Trail, stage: Stage) -> str:
+    """The section of a stage that an axis value stands in: `include` and `takes` make axes too."""
+    own = trail[len(stage.trail) :][:1]
+    return str(own[0]) if own in (("include",), ("takes",)) else "matrix"
+
+
+def _row(axis: Axis, value: AxisValue) -> Layer:
+    return Layer(f"row {axis.name}={value.part}", value.sets)
 
 
 def _sets(axis: Axis) -> bool:
     return any(value.sets for value in axis.values)
+
+
+class RuleIndex:
+    """Which rules of one kind are about a combination of a matrix, found without asking each rule.
+
+    Each value of an axis has a number, whose bits are the rules that the value meets.
+    """
+
+    def __init__(self, rules: Sequence[Rule], axes: Sequence[Axis]) -> None:
+        self.rules = rules
+        self.conditional = sum(1 << number for number, rule in enumerate(rules) if rule.condition is not None)
+        named = {name for rule in rules for name in rule.matches}
+        self._axes = [(place, *self._of_axis(axis.name)) for place, axis in enumerate(axes) if axis.name in named]
+        self._lengths = {axis.name: len(axis.values) for axis in axes}
+
+    def _of_axis(self, name: str) -> tuple[int, dict[int, int]]:
+        """The rules that any value of an axis meets, and those that each value meets that some rule names."""
+        free = sum(1 << number for number, rule in enumerate(self.rules) if name not in rule.matches)
+        found: dict[int, int] = {}
+        for number, rule in enumerate(self.rules):
+            for value in rule.matches.get(name, ()):
+                found[value] = found.get(value, free) | 1 << number
+        return free, found
+
+    def about(self, combination: Sequence[int]) -> int:
+        """The rules whose axes have the values of a combination, as bits."""
+        bits = (1 << len(self.rules)) - 1
+        for place, free, found in self._axes:
+            bits &= found.get(combination[place], free)
+            if not bits:
+                break
+        return bits
+
+    def of(self, bits: int) -> Iterator[tuple[int, Rule]]:
+        """Each rule of some bits with its own bit, in the order of the file."""
+        while bits:
+            own = bits & -bits
+            yield own, self.rules[own.bit_length() - 1]
+            bits ^= own
+
+    @cached_property
+    def checks(self) -> int:
+        """How many times a condition is looked at when all combinations are."""
+        return sum(self._cells(rule) for _, rule in self.of(self.conditional))
+
+    def _cells(self, rule: Rule) -> int:
+        wanted = (len(rule.matches.get(name, range(length))) for name, length in self._lengths.items())
+        return math.prod(wanted)

@@ -1,37 +1,33 @@
 """The references, moodboards, styles and the source picture of a request, each with its strength."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeAlias, cast
 
-from krea_pipe.core.fields import (
-    LISTS,
-    MAX_MOODBOARDS,
-    MAX_STYLE_REFERENCES,
-    SOURCE_STRENGTH,
-    STRENGTHS,
-    check_source_strength,
-    check_strength,
-)
+from krea_pipe.core.contract import MAX_MOODBOARDS, MAX_STYLE_REFERENCES
+from krea_pipe.core.fields import LISTS, SOURCE_STRENGTH, STRENGTHS, check_source_strength, check_strength
 from krea_pipe.core.json_data import Json, shown
-from krea_pipe.core.request import Source, Weighted
+from krea_pipe.core.request import Source, Weighted, parse_source, source_text
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, located
 from krea_pipe.pipeline.model import Board, Pipeline, ReferenceSet, Value
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.repo_paths import Unusable
 from krea_pipe.pipeline.template.template import is_template
 
+Items: TypeAlias = tuple[Weighted[Source | str], ...]
+"""A list of a request: style references by their sources, or moodboards or styles by their ids at Krea."""
+
 
 @dataclass(slots=True)
-class Weigher:
+class ReferenceResolver:
     """Resolves names to what is sent; what was seen before is not checked again."""
 
     pipeline: Pipeline
     fingerprints: Fingerprints
     renderer: Renderer
-    lists: dict[str, tuple[Weighted, ...]] = field(default_factory=dict)
+    lists: dict[str, Items] = field(default_factory=dict)
 
-    def weigh(self, kind: str, fields: Mapping[str, Value], context: Context) -> tuple[Weighted, ...]:
+    def items(self, kind: str, fields: Mapping[str, Value], context: Context) -> Items:
         """A list of a request.
 
         Raises:
@@ -49,7 +45,7 @@ class Weigher:
             self.lists[memo] = self._limited(kind, self._all(kind, strengths, context), value)
         return self.lists[memo]
 
-    def source(self, fields: Mapping[str, Value], context: Context) -> Weighted | None:
+    def source(self, fields: Mapping[str, Value], context: Context) -> Weighted[Source] | None:
         """The source picture of image-to-image, if there is one."""
         value = fields.get("image")
         text = None if value is None else self.renderer.typed(value, context)
@@ -58,9 +54,11 @@ class Weigher:
         found = self._images(str(text), value, context)
         if len(found) != 1:
             raise CellProblem("several_files", f"`image` means {len(found)} files; Krea takes one", value.trail)
-        return self.weighed_anew(Weighted(found[0], SOURCE_STRENGTH), fields, context)
+        return self.with_strength(Weighted(found[0], SOURCE_STRENGTH), fields, context)
 
-    def weighed_anew(self, image: Weighted | None, fields: Mapping[str, Value], context: Context) -> Weighted | None:
+    def with_strength(
+        self, image: Weighted[Source] | None, fields: Mapping[str, Value], context: Context
+    ) -> Weighted[Source] | None:
         """A source picture with the strength that the fields set, if they set one."""
         given = fields.get("strength")
         if image is None or given is None:
@@ -99,10 +97,10 @@ class Weigher:
     def _named(self, kind: str) -> Mapping[str, Board | ReferenceSet]:
         return cast("Mapping[str, Board | ReferenceSet]", getattr(self.pipeline, kind))
 
-    def _all(self, kind: str, strengths: Mapping[str, float], context: Context) -> tuple[Weighted, ...]:
+    def _all(self, kind: str, strengths: Mapping[str, float], context: Context) -> Items:
         return tuple(one for name in strengths for one in self._weighted(kind, name, strengths[name], context))
 
-    def _weighted(self, kind: str, name: str, strength: float, context: Context) -> list[Weighted]:
+    def _weighted(self, kind: str, name: str, strength: float, context: Context) -> Sequence[Weighted[Source | str]]:
         item = self._named(kind)[name]
         if isinstance(item, Board):
             return [Weighted(item.id, strength)]
@@ -112,27 +110,32 @@ class Weigher:
     def _images(self, text: str, value: Value, context: Context) -> list[Source]:
         upstream = context.get("source")
         if isinstance(upstream, dict) and text == upstream["image"]:
-            return [Source(text)]
+            return [parse_source(text)]
         try:
             return [image.source for image in self.fingerprints.of(text)]
         except Unusable as error:
             raise CellProblem(error.code, str(error), value.trail, hint=error.hint) from error
 
-    def _limited(self, kind: str, found: tuple[Weighted, ...], value: Value) -> tuple[Weighted, ...]:
+    def _limited(self, kind: str, found: Items, value: Value) -> Items:
         if kind == "references" and len(found) > MAX_STYLE_REFERENCES:
             message = f"{len(found)} style references in one request; Krea takes at most {MAX_STYLE_REFERENCES}"
             raise CellProblem("too_many_references", message, value.trail, hint="name fewer images, or split the set")
         if kind == "moodboards" and len(found) > MAX_MOODBOARDS:
             message = f"{len(found)} moodboards in one request; Krea takes one"
             raise CellProblem("too_many_moodboards", message, value.trail)
-        seen: set[str] = set()
+        seen = set[Source | str]()
         for one in found:
             if one.id in seen:
-                image = self.fingerprints.by_source.get(Source(one.id))
-                message = f"{image.label if image else one.id} is twice in the `{kind}` of one request"
+                message = f"{self._label(one.id)} is twice in the `{kind}` of one request"
                 raise CellProblem("repeated_reference", message, value.trail, hint="leave one of the two out")
             seen.add(one.id)
         return found
+
+    def _label(self, identity: Source | str) -> str:
+        if isinstance(identity, str):
+            return identity
+        image = self.fingerprints.by_source.get(identity)
+        return image.label if image else source_text(identity)
 
 
 def lists_set_by(names: set[str]) -> set[str]:

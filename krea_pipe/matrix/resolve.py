@@ -3,28 +3,32 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import TypedDict, cast
 
 from krea_pipe.core.fields import DEFAULTS, LISTS, check_field
 from krea_pipe.core.json_data import Json, shown
-from krea_pipe.core.request import Key, Request, Weighted
-from krea_pipe.matrix.precedence import Precedence
-from krea_pipe.matrix.reference_resolver import Weigher, lists_set_by
+from krea_pipe.core.request import ByKey, Key, Request, Source, Weighted, source_text
+from krea_pipe.matrix.precedence import Layer, Precedence, folded
+from krea_pipe.matrix.reference_resolver import Items, ReferenceResolver, lists_set_by
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, located
-from krea_pipe.pipeline.cell_ids import label_of, part_of
+from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Pipeline, Stage, Value
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.template.template import is_template
 
 
 @dataclass(frozen=True)
-class Upcell:
-    """The cell of another stage that a cell is drawn for: its key, its request, and what templates see as `source`."""
+class SourceCell:
+    """The cell of another stage that a cell is drawn for: its key, its request, and what templates see as `source`.
+
+    `inherited` has the name, the part of an id and the value of each axis that cells drawn for it have from it.
+    """
 
     id: str
     key: Key
     request: Request
     axes: Mapping[str, Json]
+    inherited: tuple[tuple[str, str, Scalar], ...]
 
     @cached_property
     def data(self) -> dict[str, Json]:
@@ -33,7 +37,7 @@ class Upcell:
         return {
             "id": self.id,
             "prompt": request.prompt,
-            "image": f"key:{self.key}",
+            "image": source_text(ByKey(self.key)),
             "axes": dict(self.axes),
             "seed": request.seed,
             "variant": request.variant,
@@ -42,15 +46,64 @@ class Upcell:
         }
 
 
+@dataclass(slots=True)
+class CellDraft:
+    """One combination of axis values, before its place, its path and its request are known.
+
+    `values` are those of its axes as they read in this cell, `context` the names that its templates see.
+    """
+
+    resolver: "Resolver"
+    combination: tuple[int, ...]
+    values: list[AxisValue]
+    context: dict[str, object]
+    source: SourceCell | None
+
+    @property
+    def inherited(self) -> tuple[tuple[str, str, Scalar], ...]:
+        """The name, the part of the id and the value of each axis of its source."""
+        return () if self.source is None else self.source.inherited
+
+    @property
+    def id(self) -> str:
+        """The id of the cell."""
+        parts = [value.part for value in self.values]
+        return "/".join([self.resolver.stage.name, *[part for _, part, _ in self.inherited], *parts])
+
+    @property
+    def axes(self) -> dict[str, Json]:
+        """The values of its axes, and of those that its source has, as templates see them."""
+        own = {name: cast("Json", self.context[name]) for name in self.resolver.names}
+        return {**(self.source.axes if self.source is not None else {}), **own}
+
+
+class RequestParts(TypedDict, total=False):
+    """The fields of a `Request`, as they are put together."""
+
+    variant: str
+    prompt: str
+    aspect_ratio: str
+    resolution: str
+    seed: int | None
+    creativity: str
+    intensity: int
+    complexity: int
+    movement: int
+    references: tuple[Weighted[Source], ...]
+    moodboards: tuple[Weighted[str], ...]
+    styles: tuple[Weighted[str], ...]
+    image: Weighted[Source] | None
+    take: int | None
+
+
 class Resolver:
     """Makes the requests of one matrix. What is the same in all its cells is resolved once."""
 
     def __init__(self, pipeline: Pipeline, stage: Stage, matrix: Matrix, fingerprints: Fingerprints) -> None:
         self.pipeline, self.stage, self.matrix = pipeline, stage, matrix
         self.renderer = Renderer()
-        self.weigher = Weigher(pipeline, fingerprints, self.renderer)
-        self.names = [axis.name for axis in matrix.axes]
-        self.own_names = tuple(self.names)
+        self.references = ReferenceResolver(pipeline, fingerprints, self.renderer)
+        self.names = tuple(axis.name for axis in matrix.axes)
         self.dynamic = any(value.is_dynamic for axis in matrix.axes for value in axis.values)
         self.checked: dict[tuple[str, Json, type], Json] = {}
         self.known: dict[tuple[str, int], Json] = {}
@@ -61,69 +114,88 @@ class Resolver:
         self.base: dict[str, object] = {**pipeline.variables, "stage": stage.name, "pipeline": pipeline.name}
         self._resolve_constants()
 
-    def context(self, values: Sequence[AxisValue], source: Upcell | None) -> tuple[dict[str, object], list[AxisValue]]:
-        """The names that templates may use, fields aside, and the values as they read in this cell.
+    def draft(self, combination: tuple[int, ...], source: SourceCell | None) -> CellDraft:
+        """One combination with its values and the names that its templates may use, fields aside.
+
+        Args:
+            combination: the index of a value in each axis.
+            source: the cell that it is drawn for, in a stage that has `for_each`.
 
         Raises:
             CellProblem: a value's template fails.
         """
+        values = [axis.values[index] for axis, index in zip(self.matrix.axes, combination, strict=True)]
         context = self.base.copy()
         if source is not None:
             context["source"] = source.data
         if self.dynamic_fixed:
             self._add(context, self.stage.fixed, [axis.values[0] for axis in self.stage.fixed])
-        if not self.dynamic:
+        if self.dynamic:
+            values = self._add(context, self.matrix.axes, values)
+        else:
             context.update(zip(self.names, [value.data for value in values], strict=True))
-            return context, list(values)
-        return context, self._add(context, self.matrix.axes, values)
+        return CellDraft(self, combination, values, context, source)
 
-    def request(self, values: Sequence[AxisValue], context: dict[str, object], source: Upcell | None) -> Request:
-        """The request of one combination; adds its fields to the context.
+    def layers(self, draft: CellDraft) -> list[Layer]:
+        """Everything that sets fields of a cell, low to high.
+
+        Raises:
+            CellProblem: a template fails, or a look is not known.
+        """
+        return self.precedence.layers(draft.combination, draft.context)
+
+    def request(self, draft: CellDraft) -> Request:
+        """The request of a draft; adds its fields to the names that its templates see.
 
         Raises:
             CellProblem: a template fails, or a value is not one that Krea documents.
         """
-        given = source.request if self.promotes and source is not None else None
-        fields = self._fields(values, context, given)
-        lists: dict[str, Any] = {kind: self._list(kind, fields, context, given) for kind in self.varying_lists}
+        context = draft.context
+        given = draft.source.request if self.promotes and draft.source is not None else None
+        fields = self._fields(draft, given)
+        parts: dict[str, object] = {name: context[name] for name in DEFAULTS}
+        if self.fixed_lists:
+            parts.update(self.fixed_lists)
+        for kind in self.varying_lists:
+            parts[kind] = self._list(kind, fields, context, given)
         if "image" in fields:
-            lists["image"] = self.weigher.source(fields, context)
+            parts["image"] = self.references.source(fields, context)
         elif given is not None:
-            lists["image"] = self.weigher.weighed_anew(given.image, fields, context)
+            parts["image"] = self.references.with_strength(given.image, fields, context)
         if "take" in fields:
-            lists["take"] = fields["take"].data
+            parts["take"] = fields["take"].data
         elif given is not None:
-            lists["take"] = given.take
-        prompt = given.prompt if given is not None and "prompt" not in fields else None
-        if prompt is None:
-            if "prompt" not in fields:
-                hint = "set `prompt:` in the stage: rows and patches may give other ones"
-                raise CellProblem("no_prompt", "some cells have no prompt", self.stage.trail, hint=hint)
-            prompt = self.renderer.text(fields["prompt"], context)
-        if not prompt:
-            raise CellProblem("empty_prompt", "the prompt renders to nothing but white space", fields["prompt"].trail)
-        parts: dict[str, Any] = {name: context[name] for name in DEFAULTS}
-        if lists or self.fixed_lists:
-            parts |= self.fixed_lists | lists
-        return Request(prompt=prompt, **parts)
+            parts["take"] = given.take
+        parts["prompt"] = self._prompt(fields, context, given)
+        return Request(**cast("RequestParts", parts))
 
-    def template(self, values: Sequence[AxisValue], context: Context) -> str | None:
-        """What the prompt of one combination is rendered from; None where that of its source is taken as it is."""
+    def template(self, draft: CellDraft) -> str | None:
+        """What the prompt of a cell is rendered from; None where that of its source is taken as it is."""
         is_varying = "prompt" in self.varying_names
-        fields = self.precedence.fields(values, context) if is_varying else self.precedence.constants
+        fields = folded(self.layers(draft)) if is_varying else self.precedence.constants
         return str(fields["prompt"].data) if "prompt" in fields else None
 
-    def _fields(
-        self, values: Sequence[AxisValue], context: dict[str, object], given: Request | None
-    ) -> Mapping[str, Value]:
+    def _prompt(self, fields: Mapping[str, Value], context: Context, given: Request | None) -> str:
+        if "prompt" in fields:
+            prompt = self.renderer.text(fields["prompt"], context)
+            if not prompt:
+                message = "the prompt renders to nothing but white space"
+                raise CellProblem("empty_prompt", message, fields["prompt"].trail)
+            return prompt
+        if given is None:
+            hint = "set `prompt:` in the stage: rows and patches may give other ones"
+            raise CellProblem("no_prompt", "some cells have no prompt", self.stage.trail, hint=hint)
+        return given.prompt
+
+    def _fields(self, draft: CellDraft, given: Request | None) -> Mapping[str, Value]:
         """The fields of a cell; what templates may read of them is added to the context."""
-        layers = self.precedence
+        precedence, context = self.precedence, draft.context
         if self.is_simple:
-            for index in layers.own:
-                context.update(self._checked_sets(values[index], context))
-            return layers.constants
-        fields = layers.fields(values, context) if self.varying_names else layers.constants
-        if layers.static_look is None and "look" in fields:
+            for index in precedence.own:
+                context.update(self._checked_sets(draft.values[index], context))
+            return precedence.constants
+        fields = folded(self.layers(draft)) if self.varying_names else precedence.constants
+        if precedence.static_look is None and "look" in fields:
             context["look"] = self.renderer.typed(fields["look"], context)
         if self.varying:
             context.update(self._scalars(self.varying, fields, context, given))
@@ -146,22 +218,18 @@ class Resolver:
         self.varying_lists = [
             kind for kind in LISTS if kind not in fixed and (kind in fields or kind in set_by or self.promotes)
         ]
-        self.fixed_lists = {kind: self.weigher.weigh(kind, fields, {}) for kind in fixed}
+        self.fixed_lists = {kind: self.references.items(kind, fields, {}) for kind in fixed}
 
     def _is_simple(self) -> bool:
         """Whether axes that set one plain field each stand over all else: a million cells go this way."""
-        sets = [
-            (axis.name, value) for i in self.precedence.own for axis in (self.matrix.axes[i],) for value in axis.values
-        ]
+        axes = [self.matrix.axes[index] for index in self.precedence.own]
         plain = all(
-            set(value.sets) == {name} and name in DEFAULTS and not is_template(value.sets[name].data)
-            for name, value in sets
+            set(value.sets) == {axis.name} and axis.name in DEFAULTS and not is_template(value.sets[axis.name].data)
+            for axis in axes
+            for value in axis.values
         )
-        return (
-            plain
-            and not (self.precedence.rows or self.matrix.patch or self.pipeline.overrides)
-            and set(self.varying) == {name for name, _ in sets}
-        )
+        higher = self.precedence.rows or self.matrix.patch or self.pipeline.overrides
+        return plain and not higher and set(self.varying) == {axis.name for axis in axes}
 
     def _checked_sets(self, value: AxisValue, context: Context) -> dict[str, Json]:
         """What a value sets, checked once."""
@@ -172,7 +240,7 @@ class Resolver:
 
     def _is_fixed(self, kind: str, fields: Mapping[str, Value]) -> bool:
         strengths = [value for name, value in fields.items() if name.startswith(f"{kind}.")]
-        return self.weigher.is_fixed(kind, fields[kind]) and not any(is_template(one.data) for one in strengths)
+        return self.references.is_fixed(kind, fields[kind]) and not any(is_template(one.data) for one in strengths)
 
     def _add(self, context: dict[str, object], axes: Sequence[Axis], values: Sequence[AxisValue]) -> list[AxisValue]:
         """Add the data of axes to a context, one after the other, because each may read those before it."""
@@ -189,12 +257,10 @@ class Resolver:
             return replace(value, data=data)
         return replace(value, data=data, part=part_of(name, data), scalar=data, label=label_of(data))
 
-    def _list(
-        self, kind: str, fields: Mapping[str, Value], context: Context, given: Request | None
-    ) -> tuple[Weighted, ...]:
-        if kind not in fields:
-            return cast("tuple[Weighted, ...]", getattr(given, kind)) if given is not None else ()
-        return self.weigher.weigh(kind, fields, context)
+    def _list(self, kind: str, fields: Mapping[str, Value], context: Context, given: Request | None) -> Items:
+        if kind in fields:
+            return self.references.items(kind, fields, context)
+        return cast("Items", getattr(given, kind)) if given is not None else ()
 
     def _scalars(
         self, names: Sequence[str], fields: Mapping[str, Value], context: Context, given: Request | None

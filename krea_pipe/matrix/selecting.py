@@ -1,17 +1,22 @@
 """Which cells of an expansion a selection takes, and what those need."""
 
+import difflib
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from krea_pipe.core.errors import NothingSelected, Problem
+from krea_pipe.core.errors import NothingSelected, Problem, UsageError
 from krea_pipe.core.request import Key, key_of
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.matrix.matrix import Expansion
-from krea_pipe.matrix.selection import Selection, Subject
+from krea_pipe.matrix.selection import Selection, Subject, Wanted, on_id
 from krea_pipe.pipeline.cell_ids import Scalar, label_of
 from krea_pipe.pipeline.model import Pipeline, Stage
 from krea_pipe.pipeline.references import Fingerprints
 
+LISTED = 5
+COMPARED = 200
+"""Ids that are compared letter by letter with one that is not known."""
 STATUSES = ("new", "reused", "pending", "uncertain", "failed")
 
 Found = Sequence[tuple[Cell, Key]]
@@ -29,6 +34,11 @@ class Drawable:
 def drawable(pipeline: Pipeline, fingerprints: Fingerprints, max_cells: int) -> Drawable:
     """Make every cell of a pipeline.
 
+    Args:
+        pipeline: what a file says.
+        fingerprints: the images that it names.
+        max_cells: how many cells it may have.
+
     Raises:
         InvalidInput: with every problem.
     """
@@ -41,6 +51,12 @@ def drawable(pipeline: Pipeline, fingerprints: Fingerprints, max_cells: int) -> 
 
 def selected(found: Found, selection: Selection, pipeline: Pipeline, statuses: Mapping[Key, str]) -> Found:
     """The cells that a selection takes, in their order, with those whose images they need.
+
+    Args:
+        found: all cells, with their keys.
+        selection: what was asked for.
+        pipeline: what the cells are of.
+        statuses: how requests stand, for a selection that asks for it; a key without one has none.
 
     Raises:
         NothingSelected: it takes none. UsageError: it names what is not there.
@@ -122,3 +138,52 @@ def row_subject(identity: str, stage: str, axes: Mapping[str, Scalar], status: s
     parts = identity.split("/")[1:]
     texts = {name: (part, label_of(scalar)) for (name, scalar), part in zip(axes.items(), parts, strict=False)}
     return Subject(identity, stage, texts, status)
+
+
+def find_cell(cells: Iterable[Cell], text: str, waiting: Sequence[Waiting] = ()) -> Cell:
+    """The one cell of an id, of an end of an id, or of parts or a glob that stand in it, whichever fits first.
+
+    Args:
+        cells: all that there are.
+        text: what a person wrote.
+        waiting: the stages without cells, for the hint.
+
+    Raises:
+        UsageError: no cell fits, or several do.
+    """
+    by_id = {cell.id: cell for cell in cells}
+    wanted = text.strip("/")
+    fits = on_id(Wanted(wanted))
+    for found in (
+        [wanted] if wanted in by_id else [],
+        [one for one in by_id if one.endswith(f"/{wanted}")],
+        [one for one in by_id if fits(Subject(one, "", {}))],
+    ):
+        if len(found) == 1:
+            return by_id[found[0]]
+        if found and wanted:
+            raise _several(wanted, found)
+    raise _unknown(wanted, list(by_id), waiting)
+
+
+def _several(text: str, found: Sequence[str]) -> UsageError:
+    more = f", and {len(found) - LISTED:,} more" if len(found) > LISTED else ""
+    hint = f"name one of them: {', '.join(found[:LISTED])}{more}"
+    return UsageError(Problem("several_cells", f"{len(found):,} cells are called `{text}`", hint=hint))
+
+
+def _unknown(text: str, known: Sequence[str], waiting: Sequence[Waiting]) -> UsageError:
+    near = _nearest(text, known)
+    hint = f"the nearest: {', '.join(near)}" if near else "show all cells with `krea-pipe expand`"
+    stage = text.partition("/")[0]
+    for one in waiting:
+        if one.stage == stage:
+            hint = f"`{stage}` has no cells yet: it waits for picks of `{one.upstream}` in {one.file}"
+    return UsageError(Problem("unknown_cell", f"there is no cell `{text}`", hint=hint))
+
+
+def _nearest(text: str, known: Sequence[str]) -> list[str]:
+    """The ids that are most like a text; the slow look is for those alone that share the most parts with it."""
+    parts = set(text.lower().split("/"))
+    closest = heapq.nlargest(COMPARED, known, key=lambda one: len(parts & set(one.lower().split("/"))))
+    return difflib.get_close_matches(text, closest, n=3, cutoff=0.5)

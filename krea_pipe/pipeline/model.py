@@ -118,7 +118,7 @@ class Upstream:
 
 @dataclass(frozen=True)
 class Stage:
-    """One prompt and its matrices. `fields` holds the defaults and the stage's own, the stage's last.
+    """One prompt and its matrices. `fields` holds the file's `defaults` and the stage's own, the stage's last.
 
     `fixed` are the axes of `with`, of one value each; `unused_ok` the trails of rules that may match nothing.
     """
@@ -133,6 +133,7 @@ class Stage:
     upstream: Upstream | None = None
     needs: tuple[str, ...] = ()
     unused_ok: frozenset[Trail] = frozenset()
+    defaults: Mapping[str, Value] = field(default_factory=dict)
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:

@@ -1,32 +1,17 @@
-"""What a request costs, from dated data."""
+"""What a request costs, and how money is written."""
 
 from decimal import Decimal
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
-from typing import cast
 
+from krea_pipe.core.contract import PRICES
 from krea_pipe.core.request import Request
-from krea_pipe.pipeline.nodes import build_nodes
 
 
 def price_of(request: Request) -> Decimal:
     """The price of one image in US dollars, exact."""
-    prices = _prices()[request.variant]
+    prices = PRICES[request.variant]
     if request.moodboards:
         return prices["moodboard"]
     return prices["references"] if request.references else prices["text"]
-
-
-@cache
-def _prices() -> dict[str, dict[str, Decimal]]:
-    path = files("krea_pipe") / "data" / "prices.yaml"
-    data = cast(
-        "dict[str, dict[str, dict[str, str]]]", build_nodes(Path("prices.yaml"), path.read_text(encoding="utf-8")).data
-    )
-    return {
-        variant: {kind: Decimal(usd) for kind, usd in prices.items()} for variant, prices in data["variants"].items()
-    }
 
 
 def exact(amount: Decimal) -> str:

@@ -19,7 +19,7 @@ from krea_pipe.core.image_header import size_of, sniff
 from krea_pipe.core.image_parts import TooMuchWork
 from krea_pipe.core.image_work import check_work
 from krea_pipe.core.problem_list import MAX_PROBLEMS
-from krea_pipe.core.request import Source
+from krea_pipe.core.request import ByDigest, ByUrl, Source
 from krea_pipe.pipeline.model import Pipeline, Value
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
 from krea_pipe.pipeline.template.template import is_template
@@ -83,7 +83,7 @@ class Fingerprints:
         if text.startswith("data:"):
             yield _from_bytes(_decode_data_uri(text), "data URI", inline=text)
         elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-            yield Image(Source(_checked_url(text)), text)
+            yield Image(ByUrl(_checked_url(text)), text)
         else:
             for file in files_of(text, self.folder, self.root):
                 if file not in self.by_file:
@@ -138,7 +138,7 @@ def _from_file(file: Path, label: str) -> Image:
         raise Unusable("reference_unreadable", f"cannot read {label}: {error.strerror}") from error
     pointer = lfs.pointer_in(data)
     if pointer is not None:
-        return Image(Source(f"sha256:{pointer.digest}"), label, file=file, is_pointer=True)
+        return Image(ByDigest(pointer.digest), label, file=file, is_pointer=True)
     return _from_bytes(data, label, file=file)
 
 
@@ -151,7 +151,7 @@ def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: st
         check_work(data)
     except TooMuchWork as error:
         raise Unusable("reference_too_costly", f"{label} has {error}", "export it anew, as an ordinary file") from error
-    digest = Source("sha256:" + hashlib.sha256(data).hexdigest())
+    digest = ByDigest(hashlib.sha256(data).hexdigest())
     size = size_of(data)
     if size is None and mime != "image/heic":
         raise Unusable("reference_damaged", f"{label} starts like {mime} but is cut off or damaged", "export it anew")

@@ -18,13 +18,29 @@ class Limits:
 
 
 def cap_of(budget: Budget, limits: Limits) -> Decimal | None:
-    """The cap in US dollars: the lower of the file's and the command line's."""
+    """The cap of a run in US dollars: the lower of the file's and the command line's.
+
+    Args:
+        budget: What the pipeline file allows.
+        limits: What the command line allows.
+
+    Returns:
+        The cap; None when neither sets one.
+    """
     found = [amount for amount in (budget.usd, limits.max_cost) if amount is not None]
     return min(found) if found else None
 
 
-def most_of(budget: Budget, limits: Limits) -> int | None:
-    """The most new images: the lower of the file's and the command line's."""
+def max_new_of(budget: Budget, limits: Limits) -> int | None:
+    """The most new images of a run: the lower of the file's and the command line's.
+
+    Args:
+        budget: What the pipeline file allows.
+        limits: What the command line allows.
+
+    Returns:
+        The number; None when neither sets one.
+    """
     found = [count for count in (budget.images, limits.max_new) if count is not None]
     return min(found) if found else None
 
@@ -34,10 +50,16 @@ def check_budget(plan: Plan, budget: Budget, limits: Limits) -> None:
 
     The file's budget is for what the run would send; with `max_cost` or `max_new` that may be a part of the plan.
 
+    Args:
+        plan: What a run would do.
+        budget: What the pipeline file allows.
+        limits: What the command line allows.
+
     Raises:
-        UsageError: there is something to pay and no cap. OverBudget: it costs more than the file's budget.
+        UsageError: There is something to pay and no cap.
+        OverBudget: It costs more than the file's budget.
     """
-    new = reach_of(plan, limits)
+    new = sum_within(plan, limits)
     held = sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
     if (new.count or held) and cap_of(budget, limits) is None:
         hint = f"add `budget: {{usd: {new.usd + held}}}` to the file, or --max-cost {new.usd + held}"
@@ -54,8 +76,16 @@ def check_budget(plan: Plan, budget: Budget, limits: Limits) -> None:
         raise OverBudget(Problem("over_budget", message, hint="raise `budget: images`, or draw a part with --max-new"))
 
 
-def reach_of(plan: Plan, limits: Limits) -> Sum:
-    """How far a run would come within the limits of the command line; what is held counts as spent."""
+def sum_within(plan: Plan, limits: Limits) -> Sum:
+    """How far a run would come within the limits of the command line; what is held counts as spent.
+
+    Args:
+        plan: What a run would do.
+        limits: What the command line allows.
+
+    Returns:
+        The new images that it would pay for, and their price.
+    """
     count, spent = 0, sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
     held = spent
     for step in in_order(plan):

@@ -9,14 +9,11 @@ from krea_pipe.core.likeness import distance
 from krea_pipe.core.outcome import Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
-from krea_pipe.planning.lockfile import Locked, Lockfile
+from krea_pipe.planning.lockfile import Lockfile, LockLine
 from krea_pipe.planning.plan import Plan, Reuse, Step
 
-State: TypeAlias = Literal["accepted", "changed", "new", "missing"]
+LockState: TypeAlias = Literal["accepted", "changed", "new", "missing"]
 """`changed`: another image than the accepted one; `new`: the lock has no line for the request; `missing`: no image."""
-
-Lines: TypeAlias = Mapping[str, tuple[Locked, ...]]
-"""The lines of each cell."""
 
 SignatureOf: TypeAlias = Callable[[str], str]
 """The perceptual signature of the stored image of a digest, "" when there is none."""
@@ -32,8 +29,8 @@ class Review:
     """
 
     id: str
-    state: State
-    line: Locked | None = None
+    state: LockState
+    line: LockLine | None = None
     sha256: str | None = None
     distance: float | None = None
 
@@ -44,7 +41,7 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
-class Locking:
+class LockOptions:
     """What a run does with a lock file: `frozen` draws what it has and nothing else, `writes` keeps it up to date.
 
     `is_gone` tells of a cell's id whether the pipeline has no such cell any more.
@@ -57,7 +54,7 @@ class Locking:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class LockUpdate:
     """A lock file after a run: how many lines are not as before, and the cells whose images differ from it."""
 
     lock: Lockfile
@@ -68,8 +65,12 @@ class Kept:
 def check_frozen(plan: Plan, lock: Lockfile) -> None:
     """Refuse a plan with a request that the lock does not have.
 
+    Args:
+        plan: What a run would do.
+        lock: The lock file as it is.
+
     Raises:
-        NotLocked: there is one.
+        NotLocked: There is one.
     """
     lines = lock.of_cells()
     cells = [(step, cell) for step in plan.steps for cell in step.cells]
@@ -83,14 +84,22 @@ def check_frozen(plan: Plan, lock: Lockfile) -> None:
         raise NotLocked(Problem("not_locked", message, hint=hint))
 
 
-def kept(locking: Locking, plan: Plan, outcomes: Mapping[Key, Outcome]) -> Kept:
+def update_lock(options: LockOptions, plan: Plan, outcomes: Mapping[Key, Outcome]) -> LockUpdate:
     """The lock as a run leaves it: a line for each image of a request that it lacked, none for cells that are gone.
 
     A line stays when the same request has drawn another image this time: that image waits to be accepted.
+
+    Args:
+        options: The lock as it is, and what the run does with it.
+        plan: What the run did.
+        outcomes: What became of each request of the plan.
+
+    Returns:
+        The new lock, and how it differs from the old one; nothing is written.
     """
-    lock, drifted = locking.lock, list[str]()
+    lock, drifted = options.lock, list[str]()
     before = lock.of_cells()
-    lines = {id_: found for id_, found in before.items() if not locking.is_gone(id_)}
+    lines = {id_: found for id_, found in before.items() if not options.is_gone(id_)}
     for step in plan.steps:
         result = outcomes[step.key].result
         if result is None:
@@ -99,13 +108,22 @@ def kept(locking: Locking, plan: Plan, outcomes: Mapping[Key, Outcome]) -> Kept:
             line = _line(before, cell, step.key, (result.sha256,))
             if line is not None and line.sha256 != result.sha256:
                 drifted.append(cell.id)
-            lines[cell.id] = (line or locked(cell, step, result),)
+            lines[cell.id] = (line or lock_line(cell, step, result),)
     after = lock.with_cells(lines)
-    return Kept(after, len({*after.lines} ^ {*lock.lines}), tuple(drifted))
+    return LockUpdate(after, len({*after.lines} ^ {*lock.lines}), tuple(drifted))
 
 
-def reviews(lock: Lockfile, plan: Plan, signature_of: SignatureOf) -> Iterator[Review]:
-    """How the stored image of each cell of a plan stands to the lock, in the order of the file."""
+def review_images(lock: Lockfile, plan: Plan, signature_of: SignatureOf) -> Iterator[Review]:
+    """How the stored image of each cell of a plan stands to the lock.
+
+    Args:
+        lock: The lock file as it is.
+        plan: The cells, and which of their images are stored.
+        signature_of: Gives the signature of an image for which neither the lock nor the store has one.
+
+    Returns:
+        A review of each cell, in the order of the file.
+    """
     lines = lock.of_cells()
     for step in plan.steps:
         for cell in step.cells:
@@ -121,23 +139,38 @@ def reviews(lock: Lockfile, plan: Plan, signature_of: SignatureOf) -> Iterator[R
                 yield Review(cell.id, "changed", line, result.sha256, _apart((line,), result, signature_of))
 
 
-def accepted(lock: Lockfile, plan: Plan, ids: Iterable[str]) -> Lockfile:
-    """The lock with the stored images of these cells in it."""
+def accept_images(lock: Lockfile, plan: Plan, ids: Iterable[str]) -> Lockfile:
+    """The lock with the stored images of some cells in it.
+
+    Args:
+        lock: The lock file as it is.
+        plan: A plan that has these cells.
+        ids: The ids of the cells; one whose image is not stored changes nothing.
+
+    Returns:
+        The new lock; nothing is written.
+    """
     steps = {cell.id: (step, cell) for step in plan.steps for cell in step.cells}
     lines = dict(lock.of_cells())
     for id_ in ids:
         step, cell = steps[id_]
         if isinstance(step.action, Reuse):
-            lines[id_] = (locked(cell, step, step.action.result),)
+            lines[id_] = (lock_line(cell, step, step.action.result),)
     return lock.with_cells(lines)
 
 
-def on_disk(
+def review_files(
     lock: Lockfile, cells: Iterable[tuple[Cell, Key]], digests_of: Callable[[str], Iterable[str]]
 ) -> Iterator[Review]:
     """How the file of each cell in the output folder stands to the lock.
 
-    `digests_of` gives the digests that the files at a cell's path stand for, one for each file that there is.
+    Args:
+        lock: The lock file as it is.
+        cells: Each cell with the key of its request.
+        digests_of: Gives the digests that the files at a cell's path stand for, one for each file that there is.
+
+    Returns:
+        A review of each cell, in the order given; without distances.
     """
     lines = lock.of_cells()
     for cell, key in cells:
@@ -151,28 +184,30 @@ def on_disk(
             yield Review(cell.id, "accepted" if line.sha256 in found else "changed", line, found[0])
 
 
-def locked(cell: Cell, step: Step, result: Result) -> Locked:
+def lock_line(cell: Cell, step: Step, result: Result) -> LockLine:
     """The line of a cell whose request has been drawn."""
     request = step.request
-    return Locked(
+    return LockLine(
         id=cell.id,
         key=step.key,
         sha256=result.sha256,
         seed=request.seed,
         variant=request.variant,
-        price=result.cost_usd,
+        price_usd=result.cost_usd,
         job_id=result.job_id,
         likeness=result.likeness,
     )
 
 
-def _line(lines: Lines, cell: Cell, key: Key, digests: Collection[str] = ()) -> Locked | None:
+def _line(
+    lines: Mapping[str, tuple[LockLine, ...]], cell: Cell, key: Key, digests: Collection[str] = ()
+) -> LockLine | None:
     """The line of a cell's request: the one that names a digest that there is, should a merge have left several."""
     own = [one for one in lines.get(cell.id, ()) if one.key == key]
     return next((one for one in own if one.sha256 in digests), own[0] if own else None)
 
 
-def _apart(lines: tuple[Locked, ...], result: Result, signature_of: SignatureOf) -> float | None:
+def _apart(lines: tuple[LockLine, ...], result: Result, signature_of: SignatureOf) -> float | None:
     """How far an image is from the one that was accepted for its cell last."""
     if not lines:
         return None

@@ -15,19 +15,19 @@ from itertools import groupby
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem
-from krea_pipe.core.json_data import UNSPEAKABLE, Json
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import DIGEST
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.core.request import Key
-from krea_pipe.pipeline.pricing import exact
 from krea_pipe.pipeline.source import check_inside
+from krea_pipe.planning.records import object_of, record_line
 
 SUFFIX = ".lock.jsonl"
-MAX_BYTES = 128 * 1024 * 1024
-MAX_LINES = 250_000
-MAX_LINE = 64 * 1024
+MAX_LOCK_BYTES = 128 * 1024 * 1024
+MAX_LOCK_LINES = 250_000
+_MAX_LINE = 64 * 1024
 """Bytes: a line of JSON takes a hundred times as much once it is read."""
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _CONFLICT = re.compile(r"<{7}|={7}|>{7}|\|{7}")
 _MERGE_HINT = (
     "keep the lines of both sides and delete the marks; `*.lock.jsonl merge=union` in .gitattributes does that"
@@ -35,10 +35,10 @@ _MERGE_HINT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Locked:
+class LockLine:
     """One cell's image: its request by key, the SHA-256 of the bytes that Krea sent, and how it was drawn.
 
-    `price` is in US dollars. `likeness` is the image's perceptual signature, "" when it is not known.
+    `likeness` is the image's perceptual signature, "" when it is not known. The fields stand in the file as here.
     """
 
     id: str
@@ -46,23 +46,9 @@ class Locked:
     sha256: str
     seed: int | None
     variant: str
-    price: Decimal
+    price_usd: Decimal
     job_id: str
     likeness: str = ""
-
-    def to_line(self) -> str:
-        """The line of the file, without its end."""
-        data: dict[str, Json] = {
-            "id": self.id,
-            "key": self.key,
-            "sha256": self.sha256,
-            "seed": self.seed,
-            "variant": self.variant,
-            "price_usd": exact(self.price),
-            "job_id": self.job_id,
-            "likeness": self.likeness,
-        }
-        return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,59 +56,93 @@ class Lockfile:
     """The lines of a lock file, sorted by cell."""
 
     file: Path
-    lines: tuple[Locked, ...] = ()
+    lines: tuple[LockLine, ...] = ()
 
-    def of_cells(self) -> dict[str, tuple[Locked, ...]]:
-        """The lines of each cell; more than one after a merge that kept both sides."""
+    def of_cells(self) -> dict[str, tuple[LockLine, ...]]:
+        """The lines of each cell.
+
+        Returns:
+            The lines by the cell's id; a cell has more than one after a merge that kept both sides.
+        """
         return {cell: tuple(lines) for cell, lines in groupby(self.lines, lambda line: line.id)}
 
-    def with_cells(self, cells: Mapping[str, tuple[Locked, ...]]) -> "Lockfile":
-        """The same file with these lines of cells in place of its own."""
+    def with_cells(self, cells: Mapping[str, tuple[LockLine, ...]]) -> "Lockfile":
+        """A lock file at the same place with other lines.
+
+        Args:
+            cells: All its lines, by the cell's id.
+
+        Returns:
+            The new value; nothing is written.
+        """
         return lockfile_of(self.file, (line for found in cells.values() for line in found))
 
     def to_text(self) -> str:
-        """The text of the file."""
-        return "".join(f"{line.to_line()}\n" for line in self.lines)
+        """The text of the file.
+
+        Returns:
+            A line for each cell, in the order of their ids.
+        """
+        return "".join(f"{record_line(line)}\n" for line in self.lines)
 
 
 def lock_path(pipeline_file: Path) -> Path:
-    """The lock file of a pipeline file: beside it, named like it. `a.yaml` and `a.yml` have different ones."""
+    """Where the lock file of a pipeline file stands: beside it, named like it.
+
+    Args:
+        pipeline_file: The path of the pipeline file.
+
+    Returns:
+        The path of the lock file; `a.yaml` and `a.yml` have different ones.
+    """
     name = pipeline_file.name
     return pipeline_file.parent / f"{name.removesuffix('.yaml')}{SUFFIX}"
 
 
-def lockfile_of(file: Path, lines: Iterable[Locked]) -> Lockfile:
+def lockfile_of(file: Path, lines: Iterable[LockLine]) -> Lockfile:
     """A lock file with these lines, sorted, none of them twice."""
     return Lockfile(file, tuple(sorted(set(lines), key=lambda one: (one.id, one.key, one.sha256))))
 
 
 def lock_bytes(file: Path) -> bytes | None:
-    """What a lock file holds, None when there is none; a link out of the repository is not followed.
+    """What a lock file holds; a link out of the repository is not followed.
+
+    Args:
+        file: The path of the lock file.
+
+    Returns:
+        Its bytes; None when there is no file.
 
     Raises:
-        InvalidInput: it cannot be read.
+        InvalidInput: It cannot be read, or is too large.
     """
     check_inside(file)
     try:
         if file.exists() and not file.is_file():  # a pipe or a device has no end
             raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: it is not a file"))
         with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(MAX_LOCK_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: {error.strerror}")) from error
-    if len(data) > MAX_BYTES or data.count(b"\n") > MAX_LINES:
-        message = f"{file} is too large: {MAX_BYTES // 2**20} MB and {MAX_LINES:,} lines are read"
+    if len(data) > MAX_LOCK_BYTES or data.count(b"\n") > MAX_LOCK_LINES:
+        message = f"{file} is too large: {MAX_LOCK_BYTES // 2**20} MB and {MAX_LOCK_LINES:,} lines are read"
         raise InvalidInput(Problem("lock_too_large", message, hint="split the pipeline into several files"))
     return data
 
 
 def read_lock(file: Path) -> Lockfile:
-    """Read a lock file; one that does not exist has no lines.
+    """Read a lock file.
+
+    Args:
+        file: The path of the lock file.
+
+    Returns:
+        Its lines; none when there is no file.
 
     Raises:
-        InvalidInput: with every line that cannot be read.
+        InvalidInput: With every line that cannot be read.
     """
     problems = ProblemList()
     rows = enumerate(io.BytesIO(lock_bytes(file) or b""), 1)
@@ -131,9 +151,9 @@ def read_lock(file: Path) -> Lockfile:
     return lockfile_of(file, lines)
 
 
-def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> Locked | None:
+def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> LockLine | None:
     try:
-        text = row[: MAX_LINE + 1].decode("utf-8", "strict" if len(row) <= MAX_LINE else "replace").strip()
+        text = row[: _MAX_LINE + 1].decode("utf-8", "strict" if len(row) <= _MAX_LINE else "replace").strip()
     except UnicodeDecodeError as error:
         at = Place(file, number, 1)
         raise InvalidInput(Problem("bad_lock", "this is not UTF-8 text", at, _restore(file))) from error
@@ -144,47 +164,29 @@ def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> Locked
         problems.note(Problem("merge_conflict", "this is a mark of a merge conflict", at, _MERGE_HINT))
         return None
     try:
-        return _line(json.loads(text if len(row) <= MAX_LINE else ""))
-    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        return _decode(json.loads(text if len(row) <= _MAX_LINE else ""))
+    except (ValueError, TypeError, RecursionError) as error:
         reason = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
         problems.note(Problem("bad_lock", f"this is no line of a lock file: {reason}", at, _restore(file)))
         return None
 
 
-def _line(data: Json) -> Locked:
-    if not isinstance(data, dict):
-        raise TypeError("it is no object")
-    texts = {name: _text(data, name) for name in ("id", "key", "sha256", "variant", "price_usd", "job_id")}
+def _decode(data: Json) -> LockLine:
+    row = object_of(data)
+    texts = {name: row.text(name) for name in ("id", "key", "sha256", "variant", "price_usd", "job_id")}
     for name in ("key", "sha256"):
-        if not _DIGEST.fullmatch(texts[name]):
+        if not DIGEST.fullmatch(texts[name]):
             raise ValueError(f"`{name}` is no digest")
-    price = Decimal(texts["price_usd"]) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", texts["price_usd"]) else None
-    if price is None:
-        raise ValueError("`price_usd` is no price")
-    seed = data.get("seed")
-    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
-        raise TypeError("`seed` is no number")
-    return Locked(
+    return LockLine(
         id=texts["id"],
         key=Key(texts["key"]),
         sha256=texts["sha256"],
-        seed=seed,
         variant=texts["variant"],
-        price=price,
+        price_usd=row.price("price_usd"),
         job_id=texts["job_id"],
-        likeness=_text(data, "likeness") if "likeness" in data else "",
+        seed=row.number("seed"),
+        likeness=row.text("likeness") if "likeness" in row.data else "",
     )
-
-
-def _text(data: dict[str, Json], name: str) -> str:
-    if name not in data:
-        raise ValueError(f"it has no `{name}`")
-    value = data[name]
-    if not isinstance(value, str):
-        raise TypeError(f"`{name}` is no text")
-    if UNSPEAKABLE.search(value):  # also halves of characters, which no file can hold
-        raise ValueError(f"`{name}` holds what no text has")
-    return value
 
 
 def _restore(file: Path) -> str:

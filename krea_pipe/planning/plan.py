@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
-from krea_pipe.core.request import Key, Request, Source
+from krea_pipe.core.request import ByDigest, Key, Request, Source, parse_source
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.pipeline.pricing import price_of
 from krea_pipe.pipeline.references import Fingerprints, Image
@@ -111,7 +111,15 @@ class Plan:
     waiting: tuple[Waiting, ...] = ()
 
     def total(self, action: type[Action], stage: str | None = None) -> Sum:
-        """The sum of the steps with one action; a step counts for the stage of its first cell."""
+        """The sum of the steps with one action; a step counts for the stage of its first cell.
+
+        Args:
+            action: The kind of action.
+            stage: Only steps of this stage; None for all.
+
+        Returns:
+            The number of steps and their price.
+        """
         chosen = [
             step.price
             for step in self.steps
@@ -144,7 +152,14 @@ def in_order(plan: Plan) -> list[Step]:
 
 
 def needs_call(action: Action) -> bool:
-    """Whether Krea has to be asked for something."""
+    """Whether Krea has to be asked for something.
+
+    Args:
+        action: What is done with a request.
+
+    Returns:
+        True for what is sent, waited for or looked up.
+    """
     return isinstance(action, (Submit, Attach)) or (isinstance(action, Hold) and action.can_be_settled)
 
 
@@ -162,33 +177,45 @@ class PlanOptions:
     resubmit: bool = False
 
 
-def make_plan(cells: Sequence[tuple[Cell, Key]], known: Known, fingerprints: Fingerprints, manner: PlanOptions) -> Plan:
-    """Decide what to do with each distinct request."""
+def make_plan(
+    cells: Sequence[tuple[Cell, Key]], known: Known, fingerprints: Fingerprints, options: PlanOptions
+) -> Plan:
+    """Decide what to do with each distinct request.
+
+    Args:
+        cells: Each cell with the key of its request, in the order of the file.
+        known: What the store knows about these cells.
+        fingerprints: The images that requests name.
+        options: For which pipeline and API the plan is made.
+
+    Returns:
+        The plan, without the needs of stages and those that wait.
+    """
     groups: dict[Key, list[Cell]] = {}
     for cell, key in cells:
         groups.setdefault(key, []).append(cell)
-    deciding = _Deciding(known, fingerprints, manner)
-    steps = tuple(deciding.step(key, group) for key, group in groups.items())
+    maker = _StepMaker(known, fingerprints, options)
+    steps = tuple(maker.step(key, group) for key, group in groups.items())
     sent = [step.request for step in steps if isinstance(step.action, Submit)]
     asked = [step.request for step in steps if needs_call(step.action)]
-    return Plan(manner.pipeline, steps, tuple(_uploads(sent, fingerprints)), tuple(_uploads(asked, fingerprints)))
+    return Plan(options.pipeline, steps, tuple(_uploads(sent, fingerprints)), tuple(_uploads(asked, fingerprints)))
 
 
 def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Image]:
-    sources = dict.fromkeys(Source(one.id) for request in requests for one in request.images)
-    return [fingerprints.by_source[source] for source in sources if source.startswith("sha256:")]
+    sources = dict.fromkeys(source for request in requests for source in request.images)
+    return [fingerprints.by_source[source] for source in sources if isinstance(source, ByDigest)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Deciding:
+class _StepMaker:
     known: Known
     fingerprints: Fingerprints
-    manner: PlanOptions
+    options: PlanOptions
 
     def step(self, key: Key, cells: list[Cell]) -> Step:
         request = cells[0].request
         action, reason = self._decide(key, cells[0])
-        price = Decimal(0) if self.manner.free else price_of(request)
+        price = Decimal(0) if self.options.free else price_of(request)
         return Step(request, key, price, action, reason, tuple(cells))
 
     def _decide(self, key: Key, cell: Cell) -> tuple[Action, str]:
@@ -196,22 +223,22 @@ class _Deciding:
         if key in self.known.results:
             return self._reuse(key)
         post = journal.unanswered(key)  # it may have been sent in place of a job that was given up
-        if post is not None and post.origin == self.manner.origin:
+        if post is not None and post.origin == self.options.origin:
             return self._hold(post)
         job = journal.in_flight.get(key)
-        if job is not None and job.origin == self.manner.origin:
-            if self.manner.resubmit and (job.unfetched or job.unseen):
+        if job is not None and job.origin == self.options.origin:
+            if self.options.resubmit and (job.unfetched or job.unseen):
                 lack = "the image could not be fetched" if job.unfetched else "Krea does not show it"
                 return Submit(again=True), f"sent again in place of job {job.job_id}: {lack}"
             return self._attach(job)
-        if journal.failed.get(key) == "empty" and not self.manner.resubmit and not self.manner.free:
+        if journal.failed.get(key) == "empty" and not self.options.resubmit and not self.options.free:
             return Hold("empty"), "an earlier job was completed without an image, and may be billed each time"
         return Submit(), self._reason(key, cell)
 
     def _reuse(self, key: Key) -> tuple[Action, str]:
         kept, journal = key not in self.known.unkept, self.known.journal
         counted = journal.is_reported(key) or journal.drawn_by[key] in self.known.alive
-        made = "drawn" if self.manner.free else "drawn and billed"
+        made = "drawn" if self.options.free else "drawn and billed"
         reason = "cached" if counted else f"cached; {made} by a run that wrote no report"
         return Reuse(self.known.results[key], kept, counted, key in journal.adopted), reason
 
@@ -224,7 +251,7 @@ class _Deciding:
     def _hold(self, post: Post) -> tuple[Action, str]:
         if post.run in self.known.alive:
             return Hold("answer_lost"), "another run is sending it"
-        if self.manner.resubmit:
+        if self.options.resubmit:
             return Submit(again=True), "sent again, though an earlier answer was lost"
         return Hold("answer_lost"), "an earlier answer was lost, so Krea may have drawn and billed it"
 
@@ -234,12 +261,20 @@ class _Deciding:
         failed = self.known.journal.failed.get(key)
         if failed is not None:
             return "cancelled before it was drawn" if failed == "cancelled" else f"failed before: {failed}"
-        before = self.known.before.get(f"{self.manner.pipeline}/{cell.id}")
+        before = self.known.before.get(f"{self.options.pipeline}/{cell.id}")
         return "new" if not before else describe_change(before, cell.request.fields(), self.fingerprints)
 
 
 def status_of(step: Step, journal: Replay) -> str:
-    """How a request stands before a run, in the words of a report; `new` for one that was never sent."""
+    """How a request stands before a run, in the words of a report; `new` for one that was never sent.
+
+    Args:
+        step: The request, with what would be done with it.
+        journal: The state of the journal that the plan was made with.
+
+    Returns:
+        `reused`, `pending`, `failed`, `uncertain` or `new`.
+    """
     match step.action:
         case Reuse():
             return "reused"
@@ -254,7 +289,16 @@ def status_of(step: Step, journal: Replay) -> str:
 
 
 def describe_change(before: Mapping[str, Json], now: Mapping[str, Json], fingerprints: Fingerprints) -> str:
-    """What differs between two requests, in a few words: `creativity raw → low, prompt changed`."""
+    """What differs between two requests, in a few words: `creativity raw → low, prompt changed`.
+
+    Args:
+        before: The fields of the earlier request.
+        now: The fields of the later request.
+        fingerprints: The images that the later request names.
+
+    Returns:
+        The words; `new` when nothing differs.
+    """
     changes = []
     for name in dict.fromkeys((*before, *now)):
         old, new = before.get(name), now.get(name)
@@ -282,7 +326,7 @@ def _references_change(old: Json, new: Json, fingerprints: Fingerprints) -> str:
 
 def _sources(data: Json) -> dict[Source, Json]:
     found = data if isinstance(data, list) else []
-    return {Source(str(one["image"])): one.get("strength") for one in found if isinstance(one, dict)}
+    return {parse_source(str(one["image"])): one.get("strength") for one in found if isinstance(one, dict)}
 
 
 def _word(data: Json) -> str:

@@ -7,88 +7,79 @@ changes no budget.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
-from krea_pipe.core.json_data import UNSPEAKABLE, Json
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.model import Budget
-from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.plan import DAMAGED, Hold, Plan, Step, Submit, in_order
+from krea_pipe.planning.records import JsonObject, object_of, text
 
-SCHEMA = "krea-pipe/plan-file@1"
+_SCHEMA = "krea-pipe/plan-file@1"
+_HEAD = b'"krea-pipe/plan-file@'
 _SHOWN = 5
-MAX_BYTES = 40 * 1024 * 1024
-MAX_OBJECTS = 300_000
-MAX_VALUES = 1_500_000
+MAX_PLAN_FILE_BYTES = 40 * 1024 * 1024
+_MAX_OBJECTS = 300_000
+_MAX_VALUES = 1_500_000
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """A request that may be sent: one of its cells, its price in US dollars, and why it is sent."""
+    """A request that may be sent: one of its cells, its price, and why it is sent."""
 
     cell: str
-    price: Decimal
+    price_usd: Decimal
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Approval:
-    """What a plan was made of, and what it may send.
+class PlanFile:
+    """What a plan was made of, and what it may send; the fields stand in the file as here.
 
-    `file` is the pipeline file as it was named; `profiles`, `sets` and `var_files` stood over it. `cells` are those
-    that are carried out, with their keys, and `everything` is the digest of all cells of the file.
+    `pipeline` is the pipeline file as it was named, `target` the API or `local`; `profiles`, `set` and `vars` stood
+    over the file. `cells` are those that are carried out, with their keys, and `everything` is the digest of all cells
+    of the file. `price_usd` is what it may cost in all.
     """
 
-    file: Path
-    base: str
-    is_local: bool
+    schema: str = field(default=_SCHEMA, init=False)
+    krea_pipe: str
+    pipeline: Path
+    target: str
+    price_usd: Decimal = field(init=False)
     profiles: tuple[str, ...]
-    sets: tuple[str, ...]
-    var_files: tuple[Path, ...]
+    set: tuple[str, ...]
+    vars: tuple[Path, ...]
     max_cells: int
     everything: str
-    cells: Mapping[str, Key] = field(default_factory=dict)
-    sends: Mapping[Key, Send] = field(default_factory=dict)
-    tool: str = ""
+    cells: Mapping[str, Key]
+    sends: Mapping[Key, Send]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "price_usd", sum((one.price_usd for one in self.sends.values()), Decimal(0)))
 
     @property
-    def price(self) -> Decimal:
-        """What it may cost in all, in US dollars."""
-        return sum((one.price for one in self.sends.values()), Decimal(0))
-
-    def to_text(self) -> str:
-        """The text of a plan file."""
-        data: dict[str, object] = {
-            "schema": SCHEMA,
-            "krea_pipe": self.tool,
-            "pipeline": self.file.as_posix(),
-            "target": "local" if self.is_local else self.base,
-            "price_usd": exact(self.price),
-            "profiles": list(self.profiles),
-            "set": list(self.sets),
-            "vars": [file.as_posix() for file in self.var_files],
-            "max_cells": self.max_cells,
-            "everything": self.everything,
-            "cells": dict(self.cells),
-            "sends": {
-                key: {"cell": one.cell, "price_usd": exact(one.price), "reason": one.reason}
-                for key, one in self.sends.items()
-            },
-        }
-        return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+    def is_local(self) -> bool:
+        """Whether it is for the local Krea."""
+        return self.target == "local"
 
 
 def parts_of(plan: Plan, reach: int) -> tuple[dict[str, Key], dict[Key, Send]]:
-    """The cells that a plan carries out, and the first `reach` requests that it sends; what comes after is left out.
+    """The cells that a plan carries out, and the first requests that it sends.
 
     A held request is sent again by the run when Krea's list shows that nothing was ordered.
+
+    Args:
+        plan: What a run would do.
+        reach: How many new images the run would come to; what comes after them is left out.
+
+    Returns:
+        The key of each cell by its id, and each request that may be sent by its key.
     """
     cells: dict[str, Key] = {}
     sends: dict[Key, Send] = {}
@@ -103,8 +94,17 @@ def parts_of(plan: Plan, reach: int) -> tuple[dict[str, Key], dict[Key, Send]]:
     return cells, sends
 
 
-def approved_limits(plan: Plan, budget: Budget, limits: Limits) -> Limits:
-    """The limits of a run of a plan file: where nobody has set a cap, its price by now is one."""
+def limits_for(plan: Plan, budget: Budget, limits: Limits) -> Limits:
+    """The limits of a run of a plan file: where nobody has set a cap, its price by now is one.
+
+    Args:
+        plan: What the run would do.
+        budget: What the pipeline file allows.
+        limits: What the command line allows.
+
+    Returns:
+        The limits of the command line, with a cap in any case.
+    """
     if limits.max_cost is not None or budget.usd is not None:
         return limits
     return replace(limits, max_cost=sum((step.price for step in plan.steps if may_send(step)), Decimal(0)))
@@ -116,67 +116,97 @@ def may_send(step: Step) -> bool:
 
 
 def digest_of(found: Iterable[tuple[Cell, Key]]) -> str:
-    """A digest of all cells of a pipeline: their ids, keys and paths, in whatever order."""
+    """A digest of all cells of a pipeline: their ids, keys and paths, in whatever order.
+
+    Args:
+        found: Each cell with the key of its request.
+
+    Returns:
+        SHA-256 in hexadecimal digits.
+    """
     lines = sorted(f"{cell.id}\t{key}\t{cell.out}\n" for cell, key in found)
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def approved_cells(found: Sequence[tuple[Cell, Key]], approval: Approval) -> list[tuple[Cell, Key]]:
+def planned_cells(found: Sequence[tuple[Cell, Key]], approved: PlanFile) -> list[tuple[Cell, Key]]:
     """The cells of a plan file, as they are now.
 
+    Args:
+        found: Each cell that the pipeline makes, with the key of its request.
+        approved: The plan file.
+
+    Returns:
+        Those of them that the plan file carries out.
+
     Raises:
-        UsageError: the pipeline makes other cells or requests than it did.
+        UsageError: The pipeline makes other cells or requests than it did.
     """
-    if digest_of(found) != approval.everything:
-        raise _changed(f"{approval.file} does not make the cells that were planned: {_difference(found, approval)}")
-    return [one for one in found if one[0].id in approval.cells]
+    if digest_of(found) != approved.everything:
+        raise _changed(f"{approved.pipeline} does not make the cells that were planned: {_difference(found, approved)}")
+    return [one for one in found if one[0].id in approved.cells]
 
 
-def check_approved(plan: Plan, approval: Approval) -> None:
+def check_planned(plan: Plan, approved: PlanFile) -> None:
     """Refuse a plan that sends what its file does not, or for more.
 
+    Args:
+        plan: What a run would do now.
+        approved: The plan file.
+
     Raises:
-        UsageError: it does.
+        UsageError: It does.
     """
     for step in plan.steps:
         if not may_send(step):
             continue
-        planned, name = approval.sends.get(step.key), step.cells[0].id
+        planned, name = approved.sends.get(step.key), step.cells[0].id
         if planned is None:
             raise _changed(f"{name} would be sent now, which was not planned: {step.reason}")
-        if step.price > planned.price:
-            raise _changed(f"{name} costs {usd(step.price)} now, and was planned for {usd(planned.price)}")
+        if step.price > planned.price_usd:
+            raise _changed(f"{name} costs {usd(step.price)} now, and was planned for {usd(planned.price_usd)}")
         if step.reason == DAMAGED != planned.reason:
             raise _changed(f"{name} has been drawn since, and would be sent again: {step.reason}")
 
 
 def is_plan_file(file: Path) -> bool:
-    """Whether a file says of itself that it is a plan."""
+    """Whether a file says of itself that it is a plan.
+
+    Args:
+        file: The path of any file, or of none.
+
+    Returns:
+        False also for what cannot be read.
+    """
     try:
         if not file.is_file():  # what a pipe holds can be read once
             return False
         with file.open("rb") as stream:
-            return stream.read(1) == b"{" and f'"{SCHEMA.partition("@")[0]}@'.encode() in stream.read(MAX_BYTES)
+            return stream.read(1) == b"{" and _HEAD in stream.read(MAX_PLAN_FILE_BYTES)
     except (OSError, ValueError):
         return False
 
 
-def read_approval(file: Path) -> Approval:
+def read_plan_file(file: Path) -> PlanFile:
     """Read a plan file.
 
+    Args:
+        file: Its path.
+
+    Returns:
+        What was planned.
+
     Raises:
-        InvalidInput: it cannot be read.
+        InvalidInput: It cannot be read.
     """
+    hint = "make the plan anew: krea-pipe plan FILE --out PLANFILE"
     try:
-        data = json.loads(_bytes_of(file))
-        if data["schema"] != SCHEMA:
-            hint = "make the plan anew: krea-pipe plan FILE --out PLANFILE"
+        row = object_of(json.loads(_bytes_of(file)))
+        if row.data["schema"] != _SCHEMA:
             raise InvalidInput(Problem("bad_plan_file", f"{file} is of another version", Place(file, 1, 1), hint))
-        return _approval(data)
+        return _decode(row)
     except OSError as error:
         raise InvalidInput(Problem("bad_plan_file", f"cannot read {file}: {error.strerror}")) from error
-    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        hint = "make the plan anew: krea-pipe plan FILE --out PLANFILE"
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         at = Place(file, getattr(error, "lineno", 1), getattr(error, "colno", 1))
         raise InvalidInput(Problem("bad_plan_file", "this is no whole plan file", at, hint)) from error
 
@@ -188,75 +218,41 @@ def _bytes_of(file: Path) -> bytes:
         ValueError: it would.
     """
     with file.open("rb") as stream:
-        raw = stream.read(MAX_BYTES + 1)
+        raw = stream.read(MAX_PLAN_FILE_BYTES + 1)
     objects, values = raw.count(b"{") + raw.count(b"["), raw.count(b",")
-    if len(raw) > MAX_BYTES or objects > MAX_OBJECTS or values > MAX_VALUES:
+    if len(raw) > MAX_PLAN_FILE_BYTES or objects > _MAX_OBJECTS or values > _MAX_VALUES:
         raise ValueError("too large")
     return raw
 
 
-def _approval(data: Mapping[str, Json]) -> Approval:
-    target = _text(data["target"])
-    return Approval(
-        file=Path(_text(data["pipeline"])),
-        base=target,
-        is_local=target == "local",
-        profiles=tuple(map(_text, _list(data["profiles"]))),
-        sets=tuple(map(_text, _list(data["set"]))),
-        var_files=tuple(Path(_text(one)) for one in _list(data["vars"])),
-        max_cells=_count(data["max_cells"]),
-        everything=_text(data["everything"]),
-        cells={id_: Key(_text(key)) for id_, key in _mapping(data["cells"]).items()},
-        sends={Key(key): _send(_mapping(one)) for key, one in _mapping(data["sends"]).items()},
-        tool=_text(data["krea_pipe"]),
+def _decode(row: JsonObject) -> PlanFile:
+    max_cells = row.number("max_cells")
+    if max_cells is None or max_cells < 0:
+        raise ValueError("`max_cells` is no count")
+    sends = {Key(key): object_of(one) for key, one in row.members("sends").items()}
+    return PlanFile(
+        krea_pipe=row.text("krea_pipe"),
+        pipeline=Path(row.text("pipeline")),
+        target=row.text("target"),
+        profiles=row.texts("profiles"),
+        set=row.texts("set"),
+        vars=tuple(map(Path, row.texts("vars"))),
+        max_cells=max_cells,
+        everything=row.text("everything"),
+        cells={id_: Key(text(key, id_)) for id_, key in row.members("cells").items()},
+        sends={key: Send(one.text("cell"), one.price("price_usd"), one.text("reason")) for key, one in sends.items()},
     )
-
-
-def _send(data: Mapping[str, Json]) -> Send:
-    return Send(_text(data["cell"]), _money(data["price_usd"]), _text(data["reason"]))
-
-
-def _text(data: Json) -> str:
-    if not isinstance(data, str):
-        raise TypeError("not a text")
-    if UNSPEAKABLE.search(data):  # also halves of characters, which no file can hold
-        raise ValueError("no text that can be written")
-    return data
-
-
-def _list(data: Json) -> list[Json]:
-    if not isinstance(data, list):
-        raise TypeError("not a list")
-    return data
-
-
-def _mapping(data: Json) -> dict[str, Json]:
-    if not isinstance(data, dict):
-        raise TypeError("not a mapping")
-    return data
-
-
-def _count(data: Json) -> int:
-    if not isinstance(data, int) or isinstance(data, bool) or data < 0:
-        raise TypeError("not a count")
-    return data
-
-
-def _money(data: Json) -> Decimal:
-    if not re.fullmatch(r"\d{1,10}(\.\d{1,10})?", _text(data)):
-        raise ValueError("not an amount")
-    return Decimal(_text(data))
 
 
 def _changed(message: str) -> UsageError:
     return UsageError(Problem("plan_changed", message, hint="look at it anew: krea-pipe plan FILE --out PLANFILE"))
 
 
-def _difference(found: Sequence[tuple[Cell, Key]], approval: Approval) -> str:
+def _difference(found: Sequence[tuple[Cell, Key]], approved: PlanFile) -> str:
     now = {cell.id: key for cell, key in found}
     kinds = {
-        "gone": [id_ for id_ in approval.cells if id_ not in now],
-        "changed": [id_ for id_, key in approval.cells.items() if id_ in now and now[id_] != key],
+        "gone": [id_ for id_ in approved.cells if id_ not in now],
+        "changed": [id_ for id_, key in approved.cells.items() if id_ in now and now[id_] != key],
     }
     said = [
         f"{', '.join(ids[:_SHOWN])}{' …' if len(ids) > _SHOWN else ''} {word}" for word, ids in kinds.items() if ids

@@ -13,7 +13,7 @@ from krea_pipe.core.fields import DEFAULTS
 from krea_pipe.core.git import GitFailed, ask
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Outcome
-from krea_pipe.core.request import Key, Source
+from krea_pipe.core.request import ByDigest, ByKey, Key, Source, source_text
 from krea_pipe.core.settings import Target
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.cell_ids import Scalar, label_of
@@ -238,13 +238,13 @@ class _PromptOrigins:
 
 def _references(plan: Plan, fingerprints: Fingerprints) -> tuple[ReferenceView, ...]:
     """Every image that requests of a plan name by its bytes or its URL, in the order of the cells."""
-    used = dict.fromkeys(one.id for step in plan.steps for one in step.request.images)
-    images = ((source, fingerprints.by_source.get(Source(source))) for source in used)
-    return tuple(
-        ReferenceView(source, image.label if image else source, source[7:] if source.startswith("sha256:") else None)
-        for source, image in images
-        if not source.startswith("key:")
-    )
+    used = dict.fromkeys(source for step in plan.steps for source in step.request.images)
+    return tuple(_view(source, fingerprints) for source in used if not isinstance(source, ByKey))
+
+
+def _view(source: Source, fingerprints: Fingerprints) -> ReferenceView:
+    image, text = fingerprints.by_source.get(source), source_text(source)
+    return ReferenceView(text, image.label if image else text, source.sha256 if isinstance(source, ByDigest) else None)
 
 
 def _given_in(pipeline: Pipeline, stage: Stage) -> dict[str, Json]:

@@ -9,7 +9,7 @@ from typing import cast
 from krea_pipe.core.errors import KreaPipeError, NothingSelected, Problem, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.likeness import distance
-from krea_pipe.core.request import Source
+from krea_pipe.core.request import parse_source
 from krea_pipe.matrix.selection import Selection
 from krea_pipe.pipeline.references import Fingerprints, Image
 from krea_pipe.planning.plan import describe_change
@@ -74,7 +74,7 @@ def pair_cells(before: Report, after: Report) -> tuple[Pair, ...]:
     """Pair the cells of two runs by their ids, what is left by the request; those of the second run alone come last."""
     partners = _partners(before.rows, after.rows)
     taken = {row.id for row in partners.values()}
-    images = (Image(Source(one.source), one.label) for one in (*before.references, *after.references))
+    images = (Image(parse_source(one.source), one.label) for one in (*before.references, *after.references))
     named = Fingerprints(Path(), Path(), by_source={image.source: image for image in images})
     pairs = [_pair(row, partners.get(row.id), named) for row in before.rows]
     return (*pairs, *(Pair(None, row) for row in after.rows if row.id not in taken))

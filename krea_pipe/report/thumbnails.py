@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.core.image_header import raster_type
-from krea_pipe.core.request import Source
+from krea_pipe.core.request import parse_source
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.report.model import Report
 from krea_pipe.store.atomic import make_folder, write_atomically
@@ -53,7 +53,7 @@ def keep_thumbnail(digest: str, data: bytes, space: Space, shrink: Shrink) -> No
 def keep_reference_thumbnails(report: Report, fingerprints: Fingerprints, space: Space, shrink: Shrink) -> None:
     """Keep small pictures of the references that a report names, while their files are at hand."""
     for one in report.references:
-        image = fingerprints.by_source.get(Source(one.source))
+        image = fingerprints.by_source.get(parse_source(one.source))
         if image is None or one.sha256 is None or space.has_thumbnail(one.sha256):
             continue
         with suppress(OSError):

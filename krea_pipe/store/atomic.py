@@ -8,16 +8,19 @@ from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError
 
-NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
     """Write a file, whole or part after part, so that a crash leaves the old one or the new one.
 
-    What can be made again need not be `durable`, and is not waited for.
+    Args:
+        path: Where it stands; its folder is made.
+        data: The bytes, or their parts.
+        durable: Whether to wait until it is on disk; what can be made again need not be waited for.
 
     Raises:
-        StateError: the file cannot be written.
+        StateError: The file cannot be written.
     """
     # Three files for each image: `os` with names takes half the time of `tempfile` and paths.
     temporary = f"{path.parent}/.krea-pipe-{secrets.token_hex(6)}.tmp"
@@ -40,17 +43,20 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool
 
 def _created(file: str, folder: Path) -> int:
     try:
-        return os.open(file, NEW, 0o644)
+        return os.open(file, _NEW, 0o644)
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True)
-        return os.open(file, NEW, 0o644)
+        return os.open(file, _NEW, 0o644)
 
 
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it.
 
+    Args:
+        folder: Its path; one that is there is left as it is.
+
     Raises:
-        StateError: it cannot be made.
+        StateError: It cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

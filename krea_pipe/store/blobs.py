@@ -10,7 +10,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.plain import read_plain, stat_of_plain
 
-MOST_BYTES = 128 * 1024 * 1024
+MOST_BLOB_BYTES = 128 * 1024 * 1024
 """No image that is kept has more: Krea's are refused above half of it, references as well."""
 
 
@@ -23,7 +23,14 @@ class Stamp:
 
 
 def stamp_in(fact: Mapping[str, Json] | None) -> Stamp | None:
-    """The stamp that a fact holds, if it holds one."""
+    """The stamp that a fact holds.
+
+    Args:
+        fact: The fact, if there is one.
+
+    Returns:
+        The stamp; None when the fact holds none.
+    """
     match fact and fact.get("stamp"):
         case [int(size), int(mtime_ns)]:
             return Stamp(size, mtime_ns)
@@ -31,7 +38,14 @@ def stamp_in(fact: Mapping[str, Json] | None) -> Stamp | None:
 
 
 def stamp_of(path: Path | str) -> Stamp | None:
-    """The stamp of a file in an output folder, or None when there is no such file."""
+    """The stamp of a file in an output folder.
+
+    Args:
+        path: The path of the file; a link is followed.
+
+    Returns:
+        The stamp; None when there is no such file.
+    """
     try:
         stat = os.stat(path)  # noqa: PTH116 (text is enough, and a thousand times a thousand paths are not free)
     except OSError:
@@ -46,39 +60,89 @@ class Blobs:
     folder: Path
 
     def path(self, digest: str) -> Path:
-        """Where the bytes of a digest are, if they are there."""
+        """Where the bytes of a digest are, if they are there.
+
+        Args:
+            digest: SHA-256 in hexadecimal digits.
+
+        Returns:
+            The path of their file.
+        """
         return Path(self._name(digest))
 
     def put(self, data: bytes) -> str:
-        """Keep bytes and return their digest."""
+        """Keep bytes.
+
+        Args:
+            data: The bytes.
+
+        Returns:
+            Their digest, by which they are read.
+
+        Raises:
+            StateError: They cannot be written.
+        """
         digest = hashlib.sha256(data).hexdigest()
         if self.read(digest) is None:
             write_atomically(self.path(digest), data)
         return digest
 
     def read(self, digest: str) -> bytes | None:
-        """The bytes of a digest, or None when they are missing or no longer what they were."""
+        """The bytes of a digest.
+
+        Args:
+            digest: SHA-256 in hexadecimal digits.
+
+        Returns:
+            The bytes; None when they are missing or no longer what they were.
+        """
         try:
-            data = read_plain(self._name(digest), MOST_BYTES)
+            data = read_plain(self._name(digest), MOST_BLOB_BYTES)
         except OSError:
             return None
         return data if hashlib.sha256(data).hexdigest() == digest else None
 
     def has(self, digest: str) -> bool:
-        """Whether there is a file for a digest, be it intact or not."""
+        """Whether there is a file for a digest.
+
+        Args:
+            digest: SHA-256 in hexadecimal digits.
+
+        Returns:
+            True also for a file that is damaged.
+        """
         return stat_of_plain(self._name(digest)) is not None
 
     def stamp(self, digest: str) -> Stamp | None:
-        """The stamp of the file of a digest."""
+        """The stamp of the file of a digest.
+
+        Args:
+            digest: SHA-256 in hexadecimal digits.
+
+        Returns:
+            The stamp; None when there is no file.
+        """
         found = stat_of_plain(self._name(digest))
         return None if found is None else Stamp(found.st_size, found.st_mtime_ns)
 
     def drop(self, digest: str) -> None:
-        """Let damaged bytes go, so that nothing takes them for the image any more."""
+        """Remove damaged bytes, so that nothing takes them for the image any more.
+
+        Args:
+            digest: SHA-256 in hexadecimal digits.
+        """
         self.path(digest).unlink(missing_ok=True)
 
-    def is_whole(self, digest: str, known: Stamp | None) -> bool:
-        """Whether the bytes of a digest are there and intact; they are hashed unless the stamp is the known one."""
+    def is_intact(self, digest: str, known: Stamp | None) -> bool:
+        """Whether the bytes of a digest are there and intact.
+
+        Args:
+            digest: SHA-256 in hexadecimal digits.
+            known: The stamp that their file had when they were verified; while it has it, they are not hashed again.
+
+        Returns:
+            False when they are missing or damaged.
+        """
         stamp = self.stamp(digest)
         return stamp is not None and (stamp == known or self.read(digest) is not None)
 

@@ -7,22 +7,23 @@ Facts are many at a plan, so they are read in batches over a connection of our o
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import diskcache
 from diskcache.core import MODE_RAW
 
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.json_data import Json
-from krea_pipe.store.database import NAME, SECONDS, exists, opened, settings
-from krea_pipe.store.lock import exclusive
+from krea_pipe.store.database import DATABASE_NAME, exists, open_database, settings
+from krea_pipe.store.lock import BUSY_SECONDS, exclusive
 from krea_pipe.store.plain import check_folders
 
-BATCH = 900
-LEAST_ROW = 8
+_T = TypeVar("_T")
+_BATCH = 900
+_LEAST_ROW = 8
 """A row takes more bytes, so that a database has fewer rows than its size is times this."""
 
 
@@ -65,16 +66,8 @@ class Facts:
         Raises:
             StateError: the database is damaged.
         """
-        if not exists(self.folder):
-            return {}
-        try:
-            with opened(self.folder) as connection:
-                known = {_storable(name): name for name in names}
-                return {known[name]: data for name, data in _selected(connection, list(known))}
-        except (sqlite3.DatabaseError, OSError) as error:
-            if "no such table" in str(error):  # an emptied file: the journal still knows what was paid
-                return {}
-            raise _damaged(self.folder, error) from error
+        known = {_storable(name): name for name in names}
+        return {known[name]: data for name, data in self._ask(lambda db: _selected(db, list(known)))}
 
     def beginning_with(self, prefix: str) -> dict[str, dict[str, Json]]:
         """Every fact whose name begins so.
@@ -82,20 +75,7 @@ class Facts:
         Raises:
             StateError: the database is damaged.
         """
-        return self.read(name for name in self._names() if name.startswith(prefix))
-
-    def _names(self) -> list[str]:
-        if not exists(self.folder):
-            return []
-        try:
-            with opened(self.folder) as connection:
-                rows = connection.execute("SELECT key FROM Cache WHERE raw = 1")
-                most = (self.folder / NAME).stat().st_size // LEAST_ROW
-                return [str(name) for (name,) in _at_most(most, rows)]
-        except (sqlite3.DatabaseError, OSError) as error:
-            if "no such table" in str(error):
-                return []
-            raise _damaged(self.folder, error) from error
+        return self.read(name for name in self._ask(self._names) if name.startswith(prefix))
 
     def write(self, facts: Mapping[str, Mapping[str, Json]]) -> None:
         """Keep facts, all or none of them.
@@ -103,14 +83,8 @@ class Facts:
         Raises:
             StateError: the database is damaged or cannot be written.
         """
-        if not facts:
-            return
-        try:
-            with self._alone(), closing(self._open()) as cache, cache.transact():
-                for name, data in facts.items():
-                    cache.set(_storable(name), json.dumps(data, separators=(",", ":")).encode())
-        except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
-            raise _damaged(self.folder, error) from error
+        if facts:
+            self._write(facts)
 
     def prepare(self) -> None:
         """Find out whether facts can be kept.
@@ -118,9 +92,29 @@ class Facts:
         Raises:
             StateError: the database is damaged or cannot be written.
         """
+        self._write({})
+
+    def _ask(self, question: Callable[[sqlite3.Connection], Iterable[_T]]) -> list[_T]:
+        if not exists(self.folder):
+            return []
         try:
-            with self._alone():
-                self._open().close()
+            with open_database(self.folder) as connection:
+                return list(question(connection))
+        except (sqlite3.DatabaseError, OSError) as error:
+            if "no such table" in str(error):  # an emptied file: the journal still knows what was paid
+                return []
+            raise _damaged(self.folder, error) from error
+
+    def _names(self, connection: sqlite3.Connection) -> Iterator[str]:
+        rows = connection.execute("SELECT key FROM Cache WHERE raw = 1")
+        most = (self.folder / DATABASE_NAME).stat().st_size // _LEAST_ROW
+        return (str(name) for (name,) in _at_most(most, rows))
+
+    def _write(self, facts: Mapping[str, Mapping[str, Json]]) -> None:
+        try:
+            with self._alone(), closing(self._open()) as cache, cache.transact():
+                for name, data in facts.items():
+                    cache.set(_storable(name), json.dumps(data, separators=(",", ":")).encode())
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
             raise _damaged(self.folder, error) from error
 
@@ -133,9 +127,9 @@ class Facts:
         check_folders(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if exists(self.folder):
-            with opened(self.folder):
+            with open_database(self.folder):
                 pass  # diskcache would obey whatever stands in it
-        return diskcache.Cache(str(self.folder), disk=BytesDisk, timeout=SECONDS, **settings())
+        return diskcache.Cache(str(self.folder), disk=BytesDisk, timeout=BUSY_SECONDS, **settings())
 
 
 def _storable(name: str) -> str:
@@ -144,8 +138,8 @@ def _storable(name: str) -> str:
 
 
 def _selected(connection: sqlite3.Connection, names: list[str]) -> Iterator[tuple[str, dict[str, Json]]]:
-    for start in range(0, len(names), BATCH):
-        batch = names[start : start + BATCH]
+    for start in range(0, len(names), _BATCH):
+        batch = names[start : start + _BATCH]
         marks = ",".join("?" * len(batch))
         query = f"SELECT key, value FROM Cache WHERE raw = 1 AND mode = {MODE_RAW} AND key IN ({marks})"
         for name, value in _at_most(len(batch), connection.execute(query, batch)):
@@ -172,7 +166,7 @@ def _decoded(value: object) -> dict[str, Json] | None:
 
 def _damaged(folder: Path, error: Exception) -> StateError:
     if isinstance(error, diskcache.Timeout) or "locked" in str(error):
-        message = f"another process has been using the cache in {folder} for {SECONDS} s"
+        message = f"another process has been using the cache in {folder} for {BUSY_SECONDS} s"
         return StateError(Problem("cache_busy", message, hint="try again when it is done"))
     hint = f"move {folder} away; the results come back from the journal"
     return StateError(Problem("cache_damaged", f"cannot use the cache in {folder}: {error}", hint=hint))

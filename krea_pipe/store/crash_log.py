@@ -12,7 +12,7 @@ from krea_pipe._version import __version__
 from krea_pipe.store.plain import open_plain
 
 
-def write_crash_log(error: BaseException, home: Path | None, mask: Callable[[str], str]) -> Path:
+def save_crash_log(error: BaseException, home: Path | None, mask: Callable[[str], str]) -> Path:
     """Write what happened to a file, without arguments or environment.
 
     Args:

@@ -17,25 +17,23 @@ from pathlib import Path
 
 import diskcache
 
+from krea_pipe.store.lock import BUSY_SECONDS
 from krea_pipe.store.plain import check_files, open_plain, stat_of_plain
 
-SECONDS = 60
-"""How long to wait for another process that is writing, and the most that is read in one go."""
-
-MOST_BYTES = 4 * 1024 * 1024
+_MOST_BYTES = 4 * 1024 * 1024
 """No value that is read is longer: a fact holds one request and its result."""
 
-STEPS = 100_000
+_STEPS = 100_000
 """So many steps of SQLite's machine are done between two looks at the clock."""
 
-NAME = "cache.db"
-WRITTEN_IN_PLACE = b"\1\1"
+DATABASE_NAME = "cache.db"
+_WRITTEN_IN_PLACE = b"\1\1"
 """Stands in the header of a database that has a rollback journal, as ours do, and no write-ahead log."""
-ANOTHER_NAMED = bytes.fromhex("d9d505f920a163d7")
+_ANOTHER_NAMED = bytes.fromhex("d9d505f920a163d7")
 """How a journal ends that names a further file. Only transactions over several databases have one, and SQLite deletes
 the file when it rolls back."""
 
-OBJECTS = frozenset(
+_OBJECTS = frozenset(
     (
         "CREATE TABLE Settings ( key TEXT NOT NULL UNIQUE, value)",
         "CREATE TABLE Cache ( rowid INTEGER PRIMARY KEY, key BLOB, raw INTEGER, store_time REAL, expire_time REAL,"
@@ -57,9 +55,9 @@ OBJECTS = frozenset(
 )
 """What diskcache 5.6.3 makes."""
 
-WORD = re.compile(r"[a-z-]{1,40}")
+_WORD = re.compile(r"[a-z-]{1,40}")
 
-SETTINGS = {
+_SETTINGS = {
     "eviction_policy": "none",
     "cull_limit": 0,
     "size_limit": 2**62,
@@ -73,38 +71,51 @@ SETTINGS = {
 
 def settings() -> dict[str, object]:
     """Every setting, so that none is taken from a database."""
-    return {**diskcache.DEFAULT_SETTINGS, **SETTINGS}
+    return {**diskcache.DEFAULT_SETTINGS, **_SETTINGS}
 
 
 def exists(folder: Path) -> bool:
     """Whether there is a database in a folder.
 
+    Args:
+        folder: The folder of the facts.
+
+    Returns:
+        False also when the folder is not there.
+
     Raises:
-        StateError: something else stands in its place, or in that of the files that SQLite keeps beside it.
+        StateError: Something else stands in its place, or in that of the files that SQLite keeps beside it.
     """
-    file = folder / NAME
-    check_files(file, *(file.with_name(f"{NAME}{end}") for end in ("-journal", "-wal", "-shm")))
+    file = folder / DATABASE_NAME
+    check_files(file, *(file.with_name(f"{DATABASE_NAME}{end}") for end in ("-journal", "-wal", "-shm")))
     return stat_of_plain(file) is not None
 
 
 @contextmanager
-def opened(folder: Path, *, writes: bool = True) -> Iterator[sqlite3.Connection]:
+def open_database(folder: Path, *, writes: bool = True) -> Iterator[sqlite3.Connection]:
     """A connection to the database of a folder, once that was looked at; for reading.
 
-    Unless it may write, what a crash has left half written cannot be undone.
+    Args:
+        folder: The folder of the facts.
+        writes: Whether what a crash has left half written may be undone.
+
+    Returns:
+        The connection, for the `with` block.
 
     Raises:
-        sqlite3.DatabaseError: the database is damaged, or not one of ours.
+        sqlite3.DatabaseError: The database is damaged, or not one of ours.
     """
-    file = folder / NAME
+    file = folder / DATABASE_NAME
     _check_files(file)
     mode = "rw" if writes else "ro"
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=SECONDS)) as connection:
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
+    with closing(
+        sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS)
+    ) as connection:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("PRAGMA cell_size_check=ON")
-        end = time.monotonic() + SECONDS
-        connection.set_progress_handler(lambda: time.monotonic() > end, STEPS)
+        end = time.monotonic() + BUSY_SECONDS
+        connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
         _check_objects(connection)
         _check_settings(connection)
         yield connection
@@ -114,16 +125,16 @@ def _check_files(file: Path) -> None:
     """Look at the bytes that SQLite acts on before anything can be asked."""
     with os.fdopen(open_plain(file), "rb") as stream:
         head = stream.read(20)
-    if len(head) == 20 and head[18:] != WRITTEN_IN_PLACE:
+    if len(head) == 20 and head[18:] != _WRITTEN_IN_PLACE:
         raise sqlite3.DatabaseError("it is not a database that krea-pipe has made")
-    if _end_of(file.with_name(f"{NAME}-journal")) == ANOTHER_NAMED:
+    if _end_of(file.with_name(f"{DATABASE_NAME}-journal")) == _ANOTHER_NAMED:
         raise sqlite3.DatabaseError("the journal beside it names another file")
 
 
 def _end_of(journal: Path) -> bytes:
     try:
         with os.fdopen(open_plain(journal), "rb") as stream:
-            stream.seek(-len(ANOTHER_NAMED), os.SEEK_END)
+            stream.seek(-len(_ANOTHER_NAMED), os.SEEK_END)
             return stream.read()
     except OSError:  # there is none, or it has hardly begun
         return b""
@@ -132,8 +143,8 @@ def _end_of(journal: Path) -> bytes:
 def _check_objects(connection: sqlite3.Connection) -> None:
     rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL LIMIT 100").fetchall()
     found = {" ".join(str(sql).split()) for (sql,) in rows}
-    if not found <= OBJECTS and not found <= _objects_now():
-        strange = min(found - OBJECTS)
+    if not found <= _OBJECTS and not found <= _objects_now():
+        strange = min(found - _OBJECTS)
         raise sqlite3.DatabaseError(f"krea-pipe has not made all of it: {strange[:60]!r}")
 
 
@@ -146,7 +157,7 @@ def _check_settings(connection: sqlite3.Connection) -> None:
             return
         raise
     known = settings().keys() | diskcache.core.METADATA.keys()
-    if not all(name in known and (isinstance(value, int) or WORD.fullmatch(str(value))) for name, value in found):
+    if not all(name in known and (isinstance(value, int) or _WORD.fullmatch(str(value))) for name, value in found):
         raise sqlite3.DatabaseError("it has settings that krea-pipe has not made")
 
 
@@ -155,6 +166,6 @@ def _objects_now() -> frozenset[str]:
     """What the diskcache that is installed makes, should it be another version."""
     with tempfile.TemporaryDirectory(prefix="krea-pipe-") as folder:
         diskcache.Cache(folder, **settings()).close()
-        with closing(sqlite3.connect(Path(folder) / NAME)) as connection:
+        with closing(sqlite3.connect(Path(folder) / DATABASE_NAME)) as connection:
             rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
             return frozenset(" ".join(str(sql).split()) for (sql,) in rows)

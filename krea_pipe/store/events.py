@@ -48,7 +48,7 @@ class Made(Sent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitting(Timed):
-    """The POST follows. A claim: see `store.ledger`."""
+    """The POST follows, and whoever has written this alone may make it: see `store.ledger`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class Disowned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """This run waits for the job of an earlier one. A claim: see `store.ledger`."""
+    """This run waits for the job of an earlier one, and no other run does: see `store.ledger`."""
 
     job_id: str
 
@@ -119,7 +119,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """There is no image. `job_id` is "" for a request that became no job, None in lines of early versions."""
+    """There is no image.
+
+    `job_id` is "" for a request that became no job, and None in lines of early versions.
+    """
 
     code: str = "failed"
     job_id: str | None = None
@@ -199,7 +202,14 @@ class UnknownEvent(ValueError):
 
 
 def name_of(event: Event) -> str:
-    """The name of an event in the file."""
+    """Name an event as it is named in the file.
+
+    Args:
+        event: the event.
+
+    Returns:
+        Its name.
+    """
     return _NAMES[type(event)]
 
 

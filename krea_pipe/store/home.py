@@ -4,36 +4,149 @@ Who writes there says what is cached and what is paid for. A clone or an archive
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.git import GitFailed, ask, repository
 from krea_pipe.core.settings import home_folder
 from krea_pipe.store.lock import lockfiles_lock, picks_lock
-from krea_pipe.store.owner import check_owner
 from krea_pipe.store.plain import check_files, check_folders
-from krea_pipe.store.tracked import check_untracked
+
+_GIT_SECONDS = 10
+_INDEX_WITH_CUT_NAMES = b"\0\0\0\4"
+"""The version of an index in which a name holds only what the one before has not."""
 
 
 def open_home(environment: Mapping[str, str], file: Path | None = None) -> Path:
-    """The home folder of the working folder, or of a pipeline file; see `settings.home_folder`. Nothing is made.
+    """The home folder of the working folder, or of a pipeline file, after a look at whose it is; nothing is made.
 
     A link that KREA_PIPE_HOME names is followed, because the user says so. No other is.
 
+    Args:
+        environment: The environment variables; see `settings.home_folder`.
+        file: The pipeline file, if there is one.
+
+    Returns:
+        The path of the folder, which need not be there yet.
+
     Raises:
-        StateError: it is a link, git tracks it, it belongs to someone else, or something else stands in the place of
+        StateError: It is a link, git tracks it, it belongs to someone else, or something else stands in the place of
             what is kept there.
     """
     home = home_folder(environment, file)
-    check_untracked(home, environment)
+    _check_untracked(home, environment)
     if os.path.islink(home):  # noqa: PTH114 (no name is too long for it)
         if not environment.get("KREA_PIPE_HOME"):
             hint = "set KREA_PIPE_HOME to the place itself"
             raise StateError(Problem("home_linked", f"{home} is a link, which is not followed", hint=hint))
         home = Path(os.path.realpath(home))
-        check_untracked(home, environment)
+        _check_untracked(home, environment)
     own = [home / name for name in ("runs", "diffs", "logs")]
     check_folders(home, *own)
     check_files(picks_lock(home), lockfiles_lock(home))
     check_owner(home, home, *own)
     return home
+
+
+def check_owner(home: Path, *places: Path) -> None:
+    """Refuse what belongs neither to the user nor to the owner of the checkout around a home folder.
+
+    In a container, the user is often not the one to whom the mounted checkout belongs.
+
+    Raises:
+        StateError: something belongs to someone else.
+    """
+    if not hasattr(os, "geteuid"):
+        return
+    user = os.geteuid()
+    strange = [(place, owner) for place in places if (owner := _owner_of(place)) not in (user, None)]
+    if not strange:
+        return
+    top = repository(home.absolute().parent) or repository(Path.cwd()) or Path.cwd()
+    for place, owner in strange:
+        if owner != _owner_of(top):
+            message = f"{place} belongs to {_owner_name(place, owner)}, not to you (uid {user}) or the owner of {top}"
+            hint = "if you trust what is in it, take it over with `chown -R`; if not, set KREA_PIPE_HOME to another one"
+            raise StateError(Problem("home_of_another", message, hint=hint))
+
+
+def _owner_of(place: Path) -> int | None:
+    try:
+        return os.lstat(place).st_uid
+    except OSError:
+        return None
+
+
+def _owner_name(place: Path, owner: int | None) -> str:
+    try:
+        return f"{place.owner()} (uid {owner})"
+    except (KeyError, OSError, NotImplementedError):  # KeyError: nobody has that number here
+        return f"uid {owner}"
+
+
+def _check_untracked(home: Path, environment: Mapping[str, str]) -> None:
+    """Refuse a home folder that git tracks, or that is reached by a link which git tracks.
+
+    Raises:
+        StateError: it does.
+    """
+    named = Path(os.path.normpath(home.absolute()))
+    top = repository(named.parent)
+    if top is None:
+        return
+    real = Path(os.path.realpath(named.parent), named.name)
+    links = [one for one in named.parents if one.is_relative_to(top) and one != top and os.path.islink(one)]  # noqa: PTH114
+    for link in links:
+        _check_place(link, top, home, environment)
+    if (real_top := repository(real.parent)) is not None:
+        _check_place(real, real_top, home, environment)
+
+
+def _check_place(place: Path, top: Path, home: Path, environment: Mapping[str, str]) -> None:
+    name = place.relative_to(top).as_posix()
+    try:
+        found = _tracked(top, name, environment)
+    except GitFailed as error:
+        if _may_be_tracked(top, place.name):
+            message = f"git cannot be asked whether it tracks {home}: {error}"
+            hint = f"put git right, or set KREA_PIPE_HOME to a folder outside of {top}"
+            raise StateError(Problem("home_tracked", message, hint=hint)) from error
+        return
+    if found:
+        message = f"git tracks {found[0]}: a home folder that came with a clone may be anybody's, and is not used"
+        hint = f"if you do not know who has made it, delete it; then `git rm -r --cached {name}`, and ignore it"
+        raise StateError(Problem("home_tracked", message, hint=hint))
+
+
+def _tracked(top: Path, name: str, environment: Mapping[str, str]) -> Sequence[str]:
+    """What git tracks of a path and below it, by its own spelling where the disk takes several for one.
+
+    Nothing that a repository's settings name is run for this question, so that it may be another user's, as it is in
+    a container.
+    """
+    asked = ("-c", "safe.directory=*", "ls-files", "-z", "--", f":(top,literal,icase){name}")
+    listed = os.fsdecode(ask(top, environment, *asked, seconds=_GIT_SECONDS)).split("\0")
+    depth = name.count("/") + 1
+    return [one for one in listed if one and _is_same(top, "/".join(one.split("/")[:depth]), name)]
+
+
+def _is_same(top: Path, one: str, other: str) -> bool:
+    try:
+        return one == other or (top / one).samefile(top / other)
+    except OSError:
+        return False
+
+
+def _may_be_tracked(top: Path, name: str) -> bool:
+    """Whether the list of tracked files could hold a name, where git is missing or says nothing."""
+    try:
+        folder = top / ".git"
+        if folder.is_file():  # of another work tree, or of a submodule
+            folder = top / folder.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
+        index = (folder / "index").read_bytes()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return index[4:8] == _INDEX_WITH_CUT_NAMES or os.fsencode(name) in index

@@ -14,7 +14,7 @@ from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.json_data import shown
 from krea_pipe.store.atomic import sync_folder
 from krea_pipe.store.events import Event, Line, Note, UnknownEvent, decode, encode
-from krea_pipe.store.lock import Lock, exclusive
+from krea_pipe.store.lock import FileLock, exclusive
 from krea_pipe.store.plain import open_plain
 from krea_pipe.store.replay import Replay
 
@@ -71,13 +71,13 @@ class Journal:
             if line is not None:
                 yield line
 
-    def lock(self) -> Lock:
+    def lock(self) -> FileLock:
         """The lock that is held while lines are written, for the calling thread.
 
         Raises:
             StateError: there can be none.
         """
-        return Lock(self.path.with_name("journal.lock"))
+        return FileLock(self.path.with_name("journal.lock"))
 
     def prepare(self) -> None:
         """Find out whether lines can be written.

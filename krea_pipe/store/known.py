@@ -1,6 +1,6 @@
 """What the store knows about a set of cells: read in batches, before anything is decided."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -28,10 +28,17 @@ class Known:
 
 
 def look_up(space: Space, keys: Mapping[str, str]) -> Known:
-    """Everything that is known about cells, given as cell name → key.
+    """Everything that is known about cells.
+
+    Args:
+        space: The name space of the target.
+        keys: The key of each cell's request, by the cell's name: the pipeline's name, a slash and the cell's id.
+
+    Returns:
+        Their results, and why others have none.
 
     Raises:
-        StateError: the cache or the journal cannot be read.
+        StateError: The cache or the journal cannot be read.
     """
     alive = space.presence.alive()  # before the journal: a run that ends in between has reported
     replay = space.journal.replay()
@@ -41,11 +48,11 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
     for key in distinct:
         fact = facts.get(result_name(key))
         kept = _result(fact)
-        if kept is not None and space.blobs.is_whole(kept.sha256, stamp_in(fact)):
+        if kept is not None and space.blobs.is_intact(kept.sha256, stamp_in(fact)):
             results[key] = kept
             continue
         logged = replay.result(key)
-        if logged is not None and space.blobs.is_whole(logged.sha256, None):
+        if logged is not None and space.blobs.is_intact(logged.sha256, None):
             results[key] = logged
             unkept.add(key)
         elif kept is not None or logged is not None:
@@ -57,15 +64,29 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
 def known_jobs(space: Space) -> frozenset[str]:
     """Every job that the journal or a kept result names.
 
+    Args:
+        space: The name space of the target.
+
+    Returns:
+        The ids of the jobs.
+
     Raises:
-        StateError: the cache or the journal cannot be read.
+        StateError: The cache or the journal cannot be read.
     """
     facts = space.facts.beginning_with(result_name(""))
     return frozenset(space.journal.replay().jobs.keys() | {str(fact.get("job_id")) for fact in facts.values()})
 
 
 def remember_results(space: Space, results: Mapping[str, tuple[Result, Mapping[str, Json]]]) -> None:
-    """Keep results by key, each with the request that it answers and the stamp of its verified image."""
+    """Keep results with the requests that they answer, and the stamps of their verified images.
+
+    Args:
+        space: The name space of the target.
+        results: By key, the result and the fields of its request.
+
+    Raises:
+        StateError: The cache cannot be written.
+    """
     facts: dict[str, dict[str, Json]] = {}
     for key, (result, request) in results.items():
         stamp = space.blobs.stamp(result.sha256)
@@ -77,7 +98,15 @@ def remember_results(space: Space, results: Mapping[str, tuple[Result, Mapping[s
 
 
 def remember_cells(space: Space, keys: Mapping[str, str]) -> None:
-    """Keep which request each cell last stood for, so that a later plan can say what changed."""
+    """Keep which request each cell last stood for, so that a later plan can say what changed.
+
+    Args:
+        space: The name space of the target.
+        keys: The key of each cell's request, by the cell's name.
+
+    Raises:
+        StateError: The cache cannot be written.
+    """
     names = [cell_name(cell) for cell in keys]
     old = space.facts.read(names)
     changed = {cell_name(cell): {"key": key} for cell, key in keys.items() if old.get(cell_name(cell)) != {"key": key}}
@@ -85,12 +114,26 @@ def remember_cells(space: Space, keys: Mapping[str, str]) -> None:
 
 
 def result_name(key: str) -> str:
-    """The name of a result's fact."""
+    """The name of a result's fact.
+
+    Args:
+        key: The key of its request; "" for what all these names begin with.
+
+    Returns:
+        The name.
+    """
     return f"result:{key}"
 
 
 def cell_name(cell: str) -> str:
-    """The name of a cell's fact; `cell` is the pipeline's name, a slash and the cell's id."""
+    """The name of a cell's fact.
+
+    Args:
+        cell: The pipeline's name, a slash and the cell's id.
+
+    Returns:
+        The name.
+    """
     return f"cell:{cell}"
 
 
@@ -101,18 +144,10 @@ def _result(data: Mapping[str, Json] | None) -> Result | None:
         return None
 
 
-def _before(space: Space, keys: Mapping[str, str], results: Iterable[str]) -> dict[str, Mapping[str, Json]]:
-    cached = set(results)
-    fresh = [cell for cell, key in keys.items() if key not in cached]
-    last = {cell: str(fact.get("key")) for cell, fact in _facts(space, fresh).items()}
-    requests = space.facts.read(result_name(key) for key in set(last.values()))
-    return {
-        cell: cast("dict[str, Json]", requests[result_name(key)].get("request") or {})
-        for cell, key in last.items()
-        if result_name(key) in requests
-    }
-
-
-def _facts(space: Space, cells: Iterable[str]) -> dict[str, dict[str, Json]]:
-    names = {cell_name(cell): cell for cell in cells}
-    return {names[name]: fact for name, fact in space.facts.read(names).items()}
+def _before(space: Space, keys: Mapping[str, str], results: Container[str]) -> dict[str, Mapping[str, Json]]:
+    """The last request of each cell without a result, as far as it is known."""
+    names = {cell_name(cell): cell for cell, key in keys.items() if key not in results}
+    last = {names[name]: result_name(str(fact.get("key"))) for name, fact in space.facts.read(names).items()}
+    requests = space.facts.read(set(last.values()))
+    found = {cell: requests[name].get("request") for cell, name in last.items() if name in requests}
+    return {cell: cast("dict[str, Json]", request or {}) for cell, request in found.items()}

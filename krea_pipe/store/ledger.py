@@ -5,16 +5,16 @@ that died; both are written under the lock, after the lines of others were read,
 A claim ends with the request, or with the process of the run that made it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from krea_pipe.core.outcome import Result
 from krea_pipe.store.events import Done, Line
 from krea_pipe.store.journal import Journal, Observe, unobserved
-from krea_pipe.store.lock import Lock
+from krea_pipe.store.lock import FileLock
 from krea_pipe.store.presence import Presence
-from krea_pipe.store.replay import InFlight, Post, Replay
+from krea_pipe.store.replay import InFlight, Post, Replay, Trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,34 +30,37 @@ class Busy:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """Another run has brought the image in since this one was planned."""
+class DrawnElsewhere:
+    """Another run has brought the image in, or trained the style, since this one was planned."""
 
-    result: Result
+    result: Result | Trained
     run: str
 
 
-Standing: TypeAlias = Free | Busy | Drawn | InFlight | Post
+RequestStatus: TypeAlias = Free | Busy | DrawnElsewhere | InFlight | Post
 """How a request stands: also a job that nobody waits for, or a POST without an answer whose run is dead."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A line to write. A claim is written only if its request stands as one of `expected` kinds.
+class JournalEntry:
+    """A line to write; a claim is written only if its request stands as one of `expected` kinds.
 
     With `only`, it has to stand exactly so. A line that makes the job `job_id` ours is not written when that job is
     known as ours already: no job counts for two requests.
     """
 
     line: Line
-    expected: tuple[type[Standing], ...] | None = None
-    only: Standing | None = None
+    expected: tuple[type[RequestStatus], ...] | None = None
+    only: RequestStatus | None = None
     job_id: str | None = None
 
 
 @dataclass(slots=True)
 class Ledger:
-    """The journal as one run, which talks to the API of `origin`, sees it. Used by one thread at a time."""
+    """The journal as one run, which talks to the API of `origin`, sees it.
+
+    It is used by one thread at a time.
+    """
 
     journal: Journal
     presence: Presence
@@ -67,22 +70,28 @@ class Ledger:
     observe: Observe = unobserved
     _news: set[str] = field(default_factory=set)
     """Keys that other runs have brought in since this run was planned."""
-    _lock: Lock | None = None
+    _lock: FileLock | None = None
 
-    def commit(self, entries: Sequence[Entry]) -> list[Standing]:
-        """Write lines in one go; for each how its request stood just before, which tells whether a claim was written.
+    def commit(self, entries: Sequence[JournalEntry]) -> list[RequestStatus]:
+        """Write lines in one go, those whose claims hold.
+
+        Args:
+            entries: The lines, with what has to be true of their requests.
+
+        Returns:
+            For each how its request stood just before, which tells whether a claim was written.
 
         Raises:
-            StateError: not everything could be written.
+            StateError: Not everything could be written.
         """
         self._lock = self._lock or self.journal.lock()
         with self._lock.held():
             self.refresh()
             lines, found = [], []
             for entry in entries:
-                standing = self._standing_for(entry)
-                found.append(standing)
-                if isinstance(standing, entry.expected or (Free,)):
+                status = self._status_for(entry)
+                found.append(status)
+                if isinstance(status, entry.expected or (Free,)):
                     lines.append(entry.line)
                     self._take(entry.line)
             if lines:
@@ -97,37 +106,40 @@ class Ledger:
             if isinstance(line.event, Done) and line.run != self.run:
                 self._news.add(line.key)
 
-    def _standing_for(self, entry: Entry) -> Standing:
+    def _status_for(self, entry: JournalEntry) -> RequestStatus:
         """How the request of a claim stands; `Busy` also when someone else was faster with the same."""
-        standing = Free() if entry.expected is None else self.standing(entry.line.key)
-        if not isinstance(standing, entry.expected or (Free,)):
-            return standing
-        is_late = entry.job_id in self.replay.jobs or (entry.only is not None and standing != entry.only)
-        return Busy("") if is_late else standing
+        status = Free() if entry.expected is None else self.status(entry.line.key)
+        if not isinstance(status, entry.expected or (Free,)):
+            return status
+        is_late = entry.job_id in self.replay.jobs or (entry.only is not None and status != entry.only)
+        return Busy("") if is_late else status
 
-    def standing(self, key: str) -> Standing:
-        """How a request stands by what was read last."""
+    def status(self, key: str) -> RequestStatus:
+        """How a request stands by what was read last.
+
+        Args:
+            key: The key of the request.
+
+        Returns:
+            What another run or Krea has of it; `Free` when it may be sent.
+        """
         replay = self.replay
         if key in self._news:
-            result = replay.result(key)
+            style = replay.style(key)
+            result = replay.result(key) or (style if style and style.origin == self.origin else None)
             if result is not None:
-                return Drawn(result, replay.drawn_by.get(key, ""))
+                return DrawnElsewhere(result, replay.drawn_by.get(key, ""))
         post = replay.unanswered(key)  # it may have been sent again in place of a job that was given up
         if post is not None and not isinstance(found := self._unless_busy(post), Free):
             return found
         return self._unless_busy(replay.in_flight[key]) if key in replay.in_flight else Free()
-
-    def ask(self, question: Callable[[Replay], object]) -> object:
-        """Answer a question about the state, after reading what others have written."""
-        self.refresh()
-        return question(self.replay)
 
     def close(self) -> None:
         """Let go of the lock file."""
         if self._lock is not None:
             self._lock.close()
 
-    def _unless_busy(self, work: InFlight | Post) -> Standing:
+    def _unless_busy(self, work: InFlight | Post) -> RequestStatus:
         if work.run != self.run and self.presence.is_alive(work.run):
             return Busy(work.run)
         return work if work.origin == self.origin else Free()

@@ -10,18 +10,18 @@ from pathlib import Path
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.json_data import Json
 
-BINARY = getattr(os, "O_BINARY", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
 """Windows would turn line ends into two bytes without it."""
 
-FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | BINARY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _BINARY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 """Not blocking, so that a pipe that nobody reads holds up nothing; files do not care."""
 
-HEAD = b'{"t":'
+_HEAD = b'{"t":'
 """How every line begins. The journal's lines begin otherwise, so that it is not taken for a log."""
 
 
 class LineFile:
-    """An open log. Several threads and processes may append to it; what one batch says stays together."""
+    """An open log, to which several threads and processes may append; what one batch says stays together."""
 
     def __init__(self, path: Path) -> None:
         """Open a log, or begin one.
@@ -35,12 +35,16 @@ class LineFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._check()
-            self._handle = os.open(path, FLAGS, 0o666)
+            self._handle = os.open(path, _FLAGS, 0o666)
         except OSError as error:
             raise _unusable(f"cannot write {path}: {error.strerror}") from error
 
     def append(self, lines: Sequence[Mapping[str, Json]]) -> None:
-        """Write lines, or count them as lost."""
+        """Write lines, or count them as lost.
+
+        Args:
+            lines: Each becomes one JSON object.
+        """
         text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
         with self._lock:
             data = (b"\n" if self._torn else b"") + text.encode()
@@ -62,8 +66,8 @@ class LineFile:
         if not self.path.exists() or not stat.S_ISREG(self.path.stat().st_mode):
             return
         with self.path.open("rb") as stream:
-            start = stream.read(len(HEAD))
-            if not HEAD.startswith(start):
+            start = stream.read(len(_HEAD))
+            if not _HEAD.startswith(start):
                 raise _unusable(f"{self.path} holds something else than events, and is left as it is")
             if start:
                 stream.seek(-1, os.SEEK_END)

@@ -9,11 +9,11 @@ from pathlib import Path
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.store.plain import check_files, stat_of_plain
 
-SECONDS = 60
-"""How long to wait for another process that is writing."""
+BUSY_SECONDS = 60
+"""How long to wait for another process that is writing, and how long one read of the facts may take."""
 
 
-class Lock:
+class FileLock:
     """A lock file, opened by and for one thread."""
 
     def __init__(self, path: Path) -> None:
@@ -43,23 +43,40 @@ class Lock:
 
 
 def picks_lock(home: Path) -> Path:
-    """The lock file that is held while a picks file is read, changed and written."""
+    """The lock file that is held while a picks file is read, changed and written.
+
+    Args:
+        home: The home folder.
+
+    Returns:
+        Its path.
+    """
     return home / "picks.lock"
 
 
 def lockfiles_lock(home: Path) -> Path:
-    """The lock that is held while a pipeline's lock file is read, changed and written."""
+    """The lock that is held while a pipeline's lock file is read, changed and written.
+
+    Args:
+        home: The home folder.
+
+    Returns:
+        The path of its file.
+    """
     return home / "lockfiles.lock"
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file's lock for one task.
+    """Hold a lock file's lock for one task, and wait up to 60 seconds for it.
+
+    Args:
+        path: The lock file; its folder is made.
 
     Raises:
-        StateError: it was not to be had in time, or not at all.
+        StateError: It was not to be had in time, or not at all.
     """
-    with closing(Lock(path)) as lock, lock.held():
+    with closing(FileLock(path)) as lock, lock.held():
         yield
 
 
@@ -82,7 +99,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     _check(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return sqlite3.connect(path, timeout=SECONDS, isolation_level=None)
+        return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
     except sqlite3.Error as error:
@@ -100,7 +117,7 @@ def _check(path: Path) -> None:
 def _not_taken(path: Path, error: sqlite3.DatabaseError) -> StateError:
     if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
         return _unusable(path, str(error))
-    message = f"another process has been writing in {path.parent} for {SECONDS} s"
+    message = f"another process has been writing in {path.parent} for {BUSY_SECONDS} s"
     return StateError(Problem("home_busy", message, hint="look for a krea-pipe that hangs, and stop it"))
 
 

@@ -10,12 +10,19 @@ from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError
 
-CAREFUL = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+_CAREFUL = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 """Windows has neither of the first two; there, what a name stands for is looked at before it is opened."""
 
 
 def is_plain(path: Path | str) -> bool:
-    """Whether there is a plain file of this name."""
+    """Whether there is a plain file of this name.
+
+    Args:
+        path: Any path.
+
+    Returns:
+        False for a link, and for anything else.
+    """
     return stat_of_plain(path) is not None
 
 
@@ -31,12 +38,20 @@ def stat_of_plain(path: Path | str) -> os.stat_result | None:
 def open_plain(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
     """Open a plain file, and nothing else.
 
+    Args:
+        path: The path of the file.
+        flags: As for `os.open`.
+        mode: The permissions of a file that is made.
+
+    Returns:
+        A file descriptor, which the caller closes.
+
     Raises:
-        OSError: it cannot be opened, or is something else.
+        OSError: It cannot be opened, or is something else.
     """
     try:
         _check_kind(path)
-        handle = os.open(path, flags | CAREFUL, mode)
+        handle = os.open(path, flags | _CAREFUL, mode)
     except ValueError as error:
         raise OSError(errno.EINVAL, "no file has such a name", str(path)) from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -46,10 +61,17 @@ def open_plain(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o600) ->
 
 
 def read_plain(path: Path | str, most: int | None = None) -> bytes:
-    """The bytes of a plain file of at most so many.
+    """The bytes of a plain file.
+
+    Args:
+        path: The path of the file.
+        most: The most bytes that it may have; None for any number.
+
+    Returns:
+        All its bytes.
 
     Raises:
-        OSError: it cannot be read, is larger, or is something else.
+        OSError: It cannot be read, is larger, or is something else.
     """
     with open(open_plain(path), "rb", buffering=0) as stream:
         if most is not None and os.fstat(stream.fileno()).st_size > most:
@@ -60,8 +82,11 @@ def read_plain(path: Path | str, most: int | None = None) -> bytes:
 def check_folders(*folders: Path) -> None:
     """Refuse what is not a folder of its own; one that is not there is not missed.
 
+    Args:
+        folders: Paths below the home folder.
+
     Raises:
-        StateError: one is a link, or no folder.
+        StateError: One is a link, or no folder.
     """
     for folder in folders:
         found = _found(folder)

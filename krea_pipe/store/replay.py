@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
+from krea_pipe.core.settings import origin_of
 from krea_pipe.store.events import (
     Adopted,
     Attached,
@@ -68,6 +69,35 @@ class InFlight:
     unfetched: str = ""
     unseen: bool = False
     adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A style that was trained: by which job, at which API, with which account, and what it was to cost at most.
+
+    `is_new` says that this command has paid for it.
+    """
+
+    style_id: str
+    job_id: str
+    origin: str
+    account: str
+    usd: str
+    is_new: bool = False
+
+    def to_json(self) -> dict[str, Json]:
+        """Give the style as JSON data.
+
+        Returns:
+            The `result` of a `done` line.
+        """
+        return {
+            "style_id": self.style_id,
+            "job_id": self.job_id,
+            "origin": self.origin,
+            "account": self.account,
+            "cost_usd": self.usd,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,28 +162,81 @@ class Replay:
     size: int = 0
 
     def result(self, key: str) -> Result | None:
-        """The result of a finished request, if the journal has one."""
+        """Read the result of a finished request.
+
+        Args:
+            key: the key of the request.
+
+        Returns:
+            The result, or None when the journal has none that can be read.
+        """
         try:
             return Result.from_json(self.done[key])
         except (KeyError, ValueError, TypeError, ArithmeticError):
             return None
 
+    def style(self, key: str) -> Trained | None:
+        """Read the style that a training gave.
+
+        Args:
+            key: the key of the training.
+
+        Returns:
+            The style, or None when the journal has none.
+        """
+        done = self.done.get(key, {})
+        if not isinstance(done.get("style_id"), str):
+            return None
+        style_id, job_id, origin, account, cost = (
+            str(done.get(name, "")) for name in ("style_id", "job_id", "origin", "account", "cost_usd")
+        )
+        return Trained(style_id, job_id, origin_of(origin), account, cost)
+
     def unanswered(self, key: str) -> Post | None:
-        """A POST for this key that Krea may or may not have taken, if there is one."""
+        """Find the POST of a request that Krea may or may not have taken.
+
+        Args:
+            key: the key of the request.
+
+        Returns:
+            The POST, or None when each one has its answer.
+        """
         return self.open.get(key) or self.lost.get(key)
 
     def jobs_to_show(self, origin: str, account: str) -> list[InFlight]:
-        """Jobs that a list of an account's jobs shows if it can be trusted: those in flight, and the last finished."""
+        """List the jobs that Krea's list shows if it can be trusted: those in flight, and the last finished.
+
+        Args:
+            origin: the mark of the API.
+            account: the mark of the account.
+
+        Returns:
+            The jobs, in no order.
+        """
         jobs = [job for job in self.in_flight.values() if not job.unseen]
         jobs += self.completed.values()
         return [job for job in jobs if (job.origin, job.account) == (origin, account)]
 
     def is_reported(self, key: str) -> bool:
-        """Whether the price of a result stands in a report; what only a lost journal knew is no news."""
+        """Tell whether a report has the price of a result; what only a lost journal knew counts as reported.
+
+        Args:
+            key: the key of the request.
+
+        Returns:
+            Whether it is counted.
+        """
         return key not in self.drawn_by or self.drawn_by[key] in self.reported
 
     def state(self, key: str) -> State:
-        """How a request stands by the lines: what was written last about it counts."""
+        """Tell the state of a request by the lines; what was written last about it counts.
+
+        Args:
+            key: the key of the request.
+
+        Returns:
+            The state, without asking which runs are alive.
+        """
         if (post := self.open.get(key)) is not None:
             return Sending(post)
         if (post := self.lost.get(key)) is not None:
@@ -167,7 +250,11 @@ class Replay:
         return Idle()
 
     def take(self, line: Line) -> None:
-        """Apply one line."""
+        """Apply one line.
+
+        Args:
+            line: the line that comes after those that were applied.
+        """
         match line.event:
             case Submitting() | Unanswered() | Declined() | Cleared():
                 self._take_post(line)

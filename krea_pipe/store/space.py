@@ -6,12 +6,12 @@ from pathlib import Path
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.blobs import Blobs
 from krea_pipe.store.cache import Facts
+from krea_pipe.store.home import check_owner
 from krea_pipe.store.journal import Journal
-from krea_pipe.store.owner import check_owner
 from krea_pipe.store.plain import check_files, check_folders, check_shards, is_plain, read_plain
 from krea_pipe.store.presence import Presence
 
-PARTS = ("blobs", "thumbnails", "facts", "running", "journal.jsonl", "facts/cache.db")
+_PARTS = ("blobs", "thumbnails", "facts", "running", "journal.jsonl", "facts/cache.db")
 MOST_THUMBNAIL_BYTES = 4 * 1024 * 1024
 """No small picture is larger."""
 
@@ -27,15 +27,36 @@ class Space:
     presence: Presence
 
     def thumbnail(self, digest: str) -> Path:
-        """Where the small picture of an image is kept."""
+        """Where the small picture of an image is kept.
+
+        Args:
+            digest: The digest of the image.
+
+        Returns:
+            The path of a WebP file, which need not be there.
+        """
         return Path(f"{self.folder}/thumbnails/{digest[:2]}/{digest}.webp")
 
     def has_thumbnail(self, digest: str) -> bool:
-        """Whether the small picture of an image is kept."""
+        """Whether the small picture of an image is kept.
+
+        Args:
+            digest: The digest of the image.
+
+        Returns:
+            False when there is none.
+        """
         return is_plain(self.thumbnail(digest))
 
     def read_thumbnail(self, digest: str) -> bytes | None:
-        """The small picture of an image, if it is kept."""
+        """The small picture of an image.
+
+        Args:
+            digest: The digest of the image.
+
+        Returns:
+            The bytes of a WebP file; None when it is not kept.
+        """
         try:
             return read_plain(self.thumbnail(digest), MOST_THUMBNAIL_BYTES)
         except OSError:
@@ -53,17 +74,24 @@ class Space:
 
 
 def open_space(home: Path, name: str) -> Space:
-    """The name space `name` below a home folder; nothing is created before something is kept.
+    """The name space of a kind of target below a home folder; nothing is created before something is kept.
+
+    Args:
+        home: The home folder.
+        name: The name of the space: that of its folder.
+
+    Returns:
+        Everything that is kept there.
 
     Raises:
-        StateError: something that is kept there is a link, belongs to someone else, or is not what it should be.
+        StateError: Something that is kept there is a link, belongs to someone else, or is not what it should be.
     """
     folder = home / name
     check_folders(folder, folder / "facts", folder / "running")
     for shards in (folder / "blobs", folder / "thumbnails"):
         check_shards(shards)
     check_files(*(folder / file for file in ("journal.jsonl", "journal.lock", "facts.lock", "running.lock")))
-    check_owner(home, folder, *(folder / one for one in PARTS))
+    check_owner(home, folder, *(folder / one for one in _PARTS))
     return Space(
         folder=folder,
         blobs=Blobs(folder / "blobs"),

@@ -9,7 +9,7 @@ import httpcore
 import pytest
 from krea_server import picture
 
-from krea_pipe.api.address import Allowed, Outward, is_public
+from krea_pipe.api.address import AllowedAddresses, ImageNetwork, is_public
 from krea_pipe.api.client import open_client
 from krea_pipe.api.failures import BadImage, CallFailed, Unreachable
 from krea_pipe.core.settings import Target, Token
@@ -116,7 +116,7 @@ def call(allowed, host, port=443):
     network = Recording()
 
     async def main():
-        await Outward(network, allowed).connect_tcp(host, port, 5.0)
+        await ImageNetwork(network, allowed).connect_tcp(host, port, 5.0)
 
     with pytest.raises((httpcore.ConnectError, BadImage)):
         asyncio.run(main())
@@ -125,21 +125,21 @@ def call(allowed, host, port=443):
 
 def test_a_name_that_changes_between_judging_and_calling_has_no_time_to(monkeypatch):
     asked = resolve(monkeypatch, rebinding=[OUTSIDE, "127.0.0.1"])
-    assert call(Allowed(False, ("api.krea.ai", 443)), "rebinding.example") == [(OUTSIDE, 443)]
+    assert call(AllowedAddresses(False, ("api.krea.ai", 443)), "rebinding.example") == [(OUTSIDE, 443)]
     assert len(asked) == 1
 
 
 def test_of_many_addresses_a_few_that_are_allowed_are_called(monkeypatch):
     many = " ".join(f"93.184.215.{number}" for number in range(20))
     resolve(monkeypatch, mixed=[f"127.0.0.1 {OUTSIDE} 10.0.0.1"], many=[many])
-    allowed = Allowed(False, ("api.krea.ai", 443))
+    allowed = AllowedAddresses(False, ("api.krea.ai", 443))
     assert call(allowed, "mixed.example") == [(OUTSIDE, 443)]
     assert len(call(allowed, "many.example")) == 4
 
 
 def test_the_apis_own_host_is_allowed_in_a_private_network(monkeypatch):
     resolve(monkeypatch, krea=["10.0.0.7"])
-    allowed = Allowed(False, ("krea.internal", 443))
+    allowed = AllowedAddresses(False, ("krea.internal", 443))
     allowed.check("https://krea.internal/images/x.png")
     assert call(allowed, "krea.internal") == [("10.0.0.7", 443)]
     assert call(allowed, "krea.internal", 8443) == []

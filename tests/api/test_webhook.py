@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from krea_pipe.api import webhook
-from krea_pipe.api.webhook import Address, check_public_url, open_receiver, parse_address
+from krea_pipe.api.webhook import ListenAddress, check_public_url, open_receiver, parse_address
 from krea_pipe.core.errors import UsageError
 
-HERE = Address("127.0.0.1", 0)
+HERE = ListenAddress("127.0.0.1", 0)
 DEADLINE = 30.0
 DELIVERY = {"job_id": "job-1", "status": "completed", "result": {"urls": ["https://gen.krea.ai/a.png"]}}
 BAD_BODIES = [
@@ -387,7 +387,7 @@ def test_an_address_in_use_is_named():
     async def main():
         async with receiving() as (receiver, _):
             with pytest.raises(UsageError) as caught:
-                async with open_receiver(Address(receiver.host, receiver.port), print):
+                async with open_receiver(ListenAddress(receiver.host, receiver.port), print):
                     pass
         assert caught.value.code == "webhook_address_in_use"
         assert f"127.0.0.1:{receiver.port}" in str(caught.value)
@@ -399,7 +399,7 @@ def test_an_address_in_use_is_named():
 def test_an_address_of_another_machine_is_refused():
     async def main():
         with pytest.raises(UsageError) as caught:
-            async with open_receiver(Address("192.0.2.1", 0), print):
+            async with open_receiver(ListenAddress("192.0.2.1", 0), print):
                 pass
         assert caught.value.code == "webhook_address_unusable"
 
@@ -514,7 +514,7 @@ BLANK_URLS = ["https://a b.org", "https://a.org/ b", "https://a.org/\r\nX: y", "
     ],
 )
 def test_an_address_is_read(text, host, port):
-    assert parse_address(text) == Address(host, port)
+    assert parse_address(text) == ListenAddress(host, port)
 
 
 @pytest.mark.parametrize(

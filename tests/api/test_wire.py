@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from krea_pipe.api.wire import as_json, asset_url, read_complaint, read_job
+from krea_pipe.api.wire import as_json, asset_url, read_job, read_refusal
 
 BODIES = [
     {"error": "the words"},
@@ -35,7 +35,7 @@ def sent(body):
 
 @pytest.mark.parametrize("body", BODIES)
 def test_the_words_of_an_error_are_found(body):
-    line = read_complaint(422, sent(body))
+    line = read_refusal(422, sent(body))
     assert line.startswith("422 ")
     assert "words" in line
     assert line.isprintable()
@@ -43,21 +43,21 @@ def test_the_words_of_an_error_are_found(body):
 
 @pytest.mark.parametrize("body", SILENT)
 def test_an_error_without_words_is_named_by_its_status(body):
-    assert "402" in read_complaint(402, sent(body))
-    assert len(read_complaint(402, sent(body))) > 5
-    assert len(read_complaint(599, sent(body))) > 5
+    assert "402" in read_refusal(402, sent(body))
+    assert len(read_refusal(402, sent(body))) > 5
+    assert len(read_refusal(599, sent(body))) > 5
 
 
 @pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_bodies_become_one_short_line(body):
-    line = read_complaint(500, body)
+    line = read_refusal(500, body)
     assert line.isprintable()
     assert len(line) <= 300
 
 
 def test_the_way_out_of_a_long_complaint_is_kept():
     body = {"error": "model_unavailable", "message": "gone " * 500, "replacement": "krea-3"}
-    complaint = read_complaint(410, sent(body))
+    complaint = read_refusal(410, sent(body))
     assert complaint.endswith("krea-3")
 
 

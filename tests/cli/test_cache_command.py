@@ -34,11 +34,11 @@ def test_stored_images_are_listed_newest_first_with_what_they_stand_for(project)
 
 def test_a_long_list_is_cut_unless_all_is_wanted(project):
     project.pipeline([f"w{number}" for number in range(62)])
-    project.run("run", "p.yaml", "--local")
-    done = project.run("cache", "ls", "--local")
+    project.run("run", "p.yaml")
+    done = project.run("cache", "ls")
     assert len(done.out.splitlines()) == 62
     assert done.out.endswith("… and 2 more images; all with --all\n")
-    assert len(project.run("cache", "ls", "--local", "--all").out.splitlines()) == 63
+    assert len(project.run("cache", "ls", "--all").out.splitlines()) == 63
 
 
 def test_results_that_the_journal_alone_knows_are_listed_too(project):

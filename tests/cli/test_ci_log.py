@@ -120,7 +120,7 @@ raise ValueError("x\\n::add-mask::raised ##[add-mask]raised")
 
 def test_a_reader_that_leaves_ends_the_command_quietly_in_ci_as_elsewhere(project):
     project.pipeline([f"word {number}" for number in range(3000)])
-    process = project.start("expand", "p.yaml", "--jsonl", env=CI)
+    process = project.start("expand", "p.yaml", "--jsonl", env=CI, anew=True)
     process.stdout.readline()
     process.stdout.close()
     assert process.wait(timeout=60) == 1

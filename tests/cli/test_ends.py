@@ -22,7 +22,7 @@ from krea_pipe.executor.capacity import Capacity
 from krea_pipe.executor.journal_writer import JournalWriter
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.stop import Stop
-from krea_pipe.store import cache
+from krea_pipe.store import cache, database
 from krea_pipe.store.events import Declined
 from krea_pipe.store.ledger import Ledger
 from krea_pipe.store.lock import exclusive
@@ -210,7 +210,8 @@ def test_a_lost_answer_is_not_forgotten_when_the_next_try_is_declined(project, k
 def test_a_cache_in_use_is_not_called_damaged(project, monkeypatch):
     project.pipeline(["a"])
     project.run("run", "p.yaml")
-    monkeypatch.setattr(cache, "SECONDS", 0.1)
+    for module in (cache, database):
+        monkeypatch.setattr(module, "BUSY_SECONDS", 0.1)
     with contextlib.closing(cache.sqlite3.connect(project.space / "facts/cache.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         error = project.run("plan", "p.yaml", "--json").json["error"]

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from krea_server import picture, send_answer, until
 
-from krea_pipe.core.pixels import SIZES
+from krea_pipe.core.contract import SIZES
 
 
 def start_and_kill(project, count):

@@ -10,9 +10,10 @@ from krea_server import picture
 from krea_pipe.app.flow import RunOptions, load, plan
 from krea_pipe.cli.explanation import explanation_text
 from krea_pipe.core.settings import LOCAL
+from krea_pipe.matrix.selecting import find_cell
 from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.planning.explain import explain_cell, find_cell
-from krea_pipe.planning.explain.variables import paths_in
+from krea_pipe.pipeline.template.paths import paths_in
+from krea_pipe.planning.explain import explain_cell
 from krea_pipe.store.space import open_space
 
 FILE = """version: 1
@@ -239,6 +240,19 @@ def test_what_changed_since_it_was_drawn(project):
 def test_a_cell_that_shares_its_request_says_so(project):
     project.write("p.yaml", "version: 1\nprompt: a\nmatrix: {w: [x, y]}\nout: '{{ w }}'\n")
     assert explained(project, "p/x")["same_request"] == ["p/y"]
+
+
+def test_a_cell_that_include_brings_back_comes_from_there(project):
+    text = "version: 1\nprompt: a {{ light }}\nmatrix: {light: [dawn, noon], seed: {count: 2}}\n"
+    rules = "exclude: [{light: noon, seed: 2}]\ninclude: [{light: noon, seed: 2}]\n"
+    project.write("p.yaml", text + rules)
+    seed = explained(project, "p/noon/s2")["fields"]["seed"]
+    assert (seed["layer"], seed["written"], at(seed)) == (
+        "include",
+        2,
+        position("2}]", after="include", file=text + rules),
+    )
+    assert explained(project, "p/noon/s1")["fields"]["seed"]["layer"] == "matrix"
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ HANGUP = pytest.param(
 def test_an_interrupted_run_cancels_what_waits_reports_and_is_gone_on_with(project, krea, kind):
     krea.reset(latency=1e6)
     project.pipeline(WORDS)
-    process = project.start("run", "p.yaml", "--json", "--concurrency", "3")
+    process = project.start("run", "p.yaml", "--json", "--concurrency", "3", anew=kind == signal.SIGINT)
     until(lambda: len(project.events("submitted")) == 3)
     process.send_signal(kind)
     done = project.finish(process)
@@ -164,7 +164,7 @@ def test_two_runs_at_once_share_the_work(project, krea):
 
 def test_a_reader_that_leaves_does_not_cut_requests_off(project, krea):
     project.pipeline(WORDS)
-    process = project.start("run", "p.yaml", "--concurrency", "1")
+    process = project.start("run", "p.yaml", "--concurrency", "1", anew=True)
     process.stderr.close()
     process.stdout.close()
     assert process.wait(timeout=60) in (0, 1)

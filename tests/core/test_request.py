@@ -7,16 +7,26 @@ from pathlib import Path
 import pytest
 
 from krea_pipe.core.fields import check_field, check_strength
-from krea_pipe.core.request import KEY_VERSION, Request, Weighted, canonical_json, key_of
+from krea_pipe.core.request import (
+    KEY_VERSION,
+    ByDigest,
+    ByKey,
+    ByUrl,
+    Request,
+    Weighted,
+    canonical_json,
+    key_of,
+    parse_source,
+    source_text,
+)
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/keys.json").read_text(encoding="utf-8"))
 
 
 def request_of(data):
     """A request from its golden form: only what differs from the defaults is written there."""
-    lists = {
-        kind: tuple(Weighted(*one) for one in data.get(kind, ())) for kind in ("references", "moodboards", "styles")
-    }
+    lists = {kind: tuple(Weighted(*one) for one in data.get(kind, ())) for kind in ("moodboards", "styles")}
+    lists["references"] = tuple(Weighted(parse_source(text), strength) for text, strength in data.get("references", ()))
     plain = {
         "variant": "medium",
         "aspect_ratio": "1:1",
@@ -81,3 +91,25 @@ def test_the_order_of_references_counts():
     assert key_of(request_of({"prompt": "a", "references": ones})) != key_of(
         request_of({"prompt": "a", "references": ones[::-1]})
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("sha256:" + "a" * 64, ByDigest("a" * 64)),
+        ("key:" + "b" * 64, ByKey("b" * 64)),
+        ("https://example.com/sha256:a", ByUrl("https://example.com/sha256:a")),
+        ("", ByUrl("")),
+    ],
+)
+def test_a_source_is_read_as_it_was_written(text, source):
+    assert parse_source(text) == source
+    assert source_text(source) == text
+
+
+def test_a_source_picture_stands_in_the_request_as_text():
+    images = {"image": Weighted(ByKey("b" * 64), 0.5), "references": [["sha256:" + "a" * 64, 0.5]]}
+    request = request_of({"prompt": "a", **images})
+    assert request.fields()["image"] == {"image": "key:" + "b" * 64, "strength": 0.5}
+    assert request.images == (ByDigest("a" * 64), ByKey("b" * 64))
+    assert request.upstream == ("b" * 64,)

@@ -8,7 +8,7 @@ import pytest
 from krea_server import GENERATE, ask, send_answer, until
 from money import alive, check_paid_once, count_lines, draw, drop, hide, inhabit, job_ids, kill, kill_at_post, kill_when
 
-from krea_pipe.local.job_outcome import JobOutcome
+from krea_pipe.local.job import JobOutcome
 
 WORDS = ["a", "b", "c", "slow"]
 

@@ -9,8 +9,7 @@ import httpx
 import uvicorn
 
 from krea_pipe.local.app import create_app
-from krea_pipe.local.order import Order
-from krea_pipe.local.proof_spec import ProofSpec
+from krea_pipe.local.order import Order, ProofSpec
 from krea_pipe.local.server_state import ServerState
 
 LATENCY = 10.0

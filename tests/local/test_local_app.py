@@ -27,7 +27,7 @@ GUARDED = [
 OPEN = [("GET", "/images/x.png"), ("GET", "/uploads/x.png"), ("GET", "/_local/book")]
 KEY = {"Authorization": "Bearer key"}
 # What is needed to serve over HTTP and to read scripts of faults, and not for a Krea in the same process.
-ONLY_IN = {"server": ["uvicorn"], "uvicorn_connection": ["h11", "uvicorn"], "script_file": ["yaml"]}
+ONLY_IN = {"server": ["h11", "uvicorn"], "script_file": ["yaml"]}
 DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from krea_pipe.local.job_outcome import JobOutcome
+from krea_pipe.local.job import JobOutcome
 
 PENDING = ["queued", "scheduled", "processing", "sampling", "intermediate-complete"]
 

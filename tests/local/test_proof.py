@@ -7,15 +7,12 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from krea_pipe.local.composition import compose
-from krea_pipe.local.marks import Stage
-from krea_pipe.local.order import CREATIVITIES, PIXELS, Order, Reference, Sliders, Weighted
+from krea_pipe.local.order import CREATIVITIES, PIXELS, Order, ProofSpec, Reference, Sliders, Tint, Weighted
 from krea_pipe.local.palette import choose_palette
 from krea_pipe.local.picture import read_picture
 from krea_pipe.local.proof import draw_proof
-from krea_pipe.local.proof_spec import ProofSpec, Tint
 
 SEEDS = range(1, 7)
-SQUARE = Stage(1, 1)
 BOARD = "00000000-0000-4000-8000-000000000003"
 
 
@@ -147,18 +144,18 @@ def test_the_prompt_is_written_in_the_lower_left_corner():
 
 @pytest.mark.parametrize("seed", [*SEEDS, 0.5, None])
 def test_the_same_seed_keeps_the_layout_under_another_prompt(seed):
-    drawn = [compose(make_brief(prompt=prompt, seed=seed), SQUARE) for prompt in ("a lamp", "night rain")]
+    drawn = [compose(make_brief(prompt=prompt, seed=seed)) for prompt in ("a lamp", "night rain")]
     assert drawn[0] == drawn[1]
 
 
 def test_seeds_differ_in_layout():
-    layouts = [tuple(compose(make_brief(seed=seed), SQUARE)) for seed in range(24)]
+    layouts = [tuple(compose(make_brief(seed=seed))) for seed in range(24)]
     assert len(set(layouts)) == 24
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_each_step_of_creativity_adds_marks_and_keeps_the_others(seed):
-    ladder = [compose(make_brief(seed=seed, creativity=step), SQUARE) for step in CREATIVITIES]
+    ladder = [compose(make_brief(seed=seed, creativity=step)) for step in CREATIVITIES]
     for calm, rich in pairwise(ladder):
         assert len(calm) < len(rich)
         assert set(calm) < set(rich)
@@ -167,7 +164,7 @@ def test_each_step_of_creativity_adds_marks_and_keeps_the_others(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_complexity_adds_and_removes_marks(seed):
     counts = [
-        len(compose(make_brief(seed=seed, creativity="medium", sliders=Sliders(complexity=value)), SQUARE))
+        len(compose(make_brief(seed=seed, creativity="medium", sliders=Sliders(complexity=value))))
         for value in (-100, 0, 100)
     ]
     assert counts == sorted(set(counts))
@@ -185,8 +182,8 @@ def test_intensity_raises_chroma_and_contrast():
 
 def test_movement_leans_to_the_side_of_its_sign():
     def lean_of(movement):
-        marks = compose(make_brief(sliders=Sliders(movement=movement)), SQUARE)
-        glyph = next(mark.form.points for mark in marks if mark.light == "round")
+        marks = compose(make_brief(sliders=Sliders(movement=movement)))
+        glyph = next(mark.outline for mark in marks if mark.light == "round")
         top = min(glyph, key=lambda point: point[1])
         bottom = max(glyph, key=lambda point: point[1])
         return top[0] - bottom[0]

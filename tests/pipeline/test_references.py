@@ -8,6 +8,7 @@ from PIL import Image
 
 from krea_pipe.app import flow
 from krea_pipe.core.errors import InvalidInput
+from krea_pipe.core.request import ByDigest, ByUrl
 
 
 def picture(kind="PNG", size=(600, 400)):
@@ -48,7 +49,7 @@ def test_the_bytes_decide_and_not_the_name(folder, load, kind, mime):
     (folder / "a.txt").write_bytes(picture(kind))
     (image,) = load("a.txt").fingerprints.by_source.values()
     assert (image.mime, image.size, image.label) == (mime, (600, 400), "pipelines/a.txt")
-    assert image.source == "sha256:" + hashlib.sha256(picture(kind)).hexdigest()
+    assert image.source == ByDigest(hashlib.sha256(picture(kind)).hexdigest())
     assert image.read() == picture(kind)
 
 
@@ -186,7 +187,7 @@ def test_urls_that_krea_could_not_fetch_are_refused(load, url, code):
 
 def test_a_url_is_its_own_source(load):
     loaded = load("https://example.com/a.png?v=1")
-    assert list(loaded.fingerprints.by_source) == ["https://example.com/a.png?v=1"]
+    assert list(loaded.fingerprints.by_source) == [ByUrl("https://example.com/a.png?v=1")]
     assert loaded.warnings == ()
 
 

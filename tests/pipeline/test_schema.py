@@ -6,7 +6,7 @@ from typing import get_args, get_type_hints
 import jsonschema
 import pytest
 
-from krea_pipe.core import fields
+from krea_pipe.core import contract, fields
 from krea_pipe.pipeline.sampling import Sample
 from krea_pipe.pipeline.spec.hints import near_ratio, nearest
 from krea_pipe.pipeline.spec.schema import schema_text
@@ -54,10 +54,10 @@ def test_every_property_has_a_description():
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [
-        ("variant", fields.VARIANTS),
-        ("aspect_ratio", fields.ASPECT_RATIOS),
-        ("resolution", fields.RESOLUTIONS),
-        ("creativity", fields.CREATIVITIES),
+        ("variant", contract.VARIANTS),
+        ("aspect_ratio", contract.ASPECT_RATIOS),
+        ("resolution", contract.RESOLUTIONS),
+        ("creativity", contract.CREATIVITIES),
     ],
 )
 def test_words_agree(name, allowed):
@@ -118,7 +118,7 @@ def test_samples_agree():
 
 
 def test_at_most_one_moodboard_in_the_schema_too():
-    assert DEFINITIONS["moodboardUse"]["then"]["maxItems"] == fields.MAX_MOODBOARDS
+    assert DEFINITIONS["moodboardUse"]["then"]["maxItems"] == contract.MAX_MOODBOARDS
 
 
 def test_the_key_of_a_language_server_comment_is_the_schema(tmp_path):

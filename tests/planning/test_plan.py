@@ -8,7 +8,7 @@ import pytest
 from journal_lines import line_of
 
 from krea_pipe.core.outcome import Result
-from krea_pipe.core.request import Request, Weighted, key_of
+from krea_pipe.core.request import ByDigest, ByUrl, Request, Weighted, key_of
 from krea_pipe.matrix.matrix import Cell
 from krea_pipe.pipeline.references import Fingerprints, Image
 from krea_pipe.planning.plan import Attach, Hold, PlanOptions, Reuse, Submit, describe_change, make_plan
@@ -16,8 +16,8 @@ from krea_pipe.store.journal import Replay
 from krea_pipe.store.known import Known
 
 ORIGIN = "https://api.krea.ai"
-LOOK = Image("sha256:" + "a" * 64, "look.png")
-HARBOUR = Image("sha256:" + "b" * 64, "refs/harbour.jpg")
+LOOK = Image(ByDigest("a" * 64), "look.png")
+HARBOUR = Image(ByDigest("b" * 64), "refs/harbour.jpg")
 IMAGES = Fingerprints(Path(), Path(), {}, {LOOK.source: LOOK, HARBOUR.source: HARBOUR})
 
 
@@ -148,7 +148,9 @@ def test_what_is_stored_is_reused_even_when_a_job_is_in_flight():
 
 
 def test_only_what_is_sent_is_uploaded_once():
-    styled = [request(name, references=(Weighted(LOOK.source, 0.5), Weighted("https://x/y.png", 0.5))) for name in "ab"]
+    styled = [
+        request(name, references=(Weighted(LOOK.source, 0.5), Weighted(ByUrl("https://x/y.png"), 0.5))) for name in "ab"
+    ]
     stored = request("c", references=(Weighted(HARBOUR.source, 0.5),))
     made = plan(cells(*styled, stored), known(results={key_of(stored): result()}))
     assert [image.label for image in made.uploads] == ["look.png"]

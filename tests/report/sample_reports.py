@@ -8,7 +8,7 @@ from itertools import count, product
 from pathlib import Path
 
 from krea_pipe.core.outcome import Attempt, Failure, Outcome, Result
-from krea_pipe.core.request import Request, Weighted, key_of
+from krea_pipe.core.request import ByDigest, Request, Weighted, key_of
 from krea_pipe.core.settings import DEFAULT_BASE, LOCAL, live_target
 from krea_pipe.matrix.matrix import Cell
 from krea_pipe.pipeline.model import Axis, AxisValue, Budget, Matrix, Pipeline, Stage
@@ -51,7 +51,7 @@ def _settled(stage, axes, status):
         intensity=0,
         complexity=0,
         movement=0,
-        references=(Weighted("sha256:" + "ab" * 32, 0.5),),
+        references=(Weighted(ByDigest("ab" * 32), 0.5),),
     )
     cell_id = "/".join((stage, *map(str, axes.values())))
     cell = Cell(0, cell_id, stage, tuple(axes), tuple(axes.values()), cell_id, request)

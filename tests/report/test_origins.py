@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+from command_line import Project
 from PIL import Image
 
 FILE = """\
@@ -26,7 +27,13 @@ stages:
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, served_krea):
+    """One for all: they look at the same run."""
+    return Project(tmp_path_factory.mktemp("origins"), served_krea)
+
+
+@pytest.fixture(scope="module")
 def cells(project):
     (project.path / "refs").mkdir()
     Image.new("RGB", (600, 600), "teal").save(project.path / "refs/one.png")

@@ -11,7 +11,7 @@ from journal_lines import line_of
 from krea_pipe.core.outcome import Result
 from krea_pipe.store.events import name_of
 from krea_pipe.store.journal import Journal
-from krea_pipe.store.ledger import Busy, Drawn, Entry, Free, Ledger
+from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, JournalEntry, Ledger
 from krea_pipe.store.lock import exclusive
 from krea_pipe.store.presence import Presence
 from krea_pipe.store.replay import InFlight, Post
@@ -59,19 +59,19 @@ def home(tmp_path):
 
 def write(ledger, event, key="k", **data):
     """Write a line that claims nothing."""
-    ledger.commit([Entry(line_of(event, key, run=ledger.run, **{**FACTS, **data}))])
+    ledger.commit([JournalEntry(line_of(event, key, run=ledger.run, **{**FACTS, **data}))])
 
 
 def claim(ledger, event, *expected, key="k", only=None, **data):
     """Claim a request, and how it stood."""
     line = line_of(event, key, run=ledger.run, **{**FACTS, **data})
     job_id = data.get("job_id") if event == "adopted" else None
-    return ledger.commit([Entry(line, expected or (Free,), only, job_id)])[0]
+    return ledger.commit([JournalEntry(line, expected or (Free,), only, job_id)])[0]
 
 
 def standing(ledger, key="k"):
     ledger.refresh()
-    return ledger.standing(key)
+    return ledger.status(key)
 
 
 def lose(home):
@@ -131,7 +131,7 @@ def test_what_another_run_has_drawn_since_is_used_and_what_this_one_has_is_free(
     claim(one, "submitting")
     write(one, "submitted", job_id="job-1")
     write(one, "done", job_id="job-1", result=RESULT.to_json())
-    assert claim(two, "submitting") == Drawn(RESULT, "one")
+    assert claim(two, "submitting") == DrawnElsewhere(RESULT, "one")
     assert standing(one) == Free()
 
 
@@ -168,7 +168,7 @@ def drawn(home):
 
 @pytest.mark.parametrize(
     ("meanwhile", "found"),
-    [(resent_and_alive, Busy), (resent_and_dead, Busy), (adopted_and_dead, InFlight), (drawn, Drawn)],
+    [(resent_and_alive, Busy), (resent_and_dead, Busy), (adopted_and_dead, InFlight), (drawn, DrawnElsewhere)],
 )
 @pytest.mark.parametrize("verdict", ["cleared", "adopted"])
 def test_a_verdict_is_not_written_once_the_request_stands_differently(home, verdict, meanwhile, found):

@@ -122,6 +122,6 @@ def test_a_folder_whose_name_is_no_text_is_used_like_any_other(project, krea):
     odd = Project(Path(os.fsdecode(os.fsencode(project.path) + b"/caf\xe9")), krea)
     odd.path.mkdir()
     odd.pipeline(["a"])
-    assert odd.spawn("run", "p.yaml", "--json").code == 0
+    assert odd.spawn("run", "p.yaml", "--json", anew=True).code == 0
     assert odd.spawn("run", "p.yaml", "--json").code == 0
     assert len(krea.posts) == 1

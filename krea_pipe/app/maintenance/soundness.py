@@ -13,7 +13,7 @@ from krea_pipe.app.maintenance.disk import hold, pictures_in
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.pricing import usd
-from krea_pipe.store.database import NAME, exists, opened
+from krea_pipe.store.database import DATABASE_NAME, exists, open_database
 from krea_pipe.store.plain import open_plain, read_plain
 from krea_pipe.store.space import Space
 
@@ -34,7 +34,7 @@ def look_over(space: Space) -> Iterator[Finding]:
     Raises:
         StateError: a folder cannot be read.
     """
-    name, facts = space.folder.name, space.facts.folder / NAME
+    name, facts = space.folder.name, space.facts.folder / DATABASE_NAME
     for is_damage, message, hint in (*_database(facts), *_journal(space.journal.path), *_images(space)):
         yield Finding(name, is_damage, message, hint)
 
@@ -43,7 +43,7 @@ def _database(file: Path) -> Iterator[tuple[bool, str, str]]:
     if not exists(file.parent):
         return
     try:
-        with opened(file.parent, writes=False) as connection:
+        with open_database(file.parent, writes=False) as connection:
             connection.set_progress_handler(None, 0)  # it sees each page once, however long that takes
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
     except (sqlite3.DatabaseError, OSError) as error:

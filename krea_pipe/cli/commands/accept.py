@@ -10,7 +10,7 @@ from krea_pipe.cli.lock_options import lock_option
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import file_argument, json_option, max_cells_option, over_options, select_options
 from krea_pipe.cli.reviews import SHOWN
-from krea_pipe.planning.lock_check import accepted, reviews
+from krea_pipe.planning.lock_check import accept_images, review_images
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive, lockfiles_lock
@@ -34,9 +34,9 @@ def accept(
     kept, made, space = look(file, lock, max_cells, {**how, "select": (*how["select"], *cells)})
     with exclusive(lockfiles_lock(space.folder.parent)):
         fresh = read_lock(kept.file)
-        taken = [one.id for one in reviews(fresh, made, lambda _: "") if one.is_open]
+        taken = [one.id for one in review_images(fresh, made, lambda _: "") if one.is_open]
         if taken:
-            write_atomically(fresh.file, accepted(fresh, made, taken).to_text().encode())
+            write_atomically(fresh.file, accept_images(fresh, made, taken).to_text().encode())
     if as_json:
         print_json({"schema": "krea-pipe/accept@1", "lock": str(kept.file), "accepted": taken})
         return 0

@@ -26,13 +26,13 @@ from krea_pipe.cli.options import (
 from krea_pipe.cli.reviews import print_reviews, reviews_json
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.settings import live_target
-from krea_pipe.planning.lock_check import State, reviews
+from krea_pipe.planning.lock_check import LockState, review_images
 from krea_pipe.planning.lockfile import Lockfile, read_lock
 from krea_pipe.planning.plan import Plan
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import Space, open_space
 
-WORDS: dict[State, str] = {
+WORDS: dict[LockState, str] = {
     "accepted": "accepted",
     "changed": "another image than the accepted one",
     "new": "not in the lock file",
@@ -59,7 +59,7 @@ def check(file: Path, lock: Path | None, max_cells: int, *, as_json: bool, **how
     key.
     """
     kept, made, space = look(file, lock, max_cells, how)
-    found = list(reviews(kept, made, lambda digest: str(load(LIKENESS)(space.blobs.read(digest) or b""))))
+    found = list(review_images(kept, made, lambda digest: str(load(LIKENESS)(space.blobs.read(digest) or b""))))
     opened = [one for one in found if one.is_open]
     if as_json:
         print_json({"schema": "krea-pipe/check@1", "lock": str(kept.file), **reviews_json(found)})

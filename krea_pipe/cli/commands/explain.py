@@ -25,8 +25,9 @@ from krea_pipe.cli.options import (
 from krea_pipe.core.errors import Place
 from krea_pipe.core.request import KEY_VERSION
 from krea_pipe.core.settings import LOCAL, live_target
+from krea_pipe.matrix.selecting import find_cell
 from krea_pipe.pipeline.pricing import exact
-from krea_pipe.planning.explain import Explanation, Last, Said, Traced, explain_cell, find_cell
+from krea_pipe.planning.explain import Explanation, Last, Origin, Traced, explain_cell
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
 
@@ -94,11 +95,11 @@ def _json(one: Explanation) -> dict[str, object]:
 
 
 def _traced(traced: Traced) -> dict[str, object]:
-    return {"value": traced.value, **_said(traced.by), "over": [_said(said) for said in traced.over]}
+    return {"value": traced.value, **_origin(traced.origin), "over": [_origin(one) for one in traced.over]}
 
 
-def _said(said: Said) -> dict[str, object]:
-    return {"layer": said.layer, "written": said.value, "at": _place(said.at)}
+def _origin(origin: Origin) -> dict[str, object]:
+    return {"layer": origin.layer, "written": origin.written, "at": _place(origin.at)}
 
 
 def _place(at: Place | None) -> dict[str, object] | None:

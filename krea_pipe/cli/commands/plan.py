@@ -41,7 +41,7 @@ from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.settings import LOCAL, live_target
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import exact, usd
-from krea_pipe.planning.budget import Limits, cap_of, check_budget, reach_of
+from krea_pipe.planning.budget import Limits, cap_of, check_budget, sum_within
 from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit, Sum
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
@@ -100,7 +100,7 @@ def plan(
     made = basis.plan
     cap = cap_of(loaded.pipeline.budget, limits)
     refusal = None if local else _refusal(made, loaded.pipeline.budget, limits)
-    reach = made.total(Submit) if local else reach_of(made, limits)
+    reach = made.total(Submit) if local else sum_within(made, limits)
     if form == "json":
         print_json(_json(made, loaded, cap, refusal, reach, kind=target.kind))
     else:

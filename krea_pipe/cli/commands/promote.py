@@ -10,7 +10,7 @@ from krea_pipe.app import flow
 from krea_pipe.cli.completing import complete_stage_of_file
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import file_argument, json_option
-from krea_pipe.core.fields import VARIANTS
+from krea_pipe.core.contract import VARIANTS
 from krea_pipe.matrix.picking import picks_file
 from krea_pipe.pipeline.editing.edits import promote as promoted
 from krea_pipe.store.atomic import write_atomically

@@ -93,10 +93,10 @@ def serve(
         raise click.UsageError("--backlog needs --concurrency: nobody waits while all jobs run at once")
     _check_host(host)
     run = load(f"{SERVER}:serve")
-    setup = load(f"{SERVER}:Setup")(image=image and _read(image), script=_read_script(faults), **size)
+    app = load(f"{SERVER}:build_app")(image=image and _read(image), script=_read_script(faults), **size)
     with _listen(host, port) as listener:
         base = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        run(setup, listener, lambda: _announce(base, size["token"], as_json=as_json), seconds=seconds)
+        run(app, listener, lambda: _announce(base, size["token"], as_json=as_json), seconds=seconds)
     return 0
 
 

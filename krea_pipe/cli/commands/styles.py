@@ -20,10 +20,11 @@ from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, live_pace, live_target
-from krea_pipe.executor.training import KINDS, MODELS, MOST_STEPS, Trained, Training, known_style, training_images
 from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.planning.training import KINDS, MODELS, MOST_STEPS, Training, training_images
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.home import open_home
+from krea_pipe.store.replay import Trained
 from krea_pipe.store.space import Space, open_space
 
 FILTERS = ("user", "all", "community", "krea", "shared", "unapproved", "editor", "gallery", "public")
@@ -190,7 +191,7 @@ def _tell(message: str) -> None:
 def _check_edit(file: Path, pipeline: Pipeline, training: Training, space: Space, *, again: bool) -> None:
     """Refuse an edit that cannot be made, before anything is paid; the id that is known already may stand there."""
     board = pipeline.styles.get(training.name)
-    known = known_style(space.journal.replay(), training.key)
+    known = space.journal.replay().style(training.key)
     if board is None or again or known is None or known.style_id != board.id:
         _edited(file, training.name, "st_0")
 

@@ -23,10 +23,10 @@ from krea_pipe.cli.options import (
 from krea_pipe.cli.reviews import print_reviews, reviews_json
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.executor.deliver import digests_at
-from krea_pipe.planning.lock_check import State, on_disk
+from krea_pipe.planning.lock_check import LockState, review_files
 from krea_pipe.planning.lockfile import read_lock
 
-WORDS: dict[State, str] = {
+WORDS: dict[LockState, str] = {
     "accepted": "as locked",
     "changed": "not the image that is locked",
     "new": "not in the lock file",
@@ -54,7 +54,7 @@ def verify(
     folder = out_folder(out, loaded.pipeline.name, local=False)
     kept = read_lock(lock_of(file, lock, how))
     cells = flow.cells(loaded, max_cells=max_cells, selection=selection(how))
-    found = list(on_disk(kept, cells, lambda path: digests_at(folder, path)))
+    found = list(review_files(kept, cells, lambda path: digests_at(folder, path)))
     wrong = [one for one in found if one.state != "accepted"]
     if as_json:
         print_json({"schema": "krea-pipe/verify@1", "lock": str(kept.file), "out": str(folder), **reviews_json(found)})

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from krea_pipe.core.contract import VARIANTS
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.core.excerpts import Lines
-from krea_pipe.core.fields import VARIANTS
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.editing.shorthand import only_stage, with_stages
 from krea_pipe.pipeline.editing.yaml_entry import flow_text

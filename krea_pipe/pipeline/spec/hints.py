@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 from itertools import islice
 
-from krea_pipe.core.fields import ASPECT_RATIOS, DEFAULTS, FIELD_NAMES, LISTS
+from krea_pipe.core.contract import ASPECT_RATIOS
+from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LISTS
 from krea_pipe.core.near_names import MAX_NAMES, MAX_WORD, closest, may_look
 from krea_pipe.pipeline.source import Trail
 

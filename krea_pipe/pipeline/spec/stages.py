@@ -55,9 +55,10 @@ class StageBuilder:
             Matrix(tuple(axes), (), tuple(patch[len(varying) + i]), (*trail, "include", i), is_included=True)
             for i, axes in enumerate(included)
         ]
+        defaults = {} if "promote" in data else self.library.fields(self.defaults, ("defaults",))
         return Stage(
             name=name,
-            fields=self._fields(data, trail),
+            fields={**defaults, **self._fields(data, trail)},
             matrices=tuple(matrices),
             out=Value(data["out"], (*trail, "out")) if "out" in data else None,
             trail=trail,
@@ -66,6 +67,7 @@ class StageBuilder:
             upstream=self._upstream(data, trail),
             needs=tuple(cast("list[str]", _listed(data.get("needs")))),
             unused_ok=frozenset(_forgiven(data, trail)),
+            defaults=defaults,
         )
 
     def _fixed(self, data: Mapping[str, Json], trail: Trail) -> list[Axis]:
@@ -179,7 +181,7 @@ class StageBuilder:
                 library.problems.add_key("beside_promote", message, (*trail, key), hint)
             return library.fields(cast("dict[str, Json]", data["promote"]), (*trail, "promote"))
         own = {key: one for key, one in data.items() if key in FIELD_NAMES}
-        return library.fields(self.defaults, ("defaults",)) | library.fields(own, trail)
+        return library.fields(own, trail)
 
     def _upstream(self, data: Mapping[str, Json], trail: Trail) -> Upstream | None:
         if "for_each" not in data:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TypeAlias
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.core.request import ByKey, Key, source_text
 from krea_pipe.matrix.out_paths import MAX_PATH_PART, folded
 from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.export.selected_images import SelectedImage
@@ -116,7 +117,7 @@ class _Packing:
         self.sums: list[tuple[str, str]] = []
         report = contents.report
         self.labels = {reference.source: reference.label for reference in report.references}
-        self.labels |= {f"key:{row.key}": row.id for row in report.rows}
+        self.labels |= {source_text(ByKey(Key(row.key))): row.id for row in report.rows}
         self.axes = {(stage.name, axis.name): axis.values for stage in report.stages for axis in stage.axes}
         self.notice = {"notice": NOTICE} if report.target.kind == "local" else {}
 

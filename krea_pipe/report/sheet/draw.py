@@ -28,7 +28,7 @@ from krea_pipe.report.sheet.model import Box, Page, Sheet, Text, Tile
 from krea_pipe.report.sheet.parts import Typesetter
 from krea_pipe.report.sheet.typeface import REGULAR, FontSet
 from krea_pipe.store.atomic import write_atomically
-from krea_pipe.store.blobs import MOST_BYTES
+from krea_pipe.store.blobs import MOST_BLOB_BYTES
 from krea_pipe.store.plain import read_plain
 from krea_pipe.store.space import Space
 
@@ -220,7 +220,7 @@ class Painter:
     def _copy(self, row: Row) -> bytes | None:
         """The copy in the output folder, if it is one: a report may have come from elsewhere, and name any file."""
         try:
-            data = read_plain(self.base / row.image, MOST_BYTES) if row.image else b""
+            data = read_plain(self.base / row.image, MOST_BLOB_BYTES) if row.image else b""
         except OSError:
             return None
         return data if hashlib.sha256(without_text(data, TEXTS)).hexdigest() == row.sha256 else None

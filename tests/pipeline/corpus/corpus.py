@@ -9,7 +9,7 @@ from PIL import Image
 
 from krea_pipe.app import flow
 from krea_pipe.core.errors import InvalidInput, Problem
-from krea_pipe.core.request import key_of
+from krea_pipe.core.request import key_of, parse_source
 from krea_pipe.matrix.matrix import Expansion
 from krea_pipe.pipeline.references import Fingerprints
 
@@ -89,5 +89,7 @@ def _named(fields: dict, fingerprints: Fingerprints, ids: dict[str, str]) -> dic
     pictures = [*fields.get("image_style_references", ()), *([fields["image"]] if "image" in fields else [])]
     for picture in pictures:
         source = picture["image"]
-        picture["image"] = f"cell:{ids[source]}" if source in ids else fingerprints.by_source[source].label
+        picture["image"] = (
+            f"cell:{ids[source]}" if source in ids else fingerprints.by_source[parse_source(source)].label
+        )
     return fields

@@ -27,7 +27,7 @@ def ended(tmp_path_factory, served_krea):
 def test_the_first_line_is_the_address_alone(project):
     project.pipeline(["a"])
     project.run("run", "p.yaml", "--local")
-    process = project.start("view", "--no-open")
+    process = project.start("view", "--no-open", anew=True)
     url = process.stdout.readline().decode()
     assert httpx.get(url.strip(), timeout=DEADLINE, trust_env=False).status_code == 200
     assert stop(process) == 0

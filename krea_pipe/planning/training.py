@@ -11,13 +11,11 @@ from decimal import Decimal
 
 from krea_pipe.core.errors import InvalidInput, OverBudget, Problem, UsageError
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.request import KEY_VERSION, Key, Source, canonical_json
-from krea_pipe.core.settings import origin_of
+from krea_pipe.core.request import KEY_VERSION, Key, Source, canonical_json, source_text, url_of
 from krea_pipe.pipeline.model import Budget, Pipeline
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.references import Fingerprints, Image, check_bytes
 from krea_pipe.pipeline.template import near_word
-from krea_pipe.store.replay import Replay
 
 MODELS = ("k2", "k2-large")
 """The bases that Krea 2 draws with; Krea trains others as well."""
@@ -29,7 +27,10 @@ FEWEST = 5
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A style to train: its base model, its kind, its name, and what it learns from. Without `steps` Krea chooses."""
+    """A style to train: its base model, its kind, its name, and what it learns from.
+
+    Without `steps` Krea chooses.
+    """
 
     model: str
     kind: str
@@ -41,13 +42,20 @@ class Training:
     @property
     def key(self) -> Key:
         """The identity of the request, 64 hexadecimal digits."""
-        data: dict[str, Json] = {**self._fields(), "images": list(self.images)}
+        data: dict[str, Json] = {**self._fields(), "images": [source_text(one) for one in self.images]}
         text = canonical_json({"key_version": KEY_VERSION, "training": data})
         return Key(hashlib.sha256(text.encode()).hexdigest())
 
-    def body(self, urls: Mapping[str, str]) -> dict[str, Json]:
-        """What is posted; `urls` gives the URL of each uploaded image by its source."""
-        return {**self._fields(), "urls": [urls.get(source, source) for source in self.images]}
+    def body(self, urls: Mapping[Source, str]) -> dict[str, Json]:
+        """What is posted.
+
+        Args:
+            urls: The URL of each uploaded image, by its source.
+
+        Returns:
+            The JSON of the request.
+        """
+        return {**self._fields(), "urls": [url_of(source, urls) for source in self.images]}
 
     def _fields(self) -> dict[str, Json]:
         data: dict[str, Json] = {"model": self.model, "type": self.kind, "name": self.name}
@@ -58,47 +66,20 @@ class Training:
         return data
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A style that was trained: by which job, at which API, with which account, and what it was to cost at most.
-
-    `is_new` says that this command has paid for it.
-    """
-
-    style_id: str
-    job_id: str
-    origin: str
-    account: str
-    usd: str
-    is_new: bool = False
-
-    def to_json(self) -> dict[str, Json]:
-        """The result of a `done` line."""
-        return {
-            "style_id": self.style_id,
-            "job_id": self.job_id,
-            "origin": self.origin,
-            "account": self.account,
-            "cost_usd": self.usd,
-        }
-
-
-def known_style(replay: Replay, key: str) -> Trained | None:
-    """The style that a training gave, by the journal."""
-    done = replay.done.get(key, {})
-    if not isinstance(done.get("style_id"), str):
-        return None
-    style_id, job_id, origin, account, cost = (
-        str(done.get(name, "")) for name in ("style_id", "job_id", "origin", "account", "cost_usd")
-    )
-    return Trained(style_id, job_id, origin_of(origin), account, cost)
-
-
 def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -> tuple[Image, ...]:
-    """The images of a set under `references:`, each once, ordered by their sources and so always the same.
+    """The images of a set under `references:`.
+
+    Args:
+        pipeline: The pipeline with the set.
+        fingerprints: The images of its references.
+        name: The name of the set.
+
+    Returns:
+        Each image once, ordered by their sources and so always the same.
 
     Raises:
-        UsageError: there is no such set. InvalidInput: it cannot be learnt from.
+        UsageError: There is no such set.
+        InvalidInput: It cannot be learnt from.
     """
     found = pipeline.references.get(name)
     if found is None:
@@ -118,14 +99,22 @@ def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -
         hint = f"a training needs {FEWEST} or more, each in the same style and of another subject"
         raise InvalidInput(Problem("few_images", message, place, hint))
     check_bytes(images.values())
-    return tuple(images[source] for source in sorted(images))
+    return tuple(images[source] for source in sorted(images, key=source_text))
 
 
 def agreed_cost(budget: Budget, stated: Decimal | None) -> Decimal:
-    """What a training may cost, in US dollars: its price is unknown, so that somebody has to state it.
+    """What a training may cost: its price is unknown, so that somebody has to state it.
+
+    Args:
+        budget: What the pipeline file allows.
+        stated: The cap of the command line in US dollars, if there is one.
+
+    Returns:
+        The stated amount in US dollars.
 
     Raises:
-        UsageError: nobody has. OverBudget: it is nothing, or above the file's budget.
+        UsageError: Nobody has stated it.
+        OverBudget: It is nothing, or above the file's budget.
     """
     if stated is None:
         message = "Krea publishes no price for a training, so krea-pipe cannot tell what this costs"

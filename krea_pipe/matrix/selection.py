@@ -1,31 +1,29 @@
-"""One expression of `--select` or `--exclude`, from text to a condition.
+"""Which cells a command takes: the expressions of `-k`/`--select` and `--exclude`, and `--only-failed`.
 
-`krea_pipe.matrix.selection` has the grammar.
+    serum                 a whole part of the cell's id, never a piece of one: `s1` does not take `s10`
+    serum/dawn            parts that stand in the id in a row; a whole id works too
+    *amber*               the same as a glob: * any characters, also /, ? one, [a-c] one of them, [!a-c] any other
+    stage:explore         the cell's stage; status:failed its status; stage:explore,ladder is either of them
+    product=serum,cream   the value of an axis, as in the id, by its label or as its text; 0.5 is 0.50
+    creativity!=raw       the same as `not creativity=raw`, so it also takes cells without that axis
+
+Conditions are joined by `not`, `and`, `or`, which bind in this order, and by ( ). Case counts in axis names only. In
+quotes every character stands for itself: label="low, wide". Any `-k` may take a cell, and no `--exclude`.
 """
 
+import fnmatch
 import re
 import textwrap
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from krea_pipe.core.errors import Place, Problem, UsageError
 from krea_pipe.core.json_data import UNSPEAKABLE
-from krea_pipe.matrix.selection.match import (
-    Fits,
-    Test,
-    Wanted,
-    all_of,
-    any_of,
-    fits_any,
-    fold,
-    negated,
-    on_axis,
-    on_id,
-    on_stage,
-    on_status,
-)
 from krea_pipe.pipeline.template import near_word
 
 MAX_EXPRESSION = 20_000
@@ -35,7 +33,10 @@ MAX_DEPTH = 50
 MAX_SAID = 60
 MAX_HINT = 200
 MAX_OPTIONS = 1_000
+MAX_KEPT = 1024  # values whose answer each condition keeps
 
+_GLOB = re.compile(r"[*?\[]")
+_NUMBER = re.compile(r"[-+]?(?:\.[0-9]{1,40}|(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{0,40})?)(?:e[-+]?[0-9]{1,4})?")
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
     | (?P<quoted>"[^"]*"|'[^']*')
@@ -60,6 +61,113 @@ _MISPLACED = {
     "=": ("a condition has one axis and one sign", "write `and` or `or` between conditions"),
     "!=": ("a condition has one axis and one sign", "write `and` or `or` between conditions"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an expression sees of a cell; `axes` has the texts that may name a value: its part, label and plain text."""
+
+    id: str
+    stage: str
+    axes: Mapping[str, tuple[str, ...]]
+    status: str = ""
+
+
+Test: TypeAlias = Callable[[Subject], bool]
+Fits: TypeAlias = Callable[[str], bool]
+
+
+def fold(text: str) -> str:
+    """A text as it is compared: without case, and each character in one of its Unicode forms."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A word or value that is asked for; quoted, it is neither a glob nor a number."""
+
+    text: str
+    quoted: bool = False
+
+    @property
+    def is_glob(self) -> bool:
+        """Whether it stands for more than one text."""
+        return not self.quoted and _GLOB.search(fold(self.text)) is not None
+
+
+def fits_any(wanted: Sequence[Wanted]) -> Fits:
+    """Whether a text is one of the wanted: by a glob, as the same number, or letter by letter without case."""
+    globs = [_matcher(fold(one.text)) for one in wanted if one.is_glob]
+    words = {fold(one.text) for one in wanted if not one.is_glob}
+    numbers = {_number(fold(one.text)) for one in wanted if not one.quoted} - {None}
+
+    def fits(text: str) -> bool:
+        folded = fold(text)
+        if folded in words or any(matches(folded) for matches in globs):
+            return True
+        return bool(numbers) and _number(folded) in numbers
+
+    return fits
+
+
+def on_id(wanted: Wanted) -> Test:
+    """Whether a part of the id, or several in a row, are the wanted ones; a glob reaches over any number of parts."""
+    inner = f"/{fold(wanted.text)}/"
+    if not wanted.is_glob:
+        return lambda subject: inner in f"/{fold(subject.id)}/"
+    matches = _matcher(f"*{inner}*")
+    return lambda subject: matches(f"/{fold(subject.id)}/")
+
+
+def on_stage(fits: Fits) -> Test:
+    """Whether the stage fits."""
+    fits = lru_cache(MAX_KEPT)(fits)
+    return lambda subject: fits(subject.stage)
+
+
+def on_status(fits: Fits) -> Test:
+    """Whether the status fits; a cell that nothing is known of has none."""
+    fits = lru_cache(MAX_KEPT)(fits)
+    return lambda subject: fits(subject.status)
+
+
+def on_axis(name: str, fits: Fits) -> Test:
+    """Whether the cell has the axis, and one of the texts of its value fits."""
+
+    @lru_cache(MAX_KEPT)
+    def fits_value(texts: tuple[str, ...] | None) -> bool:
+        return texts is not None and any(fits(text) for text in texts)
+
+    return lambda subject: fits_value(subject.axes.get(name))
+
+
+def negated(test: Test) -> Test:
+    """The opposite of a condition."""
+    return lambda subject: not test(subject)
+
+
+def any_of(tests: Sequence[Test]) -> Test:
+    """At least one of several conditions."""
+    return tests[0] if len(tests) == 1 else lambda subject: any(test(subject) for test in tests)
+
+
+def all_of(tests: Sequence[Test]) -> Test:
+    """Every one of several conditions; none asks for nothing."""
+    return tests[0] if len(tests) == 1 else lambda subject: all(test(subject) for test in tests)
+
+
+def _matcher(glob: str) -> Fits:
+    matches = re.compile(fnmatch.translate(glob)).match
+    return lambda text: matches(text) is not None
+
+
+def _number(text: str) -> int | Decimal | None:
+    """A number by its value, so that 0.5 is 0.50; the common whole ones without the cost of a decimal."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    return int(text) if text.isdigit() else Decimal(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,3 +357,84 @@ class Parser:
 def _cut(text: str) -> str:
     text = re.sub(r"\s", " ", text)
     return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The cells that options ask for; `parse_selection` makes it."""
+
+    select: tuple[str, ...]
+    exclude: tuple[str, ...]
+    only_failed: bool
+    _names: tuple[Name, ...] = field(repr=False, compare=False)
+    _test: Test = field(repr=False, compare=False)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing was asked, so that every cell is taken."""
+        return not (self.select or self.exclude or self.only_failed)
+
+    @property
+    def needs_status(self) -> bool:
+        """Whether the answer depends on what became of a cell before."""
+        return self.only_failed or any(name.what == "status" for name in self._names)
+
+    def takes(self, subject: Subject) -> bool:
+        """Whether the cell is selected."""
+        return self._test(subject)
+
+    def check_names(self, stages: Collection[str], axes: Collection[str], statuses: Collection[str]) -> None:
+        """Refuse names that nothing has, all at once.
+
+        Raises:
+            UsageError: `unknown_stage`, `unknown_axis`, `unknown_status`.
+        """
+        self._check({("stage", ""): stages, ("axis", ""): axes, ("status", ""): statuses})
+
+    def check_values(self, axes: Mapping[str, Iterable[tuple[str, ...]]]) -> None:
+        """Refuse values that an axis does not have, given the texts of all its values; axes left out are not checked.
+
+        Raises:
+            UsageError: `unknown_value`.
+        """
+        self._check({("value", name): {text for texts in axes[name] for text in texts} for name in axes})
+
+    def _check(self, known: Mapping[tuple[str, str], Collection[str]]) -> None:
+        asked = [(name, known[name.what, name.axis]) for name in self._names if (name.what, name.axis) in known]
+        problems = [unknown_name(name, options) for name, options in asked if not any(map(name.fits, options))]
+        if problems:
+            raise UsageError(*problems)
+
+
+def parse_selection(select: Sequence[str], exclude: Sequence[str], *, only_failed: bool = False) -> Selection:
+    """Read the expressions of the options.
+
+    `only_failed` is `status:failed`. An `uncertain` cell may have been paid, so it is not drawn again by the way.
+
+    Raises:
+        UsageError: `bad_selection`, for every expression that cannot be read.
+    """
+    names: list[Name] = []
+    problems: list[Problem] = []
+    wanted = _parse_all("--select", select, names, problems)
+    unwanted = _parse_all("--exclude", exclude, names, problems)
+    if problems:
+        raise UsageError(*problems)
+    tests = [any_of(wanted)] if select else []
+    tests += [negated(any_of(unwanted))] if exclude else []
+    tests += [_has_failed] if only_failed else []
+    return Selection(tuple(select), tuple(exclude), only_failed, tuple(names), all_of(tests))
+
+
+def _parse_all(option: str, texts: Sequence[str], names: list[Name], problems: list[Problem]) -> list[Test]:
+    tests = []
+    for text in texts:
+        try:
+            tests.append(Parser(option, text, names).parse())
+        except UsageError as error:
+            problems += error.problems
+    return tests
+
+
+def _has_failed(subject: Subject) -> bool:
+    return subject.status == "failed"

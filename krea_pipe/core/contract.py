@@ -1,0 +1,37 @@
+"""What Krea documents of Krea 2, read from `data/krea_2.json`, where each fact stands once with its source."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from importlib.resources import files
+
+from krea_pipe.core.request import Request
+
+_DATA = json.loads((files("krea_pipe") / "data" / "krea_2.json").read_text(encoding="utf-8"))
+
+PRICES: Mapping[str, Mapping[str, Decimal]] = {
+    variant: {kind: Decimal(usd) for kind, usd in prices.items()}
+    for variant, prices in _DATA["prices"]["variants"].items()
+}
+"""US dollars for one image, by variant and by the dearest thing that it uses: `text`, `references`, `moodboard`."""
+SIZES: Mapping[str, tuple[int, int]] = {
+    ratio: (width, height) for ratio, (width, height) in _DATA["pixels"]["1K"].items()
+}
+"""Width and height in pixels at 1K, by aspect ratio."""
+
+VARIANTS: tuple[str, ...] = tuple(PRICES)
+ASPECT_RATIOS: tuple[str, ...] = tuple(SIZES)
+RESOLUTIONS: tuple[str, ...] = ("1K",)
+CREATIVITIES: tuple[str, ...] = tuple(_DATA["creativities"])
+SLIDER: tuple[int, int] = tuple(_DATA["slider"])
+"""The least and the most of `intensity`, `complexity` and `movement`."""
+STRENGTH_RANGES: Mapping[str, tuple[float, float]] = {
+    kind: tuple(_DATA["strengths"][kind]) for kind in ("references", "moodboards", "styles", "image")
+}
+MAX_STYLE_REFERENCES: int = _DATA["most"]["references"]
+MAX_MOODBOARDS: int = _DATA["most"]["moodboards"]
+
+
+def size_of(request: Request) -> tuple[int, int] | None:
+    """Width and height of the image that a request asks for, if they are known."""
+    return SIZES.get(request.aspect_ratio) if request.resolution == "1K" else None

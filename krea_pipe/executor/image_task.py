@@ -1,0 +1,396 @@
+"""The way of one image from its place in the plan to its outcome: what is paid is never let go until it is stored."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+
+from krea_pipe.api.failures import BadImage, CallFailed
+from krea_pipe.api.wire import Job, read_time
+from krea_pipe.core import images
+from krea_pipe.core.contract import size_of
+from krea_pipe.core.outcome import Failure, Outcome, Result, Status
+from krea_pipe.core.request import Source
+from krea_pipe.executor.capacity import Place, delays
+from krea_pipe.executor.inputs import Uploads, Upstream
+from krea_pipe.executor.journal_writer import now
+from krea_pipe.executor.lost import Search, Unclear
+from krea_pipe.executor.paid_request import Lost, PaidRequest
+from krea_pipe.executor.session import Session, failure_of
+from krea_pipe.executor.watch import Lack, Watch
+from krea_pipe.pipeline.pricing import usd
+from krea_pipe.planning.plan import Attach, Hold, Step, Submit
+from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.events import Disowned, Done, Failed, Unfetched, Unseen
+from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, RequestStatus
+from krea_pipe.store.replay import InFlight, Post
+
+LOOKS = 4
+"""How often the journal is read for every look at Krea."""
+
+
+@dataclass(slots=True)
+class OtherRuns:
+    """Requests that another run works on, and those who wait for them."""
+
+    session: Session
+    waiting: dict[str, "asyncio.Future[RequestStatus | None]"] = field(default_factory=dict)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def done_with(self, key: str) -> RequestStatus | None:
+        """Wait until no living run works on a request; None when the run ends first."""
+        if self.session.stop.wanted:
+            return None
+        future: asyncio.Future[RequestStatus | None] = asyncio.get_running_loop().create_future()
+        self.waiting[key] = future
+        self.arrived.set()
+        try:
+            return await future
+        finally:
+            del self.waiting[key]
+
+    async def run(self) -> None:
+        """Look again and again, as long as anyone waits."""
+        stop = self.session.stop
+        try:
+            while not stop.wanted:
+                self.arrived.clear()
+                if not self.waiting:
+                    stop.listeners.append(self.arrived.set)
+                    await self.arrived.wait()
+                    stop.listeners.remove(self.arrived.set)
+                elif not await stop.sleep_unless_closing(self.session.pace.first / LOOKS):
+                    await self._look()
+        finally:
+            stop.close()  # before anyone who wakes up can come to wait again
+            for future in self.waiting.values():
+                if not future.done():
+                    future.set_result(None)
+
+    async def _look(self) -> None:
+        keys = list(self.waiting)
+        for key, standing in zip(keys, await self.session.journal_writer.standings(keys), strict=True):
+            future = self.waiting.get(key)
+            if future is not None and not future.done() and not isinstance(standing, Busy):
+                future.set_result(standing)
+
+
+DOWNLOADS = 6
+"""Tries to fetch one image again before it is left to the next run."""
+WENT_WELL = ["submitted", "done"]
+"""The attempts of a request with which nothing happened that a reader has to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedParts:
+    """What the images of one run share."""
+
+    session: Session
+    watch: Watch
+    search: Search
+    uploads: Uploads
+    other_runs: OtherRuns
+    upstream: Upstream
+
+
+@dataclass(slots=True, kw_only=True)
+class ImageTask(PaidRequest[Outcome]):
+    """One image's way."""
+
+    step: Step
+    shared: SharedParts
+
+    async def take(self) -> Outcome:
+        """Go the whole way, and count the price."""
+        outcome = await self.settled()
+        self._count(outcome)
+        if outcome.status == "failed" and outcome.failure is not None and outcome.job_id is None:
+            await self.session.record(Failed(job_id="", code=outcome.failure.code), self.key)
+        return outcome
+
+    async def fail(self, failure: Failure) -> Outcome:
+        """The outcome after an error of krea-pipe itself: what Krea may have taken stays counted, and in the journal.
+
+        Raises:
+            StateError: the journal cannot be read.
+        """
+        standing = await self.standing()
+        job_id = standing.job_id if isinstance(standing, InFlight) else None
+        if job_id is not None:
+            await self.session.record(Unfetched(job_id=job_id), self.key)
+        may_be_billed = isinstance(standing, InFlight | Post)
+        cost = self.price if may_be_billed else Decimal(0)
+        status: Status = "uncertain" if isinstance(standing, Post) else "failed"
+        outcome = Outcome(status, failure=failure, job_id=job_id, cost_usd=cost, attempts=tuple(self.attempts))
+        self._count(outcome)
+        return outcome
+
+    async def first(self) -> RequestStatus | Outcome:
+        """How the request stands by the plan; for an open POST, by the journal and Krea's list."""
+        action = self.step.action
+        if isinstance(action, Attach):
+            origin = self.session.origin
+            return InFlight(action.job_id, origin, action.account, created_at=action.created_at, adopted=action.adopted)
+        if isinstance(action, Hold):
+            return await self._held()
+        if not self.may_repeat:
+            return Free()
+        standing = await self.standing()
+        if isinstance(standing, InFlight):  # the plan has given up its job
+            self.replaced = standing
+        return standing
+
+    async def _held(self) -> RequestStatus | Outcome:
+        """What became of an earlier POST. The gate was shut for that, so that no crash can add another open one."""
+        try:
+            standing = await self.standing()
+            return await self._ask(standing) if isinstance(standing, Post) else standing
+        finally:
+            self.session.submit_gate.open()
+
+    async def ready(self) -> Outcome | None:
+        """Wait for the images of earlier stages that it needs."""
+        lack = await self.shared.upstream.missing(self.step)
+        if lack is None:
+            self.uploads.drawn.update(await self.shared.upstream.images(self.step))
+        return lack
+
+    async def post(self, urls: Mapping[Source, str]) -> Job:
+        """Order the image."""
+        return await self.session.client.submit(self.step.request, urls, self.session.webhook)
+
+    async def other_run_done(self, busy: Busy) -> RequestStatus | Outcome:
+        """Wait until a run that is alive has done with the same request."""
+        self.note("waiting", f"run {busy.run} works on it")
+        self.session.tell("waiting", self.key)
+        standing = await self.shared.other_runs.done_with(self.key)
+        return self.ended("pending") if standing is None else standing
+
+    async def reused(self, drawn: DrawnElsewhere) -> Outcome:
+        """The outcome when another run has brought the image in."""
+        assert isinstance(drawn.result, Result)  # a key stands for one kind of request
+        self.note("shared", f"drawn by run {drawn.run}")
+        result = drawn.result
+        return Outcome("reused", result=result, job_id=result.job_id, attempts=tuple(self.attempts))
+
+    def ended(self, status: Status, failure: Failure | None = None) -> Outcome:
+        """The outcome without a job."""
+        return Outcome(status, failure=failure, attempts=tuple(self.attempts))
+
+    def unclear(self, verdict: Unclear, lost: Lost | None) -> Outcome:
+        """The outcome when nobody can tell what became of a POST."""
+        price = f" for {usd(self.price)}" if self.price else ""
+        what = "an earlier answer was lost" if lost is None else lost.reason
+        jobs = [job.id for job in verdict.candidates]
+        found = f" Jobs that may be it: {', '.join(jobs)}." if jobs else ""
+        adopt = ", `adopt` takes the job that is nearest in time" if jobs else ""
+        message = (
+            f"{what.rstrip('.')}. Krea may have drawn it{price}, and {verdict.reason.rstrip('.')}.{found} "
+            f"`--uncertain resubmit` sends it again{adopt}"
+        )
+        failure = Failure("answer_lost", message, "uncertain", tuple(jobs))
+        return Outcome("uncertain", failure=failure, cost_usd=self.price, attempts=tuple(self.attempts))
+
+    async def collect(self, job: InFlight, submitted_at: str | None) -> RequestStatus | Outcome:
+        """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
+        action = self.step.action
+        counted = isinstance(action, Attach) and action.counted
+        return await Collector(self, job, submitted_at, counted=counted).collect()
+
+    def _count(self, outcome: Outcome) -> None:
+        """Count a reserved price as spent if it may be billed, and give it back otherwise."""
+        may_be_billed = outcome.cost_usd > Decimal(0) or (outcome.status == "pending" and outcome.job_id is not None)
+        if may_be_billed or outcome.status in ("succeeded", "uncertain"):
+            self.keep_price()
+        self.release_price()
+
+
+def image_task(step: Step, shared: SharedParts, place: Place, *, has_price: bool) -> ImageTask:
+    """The task of a step of the plan; `has_price` says that its price is reserved."""
+    return ImageTask(
+        key=step.key,
+        name=step.cells[0].id,
+        sources=step.request.images,
+        session=shared.session,
+        uploads=shared.uploads,
+        search=shared.search,
+        place=place,
+        price=step.price,
+        patience=shared.session.pace.deadline(step.request.variant),
+        may_repeat=isinstance(step.action, Submit) and step.action.again,
+        has_price=has_price,
+        is_new=not isinstance(step.action, Hold),
+        step=step,
+        shared=shared,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Waits for one job and brings its image in. `counted` says that an earlier run has reported its price."""
+
+    task: ImageTask
+    job: InFlight
+    submitted_at: str | None
+    counted: bool = False
+
+    async def collect(self) -> Outcome | Free:
+        """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
+        deadline = self.task.session.pace.deadline(self.task.step.request.variant)
+        end = await self.task.shared.watch.ended(self.job.job_id, read_time(self.job.created_at), deadline)
+        self.task.place.give_back(ended=isinstance(end, Job))
+        if isinstance(end, Lack):
+            return await self._lacking(end)
+        if end.is_drawn:
+            return await self._stored(end)
+        if end.status == "cancelled" and self.submitted_at is None and not self.task.session.stop.wanted:
+            await self._record_failure("cancelled")
+            return Free()
+        return await (self._empty(end) if end.status == "completed" else self._failed(end))
+
+    async def _lacking(self, lack: Lack) -> Outcome:
+        match lack.kind:
+            case "left":
+                return self._outcome("pending")
+            case "cancelled":
+                return await self._cancelled()
+            case "hidden":
+                return await self._unseen(lack.detail)
+            case "stopped":
+                await self._record_failure("stuck")
+                failure = Failure(
+                    "stuck", f"no end after {lack.detail} s; it was cancelled, and is not billed", "stuck"
+                )
+                return self._outcome("failed", failure=failure)
+            case "stuck":
+                self.task.note("stuck", f"no end after {lack.detail} s")
+                await self.task.session.record(Unfetched(job_id=self.job.job_id), self.task.key)
+                billed = "; it is counted as paid" if self.task.price else ""
+                message = (
+                    f"no end after {lack.detail} s, and Krea did not cancel it{billed}; run again to look for it, or "
+                    "with `--uncertain resubmit` to send it again"
+                )
+                return self._outcome("failed", failure=Failure("stuck", message, "stuck"), paid=True)
+
+    async def _cancelled(self) -> Outcome:
+        await self._record_failure("cancelled")
+        return self._outcome("pending", in_flight=False)
+
+    async def _unseen(self, detail: str) -> Outcome:
+        if self.job.account not in ("", self.task.session.account):
+            other = "was started with another key, and this one cannot see it; use that key"
+            message = f"the job {self.job.job_id} {other}"
+            return self._outcome("pending", failure=Failure("other_account", message, "uncertain"))
+        message = (
+            f"Krea took the request as job {self.job.job_id}, but does not show that job: {detail}. It may be drawn "
+            "and billed; the next run looks again, `--uncertain resubmit` sends it again"
+        )
+        await self.task.session.record(Unseen(job_id=self.job.job_id), self.task.key)
+        return self._outcome("uncertain", failure=Failure("job_unseen", message, "uncertain"), paid=True)
+
+    async def _empty(self, job: Job) -> Outcome:
+        reason = f": {job.failure.message}" if job.failure else ""
+        billed = "; it may be billed" if self.task.price else ""
+        message = f"Krea says that the job is completed, but gives no image{billed}{reason}"
+        await self._record_failure("empty")
+        return self._outcome("failed", failure=Failure("empty", message, "empty"), paid=True)
+
+    async def _failed(self, job: Job) -> Outcome:
+        if job.status == "cancelled" and self.task.session.stop.interrupted:
+            return await self._cancelled()
+        failure = job.failure or Failure(job.status, f"Krea ended the job as {job.status} and gives no reason")
+        await self._record_failure(failure.code)
+        return self._outcome("failed", failure=failure)
+
+    async def _record_failure(self, code: str) -> None:
+        self.task.note("failed", code)
+        await self.task.session.record(Failed(job_id=self.job.job_id, code=code), self.task.key)
+
+    async def _stored(self, job: Job) -> Outcome:
+        for wait in (*delays(DOWNLOADS, self.task.session.pace), None):
+            try:
+                data = await self.task.session.client.download(job.urls[0])
+                result = await self.task.session.shielded(partial(self._keep, data))
+            except CallFailed as error:
+                self.task.note("download_failed", str(error))
+                code = failure_of(error).code
+                self.task.session.tell("download_failed", self.task.key, job_id=self.job.job_id, code=code)
+                if wait is None or await self.task.session.stop.sleep_unless_leaving(wait):
+                    return await self._unfetched(error)
+                job = await self._reread(job)
+            else:
+                return await self._done(result)
+        raise AssertionError("the last try returns")
+
+    async def _done(self, result: Result) -> Outcome:
+        expected = size_of(self.task.step.request)
+        if self.job.adopted and expected not in (None, (result.width, result.height)):
+            return await self._disowned(result)
+        await self.task.session.record(Done(job_id=self.job.job_id, result=result.to_json()), self.task.key)
+        self.task.note("done", result.sha256, at=result.finished_at)
+        return self._outcome("succeeded", result=result, paid=True)
+
+    async def _disowned(self, result: Result) -> Outcome:
+        """What was found in Krea's list is not what was asked for: a wrong image is worse than a missing one."""
+        await self.task.session.record(Disowned(job_id=self.job.job_id), self.task.key)
+        message = (
+            f"an answer was lost, and the one job that may be its own, {self.job.job_id}, has drawn "
+            f"{result.width} x {result.height} pixels, which were not asked for"
+        )
+        failure = Failure("answer_lost", message, "uncertain", (self.job.job_id,))
+        return self._outcome("uncertain", failure=failure, paid=True)
+
+    async def _reread(self, job: Job) -> Job:
+        """The job again, in case its image has moved."""
+        try:
+            again = await self.task.session.client.job(job.id)
+        except CallFailed:
+            return job
+        return again if again.urls else job
+
+    async def _unfetched(self, error: CallFailed) -> Outcome:
+        await self.task.session.record(Unfetched(job_id=self.job.job_id), self.task.key)
+        state = "paid" if self.task.price else "drawn"
+        message = (
+            f"the image is {state} but could not be fetched: {error}. Run again to fetch it; nothing is paid twice. "
+            "If it stays so, `--uncertain resubmit` has it drawn anew"
+        )
+        return self._outcome("failed", failure=Failure("image_unfetched", message, "transient"), paid=True)
+
+    def _keep(self, data: bytes) -> Result:
+        if self.task.session.stop.leaving.is_set():  # many images may wait for a thread, and nobody waits for them now
+            raise BadImage("the run was ended before it could be stored")
+        try:
+            facts, thumbnail = images.examine(data)
+        except images.NotAnImage as error:
+            raise BadImage(f"what came is no whole image: {error}") from error
+        digest = self.task.session.space.blobs.put(data)
+        write_atomically(self.task.session.space.thumbnail(digest), thumbnail, durable=False)
+        size, price = (facts.width, facts.height), self.task.price
+        return Result(digest, facts.mime, *size, self.job.job_id, price, now(), facts.likeness)
+
+    def _outcome(
+        self,
+        status: Status,
+        *,
+        result: Result | None = None,
+        failure: Failure | None = None,
+        paid: bool = False,
+        in_flight: bool = True,
+    ) -> Outcome:
+        ended = result.finished_at if result is not None else now()
+        return Outcome(
+            status=status,
+            result=result,
+            failure=failure,
+            job_id=self.job.job_id if in_flight else None,
+            cost_usd=self.task.price if paid and not self.counted else Decimal(0),
+            attempts=() if self._went_well(status) else tuple(self.task.attempts),
+            submitted_at=self.submitted_at,
+            finished_at=ended if status != "pending" else None,
+            adopted=self.job.adopted,
+        )
+
+    def _went_well(self, status: Status) -> bool:
+        return status == "succeeded" and [one.event for one in self.task.attempts] == WENT_WELL

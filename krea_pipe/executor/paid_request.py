@@ -1,0 +1,479 @@
+"""One protocol for whatever is paid, be it an image or a training: submit, wait, collect, recover.
+
+What is done next follows from how the journal says that the request stands. There is no idempotency key, so a POST is
+repeated only when Krea said no, was never reached, or shows no job of it. What is about to be done is written down
+before: `submitting` before the POST, `submitted` before any look at the job.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Generic, TypeAlias, TypeVar
+
+from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
+from krea_pipe.api.wire import Job
+from krea_pipe.core.errors import Problem
+from krea_pipe.core.outcome import Attempt, Failure, Status, iso
+from krea_pipe.core.request import Key, Source
+from krea_pipe.executor.capacity import Place, delay
+from krea_pipe.executor.inputs import Uploads
+from krea_pipe.executor.journal_writer import now
+from krea_pipe.executor.lost import Found, Nothing, Search, Unclear, Verdict
+from krea_pipe.executor.session import Session, failure_of
+from krea_pipe.store.events import Adopted, Attached, Cleared, Declined, Submitted, Submitting, Unanswered
+from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, RequestStatus
+from krea_pipe.store.replay import InFlight, Post
+
+MOST_UNREACHABLE = 8
+"""Tries to reach Krea with one request before it fails."""
+ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
+MOST_LOST = 5
+"""Answers to one request that may be lost before it fails."""
+
+End = TypeVar("End")
+_Answer: TypeAlias = Job | RequestStatus | CallFailed | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The answer to a POST did not come."""
+
+    reason: str
+    error: CallFailed | None = None
+
+
+@dataclass(slots=True)
+class _Tries:
+    """The POSTs of one request that Krea did not take, and the seconds that were waited between them."""
+
+    count: int = 0
+    waited: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class PaidRequest(ABC, Generic[End]):
+    """One request on its way to its end.
+
+    Kinds of requests differ in what has to be there first (`ready`), in what is posted (`post`), in how the job is
+    waited for and what it leaves (`collect`), and in how the end is told.
+
+    `price` is in US dollars, and `has_price` says that it is reserved; `is_new` that it is for a POST of this run, and
+    not for one that an earlier run may have paid. `patience` is how many seconds Krea may say that there are too many
+    requests. `may_repeat` says that the user wants it sent again, should nobody be able to tell what became of it.
+    `replaced` is how it stands when a POST is to take the place of an earlier one.
+    """
+
+    key: Key
+    name: str
+    sources: tuple[Source, ...]
+    session: Session
+    uploads: Uploads
+    search: Search
+    place: Place
+    price: Decimal = Decimal(0)
+    patience: float
+    may_repeat: bool = False
+    has_price: bool = False
+    is_new: bool = True
+    replaced: RequestStatus | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    lost: int = 0
+
+    @abstractmethod
+    async def first(self) -> RequestStatus | End:
+        """How the request stands before anything is done."""
+
+    @abstractmethod
+    async def ready(self) -> End | None:
+        """Wait for what has to be there before it is sent; the end when it is not to be sent."""
+
+    @abstractmethod
+    async def post(self, urls: Mapping[Source, str]) -> Job:
+        """Make the POST; `urls` gives the URL of each uploaded source.
+
+        Raises:
+            Unreachable, Refused, AnswerLost: see `api.client`.
+        """
+
+    @abstractmethod
+    async def collect(self, job: InFlight, submitted_at: str | None) -> RequestStatus | End:
+        """Wait until the job ends, and bring in what it made; `submitted_at` (UTC) when this run has sent it."""
+
+    @abstractmethod
+    async def other_run_done(self, busy: Busy) -> RequestStatus | End:
+        """Wait until a run that is alive has done with the same request."""
+
+    @abstractmethod
+    async def reused(self, drawn: DrawnElsewhere) -> End:
+        """The end when another run has brought it in."""
+
+    @abstractmethod
+    def ended(self, status: Status, failure: Failure | None = None) -> End:
+        """The end without a job."""
+
+    @abstractmethod
+    def unclear(self, verdict: Unclear, lost: Lost | None) -> End:
+        """The end when nobody can tell what became of a POST; `lost` when it was one of this run."""
+
+    async def settled(self) -> End:
+        """Go the whole way.
+
+        Raises:
+            StateError: the journal cannot be written or read.
+        """
+        try:
+            next_ = await self.first()
+            while isinstance(next_, RequestStatus):
+                next_ = await self._on(next_)
+        finally:
+            self.place.give_back()
+        return next_
+
+    def note(self, event: str, detail: str = "", at: str = "") -> str:
+        """Add one attempt, now or at a time that is known, and return its time."""
+        self.attempts.append(Attempt(at or now(), event, detail))
+        return self.attempts[-1].at
+
+    async def standing(self) -> RequestStatus:
+        """How the request stands now, by the journal and the runs that are alive."""
+        return (await self.session.journal_writer.standings([self.key]))[0]
+
+    async def _on(self, standing: RequestStatus) -> RequestStatus | End:
+        match standing:
+            case Free():
+                return await self._send(standing)
+            case _ if standing == self.replaced:
+                return await self._send(standing)
+            case InFlight():
+                return await self._attach(standing)
+            case Post():
+                return await self._ask(standing)
+            case Busy():
+                self.place.give_back()
+                self.release_price()
+                return await self.other_run_done(standing)
+            case DrawnElsewhere():
+                return await self.reused(standing)
+
+    # --- submit
+
+    async def _send(self, standing: RequestStatus) -> RequestStatus | End:
+        if not self.is_new:  # its price was set aside in case an earlier run had spent it
+            self.release_price()
+        end = await self.ready()
+        if end is not None:
+            return end
+        if self.session.stop.wanted or not await self._reserve_price() or not await self.place.take():
+            return self.ended("pending")
+        answer = await self._offered(standing)
+        match answer:
+            case Job():
+                self.search.account_jobs.know(answer.id, answer.created_at)
+                origin, account, run = self.session.origin, self.session.account, self.session.run_id
+                job = InFlight(answer.id, origin, account, run, usd=str(self.price), created_at=created_at(answer))
+                return await self.collect(job, self.attempts[-1].at)
+            case Lost():
+                return await self._recover(answer)
+            case _:
+                return answer
+
+    async def _offered(self, standing: RequestStatus) -> Job | Lost | RequestStatus | End:
+        """Offer it to Krea until it is taken, refused, or without an answer, or stands differently."""
+        tries = _Tries()
+        while True:
+            try:
+                urls = await self.uploads.urls(self.sources)
+            except CallFailed as error:
+                return await self._upload_failed(error)
+            if self.session.stop.wanted:
+                return self.ended("pending")
+            answer = await self._post(standing, urls)
+            match answer:
+                case None:
+                    self.place.give_back()
+                    if not await self.place.take():
+                        return self.ended("pending")
+                case Refused(status=400 | 404 | 422) if self.uploads.renew(urls):
+                    self.note("uploading_again", "a remembered reference may be gone")
+                case CallFailed():
+                    if not await self._waited(answer, tries):
+                        return self._refused(answer)
+                case _:
+                    return answer
+
+    async def _post(self, standing: RequestStatus, urls: Mapping[Source, str]) -> _Answer | Lost | End:
+        """One POST, written down before and after, if the request still stands so.
+
+        None when there are too many jobs at Krea by now. After `Lost` the gate is left shut, for whoever looks for the
+        job.
+        """
+        session = self.session
+        async with session.submit_gate.passed() as has_passed:
+            if not has_passed or session.stop.wanted:
+                return self.ended("pending")
+            if session.capacity.is_crowded:
+                return None
+            if session.capacity.rest and await session.stop.sleep_unless_closing(session.capacity.rest):
+                return self.ended("pending")
+            post = self._submitting()
+            if await session.journal_writer.claim(post, self.key, (type(standing),), only=standing) != standing:
+                return await self.standing()
+            answer = await self._sent(urls)
+            match answer:
+                case Job():
+                    session.sent.pop(self.key, None)
+                    self.place.fill()
+                    session.capacity.accept()
+                    written = session.journal_writer.put(_submitted(post, answer), self.key)
+                case Lost(error=error):
+                    written = self._put_lost(post)
+                    self._make_room(error)
+                case error:
+                    self._make_room(error)
+                    await session.refuse_account(error)  # before the next POST
+                    written = session.journal_writer.put(_declined(error), self.key)
+        # The next POST may begin while this line is written: its own line comes after it.
+        if isinstance(await written, Busy) and isinstance(answer, Job):
+            answer = Lost(f"Krea's answer names job {answer.id}, which is the job of another request")
+            await self._put_lost(post)
+        self.note(*_words(answer))
+        return answer
+
+    async def _sent(self, urls: Mapping[Source, str]) -> Job | Lost | CallFailed:
+        clock = self.session.client.clock
+        started = clock.steady()
+        try:
+            job = await self.post(urls)
+        except (AnswerLost, Refused, Unreachable) as error:
+            return Lost(str(error), error) if error.may_have_acted else error
+        if job.id in self.session.shown_before:
+            return Lost(f"Krea's answer names job {job.id}, which was there before the request")
+        self.session.answers.append(clock.steady() - started)
+        clock.observe_job(job.created_at, started)
+        return job
+
+    def _put_lost(self, post: Submitting) -> "asyncio.Future[object]":
+        """Shut the gate for whoever looks for the job of the POST, and write down that its answer is lost."""
+        session = self.session
+        session.submit_gate.shut()
+        written = session.journal_writer.put(self._unanswered(post), self.key)
+        written.add_done_callback(self._open_after_failure)
+        return written
+
+    def _open_after_failure(self, written: "asyncio.Future[object]") -> None:
+        """Open the gate when a lost answer could not be written down: nobody will look for its job."""
+        if written.cancelled() or written.exception() is not None:
+            self.session.submit_gate.open()
+
+    def _make_room(self, error: CallFailed | None) -> None:
+        """Take in what a 429 means for all requests, while none of them can be sent yet, whoever has answered it."""
+        if isinstance(error, Refused) and error.status == 429 and self.session.capacity.refuse(error.retry_after or 0):
+            self.place.give_back()
+
+    async def _waited(self, error: CallFailed, tries: _Tries) -> bool:
+        """Wait as long as the error asks for; False when there is to be no other try."""
+        tries.count += 1
+        pace, stop = self.session.pace, self.session.stop
+        if isinstance(error, Unreachable) and tries.count <= MOST_UNREACHABLE:
+            return not await stop.sleep_unless_closing(delay(tries.count, pace))
+        if not isinstance(error, Refused) or error.status != 429 or tries.waited >= self.patience:
+            return False
+        wait = max(error.retry_after or 0, delay(min(tries.count, 4), pace))
+        tries.waited += wait
+        return not await stop.sleep_unless_closing(wait) and await self.place.take()
+
+    async def _upload_failed(self, error: CallFailed) -> End:
+        self.note("upload_failed", str(error))
+        if self.session.stop.wanted or await self.session.refuse_account(error):
+            return self.ended("pending")
+        message = f"a reference could not be uploaded: {error}"
+        return self.ended("failed", Failure("upload_failed", message, failure_of(error).kind))
+
+    def _refused(self, error: CallFailed) -> End:
+        return self.ended("pending") if self.session.stop.wanted else self.ended("failed", failure_of(error))
+
+    def _submitting(self) -> Submitting:
+        """The event before the POST: where it goes, what it may cost, and for what of the pipeline.
+
+        Its times of Krea's clock are not later than the begin of the run, and than now.
+        """
+        session = self.session
+        clock, began = session.client.clock, session.began
+        after = clock.earliest()
+        session.sent[self.key] = clock.steady()
+        return Submitting(
+            origin=session.origin,
+            account=session.account,
+            usd=str(self.price),
+            cell=f"{session.pipeline}/{self.name}",
+            began="" if began is None else iso(began),
+            after="" if after is None else iso(after),
+            exact=clock.is_exact,
+        )
+
+    def _unanswered(self, post: Submitting) -> Unanswered:
+        """The event after a POST whose answer was lost, not later than now by Krea's clock."""
+        latest = self.session.client.clock.latest()
+        before = "" if latest is None else iso(latest + timedelta(milliseconds=1))
+        return Unanswered(**asdict(post), before=before)
+
+    # --- wait and collect what an earlier run has sent
+
+    async def _attach(self, job: InFlight) -> RequestStatus | End:
+        """Bring in a job that an earlier run has started, unless another run does."""
+        session, submitted_at = self.session, None
+        if job.run == session.run_id:
+            submitted_at = now()
+        else:
+            standing = await session.journal_writer.claim(Attached(job_id=job.job_id), self.key, (InFlight,))
+            if not isinstance(standing, InFlight):
+                return standing
+            job = standing
+            self.note("attached", job.job_id)
+        self.place.take_at_once()
+        return await self.collect(job, submitted_at)
+
+    # --- recover
+
+    async def _recover(self, lost: Lost) -> RequestStatus | End:
+        """Look for the job of a POST whose answer has just been lost; the gate was left shut for that."""
+        self.lost += 1
+        standing: RequestStatus | None = None
+        try:
+            if lost.error is not None:
+                await self._refuse_address(lost.error)
+            standing = await self.standing()
+        finally:
+            if not isinstance(standing, Post):
+                self.session.submit_gate.open()
+        return await self._ask(standing, lost) if isinstance(standing, Post) else standing
+
+    async def _ask(self, post: Post, lost: Lost | None = None) -> RequestStatus | End:
+        """Look what became of a POST; it is sent again only if Krea made no job of it, or the user wants that."""
+        if not self.has_price:
+            self.session.budget.commit(self.price)
+            self.has_price, self.is_new = True, False
+        verdict = await self._looked(post, is_shut=lost is not None)
+        if isinstance(verdict, Nothing) and self.search.unsettled(post) > 0:
+            # Others go on meanwhile: a list may be late, and a gateway may have given up on what goes on behind it.
+            ends = await self.session.stop.sleep_unless_closing(self.search.unsettled(post))
+            verdict = Unclear("the run ended before its job could have shown") if ends else await self._looked(post)
+        standing = await self._written(verdict, post)
+        if standing != post:  # another run was faster
+            return standing
+        match verdict:
+            case Nothing():
+                return await self._without_job(lost.error if lost else None)
+            case Found(job=job):
+                self.place.take_at_once()
+                account, run, made = self.session.account, self.session.run_id, created_at(job)
+                return InFlight(job.id, post.origin, account, run, usd=post.usd, created_at=made, adopted=True)
+            case Unclear() if lost is None and self.may_repeat:
+                self.note("sent_again", verdict.reason)
+                self.replaced = post
+                return post
+            case Unclear():
+                return self.unclear(verdict, lost)
+
+    async def _refuse_address(self, error: CallFailed) -> None:
+        """Stop the run when there is no Krea API at its address.
+
+        A redirect, or a page that says that nothing is there, may be about one call: a free one that fails as well
+        shows that it is not.
+        """
+        is_elsewhere = isinstance(error, Refused) and not error.is_kreas and error.status in ELSEWHERE
+        if is_elsewhere and not await self.session.is_served():
+            hint = "check KREA_API_BASE; what was sent all the same is looked for by the next run"
+            message = f"no Krea API answers at this address: {error}"
+            self.session.stop.refuse(Problem("no_api", message, hint=hint))
+
+    async def _looked(self, post: Post, *, is_shut: bool = False) -> Verdict:
+        """Look in Krea's list, with the gate shut; `is_shut` says that it is so already."""
+        if not is_shut:
+            self.session.submit_gate.shut()
+        try:
+            return await self.search.look(post)
+        finally:
+            self.session.submit_gate.open()
+
+    async def _written(self, verdict: Verdict, post: Post) -> RequestStatus:
+        """Write a verdict down, unless the POST stands differently by now; how it stands."""
+        match verdict:
+            case Nothing():
+                self.note("not_taken", "Krea's list shows no job of it")
+                return await self.session.journal_writer.claim(Cleared(), self.key, (Post,), only=post)
+            case Found(job=job):
+                self.note("adopted", job.id)
+                event = _adopted(post, job, self.session.account)
+                return await self.session.journal_writer.claim(event, self.key, (Post,), only=post)
+            case Unclear():
+                return post
+
+    async def _without_job(self, error: CallFailed | None) -> RequestStatus | End:
+        """Nothing was ordered. What reads like a refusal is one, and anything else may be sent again."""
+        if isinstance(error, Refused) and error.is_final:
+            if await self.session.refuse_account(error):
+                return self.ended("pending")
+            return self.ended("failed", failure_of(error))
+        if self.lost >= MOST_LOST:
+            message = f"Krea did not answer {self.lost} times, and took none of them"
+            return self.ended("failed", Failure("no_answer", message, "transient"))
+        wait = delay(self.lost, self.session.pace) if self.lost > 1 else 0
+        return self.ended("pending") if await self.session.stop.sleep_unless_closing(wait) else Free()
+
+    # --- the price
+
+    async def _reserve_price(self) -> bool:
+        stop, budget = self.session.stop, self.session.budget
+        if not self.has_price:
+            self.has_price, self.is_new = await budget.reserve(self.price), True
+            if not self.has_price and not stop.wanted:
+                stop.reach(budget.limit())
+        return self.has_price
+
+    def keep_price(self) -> None:
+        """Count the price as spent, if it is reserved."""
+        if self.has_price:
+            self.has_price = False
+            self.session.budget.keep(self.price, is_new=self.is_new)
+
+    def release_price(self) -> None:
+        """Give the price back, if it is reserved."""
+        if self.has_price:
+            self.has_price = False
+            self.session.budget.release(self.price, is_new=self.is_new)
+
+
+def created_at(job: Job) -> str:
+    """When Krea says that a job was made (UTC, ISO 8601); "" if it does not."""
+    return "" if job.created_at is None else job.created_at.isoformat()
+
+
+def _submitted(post: Submitting, job: Job) -> Submitted:
+    """The event after a POST that has become a job."""
+    origin, account, usd, cell = post.origin, post.account, post.usd, post.cell
+    return Submitted(job_id=job.id, origin=origin, account=account, usd=usd, cell=cell, created_at=created_at(job))
+
+
+def _adopted(post: Post, job: Job, account: str) -> Adopted:
+    """The event after a job was found in Krea's list for a POST whose answer was lost."""
+    origin, usd, cell = post.origin, post.usd, post.cell
+    return Adopted(job_id=job.id, origin=origin, account=account, usd=usd, cell=cell, created_at=created_at(job))
+
+
+def _declined(error: CallFailed) -> Declined:
+    """The event after a POST that Krea did not take."""
+    return Declined(code=failure_of(error).code, status=error.status if isinstance(error, Refused) else None)
+
+
+def _words(answer: Job | Lost | CallFailed) -> tuple[str, str]:
+    match answer:
+        case Job(id=job_id):
+            return "submitted", job_id
+        case Lost(reason=reason):
+            return "unanswered", reason
+        case error:
+            return "declined", str(error)
