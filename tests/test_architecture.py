@@ -27,7 +27,7 @@ JOURNAL = {
 """Events that only the journal has; other things have failed and are done as well."""
 WRITERS = {"store", "executor", "app"}
 READERS = {"krea_pipe.store.events", "krea_pipe.store.replay"}
-EDGES = {"krea_pipe.app.package", "krea_pipe.report.decisions", "krea_pipe.report.git", "krea_pipe.__main__"}
+EDGES = {"krea_pipe.app.package", "krea_pipe.report.decisions", "krea_pipe.report.build", "krea_pipe.__main__"}
 """Where the environment is read, besides the command line."""
 MAX_FILE = 500
 MAX_FUNCTION = 60
@@ -38,6 +38,8 @@ BAD_NAMES = {
     *("upkeep", "handoff", "turn", "room", "purse", "gate", "turnstile", "scribe", "vigil", "sight", "roll", "settle"),
     *("shortfall", "errand", "neighbours", "hooks", "live", "voice", "telling", "trouble", "tally", "fate", "brief"),
     *("line", "front", "book", "world", "desk", "patience", "echo", "kept", "wording", "uses", "forms", "writable"),
+    *("moves", "narrow", "joined", "pairs", "origins", "places", "single", "letters", "paint", "packing", "markup"),
+    *("choice", "sidecar", "guard"),
 }
 
 

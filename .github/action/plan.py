@@ -11,7 +11,7 @@ from workflow import folder, given, kept_files, krea_pipe, output, plain, run_st
 
 from krea_pipe.core.checkout import find_top, has_commit
 from krea_pipe.core.git import GitFailed, fetch
-from krea_pipe.report.markup import code, fenced
+from krea_pipe.report.markdown import code, fenced
 
 CHANGES = ("new", "changed", "moved", "gone")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workflow import folder, output, plain, run_step, summarise
 
-from krea_pipe.report.markup import code
+from krea_pipe.report.markdown import code
 
 _PICTURES = re.compile(r"^### (?:Images|[\d,]+ of [\d,]+ images).*\n(?:(?!### ).*\n)*", re.MULTILINE)
 ENDS = {

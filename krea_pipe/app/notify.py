@@ -20,7 +20,7 @@ from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.settings import is_loopback
 from krea_pipe.report.model import Report
-from krea_pipe.report.words import sentence
+from krea_pipe.report.words import summary_sentence
 
 SECONDS = 10.0
 """How long all of it may take."""
@@ -64,7 +64,7 @@ OpenService: TypeAlias = Callable[[str], Callable[[Message], bool]]
 def message_of(report: Report, run: Mapping[str, object]) -> Message:
     """How a run ended, from its report."""
     end = ENDS.get(report.exit_code, "failed")
-    text = f"krea-pipe {report.pipeline.name}: {end}. {sentence(report)}"
+    text = f"krea-pipe {report.pipeline.name}: {end}. {summary_sentence(report)}"
     return Message(text, run, is_good=report.exit_code in (0, 6))
 
 

@@ -20,12 +20,12 @@ from krea_pipe.pipeline.spec.loading import Loaded
 from krea_pipe.planning.lock_check import LockOptions, LockUpdate, update_lock
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Plan, Reuse
-from krea_pipe.report.build import RunFacts, build_report
+from krea_pipe.report.build import RunFacts, build_report, git_state
 from krea_pipe.report.decisions import decisions_json, read_decisions
-from krea_pipe.report.folder import Dress, write_planned, write_report
-from krea_pipe.report.git import git_state
+from krea_pipe.report.folder import write_planned, write_report
+from krea_pipe.report.html import Page
 from krea_pipe.report.model import Report
-from krea_pipe.report.thumbnails import Shrink, keep_references
+from krea_pipe.report.thumbnails import Shrink, keep_reference_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive, lockfiles_lock
 from krea_pipe.store.replay import Replay
@@ -76,7 +76,7 @@ def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: E
     ending = Ending()
     if prepared.plan.has_calls:
         planned = build(outcomes, facts=facts)
-        keep_references(planned, loaded.fingerprints, prepared.space, shrink)
+        keep_reference_thumbnails(planned, loaded.fingerprints, prepared.space, shrink)
         write_planned(planned, folder)
         done, ending = execute(prepared, folder.name)
         outcomes |= done
@@ -88,7 +88,7 @@ def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: E
         code = _code_of_lock(prepared, lock, problem) or code
     report = build(outcomes, facts=replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
-    write_report(report, folder, prepared.space, shrink, Dress(decisions))
+    write_report(report, folder, prepared.space, shrink, Page(decisions=decisions))
     mark_reported(prepared.space, prepared.plan, report.run_id)
     return Finished(report, folder, ending, prepared.plan.waiting, lock, (problem,) if problem else ())
 

@@ -16,11 +16,17 @@ from krea_pipe.core.excerpts import writable
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.settings import live_target
 from krea_pipe.pipeline.pricing import usd
-from krea_pipe.report.compare.against import Subject, compare_with
-from krea_pipe.report.compare.markdown import render
-from krea_pipe.report.compare.model import KINDS, Comparison, Row
-from krea_pipe.report.compare.record import comparison_json
-from krea_pipe.report.compare.words import KIND_WORDS, base_words, headline, problem_words, stored_words
+from krea_pipe.report.compare.against import ComparisonInput, compare_with
+from krea_pipe.report.compare.comparison import KINDS, CellChange, Comparison
+from krea_pipe.report.compare.render import (
+    KIND_WORDS,
+    base_words,
+    comparison_json,
+    headline,
+    problem_words,
+    render,
+    stored_words,
+)
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import open_space
 
@@ -86,7 +92,7 @@ def refuse_with_against(given: Mapping[str, bool]) -> None:
 def show_comparison(file: Path, against: str, form: Form, over: Over, *, max_cells: int, show_all: bool) -> Comparison:
     """Compare a pipeline with its state at another commit, and print that."""
     space = open_space(open_home(os.environ, file), live_target(os.environ).space)
-    made = compare_with(Subject(file, overrides(over), max_cells), against, space, os.environ)
+    made = compare_with(ComparisonInput(file, overrides(over), max_cells), against, space, os.environ)
     waiting = [waiting_words(one, local=False) for one in made.waiting]
     if form == "json":
         more = {"waiting": [waiting_json(one) for one in made.waiting]}
@@ -121,11 +127,8 @@ def _print_tables(made: Comparison, *, show_all: bool) -> None:
     click.echo()
 
 
-def _columns(row: Row) -> list[str]:
-    reason = "" if row.reason == row.kind else row.reason
-    if row.stored and row.is_rendered:
-        reason = f"{reason}; in the store" if reason else "in the store"
-    return [writable(row.id), KIND_WORDS[row.kind], writable(reason), usd(row.price) if row.price else ""]
+def _columns(row: CellChange) -> list[str]:
+    return [writable(row.id), KIND_WORDS[row.kind], writable(row.explanation), usd(row.price) if row.price else ""]
 
 
 def _stage_rows(made: Comparison) -> Iterator[list[str]]:

@@ -9,9 +9,9 @@ from krea_pipe.cli.messages import as_one
 from krea_pipe.cli.stderr_log import Level, StderrLog
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.pricing import exact
+from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
-from krea_pipe.report.prompt_places import prompt_place
-from krea_pipe.report.words import adopted, sentence, why
+from krea_pipe.report.words import adopted_cells, explanation, summary_sentence
 
 SHOWN = 10
 
@@ -23,7 +23,7 @@ def print_troubles(report: Report, stderr_log: StderrLog) -> None:
     for row in troubled[:SHOWN]:
         level: Level = "info" if row.status == "pending" else "error"
         code = row.error.code if row.error else None
-        text, styled = f"{row.status} {row.id}: {as_one(why(row))}", _trouble(row)
+        text, styled = f"{row.status} {row.id}: {as_one(explanation(row))}", _trouble(row)
         stderr_log.say(level, "cell", text, styled=styled, cell=row.id, status=row.status, code=code)
     if len(troubled) > SHOWN:
         rest = len(troubled) - SHOWN
@@ -34,8 +34,8 @@ def print_summary(report: Report, page: Path) -> None:
     """Print what happened, where the images are, and the report."""
     if report.target.kind == "local":
         click.echo("Local proofs: nothing was sent to Krea, nothing was spent.")
-    click.echo(sentence(report))
-    if found := adopted(report):
+    click.echo(summary_sentence(report))
+    if found := adopted_cells(report):
         click.echo(f"Adopted after a lost answer, so look whether they show what was asked for: {', '.join(found)}")
     click.echo(f"images  {report.out}")
     click.echo(f"report  {page}")
@@ -68,7 +68,7 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
             "uncertain_usd": exact(cost.uncertain_usd),
             "in_flight_usd": exact(cost.in_flight_usd),
         },
-        "adopted": adopted(report),
+        "adopted": adopted_cells(report),
         "warnings": list(report.warnings),
         "report": str(folder / "report.json"),
         "page": str(folder / "report.html"),
@@ -77,10 +77,10 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
 
 def _trouble(row: Row) -> str:
     what = click.style(row.status, fg="yellow" if row.status == "pending" else "red", bold=True)
-    return f"{what} {row.id}: {as_one(why(row))}"
+    return f"{what} {row.id}: {as_one(explanation(row))}"
 
 
 def _annotation(report: Report, row: Row, pipeline: Pipeline) -> Annotation:
     kind: Kind = "error" if row.status == "failed" else "warning"
     title = f"{row.status}: {row.error.code}" if row.error else row.status
-    return Annotation(kind, title, f"{row.id}: {why(row)}", prompt_place(pipeline, report, row))
+    return Annotation(kind, title, f"{row.id}: {explanation(row)}", prompt_place(pipeline, report, row))

@@ -1,24 +1,42 @@
-"""Plan and outcomes become cells and totals."""
+"""Plan and outcomes become a report: its cells and totals, its axes, and where prompts and images come from."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import cast
 
 from krea_pipe._version import __version__
-from krea_pipe.core.errors import Problem
+from krea_pipe.core.errors import Place, Problem
+from krea_pipe.core.fields import DEFAULTS
+from krea_pipe.core.git import GitFailed, ask
+from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Outcome
-from krea_pipe.core.request import Key
+from krea_pipe.core.request import ByDigest, ByKey, Key, Source, source_text
 from krea_pipe.core.settings import Target
 from krea_pipe.matrix.cell import Cell
-from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.pipeline.cell_ids import Scalar, label_of
+from krea_pipe.pipeline.model import Pipeline, Stage, Value
 from krea_pipe.pipeline.references import Fingerprints
+from krea_pipe.pipeline.template import VariablePath, paths_in
 from krea_pipe.planning.plan import Plan, Step
-from krea_pipe.report.axes import stage_views
-from krea_pipe.report.model import CostTotals, GitState, PipelineView, Report, Row, TargetView
-from krea_pipe.report.narrow import totals
-from krea_pipe.report.origins import Origins, references_of
-from krea_pipe.report.places import seen_from
+from krea_pipe.report.model import (
+    NONE,
+    AxisView,
+    CostTotals,
+    GitState,
+    PipelineView,
+    ReferenceView,
+    Report,
+    Row,
+    StageView,
+    TargetView,
+    by_stage,
+    costs,
+    seen_from,
+    totals,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +66,7 @@ def build_report(
 ) -> Report:
     """The report of one run; `rewritten` holds the keys of reused images that had to be put into `out` again."""
     here = Path.cwd()
-    origins = Origins(pipeline, plan)
+    origins = _PromptOrigins(pipeline, plan)
     building = _Building(outcomes, Path(seen_from(here, facts.out)), rewritten, origins)
     rows = dict(sorted(building.rows(plan.steps))).values()
     return Report(
@@ -67,10 +85,10 @@ def build_report(
         cells=totals(tuple(rows)),
         cost=_cost_totals(plan, outcomes, facts.cap),
         warnings=tuple(str(warning) for warning in facts.warnings),
-        stages=stage_views(pipeline, rows),
+        stages=_stage_views(pipeline, rows),
         rows=tuple(rows),
         templates=tuple(origins.templates),
-        references=references_of(plan, fingerprints),
+        references=_references(plan, fingerprints),
     )
 
 
@@ -81,7 +99,7 @@ class _Building:
     outcomes: Mapping[Key, Outcome]
     out: Path
     rewritten: frozenset[str]
-    origins: Origins
+    origins: "_PromptOrigins"
 
     def rows(self, steps: Iterable[Step]) -> Iterator[tuple[int, Row]]:
         """Each row with its place."""
@@ -90,7 +108,7 @@ class _Building:
             for index, cell in enumerate(step.cells):
                 reason = f"{step.reason}; output written again" if step.key in self.rewritten else step.reason
                 if index:  # its request is paid, and counted, once
-                    reason, outcome = f"same request as {step.cells[0].id}", replace(outcome, cost_usd=Decimal(0))
+                    reason, outcome = f"same request as {step.cells[0].id}", replace(outcome, cost_usd=NONE)
                 yield cell.position, self._row(step, cell, outcome, reason)
 
     def _row(self, step: Step, cell: Cell, outcome: Outcome, reason: str) -> Row:
@@ -125,24 +143,175 @@ class _Building:
 
 def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | None) -> CostTotals:
     """Money by distinct request: what cells share is paid once, and saved once."""
-    none = Decimal(0)
-    saved = sum((step.price for step in plan.steps if _is_saved(outcomes[step.key])), none)
-    paid = [outcome for outcome in outcomes.values() if outcome.status != "uncertain"]
-    uncertain = [outcome for outcome in outcomes.values() if outcome.status == "uncertain"]
-    return CostTotals(
-        spent_usd=sum((outcome.cost_usd for outcome in paid), none),
-        saved_usd=saved,
-        uncertain_usd=sum((outcome.cost_usd for outcome in uncertain), none),
-        in_flight_usd=sum((step.price for step in plan.steps if _is_in_flight(outcomes[step.key])), none),
-        cap_usd=cap,
-    )
+    saved, in_flight = NONE, NONE
+    for step in plan.steps:
+        outcome = outcomes[step.key]
+        if outcome.status == "reused" and not outcome.cost_usd:  # one that no report has counted yet is counted here
+            saved += step.price
+        if outcome.status == "pending" and outcome.job_id is not None:  # the run that sees its end counts it
+            in_flight += step.price
+    return costs(outcomes.values(), cap=cap, saved=saved, in_flight=in_flight)
 
 
-def _is_saved(outcome: Outcome) -> bool:
-    """Whether a result cost this run nothing; one that no report has counted yet is counted here."""
-    return outcome.status == "reused" and not outcome.cost_usd
+def _stage_views(pipeline: Pipeline, rows: Collection[Row]) -> tuple[StageView, ...]:
+    """Every stage with the axes of its cells, those of a chained stage's sources first.
+
+    Values stand in the order of the file; those that are only known in cells follow in the order of the cells. They
+    are told apart by `repr`: 1, True and "1" are three values.
+    """
+    stages = {stage.name: stage for stage in pipeline.stages}
+    found = by_stage(stages, rows)
+    return tuple(StageView(name, _axes(stages[name], stages, found[name])) for name in stages)
 
 
-def _is_in_flight(outcome: Outcome) -> bool:
-    """Whether Krea has the job and will bill it when it ends well; the run that sees that counts it."""
-    return outcome.status == "pending" and outcome.job_id is not None
+def _axes(stage: Stage, stages: Mapping[str, Stage], rows: Sequence[Row]) -> tuple[AxisView, ...]:
+    labels = _labels(stage, stages)
+    own = {axis.name for axis in stage.axes if not any(value.is_dynamic for value in axis.values)}
+    names = dict.fromkeys([*labels, *(name for row in rows for name in row.axes)])
+    found = []
+    for name in names:
+        known = labels.get(name, {})
+        used = {repr(row.axes[name]): row.axes[name] for row in rows if name in row.axes}
+        values = {mark: pair for mark, pair in known.items() if mark in used or name in own}
+        values |= {mark: (value, label_of(value)) for mark, value in used.items() if mark not in values}
+        if values:
+            found.append(AxisView(name, tuple(values.values())))
+    return tuple(found)
+
+
+def _labels(stage: Stage, stages: Mapping[str, Stage]) -> dict[str, dict[str, tuple[Scalar, str]]]:
+    """The values that the file names, with their labels, by axis; of sources under the names that cells give them."""
+    found: dict[str, dict[str, tuple[Scalar, str]]] = {}
+    own = {axis.name for axis in stage.axes}
+    if stage.upstream is not None and stage.upstream.stage in stages:
+        for name, values in _labels(stages[stage.upstream.stage], stages).items():
+            found[f"source.{name}" if name in own else name] = values
+    for axis in stage.axes:
+        static = [value for value in axis.values if not value.is_dynamic or isinstance(value.data, dict)]
+        found[axis.name] = {repr(value.scalar): (value.scalar, value.label) for value in static}
+    return found
+
+
+class _PromptOrigins:
+    """The templates of a plan's prompts, each once, and what they read in each cell."""
+
+    def __init__(self, pipeline: Pipeline, plan: Plan) -> None:
+        self.templates: dict[str, int] = {}
+        self._paths: dict[str, list[VariablePath]] = {}
+        self._cells = {cell.id: cell for step in plan.steps for cell in step.cells}
+        self._rows = {stage.name: _rows_of(pipeline, stage.name) for stage in pipeline.stages}
+        self._given = {stage.name: _given_in(pipeline, stage) for stage in pipeline.stages}
+
+    def of(self, cell: Cell) -> tuple[int | None, dict[str, Json]]:
+        """The place of a cell's template in `templates`, and the values that it reads."""
+        if cell.template is None:
+            return None, {}
+        number = self.templates.setdefault(cell.template, len(self.templates))
+        if cell.template not in self._paths:
+            self._paths[cell.template] = paths_in(cell.template)
+        found = {".".join(path): self._read(path, cell) for path in self._paths[cell.template]}
+        return number, {name: value for name, value in found.items() if value is not None}
+
+    def _read(self, path: VariablePath, cell: Cell) -> Json:
+        name, *rest = path
+        if name == "source":
+            return self._of_source(rest, cell)
+        if name in cell.names:
+            return _at(self._of_axis(name, cell), rest)
+        if name in DEFAULTS:
+            return cast("Json", getattr(cell.request, name))
+        return _at(self._given[cell.stage].get(name), rest)
+
+    def _of_axis(self, name: str, cell: Cell) -> Json:
+        scalar = cell.axes[cell.names.index(name)]
+        return self._rows[cell.stage].get((name, repr(scalar)), scalar)
+
+    def _of_source(self, rest: list[str], cell: Cell) -> Json:
+        source = self._cells.get(cell.source or "")
+        if source is None:
+            return None
+        axes = {name: self._of_axis(name, source) for name in source.names}
+        data = {**source.request.fields(), "id": source.id, "axes": cast("Json", axes)}
+        return _at(data, rest)
+
+
+def _references(plan: Plan, fingerprints: Fingerprints) -> tuple[ReferenceView, ...]:
+    """Every image that requests of a plan name by its bytes or its URL, in the order of the cells."""
+    used = dict.fromkeys(source for step in plan.steps for source in step.request.images)
+    return tuple(_view(source, fingerprints) for source in used if not isinstance(source, ByKey))
+
+
+def _view(source: Source, fingerprints: Fingerprints) -> ReferenceView:
+    image, text = fingerprints.by_source.get(source), source_text(source)
+    return ReferenceView(text, image.label if image else text, source.sha256 if isinstance(source, ByDigest) else None)
+
+
+def _given_in(pipeline: Pipeline, stage: Stage) -> dict[str, Json]:
+    """What is the same in all cells of a stage."""
+    fixed = {axis.name: axis.values[0].data for axis in stage.fixed}
+    return {"stage": stage.name, "pipeline": pipeline.name, **pipeline.variables, **fixed}
+
+
+def _rows_of(pipeline: Pipeline, stage: str) -> Mapping[tuple[str, str], Json]:
+    """The data of axis values that are more than the scalar that stands for them."""
+    axes = (axis for one in pipeline.stages if one.name == stage for axis in one.axes)
+    values = ((axis.name, value) for axis in axes for value in axis.values)
+    return {(name, repr(value.scalar)): value.data for name, value in values if isinstance(value.data, dict)}
+
+
+def _at(data: Json, path: list[str]) -> Json:
+    for name in path:
+        if not isinstance(data, dict) or name not in data:
+            return None
+        data = data[name]
+    return data
+
+
+SECONDS = 10
+
+
+def git_state(file: Path) -> GitState | None:
+    """The commit that is checked out around a pipeline file, and whether it holds all that is there; None outside git.
+
+    A tracked file that differs makes it dirty, as does a pipeline file that git does not know; so does a status that
+    cannot be had, because git takes too long.
+    """
+    real = file.resolve()
+    commit = _git(real.parent, "rev-parse", "HEAD")
+    if commit is None:
+        return None
+    known = _git(real.parent, "--literal-pathspecs", "ls-files", "--error-unmatch", "--", real.name)
+    clean = known and _git(real.parent, "status", "--porcelain", "--untracked-files=no") == ""
+    return GitState(commit, dirty=not clean)
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        return ask(folder, os.environ, *words, seconds=SECONDS).decode().strip()
+    except (GitFailed, UnicodeDecodeError):
+        return None
+
+
+def prompt_place(pipeline: Pipeline, report: Report, row: Row) -> Place:
+    """Where the template of a cell's prompt stands; its stage, when it stands nowhere in the file."""
+    stage = next(one for one in pipeline.stages if one.name == row.stage)
+    document = pipeline.document
+    if row.template is not None:
+        text = report.templates[row.template]
+        for value in _prompts(pipeline, stage):
+            place = document.place(value.trail)
+            if value.trail and str(value.data) == text and place.path == document.file:
+                return place
+    return document.key_place(stage.trail)
+
+
+def _prompts(pipeline: Pipeline, stage: Stage) -> Iterator[Value]:
+    """Every prompt that cells of a stage may have, wherever it is set."""
+    axes = [*stage.fixed, *(axis for matrix in stage.matrices for axis in matrix.axes)]
+    layers = [
+        stage.fields,
+        *(value.sets for axis in axes for value in axis.values),
+        *(rule.sets for matrix in stage.matrices for rule in matrix.patch),
+        *(look.fields for look in pipeline.looks.values()),
+    ]
+    yield from (layer["prompt"] for layer in layers if "prompt" in layer)

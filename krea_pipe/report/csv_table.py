@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from io import StringIO
 
@@ -20,24 +20,25 @@ BYTE_ORDER_MARK = "\ufeff"
 _FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
 _INNER_FORMULA = re.compile(r"[;\t\r\n] *(?=[=+\-@＝＋－＠])")
 
-_BEFORE_AXES = ("id", "stage")
-_AFTER_AXES = (
-    "status",
-    "reason",
-    "variant",
-    "seed",
-    "cost_usd",
-    "seconds",
-    "job_id",
-    "key",
-    "sha256",
-    "width",
-    "height",
-    "image",
-    "prompt",
-    "error_code",
-    "error_message",
-)
+_BEFORE_AXES: Mapping[str, Callable[[Row], object]] = {"id": lambda row: row.id, "stage": lambda row: row.stage}
+_AFTER_AXES: Mapping[str, Callable[[Row], object]] = {
+    "status": lambda row: row.status,
+    "reason": lambda row: row.reason,
+    "variant": lambda row: row.request.get("variant"),
+    "seed": lambda row: row.request.get("seed"),
+    "cost_usd": lambda row: row.cost_usd,
+    "seconds": lambda row: row.timings.seconds,
+    "job_id": lambda row: row.job_id,
+    "key": lambda row: row.key,
+    "sha256": lambda row: row.sha256,
+    "width": lambda row: row.width,
+    "height": lambda row: row.height,
+    "image": lambda row: row.image,
+    "prompt": lambda row: row.prompt,
+    "error_code": lambda row: row.error.code if row.error else None,
+    "error_message": lambda row: row.error.message if row.error else None,
+}
+"""The columns before and after those of the axes, each with what stands in it."""
 
 
 def render(report: Report) -> str:
@@ -45,42 +46,18 @@ def render(report: Report) -> str:
 
     A text that a spreadsheet would take for a formula has an apostrophe before it; numbers stay numbers.
     """
-    names = _axis_names(report)
+    # The axes of all stages, in the order of the file; then those that only rows know.
+    names = dict.fromkeys(axis.name for stage in report.stages for axis in stage.axes)
+    names |= dict.fromkeys(name for row in report.rows for name in row.axes)
     text = StringIO(newline="")
     text.write(BYTE_ORDER_MARK)
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow([*_BEFORE_AXES, *(writable(f"axis.{name}") for name in names), *_AFTER_AXES])
-    writer.writerows(map(_cell, _line(row, names)) for row in report.rows)
+    for row in report.rows:
+        axes = (_axis(row, name) for name in names)
+        before, after = ((read(row) for read in columns.values()) for columns in (_BEFORE_AXES, _AFTER_AXES))
+        writer.writerow(map(_cell, (*before, *axes, *after)))
     return text.getvalue()
-
-
-def _axis_names(report: Report) -> list[str]:
-    """The axes of all stages, in the order of the file; then those that only rows know."""
-    known = dict.fromkeys(axis.name for stage in report.stages for axis in stage.axes)
-    return list(known | dict.fromkeys(name for row in report.rows for name in row.axes))
-
-
-def _line(row: Row, names: Iterable[str]) -> list[object]:
-    return [
-        row.id,
-        row.stage,
-        *(_axis(row, name) for name in names),
-        row.status,
-        row.reason,
-        row.request.get("variant"),
-        row.request.get("seed"),
-        row.cost_usd,
-        row.timings.seconds,
-        row.job_id,
-        row.key,
-        row.sha256,
-        row.width,
-        row.height,
-        row.image,
-        row.prompt,
-        row.error.code if row.error else None,
-        row.error.message if row.error else None,
-    ]
 
 
 def _axis(row: Row, name: str) -> object:

@@ -11,8 +11,7 @@ from krea_pipe.matrix.picking import picks_file
 from krea_pipe.pipeline.editing.picks import Pick, read_picks
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.spec import Draft, Overrides, draft_pipeline
-from krea_pipe.report.model import Report
-from krea_pipe.report.places import seen_from
+from krea_pipe.report.model import Report, seen_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +26,11 @@ class StageDecisions:
 
     def to_json(self) -> dict[str, Json]:
         """The decisions as a page takes them."""
-        return {
-            "file": self.file,
-            "picks": [_pick_json(one) for one in self.picks],
-            "rejected": [_pick_json(one) for one in self.rejected],
-            "problem": self.problem,
+        lists: dict[str, Json] = {
+            name: [{"id": one.id, "stars": one.stars, "note": one.note} for one in picks]
+            for name, picks in (("picks", self.picks), ("rejected", self.rejected))
         }
+        return {"file": self.file, **lists, "problem": self.problem}
 
 
 def decisions_json(decisions: Mapping[str, StageDecisions]) -> dict[str, Json]:
@@ -89,7 +87,7 @@ def _unread(stage: str, problem: str) -> StageDecisions:
 
 def read_stage(path: Path, stage: str, base: Path) -> StageDecisions:
     """The decisions in one picks file; its name is given as it is seen from `base`."""
-    file = _seen_from(base, path)
+    file = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
     if not os.path.lexists(path):
         return StageDecisions(file, path)
     try:
@@ -99,11 +97,3 @@ def read_stage(path: Path, stage: str, base: Path) -> StageDecisions:
     if found.stage != stage:
         return StageDecisions(file, path, problem=f"{file} holds picks of `{found.stage}`, not of `{stage}`")
     return StageDecisions(file, path, found.picks, found.rejected)
-
-
-def _seen_from(base: Path, path: Path) -> str:
-    return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
-
-
-def _pick_json(pick: Pick) -> Json:
-    return {"id": pick.id, "stars": pick.stars, "note": pick.note}

@@ -2,37 +2,45 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
-from krea_pipe.core.json_data import Json
 from krea_pipe.core.settings import LOCAL, live_target
 from krea_pipe.report import csv_table, html, junit, markdown
-from krea_pipe.report.model import Report
-from krea_pipe.report.places import seen_from
+from krea_pipe.report.html import Page
+from krea_pipe.report.model import Report, seen_from
 from krea_pipe.report.record import from_json, to_lines
-from krea_pipe.report.thumbnails import Shrink, digests_of, make_missing, put_beside, read_thumbnails
+from krea_pipe.report.thumbnails import Shrink, digests_of, link_thumbnails, make_thumbnails, read_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.plain import check_folders, is_plain, read_plain
 from krea_pipe.store.space import Space, open_space
 
 RECORD = "report.json"
+PAGE = "report.html"
 PLANNED = "started.json"
 """What a run that goes on, or has died, was about to do: the report as it stood before the first request."""
 
+MAX_MB = 25
+"""What most mail servers take."""
 
-@dataclass(frozen=True, slots=True)
-class Dress:
-    """What the files beside the record show besides it: the picks files by stage, and where thumbnails are.
+MB = 1_000_000
+HEAD = 4_000
+GENERATOR = b'<meta name="generator" content="krea-pipe">'
+"""Stands in the head of each page."""
 
-    `has_originals` says that the images of all rows are in the run's own name space.
-    """
-
-    decisions: Mapping[str, Json] = field(default_factory=dict)
-    thumbnails_url: str | None = None
-    has_originals: bool = True
+Form: TypeAlias = Callable[[Report, Page], str | Iterable[bytes]]
+FORMS: Mapping[str, Form] = {
+    "report.md": lambda report, page: markdown.render(report, thumbnails=page.thumbnails_url, missing=page.missing),
+    "junit.xml": lambda report, _: junit.render(report),
+    "results.csv": lambda report, _: csv_table.render(report),
+    PAGE: html.render,
+}
+"""The forms of a report by the names of their files, beside the record. A new form is a function and a line here."""
 
 
 def runs_folder(home: Path) -> Path:
@@ -49,10 +57,21 @@ def write_planned(report: Report, folder: Path) -> None:
     write_atomically(folder / PLANNED, _encoded(report), durable=False)
 
 
-def write_report(report: Report, folder: Path, space: Space, shrink: Shrink, dress: Dress = Dress()) -> Path:
-    """Write the record of a run and every form of it, and return the page's path.
+def write_report(
+    report: Report, folder: Path, space: Space, shrink: Shrink, page: Page, *, has_originals: bool = True
+) -> Path:
+    """Write the record of a run and every form of it.
 
-    `shrink` makes small pictures where they are missing.
+    Args:
+        report: what has happened.
+        folder: the folder of the run, which is made.
+        space: the name space that keeps the images.
+        shrink: makes small pictures where they are missing.
+        page: what the forms show besides the report; its `missing` and `originals` are filled in here.
+        has_originals: whether the images of all rows are in that name space.
+
+    Returns:
+        The path of the HTML page.
 
     Raises:
         StateError: they cannot be written.
@@ -60,28 +79,16 @@ def write_report(report: Report, folder: Path, space: Space, shrink: Shrink, dre
     check_folders(folder / "thumbnails")
     write_atomically(folder / RECORD, _encoded(report))
     (folder / PLANNED).unlink(missing_ok=True)
-    originals = seen_from(folder, space.blobs.folder) if dress.has_originals else ""
-    missing = put_beside(digests_of(report), space, folder / "thumbnails")
-    make_missing(missing, space, shrink)
-    missing = put_beside(missing, space, folder / "thumbnails")
-    texts = {
-        "report.md": markdown.render(report, thumbnails=dress.thumbnails_url, missing=missing),
-        "junit.xml": junit.render(report),
-        "results.csv": csv_table.render(report),
-    }
-    for name, text in texts.items():
-        write_atomically(folder / name, text.encode("utf-8", "replace"), durable=False)
-    page = html.render(report, html.Page(decisions=dress.decisions, missing=missing, originals=originals))
-    write_atomically(folder / "report.html", page, durable=False)
-    return folder / "report.html"
-
-
-def single_page(report: Report, space: Space, shrink: Shrink, dress: Dress = Dress()) -> Iterator[bytes]:
-    """The page of a run with its small pictures in it, in parts."""
-    digests = digests_of(report)
-    make_missing(digests, space, shrink)
-    pictures = dict(read_thumbnails(digests, space))
-    return html.render(report, html.Page("single", decisions=dress.decisions, thumbnails=pictures))
+    missing = link_thumbnails(digests_of(report), space, folder / "thumbnails")
+    make_thumbnails(missing, space, shrink)
+    missing = link_thumbnails(missing, space, folder / "thumbnails")
+    originals = seen_from(folder, space.blobs.folder) if has_originals else ""
+    page = replace(page, missing=missing, originals=originals)
+    for name, render in FORMS.items():
+        made = render(report, page)
+        data = made.encode("utf-8", "replace") if isinstance(made, str) else made
+        write_atomically(folder / name, data, durable=False)
+    return folder / PAGE
 
 
 def _encoded(report: Report) -> Iterator[bytes]:
@@ -133,7 +140,7 @@ def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
         if not runs:
             raise _no_run(f"no run is stored in {home}", runs)
         return runs[-1]
-    given = Path(name).parent if Path(name).name in (RECORD, PLANNED, "report.html") else Path(name)
+    given = Path(name).parent if Path(name).name in (RECORD, PLANNED, PAGE) else Path(name)
     if os.path.islink(given):  # noqa: PTH114 (a name may be too long); whoever names a link means what it leads to
         given = Path(os.path.realpath(given))
     if _holds(given, *files):
@@ -155,12 +162,85 @@ def _holds(folder: Path, *names: str) -> bool:
 
 def space_of(report: Report, home: Path) -> Space:
     """The name space that a report's images are in."""
-    if report.target.kind == "local":
-        return open_space(home, LOCAL.space)
-    return open_space(home, live_target({"KREA_API_BASE": report.target.base}).space)
+    target = LOCAL if report.target.kind == "local" else live_target({"KREA_API_BASE": report.target.base})
+    return open_space(home, target.space)
 
 
 def _no_run(message: str, runs: list[Path]) -> UsageError:
     latest = ", ".join(run.name for run in runs[-3:])
     hint = f"the latest: {latest}" if latest else "run a pipeline first: krea-pipe run FILE --local"
     return UsageError(Problem("no_such_run", message, hint=hint))
+
+
+def write_single(
+    report: Report, file: Path, space: Space, shrink: Shrink, page: Page, *, max_mb: int, folder: Path
+) -> int:
+    """Write the page of a run as one file that has its small pictures in it, to send to someone.
+
+    Args:
+        report: what has happened.
+        file: the file to write, which ends in .html.
+        space: the name space that keeps the images.
+        shrink: makes small pictures where they are missing.
+        page: what the page shows besides the report.
+        max_mb: how many megabytes (of 1,000,000 bytes) the file may have.
+        folder: the folder of the run, which could be sent in its place.
+
+    Returns:
+        Its size in bytes.
+
+    Raises:
+        UsageError: it would be larger than that, or the name is no page's, or another file's.
+        StateError: it cannot be written.
+    """
+    if file.suffix.lower() not in (".html", ".htm"):  # so that a slip does not overwrite the pipeline file
+        hint = f"name it {file.stem or 'report'}.html"
+        raise UsageError(Problem("not_a_page", f"{file} does not end in .html, as a page does", hint=hint))
+    _check_free(file)
+    digests = digests_of(report)
+    make_thumbnails(digests, space, shrink)
+    pictures = dict(read_thumbnails(digests, space))
+    parts = list(html.render(report, replace(page, form="single", thumbnails=pictures)))
+    size = sum(map(len, parts))
+    if size > max_mb * MB:
+        message = f"{file} would be {_megabytes(size)} MB, and --max-mb is {max_mb}"
+        hint = f"select fewer cells with -k, raise it with --max-mb {-(-size // MB)}, or send the folder {folder}"
+        raise UsageError(Problem("too_large", message, hint=hint))
+    write_atomically(file, parts, durable=False)
+    return size
+
+
+def _check_free(path: Path) -> None:
+    """Refuse to write over a file that is no report's page."""
+    try:
+        with path.open("rb") as stream:
+            is_ours = GENERATOR in stream.read(HEAD)
+    except FileNotFoundError:
+        return
+    except OSError:
+        is_ours = False
+    if not is_ours:
+        hint = "choose another name; an earlier report is written over"
+        raise UsageError(Problem("file_in_the_way", f"{path} exists, and is no report", hint=hint))
+
+
+def check_thumbnails_url(url: str) -> str:
+    """A URL below which small pictures are served.
+
+    Raises:
+        UsageError: it is no plain http or https URL with a host.
+    """
+    try:
+        parts = urlsplit(url)
+        is_plain = url.isprintable() and not re.search(r"[\s?#\\\"<>]", url)
+        if is_plain and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return url
+    except ValueError:  # a port that is no number, brackets that do not close
+        pass
+    hint = "give the folder's URL, as in https://example.com/run/thumbnails"
+    raise UsageError(Problem("bad_url", f"{url!r} is no http or https URL that a file's name can follow", hint=hint))
+
+
+def _megabytes(size: int) -> str:
+    """Rounded up, so that what is too large never looks as if it fitted."""
+    return f"{-(-size * 10 // MB) / 10:,.1f}"

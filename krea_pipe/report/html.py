@@ -9,54 +9,27 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.report.model import Report
 from krea_pipe.report.record import to_lines
-from krea_pipe.report.words import LOCAL_NOTE, facts_of, sentence
+from krea_pipe.report.words import LOCAL_NOTE, facts_of, summary_sentence
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLES = ("page.css", "tools.css", "sheet.css", "decisions.css", "ladders.css", "dialog.css", "compare.css")
 _SCRIPTS = (
-    "vendor/sortable-1.15.7.min.js",
-    "vendor/panzoom-4.6.2.min.js",
-    "data.js",
-    "elements.js",
-    "state.js",
-    "keys.js",
-    "likeness.js",
-    "decisions.js",
-    "deciding.js",
-    "picks.js",
-    "measure.js",
-    "pivot.js",
-    "arrange.js",
-    "cell.js",
-    "stage.js",
-    "sheet.js",
-    "walk.js",
-    "print.js",
-    "axismenu.js",
-    "shelves.js",
-    "filter.js",
-    "tools.js",
-    "ladder_chart.js",
-    "ladders.js",
-    "wording.js",
-    "cell_file.js",
-    "copying.js",
-    "provenance.js",
-    "panel.js",
-    "zoom.js",
-    "detail.js",
-    "differences.js",
-    "compared.js",
-    "compare.js",
-    "live.js",
-    "main.js",
+    *("vendor/sortable-1.15.7.min.js", "vendor/panzoom-4.6.2.min.js"),
+    *("data.js", "elements.js", "state.js", "keys.js", "likeness.js"),
+    *("decisions.js", "deciding.js", "picks.js"),
+    *("measure.js", "pivot.js", "arrange.js", "cell.js", "stage.js", "sheet.js", "walk.js", "print.js"),
+    *("axismenu.js", "shelves.js", "filter.js", "tools.js", "ladder_chart.js", "ladders.js"),
+    *("wording.js", "cell_file.js", "copying.js", "provenance.js", "panel.js", "zoom.js", "detail.js"),
+    *("differences.js", "compared.js", "compare.js"),
+    *("live.js", "main.js"),
 )
+"""The parts of the script in their order; a part may use what the ones before it define."""
 _SLOT = Markup("<slot>")  # no text of a report comes out like this
 _ESCAPES = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
 
@@ -68,7 +41,8 @@ class Page:
     A `single` page holds its `thumbnails`, WebP bytes by the digest of the image that they show; others find them in
     the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of
     the store that holds images by digest, as seen from the page: what lies in the output folder may be of a later run.
-    `decisions` are the picks files, by stage. `is_live` says that the run goes on.
+    `decisions` are the picks files, by stage. `is_live` says that the run goes on. `thumbnails_url` is where report.md
+    finds the small pictures, if not beside it.
     """
 
     form: Literal["folder", "single", "view"] = "folder"
@@ -77,25 +51,21 @@ class Page:
     thumbnails: Mapping[str, bytes] | None = None
     missing: Sequence[str] = ()
     originals: str = ""
+    thumbnails_url: str | None = None
 
 
 def render(report: Report, page: Page = Page()) -> Iterator[bytes]:
     """Render the page as parts of UTF-8 text: what is long is never whole in memory."""
-    style, script = _style(), _script()
-    shell = (
-        _environment()
-        .get_template("page.html")
-        .render(
-            report=report,
-            local_note=LOCAL_NOTE,
-            sentence=sentence(report),
-            facts=facts_of(report),
-            problems=[row for row in report.rows if row.error or row.status == "failed"],
-            policy=policy(),
-            style=Markup(style),
-            script=Markup(script),
-            slot=_SLOT,
-        )
+    shell = _template().render(
+        report=report,
+        local_note=LOCAL_NOTE,
+        sentence=summary_sentence(report),
+        facts=facts_of(report),
+        problems=[row for row in report.rows if row.error or row.status == "failed"],
+        policy=policy(),
+        style=Markup(_style()),
+        script=Markup(_script()),
+        slot=_SLOT,
     )
     head, middle, tail = shell.encode("utf-8", "replace").split(_SLOT.encode())
     yield head
@@ -113,14 +83,8 @@ def policy() -> str:
 
 def _page_json(page: Page) -> Iterator[bytes]:
     """How the page was made, as JSON; each picture as base64, which needs no escaping."""
-    data: dict[str, object] = {
-        "form": page.form,
-        "live": page.is_live,
-        "decisions": dict(page.decisions),
-        "missing": [*page.missing],
-        "originals": page.originals,
-    }
-    text = json.dumps({**data, "thumbnails": None}, ensure_ascii=False)
+    made = {"form": page.form, "live": page.is_live, "decisions": dict(page.decisions), "missing": [*page.missing]}
+    text = json.dumps({**made, "originals": page.originals, "thumbnails": None}, ensure_ascii=False)
     if page.thumbnails is None:
         yield _script_json(text)
         return
@@ -144,14 +108,12 @@ def _csp_hash(text: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _template() -> Template:
+    loader = FileSystemLoader(_TEMPLATES)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    return environment.get_template("page.html")
 
 
 @cache

@@ -1,22 +1,18 @@
 """The report as JUnit XML, for the test tabs of GitLab, Jenkins and the like: a suite a stage, a test a cell."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from krea_pipe.core.excerpts import writable
-from krea_pipe.report.model import Report, Row
-from krea_pipe.report.narrow import totals
-from krea_pipe.report.words import commit, why
+from krea_pipe.report.model import Report, Row, by_stage, totals
+from krea_pipe.report.words import commit, explanation
 
 
 def render(report: Report) -> str:
     """Render the report as XML: a failed cell is a failure, an uncertain one an error, a pending one is skipped."""
     root = Element("testsuites", {"name": writable(report.pipeline.name), **_counts(report.rows)})
-    by_stage: dict[str, list[Row]] = {stage.name: [] for stage in report.stages}
-    for row in report.rows:
-        by_stage.setdefault(row.stage, []).append(row)
-    for name, rows in by_stage.items():
+    for name, rows in by_stage((stage.name for stage in report.stages), report.rows).items():
         _add_suite(root, report, name, rows)
     indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(root, encoding="unicode")}\n'
@@ -29,16 +25,11 @@ def _counts(rows: Sequence[Row]) -> dict[str, str]:
         "failures": str(cells.failed),
         "errors": str(cells.uncertain),
         "skipped": str(cells.pending),
-        "time": _seconds(sum(row.timings.seconds or 0 for row in rows)),
+        "time": f"{sum(row.timings.seconds or 0 for row in rows):.3f}",
     }
 
 
-def _seconds(number: float) -> str:
-    return f"{number:.3f}"
-
-
-def _add_suite(root: Element, report: Report, name: str, rows: Iterable[Row]) -> None:
-    rows = list(rows)
+def _add_suite(root: Element, report: Report, name: str, rows: Sequence[Row]) -> None:
     class_name = writable(f"{report.pipeline.name}.{name}")
     attributes = {"name": class_name, **_counts(rows), "timestamp": _moment(report.started_at)}
     suite = SubElement(root, "testsuite", attributes)
@@ -70,7 +61,7 @@ def _add_properties(parent: Element, facts: dict[str, str]) -> None:
 
 
 def _add_case(suite: Element, class_name: str, row: Row) -> None:
-    time = _seconds(row.timings.seconds or 0)
+    time = f"{row.timings.seconds or 0:.3f}"
     case = SubElement(suite, "testcase", {"classname": class_name, "name": writable(row.id), "time": time})
     match row.status:
         case "reused":
@@ -78,24 +69,20 @@ def _add_case(suite: Element, class_name: str, row: Row) -> None:
         case "succeeded" if row.adopted:
             _add_properties(case, {"adopted": "true"})
         case "pending":
-            SubElement(case, "skipped", {"message": writable(why(row))})
+            SubElement(case, "skipped", {"message": writable(explanation(row))})
         case "failed" | "uncertain":
             _add_problem(case, "failure" if row.status == "failed" else "error", row)
 
 
 def _add_problem(case: Element, tag: str, row: Row) -> None:
     kind = row.error.code if row.error else row.status
-    problem = SubElement(case, tag, {"type": writable(kind), "message": writable(why(row))})
-    problem.text = writable("\n".join(_details(row)))
-
-
-def _details(row: Row) -> list[str]:
-    """What one needs to look into a problem: some readers show this text and not the message."""
-    lines = [why(row)]
+    problem = SubElement(case, tag, {"type": writable(kind), "message": writable(explanation(row))})
+    # What one needs to look into it: some readers show this text and not the message.
+    lines = [explanation(row)]
     if row.error:
         lines.append(f"class: {row.error.kind}")
     if row.job_id:
         lines.append(f"job: {row.job_id}")
     if row.error and row.error.candidates:
         lines.append(f"jobs that may be the lost one: {', '.join(row.error.candidates)}")
-    return [*lines, f"key: {row.key}", f"prompt: {row.prompt}"]
+    problem.text = writable("\n".join([*lines, f"key: {row.key}", f"prompt: {row.prompt}"]))

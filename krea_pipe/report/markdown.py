@@ -3,15 +3,51 @@
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from krea_pipe.core.excerpts import writable
 from krea_pipe.pipeline.cell_ids import label_of
 from krea_pipe.pipeline.pricing import usd
-from krea_pipe.report.markup import code, table_head, table_row
-from krea_pipe.report.model import Report, Row
-from krea_pipe.report.narrow import totals
-from krea_pipe.report.words import LOCAL_NOTE, STATUS_WORDS, adopted, facts_of, sentence, why
+from krea_pipe.report.model import Report, Row, by_stage, costs, totals
+from krea_pipe.report.words import LOCAL_NOTE, STATUS_WORDS, adopted_cells, explanation, facts_of, summary_sentence
+
+_TURNED = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # would turn the text around them
+
+
+def code(text: str, most: int = 160) -> str:
+    """A text as a code span on one line: the one place in Markdown where nothing of it acts.
+
+    No markup, link, picture, mention, issue number, emoji or formula is read in there, by GitHub and GitLab alike.
+    """
+    plain = " ".join(_TURNED.sub("\ufffd", writable(text)).split())
+    if not plain:
+        return ""
+    if len(plain) > most:
+        plain = f"{plain[: most - 1]}…"
+    fence = "`" * (1 + _longest_fence(plain))
+    space = " " if plain[0] == "`" or plain[-1] == "`" else ""
+    return f"{fence}{space}{plain}{space}{fence}"
+
+
+def fenced(text: str) -> str:
+    """A text of many lines as a block of code, out of which none of them gets."""
+    plain = _TURNED.sub("\ufffd", writable(text))
+    fence = "`" * max(3, 1 + _longest_fence(plain))
+    return f"{fence}\n{plain.rstrip()}\n{fence}\n"
+
+
+def _longest_fence(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)
+
+
+def table_head(*names: str) -> list[str]:
+    """The lines above the rows of a table."""
+    return [table_row(*names), f"|{'---|' * len(names)}"]
+
+
+def table_row(*cells: str) -> str:
+    """A row of a table; GitHub takes a bar for the end of a cell even within code, unless a backslash is before it."""
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
 
 LIMIT = 1_000_000
 """Bytes. GitHub drops a step's summary above 1,048,576; the rest is for what the step says besides."""
@@ -45,7 +81,7 @@ def render(report: Report, *, thumbnails: str | None = None, limit: int = LIMIT,
     text = _opening(report)
     for section, share in (
         (_stages(report), 4),
-        (_warnings(report), 8),
+        (_Section("Warnings", [], (f"- {code(one, 400)}" for one in report.warnings), len(report.warnings)), 8),
         (_pictures(report, thumbnails, missing), 1),
         (_problems(report), 2),
         (_cells(report), 1),
@@ -58,8 +94,8 @@ def _opening(report: Report) -> str:
     lines = [f"## {code(report.pipeline.name)}", ""]
     if report.target.kind == "local":
         lines += [f"**LOCAL PROOFS** – {LOCAL_NOTE}.", ""]
-    lines += [sentence(report), ""]
-    if found := adopted(report):
+    lines += [summary_sentence(report), ""]
+    if found := adopted_cells(report):
         more = f" and {len(found) - MAX_NAMED:,} more" if len(found) > MAX_NAMED else ""
         named = ", ".join(code(name) for name in found[:MAX_NAMED])
         lines += [f"Adopted after a lost answer, so look whether they show what was asked for: {named}{more}.", ""]
@@ -73,24 +109,18 @@ def _opening(report: Report) -> str:
 
 
 def _stages(report: Report) -> _Section:
-    by_stage: dict[str, list[Row]] = {stage.name: [] for stage in report.stages}
-    for row in report.rows:
-        by_stage.setdefault(row.stage, []).append(row)
+    found = by_stage((stage.name for stage in report.stages), report.rows)
     live = report.target.kind == "live"
     head = table_head("Stage", "Cells", *map(str.capitalize, STATUS_WORDS.values()), *(["Spent"] if live else []))
-    lines = (_stage_row(name, rows, live=live) for name, rows in by_stage.items())
-    return _Section("Stages", head, lines, len(by_stage))
+    lines = (_stage_row(name, rows, live=live) for name, rows in found.items())
+    return _Section("Stages", head, lines, len(found))
 
 
 def _stage_row(name: str, rows: Sequence[Row], *, live: bool) -> str:
     cells = totals(rows)
     counts = [cells.total, *(getattr(cells, status) for status in STATUS_WORDS)]
-    spent = sum((row.cost_usd for row in rows if row.status != "uncertain"), Decimal(0))
-    return table_row(code(name), *(f"{count:,}" for count in counts), *([usd(spent)] if live else []))
-
-
-def _warnings(report: Report) -> _Section:
-    return _Section("Warnings", [], (f"- {code(one, 400)}" for one in report.warnings), len(report.warnings))
+    spent = [usd(costs(rows, cap=None).spent_usd)] if live else []
+    return table_row(code(name), *(f"{count:,}" for count in counts), *spent)
 
 
 def _pictures(report: Report, thumbnails: str | None, missing: Collection[str]) -> _Section:
@@ -131,7 +161,7 @@ def _problems(report: Report) -> _Section:
 
 
 def _problem_row(row: Row) -> str:
-    return table_row(code(row.id), _status(row), code(row.error.code if row.error else ""), code(why(row), 400))
+    return table_row(code(row.id), _status(row), code(row.error.code if row.error else ""), code(explanation(row), 400))
 
 
 def _cells(report: Report) -> _Section:
@@ -153,7 +183,7 @@ def _cell_row(row: Row, labels: Mapping[tuple[str, str, str], str], *, live: boo
     )
     cost = [usd(row.cost_usd) if row.cost_usd else ""] if live else []
     took = "" if row.timings.seconds is None else f"{row.timings.seconds:.1f} s"
-    reason = code(row.error.code) if row.error else code(why(row))
+    reason = code(row.error.code) if row.error else code(explanation(row))
     return table_row(code(row.id), code(axes, 240), _status(row), *cost, took, reason)
 
 

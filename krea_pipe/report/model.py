@@ -1,17 +1,23 @@
 """The report as a value: what `report.json` holds and what every renderer takes."""
 
-from collections.abc import Mapping
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Literal
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Attempt as Attempt
 from krea_pipe.core.outcome import Failure as Failure
+from krea_pipe.core.outcome import Outcome
 from krea_pipe.core.outcome import Status as Status
 from krea_pipe.core.outcome import Timings as Timings
 
 SCHEMA = "krea-pipe/run-report@1"
+NONE = Decimal(0)
+"""No money, in USD."""
 
 Scalar = str | int | float | bool | None
 
@@ -149,3 +155,38 @@ class Report:
     templates: tuple[str, ...]
     references: tuple[ReferenceView, ...]
     rows: tuple[Row, ...]
+
+
+def seen_from(folder: Path, path: Path) -> str:
+    """A path relative to a folder, or absolute when it is on another drive of Windows."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:
+        return path.absolute().as_posix()
+
+
+def totals(rows: Sequence[Row]) -> CellTotals:
+    """How many rows ended in each status."""
+    counts = Counter(row.status for row in rows)
+    return CellTotals(len(rows), *(counts[one] for one in ("succeeded", "reused", "failed", "uncertain", "pending")))
+
+
+def costs(
+    paid: Iterable[Row | Outcome], *, cap: Decimal | None, saved: Decimal = NONE, in_flight: Decimal = NONE
+) -> CostTotals:
+    """What rows, or the outcomes of requests, cost in USD; the saved and the awaited are known of a whole run alone."""
+    spent = uncertain = NONE
+    for one in paid:
+        if one.status == "uncertain":
+            uncertain += one.cost_usd
+        else:
+            spent += one.cost_usd
+    return CostTotals(spent, saved, uncertain, in_flight, cap)
+
+
+def by_stage(stages: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows of each stage: those that are named, in this order, then any other."""
+    found: dict[str, list[Row]] = {name: [] for name in stages}
+    for row in rows:
+        found.setdefault(row.stage, []).append(row)
+    return found

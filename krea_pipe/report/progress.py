@@ -5,26 +5,143 @@ it writes at its end, replaces that. In between, and for a run that was killed, 
 tell what became of its cells.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from krea_pipe.core.outcome import iso
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.outcome import Attempt, Failure, Result, Timings, iso
 from krea_pipe.report.folder import PLANNED, RECORD, read_record, read_report, space_of
-from krea_pipe.report.model import CostTotals, Report, Row
-from krea_pipe.report.moves import Move, moved, price_of
-from krea_pipe.report.narrow import totals
+from krea_pipe.report.model import NONE, Report, Row, costs, totals
 from krea_pipe.report.thumbnails import digests_of
 from krea_pipe.store.events import Counted, Done, Failed, Line, Reported
 from krea_pipe.store.plain import is_plain
-from krea_pipe.store.replay import Finished, Idle, Replay, Unknown, Without
+from krea_pipe.store.replay import Finished, Idle, InFlight, Replay, Sending, State, Unknown, Without
 from krea_pipe.store.space import Space
 
-State: TypeAlias = Literal["running", "ended", "cut_off"]
+RunState: TypeAlias = Literal["running", "ended", "cut_off"]
 """`ended` has a report; `cut_off` has none, and its process is gone."""
+
+UNANSWERED = "Krea's answer was lost; it may have drawn the image"
+UNSEEN = "Krea took the request, but does not show the job; it may be drawn and billed"
+UNFETCHED = "the image is drawn but could not be fetched; run again to fetch it"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How a request stands after a line that `run` wrote at `t`; `usd` is its price, None if others pay it."""
+
+    state: State
+    t: str
+    run: str
+    usd: str | None
+
+
+def changed_row(row: Row, change: Change, *, run: str) -> Row:
+    """The cell after a line about its request; `run` is the cell's own run.
+
+    Times that cannot be read leave it as it is.
+    """
+    try:
+        return _after_own_run(row, change) if change.run == run else _after_other_run(row, change)
+    except (ValueError, TypeError, ArithmeticError):
+        return row
+
+
+def _after_other_run(row: Row, change: Change) -> Row:
+    """What another run's line says of a cell that is not done yet; what fails there, this run tries by itself."""
+    match change.state:
+        case Finished(result=result) if row.status in ("pending", "uncertain"):
+            tried = (*row.attempts, Attempt(change.t, "shared", f"drawn by run {change.run}"))
+            return replace(_with_image(row, result), status="reused", cost_usd=NONE, attempts=tried)
+        case InFlight(job_id=job_id, unfetched="", unseen=False) if row.status == "pending":
+            return replace(row, job_id=job_id)
+    return row
+
+
+def _after_own_run(row: Row, change: Change) -> Row:
+    match change.state:
+        case Idle() | Sending():
+            return replace(row, status="pending", error=None, cost_usd=NONE, job_id=None, adopted=False)
+        case Unknown(post=post):
+            failure = Failure("answer_lost", UNANSWERED, "uncertain")
+            price = NONE if change.usd is None else price_of(post.usd)
+            return replace(row, status="uncertain", error=failure, cost_usd=price, job_id=None, adopted=False)
+        case InFlight() as job:
+            return _in_flight(row, job, change)
+        case Finished(result=result):
+            cost = NONE if change.usd is None else price_of(result.cost_usd)
+            drawn, tried = _with_image(row, result), (*row.attempts, Attempt(change.t, "done", result.sha256))
+            timings = _until(row.timings, change.t)
+            return replace(drawn, status="succeeded", cost_usd=cost, attempts=tried, timings=timings)
+        case Without(code=code):
+            return _failed(row, code, change)
+
+
+def _in_flight(row: Row, job: InFlight, change: Change) -> Row:
+    if job.unseen:
+        failure = Failure("job_unseen", UNSEEN, "uncertain")
+        return replace(row, status="uncertain", error=failure, cost_usd=price_of(change.usd))
+    if job.unfetched == change.run:
+        failure = Failure("image_unfetched", UNFETCHED, "transient")
+        return replace(row, status="failed", error=failure, cost_usd=price_of(change.usd))
+    is_new = job.t == change.t
+    is_sent = is_new and not job.adopted
+    event = "submitted" if is_sent else "adopted" if is_new else "attached"
+    return replace(
+        row,
+        status="pending",
+        error=None,
+        cost_usd=NONE,
+        job_id=job.job_id,
+        adopted=job.adopted,
+        attempts=(*row.attempts, Attempt(change.t, event, job.job_id)),
+        timings=replace(row.timings, submitted_at=change.t) if is_sent else row.timings,
+    )
+
+
+def _failed(row: Row, code: str, change: Change) -> Row:
+    if code == "cancelled":
+        return replace(row, status="pending", error=None, cost_usd=NONE, job_id=None)
+    failure = Failure(code, f"it failed: {code}", "empty" if code == "empty" else "failed")
+    return replace(
+        row,
+        status="failed",
+        error=failure,
+        cost_usd=price_of(change.usd) if code == "empty" else NONE,
+        attempts=(*row.attempts, Attempt(change.t, "failed", code)),
+        timings=_until(row.timings, change.t),
+    )
+
+
+def _with_image(row: Row, result: Result) -> Row:
+    return replace(
+        row,
+        error=None,
+        job_id=result.job_id,
+        sha256=result.sha256,
+        width=result.width,
+        height=result.height,
+        likeness=result.likeness or "",
+    )
+
+
+def _until(timings: Timings, end: str) -> Timings:
+    if timings.submitted_at is None:
+        return Timings(None, end)
+    took = datetime.fromisoformat(end) - datetime.fromisoformat(timings.submitted_at)
+    return Timings(timings.submitted_at, end, round(took.total_seconds(), 3))
+
+
+def price_of(usd: "Json | Decimal") -> Decimal:
+    """A price in USD as the journal writes it; none where others pay it, or where it is no amount."""
+    try:
+        price = NONE if usd is None else Decimal(str(usd))
+    except InvalidOperation:
+        return NONE
+    return price if price.is_finite() else NONE
 
 
 def open_progress(home: Path, folder: Path) -> "Progress":
@@ -33,7 +150,7 @@ def open_progress(home: Path, folder: Path) -> "Progress":
     Raises:
         StateError: what is written there, or the journal, cannot be read. UsageError: there is no run.
     """
-    state: State = "running"
+    state: RunState = "running"
     try:
         report = read_record(folder / PLANNED)
     except FileNotFoundError:
@@ -54,16 +171,15 @@ class Progress:
     folder: Path
     report: Report
     space: Space
-    state: State
+    state: RunState
     digests: frozenset[str] = frozenset()
     _replay: Replay = field(default_factory=Replay)
-    _rows: list[Row] = field(default_factory=list)
+    _rows: list[Row] = field(init=False)
     _places: dict[str, list[int]] = field(default_factory=dict)
     """Where the rows of each request are that this run had to do; the one that pays comes first."""
-    _saved: Decimal = Decimal(0)
 
     def __post_init__(self) -> None:
-        self._rows, self._saved = list(self.report.rows), self.report.cost.saved_usd
+        self._rows = list(self.report.rows)
         self.digests = frozenset(digests_of(self.report))
         for index, row in enumerate(self._rows):
             if row.status != "reused":
@@ -86,24 +202,25 @@ class Progress:
             self.report, self.state = read_report(self.folder), "ended"
             self.digests = frozenset(digests_of(self.report))
             return []
-        changed = self._read_journal()
+        changed: set[int] = set()
+        for line in self.space.journal.follow(self._replay):
+            changed |= self._take(line)
         if not is_alive and self.state == "running":
             self.state = "cut_off"
-            changed |= self._leave_open()
+            for key, post in self._replay.open.items():
+                if post.run == self.report.run_id:  # it was being sent, and may have been taken
+                    changed |= self._change_rows(key, Change(Unknown(post), post.after, post.run, post.usd))
         if changed:
             self._rebuild()
         return sorted(changed)
 
-    def _read_journal(self) -> set[int]:
-        changed: set[int] = set()
-        for line in self.space.journal.follow(self._replay):
-            changed |= self._changed_by(line)
-        return changed
-
-    def _changed_by(self, line: Line) -> set[int]:
-        """Apply a line, and move the rows that it is about; its price is that of the job or POST before it."""
-        places = self._places.get(line.key, [])
-        if not places or line.t < self.report.started_at or isinstance(line.event, Reported | Counted):
+    def _take(self, line: Line) -> set[int]:
+        """Apply a line, and change the rows that it is about; its price is that of the job or POST before it."""
+        if (
+            line.t < self.report.started_at
+            or isinstance(line.event, Reported | Counted)
+            or line.key not in self._places
+        ):
             self._replay.take(line)
             return set()
         job, post = self._replay.in_flight.get(line.key), self._replay.unanswered(line.key)
@@ -116,41 +233,26 @@ class Progress:
         if isinstance(state, Finished | Without) and not is_end:  # that was before
             state = Idle()
         usd = (job and job.usd) or (post and post.usd) or "0"
-        changed = set()
-        for index in places:
-            move = Move(state, line.t, line.run, None if index != places[0] or is_counted else usd)
-            row = moved(self._rows[index], move, run=self.report.run_id)
+        return self._change_rows(line.key, Change(state, line.t, line.run, None if is_counted else usd))
+
+    def _change_rows(self, key: str, change: Change) -> set[int]:
+        """Change the rows of a request, of which the first pays; the places of those that differ now."""
+        found = set()
+        for index in self._places.get(key, []):
+            row = changed_row(self._rows[index], change, run=self.report.run_id)
+            change = replace(change, usd=None)
             if row != self._rows[index]:
                 self._rows[index] = row
-                changed.add(index)
-        return changed
-
-    def _leave_open(self) -> set[int]:
-        """Requests of a dead run that were being sent may have been taken."""
-        changed: set[int] = set()
-        for key, post in self._replay.open.items():
-            if post.run == self.report.run_id and key in self._places:
-                for index in self._places[key]:
-                    price = post.usd if index == self._places[key][0] else None
-                    move = Move(Unknown(post), post.after, post.run, price)
-                    self._rows[index] = moved(self._rows[index], move, run=post.run)
-                    changed.add(index)
-        return changed
+                found.add(index)
+        return found
 
     def _rebuild(self) -> None:
         rows, now = tuple(self._rows), datetime.now(UTC)
         if iso(now) <= self.report.finished_at:
             now = datetime.fromisoformat(self.report.finished_at) + timedelta(milliseconds=1)
-        self.report = replace(self.report, finished_at=iso(now), rows=rows, cells=totals(rows), cost=self._cost(rows))
-        self.digests = frozenset(digests_of(self.report))
-
-    def _cost(self, rows: Iterable[Row]) -> CostTotals:
-        none, flying = Decimal(0), self._replay.in_flight
+        jobs = self._replay.in_flight
         waiting = {row.key for row in rows if row.status == "pending" and row.job_id is not None}
-        return CostTotals(
-            spent_usd=sum((row.cost_usd for row in rows if row.status != "uncertain"), none),
-            saved_usd=self._saved,
-            uncertain_usd=sum((row.cost_usd for row in rows if row.status == "uncertain"), none),
-            in_flight_usd=sum((price_of(flying[key].usd) for key in waiting if key in flying), none),
-            cap_usd=self.report.cost.cap_usd,
-        )
+        in_flight = sum((price_of(jobs[key].usd) for key in waiting if key in jobs), NONE)
+        cost = costs(rows, cap=self.report.cost.cap_usd, saved=self.report.cost.saved_usd, in_flight=in_flight)
+        self.report = replace(self.report, finished_at=iso(now), rows=rows, cells=totals(rows), cost=cost)
+        self.digests = frozenset(digests_of(self.report))

@@ -1,11 +1,11 @@
-"""Small pictures, beside a page or inside it."""
+"""Small pictures, beside a page or inside it, and the signatures of images that are made from them."""
 
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,6 +21,8 @@ THREADS = min(8, os.cpu_count() or 1)
 
 Shrink: TypeAlias = Callable[[bytes], bytes | None]
 """Makes a small picture, None of what is no image."""
+Sign: TypeAlias = Callable[[bytes], str]
+"""Makes the signature of an image's bytes, "" of what is no image: `images.likeness_of`."""
 
 
 def digests_of(report: Report) -> list[str]:
@@ -29,12 +31,16 @@ def digests_of(report: Report) -> list[str]:
     return list(dict.fromkeys([*rows, *(one.sha256 for one in report.references if one.sha256)]))
 
 
-def make_missing(digests: Iterable[str], space: Space, shrink: Shrink) -> None:
+def make_thumbnails(digests: Iterable[str], space: Space, shrink: Shrink) -> None:
     """Make the small pictures that are not kept yet, in all processors: decoders let other threads work."""
-    missing = [digest for digest in digests if not space.has_thumbnail(digest)]
+
+    def make(digest: str) -> None:
+        data = space.blobs.read(digest)
+        if data is not None:
+            keep_thumbnail(digest, data, space, shrink)
+
     with ThreadPoolExecutor(THREADS) as pool:
-        for _ in pool.map(partial(_make, space, shrink), missing):
-            pass
+        list(pool.map(make, [digest for digest in digests if not space.has_thumbnail(digest)]))
 
 
 def keep_thumbnail(digest: str, data: bytes, space: Space, shrink: Shrink) -> None:
@@ -44,7 +50,7 @@ def keep_thumbnail(digest: str, data: bytes, space: Space, shrink: Shrink) -> No
         write_atomically(space.thumbnail(digest), small, durable=False)
 
 
-def keep_references(report: Report, fingerprints: Fingerprints, space: Space, shrink: Shrink) -> None:
+def keep_reference_thumbnails(report: Report, fingerprints: Fingerprints, space: Space, shrink: Shrink) -> None:
     """Keep small pictures of the references that a report names, while their files are at hand."""
     for one in report.references:
         image = fingerprints.by_source.get(parse_source(one.source))
@@ -54,7 +60,7 @@ def keep_references(report: Report, fingerprints: Fingerprints, space: Space, sh
             keep_thumbnail(one.sha256, image.read(), space, shrink)
 
 
-def take_from(folder: Path, digests: Iterable[str], space: Space) -> None:
+def import_thumbnails(folder: Path, digests: Iterable[str], space: Space) -> None:
     """Keep the small pictures of a run's own folder, which may have come from another machine, where there are none."""
     for digest in digests:
         if space.has_thumbnail(digest):
@@ -65,7 +71,7 @@ def take_from(folder: Path, digests: Iterable[str], space: Space) -> None:
                 write_atomically(space.thumbnail(digest), data, durable=False)
 
 
-def put_beside(digests: Iterable[str], space: Space, folder: Path) -> list[str]:
+def link_thumbnails(digests: Iterable[str], space: Space, folder: Path) -> list[str]:
     """Put small pictures into a folder, as links where the disk can, so that the folder can be sent as it is.
 
     Gives the digests without one.
@@ -91,12 +97,6 @@ def read_thumbnails(digests: Iterable[str], space: Space) -> Iterator[tuple[str,
             yield digest, data
 
 
-def _make(space: Space, shrink: Shrink, digest: str) -> None:
-    data = space.blobs.read(digest)
-    if data is not None:
-        keep_thumbnail(digest, data, space, shrink)
-
-
 def _put(source: Path, target: Path) -> bool:
     """Put a picture into its place; False where there is none."""
     if not is_plain(source):
@@ -113,3 +113,24 @@ def _put(source: Path, target: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def signatures(digests: Iterable[str], space: Space, sign: Sign) -> dict[str, str]:
+    """The signatures of images by their digests, from the small pictures of those that have one."""
+    wanted = list(dict.fromkeys(digests))
+
+    def signature(digest: str) -> str:
+        data = space.read_thumbnail(digest)
+        return "" if data is None else sign(data)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return {digest: made for digest, made in zip(wanted, pool.map(signature, wanted), strict=True) if made}
+
+
+def with_signatures(report: Report, space: Space, sign: Sign) -> Report:
+    """The report with the signatures that its rows lack, as far as there are small pictures."""
+    found = signatures((row.sha256 for row in report.rows if row.sha256 and not row.likeness), space, sign)
+    if not found:
+        return report
+    rows = (row if row.likeness else replace(row, likeness=found.get(row.sha256 or "", "")) for row in report.rows)
+    return replace(report, rows=tuple(rows))

@@ -15,7 +15,7 @@ STATUS_WORDS = {
 }
 
 
-def sentence(report: Report) -> str:
+def summary_sentence(report: Report) -> str:
     """Say what happened in one breath: images by status, then money, which a local run has none of."""
     if any(row.pair is not None for row in report.rows):
         return _pairs_sentence(report)
@@ -71,14 +71,14 @@ def commit(report: Report) -> str:
     return f"{report.git.commit[:10]}{' + uncommitted changes' if report.git.dirty else ''}"
 
 
-def why(row: Row) -> str:
+def explanation(row: Row) -> str:
     """Why a cell has no image, or what is to know about one that has."""
     if row.error is not None:
         return row.error.message
     return "not done yet; the next run goes on here" if row.status == "pending" else row.reason
 
 
-def adopted(report: Report) -> list[str]:
+def adopted_cells(report: Report) -> list[str]:
     """The ids of images whose job no answer named: it was found in Krea's list."""
     return [row.id for row in report.rows if row.adopted and row.status == "succeeded"]
 

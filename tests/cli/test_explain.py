@@ -5,7 +5,6 @@ import json
 
 import click
 import pytest
-from krea_pipe.pipeline.template.paths import paths_in
 from krea_server import picture
 
 from krea_pipe.app.flow import RunOptions, load, plan
@@ -13,6 +12,7 @@ from krea_pipe.cli.explanation import explanation_text
 from krea_pipe.core.settings import LOCAL
 from krea_pipe.matrix.selecting import find_cell
 from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.pipeline.template import paths_in
 from krea_pipe.planning.explain import explain_cell
 from krea_pipe.store.space import open_space
 

@@ -1,6 +1,7 @@
 """Reports made for tests, by the code that makes them in a run: stages, their outcomes, and whole runs."""
 
 import hashlib
+import json
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count, product
@@ -17,6 +18,7 @@ from krea_pipe.pipeline.source import Document
 from krea_pipe.planning.plan import Plan, Reuse, Step, Submit
 from krea_pipe.report.build import RunFacts, build_report
 from krea_pipe.report.model import GitState
+from krea_pipe.report.record import to_lines
 
 PRICE = Decimal("0.02")
 JOB = "5f0c1f9e-7a52-4a19-8f0e-1f4b3a9e2c11"
@@ -97,6 +99,11 @@ def make_report(*stages, kind="live", out=Path("out"), folder=None, **changes):
     none = Fingerprints(Path(), Path())
     made = build_report(pipeline, none, plan, outcomes, facts=facts, rewritten=frozenset())
     return replace(made, **changes)
+
+
+def to_json(report):
+    """A report as JSON data, as it stands in `report.json`."""
+    return json.loads("".join(to_lines(report)))
 
 
 def _pipeline(stages):

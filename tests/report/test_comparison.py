@@ -11,8 +11,7 @@ from krea_pipe.core.request import Request, key_of
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.pricing import price_of
 from krea_pipe.pipeline.references import Fingerprints
-from krea_pipe.report.compare.compare import compare
-from krea_pipe.report.compare.model import Side
+from krea_pipe.report.compare.comparison import PipelineState, compare
 
 NOTHING = Fingerprints(Path(), Path())
 
@@ -26,7 +25,7 @@ def side(prompts):
         Cell(at, name, name.partition("/")[0], (), (), name, request(prompt))
         for at, (name, prompt) in enumerate(prompts.items())
     ]
-    return Side([(cell, key_of(cell.request)) for cell in cells], ("s",))
+    return PipelineState([(cell, key_of(cell.request)) for cell in cells], ("s",))
 
 
 STATES = st.dictionaries(st.sampled_from([f"s/{name}" for name in "abcdef"]), st.sampled_from("uvwxy"))

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from krea_pipe.report import git
-from krea_pipe.report.git import git_state
+from krea_pipe.report import build
+from krea_pipe.report.build import git_state
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git on PATH")
 
@@ -64,7 +64,7 @@ def test_a_status_that_takes_too_long_is_not_called_clean(repository, monkeypatc
 
     def slow(command, **options):
         if "status" in command:
-            raise subprocess.TimeoutExpired(command, git.SECONDS)
+            raise subprocess.TimeoutExpired(command, build.SECONDS)
         return run(command, **options)
 
     monkeypatch.setattr("subprocess.run", slow)

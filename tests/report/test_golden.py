@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from handmade import FORMS, GOLDEN, handmade_report, rendered
 from jsonschema import Draft202012Validator
+from sample_reports import to_json
 
 from krea_pipe.core.outcome import Status
-from krea_pipe.report.model import Row
-from krea_pipe.report.narrow import totals
-from krea_pipe.report.record import from_json, to_json
+from krea_pipe.report.model import Row, totals
+from krea_pipe.report.record import from_json
 
 SCHEMA = Draft202012Validator(
     json.loads((Path(__file__).parents[2] / "schemas/run-report.schema.json").read_text(encoding="utf-8"))

@@ -15,14 +15,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from sample_reports import make_report, make_stage
+from sample_reports import make_report, make_stage, to_json
 
 import krea_pipe.report.html
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.html import Page, render
 from krea_pipe.report.model import CostTotals
-from krea_pipe.report.record import to_json
-from krea_pipe.report.words import sentence
+from krea_pipe.report.words import summary_sentence
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- <script> &amp; \u2028\u2029 {{ 7*7 }}"
 COPIED = "https://api.krea.ai"  # in what is copied as cURL
@@ -167,7 +166,7 @@ def test_a_report_without_cells_is_a_page():
 
 
 def test_the_sentence_counts_images_and_money(small_report):
-    assert sentence(small_report) == (
+    assert summary_sentence(small_report) == (
         "8 images: 3 rendered, 2 reused, 1 failed, 1 uncertain, 1 pending. "
         "$0.06 spent of $12.00, $0.04 saved, up to $0.02 uncertain."
     )
@@ -176,12 +175,12 @@ def test_the_sentence_counts_images_and_money(small_report):
 def test_the_sentence_leaves_out_what_is_zero():
     report = make_report(make_stage("one", {}))
     free = replace(report, cost=CostTotals(Decimal("0.015"), Decimal(0), Decimal(0), Decimal(0), None))
-    assert sentence(free) == "1 image: 1 rendered. $0.015 spent."
+    assert summary_sentence(free) == "1 image: 1 rendered. $0.015 spent."
 
 
 def test_a_local_sentence_speaks_of_no_money(small_report):
     local = replace(small_report, target=replace(small_report.target, kind="local"))
-    assert "$" not in sentence(local)
+    assert "$" not in summary_sentence(local)
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sample_reports import make_report, make_stage
+from sample_reports import make_report, make_stage, to_json
 
 from krea_pipe.core.errors import NothingSelected, UsageError
 from krea_pipe.core.likeness import VERSION
 from krea_pipe.matrix.selection import parse_selection
-from krea_pipe.report.joined import Side, join, labels_of
 from krea_pipe.report.model import ReferenceView, TargetView
-from krea_pipe.report.pairs import most_changed_first, pair_up, selected
-from krea_pipe.report.record import from_json, to_json
-from krea_pipe.report.signatures import signatures, signed
+from krea_pipe.report.record import from_json
+from krea_pipe.report.run_diff import RunSide, join_reports, labels_of, most_changed_first, pair_cells, select_pairs
+from krea_pipe.report.thumbnails import signatures, with_signatures
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.space import open_space
 
@@ -37,7 +36,7 @@ def change_request(report, word, **fields):
 
 
 def pairs_by_id(before, after):
-    return {pair.id: pair for pair in pair_up(before, after)}
+    return {pair.id: pair for pair in pair_cells(before, after)}
 
 
 @pytest.fixture
@@ -50,17 +49,17 @@ def side(tmp_path, space):
     """A report in a folder of its own."""
 
     def make(report, name):
-        return Side(report, tmp_path / "home/runs" / name, space)
+        return RunSide(report, tmp_path / "home/runs" / name, space)
 
     return make
 
 
 def joined(one, two, folder):
-    return join(one, two, pair_up(one.report, two.report), folder)
+    return join_reports(one, two, pair_cells(one.report, two.report), folder)
 
 
 def test_a_run_is_identical_to_itself():
-    pairs = pair_up(lamps("a", "b"), lamps("a", "b"))
+    pairs = pair_cells(lamps("a", "b"), lamps("a", "b"))
     assert [(pair.id, pair.is_identical, pair.distance, pair.change) for pair in pairs] == [
         ("lamp/a", True, 0.0, ""),
         ("lamp/b", True, 0.0, ""),
@@ -90,13 +89,13 @@ def test_an_id_goes_before_a_request():
     before = lamps("a", "b")
     one, two = before.rows
     swapped = replace(before, rows=(replace(two, id=one.id), replace(one, id=two.id)))
-    assert not any(pair.is_moved for pair in pair_up(before, swapped))
+    assert not any(pair.is_moved for pair in pair_cells(before, swapped))
 
 
 def test_a_new_cell_with_the_same_request_takes_no_partner_away():
     before = lamps("a")
     twin = replace(before.rows[0], id="lamp/twin")
-    first, second = pair_up(before, replace(before, rows=(twin, *before.rows)))
+    first, second = pair_cells(before, replace(before, rows=(twin, *before.rows)))
     assert [row.id for row in first.rows] == ["lamp/a", "lamp/a"]
     assert [row.id for row in second.rows] == ["lamp/twin"]
 
@@ -105,7 +104,7 @@ def test_each_cell_of_one_request_has_a_partner_of_its_own():
     before = lamps("a", "b")
     rows = tuple(replace(row, key="k") for row in before.rows)
     after = tuple(replace(row, id=f"other/{number}", key="k") for number, row in enumerate(before.rows))
-    pairs = pair_up(replace(before, rows=rows), replace(before, rows=(*after, replace(after[0], id="other/2"))))
+    pairs = pair_cells(replace(before, rows=rows), replace(before, rows=(*after, replace(after[0], id="other/2"))))
     assert [[row.id for row in pair.rows] for pair in pairs] == [
         ["lamp/a", "other/0"],
         ["lamp/b", "other/1"],
@@ -126,21 +125,21 @@ def test_what_changed_in_a_request_is_said_in_words():
     refs = [{"image": "sha256:new", "strength": 0.5}]
     after = change_request(before, "a", prompt="other", creativity="raw", image_style_references=refs)
     after = replace(after, references=(ReferenceView("sha256:new", "refs/new.jpg", None),))
-    (pair,) = pair_up(before, after)
+    (pair,) = pair_cells(before, after)
     assert pair.change == "prompt changed, creativity medium → raw, refs/new.jpg changed"
 
 
 def test_an_image_drawn_again_changes_no_request():
-    (pair,) = pair_up(lamps("a"), change(lamps("a"), "a", sha256="1" * 64))
+    (pair,) = pair_cells(lamps("a"), change(lamps("a"), "a", sha256="1" * 64))
     assert (pair.change, pair.is_identical) == ("", False)
 
 
 def test_what_has_no_image_for_the_same_reason_is_identical():
     failed = make_report(make_stage("lamp", {"w": ["a"]}, lambda _: "failed"))
     pending = make_report(make_stage("lamp", {"w": ["a"]}, lambda _: "pending"))
-    assert pair_up(failed, failed)[0].is_identical
-    assert not pair_up(failed, pending)[0].is_identical
-    assert not pair_up(lamps("a"), failed)[0].is_identical
+    assert pair_cells(failed, failed)[0].is_identical
+    assert not pair_cells(failed, pending)[0].is_identical
+    assert not pair_cells(lamps("a"), failed)[0].is_identical
 
 
 def test_what_changed_most_comes_first():
@@ -150,21 +149,21 @@ def test_what_changed_most_comes_first():
     after = change(lamps("same", "little", "much", "lost", "new"), "little", likeness=GREY, sha256="1" * 64)
     after = change(after, "much", likeness=WHITE, sha256="2" * 64)
     after = change(after, "lost", sha256=None, image=None, status="failed")
-    found = most_changed_first(pair_up(before, after))
+    found = most_changed_first(pair_cells(before, after))
     assert [pair.id for pair in found] == ["lamp/lost", "lamp/much", "lamp/little"]
 
 
 def test_a_selection_takes_a_pair_for_either_of_its_cells():
-    pairs = pair_up(lamps("a", "b"), change(lamps("a", "b", "c"), "b", status="failed"))
+    pairs = pair_cells(lamps("a", "b"), change(lamps("a", "b", "c"), "b", status="failed"))
     chosen = {
-        text: [pair.id for pair in selected(pairs, parse_selection([text], []))]
+        text: [pair.id for pair in select_pairs(pairs, parse_selection([text], []))]
         for text in ("a", "w=c", "status:failed")
     }
     assert chosen == {"a": ["lamp/a"], "w=c": ["lamp/c"], "status:failed": ["lamp/b"]}
     with pytest.raises(NothingSelected):
-        selected(pairs, parse_selection(["w=d"], []))
+        select_pairs(pairs, parse_selection(["w=d"], []))
     with pytest.raises(UsageError):
-        selected(pairs, parse_selection(["x=a"], []))
+        select_pairs(pairs, parse_selection(["x=a"], []))
 
 
 def test_rows_stand_in_pairs_and_say_which_run_they_are_of(side, tmp_path):
@@ -257,10 +256,10 @@ def test_missing_signatures_are_made_from_small_pictures(space):
     digests = [row.sha256 for row in report.rows]
     for digest in digests[:2]:
         write_atomically(space.thumbnail(digest), digest[:4].encode())
-    assert [row.likeness for row in signed(report, space, bytes.decode).rows] == [digests[0][:4], "kept", ""]
+    assert [row.likeness for row in with_signatures(report, space, bytes.decode).rows] == [digests[0][:4], "kept", ""]
     assert signatures([*digests, *digests], space, bytes.decode) == {one: one[:4] for one in digests[:2]}
 
 
 def test_a_report_that_lacks_nothing_stays_as_it_is(space):
     report = change(lamps("a"), "a", likeness="kept")
-    assert signed(report, space, bytes.decode) is report
+    assert with_signatures(report, space, bytes.decode) is report

@@ -8,13 +8,12 @@ from decimal import Decimal
 
 import pytest
 from journal_lines import line_of
-from sample_reports import make_report, make_stage
+from sample_reports import make_report, make_stage, to_json
 
 from krea_pipe.core.errors import UsageError
 from krea_pipe.core.outcome import iso
 from krea_pipe.report.folder import find_run, space_of, write_planned
 from krea_pipe.report.progress import open_progress
-from krea_pipe.report.record import to_json
 
 START = datetime(2026, 10, 12, 9, 14, 3, tzinfo=UTC)
 RUN = "20261012-091403-000-p-7f3a"

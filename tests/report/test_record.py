@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-from sample_reports import make_report, make_stage
+from sample_reports import make_report, make_stage, to_json
 
 from krea_pipe.core.errors import StateError
 from krea_pipe.report.model import SCHEMA, Report
-from krea_pipe.report.record import from_json, to_json
+from krea_pipe.report.record import from_json
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "run-report.schema.json"
 

@@ -14,11 +14,18 @@ from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, sel
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.excerpts import writable
 from krea_pipe.core.images import likeness_of, small_picture
-from krea_pipe.report.folder import Dress, find_run, read_report, space_of, write_report
-from krea_pipe.report.joined import Side, check_free, join
-from krea_pipe.report.pairs import Pair, most_changed_first, pair_up, selected
-from krea_pipe.report.signatures import signed
-from krea_pipe.report.thumbnails import digests_of, make_missing, put_beside, take_from
+from krea_pipe.report.folder import find_run, read_report, space_of, write_report
+from krea_pipe.report.html import Page
+from krea_pipe.report.run_diff import (
+    Pair,
+    RunSide,
+    check_diff_folder,
+    join_reports,
+    most_changed_first,
+    pair_cells,
+    select_pairs,
+)
+from krea_pipe.report.thumbnails import digests_of, import_thumbnails, link_thumbnails, make_thumbnails, with_signatures
 from krea_pipe.store.home import open_home
 from krea_pipe.store.plain import check_folders
 
@@ -42,17 +49,17 @@ def diff(run_a: str, run_b: str, *, out: Path | None, asks: bool, as_json: bool,
     which = selection(chosen)
     home = open_home(os.environ)
     before, after = _side(find_run(home, run_a), home), _side(find_run(home, run_b), home)
-    pairs = pair_up(before.report, after.report)
+    pairs = pair_cells(before.report, after.report)
     if not which.is_all:
-        pairs = selected(pairs, which)
+        pairs = select_pairs(pairs, which)
     own = home / "diffs" / f"{_plain_id(before)}..{_plain_id(after)}"
     check_folders(own, own / "selected")
     folder = out or own / ("" if which.is_all else "selected")
-    check_free(folder)
-    joined = join(before, after, pairs, folder)
+    check_diff_folder(folder)
+    joined = join_reports(before, after, pairs, folder)
     for side in (before, after):
-        put_beside(digests_of(side.report), side.space, folder / "thumbnails")
-    page = write_report(joined, folder, after.space, small_picture, Dress(has_originals=False))
+        link_thumbnails(digests_of(side.report), side.space, folder / "thumbnails")
+    page = write_report(joined, folder, after.space, small_picture, Page(), has_originals=False)
     if as_json:
         ids = {"schema": "krea-pipe/diff@1", "before": before.report.run_id, "after": after.report.run_id}
         print_json({**ids, **_as_json(pairs), "report": str(folder / "report.json"), "page": str(page)})
@@ -62,16 +69,16 @@ def diff(run_a: str, run_b: str, *, out: Path | None, asks: bool, as_json: bool,
     return int(asks and not all(pair.is_identical for pair in pairs))
 
 
-def _side(folder: Path, home: Path) -> Side:
+def _side(folder: Path, home: Path) -> RunSide:
     """One of the runs, with small pictures and signatures of all its images that are still there."""
     report = read_report(folder)
     space = space_of(report, home)
-    take_from(folder / "thumbnails", digests_of(report), space)
-    make_missing(digests_of(report), space, small_picture)
-    return Side(signed(report, space, likeness_of), folder, space)
+    import_thumbnails(folder / "thumbnails", digests_of(report), space)
+    make_thumbnails(digests_of(report), space, small_picture)
+    return RunSide(with_signatures(report, space, likeness_of), folder, space)
 
 
-def _plain_id(side: Side) -> str:
+def _plain_id(side: RunSide) -> str:
     """The id of a run as a part of a folder's name, whatever stands in its report."""
     return re.sub(r"[^\w-]", "_", side.report.run_id)
 

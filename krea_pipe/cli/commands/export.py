@@ -1,7 +1,6 @@
 """`krea-pipe export`: the picked images of a run as one pack to hand on."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -11,21 +10,17 @@ from krea_pipe.cli.completing import complete_run, complete_stage_of_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
 from krea_pipe.core.errors import NothingSelected, Problem
-from krea_pipe.report.export.choice import (
-    Choice,
+from krea_pipe.report.export.pack import PackContents, WrittenPack, check_target, title_of, write_pack
+from krea_pipe.report.export.selected_images import (
     Picked,
-    all_cells,
+    SelectedImage,
     check_missing,
-    picked_cells,
-    read_chosen,
-    without_image,
+    read_selected_picks,
+    selected_images,
 )
-from krea_pipe.report.export.names import names_of
-from krea_pipe.report.export.pack import Contents, Packed, check_target, title_of, write_pack
-from krea_pipe.report.export.sheet import draw_sheet
 from krea_pipe.report.folder import find_run, read_report, space_of
-from krea_pipe.report.model import Report
-from krea_pipe.report.narrow import narrowed
+from krea_pipe.report.model import Report, seen_from
+from krea_pipe.report.row_selection import select_rows
 from krea_pipe.report.sheet.arrange import stages_of
 from krea_pipe.store.home import open_home
 
@@ -72,46 +67,37 @@ def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpac
     path = out or Path(f"{title}.zip")
     check_target(path)
     stages_of(report, options["stages"])
-    picked = read_chosen(report, folder, options["stages"], options["picks_files"]) if is_picked else None
-    choices, missing = _chosen(report, picked, options)
-    names = names_of(report, folder, [one.row for one in choices])
-    files = [Path(os.path.relpath(file, folder / report.base)).as_posix() for file in picked.files] if picked else []
-    contents = Contents(report, title, choices, names, files, missing)
-    space = space_of(report, home)
-
-    def draw(some: Sequence[Choice]) -> bytes:
-        return draw_sheet(report, folder, space, some, is_picked=is_picked)
-
-    _say(write_pack(contents, space.blobs, draw, path, allow_missing=options["allow_missing"]), report, as_json=as_json)
+    picked = read_selected_picks(report, folder, options["stages"], options["picks_files"]) if is_picked else None
+    images, missing = _chosen(report, picked, options)
+    picks = [seen_from(folder / report.base, file) for file in picked.files] if picked else []
+    contents = PackContents(report, folder, images, picks, missing)
+    written = write_pack(contents, space_of(report, home), path, allow_missing=options["allow_missing"])
+    _say(written, report, as_json=as_json)
     return 0
 
 
-def _chosen(report: Report, picked: Picked | None, options: _Options) -> tuple[list[Choice], list[str]]:
+def _chosen(report: Report, picked: Picked | None, options: _Options) -> tuple[list[SelectedImage], list[str]]:
     """The cells that are handed off, and picks without an image.
 
     Raises:
         NothingSelected: there are no cells. UsageError: there are such picks, which was not allowed.
     """
     which = selection(options)
-    part = report if which.is_all else narrowed(report, which)
-    missing: list[str] = []
-    if picked is None:
-        choices = all_cells(part)
-        missing = without_image(part)
-    else:
-        _, missing = picked_cells(report, picked)
-        choices, _ = picked_cells(part, picked)
+    part = report if which.is_all else select_rows(report, which)
+    images, missing = selected_images(part, picked)
+    if picked is not None:
+        _, missing = selected_images(report, picked)
         if not options["allow_missing"]:
             check_missing(missing, report)
-    choices = [one for one in choices if not options["stages"] or one.row.stage in options["stages"]]
-    if not choices:
+    images = [one for one in images if not options["stages"] or one.row.stage in options["stages"]]
+    if not images:
         raise NothingSelected(
             Problem("nothing_selected", "none of the cells that were selected has an image to export")
         )
-    return choices, missing
+    return images, missing
 
 
-def _say(packed: Packed, report: Report, *, as_json: bool) -> None:
+def _say(packed: WrittenPack, report: Report, *, as_json: bool) -> None:
     if as_json:
         data = {"run_id": report.run_id, "target": report.target.kind, "file": str(packed.file)}
         counts = {"images": packed.images, "missing": list(packed.missing), "bytes": packed.size}

@@ -15,11 +15,18 @@ from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.cli.summary import print_summary, print_troubles
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.report.decisions import decisions_json, read_decisions
-from krea_pipe.report.folder import Dress, find_run, read_report, single_page, space_of, write_report
-from krea_pipe.report.narrow import narrowed
-from krea_pipe.report.signatures import signed
-from krea_pipe.report.single import MAX_MB, check_thumbnails_url, write_single
-from krea_pipe.report.thumbnails import digests_of, make_missing, take_from
+from krea_pipe.report.folder import (
+    MAX_MB,
+    check_thumbnails_url,
+    find_run,
+    read_report,
+    space_of,
+    write_report,
+    write_single,
+)
+from krea_pipe.report.html import Page
+from krea_pipe.report.row_selection import select_rows
+from krea_pipe.report.thumbnails import digests_of, import_thumbnails, make_thumbnails, with_signatures
 from krea_pipe.store.home import open_home
 from krea_pipe.store.plain import check_folders
 
@@ -65,20 +72,20 @@ def report(run: str | None, *, as_json: bool, **how: Unpack[_Options]) -> int:
     folder = find_run(home, run)
     found = read_report(folder)
     space = space_of(found, home)
-    take_from(folder / "thumbnails", digests_of(found), space)
-    make_missing(digests_of(found), space, shrink)
-    found = signed(found, space, sign)
-    dress = Dress(decisions_json(read_decisions(found, folder)), url)
+    import_thumbnails(folder / "thumbnails", digests_of(found), space)
+    make_thumbnails(digests_of(found), space, shrink)
+    found = with_signatures(found, space, sign)
+    extras = Page(decisions=decisions_json(read_decisions(found, folder)), thumbnails_url=url)
     if not which.is_all:
-        found = narrowed(found, which)
+        found = select_rows(found, which)
     if how["single_file"] is not None:
         page = how["single_file"]
-        write_single(single_page(found, space, shrink, dress), page, max_mb=how["max_mb"], folder=folder)
+        write_single(found, page, space, shrink, extras, max_mb=how["max_mb"], folder=folder)
     else:
         if not which.is_all:
             found, folder = replace(found, base=f"../{found.base}"), folder / "selected"
             check_folders(folder)
-        page = write_report(found, folder, space, shrink, dress)
+        page = write_report(found, folder, space, shrink, extras)
     if as_json:
         data = {"schema": "krea-pipe/report@1", "run_id": found.run_id, "exit_code": found.exit_code}
         print_json({**data, "report": str(folder / "report.json"), "page": str(page)})

@@ -10,15 +10,13 @@ from krea_pipe.cli.completing import complete_run, complete_stage_of_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, Chosen, Number, json_option, select_options, selection
 from krea_pipe.report.folder import find_run, read_report, space_of
-from krea_pipe.report.narrow import narrowed
-from krea_pipe.report.sheet.arrange import Wanted, arranged, check_axes, stages_of
-from krea_pipe.report.sheet.files import check_path, page_files, write_sheet
-from krea_pipe.report.sheet.letters import Letters
+from krea_pipe.report.row_selection import select_rows
+from krea_pipe.report.sheet.arrange import AxisChoice, arrange_stage, check_axes, stages_of
+from krea_pipe.report.sheet.draw import Painter, check_path, page_files, write_sheet
 from krea_pipe.report.sheet.pages import Paper, make_sheet
-from krea_pipe.report.sheet.paint import Brush
-from krea_pipe.report.sheet.parts import Measures, Setter
-from krea_pipe.report.sheet.pictures import pictures_of
-from krea_pipe.report.thumbnails import digests_of, take_from
+from krea_pipe.report.sheet.parts import Typesetter
+from krea_pipe.report.sheet.typeface import FontSet
+from krea_pipe.report.thumbnails import digests_of, import_thumbnails
 from krea_pipe.store.home import open_home
 
 
@@ -69,7 +67,7 @@ def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Optio
     are numbered: sheet-1.png, sheet-2.png. An earlier sheet is replaced, any other file is not.
 
     Latin, Greek and Cyrillic are always there. Other scripts are taken from the fonts of this machine: Noto Sans CJK
-    is one for Chinese, Japanese and Korean. Letters that no font has become empty boxes.
+    is one for Chinese, Japanese and Korean. FontSet that no font has become empty boxes.
     """
     check_path(out)
     home = open_home(os.environ)
@@ -77,26 +75,26 @@ def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Optio
     found = read_report(folder)
     which = selection(options)
     if not which.is_all:
-        found = narrowed(found, which)
-    wanted = Wanted(_names(options["rows"]), _names(options["columns"]))
+        found = select_rows(found, which)
+    wanted = AxisChoice(_names(options["rows"]), _names(options["columns"]))
     chosen = stages_of(found, options["stages"])
     check_axes([stage for stage, _ in chosen], wanted)
-    letters = Letters()
+    fonts = FontSet()
     paper = Paper(options["size"], options["max_megapixels"], even=out.suffix.lower() == ".pdf")
     made = make_sheet(
         found,
-        [arranged(stage, rows, wanted) for stage, rows in chosen],
+        [arrange_stage(stage, rows, wanted) for stage, rows in chosen],
         paper,
         title=options["title"] or found.pipeline.name,
-        letters=letters,
+        fonts=fonts,
     )
     files = page_files(made, out)
     space = space_of(found, home)
-    take_from(folder / "thumbnails", digests_of(found), space)
-    brush = Brush(pictures_of(found, folder, space), letters, Setter(letters, Measures(paper.side)).note)
-    write_sheet(made, files, brush)
+    import_thumbnails(folder / "thumbnails", digests_of(found), space)
+    painter = Painter(space, folder / found.base, Typesetter(fonts, paper.side))
+    write_sheet(made, files, painter)
     cells = sum(len(rows) for _, rows in chosen)
-    _say(made.run_id, files, len(made.pages), cells, brush.missing, as_json=as_json)
+    _say(made.run_id, files, len(made.pages), cells, painter.missing, as_json=as_json)
     return 0
 
 

@@ -14,7 +14,7 @@ from krea_pipe.cli.options import FILE, Over, json_option, max_cells_option, ove
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.pipeline.staged import Candidate, Index, find_pipelines, inputs_of, may_be_read, read_index
-from krea_pipe.report.places import seen_from
+from krea_pipe.report.model import seen_from
 
 
 @dataclass(frozen=True, slots=True)

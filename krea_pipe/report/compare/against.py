@@ -1,27 +1,116 @@
-"""A pipeline file is compared with itself at another commit: both are expanded, from git and the disk alone."""
+"""A pipeline file is compared with itself at another commit: both are expanded, from git and the disk alone.
 
+`REF`, `A..B` and `A...B` say which two states of the repository are meant.
+"""
+
+import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NoReturn
 
 from krea_pipe.core.errors import InvalidInput, KreaPipeError, Problem, UsageError
-from krea_pipe.core.git import GitFailed, Repository
+from krea_pipe.core.git import GitFailed, Repository, ask
 from krea_pipe.matrix.selecting import drawable
 from krea_pipe.pipeline.repo_paths import supplying_files
 from krea_pipe.pipeline.spec import Loaded, Overrides, load
 from krea_pipe.pipeline.spec.loading import repository_root
-from krea_pipe.report.compare.compare import compare
-from krea_pipe.report.compare.model import Comparison, Revision, Side
-from krea_pipe.report.compare.revisions import Range, find_repository, read_range
+from krea_pipe.report.compare.comparison import Comparison, PipelineState, Revision, compare
 from krea_pipe.report.compare.tree import Tree, open_tree
 from krea_pipe.store.known import look_up
 from krea_pipe.store.space import Space
 
+WORK_TREE = Revision("the work tree", None)
+DEEPEN = "fetch more of it: `git fetch --unshallow`, or `fetch-depth: 0` for actions/checkout"
+
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class _RevisionRange:
+    """A base and a head, which is the work tree when its commit is None."""
+
+    base: Revision
+    head: Revision
+
+
+def _find_repository(file: Path, environment: Mapping[str, str]) -> Repository:
+    """The repository around a pipeline file.
+
+    Raises:
+        UsageError: there is none, or git does not open it.
+    """
+    folder = file.resolve().parent
+    try:
+        top = os.fsdecode(ask(folder, environment, "rev-parse", "--show-toplevel")).removesuffix("\n")
+    except GitFailed as error:
+        _refuse_folder(file, folder, str(error), error)
+    return Repository(Path(top).resolve(), environment)
+
+
+def _read_range(text: str, repository: Repository) -> _RevisionRange:
+    """The base and the head that `REF`, `A..B` or `A...B` mean; without B the head is the work tree as it is.
+
+    `A...B` has the commit at which B left A as its base. An empty A is HEAD.
+
+    Raises:
+        UsageError: git knows no such commit, or no such common one.
+    """
+    dots = next((one for one in ("...", "..") if one in text), "")
+    base, head = (one.strip() for one in (text.split(dots, 1) if dots else (text, "")))
+    first = _commit(base or "HEAD", repository)
+    last = _commit(head, repository) if head else WORK_TREE
+    if dots != "...":
+        return _RevisionRange(first, last)
+    assert first.commit is not None
+    other = last if last.commit else _commit("HEAD", repository)
+    assert other.commit is not None
+    found = repository.merge_base(first.commit, other.commit)
+    if found is None:
+        hint = DEEPEN if repository.is_shallow else "compare with a commit itself: --against REF"
+        message = f"{first.name} and {other.name} have no commit in common here"
+        raise UsageError(Problem("no_merge_base", message, hint=hint))
+    return _RevisionRange(Revision(f"{first.name}...{other.name}", found), last)
+
+
+def _commit(name: str, repository: Repository) -> Revision:
+    found = repository.commit_of(name)
+    if found is None:
+        raise UsageError(Problem("unknown_ref", f"git knows no commit {name}", hint=_hint(name, repository)))
+    return Revision(name, found)
+
+
+def _hint(name: str, repository: Repository) -> str:
+    if name.startswith("-"):
+        return "write a branch, a tag or a commit: --against main"
+    if name == "HEAD":
+        return "commit something first"
+    if repository.commit_of(f"refs/remotes/origin/{name}"):
+        return f"did you mean origin/{name}?"
+    if repository.is_shallow:
+        return f"this clone is shallow; fetch it: git fetch origin {name}, and compare with FETCH_HEAD"
+    return "fetch it first, as nothing is fetched here: git fetch origin"
+
+
+def _refuse_folder(file: Path, folder: Path, reason: str, error: GitFailed) -> NoReturn:
+    if not folder.is_dir():
+        problem = Problem("file_unreadable", f"there is no folder {folder}", hint="run this where the pipeline is")
+    elif "dubious ownership" in reason:
+        hint = f"if you trust it: git config --global --add safe.directory {repository_root(file)}"
+        problem = Problem(
+            "untrusted_repository", f"git does not open {folder}, because it is someone else's", hint=hint
+        )
+    elif "not a git repository" in reason:
+        hint = "--against compares with a commit, so the pipeline has to be in a git repository"
+        problem = Problem("no_repository", f"{file} is in no git repository", hint=hint)
+    else:
+        hint = "--against reads the files of a commit with git, 2.31 or newer, which has to be on PATH"
+        problem = Problem("git_failed", f"git cannot be asked about {folder}: {reason}", hint=hint)
+    raise UsageError(problem) from error
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonInput:
     """What is compared: a pipeline file, what stands over both of its states, and the most cells that each may have."""
 
     file: Path
@@ -31,21 +120,27 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    side: Side = field(default_factory=Side)
+    side: PipelineState = field(default_factory=PipelineState)
     problem: Problem | None = None
     missing: int = 0
     old_name: str | None = None
 
 
-def compare_with(subject: Subject, against: str, space: Space, environment: Mapping[str, str]) -> Comparison:
-    """Compare a pipeline with its state at `REF`, `A..B` or `A...B`; the store says what is drawn already.
+def compare_with(subject: ComparisonInput, against: str, space: Space, environment: Mapping[str, str]) -> Comparison:
+    """Compare a pipeline with its state at another commit.
+
+    Args:
+        subject: the pipeline file and what stands over it.
+        against: `REF`, `A..B` or `A...B`.
+        space: the name space of the store, which says what is drawn already.
+        environment: what git is run with.
 
     Raises:
         UsageError: git knows no such commit. InvalidInput: with every problem of the head.
         StateError: the store, or the repository, cannot be read.
     """
-    repository = find_repository(subject.file, environment)
-    meant = read_range(against, repository)
+    repository = _find_repository(subject.file, environment)
+    meant = _read_range(against, repository)
     name = _name(subject.file, repository)
     with tempfile.TemporaryDirectory(prefix="krea-pipe-") as folder:
         reading = _Reading(subject, repository, name, Path(folder))
@@ -69,12 +164,12 @@ def compare_with(subject: Subject, against: str, space: Space, environment: Mapp
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    subject: Subject
+    subject: ComparisonInput
     repository: Repository
     name: str
     folder: Path
 
-    def head(self, revision: Revision) -> tuple[Loaded, Side]:
+    def head(self, revision: Revision) -> tuple[Loaded, PipelineState]:
         """The pipeline as it is in the head, and its cells."""
         if revision.commit is None:
             loaded = load(self.subject.file, self.subject.overrides)
@@ -85,7 +180,7 @@ class _Reading:
         except KreaPipeError as error:
             raise type(error)(*(_placed(one, tree, revision) for one in error.problems)) from error
 
-    def base(self, meant: Range) -> _Base:
+    def base(self, meant: _RevisionRange) -> _Base:
         """The cells of the base; one that is not there or does not load has none, and a problem."""
         revision, tree = meant.base, self._tree(meant.base)
         old_name = None if self.name in tree.entries else self._old_name(meant)
@@ -97,13 +192,13 @@ class _Reading:
             return _Base(problem=_placed(error.problems[0], tree, revision), missing=len(tree.missing))
         return _Base(side, missing=len(tree.missing), old_name=old_name)
 
-    def _read(self, tree: Tree, name: str) -> tuple[Loaded, Side]:
+    def _read(self, tree: Tree, name: str) -> tuple[Loaded, PipelineState]:
         tree.put([tree.entries[name]] if name in tree.entries else [])
         with supplying_files(tree.supply):
             loaded = load(tree.top / name, self.subject.overrides)
             return loaded, _side(loaded, self.subject.max_cells)
 
-    def _old_name(self, meant: Range) -> str | None:
+    def _old_name(self, meant: _RevisionRange) -> str | None:
         assert meant.base.commit is not None
         with suppress(GitFailed):
             return self.repository.old_name(meant.base.commit, self.name, meant.head.commit)
@@ -123,10 +218,10 @@ def _name(file: Path, repository: Repository) -> str:
     return real.relative_to(repository.top).as_posix()
 
 
-def _side(loaded: Loaded, max_cells: int) -> Side:
+def _side(loaded: Loaded, max_cells: int) -> PipelineState:
     cells = drawable(loaded.pipeline, loaded.fingerprints, max_cells)
     stages = tuple(stage.name for stage in loaded.pipeline.stages)
-    return Side(cells.found, stages, cells.waiting, cells.idle)
+    return PipelineState(cells.found, stages, cells.waiting, cells.idle)
 
 
 def _placed(problem: Problem, tree: Tree, revision: Revision) -> Problem:

@@ -3,45 +3,63 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import IO
+from pathlib import Path, PurePosixPath
+from typing import IO, TypeAlias
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
-from krea_pipe.report.export.choice import Choice
-from krea_pipe.report.export.names import safe_part
-from krea_pipe.report.export.sidecar import Sidecars
-from krea_pipe.report.model import Report
-from krea_pipe.store.blobs import Blobs
+from krea_pipe.core.request import ByKey, Key, source_text
+from krea_pipe.matrix.out_paths import MAX_PATH_PART, folded
+from krea_pipe.pipeline.pricing import exact
+from krea_pipe.report.export.selected_images import SelectedImage
+from krea_pipe.report.model import Report, Row
+from krea_pipe.report.sheet.arrange import AxisChoice, arrange_stage, list_cells, stages_of
+from krea_pipe.report.sheet.draw import Painter
+from krea_pipe.report.sheet.pages import Paper, make_sheet
+from krea_pipe.report.sheet.parts import Typesetter
+from krea_pipe.report.sheet.typeface import FontSet
+from krea_pipe.store.space import Space
 
+IMAGE_SCHEMA = "krea-pipe/hand-off-image@1"
+MANIFEST_SCHEMA = "krea-pipe/hand-off@1"
+NOTICE = "LOCAL PROOFS: drawn by the local Krea, not for use"
 LOCAL = "LOCAL-PROOFS"
 SHEET = "contact-sheet.pdf"
 _COMMENT = b"krea-pipe hand-off"
-
-DrawSheet = Callable[[Sequence[Choice]], bytes]
-"""Draws the contact sheet of what is handed off, as PDF."""
+_REFUSED = re.compile(r'[<>:"/|?*\\\x00-\x1f\x7f\ud800-\udfff]')
+_KEPT_BY_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_Moment: TypeAlias = tuple[int, int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """What goes into a pack: cells and their names, the picks files that chose them, and picks that have no image."""
+class PackContents:
+    """What goes into a pack: the images of a run, the picks files that chose them, and picks that have no image.
+
+    `folder` is the run's, `picks` are paths as seen from where the run was started, empty for all images of a run.
+    """
 
     report: Report
-    title: str
-    choices: Sequence[Choice]
-    names: Mapping[str, str]
+    folder: Path
+    images: Sequence[SelectedImage]
     picks: Sequence[str] = ()
     missing: Sequence[str] = ()
 
+    @property
+    def title(self) -> str:
+        """The name of the folder in the pack."""
+        return title_of(self.report, is_picked=bool(self.picks))
+
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """A pack that is written."""
+class WrittenPack:
+    """A pack that is written: how many images and bytes it has, and its digest."""
 
     file: Path
     images: int
@@ -53,7 +71,7 @@ class Packed:
 def title_of(report: Report, *, is_picked: bool) -> str:
     """The name of a pack and of the folder in it."""
     words = [report.pipeline.name, "picks" if is_picked else "", LOCAL if report.target.kind == "local" else ""]
-    return safe_part("-".join(filter(None, words)))
+    return _safe_part("-".join(filter(None, words)))
 
 
 def check_target(path: Path) -> None:
@@ -67,70 +85,197 @@ def check_target(path: Path) -> None:
         raise UsageError(Problem("file_in_the_way", message, hint="move it away, or use --out"))
 
 
-def write_pack(contents: Contents, blobs: Blobs, draw: DrawSheet, path: Path, *, allow_missing: bool) -> Packed:
+def write_pack(contents: PackContents, space: Space, path: Path, *, allow_missing: bool) -> WrittenPack:
     """Write a pack, image by image.
+
+    Args:
+        contents: what goes into it.
+        space: the name space that keeps the images.
+        path: the zip file.
+        allow_missing: whether to leave out images that are lost.
 
     Raises:
         StateError: a stored image is missing or damaged, or the file cannot be written.
     """
-    lost: list[str] = []
     with _replacing(path) as stream:
         with zipfile.ZipFile(stream, "w") as archive:
             archive.comment = _COMMENT
-            writer = _Writer(archive, contents.title, _moment(contents.report.finished_at))
-            _fill(writer, contents, blobs, draw, lost if allow_missing else None)
+            packing = _Packing(contents, archive, _moment(contents.report.finished_at))
+            lost = packing.write(space, allow_missing=allow_missing)
         stream.flush()
+    with path.open("rb") as written:
+        digest = hashlib.file_digest(written, "sha256").hexdigest()
     missing = (*contents.missing, *lost)
-    return Packed(path, len(contents.choices) - len(lost), missing, path.stat().st_size, _digest(path))
+    return WrittenPack(path, len(contents.images) - len(lost), missing, path.stat().st_size, digest)
 
 
-@dataclass(slots=True)
-class _Writer:
+class _Packing:
     """Adds files to the folder of a pack and remembers their digests. Nothing is deflated: images do not shrink."""
 
-    archive: zipfile.ZipFile
-    folder: str
-    moment: tuple[int, int, int, int, int, int]
-    sums: list[tuple[str, str]] = field(default_factory=list)
+    def __init__(self, contents: PackContents, archive: zipfile.ZipFile, moment: _Moment) -> None:
+        self.contents, self.archive, self.moment = contents, archive, moment
+        self.sums: list[tuple[str, str]] = []
+        report = contents.report
+        self.labels = {reference.source: reference.label for reference in report.references}
+        self.labels |= {source_text(ByKey(Key(row.key))): row.id for row in report.rows}
+        self.axes = {(stage.name, axis.name): axis.values for stage in report.stages for axis in stage.axes}
+        self.notice = {"notice": NOTICE} if report.target.kind == "local" else {}
 
-    def add(self, name: str, data: bytes) -> None:
-        info = zipfile.ZipInfo(f"{self.folder}/{name}", self.moment)
+    def write(self, space: Space, *, allow_missing: bool) -> list[str]:
+        """Write every file of a pack; the ids of images that are lost."""
+        names = _names_of(self.contents)
+        lost, listed, packed = [], [], []
+        for image in sorted(self.contents.images, key=lambda one: names[one.row.id]):
+            data = space.blobs.read(image.row.sha256 or "")
+            if data is None:
+                if not allow_missing:
+                    message = f"the stored image of {image.row.id} is missing or damaged"
+                    hint = "run its pipeline again, which draws it anew, or leave it out with --allow-missing"
+                    raise StateError(Problem("image_damaged", message, hint=hint))
+                lost.append(image.row.id)
+                continue
+            name = f"images/{names[image.row.id]}"
+            sidecar = f"{name.rpartition('.')[0]}.json"
+            self._add(name, data)
+            self._add_json(sidecar, self._sidecar(image, name, len(data)))
+            listed.append(_listed(image, name, sidecar, len(data)))
+            packed.append(image.row.id)
+        there = [image for image in self.contents.images if image.row.id in set(packed)]
+        self._add(SHEET, _contact_sheet(self.contents, space, there))
+        self._add_json("manifest.json", self._manifest(listed, lost))
+        self._add("SHA256SUMS", "".join(f"{digest}  {name}\n" for digest, name in self.sums).encode())
+        return lost
+
+    def _add(self, name: str, data: bytes) -> None:
+        info = zipfile.ZipInfo(f"{self.contents.title}/{name}", self.moment)
         info.external_attr = 0o644 << 16
         info.create_system = 3  # Unix, on every system: the same bytes
         self.archive.writestr(info, data)
         self.sums.append((hashlib.sha256(data).hexdigest(), name))
 
+    def _add_json(self, name: str, data: Mapping[str, object]) -> None:
+        self._add(name, (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace"))
 
-def _fill(writer: _Writer, contents: Contents, blobs: Blobs, draw: DrawSheet, lost: list[str] | None) -> None:
-    sidecars, listed, packed = Sidecars(contents.report), [], []
-    for choice in sorted(contents.choices, key=lambda one: contents.names[one.row.id]):
-        data = blobs.read(choice.row.sha256 or "")
-        if data is None:
-            if lost is None:
-                raise _lost(choice)
-            lost.append(choice.row.id)
-            continue
-        name = f"images/{contents.names[choice.row.id]}"
-        sidecar = f"{name.rpartition('.')[0]}.json"
-        writer.add(name, data)
-        writer.add(sidecar, _json(sidecars.image(choice, name, len(data))))
-        listed.append(sidecars.listed(choice, name, sidecar, len(data)))
-        packed.append(choice.row.id)
-    there = [choice for choice in contents.choices if choice.row.id in set(packed)]
-    writer.add(SHEET, draw(there))
-    missing = [*contents.missing, *(lost or ())]
-    writer.add("manifest.json", _json(sidecars.manifest(listed, list(contents.picks), missing)))
-    writer.add("SHA256SUMS", "".join(f"{digest}  {name}\n" for digest, name in writer.sums).encode())
+    def _sidecar(self, image: SelectedImage, name: str, size: int) -> dict[str, object]:
+        """Everything about one image."""
+        row, templates = image.row, self.contents.report.templates
+        return {
+            "schema": IMAGE_SCHEMA,
+            **self.notice,
+            "id": row.id,
+            "stage": row.stage,
+            "file": name,
+            "sha256": row.sha256,
+            "bytes": size,
+            "width": row.width,
+            "height": row.height,
+            **_decision(image),
+            "axes": {axis: {"value": value, "label": self._label(row, axis)} for axis, value in row.axes.items()},
+            "prompt": row.prompt,
+            "template": None if row.template is None else templates[row.template],
+            "values": dict(row.values),
+            "variant": row.request.get("variant"),
+            "seed": row.request.get("seed"),
+            "request": self._labelled(row.request),
+            "source": row.source,
+            "key": row.key,
+            "job_id": row.job_id,
+            "cost_usd": exact(row.cost_usd),
+            "run_id": self.contents.report.run_id,
+        }
+
+    def _manifest(self, images: list[dict[str, object]], lost: list[str]) -> dict[str, object]:
+        """What is in the pack and where it comes from."""
+        report = self.contents.report
+        return {
+            "schema": MANIFEST_SCHEMA,
+            **self.notice,
+            "run_id": report.run_id,
+            "finished_at": report.finished_at,
+            "tool_version": report.tool_version,
+            "pipeline": {"name": report.pipeline.name, "file": report.pipeline.file, "sha256": report.pipeline.digest},
+            "git": {"commit": report.git.commit, "dirty": report.git.dirty} if report.git else None,
+            "target": report.target.kind,
+            "picks": list(self.contents.picks),
+            "missing": [*self.contents.missing, *lost],
+            "images": images,
+        }
+
+    def _label(self, row: Row, axis: str) -> str | None:
+        value = row.axes[axis]
+        labels = (label for one, label in self.axes.get((row.stage, axis), ()) if repr(one) == repr(value))
+        return next(labels, None)
+
+    def _labelled(self, data: object) -> object:
+        """A request in which each image that has a name in the project is told by it, too."""
+        if isinstance(data, Mapping):
+            label = self.labels.get(data["image"]) if isinstance(data.get("image"), str) else None
+            found = {key: self._labelled(value) for key, value in data.items()}
+            return {**found, "label": label} if label else found
+        return [self._labelled(one) for one in data] if isinstance(data, (list, tuple)) else data
 
 
-def _lost(choice: Choice) -> StateError:
-    message = f"the stored image of {choice.row.id} is missing or damaged"
-    hint = "run its pipeline again, which draws it anew, or leave it out with --allow-missing"
-    return StateError(Problem("image_damaged", message, hint=hint))
+def _listed(image: SelectedImage, name: str, sidecar: str, size: int) -> dict[str, object]:
+    """One image as the manifest lists it."""
+    row = image.row
+    known = {"id": row.id, "stage": row.stage, "file": name, "sidecar": sidecar}
+    return {**known, "sha256": row.sha256, "bytes": size, **_decision(image)}
 
 
-def _json(data: Mapping[str, object]) -> bytes:
-    return (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace")
+def _decision(image: SelectedImage) -> dict[str, object]:
+    if image.pick is None:
+        return {"stars": None, "note": None}
+    return {"stars": image.pick.stars, "note": image.pick.note or None}
+
+
+def _contact_sheet(contents: PackContents, space: Space, images: Sequence[SelectedImage]) -> bytes:
+    """A PDF of what is exported: picks one after the other with what was said about them, a whole run by its axes."""
+    part = replace(contents.report, rows=tuple(image.row for image in images))
+    remarks = {image.row.id: image.remark for image in images}
+    stages = [
+        list_cells(stage, rows, remarks) if contents.picks else arrange_stage(stage, rows, AxisChoice())
+        for stage, rows in stages_of(part, ())
+    ]
+    fonts, paper = FontSet(), Paper(even=True)
+    sheet = make_sheet(part, stages, paper, title=part.pipeline.name, fonts=fonts)
+    return Painter(space, contents.folder / part.base, Typesetter(fonts, paper.side)).pdf(sheet)
+
+
+def _names_of(contents: PackContents) -> dict[str, str]:
+    """The path of each image below `images/` by its cell's id: as in the output folder, safe on every disk, unique."""
+    base = contents.folder / contents.report.base
+    out = Path(os.path.normpath(base / contents.report.out))
+    taken: set[str] = set()
+    return {image.row.id: _free(_name(image.row, base, out), taken) for image in contents.images}
+
+
+def _safe_part(text: str) -> str:
+    """One part of a path as every file system takes it."""
+    part = _REFUSED.sub("-", text).rstrip(". ") or "-"
+    if _KEPT_BY_WINDOWS.fullmatch(part):
+        part = f"_{part}"
+    while len(part.encode()) > MAX_PATH_PART:
+        part = part[:-1]
+    return part
+
+
+def _name(row: Row, base: Path, out: Path) -> PurePosixPath:
+    """Where the image is below the output folder; for one that is elsewhere, the path that its id makes."""
+    path = Path(os.path.normpath(base / (row.image or "")))
+    suffix = path.suffix.lower() if path.suffix.lower() in _SUFFIXES else ".png"
+    parts = path.relative_to(out).with_suffix("").parts if path.is_relative_to(out) else tuple(row.id.split("/"))
+    safe = [_safe_part(part) for part in parts if part not in ("", ".", "..")] or ["image"]
+    return PurePosixPath(*safe[:-1], safe[-1] + suffix)
+
+
+def _free(path: PurePosixPath, taken: set[str]) -> str:
+    """The path, or one beside it, of which neither image nor sidecar has the name of another."""
+    stem, number = path.stem, 1
+    while folded(str(path.with_suffix(""))) in taken:
+        number += 1
+        path = path.with_name(f"{stem}-{number}{path.suffix}")
+    taken.add(folded(str(path.with_suffix(""))))
+    return str(path)
 
 
 @contextmanager
@@ -154,7 +299,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         raise StateError(Problem("not_writable", message, hint="check the folder's rights and free space")) from error
 
 
-def _moment(text: str) -> tuple[int, int, int, int, int, int]:
+def _moment(text: str) -> _Moment:
     """The end of the run, which is the same each time; zip knows no year before 1980."""
     try:
         moment = datetime.fromisoformat(text).astimezone(UTC)
@@ -162,11 +307,6 @@ def _moment(text: str) -> tuple[int, int, int, int, int, int]:
         moment = datetime(1980, 1, 1, tzinfo=UTC)
     year = min(max(moment.year, 1980), 2107)
     return year, moment.month, moment.day, moment.hour, moment.minute, moment.second
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _is_pack(path: Path) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.pipeline.cell_ids import label_of
 from krea_pipe.pipeline.spec.hints import suggestion
-from krea_pipe.report.model import AxisView, Report, Row, Scalar, StageView
+from krea_pipe.report.model import AxisView, Report, Row, Scalar, StageView, by_stage
 
 TALLEST = 1.25
 NARROWEST = 0.4
@@ -20,7 +20,7 @@ NONE = "–"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AxisChoice:
     """Which axes a reader wants where; None leaves it to the order of the file."""
 
     rows: tuple[str, ...] | None = None
@@ -45,7 +45,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Arranged:
+class StageLayout:
     """A stage: blocks with the same columns, whose widths are in sides of a picture; or cells that just follow."""
 
     name: str
@@ -60,7 +60,7 @@ class Arranged:
     flow: tuple[tuple[Row, str], ...] = ()
 
 
-def check_axes(stages: Iterable[StageView], wanted: Wanted) -> None:
+def check_axes(stages: Iterable[StageView], wanted: AxisChoice) -> None:
     """Refuse axes that no stage has, or that stand twice.
 
     Raises:
@@ -75,19 +75,21 @@ def check_axes(stages: Iterable[StageView], wanted: Wanted) -> None:
             raise UsageError(Problem("repeated_axis", f"the axis `{name}` is named twice", hint="name it once"))
 
 
-def arranged(stage: StageView, rows: Sequence[Row], wanted: Wanted) -> Arranged:
+def arrange_stage(stage: StageView, rows: Sequence[Row], wanted: AxisChoice) -> StageLayout:
     """A stage with its cells in lines and columns, or one after the other when fewer than two axes differ."""
     table = _Table(stage, rows)
     differing = [axis.name for axis in stage.axes if len(table.values(axis.name, rows)) > 1]
     across, down = _placed(differing, [axis.name for axis in stage.axes], wanted)
     if not across:
-        return _flow(table, rows, differing)
+        ordered = [row for members in table.groups(differing, rows).values() for row in members]
+        labelled = [(row, table.label(differing, table.key(differing, row))) for row in ordered]
+        return _flow(stage.name, labelled, table.constants(differing), " · ".join(differing))
     outer = [name for name in differing if name not in (*across, *down)]
     columns = table.keys(across, rows)
     groups = table.groups(outer, rows)
     lines = {key: table.lines(down, across, members, columns) for key, members in groups.items()}
     widths = _column_widths([slots for found in lines.values() for _, slots in found], len(columns))
-    return Arranged(
+    return StageLayout(
         name=stage.name,
         said=_counts(rows),
         constants=table.constants([*across, *down, *outer]),
@@ -100,13 +102,12 @@ def arranged(stage: StageView, rows: Sequence[Row], wanted: Wanted) -> Arranged:
     )
 
 
-def following(stage: StageView, rows: Sequence[Row], notes: Mapping[str, str]) -> Arranged:
-    """The cells of a stage one after the other, each with its labels and what is said about it."""
+def list_cells(stage: StageView, rows: Sequence[Row], notes: Mapping[str, str]) -> StageLayout:
+    """The cells of a stage one after the other, each with its labels and what is said about it, by its id."""
     table = _Table(stage, rows)
     names = [axis.name for axis in stage.axes]
     told = ((row, [table.label(names, table.key(names, row)), notes.get(row.id, "")]) for row in rows)
-    flow = tuple((row, "\n".join(filter(None, texts))) for row, texts in told)
-    return Arranged(stage.name, _counts(rows), "", "", "", "", (), (_typical(map(ratio_of, rows)),), (), flow)
+    return _flow(stage.name, [(row, "\n".join(filter(None, texts))) for row, texts in told])
 
 
 def ratio_of(row: Row) -> float:
@@ -122,7 +123,7 @@ def ratio_of(row: Row) -> float:
     return min(max(ratio, 1 / WIDEST), WIDEST) if math.isfinite(ratio) else 1.0
 
 
-def _placed(differing: list[str], known: list[str], wanted: Wanted) -> tuple[list[str], list[str]]:
+def _placed(differing: list[str], known: list[str], wanted: AxisChoice) -> tuple[list[str], list[str]]:
     """The axes over the columns and over the rows; no columns mean that cells follow each other."""
     across = None if wanted.columns is None else [name for name in wanted.columns if name in known]
     down = None if wanted.rows is None else [name for name in wanted.rows if name in known]
@@ -197,13 +198,10 @@ def _mark(row: Row, name: str) -> str:
     return repr(row.axes[name]) if name in row.axes else ""
 
 
-def _flow(table: _Table, rows: Sequence[Row], differing: Sequence[str]) -> Arranged:
-    ordered = [row for members in table.groups(differing, rows).values() for row in members]
-    flow = tuple((row, table.label(differing, table.key(differing, row))) for row in ordered)
-    stage = rows[0].stage
-    columns = " · ".join(differing)
-    widths = (_typical(map(ratio_of, rows)),)
-    return Arranged(stage, _counts(rows), table.constants(differing), "", "", columns, (), widths, (), flow)
+def _flow(stage: str, flow: Sequence[tuple[Row, str]], constants: str = "", columns: str = "") -> StageLayout:
+    rows = [row for row, _ in flow]
+    width = math.sqrt(_mean(map(ratio_of, rows)))
+    return StageLayout(stage, _counts(rows), constants, "", "", columns, (), (width,), (), tuple(flow))
 
 
 def _block(heading: str, lines: Iterable[tuple[str, tuple[Row | None, ...]]], widths: Sequence[float]) -> Block:
@@ -212,13 +210,12 @@ def _block(heading: str, lines: Iterable[tuple[str, tuple[Row | None, ...]]], wi
 
 def _column_widths(lines: Sequence[tuple[Row | None, ...]], count: int) -> tuple[float, ...]:
     """A column is as wide as its ratios are on (geometric) average; the root of the mean keeps areas alike."""
-    typical = [_mean(ratio_of(row) for row in _column(lines, at)) for at in range(count)]
+    typical = []
+    for at in range(count):
+        slots = (line[at] for line in lines)
+        typical.append(_mean(ratio_of(row) for row in slots if row is not None))
     mean = sum(typical) / len(typical)
     return tuple(width / math.sqrt(mean) for width in typical)
-
-
-def _column(lines: Sequence[tuple[Row | None, ...]], at: int) -> list[Row]:
-    return [row for row in (slots[at] for slots in lines) if row is not None]
 
 
 def _line_height(slots: Sequence[Row | None], widths: Sequence[float]) -> float:
@@ -239,10 +236,6 @@ def _mean(ratios: Iterable[float]) -> float:
     return max(NARROWEST, math.exp(sum(logs) / len(logs)))
 
 
-def _typical(ratios: Iterable[float]) -> float:
-    return math.sqrt(_mean(ratios))
-
-
 def stages_of(report: Report, stages: Sequence[str]) -> list[tuple[StageView, list[Row]]]:
     """The stages that have cells, in the order of the file, or just those named.
 
@@ -253,8 +246,5 @@ def stages_of(report: Report, stages: Sequence[str]) -> list[tuple[StageView, li
     for name in stages:
         if name not in known:
             raise UsageError(Problem("unknown_stage", f"there is no stage `{name}`", hint=suggestion(name, known)))
-    by_stage: dict[str, list[Row]] = {name: [] for name in known}
-    for row in report.rows:
-        by_stage.setdefault(row.stage, []).append(row)
-    found = [(stage, by_stage[stage.name]) for stage in report.stages if by_stage[stage.name]]
-    return [one for one in found if not stages or one[0].name in stages]
+    rows = by_stage(known, report.rows)
+    return [(one, rows[one.name]) for one in report.stages if rows[one.name] and (not stages or one.name in stages)]

@@ -1,6 +1,8 @@
 """A contact sheet as a value: pages with boxes and lines of text, in pixels, before any picture is opened."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Literal
 
 from krea_pipe.report.model import Row
@@ -77,6 +79,41 @@ class Tile:
             tuple(text.moved(across, down) for text in self.caption),
             tuple(text.moved(across, down) for text in self.note),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Tiles and texts that are placed as one, and their size; places are seen from its top left corner."""
+
+    width: int
+    height: int
+    tiles: tuple[Tile, ...] = ()
+    texts: tuple[Text, ...] = ()
+
+    def moved(self, across: int, down: int) -> "Piece":
+        """The same piece, set elsewhere."""
+        tiles = tuple(tile.moved(across, down) for tile in self.tiles)
+        return Piece(self.width, self.height, tiles, tuple(text.moved(across, down) for text in self.texts))
+
+
+def joined(pieces: Sequence[Piece], width: int, height: int) -> Piece:
+    """One piece of a size from all tiles and texts of others, which stay where they are."""
+    tiles = tuple(tile for piece in pieces for tile in piece.tiles)
+    return Piece(width, height, tiles, tuple(text for piece in pieces for text in piece.texts))
+
+
+def stacked(*pieces: Piece) -> Piece:
+    """Pieces under each other."""
+    tops = [0, *accumulate(piece.height for piece in pieces)]
+    moved = [piece.moved(0, top) for piece, top in zip(pieces, tops, strict=False)]
+    return joined(moved, max(piece.width for piece in pieces), tops[-1])
+
+
+def beside(pieces: Sequence[Piece], lefts: Sequence[int]) -> Piece:
+    """Pieces with their tops at one height, each with its left edge at a place."""
+    moved = [piece.moved(left, 0) for piece, left in zip(pieces, lefts, strict=True)]
+    width = max(left + piece.width for piece, left in zip(pieces, lefts, strict=True))
+    return joined(moved, width, max(piece.height for piece in pieces))
 
 
 @dataclass(frozen=True, slots=True)

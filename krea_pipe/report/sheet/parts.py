@@ -7,75 +7,47 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from krea_pipe.report.model import Row
-from krea_pipe.report.sheet.arrange import TALLEST, Arranged, Block, ratio_of
-from krea_pipe.report.sheet.letters import Letters
-from krea_pipe.report.sheet.model import Box, Text, Tile, Tone, line_height
+from krea_pipe.report.sheet.arrange import TALLEST, Block, StageLayout, ratio_of
+from krea_pipe.report.sheet.model import Box, Piece, Text, Tile, Tone, joined, line_height, stacked
+from krea_pipe.report.sheet.typeface import FontSet
 
 MOST_LABEL_LINES = 5
 MOST_CAPTION_LINES = 3
-WORDS = {"failed": "failed", "uncertain": "uncertain", "pending": "pending"}
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Sizes that follow from the side of a picture, in pixels: type grows more slowly than pictures do."""
+    """Sizes that follow from the side of a picture, in pixels: type grows more slowly than pictures do.
+
+    `small`, `label`, `heading` and `title` are sizes of type. `gap` is between pictures, `space` between tables,
+    `margin` around a page. What is on a page is not narrower than `narrowest`, which its foot needs.
+    """
 
     side: int
-
-    @property
-    def small(self) -> int:
-        """The size of captions."""
-        return max(10, round(12 * math.sqrt(self.side / 360)))
-
-    @property
-    def label(self) -> int:
-        """The size of labels."""
-        return self.small + 1
-
-    @property
-    def heading(self) -> int:
-        """The size of headings."""
-        return round(self.small * 1.35)
-
-    @property
-    def title(self) -> int:
-        """The size of the title."""
-        return round(self.small * 2)
-
-    @property
-    def gap(self) -> int:
-        """The space between two pictures."""
-        return max(8, round(self.side * 0.045))
-
-    @property
-    def margin(self) -> int:
-        """The white around a page."""
-        return self.small * 5
-
-    @property
-    def space(self) -> int:
-        """The space between two tables."""
-        return self.small * 3
-
-    @property
-    def narrowest(self) -> int:
-        """The least width of what is on a page: the foot has to fit."""
-        return self.small * 36
+    small: int
+    label: int
+    heading: int
+    title: int
+    gap: int
+    margin: int
+    space: int
+    narrowest: int
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Tiles and texts that are placed as one, and their size."""
-
-    width: int
-    height: int
-    tiles: tuple[Tile, ...] = ()
-    texts: tuple[Text, ...] = ()
-
-    def moved(self, across: int, down: int) -> "Piece":
-        """The same piece, set elsewhere."""
-        tiles = tuple(tile.moved(across, down) for tile in self.tiles)
-        return Piece(self.width, self.height, tiles, tuple(text.moved(across, down) for text in self.texts))
+def measures_of(side: int) -> Measures:
+    """The sizes for pictures of a side, in pixels."""
+    small = max(10, round(12 * math.sqrt(side / 360)))
+    return Measures(
+        side=side,
+        small=small,
+        label=small + 1,
+        heading=round(small * 1.35),
+        title=small * 2,
+        gap=max(8, round(side * 0.045)),
+        margin=small * 5,
+        space=small * 3,
+        narrowest=small * 36,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +60,11 @@ class Part:
     lines: tuple[Piece, ...]
 
 
-class Setter:
-    """Sets texts and cells."""
+class Typesetter:
+    """Sets texts and cells for pictures of a side, in pixels."""
 
-    def __init__(self, letters: Letters, measures: Measures) -> None:
-        self.letters, self.measures = letters, measures
+    def __init__(self, fonts: FontSet, side: int) -> None:
+        self.fonts, self.measures = fonts, measures_of(side)
         self._tiles: dict[tuple[str, int, int, str], Piece] = {}
 
     def text(
@@ -100,8 +72,8 @@ class Setter:
     ) -> Piece:
         """A text in lines of at most a width."""
         texts, top = [], 0
-        for line in self.letters.wrapped(string, width, size, strong=strong, most=most):
-            wide = min(width, math.ceil(self.letters.width(line, size, strong=strong)))
+        for line in self.fonts.wrapped(string, width, size, strong=strong, most=most):
+            wide = min(width, math.ceil(self.fonts.width(line, size, strong=strong)))
             texts.append(Text(Box(0, top, wide, line_height(size)), line, size, tone, strong))
             top += line_height(size)
         return Piece(max((text.box.width for text in texts), default=0), top, (), tuple(texts))
@@ -119,7 +91,9 @@ class Setter:
         box = Box(0, 0, wide, max(1, min(height, round(wide / ratio))))
         caption = self._caption(row, label, width)
         caption = caption.moved(0, box.height + self.measures.small // 2)
-        note = () if row.image or row.status in ("succeeded", "reused") else self._note(row, box)
+        note: tuple[Text, ...] = ()
+        if not row.image and row.status not in ("succeeded", "reused"):
+            note = self.note(row.status, row.error.message if row.error else row.reason, box)
         tile = Tile(row, box, caption.texts, note)
         return Piece(width, box.height + self.measures.small // 2 + caption.height, (tile,))
 
@@ -132,37 +106,25 @@ class Setter:
             return ()
         first = self.text(word, width, small, strong=True, most=1)
         second = self.text(reason, width, small, tone="quiet", most=min(most - 1, 8)) if most > 1 else Piece(0, 0)
-        texts = (*first.texts, *second.moved(0, first.height).texts)
-        return tuple(text.moved(box.left + inset, box.top + inset) for text in texts)
-
-    def _note(self, row: Row, box: Box) -> tuple[Text, ...]:
-        reason = row.error.message if row.error else row.reason
-        return self.note(WORDS.get(row.status, row.status), reason, box)
+        return stacked(first, second).moved(box.left + inset, box.top + inset).texts
 
     def _caption(self, row: Row, label: str, width: int) -> Piece:
         """The label, the id as commands take it, and what is special about the cell."""
-        texts: list[Text] = []
-        top = 0
+        m, most = self.measures, MOST_CAPTION_LINES
         name = row.id.partition("/")[2] or row.id
         flags = [word for word, is_so in (("reused", row.status == "reused"), ("adopted", row.adopted)) if is_so]
-        for one in label.split("\n") if label else ():
-            piece = self.text(one, width, self.measures.label, most=MOST_CAPTION_LINES)
-            texts += piece.moved(0, top).texts
-            top += piece.height
-        under = [] if _slug(label) == _slug(name) else [name]
-        piece = self.text(
-            " · ".join([*under, *flags]), width, self.measures.small, tone="quiet", most=MOST_CAPTION_LINES
-        )
-        return Piece(width, top + piece.height, (), (*texts, *piece.moved(0, top).texts))
+        above = [self.text(one, width, m.label, most=most) for one in (label.split("\n") if label else ())]
+        under = " · ".join(flags if _slug(label) == _slug(name) else [name, *flags])
+        return stacked(*above, self.text(under, width, m.small, tone="quiet", most=most))
 
-    def flow(self, stage: Arranged) -> list[Piece]:
+    def flow(self, stage: StageLayout) -> list[Piece]:
         """Cells that just follow each other, in columns of one width."""
         side = self.measures.side
         width = round(stage.widths[0] * side)
         height = round(min(1 / stage.widths[0], TALLEST) * side * 1.1)
         return [self.tile(row, width, height, label) for row, label in stage.flow]
 
-    def parts(self, stage: Arranged, widest: int, most_lines: int) -> list[Part]:
+    def parts(self, stage: StageLayout, widest: int, most_lines: int) -> list[Part]:
         """The blocks of a stage as tables of at most a width and so many lines, each with all its labels."""
         labels = self._label_width(stage)
         ranges = self._column_ranges(stage, widest - labels)
@@ -173,7 +135,7 @@ class Setter:
         return found
 
     def _part(
-        self, stage: Arranged, block: Block, labels: int, rows: tuple[int, int], columns: tuple[int, int]
+        self, stage: StageLayout, block: Block, labels: int, rows: tuple[int, int], columns: tuple[int, int]
     ) -> Part:
         m = self.measures
         widths = [round(width * m.side) for width in stage.widths[slice(*columns)]]
@@ -185,20 +147,15 @@ class Setter:
             slots = zip(line.slots[slice(*columns)], widths, lefts, strict=True)
             placed = [self.tile(row, wide, round(line.height * m.side)).moved(at, 0) for row, wide, at in slots if row]
             label = self.text(line.label, labels - m.gap, m.label, most=MOST_LABEL_LINES)
-            tiles = tuple(tile for one in placed for tile in one.tiles)
-            height = max([label.height, *(one.height for one in placed)])
-            lines.append(Piece(width, height, tiles, label.texts))
+            lines.append(joined([label, *placed], width, max([label.height, *(one.height for one in placed)])))
         names = self._names(stage, stage.labels[slice(*columns)], list(zip(lefts, widths, strict=True)), labels)
-        return Part(width, self._heading(stage.outer, block.heading, width), names, tuple(lines))
+        above = self.text(stage.outer, width, m.small, tone="quiet", most=2)  # the names of the outer axes, small
+        below = self.text(block.heading, width, m.heading, strong=True, most=MOST_LABEL_LINES)
+        return Part(width, stacked(above, below), names, tuple(lines))
 
-    def _heading(self, axes: str, labels: str, width: int) -> Piece:
-        """The labels of the outer axes, whose names stand small over them."""
-        above = self.text(axes, width, self.measures.small, tone="quiet", most=2)
-        below = self.text(labels, width, self.measures.heading, strong=True, most=MOST_LABEL_LINES)
-        texts = (*above.texts, *below.moved(0, above.height).texts)
-        return Piece(max(above.width, below.width), above.height + below.height, (), texts)
-
-    def _names(self, stage: Arranged, labels: Sequence[str], places: Sequence[tuple[int, int]], corner: int) -> Piece:
+    def _names(
+        self, stage: StageLayout, labels: Sequence[str], places: Sequence[tuple[int, int]], corner: int
+    ) -> Piece:
         """The labels over the columns; the axes' names stand small over the first of them and in the corner."""
         m = self.measures
         first = self.text(stage.columns, places[0][1], m.small, tone="quiet", most=2).moved(places[0][0], 0)
@@ -207,13 +164,14 @@ class Setter:
             for label, (left, width) in zip(labels, places, strict=True)
         ]
         height = first.height + max(piece.height for piece in below)
-        own = self.text(stage.rows, corner - m.gap, m.small, tone="quiet", most=MOST_LABEL_LINES) if corner else first
+        width = places[-1][0] + places[-1][1]
+        if not corner:
+            return joined([*below, first], width, height)
+        own = self.text(stage.rows, corner - m.gap, m.small, tone="quiet", most=MOST_LABEL_LINES)
         height = max(height, own.height)
-        texts = [text for piece in below for text in piece.texts]
-        texts += first.texts if not corner else (*first.texts, *own.moved(0, height - own.height).texts)
-        return Piece(places[-1][0] + places[-1][1], height, (), tuple(texts))
+        return joined([*below, first, own.moved(0, height - own.height)], width, height)
 
-    def _label_width(self, stage: Arranged) -> int:
+    def _label_width(self, stage: StageLayout) -> int:
         """The width of the row labels with the gap after them; nothing when there are no rows to tell apart."""
         m = self.measures
         texts = dict.fromkeys(line.label for block in stage.blocks for line in block.lines)
@@ -223,7 +181,7 @@ class Setter:
         wide = [self.text(text, most, m.label, most=MOST_LABEL_LINES).width for text in texts]
         return max(least, *wide, self.text(stage.rows, most, m.small, most=MOST_LABEL_LINES).width) + m.gap
 
-    def _column_ranges(self, stage: Arranged, widest: int) -> list[tuple[int, int]]:
+    def _column_ranges(self, stage: StageLayout, widest: int) -> list[tuple[int, int]]:
         """The columns in as few runs as fit a width, about as many in each; one alone may still be too wide."""
         widths = [round(width * self.measures.side) + self.measures.gap for width in stage.widths]
         for most in range(len(widths), 1, -1):

@@ -10,8 +10,8 @@ from pathlib import Path
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.report.decisions import StageDecisions, decisions_json, pipeline_file, read_decisions
 from krea_pipe.report.model import Report
-from krea_pipe.report.progress import Progress, State
-from krea_pipe.report.record import row_json
+from krea_pipe.report.progress import Progress, RunState
+from krea_pipe.report.record import json_default
 from krea_pipe.store.blobs import Stamp, stamp_of
 
 LOOK_SECONDS = 0.2
@@ -26,7 +26,7 @@ CUT_OFF = {
 
 
 @dataclass(slots=True, eq=False)
-class Feed:
+class RunFeed:
     """A run that is looked at again and again. Everything here is used on one event loop; files are read in threads.
 
     `report` and `state` are those of the last look, and `_versions` belong to them: a thread may be ahead.
@@ -34,7 +34,7 @@ class Feed:
 
     progress: Progress
     report: Report = field(init=False)
-    state: State = field(init=False)
+    state: RunState = field(init=False)
     decisions: Mapping[str, StageDecisions] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while picks files are read or written, so that what is shown is never older than what was written."""
@@ -76,7 +76,8 @@ class Feed:
     async def read_picks(self) -> None:
         """Read the picks files if one of them has changed."""
         async with self.lock:
-            stamps = await asyncio.to_thread(self._read_stamps)
+            files = self._files()
+            stamps = await asyncio.to_thread(lambda: {file: stamp_of(file) for file in files})
             if stamps == self._stamps:
                 return
             found = await asyncio.to_thread(read_decisions, self.report, self.progress.folder)
@@ -92,9 +93,6 @@ class Feed:
         """What the decisions follow from."""
         files = {one.path for one in self.decisions.values() if one.path is not None}
         return files | {pipeline_file(self.report, self.progress.folder)}
-
-    def _read_stamps(self) -> dict[Path, Stamp | None]:
-        return {file: stamp_of(file) for file in self._files()}
 
     def close(self) -> None:
         """End every stream."""
@@ -115,7 +113,8 @@ class Feed:
         yield "retry: 3000\n\n"
         while not self.is_closed:
             news = self._news
-            rows = self._rows_since(since)
+            places = sorted(index for index, version in self._versions.items() if version > since)
+            rows = [self.report.rows[index] for index in places]
             if rows and self.state != "ended":
                 since = self.report.finished_at
                 yield _event("rows", rows, since)
@@ -133,10 +132,6 @@ class Feed:
                 yield ": still here\n\n"
         yield _event("bye", {}, since)
 
-    def _rows_since(self, since: str) -> list[dict[str, object]]:
-        places = sorted(index for index, version in self._versions.items() if version > since)
-        return [row_json(self.report.rows[index]) for index in places]
-
 
 def _event(name: str, data: object, version: str) -> str:
-    return f"id: {version}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
+    return f"id: {version}\nevent: {name}\ndata: {json.dumps(data, default=json_default)}\n\n"

@@ -1,7 +1,7 @@
 """Where decisions that were made in the page are written into the picks files, one after the other."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,10 +94,12 @@ def write_change(report: Report, folder: Path, stage: str, change: Change, *, lo
         InvalidInput: the pipeline or the picks file makes no sense. StateError: the file cannot be written.
     """
     _check_cells(report, stage, change)
-    pipeline = _pipeline(report, folder)
-    path = picks_file(pipeline, stage)
+    draft = draft_of(report, folder)
+    if problems := draft.problems.all():
+        raise InvalidInput(*problems)
+    path = picks_file(draft.pipeline, stage)
     with exclusive(lock):
-        _rewrite(path, pipeline, stage, change)
+        _rewrite(path, draft.pipeline, stage, change)
     return read_stage(path, stage, Path(folder, report.base).resolve())
 
 
@@ -124,14 +126,6 @@ def _check_cells(report: Report, stage: str, change: Change) -> None:
         raise UsageError(Problem("contradiction", f"{twice} is named twice, and one cell is decided about once"))
 
 
-def _pipeline(report: Report, folder: Path) -> Pipeline:
-    draft = draft_of(report, folder)
-    problems = draft.problems.all()
-    if problems:
-        raise InvalidInput(*problems)
-    return draft.pipeline
-
-
 def _text(path: Path) -> str | None:
     """The text of a picks file, line ends and all; None when it is not there."""
     try:
@@ -151,7 +145,10 @@ def _changed(text: str | None, before: Picks | None, stage: str, change: Change,
     add, reject = _picks(change.add, rejected), _picks(change.reject, picked)
     if not (add or reject or remove):
         return text
-    clear = {one.id: _cleared(one) for one in (*change.add, *change.reject)}
+    clear = {
+        one.id: [name for name in ("stars", "note") if name in one.said and not getattr(one, name)]
+        for one in (*change.add, *change.reject)
+    }
     return change_picks(text, stage, add=add, reject=reject, remove=remove, clear=clear, file=path)
 
 
@@ -160,8 +157,3 @@ def _picks(decisions: Sequence[Decision], others: Mapping[str, Pick]) -> list[Pi
     picks = [Pick(one.id, one.stars, one.note) for one in decisions]
     moved = {one.id: others[one.id].note for one in decisions if one.id in others and "note" not in one.said}
     return [replace(pick, note=moved.get(pick.id, pick.note)) for pick in picks]
-
-
-def _cleared(decision: Decision) -> Collection[str]:
-    values = {"stars": decision.stars, "note": decision.note}
-    return [name for name in values if name in decision.said and not values[name]]

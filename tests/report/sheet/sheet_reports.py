@@ -13,8 +13,8 @@ from krea_pipe.report.model import (
     StageView,
     TargetView,
     Timings,
+    totals,
 )
-from krea_pipe.report.narrow import totals
 
 RUN = "20261012-091403-123-lamp-7f3a"
 

@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 from sheet_reports import RUN, make_report, make_row, make_stage
 
 from krea_pipe.core.errors import UsageError
-from krea_pipe.report.sheet.arrange import Wanted, arranged, check_axes, following, stages_of
-from krea_pipe.report.sheet.letters import Letters
+from krea_pipe.report.sheet.arrange import AxisChoice, arrange_stage, check_axes, list_cells, stages_of
 from krea_pipe.report.sheet.pages import Paper, make_sheet
+from krea_pipe.report.sheet.typeface import FontSet
 
-LETTERS = Letters(())
+FONTS = FontSet(())
 SIZES = ((1024, 1024), (1344, 768), (768, 1344), (1536, 640), (640, 1536), None)
 
 
-def laid_out(*stages, paper=Paper(), wanted=Wanted(), kind="live"):  # noqa: B008 (frozen)
+def laid_out(*stages, paper=Paper(), wanted=AxisChoice(), kind="live"):  # noqa: B008 (frozen)
     report = make_report(*stages, kind=kind)
-    found = [arranged(stage, rows, wanted) for stage, rows in stages_of(report, ())]
-    return make_sheet(report, found, paper, title="Lamps", letters=LETTERS)
+    found = [arrange_stage(stage, rows, wanted) for stage, rows in stages_of(report, ())]
+    return make_sheet(report, found, paper, title="Lamps", fonts=FONTS)
 
 
 def strings(page):
@@ -129,10 +129,10 @@ def test_the_last_axis_runs_over_the_columns_and_the_one_before_over_the_rows():
 
 def test_axes_go_where_they_are_wanted_alone_and_together():
     stage = make_stage("look", {"product": ["serum", "cream"], "light": ["dawn", "neon"], "seed": [1, 2]})
-    turned = tiles_of(laid_out(stage, wanted=Wanted(columns=("product",), rows=("seed",))))
+    turned = tiles_of(laid_out(stage, wanted=AxisChoice(columns=("product",), rows=("seed",))))
     assert turned["look/serum/dawn/1"].box.top == turned["look/cream/dawn/1"].box.top
     assert turned["look/serum/dawn/1"].box.left == turned["look/serum/dawn/2"].box.left
-    both = laid_out(stage, wanted=Wanted(columns=("light", "seed")))
+    both = laid_out(stage, wanted=AxisChoice(columns=("light", "seed")))
     tiles = tiles_of(both)
     assert len({tiles[f"look/serum/{light}/{seed}"].box.top for light in ("dawn", "neon") for seed in (1, 2)}) == 1
     assert "dawn · 1" in strings(both.pages[0])
@@ -228,8 +228,8 @@ def test_what_did_not_come_is_a_box_with_the_word_and_the_reason():
 def test_picks_follow_each_other_with_what_was_said_about_them():
     stage, rows = make_stage("look", {"light": ["dawn", "neon"], "seed": [1, 2]})
     report = make_report((stage, rows))
-    made = following(stage, rows, {"look/neon/2": "5 stars · keep the droplets"})
-    sheet = make_sheet(report, [made], Paper(), title="Picks", letters=LETTERS)
+    made = list_cells(stage, rows, {"look/neon/2": "5 stars · keep the droplets"})
+    sheet = make_sheet(report, [made], Paper(), title="Picks", fonts=FONTS)
     captions = {name: [text.string for text in tile.caption] for name, tile in tiles_of(sheet).items()}
     assert captions["look/neon/2"][:2] == ["neon · 2", "5 stars · keep the droplets"]
 
@@ -245,9 +245,9 @@ def test_cells_with_the_same_values_get_lines_of_their_own():
 def test_axes_and_stages_that_are_not_there_are_refused_with_the_nearest():
     report = make_report(make_stage("look", {"light": ["dawn"], "seed": [1]}))
     with pytest.raises(UsageError, match=r"there is no axis `lihgt`.*did you mean `light`"):
-        check_axes(report.stages, Wanted(rows=("lihgt",)))
+        check_axes(report.stages, AxisChoice(rows=("lihgt",)))
     with pytest.raises(UsageError, match="named twice"):
-        check_axes(report.stages, Wanted(rows=("light",), columns=("light",)))
+        check_axes(report.stages, AxisChoice(rows=("light",), columns=("light",)))
     with pytest.raises(UsageError, match="no stage `lok`"):
         stages_of(report, ("lok",))
 

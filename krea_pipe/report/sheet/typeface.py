@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import ImageFont
@@ -35,7 +35,7 @@ _NOBODYS = "\U0010ffff"
 _IDEAL = 1000
 _TEST = 16
 _BREAKS_AFTER = " /-_,;:·…"
-_WIDE_LETTERS = re.compile(r"[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+_WIDE_FONTS = re.compile(r"[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 
 
 def plain(text: str) -> str:
@@ -45,7 +45,7 @@ def plain(text: str) -> str:
     return "".join(one for one in kept if one == "\u200d" or unicodedata.category(one) not in ("Cc", "Cn", "Co", "Cf"))
 
 
-class Letters:
+class FontSet:
     """Measures and breaks lines. Widths hold for pixels and for print alike: the larger of the two counts."""
 
     def __init__(self, folders: Sequence[str] = FOLDERS) -> None:
@@ -147,7 +147,7 @@ def _joins(char: str) -> bool:
 
 
 def _is_wide(char: str) -> bool:
-    return bool(_WIDE_LETTERS.match(char))
+    return bool(_WIDE_FONTS.match(char))
 
 
 def _start_of_cluster(text: str, at: int) -> int:
@@ -159,13 +159,9 @@ def _start_of_cluster(text: str, at: int) -> int:
 
 
 def _system_fonts(folders: Sequence[str]) -> list[Path]:
-    files = {path.stem: path for path in _font_files(folders)}
+    walks = (os.walk(Path(folder).expanduser()) for folder in folders)
+    found = (Path(where, name) for walk in walks for where, _, names in walk for name in names)
+    files = {path.stem: path for path in found if path.name.lower().endswith(_SUFFIXES)}
     wanted = [name for name in _WIDE if name in files]
     others = sorted(name for name in files if re.fullmatch(r"Noto(Sans|Naskh|Serif)\w*-Regular", name))
     return [files[name] for name in dict.fromkeys([*wanted, *others])][:_MOST_FONTS]
-
-
-def _font_files(folders: Sequence[str]) -> Iterator[Path]:
-    for folder in folders:
-        for where, _, names in os.walk(Path(folder).expanduser()):
-            yield from (Path(where, name) for name in names if name.lower().endswith(_SUFFIXES))

@@ -23,7 +23,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class AccessGuard:
     """Stands before an app; `policy` is the Content-Security-Policy of everything."""
 
     app: ASGIApp

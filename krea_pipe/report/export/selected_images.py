@@ -1,4 +1,4 @@
-"""Which cells of a run are handed off: the picked ones, as picks files say, or all that have an image."""
+"""Which images of a run are exported: the picked ones, as picks files say, or all."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SelectedImage:
     """One cell with its image, and what was said when it was picked."""
 
     row: Row
@@ -38,14 +38,14 @@ class Picked:
     picks: tuple[Pick, ...]
 
 
-def read_chosen(report: Report, folder: Path, stages: Sequence[str], files: Sequence[Path]) -> Picked:
+def read_selected_picks(report: Report, folder: Path, stages: Sequence[str], files: Sequence[Path]) -> Picked:
     """The picks of a run's stages: from the files that are named, or from those that its pipeline file means.
 
     Raises:
         UsageError: there are none. InvalidInput: a file cannot be read.
     """
     given = [(file, read_picks(file)) for file in files]
-    looked = list(files) if files else list(_files(report, folder, stages))
+    looked = list(files) if files else list(_picks_files(report, folder, stages))
     found = given or [(file, read_picks(file)) for file in looked if file.is_file()]
     found = [one for one in found if not stages or one[1].stage in stages]
     if not any(picks.picks for _, picks in found):
@@ -55,22 +55,20 @@ def read_chosen(report: Report, folder: Path, stages: Sequence[str], files: Sequ
     return Picked(tuple(file for file, _ in found), tuple(pick for _, picks in found for pick in picks.picks))
 
 
-def picked_cells(report: Report, picked: Picked) -> tuple[list[Choice], list[str]]:
-    """The picked cells in the order of the run, and the ids of picks that have no image in it."""
-    said = {pick.id: pick for pick in picked.picks}
-    found = [Choice(row, said[row.id]) for row in report.rows if row.id in said and _has_image(row)]
-    there = {one.row.id for one in found}
-    return found, [name for name in said if name not in there]
+def selected_images(report: Report, picked: Picked | None) -> tuple[list[SelectedImage], list[str]]:
+    """The images of a run that are exported.
 
+    Args:
+        report: the run, or a part of it.
+        picked: what was picked; None takes every cell.
 
-def all_cells(report: Report) -> list[Choice]:
-    """Every cell that has an image."""
-    return [Choice(row) for row in report.rows if _has_image(row)]
-
-
-def without_image(report: Report) -> list[str]:
-    """Every cell that has none."""
-    return [row.id for row in report.rows if not _has_image(row)]
+    Returns:
+        The images in the order of the run, and the ids of picks, or cells, that have none in it.
+    """
+    picks = {pick.id: pick for pick in picked.picks} if picked else dict.fromkeys(row.id for row in report.rows)
+    rows = [row for row in report.rows if row.id in picks and row.sha256 is not None and row.image is not None]
+    there = {row.id for row in rows}
+    return [SelectedImage(row, picks[row.id]) for row in rows], [name for name in picks if name not in there]
 
 
 def check_missing(missing: Sequence[str], report: Report) -> None:
@@ -86,21 +84,12 @@ def check_missing(missing: Sequence[str], report: Report) -> None:
         raise UsageError(Problem("picks_without_image", f"{some} no image in {report.run_id}: {names}", hint=hint))
 
 
-def _has_image(row: Row) -> bool:
-    return row.sha256 is not None and row.image is not None
-
-
-def _files(report: Report, folder: Path, stages: Sequence[str]) -> Iterable[Path]:
+def _picks_files(report: Report, folder: Path, stages: Sequence[str]) -> Iterable[Path]:
     """The picks files of stages: those that the pipeline file names, or `picks/STAGE.yaml` where that file is gone."""
     file = pipeline_file(report, folder)
     pipeline = draft_of(report, folder).pipeline if file.is_file() else None
     known = {stage.name for stage in pipeline.stages} if pipeline else set()
     for stage in stages or [one.name for one in report.stages]:
         named = picks_file(pipeline, stage) if pipeline and stage in known else None
-        yield _short(named or file.parent / "picks" / f"{stage}.yaml")
-
-
-def _short(path: Path) -> Path:
-    """A path as seen from here, where that is shorter to read."""
-    path = path.resolve()
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        path = (named or file.parent / "picks" / f"{stage}.yaml").resolve()
+        yield path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path  # short to read

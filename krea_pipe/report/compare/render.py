@@ -1,0 +1,182 @@
+"""A comparison in words, as JSON data, and as Markdown for a comment on a pull request that each push writes anew."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from urllib.parse import quote
+
+from krea_pipe.core.errors import Problem
+from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.planning.plan import Sum
+from krea_pipe.report.compare.comparison import KINDS, CellChange, Comparison, Kind, Revision
+from krea_pipe.report.markdown import code, table_head, table_row
+
+SCHEMA = "krea-pipe/comparison@1"
+LIMIT = 60_000
+"""Characters. GitHub takes comments of at most 65,536."""
+SHOWN = 40
+_ID, _REASON, _NOTE, _NOTES = 120, 240, 200, 20
+_GROUPS: tuple[tuple[Kind, ...], ...] = (("changed", "new"), ("moved", "gone", "same"))
+KIND_WORDS: dict[Kind, str] = {
+    "new": "new",
+    "changed": "changed",
+    "moved": "moved",
+    "gone": "gone",
+    "same": "untouched",
+}
+
+
+def headline(made: Comparison) -> str:
+    """What the change comes to, in one breath: images by what becomes of them, and the price."""
+    rendered, images = made.count("new") + made.count("changed"), made.images()
+    parts = {kind: f"{made.count(kind):,} {KIND_WORDS[kind]}" for kind in KIND_WORDS if made.count(kind)}
+    if "moved" in parts:
+        parts["moved"] += " (free)"
+    counts = [", ".join(parts[kind] for kind in kinds if kind in parts) for kinds in _GROUPS]
+    found = "; ".join(one for one in counts if one)
+    if not rendered:
+        return f"Renders nothing: {found}." if found else "Renders nothing."
+    verb = "Re-renders" if made.count("changed") else "Renders"
+    requests = made.rendered()
+    shared = f" ({_counted(requests.count, 'request')})" if requests.count != rendered else ""
+    return f"{verb} {rendered:,} of {_counted(images, 'image')}{shared} for {usd(requests.usd)}: {found}."
+
+
+def stored_words(made: Comparison) -> str:
+    """What of that the store has already, "" when it has nothing."""
+    stored, unpaid = made.stored(), made.unpaid()
+    if not stored.count:
+        return ""
+    if not unpaid.count:
+        return "The store has all of them already, so a run would pay nothing."
+    return f"The store has {stored.count:,} of them already, so a run would pay {usd(unpaid.usd)}."
+
+
+def base_words(made: Comparison) -> str:
+    """Between which two states the images were compared."""
+    head = f", as {made.head.words} has it" if made.head.commit else ""
+    old = f", where it is {made.old_file}" if made.old_file else ""
+    return f"{made.file}{head}, against {made.base.words}{old}"
+
+
+def problem_words(problem: Problem) -> str:
+    """Why the base has no cells, on one line."""
+    if problem.code == "new_file":
+        return f"{problem.message}, so everything is new."
+    where = f"{problem.at}: " if problem.at else ""
+    return " ".join(f"The base cannot be used, so everything counts as new: {where}{problem.message}".split())
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def comparison_json(made: Comparison) -> dict[str, object]:
+    """Every row and the totals; prices are texts of US dollars."""
+    return {
+        "schema": SCHEMA,
+        "pipeline": made.pipeline,
+        "file": made.file,
+        "base": {**asdict(made.base), "file": made.old_file or made.file, "problem": _problem(made.problem)},
+        "head": asdict(made.head),
+        "headline": headline(made),
+        "totals": _totals(made),
+        "stages": [{"name": stage, **_totals(made, stage)} for stage in made.stages],
+        "cells": [_row(row) for row in made.rows],
+    }
+
+
+def _totals(made: Comparison, stage: str | None = None) -> dict[str, object]:
+    """The images of the head, the cells of each kind, and the distinct requests that the base does not have."""
+    return {
+        "images": made.images(stage),
+        **{kind: made.count(kind, stage) for kind in KINDS},
+        "rendered": _sum(made.rendered(stage)),
+        "stored": _sum(made.stored(stage)),
+        "unpaid": _sum(made.unpaid(stage)),
+    }
+
+
+def _sum(one: Sum) -> dict[str, object]:
+    return {"requests": one.count, "usd": exact(one.usd)}
+
+
+def _problem(one: Problem | None) -> dict[str, object] | None:
+    if one is None:
+        return None
+    return {"code": one.code, "message": one.message, "at": None if one.at is None else str(one.at), "hint": one.hint}
+
+
+def _row(row: CellChange) -> dict[str, object]:
+    named = {"id": row.id, "stage": row.stage, "kind": row.kind, "key": row.key, "reason": row.reason}
+    return {**named, "price_usd": exact(row.price), "stored": row.stored, "was": row.was}
+
+
+def render(made: Comparison, waiting: Sequence[str] = (), *, limit: int = LIMIT) -> str:
+    """Render a comparison as a comment of at most so many characters; `waiting` are sentences about stages that wait.
+
+    Its first line is the same for the same file, so that the comment can be found again.
+    """
+    text = _opening(made, waiting)
+    rendered = [row for row in made.rows if row.is_rendered]
+    moved, gone = ([row for row in made.rows if row.kind == kind] for kind in ("moved", "gone"))
+    head = table_head("Cell", "Change", "Reason", "Price")
+    lines = [
+        table_row(
+            code(row.id, _ID), KIND_WORDS[row.kind], code(row.explanation, _REASON), usd(row.price) if row.price else ""
+        )
+        for row in rendered
+    ]
+    text += _table(head, lines, limit - len(text))
+    text += _folded(f"{len(moved):,} moved (free)", table_head("Cell", ""), moved, limit - len(text))
+    return text + _folded(f"{len(gone):,} gone", table_head("Cell", ""), gone, limit - len(text))
+
+
+def marker(file: str) -> str:
+    """The first line of a comment about a pipeline file, by its path below the top of the repository."""
+    # `--` would end an HTML comment.
+    return f"<!-- krea-pipe plan {quote(file, safe='/', errors='replace').replace('--', '-%2D')} -->"
+
+
+def _opening(made: Comparison, waiting: Sequence[str]) -> str:
+    head = f" as of {_revision(made.head)}" if made.head.commit else ""
+    old = f", where it is {code(made.old_file, _ID)}" if made.old_file else ""
+    stored = stored_words(made)
+    lines = [
+        marker(made.file),
+        f"### {code(made.file, _ID)}",
+        "",
+        f"**{headline(made)}**{f' {stored}' if stored else ''}",
+        "",
+        f"Against {_revision(made.base)}{old}{head}; nothing was rendered for this.",
+    ]
+    if made.problem is not None:
+        lines += ["", code(problem_words(made.problem), 400)]
+    for words in (*waiting, *(f"Warning: {one.message}" for one in made.warnings))[:_NOTES]:
+        lines += ["", code(words, 400)]
+    return "\n".join(lines) + "\n"
+
+
+def _revision(one: Revision) -> str:
+    return code(one.name, _ID) + (f" ({code(one.commit[:10])})" if one.commit else "")
+
+
+def _folded(title: str, head: list[str], rows: Sequence[CellChange], room: int) -> str:
+    opening, closing = f"\n<details><summary>{title}</summary>\n", "\n</details>\n"
+    lines = [table_row(code(row.id, _ID), code(row.reason, _REASON)) for row in rows]
+    inside = _table(head, lines, room - len(opening) - len(closing))
+    return f"{opening}{inside}{closing}" if inside else ""
+
+
+def _table(head: list[str], lines: Sequence[str], room: int) -> str:
+    """As many of the first rows as there is room for, and how many more there are."""
+    room -= sum(len(line) + 1 for line in head) + _NOTE
+    shown: list[str] = []
+    for line in lines[:SHOWN]:
+        room -= len(line) + 1
+        if room < 0:
+            break
+        shown.append(line)
+    if not shown:
+        return ""
+    more = ["", f"… and {len(lines) - len(shown):,} more"] if len(shown) < len(lines) else []
+    return "\n".join(["", *head, *shown, *more]) + "\n"
