@@ -8,9 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
-from krea_pipe.app.run_pipeline import Execute as Execute
+from krea_pipe.app.execution import Execution, Listen, Prepared
 from krea_pipe.app.run_pipeline import Finished as Finished
-from krea_pipe.app.run_pipeline import Prepared as Prepared
 from krea_pipe.app.run_pipeline import carry_out
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.json_data import Json
@@ -31,7 +30,6 @@ from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Plan, PlanOptions, Step, make_plan, status_of
 from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
 from krea_pipe.report.folder import runs_folder
-from krea_pipe.report.thumbnails import Shrink
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.known import look_up
 from krea_pipe.store.replay import Replay
@@ -177,19 +175,26 @@ def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -
 def run(
     loaded: Loaded,
     home: Path,
-    target: Target,
+    execution: Execution,
     *,
     out: Path,
     options: RunOptions,
-    find_token: Callable[[], Token],
-    execute: Execute,
-    shrink: Shrink,
+    listen: Listen,
 ) -> Finished:
     """Make every image of a pipeline that is not there yet, and report.
+
+    Args:
+        loaded: the pipeline.
+        home: the home folder.
+        execution: how the work is carried out, and at which API.
+        out: the folder for images.
+        options: which cells, and the limits.
+        listen: called when there is work; whom it gives is told of it.
 
     Raises:
         KreaPipeError: before anything is sent, when something stands in the way.
     """
+    target = execution.target
     started_at, space = datetime.now(UTC), open_space(home, target.space)
     run_id = new_run_id(loaded.pipeline.name, started_at)
     with space.presence.shown(run_id):
@@ -203,7 +208,7 @@ def run(
             limits = limits_for(made, loaded.pipeline.budget, limits)
         check_bytes(made.images)
         delivery = open_delivery(space, out, target.kind, made, file=loaded.pipeline.document.file)
-        token = find_token() if made.has_calls else None
+        token = execution.token() if made.has_calls else None
         if token is not None:
             check_secret(loaded.pipeline, token, made.steps)
         cap = cap_of(loaded.pipeline.budget, limits) if target.kind == "live" else None
@@ -215,7 +220,12 @@ def run(
             make_folder(runs_folder(home))
         most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
         prepared = Prepared(loaded, made, basis.replay, space, target, delivery, token, cap, most, locking)
-        return carry_out(prepared, runs_folder(home) / run_id, started_at, execute, shrink)
+        return carry_out(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+
+
+def out_folder(out: Path | None, name: str, *, local: bool) -> Path:
+    """Where images go: proofs have a folder of their own, so that they never mix with real images."""
+    return out if out is not None else Path("proofs" if local else "out") / name
 
 
 def _locking(basis: Planned, target: Target, options: RunOptions) -> LockOptions | None:

@@ -1,20 +1,21 @@
 """Telling people that a run has ended: the desktop, a webhook, or what apprise knows to reach.
 
-A webhook's address is a secret: whoever has it may post. It is shown as far as its host, in messages too.
+apprise knows chat services, mail and phones. It is an extra (`pip install 'krea-pipe[notify]'`). A webhook's address is
+a secret: whoever has it may post. It is shown as far as its host, in messages too.
 """
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol
 from urllib.parse import urlsplit
-
-import httpx
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
@@ -57,10 +58,6 @@ class Place(Protocol):
         """Send a message; why that failed, if it did."""
 
 
-OpenService: TypeAlias = Callable[[str], Callable[[Message], bool]]
-"""Turns the URL of a service into what sends to it: see `krea_pipe.app.services`, which is loaded only for them."""
-
-
 def message_of(report: Report, run: Mapping[str, object]) -> Message:
     """How a run ended, from its report."""
     end = ENDS.get(report.exit_code, "failed")
@@ -74,16 +71,16 @@ def message_of_refusal(name: str, problem: Problem, exit_code: int, run: Mapping
     return Message(f"krea-pipe {name}: {what}, {problem.code} (exit code {exit_code}).", run, is_good=False)
 
 
-def places_of(texts: Sequence[str], open_service: OpenService) -> tuple[Place, ...]:
+def places_of(texts: Sequence[str]) -> tuple[Place, ...]:
     """The places that `--notify` names.
 
     Raises:
         UsageError: one of them is no place, or cannot be reached from here.
     """
-    return tuple(_place_of(text.strip(), open_service) for text in texts)
+    return tuple(_place_of(text.strip()) for text in texts)
 
 
-def _place_of(text: str, open_service: OpenService) -> Place:
+def _place_of(text: str) -> Place:
     if text == "desktop":
         return _desktop()
     scheme, colon, _ = text.partition("://")
@@ -139,6 +136,8 @@ class Webhook:
 
     def send(self, message: Message) -> str | None:
         """Post a message."""
+        import httpx  # noqa: PLC0415 (network code, which a run without such a place spares)
+
         body = {"text": message.text, "content": message.text, "run": message.run}
         try:
             with httpx.stream("POST", self.url, json=body, timeout=SECONDS) as answer:
@@ -150,6 +149,8 @@ class Webhook:
 
 
 def _webhook(text: str) -> Webhook:
+    import httpx  # noqa: PLC0415 (as above)
+
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
@@ -185,6 +186,38 @@ class Service:
         except subprocess.TimeoutExpired:
             return "it did not answer in time"
         return None if done.returncode == 0 else "apprise could not deliver it"
+
+
+def open_service(url: str) -> Callable[[Message], bool]:
+    """What sends a message through apprise to the service of a URL, and says whether it was delivered.
+
+    Raises:
+        UsageError: apprise does not know it, something in it is missing, or apprise is not installed.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it looks for modules that later Pythons do without
+        try:
+            import apprise  # noqa: PLC0415 (an extra, and slow)
+        except ImportError as error:
+            message = f"{url.partition('://')[0]}:// addresses need apprise, which is not installed"
+            raise UsageError(Problem("notify_extra", message, hint="pip install 'krea-pipe[notify]'")) from error
+    log = logging.getLogger("apprise")  # its words hold the URL, which is a secret
+    log.addHandler(logging.NullHandler())
+    log.propagate = False
+    service = apprise.Apprise()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        is_known = service.add(url)
+    if not is_known:
+        message = f"apprise cannot use the {url.partition('://')[0]}:// address that --notify names"
+        hint = "see https://github.com/caronc/apprise/wiki for how it is written and what it needs"
+        raise UsageError(Problem("bad_notify", message, hint=hint))
+
+    def send(message: Message) -> bool:
+        kind = apprise.NotifyType.SUCCESS if message.is_good else apprise.NotifyType.FAILURE
+        return bool(service.notify(body=message.text, title="krea-pipe", notify_type=kind))
+
+    return send
 
 
 def tell_all(places: Sequence[Place], message: Message) -> list[Problem]:

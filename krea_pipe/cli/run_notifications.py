@@ -3,44 +3,38 @@
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import click
 
 from krea_pipe.app import events
-from krea_pipe.app.run_pipeline import Finished, Prepared
-from krea_pipe.cli.lazy import NOTIFY_MESSAGE, NOTIFY_PLACES, NOTIFY_REFUSAL, NOTIFY_SEND, NOTIFY_SERVICE, load
-from krea_pipe.cli.log_options import Told
-from krea_pipe.cli.messages import error_json
-from krea_pipe.cli.stderr_log import StderrLog
+from krea_pipe.app.execution import Prepared
+from krea_pipe.app.notify import Message, message_of, message_of_refusal, places_of, tell_all
+from krea_pipe.app.run_pipeline import Finished
+from krea_pipe.cli.messages import StderrLog, error_json
+from krea_pipe.cli.options import LogFlags
 from krea_pipe.cli.summary import summary_json
-from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
+from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.planning.plan import Step
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.line_file import LineFile
 
-if TYPE_CHECKING:
-    from krea_pipe.app.notify import Message, Place
-
 Watch = Callable[[Step, Outcome | None], None]
-EXTRA = "pip install 'krea-pipe[notify]'"
 
 
 class RunNotifications:
     """Tells of one run, from the options to the exit code. Nothing that goes wrong here changes how the run ends."""
 
-    def __init__(self, told: Told, file: Path, stderr_log: StderrLog) -> None:
+    def __init__(self, flags: LogFlags, file: Path) -> None:
         """Get ready to tell.
 
         Raises:
             KreaPipeError: the log cannot be written, or there is a place that cannot be told.
         """
-        self.file, self.stderr_log = file, stderr_log
-        names = told["notify"]
-        self.places: tuple[Place, ...] = load(NOTIFY_PLACES)(names, _service_at) if names else ()
-        self.log = LineFile(told["events"]) if told["events"] is not None else None
+        self.file, self.stderr_log = file, StderrLog(flags["quiet"], flags["log_format"] == "json")
+        self.places = places_of(flags["notify"])
+        self.log = LineFile(flags["events"]) if flags["events"] is not None else None
         self.chronicle: events.Chronicle | None = None
         self.run_id: str | None = None
         self.is_over = False
@@ -80,7 +74,7 @@ class RunNotifications:
             self.log.append([events.ended(report, _code(finished.ending), lost=self.log.lost)])
         has_news = self.run_id is not None or report.exit_code not in (0, ExitCode.WAITING)
         if self.places and has_news:
-            self.message = load(NOTIFY_MESSAGE)(report, summary_json(report, finished.folder))
+            self.message = message_of(report, summary_json(report, finished.folder))
 
     def __enter__(self) -> "RunNotifications":
         return self
@@ -93,7 +87,7 @@ class RunNotifications:
             if self.log.lost:
                 self.stderr_log.shortcomings([_incomplete(self.log)])
         if self.message is not None:
-            self.stderr_log.shortcomings(load(NOTIFY_SEND)(self.places, self.message))
+            self.stderr_log.shortcomings(tell_all(self.places, self.message))
 
     def _broken(self, problem: Problem, code: int) -> None:
         """Take the end of a run that wrote no report, or was not begun."""
@@ -102,16 +96,7 @@ class RunNotifications:
         elif self.log is not None and self.run_id is not None:
             self.log.append([events.left(self.run_id, code, problem.code, lost=self.log.lost)])
         if self.places:
-            self.message = load(NOTIFY_REFUSAL)(self.file.stem, problem, code, error_json((problem,), code))
-
-
-def _service_at(url: str) -> object:
-    try:
-        open_service = load(NOTIFY_SERVICE)
-    except ImportError as error:
-        message = f"{url.partition('://')[0]}:// addresses need apprise, which is not installed"
-        raise UsageError(Problem("notify_extra", message, hint=EXTRA)) from error
-    return open_service(url)
+            self.message = message_of_refusal(self.file.stem, problem, code, error_json((problem,), code))
 
 
 def _problem_of(error: BaseException) -> tuple[Problem, int]:

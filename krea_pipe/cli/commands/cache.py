@@ -8,15 +8,13 @@ import click
 from krea_pipe.app.maintenance.disk import spaces_of
 from krea_pipe.app.maintenance.shelf import Shelved, Sums, diff_bytes, shelf, sum_up
 from krea_pipe.app.maintenance.soundness import Finding, look_over
+from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import json_option
-from krea_pipe.cli.sizes import counted, size
-from krea_pipe.cli.tables import print_table
+from krea_pipe.cli.tables import counted, print_table, size
 from krea_pipe.core.errors import Problem
-from krea_pipe.core.settings import LOCAL, live_target
 from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.store.home import open_home
-from krea_pipe.store.space import open_space
 
 ROWS = 60
 SHOWN = 20
@@ -36,8 +34,8 @@ def cache(ctx: click.Context) -> None:
 @json_option
 def list_images(*, local: bool, shows_all: bool, as_json: bool) -> int:
     """List the stored images of the API that KREA_API_BASE names, the newest first."""
-    target = LOCAL if local else live_target(os.environ)
-    found = shelf(open_space(open_home(os.environ), target.space))
+    workspace = open_workspace(os.environ, local=local)
+    found, target = shelf(workspace.space), workspace.target
     shown = found if shows_all else found[:ROWS]
     if as_json:
         rows = [_image_json(one) for one in shown]

@@ -12,8 +12,8 @@ import click
 from krea_pipe.app import flow
 from krea_pipe.cli.messages import print_json, print_lines, print_problems
 from krea_pipe.cli.options import (
-    Chosen,
-    Over,
+    OverFlags,
+    SelectFlags,
     file_argument,
     json_option,
     max_cells_option,
@@ -30,7 +30,7 @@ from krea_pipe.pipeline.cell_ids import Scalar
 SHOWN = 200
 
 
-class _Options(Over, Chosen):
+class _Flags(OverFlags, SelectFlags):
     """All options but those of the output."""
 
 
@@ -41,13 +41,13 @@ class _Options(Over, Chosen):
 @select_options
 @max_cells_option
 @json_option
-def expand(file: Path, max_cells: int, *, jsonl: bool, as_json: bool, **how: Unpack[_Options]) -> int:
+def expand(file: Path, max_cells: int, *, jsonl: bool, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Show every request that FILE makes, in order.
 
     Needs no network and no key. A table shows the first 200; --jsonl streams them all.
     """
-    loaded = flow.load(file, overrides(how))
-    chosen = selection(how)
+    loaded = flow.load(file, overrides(flags))
+    chosen = selection(flags)
     if jsonl:
         print_lines(map(_line, flow.texts(loaded, max_cells=max_cells, selection=chosen)))
         return 0

@@ -14,8 +14,7 @@ from krea_pipe.app.maintenance.survey import Survey, no_run_begins, survey
 from krea_pipe.app.maintenance.waste import KINDS
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import json_option
-from krea_pipe.cli.sizes import counted, size
-from krea_pipe.cli.tables import print_table
+from krea_pipe.cli.tables import counted, print_table, size
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.store.home import open_home
