@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
 from urllib.parse import urlsplit
 
 from krea_pipe.core.errors import Problem, UsageError
@@ -47,15 +47,12 @@ class Message:
     is_good: bool
 
 
-class Place(Protocol):
-    """Where a message goes."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message goes: what may be shown of it, and what sends there and says why that failed, if it did."""
 
-    @property
-    def name(self) -> str:
-        """What may be shown of it."""
-
-    def send(self, message: Message) -> str | None:
-        """Send a message; why that failed, if it did."""
+    name: str
+    send: Callable[[Message], str | None] = field(repr=False)
 
 
 def message_of(report: Report, run: Mapping[str, object]) -> Message:
@@ -90,30 +87,11 @@ def _place_of(text: str) -> Place:
     if scheme.lower() in ("http", "https"):
         return _webhook(text)
     open_service(text)
-    return Service(f"{scheme}://…", text)
+    return Place(f"{scheme}://…", partial(_send_by_apprise, text))
 
 
-@dataclass(frozen=True, slots=True)
-class Desktop:
+def _desktop() -> Place:
     """This machine's screen."""
-
-    command: tuple[str, ...]
-    name: str = "desktop"
-
-    def send(self, message: Message) -> str | None:
-        """Show a message."""
-        try:
-            subprocess.run([*self.command, message.text], check=True, capture_output=True, timeout=SECONDS)
-        except subprocess.CalledProcessError as error:
-            return f"{self.command[0]} failed with exit code {error.returncode}"
-        except subprocess.TimeoutExpired:
-            return f"{self.command[0]} took too long"
-        except OSError as error:
-            return f"{self.command[0]} cannot be started: {error.strerror}"
-        return None
-
-
-def _desktop() -> Desktop:
     if sys.platform == "darwin":
         words: tuple[str, ...] = ("osascript", "-e", "on run argv", "-e", _DISPLAY, "-e", "end run")
     else:
@@ -121,35 +99,26 @@ def _desktop() -> Desktop:
     program = shutil.which(words[0])
     if program is None:
         hint = "install it (Debian: libnotify-bin), or give an https address"
-        raise UsageError(
-            Problem("notify_desktop", f"--notify desktop needs `{words[0]}`, which is not here", hint=hint)
-        )
-    return Desktop((program, *words[1:]))
+        message = f"--notify desktop needs `{words[0]}`, which is not here"
+        raise UsageError(Problem("notify_desktop", message, hint=hint))
+    return Place("desktop", partial(_show, (program, *words[1:])))
 
 
-@dataclass(frozen=True, slots=True)
-class Webhook:
+def _show(command: tuple[str, ...], message: Message) -> str | None:
+    try:
+        subprocess.run([*command, message.text], check=True, capture_output=True, timeout=SECONDS)
+    except subprocess.CalledProcessError as error:
+        return f"{command[0]} failed with exit code {error.returncode}"
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} took too long"
+    except OSError as error:
+        return f"{command[0]} cannot be started: {error.strerror}"
+    return None
+
+
+def _webhook(text: str) -> Place:
     """An address that takes JSON. Slack reads `text`, Discord `content`, a receiver of one's own `run`."""
-
-    url: str = field(repr=False)
-    name: str
-
-    def send(self, message: Message) -> str | None:
-        """Post a message."""
-        import httpx  # noqa: PLC0415 (network code, which a run without such a place spares)
-
-        body = {"text": message.text, "content": message.text, "run": message.run}
-        try:
-            with httpx.stream("POST", self.url, json=body, timeout=SECONDS) as answer:
-                return None if answer.is_success else f"it answered {answer.status_code}"
-        except httpx.TimeoutException:
-            return "it did not answer in time"
-        except (httpx.HTTPError, httpx.InvalidURL):
-            return "it cannot be reached"
-
-
-def _webhook(text: str) -> Webhook:
-    import httpx  # noqa: PLC0415 (as above)
+    import httpx  # noqa: PLC0415 (network code, which a run without such a place spares)
 
     try:
         parts = urlsplit(text)
@@ -161,7 +130,7 @@ def _webhook(text: str) -> Webhook:
         raise _bad_webhook("is not an address")
     if parts.scheme == "http" and not is_loopback(host):
         raise _bad_webhook("would show it to the network; only https leaves this machine")
-    return Webhook(text, f"{parts.scheme}://{host}{f':{port}' if port else ''}/…")
+    return Place(f"{parts.scheme}://{host}{f':{port}' if port else ''}/…", partial(_post, text))
 
 
 def _bad_webhook(reason: str) -> UsageError:
@@ -170,22 +139,28 @@ def _bad_webhook(reason: str) -> UsageError:
     return UsageError(Problem("bad_notify", f"the address that --notify names {reason}", hint=hint))
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """Something that apprise reaches, in a process of its own: its threads outlive any time limit."""
+def _post(url: str, message: Message) -> str | None:
+    import httpx  # noqa: PLC0415 (as above)
 
-    name: str
-    url: str = field(repr=False)
+    body = {"text": message.text, "content": message.text, "run": message.run}
+    try:
+        with httpx.stream("POST", url, json=body, timeout=SECONDS) as answer:
+            return None if answer.is_success else f"it answered {answer.status_code}"
+    except httpx.TimeoutException:
+        return "it did not answer in time"
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return "it cannot be reached"
 
-    def send(self, message: Message) -> str | None:
-        """Send a message."""
-        given = json.dumps({"url": self.url, "text": message.text, "is_good": message.is_good})
-        command = [sys.executable, "-m", "krea_pipe.cli.service"]
-        try:
-            done = subprocess.run(command, input=given.encode(), capture_output=True, timeout=SECONDS, check=False)
-        except subprocess.TimeoutExpired:
-            return "it did not answer in time"
-        return None if done.returncode == 0 else "apprise could not deliver it"
+
+def _send_by_apprise(url: str, message: Message) -> str | None:
+    """Send it in a process of its own: apprise's threads outlive any time limit."""
+    given = json.dumps({"url": url, "text": message.text, "is_good": message.is_good})
+    command = [sys.executable, "-m", "krea_pipe.cli.service"]
+    try:
+        done = subprocess.run(command, input=given.encode(), capture_output=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return "it did not answer in time"
+    return None if done.returncode == 0 else "apprise could not deliver it"
 
 
 def open_service(url: str) -> Callable[[Message], bool]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from krea_pipe.app import flow
 from krea_pipe.core.errors import Problem, UsageError
@@ -16,8 +17,7 @@ from krea_pipe.store.home import open_home
 from krea_pipe.store.lock import exclusive, picks_lock
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(TypedDict):
     """What is said about cells, given by ids or expressions.
 
     `remove` takes back what was said before. `best_of` is an axis: of picks that differ in it alone, those with fewer
@@ -25,11 +25,11 @@ class Decision:
     """
 
     cells: tuple[str, ...]
-    stars: int | None = None
-    note: str = ""
-    reject: bool = False
-    remove: bool = False
-    best_of: str | None = None
+    stars: int | None
+    note: str
+    reject: bool
+    remove: bool
+    best_of: str | None
 
 
 def decide(
@@ -51,8 +51,8 @@ def decide(
         UsageError: the decision contradicts itself, or names nothing. InvalidInput: a file cannot be read.
         StateError: the picks file cannot be written.
     """
-    if (decision.reject and decision.remove) or not (decision.cells or decision.best_of):
-        both = decision.reject and decision.remove
+    if (decision["reject"] and decision["remove"]) or not (decision["cells"] or decision["best_of"]):
+        both = decision["reject"] and decision["remove"]
         message = "--reject and --remove contradict each other" if both else "nothing was picked"
         raise UsageError(Problem("usage", message, hint=None if both else "name cells, or say --best-of AXIS"))
     loaded = flow.load(file)
@@ -65,10 +65,10 @@ def decide(
 def _rewrite(path: Path, stage: str, decision: Decision, loaded: flow.Loaded, found: Sequence[flow.Found]) -> Picks:
     """Write the decision down; what the file holds then."""
     text = before = _read(path)
-    if decision.cells:
+    if decision["cells"]:
         text = _changed(text, path, stage, decision, loaded, found)
-    if decision.best_of is not None:
-        dropped = best_of(_held(text, path), found, decision.best_of)
+    if decision["best_of"] is not None:
+        dropped = best_of(_held(text, path), found, decision["best_of"])
         text = change_picks(text, stage, remove=dropped, file=path) if dropped else text
     picks = parse_picks(text or "", path)
     if before is None or len(picks.picks) > len(parse_picks(before, path).picks):  # a file with too many can be thinned
@@ -80,12 +80,12 @@ def _rewrite(path: Path, stage: str, decision: Decision, loaded: flow.Loaded, fo
 def _changed(
     text: str | None, path: Path, stage: str, decision: Decision, loaded: flow.Loaded, found: Sequence[flow.Found]
 ) -> str:
-    if decision.remove:
-        ids = decided_cells(_held(text, path), found, stage, decision.cells, loaded.pipeline)
+    if decision["remove"]:
+        ids = decided_cells(_held(text, path), found, stage, decision["cells"], loaded.pipeline)
         return change_picks(text, stage, remove=ids, file=path)
-    ids = named_cells(found, stage, decision.cells, loaded.pipeline)
-    chosen = [Pick(one, decision.stars, decision.note) for one in ids]
-    if decision.reject:
+    ids = named_cells(found, stage, decision["cells"], loaded.pipeline)
+    chosen = [Pick(one, decision["stars"], decision["note"]) for one in ids]
+    if decision["reject"]:
         return change_picks(text, stage, reject=chosen, file=path)
     return change_picks(text, stage, add=chosen, file=path)
 

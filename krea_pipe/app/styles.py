@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TypedDict
 
 from krea_pipe.api.wire import StylePage
 from krea_pipe.app import flow
@@ -28,8 +29,7 @@ RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 """Words that YAML takes for something else than text."""
 
 
-@dataclass(frozen=True, slots=True)
-class StyleTerms:
+class StyleTerms(TypedDict):
     """What is trained, and on which terms.
 
     Args:
@@ -106,16 +106,16 @@ def train_style(
             nothing can be written down.
         KeyboardInterrupt: interrupted twice; the journal is safe.
     """
-    if not NAME.fullmatch(terms.name) or terms.name.lower() in RESERVED:
+    if not NAME.fullmatch(terms["name"]) or terms["name"].lower() in RESERVED:
         hint = "letters, digits and _, as names in a pipeline are"
-        raise UsageError(Problem("bad_name", f"{terms.name!r} cannot be a name under `styles:`", hint=hint))
+        raise UsageError(Problem("bad_name", f"{terms['name']!r} cannot be a name under `styles:`", hint=hint))
     loaded = flow.load(file, overrides)
     images = training_images(loaded.pipeline, loaded.fingerprints, references)
     sources = tuple(image.source for image in images)
-    training = Training(terms.model, terms.kind, terms.name, sources, terms.trigger, terms.steps)
+    training = Training(terms["model"], terms["kind"], terms["name"], sources, terms["trigger"], terms["steps"])
     workspace = open_workspace(environment, file, local=local)
-    if terms.write:
-        _check_edit(file, loaded, training, workspace, again=terms.again)
+    if terms["write"]:
+        _check_edit(file, loaded, training, workspace, again=terms["again"])
     warn(loaded)
     token = token_for(workspace.target, environment)
     flow.check_secret(loaded.pipeline, token)
@@ -130,9 +130,9 @@ def train_style(
         pipeline=loaded.pipeline.name,
         pace=LOCAL_PACE if local else live_pace(environment),
         tell=tell,
-        max_cost=terms.max_cost,
-        again=terms.again,
-        seconds=terms.wait,
+        max_cost=terms["max_cost"],
+        again=terms["again"],
+        seconds=terms["wait"],
         transport=transport_for(workspace.target),
     )
     return TrainedStyle(file, loaded, terms, training, workspace.target, train(order))
@@ -144,9 +144,9 @@ def write_style(made: TrainedStyle, style_id: str) -> bool:
     Raises:
         InvalidInput: the file cannot be edited. StateError: it cannot be read or written.
     """
-    file, name = made.file, made.terms.name
+    file, name = made.file, made.terms["name"]
     board = made.loaded.pipeline.styles.get(name)
-    if not made.terms.write or (board is not None and board.id == style_id):
+    if not made.terms["write"] or (board is not None and board.id == style_id):
         return False
     write_atomically(file.resolve(), _edited(file, name, style_id).encode())
     return True

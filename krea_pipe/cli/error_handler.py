@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -21,21 +22,42 @@ from krea_pipe.store.home import open_home
 OUTPUT_ERRORS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF})
 
 
-def tell(error: BaseException, *, as_json: bool) -> int:
-    """Say what went wrong, to a person or a program, and return the exit code."""
+def problems_of(error: BaseException) -> tuple[tuple[Problem, ...], ExitCode]:
+    """What an error is to people and programs, and its exit code."""
     match error:
         case KreaPipeError():
-            return _print(error.problems, error.exit_code, as_json=as_json)
+            return error.problems, error.exit_code
         case click.ClickException():
-            problem = Problem("usage", error.format_message(), hint=_usage_hint(error))
-            return _print((problem,), ExitCode.INVALID, as_json=as_json)
+            return (Problem("usage", error.format_message()),), ExitCode.INVALID
         case click.Abort() | KeyboardInterrupt():
-            problem = Problem("interrupted", "interrupted", hint="run the same command again to go on")
-            return _print((problem,), ExitCode.INTERRUPTED, as_json=as_json)
-        case OSError() if error.filename is None and error.errno in OUTPUT_ERRORS:
-            return _output_failed(error)
+            return (Problem("interrupted", "interrupted"),), ExitCode.INTERRUPTED
         case _:
-            return _crashed(error, as_json=as_json)
+            return (Problem("internal_error", f"krea-pipe has a bug: {type(error).__name__}"),), ExitCode.BUG
+
+
+def tell(error: BaseException, *, as_json: bool) -> int:
+    """Say what went wrong, to a person or a program, and return the exit code."""
+    if isinstance(error, OSError) and error.filename is None and error.errno in OUTPUT_ERRORS:
+        return _output_failed(error)
+    problems, code = problems_of(error)
+    if not isinstance(error, KreaPipeError):
+        problems = (replace(problems[0], hint=_hint(error)),)
+    stderr_log = stderr_log_of(sys.argv[1:])
+    if as_json:
+        print_json(error_json(problems, code))
+    if not as_json or stderr_log.in_json:
+        stderr_log.problems(problems)
+    return code
+
+
+def _hint(error: BaseException) -> str:
+    match error:
+        case click.ClickException():
+            return _usage_hint(error)
+        case click.Abort() | KeyboardInterrupt():
+            return "run the same command again to go on"
+        case _:
+            return f"please report it with {_write_crash_log(error)}"
 
 
 def _output_failed(error: OSError) -> int:
@@ -49,14 +71,6 @@ def _output_failed(error: OSError) -> int:
                 [Problem("output_failed", f"cannot write the output: {error.strerror}")]
             )
     return ExitCode.SOME_FAILED
-
-
-def _crashed(error: BaseException, *, as_json: bool) -> int:
-    log = _write_crash_log(error)
-    message = f"krea-pipe has a bug: {type(error).__name__}"
-    return _print(
-        (Problem("internal_error", message, hint=f"please report it with {log}"),), ExitCode.BUG, as_json=as_json
-    )
 
 
 def _without_keys(text: str) -> str:
@@ -73,15 +87,6 @@ def _write_crash_log(error: BaseException) -> Path:
     with contextlib.suppress(KreaPipeError, OSError):
         home = open_home(os.environ)
     return save_crash_log(error, home, _without_keys)
-
-
-def _print(problems: tuple[Problem, ...], code: int, *, as_json: bool) -> int:
-    stderr_log = stderr_log_of(sys.argv[1:])
-    if as_json:
-        print_json(error_json(problems, code))
-    if not as_json or stderr_log.in_json:
-        stderr_log.problems(problems)
-    return code
 
 
 def _usage_hint(error: click.ClickException) -> str:

@@ -4,16 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-import click
-
 from krea_pipe.app import events
 from krea_pipe.app.execution import Prepared
 from krea_pipe.app.notify import Message, message_of, message_of_refusal, places_of, tell_all
 from krea_pipe.app.run_pipeline import Finished
+from krea_pipe.cli.error_handler import problems_of
 from krea_pipe.cli.messages import StderrLog, error_json
 from krea_pipe.cli.options import LogFlags
 from krea_pipe.cli.summary import summary_json
-from krea_pipe.core.errors import KreaPipeError, Problem
+from krea_pipe.core.errors import Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.planning.plan import Step
@@ -81,7 +80,8 @@ class RunNotifications:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is not None and not self.is_over:
-            self._broken(*_problem_of(error))
+            problems, code = problems_of(error)
+            self._broken(problems[0], code)
         if self.log is not None:
             self.log.close()
             if self.log.lost:
@@ -99,22 +99,9 @@ class RunNotifications:
             self.message = message_of_refusal(self.file.stem, problem, code, error_json((problem,), code))
 
 
-def _problem_of(error: BaseException) -> tuple[Problem, int]:
-    """What an error is to people who are told of it, and its exit code."""
-    match error:
-        case KreaPipeError():
-            return error.problems[0], error.exit_code
-        case KeyboardInterrupt() | click.Abort():
-            return Problem("interrupted", "interrupted"), ExitCode.INTERRUPTED
-        case click.ClickException():
-            return Problem("usage", error.format_message()), 2
-        case _:
-            return Problem("internal_error", f"krea-pipe has a bug: {type(error).__name__}"), ExitCode.BUG
-
-
 def _code(ending: Ending) -> str | None:
     if ending.error is not None:
-        return _problem_of(ending.error)[0].code
+        return problems_of(ending.error)[0][0].code
     problem = ending.refusal or ending.limit
     return problem.code if problem else "interrupted" if ending.interrupted else None
 

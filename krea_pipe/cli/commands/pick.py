@@ -3,7 +3,7 @@
 import difflib
 import os
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import click
 
@@ -12,17 +12,6 @@ from krea_pipe.cli.completing import stage_argument
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, file_argument, json_option
 from krea_pipe.core.fields import VARIANTS
-
-
-class _Decision(TypedDict):
-    """What is said about which cells."""
-
-    cells: tuple[str, ...]
-    stars: int | None
-    note: str
-    reject: bool
-    remove: bool
-    best_of: str | None
 
 
 @click.command()
@@ -38,12 +27,12 @@ class _Decision(TypedDict):
 )
 @click.option("--to", "target", type=FILE, help="The picks file.  [default: the one that FILE names for STAGE]")
 @json_option
-def pick(file: Path, stage: str, target: Path | None, *, as_json: bool, **decision: Unpack[_Decision]) -> int:
+def pick(file: Path, stage: str, target: Path | None, *, as_json: bool, **decision: Unpack[Decision]) -> int:
     """Pick cells of STAGE in FILE: their ids, or expressions as of -k. A chained stage is drawn for what was picked.
 
     The picks file is for git: comments in it stay, and each decision is one line. Needs no network and no key.
     """
-    path, picks = decide(file, stage, Decision(**decision), target, os.environ)
+    path, picks = decide(file, stage, decision, target, os.environ)
     path = Path(os.path.relpath(path))
     if as_json:
         rows = [{"id": one.id, "stars": one.stars, "note": one.note} for one in picks]

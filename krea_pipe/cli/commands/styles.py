@@ -4,9 +4,8 @@ import contextlib
 import os
 import re
 from dataclasses import asdict
-from decimal import Decimal
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import click
 
@@ -79,20 +78,6 @@ def list_(which: str, limit: int, *, local: bool, as_json: bool) -> int:
     return 0
 
 
-class _Terms(TypedDict):
-    """The options that say what is trained, and on which terms."""
-
-    name: str
-    model: str
-    kind: str
-    trigger: str | None
-    steps: int | None
-    max_cost: Decimal | None
-    wait: float
-    again: bool
-    write: bool
-
-
 @styles.command(short_help="Train a style from a set of reference images.")
 @file_argument
 @click.argument("references")
@@ -134,7 +119,7 @@ def train(
     *,
     local: bool,
     as_json: bool,
-    **terms: Unpack[_Terms],
+    **terms: Unpack[StyleTerms],
 ) -> int:
     """Train a style from the images of REFERENCES, a set under `references:` of FILE.
 
@@ -149,7 +134,7 @@ def train(
         file,
         references,
         Overrides(profiles, sets, var_files, os.environ),
-        StyleTerms(**terms),
+        terms,
         os.environ,
         local=local,
         warn=lambda loaded: None if as_json else print_problems(loaded.fingerprints.warnings, kind="warning"),
