@@ -17,6 +17,7 @@ from krea_pipe.core.request import Key, canonical_json, key_of, key_of_text
 from krea_pipe.core.settings import Target, Token
 from krea_pipe.executor.deliver import open_delivery
 from krea_pipe.matrix.cell import Cell
+from krea_pipe.matrix.graph import Graph, build_graph
 from krea_pipe.matrix.matrix import MAX_CELLS, Expansion
 from krea_pipe.matrix.selecting import drawable, selected
 from krea_pipe.matrix.selection import Selection, parse_selection
@@ -117,6 +118,17 @@ def stage_cells(loaded: Loaded, stage: str) -> list[Found]:
     """
     expansion = Expansion(loaded.pipeline, loaded.fingerprints)
     return [(cell, key_of(cell.request)) for cell in expansion.of_stage(stage)]
+
+
+def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
+    """The stages with their images and prices, drawn or not, and which of them wait for others.
+
+    Raises:
+        InvalidInput: with every problem.
+    """
+    expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
+    cells = ((cell, key_of(cell.request)) for cell in expansion.cells())
+    return build_graph(loaded.pipeline, cells, expansion.waiting)
 
 
 def plan(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:

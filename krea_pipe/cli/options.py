@@ -110,6 +110,12 @@ class SelectFlags(TypedDict):
     only_failed: bool
 
 
+class CellFlags(OverFlags, SelectFlags):
+    """What the command line says over a file, which of its cells are meant, and the most that it may have."""
+
+    max_cells: int
+
+
 class LogFlags(TypedDict):
     """What is told of a run while it goes on and at its end, and to whom."""
 
@@ -147,6 +153,7 @@ select_options = combined(
     click.option("--exclude", multiple=True, metavar="EXPR", help="Not these cells."),
     click.option("--only-failed", is_flag=True, help="Only cells that failed, as -k status:failed."),
 )
+cell_options = combined(over_options, select_options, max_cells_option, json_option)
 log_options = combined(
     click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors; with --json, its object as well."),
     click.option(

@@ -69,18 +69,8 @@ def stats(*, as_json: bool) -> int:
     if not sums:
         click.echo(f"Nothing is stored in {home}.")
         return 0
-    columns = [
-        "space",
-        "images",
-        "price",
-        "image bytes",
-        "thumbnails",
-        "facts",
-        "journal",
-        "runs",
-        "run folders",
-        "all",
-    ]
+    sizes = ["image bytes", "thumbnails", "facts", "journal", "runs", "run folders", "all"]
+    columns = ["space", "images", "price", *sizes]
     print_table(columns, [_sums_row(one) for one in sums], numbers=columns[1:])
     if diffs:
         click.echo(f"Comparisons of runs: {size(diffs)}.")

@@ -6,24 +6,20 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict, Unpack, get_args
+from typing import Unpack, get_args
 
 import click
 
 from krea_pipe.app import flow, lock_files
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import (
-    OverFlags,
-    SelectFlags,
+    CellFlags,
+    cell_options,
     combined,
     file_argument,
-    json_option,
     lock_option,
-    max_cells_option,
     out_option,
-    over_options,
     overrides,
-    select_options,
     selection,
 )
 from krea_pipe.cli.tables import distance_words, print_table
@@ -45,23 +41,15 @@ ON_DISK: dict[LockState, str] = {
 }
 
 
-class _CellFlags(TypedDict):
-    """Which lock file, and the most cells."""
+class _Flags(CellFlags):
+    """Which cells are compared, and with which lock file."""
 
     lock: Path | None
-    max_cells: int
-
-
-class _Flags(_CellFlags, OverFlags, SelectFlags):
-    """What is compared."""
 
 
 _compare_options = combined(
     lock_option("The lock file, a name in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE]"),
-    over_options,
-    select_options,
-    max_cells_option,
-    json_option,
+    cell_options,
 )
 
 

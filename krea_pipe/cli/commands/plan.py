@@ -15,17 +15,13 @@ from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import (
     FILE,
+    CellFlags,
     Money,
-    OverFlags,
-    SelectFlags,
+    cell_options,
     combined,
     file_argument,
-    json_option,
     local_option,
-    max_cells_option,
-    over_options,
     overrides,
-    select_options,
     selection,
 )
 from krea_pipe.cli.summary import waiting_json, waiting_words
@@ -50,12 +46,11 @@ COUNTS = ("images", *KIND_WORDS.values(), "price")
 Form = Literal["text", "json", "markdown"]
 
 
-class _Flags(OverFlags, SelectFlags):
+class _Flags(CellFlags):
     """What is planned, or compared with which commit, and where that is written."""
 
     max_cost: Decimal | None
     max_new: int | None
-    max_cells: int
     local: bool
     show_all: bool
     out: Path | None
@@ -90,10 +85,7 @@ _against_options = combined(
 @click.option("--all", "show_all", is_flag=True, help=f"List every request, not the first {SHOWN} that are not cached.")
 @click.option("--out", type=FILE, help="Write the plan into this file; `krea-pipe run` with it carries out just that.")
 @_against_options
-@over_options
-@select_options
-@max_cells_option
-@json_option
+@cell_options
 def plan(file: Path, *, check: bool, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Show what a run of FILE would reuse, attach to and send, each with its reason, and the price.
 

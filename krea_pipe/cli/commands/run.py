@@ -17,21 +17,17 @@ from krea_pipe.app.execution import Listeners, Prepared, SendOptions, Uncertain,
 from krea_pipe.app.plan_files import run_request
 from krea_pipe.cli.messages import StderrLog, print_json, problem_json
 from krea_pipe.cli.options import (
+    CellFlags,
     LogFlags,
     Money,
     Number,
-    OverFlags,
-    SelectFlags,
+    cell_options,
     file_argument,
-    json_option,
     local_option,
     lock_option,
     log_options,
-    max_cells_option,
     out_option,
-    over_options,
     overrides,
-    select_options,
     selection,
 )
 from krea_pipe.cli.progress import Display, Lines, ProgressState, Watcher
@@ -60,7 +56,7 @@ GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
 """Ends after which the same command goes on where this one stopped."""
 
 
-class RunFlags(OverFlags, SelectFlags, LogFlags):
+class RunFlags(CellFlags, LogFlags):
     """The options of a run."""
 
     local: bool
@@ -75,7 +71,6 @@ class RunFlags(OverFlags, SelectFlags, LogFlags):
     webhook_listen: str | None
     lock: Path | None
     frozen: bool
-    max_cells: int
 
 
 @click.command()
@@ -132,10 +127,7 @@ class RunFlags(OverFlags, SelectFlags, LogFlags):
     help="Draw only what the lock file has, and leave it as it is: exit with 8, before anything is sent, when a "
     "cell is not in it, and after the run when an image is another one.",
 )
-@over_options
-@select_options
-@max_cells_option
-@json_option
+@cell_options
 def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     """Make the images of FILE that are not there yet, and a report.
 

@@ -11,14 +11,7 @@ import click
 
 from krea_pipe.app.styles import RESERVED, StyleTerms, TrainedStyle, styles_of_account, train_style, write_style
 from krea_pipe.cli.messages import error_json, print_json, print_problems
-from krea_pipe.cli.options import (
-    Money,
-    Number,
-    file_argument,
-    json_option,
-    local_option,
-    over_options,
-)
+from krea_pipe.cli.options import Money, Number, file_argument, json_option, local_option, over_options
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.exit_codes import ExitCode
