@@ -80,6 +80,11 @@ def cells(
 ) -> Iterator[tuple[Cell, Key]]:
     """Every cell with the key of its request, streamed unless some are selected.
 
+    Args:
+        loaded: the pipeline.
+        max_cells: refuse a matrix with more cells.
+        selection: which cells; None is all of them.
+
     Raises:
         InvalidInput: with every problem. NothingSelected: no cell fits the selection.
     """
@@ -90,11 +95,7 @@ def cells(
 def texts(
     loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
 ) -> Iterator[tuple[Cell, Key, str]]:
-    """Every cell with its key and its request as canonical JSON, of which the key is made; as `cells`.
-
-    Raises:
-        InvalidInput: with every problem. NothingSelected: no cell fits the selection.
-    """
+    """Every cell with its key and its request as canonical JSON, of which the key is made; see `cells`."""
     expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
     encoded = ((cell, canonical_json(cell.request.fields())) for cell in expansion.cells())
     found = ((cell, key_of_text(text), text) for cell, text in encoded)
@@ -134,6 +135,12 @@ def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
 def plan(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:
     """Decide what a run would do, from the files and the store alone.
 
+    Args:
+        loaded: the pipeline.
+        space: what is stored of the API.
+        target: the API.
+        options: which cells; what an approval allows, if there is one.
+
     Raises:
         InvalidInput: with every problem of the file. StateError: the store cannot be read.
         NothingSelected: no cell fits the selection.
@@ -142,22 +149,22 @@ def plan(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> P
 
 
 def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Planned:
-    """The same with what it was made of."""
+    """The plan with what it was made of; arguments and errors as for `plan`."""
     name = loaded.pipeline.name
     able = drawable(loaded.pipeline, loaded.fingerprints, options.max_cells)
     found = able.found
     known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
     origin = target.origin if target.lasting else ""
     free = target.kind == "local"
-    how = PlanOptions(name, origin, free, options.resubmit)
+    plan_options = PlanOptions(name, origin, free, options.resubmit)
     statuses: dict[Key, str] = {}
     if options.selection.needs_status:
-        whole = make_plan(found, known, loaded.fingerprints, how)
+        whole = make_plan(found, known, loaded.fingerprints, plan_options)
         statuses = {step.key: status_of(step, known.journal) for step in whole.steps}
     chosen = selected(found, options.selection, loaded.pipeline, statuses)
     if options.approval is not None:
         chosen = planned_cells(found, options.approval)
-    made = make_plan(chosen, known, loaded.fingerprints, how)
+    made = make_plan(chosen, known, loaded.fingerprints, plan_options)
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
     waiting = [one for one in able.waiting if options.selection.is_all]
     made = replace(made, needs=needs, waiting=tuple(waiting))

@@ -56,7 +56,12 @@ class Place:
 
 
 def message_of(report: Report, run: Mapping[str, object]) -> Message:
-    """How a run ended, from its report."""
+    """How a run ended.
+
+    Args:
+        report: the report of the run.
+        run: the object that `run --json` prints.
+    """
     end = ENDS.get(report.exit_code, "failed")
     text = f"krea-pipe {report.pipeline.name}: {end}. {sentence(report)}"
     return Message(text, run, is_good=report.exit_code in (0, 6))
@@ -70,6 +75,9 @@ def message_of_refusal(name: str, problem: Problem, exit_code: int, run: Mapping
 
 def places_of(texts: Sequence[str]) -> tuple[Place, ...]:
     """The places that `--notify` names.
+
+    Args:
+        texts: `desktop`, addresses of webhooks, or URLs that apprise knows.
 
     Raises:
         UsageError: one of them is no place, or cannot be reached from here.
@@ -196,7 +204,15 @@ def open_service(url: str) -> Callable[[Message], bool]:
 
 
 def tell_all(places: Sequence[Place], message: Message) -> list[Problem]:
-    """Tell every place at once; a problem for each that could not be told in time."""
+    """Tell every place at once, in ten seconds.
+
+    Args:
+        places: where the message goes.
+        message: how the run ended.
+
+    Returns:
+        A problem for each place that could not be told in time.
+    """
     answers: dict[int, str | None] = {}
 
     def tell(number: int, place: Place) -> None:

@@ -34,7 +34,7 @@ class RunNotifications:
         self.file, self.stderr_log = file, StderrLog(flags["quiet"], flags["log_format"] == "json")
         self.places = places_of(flags["notify"])
         self.log = LineFile(flags["events"]) if flags["events"] is not None else None
-        self.chronicle: events.Chronicle | None = None
+        self.event_log: events.EventLog | None = None
         self.run_id: str | None = None
         self.is_over = False
         self.message: Message | None = None
@@ -46,20 +46,20 @@ class RunNotifications:
             return unobserved
         plan, file = prepared.plan, prepared.loaded.pipeline.document.file
         names = {str(step.key): step.cells[0].id for step in plan.steps}
-        self.chronicle = events.Chronicle(run_id, names, self.log.append)
+        self.event_log = events.EventLog(run_id, names, self.log.append)
         kind = prepared.target.kind
         self.log.append([events.started(run_id, plan, file=str(file), target=kind, cap=prepared.cap)])
-        return self.chronicle.observe
+        return self.event_log.observe
 
     def watched(self, watch: Watch) -> Watch:
         """Also take the end of each request that a watcher is told of."""
-        chronicle = self.chronicle
-        if chronicle is None:
+        event_log = self.event_log
+        if event_log is None:
             return watch
 
         def both(step: Step, outcome: Outcome | None) -> None:
             if outcome is not None:
-                chronicle.settled(step, outcome)
+                event_log.settled(step, outcome)
             watch(step, outcome)
 
         return both
