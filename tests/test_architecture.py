@@ -29,7 +29,7 @@ JOURNAL = {
 """Events that only the journal has; other things have failed and are done as well."""
 WRITERS = {"store", "executor", "app"}
 LOCAL_USERS = {
-    ("krea_pipe.app.execution", "krea_pipe.local.app"),
+    ("krea_pipe.app.execution", "krea_pipe.local.in_process"),
     *(("krea_pipe.cli.commands.serve", f"krea_pipe.local.{name}") for name in ("server", "script", "script_file")),
 }
 """Who hands the local Krea on: to the client as a transport, or to those who want it served."""
@@ -53,7 +53,8 @@ BAD_NAMES = {
     *("conduct", "keeping", "weighing", "inside", "layout", "entries", "signing", "approval", "acceptance", "spending"),
     *("upkeep", "handoff", "turn", "room", "purse", "gate", "turnstile", "scribe", "vigil", "sight", "roll", "settle"),
     *("shortfall", "errand", "neighbours", "hooks", "live", "voice", "telling", "trouble", "tally", "fate", "brief"),
-    *("line", "front", "book", "world", "desk", "patience", "echo", "kept"),
+    *("line", "front", "book", "world", "desk", "shelf", "soundness", "survey", "waste", "reach", "reachable"),
+    *("patience", "echo", "kept"),
 }
 
 
