@@ -29,7 +29,7 @@ JOURNAL = {
 """Events that only the journal has; other things have failed and are done as well."""
 WRITERS = {"store", "executor", "app"}
 LOCAL_USERS = {
-    ("krea_pipe.app.execution", "krea_pipe.local.in_process"),
+    ("krea_pipe.app.execution", "krea_pipe.local.app"),
     *(("krea_pipe.cli.commands.serve", f"krea_pipe.local.{name}") for name in ("server", "script", "script_file")),
 }
 """Who hands the local Krea on: to the client as a transport, or to those who want it served."""

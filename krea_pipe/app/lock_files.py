@@ -10,7 +10,7 @@ from krea_pipe.app.workspace import Workspace, open_workspace
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.executor.deliver import digests_at
 from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.planning.lock_check import Review, accept_images, on_disk, review_images
+from krea_pipe.planning.lock_check import Review, accept_images, review_files, review_images
 from krea_pipe.planning.lockfile import Lockfile, lock_path, read_lock
 from krea_pipe.planning.plan import Plan
 from krea_pipe.store.atomic import write_atomically
@@ -72,13 +72,13 @@ def accept_drawn(
     return lock.file, taken
 
 
-def review_files(file: Path, overrides: Overrides, options: flow.RunOptions, out: Path | None) -> Reviewed:
+def review_delivered(file: Path, overrides: Overrides, options: flow.RunOptions, out: Path | None) -> Reviewed:
     """Compare the images in the output folder with the lock file; no store is needed. Errors as for `review_drawn`."""
     loaded = flow.load(file, overrides)
     folder = flow.out_folder(out, loaded.pipeline.name, local=False)
     lock = read_lock(_lock_of(file, options.lock, overrides))
     cells = flow.cells(loaded, max_cells=options.max_cells, selection=options.selection)
-    return Reviewed(lock.file, tuple(on_disk(lock, cells, lambda path: digests_at(folder, path))), folder)
+    return Reviewed(lock.file, tuple(review_files(lock, cells, lambda path: digests_at(folder, path))), folder)
 
 
 def _drawn(

@@ -111,7 +111,7 @@ def verify(file: Path, out: Path | None, *, as_json: bool, **flags: Unpack[_Flag
     Images are compared by the bytes that Krea sent: the texts that krea-pipe adds to a PNG do not count. Needs no
     store, no network and no key.
     """
-    found = lock_files.review_files(file, overrides(flags), _run_options(flags), out)
+    found = lock_files.review_delivered(file, overrides(flags), _run_options(flags), out)
     wrong = [one for one in found.reviews if one.state != "accepted"]
     if as_json:
         head = {"schema": "krea-pipe/verify@1", "lock": str(found.lock), "out": str(found.out)}

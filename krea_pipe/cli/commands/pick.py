@@ -11,7 +11,7 @@ from krea_pipe.app.picks import Decision, decide, promote_picks
 from krea_pipe.cli.completing import stage_argument
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, file_argument, json_option
-from krea_pipe.core.fields import VARIANTS
+from krea_pipe.core.contract import VARIANTS
 
 
 @click.command()
