@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from krea_pipe.cli.commands.init import STARTER
+from krea_pipe.app.starter import STARTER
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

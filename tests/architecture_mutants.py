@@ -37,12 +37,12 @@ MUTANTS = (
     Mutant("a private name of another module", "matrix/matrix.py", "from krea_pipe.pipeline.nodes import _Builder\n"),
     Mutant(
         "a command that writes the journal",
-        "cli/commands/status.py",
+        "cli/commands/jobs.py",
         "from krea_pipe.store.ledger import Ledger\n\nWRITER = Ledger\n",
     ),
     Mutant(
         "a second reader of the journal",
-        "cli/commands/status.py",
+        "cli/commands/jobs.py",
         'def is_open(event: str) -> bool:\n    return event in ("submitting", "unanswered")\n',
     ),
     Mutant(

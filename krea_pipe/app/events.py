@@ -86,7 +86,7 @@ _KEPT: Mapping[type[JournalEvent], tuple[str, ...]] = {
 
 
 @dataclass(slots=True)
-class Chronicle:
+class EventLog:
     """Turns the steps of one run into events. `names` has the first cell of each request."""
 
     run: str
@@ -136,7 +136,15 @@ class Chronicle:
 
 
 def started(run: str, plan: Plan, *, file: str, target: str, cap: Decimal | None) -> Event:
-    """The begin of a run that has something to do."""
+    """The begin of a run that has something to do.
+
+    Args:
+        run: its id.
+        plan: what it is about to do.
+        file: the pipeline file, as people know it.
+        target: the kind of API.
+        cap: what it may spend, in US dollars; None is no limit.
+    """
     counts = {kind.name: plan.total(kind).count for kind in (Reuse, Attach, Submit, Hold)}
     facts: Event = {"cells": sum(len(step.cells) for step in plan.steps), "plan": dict(counts)}
     price: Event = {"usd": exact(plan.total(Submit).usd), "cap_usd": None if cap is None else exact(cap)}
@@ -157,7 +165,13 @@ def started_idle(report: Report) -> Event:
 
 
 def ended(report: Report, code: str | None, *, lost: int) -> Event:
-    """The end of a run; `code` names the problem that ended it early."""
+    """The end of a run.
+
+    Args:
+        report: its report.
+        code: the problem that ended it early.
+        lost: how many lines could not be written.
+    """
     cells, cost = report.cells, report.cost
     counts = ("total", "succeeded", "reused", "failed", "uncertain", "pending")
     sums = ("spent_usd", "saved_usd", "uncertain_usd", "in_flight_usd")
@@ -170,7 +184,7 @@ def ended(report: Report, code: str | None, *, lost: int) -> Event:
 
 
 def left(run: str, exit_code: int, code: str | None, *, lost: int) -> Event:
-    """The end of a run that wrote no report."""
+    """The end of a run that wrote no report; arguments as for `ended`, besides its id and its exit code."""
     return {"t": now(), "event": "run_ended", "run": run, "exit_code": exit_code, "code": code, "lost": lost}
 
 

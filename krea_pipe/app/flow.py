@@ -8,9 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
-from krea_pipe.app.run_pipeline import Execute as Execute
+from krea_pipe.app.execution import Execution, Listen, Prepared
 from krea_pipe.app.run_pipeline import Finished as Finished
-from krea_pipe.app.run_pipeline import Prepared as Prepared
 from krea_pipe.app.run_pipeline import carry_out
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.json_data import Json
@@ -18,6 +17,7 @@ from krea_pipe.core.request import Key, canonical_json, key_of, key_of_text
 from krea_pipe.core.settings import Target, Token
 from krea_pipe.executor.deliver import open_delivery
 from krea_pipe.matrix.cell import Cell
+from krea_pipe.matrix.graph import Graph, build_graph
 from krea_pipe.matrix.matrix import MAX_CELLS, Expansion
 from krea_pipe.matrix.selecting import drawable, selected
 from krea_pipe.matrix.selection import Selection, parse_selection
@@ -31,7 +31,6 @@ from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Plan, PlanOptions, Step, make_plan, status_of
 from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
 from krea_pipe.report.folder import runs_folder
-from krea_pipe.report.thumbnails import Shrink
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.known import look_up
 from krea_pipe.store.replay import Replay
@@ -81,6 +80,11 @@ def cells(
 ) -> Iterator[tuple[Cell, Key]]:
     """Every cell with the key of its request, streamed unless some are selected.
 
+    Args:
+        loaded: the pipeline.
+        max_cells: refuse a matrix with more cells.
+        selection: which cells; None is all of them.
+
     Raises:
         InvalidInput: with every problem. NothingSelected: no cell fits the selection.
     """
@@ -91,11 +95,7 @@ def cells(
 def texts(
     loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
 ) -> Iterator[tuple[Cell, Key, str]]:
-    """Every cell with its key and its request as canonical JSON, of which the key is made; as `cells`.
-
-    Raises:
-        InvalidInput: with every problem. NothingSelected: no cell fits the selection.
-    """
+    """Every cell with its key and its request as canonical JSON, of which the key is made; see `cells`."""
     expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
     encoded = ((cell, canonical_json(cell.request.fields())) for cell in expansion.cells())
     found = ((cell, key_of_text(text), text) for cell, text in encoded)
@@ -121,8 +121,25 @@ def stage_cells(loaded: Loaded, stage: str) -> list[Found]:
     return [(cell, key_of(cell.request)) for cell in expansion.of_stage(stage)]
 
 
+def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
+    """The stages with their images and prices, drawn or not, and which of them wait for others.
+
+    Raises:
+        InvalidInput: with every problem.
+    """
+    expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
+    cells = ((cell, key_of(cell.request)) for cell in expansion.cells())
+    return build_graph(loaded.pipeline, cells, expansion.waiting)
+
+
 def plan(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:
     """Decide what a run would do, from the files and the store alone.
+
+    Args:
+        loaded: the pipeline.
+        space: what is stored of the API.
+        target: the API.
+        options: which cells; what an approval allows, if there is one.
 
     Raises:
         InvalidInput: with every problem of the file. StateError: the store cannot be read.
@@ -132,22 +149,22 @@ def plan(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> P
 
 
 def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Planned:
-    """The same with what it was made of."""
+    """The plan with what it was made of; arguments and errors as for `plan`."""
     name = loaded.pipeline.name
     able = drawable(loaded.pipeline, loaded.fingerprints, options.max_cells)
     found = able.found
     known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
     origin = target.origin if target.lasting else ""
     free = target.kind == "local"
-    how = PlanOptions(name, origin, free, options.resubmit)
+    plan_options = PlanOptions(name, origin, free, options.resubmit)
     statuses: dict[Key, str] = {}
     if options.selection.needs_status:
-        whole = make_plan(found, known, loaded.fingerprints, how)
+        whole = make_plan(found, known, loaded.fingerprints, plan_options)
         statuses = {step.key: status_of(step, known.journal) for step in whole.steps}
     chosen = selected(found, options.selection, loaded.pipeline, statuses)
     if options.approval is not None:
         chosen = planned_cells(found, options.approval)
-    made = make_plan(chosen, known, loaded.fingerprints, how)
+    made = make_plan(chosen, known, loaded.fingerprints, plan_options)
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
     waiting = [one for one in able.waiting if options.selection.is_all]
     made = replace(made, needs=needs, waiting=tuple(waiting))
@@ -177,19 +194,26 @@ def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -
 def run(
     loaded: Loaded,
     home: Path,
-    target: Target,
+    execution: Execution,
     *,
     out: Path,
     options: RunOptions,
-    find_token: Callable[[], Token],
-    execute: Execute,
-    shrink: Shrink,
+    listen: Listen,
 ) -> Finished:
     """Make every image of a pipeline that is not there yet, and report.
+
+    Args:
+        loaded: the pipeline.
+        home: the home folder.
+        execution: how the work is carried out, and at which API.
+        out: the folder for images.
+        options: which cells, and the limits.
+        listen: called when there is work; whom it gives is told of it.
 
     Raises:
         KreaPipeError: before anything is sent, when something stands in the way.
     """
+    target = execution.target
     started_at, space = datetime.now(UTC), open_space(home, target.space)
     run_id = new_run_id(loaded.pipeline.name, started_at)
     with space.presence.shown(run_id):
@@ -203,7 +227,7 @@ def run(
             limits = limits_for(made, loaded.pipeline.budget, limits)
         check_bytes(made.images)
         delivery = open_delivery(space, out, target.kind, made, file=loaded.pipeline.document.file)
-        token = find_token() if made.has_calls else None
+        token = execution.token() if made.has_calls else None
         if token is not None:
             check_secret(loaded.pipeline, token, made.steps)
         cap = cap_of(loaded.pipeline.budget, limits) if target.kind == "live" else None
@@ -215,7 +239,12 @@ def run(
             make_folder(runs_folder(home))
         most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
         prepared = Prepared(loaded, made, basis.replay, space, target, delivery, token, cap, most, locking)
-        return carry_out(prepared, runs_folder(home) / run_id, started_at, execute, shrink)
+        return carry_out(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+
+
+def out_folder(out: Path | None, name: str, *, local: bool) -> Path:
+    """Where images go: proofs have a folder of their own, so that they never mix with real images."""
+    return out if out is not None else Path("proofs" if local else "out") / name
 
 
 def _locking(basis: Planned, target: Target, options: RunOptions) -> LockOptions | None:

@@ -1,20 +1,21 @@
 """Telling people that a run has ended: the desktop, a webhook, or what apprise knows to reach.
 
-A webhook's address is a secret: whoever has it may post. It is shown as far as its host, in messages too.
+apprise knows chat services, mail and phones. It is an extra (`pip install 'krea-pipe[notify]'`). A webhook's address is
+a secret: whoever has it may post. It is shown as far as its host, in messages too.
 """
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from functools import partial
 from urllib.parse import urlsplit
-
-import httpx
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
@@ -46,23 +47,21 @@ class Message:
     is_good: bool
 
 
-class Place(Protocol):
-    """Where a message goes."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a message goes: what may be shown of it, and what sends there and says why that failed, if it did."""
 
-    @property
-    def name(self) -> str:
-        """What may be shown of it."""
-
-    def send(self, message: Message) -> str | None:
-        """Send a message; why that failed, if it did."""
-
-
-OpenService: TypeAlias = Callable[[str], Callable[[Message], bool]]
-"""Turns the URL of a service into what sends to it: see `krea_pipe.app.services`, which is loaded only for them."""
+    name: str
+    send: Callable[[Message], str | None] = field(repr=False)
 
 
 def message_of(report: Report, run: Mapping[str, object]) -> Message:
-    """How a run ended, from its report."""
+    """How a run ended.
+
+    Args:
+        report: the report of the run.
+        run: the object that `run --json` prints.
+    """
     end = ENDS.get(report.exit_code, "failed")
     text = f"krea-pipe {report.pipeline.name}: {end}. {summary_sentence(report)}"
     return Message(text, run, is_good=report.exit_code in (0, 6))
@@ -74,16 +73,19 @@ def message_of_refusal(name: str, problem: Problem, exit_code: int, run: Mapping
     return Message(f"krea-pipe {name}: {what}, {problem.code} (exit code {exit_code}).", run, is_good=False)
 
 
-def places_of(texts: Sequence[str], open_service: OpenService) -> tuple[Place, ...]:
+def places_of(texts: Sequence[str]) -> tuple[Place, ...]:
     """The places that `--notify` names.
+
+    Args:
+        texts: `desktop`, addresses of webhooks, or URLs that apprise knows.
 
     Raises:
         UsageError: one of them is no place, or cannot be reached from here.
     """
-    return tuple(_place_of(text.strip(), open_service) for text in texts)
+    return tuple(_place_of(text.strip()) for text in texts)
 
 
-def _place_of(text: str, open_service: OpenService) -> Place:
+def _place_of(text: str) -> Place:
     if text == "desktop":
         return _desktop()
     scheme, colon, _ = text.partition("://")
@@ -93,30 +95,11 @@ def _place_of(text: str, open_service: OpenService) -> Place:
     if scheme.lower() in ("http", "https"):
         return _webhook(text)
     open_service(text)
-    return Service(f"{scheme}://…", text)
+    return Place(f"{scheme}://…", partial(_send_by_apprise, text))
 
 
-@dataclass(frozen=True, slots=True)
-class Desktop:
+def _desktop() -> Place:
     """This machine's screen."""
-
-    command: tuple[str, ...]
-    name: str = "desktop"
-
-    def send(self, message: Message) -> str | None:
-        """Show a message."""
-        try:
-            subprocess.run([*self.command, message.text], check=True, capture_output=True, timeout=SECONDS)
-        except subprocess.CalledProcessError as error:
-            return f"{self.command[0]} failed with exit code {error.returncode}"
-        except subprocess.TimeoutExpired:
-            return f"{self.command[0]} took too long"
-        except OSError as error:
-            return f"{self.command[0]} cannot be started: {error.strerror}"
-        return None
-
-
-def _desktop() -> Desktop:
     if sys.platform == "darwin":
         words: tuple[str, ...] = ("osascript", "-e", "on run argv", "-e", _DISPLAY, "-e", "end run")
     else:
@@ -124,32 +107,27 @@ def _desktop() -> Desktop:
     program = shutil.which(words[0])
     if program is None:
         hint = "install it (Debian: libnotify-bin), or give an https address"
-        raise UsageError(
-            Problem("notify_desktop", f"--notify desktop needs `{words[0]}`, which is not here", hint=hint)
-        )
-    return Desktop((program, *words[1:]))
+        message = f"--notify desktop needs `{words[0]}`, which is not here"
+        raise UsageError(Problem("notify_desktop", message, hint=hint))
+    return Place("desktop", partial(_show, (program, *words[1:])))
 
 
-@dataclass(frozen=True, slots=True)
-class Webhook:
+def _show(command: tuple[str, ...], message: Message) -> str | None:
+    try:
+        subprocess.run([*command, message.text], check=True, capture_output=True, timeout=SECONDS)
+    except subprocess.CalledProcessError as error:
+        return f"{command[0]} failed with exit code {error.returncode}"
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} took too long"
+    except OSError as error:
+        return f"{command[0]} cannot be started: {error.strerror}"
+    return None
+
+
+def _webhook(text: str) -> Place:
     """An address that takes JSON. Slack reads `text`, Discord `content`, a receiver of one's own `run`."""
+    import httpx  # noqa: PLC0415 (network code, which a run without such a place spares)
 
-    url: str = field(repr=False)
-    name: str
-
-    def send(self, message: Message) -> str | None:
-        """Post a message."""
-        body = {"text": message.text, "content": message.text, "run": message.run}
-        try:
-            with httpx.stream("POST", self.url, json=body, timeout=SECONDS) as answer:
-                return None if answer.is_success else f"it answered {answer.status_code}"
-        except httpx.TimeoutException:
-            return "it did not answer in time"
-        except (httpx.HTTPError, httpx.InvalidURL):
-            return "it cannot be reached"
-
-
-def _webhook(text: str) -> Webhook:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
@@ -160,7 +138,7 @@ def _webhook(text: str) -> Webhook:
         raise _bad_webhook("is not an address")
     if parts.scheme == "http" and not is_loopback(host):
         raise _bad_webhook("would show it to the network; only https leaves this machine")
-    return Webhook(text, f"{parts.scheme}://{host}{f':{port}' if port else ''}/…")
+    return Place(f"{parts.scheme}://{host}{f':{port}' if port else ''}/…", partial(_post, text))
 
 
 def _bad_webhook(reason: str) -> UsageError:
@@ -169,26 +147,72 @@ def _bad_webhook(reason: str) -> UsageError:
     return UsageError(Problem("bad_notify", f"the address that --notify names {reason}", hint=hint))
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """Something that apprise reaches, in a process of its own: its threads outlive any time limit."""
+def _post(url: str, message: Message) -> str | None:
+    import httpx  # noqa: PLC0415 (as above)
 
-    name: str
-    url: str = field(repr=False)
+    body = {"text": message.text, "content": message.text, "run": message.run}
+    try:
+        with httpx.stream("POST", url, json=body, timeout=SECONDS) as answer:
+            return None if answer.is_success else f"it answered {answer.status_code}"
+    except httpx.TimeoutException:
+        return "it did not answer in time"
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return "it cannot be reached"
 
-    def send(self, message: Message) -> str | None:
-        """Send a message."""
-        given = json.dumps({"url": self.url, "text": message.text, "is_good": message.is_good})
-        command = [sys.executable, "-m", "krea_pipe.cli.service"]
+
+def _send_by_apprise(url: str, message: Message) -> str | None:
+    """Send it in a process of its own: apprise's threads outlive any time limit."""
+    given = json.dumps({"url": url, "text": message.text, "is_good": message.is_good})
+    command = [sys.executable, "-m", "krea_pipe.cli.service"]
+    try:
+        done = subprocess.run(command, input=given.encode(), capture_output=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return "it did not answer in time"
+    return None if done.returncode == 0 else "apprise could not deliver it"
+
+
+def open_service(url: str) -> Callable[[Message], bool]:
+    """What sends a message through apprise to the service of a URL, and says whether it was delivered.
+
+    Raises:
+        UsageError: apprise does not know it, something in it is missing, or apprise is not installed.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it looks for modules that later Pythons do without
         try:
-            done = subprocess.run(command, input=given.encode(), capture_output=True, timeout=SECONDS, check=False)
-        except subprocess.TimeoutExpired:
-            return "it did not answer in time"
-        return None if done.returncode == 0 else "apprise could not deliver it"
+            import apprise  # noqa: PLC0415 (an extra, and slow)
+        except ImportError as error:
+            message = f"{url.partition('://')[0]}:// addresses need apprise, which is not installed"
+            raise UsageError(Problem("notify_extra", message, hint="pip install 'krea-pipe[notify]'")) from error
+    log = logging.getLogger("apprise")  # its words hold the URL, which is a secret
+    log.addHandler(logging.NullHandler())
+    log.propagate = False
+    service = apprise.Apprise()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        is_known = service.add(url)
+    if not is_known:
+        message = f"apprise cannot use the {url.partition('://')[0]}:// address that --notify names"
+        hint = "see https://github.com/caronc/apprise/wiki for how it is written and what it needs"
+        raise UsageError(Problem("bad_notify", message, hint=hint))
+
+    def send(message: Message) -> bool:
+        kind = apprise.NotifyType.SUCCESS if message.is_good else apprise.NotifyType.FAILURE
+        return bool(service.notify(body=message.text, title="krea-pipe", notify_type=kind))
+
+    return send
 
 
 def tell_all(places: Sequence[Place], message: Message) -> list[Problem]:
-    """Tell every place at once; a problem for each that could not be told in time."""
+    """Tell every place at once, in ten seconds.
+
+    Args:
+        places: where the message goes.
+        message: how the run ended.
+
+    Returns:
+        A problem for each place that could not be told in time.
+    """
     answers: dict[int, str | None] = {}
 
     def tell(number: int, place: Place) -> None:

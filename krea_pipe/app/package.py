@@ -10,27 +10,25 @@ The key and the address of the API come from the environment, as they do for the
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.app import flow
+from krea_pipe.app.execution import Listeners, Prepared, SendOptions, open_execution
+from krea_pipe.app.lock_files import changes_cells
+from krea_pipe.app.workspace import open_workspace, target_of
 from krea_pipe.core.errors import KreaPipeError as KreaPipeError
 from krea_pipe.core.errors import NothingSelected, Problem, UsageError
-from krea_pipe.core.images import small_picture
-from krea_pipe.core.outcome import Ending, Outcome
-from krea_pipe.core.request import Key
-from krea_pipe.core.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, live_pace, live_target
-from krea_pipe.executor.executor import ExecutionOptions, Order, carry_out
-from krea_pipe.local.app import open_transport
+from krea_pipe.core.outcome import Outcome
 from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.lockfile import lock_path
-from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit, needs_call
+from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.store.home import open_home
-from krea_pipe.store.space import open_space
 
 Texts: TypeAlias = str | Iterable[str]
 Money: TypeAlias = Decimal | float | str
@@ -117,8 +115,7 @@ def load(
     assigned = tuple(f"{path}={_written(value)}" for path, value in (sets or {}).items())
     files = (variables,) if isinstance(variables, (str, Path)) else variables
     overrides = Overrides(_texts(profile), assigned, tuple(Path(one) for one in files), os.environ)
-    is_changed = bool(overrides.profiles or overrides.sets or overrides.var_files)
-    return Pipeline(flow.load(Path(file), overrides), is_changed)
+    return Pipeline(flow.load(Path(file), overrides), changes_cells(overrides))
 
 
 def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None) -> Planned:
@@ -132,10 +129,9 @@ def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None
     Raises:
         KreaPipeError: a cell cannot be made, nothing is selected, or the store cannot be read.
     """
-    target = LOCAL if local else live_target(os.environ)
-    space = open_space(_home(pipeline), target.space)
+    workspace = open_workspace(os.environ, pipeline.file, local=local)
     options = flow.RunOptions(selection=_selection(select))
-    return Planned(flow.plan(pipeline.loaded, space, target, options))
+    return Planned(flow.plan(pipeline.loaded, workspace.space, workspace.target, options))
 
 
 def run(
@@ -168,53 +164,28 @@ def run(
         KreaPipeError: something stands in the way, and nothing was sent; or the run could not be written down.
         KeyboardInterrupt: interrupted twice.
     """
-    target = LOCAL if local else live_target(os.environ)
+    execution = open_execution(target_of(os.environ, local=local), SendOptions(), os.environ)
+
+    def listen(prepared: Prepared, _: str) -> nullcontext[Listeners]:
+        return nullcontext(Listeners(_Watch(on_progress, prepared.calls)))
+
     lock = lock_path(pipeline.file) if frozen or not pipeline.is_changed else None
     finished = flow.run(
         pipeline.loaded,
-        _home(pipeline),
-        target,
-        out=Path(out) if out is not None else Path("proofs" if local else "out") / pipeline.name,
+        open_home(os.environ, pipeline.file),
+        execution,
+        out=flow.out_folder(None if out is None else Path(out), pipeline.name, local=local),
         options=flow.RunOptions(
             limits=Limits(_money(max_cost), _count(max_new)),
             selection=_selection(select),
             lock=lock,
             frozen=frozen,
         ),
-        find_token=lambda: Token("local") if local else api_token(os.environ),
-        execute=_Execution(target, on_progress),
-        shrink=small_picture,
+        listen=listen,
     )
     if finished.ending.error is not None:
         raise finished.ending.error
     return finished
-
-
-@dataclass(frozen=True, slots=True)
-class _Execution:
-    """Carries out a plan, and tells a function how far it has come."""
-
-    target: Target
-    on_progress: OnProgress | None
-
-    def __call__(self, prepared: flow.Prepared, run_id: str) -> tuple[dict[Key, Outcome], Ending]:
-        local = self.target.kind == "local"
-        order = Order(
-            plan=prepared.plan,
-            replay=prepared.replay,
-            space=prepared.space,
-            target=self.target,
-            token=prepared.token or Token("local"),
-            run_id=run_id,
-            origin=f"local:{run_id}" if local else self.target.origin,
-            pace=LOCAL_PACE if local else live_pace(os.environ),
-            watch=_Watch(self.on_progress, sum(needs_call(step.action) for step in prepared.plan.steps)),
-            deliver=prepared.delivery.deliver,
-            tell=lambda _: None,
-            options=ExecutionOptions(cap=prepared.cap, max_new=prepared.most),
-            transport=open_transport() if local else None,
-        )
-        return carry_out(order)
 
 
 @dataclass(slots=True)
@@ -231,10 +202,6 @@ class _Watch:
         self.done += 1
         if self.on_progress is not None:
             self.on_progress(Progress(step.cells[0].id, outcome.status, self.done, self.total))
-
-
-def _home(pipeline: Pipeline) -> Path:
-    return open_home(os.environ, pipeline.file)
 
 
 def _texts(texts: Texts) -> tuple[str, ...]:

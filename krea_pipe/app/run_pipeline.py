@@ -1,55 +1,31 @@
 """A prepared plan is carried out: its outcomes are kept, delivered and reported."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
+from krea_pipe.app.execution import Execution, Listen, Prepared
+from krea_pipe.app.pictures import shrink
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
-from krea_pipe.core.outcome import Ending, Failure, Outcome, iso
+from krea_pipe.core.outcome import Ending, Failure, FailureClass, Outcome, iso
 from krea_pipe.core.request import Key
-from krea_pipe.core.settings import Target, Token
-from krea_pipe.executor.deliver import Delivery, mark_reported, remember, remember_lock
-from krea_pipe.executor.initial_outcome import settled_outcome
+from krea_pipe.executor.deliver import mark_reported, remember, remember_lock
 from krea_pipe.matrix.cell import Waiting
-from krea_pipe.pipeline.spec.loading import Loaded
-from krea_pipe.planning.lock_check import LockOptions, LockUpdate, update_lock
+from krea_pipe.planning.lock_check import LockUpdate, update_lock
 from krea_pipe.planning.lockfile import read_lock
-from krea_pipe.planning.plan import Plan, Reuse
+from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.report.build import RunFacts, build_report, git_state
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import write_planned, write_report
 from krea_pipe.report.html import Page
 from krea_pipe.report.model import Report
-from krea_pipe.report.thumbnails import Shrink, keep_reference_thumbnails
+from krea_pipe.report.thumbnails import keep_reference_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive, lockfiles_lock
-from krea_pipe.store.replay import Replay
-from krea_pipe.store.space import Space
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A plan, and where its images come from and go."""
-
-    loaded: Loaded
-    plan: Plan
-    replay: Replay
-    space: Space
-    target: Target
-    delivery: Delivery
-    token: Token | None
-    cap: Decimal | None
-    most: int | None
-    locking: LockOptions | None = None
-
-
-Execute: TypeAlias = Callable[[Prepared, str], tuple[dict[Key, Outcome], Ending]]
-"""Carries out the work of a plan for a run id. It is handed in, so that a plan without work needs no network code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +43,9 @@ class Finished:
     problems: tuple[Problem, ...] = ()
 
 
-def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: Execute, shrink: Shrink) -> Finished:
+def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execution: Execution, listen: Listen) -> Finished:
     """Make what is missing, put every image in its place, and report."""
-    outcomes = {step.key: settled_outcome(step) for step in prepared.plan.steps}
+    outcomes = {step.key: _initial_outcome(step) for step in prepared.plan.steps}
     rewritten = _deliver_reused(prepared, outcomes)
     loaded, facts = prepared.loaded, _facts(prepared, folder, started_at)
     build = partial(build_report, loaded.pipeline, loaded.fingerprints, prepared.plan, rewritten=rewritten)
@@ -78,7 +54,8 @@ def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execute: E
         planned = build(outcomes, facts=facts)
         keep_reference_thumbnails(planned, loaded.fingerprints, prepared.space, shrink)
         write_planned(planned, folder)
-        done, ending = execute(prepared, folder.name)
+        with listen(prepared, folder.name) as listeners:
+            done, ending = execution.carry_out(prepared, folder.name, listeners)
         outcomes |= done
     remember(prepared.space, prepared.plan, outcomes)
     prepared.delivery.remember()
@@ -161,3 +138,21 @@ def exit_code_of(plan: Plan, outcomes: Mapping[Key, Outcome], ending: Ending) ->
     if not all(outcome.status in ("succeeded", "reused") for outcome in outcomes.values()):
         return ExitCode.SOME_FAILED
     return ExitCode.WAITING if plan.waiting else ExitCode.DONE
+
+
+def _initial_outcome(step: Step) -> Outcome:
+    """The outcome of a step that no run has touched: reused, held, or still to be done."""
+    match step.action:
+        case Reuse(result=result, counted=counted, adopted=adopted):
+            cost = Decimal(0) if counted else step.price
+            return Outcome("reused", result=result, job_id=result.job_id, cost_usd=cost, adopted=adopted)
+        case Hold(code=code):
+            kind: FailureClass = "empty" if code == "empty" else "uncertain"
+            failure = Failure(code, f"{step.reason}; `--uncertain resubmit` sends it again", kind)
+            if code == "empty":  # the run that met it has counted it
+                return Outcome("failed", failure=failure)
+            return Outcome("uncertain", failure=failure, cost_usd=step.price)
+        case Attach(job_id=job_id):
+            return Outcome("pending", job_id=job_id)
+        case Submit():
+            return Outcome("pending")

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from krea_pipe.cli.progress_state import ProgressState, Settled
+from krea_pipe.cli.progress import ProgressState, Settled
 
 
 class Bar:

@@ -1,4 +1,4 @@
-"""What stands for a word that a shell completes: runs that are stored, stages of a file or a run.
+"""Options and arguments that a shell completes: runs that are stored, stages of a file or a run.
 
 Nothing that goes wrong here is said, because it would be printed into the line that is being typed.
 """
@@ -59,3 +59,15 @@ def complete_stage_of_run(
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+run_argument = click.argument("run", required=False, shell_complete=complete_run)
+stage_argument = click.argument("stage", shell_complete=complete_stage_of_file)
+stages_option = click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_stage_of_run,
+    help="Only this stage; may be given again.",
+)

@@ -1,36 +1,63 @@
-"""The one place where errors become messages and exit codes."""
+"""The one place where errors become messages and exit codes, or the log of a crash."""
 
 import contextlib
 import errno
+import os
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import click
 
-from krea_pipe.cli.lazy import COMMANDS, CRASH_LOG, load
-from krea_pipe.cli.messages import error_json, print_json
-from krea_pipe.cli.stderr_log import voice_of
+from krea_pipe.cli.lazy import COMMANDS
+from krea_pipe.cli.messages import error_json, print_json, stderr_log_of
 from krea_pipe.cli.streams import drop_streams
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
+from krea_pipe.core.masking import masked_lines
+from krea_pipe.core.settings import KEY_NAMES
+from krea_pipe.store.crash_log import save_crash_log
+from krea_pipe.store.home import open_home
 
 OUTPUT_ERRORS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF})
 
 
-def tell(error: BaseException, *, as_json: bool) -> int:
-    """Say what went wrong, to a person or a program, and return the exit code."""
+def problems_of(error: BaseException) -> tuple[tuple[Problem, ...], ExitCode]:
+    """What an error is to people and programs, and its exit code."""
     match error:
         case KreaPipeError():
-            return _print(error.problems, error.exit_code, as_json=as_json)
+            return error.problems, error.exit_code
         case click.ClickException():
-            problem = Problem("usage", error.format_message(), hint=_usage_hint(error))
-            return _print((problem,), ExitCode.INVALID, as_json=as_json)
+            return (Problem("usage", error.format_message()),), ExitCode.INVALID
         case click.Abort() | KeyboardInterrupt():
-            problem = Problem("interrupted", "interrupted", hint="run the same command again to go on")
-            return _print((problem,), ExitCode.INTERRUPTED, as_json=as_json)
-        case OSError() if error.filename is None and error.errno in OUTPUT_ERRORS:
-            return _output_failed(error)
+            return (Problem("interrupted", "interrupted"),), ExitCode.INTERRUPTED
         case _:
-            return _crashed(error, as_json=as_json)
+            return (Problem("internal_error", f"krea-pipe has a bug: {type(error).__name__}"),), ExitCode.BUG
+
+
+def tell(error: BaseException, *, as_json: bool) -> int:
+    """Say what went wrong, to a person or a program, and return the exit code."""
+    if isinstance(error, OSError) and error.filename is None and error.errno in OUTPUT_ERRORS:
+        return _output_failed(error)
+    problems, code = problems_of(error)
+    if not isinstance(error, KreaPipeError):
+        problems = (replace(problems[0], hint=_hint(error)),)
+    stderr_log = stderr_log_of(sys.argv[1:])
+    if as_json:
+        print_json(error_json(problems, code))
+    if not as_json or stderr_log.in_json:
+        stderr_log.problems(problems)
+    return code
+
+
+def _hint(error: BaseException) -> str:
+    match error:
+        case click.ClickException():
+            return _usage_hint(error)
+        case click.Abort() | KeyboardInterrupt():
+            return "run the same command again to go on"
+        case _:
+            return f"please report it with {_write_crash_log(error)}"
 
 
 def _output_failed(error: OSError) -> int:
@@ -40,25 +67,26 @@ def _output_failed(error: OSError) -> int:
         drop_streams(sys.stderr)
     else:
         with contextlib.suppress(OSError):  # stderr may be what cannot be written
-            voice_of(sys.argv[1:]).problems([Problem("output_failed", f"cannot write the output: {error.strerror}")])
+            stderr_log_of(sys.argv[1:]).problems(
+                [Problem("output_failed", f"cannot write the output: {error.strerror}")]
+            )
     return ExitCode.SOME_FAILED
 
 
-def _crashed(error: BaseException, *, as_json: bool) -> int:
-    log = load(CRASH_LOG)(error)
-    message = f"krea-pipe has a bug: {type(error).__name__}"
-    return _print(
-        (Problem("internal_error", message, hint=f"please report it with {log}"),), ExitCode.BUG, as_json=as_json
-    )
+def _without_keys(text: str) -> str:
+    """A text without the API keys of the environment, should one have got into it."""
+    for name in KEY_NAMES:
+        secret = os.environ.get(name, "").strip()
+        text = masked_lines(text, secret) if secret else text
+    return text
 
 
-def _print(problems: tuple[Problem, ...], code: int, *, as_json: bool) -> int:
-    stderr_log = voice_of(sys.argv[1:])
-    if as_json:
-        print_json(error_json(problems, code))
-    if not as_json or stderr_log.in_json:
-        stderr_log.problems(problems)
-    return code
+def _write_crash_log(error: BaseException) -> Path:
+    """Write what happened to a file in the home folder of the working folder, and return its path."""
+    home = None
+    with contextlib.suppress(KreaPipeError, OSError):
+        home = open_home(os.environ)
+    return save_crash_log(error, home, _without_keys)
 
 
 def _usage_hint(error: click.ClickException) -> str:

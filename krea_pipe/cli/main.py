@@ -3,12 +3,10 @@
 import sys
 
 import click
-from click.shell_completion import CompletionItem
 
 from krea_pipe._version import __version__
-from krea_pipe.cli.colour import wants_colour
-from krea_pipe.cli.lazy import COMMANDS, TROUBLE, LazyGroup, load
-from krea_pipe.cli.streams import flush_streams, leave_streams, prepare_streams
+from krea_pipe.cli.lazy import LazyGroup
+from krea_pipe.cli.streams import flush_streams, leave_streams, prepare_streams, wants_colour
 
 EPILOG = (
     "Exit codes: 0 done, 1 some requests failed, 2 invalid file or usage, 3 work pending (plan --check), "
@@ -17,17 +15,8 @@ EPILOG = (
 )
 
 
-class Completed(LazyGroup):
-    """The commands, which a shell completes by their names alone, without importing them."""
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The commands and options that begin so."""
-        named = [CompletionItem(name, help=said) for name, (_, said) in COMMANDS.items() if name.startswith(incomplete)]
-        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
-
-
 @click.group(
-    cls=Completed,
+    cls=LazyGroup,
     invoke_without_command=True,
     subcommand_metavar="[COMMAND] [ARGS]...",  # click before 8.5 does not say that it may be left out
     epilog=EPILOG,
@@ -53,7 +42,9 @@ def main() -> None:
         code = cli.main(args=words, prog_name="krea-pipe", standalone_mode=False)
         flush_streams()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (the boundary: nothing goes past it)
+        from krea_pipe.cli.error_handler import tell  # noqa: PLC0415 (for errors alone, so that others start faster)
+
         with click.Context(cli, color=wants_colour()).scope(cleanup=False):
-            code = load(TROUBLE)(error, as_json="--json" in words)
+            code = tell(error, as_json="--json" in words)
     leave_streams()
     sys.exit(code if isinstance(code, int) else 0)

@@ -1,10 +1,14 @@
-"""What people and programs read: problems with their line and caret, and JSON."""
+"""What people and programs read: problems with their line and caret, JSON, and what a run says on stderr."""
 
+import contextlib
 import itertools
 import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
 
 import click
 
@@ -12,6 +16,9 @@ from krea_pipe.cli.annotations import Annotation, Kind, annotate
 from krea_pipe.cli.ci_log import inert_json
 from krea_pipe.core.errors import Place, Problem
 from krea_pipe.core.excerpts import writable
+from krea_pipe.core.outcome import iso
+
+Level = Literal["info", "warning", "error"]
 
 MAX_LINE = 110
 LINES = 256
@@ -80,13 +87,17 @@ def error_json(problems: Sequence[Problem], exit_code: int) -> dict[str, object]
 
 def problem_json(problem: Problem) -> dict[str, object]:
     """One problem as JSON data."""
-    at = problem.at
     return {
         "code": problem.code,
         "message": problem.message,
-        "at": {"file": str(at.path), "line": at.line, "column": at.column} if at else None,
+        "at": place_json(problem.at),
         "hint": problem.hint,
     }
+
+
+def place_json(at: Place | None) -> dict[str, object] | None:
+    """A place in a file as JSON data."""
+    return {"file": str(at.path), "line": at.line, "column": at.column} if at else None
 
 
 def _excerpt(at: Place, colour: str) -> str:
@@ -103,3 +114,44 @@ def _excerpt(at: Place, colour: str) -> str:
 
 def _utf8() -> bool:
     return (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "") == "utf8"
+
+
+@dataclass(frozen=True, slots=True)
+class StderrLog:
+    """How a command writes to stderr while it works: in words, in JSON lines for a log collector, or only errors."""
+
+    quiet: bool = False
+    in_json: bool = False
+
+    def say(self, level: Level, event: str, text: str, *, styled: str | None = None, **facts: object) -> None:
+        """Say one line; `styled` is how a terminal shows it, `facts` are what only programs are told."""
+        if self.quiet and level != "error":
+            return
+        with contextlib.suppress(OSError):  # who listened has gone, and the run must not end in the middle of it
+            if self.in_json:
+                head = {"t": iso(datetime.now(UTC)), "level": level, "event": event, "message": text}
+                click.echo(inert_json(json.dumps({**head, **facts})), err=True)
+            else:
+                click.echo(styled or text, err=True)
+
+    def problems(self, problems: Iterable[Problem], kind: Literal["error", "warning"] = "error") -> None:
+        """Say what is wrong; warnings only where they are wanted."""
+        if self.quiet and kind == "warning":
+            return
+        if not self.in_json:
+            print_problems(problems, kind=kind)
+            return
+        for problem in problems:
+            said = problem_json(problem)
+            self.say(kind, "problem", problem.message, code=said["code"], at=said["at"], hint=said["hint"])
+
+    def shortcomings(self, problems: Iterable[Problem]) -> None:
+        """Warn of what was asked for and could not be done, though the run is not worse for it; also when quiet."""
+        StderrLog(in_json=self.in_json).problems(problems, "warning")
+
+
+def stderr_log_of(words: Sequence[str]) -> StderrLog:
+    """What a command line asks for, also when it cannot be understood as a whole."""
+    before = ("", *words)
+    asked = ("--log-format", "json") in zip(before, words, strict=False)
+    return StderrLog(in_json=asked or "--log-format=json" in words)

@@ -5,18 +5,37 @@ import os
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, Protocol, TypedDict, TypeVar
 
 import click
 
 from krea_pipe.matrix.matrix import MAX_CELLS
 from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.planning.lockfile import SUFFIX
 
 MOST = 1_000_000_000
 DAY = 24 * 60 * 60
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Decorator(Protocol):
+    """Adds options to a command."""
+
+    def __call__(self, command: F, /) -> F:
+        """The command with the options."""
+
+
+def combined(*decorators: Decorator) -> Decorator:
+    """Several options as one decorator; `--help` lists them in this order."""
+
+    def decorate(command: F, /) -> F:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
 
 
 class Money(click.ParamType[Decimal]):
@@ -75,12 +94,7 @@ out_option = click.option(
 )
 
 
-def out_folder(out: Path | None, name: str, *, local: bool) -> Path:
-    """Where images go: proofs have a folder of their own, so that they never mix with real images."""
-    return out if out is not None else Path("proofs" if local else "out") / name
-
-
-class Over(TypedDict):
+class OverFlags(TypedDict):
     """What the command line says over a file."""
 
     profiles: tuple[str, ...]
@@ -88,7 +102,7 @@ class Over(TypedDict):
     var_files: tuple[Path, ...]
 
 
-class Chosen(TypedDict):
+class SelectFlags(TypedDict):
     """Which cells of a file are meant."""
 
     select: tuple[str, ...]
@@ -96,49 +110,91 @@ class Chosen(TypedDict):
     only_failed: bool
 
 
-def over_options(command: F) -> F:
-    """The options that change a file without editing it."""
-    profile = click.option(
+class CellFlags(OverFlags, SelectFlags):
+    """What the command line says over a file, which of its cells are meant, and the most that it may have."""
+
+    max_cells: int
+
+
+class LogFlags(TypedDict):
+    """What is told of a run while it goes on and at its end, and to whom."""
+
+    quiet: bool
+    log_format: Literal["text", "json"]
+    events: Path | None
+    notify: tuple[str, ...]
+
+
+over_options = combined(
+    click.option(
         "--profile",
         "profiles",
         multiple=True,
         metavar="NAME",
         help="Merge this profile of the file's `profiles:` over it.",
-    )
-    sets = click.option(
+    ),
+    click.option(
         "--set",
         "sets",
         multiple=True,
         metavar="PATH=VALUE",
         help="Set a value of the file, as in budget.usd=3, or a request field of every cell, as in variant=large.",
-    )
-    files = click.option("--vars", "var_files", multiple=True, type=FILE, help="Merge this YAML file over `vars:`.")
-    return profile(sets(files(command)))
-
-
-def select_options(command: F) -> F:
-    """The options that choose cells."""
-    select = click.option(
+    ),
+    click.option("--vars", "var_files", multiple=True, type=FILE, help="Merge this YAML file over `vars:`."),
+)
+select_options = combined(
+    click.option(
         "-k",
         "--select",
         multiple=True,
         metavar="EXPR",
         help="Only these cells: a part of the id, stage:NAME, axis=value, status:failed; with and, or, not, *.",
-    )
-    exclude = click.option("--exclude", multiple=True, metavar="EXPR", help="Not these cells.")
-    failed = click.option("--only-failed", is_flag=True, help="Only cells that failed, as -k status:failed.")
-    return select(exclude(failed(command)))
+    ),
+    click.option("--exclude", multiple=True, metavar="EXPR", help="Not these cells."),
+    click.option("--only-failed", is_flag=True, help="Only cells that failed, as -k status:failed."),
+)
+cell_options = combined(over_options, select_options, max_cells_option, json_option)
+log_options = combined(
+    click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors; with --json, its object as well."),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="What stderr holds: words, or a JSON object a line for a log collector.",
+    ),
+    click.option("--events", type=FILE, help="Append every step of the run to this file, a JSON object a line."),
+    click.option(
+        "--notify",
+        multiple=True,
+        metavar="WHERE",
+        help="Tell of the end of a run that had something to do, or failed: `desktop`, a webhook's https address, or "
+        "a URL that apprise knows (slack://…, mailto://…; needs the extra `notify`).",
+    ),
+)
 
 
-def overrides(over: Over) -> Overrides:
+def lock_option(text: str) -> Decorator:
+    """The option that names another lock file; the text is for `--help`."""
+    return click.option("--lock", type=FILE, callback=_lock_name, help=text)
+
+
+def _lock_name(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    """By its name `gc` and git know a lock file, on any branch."""
+    if value is not None and not value.name.endswith(SUFFIX):
+        raise click.BadParameter(f"the name of a lock file ends in {SUFFIX}")
+    return value
+
+
+def overrides(flags: OverFlags) -> Overrides:
     """The options of `over_options` as a value; the environment is for what the file declares."""
-    return Overrides(over["profiles"], over["sets"], over["var_files"], os.environ)
+    return Overrides(flags["profiles"], flags["sets"], flags["var_files"], os.environ)
 
 
-def selection(chosen: Chosen) -> Selection:
+def selection(flags: SelectFlags) -> Selection:
     """The options of `select_options` as a value.
 
     Raises:
         UsageError: an expression cannot be read.
     """
-    return parse_selection(chosen["select"], chosen["exclude"], only_failed=chosen["only_failed"])
+    return parse_selection(flags["select"], flags["exclude"], only_failed=flags["only_failed"])

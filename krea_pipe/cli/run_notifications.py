@@ -3,45 +3,38 @@
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
-
-import click
 
 from krea_pipe.app import events
-from krea_pipe.app.run_pipeline import Finished, Prepared
-from krea_pipe.cli.lazy import NOTIFY_MESSAGE, NOTIFY_PLACES, NOTIFY_REFUSAL, NOTIFY_SEND, NOTIFY_SERVICE, load
-from krea_pipe.cli.log_options import Told
-from krea_pipe.cli.messages import error_json
-from krea_pipe.cli.stderr_log import StderrLog
+from krea_pipe.app.execution import Prepared
+from krea_pipe.app.notify import Message, message_of, message_of_refusal, places_of, tell_all
+from krea_pipe.app.run_pipeline import Finished
+from krea_pipe.cli.error_handler import problems_of
+from krea_pipe.cli.messages import StderrLog, error_json
+from krea_pipe.cli.options import LogFlags
 from krea_pipe.cli.summary import summary_json
-from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
+from krea_pipe.core.errors import Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.planning.plan import Step
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.line_file import LineFile
 
-if TYPE_CHECKING:
-    from krea_pipe.app.notify import Message, Place
-
 Watch = Callable[[Step, Outcome | None], None]
-EXTRA = "pip install 'krea-pipe[notify]'"
 
 
 class RunNotifications:
     """Tells of one run, from the options to the exit code. Nothing that goes wrong here changes how the run ends."""
 
-    def __init__(self, told: Told, file: Path, stderr_log: StderrLog) -> None:
+    def __init__(self, flags: LogFlags, file: Path) -> None:
         """Get ready to tell.
 
         Raises:
             KreaPipeError: the log cannot be written, or there is a place that cannot be told.
         """
-        self.file, self.stderr_log = file, stderr_log
-        names = told["notify"]
-        self.places: tuple[Place, ...] = load(NOTIFY_PLACES)(names, _service_at) if names else ()
-        self.log = LineFile(told["events"]) if told["events"] is not None else None
-        self.chronicle: events.Chronicle | None = None
+        self.file, self.stderr_log = file, StderrLog(flags["quiet"], flags["log_format"] == "json")
+        self.places = places_of(flags["notify"])
+        self.log = LineFile(flags["events"]) if flags["events"] is not None else None
+        self.event_log: events.EventLog | None = None
         self.run_id: str | None = None
         self.is_over = False
         self.message: Message | None = None
@@ -53,20 +46,20 @@ class RunNotifications:
             return unobserved
         plan, file = prepared.plan, prepared.loaded.pipeline.document.file
         names = {str(step.key): step.cells[0].id for step in plan.steps}
-        self.chronicle = events.Chronicle(run_id, names, self.log.append)
+        self.event_log = events.EventLog(run_id, names, self.log.append)
         kind = prepared.target.kind
         self.log.append([events.started(run_id, plan, file=str(file), target=kind, cap=prepared.cap)])
-        return self.chronicle.observe
+        return self.event_log.observe
 
     def watched(self, watch: Watch) -> Watch:
         """Also take the end of each request that a watcher is told of."""
-        chronicle = self.chronicle
-        if chronicle is None:
+        event_log = self.event_log
+        if event_log is None:
             return watch
 
         def both(step: Step, outcome: Outcome | None) -> None:
             if outcome is not None:
-                chronicle.settled(step, outcome)
+                event_log.settled(step, outcome)
             watch(step, outcome)
 
         return both
@@ -80,20 +73,21 @@ class RunNotifications:
             self.log.append([events.ended(report, _code(finished.ending), lost=self.log.lost)])
         has_news = self.run_id is not None or report.exit_code not in (0, ExitCode.WAITING)
         if self.places and has_news:
-            self.message = load(NOTIFY_MESSAGE)(report, summary_json(report, finished.folder))
+            self.message = message_of(report, summary_json(report, finished.folder))
 
     def __enter__(self) -> "RunNotifications":
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is not None and not self.is_over:
-            self._broken(*_problem_of(error))
+            problems, code = problems_of(error)
+            self._broken(problems[0], code)
         if self.log is not None:
             self.log.close()
             if self.log.lost:
                 self.stderr_log.shortcomings([_incomplete(self.log)])
         if self.message is not None:
-            self.stderr_log.shortcomings(load(NOTIFY_SEND)(self.places, self.message))
+            self.stderr_log.shortcomings(tell_all(self.places, self.message))
 
     def _broken(self, problem: Problem, code: int) -> None:
         """Take the end of a run that wrote no report, or was not begun."""
@@ -102,34 +96,12 @@ class RunNotifications:
         elif self.log is not None and self.run_id is not None:
             self.log.append([events.left(self.run_id, code, problem.code, lost=self.log.lost)])
         if self.places:
-            self.message = load(NOTIFY_REFUSAL)(self.file.stem, problem, code, error_json((problem,), code))
-
-
-def _service_at(url: str) -> object:
-    try:
-        open_service = load(NOTIFY_SERVICE)
-    except ImportError as error:
-        message = f"{url.partition('://')[0]}:// addresses need apprise, which is not installed"
-        raise UsageError(Problem("notify_extra", message, hint=EXTRA)) from error
-    return open_service(url)
-
-
-def _problem_of(error: BaseException) -> tuple[Problem, int]:
-    """What an error is to people who are told of it, and its exit code."""
-    match error:
-        case KreaPipeError():
-            return error.problems[0], error.exit_code
-        case KeyboardInterrupt() | click.Abort():
-            return Problem("interrupted", "interrupted"), ExitCode.INTERRUPTED
-        case click.ClickException():
-            return Problem("usage", error.format_message()), 2
-        case _:
-            return Problem("internal_error", f"krea-pipe has a bug: {type(error).__name__}"), ExitCode.BUG
+            self.message = message_of_refusal(self.file.stem, problem, code, error_json((problem,), code))
 
 
 def _code(ending: Ending) -> str | None:
     if ending.error is not None:
-        return _problem_of(ending.error)[0].code
+        return problems_of(ending.error)[0][0].code
     problem = ending.refusal or ending.limit
     return problem.code if problem else "interrupted" if ending.interrupted else None
 

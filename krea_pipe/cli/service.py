@@ -3,8 +3,7 @@
 import json
 import sys
 
-from krea_pipe.app.notify import Message
-from krea_pipe.app.services import open_service
+from krea_pipe.app.notify import Message, open_service
 
 
 def main() -> int:

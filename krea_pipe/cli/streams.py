@@ -1,4 +1,4 @@
-"""stdout and stderr as they are found: narrow encodings, readers that leave, or closed from the start."""
+"""stdout and stderr as they are found: narrow encodings, readers that leave, closed from the start; and colours."""
 
 import contextlib
 import io
@@ -41,3 +41,24 @@ def drop_streams(*streams: TextIO | None) -> None:
         if stream is not None:
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def wants_colour() -> bool | None:
+    """Whether the environment asks for colours; None leaves it to whether the output is a terminal.
+
+    See https://no-color.org and https://force-color.org.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
+
+
+def can_move() -> bool:
+    """Whether lines on stderr may be written over again, which needs escape sequences as colours do."""
+    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in ("dumb", "unknown")
+    return is_terminal(sys.stderr) and not is_plain
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person reads it as it comes; a process may be started with its output closed."""
+    return stream is not None and stream.isatty()

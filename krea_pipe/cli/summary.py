@@ -1,14 +1,15 @@
-"""A finished run in a few lines."""
+"""A finished run in a few lines: its cells, its lock file, and the stages that wait for picks; in words and as JSON."""
 
 from pathlib import Path
 
 import click
 
+from krea_pipe.app.run_pipeline import Finished
 from krea_pipe.cli.annotations import Annotation, Kind, annotate
-from krea_pipe.cli.messages import as_one
-from krea_pipe.cli.stderr_log import Level, StderrLog
+from krea_pipe.cli.messages import Level, StderrLog, as_one
+from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import Pipeline
-from krea_pipe.pipeline.pricing import exact
+from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.words import adopted_cells, explanation, summary_sentence
@@ -84,3 +85,60 @@ def _annotation(report: Report, row: Row, pipeline: Pipeline) -> Annotation:
     kind: Kind = "error" if row.status == "failed" else "warning"
     title = f"{row.status}: {row.error.code}" if row.error else row.status
     return Annotation(kind, title, f"{row.id}: {explanation(row)}", prompt_place(pipeline, report, row))
+
+
+def lock_words(finished: Finished) -> list[str]:
+    """What a run has to say of its lock file."""
+    found = finished.kept
+    if found is None:
+        return []
+    words = [f"lock    {found.lock.file}"] if found.changes else []
+    if found.drifted:
+        what = "1 image is not the one" if len(found.drifted) == 1 else f"{len(found.drifted)} images are not those"
+        look = f"krea-pipe check {finished.report.pipeline.file}"
+        words.append(f"{what} in {found.lock.file.name}; how far off: {look}")
+    return words
+
+
+def lock_json(finished: Finished) -> dict[str, object] | None:
+    """The same for programs."""
+    found = finished.kept
+    if found is None:
+        return None
+    return {"file": str(found.lock.file), "changes": found.changes, "drifted": list(found.drifted)}
+
+
+def waiting_words(one: Waiting, *, local: bool) -> str:
+    """What a stage waits for, and what it will come to."""
+    least, most = one.wants
+    wanted = f"{least}" if most == least else f"{least} to {most}" if most else f"at least {least}"
+    noun = "pick" if least == 1 and most in (1, None) else "picks"
+    have = f"it has {one.found}" if one.found else "there are none yet"
+    images = _span(str(one.each * least), str(one.each * most) if most else None)
+    images += " image" if images in ("1", "at least 1") else " images"
+    low, high = one.usd
+    price = "" if local else f", {_span(usd(low), usd(high) if high is not None else None)}"
+    return (
+        f"`{one.stage}` waits for {wanted} {noun} of `{one.upstream}` in {one.file} ({have}): {images}{price}. "
+        f"Pick with `krea-pipe pick`."
+    )
+
+
+def waiting_json(one: Waiting) -> dict[str, object]:
+    """The same for programs; `max` is null without a most."""
+    low, high = one.usd
+    return {
+        "stage": one.stage,
+        "for_each": one.upstream,
+        "file": one.file,
+        "picked": one.found,
+        "min": one.wants[0],
+        "max": one.wants[1],
+        "images_per_pick": one.each,
+        "usd_min": exact(low),
+        "usd_max": None if high is None else exact(high),
+    }
+
+
+def _span(low: str, high: str | None) -> str:
+    return low if high == low else f"{low} to {high}" if high is not None else f"at least {low}"

@@ -1,4 +1,4 @@
-"""Tables on a terminal, and the same columns unwrapped in a pipe."""
+"""Tables on a terminal, and the same columns unwrapped in a pipe; numbers of bytes and of things."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from krea_pipe.cli.colour import is_terminal
+from krea_pipe.cli.streams import is_terminal
 from krea_pipe.core.excerpts import writable
 
 PIPE_WIDTH = 240
+UNITS = ("kB", "MB", "GB", "TB")
 
 
 def print_table(
@@ -35,3 +36,24 @@ def print_table(
         console.print(table)
     for line in printed.get().splitlines():
         click.echo(line.rstrip())
+
+
+def size(count: float) -> str:
+    """A number of bytes: `312 B`, `4.2 MB`."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in UNITS:
+        count /= 1000
+        if count < 999.5 or unit == UNITS[-1]:
+            break
+    return f"{count:.1f} {unit}" if count < 99.95 else f"{count:.0f} {unit}"
+
+
+def counted(count: int, name: str) -> str:
+    """A number of things: `1 image`, `3 images`."""
+    return f"{count:,} {name}" if count == 1 else f"{count:,} {name}s"
+
+
+def distance_words(distance: float | None) -> str:
+    """How far two images are apart, from 0 to 1, a dash when that cannot be said."""
+    return "–" if distance is None else f"{distance:.3f}"

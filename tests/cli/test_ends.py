@@ -15,7 +15,7 @@ from money import inhabit
 
 from krea_pipe.api.client import open_client
 from krea_pipe.api.failures import BadImage
-from krea_pipe.cli.lines import Lines
+from krea_pipe.cli.progress import Lines
 from krea_pipe.core.settings import LOCAL_PACE, Target, Token
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity

@@ -8,7 +8,7 @@ import pytest
 from krea_server import picture
 
 from krea_pipe.app.flow import RunOptions, load, plan
-from krea_pipe.cli.explanation import explanation_text
+from krea_pipe.cli.commands.explain import explanation_text
 from krea_pipe.core.settings import LOCAL
 from krea_pipe.matrix.selecting import find_cell
 from krea_pipe.pipeline.spec import Overrides

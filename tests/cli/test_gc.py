@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krea_pipe.app.maintenance.reach import Locks, reach_of
+from krea_pipe.app.maintenance.garbage import reach_of, waste_of
+from krea_pipe.app.maintenance.locks import Locks
 from krea_pipe.app.maintenance.stored import Drawn, Holding, Leftover, Listing, RunFolder, Stored
-from krea_pipe.app.maintenance.waste import waste_of
 from krea_pipe.store.presence import Presence
 
 PRICE = "0.03"

@@ -1,6 +1,6 @@
-"""Whether everything is in place on this machine: the installation, the home folder, git, the key, the network's way.
+"""Whether everything is in place: the installation, the home folder, git, the key, the way to Krea, and Krea itself.
 
-Nothing is changed and nobody is asked; for Krea itself see `upkeep.reachable`.
+Nothing is changed. Krea is asked one question, which is free, unless that is not wanted.
 """
 
 import importlib.metadata
@@ -11,14 +11,28 @@ import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from krea_pipe._version import __version__
-from krea_pipe.core.errors import RefusedByKrea, UsageError
+from krea_pipe.api.client import Client
+from krea_pipe.api.failures import Refused
+from krea_pipe.core.errors import RefusedByKrea, StateError, UsageError
 from krea_pipe.core.git import GitFailed, ask, repository
-from krea_pipe.core.settings import DEFAULT_BASE, KEY_NAMES, Target, api_token, is_loopback, live_target
+from krea_pipe.core.settings import (
+    DEFAULT_BASE,
+    KEY_NAMES,
+    Target,
+    Token,
+    api_token,
+    home_folder,
+    is_loopback,
+    live_target,
+)
+from krea_pipe.executor.account_calls import asked
+from krea_pipe.store.home import open_home
 
 State: TypeAlias = Literal["ok", "warning", "problem"]
 
@@ -28,6 +42,13 @@ SHARED = re.compile(r"nfs\d?|cifs|smb\w*|9p|afs|ceph|glusterfs|lustre|beegfs|gpf
 LEAST_FREE = 1_000_000_000
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 SECONDS = 10
+REFUSALS = {
+    401: ("does not know this key", "copy it again, or make a new one: krea.ai/app/api/tokens"),
+    402: ("takes the key, but there is no credit left", "top up at krea.ai"),
+    403: ("knows the key, but it has no right to this", "check what the key may do: krea.ai/app/api/tokens"),
+}
+MOST_SECONDS = 60.0
+"""A clock that is further off gives reports wrong times, and `gc` wrong ages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +61,42 @@ class Check:
     hint: str = ""
 
 
-def installation() -> Iterator[Check]:
+def check_up(environment: Mapping[str, str], *, offline: bool) -> tuple[list[Check], bool]:
+    """Look at everything.
+
+    Args:
+        environment: where the API, the key, the home folder and proxies are named.
+        offline: do not ask Krea.
+
+    Returns:
+        What was found, and whether Krea refused the key.
+    """
+    found = [*_installation(), *_home_checks(environment)]
+    key, (api, target) = _key_check(environment), _target_check(environment)
+    found += [key, api]
+    if target is None:
+        return found, False
+    proxy = _proxy_check(environment, target)
+    found.append(proxy)
+    if offline or key.state != "ok" or proxy.state != "ok":
+        return found, False
+    asked_krea, is_refused = _look_at_krea(target, api_token(environment))
+    return [*found, *asked_krea], is_refused
+
+
+def _home_checks(environment: Mapping[str, str]) -> list[Check]:
+    """How the home folder is, and why it would be refused."""
+    found = list(home_folder_checks(home_folder(environment), environment))
+    try:
+        open_home(environment)
+    except StateError as error:
+        problem = error.problems[0]
+        if all(one.state != "problem" for one in found):
+            found.append(Check("home", "problem", problem.message, problem.hint or ""))
+    return found
+
+
+def _installation() -> Iterator[Check]:
     """Versions of everything that takes part."""
     yield Check("krea-pipe", "ok", __version__)
     yield Check("Python", "ok", f"{platform.python_version()} ({platform.python_implementation()})")
@@ -65,7 +121,7 @@ def home_folder_checks(home: Path, environment: Mapping[str, str], mounts: str |
     yield _ignored(home.absolute(), environment)
 
 
-def key_check(environment: Mapping[str, str]) -> Check:
+def _key_check(environment: Mapping[str, str]) -> Check:
     """Where the key comes from; never what it is."""
     names = [name for name in KEY_NAMES if environment.get(name, "").strip()]
     try:
@@ -79,7 +135,7 @@ def key_check(environment: Mapping[str, str]) -> Check:
     return Check("key", "ok", f"from {names[0]}{also}")
 
 
-def target_check(environment: Mapping[str, str]) -> tuple[Check, Target | None]:
+def _target_check(environment: Mapping[str, str]) -> tuple[Check, Target | None]:
     """Which API is talked to, and the target, when there can be one."""
     try:
         target = live_target(environment)
@@ -92,7 +148,7 @@ def target_check(environment: Mapping[str, str]) -> tuple[Check, Target | None]:
     return Check("API", "ok", f"{target.base}: {kind}, by KREA_API_BASE"), target
 
 
-def proxy_check(environment: Mapping[str, str], target: Target) -> Check:
+def _proxy_check(environment: Mapping[str, str], target: Target) -> Check:
     """Which proxies stand between, without what they ask for as a password."""
     if is_loopback(urlsplit(target.base).hostname or ""):
         return Check("proxy", "ok", "none for this machine")
@@ -172,3 +228,61 @@ def _ignored(home: Path, environment: Mapping[str, str]) -> Check:
         hint = f"add {home.name}/ to {top / '.gitignore'}"
         return Check("git", "warning", f"the repository {top} does not ignore the home folder", hint)
     return Check("git", "ok", f"{top} ignores the home folder")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What Krea said: the status, a complaint, and how far our clock is before or behind its own, in seconds."""
+
+    status: int
+    complaint: str
+    ahead: float | None
+
+
+def _look_at_krea(target: Target, token: Token) -> tuple[list[Check], bool]:
+    """Ask for one job of the account, which is free; what was found, and whether the key was refused."""
+    try:
+        answer = asked(target, token, _look)
+    except StateError as error:
+        problem = error.problems[0]
+        hint = "check the network, the proxy and KREA_API_BASE"
+        return [Check("Krea", "problem", f"{target.base} cannot be asked: {problem.message}", hint)], False
+    return list(_checks(target, answer)), answer.status in REFUSALS
+
+
+async def _look(client: Client) -> _Answer:
+    status, complaint = 200, ""
+    try:
+        await client.jobs(1)
+    except Refused as error:
+        status, complaint = error.status, str(error)
+    now, first, last = datetime.now(UTC), client.clock.earliest(), client.clock.latest()
+    if first is None or last is None:
+        return _Answer(status, complaint, None)
+    ahead = max((now - last).total_seconds(), 0.0) or min((now - first).total_seconds(), 0.0)
+    return _Answer(status, complaint, ahead)
+
+
+def _checks(target: Target, answer: _Answer) -> Iterator[Check]:
+    if answer.status in REFUSALS:
+        said, hint = REFUSALS[answer.status]
+        yield Check("Krea", "problem", f"{target.base} {said}: {answer.complaint} ({answer.status})", hint)
+    elif answer.status == 429:
+        yield Check("Krea", "warning", f"{target.base} is asked too much at the moment (429)", "try again in a minute")
+    elif answer.status != 200:
+        hint = "try again later; should it stay so, check KREA_API_BASE"
+        yield Check("Krea", "problem", f"{target.base} answered {answer.complaint} ({answer.status})", hint)
+    else:
+        yield Check("Krea", "ok", f"{target.base} is there and takes the key")
+    yield _clock(answer.ahead)
+
+
+def _clock(ahead: float | None) -> Check:
+    if ahead is None:
+        return Check("clock", "ok", "Krea did not tell the time")
+    if not ahead:
+        return Check("clock", "ok", "agrees with Krea's to the second")
+    message = f"{abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Krea's"
+    if abs(ahead) <= MOST_SECONDS:
+        return Check("clock", "ok", message)
+    return Check("clock", "warning", message, "set this machine's clock: reports have its times")

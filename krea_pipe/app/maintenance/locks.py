@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from krea_pipe.app.maintenance.reach import Locks
 from krea_pipe.core.errors import InvalidInput, Place, Problem, StateError
 from krea_pipe.core.git import GitFailed, Repository, ask, repository
 from krea_pipe.core.settings import DEFAULT_HOME
@@ -18,6 +17,19 @@ from krea_pipe.planning.lockfile import SUFFIX, lock_bytes, lock_path
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SKIPPED = frozenset({".git", DEFAULT_HOME})
+
+
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """What lock files name: digests of images and keys of requests, and where the files are.
+
+    `away` are pipelines and lock files whose folders are not there; what was drawn for them counts as locked.
+    """
+
+    digests: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
+    places: tuple[str, ...] = ()
+    away: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,23 @@ from collections.abc import Iterable
 
 import click
 
-from krea_pipe.app.maintenance.disk import spaces_of
-from krea_pipe.app.maintenance.shelf import Shelved, Sums, diff_bytes, shelf, sum_up
-from krea_pipe.app.maintenance.soundness import Finding, look_over
+from krea_pipe.app.maintenance.cache import (
+    Finding,
+    SpaceTotals,
+    StoredImage,
+    diff_bytes,
+    space_totals,
+    stored_images,
+    verify_space,
+)
+from krea_pipe.app.maintenance.stored import spaces_of
+from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import json_option
-from krea_pipe.cli.sizes import counted, size
-from krea_pipe.cli.tables import print_table
+from krea_pipe.cli.tables import counted, print_table, size
 from krea_pipe.core.errors import Problem
-from krea_pipe.core.settings import LOCAL, live_target
 from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.store.home import open_home
-from krea_pipe.store.space import open_space
 
 ROWS = 60
 SHOWN = 20
@@ -36,8 +41,8 @@ def cache(ctx: click.Context) -> None:
 @json_option
 def list_images(*, local: bool, shows_all: bool, as_json: bool) -> int:
     """List the stored images of the API that KREA_API_BASE names, the newest first."""
-    target = LOCAL if local else live_target(os.environ)
-    found = shelf(open_space(open_home(os.environ), target.space))
+    workspace = open_workspace(os.environ, local=local)
+    found, target = stored_images(workspace.space), workspace.target
     shown = found if shows_all else found[:ROWS]
     if as_json:
         rows = [_image_json(one) for one in shown]
@@ -56,7 +61,7 @@ def list_images(*, local: bool, shows_all: bool, as_json: bool) -> int:
 def stats(*, as_json: bool) -> int:
     """Sum up each name space: images, their price, and the bytes of everything that is kept."""
     home = open_home(os.environ)
-    sums, diffs = sum_up(home), diff_bytes(home)
+    sums, diffs = space_totals(home), diff_bytes(home)
     if as_json:
         rows = [_sums_json(one) for one in sums]
         print_json({"schema": "krea-pipe/cache-stats@1", "home": str(home), "diffs_bytes": diffs, "spaces": rows})
@@ -64,18 +69,8 @@ def stats(*, as_json: bool) -> int:
     if not sums:
         click.echo(f"Nothing is stored in {home}.")
         return 0
-    columns = [
-        "space",
-        "images",
-        "price",
-        "image bytes",
-        "thumbnails",
-        "facts",
-        "journal",
-        "runs",
-        "run folders",
-        "all",
-    ]
+    sizes = ["image bytes", "thumbnails", "facts", "journal", "runs", "run folders", "all"]
+    columns = ["space", "images", "price", *sizes]
     print_table(columns, [_sums_row(one) for one in sums], numbers=columns[1:])
     if diffs:
         click.echo(f"Comparisons of runs: {size(diffs)}.")
@@ -88,7 +83,7 @@ def verify(*, as_json: bool) -> int:
     """Read everything that is stored, and say what is damaged. Changes nothing; ends with 1 when something is."""
     home = open_home(os.environ)
     spaces = spaces_of(home)
-    found = [finding for space in spaces for finding in look_over(space)]
+    found = [finding for space in spaces for finding in verify_space(space)]
     is_damaged = any(finding.is_damage for finding in found)
     if as_json:
         rows = [_finding_json(one) for one in found]
@@ -104,7 +99,7 @@ def verify(*, as_json: bool) -> int:
     return int(is_damaged)
 
 
-def _print_images(images: Iterable[Shelved]) -> None:
+def _print_images(images: Iterable[StoredImage]) -> None:
     columns = ["cell", "variant", "drawn (UTC)", "price", "size", "key"]
     rows = [
         [_cell(one), one.variant, one.drawn_at[:19].replace("T", " "), usd(one.usd), size(one.size), one.key[:12]]
@@ -113,13 +108,13 @@ def _print_images(images: Iterable[Shelved]) -> None:
     print_table(columns, rows, numbers=["price", "size"], long=["cell"])
 
 
-def _cell(one: Shelved) -> str:
+def _cell(one: StoredImage) -> str:
     if not one.cells:
         return "–"
     return one.cells[0] if len(one.cells) == 1 else f"{one.cells[0]} and {len(one.cells) - 1} more"
 
 
-def _image_json(one: Shelved) -> dict[str, object]:
+def _image_json(one: StoredImage) -> dict[str, object]:
     return {
         "cells": list(one.cells),
         "variant": one.variant,
@@ -131,12 +126,12 @@ def _image_json(one: Shelved) -> dict[str, object]:
     }
 
 
-def _sums_row(one: Sums) -> list[str]:
+def _sums_row(one: SpaceTotals) -> list[str]:
     sizes = [size(count) for count in (one.blobs, one.thumbnails, one.facts, one.journal)]
     return [one.name, f"{one.images:,}", usd(one.usd), *sizes, f"{one.runs:,}", size(one.run_bytes), size(one.size)]
 
 
-def _sums_json(one: Sums) -> dict[str, object]:
+def _sums_json(one: SpaceTotals) -> dict[str, object]:
     names = ("blobs", "thumbnails", "facts", "journal")
     sizes = {f"{name}_bytes": getattr(one, name) for name in names}
     head = {"space": one.name, "images": one.images, "cost_usd": exact(one.usd)}

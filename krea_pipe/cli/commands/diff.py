@@ -10,8 +10,8 @@ import click
 
 from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
-from krea_pipe.cli.tables import print_table
+from krea_pipe.cli.options import FILE, SelectFlags, json_option, select_options, selection
+from krea_pipe.cli.tables import distance_words, print_table
 from krea_pipe.core.excerpts import writable
 from krea_pipe.core.images import likeness_of, small_picture
 from krea_pipe.report.folder import find_run, read_report, space_of, write_report
@@ -39,7 +39,7 @@ SHOWN = 40
 @click.option("--out", type=FILE, help="The folder for the page.  [default: diffs/RUN_A..RUN_B in .krea-pipe]")
 @click.option("--exit-code", "asks", is_flag=True, help="End with 1 when the runs differ, as `git diff` does.")
 @json_option
-def diff(run_a: str, run_b: str, *, out: Path | None, asks: bool, as_json: bool, **chosen: Unpack[Chosen]) -> int:
+def diff(run_a: str, run_b: str, *, out: Path | None, asks: bool, as_json: bool, **chosen: Unpack[SelectFlags]) -> int:
     """Compare RUN_A, as it was before, with RUN_B: what changed, how much, and a page with the images side by side.
 
     Runs are named by their ids, the beginnings of these, or their folders. Cells belong together that have the same
@@ -86,7 +86,7 @@ def _plain_id(side: RunSide) -> str:
 def _print(pairs: Sequence[Pair]) -> None:
     changed = most_changed_first(pairs)
     if changed:
-        rows = [[_number(pair), _name(pair), _change(pair)] for pair in changed[:SHOWN]]
+        rows = [[distance_words(pair.distance), _name(pair), _change(pair)] for pair in changed[:SHOWN]]
         print_table(["distance", "cell", "change"], rows, numbers=["distance"], long=["cell", "change"])
     if len(changed) > SHOWN:
         click.echo(f"… and {len(changed) - SHOWN} more, all of them on the page")
@@ -110,10 +110,6 @@ def _alone(pairs: Sequence[Pair]) -> dict[str, list[str]]:
         "before": [pair.id for pair in pairs if pair.after is None],
         "after": [pair.id for pair in pairs if pair.before is None],
     }
-
-
-def _number(pair: Pair) -> str:
-    return "–" if pair.distance is None else f"{pair.distance:.3f}"
 
 
 def _name(pair: Pair) -> str:

@@ -11,17 +11,7 @@ import click
 
 from krea_pipe.app import flow
 from krea_pipe.cli.messages import print_json, print_lines, print_problems
-from krea_pipe.cli.options import (
-    Chosen,
-    Over,
-    file_argument,
-    json_option,
-    max_cells_option,
-    over_options,
-    overrides,
-    select_options,
-    selection,
-)
+from krea_pipe.cli.options import CellFlags, cell_options, file_argument, overrides, selection
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
@@ -30,24 +20,17 @@ from krea_pipe.pipeline.cell_ids import Scalar
 SHOWN = 200
 
 
-class _Options(Over, Chosen):
-    """All options but those of the output."""
-
-
 @click.command()
 @file_argument
 @click.option("--jsonl", is_flag=True, help="Print one request a line as JSON, streamed.")
-@over_options
-@select_options
-@max_cells_option
-@json_option
-def expand(file: Path, max_cells: int, *, jsonl: bool, as_json: bool, **how: Unpack[_Options]) -> int:
+@cell_options
+def expand(file: Path, *, jsonl: bool, as_json: bool, **flags: Unpack[CellFlags]) -> int:
     """Show every request that FILE makes, in order.
 
     Needs no network and no key. A table shows the first 200; --jsonl streams them all.
     """
-    loaded = flow.load(file, overrides(how))
-    chosen = selection(how)
+    loaded = flow.load(file, overrides(flags))
+    max_cells, chosen = flags["max_cells"], selection(flags)
     if jsonl:
         print_lines(map(_line, flow.texts(loaded, max_cells=max_cells, selection=chosen)))
         return 0

@@ -6,9 +6,9 @@ from typing import Unpack
 
 import click
 
-from krea_pipe.cli.completing import complete_run, complete_stage_of_run
+from krea_pipe.cli.completing import run_argument, stages_option
 from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
+from krea_pipe.cli.options import FILE, SelectFlags, json_option, select_options, selection
 from krea_pipe.core.errors import NothingSelected, Problem
 from krea_pipe.report.export.pack import PackContents, WrittenPack, check_target, title_of, write_pack
 from krea_pipe.report.export.selected_images import (
@@ -25,7 +25,7 @@ from krea_pipe.report.sheet.arrange import stages_of
 from krea_pipe.store.home import open_home
 
 
-class _Options(Chosen):
+class _Flags(SelectFlags):
     """Which cells are handed off."""
 
     stages: tuple[str, ...]
@@ -35,24 +35,17 @@ class _Options(Chosen):
 
 
 @click.command()
-@click.argument("run", required=False, shell_complete=complete_run)
+@run_argument
 @click.option(
     "--picks", is_flag=True, help="Only picked cells: those of picks/STAGE.yaml, or of the file that a stage names."
 )
 @click.option("--picks-file", "picks_files", multiple=True, type=FILE, help="Only the cells picked in this file.")
-@click.option(
-    "--stage",
-    "stages",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_stage_of_run,
-    help="Only this stage; may be given again.",
-)
+@stages_option
 @select_options
 @click.option("--out", type=FILE, help="The zip file.  [default: NAME-picks.zip, or NAME.zip without picks]")
 @click.option("--allow-missing", is_flag=True, help="Leave out picks without an image and images that are lost.")
 @json_option
-def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpack[_Options]) -> int:
+def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpack[_Flags]) -> int:
     """Pack the images of a finished run to hand them on.
 
     RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. The zip holds the
@@ -76,7 +69,7 @@ def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpac
     return 0
 
 
-def _chosen(report: Report, picked: Picked | None, options: _Options) -> tuple[list[SelectedImage], list[str]]:
+def _chosen(report: Report, picked: Picked | None, options: _Flags) -> tuple[list[SelectedImage], list[str]]:
     """The cells that are handed off, and picks without an image.
 
     Raises:

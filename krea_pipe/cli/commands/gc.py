@@ -8,15 +8,11 @@ from pathlib import Path
 
 import click
 
-from krea_pipe.app.maintenance.reach import Holder
-from krea_pipe.app.maintenance.removal import Removed, remove
-from krea_pipe.app.maintenance.survey import Survey, no_run_begins, survey
-from krea_pipe.app.maintenance.waste import KINDS
+from krea_pipe.app.maintenance.garbage import KINDS, Holder, Removed, Survey, collect
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import json_option
-from krea_pipe.cli.sizes import counted, size
-from krea_pipe.cli.tables import print_table
-from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.cli.tables import counted, print_table, size
+from krea_pipe.core.errors import Problem
 from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.store.home import open_home
 
@@ -65,30 +61,15 @@ def gc(*, keep: timedelta, deletes: bool, forgets: bool, as_json: bool) -> int:
     Times: 12h, 30d, 8w; 0d keeps no run. Needs no network and no key.
     """
     home = open_home(os.environ)
-    if not deletes:
-        _show(home, survey(home, keep, os.environ, forgets=forgets), None, as_json=as_json)
-        return 0
-    with no_run_begins(home):
-        found = survey(home, keep, os.environ, forgets=forgets)
-        if found.listing.alive:
-            raise _busy(found.listing.alive)
-        removed = remove(found.waste.pieces)
-    _show(home, found, removed, as_json=as_json)
-    return int(bool(removed.failures))
-
-
-def _busy(alive: frozenset[str]) -> StateError:
-    message = f"nothing is deleted while runs go on: {', '.join(sorted(alive)[:3])}"
-    return StateError(Problem("runs_alive", message, hint="wait for their end, or stop them with Ctrl-C"))
-
-
-def _show(home: Path, found: Survey, removed: Removed | None, *, as_json: bool) -> None:
+    found, removed = collect(home, keep, os.environ, forgets=forgets, deletes=deletes)
     if as_json:
         print_json(_as_json(home, found, removed))
     else:
         _print(home, found, removed)
-    for failure in (removed.failures if removed else ())[:SHOWN]:
+    failures = removed.failures if removed else ()
+    for failure in failures[:SHOWN]:
         print_problems([Problem("not_removed", f"cannot remove {failure}", hint="check the folder's rights")])
+    return int(bool(failures))
 
 
 def _print(home: Path, found: Survey, removed: Removed | None) -> None:

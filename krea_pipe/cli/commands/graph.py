@@ -6,11 +6,9 @@ from typing import Unpack
 import click
 
 from krea_pipe.app import flow
-from krea_pipe.cli.options import Over, file_argument, max_cells_option, over_options, overrides
-from krea_pipe.cli.waiting import waiting_words
-from krea_pipe.core.request import key_of
-from krea_pipe.matrix.graph import build_graph, dot_lines, mermaid_lines, text_lines
-from krea_pipe.matrix.matrix import Expansion
+from krea_pipe.cli.options import OverFlags, file_argument, max_cells_option, over_options, overrides
+from krea_pipe.cli.summary import waiting_words
+from krea_pipe.matrix.graph import dot_lines, mermaid_lines, text_lines
 
 FORMATS = {"text": text_lines, "mermaid": mermaid_lines, "dot": dot_lines}
 
@@ -22,15 +20,13 @@ FORMATS = {"text": text_lines, "mermaid": mermaid_lines, "dot": dot_lines}
 )
 @over_options
 @max_cells_option
-def graph(file: Path, form: str, max_cells: int, **over: Unpack[Over]) -> int:
+def graph(file: Path, form: str, max_cells: int, **over: Unpack[OverFlags]) -> int:
     """Show the stages of FILE with their images and prices, and which of them wait for others.
 
     Needs no network and no key. The prices are those of all images, drawn or not; `krea-pipe plan` says what is new.
     """
     loaded = flow.load(file, overrides(over))
-    expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
-    cells = ((cell, key_of(cell.request)) for cell in expansion.cells())
-    made = build_graph(loaded.pipeline, cells, expansion.waiting)
+    made = flow.stage_graph(loaded, max_cells)
     for line in FORMATS[form](made):
         click.echo(line)
     for one in made.waiting if form == "text" else ():

@@ -5,46 +5,9 @@ from pathlib import Path
 
 import click
 
+from krea_pipe.app.starter import write_starter
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, json_option
-from krea_pipe.core.errors import Problem, StateError, UsageError
-from krea_pipe.pipeline.spec.schema import schema_text
-from krea_pipe.store.atomic import write_atomically
-
-FILE_NAME = "pipeline.yaml"
-SCHEMA_NAME = "pipeline.schema.json"
-IGNORED = (".krea-pipe/", "out/", "proofs/")
-STARTER = f"""\
-# yaml-language-server: $schema={SCHEMA_NAME}
-# Check:  krea-pipe validate {FILE_NAME}
-# Price:  krea-pipe plan {FILE_NAME}
-# Proofs: krea-pipe run {FILE_NAME} --local
-# Images: krea-pipe run {FILE_NAME}             (needs KREA_API_KEY)
-version: 1
-name: lamp
-description: A glass lamp on two surfaces, from literal to expressive.
-
-# A live run never costs more than this; without a cap nothing is sent.
-budget: {{usd: 1.00}}
-
-vars:
-  mood: quiet morning light
-
-# Request fields for every image; the matrix may change them.
-defaults: {{variant: medium, aspect_ratio: "4:5"}}
-
-prompt: A cinematic product photo of a glass lamp on {{{{ surface.text }}}}, {{{{ mood }}}}
-
-# Every combination is one image: 2 surfaces x 4 levels of creativity = 8.
-matrix:
-  surface:
-    - {{id: marble, text: a marble table}}
-    - {{id: slate, text: "wet slate, rain outside"}}
-  creativity: [raw, low, medium, high]
-
-# The path of each image below the output folder.
-out: "{{{{ surface.id }}}}/{{{{ creativity }}}}"
-"""
 
 
 @click.command()
@@ -55,55 +18,14 @@ def init(folder: Path, *, as_json: bool) -> int:
 
     An existing pipeline.yaml or pipeline.schema.json is never overwritten.
     """
-    file = folder / FILE_NAME
-    _check_free(file)
-    schema = folder / SCHEMA_NAME
-    found, wanted = _content(schema), schema_text(SCHEMA_NAME).encode()
-    if found is None:
-        write_atomically(schema, wanted)
-    write_atomically(file, STARTER.encode())
-    added = _ignore(folder / ".gitignore")
-    created = [str(file)] if found is not None else [str(file), str(schema)]
-    kept = [str(schema)] if found not in (None, wanted) else []
+    made = write_starter(folder)
+    kept = [str(made.schema)] if made.keeps_schema else []
     if as_json:
-        print_json({"schema": "krea-pipe/init@1", "created": created, "kept": kept, "ignored": added})
-    else:
-        _say(file, kept)
-    return 0
-
-
-def _check_free(file: Path) -> None:
-    try:
-        taken, blocked = file.exists(), file.parent.exists() and not file.parent.is_dir()
-    except OSError as error:
-        raise UsageError(Problem("not_a_folder", f"cannot use {file.parent}: {error.strerror}")) from error
-    if taken:
-        hint = "choose another folder: krea-pipe init DIR"
-        raise UsageError(Problem("file_exists", f"{file} exists and is left as it is", hint=hint))
-    if blocked:
-        raise UsageError(Problem("not_a_folder", f"{file.parent} is not a folder"))
-
-
-def _say(file: Path, kept: list[str]) -> None:
+        created = [str(made.file), *([str(made.schema)] if made.has_new_schema else [])]
+        print_json({"schema": "krea-pipe/init@1", "created": created, "kept": kept, "ignored": made.ignored})
+        return 0
     for path in kept:
         click.echo(f"{path} is not the schema of this krea-pipe, and is left as it is", err=True)
-    folder = "" if file.parent == Path() else f"cd {shlex.quote(str(file.parent))} && "
-    click.echo(f"wrote {file}; now try: {folder}krea-pipe run {file.name} --local")
-
-
-def _content(path: Path) -> bytes | None:
-    """The bytes of a file, if there is one."""
-    try:
-        return path.read_bytes() if path.exists() else None
-    except OSError as error:
-        raise StateError(Problem("not_readable", f"cannot read {path}: {error.strerror}")) from error
-
-
-def _ignore(path: Path) -> list[str]:
-    """Add the lines that are missing from a .gitignore."""
-    old = _content(path) or b""
-    missing = [line for line in IGNORED if line.encode() not in old.splitlines()]
-    if missing:
-        start = old if not old or old.endswith(b"\n") else old + b"\n"
-        write_atomically(path, start + "\n".join(missing).encode() + b"\n")
-    return missing
+    into = "" if made.file.parent == Path() else f"cd {shlex.quote(str(made.file.parent))} && "
+    click.echo(f"wrote {made.file}; now try: {into}krea-pipe run {made.file.name} --local")
+    return 0

@@ -1,60 +1,86 @@
-"""`krea-pipe plan`: what a run would do, why, and what it would cost."""
+"""`krea-pipe plan`: what a run would do, why, and what it would cost; or what changes from a commit."""
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Unpack
+from typing import Literal, Unpack
 
 import click
 
-from krea_pipe.app import flow
-from krea_pipe.cli.comparison import (
-    Against,
-    against_options,
-    chosen_form,
-    code_of,
-    refuse_with_against,
-    show_comparison,
-)
+from krea_pipe.app import flow, plan_files
+from krea_pipe.app.plan_files import Forecast
+from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import (
     FILE,
-    Chosen,
+    CellFlags,
     Money,
-    Over,
+    cell_options,
+    combined,
     file_argument,
-    json_option,
     local_option,
-    max_cells_option,
-    over_options,
     overrides,
-    select_options,
     selection,
 )
-from krea_pipe.cli.plan_files import approval_of, plan_file_words, write_plan_file
+from krea_pipe.cli.summary import waiting_json, waiting_words
 from krea_pipe.cli.tables import print_table
-from krea_pipe.cli.waiting import waiting_json, waiting_words
-from krea_pipe.core.errors import KreaPipeError, Problem
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.excerpts import writable
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.request import source_text
-from krea_pipe.core.settings import LOCAL, live_target
-from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import exact, usd
-from krea_pipe.planning.budget import Limits, cap_of, check_budget, sum_within
-from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit, Sum
-from krea_pipe.store.home import open_home
-from krea_pipe.store.space import open_space
+from krea_pipe.planning.budget import Limits
+from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.planning.plan_file import PlanFile
+from krea_pipe.report.compare.against import ComparisonInput, compare_with
+from krea_pipe.report.compare.comparison import KINDS, CellChange, Comparison
+from krea_pipe.report.compare.render import (
+    KIND_WORDS,
+    base_words,
+    comparison_json,
+    headline,
+    problem_words,
+    render,
+    stored_words,
+)
 
 SHOWN = 60
 ACTIONS = {Reuse: "reuse", Attach: "attach", Submit: "new", Hold: "hold"}
+COUNTS = ("images", *KIND_WORDS.values(), "price")
+
+Form = Literal["text", "json", "markdown"]
 
 
-class _Options(Over, Chosen, Against):
-    """Options that say what is planned, and in which file the plan is kept."""
+class _Flags(CellFlags):
+    """What is planned, or compared with which commit, and where that is written."""
 
+    max_cost: Decimal | None
+    max_new: int | None
+    local: bool
+    show_all: bool
     out: Path | None
+    against: str | None
+    form: Form
+
+
+_against_options = combined(
+    click.option(
+        "--against",
+        metavar="REF",
+        help="Say what changes from a commit: REF to the files as they are, A..B, or A...B from where B left A. "
+        "Read from git as it is here, without fetching.",
+    ),
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(["text", "json", "markdown"]),
+        default="text",
+        show_default=True,
+        help="How to print; markdown, for a comment on a pull request, needs --against.",
+    ),
+)
 
 
 @click.command()
@@ -65,73 +91,71 @@ class _Options(Over, Chosen, Against):
 @click.option("--check", is_flag=True, help="Exit with 3 when a run would have something to do.")
 @click.option("--all", "show_all", is_flag=True, help=f"List every request, not the first {SHOWN} that are not cached.")
 @click.option("--out", type=FILE, help="Write the plan into this file; `krea-pipe run` with it carries out just that.")
-@against_options
-@over_options
-@select_options
-@max_cells_option
-@json_option
-def plan(
-    file: Path,
-    max_cost: Decimal | None,
-    max_new: int | None,
-    max_cells: int,
-    *,
-    local: bool,
-    check: bool,
-    show_all: bool,
-    as_json: bool,
-    **how: Unpack[_Options],
-) -> int:
+@_against_options
+@cell_options
+def plan(file: Path, *, check: bool, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Show what a run of FILE would reuse, attach to and send, each with its reason, and the price.
 
     Needs no network and no key, and changes nothing.
     """
-    form = chosen_form(how, as_json=as_json)
-    if how["against"] is not None:
-        given = {"--local": local, "--max-cost": max_cost is not None, "--max-new": max_new is not None}
-        chosen = {"-k": bool(how["select"]), "--exclude": bool(how["exclude"]), "--only-failed": how["only_failed"]}
-        refuse_with_against({**given, **chosen, "--out": how["out"] is not None})
-        compared = show_comparison(file, how["against"], form, how, max_cells=max_cells, show_all=show_all)
-        return code_of(compared) if check else 0
-    loaded = flow.load(file, overrides(how))
-    target = LOCAL if local else live_target(os.environ)
-    limits = Limits(max_cost, max_new)
-    options = flow.RunOptions(max_cells, limits, selection=selection(how))
-    basis = flow.planned(loaded, open_space(open_home(os.environ, file), target.space), target, options)
-    made = basis.plan
-    cap = cap_of(loaded.pipeline.budget, limits)
-    refusal = None if local else _refusal(made, loaded.pipeline.budget, limits)
-    reach = made.total(Submit) if local else sum_within(made, limits)
+    form = _form(flags, as_json=as_json)
+    against = flags["against"]
+    code = _plan(file, flags, form) if against is None else _compare(file, against, flags, form)
+    return code if check else ExitCode.DONE
+
+
+def _form(flags: _Flags, *, as_json: bool) -> Form:
+    """How to print.
+
+    Raises:
+        UsageError: the options contradict each other.
+    """
+    if as_json and flags["form"] == "markdown":
+        raise UsageError(Problem("bad_option", "--json and --format markdown exclude each other", hint="say one"))
+    if flags["form"] == "markdown" and flags["against"] is None:
+        hint = "add --against REF; a run has report.md"
+        raise UsageError(Problem("bad_option", "--format markdown is for a comparison", hint=hint))
+    return "json" if as_json else flags["form"]
+
+
+def _plan(file: Path, flags: _Flags, form: Form) -> ExitCode:
+    """Plan a run, print that, and write the plan file that was asked for; the exit code of `--check`."""
+    limits = Limits(flags["max_cost"], flags["max_new"])
+    options = flow.RunOptions(flags["max_cells"], limits, selection=selection(flags))
+    made = plan_files.forecast(file, overrides(flags), options, os.environ, local=flags["local"])
     if form == "json":
-        print_json(_json(made, loaded, cap, refusal, reach, kind=target.kind))
+        print_json(_json(made))
     else:
-        print_problems(loaded.warnings, kind="warning")
-        _print_tables(made, show_all=show_all, local=local)
-        is_whole = reach.count == made.total(Submit).count
-        click.echo(_sentence(made, cap if is_whole and not refusal else None, local=local))
-        for one in made.waiting:
-            click.echo(waiting_words(one, local=local))
-        if refusal:
-            click.echo(_refusal_words(refusal))
-        elif not is_whole:
-            click.echo(f"A run would send {reach.count} of them for {usd(reach.usd)}, and stop at the limit.")
-    if how["out"] is not None:
-        approval = approval_of(file, basis, reach.count, how, max_cells=max_cells, target=target)
-        write_plan_file(how["out"], approval)
+        _print(made, show_all=flags["show_all"], local=flags["local"])
+    if flags["out"] is not None:
+        approval = plan_files.write_plan_file(flags["out"], made)
         if form != "json":
-            click.echo(plan_file_words(how["out"], approval, is_refused=refusal is not None))
-    if check:
-        return ExitCode.WORK_PENDING if made.has_work else ExitCode.WAITING if made.waiting else ExitCode.DONE
-    return 0
+            click.echo(_plan_file_words(flags["out"], approval, is_refused=made.refusal is not None))
+    return ExitCode.WORK_PENDING if made.plan.has_work else ExitCode.WAITING if made.plan.waiting else ExitCode.DONE
 
 
-def _refusal(made: Plan, budget: Budget, limits: Limits) -> Problem | None:
-    """Why a run would send nothing, in the run's own words."""
-    try:
-        check_budget(made, budget, limits)
-    except KreaPipeError as error:
-        return error.problems[0]
-    return None
+def _print(made: Forecast, *, show_all: bool, local: bool) -> None:
+    print_problems(made.loaded.warnings, kind="warning")
+    _print_tables(made.plan, show_all=show_all, local=local)
+    cap = made.cap if made.is_whole and not made.refusal else None
+    click.echo(_sentence(made.plan, cap, local=local))
+    for one in made.plan.waiting:
+        click.echo(waiting_words(one, local=local))
+    if made.refusal:
+        click.echo(_refusal_words(made.refusal))
+    elif not made.is_whole:
+        click.echo(f"A run would send {made.reach.count} of them for {usd(made.reach.usd)}, and stop at the limit.")
+
+
+def _plan_file_words(path: Path, approval: PlanFile, *, is_refused: bool) -> str:
+    """What a plan file is good for."""
+    if is_refused:
+        return f"plan    {path}: a run refuses it as it stands."
+    if not approval.sends:
+        return f"plan    {path}: `krea-pipe run {path}` sends nothing."
+    price = "" if approval.is_local else f" for {usd(approval.price_usd)}"
+    count = "this request" if len(approval.sends) == 1 else f"these {len(approval.sends)} requests"
+    return f"plan    {path}: `krea-pipe run {path}` sends {count}{price}, and no other."
 
 
 def _refusal_words(refusal: Problem) -> str:
@@ -201,25 +225,23 @@ def _new_words(made: Plan, *, local: bool) -> str:
     return f"New: {terms} = {usd(new.usd)}"
 
 
-def _json(
-    made: Plan, loaded: flow.Loaded, cap: Decimal | None, refusal: Problem | None, reach: Sum, *, kind: str
-) -> dict[str, object]:
-    stages = [stage.name for stage in loaded.pipeline.stages]
+def _json(made: Forecast) -> dict[str, object]:
+    plan, pipeline, kind = made.plan, made.loaded.pipeline, made.target.kind
     return {
         "schema": "krea-pipe/plan@1",
-        "pipeline": made.pipeline,
+        "pipeline": plan.pipeline,
         "target": kind,
-        "has_work": made.has_work,
-        "cap_usd": None if cap is None else exact(cap),
-        "budget_images": loaded.pipeline.budget.images,
-        "verdict": _verdict(refusal) if kind == "live" else None,
-        "reach": {"requests": reach.count, "usd": exact(reach.usd)},
-        "totals": _totals(made, None),
-        "stages": [{"name": name, **_totals(made, name)} for name in stages],
-        "uploads": [{"source": source_text(image.source), "label": image.label} for image in made.uploads],
-        "waiting": [waiting_json(one) for one in made.waiting],
-        "warnings": [problem_json(one) for one in loaded.warnings],
-        "cells": [row for step in made.steps for row in _cells(step)],
+        "has_work": plan.has_work,
+        "cap_usd": None if made.cap is None else exact(made.cap),
+        "budget_images": pipeline.budget.images,
+        "verdict": _verdict(made.refusal) if kind == "live" else None,
+        "reach": {"requests": made.reach.count, "usd": exact(made.reach.usd)},
+        "totals": _totals(plan, None),
+        "stages": [{"name": stage.name, **_totals(plan, stage.name)} for stage in pipeline.stages],
+        "uploads": [{"source": source_text(image.source), "label": image.label} for image in plan.uploads],
+        "waiting": [waiting_json(one) for one in plan.waiting],
+        "warnings": [problem_json(one) for one in made.loaded.warnings],
+        "cells": [row for step in plan.steps for row in _cells(step)],
     }
 
 
@@ -244,3 +266,82 @@ def _cells(step: Step) -> Iterator[dict[str, object]]:
             "reason": f"same request as {step.cells[0].id}" if index else step.reason,
             "price_usd": "0" if index else exact(step.price),
         }
+
+
+def _compare(file: Path, against: str, flags: _Flags, form: Form) -> ExitCode:
+    """Compare a pipeline with its state at another commit, and print that; the exit code of `--check`.
+
+    Raises:
+        UsageError: an option says nothing about a comparison.
+    """
+    _refuse_with_against(
+        {
+            "--local": flags["local"],
+            "--max-cost": flags["max_cost"] is not None,
+            "--max-new": flags["max_new"] is not None,
+            "-k": bool(flags["select"]),
+            "--exclude": bool(flags["exclude"]),
+            "--only-failed": flags["only_failed"],
+            "--out": flags["out"] is not None,
+        }
+    )
+    space = open_workspace(os.environ, file).space
+    made = compare_with(ComparisonInput(file, overrides(flags), flags["max_cells"]), against, space, os.environ)
+    waiting = [waiting_words(one, local=False) for one in made.waiting]
+    if form == "json":
+        more = {"waiting": [waiting_json(one) for one in made.waiting]}
+        print_json({**comparison_json(made), **more, "warnings": [problem_json(one) for one in made.warnings]})
+    elif form == "markdown":
+        click.echo(render(made, waiting), nl=False)
+    else:
+        print_problems(made.warnings, kind="warning")
+        _print_changes(made, show_all=flags["show_all"])
+        for words in filter(None, (headline(made), stored_words(made), f"{base_words(made)}.", *waiting)):
+            click.echo(writable(words))
+        if made.problem is not None:
+            click.echo(writable(problem_words(made.problem)))
+    return ExitCode.WORK_PENDING if made.unpaid().count else ExitCode.WAITING if made.waiting else ExitCode.DONE
+
+
+def _refuse_with_against(given: Mapping[str, bool]) -> None:
+    """Refuse options that say nothing about a comparison, by name and whether each was given.
+
+    Raises:
+        UsageError: one of them was.
+    """
+    for name, is_given in given.items():
+        if is_given:
+            hint = "leave it out: --against compares every image of both states, at the prices of Krea itself"
+            raise UsageError(Problem("bad_option", f"{name} and --against exclude each other", hint=hint))
+
+
+def _print_changes(made: Comparison, *, show_all: bool) -> None:
+    rows = [row for row in made.rows if show_all or row.kind != "same"]
+    if rows:
+        shown = rows if show_all else rows[:SHOWN]
+        columns = ["cell", "change", "reason", "price"]
+        print_table(columns, [_change_columns(row) for row in shown], numbers=["price"], long=["cell", "reason"])
+        if len(shown) < len(rows):
+            click.echo(f"… and {len(rows) - len(shown):,} more; --all lists them")
+        click.echo()
+    print_table(["stage", *COUNTS], list(_change_rows(made)), numbers=COUNTS, long=["stage"])
+    click.echo()
+
+
+def _change_columns(row: CellChange) -> list[str]:
+    reason = "" if row.reason == row.kind else row.reason
+    if row.stored and row.is_rendered:
+        reason = f"{reason}; in the store" if reason else "in the store"
+    return [writable(row.id), KIND_WORDS[row.kind], writable(reason), usd(row.price) if row.price else ""]
+
+
+def _change_rows(made: Comparison) -> Iterator[list[str]]:
+    for stage in made.stages:
+        yield [stage, *_change_counts(made, stage)]
+    if len(made.stages) > 1:
+        yield ["in all", *_change_counts(made, None)]
+
+
+def _change_counts(made: Comparison, stage: str | None) -> list[str]:
+    counts = [made.images(stage), *(made.count(kind, stage) for kind in KINDS)]
+    return [*(f"{count:,}" for count in counts), usd(made.rendered(stage).usd)]

@@ -7,11 +7,10 @@ from typing import Unpack
 
 import click
 
-from krea_pipe.cli.completing import complete_run
-from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import FILE, Chosen, json_option, select_options, selection
-from krea_pipe.cli.pictures import shrink, sign
-from krea_pipe.cli.stderr_log import StderrLog
+from krea_pipe.app.pictures import shrink, sign
+from krea_pipe.cli.completing import run_argument
+from krea_pipe.cli.messages import StderrLog, print_json
+from krea_pipe.cli.options import FILE, SelectFlags, json_option, select_options, selection
 from krea_pipe.cli.summary import print_summary, print_troubles
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.report.decisions import decisions_json, read_decisions
@@ -31,7 +30,7 @@ from krea_pipe.store.home import open_home
 from krea_pipe.store.plain import check_folders
 
 
-class _Options(Chosen):
+class _Flags(SelectFlags):
     """All options but those of the output."""
 
     single_file: Path | None
@@ -40,7 +39,7 @@ class _Options(Chosen):
 
 
 @click.command()
-@click.argument("run", required=False, shell_complete=complete_run)
+@run_argument
 @click.option(
     "--single-file",
     type=FILE,
@@ -61,13 +60,13 @@ class _Options(Chosen):
 )
 @select_options
 @json_option
-def report(run: str | None, *, as_json: bool, **how: Unpack[_Options]) -> int:
+def report(run: str | None, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Render the report of a finished run again.
 
     RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. A report of some
     cells goes into the folder `selected` beside the whole one.
     """
-    which, url = selection(how), _thumbnails_url(how)
+    which, url = selection(flags), _thumbnails_url(flags)
     home = open_home(os.environ)
     folder = find_run(home, run)
     found = read_report(folder)
@@ -78,9 +77,9 @@ def report(run: str | None, *, as_json: bool, **how: Unpack[_Options]) -> int:
     extras = Page(decisions=decisions_json(read_decisions(found, folder)), thumbnails_url=url)
     if not which.is_all:
         found = select_rows(found, which)
-    if how["single_file"] is not None:
-        page = how["single_file"]
-        write_single(found, page, space, shrink, extras, max_mb=how["max_mb"], folder=folder)
+    if flags["single_file"] is not None:
+        page = flags["single_file"]
+        write_single(found, page, space, shrink, extras, max_mb=flags["max_mb"], folder=folder)
     else:
         if not which.is_all:
             found, folder = replace(found, base=f"../{found.base}"), folder / "selected"
@@ -95,9 +94,9 @@ def report(run: str | None, *, as_json: bool, **how: Unpack[_Options]) -> int:
     return 0
 
 
-def _thumbnails_url(how: _Options) -> str | None:
-    url = how["thumbnails_url"]
-    if url is not None and how["single_file"] is not None:
+def _thumbnails_url(flags: _Flags) -> str | None:
+    url = flags["thumbnails_url"]
+    if url is not None and flags["single_file"] is not None:
         hint = "leave one of them out: the URL is for the pictures in report.md"
         raise UsageError(Problem("usage", "--thumbnails-url has no place in a single file", hint=hint))
     return None if url is None else check_thumbnails_url(url)

@@ -3,39 +3,49 @@
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Unpack
 
 import click
 
 from krea_pipe.app import flow
-from krea_pipe.cli.executor import Executor, How
-from krea_pipe.cli.lock_options import lock_json, lock_options, lock_words
-from krea_pipe.cli.log_options import log_options, voice_for
-from krea_pipe.cli.messages import print_json, problem_json
+from krea_pipe.app.execution import Listeners, Prepared, SendOptions, Uncertain, open_execution
+from krea_pipe.app.plan_files import run_request
+from krea_pipe.cli.messages import StderrLog, print_json, problem_json
 from krea_pipe.cli.options import (
+    CellFlags,
+    LogFlags,
     Money,
     Number,
+    cell_options,
     file_argument,
-    json_option,
     local_option,
-    max_cells_option,
-    out_folder,
+    lock_option,
+    log_options,
     out_option,
-    over_options,
-    select_options,
+    overrides,
     selection,
 )
-from krea_pipe.cli.pictures import shrink
-from krea_pipe.cli.plan_files import asked
+from krea_pipe.cli.progress import Display, Lines, ProgressState, Watcher
 from krea_pipe.cli.run_notifications import RunNotifications
-from krea_pipe.cli.stderr_log import StderrLog
-from krea_pipe.cli.summary import annotate_cells, print_summary, print_troubles, summary_json
-from krea_pipe.cli.waiting import waiting_json, waiting_words
+from krea_pipe.cli.streams import can_move
+from krea_pipe.cli.summary import (
+    annotate_cells,
+    lock_json,
+    lock_words,
+    print_summary,
+    print_troubles,
+    summary_json,
+    waiting_json,
+    waiting_words,
+)
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending
-from krea_pipe.core.settings import Token, api_token
 from krea_pipe.planning.budget import Limits
 from krea_pipe.store.home import open_home
 
@@ -44,6 +54,23 @@ MAX_PARALLEL = 8
 
 GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
 """Ends after which the same command goes on where this one stopped."""
+
+
+class RunFlags(CellFlags, LogFlags):
+    """The options of a run."""
+
+    local: bool
+    out: Path | None
+    max_cost: Decimal | None
+    max_new: int | None
+    concurrency: int
+    submit_parallel: int
+    uncertain: Uncertain
+    job_timeout: float | None
+    webhook_url: str | None
+    webhook_listen: str | None
+    lock: Path | None
+    frozen: bool
 
 
 @click.command()
@@ -90,12 +117,18 @@ GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
     help="Be told of finished jobs here; with --webhook-url, that is how Krea reaches it.",
 )
 @log_options
-@lock_options
-@over_options
-@select_options
-@max_cells_option
-@json_option
-def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: bool, **how: Unpack[How]) -> int:
+@lock_option(
+    "The lock file that a live run keeps, a name in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE; none "
+    "with --profile, --set or --vars, which change the cells]"
+)
+@click.option(
+    "--frozen",
+    is_flag=True,
+    help="Draw only what the lock file has, and leave it as it is: exit with 8, before anything is sent, when a "
+    "cell is not in it, and after the run when an image is another one.",
+)
+@cell_options
+def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     """Make the images of FILE that are not there yet, and a report.
 
     What is stored is reused, what is in flight is waited for, the rest is sent. A live run needs a key
@@ -103,50 +136,72 @@ def run(file: Path, out: Path | None, max_cells: int, *, local: bool, as_json: b
     wrong: nothing is paid twice. Two runs at once share the work. FILE may be a plan of `krea-pipe plan --out`: then
     just that is carried out, and nothing when the pipeline makes other requests by now.
     """
-    with RunNotifications(how, file, voice_for(how)) as notifications:
-        finished = _finished(file, out, max_cells, how, notifications, local=local, as_json=as_json)
+    with RunNotifications(flags, file) as notifications:
+        finished = _run(file, flags, notifications, as_json=as_json)
         notifications.finished(finished)
         return _say(finished, notifications.stderr_log, as_json=as_json)
 
 
-def _finished(
-    file: Path,
-    out: Path | None,
-    max_cells: int,
-    how: How,
-    notifications: RunNotifications,
-    *,
-    local: bool,
-    as_json: bool,
-) -> flow.Finished:
-    ask = asked(file, how, local=local, max_cells=max_cells)
-    loaded = flow.load(ask.file, ask.overrides)
-    if ask.over and not as_json:
-        notifications.stderr_log.say("info", "plan_file", f"{file} is a plan of {ask.file} with {ask.over}")
-    executor = Executor(ask.target, how, notifications, as_json=as_json)
-    if not as_json or notifications.stderr_log.in_json:
-        notifications.stderr_log.problems(loaded.warnings, "warning")
+def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_json: bool) -> flow.Finished:
+    """Make the images, and show how far the run has come meanwhile."""
+    stderr_log = notifications.stderr_log
+    options = flow.RunOptions(
+        max_cells=flags["max_cells"],
+        limits=Limits(flags["max_cost"], flags["max_new"]),
+        resubmit=flags["uncertain"] == "resubmit",
+        selection=selection(flags),
+        lock=flags["lock"],
+        frozen=flags["frozen"],
+    )
+    request = run_request(file, overrides(flags), options, os.environ, local=flags["local"])
+    loaded = flow.load(request.file, request.overrides)
+    if request.over and not as_json:
+        stderr_log.say("info", "plan_file", f"{file} is a plan of {request.file} with {request.over}")
+    execution = open_execution(request.target, _send_options(flags), os.environ)
+    if not as_json or stderr_log.in_json:
+        stderr_log.problems(loaded.warnings, "warning")
+    is_local = request.target.kind == "local"
+    moves = not (as_json or stderr_log.quiet or stderr_log.in_json) and can_move()
+
+    @contextmanager
+    def listen(prepared: Prepared, run_id: str) -> Iterator[Listeners]:
+        state = ProgressState(prepared.calls, is_local)
+        observe = notifications.begun(prepared, run_id)
+        with _display(state, stderr_log, moves=moves) as display:
+            watch = notifications.watched(Watcher(state, display))
+            yield Listeners(watch, lambda message: stderr_log.say("info", "stopping", message), observe)
+
     finished = flow.run(
         loaded,
-        open_home(os.environ, ask.file),
-        ask.target,
-        out=out_folder(out, loaded.pipeline.name, local=ask.is_local),
-        options=flow.RunOptions(
-            ask.max_cells,
-            Limits(how["max_cost"], how["max_new"]),
-            how["uncertain"] == "resubmit",
-            selection(how),
-            ask.lock,
-            how["frozen"],
-            ask.approval,
-        ),
-        find_token=lambda: Token("local") if ask.is_local else api_token(os.environ),
-        execute=executor,
-        shrink=shrink,
+        open_home(os.environ, request.file),
+        execution,
+        out=flow.out_folder(flags["out"], loaded.pipeline.name, local=is_local),
+        options=replace(options, max_cells=request.max_cells, lock=request.lock, approval=request.approval),
+        listen=listen,
     )
-    if not notifications.stderr_log.in_json:
+    if not stderr_log.in_json:
         annotate_cells(finished.report, loaded.pipeline)
     return finished
+
+
+def _send_options(flags: RunFlags) -> SendOptions:
+    return SendOptions(
+        concurrency=flags["concurrency"],
+        submit_parallel=flags["submit_parallel"],
+        uncertain=flags["uncertain"],
+        job_timeout=flags["job_timeout"],
+        webhook_url=flags["webhook_url"],
+        webhook_listen=flags["webhook_listen"],
+    )
+
+
+def _display(state: ProgressState, stderr_log: StderrLog, *, moves: bool) -> AbstractContextManager[Display]:
+    """A bar where lines may be written over again, else lines."""
+    if not moves:
+        return Lines(state, stderr_log)
+    from krea_pipe.cli.bar import Bar  # noqa: PLC0415 (rich, which other runs do without)
+
+    return Bar(state)
 
 
 def _say(finished: flow.Finished, stderr_log: StderrLog, *, as_json: bool) -> int:

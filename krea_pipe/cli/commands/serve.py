@@ -4,18 +4,18 @@ import errno
 import os
 import socket
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import click
 
-from krea_pipe.cli.lazy import load
 from krea_pipe.cli.messages import print_json_line
 from krea_pipe.cli.options import DAY, FILE, Number, json_option, seconds_option
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.core.settings import is_loopback
+from krea_pipe.local import server
+from krea_pipe.local.script import Script
+from krea_pipe.local.script_file import Flaw, ScriptError, read_script
 
-SERVER = "krea_pipe.local.server"
-SCRIPT_FILE = "krea_pipe.local.script_file"
 MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -92,11 +92,10 @@ def serve(
     if size["backlog"] is not None and size["concurrency"] is None:
         raise click.UsageError("--backlog needs --concurrency: nobody waits while all jobs run at once")
     _check_host(host)
-    run = load(f"{SERVER}:serve")
-    app = load(f"{SERVER}:build_app")(image=image and _read(image), script=_read_script(faults), **size)
+    app = server.build_app(image=None if image is None else _read(image), script=_read_script(faults), **size)
     with _listen(host, port) as listener:
         base = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        run(app, listener, lambda: _announce(base, size["token"], as_json=as_json), seconds=seconds)
+        server.serve(app, listener, lambda: _announce(base, size["token"], as_json=as_json), seconds=seconds)
     return 0
 
 
@@ -106,17 +105,17 @@ def _check_host(host: str) -> None:
         raise UsageError(Problem("not_loopback", message, hint="use 127.0.0.1, ::1 or localhost"))
 
 
-def _read_script(file: Path | None) -> Any:  # noqa: ANN401 (a script of the local Krea)
+def _read_script(file: Path | None) -> Script:
     """The script in a file, or one without rules."""
     data = b"rules: []" if file is None else _read(file)
     try:
-        return load(f"{SCRIPT_FILE}:read_script")(data)
-    except load(f"{SCRIPT_FILE}:ScriptError") as error:
+        return read_script(data)
+    except ScriptError as error:
         lines = data.decode("utf-8-sig", "replace").splitlines()
         raise InvalidInput(*(_problem(flaw, file or Path(), lines) for flaw in error.flaws)) from error
 
 
-def _problem(flaw: Any, file: Path, lines: list[str]) -> Problem:  # noqa: ANN401 (a flaw of a script)
+def _problem(flaw: Flaw, file: Path, lines: list[str]) -> Problem:
     text = lines[flaw.line - 1] if flaw.line <= len(lines) else ""
     return Problem("bad_faults", flaw.message, Place(file, flaw.line, flaw.column, text), flaw.hint)
 
@@ -135,13 +134,12 @@ def _read(file: Path) -> bytes:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        listener: socket.socket = load(f"{SERVER}:listen")(host, port)
+        return server.listen(host, port)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "the port is in use" if taken else error.strerror
         hint = "choose another --port; 0 takes a free one" if taken else "choose another --port or --host"
         raise UsageError(Problem("cannot_listen", f"cannot listen on {host}:{port}: {reason}", hint=hint)) from error
-    return listener
 
 
 def _announce(base: str, token: str | None, *, as_json: bool) -> None:

@@ -2,13 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import click
 
-from krea_pipe.cli.completing import complete_run, complete_stage_of_run
+from krea_pipe.cli.completing import run_argument, stages_option
 from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import FILE, Chosen, Number, json_option, select_options, selection
+from krea_pipe.cli.options import FILE, Number, SelectFlags, json_option, select_options, selection
 from krea_pipe.report.folder import find_run, read_report, space_of
 from krea_pipe.report.row_selection import select_rows
 from krea_pipe.report.sheet.arrange import AxisChoice, arrange_stage, check_axes, stages_of
@@ -20,8 +20,8 @@ from krea_pipe.report.thumbnails import digests_of, import_thumbnails
 from krea_pipe.store.home import open_home
 
 
-class _Look(TypedDict):
-    """How the sheet is laid out."""
+class _Flags(SelectFlags):
+    """Which cells, and how the sheet is laid out."""
 
     stages: tuple[str, ...]
     rows: str | None
@@ -31,22 +31,11 @@ class _Look(TypedDict):
     title: str | None
 
 
-class _Options(Chosen, _Look):
-    """Which cells, and how."""
-
-
 @click.command()
-@click.argument("run", required=False, shell_complete=complete_run)
+@run_argument
 @select_options
 @click.option("--out", type=FILE, default=Path("sheet.pdf"), show_default=True, help="A .pdf, or a .png for each page.")
-@click.option(
-    "--stage",
-    "stages",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=complete_stage_of_run,
-    help="Only this stage; may be given again.",
-)
+@stages_option
 @click.option("--rows", metavar="AXIS[,AXIS]", help="The axes over the rows.  [default: the last axis but one]")
 @click.option("--columns", metavar="AXIS[,AXIS]", help="The axes over the columns.  [default: the last axis]")
 @click.option("--size", type=click.IntRange(32, 4096), default=360, show_default=True, help="A picture's side in px.")
@@ -59,7 +48,7 @@ class _Options(Chosen, _Look):
 )
 @click.option("--title", help="What stands at the top.  [default: the pipeline's name]")
 @json_option
-def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Options]) -> int:
+def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags]) -> int:
     """Print a contact sheet of a finished run, with captions.
 
     RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. Stages follow each

@@ -4,33 +4,24 @@ import contextlib
 import os
 import re
 from dataclasses import asdict
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Unpack
 
 import click
 
-from krea_pipe.app import flow
-from krea_pipe.cli.lazy import ADD_STYLE, LIST_STYLES, LOCAL_TRANSPORT, TRAIN, TRAINING_ORDER, load
+from krea_pipe.app.styles import RESERVED, StyleTerms, TrainedStyle, styles_of_account, train_style, write_style
 from krea_pipe.cli.messages import error_json, print_json, print_problems
-from krea_pipe.cli.options import Money, Number, Over, file_argument, json_option, local_option, over_options, overrides
+from krea_pipe.cli.options import Money, Number, file_argument, json_option, local_option, over_options
 from krea_pipe.cli.tables import print_table
-from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.core.errors import Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Failure
-from krea_pipe.core.settings import LOCAL, LOCAL_PACE, Target, Token, api_token, live_pace, live_target
-from krea_pipe.pipeline.model import Pipeline
-from krea_pipe.planning.training import KINDS, MODELS, MOST_STEPS, Training, training_images
-from krea_pipe.store.atomic import write_atomically
-from krea_pipe.store.home import open_home
+from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.planning.training import KINDS, MODELS, MOST_STEPS
 from krea_pipe.store.replay import Trained
-from krea_pipe.store.space import Space, open_space
 
 FILTERS = ("user", "all", "community", "krea", "shared", "unapproved", "editor", "gallery", "public")
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 EXIT_CODES = {"interrupted": ExitCode.INTERRUPTED, "still_training": ExitCode.WORK_PENDING}
 HINTS = {
     "interrupted": "run the same command again to go on; nothing is paid twice",
@@ -65,9 +56,7 @@ def styles(ctx: click.Context) -> None:
 @json_option
 def list_(which: str, limit: int, *, local: bool, as_json: bool) -> int:
     """List the styles that this key may use."""
-    target = LOCAL if local else live_target(os.environ)
-    transport = load(LOCAL_TRANSPORT)() if local else None
-    page = load(LIST_STYLES)(target, _token(local=local), which=which, most=limit, transport=transport)
+    page = styles_of_account(os.environ, which, limit, local=local)
     if as_json:
         found = [asdict(one) for one in page.styles]
         print_json({"schema": "krea-pipe/styles@1", "filter": which, "more": page.next is not None, "styles": found})
@@ -80,20 +69,6 @@ def list_(which: str, limit: int, *, local: bool, as_json: bool) -> int:
     if page.next is not None:
         click.echo(f"… and more; see them with --limit {10 * limit}", err=True)
     return 0
-
-
-class _How(Over):
-    """The options that say what is trained, and on which terms."""
-
-    name: str
-    model: str
-    kind: str
-    trigger: str | None
-    steps: int | None
-    max_cost: Decimal | None
-    wait: float
-    again: bool
-    write: bool
 
 
 @styles.command(short_help="Train a style from a set of reference images.")
@@ -128,7 +103,17 @@ class _How(Over):
 @over_options
 @local_option
 @json_option
-def train(file: Path, references: str, *, local: bool, as_json: bool, **how: Unpack[_How]) -> int:
+def train(
+    file: Path,
+    references: str,
+    profiles: tuple[str, ...],
+    sets: tuple[str, ...],
+    var_files: tuple[Path, ...],
+    *,
+    local: bool,
+    as_json: bool,
+    **terms: Unpack[StyleTerms],
+) -> int:
     """Train a style from the images of REFERENCES, a set under `references:` of FILE.
 
     It takes five images or more, of one style. What the same images and options have trained before is found in the
@@ -138,80 +123,28 @@ def train(file: Path, references: str, *, local: bool, as_json: bool, **how: Unp
     No document of Krea's says what a training costs. State what it may cost with --max-cost; a `budget:` in FILE
     holds for it too. Failed and cancelled trainings are not billed.
     """
-    if not NAME.fullmatch(how["name"]) or how["name"].lower() in RESERVED:
-        hint = "letters, digits and _, as names in a pipeline are"
-        raise UsageError(Problem("bad_name", f"{how['name']!r} cannot be a name under `styles:`", hint=hint))
-    loaded = flow.load(file, overrides(how))
-    images = training_images(loaded.pipeline, loaded.fingerprints, references)
-    sources = tuple(image.source for image in images)
-    training = Training(how["model"], how["kind"], how["name"], sources, how["trigger"], how["steps"])
-    target = LOCAL if local else live_target(os.environ)
-    space = open_space(open_home(os.environ, file), target.space)
-    if how["write"]:
-        _check_edit(file, loaded.pipeline, training, space, again=how["again"])
-    if not as_json:
-        print_problems(loaded.fingerprints.warnings, kind="warning")
-    token = _token(local=local)
-    flow.check_secret(loaded.pipeline, token)
-    order = load(TRAINING_ORDER)(
-        training=training,
-        images=images,
-        budget=loaded.pipeline.budget,
-        space=space,
-        target=target,
-        token=token,
-        run_id=flow.new_run_id("train", datetime.now(UTC)),
-        pipeline=loaded.pipeline.name,
-        pace=LOCAL_PACE if local else live_pace(os.environ),
+    made = train_style(
+        file,
+        references,
+        Overrides(profiles, sets, var_files, os.environ),
+        terms,
+        os.environ,
+        local=local,
+        warn=lambda loaded: None if as_json else print_problems(loaded.fingerprints.warnings, kind="warning"),
         tell=_tell,
-        max_cost=how["max_cost"],
-        again=how["again"],
-        seconds=how["wait"],
-        transport=load(LOCAL_TRANSPORT)() if local else None,
     )
-    end = load(TRAIN)(order)
+    end = made.end
     if isinstance(end, Failure):
         return _say_failure(end, as_json=as_json)
     if not as_json:  # before the file is touched: what was paid for must not get lost
         click.echo(f"Style {end.style_id} {'is trained' if end.is_new else 'was trained before; nothing was paid'}.")
-    written = how["write"] and _write(file, loaded.pipeline, how["name"], end.style_id)
-    _say(end, file, training, target, is_written=written, as_json=as_json)
+    _say(end, made, is_written=write_style(made, end.style_id), as_json=as_json)
     return 0
-
-
-def _token(*, local: bool) -> Token:
-    return Token("local") if local else api_token(os.environ)
 
 
 def _tell(message: str) -> None:
     with contextlib.suppress(OSError):  # who listened has gone, and the training goes on
         click.echo(message, err=True)
-
-
-def _check_edit(file: Path, pipeline: Pipeline, training: Training, space: Space, *, again: bool) -> None:
-    """Refuse an edit that cannot be made, before anything is paid; the id that is known already may stand there."""
-    board = pipeline.styles.get(training.name)
-    known = space.journal.replay().style(training.key)
-    if board is None or again or known is None or known.style_id != board.id:
-        _edited(file, training.name, "st_0")
-
-
-def _write(file: Path, pipeline: Pipeline, name: str, style_id: str) -> bool:
-    """Write a style into a file, with its comments and its layout; whether that was needed."""
-    board = pipeline.styles.get(name)
-    if board is not None and board.id == style_id:
-        return False
-    write_atomically(file.resolve(), _edited(file, name, style_id).encode())
-    return True
-
-
-def _edited(file: Path, name: str, style_id: str) -> str:
-    try:
-        text = file.read_bytes().decode()
-    except OSError as error:
-        raise StateError(Problem("file_unreadable", f"cannot read {file}: {error.strerror}")) from error
-    edited: str = load(ADD_STYLE)(text, name, style_id, file=file)
-    return edited
 
 
 def _say_failure(failure: Failure, *, as_json: bool) -> int:
@@ -224,15 +157,15 @@ def _say_failure(failure: Failure, *, as_json: bool) -> int:
     return code
 
 
-def _say(end: Trained, file: Path, training: Training, target: Target, *, is_written: bool, as_json: bool) -> None:
-    style_id = end.style_id
+def _say(end: Trained, made: TrainedStyle, *, is_written: bool, as_json: bool) -> None:
+    style_id, file, training = end.style_id, made.file, made.training
     quoted = style_id if PLAIN.fullmatch(style_id) and style_id.lower() not in RESERVED else f'"{style_id}"'
     lines = f"styles:\n  {training.name}: {{id: {quoted}}}\n"
     if as_json:
         facts = {"style_id": style_id, "job_id": end.job_id, "name": training.name, "model": training.model}
-        cost = {"target": target.kind, "trained": end.is_new, "counted_usd": end.usd}
-        how = {"key": training.key, "yaml": lines, "written": str(file) if is_written else None}
-        print_json({"schema": "krea-pipe/style@1", **facts, **cost, **how})
+        cost = {"target": made.target.kind, "trained": end.is_new, "counted_usd": end.usd}
+        written = {"key": training.key, "yaml": lines, "written": str(file) if is_written else None}
+        print_json({"schema": "krea-pipe/style@1", **facts, **cost, **written})
         return
     if is_written:
         click.echo(f"Written to {file}.")

@@ -8,7 +8,7 @@ from functools import partial
 
 import click
 
-from krea_pipe.cli.completing import complete_run
+from krea_pipe.cli.completing import run_argument
 from krea_pipe.cli.messages import print_json_line
 from krea_pipe.cli.options import json_option, seconds_option
 from krea_pipe.report.folder import find_run
@@ -17,7 +17,7 @@ from krea_pipe.store.home import open_home
 
 
 @click.command()
-@click.argument("run", required=False, shell_complete=complete_run)
+@run_argument
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")
 @click.option("--open/--no-open", "opens", default=None, help="Open a browser.  [default: on a terminal]")
 @seconds_option

@@ -1,21 +1,124 @@
-"""Whether what is stored is as it was written. Nothing is changed, and nothing is taken on trust."""
+"""What the home folder keeps: images one by one, name spaces summed up, and whether all is as it was written."""
 
 import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from krea_pipe.app.maintenance.disk import hold, pictures_in
+from krea_pipe.app.maintenance.stored import Stored, files_below, hold, pictures_in, read_diffs, read_runs, spaces_of
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.store.database import DATABASE_NAME, exists, open_database
+from krea_pipe.store.known import cell_name, result_name
 from krea_pipe.store.plain import open_plain, read_plain
 from krea_pipe.store.space import Space
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """A stored image: the cells that had it last, its variant ("" when only the journal knows it), when it was drawn,
+    its price in US dollars, its bytes."""
+
+    key: str
+    sha256: str
+    cells: tuple[str, ...]
+    variant: str
+    drawn_at: str
+    usd: Decimal
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceTotals:
+    """A name space in figures: images and what they cost, and the bytes of everything that is kept for it."""
+
+    name: str
+    images: int
+    usd: Decimal
+    blobs: int
+    thumbnails: int
+    facts: int
+    journal: int
+    runs: int
+    run_bytes: int
+
+    @property
+    def size(self) -> int:
+        """All of it, in bytes."""
+        return self.blobs + self.thumbnails + self.facts + self.journal + self.run_bytes
+
+
+def stored_images(space: Space) -> list[StoredImage]:
+    """Every stored image of a name space that answers a request, the newest first.
+
+    Raises:
+        StateError: the facts or the journal cannot be read.
+    """
+    holding, prefix = hold(space), cell_name("")
+    cells: dict[str, list[str]] = {}
+    for name, fact in space.facts.beginning_with(prefix).items():
+        cells.setdefault(str(fact.get("key")), []).append(name.removeprefix(prefix))
+    results = space.facts.beginning_with(result_name(""))
+    found = [
+        StoredImage(
+            key=one.key,
+            sha256=one.sha256,
+            cells=tuple(sorted(cells.get(one.key, ()))),
+            variant=_variant(results.get(result_name(one.key))),
+            drawn_at=one.at,
+            usd=one.usd,
+            size=holding.blobs[one.sha256].size,
+        )
+        for one in holding.drawn
+        if one.sha256 in holding.blobs
+    ]
+    return sorted(found, key=lambda one: (one.drawn_at, one.key), reverse=True)
+
+
+def space_totals(home: Path) -> list[SpaceTotals]:
+    """Every name space of a home folder in figures.
+
+    Raises:
+        StateError: what is kept cannot be read.
+    """
+    runs = read_runs(home)
+    return [_totals(space, [run.files for run in runs if run.space == space.folder.name]) for space in spaces_of(home)]
+
+
+def diff_bytes(home: Path) -> int:
+    """The bytes of all comparisons of runs."""
+    return _bytes(file for diff in read_diffs(home) for file in diff.files)
+
+
+def _totals(space: Space, runs: list[tuple[Stored, ...]]) -> SpaceTotals:
+    holding = hold(space)
+    # A small picture has a name in the folder of each run that shows it, and its bytes once.
+    thumbnails = {file.node for file in holding.thumbnails.values()}
+    return SpaceTotals(
+        name=holding.name,
+        images=len(holding.blobs),
+        usd=holding.bill(holding.blobs),
+        blobs=_bytes(holding.blobs.values()),
+        thumbnails=_bytes(holding.thumbnails.values()),
+        facts=_bytes(files_below(space.facts.folder)),
+        journal=space.journal.path.stat().st_size if space.journal.path.is_file() else 0,
+        runs=len(runs),
+        run_bytes=_bytes(file for files in runs for file in files if file.node not in thumbnails),
+    )
+
+
+def _bytes(files: Iterable[Stored]) -> int:
+    return sum({file.node: file.size for file in files}.values())
+
+
+def _variant(fact: dict[str, Json] | None) -> str:
+    request = (fact or {}).get("request")
+    return str(request.get("variant", "")) if isinstance(request, dict) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +131,7 @@ class Finding:
     hint: str
 
 
-def look_over(space: Space) -> Iterator[Finding]:
+def verify_space(space: Space) -> Iterator[Finding]:
     """Read everything that a name space keeps.
 
     Raises:

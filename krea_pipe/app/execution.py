@@ -1,0 +1,204 @@
+"""The one place where options become what the executor gets, for the command line and the Python API alike.
+
+The code of the network is imported here, when there is something to do, and no earlier: a plan without work needs none.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.outcome import Ending, Outcome
+from krea_pipe.core.request import Key
+from krea_pipe.core.settings import LOCAL_PACE, Pace, Target, Token, api_token, live_pace
+from krea_pipe.executor.deliver import Delivery
+from krea_pipe.pipeline.spec import Loaded
+from krea_pipe.planning.lock_check import LockOptions
+from krea_pipe.planning.plan import Plan, Step, needs_call
+from krea_pipe.store.journal import Observe, unobserved
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.space import Space
+
+if TYPE_CHECKING:
+    import httpx
+
+    from krea_pipe.api.webhook import WebhookListener
+
+Uncertain: TypeAlias = Literal["hold", "adopt", "resubmit"]
+"""What becomes of a request that may have been paid: leave it, take the job nearest in time, or send it again."""
+
+HINT = "leave the webhook out, or serve a Krea with `krea-pipe serve` and name it in KREA_API_BASE"
+
+
+@dataclass(frozen=True, slots=True)
+class SendOptions:
+    """How requests are sent, and how long their jobs are waited for.
+
+    Args:
+        concurrency: the most jobs that Krea may hold for the run at once.
+        submit_parallel: how many requests may be on their way to Krea at once.
+        uncertain: what becomes of requests that may have been paid.
+        job_timeout: seconds after which a running job is given up; None takes the default of its variant.
+        webhook_url: an address that Krea is to tell of ended jobs.
+        webhook_listen: HOST:PORT at which the run itself is told of them.
+    """
+
+    concurrency: int = 500
+    submit_parallel: int = 1
+    uncertain: Uncertain = "hold"
+    job_timeout: float | None = None
+    webhook_url: str | None = None
+    webhook_listen: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told of a run while it goes on.
+
+    Args:
+        watch: told of each step, with None when it is begun and with its outcome when it has ended.
+        tell: told in words that the run is stopping.
+        observe: told of the journal's lines once they are on disk.
+    """
+
+    watch: Callable[[Step, Outcome | None], None]
+    tell: Callable[[str], None] = lambda _: None
+    observe: Observe = unobserved
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan that may be carried out, and where its images come from and go.
+
+    `replay` is the journal as it was when the plan was made. `cap` is what may be spent, in US dollars, `most` how many
+    new images may be made; None is no limit.
+    """
+
+    loaded: Loaded
+    plan: Plan
+    replay: Replay
+    space: Space
+    target: Target
+    delivery: Delivery
+    token: Token | None
+    cap: Decimal | None
+    most: int | None
+    locking: LockOptions | None = None
+
+    @property
+    def calls(self) -> int:
+        """For how many requests Krea has to be asked."""
+        return sum(needs_call(step.action) for step in self.plan.steps)
+
+
+Listen: TypeAlias = Callable[[Prepared, str], AbstractContextManager[Listeners]]
+"""Called with a plan that has work and the id of its run; whom it gives is told for as long as the work goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """Carries out plans for one API: see `open_execution`, which makes it."""
+
+    target: Target
+    environment: Mapping[str, str]
+    options: SendOptions
+    pace: Pace
+    webhook: str | None
+    listener: "WebhookListener | None"
+
+    def token(self) -> Token:
+        """The key of the API; the local Krea takes any.
+
+        Raises:
+            RefusedByKrea: the environment has no key that can be used.
+        """
+        return token_for(self.target, self.environment)
+
+    def carry_out(self, prepared: Prepared, run_id: str, listeners: Listeners) -> tuple[dict[Key, Outcome], Ending]:
+        """Do the work of a plan, in a thread of its own if an event loop runs in this one already.
+
+        Args:
+            prepared: the plan, and where its images come from and go.
+            run_id: the name of the run, which the journal has in each line.
+            listeners: who is told of it.
+
+        Returns:
+            What became of each request that was worked on, and what ended the run early, if anything did.
+
+        Raises:
+            KeyboardInterrupt: interrupted twice; the journal is safe.
+        """
+        # Network code, which a plan without work spares.
+        from krea_pipe.executor.executor import ExecutionOptions, Order, carry_out  # noqa: PLC0415
+
+        options = self.options
+        order = Order(
+            plan=prepared.plan,
+            replay=prepared.replay,
+            space=prepared.space,
+            target=self.target,
+            token=prepared.token or self.token(),
+            run_id=run_id,
+            origin=self.target.origin if self.target.kind == "live" else f"local:{run_id}",
+            pace=self.pace,
+            watch=listeners.watch,
+            deliver=prepared.delivery.deliver,
+            tell=listeners.tell,
+            options=ExecutionOptions(
+                concurrency=options.concurrency,
+                submit_parallel=options.submit_parallel,
+                cap=prepared.cap,
+                max_new=prepared.most,
+                uncertain=options.uncertain,
+                webhook=self.webhook,
+            ),
+            hooks=self.listener,
+            transport=transport_for(self.target),
+            observe=listeners.observe,
+        )
+        return carry_out(order)
+
+
+def open_execution(target: Target, options: SendOptions, environment: Mapping[str, str]) -> Execution:
+    """Get ready to carry out a plan. Nothing is sent, and no network code is loaded without a webhook.
+
+    Args:
+        target: the API.
+        options: how requests are sent.
+        environment: where the key and the pace of looking come from.
+
+    Raises:
+        UsageError: an address of a webhook or a pace cannot be used, or the local Krea is to call someone.
+    """
+    pace = LOCAL_PACE if target.kind == "local" else live_pace(environment, options.job_timeout)
+    url, listen = options.webhook_url, options.webhook_listen
+    if not url and not listen:
+        return Execution(target, environment, options, pace, None, None)
+    if target.kind == "local":
+        raise UsageError(Problem("webhook_local", "the local Krea runs in this process and calls nobody", hint=HINT))
+    # A server, for webhooks alone.
+    from krea_pipe.api.webhook import WebhookListener, check_public_url, parse_address  # noqa: PLC0415
+
+    public = check_public_url(url, is_base=bool(listen)) if url else None
+    listener = WebhookListener(parse_address(listen), public) if listen else None
+    return Execution(target, environment, options, pace, public, listener)
+
+
+def token_for(target: Target, environment: Mapping[str, str]) -> Token:
+    """The key for an API; the local Krea takes any.
+
+    Raises:
+        RefusedByKrea: the environment has no key that can be used.
+    """
+    return Token("local") if target.kind == "local" else api_token(environment)
+
+
+def transport_for(target: Target) -> "httpx.AsyncBaseTransport | None":
+    """A Krea in this process, for the local one; None is the network."""
+    if target.kind != "local":
+        return None
+    from krea_pipe.local.app import open_transport  # noqa: PLC0415 (a whole server)
+
+    return open_transport()

@@ -1,0 +1,102 @@
+"""The lock file of a pipeline: which one it is, how images stand to it, and taking images into it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from krea_pipe.app import flow
+from krea_pipe.app.pictures import sign
+from krea_pipe.app.workspace import Workspace, open_workspace
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.executor.deliver import digests_at
+from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.planning.lock_check import Review, accept_images, review_files, review_images
+from krea_pipe.planning.lockfile import Lockfile, lock_path, read_lock
+from krea_pipe.planning.plan import Plan
+from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.lock import exclusive, lockfiles_lock
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """How the image of each cell stands to a lock file; `out` is the folder of the images, if they were read there."""
+
+    lock: Path
+    reviews: tuple[Review, ...]
+    out: Path | None = None
+
+
+def lock_of_run(file: Path, lock: Path | None, overrides: Overrides, *, frozen: bool) -> Path | None:
+    """The lock file that a run keeps, or with `frozen` reads; none, where the cells are not those of the file."""
+    return lock if lock or (changes_cells(overrides) and not frozen) else lock_path(file)
+
+
+def changes_cells(overrides: Overrides) -> bool:
+    """Whether something stands over a file, so that its cells may not be those of its own lock file."""
+    return bool(overrides.profiles or overrides.sets or overrides.var_files)
+
+
+def review_drawn(
+    file: Path, overrides: Overrides, options: flow.RunOptions, environment: Mapping[str, str]
+) -> Reviewed:
+    """Compare what was drawn last for each cell with the lock file.
+
+    Args:
+        file: the pipeline.
+        overrides: what stands over it.
+        options: which cells, and another lock file.
+        environment: where the API and the home folder may be named.
+
+    Raises:
+        KreaPipeError: the file, the lock file or the store cannot be read, or it is not said which lock file is meant.
+    """
+    lock, plan, workspace = _drawn(file, overrides, options, environment)
+    blobs = workspace.space.blobs
+    return Reviewed(lock.file, tuple(review_images(lock, plan, lambda digest: sign(blobs.read(digest) or b""))))
+
+
+def accept_drawn(
+    file: Path, overrides: Overrides, options: flow.RunOptions, environment: Mapping[str, str]
+) -> tuple[Path, list[str]]:
+    """Take what was drawn last into the lock file; arguments and errors as for `review_drawn`.
+
+    Returns:
+        The lock file, and the ids of the cells whose images were not in it.
+    """
+    lock, plan, workspace = _drawn(file, overrides, options, environment)
+    with exclusive(lockfiles_lock(workspace.home)):
+        fresh = read_lock(lock.file)
+        taken = [one.id for one in review_images(fresh, plan, lambda _: "") if one.is_open]
+        if taken:
+            write_atomically(fresh.file, accept_images(fresh, plan, taken).to_text().encode())
+    return lock.file, taken
+
+
+def review_delivered(file: Path, overrides: Overrides, options: flow.RunOptions, out: Path | None) -> Reviewed:
+    """Compare the images in the output folder with the lock file; no store is needed. Errors as for `review_drawn`."""
+    loaded = flow.load(file, overrides)
+    folder = flow.out_folder(out, loaded.pipeline.name, local=False)
+    lock = read_lock(_lock_of(file, options.lock, overrides))
+    cells = flow.cells(loaded, max_cells=options.max_cells, selection=options.selection)
+    return Reviewed(lock.file, tuple(review_files(lock, cells, lambda path: digests_at(folder, path))), folder)
+
+
+def _drawn(
+    file: Path, overrides: Overrides, options: flow.RunOptions, environment: Mapping[str, str]
+) -> tuple[Lockfile, Plan, Workspace]:
+    loaded = flow.load(file, overrides)
+    lock = read_lock(_lock_of(file, options.lock, overrides))
+    workspace = open_workspace(environment, file)
+    return lock, flow.plan(loaded, workspace.space, workspace.target, options), workspace
+
+
+def _lock_of(file: Path, lock: Path | None, overrides: Overrides) -> Path:
+    """The lock file that is meant.
+
+    Raises:
+        UsageError: the command line changes the cells, which then do not belong into that of the file.
+    """
+    if lock is None and changes_cells(overrides):
+        message = "with --profile, --set or --vars the cells are not those of the file's own lock file"
+        raise UsageError(Problem("needs_lock", message, hint="name the one that the run was given with --lock FILE"))
+    return lock or lock_path(file)

@@ -1,0 +1,202 @@
+"""What a run would do and how far it would come; plan files, which hold a run to just that."""
+
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from krea_pipe._version import __version__
+from krea_pipe.app import flow
+from krea_pipe.app.lock_files import lock_of_run
+from krea_pipe.app.workspace import open_workspace, target_of
+from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
+from krea_pipe.core.excerpts import shown
+from krea_pipe.core.settings import Target, live_target, origin_of
+from krea_pipe.pipeline.spec import Loaded, Overrides
+from krea_pipe.pipeline.spec.loading import repository_root
+from krea_pipe.planning.budget import cap_of, check_budget, sum_within
+from krea_pipe.planning.plan import Plan, Submit, Sum
+from krea_pipe.planning.plan_file import PlanFile, digest_of, is_plan_file, parts_of, read_plan_file
+from krea_pipe.planning.records import record_text
+from krea_pipe.store.atomic import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run of a pipeline would do.
+
+    `cap` is what it may spend, in US dollars, `reach` how many requests it would send before it stops at a limit, and
+    their price; `refusal` says why it would send nothing.
+    """
+
+    file: Path
+    overrides: Overrides
+    max_cells: int
+    loaded: Loaded
+    basis: flow.Planned
+    target: Target
+    cap: Decimal | None
+    refusal: Problem | None
+    reach: Sum
+
+    @property
+    def plan(self) -> Plan:
+        """The plan itself."""
+        return self.basis.plan
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it would send everything that is new."""
+        return self.reach.count == self.plan.total(Submit).count
+
+
+def forecast(
+    file: Path, overrides: Overrides, options: flow.RunOptions, environment: Mapping[str, str], *, local: bool
+) -> Forecast:
+    """Decide what a run would do, and how far it would come.
+
+    Args:
+        file: the pipeline.
+        overrides: what stands over it.
+        options: which cells, and the limits.
+        environment: where the API and the home folder may be named.
+        local: plan proofs.
+
+    Raises:
+        KreaPipeError: the file or the store cannot be read, or nothing is selected.
+    """
+    loaded, limits = flow.load(file, overrides), options.limits
+    workspace = open_workspace(environment, file, local=local)
+    basis = flow.planned(loaded, workspace.space, workspace.target, options)
+    cap = cap_of(loaded.pipeline.budget, limits)
+    reach, refusal = basis.plan.total(Submit), None
+    if not local:
+        reach = sum_within(basis.plan, limits)
+        try:
+            check_budget(basis.plan, loaded.pipeline.budget, limits)
+        except KreaPipeError as error:
+            refusal = error.problems[0]
+    return Forecast(file, overrides, options.max_cells, loaded, basis, workspace.target, cap, refusal, reach)
+
+
+def write_plan_file(path: Path, made: Forecast) -> PlanFile:
+    """Write what was planned, as far as a run would come, into a file, over an older plan file at most.
+
+    Raises:
+        UsageError: another file is in the way, or a plan file cannot hold what stands over the pipeline.
+        StateError: it cannot be written.
+    """
+    cells, sends = parts_of(made.plan, made.reach.count)
+    approval = PlanFile(
+        krea_pipe=__version__,
+        pipeline=made.file,
+        target="local" if made.target.kind == "local" else made.target.base,
+        profiles=tuple(made.overrides.profiles),
+        set=tuple(made.overrides.sets),
+        vars=tuple(made.overrides.var_files),
+        max_cells=made.max_cells,
+        everything=digest_of(made.basis.found),
+        cells=cells,
+        sends=sends,
+    )
+    _check_contents(approval)
+    if os.path.lexists(path) and not is_plan_file(path):
+        message = f"{path} exists, and is no plan file"
+        raise UsageError(Problem("file_in_the_way", message, hint="choose another name with --out"))
+    write_atomically(path, record_text(approval).encode("utf-8"))
+    return approval
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a run was asked to carry out: a pipeline file with what stands over it, or the plan of one."""
+
+    file: Path
+    overrides: Overrides
+    max_cells: int
+    target: Target
+    lock: Path | None
+    approval: PlanFile | None = None
+
+    @property
+    def over(self) -> str:
+        """What stands over the file of a plan, as options: whoever runs it should see that."""
+        if self.approval is None:
+            return ""
+        named = {"--profile": self.approval.profiles, "--set": self.approval.set, "--vars": self.approval.vars}
+        return shlex.join(word for name, values in named.items() for one in values for word in (name, str(one)))
+
+
+def run_request(
+    file: Path, overrides: Overrides, options: flow.RunOptions, environment: Mapping[str, str], *, local: bool
+) -> RunRequest:
+    """What a file, a pipeline or a plan of one, and options ask for.
+
+    Args:
+        file: a pipeline, or a plan file.
+        overrides: what stands over the pipeline.
+        options: which cells, the lock file that is named, and whether it is frozen.
+        environment: where the API may be named.
+        local: draw proofs.
+
+    Raises:
+        InvalidInput: a plan file cannot be read. UsageError: options contradict it, or it is for another API.
+    """
+    if not is_plan_file(file):
+        lock = lock_of_run(file, options.lock, overrides, frozen=options.frozen)
+        return RunRequest(file, overrides, options.max_cells, target_of(environment, local=local), lock)
+    approval = read_plan_file(file)
+    _check_contents(approval)
+    _check_options(file, overrides, options)
+    _check_target(file, approval, environment, local=local)
+    over = Overrides(approval.profiles, approval.set, approval.vars, overrides.environment)
+    lock = lock_of_run(approval.pipeline, options.lock, over, frozen=options.frozen)
+    target = target_of(environment, local=approval.is_local)
+    return RunRequest(approval.pipeline, over, approval.max_cells, target, lock, approval)
+
+
+def _check_contents(approval: PlanFile) -> None:
+    """Refuse what would make a plan file more than a plan of a pipeline here: other files, another budget."""
+    here = repository_root(Path.cwd() / "plan")
+    for file in (approval.pipeline, *approval.vars):
+        try:
+            inside = file.resolve().is_relative_to(here)
+        except (OSError, ValueError, RuntimeError):
+            inside = False
+        if not inside:
+            message = f"a plan file names files below {here} alone, and not {shown(str(file))}"
+            raise UsageError(Problem("plan_file_outside", message, hint="make and run it in the pipeline's repository"))
+    if any(one.partition("=")[0].split(".")[0] == "budget" for one in approval.set):
+        hint = "write it into the pipeline, or run the plan with --max-cost"
+        raise UsageError(Problem("plan_file_budget", "a plan file does not change the budget", hint=hint))
+
+
+def _check_options(file: Path, overrides: Overrides, options: flow.RunOptions) -> None:
+    """Refuse options that would change what a plan file says."""
+    chosen = options.selection
+    named = {
+        "--profile": overrides.profiles,
+        "--set": overrides.sets,
+        "--vars": overrides.var_files,
+        "-k": chosen.select,
+        "--exclude": chosen.exclude,
+        "--only-failed": chosen.only_failed,
+    }
+    given = next((name for name, value in named.items() if value), None)
+    if given is not None:
+        message = f"{file} is a plan: which cells are drawn, and how, stands in it, so it takes no {given}"
+        hint = f"make another: krea-pipe plan FILE {given} … --out PLANFILE"
+        raise UsageError(Problem("plan_file_options", message, hint=hint))
+
+
+def _check_target(file: Path, approval: PlanFile, environment: Mapping[str, str], *, local: bool) -> None:
+    if local and not approval.is_local:
+        message = f"{file} is a plan for {approval.target}, not for the local Krea"
+        hint = "make another: krea-pipe plan FILE --local --out PLANFILE"
+        raise UsageError(Problem("plan_file_target", message, hint=hint))
+    target = live_target(environment)
+    if not approval.is_local and target.origin != origin_of(approval.target):
+        message = f"{file} is a plan for {approval.target}, not for {target.base}"
+        raise UsageError(Problem("plan_file_target", message, hint="set KREA_API_BASE as it was, or make another plan"))

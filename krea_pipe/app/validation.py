@@ -1,0 +1,97 @@
+"""Checking pipeline files: every problem of each, and which of them a commit is about."""
+
+import os
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from krea_pipe.app import flow
+from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.pipeline.staged import Candidate, Index, find_pipelines, inputs_of, may_be_read, read_index
+from krea_pipe.report.model import seen_from
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A pipeline file that was read: how many cells it has, what is wrong with it, and which other files it reads."""
+
+    file: Path
+    cells: int
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    inputs: frozenset[Path] = frozenset()
+
+
+def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
+    """Read a pipeline file and the images that it names, and make every request.
+
+    Args:
+        file: the pipeline.
+        overrides: what stands over it.
+        max_cells: refuse a matrix with more cells.
+    """
+    try:
+        loaded = flow.load(file, overrides)
+        count = sum(1 for _ in flow.cells(loaded, max_cells=max_cells))
+    except InvalidInput as error:
+        return Checked(file, 0, error.problems)
+    inputs = frozenset(inputs_of(loaded.pipeline, loaded.fingerprints))
+    return Checked(file, count, warnings=loaded.warnings, inputs=inputs)
+
+
+def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) -> Iterator[Checked]:
+    """Check the pipelines that a commit is about; what is valid and has nothing to do with it is passed over.
+
+    Args:
+        folders: folders and files in which pipelines are looked for; none means the whole repository.
+        overrides: what stands over each file; its environment is also for git.
+        max_cells: refuse a matrix with more cells.
+
+    Raises:
+        UsageError: there is no repository here, or nothing of a name.
+    """
+    index = read_index(Path.cwd(), overrides.environment)
+    _check_folders(folders, index)
+    pipelines = [one for one in find_pipelines(index) if _is_in(one.file, folders)]
+    others = index.staged - {one.name for one in pipelines}
+    variables = {file.resolve() for file in overrides.var_files}
+    everywhere = not index.staged or any((index.top / name).resolve() in variables for name in others)
+    reaches_others = everywhere or any(may_be_read(name, pipelines) for name in others)
+    for one in pipelines:
+        if one.name in index.staged or reaches_others:
+            checked = _without(check_file(Path(seen_from(Path.cwd(), one.file)), overrides, max_cells), index)
+            if everywhere or checked.problems or one.name in index.staged or _reads(one, checked, others, index):
+                yield checked
+
+
+def _without(checked: Checked, index: Index) -> Checked:
+    """What was found, and each file that the pipeline reads and the commit removes, though it still lies there."""
+    gone = [name for name in sorted(index.deleted) if (index.top / name).resolve() in checked.inputs]
+    if not gone:
+        return checked
+    hint = f"keep it, or take it out of {checked.file}"
+    problems = [
+        Problem("reference_missing", f"{name} is deleted by this commit", Place(checked.file, 1, 1), hint)
+        for name in gone
+    ]
+    return replace(checked, problems=(*checked.problems, *problems))
+
+
+def _check_folders(folders: Sequence[Path], index: Index) -> None:
+    """Refuse what is neither there nor known to git: a slip of the pen would turn the check off."""
+    known = [index.top / name for name in (*index.yaml_names, *index.staged)]
+    for folder in folders:
+        if not os.path.exists(folder) and not any(  # noqa: PTH110 (Path raises when a name is too long)
+            one.is_relative_to(folder.resolve()) for one in known
+        ):
+            raise UsageError(Problem("no_such_file", f"there is no {folder} here", hint="name a folder or a file"))
+
+
+def _is_in(file: Path, folders: Sequence[Path]) -> bool:
+    return not folders or any(file.resolve().is_relative_to(folder.resolve()) for folder in folders)
+
+
+def _reads(pipeline: Candidate, checked: Checked, names: Set[str], index: Index) -> bool:
+    """Whether a pipeline reads one of these files, or would if it were there."""
+    return any(pipeline.names(name) or (index.top / name).resolve() in checked.inputs for name in names)

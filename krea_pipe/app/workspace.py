@@ -1,0 +1,43 @@
+"""Where a command works: the API that it is for, the home folder, and what is stored there of that API."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from krea_pipe.core.settings import LOCAL, Target, live_target
+from krea_pipe.store.home import open_home
+from krea_pipe.store.space import Space, open_space
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """An API, the home folder, and the name space in it that the API has."""
+
+    target: Target
+    home: Path
+    space: Space
+
+
+def target_of(environment: Mapping[str, str], *, local: bool) -> Target:
+    """The local Krea, or the API that the environment names.
+
+    Raises:
+        UsageError: the environment names no address that can be used.
+    """
+    return LOCAL if local else live_target(environment)
+
+
+def open_workspace(environment: Mapping[str, str], file: Path | None = None, *, local: bool = False) -> Workspace:
+    """Find the home folder; nothing is made.
+
+    Args:
+        environment: where the address of the API and the home folder may be named.
+        file: the pipeline file, beside which a home folder is looked for as well.
+        local: take the local Krea.
+
+    Raises:
+        UsageError: the environment names no address that can be used. StateError: the home folder is not to be trusted.
+    """
+    target = target_of(environment, local=local)
+    home = open_home(environment, file)
+    return Workspace(target, home, open_space(home, target.space))

@@ -1,0 +1,126 @@
+"""`krea-pipe status`, `cancel` and `recover`: jobs at Krea that no run has brought in."""
+
+import os
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Unpack
+
+import click
+
+from krea_pipe.app import flow, jobs
+from krea_pipe.app.workspace import open_workspace
+from krea_pipe.cli.messages import print_json
+from krea_pipe.cli.options import (
+    Number,
+    OverFlags,
+    file_argument,
+    json_option,
+    max_cells_option,
+    over_options,
+    overrides,
+)
+from krea_pipe.cli.tables import print_table
+
+ENDS = {
+    "cancelled": "cancelled, not billed",
+    "ended": "has ended; `krea-pipe run` brings its image in",
+    "goes on": "goes on: Krea does not cancel it any more",
+    "unknown": "could not be read; see `krea-pipe status`",
+}
+
+
+@click.command()
+@json_option
+def status(*, as_json: bool) -> int:
+    """List what is in flight: jobs that Krea has and no run has brought in, and requests without an answer.
+
+    Needs no network and no key. `krea-pipe run` brings in what belongs to its file, `krea-pipe cancel` cancels.
+    """
+    workspace = open_workspace(os.environ)
+    works, alive = jobs.works_in_flight(workspace)
+    base = workspace.target.base
+    if as_json:
+        rows = [asdict(work) for work in works]
+        print_json({"schema": "krea-pipe/status@1", "base": base, "runs": sorted(alive), "in_flight": rows})
+    elif not works:
+        click.echo(f"Nothing is in flight at {base}.")
+    else:
+        columns = ["state", "cell", "job", "since (UTC)", "price", "run"]
+        print_table(columns, [_columns(work) for work in works], numbers=["price"], long=["cell"])
+    return 0
+
+
+def _columns(work: jobs.Work) -> list[str]:
+    run = f"{work.run} (running)" if work.is_waited_for else work.run
+    since = work.since[:19].replace("T", " ")
+    return [work.state, work.cell or work.key[:12], work.job_id or "", since, f"${work.usd}", run]
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[JOB]...")
+@json_option
+def cancel(names: tuple[str, ...], *, as_json: bool) -> int:
+    """Cancel jobs at Krea that no run has brought in: all of them, or those named by job id or by cell.
+
+    What is cancelled in time is not billed, and is drawn by the next run of its file.
+    """
+    workspace = open_workspace(os.environ)
+    found = jobs.cancel(workspace, names, os.environ)
+    if as_json:
+        rows = [{"job_id": one.job.job_id, "cell": one.job.cell, "end": one.end} for one in found]
+        print_json({"schema": "krea-pipe/cancel@1", "jobs": rows})
+    else:
+        for one in found:
+            click.echo(f"{one.job.cell or one.key[:12]} (job {one.job.job_id}): {ENDS[one.end]}")
+        if not found:
+            click.echo(f"Nothing is in flight at {workspace.target.base}.")
+    return 0 if all(one.end in ("cancelled", "ended") for one in found) else 1
+
+
+@click.command()
+@file_argument
+@click.option("--since", type=Number(0.01, 876_000), default=24.0, show_default=True, help="Look back so many hours.")
+@click.option(
+    "--in-order",
+    is_flag=True,
+    help="Pair jobs with requests in the order in which krea-pipe sends them. Krea's list shows no prompts: look at "
+    "the images, which the report marks as adopted.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be paired, and write nothing.")
+@over_options
+@max_cells_option
+@json_option
+def recover(
+    file: Path,
+    since: float,
+    max_cells: int,
+    *,
+    in_order: bool,
+    dry_run: bool,
+    as_json: bool,
+    **over: Unpack[OverFlags],
+) -> int:
+    """Find jobs at Krea that no journal here knows, and give them to the requests of FILE that have no image.
+
+    For a journal that was lost, as when CI has dropped its cache. A job is paired only when its pixel size fits one
+    request alone, unless --in-order. The next run brings in what was paired.
+    """
+    loaded = flow.load(file, overrides(over))
+    workspace = open_workspace(os.environ, file)
+    plan = flow.plan(loaded, workspace.space, workspace.target, flow.RunOptions(max_cells))
+    age = timedelta(hours=since)
+    found, missing = jobs.recover(workspace, plan, os.environ, since=age, in_order=in_order, writes=not dry_run)
+    if as_json:
+        rows = [asdict(one) for one in found]
+        print_json({"schema": "krea-pipe/recover@1", "written": not dry_run, "missing": missing, "jobs": rows})
+        return 0
+    for one in found:
+        click.echo(f"job {one.job_id} ({one.status}): {one.cell or 'not paired'}")
+    count = sum(one.cell is not None for one in found)
+    click.echo(f"{len(found)} unknown jobs, {missing} requests without an image, {count} paired.")
+    if count and not dry_run:
+        click.echo(f"Bring them in: krea-pipe run {file}")
+    elif found and not count:
+        click.echo("Sizes alone do not tell which is which; --in-order pairs by the order of sending.")
+    return 0
