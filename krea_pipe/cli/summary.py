@@ -12,7 +12,7 @@ from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
-from krea_pipe.report.words import adopted_cells, explanation, summary_sentence
+from krea_pipe.report.words import adopted_cells, explanation, notices, summary_sentence
 
 SHOWN = 10
 
@@ -36,9 +36,7 @@ def print_summary(report: Report, page: Path) -> None:
     if report.target.kind == "local":
         click.echo("Local proofs: nothing was sent to Krea, nothing was spent.")
     click.echo(summary_sentence(report))
-    if found := adopted_cells(report):
-        click.echo(f"Adopted after a lost answer, so look whether they show what was asked for: {', '.join(found)}")
-    click.echo(f"images  {report.out}")
+    click.echo("\n".join([*notices(report), f"images  {report.out}"]))
     click.echo(f"report  {page}")
 
 

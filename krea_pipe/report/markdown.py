@@ -8,7 +8,7 @@ from krea_pipe.core.excerpts import writable
 from krea_pipe.pipeline.cell_ids import label_of
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.model import Report, Row, by_stage, costs, totals
-from krea_pipe.report.words import LOCAL_NOTE, STATUS_WORDS, adopted_cells, explanation, facts_of, summary_sentence
+from krea_pipe.report.words import LOCAL_NOTE, STATUS_WORDS, explanation, facts_of, notices, summary_sentence
 
 _TURNED = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # would turn the text around them
 
@@ -95,10 +95,7 @@ def _opening(report: Report) -> str:
     if report.target.kind == "local":
         lines += [f"**LOCAL PROOFS** – {LOCAL_NOTE}.", ""]
     lines += [summary_sentence(report), ""]
-    if found := adopted_cells(report):
-        more = f" and {len(found) - MAX_NAMED:,} more" if len(found) > MAX_NAMED else ""
-        named = ", ".join(code(name) for name in found[:MAX_NAMED])
-        lines += [f"Adopted after a lost answer, so look whether they show what was asked for: {named}{more}.", ""]
+    lines += [f"{one}.\n" for one in notices(report, code, MAX_NAMED)]
     target = "local Krea" if report.target.kind == "local" else report.target.base
     about = [*facts_of(report), ("Target", target)]
     if report.target.kind == "live":

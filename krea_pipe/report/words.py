@@ -1,5 +1,6 @@
 """What every form of a report says in the same words."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from krea_pipe.pipeline.pricing import usd
@@ -81,6 +82,24 @@ def explanation(row: Row) -> str:
 def adopted_cells(report: Report) -> list[str]:
     """The ids of images whose job no answer named: it was found in Krea's list."""
     return [row.id for row in report.rows if row.adopted and row.status == "succeeded"]
+
+
+def notices(report: Report, show: Callable[[str], str] = str, most: int | None = None) -> list[str]:
+    """Say what a reader has to look at beside the summary.
+
+    Args:
+        report: the report.
+        show: how the id of a cell is written.
+        most: how many cells are named at most; None for all.
+
+    Returns:
+        A sentence for each, without a full stop.
+    """
+    if not (found := adopted_cells(report)):
+        return []
+    named = ", ".join(show(name) for name in found[:most])
+    more = f" and {len(found) - most:,} more" if most is not None and len(found) > most else ""
+    return [f"Adopted after a lost answer, so look whether they show what was asked for: {named}{more}"]
 
 
 def _moment(text: str) -> str:
