@@ -5,6 +5,7 @@ not in it: `command_line.Project.start` starts a new interpreter for tests that 
 """
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -48,7 +49,8 @@ class Forked:
     def __init__(self, words, folder, environment, stderr=subprocess.PIPE):
         out, self.stdout = _pipe()
         err, self.stderr = _pipe() if stderr == subprocess.PIPE else (os.dup(stderr), None)
-        place = (list(map(str, words)), os.fspath(folder), environment, Handed(out), Handed(err))
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        place = (list(map(str, words)), os.fspath(folder), environment, files, Handed(out), Handed(err))
         self._process = _context().Process(target=carry_out, args=place, daemon=True)
         with ONE_AT_A_TIME:
             self._process.start()
@@ -72,6 +74,9 @@ class Forked:
     def send_signal(self, number):
         if self.poll() is None:
             os.kill(self.pid, number)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
 
     def kill(self):
         self.send_signal(signal.SIGKILL)
@@ -104,10 +109,11 @@ def _pipe():
 
 @cache
 def _context():
-    """Where processes are forked: from one that has read what commands import, and nothing of this process."""
+    """Where processes are forked: from one that has imported what commands need, with nothing of this environment."""
     context, before = get_context("forkserver"), dict(os.environ)
     context.set_forkserver_preload(["fork_parent", __name__])
-    os.environ.update(PARENT)
+    os.environ.clear()
+    os.environ.update({"PATH": before.get("PATH", ""), **PARENT})
     try:
         ensure_running()
     finally:
@@ -116,8 +122,9 @@ def _context():
     return context
 
 
-def carry_out(words, folder, environment, out, err):
-    """Be `krea-pipe WORDS`, in a process that does nothing else."""
+def carry_out(words, folder, environment, files, out, err):
+    """Be `krea-pipe WORDS`, in a process that does nothing else and may have so many files open."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, files)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
