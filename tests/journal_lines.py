@@ -2,10 +2,10 @@
 
 import json
 
-from krea_pipe.store.events import Line, decode
+from krea_pipe.store.events import JournalLine, decode
 
 
-def line_of(event: str, key: str, **data) -> Line:
+def line_of(event: str, key: str, **data) -> JournalLine:
     """A line that some version of krea-pipe has written."""
     line = decode(json.dumps({"event": event, "key": key, **data}).encode())
     assert line is not None

@@ -46,7 +46,7 @@ def test_an_example_stays_in_its_own_budget(project, name):
     file = ROOT / f"pipelines/{name}.yaml"
     plan = project.run("plan", file, "--json", env=own(project)).json
     assert float(plan["totals"]["new"]["usd"]) <= float(plan["cap_usd"])
-    assert not flow.load(file).warnings
+    assert not flow.load_pipeline(file).warnings
 
 
 def test_the_readme_pipeline_costs_what_the_readme_says(project):

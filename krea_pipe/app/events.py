@@ -55,7 +55,7 @@ from krea_pipe.store.events import (
     Disowned,
     Done,
     Failed,
-    Line,
+    JournalLine,
     Note,
     Submitted,
     Submitting,
@@ -66,8 +66,8 @@ from krea_pipe.store.events import (
 )
 from krea_pipe.store.events import Event as JournalEvent
 
-Event: TypeAlias = dict[str, Json]
-Write: TypeAlias = Callable[[Sequence[Event]], None]
+_EventData: TypeAlias = dict[str, Json]
+Write: TypeAlias = Callable[[Sequence[_EventData]], None]
 
 _KEPT: Mapping[type[JournalEvent], tuple[str, ...]] = {
     Submitting: ("usd",),
@@ -94,7 +94,7 @@ class EventLog:
     write: Write
     _sent: dict[str, datetime] = field(default_factory=dict)
 
-    def observe(self, lines: Sequence[Line | Note]) -> None:
+    def observe(self, lines: Sequence[JournalLine | Note]) -> None:
         """Take lines that are in the journal, or that a run tells of itself."""
         events = [event for line in lines if (event := self._event(line)) is not None]
         if events:
@@ -103,10 +103,10 @@ class EventLog:
     def settled(self, step: Step, outcome: Outcome) -> None:
         """Take the end of a request."""
         code = outcome.failure.code if outcome.failure else None
-        ended: Event = {"status": outcome.status, "code": code, "usd": exact(outcome.cost_usd)}
-        self.write([{**self._head(now(), "settled", step.key), "job_id": outcome.job_id, **ended}])
+        ended: _EventData = {"status": outcome.status, "code": code, "usd": exact(outcome.cost_usd)}
+        self.write([{**self._head(_now(), "settled", step.key), "job_id": outcome.job_id, **ended}])
 
-    def _event(self, line: Line | Note) -> Event | None:
+    def _event(self, line: JournalLine | Note) -> _EventData | None:
         if isinstance(line, Note):
             return {**self._head(line.t, line.name, line.key), **line.facts}
         event, kind = line.event, type(line.event)
@@ -116,26 +116,26 @@ class EventLog:
             return None
         if isinstance(event, Submitted):
             self._sent[event.job_id] = datetime.fromisoformat(line.t)
-        facts: Event = {name: getattr(event, name) for name in _KEPT[kind]}
+        facts: _EventData = {name: getattr(event, name) for name in _KEPT[kind]}
         if not isinstance(event, Failed):
             return {**self._head(line.t, name_of(event), line.key), **facts}
-        job: Event = {"job_id": event.job_id or None}
+        job: _EventData = {"job_id": event.job_id or None}
         if event.code == "cancelled":
             return {**self._head(line.t, "cancelled", line.key), **job}
         return {**self._head(line.t, name_of(event), line.key), **facts, **job}
 
-    def _stored(self, t: str, event: Done) -> Event:
+    def _stored(self, t: str, event: Done) -> _EventData:
         sent = self._sent.pop(event.job_id, None)
         took = None if sent is None else round((datetime.fromisoformat(t) - sent).total_seconds(), 3)
         result = event.result
         return {"job_id": event.job_id, "sha256": result["sha256"], "usd": result["cost_usd"], "seconds": took}
 
-    def _head(self, at: str, name: str, key: str) -> Event:
-        head: Event = {"t": at, "event": name, "run": self.run}
+    def _head(self, at: str, name: str, key: str) -> _EventData:
+        head: _EventData = {"t": at, "event": name, "run": self.run}
         return {**head, "key": key, "cell": self.names.get(key)} if key else head
 
 
-def started(run: str, plan: Plan, *, file: str, target: str, cap: Decimal | None) -> Event:
+def started(run: str, plan: Plan, *, file: str, target: str, cap: Decimal | None) -> _EventData:
     """The begin of a run that has something to do.
 
     Args:
@@ -146,25 +146,25 @@ def started(run: str, plan: Plan, *, file: str, target: str, cap: Decimal | None
         cap: what it may spend, in US dollars; None is no limit.
     """
     counts = {kind.name: plan.total(kind).count for kind in (Reuse, Attach, Submit, Hold)}
-    facts: Event = {"cells": sum(len(step.cells) for step in plan.steps), "plan": dict(counts)}
-    price: Event = {"usd": exact(plan.total(Submit).usd), "cap_usd": None if cap is None else exact(cap)}
-    where: Event = {"pipeline": plan.pipeline, "file": file, "target": target}
-    return {"t": now(), "event": "run_started", "run": run, **where, **facts, "uploads": len(plan.uploads), **price}
+    facts: _EventData = {"cells": sum(len(step.cells) for step in plan.steps), "plan": dict(counts)}
+    price: _EventData = {"usd": exact(plan.total(Submit).usd), "cap_usd": None if cap is None else exact(cap)}
+    where: _EventData = {"pipeline": plan.pipeline, "file": file, "target": target}
+    return {"t": _now(), "event": "run_started", "run": run, **where, **facts, "uploads": len(plan.uploads), **price}
 
 
-def started_idle(report: Report) -> Event:
+def started_idle(report: Report) -> _EventData:
     """The begin of a run that had nothing to ask of Krea, from its report."""
     reused = len({row.key for row in report.rows if row.status == "reused"})
     plan: dict[str, Json] = {"reuse": reused, "attach": 0, "submit": 0}
     plan["hold"] = len({row.key for row in report.rows}) - reused
     cap = report.cost.cap_usd
-    facts: Event = {"pipeline": report.pipeline.name, "file": report.pipeline.file, "target": report.target.kind}
-    price: Event = {"uploads": 0, "usd": "0", "cap_usd": None if cap is None else exact(cap)}
-    head: Event = {"t": report.started_at, "event": "run_started", "run": report.run_id}
+    facts: _EventData = {"pipeline": report.pipeline.name, "file": report.pipeline.file, "target": report.target.kind}
+    price: _EventData = {"uploads": 0, "usd": "0", "cap_usd": None if cap is None else exact(cap)}
+    head: _EventData = {"t": report.started_at, "event": "run_started", "run": report.run_id}
     return {**head, **facts, "cells": report.cells.total, "plan": plan, **price}
 
 
-def ended(report: Report, code: str | None, *, lost: int) -> Event:
+def ended(report: Report, code: str | None, *, lost: int) -> _EventData:
     """The end of a run.
 
     Args:
@@ -183,16 +183,16 @@ def ended(report: Report, code: str | None, *, lost: int) -> Event:
     }
 
 
-def left(run: str, exit_code: int, code: str | None, *, lost: int) -> Event:
+def left(run: str, exit_code: int, code: str | None, *, lost: int) -> _EventData:
     """The end of a run that wrote no report; arguments as for `ended`, besides its id and its exit code."""
-    return {"t": now(), "event": "run_ended", "run": run, "exit_code": exit_code, "code": code, "lost": lost}
+    return {"t": _now(), "event": "run_ended", "run": run, "exit_code": exit_code, "code": code, "lost": lost}
 
 
-def refused(file: str, exit_code: int, code: str) -> Event:
+def refused(file: str, exit_code: int, code: str) -> _EventData:
     """A run that was not begun."""
-    return {"t": now(), "event": "run_refused", "run": None, "file": file, "exit_code": exit_code, "code": code}
+    return {"t": _now(), "event": "run_refused", "run": None, "file": file, "exit_code": exit_code, "code": code}
 
 
-def now() -> str:
+def _now() -> str:
     """The time in UTC, as ISO 8601 to the millisecond."""
     return iso(datetime.now(UTC))

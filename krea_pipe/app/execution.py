@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Uncertain: TypeAlias = Literal["hold", "adopt", "resubmit"]
 """What becomes of a request that may have been paid: leave it, take the job nearest in time, or send it again."""
 
-HINT = "leave the webhook out, or serve a Krea with `krea-pipe serve` and name it in KREA_API_BASE"
+_WEBHOOK_HINT = "leave the webhook out, or serve a Krea with `krea-pipe serve` and name it in KREA_API_BASE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Execution:
             KeyboardInterrupt: interrupted twice; the journal is safe.
         """
         # Network code, which a plan without work spares.
-        from krea_pipe.executor.executor import ExecutionOptions, Order, carry_out  # noqa: PLC0415
+        from krea_pipe.executor.executor import ExecutionOptions, Order, execute  # noqa: PLC0415
 
         options = self.options
         order = Order(
@@ -158,7 +158,7 @@ class Execution:
             transport=transport_for(self.target),
             observe=listeners.observe,
         )
-        return carry_out(order)
+        return execute(order)
 
 
 def open_execution(target: Target, options: SendOptions, environment: Mapping[str, str]) -> Execution:
@@ -177,7 +177,9 @@ def open_execution(target: Target, options: SendOptions, environment: Mapping[st
     if not url and not listen:
         return Execution(target, environment, options, pace, None, None)
     if target.kind == "local":
-        raise UsageError(Problem("webhook_local", "the local Krea runs in this process and calls nobody", hint=HINT))
+        raise UsageError(
+            Problem("webhook_local", "the local Krea runs in this process and calls nobody", hint=_WEBHOOK_HINT)
+        )
     # A server, for webhooks alone.
     from krea_pipe.api.webhook import WebhookListener, check_public_url, parse_address  # noqa: PLC0415
 

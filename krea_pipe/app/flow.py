@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.app.execution import Execution, Listen, Prepared
-from krea_pipe.app.run_pipeline import Finished as Finished
-from krea_pipe.app.run_pipeline import carry_out
+from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
+from krea_pipe.app.run_pipeline import finish_run
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Key, canonical_json, key_of, key_of_text
@@ -24,7 +24,7 @@ from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.references import check_bytes
 from krea_pipe.pipeline.spec import Loaded as Loaded
-from krea_pipe.pipeline.spec import load as load
+from krea_pipe.pipeline.spec import load_pipeline as load_pipeline
 from krea_pipe.planning.budget import Limits, cap_of, check_budget, max_new_of
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
 from krea_pipe.planning.lockfile import read_lock
@@ -56,17 +56,17 @@ class RunOptions:
     approval: PlanFile | None = None
 
 
-Found: TypeAlias = tuple[Cell, Key]
+KeyedCell: TypeAlias = tuple[Cell, Key]
 """A cell, and the key of its request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedRun:
     """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait."""
 
     plan: Plan
     replay: Replay
-    found: Sequence[Found]
+    found: Sequence[KeyedCell]
     idle: frozenset[str]
 
     def cells_gone(self) -> Callable[[str], bool]:
@@ -111,7 +111,7 @@ def texts(
     yield from (one for one in whole if one[0].id in taken)
 
 
-def stage_cells(loaded: Loaded, stage: str) -> list[Found]:
+def stage_cells(loaded: Loaded, stage: str) -> list[KeyedCell]:
     """Every cell of one stage with its key.
 
     Raises:
@@ -132,7 +132,7 @@ def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
     return build_graph(loaded.pipeline, cells, expansion.waiting)
 
 
-def plan(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:
+def plan_run(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:
     """Decide what a run would do, from the files and the store alone.
 
     Args:
@@ -148,7 +148,7 @@ def plan(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> P
     return planned(loaded, space, target, options).plan
 
 
-def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Planned:
+def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> PlannedRun:
     """The plan with what it was made of; arguments and errors as for `plan`."""
     name = loaded.pipeline.name
     able = drawable(loaded.pipeline, loaded.fingerprints, options.max_cells)
@@ -168,7 +168,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
     waiting = [one for one in able.waiting if options.selection.is_all]
     made = replace(made, needs=needs, waiting=tuple(waiting))
-    return Planned(made, known.journal, found, able.idle)
+    return PlannedRun(made, known.journal, found, able.idle)
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
@@ -191,7 +191,7 @@ def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -
         raise InvalidInput(Problem("secret_in_file", "your API key gets into what this file sends", hint=hint))
 
 
-def run(
+def run_pipeline(
     loaded: Loaded,
     home: Path,
     execution: Execution,
@@ -199,7 +199,7 @@ def run(
     out: Path,
     options: RunOptions,
     listen: Listen,
-) -> Finished:
+) -> FinishedRun:
     """Make every image of a pipeline that is not there yet, and report.
 
     Args:
@@ -239,7 +239,7 @@ def run(
             make_folder(runs_folder(home))
         most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
         prepared = Prepared(loaded, made, basis.replay, space, target, delivery, token, cap, most, locking)
-        return carry_out(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+        return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
 
 
 def out_folder(out: Path | None, name: str, *, local: bool) -> Path:
@@ -247,7 +247,7 @@ def out_folder(out: Path | None, name: str, *, local: bool) -> Path:
     return out if out is not None else Path("proofs" if local else "out") / name
 
 
-def _locking(basis: Planned, target: Target, options: RunOptions) -> LockOptions | None:
+def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOptions | None:
     """What becomes of the lock file. Only live runs write one, as proofs stand for nothing."""
     if options.lock is None or not (options.frozen or target.kind == "live"):
         return None

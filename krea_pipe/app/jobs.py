@@ -43,7 +43,7 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class UnknownJob:
     """A job that no journal here knows: its status, the size of its image in pixels, and the cell that it was given."""
 
     job_id: str
@@ -78,7 +78,9 @@ def _state(job: InFlight) -> WorkState:
     return "not shown" if job.unseen else "in flight"
 
 
-def cancel(workspace: Workspace, names: tuple[str, ...], environment: Mapping[str, str]) -> list[Cancelled]:
+def cancel_account_jobs(
+    workspace: Workspace, names: tuple[str, ...], environment: Mapping[str, str]
+) -> list[Cancelled]:
     """Cancel jobs that no run has brought in.
 
     Args:
@@ -110,7 +112,7 @@ def _chosen(journal: Replay, names: tuple[str, ...], origin: str) -> dict[str, I
     return {key: job for key, job in here.items() if job.job_id in names or job.cell in names}
 
 
-def recover(
+def recover_account_jobs(
     workspace: Workspace,
     plan: Plan,
     environment: Mapping[str, str],
@@ -118,7 +120,7 @@ def recover(
     since: timedelta,
     in_order: bool,
     writes: bool,
-) -> tuple[list[Unknown], int]:
+) -> tuple[list[UnknownJob], int]:
     """Find jobs that no journal here knows, and give them to the requests of a plan that have no image.
 
     Args:
@@ -148,7 +150,7 @@ def recover(
         record_recovered(api_call, pairs, missing, plan.pipeline)
     cells = {step.key: step.cells[0].id for step in missing}
     paired = {job.id: cells[key] for key, job in pairs.items()}
-    found = [Unknown(one.job.id, one.job.status, one.size, paired.get(one.job.id)) for one in orphans]
+    found = [UnknownJob(one.job.id, one.job.status, one.size, paired.get(one.job.id)) for one in orphans]
     return found, len(missing)
 
 

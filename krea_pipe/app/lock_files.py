@@ -74,7 +74,7 @@ def accept_drawn(
 
 def review_delivered(file: Path, overrides: Overrides, options: flow.RunOptions, out: Path | None) -> Reviewed:
     """Compare the images in the output folder with the lock file; no store is needed. Errors as for `review_drawn`."""
-    loaded = flow.load(file, overrides)
+    loaded = flow.load_pipeline(file, overrides)
     folder = flow.out_folder(out, loaded.pipeline.name, local=False)
     lock = read_lock(_lock_of(file, options.lock, overrides))
     cells = flow.cells(loaded, max_cells=options.max_cells, selection=options.selection)
@@ -84,10 +84,10 @@ def review_delivered(file: Path, overrides: Overrides, options: flow.RunOptions,
 def _drawn(
     file: Path, overrides: Overrides, options: flow.RunOptions, environment: Mapping[str, str]
 ) -> tuple[Lockfile, Plan, Workspace]:
-    loaded = flow.load(file, overrides)
+    loaded = flow.load_pipeline(file, overrides)
     lock = read_lock(_lock_of(file, options.lock, overrides))
     workspace = open_workspace(environment, file)
-    return lock, flow.plan(loaded, workspace.space, workspace.target, options), workspace
+    return lock, flow.plan_run(loaded, workspace.space, workspace.target, options), workspace
 
 
 def _lock_of(file: Path, lock: Path | None, overrides: Overrides) -> Path:

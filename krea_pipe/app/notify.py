@@ -23,10 +23,10 @@ from krea_pipe.core.settings import is_loopback
 from krea_pipe.report.model import Report
 from krea_pipe.report.words import summary_sentence
 
-SECONDS = 10.0
+_SEND_SECONDS = 10.0
 """How long all of it may take."""
 
-ENDS: Mapping[int, str] = {
+_ENDINGS: Mapping[int, str] = {
     ExitCode.DONE: "done",
     ExitCode.SOME_FAILED: "ended with failures",
     ExitCode.REFUSED: "refused by Krea",
@@ -48,7 +48,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NotificationTarget:
     """Where a message goes: what may be shown of it, and what sends there and says why that failed, if it did."""
 
     name: str
@@ -62,18 +62,18 @@ def message_of(report: Report, run: Mapping[str, object]) -> Message:
         report: the report of the run.
         run: the object that `run --json` prints.
     """
-    end = ENDS.get(report.exit_code, "failed")
+    end = _ENDINGS.get(report.exit_code, "failed")
     text = f"krea-pipe {report.pipeline.name}: {end}. {summary_sentence(report)}"
     return Message(text, run, is_good=report.exit_code in (0, 6))
 
 
 def message_of_refusal(name: str, problem: Problem, exit_code: int, run: Mapping[str, object]) -> Message:
     """That a run was not begun, or left without a report. What the problem says in full may hold someone's text."""
-    what = ENDS.get(exit_code, "failed") if exit_code == ExitCode.INTERRUPTED else "not run"
+    what = _ENDINGS.get(exit_code, "failed") if exit_code == ExitCode.INTERRUPTED else "not run"
     return Message(f"krea-pipe {name}: {what}, {problem.code} (exit code {exit_code}).", run, is_good=False)
 
 
-def places_of(texts: Sequence[str]) -> tuple[Place, ...]:
+def places_of(texts: Sequence[str]) -> tuple[NotificationTarget, ...]:
     """The places that `--notify` names.
 
     Args:
@@ -85,7 +85,7 @@ def places_of(texts: Sequence[str]) -> tuple[Place, ...]:
     return tuple(_place_of(text.strip()) for text in texts)
 
 
-def _place_of(text: str) -> Place:
+def _place_of(text: str) -> NotificationTarget:
     if text == "desktop":
         return _desktop()
     scheme, colon, _ = text.partition("://")
@@ -95,10 +95,10 @@ def _place_of(text: str) -> Place:
     if scheme.lower() in ("http", "https"):
         return _webhook(text)
     open_service(text)
-    return Place(f"{scheme}://…", partial(_send_by_apprise, text))
+    return NotificationTarget(f"{scheme}://…", partial(_send_by_apprise, text))
 
 
-def _desktop() -> Place:
+def _desktop() -> NotificationTarget:
     """This machine's screen."""
     if sys.platform == "darwin":
         words: tuple[str, ...] = ("osascript", "-e", "on run argv", "-e", _DISPLAY, "-e", "end run")
@@ -109,12 +109,12 @@ def _desktop() -> Place:
         hint = "install it (Debian: libnotify-bin), or give an https address"
         message = f"--notify desktop needs `{words[0]}`, which is not here"
         raise UsageError(Problem("notify_desktop", message, hint=hint))
-    return Place("desktop", partial(_show, (program, *words[1:])))
+    return NotificationTarget("desktop", partial(_show, (program, *words[1:])))
 
 
 def _show(command: tuple[str, ...], message: Message) -> str | None:
     try:
-        subprocess.run([*command, message.text], check=True, capture_output=True, timeout=SECONDS)
+        subprocess.run([*command, message.text], check=True, capture_output=True, timeout=_SEND_SECONDS)
     except subprocess.CalledProcessError as error:
         return f"{command[0]} failed with exit code {error.returncode}"
     except subprocess.TimeoutExpired:
@@ -124,7 +124,7 @@ def _show(command: tuple[str, ...], message: Message) -> str | None:
     return None
 
 
-def _webhook(text: str) -> Place:
+def _webhook(text: str) -> NotificationTarget:
     """An address that takes JSON. Slack reads `text`, Discord `content`, a receiver of one's own `run`."""
     import httpx  # noqa: PLC0415 (network code, which a run without such a place spares)
 
@@ -138,7 +138,7 @@ def _webhook(text: str) -> Place:
         raise _bad_webhook("is not an address")
     if parts.scheme == "http" and not is_loopback(host):
         raise _bad_webhook("would show it to the network; only https leaves this machine")
-    return Place(f"{parts.scheme}://{host}{f':{port}' if port else ''}/…", partial(_post, text))
+    return NotificationTarget(f"{parts.scheme}://{host}{f':{port}' if port else ''}/…", partial(_post, text))
 
 
 def _bad_webhook(reason: str) -> UsageError:
@@ -152,7 +152,7 @@ def _post(url: str, message: Message) -> str | None:
 
     body = {"text": message.text, "content": message.text, "run": message.run}
     try:
-        with httpx.stream("POST", url, json=body, timeout=SECONDS) as answer:
+        with httpx.stream("POST", url, json=body, timeout=_SEND_SECONDS) as answer:
             return None if answer.is_success else f"it answered {answer.status_code}"
     except httpx.TimeoutException:
         return "it did not answer in time"
@@ -165,7 +165,7 @@ def _send_by_apprise(url: str, message: Message) -> str | None:
     given = json.dumps({"url": url, "text": message.text, "is_good": message.is_good})
     command = [sys.executable, "-m", "krea_pipe.cli.service"]
     try:
-        done = subprocess.run(command, input=given.encode(), capture_output=True, timeout=SECONDS, check=False)
+        done = subprocess.run(command, input=given.encode(), capture_output=True, timeout=_SEND_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return "it did not answer in time"
     return None if done.returncode == 0 else "apprise could not deliver it"
@@ -203,7 +203,7 @@ def open_service(url: str) -> Callable[[Message], bool]:
     return send
 
 
-def tell_all(places: Sequence[Place], message: Message) -> list[Problem]:
+def tell_all(places: Sequence[NotificationTarget], message: Message) -> list[Problem]:
     """Tell every place at once, in ten seconds.
 
     Args:
@@ -215,7 +215,7 @@ def tell_all(places: Sequence[Place], message: Message) -> list[Problem]:
     """
     answers: dict[int, str | None] = {}
 
-    def tell(number: int, place: Place) -> None:
+    def tell(number: int, place: NotificationTarget) -> None:
         try:
             answers[number] = place.send(message)
         except (OSError, ImportError, ValueError, RuntimeError, LookupError) as error:
@@ -225,7 +225,7 @@ def tell_all(places: Sequence[Place], message: Message) -> list[Problem]:
     threads = [threading.Thread(target=tell, args=one, daemon=True) for one in enumerate(places)]
     for thread in threads:
         thread.start()
-    end = time.monotonic() + SECONDS
+    end = time.monotonic() + _SEND_SECONDS
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     found = [(place, answers.get(number, "it did not answer in time")) for number, place in enumerate(places)]

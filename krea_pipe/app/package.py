@@ -31,7 +31,7 @@ from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.store.home import open_home
 
 Texts: TypeAlias = str | Iterable[str]
-Money: TypeAlias = Decimal | float | str
+UsdAmount: TypeAlias = Decimal | float | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def load(
     assigned = tuple(f"{path}={_written(value)}" for path, value in (sets or {}).items())
     files = (variables,) if isinstance(variables, (str, Path)) else variables
     overrides = Overrides(_texts(profile), assigned, tuple(Path(one) for one in files), os.environ)
-    return Pipeline(flow.load(Path(file), overrides), changes_cells(overrides))
+    return Pipeline(flow.load_pipeline(Path(file), overrides), changes_cells(overrides))
 
 
 def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None) -> Planned:
@@ -131,7 +131,7 @@ def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None
     """
     workspace = open_workspace(os.environ, pipeline.file, local=local)
     options = flow.RunOptions(selection=_selection(select))
-    return Planned(flow.plan(pipeline.loaded, workspace.space, workspace.target, options))
+    return Planned(flow.plan_run(pipeline.loaded, workspace.space, workspace.target, options))
 
 
 def run(
@@ -141,10 +141,10 @@ def run(
     out: Path | str | None = None,
     select: Texts | None = None,
     frozen: bool = False,
-    max_cost: Money | None = None,
+    max_cost: UsdAmount | None = None,
     max_new: int | None = None,
     on_progress: OnProgress | None = None,
-) -> flow.Finished:
+) -> flow.FinishedRun:
     """Make every image that is not there yet, and a report; what Krea refuses or fails to draw is in the report.
 
     Works inside a running event loop as well, as in a notebook; it returns when the run has ended.
@@ -170,7 +170,7 @@ def run(
         return nullcontext(Listeners(_Watch(on_progress, prepared.calls)))
 
     lock = lock_path(pipeline.file) if frozen or not pipeline.is_changed else None
-    finished = flow.run(
+    finished = flow.run_pipeline(
         pipeline.loaded,
         open_home(os.environ, pipeline.file),
         execution,
@@ -231,7 +231,7 @@ def _written(value: object) -> str:
         raise UsageError(Problem("bad_set", message, hint="use text, numbers, lists and dicts")) from error
 
 
-def _money(value: Money | None) -> Decimal | None:
+def _money(value: UsdAmount | None) -> Decimal | None:
     """An amount in US dollars; a float counts as it is written."""
     if value is None:
         return None

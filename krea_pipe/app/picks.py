@@ -9,7 +9,7 @@ from typing import TypedDict
 from krea_pipe.app import flow
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.matrix.picking import best_of, check_count, decided_cells, named_cells, picks_file
-from krea_pipe.pipeline.editing.edits import promote
+from krea_pipe.pipeline.editing.edits import add_stage
 from krea_pipe.pipeline.editing.pick_changes import change_picks
 from krea_pipe.pipeline.editing.picks import Pick, Picks, parse_picks, read_picks
 from krea_pipe.store.atomic import write_atomically
@@ -55,14 +55,14 @@ def decide(
         both = decision["reject"] and decision["remove"]
         message = "--reject and --remove contradict each other" if both else "nothing was picked"
         raise UsageError(Problem("usage", message, hint=None if both else "name cells, or say --best-of AXIS"))
-    loaded = flow.load(file)
+    loaded = flow.load_pipeline(file)
     path = target or picks_file(loaded.pipeline, stage)
     found = flow.stage_cells(loaded, stage)
     with exclusive(picks_lock(open_home(environment, file))):
         return path, _rewrite(path, stage, decision, loaded, found).picks
 
 
-def _rewrite(path: Path, stage: str, decision: Decision, loaded: flow.Loaded, found: Sequence[flow.Found]) -> Picks:
+def _rewrite(path: Path, stage: str, decision: Decision, loaded: flow.Loaded, found: Sequence[flow.KeyedCell]) -> Picks:
     """Write the decision down; what the file holds then."""
     text = before = _read(path)
     if decision["cells"]:
@@ -78,7 +78,7 @@ def _rewrite(path: Path, stage: str, decision: Decision, loaded: flow.Loaded, fo
 
 
 def _changed(
-    text: str | None, path: Path, stage: str, decision: Decision, loaded: flow.Loaded, found: Sequence[flow.Found]
+    text: str | None, path: Path, stage: str, decision: Decision, loaded: flow.Loaded, found: Sequence[flow.KeyedCell]
 ) -> str:
     if decision["remove"]:
         ids = decided_cells(_held(text, path), found, stage, decision["cells"], loaded.pipeline)
@@ -116,7 +116,7 @@ def _held(text: str | None, path: Path) -> Picks:
 
 
 @dataclass(frozen=True, slots=True)
-class Promotion:
+class PromotionEdit:
     """An edit of a pipeline file: its text before and after, and the name of the new stage."""
 
     before: str
@@ -124,7 +124,7 @@ class Promotion:
     stage: str
 
 
-def promote_picks(file: Path, stage: str, variant: str, name: str | None, *, writes: bool) -> Promotion:
+def promote_picks(file: Path, stage: str, variant: str, name: str | None, *, writes: bool) -> PromotionEdit:
     """Add a stage to a pipeline file that draws the picked cells of another on another variant.
 
     Args:
@@ -137,10 +137,10 @@ def promote_picks(file: Path, stage: str, variant: str, name: str | None, *, wri
     Raises:
         InvalidInput: the file cannot be read, or edited. StateError: it cannot be written.
     """
-    loaded = flow.load(file)
+    loaded = flow.load_pipeline(file)
     picks = Path(os.path.relpath(picks_file(loaded.pipeline, stage), file.resolve().parent)).as_posix()
     text = file.read_bytes().decode()  # as it is, with its line ends and any mark of its encoding
-    made = promote(text, stage, variant, picks_file=picks, name=name, file=file)
+    made = add_stage(text, stage, variant, picks_file=picks, name=name, file=file)
     if writes:
         write_atomically(file.resolve(), made.text.encode())
-    return Promotion(text, made.text, made.stage)
+    return PromotionEdit(text, made.text, made.stage)

@@ -35,7 +35,7 @@ class Forecast:
     overrides: Overrides
     max_cells: int
     loaded: Loaded
-    basis: flow.Planned
+    basis: flow.PlannedRun
     target: Target
     cap: Decimal | None
     refusal: Problem | None
@@ -67,7 +67,7 @@ def forecast(
     Raises:
         KreaPipeError: the file or the store cannot be read, or nothing is selected.
     """
-    loaded, limits = flow.load(file, overrides), options.limits
+    loaded, limits = flow.load_pipeline(file, overrides), options.limits
     workspace = open_workspace(environment, file, local=local)
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
     cap = cap_of(loaded.pipeline.budget, limits)

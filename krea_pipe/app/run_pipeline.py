@@ -21,7 +21,7 @@ from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.report.build import RunFacts, build_report, git_state
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import write_planned, write_report
-from krea_pipe.report.html import Page
+from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.model import Report
 from krea_pipe.report.thumbnails import keep_reference_thumbnails
 from krea_pipe.store.atomic import write_atomically
@@ -29,7 +29,7 @@ from krea_pipe.store.lock import exclusive, lockfiles_lock
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedRun:
     """A run that has ended: its report, its folder, how its work ended, and the lock file as it is now.
 
     `problems` say why the lock file could not be written; the images are kept all the same.
@@ -43,7 +43,9 @@ class Finished:
     problems: tuple[Problem, ...] = ()
 
 
-def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execution: Execution, listen: Listen) -> Finished:
+def finish_run(
+    prepared: Prepared, folder: Path, started_at: datetime, execution: Execution, listen: Listen
+) -> FinishedRun:
     """Make what is missing, put every image in its place, and report."""
     outcomes = {step.key: _initial_outcome(step) for step in prepared.plan.steps}
     rewritten = _deliver_reused(prepared, outcomes)
@@ -65,9 +67,9 @@ def carry_out(prepared: Prepared, folder: Path, started_at: datetime, execution:
         code = _code_of_lock(prepared, lock, problem) or code
     report = build(outcomes, facts=replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
-    write_report(report, folder, prepared.space, shrink, Page(decisions=decisions))
+    write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
     mark_reported(prepared.space, prepared.plan, report.run_id)
-    return Finished(report, folder, ending, prepared.plan.waiting, lock, (problem,) if problem else ())
+    return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, (problem,) if problem else ())
 
 
 def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[LockUpdate | None, Problem | None]:

@@ -16,7 +16,7 @@ from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.settings import LOCAL_PACE, Target, live_pace
 from krea_pipe.executor.account_calls import list_styles
-from krea_pipe.executor.training_task import TrainingOrder, train
+from krea_pipe.executor.training_task import TrainingOrder, execute_training
 from krea_pipe.pipeline.editing.edits import add_style
 from krea_pipe.pipeline.spec import Loaded, Overrides
 from krea_pipe.planning.training import Training, training_images
@@ -108,7 +108,7 @@ def train_style(
     if not NAME.fullmatch(terms["name"]) or terms["name"].lower() in RESERVED:
         hint = "letters, digits and _, as names in a pipeline are"
         raise UsageError(Problem("bad_name", f"{terms['name']!r} cannot be a name under `styles:`", hint=hint))
-    loaded = flow.load(file, overrides)
+    loaded = flow.load_pipeline(file, overrides)
     images = training_images(loaded.pipeline, loaded.fingerprints, references)
     sources = tuple(image.source for image in images)
     training = Training(terms["model"], terms["kind"], terms["name"], sources, terms["trigger"], terms["steps"])
@@ -134,7 +134,7 @@ def train_style(
         seconds=terms["wait"],
         transport=transport_for(workspace.target),
     )
-    return TrainedStyle(file, loaded, terms, training, workspace.target, train(order))
+    return TrainedStyle(file, loaded, terms, training, workspace.target, execute_training(order))
 
 
 def write_style(made: TrainedStyle, style_id: str) -> bool:

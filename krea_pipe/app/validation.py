@@ -32,7 +32,7 @@ def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
         max_cells: refuse a matrix with more cells.
     """
     try:
-        loaded = flow.load(file, overrides)
+        loaded = flow.load_pipeline(file, overrides)
         count = sum(1 for _ in flow.cells(loaded, max_cells=max_cells))
     except InvalidInput as error:
         return Checked(file, 0, error.problems)

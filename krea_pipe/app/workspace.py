@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from krea_pipe.core.settings import LOCAL, Target, live_target
+from krea_pipe.core.settings import LOCAL_TARGET, Target, live_target
 from krea_pipe.store.home import open_home
 from krea_pipe.store.space import Space, open_space
 
@@ -24,7 +24,7 @@ def target_of(environment: Mapping[str, str], *, local: bool) -> Target:
     Raises:
         UsageError: the environment names no address that can be used.
     """
-    return LOCAL if local else live_target(environment)
+    return LOCAL_TARGET if local else live_target(environment)
 
 
 def open_workspace(environment: Mapping[str, str], file: Path | None = None, *, local: bool = False) -> Workspace:

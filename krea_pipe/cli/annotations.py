@@ -11,9 +11,9 @@ import click
 from krea_pipe.cli.ci_log import ASKED, print_command
 from krea_pipe.core.errors import Place
 
-Kind = Literal["error", "warning"]
+AnnotationKind = Literal["error", "warning"]
 
-MOST = 10
+_MAX_ANNOTATIONS = 10
 """GitHub shows so many of each kind for one step, and drops the rest without a word."""
 
 
@@ -21,7 +21,7 @@ MOST = 10
 class Annotation:
     """One thing to show: its kind, a short title, the message, and where it stands if it stands anywhere."""
 
-    kind: Kind
+    kind: AnnotationKind
     title: str
     message: str
     at: Place | None = None
@@ -47,11 +47,12 @@ def _print(found: Sequence[Annotation]) -> None:
     """Print the first of each kind; in place of the last that GitHub would show, say how many there are besides."""
     for kind in ("error", "warning"):
         own = [one for one in found if one.kind == kind]
-        shown = own if len(own) <= MOST else own[: MOST - 1]
+        shown = own if len(own) <= _MAX_ANNOTATIONS else own[: _MAX_ANNOTATIONS - 1]
         for one in shown:
             _print_one(one)
         if len(shown) < len(own):
-            rest = f"{len(own) - len(shown):,} more {kind}s: GitHub shows {MOST}, the log of this step has all of them"
+            count = len(own) - len(shown)
+            rest = f"{count:,} more {kind}s: GitHub shows {_MAX_ANNOTATIONS}, the log of this step has all of them"
             _print_one(Annotation(own[0].kind, "krea-pipe", rest))
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import click
 
-from krea_pipe.cli.annotations import Annotation, Kind, annotate
+from krea_pipe.cli.annotations import Annotation, AnnotationKind, annotate
 from krea_pipe.cli.ci_log import inert_json
 from krea_pipe.core.errors import Place, Problem
 from krea_pipe.core.excerpts import writable
@@ -20,7 +20,7 @@ from krea_pipe.core.outcome import iso
 
 Level = Literal["info", "warning", "error"]
 
-MAX_LINE = 110
+_MAX_LINE = 110
 LINES = 256
 """Lines that are printed in one go."""
 
@@ -49,7 +49,7 @@ def _escaped(text: str) -> str:
     return re.sub(r"[^\x00-\x7f]+", lambda found: json.dumps(found[0])[1:-1], text)
 
 
-def print_problems(problems: Iterable[Problem], *, kind: Kind = "error") -> None:
+def print_problems(problems: Iterable[Problem], *, kind: AnnotationKind = "error") -> None:
     """Print problems on stderr: what, where with a caret, and what to do."""
     colour = {"error": "red", "warning": "yellow"}[kind]
     found = list(problems)
@@ -104,9 +104,9 @@ def _excerpt(at: Place, colour: str) -> str:
     """The line with a caret under the column, cut to what fits, tabs shown as one space."""
     text = re.sub(r"[\t\r]", " ", writable(at.text))
     here = at.column - 1 - at.cut
-    start = max(0, here - MAX_LINE // 2) if len(text) > MAX_LINE else 0
-    shown = f"  {at.line} | {text[start : start + MAX_LINE]}"
-    if not 0 <= here - start <= MAX_LINE:  # what stood there is masked
+    start = max(0, here - _MAX_LINE // 2) if len(text) > _MAX_LINE else 0
+    shown = f"  {at.line} | {text[start : start + _MAX_LINE]}"
+    if not 0 <= here - start <= _MAX_LINE:  # what stood there is masked
         return shown
     margin = " " * len(str(at.line))
     return f"{shown}\n  {margin} | {' ' * (here - start)}{click.style('^', fg=colour, bold=True)}"

@@ -14,7 +14,7 @@ from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.lockfile import SUFFIX
 
-MOST = 1_000_000_000
+_MAX_USD = 1_000_000_000
 DAY = 24 * 60 * 60
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,7 +38,7 @@ def combined(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-class Money(click.ParamType[Decimal]):
+class UsdType(click.ParamType[Decimal]):
     """An amount in US dollars."""
 
     name = "USD"
@@ -49,7 +49,7 @@ class Money(click.ParamType[Decimal]):
             amount = Decimal(str(value).removeprefix("$"))
         except InvalidOperation:
             self.fail(f"{value!r} is not an amount in US dollars", param, ctx)
-        if not amount.is_finite() or not 0 <= amount <= MOST:
+        if not amount.is_finite() or not 0 <= amount <= _MAX_USD:
             self.fail(f"{value!r} is not an amount that can be spent", param, ctx)
         return amount
 

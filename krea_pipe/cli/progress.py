@@ -10,9 +10,9 @@ from krea_pipe.core.outcome import Failure, Outcome, Status
 from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.planning.plan import Step
 
-EVERY = 5.0
+_LINE_SECONDS = 5.0
 """Seconds between two lines of a run with many requests."""
-FEW = 100
+_FEW_REQUESTS = 100
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Display(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Watcher:
+class ProgressObserver:
     """Keeps the counts from what the executor tells, and has them shown."""
 
     progress_state: ProgressState
@@ -73,13 +73,13 @@ class Watcher:
         self.display.changed(Settled(step.cells[0].id, outcome.status, outcome.failure), failed=failed)
 
 
-class Lines:
+class LineProgress:
     """A line for each request when they are few, else one every few seconds; failures always."""
 
     def __init__(self, progress_state: ProgressState, stderr_log: StderrLog) -> None:
         self.progress_state, self.stderr_log, self.last = progress_state, stderr_log, time.monotonic()
 
-    def __enter__(self) -> "Lines":
+    def __enter__(self) -> "LineProgress":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,8 +89,8 @@ class Lines:
         """Say what has just ended, if anything has."""
         if settled is None:
             return
-        due = time.monotonic() - self.last >= EVERY or self.progress_state.done == self.progress_state.total
-        if failed or due or self.progress_state.total <= FEW:
+        due = time.monotonic() - self.last >= _LINE_SECONDS or self.progress_state.done == self.progress_state.total
+        if failed or due or self.progress_state.total <= _FEW_REQUESTS:
             self.last = time.monotonic()
             self._say(settled)
 

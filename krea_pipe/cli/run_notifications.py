@@ -7,7 +7,7 @@ from types import TracebackType
 from krea_pipe.app import events
 from krea_pipe.app.execution import Prepared
 from krea_pipe.app.notify import Message, message_of, message_of_refusal, places_of, tell_all
-from krea_pipe.app.run_pipeline import Finished
+from krea_pipe.app.run_pipeline import FinishedRun
 from krea_pipe.cli.error_handler import problems_of
 from krea_pipe.cli.messages import StderrLog, error_json
 from krea_pipe.cli.options import LogFlags
@@ -19,7 +19,7 @@ from krea_pipe.planning.plan import Step
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.line_file import LineFile
 
-Watch = Callable[[Step, Outcome | None], None]
+_StepListener = Callable[[Step, Outcome | None], None]
 
 
 class RunNotifications:
@@ -51,7 +51,7 @@ class RunNotifications:
         self.log.append([events.started(run_id, plan, file=str(file), target=kind, cap=prepared.cap)])
         return self.event_log.observe
 
-    def watched(self, watch: Watch) -> Watch:
+    def watched(self, watch: _StepListener) -> _StepListener:
         """Also take the end of each request that a watcher is told of."""
         event_log = self.event_log
         if event_log is None:
@@ -64,7 +64,7 @@ class RunNotifications:
 
         return both
 
-    def finished(self, finished: Finished) -> None:
+    def finished(self, finished: FinishedRun) -> None:
         """Take the end of a run."""
         report, self.is_over = finished.report, True
         if self.log is not None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from krea_pipe.app.run_pipeline import Finished
-from krea_pipe.cli.annotations import Annotation, Kind, annotate
+from krea_pipe.app.run_pipeline import FinishedRun
+from krea_pipe.cli.annotations import Annotation, AnnotationKind, annotate
 from krea_pipe.cli.messages import Level, StderrLog, as_one
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import Pipeline
@@ -14,20 +14,20 @@ from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.words import adopted_cells, explanation, notices, summary_sentence
 
-SHOWN = 10
+_MAX_ROWS = 10
 
 
 def print_troubles(report: Report, stderr_log: StderrLog) -> None:
     """Say which cells have no image and why, the first of them."""
     without = ("failed", "uncertain") if stderr_log.quiet else ("failed", "uncertain", "pending")
     troubled = [row for row in report.rows if row.status in without]
-    for row in troubled[:SHOWN]:
+    for row in troubled[:_MAX_ROWS]:
         level: Level = "info" if row.status == "pending" else "error"
         code = row.error.code if row.error else None
         text, styled = f"{row.status} {row.id}: {as_one(explanation(row))}", _trouble(row)
         stderr_log.say(level, "cell", text, styled=styled, cell=row.id, status=row.status, code=code)
-    if len(troubled) > SHOWN:
-        rest = len(troubled) - SHOWN
+    if len(troubled) > _MAX_ROWS:
+        rest = len(troubled) - _MAX_ROWS
         stderr_log.say("error", "cells", f"… and {rest} more, all of them in the report", more=rest)
 
 
@@ -80,12 +80,12 @@ def _trouble(row: Row) -> str:
 
 
 def _annotation(report: Report, row: Row, pipeline: Pipeline) -> Annotation:
-    kind: Kind = "error" if row.status == "failed" else "warning"
+    kind: AnnotationKind = "error" if row.status == "failed" else "warning"
     title = f"{row.status}: {row.error.code}" if row.error else row.status
     return Annotation(kind, title, f"{row.id}: {explanation(row)}", prompt_place(pipeline, report, row))
 
 
-def lock_words(finished: Finished) -> list[str]:
+def lock_words(finished: FinishedRun) -> list[str]:
     """What a run has to say of its lock file."""
     found = finished.kept
     if found is None:
@@ -98,7 +98,7 @@ def lock_words(finished: Finished) -> list[str]:
     return words
 
 
-def lock_json(finished: Finished) -> dict[str, object] | None:
+def lock_json(finished: FinishedRun) -> dict[str, object] | None:
     """The same for programs."""
     found = finished.kept
     if found is None:

@@ -12,7 +12,7 @@ from krea_pipe.cli.streams import is_terminal
 from krea_pipe.core.excerpts import writable
 
 PIPE_WIDTH = 240
-UNITS = ("kB", "MB", "GB", "TB")
+_UNITS = ("kB", "MB", "GB", "TB")
 
 
 def print_table(
@@ -42,9 +42,9 @@ def size(count: float) -> str:
     """A number of bytes: `312 B`, `4.2 MB`."""
     if count < 1000:
         return f"{count:.0f} B"
-    for unit in UNITS:
+    for unit in _UNITS:
         count /= 1000
-        if count < 999.5 or unit == UNITS[-1]:
+        if count < 999.5 or unit == _UNITS[-1]:
             break
     return f"{count:.1f} {unit}" if count < 99.95 else f"{count:.0f} {unit}"
 

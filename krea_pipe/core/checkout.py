@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, UsageError
-from krea_pipe.core.git import COMMIT, GitFailed, ask, located
+from krea_pipe.core.git import COMMIT, GitFailed, ask, git_location
 
 _POINTER = re.compile(rb"gitdir: ([^\r\n\0]+)[\r\n]*")
 
@@ -47,7 +47,7 @@ def has_commit(top: Path, environment: Mapping[str, str], commit: str) -> bool:
     if not COMMIT.fullmatch(commit):
         return False
     try:
-        ask(top, environment, *located(top), "cat-file", "-e", f"{commit}^{{tree}}")
+        ask(top, environment, *git_location(top), "cat-file", "-e", f"{commit}^{{tree}}")
     except GitFailed:
         return False
     return True

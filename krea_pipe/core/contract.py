@@ -32,6 +32,6 @@ MAX_STYLE_REFERENCES: int = _DATA["most"]["references"]
 MAX_MOODBOARDS: int = _DATA["most"]["moodboards"]
 
 
-def size_of(request: Request) -> tuple[int, int] | None:
+def requested_size(request: Request) -> tuple[int, int] | None:
     """Width and height of the image that a request asks for, if they are known."""
     return SIZES.get(request.aspect_ratio) if request.resolution == "1K" else None

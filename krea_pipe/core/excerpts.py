@@ -21,7 +21,7 @@ _BLOCK = 4096
 _MARGIN = 4096  # longer than secrets that are written in one line
 
 
-class Lines:
+class LineIndex:
     """The lines of a text. What stands before each block is counted once, so that a place costs no look at it all."""
 
     __slots__ = ("_blocks", "file", "text")

@@ -24,13 +24,13 @@ DEFAULTS: Mapping[str, Json] = {
     "complexity": 0,
     "movement": 0,
 }
-LISTS = ("references", "moodboards", "styles")
+LIST_FIELDS = ("references", "moodboards", "styles")
 SINGULARS: Mapping[str, str] = {"moodboard": "moodboards", "style": "styles"}
 """Other names of lists, for one item of them."""
 SOURCE = ("image", "strength")
 """The source picture of image-to-image, and how much of it is drawn anew."""
 SOURCE_STRENGTH = 0.99
-OWN_FIELDS = (*DEFAULTS, *LISTS, *SOURCE, "prompt")
+OWN_FIELDS = (*DEFAULTS, *LIST_FIELDS, *SOURCE, "prompt")
 FIELD_NAMES = (*OWN_FIELDS, *SINGULARS, "look")
 """Names that set something of a request wherever they stand as a key or as an axis."""
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-SECONDS = 120
+_GIT_TIMEOUT = 120
 """After this time an answer is no longer waited for: a repository may be on a disk that hangs."""
 FETCH_SECONDS = 600
 
@@ -79,7 +79,7 @@ def ask(
     *words: str,
     given: bytes = b"",
     index: Path | None = None,
-    seconds: float = SECONDS,
+    seconds: float = _GIT_TIMEOUT,
 ) -> bytes:
     """Run git, which writes nothing.
 
@@ -112,11 +112,11 @@ def fetch(top: Path, environment: Mapping[str, str], commit: str) -> None:
     if not COMMIT.fullmatch(commit):
         raise GitFailed(f"{commit!r} is no commit")
     alone = ("--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1")
-    words = (*located(top), "-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", *alone, "origin", commit)
+    words = (*git_location(top), "-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", *alone, "origin", commit)
     _answer(top, _environment(environment) | _PROTOCOLS, words, b"", FETCH_SECONDS)
 
 
-def located(top: Path) -> tuple[str, ...]:
+def git_location(top: Path) -> tuple[str, ...]:
     """Where the repository of a top folder is, as words for git, which then looks for none."""
     return f"--git-dir={top / '.git'}", f"--work-tree={top}"
 
@@ -267,7 +267,7 @@ class Repository:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        limit = threading.Timer(SECONDS, process.kill)
+        limit = threading.Timer(_GIT_TIMEOUT, process.kill)
         limit.start()
         try:
             assert process.stdout is not None

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 Mime = Literal["image/png", "image/jpeg", "image/webp"]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MAX_PARTS = 65_536
+MAX_IMAGE_PARTS = 65_536
 """PNG writers make chunks of 8 KiB and more, so that a file of 75 MB has less than 10,000; a JPEG has a few dozen."""
 
 SOS, EOI = b"\xda", b"\xd9"
@@ -43,7 +43,7 @@ class TooMuchWork(ValueError):
     """An image would take too much work to read; the message goes on from "it has"."""
 
 
-class Part(NamedTuple):
+class _ImagePart(NamedTuple):
     """A segment, with the data of its scan, or a chunk: what it is, and from where to where."""
 
     kind: bytes
@@ -51,7 +51,7 @@ class Part(NamedTuple):
     end: int
 
 
-def jpeg_segments(data: bytes) -> Iterator[Part]:
+def jpeg_segments(data: bytes) -> Iterator[_ImagePart]:
     """The segments of a JPEG up to its end marker, which is the last (ITU T.81, B.1.1).
 
     In the data of a scan everything counts that a decoder might take for the begin of a segment.
@@ -60,13 +60,13 @@ def jpeg_segments(data: bytes) -> Iterator[Part]:
         TooMuchWork: there are too many.
     """
     at = 2
-    for _ in range(MAX_PARTS):
+    for _ in range(MAX_IMAGE_PARTS):
         found = _NEXT.match(data, at)
         if found is None:
             return
         code, start, at = found[1], found.end() - 2, found.end()
         if code == EOI:
-            yield Part(code, start, at)
+            yield _ImagePart(code, start, at)
             return
         if code < b"\xc0" or b"\xd0" <= code <= b"\xd8":  # these have no length
             continue
@@ -74,54 +74,54 @@ def jpeg_segments(data: bytes) -> Iterator[Part]:
         if code == SOS:
             behind = _BEHIND_SCAN.search(data, at)
             at = behind.start() if behind else len(data)
-        yield Part(code, start, min(at, len(data)))
+        yield _ImagePart(code, start, min(at, len(data)))
     raise _too_many()
 
 
-def png_chunks(data: bytes) -> Iterator[Part]:
+def png_chunks(data: bytes) -> Iterator[_ImagePart]:
     """The whole chunks of a PNG, up to IEND (PNG, section 5.3).
 
     Raises:
         TooMuchWork: there are too many.
     """
     at = len(PNG_SIGNATURE)
-    for _ in range(MAX_PARTS):
+    for _ in range(MAX_IMAGE_PARTS):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         if len(data) < at + 12 or len(data) < end:
             return
         kind = data[at + 4 : at + 8]
-        yield Part(kind, at, end)
+        yield _ImagePart(kind, at, end)
         if kind == b"IEND":
             return
         at = end
     raise _too_many()
 
 
-def is_intact(png: bytes | memoryview, chunk: Part) -> bool:
+def is_intact(png: bytes | memoryview, chunk: _ImagePart) -> bool:
     """Whether a chunk of a PNG has the checksum that it says."""
     checksum = int.from_bytes(png[chunk.end - 4 : chunk.end], "big")
     return zlib.crc32(png[chunk.start + 4 : chunk.end - 4]) == checksum
 
 
-def webp_chunks(data: bytes) -> Iterator[Part]:
+def webp_chunks(data: bytes) -> Iterator[_ImagePart]:
     """The chunks of a WebP, those of an animation's frames as one each (RFC 9649, section 2.3).
 
     Raises:
         TooMuchWork: there are too many.
     """
     at = 12
-    for _ in range(MAX_PARTS):
+    for _ in range(MAX_IMAGE_PARTS):
         if len(data) < at + 8:
             return
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         end = at + 8 + size + size % 2
-        yield Part(data[at : at + 4], at, end)
+        yield _ImagePart(data[at : at + 4], at, end)
         at = end
     raise _too_many()
 
 
 def _too_many() -> TooMuchWork:
-    return TooMuchWork(f"more than {MAX_PARTS:,} parts")
+    return TooMuchWork(f"more than {MAX_IMAGE_PARTS:,} parts")
 
 
 def sniff(head: bytes) -> str | None:
@@ -129,7 +129,7 @@ def sniff(head: bytes) -> str | None:
     return raster_type(head) or ("image/heic" if _is_heic(head) else None)
 
 
-def size_of(data: bytes) -> tuple[int, int] | None:
+def image_size(data: bytes) -> tuple[int, int] | None:
     """Read width and height from a PNG, JPEG or WebP header, in pixels and without decoding."""
     mime = raster_type(data)
     with suppress(struct.error, IndexError, TooMuchWork):
@@ -209,7 +209,7 @@ def check_work(data: bytes) -> None:
                 raise TooMuchWork(f"a scan with more than {MAX_FILL:,} fill bytes in a row")
     if scans > MAX_SCANS:
         raise TooMuchWork(f"{scans:,} scans, more than the {MAX_SCANS} that are decoded")
-    width, height = size_of(data) or (0, 0)
+    width, height = image_size(data) or (0, 0)
     if scans * width * height > MAX_SCANNED:
         raise TooMuchWork(f"{scans} scans of {width} x {height} pixels, more than are decoded at that size")
 
@@ -231,7 +231,7 @@ def only_pixels(data: bytes) -> bytes:
     return data
 
 
-def _makes_pixels(data: bytes, part: Part) -> bool:
+def _makes_pixels(data: bytes, part: _ImagePart) -> bool:
     begin = _FOR_COLOURS.get(part.kind)
     return part.kind in _FOR_PIXELS or (begin is not None and data.startswith(begin, part.start + 4))
 

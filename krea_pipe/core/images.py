@@ -14,11 +14,11 @@ from krea_pipe.core.image_file import (
     Mime,
     TooMuchWork,
     check_work,
+    image_size,
     is_intact,
     only_pixels,
     png_chunks,
     raster_type,
-    size_of,
     sniff,
 )
 from krea_pipe.core.likeness import COLOUR_SIDE, SIDE, VERSION
@@ -155,7 +155,7 @@ def _checked_type(data: bytes) -> Mime:
         check_work(data)
     except TooMuchWork as error:
         raise NotAnImage(f"the {_PILLOW_FORMATS[mime]} file has {error}") from error
-    size = size_of(data)
+    size = image_size(data)
     if size is None:
         raise NotAnImage(f"the {_PILLOW_FORMATS[mime]} header is damaged ({len(data)} bytes)")
     _refuse_bomb(size)

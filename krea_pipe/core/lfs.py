@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-MAX_BYTES = 1024
+_MAX_POINTER_BYTES = 1024
 """The specification keeps a pointer below this size: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
 
-HINT = "fetch it with `git lfs pull`"
+LFS_HINT = "fetch it with `git lfs pull`"
 
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\r?\n(?:ext-[^\n]*\n)*"
@@ -25,7 +25,7 @@ class Pointer:
 
 def pointer_in(data: bytes) -> Pointer | None:
     """The pointer that a file is, None for any other file."""
-    found = _POINTER.fullmatch(data) if len(data) < MAX_BYTES else None
+    found = _POINTER.fullmatch(data) if len(data) < _MAX_POINTER_BYTES else None
     return Pointer(found[1].decode(), int(found[2])) if found else None
 
 

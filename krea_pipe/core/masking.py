@@ -43,7 +43,7 @@ _WORDS = re.compile(rf"[^\s\"'{{}}\[\](),;<>]{{{_SHORTEST},}}")
 _DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/=\s]*", re.ASCII)
 _BEFORE_A_SPACE = ("bearer", "basic", "private key", "secret", "token", "passw", "key", "signature")
 
-MAX_DEPTH = 64
+_MAX_DEPTH = 64
 MAX_ESCAPED = 512 * 1024
 _ROUNDS = 4
 _MAX_FORMS = 64
@@ -128,7 +128,7 @@ class _Masking:
     left: int = MAX_ESCAPED
 
     def data(self, data: Json, depth: int = 0) -> Json:
-        if depth > MAX_DEPTH:
+        if depth > _MAX_DEPTH:
             return None
         if isinstance(data, dict):
             return {self.text(key): self.data(one, depth + 1) for key, one in data.items()}

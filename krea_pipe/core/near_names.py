@@ -9,11 +9,11 @@ from difflib import SequenceMatcher
 
 MAX_NAMES = 1_000
 """Names that one word is compared with, the first ones."""
-MAX_WORD = 100
+MAX_NAME_LENGTH = 100
 MAX_LETTERS = 200_000
 """Letters of words and names that are compared for one file; a letter takes about a microsecond."""
 
-MAX_LISTED = 100
+_MAX_LISTED = 100
 """Names that a hint lists."""
 
 
@@ -46,7 +46,7 @@ def closest(word: str, names: Iterable[str], *, alike: float = 0.6) -> str | Non
         The name, None when none is like it or the budget is used up.
     """
     found, best = None, alike
-    if len(word) > MAX_WORD or not has_budget():
+    if len(word) > MAX_NAME_LENGTH or not has_budget():
         return None
     matcher = SequenceMatcher()
     matcher.set_seq2(word)
@@ -67,5 +67,5 @@ def closest(word: str, names: Iterable[str], *, alike: float = 0.6) -> str | Non
 def near_word(word: str, known: Sequence[str]) -> str:
     """A hint with the known word nearest to one that was written, or with all of them."""
     near = closest(word, known)
-    more = ", …" if len(known) > MAX_LISTED else ""
-    return f"did you mean `{near}`?" if near else f"there is {', '.join(known[:MAX_LISTED]) or 'nothing'}{more}"
+    more = ", …" if len(known) > _MAX_LISTED else ""
+    return f"did you mean `{near}`?" if near else f"there is {', '.join(known[:_MAX_LISTED]) or 'nothing'}{more}"

@@ -20,7 +20,7 @@ KEY_NAMES = ("KREA_API_KEY", "KREA_API_TOKEN")
 SHORTEST_SECRET = 6
 POLL_NAME = "KREA_PIPE_POLL_SECONDS"
 SETTLE_NAME = "KREA_PIPE_SETTLE_SECONDS"
-MOST_SECONDS = 60
+_MAX_SECONDS = 60
 DEFAULT_PORTS = {"http": 80, "https": 443}
 SAME_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names under which a server on this machine is usually reached; other loopback addresses may be other servers."""
@@ -81,7 +81,7 @@ class Target:
         return origin_of(self.base)
 
 
-LOCAL = Target("local", "http://localhost", "local", lasting=False)
+LOCAL_TARGET = Target("local", "http://localhost", "local", lasting=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +168,8 @@ def _seconds(environment: Mapping[str, str], name: str, default: float, *, least
     text = environment.get(name, "").strip()
     if not text:
         return default
-    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", text) or not least <= float(text) <= MOST_SECONDS:
-        message = f"{name} is a number from {least:g} to {MOST_SECONDS}, not {text!r}"
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", text) or not least <= float(text) <= _MAX_SECONDS:
+        message = f"{name} is a number from {least:g} to {_MAX_SECONDS}, not {text!r}"
         raise UsageError(Problem("bad_seconds", message, hint=f"leave it unset for {default:g} s"))
     return float(text)
 

@@ -15,20 +15,20 @@ from krea_pipe.api.client import Client, open_client
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.api.wire import Job, StylePage
 from krea_pipe.core import images
-from krea_pipe.core.contract import size_of
+from krea_pipe.core.contract import requested_size
 from krea_pipe.core.errors import Problem, RefusedByKrea, StateError
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target, Token
-from krea_pipe.executor.journal_writer import now
+from krea_pipe.executor.journal_writer import utc_now
 from krea_pipe.executor.paid_request import created_at
 from krea_pipe.executor.watch import cancelled, read_if_there
 from krea_pipe.planning.plan import Step
-from krea_pipe.store.events import Adopted, Failed, Line
+from krea_pipe.store.events import Adopted, Failed, JournalLine
 from krea_pipe.store.ledger import JournalEntry, Ledger
 from krea_pipe.store.replay import InFlight
 from krea_pipe.store.space import Space
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class ApiCall:
 def asked(
     target: Target,
     token: Token,
-    work: Callable[[Client], Awaitable[T]],
+    work: Callable[[Client], Awaitable[_T]],
     transport: httpx.AsyncBaseTransport | None = None,
-) -> T:
+) -> _T:
     """Do something at Krea outside of a run.
 
     Args:
@@ -63,7 +63,7 @@ def asked(
         StateError: Krea could not be asked.
     """
 
-    async def go() -> T:
+    async def go() -> _T:
         async with open_client(target, token, transport) as client:
             return await work(client)
 
@@ -148,7 +148,7 @@ def cancel_jobs(api_call: ApiCall, jobs: Mapping[str, InFlight]) -> dict[str, Ca
     for key, end in ends.items():
         if end == "cancelled":
             event = Failed(job_id=jobs[key].job_id, code="cancelled")
-            api_call.space.journal.append(event, key, t=now(), run=api_call.run_id)
+            api_call.space.journal.append(event, key, t=utc_now(), run=api_call.run_id)
     return ends
 
 
@@ -169,8 +169,8 @@ async def _cancelled(client: Client, job: InFlight) -> CancelEnd:
     return "goes on"
 
 
-PAGES = 30
-PAGE = 1000
+_MAX_PAGES = 30
+_PAGE_JOBS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ def _in_order(orphans: Sequence[Orphan], steps: Sequence[Step]) -> Iterator[tupl
         message = f"there are {len(orphans)} unknown jobs and only {len(steps)} requests without an image"
         raise StateError(Problem("no_order", message, hint="look at fewer hours with --since"))
     for orphan, step in zip(orphans, steps, strict=False):
-        expected = size_of(step.request)
+        expected = requested_size(step.request)
         if orphan.size is not None and expected is not None and orphan.size != expected:
             words = f"{_words(orphan.size)} pixels, and {step.cells[0].id} asks for {_words(expected)}"
             message = f"job {orphan.job.id} has drawn {words}: the order is another"
@@ -252,7 +252,7 @@ def _by_size(orphans: Sequence[Orphan], steps: Sequence[Step]) -> Iterator[tuple
     if any(orphan.size is None and orphan.job.created_at is not None for orphan in billed):
         return  # it may yet turn out to have any size
     for orphan in billed:
-        fitting = [step for step in steps if size_of(step.request) == orphan.size]
+        fitting = [step for step in steps if requested_size(step.request) == orphan.size]
         if len(fitting) == 1 and sum(other.size == orphan.size for other in billed) == 1:
             yield fitting[0].key, orphan.job
 
@@ -284,7 +284,7 @@ def record_recovered(api_call: ApiCall, pairs: Mapping[Key, Job], steps: Sequenc
                 cell=f"{pipeline}/{step.cells[0].id}",
                 created_at=created_at(job),
             )
-            line = Line(event, step.key, now(), api_call.run_id)
+            line = JournalLine(event, step.key, utc_now(), api_call.run_id)
             entries.append(JournalEntry(line, job_id=job.id))
     try:
         ledger.commit(entries)
@@ -295,8 +295,8 @@ def record_recovered(api_call: ApiCall, pairs: Mapping[Key, Job], steps: Sequenc
 async def _jobs_of_age(client: Client, age: timedelta) -> list[Job]:
     found: list[Job] = []
     before, floor = None, None
-    for _ in range(PAGES):
-        page = await client.jobs(PAGE, before)
+    for _ in range(_MAX_PAGES):
+        page = await client.jobs(_PAGE_JOBS, before)
         latest = client.clock.latest()
         floor = floor or (None if latest is None else latest - age)
         found += [job for job in page.jobs if floor is None or job.created_at is None or job.created_at >= floor]

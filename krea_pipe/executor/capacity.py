@@ -175,7 +175,7 @@ class Capacity:
 
 
 @dataclass(slots=True)
-class Place:
+class JobSlot:
     """One request's place in the room: taken and given back at most once at a time."""
 
     capacity: Capacity

@@ -29,10 +29,10 @@ from krea_pipe.store.space import Space
 MARK = "krea-pipe"
 TEXTS = (MARK, "prompt", "seed", "request")
 """The texts inside each PNG, in this order."""
-HEAD = 65_536
+_HEADER_BYTES = 65_536
 MOST_UNKEPT = 500
 """Files whose facts are held until they are written down: a long run stays small."""
-SUFFIXES = ("png", "jpg", "webp")
+_SUFFIXES = ("png", "jpg", "webp")
 PREFIX = "out:"
 
 
@@ -156,7 +156,7 @@ def digests_at(folder: Path, out: str) -> Iterator[str]:
     Raises:
         StateError: one cannot be read.
     """
-    for suffix in SUFFIXES:
+    for suffix in _SUFFIXES:
         file = folder / f"{out}.{suffix}"
         try:
             data = file.read_bytes()
@@ -169,7 +169,7 @@ def digests_at(folder: Path, out: str) -> Iterator[str]:
 
 def _suffixes(step: Step) -> tuple[str, ...]:
     """The suffixes that a step's image may get: the bytes decide, so all of them before there are any."""
-    return (step.action.result.extension,) if isinstance(step.action, Reuse) else SUFFIXES
+    return (step.action.result.extension,) if isinstance(step.action, Reuse) else _SUFFIXES
 
 
 def _file(name: str) -> str:
@@ -190,7 +190,7 @@ def _is_foreign(file: str, kind: str, blobs: Blobs) -> bool:
 
 def _kind_of(data: bytes) -> str | None:
     """Which kind of target wrote a file, by the text inside it."""
-    mark = read_text(data[:HEAD]).get(MARK)
+    mark = read_text(data[:_HEADER_BYTES]).get(MARK)
     try:
         return str(json.loads(mark).get("target")) if mark else None
     except (ValueError, AttributeError):

@@ -11,19 +11,19 @@ from typing import Any, TypeAlias, TypeVar
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.request import Key
-from krea_pipe.executor.capacity import Place
+from krea_pipe.executor.capacity import JobSlot
 from krea_pipe.executor.image_task import ImageTask, OtherRuns, SharedParts, image_task
-from krea_pipe.executor.inputs import Uploads, Upstream
+from krea_pipe.executor.inputs import Uploads, UpstreamImages
 from krea_pipe.executor.lost import AccountJobs, Search
 from krea_pipe.executor.session import Session
-from krea_pipe.executor.watch import Reader, Watch
+from krea_pipe.executor.watch import JobWatch, Reader
 from krea_pipe.planning.plan import Attach, Hold, Plan, Step, Submit
 from krea_pipe.store.crash_log import save_crash_log
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 Outcomes: TypeAlias = dict[Key, Outcome]
-Watcher: TypeAlias = Callable[[Step, Outcome | None], None]
+StepListener: TypeAlias = Callable[[Step, Outcome | None], None]
 """Told of each step: with None when it is begun, with the outcome when it has ended."""
 
 Deliver: TypeAlias = Callable[[Step, Result], bool | Failure]
@@ -36,7 +36,7 @@ class Engine:
 
     plan: Plan
     session: Session
-    tell: Watcher
+    tell: StepListener
     deliver: Deliver
     shared: SharedParts = field(init=False)
     outcomes: Outcomes = field(default_factory=dict)
@@ -47,8 +47,8 @@ class Engine:
     def __post_init__(self) -> None:
         session = self.session
         uploads = Uploads(session, {image.source: image for image in self.plan.images})
-        watch = Watch(session, Reader(session))
-        upstream = Upstream(self.plan, session.space.blobs)
+        watch = JobWatch(session, Reader(session))
+        upstream = UpstreamImages(self.plan, session.space.blobs)
         self.shared = SharedParts(
             session, watch, Search(session, AccountJobs(session)), uploads, OtherRuns(session), upstream
         )
@@ -90,7 +90,7 @@ class Engine:
     async def _begin_all(self, begun: set[Key]) -> None:
         for step in self._steps(Attach):
             begun.add(step.key)
-            self._begin(step, Place(self.session.capacity), has_price=False)
+            self._begin(step, JobSlot(self.session.capacity), has_price=False)
         for step in self._steps(Hold):
             begun.add(step.key)
             if not (isinstance(step.action, Hold) and step.action.can_be_settled):
@@ -98,7 +98,7 @@ class Engine:
                 continue
             self.session.budget.commit(step.price)
             self.session.submit_gate.shut()
-            self._begin(step, Place(self.session.capacity), has_price=True)
+            self._begin(step, JobSlot(self.session.capacity), has_price=True)
         steps = self._steps(Submit)
         for step in steps:
             if self.shared.upstream.is_chained(step):
@@ -113,7 +113,7 @@ class Engine:
     async def _offered(self, step: Step) -> bool:
         """Begin a new request as there is money and room for it; False when there will be none any more."""
         # Money before room, as everywhere: who has one and waits for the other must not hold up who has the other.
-        place, stop, budget = Place(self.session.capacity), self.session.stop, self.session.budget
+        place, stop, budget = JobSlot(self.session.capacity), self.session.stop, self.session.budget
         if not await budget.reserve(step.price):
             if not stop.wanted:
                 stop.reach(budget.limit())
@@ -137,7 +137,7 @@ class Engine:
     def _steps(self, action: type[Attach | Hold | Submit]) -> list[Step]:
         return [step for step in self.plan.steps if isinstance(step.action, action)]
 
-    def _begin(self, step: Step, place: Place, *, has_price: bool) -> None:
+    def _begin(self, step: Step, place: JobSlot, *, has_price: bool) -> None:
         self.tell(step, None)
         self._keep(self._work(image_task(step, self.shared, place, has_price=has_price)))
 
@@ -161,7 +161,7 @@ class Engine:
                 outcome = self.outcomes[step.key] = replace(outcome, status="failed", failure=delivered)
         self.tell(step, outcome)
 
-    async def _bounded(self, work: Awaitable[T]) -> T | Failure:
+    async def _bounded(self, work: Awaitable[_T]) -> _T | Failure:
         """What came of some work for one request. What nobody foresaw fails that request alone.
 
         Raises:

@@ -20,7 +20,7 @@ from krea_pipe.core.outcome import Ending
 from krea_pipe.core.settings import Pace, Target, Token
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, SubmitGate
-from krea_pipe.executor.engine import Deliver, Engine, Outcomes, Watcher
+from krea_pipe.executor.engine import Deliver, Engine, Outcomes, StepListener
 from krea_pipe.executor.journal_writer import open_journal
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.stop import LAST_CALLS, Stop, stopped_by_signals
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from krea_pipe.api.webhook import WebhookListener  # loads a server
 
 STOPPING = "Stopping: what waits is cancelled, what runs is brought in. Interrupt again to leave at once."
-THREADS = min(4, os.cpu_count() or 2)
+_THREADS = min(4, os.cpu_count() or 2)
 """They verify and store images. More than there are cores would only take Python's lock from each other."""
 
 
@@ -65,7 +65,7 @@ class Order:
     run_id: str
     origin: str
     pace: Pace
-    watch: Watcher
+    watch: StepListener
     deliver: Deliver
     tell: Callable[[str], None]
     options: ExecutionOptions = field(default_factory=ExecutionOptions)
@@ -74,7 +74,7 @@ class Order:
     observe: Observe = unobserved
 
 
-def carry_out(order: Order) -> tuple[Outcomes, Ending]:
+def execute(order: Order) -> tuple[Outcomes, Ending]:
     """Do the work of a plan, in a thread of its own if an event loop runs in this one already.
 
     Args:
@@ -151,7 +151,7 @@ def _run(order: Order, begun: Callable[[Session], None] = lambda _: None) -> tup
 
 
 async def _carried_out(order: Order, begun: Callable[[Session], None]) -> tuple[Outcomes, Ending]:
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "disk"))
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "disk"))
     stop = Stop()
     async with (
         open_client(order.target, order.token, order.transport) as client,

@@ -9,16 +9,16 @@ from functools import partial
 from krea_pipe.api.failures import BadImage, CallFailed
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core import images
-from krea_pipe.core.contract import size_of
+from krea_pipe.core.contract import requested_size
 from krea_pipe.core.outcome import Failure, Outcome, Result, Status
 from krea_pipe.core.request import Source
-from krea_pipe.executor.capacity import Place, delays
-from krea_pipe.executor.inputs import Uploads, Upstream
-from krea_pipe.executor.journal_writer import now
+from krea_pipe.executor.capacity import JobSlot, delays
+from krea_pipe.executor.inputs import Uploads, UpstreamImages
+from krea_pipe.executor.journal_writer import utc_now
 from krea_pipe.executor.lost import Search, Unclear
 from krea_pipe.executor.paid_request import Lost, PaidRequest
 from krea_pipe.executor.session import Session, failure_of
-from krea_pipe.executor.watch import Lack, Watch
+from krea_pipe.executor.watch import JobWatch, Lack
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.plan import Attach, Hold, Step, Submit
 from krea_pipe.store.atomic import write_atomically
@@ -87,11 +87,11 @@ class SharedParts:
     """What the images of one run share."""
 
     session: Session
-    watch: Watch
+    watch: JobWatch
     search: Search
     uploads: Uploads
     other_runs: OtherRuns
-    upstream: Upstream
+    upstream: UpstreamImages
 
 
 @dataclass(slots=True, kw_only=True)
@@ -206,7 +206,7 @@ class ImageTask(PaidRequest[Outcome]):
         self.release_price()
 
 
-def image_task(step: Step, shared: SharedParts, place: Place, *, has_price: bool) -> ImageTask:
+def image_task(step: Step, shared: SharedParts, place: JobSlot, *, has_price: bool) -> ImageTask:
     """The task of a step of the plan; `has_price` says that its price is reserved."""
     return ImageTask(
         key=step.key,
@@ -324,7 +324,7 @@ class Collector:
         raise AssertionError("the last try returns")
 
     async def _done(self, result: Result) -> Outcome:
-        expected = size_of(self.task.step.request)
+        expected = requested_size(self.task.step.request)
         if self.job.adopted and expected not in (None, (result.width, result.height)):
             return await self._disowned(result)
         await self.task.session.record(Done(job_id=self.job.job_id, result=result.to_json()), self.task.key)
@@ -368,7 +368,7 @@ class Collector:
         digest = self.task.session.space.blobs.put(data)
         write_atomically(self.task.session.space.thumbnail(digest), thumbnail, durable=False)
         size, price = (facts.width, facts.height), self.task.price
-        return Result(digest, facts.mime, *size, self.job.job_id, price, now(), facts.likeness)
+        return Result(digest, facts.mime, *size, self.job.job_id, price, utc_now(), facts.likeness)
 
     def _outcome(
         self,
@@ -379,7 +379,7 @@ class Collector:
         paid: bool = False,
         in_flight: bool = True,
     ) -> Outcome:
-        ended = result.finished_at if result is not None else now()
+        ended = result.finished_at if result is not None else utc_now()
         return Outcome(
             status=status,
             result=result,

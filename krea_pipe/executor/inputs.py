@@ -19,7 +19,7 @@ from krea_pipe.pipeline.references import Image
 from krea_pipe.planning.plan import Plan, Reuse, Step
 from krea_pipe.store.blobs import Blobs
 
-TRIES = 5
+_UPLOAD_ATTEMPTS = 5
 
 
 class ImageChanged(CallFailed):
@@ -93,7 +93,7 @@ class Uploads:
 
     async def _posted(self, source: ByDigest) -> str:
         image, data = await self._read(source)
-        for delay in (*delays(TRIES, self.session.pace), None):
+        for delay in (*delays(_UPLOAD_ATTEMPTS, self.session.pace), None):
             try:
                 url = await self.session.client.upload(image, data)
             except CallFailed as error:
@@ -140,7 +140,7 @@ def _is_final(error: CallFailed) -> bool:
 
 
 @dataclass(slots=True)
-class Upstream:
+class UpstreamImages:
     """What became of every request of a plan, for those that wait for it: its result, or None when there is none."""
 
     plan: Plan

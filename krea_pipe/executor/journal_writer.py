@@ -11,13 +11,13 @@ from functools import partial
 from typing import TypeAlias, TypeVar, cast
 
 from krea_pipe.core.outcome import iso
-from krea_pipe.store.events import Adopted, Event, Line, Submitted
+from krea_pipe.store.events import Adopted, Event, JournalLine, Submitted
 from krea_pipe.store.ledger import Free, JournalEntry, Ledger, RequestStatus
 from krea_pipe.store.replay import Replay
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-MOST = 256
+_MAX_BATCH = 256
 """Lines that are written in one go."""
 
 
@@ -99,8 +99,8 @@ class JournalWriter:
         """Ask about the state, after reading what other runs have written; in the thread that writes."""
         return await asyncio.shield(self._hand_over(_Question(lambda ledger: question(ledger.replay))))
 
-    def _line(self, event: Event, key: str) -> Line:
-        return Line(event, key, now(), self.ledger.run)
+    def _line(self, event: Event, key: str) -> JournalLine:
+        return JournalLine(event, key, utc_now(), self.ledger.run)
 
     def _hand_over(self, task: JournalEntry | _Question) -> "asyncio.Future[object]":
         future: asyncio.Future[object] = self.loop.create_future()
@@ -113,7 +113,7 @@ class JournalWriter:
             task, batch = self._tasks.get(), []
             while task is not None:
                 batch.append(task)
-                if self._tasks.empty() or len(batch) == MOST:
+                if self._tasks.empty() or len(batch) == _MAX_BATCH:
                     break
                 task = self._tasks.get()
             open_for_more = task is not None
@@ -151,7 +151,7 @@ def _new_job(event: Event) -> str | None:
     return event.job_id if isinstance(event, Submitted | Adopted) else None
 
 
-def _done(work: Callable[[], T]) -> T | BaseException:
+def _done(work: Callable[[], _T]) -> _T | BaseException:
     """What came of some work, be it an error: whoever waits for it gets it."""
     try:
         return work()
@@ -170,6 +170,6 @@ def _resolve(answers: Sequence[tuple["asyncio.Future[object]", object]]) -> None
             future.set_result(answer)
 
 
-def now() -> str:
+def utc_now() -> str:
     """The time in UTC, as ISO 8601 to the millisecond."""
     return iso(datetime.now(UTC))

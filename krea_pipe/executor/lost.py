@@ -22,10 +22,10 @@ from krea_pipe.executor.session import Session
 from krea_pipe.store.replay import InFlight, Post, Replay
 
 SLACK = timedelta(seconds=CLOCK_SLACK)
-FIRST_PAGE = 100
-PAGE = 1000
-PAGES = 30
-TRIES = 4
+_FIRST_PAGE_JOBS = 100
+_PAGE_JOBS = 1000
+_MAX_PAGES = 30
+_CHECK_ATTEMPTS = 4
 PATIENCE = 1200
 ROUNDS = 100
 """Looks at strangers that other lost answers may explain, in a twentieth of a poll each."""
@@ -118,16 +118,16 @@ class AccountJobs:
 
     async def _read_back_to(self, floor: datetime) -> list[Job]:
         found: list[Job] = []
-        before, limit = None, FIRST_PAGE
-        for _ in range(PAGES):
+        before, limit = None, _FIRST_PAGE_JOBS
+        for _ in range(_MAX_PAGES):
             page = await self.session.client.jobs(limit, before)
             found += [replace(job, created_at=self._plausible(job.created_at)) for job in page.jobs]
             # The last one: a time that is far off, anywhere else on the page, dates no other job.
             last = next((job.created_at for job in reversed(page.jobs) if job.created_at is not None), None)
             if page.next is None or (last is not None and last < floor):
                 return found
-            before, limit = page.next, PAGE
-        raise AnswerLost(f"the list of jobs is longer than {PAGES * PAGE:,}")
+            before, limit = page.next, _PAGE_JOBS
+        raise AnswerLost(f"the list of jobs is longer than {_MAX_PAGES * _PAGE_JOBS:,}")
 
     async def _check(self, found: list[Job], floor: datetime) -> None:
         """A list that does not show a job that we know may hide another as well, and so may one that shows nothing."""
@@ -181,7 +181,7 @@ class Nothing:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundJob:
     """The job that Krea made of it."""
 
     job: Job
@@ -196,7 +196,7 @@ class Unclear:
     is_early: bool = False
 
 
-Verdict: TypeAlias = Nothing | Found | Unclear
+Verdict: TypeAlias = Nothing | FoundJob | Unclear
 
 
 @dataclass(slots=True)
@@ -306,13 +306,13 @@ class Search:
             return Unclear("more than one answer was lost at that time", tuple(open_ones))
         return self._take(open_ones[0])
 
-    def _take(self, job: Job) -> Found:
+    def _take(self, job: Job) -> FoundJob:
         self.taken.add(job.id)
-        return Found(job)
+        return FoundJob(job)
 
     async def _strangers(self, began: datetime) -> list[Job]:
         """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
-        for wait in (*delays(TRIES, self.session.pace), None):
+        for wait in (*delays(_CHECK_ATTEMPTS, self.session.pace), None):
             try:
                 await self.account_jobs.call(began)
                 break

@@ -18,10 +18,10 @@ from krea_pipe.api.wire import Job
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.outcome import Attempt, Failure, Status, iso
 from krea_pipe.core.request import Key, Source
-from krea_pipe.executor.capacity import Place, delay
+from krea_pipe.executor.capacity import JobSlot, delay
 from krea_pipe.executor.inputs import Uploads
-from krea_pipe.executor.journal_writer import now
-from krea_pipe.executor.lost import Found, Nothing, Search, Unclear, Verdict
+from krea_pipe.executor.journal_writer import utc_now
+from krea_pipe.executor.lost import FoundJob, Nothing, Search, Unclear, Verdict
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.store.events import Adopted, Attached, Cleared, Declined, Submitted, Submitting, Unanswered
 from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, RequestStatus
@@ -72,7 +72,7 @@ class PaidRequest(ABC, Generic[End]):
     session: Session
     uploads: Uploads
     search: Search
-    place: Place
+    place: JobSlot
     price: Decimal = Decimal(0)
     patience: float
     may_repeat: bool = False
@@ -134,7 +134,7 @@ class PaidRequest(ABC, Generic[End]):
 
     def note(self, event: str, detail: str = "", at: str = "") -> str:
         """Add one attempt, now or at a time that is known, and return its time."""
-        self.attempts.append(Attempt(at or now(), event, detail))
+        self.attempts.append(Attempt(at or utc_now(), event, detail))
         return self.attempts[-1].at
 
     async def standing(self) -> RequestStatus:
@@ -326,7 +326,7 @@ class PaidRequest(ABC, Generic[End]):
         """Bring in a job that an earlier run has started, unless another run does."""
         session, submitted_at = self.session, None
         if job.run == session.run_id:
-            submitted_at = now()
+            submitted_at = utc_now()
         else:
             standing = await session.journal_writer.claim(Attached(job_id=job.job_id), self.key, (InFlight,))
             if not isinstance(standing, InFlight):
@@ -367,7 +367,7 @@ class PaidRequest(ABC, Generic[End]):
         match verdict:
             case Nothing():
                 return await self._without_job(lost.error if lost else None)
-            case Found(job=job):
+            case FoundJob(job=job):
                 self.place.take_at_once()
                 account, run, made = self.session.account, self.session.run_id, created_at(job)
                 return InFlight(job.id, post.origin, account, run, usd=post.usd, created_at=made, adopted=True)
@@ -405,7 +405,7 @@ class PaidRequest(ABC, Generic[End]):
             case Nothing():
                 self.note("not_taken", "Krea's list shows no job of it")
                 return await self.session.journal_writer.claim(Cleared(), self.key, (Post,), only=post)
-            case Found(job=job):
+            case FoundJob(job=job):
                 self.note("adopted", job.id)
                 event = _adopted(post, job, self.session.account)
                 return await self.session.journal_writer.claim(event, self.key, (Post,), only=post)

@@ -16,15 +16,15 @@ from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Pace
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, SubmitGate
-from krea_pipe.executor.journal_writer import JournalWriter, now
+from krea_pipe.executor.journal_writer import JournalWriter, utc_now
 from krea_pipe.executor.stop import Stop
 from krea_pipe.store.events import Event, Note
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.space import Space
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 ANSWERS = 32
-FIRST_PAGE = 100
+_FIRST_PAGE_JOBS = 100
 _NO_SERVICE = {
     401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
     402: ("no_credit", "top up the API balance, then run the same command again; it goes on where this stopped"),
@@ -75,9 +75,9 @@ class Session:
         **facts: Json,
     ) -> None:
         """Tell who observes the run of something that the journal does not keep."""
-        self.observe([Note(name, key, now(), self.run_id, facts)])
+        self.observe([Note(name, key, utc_now(), self.run_id, facts)])
 
-    async def shielded(self, work: Callable[[], T]) -> T:
+    async def shielded(self, work: Callable[[], _T]) -> _T:
         """Do disk work in a thread, to its end even if the run is cancelled meanwhile.
 
         The executor's own future, and not a task around it: the end of the loop cancels tasks, and with them what
@@ -102,7 +102,7 @@ class Session:
             Why that failed, or None when it did not.
         """
         try:
-            page = await self.client.jobs(FIRST_PAGE)
+            page = await self.client.jobs(_FIRST_PAGE_JOBS)
         except CallFailed as error:
             if isinstance(error, Refused) and error.status == 401:
                 await self.refuse_account(error)

@@ -17,7 +17,7 @@ from krea_pipe.core.outcome import Failure, Status
 from krea_pipe.core.request import Source
 from krea_pipe.core.settings import Pace, Target, Token
 from krea_pipe.executor.budget_ledger import BudgetLedger
-from krea_pipe.executor.capacity import Capacity, Place
+from krea_pipe.executor.capacity import Capacity, JobSlot
 from krea_pipe.executor.inputs import Uploads
 from krea_pipe.executor.journal_writer import open_journal
 from krea_pipe.executor.lost import AccountJobs, Search, Unclear
@@ -38,7 +38,7 @@ SLOWEST = 10
 """The longest wait between two looks, in first ones."""
 UNKNOWN = 5
 """Reads in a row that may say that there is no such job."""
-EVERY = 60.0
+_NOTICE_SECONDS = 60.0
 """Seconds after which it is said again how a job stands."""
 AGAIN = "`--again` trains once more, and pays for it"
 
@@ -77,7 +77,7 @@ class TrainingOrder:
         return self.target.kind == "local"
 
 
-def train(order: TrainingOrder) -> Trained | Failure:
+def execute_training(order: TrainingOrder) -> Trained | Failure:
     """Train a style, or find the one that was trained, or wait for the job that is in flight.
 
     Args:
@@ -144,7 +144,7 @@ def _task(order: TrainingOrder, session: Session) -> "TrainingTask":
         session=session,
         uploads=Uploads(session, {image.source: image for image in order.images}),
         search=Search(session, AccountJobs(session)),
-        place=Place(session.capacity),
+        place=JobSlot(session.capacity),
         patience=order.seconds,
         may_repeat=order.again,
         order=order,
@@ -307,7 +307,7 @@ class JobWait:
 
     def _say(self, job: Job, seconds: float) -> None:
         status, at = self.told
-        if job.status != status or seconds - at >= EVERY:
+        if job.status != status or seconds - at >= _NOTICE_SECONDS:
             self.told = (job.status, seconds)
             self.tell(f"job {job.id}: {job.status}, {seconds:.0f} s")
 

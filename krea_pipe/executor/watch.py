@@ -233,14 +233,14 @@ LIST_TRIES = 3
 LIST_REST = 30.0
 ASKS = 3
 """How often Krea is asked to cancel a job that waits, in case a call is lost."""
-FEW = 100
+_FEW_JOBS = 100
 """Jobs of which a list is short enough to be looked at oftener, once the run ends with them."""
 HINTED = 6
 """With webhooks the list is looked at this many times more rarely, in case none arrives."""
 
 
 @dataclass(slots=True)
-class Watch:
+class JobWatch:
     """Every job of a run that has not ended."""
 
     session: Session
@@ -352,7 +352,7 @@ class Watch:
         pace = self.session.pace
         typical = statistics.median(self.lengths) / 8 if self.lengths else pace.first
         wait = min(max(typical, pace.first), pace.longest)
-        if self.is_tail and len(self.jobs) <= FEW:
+        if self.is_tail and len(self.jobs) <= _FEW_JOBS:
             wait = pace.first / 2
         return wait * HINTED if self.session.is_told else wait
 

@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell, Waiting
-from krea_pipe.pipeline.model import Pipeline, Stage, Upstream
+from krea_pipe.pipeline.model import Pipeline, SourceStage, Stage
 from krea_pipe.pipeline.pricing import price_of, usd
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _edges(stage: Stage, waiting: Waiting | None) -> Iterator[Edge]:
         yield Edge(name, stage.name, "needs", "needs")
 
 
-def _chain(upstream: Upstream, waiting: Waiting | None) -> str:
+def _chain(upstream: SourceStage, waiting: Waiting | None) -> str:
     """What a stage is drawn for, in words."""
     verb = "promotes" if upstream.promotes else "for"
     if waiting is not None:
@@ -182,7 +182,7 @@ def _cost(one: Vertex) -> str:
     return _span(one.waiting.usd, usd)
 
 
-def _span(span: tuple[T, T | None], text: Callable[[T], str]) -> str:
+def _span(span: tuple[_T, _T | None], text: Callable[[_T], str]) -> str:
     """The least and the most of something; None is no most."""
     low, high = text(span[0]), None if span[1] is None else text(span[1])
     return f"{low}+" if high is None else low if low == high else f"{low} to {high}"

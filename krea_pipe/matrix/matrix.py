@@ -10,7 +10,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import key_of
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.matrix.cell_problems import CellProblems
-from krea_pipe.matrix.out_paths import OutPaths, PathTaken, collision, folded, may_collide, path_of
+from krea_pipe.matrix.out_paths import OutPaths, PathTaken, case_folded, collision, may_collide, path_of
 from krea_pipe.matrix.rendering import CellProblem
 from krea_pipe.matrix.resolve import CellDraft, Resolver, SourceCell
 from krea_pipe.pipeline.model import Matrix, Pipeline, Stage
@@ -275,7 +275,7 @@ class Expansion:
                     path = path_of(other, draft.id, draft.resolver.renderer, draft.context)
                 except CellProblem:
                     continue
-                if folded(path) == folded(out):
+                if case_folded(path) == case_folded(out):
                     return collision(draft.id, identity, out, stage)
         raise AssertionError("a path that is taken belongs to a cell")
 

@@ -32,7 +32,7 @@ class OutPaths:
         Raises:
             PathTaken: another cell has it.
         """
-        mark = int.from_bytes(blake2b(folded(path).encode(), digest_size=8).digest(), "big")
+        mark = int.from_bytes(blake2b(case_folded(path).encode(), digest_size=8).digest(), "big")
         if mark in self.taken:
             raise PathTaken(path)
         self.taken.add(mark)
@@ -55,10 +55,10 @@ def may_collide(stages: Sequence[Stage]) -> bool:
         if stage.out is not None or stage.upstream is not None or len(stage.matrices) > 1:
             return True
         for axis in (axis for matrix in stage.matrices for axis in matrix.axes):
-            parts = {folded(value.part) for value in axis.values}
+            parts = {case_folded(value.part) for value in axis.values}
             if len(parts) < len(axis.values) or any(value.is_dynamic for value in axis.values):
                 return True
-    return len({folded(stage.name) for stage in stages}) < len(stages)
+    return len({case_folded(stage.name) for stage in stages}) < len(stages)
 
 
 class PathTaken(ValueError):
@@ -69,7 +69,7 @@ class PathTaken(ValueError):
         self.out = out
 
 
-def folded(path: str) -> str:
+def case_folded(path: str) -> str:
     """A path as a disk sees it that knows no case."""
     return path.casefold() if path.isascii() else unicodedata.normalize("NFC", path.casefold())
 

@@ -39,7 +39,7 @@ class Precedence:
         self.fixed += [Layer("with", axis.values[0].sets) for axis in stage.fixed if axis.field]
         self.overrides = Layer(OVERRIDES, pipeline.overrides)
         self.static_look = self._static_look()
-        self.constants = folded((*self.lowest, *(self.static_look or ()), *self.fixed, self.overrides))
+        self.constants = merge_layers((*self.lowest, *(self.static_look or ()), *self.fixed, self.overrides))
         """The fields of a cell as far as no axis, look or patch of its own sets them."""
 
     def met(self, rules: "RuleIndex", combination: Sequence[int], context: Context) -> int:
@@ -69,7 +69,7 @@ class Precedence:
         higher.append(self.overrides)
         look = self.static_look
         if look is None:
-            look = self._look(folded((*self.lowest, *higher)), context)
+            look = self._look(merge_layers((*self.lowest, *higher)), context)
         return [*self.lowest, *look, *higher]
 
     def varying(self) -> set[str]:
@@ -124,13 +124,13 @@ class Precedence:
         setters += [rule.sets for rule in self.matrix.patch]
         if any("look" in sets for sets in setters):
             return None
-        named = folded((*self.lowest, *self.fixed, self.overrides))
+        named = merge_layers((*self.lowest, *self.fixed, self.overrides))
         if "look" in named and is_template(named["look"].data):
             return None
         return self._look(named, {})
 
 
-def folded(layers: Iterable[Layer]) -> dict[str, Value]:
+def merge_layers(layers: Iterable[Layer]) -> dict[str, Value]:
     """Each field as the highest of some layers sets it."""
     fields: dict[str, Value] = {}
     for layer in layers:

@@ -6,10 +6,10 @@ from typing import TypeAlias, cast
 
 from krea_pipe.core.contract import MAX_MOODBOARDS, MAX_STYLE_REFERENCES
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.fields import LISTS, SOURCE_STRENGTH, STRENGTHS, check_source_strength, check_strength
+from krea_pipe.core.fields import LIST_FIELDS, SOURCE_STRENGTH, STRENGTHS, check_source_strength, check_strength
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Source, Weighted, parse_source, source_text
-from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, located
+from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, check_value
 from krea_pipe.pipeline.model import Board, Pipeline, ReferenceSet, Value
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.repo_paths import Unusable
@@ -65,7 +65,7 @@ class ReferenceResolver:
         if image is None or given is None:
             return image
         data = self.renderer.typed(given, context)
-        return Weighted(image.id, located(given, lambda: check_source_strength(data)))
+        return Weighted(image.id, check_value(given, lambda: check_source_strength(data)))
 
     def is_fixed(self, kind: str, value: Value) -> bool:
         """Whether a list names the same things with the same strengths in every cell that does not set it anew."""
@@ -85,7 +85,7 @@ class ReferenceResolver:
         if value is None:
             return STRENGTHS[kind].default
         data = self.renderer.typed(value, context)
-        return located(value, lambda: check_strength(kind, data))
+        return check_value(value, lambda: check_strength(kind, data))
 
     def _definition(self, kind: str, name: str, value: Value) -> Board | ReferenceSet:
         known = self._named(kind)
@@ -141,4 +141,4 @@ class ReferenceResolver:
 
 def lists_set_by(names: set[str]) -> set[str]:
     """The lists that some field names set, or whose strengths they set."""
-    return {kind for kind in LISTS if any(name.partition(".")[0] == kind for name in names)}
+    return {kind for kind in LIST_FIELDS if any(name.partition(".")[0] == kind for name in names)}

@@ -11,7 +11,7 @@ from krea_pipe.pipeline.model import Value
 from krea_pipe.pipeline.template import TemplateProblem, as_text, compile_template, is_template
 
 Context = Mapping[str, object]
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class CellProblem(ValueError):
@@ -70,7 +70,7 @@ class Renderer:
             raise CellProblem(error.code, str(error), value.trail, word=error.word, hint=error.hint) from error
 
 
-def located(value: Value, check: Callable[[], T]) -> T:
+def check_value(value: Value, check: Callable[[], _T]) -> _T:
     """What a check gives; what it refuses is a problem at a value's place."""
     try:
         return check()

@@ -6,12 +6,12 @@ from functools import cached_property
 from typing import TypedDict, cast
 
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.fields import DEFAULTS, LISTS, check_field
+from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS, check_field
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import ByKey, Key, Request, Source, Weighted, source_text
-from krea_pipe.matrix.precedence import Layer, Precedence, folded
+from krea_pipe.matrix.precedence import Layer, Precedence, merge_layers
 from krea_pipe.matrix.reference_resolver import Items, ReferenceResolver, lists_set_by
-from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, located
+from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, check_value
 from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Pipeline, Stage, Value
 from krea_pipe.pipeline.references import Fingerprints
@@ -173,7 +173,7 @@ class Resolver:
     def template(self, draft: CellDraft) -> str | None:
         """What the prompt of a cell is rendered from; None where that of its source is taken as it is."""
         is_varying = "prompt" in self.varying_names
-        fields = folded(self.layers(draft)) if is_varying else self.precedence.constants
+        fields = merge_layers(self.layers(draft)) if is_varying else self.precedence.constants
         return str(fields["prompt"].data) if "prompt" in fields else None
 
     def _prompt(self, fields: Mapping[str, Value], context: Context, given: Request | None) -> str:
@@ -195,7 +195,7 @@ class Resolver:
             for index in precedence.own:
                 context.update(self._checked_sets(draft.values[index], context))
             return precedence.constants
-        fields = folded(self.layers(draft)) if self.varying_names else precedence.constants
+        fields = merge_layers(self.layers(draft)) if self.varying_names else precedence.constants
         if precedence.static_look is None and "look" in fields:
             context["look"] = self.renderer.typed(fields["look"], context)
         if self.varying:
@@ -215,9 +215,9 @@ class Resolver:
         self.base["look"] = fields["look"].data if "look" in fields else None
         self.base.update(self._scalars([name for name in DEFAULTS if name not in self.varying], fields, {}, None))
         set_by = lists_set_by(self.varying_names)
-        fixed = [kind for kind in LISTS if kind in fields and kind not in set_by and self._is_fixed(kind, fields)]
+        fixed = [kind for kind in LIST_FIELDS if kind in fields and kind not in set_by and self._is_fixed(kind, fields)]
         self.varying_lists = [
-            kind for kind in LISTS if kind not in fixed and (kind in fields or kind in set_by or self.promotes)
+            kind for kind in LIST_FIELDS if kind not in fixed and (kind in fields or kind in set_by or self.promotes)
         ]
         self.fixed_lists = {kind: self.references.items(kind, fields, {}) for kind in fixed}
 
@@ -291,7 +291,7 @@ class Resolver:
             raise CellProblem("wrong_type", message, value.trail)
         memo = (name, data, type(data))
         if memo not in self.checked:
-            self.checked[memo] = located(value, lambda: check_field(name, data))
+            self.checked[memo] = check_value(value, lambda: check_field(name, data))
         if not is_template(value.data):
             self.known[name, id(value)] = self.checked[memo]
         return self.checked[memo]

@@ -17,16 +17,16 @@ from krea_pipe.pipeline.references import Fingerprints
 LISTED = 5
 COMPARED = 200
 """Ids that are compared letter by letter with one that is not known."""
-STATUSES = ("new", "reused", "pending", "uncertain", "failed")
+_STATUSES = ("new", "reused", "pending", "uncertain", "failed")
 
-Found = Sequence[tuple[Cell, Key]]
+_KeyedCells = Sequence[tuple[Cell, Key]]
 
 
 @dataclass(frozen=True, slots=True)
 class Drawable:
     """The cells of a pipeline that can be drawn, with their keys; the stages that wait, and all that cannot begin."""
 
-    found: Found
+    found: _KeyedCells
     waiting: tuple[Waiting, ...]
     idle: frozenset[str]
 
@@ -49,7 +49,7 @@ def drawable(pipeline: Pipeline, fingerprints: Fingerprints, max_cells: int) -> 
     return Drawable(shown, tuple(expansion.waiting), frozenset(idle))
 
 
-def selected(found: Found, selection: Selection, pipeline: Pipeline, statuses: Mapping[Key, str]) -> Found:
+def selected(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statuses: Mapping[Key, str]) -> _KeyedCells:
     """The cells that a selection takes, in their order, with those whose images they need.
 
     Args:
@@ -65,7 +65,7 @@ def selected(found: Found, selection: Selection, pipeline: Pipeline, statuses: M
         return found
     names = {name for cell, _ in found for name in cell.names}
     names |= {axis.name for stage in pipeline.stages for axis in stage.axes}
-    selection.check_names([stage.name for stage in pipeline.stages], names, STATUSES)
+    selection.check_names([stage.name for stage in pipeline.stages], names, _STATUSES)
     selection.check_values(_values(pipeline))
     labels = _labels(pipeline)
     chosen = [selection.takes(_subject(cell, labels, statuses.get(key, ""))) for cell, key in found]
@@ -78,7 +78,7 @@ def selected(found: Found, selection: Selection, pipeline: Pipeline, statuses: M
     return [one for one, is_chosen in zip(found, chosen, strict=True) if is_chosen or one[1] in needed]
 
 
-def _hint(found: Found, pipeline: Pipeline) -> str:
+def _hint(found: _KeyedCells, pipeline: Pipeline) -> str:
     drawn = {cell.stage for cell, _ in found}
     waiting = [f"`{one.name}`" for one in pipeline.stages if one.name not in drawn]
     words = "a word means a whole part of an id, *word* also a piece of one"

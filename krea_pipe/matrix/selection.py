@@ -27,10 +27,10 @@ from krea_pipe.core.json_data import CONTROL_CHARACTERS
 from krea_pipe.core.near_names import near_word
 
 MAX_EXPRESSION = 20_000
-MAX_WORD = 2_000
+_MAX_WORD = 2_000
 MAX_GLOB = 200
-MAX_DEPTH = 50
-MAX_SAID = 60
+_MAX_DEPTH = 50
+_MAX_QUOTED = 60
 MAX_HINT = 200
 MAX_OPTIONS = 1_000
 MAX_KEPT = 1024  # values whose answer each condition keeps
@@ -184,7 +184,7 @@ class Name:
 def unknown_name(name: Name, known: Collection[str]) -> Problem:
     """What to say of a name that nothing has, with the nearest that something has."""
     message = f"there is no {name.what} `{_cut(name.text)}`" + (f" of the axis `{name.axis}`" if name.axis else "")
-    options = sorted(one for one in known if len(one) <= MAX_SAID)[:MAX_OPTIONS]
+    options = sorted(one for one in known if len(one) <= _MAX_QUOTED)[:MAX_OPTIONS]
     hint = textwrap.shorten(near_word(fold(name.text), options), MAX_HINT, placeholder=" …")
     if name.what == "axis" and name.text in ("stage", "status"):
         hint = f"write `{name.text}:` in place of `{name.text}=`"
@@ -275,8 +275,8 @@ class Parser:
 
     def _bracket(self, depth: int) -> Test:
         opened = self._next().start
-        if depth > MAX_DEPTH:
-            self._fail(opened, f"brackets stand more than {MAX_DEPTH} deep", "leave out those that change nothing")
+        if depth > _MAX_DEPTH:
+            self._fail(opened, f"brackets stand more than {_MAX_DEPTH} deep", "leave out those that change nothing")
         test = self._alternatives(depth)
         if self.token.kind == "end":
             self._fail(opened, "the bracket that opens here is never closed", "close it with )")
@@ -332,8 +332,8 @@ class Parser:
 
     def _wanted(self, token: _Token) -> Wanted:
         wanted = Wanted(token.plain, token.kind == "quoted")
-        if len(wanted.text) > MAX_WORD:
-            self._fail(token.start, f"a word or value has up to {MAX_WORD:,} characters", "use a glob: label=low*")
+        if len(wanted.text) > _MAX_WORD:
+            self._fail(token.start, f"a word or value has up to {_MAX_WORD:,} characters", "use a glob: label=low*")
         if len(fold(wanted.text)) > MAX_GLOB and wanted.is_glob:
             self._fail(token.start, f"a glob has up to {MAX_GLOB} characters", "use a shorter one, or quote the text")
         return wanted
@@ -356,7 +356,7 @@ class Parser:
 
 def _cut(text: str) -> str:
     text = re.sub(r"\s", " ", text)
-    return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}…"
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…"
 
 
 @dataclass(frozen=True, slots=True)

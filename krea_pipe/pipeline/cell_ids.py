@@ -7,7 +7,7 @@ from krea_pipe.pipeline.template import slug
 
 Scalar: TypeAlias = str | int | float | bool | None
 
-MAX_PART = 48
+_MAX_PART = 48
 
 
 def part_of(axis: str, scalar: Scalar) -> str:
@@ -19,8 +19,8 @@ def part_of(axis: str, scalar: Scalar) -> str:
     if isinstance(scalar, (bool, int, float)):
         return str(scalar).lower()
     part = slug(scalar)
-    if len(part) > MAX_PART:
-        return f"{part[:MAX_PART].rstrip('-.')}-{digest(scalar)}"
+    if len(part) > _MAX_PART:
+        return f"{part[:_MAX_PART].rstrip('-.')}-{digest(scalar)}"
     return part or (digest(scalar) if scalar.strip() else "empty")
 
 

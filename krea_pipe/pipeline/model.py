@@ -101,7 +101,7 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
+class SourceStage:
     """The stage whose cells a chained stage is drawn for, all of them or those that were picked.
 
     `wants` are the fewest and the most picks (None: any). `picks` is None while the file is not there.
@@ -130,7 +130,7 @@ class Stage:
     trail: Trail
     fixed: tuple[Axis, ...] = ()
     sample: Sample | None = None
-    upstream: Upstream | None = None
+    upstream: SourceStage | None = None
     needs: tuple[str, ...] = ()
     unused_ok: frozenset[Trail] = frozenset()
     defaults: Mapping[str, Value] = field(default_factory=dict)

@@ -14,19 +14,19 @@ from typing import NoReturn
 import yaml
 
 from krea_pipe.core.errors import InvalidInput, Problem
-from krea_pipe.core.excerpts import Lines, cut
+from krea_pipe.core.excerpts import LineIndex, cut
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.syntax import (
     error_index,
-    explain,
-    index_of,
+    explain_yaml_error,
     is_depth_limit,
+    mark_index,
     text_mark,
     unquoted_template,
 )
 
-MAX_DEPTH = 64
+MAX_YAML_DEPTH = 64
 MAX_NODES = 200_000
 COLLECTION = 15
 """Values that a mapping or a list counts for: it takes as long to check."""
@@ -118,7 +118,7 @@ class _Builder:
     """Turns the parser's events into nodes without recursion, so that depth cannot overflow a stack."""
 
     def __init__(self, file: Path, text: str) -> None:
-        self.text, self.lines = text, Lines(file, text)
+        self.text, self.lines = text, LineIndex(file, text)
         self.stack: list[_Open] = []
         self.anchors: dict[str, Node | None] = {}
         self.problems = ProblemList()
@@ -157,10 +157,10 @@ class _Builder:
             if is_depth_limit(error) and isinstance(earlier, yaml.MarkedYAMLError):
                 error = earlier
         self.problems = known
-        self._fail(*explain(self.text, error))
+        self._fail(*explain_yaml_error(self.text, error))
 
     def _take(self, event: yaml.Event) -> None:
-        start = index_of(event.start_mark)
+        start = mark_index(event.start_mark)
         match event:
             case yaml.DocumentStartEvent():
                 self.documents += 1
@@ -179,7 +179,7 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent, start: int) -> None:
         self._refuse_tag(event.tag, start)
         self._count(start)
-        node = Node(self._typed(event, start), start, index_of(event.end_mark), _NO_CHILDREN, _NO_KEYS)
+        node = Node(self._typed(event, start), start, mark_index(event.end_mark), _NO_CHILDREN, _NO_KEYS)
         if event.anchor:
             self.anchors[event.anchor] = node
         self._add(node, start)
@@ -201,7 +201,7 @@ class _Builder:
         self._count(start)
         if self.stack and isinstance(self.stack[-1].node.data, dict) and self.stack[-1].key is None:
             self._refuse_key(start)
-        if len(self.stack) >= MAX_DEPTH:
+        if len(self.stack) >= MAX_YAML_DEPTH:
             self._fail_too_deep(start)
         data: Json = {} if isinstance(event, yaml.MappingStartEvent) else []
         if event.anchor:
@@ -210,7 +210,7 @@ class _Builder:
 
     def _close(self, event: yaml.Event) -> None:
         done = self.stack.pop()
-        done.node.end = index_of(event.end_mark)
+        done.node.end = mark_index(event.end_mark)
         if done.anchor:
             self.anchors[done.anchor] = done.node
         self._add(done.node, done.node.start)
@@ -230,7 +230,7 @@ class _Builder:
             return
         parent = self.stack[-1]
         parent.node.height = max(parent.node.height, node.height + 1)
-        if len(self.stack) + node.height > MAX_DEPTH:  # by aliases; what is written was counted as it opened
+        if len(self.stack) + node.height > MAX_YAML_DEPTH:  # by aliases; what is written was counted as it opened
             self._fail_too_deep(start)
         if isinstance(parent.node.data, list):
             parent.node.children[len(parent.node.data)] = node
@@ -254,7 +254,7 @@ class _Builder:
             self._fail_too_many(start)
 
     def _fail_too_deep(self, start: int) -> NoReturn:
-        self._fail("too_deep", f"nested more than {MAX_DEPTH} levels deep", start, "write it flatter")
+        self._fail("too_deep", f"nested more than {MAX_YAML_DEPTH} levels deep", start, "write it flatter")
 
     def _fail_too_many(self, start: int) -> NoReturn:
         message = f"the file unfolds to more than {MAX_NODES:,} values, a mapping or list counted as {COLLECTION}"

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 
 from krea_pipe.core import lfs
 from krea_pipe.core.errors import InvalidInput, Problem
-from krea_pipe.core.image_file import TooMuchWork, check_work, size_of, sniff
+from krea_pipe.core.image_file import TooMuchWork, check_work, image_size, sniff
 from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.core.request import ByDigest, ByUrl, Source
 from krea_pipe.pipeline.model import Pipeline, Value
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
 from krea_pipe.pipeline.template import is_template
 
-MAX_BYTES = 75 * 1024 * 1024
+MAX_REFERENCE_BYTES = 75 * 1024 * 1024
 MAX_URL = 1024
 MAX_IMAGES = 5_000
 """Texts that name images."""
@@ -122,14 +122,16 @@ def check_bytes(images: Iterable[Image]) -> None:
     Raises:
         InvalidInput: there are such.
     """
-    problems = [Problem("lfs_pointer", _pointer_words(image), hint=lfs.HINT) for image in images if image.is_pointer]
+    problems = [
+        Problem("lfs_pointer", _pointer_words(image), hint=lfs.LFS_HINT) for image in images if image.is_pointer
+    ]
     if problems:
         raise InvalidInput(*problems)
 
 
 def _from_file(file: Path, label: str) -> Image:
     try:
-        if file.stat().st_size > MAX_BYTES:
+        if file.stat().st_size > MAX_REFERENCE_BYTES:
             raise Unusable("reference_too_large", f"{label} is larger than 75 MB, which Krea refuses")
         data = file.read_bytes()
     except OSError as error:
@@ -150,7 +152,7 @@ def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: st
     except TooMuchWork as error:
         raise Unusable("reference_too_costly", f"{label} has {error}", "export it anew, as an ordinary file") from error
     digest = ByDigest(hashlib.sha256(data).hexdigest())
-    size = size_of(data)
+    size = image_size(data)
     if size is None and mime != "image/heic":
         raise Unusable("reference_damaged", f"{label} starts like {mime} but is cut off or damaged", "export it anew")
     return Image(digest, label, mime, file, size, inline)
@@ -195,7 +197,7 @@ def _small(found: tuple[Image, ...], value: Value, pipeline: Pipeline) -> Iterat
 def _pointers(found: tuple[Image, ...], value: Value, pipeline: Pipeline) -> Iterator[Problem]:
     for image in found:
         if image.is_pointer:
-            yield Problem("lfs_pointer", _pointer_words(image), pipeline.document.place(value.trail), lfs.HINT)
+            yield Problem("lfs_pointer", _pointer_words(image), pipeline.document.place(value.trail), lfs.LFS_HINT)
 
 
 def _pointer_words(image: Image) -> str:

@@ -14,14 +14,14 @@ from typing import TypeAlias
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.near_names import MAX_NAMES, closest
 
-MAX_PARTS = 32
-MAX_PART = 255
-MAX_ENTRIES = 100_000
+MAX_PATH_PARTS = 32
+MAX_PART_CHARACTERS = 255
+MAX_FOLDER_ENTRIES = 100_000
 """Entries of folders that the patterns of one pipeline lead to; one counts each time that it is looked at."""
 
 
 class _Budget(threading.local):
-    entries = MAX_ENTRIES
+    entries = MAX_FOLDER_ENTRIES
 
 
 _BUDGET = _Budget()
@@ -84,8 +84,8 @@ def files_of(pattern: str, folder: Path, root: Path) -> list[Path]:
 
 def _matching(folder: Path, pattern: str, root: Path) -> list[Path]:
     parts = pattern.split("/")
-    if len(parts) > MAX_PARTS or max(map(len, parts)) > MAX_PART:
-        message = f"{shown(pattern)} is too long: a pattern has up to {MAX_PARTS} parts of {MAX_PART} characters"
+    if len(parts) > MAX_PATH_PARTS or max(map(len, parts)) > MAX_PART_CHARACTERS:
+        message = f"{shown(pattern)} is too long: a pattern has up to {MAX_PATH_PARTS} parts of {MAX_PART_CHARACTERS} characters"
         raise Unusable("pattern_too_long", message, "write `**` for folders in any depth")
     first = next(index for index, part in enumerate(parts) if WILDCARD.search(part))
     if ".." in parts[first:]:
@@ -156,13 +156,13 @@ def _names_in(path: Path) -> Iterator[str]:
 
 def reset_entry_budget() -> None:
     """Begin with a pipeline, for which so many entries of folders are looked at."""
-    _BUDGET.entries = MAX_ENTRIES
+    _BUDGET.entries = MAX_FOLDER_ENTRIES
 
 
 def _spend(entries: int) -> None:
     _BUDGET.entries -= entries
     if _BUDGET.entries < 0:
-        message = f"the patterns of this pipeline look at more than {MAX_ENTRIES:,} entries of folders"
+        message = f"the patterns of this pipeline look at more than {MAX_FOLDER_ENTRIES:,} entries of folders"
         raise Unusable("too_many_entries", message, "begin patterns with the folder that they are about")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-Value = tuple[str, str]
+_AxisValue = tuple[str, str]
 """An axis' name and the part that one of its values has in a cell's id."""
 
 
@@ -25,7 +25,7 @@ class Sample:
     seed: int
 
 
-def choose(cells: Sequence[Sequence[Value]], sample: Sample) -> list[int]:
+def choose(cells: Sequence[Sequence[_AxisValue]], sample: Sample) -> list[int]:
     """Choose the cells that a sample keeps.
 
     Args:
@@ -45,18 +45,18 @@ def choose(cells: Sequence[Sequence[Value]], sample: Sample) -> list[int]:
     return sorted(order[: sample.n])
 
 
-def _shuffled(cells: Sequence[Sequence[Value]], seed: int) -> list[int]:
+def _shuffled(cells: Sequence[Sequence[_AxisValue]], seed: int) -> list[int]:
     """All indexes, in an order that follows from the seed and each cell's own values alone."""
     digests = [_digest(cell, seed) for cell in cells]
     return sorted(range(len(cells)), key=digests.__getitem__)
 
 
-def _digest(cell: Sequence[Value], seed: int) -> bytes:
+def _digest(cell: Sequence[_AxisValue], seed: int) -> bytes:
     # Samples in people's repositories hang on these bytes: another text here draws, and bills, other cells.
     return hashlib.sha256(json.dumps([seed, sorted(cell)]).encode()).digest()
 
 
-def _covering(cells: Sequence[Sequence[Value]], seed: int) -> list[int]:
+def _covering(cells: Sequence[Sequence[_AxisValue]], seed: int) -> list[int]:
     """Cells that together hold every pair of the list, each the one that adds the most pairs to those before it.
 
     What a cell adds only shrinks while others are chosen. So the cells are read by what they added last, the most
@@ -82,12 +82,12 @@ def _covering(cells: Sequence[Sequence[Value]], seed: int) -> list[int]:
     return chosen
 
 
-def _numbered_pairs(cells: Sequence[Sequence[Value]]) -> tuple[list[tuple[int, ...]], int]:
+def _numbered_pairs(cells: Sequence[Sequence[_AxisValue]]) -> tuple[list[tuple[int, ...]], int]:
     """For each cell the numbers of its pairs, and how many pairs there are.
 
     A cell with a single axis counts its value instead, and one without an axis itself, so that neither is lost.
     """
-    values: dict[Value, int] = {}
+    values: dict[_AxisValue, int] = {}
     numbers: dict[Hashable, int] = {}
     found = []
     for cell in cells:

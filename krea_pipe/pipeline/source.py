@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem
-from krea_pipe.core.excerpts import Lines
+from krea_pipe.core.excerpts import LineIndex
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.pipeline.nodes import Node, collect_nodes
 
 Trail: TypeAlias = tuple[str | int, ...]
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_PIPELINE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class Document:
     problems: tuple[Problem, ...] = ()
     overlays: tuple[Place, ...] = ()
     """Where values come from that stand over the file: a node that begins at -1 is of the first of them."""
-    lines: Lines = field(init=False, compare=False, repr=False)
+    lines: LineIndex = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "lines", Lines(self.file, self.text))
+        object.__setattr__(self, "lines", LineIndex(self.file, self.text))
 
     @property
     def data(self) -> Json:
@@ -109,11 +109,11 @@ def check_inside(file: Path) -> None:
 def _read_bytes(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)  # no more, because a device has no end
+            raw = stream.read(MAX_PIPELINE_BYTES + 1)  # no more, because a device has no end
     except OSError as error:
         _fail("file_unreadable", f"cannot read the file: {error.strerror}", Place(file, 1, 1))
-    if len(raw) > MAX_BYTES:
-        _fail("file_too_large", f"a pipeline file holds at most {MAX_BYTES:,} bytes", Place(file, 1, 1))
+    if len(raw) > MAX_PIPELINE_BYTES:
+        _fail("file_too_large", f"a pipeline file holds at most {MAX_PIPELINE_BYTES:,} bytes", Place(file, 1, 1))
     return raw
 
 

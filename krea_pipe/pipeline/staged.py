@@ -15,7 +15,7 @@ from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
 from krea_pipe.pipeline.source import read_document
-from krea_pipe.pipeline.spec.generated import KINDS
+from krea_pipe.pipeline.spec.generated import FILE_KINDS
 
 SHAPES = {"prompt": str, "prompts": dict, "stages": dict}
 READ_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".csv", ".tsv", ".txt"))
@@ -100,7 +100,9 @@ def _tables(data: Json, pipeline: Pipeline) -> Iterator[Path]:
     """The files that axes take their values from."""
     if isinstance(data, dict):
         for key, one in data.items():
-            yield from _named_table(one, pipeline) if key in KINDS and isinstance(one, str) else _tables(one, pipeline)
+            yield from (
+                _named_table(one, pipeline) if key in FILE_KINDS and isinstance(one, str) else _tables(one, pipeline)
+            )
     elif isinstance(data, list):
         for one in data:
             yield from _tables(one, pipeline)

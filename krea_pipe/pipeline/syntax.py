@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import yaml
 
 _OPENERS = {"while parsing a flow sequence": ("list", "[", "]"), "while parsing a flow mapping": ("mapping", "{", "}")}
-MAX_LINE = 500
+_MAX_LINE = 500
 _MARKS = {"*": "an alias", "&": "an anchor", "!": "a tag"}
 
 
@@ -20,10 +20,10 @@ class Flaw(NamedTuple):
     hint: str | None = None
 
 
-def explain(text: str, error: yaml.MarkedYAMLError) -> Flaw:
+def explain_yaml_error(text: str, error: yaml.MarkedYAMLError) -> Flaw:
     """Explain one error of libyaml."""
     problem, context = error.problem or "", error.context or ""
-    at, opened = index_of(error.problem_mark), index_of(error.context_mark)
+    at, opened = mark_index(error.problem_mark), mark_index(error.context_mark)
     if re.search(r":[ ]+\{\{", line_at(text, at)):
         spot = text.rindex("{{", 0, max(at, text.find("{{", at)) + 2) if "{{" in text else at
         return unquoted_template(text, spot)
@@ -52,7 +52,7 @@ def explain(text: str, error: yaml.MarkedYAMLError) -> Flaw:
 
 def error_index(error: yaml.MarkedYAMLError) -> int:
     """The index of the token that an error is about: all that stands before it was read."""
-    return min(index_of(mark) for mark in (error.problem_mark, error.context_mark) if mark)
+    return min(mark_index(mark) for mark in (error.problem_mark, error.context_mark) if mark)
 
 
 def is_depth_limit(error: yaml.MarkedYAMLError) -> bool:
@@ -75,7 +75,7 @@ def text_mark(text: str, at: int) -> Flaw:
 def quoting_hint(text: str, at: int) -> str:
     """The hint that shows the value at an index, or the one that it is a part of, in quotes."""
     line, column = line_at(text, at), at - text.rfind("\n", 0, at) - 1
-    if column > MAX_LINE or len(line) > MAX_LINE:
+    if column > _MAX_LINE or len(line) > _MAX_LINE:
         return "put the value in quotes"
     found = re.match(r"[\s-]*([\w.-]+):[ ]+(?!\[|\{[^{])(.*?)\s*$", line)
     if found and found.start(2) <= column:
@@ -88,12 +88,12 @@ def quoting_hint(text: str, at: int) -> str:
 
 def line_at(text: str, at: int) -> str:
     """The line that an index stands in, or what is near of a long one: what looks for words in it looks long."""
-    low, high = max(0, at - MAX_LINE), min(len(text), at + MAX_LINE)
+    low, high = max(0, at - _MAX_LINE), min(len(text), at + _MAX_LINE)
     end = text.find("\n", at, high)
     return text[max(low, text.rfind("\n", low, at) + 1) : end if end >= 0 else high].rstrip("\r")
 
 
-def index_of(mark: Any) -> int:  # noqa: ANN401 (libyaml's mark and PyYAML's share no type)
+def mark_index(mark: Any) -> int:  # noqa: ANN401 (libyaml's mark and PyYAML's share no type)
     """The character index of a mark, 0 without one."""
     return int(mark.index) if mark else 0
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import cast
 
 from krea_pipe.core.errors import Place
-from krea_pipe.core.fields import DEFAULTS, LISTS, SINGULARS, SOURCE_STRENGTH, STRENGTHS
+from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS, SINGULARS, SOURCE_STRENGTH, STRENGTHS
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
 from krea_pipe.core.request import (
@@ -21,7 +21,7 @@ from krea_pipe.core.request import (
 )
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.matrix import Expansion
-from krea_pipe.matrix.precedence import OVERRIDES, Layer, folded, section_of
+from krea_pipe.matrix.precedence import OVERRIDES, Layer, merge_layers, section_of
 from krea_pipe.matrix.reference_resolver import Items
 from krea_pipe.matrix.resolve import CellDraft
 from krea_pipe.pipeline.editing.picks import Pick
@@ -84,7 +84,7 @@ class Ingredient:
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
+class PickedSource:
     """The cell that a cell is drawn for, and the pick that chose it, with its place in the picks file."""
 
     id: str
@@ -114,7 +114,7 @@ class Explanation:
     fields: tuple[Traced, ...]
     prompt: Prompt
     ingredients: tuple[Ingredient, ...]
-    upstream: Upstream | None
+    upstream: PickedSource | None
     last: Last | None
 
     @property
@@ -178,7 +178,7 @@ class _Origins:
     @cached_property
     def fields(self) -> dict[str, Value]:
         """The value of each field that some layer sets."""
-        return folded(self.layers)
+        return merge_layers(self.layers)
 
     @property
     def stage(self) -> Stage:
@@ -286,7 +286,7 @@ class _Builder:
         """The request fields but the prompt, then the look, the lists of names and the source picture."""
         for name in DEFAULTS:
             yield self._traced(name, getattr(self.cell.request, name), self._unset(name))
-        for name in ("take", "look", *LISTS, "image", "strength"):
+        for name in ("take", "look", *LIST_FIELDS, "image", "strength"):
             if name in self.origins.fields:
                 yield self._traced(name, self._value(name), self._unset(name))
 
@@ -298,7 +298,7 @@ class _Builder:
 
     def ingredients(self) -> Iterator[Ingredient]:
         """Everything with a strength, in the order of the request."""
-        for kind in LISTS:
+        for kind in LIST_FIELDS:
             if kind in self.origins.fields:
                 yield from self._named(kind)
             else:  # what a promoted request has from the one before
@@ -310,7 +310,7 @@ class _Builder:
             unset = self._unset("strength") if value is None else Origin("default", SOURCE_STRENGTH)
             yield self._ingredient("image", image, self._traced("strength", image.strength, unset), at=at)
 
-    def upstream(self) -> Upstream | None:
+    def upstream(self) -> PickedSource | None:
         """The cell that this one is drawn for."""
         source, chain = self.origins.draft.source, self.origins.stage.upstream
         if source is None or chain is None:
@@ -318,7 +318,7 @@ class _Builder:
         picks = chain.picks
         pick = next((one for one in picks.picks if one.id == source.id), None) if picks is not None else None
         at = picks.document.place(pick.trail) if picks is not None and pick is not None else None
-        return Upstream(source.id, source.key, pick, at and self._beside(at))
+        return PickedSource(source.id, source.key, pick, at and self._beside(at))
 
     def _beside(self, at: Place) -> Place:
         """A place in a file beside the pipeline's, with a path like the one that the pipeline's was given by."""
@@ -342,7 +342,7 @@ class _Builder:
         """A field as the cell has it, with what is written in place without its inner name."""
         value, draft = self.origins.fields[name], self.origins.draft
         renderer = draft.resolver.renderer
-        if name not in LISTS:
+        if name not in LIST_FIELDS:
             return renderer.typed(value, draft.context)
         names = [renderer.name(one, value, draft.context) for one in cast("list[Json]", value.data)]
         return [None if one.startswith("@") else one for one in names]

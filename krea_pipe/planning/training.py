@@ -19,7 +19,7 @@ from krea_pipe.pipeline.references import Fingerprints, Image, check_bytes
 
 MODELS = ("k2", "k2-large")
 """The bases that Krea 2 draws with; Krea trains others as well."""
-KINDS = ("Style", "Object", "Character")
+STYLE_KINDS = ("Style", "Object", "Character")
 MOST_STEPS = 2000
 FEWEST = 5
 """Krea's tutorial calls five images the minimum; its schema names none."""

@@ -22,7 +22,7 @@ from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.template import VariablePath, paths_in
 from krea_pipe.planning.plan import Plan, Step
 from krea_pipe.report.model import (
-    NONE,
+    ZERO_USD,
     AxisView,
     CostTotals,
     GitState,
@@ -108,7 +108,7 @@ class _Building:
             for index, cell in enumerate(step.cells):
                 reason = f"{step.reason}; output written again" if step.key in self.rewritten else step.reason
                 if index:  # its request is paid, and counted, once
-                    reason, outcome = f"same request as {step.cells[0].id}", replace(outcome, cost_usd=NONE)
+                    reason, outcome = f"same request as {step.cells[0].id}", replace(outcome, cost_usd=ZERO_USD)
                 yield cell.position, self._row(step, cell, outcome, reason)
 
     def _row(self, step: Step, cell: Cell, outcome: Outcome, reason: str) -> Row:
@@ -143,7 +143,7 @@ class _Building:
 
 def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | None) -> CostTotals:
     """Money by distinct request: what cells share is paid once, and saved once."""
-    saved, in_flight = NONE, NONE
+    saved, in_flight = ZERO_USD, ZERO_USD
     for step in plan.steps:
         outcome = outcomes[step.key]
         if outcome.status == "reused" and not outcome.cost_usd:  # one that no report has counted yet is counted here
@@ -267,7 +267,7 @@ def _at(data: Json, path: list[str]) -> Json:
     return data
 
 
-SECONDS = 10
+GIT_TIMEOUT = 10
 
 
 def git_state(file: Path) -> GitState | None:
@@ -287,7 +287,7 @@ def git_state(file: Path) -> GitState | None:
 
 def _git(folder: Path, *words: str) -> str | None:
     try:
-        return ask(folder, os.environ, *words, seconds=SECONDS).decode().strip()
+        return ask(folder, os.environ, *words, seconds=GIT_TIMEOUT).decode().strip()
     except (GitFailed, UnicodeDecodeError):
         return None
 

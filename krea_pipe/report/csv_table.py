@@ -41,7 +41,7 @@ _AFTER_AXES: Mapping[str, Callable[[Row], object]] = {
 """The columns before and after those of the axes, each with what stands in it."""
 
 
-def render(report: Report) -> str:
+def render_csv(report: Report) -> str:
     """Render the cells as RFC 4180 with a byte order mark; the axes of all stages have a column `axis.NAME` each.
 
     A text that a spreadsheet would take for a formula has an apostrophe before it; numbers stay numbers.

@@ -10,9 +10,9 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
-from krea_pipe.core.settings import LOCAL, live_target
+from krea_pipe.core.settings import LOCAL_TARGET, live_target
 from krea_pipe.report import csv_table, html, junit, markdown
-from krea_pipe.report.html import Page
+from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.model import Report, seen_from
 from krea_pipe.report.record import from_json, to_lines
 from krea_pipe.report.thumbnails import Shrink, digests_of, link_thumbnails, make_thumbnails, read_thumbnails
@@ -21,7 +21,7 @@ from krea_pipe.store.plain import check_folders, is_plain, read_plain
 from krea_pipe.store.space import Space, open_space
 
 RECORD = "report.json"
-PAGE = "report.html"
+_HTML_NAME = "report.html"
 PLANNED = "started.json"
 """What a run that goes on, or has died, was about to do: the report as it stood before the first request."""
 
@@ -29,16 +29,18 @@ MAX_MB = 25
 """What most mail servers take."""
 
 MB = 1_000_000
-HEAD = 4_000
+_HEADER_BYTES = 4_000
 GENERATOR = b'<meta name="generator" content="krea-pipe">'
 """Stands in the head of each page."""
 
-Form: TypeAlias = Callable[[Report, Page], str | Iterable[bytes]]
-FORMS: Mapping[str, Form] = {
-    "report.md": lambda report, page: markdown.render(report, thumbnails=page.thumbnails_url, missing=page.missing),
-    "junit.xml": lambda report, _: junit.render(report),
-    "results.csv": lambda report, _: csv_table.render(report),
-    PAGE: html.render,
+_ReportFormat: TypeAlias = Callable[[Report, HtmlOptions], str | Iterable[bytes]]
+FORMS: Mapping[str, _ReportFormat] = {
+    "report.md": lambda report, page: markdown.render_markdown(
+        report, thumbnails=page.thumbnails_url, missing=page.missing
+    ),
+    "junit.xml": lambda report, _: junit.render_junit(report),
+    "results.csv": lambda report, _: csv_table.render_csv(report),
+    _HTML_NAME: html.render_html,
 }
 """The forms of a report by the names of their files, beside the record. A new form is a function and a line here."""
 
@@ -58,7 +60,7 @@ def write_planned(report: Report, folder: Path) -> None:
 
 
 def write_report(
-    report: Report, folder: Path, space: Space, shrink: Shrink, page: Page, *, has_originals: bool = True
+    report: Report, folder: Path, space: Space, shrink: Shrink, page: HtmlOptions, *, has_originals: bool = True
 ) -> Path:
     """Write the record of a run and every form of it.
 
@@ -88,7 +90,7 @@ def write_report(
         made = render(report, page)
         data = made.encode("utf-8", "replace") if isinstance(made, str) else made
         write_atomically(folder / name, data, durable=False)
-    return folder / PAGE
+    return folder / _HTML_NAME
 
 
 def _encoded(report: Report) -> Iterator[bytes]:
@@ -140,7 +142,7 @@ def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
         if not runs:
             raise _no_run(f"no run is stored in {home}", runs)
         return runs[-1]
-    given = Path(name).parent if Path(name).name in (RECORD, PLANNED, PAGE) else Path(name)
+    given = Path(name).parent if Path(name).name in (RECORD, PLANNED, _HTML_NAME) else Path(name)
     if os.path.islink(given):  # noqa: PTH114 (a name may be too long); whoever names a link means what it leads to
         given = Path(os.path.realpath(given))
     if _holds(given, *files):
@@ -162,7 +164,7 @@ def _holds(folder: Path, *names: str) -> bool:
 
 def space_of(report: Report, home: Path) -> Space:
     """The name space that a report's images are in."""
-    target = LOCAL if report.target.kind == "local" else live_target({"KREA_API_BASE": report.target.base})
+    target = LOCAL_TARGET if report.target.kind == "local" else live_target({"KREA_API_BASE": report.target.base})
     return open_space(home, target.space)
 
 
@@ -173,7 +175,7 @@ def _no_run(message: str, runs: list[Path]) -> UsageError:
 
 
 def write_single(
-    report: Report, file: Path, space: Space, shrink: Shrink, page: Page, *, max_mb: int, folder: Path
+    report: Report, file: Path, space: Space, shrink: Shrink, page: HtmlOptions, *, max_mb: int, folder: Path
 ) -> int:
     """Write the page of a run as one file that has its small pictures in it, to send to someone.
 
@@ -200,7 +202,7 @@ def write_single(
     digests = digests_of(report)
     make_thumbnails(digests, space, shrink)
     pictures = dict(read_thumbnails(digests, space))
-    parts = list(html.render(report, replace(page, form="single", thumbnails=pictures)))
+    parts = list(html.render_html(report, replace(page, form="single", thumbnails=pictures)))
     size = sum(map(len, parts))
     if size > max_mb * MB:
         message = f"{file} would be {_megabytes(size)} MB, and --max-mb is {max_mb}"
@@ -214,7 +216,7 @@ def _check_free(path: Path) -> None:
     """Refuse to write over a file that is no report's page."""
     try:
         with path.open("rb") as stream:
-            is_ours = GENERATOR in stream.read(HEAD)
+            is_ours = GENERATOR in stream.read(_HEADER_BYTES)
     except FileNotFoundError:
         return
     except OSError:

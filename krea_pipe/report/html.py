@@ -35,7 +35,7 @@ _ESCAPES = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class HtmlOptions:
     """How a page is made: what stands around it, and what it carries besides the report.
 
     A `single` page holds its `thumbnails`, WebP bytes by the digest of the image that they show; others find them in
@@ -54,7 +54,7 @@ class Page:
     thumbnails_url: str | None = None
 
 
-def render(report: Report, page: Page = Page()) -> Iterator[bytes]:
+def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[bytes]:
     """Render the page as parts of UTF-8 text: what is long is never whole in memory."""
     shell = _template().render(
         report=report,
@@ -81,7 +81,7 @@ def policy() -> str:
     return f"{sources}; style-src '{_csp_hash(_style())}'; script-src '{_csp_hash(_script())}'"
 
 
-def _page_json(page: Page) -> Iterator[bytes]:
+def _page_json(page: HtmlOptions) -> Iterator[bytes]:
     """How the page was made, as JSON; each picture as base64, which needs no escaping."""
     made = {"form": page.form, "live": page.is_live, "decisions": dict(page.decisions), "missing": [*page.missing]}
     text = json.dumps({**made, "originals": page.originals, "thumbnails": None}, ensure_ascii=False)

@@ -9,7 +9,7 @@ from krea_pipe.report.model import Report, Row, by_stage, totals
 from krea_pipe.report.words import commit, explanation
 
 
-def render(report: Report) -> str:
+def render_junit(report: Report) -> str:
     """Render the report as XML: a failed cell is a failure, an uncertain one an error, a pending one is skipped."""
     root = Element("testsuites", {"name": writable(report.pipeline.name), **_counts(report.rows)})
     for name, rows in by_stage((stage.name for stage in report.stages), report.rows).items():

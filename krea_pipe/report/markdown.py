@@ -49,7 +49,7 @@ def table_row(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-LIMIT = 1_000_000
+MAX_SUMMARY_BYTES = 1_000_000
 """Bytes. GitHub drops a step's summary above 1,048,576; the rest is for what the step says besides."""
 
 PICTURES = 10
@@ -72,7 +72,9 @@ class _Section:
     total: int = 0
 
 
-def render(report: Report, *, thumbnails: str | None = None, limit: int = LIMIT, missing: Collection[str] = ()) -> str:
+def render_markdown(
+    report: Report, *, thumbnails: str | None = None, limit: int = MAX_SUMMARY_BYTES, missing: Collection[str] = ()
+) -> str:
     """Render the run as GitHub-flavoured Markdown of at most `limit` bytes, which no report's head passes at 50,000.
 
     Rows that do not fit are left out and counted. `thumbnails` is the URL of the folder that holds the small pictures;

@@ -15,11 +15,11 @@ from krea_pipe.core.outcome import Outcome
 from krea_pipe.core.outcome import Status as Status
 from krea_pipe.core.outcome import Timings as Timings
 
-SCHEMA = "krea-pipe/run-report@1"
-NONE = Decimal(0)
+REPORT_SCHEMA = "krea-pipe/run-report@1"
+ZERO_USD = Decimal(0)
 """No money, in USD."""
 
-Scalar = str | int | float | bool | None
+_AxisScalar = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Row:
 
     id: str
     stage: str
-    axes: Mapping[str, Scalar]
+    axes: Mapping[str, _AxisScalar]
     prompt: str
     request: Mapping[str, object]
     key: str
@@ -65,7 +65,7 @@ class AxisView:
     """An axis as a reader sees it: the values in the order of the file, each with a label."""
 
     name: str
-    values: tuple[tuple[Scalar, str], ...]
+    values: tuple[tuple[_AxisScalar, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +172,10 @@ def totals(rows: Sequence[Row]) -> CellTotals:
 
 
 def costs(
-    paid: Iterable[Row | Outcome], *, cap: Decimal | None, saved: Decimal = NONE, in_flight: Decimal = NONE
+    paid: Iterable[Row | Outcome], *, cap: Decimal | None, saved: Decimal = ZERO_USD, in_flight: Decimal = ZERO_USD
 ) -> CostTotals:
     """What rows, or the outcomes of requests, cost in USD; the saved and the awaited are known of a whole run alone."""
-    spent = uncertain = NONE
+    spent = uncertain = ZERO_USD
     for one in paid:
         if one.status == "uncertain":
             uncertain += one.cost_usd

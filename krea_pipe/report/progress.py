@@ -14,9 +14,9 @@ from typing import Literal, TypeAlias
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Attempt, Failure, Result, Timings, iso
 from krea_pipe.report.folder import PLANNED, RECORD, read_record, read_report, space_of
-from krea_pipe.report.model import NONE, Report, Row, costs, totals
+from krea_pipe.report.model import ZERO_USD, Report, Row, costs, totals
 from krea_pipe.report.thumbnails import digests_of
-from krea_pipe.store.events import Counted, Done, Failed, Line, Reported
+from krea_pipe.store.events import Counted, Done, Failed, JournalLine, Reported
 from krea_pipe.store.plain import is_plain
 from krea_pipe.store.replay import Finished, Idle, InFlight, Replay, Sending, State, Unknown, Without
 from krea_pipe.store.space import Space
@@ -30,7 +30,7 @@ UNFETCHED = "the image is drawn but could not be fetched; run again to fetch it"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class _RequestChange:
     """How a request stands after a line that `run` wrote at `t`; `usd` is its price, None if others pay it."""
 
     state: State
@@ -39,7 +39,7 @@ class Change:
     usd: str | None
 
 
-def changed_row(row: Row, change: Change, *, run: str) -> Row:
+def changed_row(row: Row, change: _RequestChange, *, run: str) -> Row:
     """The cell after a line about its request; `run` is the cell's own run.
 
     Times that cannot be read leave it as it is.
@@ -50,29 +50,29 @@ def changed_row(row: Row, change: Change, *, run: str) -> Row:
         return row
 
 
-def _after_other_run(row: Row, change: Change) -> Row:
+def _after_other_run(row: Row, change: _RequestChange) -> Row:
     """What another run's line says of a cell that is not done yet; what fails there, this run tries by itself."""
     match change.state:
         case Finished(result=result) if row.status in ("pending", "uncertain"):
             tried = (*row.attempts, Attempt(change.t, "shared", f"drawn by run {change.run}"))
-            return replace(_with_image(row, result), status="reused", cost_usd=NONE, attempts=tried)
+            return replace(_with_image(row, result), status="reused", cost_usd=ZERO_USD, attempts=tried)
         case InFlight(job_id=job_id, unfetched="", unseen=False) if row.status == "pending":
             return replace(row, job_id=job_id)
     return row
 
 
-def _after_own_run(row: Row, change: Change) -> Row:
+def _after_own_run(row: Row, change: _RequestChange) -> Row:
     match change.state:
         case Idle() | Sending():
-            return replace(row, status="pending", error=None, cost_usd=NONE, job_id=None, adopted=False)
+            return replace(row, status="pending", error=None, cost_usd=ZERO_USD, job_id=None, adopted=False)
         case Unknown(post=post):
             failure = Failure("answer_lost", UNANSWERED, "uncertain")
-            price = NONE if change.usd is None else price_of(post.usd)
+            price = ZERO_USD if change.usd is None else _recorded_price(post.usd)
             return replace(row, status="uncertain", error=failure, cost_usd=price, job_id=None, adopted=False)
         case InFlight() as job:
             return _in_flight(row, job, change)
         case Finished(result=result):
-            cost = NONE if change.usd is None else price_of(result.cost_usd)
+            cost = ZERO_USD if change.usd is None else _recorded_price(result.cost_usd)
             drawn, tried = _with_image(row, result), (*row.attempts, Attempt(change.t, "done", result.sha256))
             timings = _until(row.timings, change.t)
             return replace(drawn, status="succeeded", cost_usd=cost, attempts=tried, timings=timings)
@@ -80,13 +80,13 @@ def _after_own_run(row: Row, change: Change) -> Row:
             return _failed(row, code, change)
 
 
-def _in_flight(row: Row, job: InFlight, change: Change) -> Row:
+def _in_flight(row: Row, job: InFlight, change: _RequestChange) -> Row:
     if job.unseen:
         failure = Failure("job_unseen", UNSEEN, "uncertain")
-        return replace(row, status="uncertain", error=failure, cost_usd=price_of(change.usd))
+        return replace(row, status="uncertain", error=failure, cost_usd=_recorded_price(change.usd))
     if job.unfetched == change.run:
         failure = Failure("image_unfetched", UNFETCHED, "transient")
-        return replace(row, status="failed", error=failure, cost_usd=price_of(change.usd))
+        return replace(row, status="failed", error=failure, cost_usd=_recorded_price(change.usd))
     is_new = job.t == change.t
     is_sent = is_new and not job.adopted
     event = "submitted" if is_sent else "adopted" if is_new else "attached"
@@ -94,7 +94,7 @@ def _in_flight(row: Row, job: InFlight, change: Change) -> Row:
         row,
         status="pending",
         error=None,
-        cost_usd=NONE,
+        cost_usd=ZERO_USD,
         job_id=job.job_id,
         adopted=job.adopted,
         attempts=(*row.attempts, Attempt(change.t, event, job.job_id)),
@@ -102,15 +102,15 @@ def _in_flight(row: Row, job: InFlight, change: Change) -> Row:
     )
 
 
-def _failed(row: Row, code: str, change: Change) -> Row:
+def _failed(row: Row, code: str, change: _RequestChange) -> Row:
     if code == "cancelled":
-        return replace(row, status="pending", error=None, cost_usd=NONE, job_id=None)
+        return replace(row, status="pending", error=None, cost_usd=ZERO_USD, job_id=None)
     failure = Failure(code, f"it failed: {code}", "empty" if code == "empty" else "failed")
     return replace(
         row,
         status="failed",
         error=failure,
-        cost_usd=price_of(change.usd) if code == "empty" else NONE,
+        cost_usd=_recorded_price(change.usd) if code == "empty" else ZERO_USD,
         attempts=(*row.attempts, Attempt(change.t, "failed", code)),
         timings=_until(row.timings, change.t),
     )
@@ -135,16 +135,16 @@ def _until(timings: Timings, end: str) -> Timings:
     return Timings(timings.submitted_at, end, round(took.total_seconds(), 3))
 
 
-def price_of(usd: "Json | Decimal") -> Decimal:
+def _recorded_price(usd: "Json | Decimal") -> Decimal:
     """A price in USD as the journal writes it; none where others pay it, or where it is no amount."""
     try:
-        price = NONE if usd is None else Decimal(str(usd))
+        price = ZERO_USD if usd is None else Decimal(str(usd))
     except InvalidOperation:
-        return NONE
-    return price if price.is_finite() else NONE
+        return ZERO_USD
+    return price if price.is_finite() else ZERO_USD
 
 
-def open_progress(home: Path, folder: Path) -> "Progress":
+def open_progress(home: Path, folder: Path) -> "RunProgress":
     """The run of a folder, as it stands now.
 
     Raises:
@@ -155,13 +155,13 @@ def open_progress(home: Path, folder: Path) -> "Progress":
         report = read_record(folder / PLANNED)
     except FileNotFoundError:
         report, state = read_report(folder), "ended"
-    progress = Progress(folder, report, space_of(report, home), state)
+    progress = RunProgress(folder, report, space_of(report, home), state)
     progress.look()
     return progress
 
 
 @dataclass(slots=True)
-class Progress:
+class RunProgress:
     """A run and its report as it stands; `look` brings it up to date. Used by one thread at a time.
 
     `digests` are the images that it names. Until the run ends, the report's `finished_at` is the time of the look that
@@ -209,12 +209,12 @@ class Progress:
             self.state = "cut_off"
             for key, post in self._replay.open.items():
                 if post.run == self.report.run_id:  # it was being sent, and may have been taken
-                    changed |= self._change_rows(key, Change(Unknown(post), post.after, post.run, post.usd))
+                    changed |= self._change_rows(key, _RequestChange(Unknown(post), post.after, post.run, post.usd))
         if changed:
             self._rebuild()
         return sorted(changed)
 
-    def _take(self, line: Line) -> set[int]:
+    def _take(self, line: JournalLine) -> set[int]:
         """Apply a line, and change the rows that it is about; its price is that of the job or POST before it."""
         if (
             line.t < self.report.started_at
@@ -233,9 +233,9 @@ class Progress:
         if isinstance(state, Finished | Without) and not is_end:  # that was before
             state = Idle()
         usd = (job and job.usd) or (post and post.usd) or "0"
-        return self._change_rows(line.key, Change(state, line.t, line.run, None if is_counted else usd))
+        return self._change_rows(line.key, _RequestChange(state, line.t, line.run, None if is_counted else usd))
 
-    def _change_rows(self, key: str, change: Change) -> set[int]:
+    def _change_rows(self, key: str, change: _RequestChange) -> set[int]:
         """Change the rows of a request, of which the first pays; the places of those that differ now."""
         found = set()
         for index in self._places.get(key, []):
@@ -252,7 +252,7 @@ class Progress:
             now = datetime.fromisoformat(self.report.finished_at) + timedelta(milliseconds=1)
         jobs = self._replay.in_flight
         waiting = {row.key for row in rows if row.status == "pending" and row.job_id is not None}
-        in_flight = sum((price_of(jobs[key].usd) for key in waiting if key in jobs), NONE)
+        in_flight = sum((_recorded_price(jobs[key].usd) for key in waiting if key in jobs), ZERO_USD)
         cost = costs(rows, cap=self.report.cost.cap_usd, saved=self.report.cost.saved_usd, in_flight=in_flight)
         self.report = replace(self.report, finished_at=iso(now), rows=rows, cells=totals(rows), cost=cost)
         self.digests = frozenset(digests_of(self.report))

@@ -14,7 +14,7 @@ from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.outcome import DIGEST
 from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.model import (
-    SCHEMA,
+    REPORT_SCHEMA,
     Attempt,
     AxisView,
     CellTotals,
@@ -31,8 +31,8 @@ from krea_pipe.report.model import (
     Timings,
 )
 
-T = TypeVar("T")
-STATUSES = frozenset(get_args(Status))
+_T = TypeVar("_T")
+_STATUSES = frozenset(get_args(Status))
 OF_PAIRS = ("pair", "distance", "same")
 """The fields of a row that stand in the file only in a report of two runs."""
 
@@ -69,7 +69,7 @@ def json_default(value: object) -> object:
     if isinstance(value, Report):
         data["cells"] = {"cells": data["cells"], "cost": data.pop("cost")}
         names = {"cells": "totals", "rows": "cells"}
-        return {"schema": SCHEMA, **{names.get(name, name): one for name, one in data.items()}}
+        return {"schema": REPORT_SCHEMA, **{names.get(name, name): one for name, one in data.items()}}
     return data
 
 
@@ -82,9 +82,9 @@ def from_json(data: Mapping[str, Any]) -> Report:
     Raises:
         StateError: it is of another schema, or damaged.
     """
-    if data.get("schema") != SCHEMA:
+    if data.get("schema") != REPORT_SCHEMA:
         found = data.get("schema", "no schema at all")
-        raise _unreadable(f"the report is written as {found}, this version reads {SCHEMA}")
+        raise _unreadable(f"the report is written as {found}, this version reads {REPORT_SCHEMA}")
     try:
         sums = {"cells": data["totals"]["cells"], "cost": data["totals"]["cost"]}
         not_in_first_versions = {"templates": (), "references": ()}
@@ -93,7 +93,7 @@ def from_json(data: Mapping[str, Any]) -> Report:
         raise _unreadable(f"the report is damaged: {type(error).__name__} {error}") from error
 
 
-def _read(kind: type[T], data: Mapping[str, Any]) -> T:
+def _read(kind: type[_T], data: Mapping[str, Any]) -> _T:
     """A dataclass from the data of its fields; more than these may stand there, unless all are plain values."""
     if kind is AxisView:
         data = {**data, "values": [(one["value"], one["label"]) for one in data["values"]]}
@@ -144,7 +144,7 @@ def _checked(report: Report) -> Report:
     for row in report.rows:
         texts += [row.id, row.stage, row.prompt, row.key, row.reason, row.likeness]
         sizes = [one for one in (row.width, row.height, row.template) if one is not None]
-        if not all(isinstance(one, int) for one in sizes) or row.status not in STATUSES:
+        if not all(isinstance(one, int) for one in sizes) or row.status not in _STATUSES:
             raise ValueError(f"in the cell {row.id}")
         if row.template is not None and not 0 <= row.template < len(report.templates):
             raise ValueError(f"no template {row.template} for the cell {row.id}")

@@ -17,7 +17,7 @@ from krea_pipe.store.atomic import make_folder, write_atomically
 from krea_pipe.store.plain import check_folders, is_plain, read_plain
 from krea_pipe.store.space import MOST_THUMBNAIL_BYTES, Space
 
-THREADS = min(8, os.cpu_count() or 1)
+_THREADS = min(8, os.cpu_count() or 1)
 
 Shrink: TypeAlias = Callable[[bytes], bytes | None]
 """Makes a small picture, None of what is no image."""
@@ -39,7 +39,7 @@ def make_thumbnails(digests: Iterable[str], space: Space, shrink: Shrink) -> Non
         if data is not None:
             keep_thumbnail(digest, data, space, shrink)
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(make, [digest for digest in digests if not space.has_thumbnail(digest)]))
 
 
@@ -123,7 +123,7 @@ def signatures(digests: Iterable[str], space: Space, sign: Sign) -> dict[str, st
         data = space.read_thumbnail(digest)
         return "" if data is None else sign(data)
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         return {digest: made for digest, made in zip(wanted, pool.map(signature, wanted), strict=True) if made}
 
 

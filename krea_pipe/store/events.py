@@ -177,7 +177,7 @@ _FIELDS = {kind: {field.name: field.default for field in fields(kind)} for kind 
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class JournalLine:
     """One line of the journal: an event of the request `key`, written at `t` by `run`."""
 
     event: Event
@@ -213,14 +213,14 @@ def name_of(event: Event) -> str:
     return _NAMES[type(event)]
 
 
-def encode(line: Line) -> str:
+def encode(line: JournalLine) -> str:
     """A line as it stands in the file, with its end."""
     facts = {name: getattr(line.event, name) for name in _FIELDS[type(line.event)]}
     head = {"event": name_of(line.event), "key": line.key, "t": line.t, "run": line.run}
     return json.dumps({**head, **facts}, separators=(",", ":")) + "\n"
 
 
-def decode(text: bytes) -> Line | None:
+def decode(text: bytes) -> JournalLine | None:
     """A line of the file; None when it is damaged, or says of itself that nothing follows from it.
 
     Raises:
@@ -238,7 +238,7 @@ def decode(text: bytes) -> Line | None:
             return None
         raise UnknownEvent(data["event"])
     try:
-        return Line(_event(kind, data), str(data["key"]), str(data.get("t", "")), str(data.get("run", "")))
+        return JournalLine(_event(kind, data), str(data["key"]), str(data.get("t", "")), str(data.get("run", "")))
     except (KeyError, TypeError, ValueError):
         return None
 

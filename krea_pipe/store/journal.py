@@ -13,16 +13,16 @@ from typing import TypeAlias
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.excerpts import shown
 from krea_pipe.store.atomic import sync_folder
-from krea_pipe.store.events import Event, Line, Note, UnknownEvent, decode, encode
+from krea_pipe.store.events import Event, JournalLine, Note, UnknownEvent, decode, encode
 from krea_pipe.store.lock import FileLock, exclusive
 from krea_pipe.store.plain import open_plain
 from krea_pipe.store.replay import Replay
 
-Observe: TypeAlias = Callable[[Sequence[Line | Note]], None]
+Observe: TypeAlias = Callable[[Sequence[JournalLine | Note]], None]
 """Told of lines that are on disk, from whichever thread wrote them; it raises nothing and returns soon."""
 
 
-def unobserved(_: Sequence[Line | Note]) -> None:
+def unobserved(_: Sequence[JournalLine | Note]) -> None:
     """Nobody is told."""
 
 
@@ -43,7 +43,7 @@ class Journal:
             state.take(line)
         return state
 
-    def follow(self, state: Replay) -> Iterator[Line]:
+    def follow(self, state: Replay) -> Iterator[JournalLine]:
         """Every whole line after what a state has read; its `size` moves on.
 
         A last line without an end was cut off by a crash before anything followed from it.
@@ -98,9 +98,9 @@ class Journal:
             StateError: the line cannot be written, so what it announces must not be done.
         """
         with exclusive(self.path.with_name("journal.lock")):
-            self.write([Line(event, key, t, run)])
+            self.write([JournalLine(event, key, t, run)])
 
-    def write(self, lines: Sequence[Line]) -> int:
+    def write(self, lines: Sequence[JournalLine]) -> int:
         """Write lines, under the lock, and wait until they are on disk; how long the journal is then.
 
         Raises:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from krea_pipe.core.outcome import Result
-from krea_pipe.store.events import Done, Line
+from krea_pipe.store.events import Done, JournalLine
 from krea_pipe.store.journal import Journal, Observe, unobserved
 from krea_pipe.store.lock import FileLock
 from krea_pipe.store.presence import Presence
@@ -49,7 +49,7 @@ class JournalEntry:
     known as ours already: no job counts for two requests.
     """
 
-    line: Line
+    line: JournalLine
     expected: tuple[type[RequestStatus], ...] | None = None
     only: RequestStatus | None = None
     job_id: str | None = None
@@ -144,7 +144,7 @@ class Ledger:
             return Busy(work.run)
         return work if work.origin == self.origin else Free()
 
-    def _take(self, line: Line) -> None:
+    def _take(self, line: JournalLine) -> None:
         self.replay.take(line)
         if isinstance(line.event, Done):  # nobody will ask for it again, and a long run would pile them up
             self.replay.done.pop(line.key, None)

@@ -19,7 +19,7 @@ from krea_pipe.store.events import (
     Disowned,
     Done,
     Failed,
-    Line,
+    JournalLine,
     Reported,
     Submitted,
     Submitting,
@@ -249,7 +249,7 @@ class Replay:
             return Finished(result, self.drawn_by.get(key, ""))
         return Idle()
 
-    def take(self, line: Line) -> None:
+    def take(self, line: JournalLine) -> None:
         """Apply one line.
 
         Args:
@@ -271,7 +271,7 @@ class Replay:
             case Counted():
                 self.drawn_by.pop(line.key, None)
 
-    def _take_post(self, line: Line) -> None:
+    def _take_post(self, line: JournalLine) -> None:
         key, sent = line.key, self.open.pop(line.key, None)
         match line.event:
             case Submitting() as event:
@@ -283,7 +283,7 @@ class Replay:
             case Cleared():
                 self.lost.pop(key, None)
 
-    def _take_news(self, line: Line, job: InFlight) -> None:
+    def _take_news(self, line: JournalLine, job: InFlight) -> None:
         match line.event:
             case Attached():
                 self.in_flight[line.key] = replace(job, run=line.run)
@@ -294,7 +294,7 @@ class Replay:
             case Disowned():
                 self._disown(line.key)
 
-    def _take_job(self, line: Line, event: Submitted | Adopted) -> None:
+    def _take_job(self, line: JournalLine, event: Submitted | Adopted) -> None:
         self.open.pop(line.key, None)
         if self.jobs.setdefault(event.job_id, line.key) != line.key:  # written before jobs were held to one request
             self.lost[line.key] = Post(line.key, line.run, event.origin, event.account, event.cell, event.usd)
@@ -328,7 +328,7 @@ class Replay:
             self.in_flight.pop(key, None)
             self.failed[key] = event.code
 
-    def _take_result(self, line: Line, result: Mapping[str, Json]) -> None:
+    def _take_result(self, line: JournalLine, result: Mapping[str, Json]) -> None:
         key, job = line.key, self.in_flight.pop(line.key, None)
         self.open.pop(key, None)
         self.lost.pop(key, None)
@@ -341,7 +341,7 @@ class Replay:
                 self.adopted.add(key)
 
 
-def _post(line: Line, event: Submitting | Unanswered) -> Post:
+def _post(line: JournalLine, event: Submitting | Unanswered) -> Post:
     before = event.before if isinstance(event, Unanswered) else ""
     return Post(
         key=line.key,

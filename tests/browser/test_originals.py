@@ -23,7 +23,7 @@ def link_to(open_page, tmp_path):
         report = make_report(make_stage("one", {}), base=base)
         row = replace(report.rows[0], image=image, id="one")
         file = tmp_path / "report.html"
-        file.write_bytes(b"".join(html.render(replace(report, rows=(row,), references=()), page(row))))
+        file.write_bytes(b"".join(html.render_html(replace(report, rows=(row,), references=()), page(row))))
         page = open_page("about:blank")
         page.route("**/*", lambda route: route.continue_() if "report.html" in route.request.url else route.fulfill())
         page.goto(f"{file.as_uri()}#cell=one")
@@ -34,7 +34,7 @@ def link_to(open_page, tmp_path):
 
 
 def of_the_folder(row):
-    return html.Page(missing=[row.sha256])
+    return html.HtmlOptions(missing=[row.sha256])
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -51,11 +51,11 @@ def test_what_krea_sent_is_shown_even_if_a_later_run_has_written_over_the_file(l
 
     def page(row):
         digests.append(row.sha256)
-        return html.Page(originals="../../live/blobs", missing=[row.sha256])
+        return html.HtmlOptions(originals="../../live/blobs", missing=[row.sha256])
 
     address = link_to(page, base="../../..", image="out/1.png")
     assert address == f"../../live/blobs/{digests[0][:2]}/{digests[0]}"
 
 
 def test_a_page_that_is_made_to_be_sent_away_has_no_originals(link_to):
-    assert link_to(lambda _: html.Page("single", thumbnails={}), base="../../..", image="out/1.png") is None
+    assert link_to(lambda _: html.HtmlOptions("single", thumbnails={}), base="../../..", image="out/1.png") is None

@@ -252,7 +252,7 @@ def test_a_bug_is_told_with_a_log_and_without_secrets(project, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError(f"it holds {KEY}")
 
-    monkeypatch.setattr("krea_pipe.app.flow.load", broken)
+    monkeypatch.setattr("krea_pipe.app.flow.load_pipeline", broken)
     monkeypatch.setattr("command_line.check_sane", lambda _: None)
     done = project.run("plan", "p.yaml", "--json")
     assert (done.code, done.json["error"]["code"]) == (70, "internal_error")

@@ -15,7 +15,7 @@ from money import inhabit
 
 from krea_pipe.api.client import open_client
 from krea_pipe.api.failures import BadImage
-from krea_pipe.cli.progress import Lines
+from krea_pipe.cli.progress import LineProgress
 from krea_pipe.core.settings import LOCAL_PACE, Target, Token
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity
@@ -37,7 +37,7 @@ def test_a_bug_in_one_request_lets_the_others_be_written_down(project, krea, mon
             raised.set()
             raise RuntimeError("a bug")
 
-    monkeypatch.setattr(Lines, "changed", changed)
+    monkeypatch.setattr(LineProgress, "changed", changed)
     krea.answer("POST", GENERATE, 422, {"error": "no"}, text='"a"')
     project.pipeline(["a", "b"])
 

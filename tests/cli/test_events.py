@@ -14,7 +14,7 @@ from krea_server import GENERATE, picture, until
 from money import STRANGER, draw, intrude
 
 from krea_pipe.store.atomic import make_folder
-from krea_pipe.store.events import Line, Submitting
+from krea_pipe.store.events import JournalLine, Submitting
 from krea_pipe.store.ledger import Busy, Free, JournalEntry, Ledger
 from krea_pipe.store.space import open_space
 
@@ -269,7 +269,7 @@ def test_a_claim_that_another_run_has_won_is_no_event(tmp_path):
 
     def claim(run):
         ledger = Ledger(space.journal, space.presence, run, "origin", space.journal.replay(), told.extend)
-        line = Line(Submitting(origin="origin", usd="0.03", cell="p/a"), "k", run=run)
+        line = JournalLine(Submitting(origin="origin", usd="0.03", cell="p/a"), "k", run=run)
         found = ledger.commit([JournalEntry(line, (Free,))])
         ledger.close()
         return found

@@ -7,9 +7,9 @@ import click
 import pytest
 from krea_server import picture
 
-from krea_pipe.app.flow import RunOptions, load, plan
+from krea_pipe.app.flow import RunOptions, load_pipeline, plan_run
 from krea_pipe.cli.commands.explain import explanation_text
-from krea_pipe.core.settings import LOCAL
+from krea_pipe.core.settings import LOCAL_TARGET
 from krea_pipe.matrix.selecting import find_cell
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.pipeline.template import paths_in
@@ -296,9 +296,9 @@ def test_a_cell_of_a_stage_that_waits_is_not_there_yet(autumn):
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 @pytest.mark.parametrize("cell", ["explore/neon/brand/s2", "ladder/0.1/raw", "formats/dawn/brand/s1/wide"])
 def test_the_text_fits_the_terminal(autumn, cell, width):
-    loaded = load(autumn.path / "p.yaml")
+    loaded = load_pipeline(autumn.path / "p.yaml")
     space = open_space(autumn.home, "local")
-    made = plan(loaded, space, LOCAL, RunOptions())
+    made = plan_run(loaded, space, LOCAL_TARGET, RunOptions())
     found = find_cell([one for step in made.steps for one in step.cells], cell)
     explanation = explain_cell(loaded.pipeline, loaded.fingerprints, made, found, space, Overrides())
     text = click.unstyle(explanation_text(explanation, width=width, local=True))

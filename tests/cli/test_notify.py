@@ -157,7 +157,7 @@ def test_a_webhook_that_refuses_costs_one_warning_and_shows_no_secret(project, r
 def test_places_that_do_not_answer_are_given_up_after_a_time_and_the_others_are_told(
     project, receiver, trickle, monkeypatch
 ):
-    monkeypatch.setattr(notify, "SECONDS", 3.0)
+    monkeypatch.setattr(notify, "_SEND_SECONDS", 3.0)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         gone = f"http://127.0.0.1:{closed.getsockname()[1]}"
     project.pipeline(["a"])
@@ -186,7 +186,7 @@ def test_a_service_of_apprise_is_told(project, receiver):
 
 
 def test_a_service_that_does_not_answer_is_given_up_with_the_process_that_asked_it(project, trickle, monkeypatch):
-    monkeypatch.setattr(notify, "SECONDS", 2.0)
+    monkeypatch.setattr(notify, "_SEND_SECONDS", 2.0)
     project.pipeline(["a"])
     done = project.run("run", "p.yaml", "-q", "--notify", trickle.replace("http://", "json://"))
     assert (done.code, done.err) == (0, "warning: json://… was not told: it did not answer in time\n")

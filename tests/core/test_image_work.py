@@ -12,15 +12,15 @@ from PIL import Image
 from krea_pipe.core import images
 from krea_pipe.core.image_file import (
     MAX_FILL,
-    MAX_PARTS,
+    MAX_IMAGE_PARTS,
     MAX_SCANNED,
     MAX_SCANS,
     SOS,
     TooMuchWork,
     check_work,
+    image_size,
     jpeg_segments,
     only_pixels,
-    size_of,
 )
 from krea_pipe.core.images import NotAnImage
 from krea_pipe.local.picture import read_picture
@@ -100,11 +100,13 @@ def test_what_stands_inside_metadata_is_no_scan():
 def many_parts(form):
     if form == "JPEG":
         data = jpeg()
-        return data[:2] + segment(0xFE, b"") * MAX_PARTS + data[2:]
+        return data[:2] + segment(0xFE, b"") * MAX_IMAGE_PARTS + data[2:]
     data = plain(form, size=(96, 64))
     if form == "PNG":
-        return data[:33] + chunk(b"tEXt", b"a\0") * MAX_PARTS + data[33:]
-    return data[:4] + struct.pack("<I", len(data) - 8 + 8 * MAX_PARTS) + data[8:] + b"JUNK\0\0\0\0" * MAX_PARTS
+        return data[:33] + chunk(b"tEXt", b"a\0") * MAX_IMAGE_PARTS + data[33:]
+    return (
+        data[:4] + struct.pack("<I", len(data) - 8 + 8 * MAX_IMAGE_PARTS) + data[8:] + b"JUNK\0\0\0\0" * MAX_IMAGE_PARTS
+    )
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
@@ -114,8 +116,8 @@ def test_parts_are_counted_up_to_a_limit(form):
 
 
 def test_a_size_behind_too_many_parts_is_not_looked_for():
-    assert size_of(many_parts("JPEG")) is None
-    assert size_of(b"\xff\xd8" + b"\xff" * 3_000_000) is None
+    assert image_size(many_parts("JPEG")) is None
+    assert image_size(b"\xff\xd8" + b"\xff" * 3_000_000) is None
 
 
 def exif_bomb():

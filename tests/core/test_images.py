@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from krea_pipe.core import image_file, images
-from krea_pipe.core.image_file import size_of, sniff
+from krea_pipe.core.image_file import image_size, sniff
 from krea_pipe.core.images import NotAnImage
 
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
@@ -51,7 +51,7 @@ def test_facts_come_from_the_bytes(form):
 @pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"lossless": True, "exif": b"Exif\0\0"}])
 def test_every_kind_of_webp_header_is_read(options):
     data = encoded("WEBP", picture((301, 77), "RGBA"), **options)
-    assert size_of(data) == (301, 77)
+    assert image_size(data) == (301, 77)
     assert facts_of(data).width == 301
 
 
@@ -63,7 +63,7 @@ def test_progressive_jpeg_with_long_headers_is_read():
     ]
     plain = encoded("JPEG", progressive=True)
     data = b"".join([plain[:2], comment, *profile, plain[2:]])
-    assert size_of(data) == (96, 64)
+    assert image_size(data) == (96, 64)
     assert facts_of(data).mime == "image/jpeg"
 
 
@@ -122,7 +122,7 @@ def test_a_png_with_a_wrong_checksum_is_refused():
 def test_other_types_and_bare_signatures_are_refused(data):
     with pytest.raises(NotAnImage):
         facts_of(data)
-    assert size_of(data) is None
+    assert image_size(data) is None
 
 
 def test_a_gif_is_refused_although_pillow_could_read_it():
@@ -170,18 +170,18 @@ def test_a_thumbnail_is_a_webp_that_fits_the_side_and_keeps_the_ratio(form):
 
 
 def test_a_small_image_is_not_enlarged():
-    assert size_of(images.thumbnail(encoded("PNG", picture((40, 20))))) == (40, 20)
+    assert image_size(images.thumbnail(encoded("PNG", picture((40, 20))))) == (40, 20)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 def test_every_png_mode_has_a_thumbnail(mode):
     source = Image.new("I;16", (400, 200), 30_000) if mode == "I;16" else picture((400, 200), mode)
-    assert size_of(images.thumbnail(encoded("PNG", source))) == (256, 128)
+    assert image_size(images.thumbnail(encoded("PNG", source))) == (256, 128)
 
 
 def test_a_cmyk_jpeg_has_a_thumbnail():
     data = encoded("JPEG", picture((400, 200), "CMYK"))
-    assert size_of(images.thumbnail(data)) == (256, 128)
+    assert image_size(images.thumbnail(data)) == (256, 128)
 
 
 def test_transparency_survives_the_thumbnail():

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from krea_pipe.executor.budget_ledger import BudgetLedger
-from krea_pipe.executor.capacity import AHEAD, ENOUGH, LAST_STEP, START, Capacity, Place
+from krea_pipe.executor.capacity import AHEAD, ENOUGH, LAST_STEP, START, Capacity, JobSlot
 
 CENT = Decimal("0.01")
 
@@ -122,7 +122,7 @@ def test_one_who_waits_for_money_and_is_cancelled_takes_none():
 
 
 async def filled(capacity, count):
-    places = [Place(capacity) for _ in range(count)]
+    places = [JobSlot(capacity) for _ in range(count)]
     tasks = [asyncio.create_task(place.take()) for place in places]
     await settle()
     held = [place for place in places if place.is_held]
@@ -183,7 +183,7 @@ def test_a_room_never_shrinks_below_one_and_never_grows_above_the_users_limit():
             held.pop().give_back(ended=True) if held else None
             await settle()
             assert capacity.places.inside <= 3
-            held += [Place(capacity, is_held=True)] * (capacity.places.inside - len(held))
+            held += [JobSlot(capacity, is_held=True)] * (capacity.places.inside - len(held))
 
     asyncio.run(main())
 
@@ -210,7 +210,7 @@ def test_a_room_keeps_ahead_of_what_krea_runs_until_krea_says_that_it_is_full():
 def test_what_krea_has_when_it_refuses_counts_and_not_what_waits_to_be_sent():
     async def main():
         capacity = Capacity(500)
-        places = [Place(capacity) for _ in range(20)]
+        places = [JobSlot(capacity) for _ in range(20)]
         for place in places:
             await place.take()
         for place in places[:6]:
@@ -243,7 +243,7 @@ def test_a_room_rests_for_the_longest_time_that_krea_asks_for():
 def test_a_place_is_taken_and_given_back_once():
     async def main():
         capacity = Capacity(5)
-        place = Place(capacity)
+        place = JobSlot(capacity)
         assert await place.take()
         assert await place.take()
         place.take_at_once()

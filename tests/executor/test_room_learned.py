@@ -5,12 +5,12 @@ import random
 
 import pytest
 
-from krea_pipe.executor.capacity import ENOUGH, LAST_STEP, START, Capacity, Place
+from krea_pipe.executor.capacity import ENOUGH, LAST_STEP, START, Capacity, JobSlot
 
 
 async def take(capacity):
     """Have Krea take one more job."""
-    place = Place(capacity)
+    place = JobSlot(capacity)
     assert await place.take()
     place.fill()
     capacity.accept()
@@ -25,7 +25,7 @@ async def flow(capacity, jobs, takes, rng, *, runs):
     ends, seen = [], []
 
     async def bring():
-        place, end = Place(capacity), asyncio.Event()
+        place, end = JobSlot(capacity), asyncio.Event()
         while not place.is_filled:
             await place.take()
             if capacity.is_crowded:

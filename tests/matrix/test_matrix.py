@@ -31,7 +31,7 @@ def load(tmp_path):
     def load_text(text):
         file = tmp_path / "lamp.yaml"
         file.write_text(text, encoding="utf-8")
-        return flow.load(file)
+        return flow.load_pipeline(file)
 
     return load_text
 

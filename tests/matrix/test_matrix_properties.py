@@ -133,7 +133,7 @@ def expand(tmp_path_factory):
     def expand_data(data, style=STYLES[0]):
         file.write_text(style(data), encoding="utf-8")
         try:
-            return list(flow.cells(flow.load(file)))
+            return list(flow.cells(flow.load_pipeline(file)))
         except InvalidInput as error:
             if {problem.code for problem in error.problems} != {"empty_matrix"}:
                 raise

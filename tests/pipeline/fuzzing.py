@@ -221,7 +221,7 @@ def mutated(chance, texts, datas):
 def load(file):
     """Everything from a file to its last cell."""
     has_profile = "draft:" in file.read_text(encoding="utf-8", errors="replace").replace('"', "")
-    loaded = flow.load(file, Overrides(profiles=["draft"] if has_profile else []))
+    loaded = flow.load_pipeline(file, Overrides(profiles=["draft"] if has_profile else []))
     for _ in flow.cells(loaded, max_cells=MOST_CELLS):
         pass
 

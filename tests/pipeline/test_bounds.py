@@ -3,7 +3,7 @@
 import pytest
 from command_line import Project
 
-from krea_pipe.app.flow import load
+from krea_pipe.app.flow import load_pipeline
 from krea_pipe.core.errors import InvalidInput
 
 HEAD = "version: 1\nprompt: a lamp\n"
@@ -12,7 +12,7 @@ SECRET = "sk-proj-" + "Ab1Cd2Ef3Gh4" * 4
 
 def problems_of(file):
     with pytest.raises(InvalidInput) as caught:
-        load(file)
+        load_pipeline(file)
     return caught.value.problems
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from krea_pipe.app.flow import cells, load
+from krea_pipe.app.flow import cells, load_pipeline
 from krea_pipe.core.errors import InvalidInput, UsageError
-from krea_pipe.pipeline.editing.edits import add_style, promote, with_stages
+from krea_pipe.pipeline.editing.edits import add_stage, add_style, with_stages
 from krea_pipe.pipeline.editing.yaml_text import flow_text
 from krea_pipe.pipeline.nodes import build_nodes
 
@@ -44,7 +44,7 @@ profiles: {ci: {budget: {usd: 3.00}}}
 
 
 def promoted(text, stage="explore", to="large", **more):
-    return promote(text, stage, to, picks_file="picks/explore.yaml", file=FILE, **more)
+    return add_stage(text, stage, to, picks_file="picks/explore.yaml", file=FILE, **more)
 
 
 def data(text):
@@ -283,7 +283,7 @@ def test_a_file_with_stages_written_out_expands_to_the_same_cells(path, tmp_path
 
 
 def expansion(file):
-    return [(cell.id, cell.out, key) for cell, key in cells(load(file))]
+    return [(cell.id, cell.out, key) for cell, key in cells(load_pipeline(file))]
 
 
 def test_without_out_the_images_would_move_so_the_file_stays_as_it_is():

@@ -133,7 +133,7 @@ def test_mutated_templates_render_or_are_refused(batch, tmp_path):
             text = text.replace("prompt: a lamp", "prompt: '").replace("\nvars", "'\nvars", 1)
         file.write_text(text, encoding="utf-8")
         with contextlib.suppress(InvalidInput):
-            for cell, _ in flow.cells(flow.load(file), max_cells=2000):
+            for cell, _ in flow.cells(flow.load_pipeline(file), max_cells=2000):
                 assert not CONTROL_CHARACTERS.search(cell.request.prompt + cell.out)
 
 

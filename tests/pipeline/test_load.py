@@ -19,7 +19,7 @@ def problems_of(tmp_path):
         file = tmp_path / "a.yaml"
         file.write_text(text)
         with pytest.raises(InvalidInput) as caught:
-            flow.load(file)
+            flow.load_pipeline(file)
         return caught.value.problems
 
     return load
@@ -48,7 +48,7 @@ def test_a_secret_is_found_anywhere_and_repeated_nowhere(problems_of, text, secr
 def test_words_that_only_resemble_a_secret_are_left_alone(tmp_path, text):
     file = tmp_path / "a.yaml"
     file.write_text(f"version: 1\nprompt: {text}\n")
-    assert flow.load(file).pipeline.stages[0].fields["prompt"].data == text
+    assert flow.load_pipeline(file).pipeline.stages[0].fields["prompt"].data == text
 
 
 def test_the_nearest_repository_is_the_limit_of_references(tmp_path):

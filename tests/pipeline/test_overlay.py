@@ -27,7 +27,7 @@ def load(tmp_path):
     """Load the pipeline with something over it."""
     file = tmp_path / "lamp.yaml"
     file.write_text(PIPELINE)
-    return lambda **overrides: flow.load(file, Overrides(**overrides))
+    return lambda **overrides: flow.load_pipeline(file, Overrides(**overrides))
 
 
 @pytest.fixture
@@ -127,9 +127,9 @@ def test_a_value_of_set_follows_the_loading_rules(problems):
 def test_takes_are_refused_when_set_gives_them_one_seed(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("version: 1\nprompt: a lamp\ndefaults: {seed: null}\ntakes: 3\n")
-    assert len(list(flow.cells(flow.load(file)))) == 3
+    assert len(list(flow.cells(flow.load_pipeline(file)))) == 3
     with pytest.raises(InvalidInput) as caught:
-        flow.load(file, Overrides(sets=["seed=4"]))
+        flow.load_pipeline(file, Overrides(sets=["seed=4"]))
     assert caught.value.code == "takes_with_seed"
 
 

@@ -32,7 +32,7 @@ def load(folder):
     def load_images(*images):
         listed = ", ".join(f"'{image}'" for image in images)
         (folder / "a.yaml").write_text(f"version: 1\nprompt: a lamp\nreferences: [{{images: [{listed}]}}]\n")
-        return flow.load(folder / "a.yaml")
+        return flow.load_pipeline(folder / "a.yaml")
 
     return load_images
 
@@ -162,7 +162,7 @@ def test_without_a_repository_the_files_folder_is_the_limit(tmp_path):
     (tmp_path / "a.png").write_bytes(picture())
     file = tmp_path / "own/a.yaml"
     file.write_text("version: 1\nprompt: a lamp\nreferences: [{image: ../a.png}]\n")
-    assert problem_of(flow.load, file).code == "reference_outside"
+    assert problem_of(flow.load_pipeline, file).code == "reference_outside"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_dense_pattern_looks_at_each_folder_once_a_part(folder, load):
 
 
 def test_the_entries_that_all_patterns_of_a_file_look_at_are_counted(folder, load, monkeypatch):
-    monkeypatch.setattr("krea_pipe.pipeline.repo_paths.MAX_ENTRIES", 100)
+    monkeypatch.setattr("krea_pipe.pipeline.repo_paths.MAX_FOLDER_ENTRIES", 100)
     for number in range(60):
         (folder / f"{number}.png").write_bytes(picture())
     assert len(load("*.png").fingerprints.by_text["*.png"]) == 60

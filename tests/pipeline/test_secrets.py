@@ -134,7 +134,7 @@ def problems_of(folder, text, **overrides):
     file = folder / "a.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises((InvalidInput, UsageError)) as caught:
-        flow.load(file, Overrides(**overrides))
+        flow.load_pipeline(file, Overrides(**overrides))
     return caught.value.problems
 
 

@@ -10,8 +10,8 @@ import yaml
 
 from krea_pipe.core.errors import InvalidInput
 from krea_pipe.pipeline import nodes
-from krea_pipe.pipeline.nodes import MAX_DEPTH, MAX_NODES, build_nodes, resolve_scalar
-from krea_pipe.pipeline.source import MAX_BYTES, read_document
+from krea_pipe.pipeline.nodes import MAX_NODES, MAX_YAML_DEPTH, build_nodes, resolve_scalar
+from krea_pipe.pipeline.source import MAX_PIPELINE_BYTES, read_document
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_folder_and_a_missing_file_are_said_to_be_that(tmp_path):
 
 
 def test_a_file_above_the_limit_is_refused(read):
-    problem = problem_of(read, b"#" * (MAX_BYTES + 1))
+    problem = problem_of(read, b"#" * (MAX_PIPELINE_BYTES + 1))
     assert said(problem) == "1:1 file_too_large: a pipeline file holds at most 4,194,304 bytes"
 
 
@@ -84,23 +84,23 @@ TOO_DEEP = {  # what is opened, and the column of the 65th
 }
 
 
-@pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 1_000, 1_001, 1_024, 1_025, 50_000])
+@pytest.mark.parametrize("levels", [MAX_YAML_DEPTH + 1, 1_000, 1_001, 1_024, 1_025, 50_000])
 @pytest.mark.parametrize(("opener", "column"), TOO_DEEP.values(), ids=TOO_DEEP)
 def test_too_many_levels_are_refused_where_they_begin_by_each_scanner(read, scanner, opener, column, levels):
     problem = problem_of(read, (opener * levels).encode())
-    assert said(problem) == f"1:{column} too_deep: nested more than {MAX_DEPTH} levels deep"
+    assert said(problem) == f"1:{column} too_deep: nested more than {MAX_YAML_DEPTH} levels deep"
 
 
 def test_levels_that_are_closed_again_and_lines_of_them_are_counted_by_each_scanner(read, scanner):
     closed = "[" * 1_500 + "]" * 1_500
-    long = "".join(f"a{n}: {'[' * MAX_DEPTH}{']' * MAX_DEPTH}\n" for n in range(3))
+    long = "".join(f"a{n}: {'[' * MAX_YAML_DEPTH}{']' * MAX_YAML_DEPTH}\n" for n in range(3))
     assert said(problem_of(read, f"a: {closed}\n".encode())).startswith("1:67 too_deep: ")
     assert said(problem_of(read, "".join(f"{' ' * n}a:\n" for n in range(1_500)).encode())).startswith(
         "65:65 too_deep: "
     )
     assert said(problem_of(read, ("[\n" * 1_500).encode())).startswith("65:1 too_deep: ")
     assert said(problem_of(read, long.encode())).startswith("1:68 too_deep: ")
-    fits = f"a: {'[' * (MAX_DEPTH - 1)}{']' * (MAX_DEPTH - 1)}\nb: |\n  {'[' * 2_000}\nc: '{'{' * 2_000}'\n"
+    fits = f"a: {'[' * (MAX_YAML_DEPTH - 1)}{']' * (MAX_YAML_DEPTH - 1)}\nb: |\n  {'[' * 2_000}\nc: '{'{' * 2_000}'\n"
     assert read(fits.encode()).problems == ()
 
 

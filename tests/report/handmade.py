@@ -223,9 +223,9 @@ def summary(report: Report) -> str:
 
 FORMS = {
     "report.json": lambda report: "".join(to_lines(report)),
-    "report.md": markdown.render,
-    "junit.xml": junit.render,
-    "results.csv": csv_table.render,
+    "report.md": markdown.render_markdown,
+    "junit.xml": junit.render_junit,
+    "results.csv": csv_table.render_csv,
     "summary.txt": summary,
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from krea_pipe.core.outcome import Attempt, Failure, Outcome, Result
 from krea_pipe.core.request import ByDigest, Request, Weighted, key_of
-from krea_pipe.core.settings import DEFAULT_BASE, LOCAL, live_target
+from krea_pipe.core.settings import DEFAULT_BASE, LOCAL_TARGET, live_target
 from krea_pipe.matrix.matrix import Cell
 from krea_pipe.pipeline.model import Axis, AxisValue, Budget, Matrix, Pipeline, Stage
 from krea_pipe.pipeline.nodes import build_nodes
@@ -88,7 +88,7 @@ def make_report(*stages, kind="live", out=Path("out"), folder=None, **changes):
         started_at="2026-10-12T09:14:03Z",
         finished_at="2026-10-12T09:15:15Z",
         exit_code=0,
-        target=LOCAL if kind == "local" else live_target({"KREA_API_BASE": DEFAULT_BASE}),
+        target=LOCAL_TARGET if kind == "local" else live_target({"KREA_API_BASE": DEFAULT_BASE}),
         out=out,
         cap=Decimal("12.00"),
         git=GitState("8c1f0d2b7e6a5948372615048d9ecb7fa1623d45", dirty=True),

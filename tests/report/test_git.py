@@ -64,7 +64,7 @@ def test_a_status_that_takes_too_long_is_not_called_clean(repository, monkeypatc
 
     def slow(command, **options):
         if "status" in command:
-            raise subprocess.TimeoutExpired(command, build.SECONDS)
+            raise subprocess.TimeoutExpired(command, build.GIT_TIMEOUT)
         return run(command, **options)
 
     monkeypatch.setattr("subprocess.run", slow)

@@ -19,7 +19,7 @@ from sample_reports import make_report, make_stage, to_json
 
 import krea_pipe.report.html
 from krea_pipe.pipeline.pricing import usd
-from krea_pipe.report.html import Page, render
+from krea_pipe.report.html import HtmlOptions, render_html
 from krea_pipe.report.model import CostTotals
 from krea_pipe.report.words import summary_sentence
 
@@ -46,7 +46,7 @@ class Elements(HTMLParser):
 
 
 def page_of(report, **thumbnails):
-    return b"".join(render(report, Page("single", thumbnails=thumbnails))).decode()
+    return b"".join(render_html(report, HtmlOptions("single", thumbnails=thumbnails))).decode()
 
 
 def data_of(page, name="report"):

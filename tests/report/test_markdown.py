@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from sample_reports import make_report, make_stage
 
 from krea_pipe.core.outcome import Failure
-from krea_pipe.report.markdown import LIMIT, code, render
+from krea_pipe.report.markdown import MAX_SUMMARY_BYTES, code, render_markdown
 
 GITHUB_DROPS_ABOVE = 1_048_576
 
@@ -54,7 +54,7 @@ def test_nothing_that_users_wrote_acts():
     rows = tuple(replace(row, id=f"{quoted} {number}", stage=MARKUP) for number, row in enumerate(report.rows))
     pipeline = replace(report.pipeline, name=MARKUP, file=MARKUP)
     stages = tuple(replace(stage, name=MARKUP) for stage in report.stages)
-    seen = Seen(render(replace(report, rows=rows, pipeline=pipeline, stages=stages, run_id=MARKUP)))
+    seen = Seen(render_markdown(replace(report, rows=rows, pipeline=pipeline, stages=stages, run_id=MARKUP)))
     assert seen.tags == {
         "h2",
         "h3",
@@ -99,7 +99,7 @@ def test_nothing_that_users_wrote_acts():
 def test_a_text_reads_as_it_was_written(text):
     report = make_report(make_stage("lamp", {"a": [1]}))
     (row,) = report.rows
-    seen = Seen(render(replace(report, rows=(replace(row, reason=text),), warnings=(text,))))
+    seen = Seen(render_markdown(replace(report, rows=(replace(row, reason=text),), warnings=(text,))))
     assert [found for found in seen.code if found == text] == [text, text], "in the list of warnings and in a table"
 
 
@@ -110,11 +110,11 @@ def test_a_text_is_one_line_without_what_turns_or_drives_a_page():
     assert code("x" * 20, 10) == f"`{'x' * 9}…`"
 
 
-@pytest.mark.parametrize("limit", [50_000, LIMIT])
+@pytest.mark.parametrize("limit", [50_000, MAX_SUMMARY_BYTES])
 @pytest.mark.parametrize("reason", ["new", "🪔`|" * 500])
 def test_what_does_not_fit_is_left_out_and_counted(limit, reason):
     report = replace(many(2_000, reason=reason), warnings=("🪔" * 1_000,) * 2_000)
-    text = render(report, limit=limit)
+    text = render_markdown(report, limit=limit)
     assert limit - 2_000 < len(text.encode()) <= limit < GITHUB_DROPS_ABOVE
     problems = int(re.findall(r"\*([\d,]+) more are left out", text.partition("### Cells")[0])[-1].replace(",", ""))
     left_out = int(re.findall(r"\*([\d,]+) more are left out", text)[-1].replace(",", ""))
@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_left_out_and_counted(limit, reason):
 
 
 def test_a_report_that_fits_leaves_nothing_out():
-    text = render(handmade_report())
+    text = render_markdown(handmade_report())
     assert len(cell_rows(text)) == 11
     assert "left out" not in text
 
@@ -131,51 +131,56 @@ def test_a_report_that_fits_leaves_nothing_out():
 def test_a_cell_that_failed_is_in_the_table_of_problems_first():
     report = many(2_000)
     lost = replace(report.rows[0], id="the/one", status="failed", error=Failure("gone", "it is gone"))
-    text = render(replace(report, rows=(*(row for row in report.rows if not row.error), lost)))
+    text = render_markdown(replace(report, rows=(*(row for row in report.rows if not row.error), lost)))
     assert "| `the/one` | **failed** | `gone` | `it is gone` |" in text.partition("### Cells")[0]
     assert "the/one" not in text.partition("### Cells")[2], "it is the last of too many cells"
 
 
 def test_a_local_run_says_so_and_names_no_money(small_report):
     local = make_report(make_stage("lamp", {"a": [1, 2]}), kind="local")
-    assert "**LOCAL PROOFS**" in render(local)
-    assert "$" not in render(local)
-    assert "Cost" not in render(local)
-    assert "LOCAL PROOFS" not in render(small_report)
+    assert "**LOCAL PROOFS**" in render_markdown(local)
+    assert "$" not in render_markdown(local)
+    assert "Cost" not in render_markdown(local)
+    assert "LOCAL PROOFS" not in render_markdown(small_report)
 
 
 def test_at_most_ten_images_are_shown_spread_over_the_cells_that_have_one():
     report = make_report(
         make_stage("lamp", {"n": list(range(100))}, lambda number: ("succeeded", "failed")[number % 2])
     )
-    images = Seen(render(report)).images
+    images = Seen(render_markdown(report)).images
     there = [row.sha256 for row in report.rows if row.sha256]
     shown = [there.index(image["src"].removeprefix("thumbnails/").removesuffix(".webp")) for image in images]
     assert shown == [0, 5, 10, 16, 21, 27, 32, 38, 43, 49]
-    assert "### 10 of 50 images, evenly spread" in render(report)
+    assert "### 10 of 50 images, evenly spread" in render_markdown(report)
 
 
 def test_an_image_of_several_cells_is_shown_once_and_one_that_is_no_digest_never():
     report = make_report(make_stage("lamp", {"n": [1, 2, 3]}))
     first, second, third = report.rows
     same = (first, replace(second, sha256=first.sha256), replace(third, sha256='"><script>'))
-    images = Seen(render(replace(report, rows=same))).images
+    images = Seen(render_markdown(replace(report, rows=same))).images
     assert [image["alt"] for image in images] == [first.id]
 
 
 def test_images_are_found_below_the_url_that_is_given(small_report):
     digest = small_report.rows[0].sha256
     for url in ("https://example.com/r", "https://example.com/r/"):
-        assert Seen(render(small_report, thumbnails=url)).images[0]["src"] == f"https://example.com/r/{digest}.webp"
+        assert (
+            Seen(render_markdown(small_report, thumbnails=url)).images[0]["src"]
+            == f"https://example.com/r/{digest}.webp"
+        )
     assert (
-        Seen(render(small_report, thumbnails="https://e.com/a'|`b")).images[0]["src"].startswith("https://e.com/a'|`b/")
+        Seen(render_markdown(small_report, thumbnails="https://e.com/a'|`b"))
+        .images[0]["src"]
+        .startswith("https://e.com/a'|`b/")
     )
-    assert "data:" not in render(small_report)
+    assert "data:" not in render_markdown(small_report)
 
 
 def test_a_table_that_would_be_empty_is_not_there():
-    text = render(make_report(make_stage("lamp", {"a": [1]}, lambda _: "succeeded")))
+    text = render_markdown(make_report(make_stage("lamp", {"a": [1]}, lambda _: "succeeded")))
     assert "### Cells" in text
     assert "Failed" not in text.partition("### Stages")[2].partition("###")[2]
     assert "### Warnings" not in text
-    assert "### Images" not in render(make_report(make_stage("lamp", {"a": [1]}, lambda _: "pending")))
+    assert "### Images" not in render_markdown(make_report(make_stage("lamp", {"a": [1]}, lambda _: "pending")))

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from sample_reports import make_report, make_stage, to_json
 
 from krea_pipe.core.errors import StateError
-from krea_pipe.report.model import SCHEMA, Report
+from krea_pipe.report.model import REPORT_SCHEMA, Report
 from krea_pipe.report.record import from_json
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "run-report.schema.json"
@@ -85,7 +85,7 @@ def test_keys_stand_in_the_order_of_the_report(small_report):
     expected.remove("cost")
     data = to_json(small_report)
     assert list(data) == ["schema", *expected]
-    assert data["schema"] == SCHEMA
+    assert data["schema"] == REPORT_SCHEMA
     assert list(data["totals"]) == ["cells", "cost"]
 
 

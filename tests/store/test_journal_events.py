@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from krea_pipe.store.events import EVENTS, Line, decode, encode, name_of
+from krea_pipe.store.events import EVENTS, JournalLine, decode, encode, name_of
 from krea_pipe.store.journal import Journal
 from krea_pipe.store.replay import Idle, InFlight
 
@@ -20,7 +20,7 @@ def made(kind):
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_each_event_is_read_as_it_was_written(name):
-    line = Line(made(EVENTS[name]), "k", "2026-11-29T10:00:00.000Z", "run-1")
+    line = JournalLine(made(EVENTS[name]), "k", "2026-11-29T10:00:00.000Z", "run-1")
     assert decode(encode(line).encode()) == line
     assert json.loads(encode(line))["event"] == name == name_of(line.event)
 

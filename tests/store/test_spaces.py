@@ -8,7 +8,7 @@ from command_line import Project
 from krea_server import until
 from money import kill
 
-from krea_pipe.core.settings import LOCAL, Pace, Token, live_pace, live_target
+from krea_pipe.core.settings import LOCAL_TARGET, Pace, Token, live_pace, live_target
 
 LIVE = [
     "",
@@ -81,7 +81,7 @@ def test_a_job_in_flight_is_found_under_every_spelling_of_its_api(project, krea)
 
 def test_other_addresses_have_spaces_of_their_own():
     spaces = {target(base).space for base in OTHER}
-    assert not spaces & {"live", LOCAL.space, "loopback"}
+    assert not spaces & {"live", LOCAL_TARGET.space, "loopback"}
     assert {target(base).space for base in LOOPBACK} == {"loopback"}
     assert all(set(space) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-") for space in spaces)
 

@@ -122,7 +122,7 @@ def _variant(fact: dict[str, Json] | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CacheFinding:
     """Something that is not as it should be, and what to do; one that is no damage is only worth knowing."""
 
     space: str
@@ -131,7 +131,7 @@ class Finding:
     hint: str
 
 
-def verify_space(space: Space) -> Iterator[Finding]:
+def verify_space(space: Space) -> Iterator[CacheFinding]:
     """Read everything that a name space keeps.
 
     Raises:
@@ -139,7 +139,7 @@ def verify_space(space: Space) -> Iterator[Finding]:
     """
     name, facts = space.folder.name, space.facts.folder / DATABASE_NAME
     for is_damage, message, hint in (*_database(facts), *_journal(space.journal.path), *_images(space)):
-        yield Finding(name, is_damage, message, hint)
+        yield CacheFinding(name, is_damage, message, hint)
 
 
 def _database(file: Path) -> Iterator[tuple[bool, str, str]]:

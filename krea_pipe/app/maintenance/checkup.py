@@ -34,20 +34,20 @@ from krea_pipe.core.settings import (
 from krea_pipe.executor.account_calls import asked
 from krea_pipe.store.home import open_home
 
-State: TypeAlias = Literal["ok", "warning", "problem"]
+_CheckState: TypeAlias = Literal["ok", "warning", "problem"]
 
 MOUNTS = Path("/proc/mounts")
 SHARED = re.compile(r"nfs\d?|cifs|smb\w*|9p|afs|ceph|glusterfs|lustre|beegfs|gpfs|virtiofs|fuse\.(?!fuse-overlayfs).+")
 """File systems whose locks depend on another machine, or do not work at all."""
 LEAST_FREE = 1_000_000_000
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
-SECONDS = 10
+_GIT_TIMEOUT = 10
 REFUSALS = {
     401: ("does not know this key", "copy it again, or make a new one: krea.ai/app/api/tokens"),
     402: ("takes the key, but there is no credit left", "top up at krea.ai"),
     403: ("knows the key, but it has no right to this", "check what the key may do: krea.ai/app/api/tokens"),
 }
-MOST_SECONDS = 60.0
+_MAX_CLOCK_SECONDS = 60.0
 """A clock that is further off gives reports wrong times, and `gc` wrong ages."""
 
 
@@ -56,7 +56,7 @@ class Check:
     """One thing that was looked at: how it is, and what to do when it is not well."""
 
     name: str
-    state: State
+    state: _CheckState
     message: str
     hint: str = ""
 
@@ -221,7 +221,7 @@ def _ignored(home: Path, environment: Mapping[str, str]) -> Check:
     if top is None:
         return Check("git", "ok", "no repository around the home folder")
     try:
-        ask(top, environment, "check-ignore", "-q", "--", str(home / "journal"), seconds=SECONDS)
+        ask(top, environment, "check-ignore", "-q", "--", str(home / "journal"), seconds=_GIT_TIMEOUT)
     except GitFailed as error:
         if getattr(error.__cause__, "returncode", None) != 1:  # 1 says that it is not ignored
             return Check("git", "warning", f"git cannot be asked about {top}: {error}", "reports name no commit then")
@@ -283,6 +283,6 @@ def _clock(ahead: float | None) -> Check:
     if not ahead:
         return Check("clock", "ok", "agrees with Krea's to the second")
     message = f"{abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Krea's"
-    if abs(ahead) <= MOST_SECONDS:
+    if abs(ahead) <= _MAX_CLOCK_SECONDS:
         return Check("clock", "ok", message)
     return Check("clock", "warning", message, "set this machine's clock: reports have its times")

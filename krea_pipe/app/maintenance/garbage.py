@@ -40,8 +40,8 @@ from krea_pipe.store.lock import exclusive
 
 Holder: TypeAlias = Literal["lock", "run", "open", "recent"]
 """Who needs an image: a lock file, a kept run, a result that no report has yet, or its own youth."""
-Kind: TypeAlias = Literal["run folders", "diffs", "thumbnails", "images", "leftovers"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+GarbageKind: TypeAlias = Literal["run folders", "diffs", "thumbnails", "images", "leftovers"]
+GARBAGE_KINDS: tuple[GarbageKind, ...] = get_args(GarbageKind)
 """In the order in which they are removed: what names an image goes before the image."""
 RECORDS = (RECORD, PLANNED)
 PARTS = ("selected/thumbnails", "selected", "thumbnails")
@@ -94,10 +94,10 @@ def _is_recent(one: Drawn, since: datetime | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class GarbageItem:
     """One thing that goes, whole: a file or a folder. `digest` is the image that it is, or shows, in `space`."""
 
-    kind: Kind
+    kind: GarbageKind
     path: str
     files: tuple[Stored, ...]
     space: str = ""
@@ -108,17 +108,17 @@ class Piece:
 class Waste:
     """Everything that would go, and what it would cost in US dollars to draw its images again."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[GarbageItem, ...]
     usd: Decimal
 
-    def of(self, kind: Kind) -> tuple[Piece, ...]:
+    def of(self, kind: GarbageKind) -> tuple[GarbageItem, ...]:
         """The pieces of one kind."""
         return tuple(piece for piece in self.pieces if piece.kind == kind)
 
-    def freed(self) -> dict[Kind, int]:
+    def freed(self) -> dict[GarbageKind, int]:
         """The bytes that come free, by kind: those of a file with several names only when the last one goes."""
         names: Counter[tuple[int, int]] = Counter()
-        freed: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+        freed: dict[GarbageKind, int] = dict.fromkeys(GARBAGE_KINDS, 0)
         for piece in self.pieces:
             for file in piece.files:
                 names[file.node] += 1
@@ -129,25 +129,27 @@ class Waste:
 
 def waste_of(listing: Listing, reach: Reach) -> Waste:
     """Decide what goes."""
-    pieces = tuple(sorted(_pieces(listing, reach), key=lambda piece: KINDS.index(piece.kind)))
+    pieces = tuple(sorted(_pieces(listing, reach), key=lambda piece: GARBAGE_KINDS.index(piece.kind)))
     gone = {holding.name: holding.blobs.keys() - reach.holders.keys() for holding in listing.holdings}
     return Waste(pieces, sum((one.bill(gone[one.name]) for one in listing.holdings), Decimal(0)))
 
 
-def _pieces(listing: Listing, reach: Reach) -> Iterator[Piece]:
-    folders = [Piece("run folders", run.path, run.files) for run in listing.runs if run.id not in reach.runs]
-    folders += [Piece("diffs", one.path, one.files) for one in listing.diffs if not _is_since(one.at, reach.since)]
+def _pieces(listing: Listing, reach: Reach) -> Iterator[GarbageItem]:
+    folders = [GarbageItem("run folders", run.path, run.files) for run in listing.runs if run.id not in reach.runs]
+    folders += [
+        GarbageItem("diffs", one.path, one.files) for one in listing.diffs if not _is_since(one.at, reach.since)
+    ]
     yield from folders
     for holding in listing.holdings:
         for digest, file in holding.thumbnails.items():
             if digest not in reach.holders:
-                yield Piece("thumbnails", file.path, (file,), holding.name, digest)
+                yield GarbageItem("thumbnails", file.path, (file,), holding.name, digest)
         for digest, file in holding.blobs.items():
             if digest not in reach.holders:
-                yield Piece("images", file.path, (file,), holding.name, digest)
+                yield GarbageItem("images", file.path, (file,), holding.name, digest)
     for left in listing.leftovers:
         if not any(left.path.startswith(f"{folder.path}/") for folder in folders):
-            yield Piece("leftovers", left.path, left.files)
+            yield GarbageItem("leftovers", left.path, left.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +238,7 @@ def _no_run_begins(home: Path) -> Iterator[None]:
         yield
 
 
-def _remove_all(pieces: Iterable[Piece]) -> Removed:
+def _remove_all(pieces: Iterable[GarbageItem]) -> Removed:
     """Remove things in their order: records first, so that no report names an image that is gone."""
     count, failures = 0, []
     for piece in pieces:
@@ -248,7 +250,7 @@ def _remove_all(pieces: Iterable[Piece]) -> Removed:
     return Removed(count, tuple(failures))
 
 
-def _remove(piece: Piece) -> None:
+def _remove(piece: GarbageItem) -> None:
     path = Path(piece.path)
     if piece.kind not in ("run folders", "diffs") and (path.is_symlink() or not path.is_dir()):
         path.unlink(missing_ok=True)

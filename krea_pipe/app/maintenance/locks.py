@@ -15,7 +15,7 @@ from krea_pipe.core.git import GitFailed, Repository, ask, repository
 from krea_pipe.core.settings import DEFAULT_HOME
 from krea_pipe.planning.lockfile import SUFFIX, lock_bytes, lock_path
 
-DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 SKIPPED = frozenset({".git", DEFAULT_HOME})
 
 
@@ -177,4 +177,4 @@ def _digests(line: bytes) -> tuple[str, str] | None:
         found = str(data["sha256"]), str(data["key"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return found if all(map(DIGEST.fullmatch, found)) else None
+    return found if all(map(_DIGEST.fullmatch, found)) else None

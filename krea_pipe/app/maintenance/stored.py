@@ -16,7 +16,7 @@ from pathlib import Path
 from krea_pipe.core.errors import KreaPipeError, Problem, StateError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
-from krea_pipe.core.settings import LOCAL, live_target
+from krea_pipe.core.settings import LOCAL_TARGET, live_target
 from krea_pipe.report.folder import PLANNED, RECORD, runs_folder
 from krea_pipe.store.known import result_name
 from krea_pipe.store.plain import is_plain, read_plain
@@ -25,8 +25,8 @@ from krea_pipe.store.space import Space, open_space
 
 NAMES = re.compile(r"live|local|loopback|host-.+")
 TEMPORARY = re.compile(r"\.krea-pipe-.+\.tmp")
-DIGEST = re.compile(r"[0-9a-f]{64}")
-PICTURE = re.compile(r"[0-9a-f]{64}(\.webp)?")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_IMAGE_NAME = re.compile(r"[0-9a-f]{64}(\.webp)?")
 OWN = re.compile(r"report\.(json|html|md)|started\.json|junit\.xml|results\.csv|\.krea-pipe-.+\.tmp")
 """The files in the folder of a run, or of a comparison."""
 YOUNG_SECONDS = 3600
@@ -189,7 +189,7 @@ def own_files(folder: Path) -> Iterator[Stored]:
     """The files in the folder of a run, or of a comparison, that are called as krea-pipe calls them."""
     for part in (folder, folder / "selected"):
         yield from _called(part, OWN)
-        yield from _called(part / "thumbnails", PICTURE)
+        yield from _called(part / "thumbnails", _IMAGE_NAME)
 
 
 def _called(folder: Path, pattern: re.Pattern[str]) -> Iterator[Stored]:
@@ -220,7 +220,7 @@ def pictures_in(folder: Path) -> dict[str, Stored]:
     for below in folders_in(folder):
         for one in os.scandir(below):
             digest = one.name.partition(".")[0]
-            if PICTURE.fullmatch(one.name) and one.is_file(follow_symlinks=False) and digest[:2] == below.name:
+            if _IMAGE_NAME.fullmatch(one.name) and one.is_file(follow_symlinks=False) and digest[:2] == below.name:
                 with suppress(OSError):
                     found[digest] = _stored(one.path, one.stat(follow_symlinks=False))
     return found
@@ -238,7 +238,7 @@ def _drawn(space: Space) -> Iterator[Drawn]:
         result = _result(data)
         if result is not None and (key, result.sha256) not in seen:
             seen.add((key, result.sha256))
-            usd = Decimal(0) if space.folder.name == LOCAL.space else result.cost_usd
+            usd = Decimal(0) if space.folder.name == LOCAL_TARGET.space else result.cost_usd
             yield Drawn(key, result.sha256, usd, result.finished_at, _is_open(replay, key))
 
 
@@ -319,14 +319,14 @@ def _objects(data: Json) -> tuple[dict[str, Json], ...]:
 def _digests(rows: tuple[dict[str, Json], ...], name: str) -> Iterator[str]:
     for row in rows:
         text = row.get(name)
-        if isinstance(text, str) and DIGEST.fullmatch(text):
+        if isinstance(text, str) and _DIGEST.fullmatch(text):
             yield text
 
 
 def _space(target: Json) -> str:
     data = target if isinstance(target, dict) else {}
     if data.get("kind") == "local":
-        return LOCAL.space
+        return LOCAL_TARGET.space
     try:
         return live_target({"KREA_API_BASE": str(data.get("base", ""))}).space
     except KreaPipeError:

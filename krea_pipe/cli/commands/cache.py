@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import click
 
 from krea_pipe.app.maintenance.cache import (
-    Finding,
+    CacheFinding,
     SpaceTotals,
     StoredImage,
     diff_bytes,
@@ -24,7 +24,7 @@ from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.store.home import open_home
 
 ROWS = 60
-SHOWN = 20
+_MAX_ROWS = 20
 
 
 @click.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
@@ -138,11 +138,14 @@ def _sums_json(one: SpaceTotals) -> dict[str, object]:
     return {**head, **sizes, "runs": one.runs, "runs_bytes": one.run_bytes, "bytes": one.size}
 
 
-def _problems(findings: Iterable[Finding]) -> list[Problem]:
+def _problems(findings: Iterable[CacheFinding]) -> list[Problem]:
     found = [Problem("damaged", one.message, hint=one.hint) for one in findings]
-    more = f"{len(found) - SHOWN} more things are damaged"
-    return [*found[:SHOWN], *([Problem("damaged", more, hint="see all with --json")] if len(found) > SHOWN else [])]
+    more = f"{len(found) - _MAX_ROWS} more things are damaged"
+    return [
+        *found[:_MAX_ROWS],
+        *([Problem("damaged", more, hint="see all with --json")] if len(found) > _MAX_ROWS else []),
+    ]
 
 
-def _finding_json(one: Finding) -> dict[str, object]:
+def _finding_json(one: CacheFinding) -> dict[str, object]:
     return {"space": one.space, "damage": one.is_damage, "message": one.message, "hint": one.hint}

@@ -15,7 +15,7 @@ from krea_pipe.cli.tables import distance_words, print_table
 from krea_pipe.core.excerpts import writable
 from krea_pipe.core.images import likeness_of, small_picture
 from krea_pipe.report.folder import find_run, read_report, space_of, write_report
-from krea_pipe.report.html import Page
+from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.run_diff import (
     Pair,
     RunSide,
@@ -29,7 +29,7 @@ from krea_pipe.report.thumbnails import digests_of, import_thumbnails, link_thum
 from krea_pipe.store.home import open_home
 from krea_pipe.store.plain import check_folders
 
-SHOWN = 40
+_MAX_ROWS = 40
 
 
 @click.command()
@@ -59,7 +59,7 @@ def diff(run_a: str, run_b: str, *, out: Path | None, asks: bool, as_json: bool,
     joined = join_reports(before, after, pairs, folder)
     for side in (before, after):
         link_thumbnails(digests_of(side.report), side.space, folder / "thumbnails")
-    page = write_report(joined, folder, after.space, small_picture, Page(), has_originals=False)
+    page = write_report(joined, folder, after.space, small_picture, HtmlOptions(), has_originals=False)
     if as_json:
         ids = {"schema": "krea-pipe/diff@1", "before": before.report.run_id, "after": after.report.run_id}
         print_json({**ids, **_as_json(pairs), "report": str(folder / "report.json"), "page": str(page)})
@@ -86,14 +86,14 @@ def _plain_id(side: RunSide) -> str:
 def _print(pairs: Sequence[Pair]) -> None:
     changed = most_changed_first(pairs)
     if changed:
-        rows = [[distance_words(pair.distance), _name(pair), _change(pair)] for pair in changed[:SHOWN]]
+        rows = [[distance_words(pair.distance), _name(pair), _change(pair)] for pair in changed[:_MAX_ROWS]]
         print_table(["distance", "cell", "change"], rows, numbers=["distance"], long=["cell", "change"])
-    if len(changed) > SHOWN:
-        click.echo(f"… and {len(changed) - SHOWN} more, all of them on the page")
+    if len(changed) > _MAX_ROWS:
+        click.echo(f"… and {len(changed) - _MAX_ROWS} more, all of them on the page")
     for word, alone in _alone(pairs).items():
         if alone:
-            more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
-            click.echo(writable(f"only {word}: {', '.join(alone[:SHOWN])}{more}"))
+            more = f" and {len(alone) - _MAX_ROWS} more" if len(alone) > _MAX_ROWS else ""
+            click.echo(writable(f"only {word}: {', '.join(alone[:_MAX_ROWS])}{more}"))
     counts = {"identical": _identical(pairs), "changed": len(changed)}
     counts |= {f"only {word}": len(alone) for word, alone in _alone(pairs).items()}
     found = ", ".join(f"{count} {name}" for name, count in counts.items() if count)

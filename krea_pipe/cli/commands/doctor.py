@@ -11,7 +11,7 @@ from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import json_option
 from krea_pipe.core.exit_codes import ExitCode
 
-COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
+_STATE_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
@@ -35,7 +35,7 @@ def doctor(*, offline: bool, as_json: bool) -> int:
 def _print(found: Sequence[Check]) -> None:
     wide = max(len(one.name) for one in found)
     for one in found:
-        state = click.style(f"{one.state:<8}", fg=COLOURS[one.state], bold=one.state != "ok")
+        state = click.style(f"{one.state:<8}", fg=_STATE_COLOURS[one.state], bold=one.state != "ok")
         click.echo(f"{state} {one.name:<{wide}}  {one.message}")
         if one.hint:
             click.echo(f"{'':9}{'':{wide}}  {click.style('hint', fg='cyan')}: {one.hint}")

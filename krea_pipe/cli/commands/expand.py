@@ -17,7 +17,7 @@ from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.cell_ids import Scalar
 
-SHOWN = 200
+_MAX_ROWS = 200
 
 
 @click.command()
@@ -29,7 +29,7 @@ def expand(file: Path, *, jsonl: bool, as_json: bool, **flags: Unpack[CellFlags]
 
     Needs no network and no key. A table shows the first 200; --jsonl streams them all.
     """
-    loaded = flow.load(file, overrides(flags))
+    loaded = flow.load_pipeline(file, overrides(flags))
     max_cells, chosen = flags["max_cells"], selection(flags)
     if jsonl:
         print_lines(map(_line, flow.texts(loaded, max_cells=max_cells, selection=chosen)))
@@ -73,7 +73,7 @@ def _row(cell: Cell, key: Key) -> dict[str, object]:
 
 def _print_table(found: Iterator[tuple[Cell, Key]]) -> None:
     columns = ["cell", "variant", "ratio", "creativity", "seed", "refs", "prompt"]
-    rows = [_columns(cell) for cell, _ in itertools.islice(found, SHOWN)]
+    rows = [_columns(cell) for cell, _ in itertools.islice(found, _MAX_ROWS)]
     print_table(columns, rows, numbers=["seed", "refs"], long=["cell", "prompt"])
     rest = sum(1 for _ in found)
     if rest:

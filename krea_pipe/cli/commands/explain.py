@@ -37,13 +37,13 @@ from krea_pipe.planning.explain import (
     Ingredient,
     Last,
     Origin,
+    PickedSource,
     Prompt,
     Traced,
-    Upstream,
     explain_cell,
 )
 
-NARROWEST = 24
+_MIN_VALUE_WIDTH = 24
 MARGIN = "  "
 TITLES = {"references": "Style references", "moodboards": "Moodboards", "styles": "Styles", "image": "Source picture"}
 
@@ -61,9 +61,9 @@ def explain(file: Path, cell: str, max_cells: int, *, local: bool, as_json: bool
     CELL is an id, the end of one, or a glob that one id alone fits. Needs no network and no key.
     """
     above = overrides(over)
-    loaded = flow.load(file, above)
+    loaded = flow.load_pipeline(file, above)
     workspace = open_workspace(os.environ, file, local=local)
-    plan = flow.plan(loaded, workspace.space, workspace.target, flow.RunOptions(max_cells))
+    plan = flow.plan_run(loaded, workspace.space, workspace.target, flow.RunOptions(max_cells))
     found = find_cell((one for step in plan.steps for one in step.cells), cell, plan.waiting)
     explanation = explain_cell(loaded.pipeline, loaded.fingerprints, plan, found, workspace.space, above)
     if as_json:
@@ -205,7 +205,7 @@ def _short(text: str) -> str:
     return text
 
 
-def _upstream(one: Upstream) -> Iterator[tuple[str, str]]:
+def _upstream(one: PickedSource) -> Iterator[tuple[str, str]]:
     yield "cell", one.id
     yield "key", one.key
     if one.pick is not None:
@@ -314,7 +314,7 @@ def _wrapped(text: str, margin: str, width: int | None) -> Iterator[str]:
     if width is None:
         yield margin + " ".join(text.split())
         return
-    capacity = max(width, len(margin) + NARROWEST)
+    capacity = max(width, len(margin) + _MIN_VALUE_WIDTH)
     yield from textwrap.wrap(
         text, capacity, initial_indent=margin, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from krea_pipe.app.maintenance.garbage import KINDS, Holder, Removed, Survey, collect
+from krea_pipe.app.maintenance.garbage import GARBAGE_KINDS, Holder, Removed, Survey, collect
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import json_option
 from krea_pipe.cli.tables import counted, print_table, size
@@ -16,8 +16,8 @@ from krea_pipe.core.errors import Problem
 from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.store.home import open_home
 
-UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-SHOWN = 10
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_MAX_ROWS = 10
 WORDS: dict[Holder, str] = {
     "lock": "that lock files name",
     "run": "of runs that are kept",
@@ -38,7 +38,7 @@ class Span(click.ParamType[timedelta]):
         found = re.fullmatch(r"(\d{1,4})([hdw])", str(value))
         if found is None:
             self.fail(f"{value!r} is not a time like 12h, 30d or 8w", param, ctx)
-        return int(found[1]) * UNITS[found[2]]
+        return int(found[1]) * _UNITS[found[2]]
 
 
 @click.command()
@@ -67,20 +67,20 @@ def gc(*, keep: timedelta, deletes: bool, forgets: bool, as_json: bool) -> int:
     else:
         _print(home, found, removed)
     failures = removed.failures if removed else ()
-    for failure in failures[:SHOWN]:
+    for failure in failures[:_MAX_ROWS]:
         print_problems([Problem("not_removed", f"cannot remove {failure}", hint="check the folder's rights")])
     return int(bool(failures))
 
 
 def _print(home: Path, found: Survey, removed: Removed | None) -> None:
     waste, freed = found.waste, found.waste.freed()
-    rows = [[kind, f"{len(waste.of(kind)):,}", size(freed[kind])] for kind in KINDS if waste.of(kind)]
+    rows = [[kind, f"{len(waste.of(kind)):,}", size(freed[kind])] for kind in GARBAGE_KINDS if waste.of(kind)]
     if rows:
         print_table(["what", "count", "size"], rows, numbers=["count", "size"])
-        for piece in waste.of("run folders")[:SHOWN]:
+        for piece in waste.of("run folders")[:_MAX_ROWS]:
             click.echo(f"  {Path(piece.path).name}")
-        if len(waste.of("run folders")) > SHOWN:
-            click.echo(f"  … and {len(waste.of('run folders')) - SHOWN} more runs; all with --json")
+        if len(waste.of("run folders")) > _MAX_ROWS:
+            click.echo(f"  … and {len(waste.of('run folders')) - _MAX_ROWS} more runs; all with --json")
         images = counted(len(waste.of("images")), "image")
         price = f" To draw {images} again would cost {usd(waste.usd)}." if waste.of("images") else ""
         click.echo(f"{'Freed' if removed else 'Would free'} {size(sum(freed.values()))} in {home}.{price}")
@@ -89,7 +89,7 @@ def _print(home: Path, found: Survey, removed: Removed | None) -> None:
     held = [f"{count:,} {WORDS[holder]}" for holder, count in _held(found).items()]
     click.echo(f"Images that stay: {'; '.join(held) or 'none'}. Lock files read: {len(found.locks.places)}.")
     if found.locks.away:
-        places = ", ".join(sorted({str(file.parent) for file in found.locks.away})[:SHOWN])
+        places = ", ".join(sorted({str(file.parent) for file in found.locks.away})[:_MAX_ROWS])
         click.echo(f"Kept for pipelines whose folders are not there (--forget-missing lets it go): {places}")
     if rows and removed is None:
         click.echo("Nothing was removed. Add --delete to do it.")
@@ -112,7 +112,9 @@ def _as_json(home: Path, found: Survey, removed: Removed | None) -> dict[str, ob
         "deleted": removed is not None,
         "bytes": sum(freed.values()),
         "redraw_usd": exact(waste.usd),
-        "waste": {kind.replace(" ", "_"): {"count": len(waste.of(kind)), "bytes": freed[kind]} for kind in KINDS},
+        "waste": {
+            kind.replace(" ", "_"): {"count": len(waste.of(kind)), "bytes": freed[kind]} for kind in GARBAGE_KINDS
+        },
         "runs": [Path(piece.path).name for piece in waste.of("run folders")],
         "images": [{"space": piece.space, "sha256": piece.digest} for piece in waste.of("images")],
         "kept_images": {holder: _held(found)[holder] for holder in WORDS},

@@ -25,7 +25,7 @@ def graph(file: Path, form: str, max_cells: int, **over: Unpack[OverFlags]) -> i
 
     Needs no network and no key. The prices are those of all images, drawn or not; `krea-pipe plan` says what is new.
     """
-    loaded = flow.load(file, overrides(over))
+    loaded = flow.load_pipeline(file, overrides(over))
     made = flow.stage_graph(loaded, max_cells)
     for line in FORMATS[form](made):
         click.echo(line)

@@ -22,7 +22,7 @@ from krea_pipe.cli.options import (
 )
 from krea_pipe.cli.tables import print_table
 
-ENDS = {
+_ENDINGS = {
     "cancelled": "cancelled, not billed",
     "ended": "has ended; `krea-pipe run` brings its image in",
     "goes on": "goes on: Krea does not cancel it any more",
@@ -66,13 +66,13 @@ def cancel(names: tuple[str, ...], *, as_json: bool) -> int:
     What is cancelled in time is not billed, and is drawn by the next run of its file.
     """
     workspace = open_workspace(os.environ)
-    found = jobs.cancel(workspace, names, os.environ)
+    found = jobs.cancel_account_jobs(workspace, names, os.environ)
     if as_json:
         rows = [{"job_id": one.job.job_id, "cell": one.job.cell, "end": one.end} for one in found]
         print_json({"schema": "krea-pipe/cancel@1", "jobs": rows})
     else:
         for one in found:
-            click.echo(f"{one.job.cell or one.key[:12]} (job {one.job.job_id}): {ENDS[one.end]}")
+            click.echo(f"{one.job.cell or one.key[:12]} (job {one.job.job_id}): {_ENDINGS[one.end]}")
         if not found:
             click.echo(f"Nothing is in flight at {workspace.target.base}.")
     return 0 if all(one.end in ("cancelled", "ended") for one in found) else 1
@@ -106,11 +106,13 @@ def recover(
     For a journal that was lost, as when CI has dropped its cache. A job is paired only when its pixel size fits one
     request alone, unless --in-order. The next run brings in what was paired.
     """
-    loaded = flow.load(file, overrides(over))
+    loaded = flow.load_pipeline(file, overrides(over))
     workspace = open_workspace(os.environ, file)
-    plan = flow.plan(loaded, workspace.space, workspace.target, flow.RunOptions(max_cells))
+    plan = flow.plan_run(loaded, workspace.space, workspace.target, flow.RunOptions(max_cells))
     age = timedelta(hours=since)
-    found, missing = jobs.recover(workspace, plan, os.environ, since=age, in_order=in_order, writes=not dry_run)
+    found, missing = jobs.recover_account_jobs(
+        workspace, plan, os.environ, since=age, in_order=in_order, writes=not dry_run
+    )
     if as_json:
         rows = [asdict(one) for one in found]
         print_json({"schema": "krea-pipe/recover@1", "written": not dry_run, "missing": missing, "jobs": rows})

@@ -26,7 +26,7 @@ from krea_pipe.cli.tables import distance_words, print_table
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.planning.lock_check import LockState, Review
 
-SHOWN = 40
+_MAX_ROWS = 40
 DRAWN: dict[LockState, str] = {
     "accepted": "accepted",
     "changed": "another image than the accepted one",
@@ -93,10 +93,10 @@ def accept(file: Path, cells: tuple[str, ...], *, as_json: bool, **flags: Unpack
     if as_json:
         print_json({"schema": "krea-pipe/accept@1", "lock": str(lock), "accepted": taken})
         return 0
-    for one in taken[:SHOWN]:
+    for one in taken[:_MAX_ROWS]:
         click.echo(f"accepted {one}")
-    if len(taken) > SHOWN:
-        click.echo(f"… and {len(taken) - SHOWN} more")
+    if len(taken) > _MAX_ROWS:
+        click.echo(f"… and {len(taken) - _MAX_ROWS} more")
     click.echo(f"{lock}: {len(taken)} accepted." if taken else f"{lock}: nothing differs from it.")
     return 0
 
@@ -125,10 +125,10 @@ def _print(found: lock_files.Reviewed, opened: Sequence[Review], words: Mapping[
     """Print what a person has to look at, the most different first, and how many cells there are of each kind."""
     if opened:
         most = sorted(opened, key=lambda one: -2.0 if one.distance is None else -one.distance)
-        rows = [[distance_words(one.distance), one.id, words[one.state]] for one in most[:SHOWN]]
+        rows = [[distance_words(one.distance), one.id, words[one.state]] for one in most[:_MAX_ROWS]]
         print_table(["distance", "cell", "image"], rows, numbers=["distance"], long=["cell"])
-    if len(opened) > SHOWN:
-        click.echo(f"… and {len(opened) - SHOWN} more; --json lists them")
+    if len(opened) > _MAX_ROWS:
+        click.echo(f"… and {len(opened) - _MAX_ROWS} more; --json lists them")
     counts = Counter(one.state for one in found.reviews)
     said = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
     click.echo(f"{found.lock}: {said}.")

@@ -16,7 +16,7 @@ from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import (
     FILE,
     CellFlags,
-    Money,
+    UsdType,
     cell_options,
     combined,
     file_argument,
@@ -35,22 +35,22 @@ from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.planning.plan_file import PlanFile
 from krea_pipe.report.compare.against import ComparisonInput, compare_with
-from krea_pipe.report.compare.comparison import KINDS, CellChange, Comparison
+from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, Comparison
 from krea_pipe.report.compare.render import (
     KIND_WORDS,
     base_words,
     comparison_json,
     headline,
     problem_words,
-    render,
+    render_comparison,
     stored_words,
 )
 
-SHOWN = 60
+_MAX_ROWS = 60
 ACTIONS = {Reuse: "reuse", Attach: "attach", Submit: "new", Hold: "hold"}
 COUNTS = ("images", *KIND_WORDS.values(), "price")
 
-Form = Literal["text", "json", "markdown"]
+_PlanFormat = Literal["text", "json", "markdown"]
 
 
 class _Flags(CellFlags):
@@ -62,7 +62,7 @@ class _Flags(CellFlags):
     show_all: bool
     out: Path | None
     against: str | None
-    form: Form
+    form: _PlanFormat
 
 
 _against_options = combined(
@@ -86,10 +86,12 @@ _against_options = combined(
 @click.command()
 @file_argument
 @local_option
-@click.option("--max-cost", type=Money(), help="Show how far a run with this limit in US dollars would come.")
+@click.option("--max-cost", type=UsdType(), help="Show how far a run with this limit in US dollars would come.")
 @click.option("--max-new", type=click.IntRange(min=0), help="Show how far a run with this limit would come.")
 @click.option("--check", is_flag=True, help="Exit with 3 when a run would have something to do.")
-@click.option("--all", "show_all", is_flag=True, help=f"List every request, not the first {SHOWN} that are not cached.")
+@click.option(
+    "--all", "show_all", is_flag=True, help=f"List every request, not the first {_MAX_ROWS} that are not cached."
+)
 @click.option("--out", type=FILE, help="Write the plan into this file; `krea-pipe run` with it carries out just that.")
 @_against_options
 @cell_options
@@ -104,7 +106,7 @@ def plan(file: Path, *, check: bool, as_json: bool, **flags: Unpack[_Flags]) -> 
     return code if check else ExitCode.DONE
 
 
-def _form(flags: _Flags, *, as_json: bool) -> Form:
+def _form(flags: _Flags, *, as_json: bool) -> _PlanFormat:
     """How to print.
 
     Raises:
@@ -118,7 +120,7 @@ def _form(flags: _Flags, *, as_json: bool) -> Form:
     return "json" if as_json else flags["form"]
 
 
-def _plan(file: Path, flags: _Flags, form: Form) -> ExitCode:
+def _plan(file: Path, flags: _Flags, form: _PlanFormat) -> ExitCode:
     """Plan a run, print that, and write the plan file that was asked for; the exit code of `--check`."""
     limits = Limits(flags["max_cost"], flags["max_new"])
     options = flow.RunOptions(flags["max_cells"], limits, selection=selection(flags))
@@ -166,7 +168,7 @@ def _refusal_words(refusal: Problem) -> str:
 def _print_tables(made: Plan, *, show_all: bool, local: bool) -> None:
     steps = [step for step in made.steps if show_all or not isinstance(step.action, Reuse)]
     if steps:
-        shown = steps if show_all else steps[:SHOWN]
+        shown = steps if show_all else steps[:_MAX_ROWS]
         _print_priced(["request", "action", "reason"], [_columns(step) for step in shown], local=local)
         if len(shown) < len(steps):
             click.echo(f"… and {len(steps) - len(shown):,} more; --all lists them")
@@ -268,7 +270,7 @@ def _cells(step: Step) -> Iterator[dict[str, object]]:
         }
 
 
-def _compare(file: Path, against: str, flags: _Flags, form: Form) -> ExitCode:
+def _compare(file: Path, against: str, flags: _Flags, form: _PlanFormat) -> ExitCode:
     """Compare a pipeline with its state at another commit, and print that; the exit code of `--check`.
 
     Raises:
@@ -292,7 +294,7 @@ def _compare(file: Path, against: str, flags: _Flags, form: Form) -> ExitCode:
         more = {"waiting": [waiting_json(one) for one in made.waiting]}
         print_json({**comparison_json(made), **more, "warnings": [problem_json(one) for one in made.warnings]})
     elif form == "markdown":
-        click.echo(render(made, waiting), nl=False)
+        click.echo(render_comparison(made, waiting), nl=False)
     else:
         print_problems(made.warnings, kind="warning")
         _print_changes(made, show_all=flags["show_all"])
@@ -318,7 +320,7 @@ def _refuse_with_against(given: Mapping[str, bool]) -> None:
 def _print_changes(made: Comparison, *, show_all: bool) -> None:
     rows = [row for row in made.rows if show_all or row.kind != "same"]
     if rows:
-        shown = rows if show_all else rows[:SHOWN]
+        shown = rows if show_all else rows[:_MAX_ROWS]
         columns = ["cell", "change", "reason", "price"]
         print_table(columns, [_change_columns(row) for row in shown], numbers=["price"], long=["cell", "reason"])
         if len(shown) < len(rows):
@@ -343,5 +345,5 @@ def _change_rows(made: Comparison) -> Iterator[list[str]]:
 
 
 def _change_counts(made: Comparison, stage: str | None) -> list[str]:
-    counts = [made.images(stage), *(made.count(kind, stage) for kind in KINDS)]
+    counts = [made.images(stage), *(made.count(kind, stage) for kind in CHANGE_KINDS)]
     return [*(f"{count:,}" for count in counts), usd(made.rendered(stage).usd)]

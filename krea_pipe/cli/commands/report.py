@@ -23,7 +23,7 @@ from krea_pipe.report.folder import (
     write_report,
     write_single,
 )
-from krea_pipe.report.html import Page
+from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.row_selection import select_rows
 from krea_pipe.report.thumbnails import digests_of, import_thumbnails, make_thumbnails, with_signatures
 from krea_pipe.store.home import open_home
@@ -74,7 +74,7 @@ def report(run: str | None, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     import_thumbnails(folder / "thumbnails", digests_of(found), space)
     make_thumbnails(digests_of(found), space, shrink)
     found = with_signatures(found, space, sign)
-    extras = Page(decisions=decisions_json(read_decisions(found, folder)), thumbnails_url=url)
+    extras = HtmlOptions(decisions=decisions_json(read_decisions(found, folder)), thumbnails_url=url)
     if not which.is_all:
         found = select_rows(found, which)
     if flags["single_file"] is not None:

@@ -19,8 +19,8 @@ from krea_pipe.cli.messages import StderrLog, print_json, problem_json
 from krea_pipe.cli.options import (
     CellFlags,
     LogFlags,
-    Money,
     Number,
+    UsdType,
     cell_options,
     file_argument,
     local_option,
@@ -30,7 +30,7 @@ from krea_pipe.cli.options import (
     overrides,
     selection,
 )
-from krea_pipe.cli.progress import Display, Lines, ProgressState, Watcher
+from krea_pipe.cli.progress import Display, LineProgress, ProgressObserver, ProgressState
 from krea_pipe.cli.run_notifications import RunNotifications
 from krea_pipe.cli.streams import can_move
 from krea_pipe.cli.summary import (
@@ -77,7 +77,7 @@ class RunFlags(CellFlags, LogFlags):
 @file_argument
 @local_option
 @out_option
-@click.option("--max-cost", type=Money(), help="Spend no more than this many US dollars, then stop with exit code 5.")
+@click.option("--max-cost", type=UsdType(), help="Spend no more than this many US dollars, then stop with exit code 5.")
 @click.option(
     "--max-new", type=click.IntRange(min=0), help="Make no more new images than this, then stop with exit code 5."
 )
@@ -142,7 +142,7 @@ def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
         return _say(finished, notifications.stderr_log, as_json=as_json)
 
 
-def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_json: bool) -> flow.Finished:
+def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_json: bool) -> flow.FinishedRun:
     """Make the images, and show how far the run has come meanwhile."""
     stderr_log = notifications.stderr_log
     options = flow.RunOptions(
@@ -154,7 +154,7 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
         frozen=flags["frozen"],
     )
     request = run_request(file, overrides(flags), options, os.environ, local=flags["local"])
-    loaded = flow.load(request.file, request.overrides)
+    loaded = flow.load_pipeline(request.file, request.overrides)
     if request.over and not as_json:
         stderr_log.say("info", "plan_file", f"{file} is a plan of {request.file} with {request.over}")
     execution = open_execution(request.target, _send_options(flags), os.environ)
@@ -168,10 +168,10 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
         state = ProgressState(prepared.calls, is_local)
         observe = notifications.begun(prepared, run_id)
         with _display(state, stderr_log, moves=moves) as display:
-            watch = notifications.watched(Watcher(state, display))
+            watch = notifications.watched(ProgressObserver(state, display))
             yield Listeners(watch, lambda message: stderr_log.say("info", "stopping", message), observe)
 
-    finished = flow.run(
+    finished = flow.run_pipeline(
         loaded,
         open_home(os.environ, request.file),
         execution,
@@ -198,13 +198,13 @@ def _send_options(flags: RunFlags) -> SendOptions:
 def _display(state: ProgressState, stderr_log: StderrLog, *, moves: bool) -> AbstractContextManager[Display]:
     """A bar where lines may be written over again, else lines."""
     if not moves:
-        return Lines(state, stderr_log)
+        return LineProgress(state, stderr_log)
     from krea_pipe.cli.bar import Bar  # noqa: PLC0415 (rich, which other runs do without)
 
     return Bar(state)
 
 
-def _say(finished: flow.Finished, stderr_log: StderrLog, *, as_json: bool) -> int:
+def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool) -> int:
     """Say how a run has ended: what it made on stdout, what is wrong on stderr; its exit code."""
     report, problems = finished.report, (*_problems(finished.ending), *finished.problems)
     is_told = not as_json or stderr_log.in_json
@@ -221,7 +221,7 @@ def _say(finished: flow.Finished, stderr_log: StderrLog, *, as_json: bool) -> in
     return report.exit_code
 
 
-def _print_end(finished: flow.Finished, problems: tuple[Problem, ...], *, quiet: bool, as_json: bool) -> None:
+def _print_end(finished: flow.FinishedRun, problems: tuple[Problem, ...], *, quiet: bool, as_json: bool) -> None:
     if as_json:
         error = {"error": problem_json(problems[0])} if problems else {}
         waiting = [waiting_json(one) for one in finished.waiting]

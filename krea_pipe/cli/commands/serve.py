@@ -16,7 +16,7 @@ from krea_pipe.local import server
 from krea_pipe.local.script import Script
 from krea_pipe.local.script_file import Flaw, ScriptError, read_script
 
-MAX_BYTES = 64 * 1024 * 1024
+_MAX_BYTES = 64 * 1024 * 1024
 
 
 class Size(TypedDict):
@@ -123,12 +123,12 @@ def _problem(flaw: Flaw, file: Path, lines: list[str]) -> Problem:
 def _read(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)  # no more, because a device has no end
+            data = stream.read(_MAX_BYTES + 1)  # no more, because a device has no end
     except OSError as error:
         message = f"cannot read the file: {error.strerror}"
         raise InvalidInput(Problem("file_unreadable", message, Place(file, 1, 1))) from error
-    if len(data) > MAX_BYTES:
-        raise InvalidInput(Problem("file_too_large", f"a file holds at most {MAX_BYTES:,} bytes", Place(file, 1, 1)))
+    if len(data) > _MAX_BYTES:
+        raise InvalidInput(Problem("file_too_large", f"a file holds at most {_MAX_BYTES:,} bytes", Place(file, 1, 1)))
     return data
 
 

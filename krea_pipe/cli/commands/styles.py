@@ -11,13 +11,13 @@ import click
 
 from krea_pipe.app.styles import RESERVED, StyleTerms, TrainedStyle, styles_of_account, train_style, write_style
 from krea_pipe.cli.messages import error_json, print_json, print_problems
-from krea_pipe.cli.options import Money, Number, file_argument, json_option, local_option, over_options
+from krea_pipe.cli.options import Number, UsdType, file_argument, json_option, local_option, over_options
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Failure
 from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.planning.training import KINDS, MODELS, MOST_STEPS
+from krea_pipe.planning.training import MODELS, MOST_STEPS, STYLE_KINDS
 from krea_pipe.store.replay import Trained
 
 FILTERS = ("user", "all", "community", "krea", "shared", "unapproved", "editor", "gallery", "public")
@@ -79,13 +79,13 @@ def list_(which: str, limit: int, *, local: bool, as_json: bool) -> int:
     "--model", type=click.Choice(MODELS), default="k2", show_default=True, help="The base: k2 Medium, k2-large Large."
 )
 @click.option(
-    "--type", "kind", type=click.Choice(KINDS), default="Style", show_default=True, help="What the images share."
+    "--type", "kind", type=click.Choice(STYLE_KINDS), default="Style", show_default=True, help="What the images share."
 )
 @click.option("--trigger", metavar="WORD", help="A word that calls for the style in prompts.")
 @click.option("--steps", type=click.IntRange(1, MOST_STEPS), help="The most training steps.  [default: Krea chooses]")
 @click.option(
     "--max-cost",
-    type=Money(),
+    type=UsdType(),
     help="What the training may cost in US dollars. Krea publishes no price, so nothing is sent without it; the "
     "journal counts this sum. It cannot hold Krea to it.",
 )

@@ -12,7 +12,7 @@ from krea_pipe.cli.completing import run_argument
 from krea_pipe.cli.messages import print_json_line
 from krea_pipe.cli.options import json_option, seconds_option
 from krea_pipe.report.folder import find_run
-from krea_pipe.report.view.server import listen, serve
+from krea_pipe.report.view.server import listen, serve_run
 from krea_pipe.store.home import open_home
 
 
@@ -34,7 +34,7 @@ def view(run: str | None, port: int, *, opens: bool | None, seconds: float | Non
     home = open_home(os.environ)
     folder = find_run(home, run, unfinished=True)
     with listen(port) as listener:
-        serve(home, folder, listener, partial(_announce, opens=opens, as_json=as_json), seconds=seconds)
+        serve_run(home, folder, listener, partial(_announce, opens=opens, as_json=as_json), seconds=seconds)
     return 0
 
 

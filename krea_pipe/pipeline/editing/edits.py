@@ -11,11 +11,11 @@ from pathlib import Path
 
 from krea_pipe.core.contract import VARIANTS
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
-from krea_pipe.core.excerpts import Lines
-from krea_pipe.core.fields import LISTS, STAGE_KEYS
+from krea_pipe.core.excerpts import LineIndex
+from krea_pipe.core.fields import LIST_FIELDS, STAGE_KEYS
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.near_names import near_word
-from krea_pipe.pipeline.editing.yaml_text import Change, Layout, flow_text, holds_data, split_mark, unsafe_edit
+from krea_pipe.pipeline.editing.yaml_text import Layout, TextChange, flow_text, holds_data, split_mark, unsafe_edit
 from krea_pipe.pipeline.nodes import build_nodes
 from krea_pipe.pipeline.template import slug
 
@@ -66,7 +66,7 @@ def add_style(text: str, name: str, style_id: str, *, file: Path = _FILE) -> str
     return mark + edited.with_entry(_Entry("styles", name, {"id": style_id}), after=_BEFORE_STYLES)
 
 
-def promote(
+def add_stage(
     text: str, stage: str, to: str, *, picks_file: str, name: str | None = None, file: Path = _FILE
 ) -> Promotion:
     """Add a stage that draws the picked cells of another stage again on another variant.
@@ -158,7 +158,7 @@ class _EditedFile:
         """Where the value of a section stands, or the key of an entry of it."""
         part = self.layout.root.children[section]
         index = part.keys[name].start if name in part.keys else part.start
-        return Lines(self.file, self.layout.text).place(index)
+        return LineIndex(self.file, self.layout.text).place(index)
 
     def with_entry(self, entry: _Entry, *, after: Sequence[str] = ()) -> str:
         """The text with an entry more, which is all that has changed in its data.
@@ -176,7 +176,7 @@ class _EditedFile:
             raise unsafe_edit(self.file, [f"{entry.section}:", *entry.under(2, 2)])
         return new
 
-    def _changes(self, entry: _Entry, after: Sequence[str]) -> Sequence[Change]:
+    def _changes(self, entry: _Entry, after: Sequence[str]) -> Sequence[TextChange]:
         layout = self.layout
         part = layout.root.children.get(entry.section)
         if part is None:
@@ -192,7 +192,7 @@ class _EditedFile:
             return [layout.lines_at(layout.below(part.end, column), lines, spaced=layout.spaced(part))]
         return []
 
-    def _new_section(self, entry: _Entry, after: Sequence[str]) -> Sequence[Change]:
+    def _new_section(self, entry: _Entry, after: Sequence[str]) -> Sequence[TextChange]:
         layout, root = self.layout, self.layout.root
         if root.kind == "flow":
             return layout.in_flow(root, [f"{entry.section}: {{{entry.flow}}}"])
@@ -240,7 +240,7 @@ def with_stages(text: str, file: Path) -> str:
 
 def _stage_keys(data: dict[str, Json]) -> list[str]:
     """What belongs to the one stage, in the order of the file."""
-    return [key for key, value in data.items() if key in STAGE_KEYS or (key in LISTS and isinstance(value, list))]
+    return [key for key, value in data.items() if key in STAGE_KEYS or (key in LIST_FIELDS and isinstance(value, list))]
 
 
 def _refusal(message: str, name: str, moved: Sequence[str], file: Path, first: str = "") -> UsageError:
@@ -258,7 +258,7 @@ def _with_stage_moved(layout: Layout, name: str, moved: Sequence[str]) -> str:
     runs = _runs(layout, moved)
     gathered = "".join(_indented(layout.text[start:end], margin) for start, end in runs)
     header = [" " * column + "stages:", " " * (column + step) + f"{flow_text(name)}:", ""]
-    changes: list[Change] = [(start, end, "") for start, end in runs[:-1]]
+    changes: list[TextChange] = [(start, end, "") for start, end in runs[:-1]]
     return layout.changed([*changes, (*runs[-1], layout.newline.join(header) + gathered)])
 
 

@@ -9,9 +9,9 @@ from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.near_names import near_word
 from krea_pipe.pipeline.editing.picks import MAX_STARS, Pick, Picks, parse_picks
 from krea_pipe.pipeline.editing.yaml_text import (
-    Change,
     Layout,
-    Part,
+    TextChange,
+    YamlValue,
     changed_entry,
     flow_text,
     split_mark,
@@ -171,7 +171,7 @@ class _Section:
     before: Sequence[Pick]
     after: Sequence[Pick]
 
-    def changes(self) -> Iterator[Change]:
+    def changes(self) -> Iterator[TextChange]:
         part = self.layout.root.children.get(self.key)
         old, new = _by_id(self.before), _by_id(self.after)
         added = [_text(one) for one in self.after if one.id not in old]
@@ -191,7 +191,7 @@ class _Section:
         else:
             yield from self._in_place(part, added)
 
-    def _new_list(self, added: list[str]) -> Iterator[Change]:
+    def _new_list(self, added: list[str]) -> Iterator[TextChange]:
         """The list's key and all below it, under all that the file holds."""
         layout = self.layout
         if not added:
@@ -203,7 +203,7 @@ class _Section:
         at = layout.below(layout.root.end, len(margin))
         yield layout.lines_at(at, [f"{margin}{self.key}:", *self._lines(added)], spaced=layout.spaced(layout.root))
 
-    def _in_place(self, part: Part, added: list[str]) -> Iterator[Change]:
+    def _in_place(self, part: YamlValue, added: list[str]) -> Iterator[TextChange]:
         """A list in place of none, of an empty one, or of one in brackets that loses all that it holds."""
         layout = self.layout
         if layout.root.kind == "flow" or not added:
@@ -213,7 +213,7 @@ class _Section:
             yield self._colon(), part.end, ""
         yield layout.lines_at(layout.below(part.end, len(self._margin())), self._lines(added))
 
-    def _in_block(self, part: Part, gone: list[int], added: list[str]) -> Iterator[Change]:
+    def _in_block(self, part: YamlValue, gone: list[int], added: list[str]) -> Iterator[TextChange]:
         layout = self.layout
         for index in gone:
             item = part.children[index]
@@ -223,7 +223,7 @@ class _Section:
         elif len(gone) == len(part.children):
             yield self._colon(), self._colon(), " []"
 
-    def _in_flow(self, part: Part, gone: list[int], added: list[str]) -> Iterator[Change]:
+    def _in_flow(self, part: YamlValue, gone: list[int], added: list[str]) -> Iterator[TextChange]:
         items = [part.children[index] for index in range(len(part.children))]
         last = max(set(range(len(items))) - set(gone))
         for index in gone:
@@ -234,7 +234,7 @@ class _Section:
         elif added:
             yield from self.layout.in_flow(part, added)
 
-    def _update(self, part: Part, old: Pick, new: Pick) -> Iterator[Change]:
+    def _update(self, part: YamlValue, old: Pick, new: Pick) -> Iterator[TextChange]:
         layout = self.layout
         if not part.keys:
             yield part.start, part.end, _text(new)

@@ -22,10 +22,10 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.nodes import build_nodes
-from krea_pipe.pipeline.syntax import index_of
+from krea_pipe.pipeline.syntax import mark_index
 
-Kind: TypeAlias = Literal["scalar", "alias", "block", "flow"]
-Change: TypeAlias = tuple[int, int, str]
+_SpanKind: TypeAlias = Literal["scalar", "alias", "block", "flow"]
+TextChange: TypeAlias = tuple[int, int, str]
 
 DEFAULT_STEP = 2
 
@@ -39,17 +39,17 @@ _ENDLESS = 1 << 30  # columns: a long text is never broken over lines
 
 
 @dataclass(slots=True, eq=False)
-class Part:
+class YamlValue:
     """One value: its span of text without what follows it, its parts by key or index, and the spans of its keys."""
 
-    kind: Kind
+    kind: _SpanKind
     start: int
     end: int
-    children: "dict[str | int, Part]" = field(default_factory=dict)
-    keys: "dict[str, Part]" = field(default_factory=dict)
+    children: "dict[str | int, YamlValue]" = field(default_factory=dict)
+    keys: "dict[str, YamlValue]" = field(default_factory=dict)
 
     @property
-    def last(self) -> "Part":
+    def last(self) -> "YamlValue":
         """The last of its parts."""
         return next(reversed(self.children.values()))
 
@@ -80,7 +80,7 @@ class Layout:
         """The column of an index, from 0."""
         return index - self.line_start(index)
 
-    def indent(self, mapping: Part) -> int:
+    def indent(self, mapping: YamlValue) -> int:
         """The column of a mapping's keys, or of the question marks before them; 0 where it has none."""
         first = next(iter(mapping.keys.values()), None)
         return self._spaces(self.line_start(first.start)) if first else 0
@@ -101,7 +101,7 @@ class Layout:
         end = len(self.text) if found < 0 else found
         return end - (self.text[end - 1 : end] == "\r")
 
-    def dash(self, item: Part) -> int:
+    def dash(self, item: YamlValue) -> int:
         """Where the dash of an item stands, which comments may part from its value."""
         start = item.start
         while True:
@@ -130,7 +130,7 @@ class Layout:
             start = self.line_start(start - 1)
         return start
 
-    def spaced(self, mapping: Part) -> bool:
+    def spaced(self, mapping: YamlValue) -> bool:
         """Whether a blank line stands before the last entry; a lone entry tells by having several lines."""
         keys = list(mapping.keys.values())
         if len(keys) < 2:
@@ -141,7 +141,7 @@ class Layout:
         """Whether the line above the one that begins here is blank."""
         return start > 0 and not self.text[self.line_start(start - 1) : start].strip()
 
-    def lines_at(self, start: int, lines: Sequence[str], *, spaced: bool = False) -> Change:
+    def lines_at(self, start: int, lines: Sequence[str], *, spaced: bool = False) -> TextChange:
         """The change that puts lines where a line begins, or under the last one."""
         blank = [""] if spaced and not self.blank_before(start) else []
         added = self.newline.join([*blank, *lines])
@@ -149,7 +149,7 @@ class Layout:
             return start, start, self.newline + added
         return start, start, added + self.newline
 
-    def in_flow(self, flow: Part, entries: Iterable[str]) -> list[Change]:
+    def in_flow(self, flow: YamlValue, entries: Iterable[str]) -> list[TextChange]:
         """The changes that put entries at the end of a mapping or list in brackets."""
         added = list(entries)
         if not flow.children:
@@ -161,11 +161,11 @@ class Layout:
             return [(last.end, last.end, "".join(f", {one}" for one in added))]
         # Each entry has a line of its own, which may end in a comma and a comment.
         margin = self.newline + " " * self.column(begin)
-        changes: list[Change] = [(last.end, last.end, "")] if after[1] else [(last.end, last.end, ",")]
+        changes: list[TextChange] = [(last.end, last.end, "")] if after[1] else [(last.end, last.end, ",")]
         joined = f",{margin}".join(added) + after[1]
         return [*changes, (after.end(), after.end(), margin + joined)]
 
-    def changed(self, changes: Iterable[Change]) -> str:
+    def changed(self, changes: Iterable[TextChange]) -> str:
         """The text after changes that do not overlap; those at one place come in their order."""
         pieces, done = [], 0
         for start, end, new in sorted(changes, key=lambda change: change[:2]):
@@ -188,7 +188,7 @@ def without_keys(text: str, gone: Collection[str]) -> str:
     layout = Layout(text)
     root, names = layout.root, list(layout.root.keys)
     kept = [index for index, name in enumerate(names) if name not in gone]
-    changes: list[Change] = []
+    changes: list[TextChange] = []
     for index, name in enumerate(names):
         if name not in gone:
             continue
@@ -290,11 +290,11 @@ def unsafe_edit(file: Path, by_hand: Iterable[str]) -> UsageError:
 class _Open:
     """A mapping or list whose parts are being read."""
 
-    part: Part
+    part: YamlValue
     mapping: bool
     key: str | None = None
 
-    def add(self, part: Part, word: str) -> None:
+    def add(self, part: YamlValue, word: str) -> None:
         if not self.mapping:
             self.part.children[len(self.part.children)] = part
         elif self.key is None:
@@ -305,26 +305,26 @@ class _Open:
             self.key = None
 
 
-def _read_parts(text: str) -> Part:
+def _read_parts(text: str) -> YamlValue:
     stack: list[_Open] = []
     words: dict[str, str] = {}
-    root = Part("scalar", 0, 0)
+    root = YamlValue("scalar", 0, 0)
     for event in yaml.parse(text, Loader=_Loader):
         match event:
             case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                start = index_of(event.start_mark)
-                part = Part("flow" if event.flow_style else "block", start, start)
+                start = mark_index(event.start_mark)
+                part = YamlValue("flow" if event.flow_style else "block", start, start)
                 stack.append(_Open(part, isinstance(event, yaml.MappingStartEvent)))
                 continue
             case yaml.ScalarEvent():
-                part, word = Part("scalar", index_of(event.start_mark), _content_end(text, event)), event.value
+                part, word = YamlValue("scalar", mark_index(event.start_mark), _content_end(text, event)), event.value
                 words[event.anchor or ""] = word
             case yaml.AliasEvent():
-                part = Part("alias", index_of(event.start_mark), index_of(event.end_mark))
+                part = YamlValue("alias", mark_index(event.start_mark), mark_index(event.end_mark))
                 word = words.get(event.anchor or "", "")
             case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
                 part, word = stack.pop().part, ""
-                part.end = index_of(event.end_mark) if part.kind == "flow" else part.last.end
+                part.end = mark_index(event.end_mark) if part.kind == "flow" else part.last.end
             case _:
                 continue
         if stack:
@@ -336,7 +336,7 @@ def _read_parts(text: str) -> Part:
 
 def _content_end(text: str, event: yaml.ScalarEvent) -> int:
     """Where a scalar's text ends; blank lines under a block belong to it only where it keeps them (`|+`)."""
-    start, end = index_of(event.start_mark), index_of(event.end_mark)
+    start, end = mark_index(event.start_mark), mark_index(event.end_mark)
     if event.style not in ("|", ">") or _KEEPING.match(text, start, end):
         return end
     return start + len(text[start:end].rstrip())

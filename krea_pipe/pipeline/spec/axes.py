@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LISTS, SINGULARS, check_field, check_strength
+from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LIST_FIELDS, SINGULARS, check_field, check_strength
 from krea_pipe.core.json_data import Json, leaves, mapping_in
 from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.model import Axis, AxisValue
@@ -13,7 +13,7 @@ from krea_pipe.pipeline.repo_paths import Unusable
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.generated import generate, kind_of
 from krea_pipe.pipeline.spec.hints import suggestion
-from krea_pipe.pipeline.spec.library import Library, index_of
+from krea_pipe.pipeline.spec.library import Library, value_indexes
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, with_texts
 from krea_pipe.pipeline.spec.schema import matrix_problem
 from krea_pipe.pipeline.template import TemplateProblem, is_template
@@ -23,12 +23,12 @@ UPSTREAM = "source"
 
 def sets_list(name: str) -> bool:
     """Whether an axis of this name sets the references, moodboards or styles of a request."""
-    return SINGULARS.get(name, name) in LISTS
+    return SINGULARS.get(name, name) in LIST_FIELDS
 
 
 def sets_field(name: str) -> bool:
     """Whether an axis of this name sets a request field."""
-    return name in FIELD_NAMES or name.split(".")[0] in LISTS
+    return name in FIELD_NAMES or name.split(".")[0] in LIST_FIELDS
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ class AxisBuilder:
         if name not in self.library.axes or (isinstance(item, str) and is_template(item)):
             return None
         known = self._library(name)
-        found = [known[place] for place in index_of(item, known, self.library.indexes)]
+        found = [known[place] for place in value_indexes(item, known, self.library.indexes)]
         if not found and not self._problems.was_dropped(str(item)):
             message = f"the axis `{name}` under `axes:` has no value {shown(item)}"
             hint = suggestion(str(item), (value.part for value in known))

@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from krea_pipe.core.errors import Problem
-from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LISTS, STRENGTHS
+from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LIST_FIELDS, STRENGTHS
 from krea_pipe.core.json_data import Json, leaves
 from krea_pipe.core.near_names import near_word
 from krea_pipe.pipeline.model import Axis, Stage, Value
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.axes import UPSTREAM
 from krea_pipe.pipeline.spec.hints import nearest, suggestion
-from krea_pipe.pipeline.spec.library import PICTURE, Library
+from krea_pipe.pipeline.spec.library import SOURCE_IMAGE, Library
 from krea_pipe.pipeline.spec.problems import Problems, words_of
 from krea_pipe.pipeline.template import TemplateProblem, is_template
 
@@ -25,7 +25,7 @@ _NOT_VARIABLES = {
 }
 _UNUSED_HINT = "use it, or remove it"
 _NOT_AXES = ("stage", "pipeline", "env", UPSTREAM)
-MAX_DEPTH = 200
+_MAX_STAGE_DEPTH = 200
 """Stages that are drawn for each other."""
 SOURCE_FIELDS = ("id", "prompt", "image", "axes", "seed", "variant", "aspect_ratio", "creativity")
 
@@ -104,7 +104,7 @@ def _check_takes(stage: Stage, values: Iterable[tuple[str, Value]], problems: Pr
 def _check_picture(values: Iterable[tuple[str, Value]], problems: Problems) -> None:
     """Refuse the upstream picture where a text is meant."""
     for name, value in values:
-        if name in ("prompt", "out", "if") and isinstance(value.data, str) and PICTURE.search(value.data):
+        if name in ("prompt", "out", "if") and isinstance(value.data, str) and SOURCE_IMAGE.search(value.data):
             hint = 'use it as `image:`, or as a reference: {image: "{{ source.image }}"}'
             message = "`source.image` is a picture, and this is a text"
             problems.add("not_text", message, value.trail, hint, word="source")
@@ -266,9 +266,9 @@ def _values_of(stage: Stage, library: Library) -> Iterator[tuple[str, Value]]:
 
 def _named(values: Iterable[tuple[str, Value]]) -> dict[str, set[str]]:
     """The names of references, moodboards and styles that some values use."""
-    used = {kind: set[str]() for kind in LISTS}
+    used = {kind: set[str]() for kind in LIST_FIELDS}
     for name, value in values:
-        if name in LISTS and isinstance(value.data, list):
+        if name in LIST_FIELDS and isinstance(value.data, list):
             used[name].update(str(one) for one in value.data)
     return used
 
@@ -288,7 +288,7 @@ def _of_axes(stage: Stage) -> Iterator[tuple[str, Value]]:
 
 def strength_warnings(library: Library, stages: Iterable[Stage]) -> Iterator[Problem]:
     """Warn about strengths that only Krea's older guides allow, in definitions and in axes."""
-    found = [(kind, item.strength) for kind in LISTS for item in library.names(kind).values() if item.strength]
+    found = [(kind, item.strength) for kind in LIST_FIELDS for item in library.names(kind).values() if item.strength]
     for axis in (axis for stage in stages for axis in stage.all_axes if "." in axis.name):
         sets = (value.sets for value in axis.values if axis.name in value.sets)
         found += [(axis.name.partition(".")[0], own[axis.name]) for own in sets]
@@ -306,12 +306,16 @@ def unused_warnings(library: Library, stages: Sequence[Stage]) -> Iterator[Probl
     lists = _named(values)
     is_dynamic = any("{{" in name for names in lists.values() for name in names)
     axes = {axis.name for stage in stages for axis in stage.all_axes}
-    used = [(kind, library.names(kind), lists[kind]) for kind in LISTS if not is_dynamic]
+    used = [(kind, library.names(kind), lists[kind]) for kind in LIST_FIELDS if not is_dynamic]
     for kind, defined, names in (*used, ("looks", library.looks, _looks_of(values)), ("axes", library.axes, axes)):
         for name in defined:
-            if name not in names and (kind in LISTS or not any("{{" in one for one in names)):
+            if name not in names and (kind in LIST_FIELDS or not any("{{" in one for one in names)):
                 at = library.problems.document.key_place((kind, name))
-                hint = f"use it with `defaults: {{{kind}: [{name}]}}` or in a stage" if kind in LISTS else _UNUSED_HINT
+                hint = (
+                    f"use it with `defaults: {{{kind}: [{name}]}}` or in a stage"
+                    if kind in LIST_FIELDS
+                    else _UNUSED_HINT
+                )
                 yield Problem("unused_definition", f"no stage uses `{name}` of `{kind}:`", at, hint)
 
 
@@ -324,8 +328,8 @@ def check_graph(stages: Sequence[Stage], problems: Problems) -> None:
             if name not in known and not problems.was_dropped(name):
                 hint = suggestion(name, [one for one in known if one != stage.name])
                 problems.add("unknown_stage", f"there is no stage `{name}`", trail, hint)
-        if _depth(stage, known) > MAX_DEPTH:
-            message = f"more than {MAX_DEPTH} stages are drawn for each other"
+        if _depth(stage, known) > _MAX_STAGE_DEPTH:
+            message = f"more than {_MAX_STAGE_DEPTH} stages are drawn for each other"
             problems.add("too_many", message, (*stage.trail, "for_each"), "draw some of them without `for_each`")
         circle = _circle(stage, known)
         if circle and frozenset(circle) not in circles:
@@ -343,7 +347,7 @@ def check_graph(stages: Sequence[Stage], problems: Problems) -> None:
 def _depth(stage: Stage, known: Mapping[str, Stage]) -> int:
     """How many stages a stage is drawn for, one after the other, up to the limit; a circle is said elsewhere."""
     seen = {stage.name}
-    while len(seen) <= MAX_DEPTH + 1 and stage.upstream and stage.upstream.stage in known.keys() - seen:
+    while len(seen) <= _MAX_STAGE_DEPTH + 1 and stage.upstream and stage.upstream.stage in known.keys() - seen:
         stage = known[stage.upstream.stage]
         seen.add(stage.name)
     return len(seen) - 1

@@ -15,12 +15,12 @@ from krea_pipe.pipeline.nodes import resolve_scalar
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
 from krea_pipe.pipeline.template import is_template
 
-MAX_VALUES = 100_000
+MAX_RANGE_VALUES = 100_000
 """Of a range, and of a file."""
-MAX_BYTES = 16 * 1024 * 1024
-MAX_CELLS = 300_000
+MAX_TABLE_BYTES = 16 * 1024 * 1024
+MAX_TABLE_CELLS = 300_000
 MAX_LINES = 500_000
-KINDS = ("csv", "words", "glob")
+FILE_KINDS = ("csv", "words", "glob")
 
 _CHECKED = (*DEFAULTS, "strength")
 
@@ -51,7 +51,7 @@ def generate(data: Mapping[str, Json], folder: Path, root: Path, *, pictures: bo
 
 def kind_of(data: Mapping[str, Json]) -> str | None:
     """The kind of files that a mapping names, if it names any."""
-    return next((kind for kind in KINDS if kind in data), None)
+    return next((kind for kind in FILE_KINDS if kind in data), None)
 
 
 def _check_rows(rows: Sequence[Json]) -> None:
@@ -78,8 +78,8 @@ def _range(data: Mapping[str, Json]) -> list[Json]:
         way = "down: write a negative number" if last < first else "up: write a positive number"
         raise Unusable("invalid_value", f"`by: {data['by']}` never leads from `from` to `to`", f"they go {way}")
     count = int((last - first) / step) + 1
-    if count > MAX_VALUES:
-        message = f"this range has {count:,} values; an axis takes at most {MAX_VALUES:,}"
+    if count > MAX_RANGE_VALUES:
+        message = f"this range has {count:,} values; an axis takes at most {MAX_RANGE_VALUES:,}"
         raise Unusable("too_many", message, "write a larger `by`")
     return [_number(first + step * index) for index in range(count)]
 
@@ -131,16 +131,16 @@ def _file_row(file: Path, folder: Path) -> Json:
 def _text_of(file: Path, pattern: str) -> str:
     try:
         with file.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
+            raw = stream.read(MAX_TABLE_BYTES + 1)
         text = raw.decode("utf-8-sig")
     except OSError as error:
         raise Unusable("file_unreadable", f"cannot read {pattern}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise Unusable("not_utf8", f"{pattern} is not valid UTF-8 text", "save it as UTF-8") from error
-    if len(raw) > MAX_BYTES:
-        raise Unusable("file_too_large", f"{pattern} is larger than {MAX_BYTES // 2**20} MB", "split the file")
+    if len(raw) > MAX_TABLE_BYTES:
+        raise Unusable("file_too_large", f"{pattern} is larger than {MAX_TABLE_BYTES // 2**20} MB", "split the file")
     if lfs.pointer_in(raw):
-        raise Unusable("lfs_pointer", f"{pattern} is a pointer of Git LFS: the table itself is not here", lfs.HINT)
+        raise Unusable("lfs_pointer", f"{pattern} is a pointer of Git LFS: the table itself is not here", lfs.LFS_HINT)
     if CONTROL_CHARACTERS.search(text):
         raise Unusable("control_character", f"{pattern} holds a control character", "save it as plain text")
     return text
@@ -152,7 +152,7 @@ def _words(text: str, pattern: str) -> list[Json]:
         for word in map(str.strip, line.splitlines()):
             if word and not word.startswith("#"):
                 found.append(word)
-                _check_count(len(found), MAX_VALUES, "values, which is the most that an axis takes", pattern)
+                _check_count(len(found), MAX_RANGE_VALUES, "values, which is the most that an axis takes", pattern)
     return found
 
 
@@ -175,10 +175,10 @@ def _rows(text: str, pattern: str) -> list[Json]:
     try:
         for line in reader:
             cells += len(line)
-            _check_count(cells, MAX_CELLS, "cells, which is the most that a table has", pattern)
+            _check_count(cells, MAX_TABLE_CELLS, "cells, which is the most that a table has", pattern)
             if any(cell.strip() for cell in line):
                 lines.append(line)
-                _check_count(len(lines) - 1, MAX_VALUES, "values, which is the most that an axis takes", pattern)
+                _check_count(len(lines) - 1, MAX_RANGE_VALUES, "values, which is the most that an axis takes", pattern)
     except csv.Error as error:
         said = f"line {reader.line_num} of {pattern} cannot be read: {error}"
         raise Unusable("bad_csv", said, "put a cell with a comma or a quote in double quotes") from error

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from krea_pipe.core.contract import ASPECT_RATIOS
-from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LISTS
-from krea_pipe.core.near_names import MAX_NAMES, MAX_WORD, closest, has_budget
+from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LIST_FIELDS
+from krea_pipe.core.near_names import MAX_NAME_LENGTH, MAX_NAMES, closest, has_budget
 from krea_pipe.pipeline.nodes import build_nodes
 from krea_pipe.pipeline.source import Trail
 
-MAX_LISTED = 12
+_MAX_LISTED = 12
 
 _STAGE_KEYS = ("prompt", "matrix", "exclude", "include", "patch", "sample", "with", "takes", "out")
 _CHAIN_KEYS = ("for_each", "needs", "picks", "promote")
@@ -51,7 +51,7 @@ def suggestion(word: str, known: Iterable[object]) -> str | None:
     near = nearest(word, options)
     if near:
         return f"did you mean `{near}`?"
-    return f"known: {', '.join(options)}" if options and len(options) <= MAX_LISTED else None
+    return f"known: {', '.join(options)}" if options and len(options) <= _MAX_LISTED else None
 
 
 def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str | None:
@@ -63,7 +63,7 @@ def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str | Non
     alias = _words().aliases.get(wanted)
     if alias in options or wanted in options:
         return options[alias if alias in options else wanted]
-    if len(wanted) > MAX_WORD:
+    if len(wanted) > MAX_NAME_LENGTH:
         return None
     close = closest(wanted, options, alike=alike)
     within = [one for one in options if len(wanted) > 3 and wanted in one]
@@ -90,7 +90,7 @@ def unknown_key_hint(trail: Trail, known: Iterable[str]) -> str | None:
     if foreign is not None:
         return foreign
     elsewhere = key in (*FIELD_NAMES, *_STAGE_KEYS, *_CHAIN_KEYS)
-    return _moved(key if elsewhere else nearest(key, (*DEFAULTS, *LISTS)), trail) or _listed(options)
+    return _moved(key if elsewhere else nearest(key, (*DEFAULTS, *LIST_FIELDS)), trail) or _listed(options)
 
 
 def form_of(trail: Trail) -> str | None:
@@ -121,9 +121,9 @@ def axis_at(trail: Trail) -> tuple[str, Trail] | None:
 def _listed(options: list[str]) -> str | None:
     """The keys that may stand somewhere; request fields are many, and known by one of them."""
     others = [one for one in options if one not in FIELD_NAMES or one == "prompt"]
-    if len(options) <= MAX_LISTED + 4:
+    if len(options) <= _MAX_LISTED + 4:
         return f"the keys here are {', '.join(options)}"
-    if {*DEFAULTS} <= {*options} and len(others) <= MAX_LISTED + 4:
+    if {*DEFAULTS} <= {*options} and len(others) <= _MAX_LISTED + 4:
         return f"the keys here are {', '.join(others)}, and request fields such as creativity"
     return None
 

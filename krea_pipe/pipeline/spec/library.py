@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.fields import LISTS, SINGULARS
+from krea_pipe.core.fields import LIST_FIELDS, SINGULARS
 from krea_pipe.core.json_data import Json, mapping_in
 from krea_pipe.pipeline.cell_ids import Scalar
 from krea_pipe.pipeline.model import AxisValue, Board, Look, ReferenceSet, Value
@@ -17,13 +17,13 @@ from krea_pipe.pipeline.spec.hints import nearest, suggestion
 from krea_pipe.pipeline.spec.problems import Problems
 from krea_pipe.pipeline.template import is_template
 
-MAX_VALUES = 150_000
+MAX_AXIS_VALUES = 150_000
 """Values of the axes of all matrices."""
 
 ValueIndexes: TypeAlias = dict[int, tuple[Sequence[AxisValue], dict[tuple[bool, Scalar], list[int]]]]
 """What was found, by the identity of the values, which are kept beside it."""
 
-PICTURE = re.compile(r"\bsource\s*\.\s*image\b")
+SOURCE_IMAGE = re.compile(r"\bsource\s*\.\s*image\b")
 """A template's word for the picture of the upstream cell, which no text can hold."""
 
 
@@ -53,7 +53,7 @@ class Library:
         library = cls(problems, problems.document.file.resolve().parent, root)
         for name, text in mapping_in(data, "prompts").items():
             library.prompts[name] = Value(text, ("prompts", name))
-        for kind in LISTS:
+        for kind in LIST_FIELDS:
             for name, item in mapping_in(data, kind).items():
                 library.define(kind, name, item, (kind, name))
         looks = mapping_in(data, "looks")
@@ -92,7 +92,7 @@ class Library:
     def field_value(self, name: str, data: Json, trail: Trail) -> Value:
         """The value of a request field, with names resolved as far as the file alone can."""
         kind = SINGULARS.get(name, name)
-        if kind in LISTS:
+        if kind in LIST_FIELDS:
             items = data if isinstance(data, list) else [] if data is None else [data]
             return Value([self._use(kind, item, (*trail, index)) for index, item in enumerate(items)], trail)
         if name == "prompt":
@@ -116,8 +116,8 @@ class Library:
             InvalidInput: it is such a file.
         """
         self.counts["values"] += count
-        if self.counts["values"] > MAX_VALUES:
-            message = f"the axes of all matrices have more than {MAX_VALUES:,} values"
+        if self.counts["values"] > MAX_AXIS_VALUES:
+            message = f"the axes of all matrices have more than {MAX_AXIS_VALUES:,} values"
             self.problems.add_key("too_many", message, trail, "let fewer stages use long axes")
             self.problems.check()
 
@@ -132,7 +132,7 @@ class Library:
             return name
         if not isinstance(item, str):
             self.problems.add("wrong_type", f"{kind} are named by text, not by {shown(item)}", trail)
-        elif PICTURE.search(item):
+        elif SOURCE_IMAGE.search(item):
             hint = 'write {image: "{{ source.image }}"}' if kind == "references" else None
             self.problems.add("not_text", f"`source.image` is a picture, not a name under `{kind}:`", trail, hint)
         elif item not in self.names(kind) and not is_template(item) and item not in self.problems.dropped:
@@ -162,7 +162,7 @@ class Library:
         return Value(data, trail)
 
 
-def index_of(wanted: Json, values: Sequence[AxisValue], known: ValueIndexes) -> Sequence[int]:
+def value_indexes(wanted: Json, values: Sequence[AxisValue], known: ValueIndexes) -> Sequence[int]:
     """Which values a word in a rule or a matrix means: by the part in ids, or by the value itself."""
     if isinstance(wanted, (dict, list)):
         return ()

@@ -58,7 +58,7 @@ class Draft:
     problems: Problems
 
 
-def load(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
+def load_pipeline(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
     """Read a pipeline file and every image that it names.
 
     Args:

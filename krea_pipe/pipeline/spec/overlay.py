@@ -11,7 +11,7 @@ from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.fields import FIELD_NAMES, LISTS
+from krea_pipe.core.fields import FIELD_NAMES, LIST_FIELDS
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.nodes import Node, build_nodes
@@ -47,7 +47,11 @@ def parse_sets(sets: Sequence[str]) -> tuple[dict[str, Node], list[tuple[list[st
 
 def _is_field(path: Sequence[str]) -> bool:
     """Whether a path names something of every request: a field, or a strength as an axis names it."""
-    return path[0] in FIELD_NAMES if len(path) == 1 else len(path) == 3 and path[0] in LISTS and path[2] == "strength"
+    return (
+        path[0] in FIELD_NAMES
+        if len(path) == 1
+        else len(path) == 3 and path[0] in LIST_FIELDS and path[2] == "strength"
+    )
 
 
 def apply_overrides(document: Document, overrides: Overrides, sets: Sequence[tuple[list[str], Node]]) -> Document:

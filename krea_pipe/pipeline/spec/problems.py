@@ -24,7 +24,7 @@ MAX_TEMPLATE_WORK = 150_000
 
 PASSWORD = "this URL holds a user name or password"
 """As `references` says of images, so that it is said once."""
-HINT = "keys belong in the environment: set KREA_API_KEY; if this file was ever shared, revoke the key"
+_SECRET_HINT = "keys belong in the environment: set KREA_API_KEY; if this file was ever shared, revoke the key"
 
 _EXPRESSION = re.compile(r"\{[{%#].*?(?:[%}#]\}|$)", re.DOTALL)
 _PART = 16  # how many letters one part of a list or mapping counts for
@@ -123,7 +123,7 @@ def masked_problem(problem: Problem) -> Problem:
     return Problem(problem.code, without_secrets(problem.message), at, hint)
 
 
-def check_secrets(data: Json, problems: Problems, trail: Trail = (), hint: str = HINT) -> None:
+def check_secrets(data: Json, problems: Problems, trail: Trail = (), hint: str = _SECRET_HINT) -> None:
     """Refuse values, and names, that look like keys."""
     if isinstance(data, dict):
         for key, item in data.items():

@@ -16,7 +16,7 @@ from jsonschema.exceptions import ValidationError
 
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.fields import DEFAULTS, LISTS
+from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.pipeline.source import Document, Trail
@@ -42,7 +42,7 @@ _RANGE = {"from", "to", "steps", "by", "count", "zip", "glob", "csv", "words"}
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class _Finding:
     """A problem, and the trail of what has to go before the rest of the data can be looked at."""
 
     problem: Problem
@@ -62,7 +62,7 @@ def top_keys() -> list[str]:
     return list(cast("Mapping[str, Any]", _validator().schema)["properties"])
 
 
-def find_problems(document: Document, data: Json) -> list[Finding]:
+def find_problems(document: Document, data: Json) -> list[_Finding]:
     """What the JSON Schema says against a document's data, or against what is left of it."""
     errors = sorted(islice(_validator().iter_errors(cast("Any", data)), MAX_ERRORS), key=_path)
     found = (finding for _, group in groupby(errors, _path) for finding in _describe(document, list(group)))
@@ -92,7 +92,7 @@ def _problem_of(data: Json, above: int = 0) -> Problem | None:
     return Problem(code, message, hint=near)
 
 
-def part_without(document: Document, found: Iterable[Finding]) -> tuple[Json, list[Trail]]:
+def part_without(document: Document, found: Iterable[_Finding]) -> tuple[Json, list[Trail]]:
     """The data without what is wrong, so that the rest can be checked too, and the trails of what was left out.
 
     Nothing is left when the file as a whole is no mapping.
@@ -151,7 +151,7 @@ def _path(error: ValidationError) -> list[tuple[bool, int | str]]:
     return [(isinstance(step, str), step) for step in error.absolute_path]
 
 
-def _describe(document: Document, errors: list[ValidationError]) -> Iterator[Finding]:
+def _describe(document: Document, errors: list[ValidationError]) -> Iterator[_Finding]:
     """What to say about all errors of one value."""
     trail: Trail = tuple(errors[0].absolute_path)
     value = errors[0].instance
@@ -159,7 +159,7 @@ def _describe(document: Document, errors: list[ValidationError]) -> Iterator[Fin
     axis = axis_at(trail)
     if axis and not axis[1] and isinstance(value, dict) and not any(nearest(key, _RANGE) for key in value):
         message = f"the values of {_name_of(trail)} must be a list, not a mapping"
-        yield Finding(Problem("wrong_type", message, document.place(trail), _AXIS_HINT), trail)
+        yield _Finding(Problem("wrong_type", message, document.place(trail), _AXIS_HINT), trail)
         return
     for error in names:
         yield _bad_name(document, tuple(error.absolute_path), str(error.instance))
@@ -172,10 +172,10 @@ def _describe(document: Document, errors: list[ValidationError]) -> Iterator[Fin
     others = [error for error in others if error not in names and not (error.validator == "anyOf" and unknown)]
     if others:
         code, message, hint = _value_message(trail, min(others, key=_rank))
-        yield Finding(Problem(code, message, document.place(trail), hint), trail)
+        yield _Finding(Problem(code, message, document.place(trail), hint), trail)
 
 
-def _unknown_keys(document: Document, error: ValidationError) -> Iterator[Finding]:
+def _unknown_keys(document: Document, error: ValidationError) -> Iterator[_Finding]:
     if error.validator != "additionalProperties":
         return
     known = cast("Mapping[str, Any]", error.schema)["properties"]
@@ -185,18 +185,20 @@ def _unknown_keys(document: Document, error: ValidationError) -> Iterator[Findin
         if key not in known:
             trail: Trail = (*above, key)
             at, hint = document.key_place(trail), unknown_key_hint(trail, known)
-            yield Finding(Problem("unknown_key", f"unknown key `{key}`{inside}", at, hint), trail)
+            yield _Finding(Problem("unknown_key", f"unknown key `{key}`{inside}", at, hint), trail)
 
 
-def _missing(document: Document, trail: Trail, keys: list[str], unknown: list[str]) -> Iterator[Finding]:
+def _missing(document: Document, trail: Trail, keys: list[str], unknown: list[str]) -> Iterator[_Finding]:
     """Keys that must be there; an unknown key beside them is taken for a slip of one of them."""
     at = document.place(trail)
     if not trail and keys and not any(nearest(key, keys) for key in unknown):
         said = "start the file with `version: 1`"
-        yield Finding(Problem("missing_version", "`version` is missing", at, said), ("version",))
+        yield _Finding(Problem("missing_version", "`version` is missing", at, said), ("version",))
     elif trail and keys and not unknown:
         named = " and ".join(f"`{key}`" for key in keys)
-        yield Finding(Problem("missing_key", f"{_name_of(trail)} needs {named}", at, _missing_hint(trail, keys)), trail)
+        yield _Finding(
+            Problem("missing_key", f"{_name_of(trail)} needs {named}", at, _missing_hint(trail, keys)), trail
+        )
 
 
 def _missing_hint(trail: Trail, keys: list[str]) -> str | None:
@@ -207,7 +209,7 @@ def _missing_hint(trail: Trail, keys: list[str]) -> str | None:
     return form_of_key("patch" if "patch" in trail else keys[0])
 
 
-def _bad_name(document: Document, trail: Trail, name: str) -> Finding:
+def _bad_name(document: Document, trail: Trail, name: str) -> _Finding:
     at = document.key_place((*trail, name))
     if trail[-1:] == ("stages",):
         hint = f"write `{slug(name) or 'hero'}`: letters, digits, dots, hyphens and _"
@@ -216,7 +218,7 @@ def _bad_name(document: Document, trail: Trail, name: str) -> Finding:
     else:
         near = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
         hint = f"write `{'_' * near[:1].isdigit()}{near or 'name'}`: letters, digits and _, not starting with a digit"
-    return Finding(Problem("invalid_name", f"`{name}` cannot be a name", at, hint), (*trail, name))
+    return _Finding(Problem("invalid_name", f"`{name}` cannot be a name", at, hint), (*trail, name))
 
 
 def _rank(error: ValidationError) -> int:
@@ -291,7 +293,7 @@ def _span(schema: Mapping[str, Any]) -> str:
 
 
 def _wanted_use(trail: Trail, schema: Mapping[str, Any]) -> str | None:
-    kind = next((one for one in trail[-2:] if one in LISTS), None)
+    kind = next((one for one in trail[-2:] if one in LIST_FIELDS), None)
     if kind and set(schema.get("type", ())) == {"string", "null", "array"}:
         return "a name, a list of names, or null"
     if len(trail) > 1 and all(isinstance(step, int) for step in trail[-2:]):
@@ -310,14 +312,14 @@ def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
         return "write it without quotes" if value == str(schema["const"]) else "this krea-pipe reads version 1"
     axis, rest = axis_at(trail) or ("", ())
     if isinstance(value, dict) and len(rest) == 1:
-        if axis in LISTS:
+        if axis in LIST_FIELDS:
             return f"define it under `{axis}:` and write its name here"
         return f"write plain values; for rows name the axis otherwise and set the field in them: set: {{{axis}: …}}"
     if "enum" in schema:
         return _enum_hint(schema["enum"], value)
     if "object" in schema["type"]:
         return _mapping_hint(trail, value)
-    if isinstance(value, dict) and trail[-1] in LISTS:
+    if isinstance(value, dict) and trail[-1] in LIST_FIELDS:
         return f"put it in a list: {trail[-1]}: [{{…}}]"
     if schema["type"] == "array":
         return _list_hint(trail, value)

@@ -9,13 +9,13 @@ from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import FIELD_NAMES
 from krea_pipe.core.json_data import Json, list_in, mapping_in
 from krea_pipe.pipeline.editing.picks import Picks, read_picks
-from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Rule, Stage, Upstream, Value
+from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Rule, SourceStage, Stage, Value
 from krea_pipe.pipeline.repo_paths import WILDCARD, Unusable, files_of, request_files
 from krea_pipe.pipeline.sampling import Sample
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.axes import UPSTREAM, AxisBuilder
 from krea_pipe.pipeline.spec.hints import form_of_key, suggestion
-from krea_pipe.pipeline.spec.library import Library, ValueIndexes, index_of
+from krea_pipe.pipeline.spec.library import Library, ValueIndexes, value_indexes
 from krea_pipe.pipeline.spec.problems import Problems
 
 TAKE = "take"
@@ -143,7 +143,7 @@ class StageBuilder:
                 if axis.name not in entry:
                     cell.append(axis)  # all takes of the cell
                     continue
-                known = index_of(entry[axis.name], axis.values, indexes)
+                known = value_indexes(entry[axis.name], axis.values, indexes)
                 single = builder.single(axis.name, entry[axis.name], (*here, axis.name)) if not known else None
                 cell.append(single or replace(axis, values=(axis.values[known[0]],)))
                 builder.earlier.add(axis.name)
@@ -180,14 +180,14 @@ class StageBuilder:
         own = {key: one for key, one in self.data.items() if key in FIELD_NAMES}
         return self.library.fields(own, self.trail)
 
-    def _upstream(self) -> Upstream | None:
+    def _upstream(self) -> SourceStage | None:
         if "for_each" not in self.data:
             for key in ("picks", "promote"):
                 if key in self.data:
                     hint = "name the stage whose images it is about: `for_each: explore`"
                     self._problems.add_key("missing_key", f"`{key}` needs `for_each`", (*self.trail, key), hint)
             return None
-        upstream = Upstream(str(self.data["for_each"]), (*self.trail, "for_each"), promotes="promote" in self.data)
+        upstream = SourceStage(str(self.data["for_each"]), (*self.trail, "for_each"), promotes="promote" in self.data)
         given, at = self.data.get("picks"), (*self.trail, "picks")
         if given is None:
             return upstream
@@ -318,7 +318,7 @@ class _RuleFitter:
 
     def _indexes(self, wanted: Json, axis: Axis) -> frozenset[int]:
         options = wanted if isinstance(wanted, list) else [wanted]
-        return frozenset(index for one in options for index in index_of(one, axis.values, self.indexes))
+        return frozenset(index for one in options for index in value_indexes(one, axis.values, self.indexes))
 
     def _check_values(self, key: str, wanted: Json, at: Trail) -> None:
         """Refuse a value that no matrix has on that axis."""
@@ -329,7 +329,7 @@ class _RuleFitter:
         if not options:
             self.library.problems.add("matches_nothing", f"an empty list matches no value of `{key}`", at)
         for one in options:
-            if not any(index_of(one, axis.values, self.indexes) for axis in axes):
+            if not any(value_indexes(one, axis.values, self.indexes) for axis in axes):
                 self._refuse_value(key, one, axes, at)
 
     def _refuse_value(self, key: str, wanted: Json, axes: Sequence[Axis], at: Trail) -> None:

@@ -19,8 +19,8 @@ from krea_pipe.core.near_names import reset_name_budget
 
 MAX_RENDERED = 20_000
 MAX_DIGITS = 30
-MAX_SAID = 400
-MAX_WORD = 100
+_MAX_QUOTED = 400
+MAX_NAME_IN_ERROR = 100
 MAX_WORK = 100_000
 MAX_WORK_IN_ALL = 50_000_000
 MAX_NUMBER = 10**MAX_DIGITS
@@ -30,7 +30,7 @@ _FREE_STEPS = 16
 _LETTERS_PER_STEP = 16
 
 S = TypeVar("S", bound=Sized)
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class TemplateProblem(ValueError):
@@ -43,7 +43,7 @@ class TemplateProblem(ValueError):
 
 def _message_text(text: str) -> str:
     # A template can name a field as it likes, and a terminal must survive the message.
-    return cut(CONTROL_CHARACTERS.sub("-", text), MAX_SAID)
+    return cut(CONTROL_CHARACTERS.sub("-", text), _MAX_QUOTED)
 
 
 def too_long() -> TemplateProblem:
@@ -130,7 +130,7 @@ def spend(steps: int) -> None:
         raise TemplateProblem("template_too_large", f"{what} too many steps", hint=hint)
 
 
-def count_content(value: T) -> T:
+def count_content(value: _T) -> _T:
     """A value that is about to be read as a whole, after all that it holds was counted."""
     if isinstance(value, str):
         if len(value) > _FREE_TEXT:

@@ -19,8 +19,8 @@ from krea_pipe.core.excerpts import shown
 from krea_pipe.core.near_names import near_word
 from krea_pipe.pipeline.template.limits import (
     MAX_DIGITS,
+    MAX_NAME_IN_ERROR,
     MAX_RENDERED,
-    MAX_WORD,
     TemplateProblem,
     as_text,
     check_number,
@@ -36,7 +36,7 @@ _TEXT_FILTERS = "capitalize lower string title trim upper"
 _TESTS = "defined undefined none number string true false sequence mapping"
 _COMPARISONS = "in eq ne lt le gt ge"
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class _Missing(jinja2.StrictUndefined):
@@ -226,9 +226,9 @@ def _replace(value: object, old: object, new: object) -> str:
     return text.replace(target, instead)
 
 
-def _plain_argument(value: T) -> T:
-    if isinstance(value, (list, tuple, dict)) or (isinstance(value, str) and len(value) > MAX_WORD):
-        message = f"a filter takes numbers, and texts of up to {MAX_WORD} characters, in its brackets"
+def _plain_argument(value: _T) -> _T:
+    if isinstance(value, (list, tuple, dict)) or (isinstance(value, str) and len(value) > MAX_NAME_IN_ERROR):
+        message = f"a filter takes numbers, and texts of up to {MAX_NAME_IN_ERROR} characters, in its brackets"
         raise TemplateProblem("template_too_large", message)
     return value
 

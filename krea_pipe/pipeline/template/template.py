@@ -29,7 +29,7 @@ from krea_pipe.pipeline.template.sandbox import ENVIRONMENT
 VariablePath = tuple[str, ...]
 
 MAX_LOOPS = 2
-MAX_DEPTH = 64
+_MAX_DEPTH = 64
 
 _REFUSED_NODES: Mapping[type[nodes.Node], str] = {
     nodes.Call: "call functions or methods",
@@ -149,7 +149,7 @@ def _plain(value: object) -> Json:
         str(value)  # raises, with the name that is missing
     if value is None or isinstance(value, (str, int, float)):
         return _plain_scalar(value)
-    return _plain_tree(value, iter(range(MAX_RENDERED)), MAX_DEPTH)
+    return _plain_tree(value, iter(range(MAX_RENDERED)), _MAX_DEPTH)
 
 
 def _plain_scalar(value: str | float | None) -> Json:
@@ -164,7 +164,7 @@ def _plain_scalar(value: str | float | None) -> Json:
 
 def _plain_tree(value: object, budget: Iterator[int], depth: int) -> Json:
     if next(budget, None) is None or not depth:
-        message = f"the value holds more than {MAX_RENDERED:,} parts, or nests more than {MAX_DEPTH} deep"
+        message = f"the value holds more than {MAX_RENDERED:,} parts, or nests more than {_MAX_DEPTH} deep"
         raise TemplateProblem("template_too_large", message)
     if value is None or isinstance(value, (str, int, float)):
         return _plain_scalar(value)
@@ -196,7 +196,7 @@ def _guard(render: Callable[[], Json]) -> Json:
 def _check_tree(tree: nodes.Template) -> None:
     """Refuse what templates may not use, before anything walks the tree with recursion."""
     level: list[nodes.Node] = [tree]
-    for _ in range(MAX_DEPTH):
+    for _ in range(_MAX_DEPTH):
         level = [child for node in level for child in node.iter_child_nodes()]
     if level:
         raise _too_deep()

@@ -15,7 +15,7 @@ from krea_pipe.core.errors import InvalidInput, KreaPipeError, Problem, UsageErr
 from krea_pipe.core.git import GitFailed, Repository, ask
 from krea_pipe.matrix.selecting import drawable
 from krea_pipe.pipeline.repo_paths import supplying_files
-from krea_pipe.pipeline.spec import Loaded, Overrides, load
+from krea_pipe.pipeline.spec import Loaded, Overrides, load_pipeline
 from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.report.compare.comparison import Comparison, PipelineState, Revision, compare
 from krea_pipe.report.compare.tree import Tree, open_tree
@@ -172,7 +172,7 @@ class _Reading:
     def head(self, revision: Revision) -> tuple[Loaded, PipelineState]:
         """The pipeline as it is in the head, and its cells."""
         if revision.commit is None:
-            loaded = load(self.subject.file, self.subject.overrides)
+            loaded = load_pipeline(self.subject.file, self.subject.overrides)
             return loaded, _side(loaded, self.subject.max_cells)
         tree = self._tree(revision)
         try:
@@ -195,7 +195,7 @@ class _Reading:
     def _read(self, tree: Tree, name: str) -> tuple[Loaded, PipelineState]:
         tree.put([tree.entries[name]] if name in tree.entries else [])
         with supplying_files(tree.supply):
-            loaded = load(tree.top / name, self.subject.overrides)
+            loaded = load_pipeline(tree.top / name, self.subject.overrides)
             return loaded, _side(loaded, self.subject.max_cells)
 
     def _old_name(self, meant: _RevisionRange) -> str | None:

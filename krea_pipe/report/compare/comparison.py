@@ -13,10 +13,10 @@ from krea_pipe.pipeline.pricing import price_of
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.planning.plan import Sum, describe_change
 
-Kind = Literal["new", "changed", "moved", "gone", "same"]
-KINDS: tuple[Kind, ...] = ("new", "changed", "moved", "gone", "same")
+ChangeKind = Literal["new", "changed", "moved", "gone", "same"]
+CHANGE_KINDS: tuple[ChangeKind, ...] = ("new", "changed", "moved", "gone", "same")
 
-Found: TypeAlias = tuple[Cell, Key]
+_KeyedCell: TypeAlias = tuple[Cell, Key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class PipelineState:
     `idle` are the stages that cannot begin yet: those that wait, and those that come after them.
     """
 
-    found: Sequence[Found] = ()
+    found: Sequence[_KeyedCell] = ()
     stages: tuple[str, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     idle: frozenset[str] = frozenset()
@@ -40,7 +40,7 @@ class CellChange:
     `stored` says that the store has its image, so that a run pays nothing. `was` is the id that a moved cell had.
     """
 
-    kind: Kind
+    kind: ChangeKind
     id: str
     stage: str
     key: Key
@@ -93,7 +93,7 @@ class Comparison:
     warnings: tuple[Problem, ...] = ()
     old_file: str | None = None
 
-    def count(self, kind: Kind, stage: str | None = None) -> int:
+    def count(self, kind: ChangeKind, stage: str | None = None) -> int:
         """How many cells there are of one kind."""
         return sum(row.kind == kind for row in self._of(stage))
 
@@ -139,7 +139,7 @@ class _Comparing:
     head: PipelineState
     fingerprints: Fingerprints
     stored: Collection[str]
-    before: dict[str, Found] = field(init=False)
+    before: dict[str, _KeyedCell] = field(init=False)
     names: dict[Key, list[str]] = field(init=False)
     """The ids of the base's cells that are free to be taken by a moved cell, by key, in the order of the file."""
     first: dict[Key, str] = field(init=False)
@@ -167,7 +167,7 @@ class _Comparing:
                 loss = waits or ("left out" if cell.stage in self.head.stages else "its stage is gone")
                 yield CellChange("gone", cell.id, cell.stage, key, loss)
 
-    def _row(self, one: Found) -> CellChange:
+    def _row(self, one: _KeyedCell) -> CellChange:
         cell, key = one
         before = self.before.get(cell.id)
         if before is not None and before[1] == key:

@@ -7,16 +7,16 @@ from urllib.parse import quote
 from krea_pipe.core.errors import Problem
 from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.planning.plan import Sum
-from krea_pipe.report.compare.comparison import KINDS, CellChange, Comparison, Kind, Revision
+from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, ChangeKind, Comparison, Revision
 from krea_pipe.report.markdown import code, table_head, table_row
 
-SCHEMA = "krea-pipe/comparison@1"
-LIMIT = 60_000
+_SCHEMA = "krea-pipe/comparison@1"
+_MAX_COMMENT_CHARACTERS = 60_000
 """Characters. GitHub takes comments of at most 65,536."""
-SHOWN = 40
+_MAX_ROWS = 40
 _ID, _REASON, _NOTE, _NOTES = 120, 240, 200, 20
-_GROUPS: tuple[tuple[Kind, ...], ...] = (("changed", "new"), ("moved", "gone", "same"))
-KIND_WORDS: dict[Kind, str] = {
+_GROUPS: tuple[tuple[ChangeKind, ...], ...] = (("changed", "new"), ("moved", "gone", "same"))
+KIND_WORDS: dict[ChangeKind, str] = {
     "new": "new",
     "changed": "changed",
     "moved": "moved",
@@ -73,7 +73,7 @@ def _counted(count: int, noun: str) -> str:
 def comparison_json(made: Comparison) -> dict[str, object]:
     """Every row and the totals; prices are texts of US dollars."""
     return {
-        "schema": SCHEMA,
+        "schema": _SCHEMA,
         "pipeline": made.pipeline,
         "file": made.file,
         "base": {**asdict(made.base), "file": made.old_file or made.file, "problem": _problem(made.problem)},
@@ -89,7 +89,7 @@ def _totals(made: Comparison, stage: str | None = None) -> dict[str, object]:
     """The images of the head, the cells of each kind, and the distinct requests that the base does not have."""
     return {
         "images": made.images(stage),
-        **{kind: made.count(kind, stage) for kind in KINDS},
+        **{kind: made.count(kind, stage) for kind in CHANGE_KINDS},
         "rendered": _sum(made.rendered(stage)),
         "stored": _sum(made.stored(stage)),
         "unpaid": _sum(made.unpaid(stage)),
@@ -111,7 +111,7 @@ def _row(row: CellChange) -> dict[str, object]:
     return {**named, "price_usd": exact(row.price), "stored": row.stored, "was": row.was}
 
 
-def render(made: Comparison, waiting: Sequence[str] = (), *, limit: int = LIMIT) -> str:
+def render_comparison(made: Comparison, waiting: Sequence[str] = (), *, limit: int = _MAX_COMMENT_CHARACTERS) -> str:
     """Render a comparison as a comment of at most so many characters; `waiting` are sentences about stages that wait.
 
     Its first line is the same for the same file, so that the comment can be found again.
@@ -171,7 +171,7 @@ def _table(head: list[str], lines: Sequence[str], room: int) -> str:
     """As many of the first rows as there is room for, and how many more there are."""
     room -= sum(len(line) + 1 for line in head) + _NOTE
     shown: list[str] = []
-    for line in lines[:SHOWN]:
+    for line in lines[:_MAX_ROWS]:
         room -= len(line) + 1
         if room < 0:
             break

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.git import Entry, GitFailed, Repository
 from krea_pipe.core.lfs import pointer_in, stored_object
-from krea_pipe.pipeline.references import MAX_BYTES
+from krea_pipe.pipeline.references import MAX_REFERENCE_BYTES
 from krea_pipe.pipeline.repo_paths import WILDCARD
 
 FILES = ("100644", "100755")
@@ -131,7 +131,7 @@ class Tree:
         self.missing.update(one.path for one in entries if one.blob not in sizes)
         wanted: dict[str, list[Entry]] = {}
         for one in entries:
-            if sizes.get(one.blob, MAX_BYTES + 1) <= MAX_BYTES:
+            if sizes.get(one.blob, MAX_REFERENCE_BYTES + 1) <= MAX_REFERENCE_BYTES:
                 wanted.setdefault(one.blob, []).append(one)
         for blob, data in self.repository.blobs(wanted):
             for one in wanted[blob]:
@@ -164,7 +164,7 @@ def _copy(source: Path, target: Path) -> bool:
     """Copy a plain file; whether there is one, no larger than anything that is read."""
     try:
         status = source.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_REFERENCE_BYTES:
             return False
         shutil.copyfile(source, target)
     except FileNotFoundError:

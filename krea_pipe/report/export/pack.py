@@ -15,7 +15,7 @@ from typing import IO, TypeAlias
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.request import ByKey, Key, source_text
-from krea_pipe.matrix.out_paths import MAX_PATH_PART, folded
+from krea_pipe.matrix.out_paths import MAX_PATH_PART, case_folded
 from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.export.selected_images import SelectedImage
 from krea_pipe.report.model import Report, Row
@@ -29,7 +29,7 @@ from krea_pipe.store.space import Space
 IMAGE_SCHEMA = "krea-pipe/hand-off-image@1"
 MANIFEST_SCHEMA = "krea-pipe/hand-off@1"
 NOTICE = "LOCAL PROOFS: drawn by the local Krea, not for use"
-LOCAL = "LOCAL-PROOFS"
+_PROOFS_NAME = "LOCAL-PROOFS"
 SHEET = "contact-sheet.pdf"
 _COMMENT = b"krea-pipe hand-off"
 _REFUSED = re.compile(r'[<>:"/|?*\\\x00-\x1f\x7f\ud800-\udfff]')
@@ -70,7 +70,7 @@ class WrittenPack:
 
 def title_of(report: Report, *, is_picked: bool) -> str:
     """The name of a pack and of the folder in it."""
-    words = [report.pipeline.name, "picks" if is_picked else "", LOCAL if report.target.kind == "local" else ""]
+    words = [report.pipeline.name, "picks" if is_picked else "", _PROOFS_NAME if report.target.kind == "local" else ""]
     return _safe_part("-".join(filter(None, words)))
 
 
@@ -271,10 +271,10 @@ def _name(row: Row, base: Path, out: Path) -> PurePosixPath:
 def _free(path: PurePosixPath, taken: set[str]) -> str:
     """The path, or one beside it, of which neither image nor sidecar has the name of another."""
     stem, number = path.stem, 1
-    while folded(str(path.with_suffix(""))) in taken:
+    while case_folded(str(path.with_suffix(""))) in taken:
         number += 1
         path = path.with_name(f"{stem}-{number}{path.suffix}")
-    taken.add(folded(str(path.with_suffix(""))))
+    taken.add(case_folded(str(path.with_suffix(""))))
     return str(path)
 
 

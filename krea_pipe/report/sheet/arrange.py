@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.pipeline.cell_ids import label_of
 from krea_pipe.pipeline.spec.hints import suggestion
-from krea_pipe.report.model import AxisView, Report, Row, Scalar, StageView, by_stage
+from krea_pipe.report.model import AxisView, Report, Row, StageView, _AxisScalar, by_stage
 
 TALLEST = 1.25
-NARROWEST = 0.4
-WIDEST = 4.0
-NONE = "–"
+_MIN_ASPECT = 0.4
+_MAX_ASPECT = 4.0
+_NO_VALUE = "–"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class AxisChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class _SheetRow:
     """One row of a block: its label, a cell or nothing for each column, and its height in sides of a picture."""
 
     label: str
@@ -41,7 +41,7 @@ class Block:
     """A table of cells under the labels of the outer axes."""
 
     heading: str
-    lines: tuple[Line, ...]
+    lines: tuple[_SheetRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def ratio_of(row: Row) -> float:
             ratio = float(wide) / float(high)
         except (ValueError, ZeroDivisionError):
             ratio = 1.0
-    return min(max(ratio, 1 / WIDEST), WIDEST) if math.isfinite(ratio) else 1.0
+    return min(max(ratio, 1 / _MAX_ASPECT), _MAX_ASPECT) if math.isfinite(ratio) else 1.0
 
 
 def _placed(differing: list[str], known: list[str], wanted: AxisChoice) -> tuple[list[str], list[str]]:
@@ -136,7 +136,7 @@ def _placed(differing: list[str], known: list[str], wanted: AxisChoice) -> tuple
     return across, down
 
 
-Key = tuple[str, ...]
+_GroupKey = tuple[str, ...]
 
 
 class _Table:
@@ -149,21 +149,21 @@ class _Table:
     def values(self, name: str, rows: Iterable[Row]) -> set[str]:
         return {_mark(row, name) for row in rows}
 
-    def key(self, names: Sequence[str], row: Row) -> Key:
+    def key(self, names: Sequence[str], row: Row) -> _GroupKey:
         return tuple(_mark(row, name) for name in names)
 
-    def keys(self, names: Sequence[str], rows: Iterable[Row]) -> list[Key]:
+    def keys(self, names: Sequence[str], rows: Iterable[Row]) -> list[_GroupKey]:
         found = dict.fromkeys(self.key(names, row) for row in rows)
         orders = [self._orders[name] for name in names]
         return sorted(found, key=lambda key: [list(order).index(mark) for order, mark in zip(orders, key, strict=True)])
 
-    def groups(self, names: Sequence[str], rows: Sequence[Row]) -> dict[Key, list[Row]]:
-        found: dict[Key, list[Row]] = {key: [] for key in self.keys(names, rows)}
+    def groups(self, names: Sequence[str], rows: Sequence[Row]) -> dict[_GroupKey, list[Row]]:
+        found: dict[_GroupKey, list[Row]] = {key: [] for key in self.keys(names, rows)}
         for row in rows:
             found[self.key(names, row)].append(row)
         return found
 
-    def label(self, names: Sequence[str], key: Key) -> str:
+    def label(self, names: Sequence[str], key: _GroupKey) -> str:
         return " · ".join(self._orders[name][mark] for name, mark in zip(names, key, strict=True))
 
     def constants(self, placed: Sequence[str]) -> str:
@@ -171,7 +171,7 @@ class _Table:
         return ", ".join(f"{name} {next(iter(self._orders[name].values()))}" for name in left)
 
     def lines(
-        self, down: Sequence[str], across: Sequence[str], rows: Sequence[Row], columns: Sequence[Key]
+        self, down: Sequence[str], across: Sequence[str], rows: Sequence[Row], columns: Sequence[_GroupKey]
     ) -> list[tuple[str, tuple[Row | None, ...]]]:
         """Every row with its label; where cells share a slot, more lines follow without one."""
         found = []
@@ -187,10 +187,10 @@ class _Table:
 
 def _order(axis: AxisView, rows: Iterable[Row]) -> dict[str, str]:
     """The labels of the values that cells have: those that the file lists, then the others."""
-    used: dict[str, Scalar] = {_mark(row, axis.name): row.axes.get(axis.name) for row in rows}
+    used: dict[str, _AxisScalar] = {_mark(row, axis.name): row.axes.get(axis.name) for row in rows}
     listed = {repr(value): label for value, label in axis.values}
     found = {mark: label for mark, label in listed.items() if mark in used}
-    return found | {mark: label_of(used[mark]) if mark else NONE for mark in used if mark not in listed}
+    return found | {mark: label_of(used[mark]) if mark else _NO_VALUE for mark in used if mark not in listed}
 
 
 def _mark(row: Row, name: str) -> str:
@@ -205,7 +205,7 @@ def _flow(stage: str, flow: Sequence[tuple[Row, str]], constants: str = "", colu
 
 
 def _block(heading: str, lines: Iterable[tuple[str, tuple[Row | None, ...]]], widths: Sequence[float]) -> Block:
-    return Block(heading, tuple(Line(label, slots, _line_height(slots, widths)) for label, slots in lines))
+    return Block(heading, tuple(_SheetRow(label, slots, _line_height(slots, widths)) for label, slots in lines))
 
 
 def _column_widths(lines: Sequence[tuple[Row | None, ...]], count: int) -> tuple[float, ...]:
@@ -233,7 +233,7 @@ def _counts(rows: Sequence[Row]) -> str:
 
 def _mean(ratios: Iterable[float]) -> float:
     logs = [math.log(ratio) for ratio in dict.fromkeys(ratios)]
-    return max(NARROWEST, math.exp(sum(logs) / len(logs)))
+    return max(_MIN_ASPECT, math.exp(sum(logs) / len(logs)))
 
 
 def stages_of(report: Report, stages: Sequence[str]) -> list[tuple[StageView, list[Row]]]:

@@ -19,11 +19,11 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from krea_pipe.core.errors import Problem, UsageError
-from krea_pipe.core.image_file import size_of, without_text
+from krea_pipe.core.image_file import image_size, without_text
 from krea_pipe.core.images import DAMAGE, THUMBNAIL_SIDE, NotAnImage, opened
 from krea_pipe.executor.deliver import TEXTS
 from krea_pipe.report.model import Row
-from krea_pipe.report.sheet.model import Box, Page, Sheet, Text, Tile
+from krea_pipe.report.sheet.model import Box, Sheet, SheetPage, Text, Tile
 from krea_pipe.report.sheet.parts import Typesetter
 from krea_pipe.report.sheet.typeface import REGULAR, FontSet
 from krea_pipe.store.atomic import write_atomically
@@ -31,11 +31,11 @@ from krea_pipe.store.blobs import MOST_BLOB_BYTES
 from krea_pipe.store.plain import read_plain
 from krea_pipe.store.space import Space
 
-SUFFIXES = (".pdf", ".png")
+_SUFFIXES = (".pdf", ".png")
 SIGNATURE = "krea-pipe contact sheet"
 """Stands in each file, so that a later sheet may replace it."""
 MISSING = ("missing", "The picture is not where the report says, or is damaged")
-COLOURS = {
+_COLOURS = {
     "paper": (255, 255, 255),
     "ink": (24, 24, 26),
     "quiet": (112, 112, 116),
@@ -58,7 +58,7 @@ def check_path(path: Path) -> None:
     Raises:
         UsageError: it has no suffix of a sheet, or is a folder.
     """
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in _SUFFIXES:
         message = f"a sheet is a PDF or a PNG, and {path} is neither"
         raise UsageError(Problem("unknown_suffix", message, hint=f"write {path.with_suffix('.pdf')}"))
 
@@ -158,13 +158,13 @@ class Painter:
         for page in sheet.pages:
             pdf.add_page(format=(page.width * POINTS, page.height * POINTS))
             pdf.set_line_width(POINTS)
-            pdf.set_draw_color(*COLOURS["rule"])
+            pdf.set_draw_color(*_COLOURS["rule"])
             self._paint(page, canvas)
         return bytes(pdf.output())
 
-    def png(self, sheet: Sheet, page: Page) -> bytes:
+    def png(self, sheet: Sheet, page: SheetPage) -> bytes:
         """One page as a file."""
-        image = Image.new("RGB", (page.width, page.height), COLOURS["paper"])
+        image = Image.new("RGB", (page.width, page.height), _COLOURS["paper"])
         self._paint(page, _PngCanvas(image, ImageDraw.Draw(image), self.typesetter.fonts))
         info = PngInfo()
         info.add_itxt(SIGNATURE, sheet.run_id)
@@ -174,7 +174,7 @@ class Painter:
         image.save(buffer, "PNG", compress_level=4, dpi=(DPI, DPI), pnginfo=info)
         return buffer.getvalue()
 
-    def _paint(self, page: Page, canvas: _Canvas) -> None:
+    def _paint(self, page: SheetPage, canvas: _Canvas) -> None:
         for rule in page.rules:
             canvas.fill(rule, "rule")
         for text in page.texts:
@@ -205,7 +205,7 @@ class Painter:
     def _candidates(self, row: Row, side: int) -> Iterator[bytes]:
         """The small picture where that is enough; else what Krea sent, or the copy in the output folder."""
         thumbnail = self.space.read_thumbnail(row.sha256) if row.sha256 else None
-        if thumbnail is not None and side <= max(size_of(thumbnail) or (0, 0)) <= THUMBNAIL_SIDE:
+        if thumbnail is not None and side <= max(image_size(thumbnail) or (0, 0)) <= THUMBNAIL_SIDE:
             yield thumbnail
         stored = self.space.blobs.read(row.sha256) if row.sha256 else None
         if stored is not None:
@@ -233,13 +233,13 @@ class _PngCanvas:
 
     def fill(self, box: Box, colour: str, *, framed: bool = False) -> None:
         edges = (box.left, box.top, box.right - 1, box.bottom - 1)
-        self.draw.rectangle(edges, fill=COLOURS[colour], outline=COLOURS["rule"] if framed else None)
+        self.draw.rectangle(edges, fill=_COLOURS[colour], outline=_COLOURS["rule"] if framed else None)
 
     def write(self, text: Text) -> None:
         left = float(text.box.left)
         for face, part in self.fonts.runs(text.string, strong=text.strong):
             font = self.fonts.font(face, text.size)
-            self.draw.text((left, text.baseline), part, fill=COLOURS[text.tone], font=font, anchor="ls")
+            self.draw.text((left, text.baseline), part, fill=_COLOURS[text.tone], font=font, anchor="ls")
             left += font.getlength(part)
 
     def paste(self, picture: Image.Image, box: Box) -> None:
@@ -253,12 +253,12 @@ class _PdfCanvas:
     families: dict[Path, str | None] = field(default_factory=dict)
 
     def fill(self, box: Box, colour: str, *, framed: bool = False) -> None:
-        self.pdf.set_fill_color(*COLOURS[colour])
+        self.pdf.set_fill_color(*_COLOURS[colour])
         sides = (box.left * POINTS, box.top * POINTS, box.width * POINTS, box.height * POINTS)
         self.pdf.rect(*sides, style="DF" if framed else "F")
 
     def write(self, text: Text) -> None:
-        self.pdf.set_text_color(*COLOURS[text.tone])
+        self.pdf.set_text_color(*_COLOURS[text.tone])
         left = text.box.left * POINTS
         for face, part in self.fonts.runs(text.string, strong=text.strong):
             self.pdf.set_font(self._family(face) or self._family(REGULAR), size=text.size * POINTS)
@@ -290,7 +290,7 @@ def _decoded(data: bytes, box: Box) -> Image.Image:
     image.draft("RGB", fitted)  # a JPEG is decoded small
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, (*COLOURS["paper"], 255))
+        paper = Image.new("RGBA", image.size, (*_COLOURS["paper"], 255))
         image = Image.alpha_composite(paper, image)
     return image.convert("RGB").resize(fitted, Image.Resampling.LANCZOS, reducing_gap=2.0)
 

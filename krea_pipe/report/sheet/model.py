@@ -82,7 +82,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TileGroup:
     """Tiles and texts that are placed as one, and their size; places are seen from its top left corner."""
 
     width: int
@@ -90,26 +90,26 @@ class Piece:
     tiles: tuple[Tile, ...] = ()
     texts: tuple[Text, ...] = ()
 
-    def moved(self, across: int, down: int) -> "Piece":
+    def moved(self, across: int, down: int) -> "TileGroup":
         """The same piece, set elsewhere."""
         tiles = tuple(tile.moved(across, down) for tile in self.tiles)
-        return Piece(self.width, self.height, tiles, tuple(text.moved(across, down) for text in self.texts))
+        return TileGroup(self.width, self.height, tiles, tuple(text.moved(across, down) for text in self.texts))
 
 
-def joined(pieces: Sequence[Piece], width: int, height: int) -> Piece:
+def joined(pieces: Sequence[TileGroup], width: int, height: int) -> TileGroup:
     """One piece of a size from all tiles and texts of others, which stay where they are."""
     tiles = tuple(tile for piece in pieces for tile in piece.tiles)
-    return Piece(width, height, tiles, tuple(text for piece in pieces for text in piece.texts))
+    return TileGroup(width, height, tiles, tuple(text for piece in pieces for text in piece.texts))
 
 
-def stacked(*pieces: Piece) -> Piece:
+def stacked(*pieces: TileGroup) -> TileGroup:
     """Pieces under each other."""
     tops = [0, *accumulate(piece.height for piece in pieces)]
     moved = [piece.moved(0, top) for piece, top in zip(pieces, tops, strict=False)]
     return joined(moved, max(piece.width for piece in pieces), tops[-1])
 
 
-def beside(pieces: Sequence[Piece], lefts: Sequence[int]) -> Piece:
+def beside(pieces: Sequence[TileGroup], lefts: Sequence[int]) -> TileGroup:
     """Pieces with their tops at one height, each with its left edge at a place."""
     moved = [piece.moved(left, 0) for piece, left in zip(pieces, lefts, strict=True)]
     width = max(left + piece.width for piece, left in zip(pieces, lefts, strict=True))
@@ -117,7 +117,7 @@ def beside(pieces: Sequence[Piece], lefts: Sequence[int]) -> Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SheetPage:
     """One page, with the text that belongs to no cell, and its hairlines."""
 
     width: int
@@ -134,4 +134,4 @@ class Sheet:
     title: str
     run_id: str
     made_at: str
-    pages: tuple[Page, ...]
+    pages: tuple[SheetPage, ...]

@@ -11,29 +11,29 @@ from typing import TypeVar
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.report.model import Report
 from krea_pipe.report.sheet.arrange import StageLayout
-from krea_pipe.report.sheet.model import Box, Page, Piece, Sheet, beside, joined, stacked
-from krea_pipe.report.sheet.parts import Part, Typesetter
+from krea_pipe.report.sheet.model import Box, Sheet, SheetPage, TileGroup, beside, joined, stacked
+from krea_pipe.report.sheet.parts import SheetTable, Typesetter
 from krea_pipe.report.sheet.typeface import FontSet
 
 SHAPE = math.sqrt(2)
-WIDEST = 1.5
+_MAX_ASPECT = 1.5
 MAX_SIDE = 28_000
 """No side of a page is longer: a PDF may have 14,400 points, which are two pixels each."""
 MEGAPIXEL = 1_000_000
 MOST_PIECES = 12
 LEAST_LINES = 6
 """A table that has fewer lines than twice so many is not cut."""
-LOCAL = "LOCAL PROOFS"
+_PROOFS_TITLE = "LOCAL PROOFS"
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class _Band:
     """Lines under a head, which is said again on each page."""
 
-    head: tuple[Piece, ...]
-    lines: tuple[Piece, ...]
+    head: tuple[TileGroup, ...]
+    lines: tuple[TileGroup, ...]
     gap: int
 
     @property
@@ -98,7 +98,7 @@ class Paper:
     @property
     def widest(self) -> int:
         """The most pixels across."""
-        return min(MAX_SIDE, math.isqrt(int(self.pixels * WIDEST)))
+        return min(MAX_SIDE, math.isqrt(int(self.pixels * _MAX_ASPECT)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class _Composer:
         self.m = typesetter.measures
         self.foot = self.m.small * 5
 
-    def pages(self, stage: StageLayout) -> list[Page]:
+    def pages(self, stage: StageLayout) -> list[SheetPage]:
         """The pages of one stage, without their foot.
 
         Raises:
@@ -179,7 +179,7 @@ class _Composer:
                     break
                 yield self._draft(stage, width, [self._band(some) for some in _by(parts, count)], pieces)
 
-    def _band(self, parts: Sequence[Part]) -> _Band:
+    def _band(self, parts: Sequence[SheetTable]) -> _Band:
         """Tables beside each other, their lines at one height."""
         lefts = [sum(part.width + self.m.space for part in parts[:at]) for at in range(len(parts))]
         lines = []
@@ -206,7 +206,7 @@ class _Composer:
         heights = [frames[at > 0] + _height_of(runs, self.m.space) for at, runs in enumerate(pages)]
         return _Draft(page_width, pages, max(heights), pieces)
 
-    def _page(self, stage: StageLayout, draft: _Draft, bands: Sequence[_Band], number: int) -> Page:
+    def _page(self, stage: StageLayout, draft: _Draft, bands: Sequence[_Band], number: int) -> SheetPage:
         head = self._head(stage, draft.width, number)
         pieces, top = [head], head.height
         for at, band in enumerate(bands):
@@ -216,12 +216,12 @@ class _Composer:
                 top += piece.height + gap
             top -= band.gap
         whole = joined(pieces, draft.width, top).moved(self.m.margin, self.m.margin)
-        return Page(draft.width, top + self.foot + 2 * self.m.margin, whole.tiles, whole.texts)
+        return SheetPage(draft.width, top + self.foot + 2 * self.m.margin, whole.tiles, whole.texts)
 
-    def _head(self, stage: StageLayout, page_width: int, number: int) -> Piece:
+    def _head(self, stage: StageLayout, page_width: int, number: int) -> TileGroup:
         """What stands over the cells of a page: in full on the first page of a stage."""
         width = page_width - 2 * self.m.margin
-        local = LOCAL if self.report.target.kind == "local" else ""
+        local = _PROOFS_TITLE if self.report.target.kind == "local" else ""
         mark = self.typesetter.text(local, width, self.m.label, tone="mark", strong=True, most=1)
         room = width - mark.width - self.m.space
         if number:
@@ -236,7 +236,7 @@ class _Composer:
         whole = joined([mark.moved(width - mark.width, 0), stacked(*lines)], width, 0)
         return replace(whole, height=max(sum(piece.height for piece in lines), mark.height) + self.m.space)
 
-    def with_foot(self, page: Page, number: int, count: int) -> Page:
+    def with_foot(self, page: SheetPage, number: int, count: int) -> SheetPage:
         """A page with its foot: a hairline, the run and the page's number."""
         m, width = self.m, page.width - 2 * self.m.margin
         top = page.height - m.margin - m.small * 2
@@ -246,6 +246,6 @@ class _Composer:
         return replace(page, texts=(*page.texts, *texts), rules=(Box(m.margin, top - m.small, width, 1),))
 
 
-def _by(items: Sequence[T], count: int) -> Iterator[Sequence[T]]:
+def _by(items: Sequence[_T], count: int) -> Iterator[Sequence[_T]]:
     for at in range(0, len(items), count):
         yield items[at : at + count]

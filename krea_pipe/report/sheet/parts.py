@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from krea_pipe.report.model import Row
 from krea_pipe.report.sheet.arrange import TALLEST, Block, StageLayout, ratio_of
-from krea_pipe.report.sheet.model import Box, Piece, Text, Tile, Tone, joined, line_height, stacked
+from krea_pipe.report.sheet.model import Box, Text, Tile, TileGroup, Tone, joined, line_height, stacked
 from krea_pipe.report.sheet.typeface import FontSet
 
 MOST_LABEL_LINES = 5
@@ -51,13 +51,13 @@ def measures_of(side: int) -> Measures:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SheetTable:
     """A table that is set as a whole or line by line: its heading, the names of its columns, its lines."""
 
     width: int
-    heading: Piece
-    names: Piece
-    lines: tuple[Piece, ...]
+    heading: TileGroup
+    names: TileGroup
+    lines: tuple[TileGroup, ...]
 
 
 class Typesetter:
@@ -65,27 +65,27 @@ class Typesetter:
 
     def __init__(self, fonts: FontSet, side: int) -> None:
         self.fonts, self.measures = fonts, measures_of(side)
-        self._tiles: dict[tuple[str, int, int, str], Piece] = {}
+        self._tiles: dict[tuple[str, int, int, str], TileGroup] = {}
 
     def text(
         self, string: str, width: int, size: int, *, tone: Tone = "ink", strong: bool = False, most: int = 3
-    ) -> Piece:
+    ) -> TileGroup:
         """A text in lines of at most a width."""
         texts, top = [], 0
         for line in self.fonts.wrapped(string, width, size, strong=strong, most=most):
             wide = min(width, math.ceil(self.fonts.width(line, size, strong=strong)))
             texts.append(Text(Box(0, top, wide, line_height(size)), line, size, tone, strong))
             top += line_height(size)
-        return Piece(max((text.box.width for text in texts), default=0), top, (), tuple(texts))
+        return TileGroup(max((text.box.width for text in texts), default=0), top, (), tuple(texts))
 
-    def tile(self, row: Row, width: int, height: int, label: str = "") -> Piece:
+    def tile(self, row: Row, width: int, height: int, label: str = "") -> TileGroup:
         """A cell as wide as its column, its picture at most so high, with its caption under it; made once."""
         key = (row.id, width, height, label)
         if key not in self._tiles:
             self._tiles[key] = self._tile(row, width, height, label)
         return self._tiles[key]
 
-    def _tile(self, row: Row, width: int, height: int, label: str) -> Piece:
+    def _tile(self, row: Row, width: int, height: int, label: str) -> TileGroup:
         ratio = ratio_of(row)
         wide = max(1, min(width, round(height * ratio)))
         box = Box(0, 0, wide, max(1, min(height, round(wide / ratio))))
@@ -95,7 +95,7 @@ class Typesetter:
         if not row.image and row.status not in ("succeeded", "reused"):
             note = self.note(row.status, row.error.message if row.error else row.reason, box)
         tile = Tile(row, box, caption.texts, note)
-        return Piece(width, box.height + self.measures.small // 2 + caption.height, (tile,))
+        return TileGroup(width, box.height + self.measures.small // 2 + caption.height, (tile,))
 
     def note(self, word: str, reason: str, box: Box) -> tuple[Text, ...]:
         """What is said in the box of a picture that is not there; what does not fit is left out."""
@@ -105,10 +105,10 @@ class Typesetter:
         if width < 3 * small or most < 1:
             return ()
         first = self.text(word, width, small, strong=True, most=1)
-        second = self.text(reason, width, small, tone="quiet", most=min(most - 1, 8)) if most > 1 else Piece(0, 0)
+        second = self.text(reason, width, small, tone="quiet", most=min(most - 1, 8)) if most > 1 else TileGroup(0, 0)
         return stacked(first, second).moved(box.left + inset, box.top + inset).texts
 
-    def _caption(self, row: Row, label: str, width: int) -> Piece:
+    def _caption(self, row: Row, label: str, width: int) -> TileGroup:
         """The label, the id as commands take it, and what is special about the cell."""
         m, most = self.measures, MOST_CAPTION_LINES
         name = row.id.partition("/")[2] or row.id
@@ -117,14 +117,14 @@ class Typesetter:
         under = " · ".join(flags if _slug(label) == _slug(name) else [name, *flags])
         return stacked(*above, self.text(under, width, m.small, tone="quiet", most=most))
 
-    def flow(self, stage: StageLayout) -> list[Piece]:
+    def flow(self, stage: StageLayout) -> list[TileGroup]:
         """Cells that just follow each other, in columns of one width."""
         side = self.measures.side
         width = round(stage.widths[0] * side)
         height = round(min(1 / stage.widths[0], TALLEST) * side * 1.1)
         return [self.tile(row, width, height, label) for row, label in stage.flow]
 
-    def parts(self, stage: StageLayout, widest: int, most_lines: int) -> list[Part]:
+    def parts(self, stage: StageLayout, widest: int, most_lines: int) -> list[SheetTable]:
         """The blocks of a stage as tables of at most a width and so many lines, each with all its labels."""
         labels = self._label_width(stage)
         ranges = self._column_ranges(stage, widest - labels)
@@ -136,7 +136,7 @@ class Typesetter:
 
     def _part(
         self, stage: StageLayout, block: Block, labels: int, rows: tuple[int, int], columns: tuple[int, int]
-    ) -> Part:
+    ) -> SheetTable:
         m = self.measures
         widths = [round(width * m.side) for width in stage.widths[slice(*columns)]]
         left = labels
@@ -151,11 +151,11 @@ class Typesetter:
         names = self._names(stage, stage.labels[slice(*columns)], list(zip(lefts, widths, strict=True)), labels)
         above = self.text(stage.outer, width, m.small, tone="quiet", most=2)  # the names of the outer axes, small
         below = self.text(block.heading, width, m.heading, strong=True, most=MOST_LABEL_LINES)
-        return Part(width, stacked(above, below), names, tuple(lines))
+        return SheetTable(width, stacked(above, below), names, tuple(lines))
 
     def _names(
         self, stage: StageLayout, labels: Sequence[str], places: Sequence[tuple[int, int]], corner: int
-    ) -> Piece:
+    ) -> TileGroup:
         """The labels over the columns; the axes' names stand small over the first of them and in the corner."""
         m = self.measures
         first = self.text(stage.columns, places[0][1], m.small, tone="quiet", most=2).moved(places[0][0], 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.report.decisions import StageDecisions, decisions_json, pipeline_file, read_decisions
 from krea_pipe.report.model import Report
-from krea_pipe.report.progress import Progress, RunState
+from krea_pipe.report.progress import RunProgress, RunState
 from krea_pipe.report.record import json_default
 from krea_pipe.store.blobs import Stamp, stamp_of
 
@@ -32,7 +32,7 @@ class RunFeed:
     `report` and `state` are those of the last look, and `_versions` belong to them: a thread may be ahead.
     """
 
-    progress: Progress
+    progress: RunProgress
     report: Report = field(init=False)
     state: RunState = field(init=False)
     decisions: Mapping[str, StageDecisions] = field(default_factory=dict)

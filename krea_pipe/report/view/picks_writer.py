@@ -16,13 +16,13 @@ from krea_pipe.report.model import Report
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive
 
-MAX_ENTRIES = 10_000
-LISTS = ("add", "reject", "remove")
+_MAX_REQUEST_CELLS = 10_000
+_LISTS = ("add", "reject", "remove")
 FIELDS = ("id", "stars", "note")
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class _CellDecision:
     """What is decided about one cell. Of `stars` and `note` those named by `said` are set, also to nothing."""
 
     id: str
@@ -32,11 +32,11 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class _PicksChange:
     """Decisions that are made at once."""
 
-    add: tuple[Decision, ...] = ()
-    reject: tuple[Decision, ...] = ()
+    add: tuple[_CellDecision, ...] = ()
+    reject: tuple[_CellDecision, ...] = ()
     remove: tuple[str, ...] = ()
 
     @property
@@ -45,25 +45,25 @@ class Change:
         return [*(one.id for one in (*self.add, *self.reject)), *self.remove]
 
 
-def parse_change(data: Json) -> Change:
+def parse_change(data: Json) -> _PicksChange:
     """A change as a page sends it.
 
     Raises:
         UsageError: it is none.
     """
-    if not isinstance(data, dict) or not data or data.keys() - set(LISTS):
+    if not isinstance(data, dict) or not data or data.keys() - set(_LISTS):
         raise _bad_change("a change is an object with `add`, `reject` or `remove`")
     lists: dict[str, list[Json]] = {}
-    for name in LISTS:
+    for name in _LISTS:
         found = data.get(name, [])
-        if not isinstance(found, list) or len(found) > MAX_ENTRIES:
-            raise _bad_change(f"`{name}` is a list of at most {MAX_ENTRIES:,} entries")
+        if not isinstance(found, list) or len(found) > _MAX_REQUEST_CELLS:
+            raise _bad_change(f"`{name}` is a list of at most {_MAX_REQUEST_CELLS:,} entries")
         lists[name] = found
     add, reject = (tuple(map(_decision, lists[name])) for name in ("add", "reject"))
-    return Change(add, reject, tuple(map(_id, lists["remove"])))
+    return _PicksChange(add, reject, tuple(map(_id, lists["remove"])))
 
 
-def _decision(data: Json) -> Decision:
+def _decision(data: Json) -> _CellDecision:
     if not isinstance(data, dict) or data.keys() - set(FIELDS):
         raise _bad_change("a decision is an object with `id`, `stars` and `note`")
     stars, note = data.get("stars"), data.get("note")
@@ -71,7 +71,7 @@ def _decision(data: Json) -> Decision:
         raise _bad_change(f"`stars` is a number from 1 to {MAX_STARS}, or null")
     if note is not None and not isinstance(note, str):
         raise _bad_change("`note` is a text, or null")
-    return Decision(_id(data.get("id")), stars, note or "", frozenset(data) - {"id"})
+    return _CellDecision(_id(data.get("id")), stars, note or "", frozenset(data) - {"id"})
 
 
 def _id(data: Json) -> str:
@@ -84,7 +84,7 @@ def _bad_change(message: str) -> UsageError:
     return UsageError(Problem("bad_change", message))
 
 
-def write_change(report: Report, folder: Path, stage: str, change: Change, *, lock: Path) -> StageDecisions:
+def write_change(report: Report, folder: Path, stage: str, change: _PicksChange, *, lock: Path) -> StageDecisions:
     """Write decisions about cells of one stage into its picks file; what that holds then.
 
     `lock` is the lock file that whoever writes picks files holds.
@@ -103,7 +103,7 @@ def write_change(report: Report, folder: Path, stage: str, change: Change, *, lo
     return read_stage(path, stage, Path(folder, report.base).resolve())
 
 
-def _rewrite(path: Path, pipeline: Pipeline, stage: str, change: Change) -> None:
+def _rewrite(path: Path, pipeline: Pipeline, stage: str, change: _PicksChange) -> None:
     text = _text(path)
     before = parse_picks(text, path) if text is not None else None
     new = _changed(text, before, stage, change, path)
@@ -114,7 +114,7 @@ def _rewrite(path: Path, pipeline: Pipeline, stage: str, change: Change) -> None
         write_atomically(path.resolve(), new.encode())
 
 
-def _check_cells(report: Report, stage: str, change: Change) -> None:
+def _check_cells(report: Report, stage: str, change: _PicksChange) -> None:
     if stage not in [one.name for one in report.stages]:
         raise UsageError(Problem("unknown_stage", f"there is no stage `{stage}` in this run"))
     known = {row.id for row in report.rows if row.stage == stage}
@@ -138,7 +138,7 @@ def _text(path: Path) -> str | None:
         raise StateError(Problem("file_unreadable", f"cannot read {path}: {error.strerror}")) from error
 
 
-def _changed(text: str | None, before: Picks | None, stage: str, change: Change, path: Path) -> str | None:
+def _changed(text: str | None, before: Picks | None, stage: str, change: _PicksChange, path: Path) -> str | None:
     picked = {one.id: one for one in before.picks} if before else {}
     rejected = {one.id: one for one in before.rejected} if before else {}
     remove = [one for one in change.remove if one in picked or one in rejected]
@@ -152,7 +152,7 @@ def _changed(text: str | None, before: Picks | None, stage: str, change: Change,
     return change_picks(text, stage, add=add, reject=reject, remove=remove, clear=clear, file=path)
 
 
-def _picks(decisions: Sequence[Decision], others: Mapping[str, Pick]) -> list[Pick]:
+def _picks(decisions: Sequence[_CellDecision], others: Mapping[str, Pick]) -> list[Pick]:
     """Decisions as entries. A note goes with its cell from one list to the other; stars are for what is picked."""
     picks = [Pick(one.id, one.stars, one.note) for one in decisions]
     moved = {one.id: others[one.id].note for one in decisions if one.id in others and "note" not in one.said}

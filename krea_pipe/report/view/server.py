@@ -24,7 +24,7 @@ from krea_pipe.core.images import small_picture
 from krea_pipe.core.listening import BACKLOG, MAX_HEAD_BYTES, Connection, Listener
 from krea_pipe.report import html
 from krea_pipe.report.decisions import decisions_json
-from krea_pipe.report.progress import Progress, open_progress
+from krea_pipe.report.progress import RunProgress, open_progress
 from krea_pipe.report.record import to_lines
 from krea_pipe.report.view.access_guard import AccessGuard
 from krea_pipe.report.view.feed import RunFeed
@@ -37,7 +37,7 @@ from krea_pipe.store.space import MOST_THUMBNAIL_BYTES
 HOST = "127.0.0.1"
 MAX_CONNECTIONS = 64
 MAX_BODY = 1024 * 1024
-SHOWN = frozenset({"image/png", "image/jpeg", "image/webp"})
+_IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/webp"})
 FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 """What a digest names never changes."""
 
@@ -69,8 +69,8 @@ class _Endpoints:
     async def page(self, _: Request) -> Response:
         await self.feed.read_picks()
         report, is_live = self.feed.report, self.feed.state == "running"
-        page = html.Page("view", is_live=is_live, decisions=decisions_json(self.feed.decisions))
-        data = await asyncio.to_thread(lambda: b"".join(html.render(report, page)))
+        page = html.HtmlOptions("view", is_live=is_live, decisions=decisions_json(self.feed.decisions))
+        data = await asyncio.to_thread(lambda: b"".join(html.render_html(report, page)))
         return Response(data, media_type="text/html")
 
     async def report(self, _: Request) -> Response:
@@ -92,7 +92,7 @@ class _Endpoints:
         progress, digest = self.feed.progress, request.path_params["digest"]
         data = await asyncio.to_thread(progress.space.blobs.read, digest) if digest in progress.digests else None
         mime = None if data is None else sniff(data)
-        return Response(data, media_type=mime, headers=FOR_EVER) if mime in SHOWN else _not_found()
+        return Response(data, media_type=mime, headers=FOR_EVER) if mime in _IMAGE_TYPES else _not_found()
 
     async def picks(self, _: Request) -> Response:
         await self.feed.read_picks()
@@ -130,7 +130,7 @@ def _refused(code: str, message: str, hint: str | None = None, *, status: int) -
     return JSONResponse({"code": code, "message": message, "hint": hint}, status)
 
 
-def _thumbnail(progress: Progress, digest: str) -> bytes | None:
+def _thumbnail(progress: RunProgress, digest: str) -> bytes | None:
     """The small picture of an image as WebP, made when it is missing."""
     if digest not in progress.digests:
         return None
@@ -162,7 +162,7 @@ def listen(port: int) -> socket.socket:
         raise UsageError(Problem("cannot_listen", f"cannot listen on {HOST}:{port}: {reason}", hint=hint)) from error
 
 
-def serve(
+def serve_run(
     home: Path,
     folder: Path,
     listener: socket.socket,

@@ -46,7 +46,7 @@ def _draw(file: Path, number: int, size: tuple[int, int] = (600, 400)) -> None:
 def problems_of(file: Path, *, max_cells: int = 100_000) -> tuple[Problem, ...]:
     """Every problem of a file, from loading to the last cell."""
     try:
-        loaded = flow.load(file)
+        loaded = flow.load_pipeline(file)
         for _ in flow.cells(loaded, max_cells=max_cells):
             pass
     except InvalidInput as error:
@@ -68,7 +68,7 @@ def render(problems: Iterable[Problem], file: Path) -> str:
 
 def render_cells(file: Path) -> tuple[str, str]:
     """The cells of a file as JSON lines, with pictures by the names of their files or cells, and what is noted."""
-    loaded = flow.load(file)
+    loaded = flow.load_pipeline(file)
     expansion = Expansion(loaded.pipeline, loaded.fingerprints)
     lines, cells = [], list(expansion.cells())
     ids = {f"key:{key_of(cell.request)}": cell.id for cell in reversed(cells)}
