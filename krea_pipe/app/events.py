@@ -87,7 +87,10 @@ _KEPT: Mapping[type[JournalEvent], tuple[str, ...]] = {
 
 @dataclass(slots=True)
 class EventLog:
-    """Turns the steps of one run into events. `names` has the first cell of each request."""
+    """Turns the steps of one run into events.
+
+    `names` has the first cell of each request.
+    """
 
     run: str
     names: Mapping[str, str]
@@ -95,13 +98,22 @@ class EventLog:
     _sent: dict[str, datetime] = field(default_factory=dict)
 
     def observe(self, lines: Sequence[JournalLine | Note]) -> None:
-        """Take lines that are in the journal, or that a run tells of itself."""
+        """Take lines that are in the journal, or that a run tells of itself.
+
+        Args:
+            lines: lines that are in the journal, or notes of the run itself.
+        """
         events = [event for line in lines if (event := self._event(line)) is not None]
         if events:
             self.write(events)
 
     def settled(self, step: Step, outcome: Outcome) -> None:
-        """Take the end of a request."""
+        """Take the end of a request.
+
+        Args:
+            step: the request.
+            outcome: how it ended.
+        """
         code = outcome.failure.code if outcome.failure else None
         ended: _EventData = {"status": outcome.status, "code": code, "usd": exact(outcome.cost_usd)}
         self.write([{**self._head(_now(), "settled", step.key), "job_id": outcome.job_id, **ended}])
@@ -144,6 +156,9 @@ def started(run: str, plan: Plan, *, file: str, target: str, cap: Decimal | None
         file: the pipeline file, as people know it.
         target: the kind of API.
         cap: what it may spend, in US dollars; None is no limit.
+
+    Returns:
+        The event `run_started`.
     """
     counts = {kind.name: plan.total(kind).count for kind in (Reuse, Attach, Submit, Hold)}
     facts: _EventData = {"cells": sum(len(step.cells) for step in plan.steps), "plan": dict(counts)}
@@ -153,7 +168,14 @@ def started(run: str, plan: Plan, *, file: str, target: str, cap: Decimal | None
 
 
 def started_idle(report: Report) -> _EventData:
-    """The begin of a run that had nothing to ask of Krea, from its report."""
+    """The begin of a run that had nothing to ask of Krea.
+
+    Args:
+        report: the report of the run.
+
+    Returns:
+        The event `run_started`.
+    """
     reused = len({row.key for row in report.rows if row.status == "reused"})
     plan: dict[str, Json] = {"reuse": reused, "attach": 0, "submit": 0}
     plan["hold"] = len({row.key for row in report.rows}) - reused
@@ -171,6 +193,9 @@ def ended(report: Report, code: str | None, *, lost: int) -> _EventData:
         report: its report.
         code: the problem that ended it early.
         lost: how many lines could not be written.
+
+    Returns:
+        The event `run_ended`, with counts of cells and sums in US dollars.
     """
     cells, cost = report.cells, report.cost
     counts = ("total", "succeeded", "reused", "failed", "uncertain", "pending")
@@ -184,12 +209,31 @@ def ended(report: Report, code: str | None, *, lost: int) -> _EventData:
 
 
 def left(run: str, exit_code: int, code: str | None, *, lost: int) -> _EventData:
-    """The end of a run that wrote no report; arguments as for `ended`, besides its id and its exit code."""
+    """The end of a run that wrote no report.
+
+    Args:
+        run: its id.
+        exit_code: what the command exits with.
+        code: the problem that ended it early.
+        lost: how many lines could not be written.
+
+    Returns:
+        The event `run_ended`, without counts and sums.
+    """
     return {"t": _now(), "event": "run_ended", "run": run, "exit_code": exit_code, "code": code, "lost": lost}
 
 
 def refused(file: str, exit_code: int, code: str) -> _EventData:
-    """A run that was not begun."""
+    """A run that was not begun.
+
+    Args:
+        file: the pipeline file, as people know it.
+        exit_code: what the command exits with.
+        code: the problem that stands in the way.
+
+    Returns:
+        The event `run_refused`.
+    """
     return {"t": _now(), "event": "run_refused", "run": None, "file": file, "exit_code": exit_code, "code": code}
 
 

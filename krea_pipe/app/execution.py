@@ -162,12 +162,17 @@ class Execution:
 
 
 def open_execution(target: Target, options: SendOptions, environment: Mapping[str, str]) -> Execution:
-    """Get ready to carry out a plan. Nothing is sent, and no network code is loaded without a webhook.
+    """Get ready to carry out a plan.
+
+    Nothing is sent, and no network code is loaded without a webhook.
 
     Args:
         target: the API.
         options: how requests are sent.
         environment: where the key and the pace of looking come from.
+
+    Returns:
+        What the flow carries a plan out with.
 
     Raises:
         UsageError: an address of a webhook or a pace cannot be used, or the local Krea is to call someone.

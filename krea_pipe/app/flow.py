@@ -85,6 +85,9 @@ def cells(
         max_cells: refuse a matrix with more cells.
         selection: which cells; None is all of them.
 
+    Yields:
+        Cells in the order of the stages, each with its key.
+
     Raises:
         InvalidInput: with every problem. NothingSelected: no cell fits the selection.
     """
@@ -95,7 +98,20 @@ def cells(
 def texts(
     loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
 ) -> Iterator[tuple[Cell, Key, str]]:
-    """Every cell with its key and its request as canonical JSON, of which the key is made; see `cells`."""
+    """Every cell with its key and its request as canonical JSON, of which the key is made.
+
+    Args:
+        loaded: the pipeline.
+        max_cells: refuse a matrix with more cells.
+        selection: which cells; None is all of them.
+
+    Yields:
+        Cells in the order of the stages, each with its key and that text.
+
+    Raises:
+        UsageError: the selection asks for a status.
+        InvalidInput: with every problem. NothingSelected: no cell fits the selection.
+    """
     expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
     encoded = ((cell, canonical_json(cell.request.fields())) for cell in expansion.cells())
     found = ((cell, key_of_text(text), text) for cell, text in encoded)
@@ -124,6 +140,13 @@ def stage_cells(loaded: Loaded, stage: str) -> list[KeyedCell]:
 def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
     """The stages with their images and prices, drawn or not, and which of them wait for others.
 
+    Args:
+        loaded: the pipeline.
+        max_cells: refuse a matrix with more cells.
+
+    Returns:
+        The stages in the order of the file; prices are in US dollars.
+
     Raises:
         InvalidInput: with every problem.
     """
@@ -140,6 +163,9 @@ def plan_run(loaded: Loaded, space: Space, target: Target, options: RunOptions) 
         space: what is stored of the API.
         target: the API.
         options: which cells; what an approval allows, if there is one.
+
+    Returns:
+        The distinct requests, each with what is done about it.
 
     Raises:
         InvalidInput: with every problem of the file. StateError: the store cannot be read.
@@ -210,6 +236,9 @@ def run_pipeline(
         options: which cells, and the limits.
         listen: called when there is work; whom it gives is told of it.
 
+    Returns:
+        The report, its folder, how the work ended, and the lock file.
+
     Raises:
         KreaPipeError: before anything is sent, when something stands in the way.
     """
@@ -243,7 +272,16 @@ def run_pipeline(
 
 
 def out_folder(out: Path | None, name: str, *, local: bool) -> Path:
-    """Where images go: proofs have a folder of their own, so that they never mix with real images."""
+    """Where images go: proofs have a folder of their own, so that they never mix with real images.
+
+    Args:
+        out: the folder that was asked for, which is taken as it is.
+        name: the name of the pipeline.
+        local: whether proofs are drawn.
+
+    Returns:
+        The folder, relative to the working directory unless `out` is absolute.
+    """
     return out if out is not None else Path("proofs" if local else "out") / name
 
 

@@ -55,6 +55,12 @@ class UnknownJob:
 def works_in_flight(workspace: Workspace) -> tuple[list[Work], frozenset[str]]:
     """What Krea has of ours, by the journal, and the ids of runs that go on.
 
+    Args:
+        workspace: where the journal is.
+
+    Returns:
+        The jobs and trainings, and the ids of runs that are alive.
+
     Raises:
         StateError: the journal cannot be read.
     """
@@ -87,6 +93,9 @@ def cancel_account_jobs(
         workspace: where the journal is.
         names: ids of jobs, or cells; none means all of them.
         environment: where the key comes from.
+
+    Returns:
+        What became of each of them; nothing, if none is in flight.
 
     Raises:
         UsageError: no job in flight is called so. RefusedByKrea: the key is not good. StateError: Krea cannot be asked.

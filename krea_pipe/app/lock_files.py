@@ -47,6 +47,9 @@ def review_drawn(
         options: which cells, and another lock file.
         environment: where the API and the home folder may be named.
 
+    Returns:
+        The lock file, and how the image of each cell stands to it.
+
     Raises:
         KreaPipeError: the file, the lock file or the store cannot be read, or it is not said which lock file is meant.
     """
@@ -58,10 +61,20 @@ def review_drawn(
 def accept_drawn(
     file: Path, overrides: Overrides, options: flow.RunOptions, environment: Mapping[str, str]
 ) -> tuple[Path, list[str]]:
-    """Take what was drawn last into the lock file; arguments and errors as for `review_drawn`.
+    """Take what was drawn last into the lock file.
+
+    Args:
+        file: the pipeline.
+        overrides: what stands over it.
+        options: which cells, and another lock file.
+        environment: where the API and the home folder may be named.
 
     Returns:
         The lock file, and the ids of the cells whose images were not in it.
+
+    Raises:
+        KreaPipeError: the file, the lock file or the store cannot be read, it is not said which lock file is meant, or
+            it cannot be written.
     """
     lock, plan, workspace = _drawn(file, overrides, options, environment)
     with exclusive(lockfiles_lock(workspace.home)):
@@ -73,7 +86,22 @@ def accept_drawn(
 
 
 def review_delivered(file: Path, overrides: Overrides, options: flow.RunOptions, out: Path | None) -> Reviewed:
-    """Compare the images in the output folder with the lock file; no store is needed. Errors as for `review_drawn`."""
+    """Compare the images in the output folder with the lock file.
+
+    No store is needed.
+
+    Args:
+        file: the pipeline.
+        overrides: what stands over it.
+        options: which cells, and another lock file.
+        out: the output folder; None is the one that a run takes.
+
+    Returns:
+        The lock file, how the file of each cell stands to it, and the output folder.
+
+    Raises:
+        KreaPipeError: the file, the lock file or the folder cannot be read, or it is not said which lock file is meant.
+    """
     loaded = flow.load_pipeline(file, overrides)
     folder = flow.out_folder(out, loaded.pipeline.name, local=False)
     lock = read_lock(_lock_of(file, options.lock, overrides))

@@ -61,6 +61,9 @@ def message_of(report: Report, run: Mapping[str, object]) -> Message:
     Args:
         report: the report of the run.
         run: the object that `run --json` prints.
+
+    Returns:
+        The message, in one sentence for people and whole for programs.
     """
     end = _ENDINGS.get(report.exit_code, "failed")
     text = f"krea-pipe {report.pipeline.name}: {end}. {summary_sentence(report)}"
@@ -68,7 +71,19 @@ def message_of(report: Report, run: Mapping[str, object]) -> Message:
 
 
 def message_of_refusal(name: str, problem: Problem, exit_code: int, run: Mapping[str, object]) -> Message:
-    """That a run was not begun, or left without a report. What the problem says in full may hold someone's text."""
+    """That a run was not begun, or left without a report.
+
+    What the problem says in full may hold someone's text, so only its code is told.
+
+    Args:
+        name: the pipeline, as people know it.
+        problem: what stood in the way.
+        exit_code: what the command exits with.
+        run: the object that `run --json` prints.
+
+    Returns:
+        The message, which tells no success.
+    """
     what = _ENDINGS.get(exit_code, "failed") if exit_code == ExitCode.INTERRUPTED else "not run"
     return Message(f"krea-pipe {name}: {what}, {problem.code} (exit code {exit_code}).", run, is_good=False)
 
@@ -78,6 +93,9 @@ def places_of(texts: Sequence[str]) -> tuple[NotificationTarget, ...]:
 
     Args:
         texts: `desktop`, addresses of webhooks, or URLs that apprise knows.
+
+    Returns:
+        The places, in that order; nothing is sent yet.
 
     Raises:
         UsageError: one of them is no place, or cannot be reached from here.
@@ -173,6 +191,12 @@ def _send_by_apprise(url: str, message: Message) -> str | None:
 
 def open_service(url: str) -> Callable[[Message], bool]:
     """What sends a message through apprise to the service of a URL, and says whether it was delivered.
+
+    Args:
+        url: a URL that apprise knows.
+
+    Returns:
+        A function that sends a message and returns whether it was delivered.
 
     Raises:
         UsageError: apprise does not know it, something in it is missing, or apprise is not installed.

@@ -109,6 +109,9 @@ def load(
             `{"variant": "large"}`.
         variables: YAML files that are merged over `vars:`.
 
+    Returns:
+        The pipeline, which `plan` and `run` take.
+
     Raises:
         KreaPipeError: with every problem of the file; see its `problems`.
     """
@@ -125,6 +128,9 @@ def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None
         pipeline: what `load` gave.
         local: plan proofs.
         select: only the cells that one of these expressions takes, as with `-k`.
+
+    Returns:
+        The distinct requests, each with its action, reason, price in US dollars and cells.
 
     Raises:
         KreaPipeError: a cell cannot be made, nothing is selected, or the store cannot be read.
@@ -159,6 +165,9 @@ def run(
         max_cost: stop before more than this is spent, in US dollars.
         max_new: stop after so many new images.
         on_progress: called when a request has ended; what it raises ends the run, gently.
+
+    Returns:
+        The report, its folder, and how the work ended.
 
     Raises:
         KreaPipeError: something stands in the way, and nothing was sent; or the run could not be written down.

@@ -134,6 +134,9 @@ def promote_picks(file: Path, stage: str, variant: str, name: str | None, *, wri
         name: the name of the new stage, by default `STAGE-VARIANT`.
         writes: write the file.
 
+    Returns:
+        The text of the file before and after, and the name of the new stage.
+
     Raises:
         InvalidInput: the file cannot be read, or edited. StateError: it cannot be written.
     """

@@ -64,6 +64,9 @@ def forecast(
         environment: where the API and the home folder may be named.
         local: plan proofs.
 
+    Returns:
+        The plan, what it may spend in US dollars, how far a run would come, and why it would be refused.
+
     Raises:
         KreaPipeError: the file or the store cannot be read, or nothing is selected.
     """
@@ -83,6 +86,13 @@ def forecast(
 
 def write_plan_file(path: Path, made: Forecast) -> PlanFile:
     """Write what was planned, as far as a run would come, into a file, over an older plan file at most.
+
+    Args:
+        path: where it is written.
+        made: what was planned.
+
+    Returns:
+        What stands in the file.
 
     Raises:
         UsageError: another file is in the way, or a plan file cannot hold what stands over the pipeline.
@@ -140,6 +150,9 @@ def run_request(
         options: which cells, the lock file that is named, and whether it is frozen.
         environment: where the API may be named.
         local: draw proofs.
+
+    Returns:
+        The pipeline, what stands over it, the API, the lock file, and the plan file if it is one.
 
     Raises:
         InvalidInput: a plan file cannot be read. UsageError: options contradict it, or it is for another API.

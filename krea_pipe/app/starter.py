@@ -57,6 +57,12 @@ class Started:
 def write_starter(folder: Path) -> Started:
     """Write a starter pipeline into a folder; files that are there are never overwritten.
 
+    Args:
+        folder: where it is written.
+
+    Returns:
+        The files, and which of them are new.
+
     Raises:
         UsageError: there is a pipeline, or the folder is none. StateError: a file cannot be read or written.
     """

@@ -69,6 +69,15 @@ class TrainedStyle:
 def styles_of_account(environment: Mapping[str, str], which: str, limit: int, *, local: bool) -> StylePage:
     """The first styles, `limit` at most, that one of Krea's filters shows; `next` of the page says that there are more.
 
+    Args:
+        environment: where the API and the key come from.
+        which: the filter, in Krea's words.
+        limit: the most styles that are read.
+        local: ask the local Krea.
+
+    Returns:
+        The styles, the newest first.
+
     Raises:
         RefusedByKrea: the key is not good. StateError: Krea cannot be asked.
     """
@@ -100,9 +109,11 @@ def train_style(
         warn: told of the file once it can be used.
         tell: told in words how far the training has come.
 
+    Returns:
+        The style, or why there is none, with its file and terms.
+
     Raises:
-        KreaPipeError: the name, the file or its images cannot be used, there is no key, it may cost too much, or
-            nothing can be written down.
+        KreaPipeError: something stands in the way, and nothing was sent; or nothing can be written down.
         KeyboardInterrupt: interrupted twice; the journal is safe.
     """
     if not NAME.fullmatch(terms["name"]) or terms["name"].lower() in RESERVED:
@@ -138,7 +149,14 @@ def train_style(
 
 
 def write_style(made: TrainedStyle, style_id: str) -> bool:
-    """Write a style into the file, with its comments and its layout, if that was asked for; whether it was needed.
+    """Write a style into the file, with its comments and its layout, if that was asked for.
+
+    Args:
+        made: the training, with its file and terms.
+        style_id: the id of the style.
+
+    Returns:
+        Whether the file was changed.
 
     Raises:
         InvalidInput: the file cannot be edited. StateError: it cannot be read or written.

@@ -30,6 +30,9 @@ def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
         file: the pipeline.
         overrides: what stands over it.
         max_cells: refuse a matrix with more cells.
+
+    Returns:
+        The number of its cells, its problems and warnings, and the files that it reads.
     """
     try:
         loaded = flow.load_pipeline(file, overrides)
@@ -47,6 +50,9 @@ def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) 
         folders: folders and files in which pipelines are looked for; none means the whole repository.
         overrides: what stands over each file; its environment is also for git.
         max_cells: refuse a matrix with more cells.
+
+    Yields:
+        What was found in each of them, one after another.
 
     Raises:
         UsageError: there is no repository here, or nothing of a name.

@@ -35,6 +35,9 @@ def open_workspace(environment: Mapping[str, str], file: Path | None = None, *, 
         file: the pipeline file, beside which a home folder is looked for as well.
         local: take the local Krea.
 
+    Returns:
+        The API, the home folder, and what is stored there of that API.
+
     Raises:
         UsageError: the environment names no address that can be used. StateError: the home folder is not to be trusted.
     """

@@ -85,7 +85,8 @@ def files_of(pattern: str, folder: Path, root: Path) -> list[Path]:
 def _matching(folder: Path, pattern: str, root: Path) -> list[Path]:
     parts = pattern.split("/")
     if len(parts) > MAX_PATH_PARTS or max(map(len, parts)) > MAX_PART_CHARACTERS:
-        message = f"{shown(pattern)} is too long: a pattern has up to {MAX_PATH_PARTS} parts of {MAX_PART_CHARACTERS} characters"
+        limits = f"{MAX_PATH_PARTS} parts of {MAX_PART_CHARACTERS} characters"
+        message = f"{shown(pattern)} is too long: a pattern has up to {limits}"
         raise Unusable("pattern_too_long", message, "write `**` for folders in any depth")
     first = next(index for index, part in enumerate(parts) if WILDCARD.search(part))
     if ".." in parts[first:]:

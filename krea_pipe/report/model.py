@@ -19,7 +19,7 @@ REPORT_SCHEMA = "krea-pipe/run-report@1"
 ZERO_USD = Decimal(0)
 """No money, in USD."""
 
-_AxisScalar = str | int | float | bool | None
+AxisScalar = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Row:
 
     id: str
     stage: str
-    axes: Mapping[str, _AxisScalar]
+    axes: Mapping[str, AxisScalar]
     prompt: str
     request: Mapping[str, object]
     key: str
@@ -65,7 +65,7 @@ class AxisView:
     """An axis as a reader sees it: the values in the order of the file, each with a label."""
 
     name: str
-    values: tuple[tuple[_AxisScalar, str], ...]
+    values: tuple[tuple[AxisScalar, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from krea_pipe.pipeline.references import Fingerprints, Image
 from krea_pipe.planning.plan import describe_change
 from krea_pipe.report.folder import read_report
 from krea_pipe.report.model import (
+    AxisScalar,
     AxisView,
     Report,
     Row,
     StageView,
-    _AxisScalar,
     costs,
     seen_from,
     totals,
@@ -196,7 +196,7 @@ def check_diff_folder(folder: Path) -> None:
         raise UsageError(Problem("file_in_the_way", f"{folder} exists, and holds no comparison", hint=hint))
 
 
-def labels_of(before: Report, after: Report) -> dict[_AxisScalar, str]:
+def labels_of(before: Report, after: Report) -> dict[AxisScalar, str]:
     """The two values of the axis `run`, each with what tells its run from the other."""
     for one, two in (
         (before.target.kind, after.target.kind),
@@ -235,7 +235,7 @@ def _joined_rows(
 
 def _stages(one: Report, two: Report, run: AxisView) -> tuple[StageView, ...]:
     """The stages and axes of both, those of the second run alone behind; `run` is the innermost axis of each stage."""
-    axes: dict[str, dict[str, dict[str, tuple[_AxisScalar, str]]]] = {}
+    axes: dict[str, dict[str, dict[str, tuple[AxisScalar, str]]]] = {}
     for stage in (*one.stages, *two.stages):
         known = axes.setdefault(stage.name, {})
         for axis in stage.axes:

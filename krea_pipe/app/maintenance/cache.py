@@ -56,6 +56,12 @@ class SpaceTotals:
 def stored_images(space: Space) -> list[StoredImage]:
     """Every stored image of a name space that answers a request, the newest first.
 
+    Args:
+        space: the name space.
+
+    Returns:
+        The images, with prices in US dollars and sizes in bytes.
+
     Raises:
         StateError: the facts or the journal cannot be read.
     """
@@ -83,6 +89,12 @@ def stored_images(space: Space) -> list[StoredImage]:
 def space_totals(home: Path) -> list[SpaceTotals]:
     """Every name space of a home folder in figures.
 
+    Args:
+        home: the home folder.
+
+    Returns:
+        One for each name space, by name.
+
     Raises:
         StateError: what is kept cannot be read.
     """
@@ -91,7 +103,14 @@ def space_totals(home: Path) -> list[SpaceTotals]:
 
 
 def diff_bytes(home: Path) -> int:
-    """The bytes of all comparisons of runs."""
+    """The bytes of all comparisons of runs.
+
+    Args:
+        home: the home folder.
+
+    Returns:
+        Their size on disk, in bytes.
+    """
     return _bytes(file for diff in read_diffs(home) for file in diff.files)
 
 
@@ -133,6 +152,12 @@ class CacheFinding:
 
 def verify_space(space: Space) -> Iterator[CacheFinding]:
     """Read everything that a name space keeps.
+
+    Args:
+        space: the name space.
+
+    Yields:
+        What is not as it should be, as it is found.
 
     Raises:
         StateError: a folder cannot be read.

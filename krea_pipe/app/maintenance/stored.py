@@ -127,6 +127,12 @@ class Listing:
 def spaces_of(home: Path) -> list[Space]:
     """Every name space that the home folder has.
 
+    Args:
+        home: the home folder.
+
+    Returns:
+        The name spaces, by name; none where there is no such folder.
+
     Raises:
         StateError: the folder cannot be read.
     """

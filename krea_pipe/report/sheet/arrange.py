@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.pipeline.cell_ids import label_of
 from krea_pipe.pipeline.spec.hints import suggestion
-from krea_pipe.report.model import AxisView, Report, Row, StageView, _AxisScalar, by_stage
+from krea_pipe.report.model import AxisScalar, AxisView, Report, Row, StageView, by_stage
 
 TALLEST = 1.25
 _MIN_ASPECT = 0.4
@@ -187,7 +187,7 @@ class _Table:
 
 def _order(axis: AxisView, rows: Iterable[Row]) -> dict[str, str]:
     """The labels of the values that cells have: those that the file lists, then the others."""
-    used: dict[str, _AxisScalar] = {_mark(row, axis.name): row.axes.get(axis.name) for row in rows}
+    used: dict[str, AxisScalar] = {_mark(row, axis.name): row.axes.get(axis.name) for row in rows}
     listed = {repr(value): label for value, label in axis.values}
     found = {mark: label for mark, label in listed.items() if mark in used}
     return found | {mark: label_of(used[mark]) if mark else _NO_VALUE for mark in used if mark not in listed}
