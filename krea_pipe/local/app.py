@@ -71,14 +71,14 @@ _CALLS = (
 )
 
 
-def create_app(world: ServerState | None = None, *, dates: bool | None = None) -> Starlette:
-    """A Krea with its own world, for `httpx.ASGITransport` or any ASGI server on loopback.
+def create_app(server_state: ServerState | None = None, *, dates: bool | None = None) -> Starlette:
+    """A Krea with its own state, for `httpx.ASGITransport` or any ASGI server on loopback.
 
-    `dates` says who writes the `Date` of answers: True the world's clock, False the server, None whichever is
-    missing. A server that shall show the world's clock has to leave its own out, uvicorn by `date_header=False`.
+    `dates` says who writes the `Date` of answers: True the clock of its state, False the server, None whichever is
+    missing. A server that shall show that clock has to leave its own out, uvicorn by `date_header=False`.
     """
-    world = ServerState() if world is None else world
-    book, courier = BillingLog(), Courier(world)
+    server_state = ServerState() if server_state is None else server_state
+    book, courier = BillingLog(), Courier(server_state)
 
     @asynccontextmanager
     async def live(_: Starlette) -> AsyncIterator[None]:
@@ -86,11 +86,11 @@ def create_app(world: ServerState | None = None, *, dates: bool | None = None) -
         await courier.stop()
 
     def bind(call: _Call) -> Route:
-        return Route(call.path, _bind(world, call, book, courier), methods=[call.method])
+        return Route(call.path, _bind(server_state, call, book, courier), methods=[call.method])
 
     return Starlette(
         routes=[bind(call) for call in (*_CALLS, _Call("GET", "/_local/book", book.read, is_open=True))],
-        middleware=[Middleware(_DateMiddleware, world=world, book=book, dates=dates)],
+        middleware=[Middleware(_DateMiddleware, server_state=server_state, book=book, dates=dates)],
         exception_handlers={RefusalError: _answer_refusal, 404: _answer_unknown, 405: _answer_unknown},
         lifespan=live,
     )
@@ -101,14 +101,14 @@ def open_transport() -> httpx.ASGITransport:
     return httpx.ASGITransport(app=create_app(ServerState()))
 
 
-def _bind(world: ServerState, call: _Call, book: BillingLog, courier: Courier) -> _Endpoint:
+def _bind(server_state: ServerState, call: _Call, book: BillingLog, courier: Courier) -> _Endpoint:
     async def endpoint(request: Request) -> Response:
         # A server that never yields hides races from its clients' tests.
         await asyncio.sleep(0)
         book.requests[call.kind] += 1
         if not call.is_open:
-            _check_token(world, request.headers.get("authorization", ""))
-        answer = await call.handler(world, request)
+            _check_token(server_state, request.headers.get("authorization", ""))
+        answer = await call.handler(server_state, request)
         if call.method == "POST":
             courier.wake()
         return answer
@@ -116,9 +116,9 @@ def _bind(world: ServerState, call: _Call, book: BillingLog, courier: Courier) -
     return endpoint
 
 
-def _check_token(world: ServerState, header: str) -> None:
+def _check_token(server_state: ServerState, header: str) -> None:
     scheme, _, token = header.partition(" ")
-    known = bool(token.strip()) if world.token is None else token == world.token
+    known = bool(token.strip()) if server_state.token is None else token == server_state.token
     if scheme.lower() != "bearer" or not known:
         raise RefusalError(401, {"message": "Unauthorized"})
 
@@ -133,14 +133,14 @@ async def _answer_unknown(_: Request, __: Exception) -> Response:
 
 
 class _DateMiddleware:
-    """Adds a `Date` from the world's clock to every answer, where `dates` says so.
+    """Adds a `Date` from the clock of the server state to every answer, where `dates` says so.
 
     `dates` None leaves it to a server. An ASGI server adds the present of this machine by itself, without a look at
     the answer, so that one of ours would be a second `Date`; a transport in the same process adds none.
     """
 
-    def __init__(self, app: ASGIApp, world: ServerState, book: BillingLog, dates: bool | None) -> None:
-        self._app, self._world, self._book, self._dates = app, world, book, dates
+    def __init__(self, app: ASGIApp, server_state: ServerState, book: BillingLog, dates: bool | None) -> None:
+        self._app, self._server_state, self._book, self._dates = app, server_state, book, dates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -151,7 +151,7 @@ class _DateMiddleware:
 
         async def send_dated(message: Message) -> None:
             if message["type"] == "http.response.start":
-                date = format_datetime(self._world.now(), usegmt=True).encode()
+                date = format_datetime(self._server_state.now(), usegmt=True).encode()
                 message = {**message, "headers": [*message["headers"], (b"date", date)]}
             await send(message)
 

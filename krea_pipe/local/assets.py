@@ -21,44 +21,44 @@ class _Part:
     data: bytes
 
 
-async def upload_asset(world: ServerState, request: Request) -> Response:
+async def upload_asset(server_state: ServerState, request: Request) -> Response:
     """POST /assets."""
     form = _read_form(request.headers.get("content-type", ""), await request.body())
     if form is None:
         raise refuse(400, "Expected multipart/form-data")
     if "file" not in form:
         raise refuse(400, "file: Required")
-    media_type = _check_file(form["file"], world.asset_limit)
+    media_type = _check_file(form["file"], server_state.asset_limit)
     data = form["file"].data
     picture = await asyncio.to_thread(read_picture, data)
     note = form["description"].data.decode("utf-8", "replace") if "description" in form else None
-    asset = world.add_asset(data, media_type=media_type, picture=picture, description=note)
+    asset = server_state.add_asset(data, media_type=media_type, picture=picture, description=note)
     return JSONResponse(_as_json(asset, request))
 
 
-async def list_assets(world: ServerState, request: Request) -> Response:
+async def list_assets(server_state: ServerState, request: Request) -> Response:
     """GET /assets: newest first."""
     query = request.query_params
     limit, before = read_limit(query), read_cursor(query)
-    found = world.assets_before(before)
+    found = server_state.assets_before(before)
     return answer_page(found, limit, lambda asset: _as_json(asset, request), lambda asset: asset.uploaded_at)
 
 
-async def read_asset(world: ServerState, request: Request) -> Response:
+async def read_asset(server_state: ServerState, request: Request) -> Response:
     """GET /assets/{id}."""
-    return JSONResponse(_as_json(_find_asset(world, request), request))
+    return JSONResponse(_as_json(_find_asset(server_state, request), request))
 
 
-async def delete_asset(world: ServerState, request: Request) -> Response:
+async def delete_asset(server_state: ServerState, request: Request) -> Response:
     """DELETE /assets/{id}."""
-    world.remove_asset(_find_asset(world, request))
+    server_state.remove_asset(_find_asset(server_state, request))
     return JSONResponse({"success": True, "message": "Asset deleted"})
 
 
-async def read_upload(world: ServerState, request: Request) -> Response:
+async def read_upload(server_state: ServerState, request: Request) -> Response:
     """GET /uploads/{id}.{suffix}: the bytes as they were uploaded."""
     name = request.path_params["name"]
-    asset = world.asset(name.partition(".")[0])
+    asset = server_state.asset(name.partition(".")[0])
     if asset is None or asset.file_name != name:
         raise refuse(404, "File not found")
     return Response(asset.data, media_type=asset.media_type)
@@ -77,8 +77,8 @@ def _check_file(file: _Part, limit: int) -> str:
     return media_type
 
 
-def _find_asset(world: ServerState, request: Request) -> Asset:
-    asset = world.asset(request.path_params["id"])
+def _find_asset(server_state: ServerState, request: Request) -> Asset:
+    asset = server_state.asset(request.path_params["id"])
     if asset is None:
         raise refuse(404, "Asset not found")
     return asset

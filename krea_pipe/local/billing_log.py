@@ -38,13 +38,13 @@ class BillingLog:
         finally:
             self.open -= 1
 
-    async def read(self, world: ServerState, request: Request) -> Response:
+    async def read(self, server_state: ServerState, request: Request) -> Response:
         """GET /_local/book: all jobs, or with `summary=1` their figures; open to anyone, and not a part of Krea's API.
 
         `first_seen_at` is when an answer to GET /jobs or GET /jobs/{id} first showed the job in a terminal state.
         """
-        now = world.now()
-        jobs = world.jobs
+        now = server_state.now()
+        jobs = server_state.jobs
         page: dict[str, object] = {
             "submits": len(jobs),
             "bills": [_describe_bill(job) for job in jobs if job.is_billed(now)],
@@ -52,7 +52,7 @@ class BillingLog:
             "open_connections_peak": self.open_peak,
         }
         if request.query_params.get("summary") == "1":
-            return JSONResponse(page | _summarise(jobs, now, world.concurrency))
+            return JSONResponse(page | _summarise(jobs, now, server_state.concurrency))
         return JSONResponse(page | {"jobs": [_describe_job(job, now) for job in jobs]})
 
 

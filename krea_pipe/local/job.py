@@ -128,7 +128,7 @@ class Job:
         self.ends_at = None if self.fate.outcome == "stuck" else instant + self.latency
 
     def status(self, now: datetime) -> Status:
-        """The state at an instant that is not before the world's last one."""
+        """The state at an instant that is not before the last one that was asked for."""
         if self.cancelled_at is not None:
             return "cancelled"
         if self.started_at is None:

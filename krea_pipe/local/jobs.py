@@ -28,44 +28,44 @@ FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 class Handler(Protocol):
     """A handler of one route."""
 
-    async def __call__(self, world: ServerState, request: Request, /) -> Response:
+    async def __call__(self, server_state: ServerState, request: Request, /) -> Response:
         """The answer; raises `RefusalError` for an error answer."""
 
 
 def generate(variant: str) -> Handler:
     """The handler of one variant's generate route."""
 
-    async def submit(world: ServerState, request: Request) -> Response:
+    async def submit(server_state: ServerState, request: Request) -> Response:
         webhook = read_webhook(request)
         order = read_order(variant, await request.body())
-        brief = await read_inputs(world, order, own_host=request.base_url.hostname)
-        return accept(world.submit(brief, webhook=webhook))
+        brief = await read_inputs(server_state, order, own_host=request.base_url.hostname)
+        return accept(server_state.submit(brief, webhook=webhook))
 
     return submit
 
 
-async def read_inputs(world: ServerState, order: Order, *, own_host: str | None) -> ProofSpec:
+async def read_inputs(server_state: ServerState, order: Order, *, own_host: str | None) -> ProofSpec:
     """The order with its pictures; raises `RefusalError` with 422 for one that cannot be had."""
-    tints = [await _read_tint(world, reference, own_host) for reference in order.references]
-    source = await _read_tint(world, order.source, own_host) if order.source else None
+    tints = [await _read_tint(server_state, reference, own_host) for reference in order.references]
+    source = await _read_tint(server_state, order.source, own_host) if order.source else None
     return ProofSpec(order, tuple(tints), source)
 
 
-async def _read_tint(world: ServerState, reference: Reference, own_host: str | None) -> Tint:
-    picture = await _read_picture(world, reference.url, own_host)
+async def _read_tint(server_state: ServerState, reference: Reference, own_host: str | None) -> Tint:
+    picture = await _read_picture(server_state, reference.url, own_host)
     if picture is None:
         raise refuse(422, "Input file rejected")
     return Tint(picture, reference.strength)
 
 
-async def _read_picture(world: ServerState, url: str, own_host: str | None) -> Picture | None:
+async def _read_picture(server_state: ServerState, url: str, own_host: str | None) -> Picture | None:
     if url.startswith("data:"):
         return await asyncio.to_thread(read_data_uri, url)
     parts = urlsplit(url)
     if parts.hostname not in LOOPBACK | {own_host} or not parts.path.startswith("/uploads/"):
         return imagine_picture(url)
     match = _UPLOAD.fullmatch(parts.path)
-    asset = world.asset(match[1].lower()) if match else None
+    asset = server_state.asset(match[1].lower()) if match else None
     if asset is None:
         raise refuse(422, "Invalid asset URL")
     return asset.picture
@@ -97,15 +97,15 @@ def _can_be_called(text: str) -> bool:
         return False
 
 
-async def list_jobs(world: ServerState, request: Request) -> Response:
+async def list_jobs(server_state: ServerState, request: Request) -> Response:
     """GET /jobs: newest first, by `cursor`, `limit`, `status` and `types`."""
     query = request.query_params
     status, types = query.get("status"), query.get("types")
     if status is not None and status not in STATUSES:
         raise refuse(400, "status: Invalid enum value")
-    limit, before, now = read_limit(query), read_cursor(query), world.now()
+    limit, before, now = read_limit(query), read_cursor(query), server_state.now()
     kinds = None if types is None else types.split(",")
-    matching = (job for job in world.jobs_before(before, status) if kinds is None or name_type(job) in kinds)
+    matching = (job for job in server_state.jobs_before(before, status) if kinds is None or name_type(job) in kinds)
     base_url = str(request.base_url)
 
     def show(job: Job) -> dict[str, object]:
@@ -114,35 +114,35 @@ async def list_jobs(world: ServerState, request: Request) -> Response:
     return answer_page(matching, limit, show, lambda job: job.created_at)
 
 
-async def read_job(world: ServerState, request: Request) -> Response:
+async def read_job(server_state: ServerState, request: Request) -> Response:
     """GET /jobs/{id}."""
-    return JSONResponse(_show(_find_job(world, request), world.now(), str(request.base_url)))
+    return JSONResponse(_show(_find_job(server_state, request), server_state.now(), str(request.base_url)))
 
 
-async def delete_job(world: ServerState, request: Request) -> Response:
+async def delete_job(server_state: ServerState, request: Request) -> Response:
     """DELETE /jobs/{id}: 200 without a body, whether or not it came in time to cancel the job.
 
     Krea does not document the effect on a job that is past `scheduled`. Here it runs on and is billed, unless it is
     stuck, so a client has to read the job again.
     """
-    world.cancel(_find_job(world, request))
+    server_state.cancel(_find_job(server_state, request))
     return Response(status_code=200)
 
 
-async def read_image(world: ServerState, request: Request) -> Response:
-    """GET /images/{id}.png: what the world gives for it, or the proof, drawn when it is asked for."""
-    job = world.job_of_image(request.path_params["id"])
+async def read_image(server_state: ServerState, request: Request) -> Response:
+    """GET /images/{id}.png: the image that the server state has for it, or the proof, drawn when it is asked for."""
+    job = server_state.job_of_image(request.path_params["id"])
     if job is None:
         raise refuse(404, "Image not found")
-    if world.image_of is not None:
-        data = world.image_of(job)
+    if server_state.image_of is not None:
+        data = server_state.image_of(job)
         return Response(data, media_type=sniff_media_type(data) or "application/octet-stream", headers=FOREVER)
     image = await asyncio.to_thread(draw_proof, job.brief)
     return Response(image, media_type="image/png", headers=FOREVER)
 
 
-def _find_job(world: ServerState, request: Request) -> Job:
-    job = world.job(request.path_params["id"])
+def _find_job(server_state: ServerState, request: Request) -> Job:
+    job = server_state.job(request.path_params["id"])
     if job is None:
         raise refuse(404, "Job not found")
     return job

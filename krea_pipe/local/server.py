@@ -47,8 +47,8 @@ def build_app(
     backlog: int | None = None,
     token: str | None = None,
 ) -> ASGIApp:
-    """The app of a Krea with a world of its own and the faults of a script; `image` stands for every result."""
-    world = ServerState(
+    """The app of a Krea with a state of its own and the faults of a script; `image` stands for every result."""
+    server_state = ServerState(
         latency=latency,
         spread=spread,
         concurrency=concurrency,
@@ -58,16 +58,16 @@ def build_app(
         fate_of=script.decide_fates(fate_by_prompt),
         webhook_copies=script.count_webhooks,
     )
-    return Faults(create_app(world), script, lambda path: _prompt_of(world, path))
+    return Faults(create_app(server_state), script, lambda path: _prompt_of(server_state, path))
 
 
-def _prompt_of(world: ServerState, path: str) -> str | None:
+def _prompt_of(server_state: ServerState, path: str) -> str | None:
     job: Job | None = None
     match path.strip("/").split("/"):
         case ["jobs", job_id]:
-            job = world.job(job_id)
+            job = server_state.job(job_id)
         case ["images", name]:
-            job = world.job_of_image(name.partition(".")[0])
+            job = server_state.job_of_image(name.partition(".")[0])
     return None if job is None else job.brief.order.prompt
 
 

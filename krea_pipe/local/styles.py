@@ -25,14 +25,14 @@ _CATALOGUE = (
 _Style = dict[str, object]
 
 
-async def list_styles(world: ServerState, request: Request) -> Response:
+async def list_styles(server_state: ServerState, request: Request) -> Response:
     """GET /styles: by `ids`, `model` and `filter`, the last trained first; the cursor is the id of the last seen."""
     query = request.query_params
     which = query.get("filter", "all")
     if which not in _FILTERS:
         raise refuse(400, "filter: Invalid enum value")
     limit, wanted, model = read_limit(query), query.get("ids"), query.get("model")
-    known = [*(_trained(world) if which in _OWN else ()), *(_built_in() if which in _BUILT_IN else ())]
+    known = [*(_trained(server_state) if which in _OWN else ()), *(_built_in() if which in _BUILT_IN else ())]
     ids = [style["id"] for style in known]
     start = ids.index(query["cursor"]) + 1 if query.get("cursor") in ids else 0
     found = [
@@ -43,28 +43,28 @@ async def list_styles(world: ServerState, request: Request) -> Response:
     return JSONResponse({"items": found[:limit], "next_cursor": found[limit - 1]["id"] if len(found) > limit else None})
 
 
-async def read_style(world: ServerState, request: Request) -> Response:
+async def read_style(server_state: ServerState, request: Request) -> Response:
     """GET /styles/{id}."""
-    for style in (*_trained(world), *_built_in()):
+    for style in (*_trained(server_state), *_built_in()):
         if style["id"] == request.path_params["id"]:
             return JSONResponse(style)
     raise refuse(404, "Style not found")
 
 
-async def train_style(world: ServerState, request: Request) -> Response:
+async def train_style(server_state: ServerState, request: Request) -> Response:
     """POST /styles/train: a job like any other, with `result.style_id` at its end; the style is in the list from then.
 
     It costs nothing here, for no document says what Krea bills.
     """
     webhook = read_webhook(request)
     training = read_training(await request.body())
-    brief = await read_inputs(world, training, own_host=request.base_url.hostname)
-    return accept(world.submit(brief, webhook=webhook))
+    brief = await read_inputs(server_state, training, own_host=request.base_url.hostname)
+    return accept(server_state.submit(brief, webhook=webhook))
 
 
-def _trained(world: ServerState) -> Iterator[_Style]:
-    now = world.now()
-    for job in reversed(world.jobs):
+def _trained(server_state: ServerState) -> Iterator[_Style]:
+    now = server_state.now()
+    for job in reversed(server_state.jobs):
         training = job.brief.order
         if isinstance(training, Training) and job.has_image(now):
             style = _show(name_style(job.image_id), training.name, training.model, training.trigger_word)

@@ -14,19 +14,19 @@ TIMEOUT = 10.0
 _LONGEST_SLEEP = 0.25
 
 
-async def deliver_due(world: ServerState) -> None:
+async def deliver_due(server_state: ServerState) -> None:
     """Tell every end that is due by now and that nobody has begun to tell, and return when that is done."""
-    if world.seconds_to_webhook() == 0:
+    if server_state.seconds_to_webhook() == 0:
         async with _open_client() as client, asyncio.TaskGroup() as group:
-            for _ in range(min(DELIVERIES, len(world.outbox))):
-                group.create_task(_empty_outbox(world, client))
+            for _ in range(min(DELIVERIES, len(server_state.outbox))):
+                group.create_task(_empty_outbox(server_state, client))
 
 
 class Courier:
-    """Delivers a world's webhooks in the background: from the first one on, until the event loop or the app ends."""
+    """Delivers the webhooks of a server state in the background, until the event loop or the app ends."""
 
-    def __init__(self, world: ServerState) -> None:
-        self._world = world
+    def __init__(self, server_state: ServerState) -> None:
+        self._server_state = server_state
         self._task: asyncio.Task[None] | None = None
         self._nudge = asyncio.Event()
 
@@ -34,7 +34,7 @@ class Courier:
         """Look anew at what is due, for something has changed; needs a running event loop."""
         if self._is_working():
             self._nudge.set()
-        elif self._world.seconds_to_webhook() is not None:
+        elif self._server_state.seconds_to_webhook() is not None:
             # An event belongs to the loop that waits for it, and an app may be used by one loop after another.
             self._nudge = asyncio.Event()
             self._task = asyncio.create_task(self._work(self._nudge))
@@ -53,9 +53,9 @@ class Courier:
         async with _open_client() as client, asyncio.TaskGroup() as group:
             while True:
                 nudge.clear()
-                pause = self._world.seconds_to_webhook()
-                for _ in range(min(DELIVERIES - len(deliveries), len(self._world.outbox))):
-                    delivery = group.create_task(_empty_outbox(self._world, client))
+                pause = self._server_state.seconds_to_webhook()
+                for _ in range(min(DELIVERIES - len(deliveries), len(self._server_state.outbox))):
+                    delivery = group.create_task(_empty_outbox(self._server_state, client))
                     deliveries.add(delivery)
                     delivery.add_done_callback(deliveries.discard)
                 with suppress(TimeoutError):
@@ -71,15 +71,15 @@ def _open_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, trust_env=False)
 
 
-async def _empty_outbox(world: ServerState, client: httpx.AsyncClient) -> None:
-    while world.outbox:
-        job = world.outbox.popleft()
+async def _empty_outbox(server_state: ServerState, client: httpx.AsyncClient) -> None:
+    while server_state.outbox:
+        job = server_state.outbox.popleft()
         assert job.webhook is not None
-        for _ in range(world.webhook_copies(job)):
-            await _tell(client, job, job.webhook, world)
+        for _ in range(server_state.webhook_copies(job)):
+            await _tell(client, job, job.webhook, server_state)
 
 
-async def _tell(client: httpx.AsyncClient, job: Job, webhook: Webhook, world: ServerState) -> None:
+async def _tell(client: httpx.AsyncClient, job: Job, webhook: Webhook, server_state: ServerState) -> None:
     # Whoever does not listen is not told: there is no second try.
     with suppress(httpx.HTTPError):
-        await client.post(webhook.url, json=describe_job(job, world.now(), webhook.base_url))
+        await client.post(webhook.url, json=describe_job(job, server_state.now(), webhook.base_url))
