@@ -154,7 +154,7 @@ class Execution:
                 uncertain=options.uncertain,
                 webhook=self.webhook,
             ),
-            hooks=self.listener,
+            webhook_listener=self.listener,
             transport=transport_for(self.target),
             observe=listeners.observe,
         )

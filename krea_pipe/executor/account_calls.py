@@ -136,10 +136,10 @@ def cancel_jobs(api_call: ApiCall, jobs: Mapping[str, InFlight]) -> dict[str, Ca
     """
 
     async def cancel(client: Client) -> dict[str, CancelEnd]:
-        lanes = asyncio.Semaphore(8)
+        slots = asyncio.Semaphore(8)
 
         async def one(key: str, job: InFlight) -> tuple[str, CancelEnd]:
-            async with lanes:
+            async with slots:
                 return key, await _cancelled(client, job)
 
         return dict(await asyncio.gather(*(one(key, job) for key, job in jobs.items())))
@@ -199,10 +199,10 @@ def find_orphans(api_call: ApiCall, known: frozenset[str], age: timedelta) -> li
 
     async def find(client: Client) -> list[Orphan]:
         jobs = [job for job in await _jobs_of_age(client, age) if job.id not in known and job.style_id is None]
-        lanes = asyncio.Semaphore(8)
+        slots = asyncio.Semaphore(8)
 
         async def measured(job: Job) -> Orphan:
-            async with lanes:
+            async with slots:
                 return Orphan(job, await _size(client, job))
 
         return await asyncio.gather(*map(measured, sorted(jobs, key=_creation)))

@@ -106,11 +106,11 @@ class Engine:
                 self._keep(self._chained(step))
         for step in steps:
             if step.key not in begun:
-                if self.session.stop.wanted or not await self._offered(step):
+                if self.session.stop.wanted or not await self._send_when_free(step):
                     return
                 begun.add(step.key)
 
-    async def _offered(self, step: Step) -> bool:
+    async def _send_when_free(self, step: Step) -> bool:
         """Begin a new request as there is money and room for it; False when there will be none any more."""
         # Money before room, as everywhere: who has one and waits for the other must not hold up who has the other.
         place, stop, budget = JobSlot(self.session.capacity), self.session.stop, self.session.budget
@@ -131,7 +131,7 @@ class Engine:
         if lack is not None:
             self.outcomes[step.key] = lack
             upstream.settle(step.key, lack)
-        elif self.session.stop.wanted or not await self._offered(step):
+        elif self.session.stop.wanted or not await self._send_when_free(step):
             upstream.give_up([step.key])
 
     def _steps(self, action: type[Attach | Hold | Submit]) -> list[Step]:

@@ -69,7 +69,7 @@ class Order:
     deliver: Deliver
     tell: Callable[[str], None]
     options: ExecutionOptions = field(default_factory=ExecutionOptions)
-    hooks: "WebhookListener | None" = None
+    webhook_listener: "WebhookListener | None" = None
     transport: httpx.AsyncBaseTransport | None = None
     observe: Observe = unobserved
 
@@ -170,10 +170,10 @@ async def _carried_out(order: Order, begun: Callable[[Session], None]) -> tuple[
 @contextlib.asynccontextmanager
 async def _listening(order: Order, engine: Engine) -> AsyncIterator[None]:
     """Receive webhooks for as long as the run goes on, if that is wanted."""
-    if order.hooks is None:
+    if order.webhook_listener is None:
         yield
         return
-    async with order.hooks.open(engine.shared.watch.hint) as url:
+    async with order.webhook_listener.open(engine.shared.watch.hint) as url:
         engine.session.webhook, engine.session.is_told = url, True
         yield
 

@@ -70,10 +70,10 @@ class OtherRuns:
 
     async def _look(self) -> None:
         keys = list(self.waiting)
-        for key, standing in zip(keys, await self.session.journal_writer.standings(keys), strict=True):
+        for key, request_status in zip(keys, await self.session.journal_writer.statuses(keys), strict=True):
             future = self.waiting.get(key)
-            if future is not None and not future.done() and not isinstance(standing, Busy):
-                future.set_result(standing)
+            if future is not None and not future.done() and not isinstance(request_status, Busy):
+                future.set_result(request_status)
 
 
 DOWNLOADS = 6
@@ -115,13 +115,13 @@ class ImageTask(PaidRequest[Outcome]):
         Raises:
             StateError: the journal cannot be read.
         """
-        standing = await self.standing()
-        job_id = standing.job_id if isinstance(standing, InFlight) else None
+        request_status = await self.read_status()
+        job_id = request_status.job_id if isinstance(request_status, InFlight) else None
         if job_id is not None:
             await self.session.record(Unfetched(job_id=job_id), self.key)
-        may_be_billed = isinstance(standing, InFlight | Post)
+        may_be_billed = isinstance(request_status, InFlight | Post)
         cost = self.price if may_be_billed else Decimal(0)
-        status: Status = "uncertain" if isinstance(standing, Post) else "failed"
+        status: Status = "uncertain" if isinstance(request_status, Post) else "failed"
         outcome = Outcome(status, failure=failure, job_id=job_id, cost_usd=cost, attempts=tuple(self.attempts))
         self._count(outcome)
         return outcome
@@ -136,16 +136,16 @@ class ImageTask(PaidRequest[Outcome]):
             return await self._held()
         if not self.may_repeat:
             return Free()
-        standing = await self.standing()
-        if isinstance(standing, InFlight):  # the plan has given up its job
-            self.replaced = standing
-        return standing
+        request_status = await self.read_status()
+        if isinstance(request_status, InFlight):  # the plan has given up its job
+            self.replaced = request_status
+        return request_status
 
     async def _held(self) -> RequestStatus | Outcome:
         """What became of an earlier POST. The gate was shut for that, so that no crash can add another open one."""
         try:
-            standing = await self.standing()
-            return await self._ask(standing) if isinstance(standing, Post) else standing
+            request_status = await self.read_status()
+            return await self._ask(request_status) if isinstance(request_status, Post) else request_status
         finally:
             self.session.submit_gate.open()
 
@@ -164,8 +164,8 @@ class ImageTask(PaidRequest[Outcome]):
         """Wait until a run that is alive has done with the same request."""
         self.note("waiting", f"run {busy.run} works on it")
         self.session.tell("waiting", self.key)
-        standing = await self.shared.other_runs.done_with(self.key)
-        return self.ended("pending") if standing is None else standing
+        request_status = await self.shared.other_runs.done_with(self.key)
+        return self.ended("pending") if request_status is None else request_status
 
     async def reused(self, drawn: DrawnElsewhere) -> Outcome:
         """The outcome when another run has brought the image in."""

@@ -86,7 +86,7 @@ class JournalWriter:
         entry = JournalEntry(self._line(event, key), expected, only, _new_job(event))
         return cast("RequestStatus", await asyncio.shield(self._hand_over(entry)))
 
-    async def standings(self, keys: Sequence[str]) -> list[RequestStatus]:
+    async def statuses(self, keys: Sequence[str]) -> list[RequestStatus]:
         """How requests stand now.
 
         Raises:

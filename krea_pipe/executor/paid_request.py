@@ -137,30 +137,30 @@ class PaidRequest(ABC, Generic[End]):
         self.attempts.append(Attempt(at or utc_now(), event, detail))
         return self.attempts[-1].at
 
-    async def standing(self) -> RequestStatus:
+    async def read_status(self) -> RequestStatus:
         """How the request stands now, by the journal and the runs that are alive."""
-        return (await self.session.journal_writer.standings([self.key]))[0]
+        return (await self.session.journal_writer.statuses([self.key]))[0]
 
-    async def _on(self, standing: RequestStatus) -> RequestStatus | End:
-        match standing:
+    async def _on(self, status: RequestStatus) -> RequestStatus | End:
+        match status:
             case Free():
-                return await self._send(standing)
-            case _ if standing == self.replaced:
-                return await self._send(standing)
+                return await self._send(status)
+            case _ if status == self.replaced:
+                return await self._send(status)
             case InFlight():
-                return await self._attach(standing)
+                return await self._attach(status)
             case Post():
-                return await self._ask(standing)
+                return await self._ask(status)
             case Busy():
                 self.place.give_back()
                 self.release_price()
-                return await self.other_run_done(standing)
+                return await self.other_run_done(status)
             case DrawnElsewhere():
-                return await self.reused(standing)
+                return await self.reused(status)
 
     # --- submit
 
-    async def _send(self, standing: RequestStatus) -> RequestStatus | End:
+    async def _send(self, status: RequestStatus) -> RequestStatus | End:
         if not self.is_new:  # its price was set aside in case an earlier run had spent it
             self.release_price()
         end = await self.ready()
@@ -168,7 +168,7 @@ class PaidRequest(ABC, Generic[End]):
             return end
         if self.session.stop.wanted or not await self._reserve_price() or not await self.place.take():
             return self.ended("pending")
-        answer = await self._offered(standing)
+        answer = await self._offered(status)
         match answer:
             case Job():
                 self.search.account_jobs.know(answer.id, answer.created_at)
@@ -180,7 +180,7 @@ class PaidRequest(ABC, Generic[End]):
             case _:
                 return answer
 
-    async def _offered(self, standing: RequestStatus) -> Job | Lost | RequestStatus | End:
+    async def _offered(self, status: RequestStatus) -> Job | Lost | RequestStatus | End:
         """Offer it to Krea until it is taken, refused, or without an answer, or stands differently."""
         tries = _Tries()
         while True:
@@ -190,7 +190,7 @@ class PaidRequest(ABC, Generic[End]):
                 return await self._upload_failed(error)
             if self.session.stop.wanted:
                 return self.ended("pending")
-            answer = await self._post(standing, urls)
+            answer = await self._post(status, urls)
             match answer:
                 case None:
                     self.place.give_back()
@@ -204,7 +204,7 @@ class PaidRequest(ABC, Generic[End]):
                 case _:
                     return answer
 
-    async def _post(self, standing: RequestStatus, urls: Mapping[Source, str]) -> _Answer | Lost | End:
+    async def _post(self, status: RequestStatus, urls: Mapping[Source, str]) -> _Answer | Lost | End:
         """One POST, written down before and after, if the request still stands so.
 
         None when there are too many jobs at Krea by now. After `Lost` the gate is left shut, for whoever looks for the
@@ -219,8 +219,8 @@ class PaidRequest(ABC, Generic[End]):
             if session.capacity.rest and await session.stop.sleep_unless_closing(session.capacity.rest):
                 return self.ended("pending")
             post = self._submitting()
-            if await session.journal_writer.claim(post, self.key, (type(standing),), only=standing) != standing:
-                return await self.standing()
+            if await session.journal_writer.claim(post, self.key, (type(status),), only=status) != status:
+                return await self.read_status()
             answer = await self._sent(urls)
             match answer:
                 case Job():
@@ -328,10 +328,10 @@ class PaidRequest(ABC, Generic[End]):
         if job.run == session.run_id:
             submitted_at = utc_now()
         else:
-            standing = await session.journal_writer.claim(Attached(job_id=job.job_id), self.key, (InFlight,))
-            if not isinstance(standing, InFlight):
-                return standing
-            job = standing
+            status = await session.journal_writer.claim(Attached(job_id=job.job_id), self.key, (InFlight,))
+            if not isinstance(status, InFlight):
+                return status
+            job = status
             self.note("attached", job.job_id)
         self.place.take_at_once()
         return await self.collect(job, submitted_at)
@@ -341,15 +341,15 @@ class PaidRequest(ABC, Generic[End]):
     async def _recover(self, lost: Lost) -> RequestStatus | End:
         """Look for the job of a POST whose answer has just been lost; the gate was left shut for that."""
         self.lost += 1
-        standing: RequestStatus | None = None
+        status: RequestStatus | None = None
         try:
             if lost.error is not None:
                 await self._refuse_address(lost.error)
-            standing = await self.standing()
+            status = await self.read_status()
         finally:
-            if not isinstance(standing, Post):
+            if not isinstance(status, Post):
                 self.session.submit_gate.open()
-        return await self._ask(standing, lost) if isinstance(standing, Post) else standing
+        return await self._ask(status, lost) if isinstance(status, Post) else status
 
     async def _ask(self, post: Post, lost: Lost | None = None) -> RequestStatus | End:
         """Look what became of a POST; it is sent again only if Krea made no job of it, or the user wants that."""
@@ -361,9 +361,9 @@ class PaidRequest(ABC, Generic[End]):
             # Others go on meanwhile: a list may be late, and a gateway may have given up on what goes on behind it.
             ends = await self.session.stop.sleep_unless_closing(self.search.unsettled(post))
             verdict = Unclear("the run ended before its job could have shown") if ends else await self._looked(post)
-        standing = await self._written(verdict, post)
-        if standing != post:  # another run was faster
-            return standing
+        status = await self._written(verdict, post)
+        if status != post:  # another run was faster
+            return status
         match verdict:
             case Nothing():
                 return await self._without_job(lost.error if lost else None)

@@ -168,13 +168,13 @@ class TrainingTask(PaidRequest[Trained | Failure]):
 
     async def first(self) -> RequestStatus:
         """How the training stands by the journal."""
-        standing = await self.standing()
-        if isinstance(standing, InFlight) and standing.unseen and self.order.again:
-            self.replaced = standing
-        if isinstance(standing, Post):
+        status = await self.read_status()
+        if isinstance(status, InFlight) and status.unseen and self.order.again:
+            self.replaced = status
+        if isinstance(status, Post):
             self.order.tell("An answer of Krea's was lost; looking for its job in Krea's list.")
             await self.session.introduce()
-        return standing
+        return status
 
     async def ready(self) -> Failure | None:
         """Agree on the cost, which is said before anything is sent."""
@@ -210,7 +210,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
             self.order.tell(f"{busy.run} trains it already; this command pays nothing.")
             return await self._wait(job, is_ours=False)
         is_ended = await self.session.stop.sleep_unless_closing(self.session.pace.first / 4)
-        return self.ended("pending") if is_ended else await self.standing()
+        return self.ended("pending") if is_ended else await self.read_status()
 
     async def reused(self, drawn: DrawnElsewhere) -> Trained | Failure:
         """The style that another command has brought in."""

@@ -188,10 +188,10 @@ class Reader:
 
     async def read(self, due: Sequence[Watched]) -> list[tuple[Watched, Job | Lack | None]]:
         """How jobs stand; None for those that could not be read this time."""
-        lanes = asyncio.Semaphore(AT_ONCE)
+        slots = asyncio.Semaphore(AT_ONCE)
 
         async def read(watched: Watched) -> tuple[Watched, Job | Lack | None]:
-            async with lanes:
+            async with slots:
                 return watched, await self._one(watched)
 
         return await asyncio.gather(*(read(one) for one in due[:MOST_READS]))
@@ -327,11 +327,11 @@ class JobWatch:
     async def _cancel_waiting(self) -> None:
         """Cancel every job that no machine has taken, and watch on those that were taken meanwhile."""
         waiting = [one for one in self.jobs.values() if one.is_waiting and one.asked < ASKS and not one.end.done()]
-        lanes = asyncio.Semaphore(8)
+        slots = asyncio.Semaphore(8)
 
         async def cancel(watched: Watched) -> None:
             watched.asked += 1
-            async with lanes:
+            async with slots:
                 job = await self.reader.cancelled(watched.id)
                 if job is not None:
                     self._see(watched, job)

@@ -69,7 +69,7 @@ def claim(ledger, event, *expected, key="k", only=None, **data):
     return ledger.commit([JournalEntry(line, expected or (Free,), only, job_id)])[0]
 
 
-def standing(ledger, key="k"):
+def status_of(ledger, key="k"):
     ledger.refresh()
     return ledger.status(key)
 
@@ -79,7 +79,7 @@ def lose(home):
     dead = home.run("dead", lives=False)
     claim(dead, "submitting")
     write(dead, "unanswered")
-    return standing(dead)
+    return status_of(dead)
 
 
 # --- claims
@@ -116,10 +116,10 @@ def test_the_requests_of_a_run_that_lives_are_busy_and_those_of_a_dead_one_are_t
     for key in ("open", "job"):
         claim(first, "submitting", key=key)
     write(first, "submitted", key="job", job_id="job-1")
-    assert [standing(second, key) for key in ("open", "job")] == [Busy("first")] * 2
+    assert [status_of(second, key) for key in ("open", "job")] == [Busy("first")] * 2
     assert claim(second, "attached", InFlight, key="job", job_id="job-1") == Busy("first")
     home.die("first")
-    assert isinstance(standing(second, "open"), Post)
+    assert isinstance(status_of(second, "open"), Post)
     assert isinstance(claim(second, "attached", InFlight, key="job", job_id="job-1"), InFlight)
     third = home.run("third")
     assert claim(third, "attached", InFlight, key="job", job_id="job-1") == Busy("second")
@@ -132,7 +132,7 @@ def test_what_another_run_has_drawn_since_is_used_and_what_this_one_has_is_free(
     write(one, "submitted", job_id="job-1")
     write(one, "done", job_id="job-1", result=RESULT.to_json())
     assert claim(two, "submitting") == DrawnElsewhere(RESULT, "one")
-    assert standing(one) == Free()
+    assert status_of(one) == Free()
 
 
 def test_a_request_that_was_sent_to_another_api_is_free(home):
@@ -174,7 +174,7 @@ def drawn(home):
 def test_a_verdict_is_not_written_once_the_request_stands_differently(home, verdict, meanwhile, found):
     post = lose(home)
     slow = home.run("slow")
-    assert standing(slow) == post
+    assert status_of(slow) == post
     meanwhile(home)
     before, data = home.journal.replay(), {"job_id": "job-2"} if verdict == "adopted" else {}
     assert isinstance(claim(slow, verdict, Post, only=post, **data), found)
@@ -198,9 +198,9 @@ def test_a_job_that_is_known_to_be_ours_is_not_adopted_for_another_request(home)
     claim(other, "submitting", key="another")
     write(other, "submitted", key="another", job_id="job-1")
     assert claim(run, "adopted", Post, only=post, job_id="job-1") == Busy("")
-    assert (home.lines("adopted"), standing(run)) == ([], post)
+    assert (home.lines("adopted"), status_of(run)) == ([], post)
     assert claim(run, "adopted", Post, only=post, job_id="job-2") == post
-    found = standing(run)
+    found = status_of(run)
     assert (found.job_id, found.adopted, found.run) == ("job-2", True, "run")
 
 
@@ -223,18 +223,18 @@ def test_a_request_that_is_sent_again_in_place_of_a_job_stands_as_its_post(home,
     run, other = send_again(home), home.run("other")
     if event is not None:
         write(run, event)
-    assert (standing(run).run, type(standing(run))) == ("run", Post)
-    assert standing(other) == Busy("run")
+    assert (status_of(run).run, type(status_of(run))) == ("run", Post)
+    assert status_of(other) == Busy("run")
     assert claim(other, "attached", InFlight, job_id="job-1") == Busy("run")
     home.die("run")
-    assert standing(other) == standing(run)
+    assert status_of(other) == status_of(run)
 
 
 @pytest.mark.parametrize("event", ["declined", "cleared"])
 def test_the_job_stands_again_when_its_replacement_was_not_taken(home, event):
     run = send_again(home)
     write(run, event)
-    assert standing(run).job_id == "job-1"
+    assert status_of(run).job_id == "job-1"
 
 
 def test_the_failure_of_a_job_that_was_replaced_does_not_end_the_new_one(home):
@@ -242,16 +242,16 @@ def test_the_failure_of_a_job_that_was_replaced_does_not_end_the_new_one(home):
     write(run, "submitted", job_id="job-2")
     canceller = home.run("canceller", lives=False)
     write(canceller, "failed", job_id="job-1", code="cancelled")
-    assert (standing(run).job_id, home.journal.replay().failed) == ("job-2", {})
+    assert (status_of(run).job_id, home.journal.replay().failed) == ("job-2", {})
     write(canceller, "failed", job_id="job-2", code="nsfw")
-    assert (standing(run), home.journal.replay().failed) == (Free(), {"k": "nsfw"})
+    assert (status_of(run), home.journal.replay().failed) == (Free(), {"k": "nsfw"})
 
 
 def test_a_failure_that_names_no_job_ends_the_one_in_flight(home):
     run = send_again(home)
     write(run, "submitted", job_id="job-2")
     write(run, "failed", code="nsfw")
-    assert standing(run) == Free()
+    assert status_of(run) == Free()
 
 
 # --- who is alive
