@@ -111,15 +111,15 @@ class Capacity:
     step: float = FIRST_STEP
     rests_until: float = 0.0
     time: Callable[[], float] = time.monotonic
-    places: FairSemaphore = field(init=False)
+    semaphore: FairSemaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.places = FairSemaphore(self._size)
+        self.semaphore = FairSemaphore(self._size)
 
     @property
     def is_crowded(self) -> bool:
         """Whether more are inside than there is room for, since it has shrunk."""
-        return self.places.inside > self._size()
+        return self.semaphore.inside > self._size()
 
     @property
     def rest(self) -> float:
@@ -128,13 +128,13 @@ class Capacity:
 
     async def enter(self) -> bool:
         """Wait for a place; whether there is one, which is not so once nothing more is sent."""
-        return await self.places.enter()
+        return await self.semaphore.enter()
 
     def leave(self, *, ended: bool = False) -> None:
         """Give a place back; `ended` says that a job came to an end in it."""
         if ended and self.refused_at is not None:
             self._grow(self.refused_at)
-        self.places.leave()
+        self.semaphore.leave()
 
     def refuse(self, wait: float = 0.0) -> bool:
         """Learn from a 429, and send nothing for as long as Krea asks; whether the room was halved."""
@@ -160,7 +160,7 @@ class Capacity:
         """Learn from a look at our jobs: twice as many as run at once never let Krea idle between two looks."""
         if self.refused_at is None:
             self.limit = max(self.limit, 2 * running + AHEAD)
-            self.places.let_in()
+            self.semaphore.let_in()
 
     def _grow(self, refused_at: int) -> None:
         """Come back to what was held at the last 429, then go on: slowly at first, for it may be all there is."""
@@ -176,20 +176,20 @@ class Capacity:
 
 @dataclass(slots=True)
 class JobSlot:
-    """One request's place in the room: taken and given back at most once at a time."""
+    """The slot of one request among the jobs that Krea holds for a run: taken and given back at most once at a time."""
 
     capacity: Capacity
     is_held: bool = False
     is_filled: bool = False
 
     async def take(self) -> bool:
-        """Wait for the place; whether it is held."""
+        """Wait for the slot; whether it is held."""
         self.is_held = self.is_held or await self.capacity.enter()
         return self.is_held
 
     def take_at_once(self) -> None:
-        """Hold a place without waiting, for a job that Krea already has."""
-        self.capacity.places.inside += not self.is_held
+        """Hold the slot without waiting, for a job that Krea already has."""
+        self.capacity.semaphore.inside += not self.is_held
         self.is_held = True
         self.fill()
 
@@ -212,38 +212,38 @@ class SubmitGate:
 
     width: int = 1
     shut_by: int = 0
-    places: FairSemaphore = field(init=False)
+    semaphore: FairSemaphore = field(init=False)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
-        self.places = FairSemaphore(lambda: 0 if self.shut_by else self.width)
+        self.semaphore = FairSemaphore(lambda: 0 if self.shut_by else self.width)
 
     @asynccontextmanager
     async def passed(self) -> AsyncIterator[bool]:
         """Wait until one may POST, in the order of coming; False when nobody may any more."""
-        if not await self.places.enter():
+        if not await self.semaphore.enter():
             yield False
             return
         self.idle.clear()
         try:
             yield True
         finally:
-            self.places.leave()
-            if not self.places.inside:
+            self.semaphore.leave()
+            if not self.semaphore.inside:
                 self.idle.set()
 
     def shut(self) -> None:
         """Let no more through, until it is opened as often as it was shut."""
         self.shut_by += 1
-        if not self.places.inside:
+        if not self.semaphore.inside:
             self.idle.set()
 
     def open(self) -> None:
         """Let POSTs through again."""
         self.shut_by -= 1
-        self.places.let_in()
-        if self.places.inside:  # who was let in has not run yet, and may meet a gate that is shut again
+        self.semaphore.let_in()
+        if self.semaphore.inside:  # who was let in has not run yet, and may meet a gate that is shut again
             self.idle.clear()
 
     @asynccontextmanager

@@ -59,8 +59,8 @@ class Engine:
         A POST of another task that were cut off would be paid and have no answer.
         """
         self.session.stop.listeners += [
-            self.session.capacity.places.close,
-            self.session.submit_gate.places.close,
+            self.session.capacity.semaphore.close,
+            self.session.submit_gate.semaphore.close,
             self.session.budget.shut,
             self.shared.upstream.give_up,
             self.shared.watch.hurry,
@@ -111,21 +111,21 @@ class Engine:
                 begun.add(step.key)
 
     async def _send_when_free(self, step: Step) -> bool:
-        """Begin a new request as there is money and room for it; False when there will be none any more."""
-        # Money before room, as everywhere: who has one and waits for the other must not hold up who has the other.
-        place, stop, budget = JobSlot(self.session.capacity), self.session.stop, self.session.budget
+        """Begin a new request once there are budget and a slot for it; False when there will be none any more."""
+        # Budget before slot, as everywhere: who has one and waits for the other must not hold up who has the other.
+        slot, stop, budget = JobSlot(self.session.capacity), self.session.stop, self.session.budget
         if not await budget.reserve(step.price):
             if not stop.wanted:
                 stop.reach(budget.limit())
             return False
-        if not await place.take():
+        if not await slot.take():
             budget.release(step.price)
             return False
-        self._begin(step, place, has_price=True)
+        self._begin(step, slot, has_price=True)
         return True
 
     async def _chained(self, step: Step) -> None:
-        """Begin a request once the images that it needs are there; until then it holds neither money nor room."""
+        """Begin a request once the images that it needs are there; until then it holds neither budget nor a slot."""
         upstream = self.shared.upstream
         lack = await upstream.missing(step)
         if lack is not None:
@@ -137,9 +137,9 @@ class Engine:
     def _steps(self, action: type[Attach | Hold | Submit]) -> list[Step]:
         return [step for step in self.plan.steps if isinstance(step.action, action)]
 
-    def _begin(self, step: Step, place: JobSlot, *, has_price: bool) -> None:
+    def _begin(self, step: Step, slot: JobSlot, *, has_price: bool) -> None:
         self.tell(step, None)
-        self._keep(self._work(image_task(step, self.shared, place, has_price=has_price)))
+        self._keep(self._work(image_task(step, self.shared, slot, has_price=has_price)))
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Start a task that the run waits for."""

@@ -206,7 +206,7 @@ class ImageTask(PaidRequest[Outcome]):
         self.release_price()
 
 
-def image_task(step: Step, shared: SharedParts, place: JobSlot, *, has_price: bool) -> ImageTask:
+def image_task(step: Step, shared: SharedParts, slot: JobSlot, *, has_price: bool) -> ImageTask:
     """The task of a step of the plan; `has_price` says that its price is reserved."""
     return ImageTask(
         key=step.key,
@@ -215,7 +215,7 @@ def image_task(step: Step, shared: SharedParts, place: JobSlot, *, has_price: bo
         session=shared.session,
         uploads=shared.uploads,
         search=shared.search,
-        place=place,
+        slot=slot,
         price=step.price,
         patience=shared.session.pace.deadline(step.request.variant),
         may_repeat=isinstance(step.action, Submit) and step.action.again,
@@ -239,7 +239,7 @@ class Collector:
         """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
         deadline = self.task.session.pace.deadline(self.task.step.request.variant)
         end = await self.task.shared.watch.ended(self.job.job_id, read_time(self.job.created_at), deadline)
-        self.task.place.give_back(ended=isinstance(end, Job))
+        self.task.slot.give_back(ended=isinstance(end, Job))
         if isinstance(end, Lack):
             return await self._lacking(end)
         if end.is_drawn:

@@ -72,7 +72,7 @@ class PaidRequest(ABC, Generic[End]):
     session: Session
     uploads: Uploads
     search: Search
-    place: JobSlot
+    slot: JobSlot
     price: Decimal = Decimal(0)
     patience: float
     may_repeat: bool = False
@@ -129,7 +129,7 @@ class PaidRequest(ABC, Generic[End]):
             while isinstance(next_, RequestStatus):
                 next_ = await self._on(next_)
         finally:
-            self.place.give_back()
+            self.slot.give_back()
         return next_
 
     def note(self, event: str, detail: str = "", at: str = "") -> str:
@@ -152,7 +152,7 @@ class PaidRequest(ABC, Generic[End]):
             case Post():
                 return await self._ask(status)
             case Busy():
-                self.place.give_back()
+                self.slot.give_back()
                 self.release_price()
                 return await self.other_run_done(status)
             case DrawnElsewhere():
@@ -166,9 +166,9 @@ class PaidRequest(ABC, Generic[End]):
         end = await self.ready()
         if end is not None:
             return end
-        if self.session.stop.wanted or not await self._reserve_price() or not await self.place.take():
+        if self.session.stop.wanted or not await self._reserve_price() or not await self.slot.take():
             return self.ended("pending")
-        answer = await self._offered(status)
+        answer = await self._post_until_answered(status)
         match answer:
             case Job():
                 self.search.account_jobs.know(answer.id, answer.created_at)
@@ -180,8 +180,8 @@ class PaidRequest(ABC, Generic[End]):
             case _:
                 return answer
 
-    async def _offered(self, status: RequestStatus) -> Job | Lost | RequestStatus | End:
-        """Offer it to Krea until it is taken, refused, or without an answer, or stands differently."""
+    async def _post_until_answered(self, status: RequestStatus) -> Job | Lost | RequestStatus | End:
+        """POST it until Krea takes or refuses it, an answer is lost, or its status has changed."""
         tries = _Tries()
         while True:
             try:
@@ -193,8 +193,8 @@ class PaidRequest(ABC, Generic[End]):
             answer = await self._post(status, urls)
             match answer:
                 case None:
-                    self.place.give_back()
-                    if not await self.place.take():
+                    self.slot.give_back()
+                    if not await self.slot.take():
                         return self.ended("pending")
                 case Refused(status=400 | 404 | 422) if self.uploads.renew(urls):
                     self.note("uploading_again", "a remembered reference may be gone")
@@ -225,7 +225,7 @@ class PaidRequest(ABC, Generic[End]):
             match answer:
                 case Job():
                     session.sent.pop(self.key, None)
-                    self.place.fill()
+                    self.slot.fill()
                     session.capacity.accept()
                     written = session.journal_writer.put(_submitted(post, answer), self.key)
                 case Lost(error=error):
@@ -271,7 +271,7 @@ class PaidRequest(ABC, Generic[End]):
     def _make_room(self, error: CallFailed | None) -> None:
         """Take in what a 429 means for all requests, while none of them can be sent yet, whoever has answered it."""
         if isinstance(error, Refused) and error.status == 429 and self.session.capacity.refuse(error.retry_after or 0):
-            self.place.give_back()
+            self.slot.give_back()
 
     async def _waited(self, error: CallFailed, tries: _Tries) -> bool:
         """Wait as long as the error asks for; False when there is to be no other try."""
@@ -283,7 +283,7 @@ class PaidRequest(ABC, Generic[End]):
             return False
         wait = max(error.retry_after or 0, delay(min(tries.count, 4), pace))
         tries.waited += wait
-        return not await stop.sleep_unless_closing(wait) and await self.place.take()
+        return not await stop.sleep_unless_closing(wait) and await self.slot.take()
 
     async def _upload_failed(self, error: CallFailed) -> End:
         self.note("upload_failed", str(error))
@@ -333,7 +333,7 @@ class PaidRequest(ABC, Generic[End]):
                 return status
             job = status
             self.note("attached", job.job_id)
-        self.place.take_at_once()
+        self.slot.take_at_once()
         return await self.collect(job, submitted_at)
 
     # --- recover
@@ -368,7 +368,7 @@ class PaidRequest(ABC, Generic[End]):
             case Nothing():
                 return await self._without_job(lost.error if lost else None)
             case FoundJob(job=job):
-                self.place.take_at_once()
+                self.slot.take_at_once()
                 account, run, made = self.session.account, self.session.run_id, created_at(job)
                 return InFlight(job.id, post.origin, account, run, usd=post.usd, created_at=made, adopted=True)
             case Unclear() if lost is None and self.may_repeat:

@@ -144,7 +144,7 @@ def _task(order: TrainingOrder, session: Session) -> "TrainingTask":
         session=session,
         uploads=Uploads(session, {image.source: image for image in order.images}),
         search=Search(session, AccountJobs(session)),
-        place=JobSlot(session.capacity),
+        slot=JobSlot(session.capacity),
         patience=order.seconds,
         may_repeat=order.again,
         order=order,

@@ -122,10 +122,10 @@ def test_one_who_waits_for_money_and_is_cancelled_takes_none():
 
 
 async def filled(capacity, count):
-    places = [JobSlot(capacity) for _ in range(count)]
-    tasks = [asyncio.create_task(place.take()) for place in places]
+    semaphore = [JobSlot(capacity) for _ in range(count)]
+    tasks = [asyncio.create_task(place.take()) for place in semaphore]
     await settle()
-    held = [place for place in places if place.is_held]
+    held = [place for place in semaphore if place.is_held]
     for place in held:
         taken_in(capacity, place)
     return held, tasks
@@ -175,15 +175,15 @@ def test_a_room_never_shrinks_below_one_and_never_grows_above_the_users_limit():
         assert len(held) == 3
         capacity.learn(1000)
         await settle()
-        assert capacity.places.inside == 3
+        assert capacity.semaphore.inside == 3
         for _ in range(9 * ENOUGH):
             capacity.refuse()
         assert capacity.limit >= 1
         while any(not task.done() for task in waiting):
             held.pop().give_back(ended=True) if held else None
             await settle()
-            assert capacity.places.inside <= 3
-            held += [JobSlot(capacity, is_held=True)] * (capacity.places.inside - len(held))
+            assert capacity.semaphore.inside <= 3
+            held += [JobSlot(capacity, is_held=True)] * (capacity.semaphore.inside - len(held))
 
     asyncio.run(main())
 
@@ -194,7 +194,7 @@ def test_a_room_keeps_ahead_of_what_krea_runs_until_krea_says_that_it_is_full():
         _, waiting = await filled(capacity, 400)
         capacity.learn(100)
         await settle()
-        assert capacity.places.inside == 2 * 100 + AHEAD
+        assert capacity.semaphore.inside == 2 * 100 + AHEAD
         capacity.learn(10)
         assert capacity.limit == 2 * 100 + AHEAD
         believed(capacity)
@@ -210,17 +210,17 @@ def test_a_room_keeps_ahead_of_what_krea_runs_until_krea_says_that_it_is_full():
 def test_what_krea_has_when_it_refuses_counts_and_not_what_waits_to_be_sent():
     async def main():
         capacity = Capacity(500)
-        places = [JobSlot(capacity) for _ in range(20)]
-        for place in places:
+        semaphore = [JobSlot(capacity) for _ in range(20)]
+        for place in semaphore:
             await place.take()
-        for place in places[:6]:
+        for place in semaphore[:6]:
             place.fill()
         believed(capacity)
         assert (capacity.limit, capacity.is_crowded) == (3, True)
-        for place in places[6:]:
+        for place in semaphore[6:]:
             place.give_back()
-        assert (capacity.places.inside, capacity.filled, capacity.is_crowded) == (6, 6, True)
-        for place in places[:4]:
+        assert (capacity.semaphore.inside, capacity.filled, capacity.is_crowded) == (6, 6, True)
+        for place in semaphore[:4]:
             place.give_back(ended=True)
         assert (capacity.filled, capacity.is_crowded) == (2, False)
 
@@ -247,9 +247,9 @@ def test_a_place_is_taken_and_given_back_once():
         assert await place.take()
         assert await place.take()
         place.take_at_once()
-        assert (capacity.places.inside, capacity.filled) == (1, 1)
+        assert (capacity.semaphore.inside, capacity.filled) == (1, 1)
         place.give_back()
         place.give_back(ended=True)
-        assert (capacity.places.inside, capacity.filled) == (0, 0)
+        assert (capacity.semaphore.inside, capacity.filled) == (0, 0)
 
     asyncio.run(main())
