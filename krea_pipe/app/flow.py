@@ -190,11 +190,11 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     chosen = selected(found, options.selection, loaded.pipeline, statuses)
     if options.approval is not None:
         chosen = planned_cells(found, options.approval)
-    made = make_plan(chosen, known, loaded.fingerprints, plan_options)
+    plan = make_plan(chosen, known, loaded.fingerprints, plan_options)
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
     waiting = [one for one in able.waiting if options.selection.is_all]
-    made = replace(made, needs=needs, waiting=tuple(waiting))
-    return PlannedRun(made, known.journal, found, able.idle)
+    plan = replace(plan, needs=needs, waiting=tuple(waiting))
+    return PlannedRun(plan, known.journal, found, able.idle)
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
@@ -247,27 +247,27 @@ def run_pipeline(
     run_id = new_run_id(loaded.pipeline.name, started_at)
     with space.presence.shown(run_id):
         basis = planned(loaded, space, target, options)
-        made, locking = basis.plan, _locking(basis, target, options)
+        plan, locking = basis.plan, _locking(basis, target, options)
         if locking is not None and options.frozen:
-            check_frozen(made, locking.lock)
+            check_frozen(plan, locking.lock)
         limits = options.limits
         if options.approval is not None:
-            check_planned(made, options.approval)
-            limits = limits_for(made, loaded.pipeline.budget, limits)
-        check_bytes(made.images)
-        delivery = open_delivery(space, out, target.kind, made, file=loaded.pipeline.document.file)
-        token = execution.token() if made.has_calls else None
+            check_planned(plan, options.approval)
+            limits = limits_for(plan, loaded.pipeline.budget, limits)
+        check_bytes(plan.images)
+        delivery = open_delivery(space, out, target.kind, plan, file=loaded.pipeline.document.file)
+        token = execution.token() if plan.has_calls else None
         if token is not None:
-            check_secret(loaded.pipeline, token, made.steps)
+            check_secret(loaded.pipeline, token, plan.steps)
         cap = cap_of(loaded.pipeline.budget, limits) if target.kind == "live" else None
         if target.kind == "live":
-            check_budget(made, loaded.pipeline.budget, limits)
-        if made.has_calls:
+            check_budget(plan, loaded.pipeline.budget, limits)
+        if plan.has_calls:
             space.prepare()
             delivery.prepare()
             make_folder(runs_folder(home))
         most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
-        prepared = Prepared(loaded, made, basis.replay, space, target, delivery, token, cap, most, locking)
+        prepared = Prepared(loaded, plan, basis.replay, space, target, delivery, token, cap, most, locking)
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
 
 

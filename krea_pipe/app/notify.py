@@ -88,22 +88,22 @@ def message_of_refusal(name: str, problem: Problem, exit_code: int, run: Mapping
     return Message(f"krea-pipe {name}: {what}, {problem.code} (exit code {exit_code}).", run, is_good=False)
 
 
-def places_of(texts: Sequence[str]) -> tuple[NotificationTarget, ...]:
-    """The places that `--notify` names.
+def notification_targets(texts: Sequence[str]) -> tuple[NotificationTarget, ...]:
+    """The targets that `--notify` names.
 
     Args:
         texts: `desktop`, addresses of webhooks, or URLs that apprise knows.
 
     Returns:
-        The places, in that order; nothing is sent yet.
+        The targets, in that order; nothing is sent yet.
 
     Raises:
-        UsageError: one of them is no place, or cannot be reached from here.
+        UsageError: one of them is no target, or cannot be reached from here.
     """
-    return tuple(_place_of(text.strip()) for text in texts)
+    return tuple(_target_of(text.strip()) for text in texts)
 
 
-def _place_of(text: str) -> NotificationTarget:
+def _target_of(text: str) -> NotificationTarget:
     if text == "desktop":
         return _desktop()
     scheme, colon, _ = text.partition("://")
@@ -144,7 +144,7 @@ def _show(command: tuple[str, ...], message: Message) -> str | None:
 
 def _webhook(text: str) -> NotificationTarget:
     """An address that takes JSON. Slack reads `text`, Discord `content`, a receiver of one's own `run`."""
-    import httpx  # noqa: PLC0415 (network code, which a run without such a place spares)
+    import httpx  # noqa: PLC0415 (network code, which a run without such a target spares)
 
     try:
         parts = urlsplit(text)
@@ -227,30 +227,30 @@ def open_service(url: str) -> Callable[[Message], bool]:
     return send
 
 
-def tell_all(places: Sequence[NotificationTarget], message: Message) -> list[Problem]:
-    """Tell every place at once, in ten seconds.
+def tell_all(targets: Sequence[NotificationTarget], message: Message) -> list[Problem]:
+    """Send a message to every target at once, within ten seconds.
 
     Args:
-        places: where the message goes.
+        targets: where the message goes.
         message: how the run ended.
 
     Returns:
-        A problem for each place that could not be told in time.
+        A problem for each target that could not be told in time.
     """
     answers: dict[int, str | None] = {}
 
-    def tell(number: int, place: NotificationTarget) -> None:
+    def tell(number: int, target: NotificationTarget) -> None:
         try:
-            answers[number] = place.send(message)
+            answers[number] = target.send(message)
         except (OSError, ImportError, ValueError, RuntimeError, LookupError) as error:
             answers[number] = f"it cannot be told ({type(error).__name__})"
 
     # Threads that the end of the program does not wait for: no time limit of a library holds for all that it does.
-    threads = [threading.Thread(target=tell, args=one, daemon=True) for one in enumerate(places)]
+    threads = [threading.Thread(target=tell, args=one, daemon=True) for one in enumerate(targets)]
     for thread in threads:
         thread.start()
     end = time.monotonic() + _SEND_SECONDS
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-    found = [(place, answers.get(number, "it did not answer in time")) for number, place in enumerate(places)]
-    return [Problem("notify_failed", f"{place.name} was not told: {why}") for place, why in found if why is not None]
+    found = [(target, answers.get(number, "it did not answer in time")) for number, target in enumerate(targets)]
+    return [Problem("notify_failed", f"{target.name} was not told: {why}") for target, why in found if why is not None]

@@ -143,7 +143,7 @@ def promote_picks(file: Path, stage: str, variant: str, name: str | None, *, wri
     loaded = flow.load_pipeline(file)
     picks = Path(os.path.relpath(picks_file(loaded.pipeline, stage), file.resolve().parent)).as_posix()
     text = file.read_bytes().decode()  # as it is, with its line ends and any mark of its encoding
-    made = add_stage(text, stage, variant, picks_file=picks, name=name, file=file)
+    promotion = add_stage(text, stage, variant, picks_file=picks, name=name, file=file)
     if writes:
-        write_atomically(file.resolve(), made.text.encode())
-    return PromotionEdit(text, made.text, made.stage)
+        write_atomically(file.resolve(), promotion.text.encode())
+    return PromotionEdit(text, promotion.text, promotion.stage)

@@ -84,12 +84,12 @@ def forecast(
     return Forecast(file, overrides, options.max_cells, loaded, basis, workspace.target, cap, refusal, reach)
 
 
-def write_plan_file(path: Path, made: Forecast) -> PlanFile:
+def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:
     """Write what was planned, as far as a run would come, into a file, over an older plan file at most.
 
     Args:
         path: where it is written.
-        made: what was planned.
+        forecast: what was planned.
 
     Returns:
         What stands in the file.
@@ -98,16 +98,16 @@ def write_plan_file(path: Path, made: Forecast) -> PlanFile:
         UsageError: another file is in the way, or a plan file cannot hold what stands over the pipeline.
         StateError: it cannot be written.
     """
-    cells, sends = parts_of(made.plan, made.reach.count)
+    cells, sends = parts_of(forecast.plan, forecast.reach.count)
     approval = PlanFile(
         krea_pipe=__version__,
-        pipeline=made.file,
-        target="local" if made.target.kind == "local" else made.target.base,
-        profiles=tuple(made.overrides.profiles),
-        set=tuple(made.overrides.sets),
-        vars=tuple(made.overrides.var_files),
-        max_cells=made.max_cells,
-        everything=digest_of(made.basis.found),
+        pipeline=forecast.file,
+        target="local" if forecast.target.kind == "local" else forecast.target.base,
+        profiles=tuple(forecast.overrides.profiles),
+        set=tuple(forecast.overrides.sets),
+        vars=tuple(forecast.overrides.var_files),
+        max_cells=forecast.max_cells,
+        everything=digest_of(forecast.basis.found),
         cells=cells,
         sends=sends,
     )

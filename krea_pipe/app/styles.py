@@ -148,11 +148,11 @@ def train_style(
     return TrainedStyle(file, loaded, terms, training, workspace.target, execute_training(order))
 
 
-def write_style(made: TrainedStyle, style_id: str) -> bool:
+def write_style(trained: TrainedStyle, style_id: str) -> bool:
     """Write a style into the file, with its comments and its layout, if that was asked for.
 
     Args:
-        made: the training, with its file and terms.
+        trained: the training, with its file and terms.
         style_id: the id of the style.
 
     Returns:
@@ -161,9 +161,9 @@ def write_style(made: TrainedStyle, style_id: str) -> bool:
     Raises:
         InvalidInput: the file cannot be edited. StateError: it cannot be read or written.
     """
-    file, name = made.file, made.terms["name"]
-    board = made.loaded.pipeline.styles.get(name)
-    if not made.terms["write"] or (board is not None and board.id == style_id):
+    file, name = trained.file, trained.terms["name"]
+    board = trained.loaded.pipeline.styles.get(name)
+    if not trained.terms["write"] or (board is not None and board.id == style_id):
         return False
     write_atomically(file.resolve(), _edited(file, name, style_id).encode())
     return True

@@ -6,7 +6,7 @@ from types import TracebackType
 
 from krea_pipe.app import events
 from krea_pipe.app.execution import Prepared
-from krea_pipe.app.notify import Message, message_of, message_of_refusal, places_of, tell_all
+from krea_pipe.app.notify import Message, message_of, message_of_refusal, notification_targets, tell_all
 from krea_pipe.app.run_pipeline import FinishedRun
 from krea_pipe.cli.error_handler import problems_of
 from krea_pipe.cli.messages import StderrLog, error_json
@@ -29,10 +29,10 @@ class RunNotifications:
         """Get ready to tell.
 
         Raises:
-            KreaPipeError: the log cannot be written, or there is a place that cannot be told.
+            KreaPipeError: the log cannot be written, or a target cannot be told.
         """
         self.file, self.stderr_log = file, StderrLog(flags["quiet"], flags["log_format"] == "json")
-        self.places = places_of(flags["notify"])
+        self.targets = notification_targets(flags["notify"])
         self.log = LineFile(flags["events"]) if flags["events"] is not None else None
         self.event_log: events.EventLog | None = None
         self.run_id: str | None = None
@@ -72,7 +72,7 @@ class RunNotifications:
                 self.log.append([events.started_idle(report)])
             self.log.append([events.ended(report, _code(finished.ending), lost=self.log.lost)])
         has_news = self.run_id is not None or report.exit_code not in (0, ExitCode.WAITING)
-        if self.places and has_news:
+        if self.targets and has_news:
             self.message = message_of(report, summary_json(report, finished.folder))
 
     def __enter__(self) -> "RunNotifications":
@@ -87,7 +87,7 @@ class RunNotifications:
             if self.log.lost:
                 self.stderr_log.shortcomings([_incomplete(self.log)])
         if self.message is not None:
-            self.stderr_log.shortcomings(tell_all(self.places, self.message))
+            self.stderr_log.shortcomings(tell_all(self.targets, self.message))
 
     def _broken(self, problem: Problem, code: int) -> None:
         """Take the end of a run that wrote no report, or was not begun."""
@@ -95,7 +95,7 @@ class RunNotifications:
             self.log.append([events.refused(str(self.file), code, problem.code)])
         elif self.log is not None and self.run_id is not None:
             self.log.append([events.left(self.run_id, code, problem.code, lost=self.log.lost)])
-        if self.places:
+        if self.targets:
             self.message = message_of_refusal(self.file.stem, problem, code, error_json((problem,), code))
 
 

@@ -369,8 +369,8 @@ class PaidRequest(ABC, Generic[End]):
                 return await self._without_job(lost.error if lost else None)
             case FoundJob(job=job):
                 self.slot.take_at_once()
-                account, run, made = self.session.account, self.session.run_id, created_at(job)
-                return InFlight(job.id, post.origin, account, run, usd=post.usd, created_at=made, adopted=True)
+                account, run, created = self.session.account, self.session.run_id, created_at(job)
+                return InFlight(job.id, post.origin, account, run, usd=post.usd, created_at=created, adopted=True)
             case Unclear() if lost is None and self.may_repeat:
                 self.note("sent_again", verdict.reason)
                 self.replaced = post

@@ -66,7 +66,7 @@ def write_report(
 
     Args:
         report: what has happened.
-        folder: the folder of the run, which is made.
+        folder: the folder of the run, which is rendered.
         space: the name space that keeps the images.
         shrink: makes small pictures where they are missing.
         page: what the forms show besides the report; its `missing` and `originals` are filled in here.
@@ -87,8 +87,8 @@ def write_report(
     originals = seen_from(folder, space.blobs.folder) if has_originals else ""
     page = replace(page, missing=missing, originals=originals)
     for name, render in FORMS.items():
-        made = render(report, page)
-        data = made.encode("utf-8", "replace") if isinstance(made, str) else made
+        rendered = render(report, page)
+        data = rendered.encode("utf-8", "replace") if isinstance(rendered, str) else rendered
         write_atomically(folder / name, data, durable=False)
     return folder / _HTML_NAME
 

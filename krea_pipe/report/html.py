@@ -83,8 +83,8 @@ def policy() -> str:
 
 def _page_json(page: HtmlOptions) -> Iterator[bytes]:
     """How the page was made, as JSON; each picture as base64, which needs no escaping."""
-    made = {"form": page.form, "live": page.is_live, "decisions": dict(page.decisions), "missing": [*page.missing]}
-    text = json.dumps({**made, "originals": page.originals, "thumbnails": None}, ensure_ascii=False)
+    options = {"form": page.form, "live": page.is_live, "decisions": dict(page.decisions), "missing": [*page.missing]}
+    text = json.dumps({**options, "originals": page.originals, "thumbnails": None}, ensure_ascii=False)
     if page.thumbnails is None:
         yield _script_json(text)
         return

@@ -26,9 +26,9 @@ def graph(file: Path, form: str, max_cells: int, **over: Unpack[OverFlags]) -> i
     Needs no network and no key. The prices are those of all images, drawn or not; `krea-pipe plan` says what is new.
     """
     loaded = flow.load_pipeline(file, overrides(over))
-    made = flow.stage_graph(loaded, max_cells)
-    for line in FORMATS[form](made):
+    stage_graph = flow.stage_graph(loaded, max_cells)
+    for line in FORMATS[form](stage_graph):
         click.echo(line)
-    for one in made.waiting if form == "text" else ():
+    for one in stage_graph.waiting if form == "text" else ():
         click.echo(f"\n{waiting_words(one, local=False)}")
     return 0

@@ -18,14 +18,14 @@ def init(folder: Path, *, as_json: bool) -> int:
 
     An existing pipeline.yaml or pipeline.schema.json is never overwritten.
     """
-    made = write_starter(folder)
-    kept = [str(made.schema)] if made.keeps_schema else []
+    starter = write_starter(folder)
+    kept = [str(starter.schema)] if starter.keeps_schema else []
     if as_json:
-        created = [str(made.file), *([str(made.schema)] if made.has_new_schema else [])]
-        print_json({"schema": "krea-pipe/init@1", "created": created, "kept": kept, "ignored": made.ignored})
+        created = [str(starter.file), *([str(starter.schema)] if starter.has_new_schema else [])]
+        print_json({"schema": "krea-pipe/init@1", "created": created, "kept": kept, "ignored": starter.ignored})
         return 0
     for path in kept:
         click.echo(f"{path} is not the schema of this krea-pipe, and is left as it is", err=True)
-    into = "" if made.file.parent == Path() else f"cd {shlex.quote(str(made.file.parent))} && "
-    click.echo(f"wrote {made.file}; now try: {into}krea-pipe run {made.file.name} --local")
+    into = "" if starter.file.parent == Path() else f"cd {shlex.quote(str(starter.file.parent))} && "
+    click.echo(f"wrote {starter.file}; now try: {into}krea-pipe run {starter.file.name} --local")
     return 0

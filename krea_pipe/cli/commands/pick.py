@@ -57,13 +57,13 @@ def promote(file: Path, stage: str, variant: str, name: str | None, *, dry_run: 
     Prompt, references, seed and all else stay as they were. The edit leaves comments and layout alone; look at it
     with git diff, then plan and run. Needs no network and no key.
     """
-    made = promote_picks(file, stage, variant, name, writes=not dry_run)
+    edit = promote_picks(file, stage, variant, name, writes=not dry_run)
     if as_json:
-        print_json({"schema": "krea-pipe/promote@1", "stage": made.stage, "file": str(file), "written": not dry_run})
+        print_json({"schema": "krea-pipe/promote@1", "stage": edit.stage, "file": str(file), "written": not dry_run})
         return 0
-    before, after = made.before.splitlines(), made.after.splitlines()
+    before, after = edit.before.splitlines(), edit.after.splitlines()
     for line in difflib.unified_diff(before, after, str(file), str(file), lineterm="", n=2):
         click.echo(line)
     if not dry_run:
-        click.echo(f"Added the stage `{made.stage}`. See what it costs: krea-pipe plan {file} -k stage:{made.stage}")
+        click.echo(f"Added the stage `{edit.stage}`. See what it costs: krea-pipe plan {file} -k stage:{edit.stage}")
     return 0

@@ -124,29 +124,37 @@ def _plan(file: Path, flags: _Flags, form: _PlanFormat) -> ExitCode:
     """Plan a run, print that, and write the plan file that was asked for; the exit code of `--check`."""
     limits = Limits(flags["max_cost"], flags["max_new"])
     options = flow.RunOptions(flags["max_cells"], limits, selection=selection(flags))
-    made = plan_files.forecast(file, overrides(flags), options, os.environ, local=flags["local"])
+    forecast = plan_files.forecast(file, overrides(flags), options, os.environ, local=flags["local"])
     if form == "json":
-        print_json(_json(made))
+        print_json(_json(forecast))
     else:
-        _print(made, show_all=flags["show_all"], local=flags["local"])
+        _print(forecast, show_all=flags["show_all"], local=flags["local"])
     if flags["out"] is not None:
-        approval = plan_files.write_plan_file(flags["out"], made)
+        approval = plan_files.write_plan_file(flags["out"], forecast)
         if form != "json":
-            click.echo(_plan_file_words(flags["out"], approval, is_refused=made.refusal is not None))
-    return ExitCode.WORK_PENDING if made.plan.has_work else ExitCode.WAITING if made.plan.waiting else ExitCode.DONE
+            click.echo(_plan_file_words(flags["out"], approval, is_refused=forecast.refusal is not None))
+    return (
+        ExitCode.WORK_PENDING
+        if forecast.plan.has_work
+        else ExitCode.WAITING
+        if forecast.plan.waiting
+        else ExitCode.DONE
+    )
 
 
-def _print(made: Forecast, *, show_all: bool, local: bool) -> None:
-    print_problems(made.loaded.warnings, kind="warning")
-    _print_tables(made.plan, show_all=show_all, local=local)
-    cap = made.cap if made.is_whole and not made.refusal else None
-    click.echo(_sentence(made.plan, cap, local=local))
-    for one in made.plan.waiting:
+def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
+    print_problems(forecast.loaded.warnings, kind="warning")
+    _print_tables(forecast.plan, show_all=show_all, local=local)
+    cap = forecast.cap if forecast.is_whole and not forecast.refusal else None
+    click.echo(_sentence(forecast.plan, cap, local=local))
+    for one in forecast.plan.waiting:
         click.echo(waiting_words(one, local=local))
-    if made.refusal:
-        click.echo(_refusal_words(made.refusal))
-    elif not made.is_whole:
-        click.echo(f"A run would send {made.reach.count} of them for {usd(made.reach.usd)}, and stop at the limit.")
+    if forecast.refusal:
+        click.echo(_refusal_words(forecast.refusal))
+    elif not forecast.is_whole:
+        click.echo(
+            f"A run would send {forecast.reach.count} of them for {usd(forecast.reach.usd)}, and stop at the limit."
+        )
 
 
 def _plan_file_words(path: Path, approval: PlanFile, *, is_refused: bool) -> str:
@@ -165,15 +173,15 @@ def _refusal_words(refusal: Problem) -> str:
     return f"{click.style('A run would refuse this', fg='red', bold=True)}: {refusal.message}{hint}"
 
 
-def _print_tables(made: Plan, *, show_all: bool, local: bool) -> None:
-    steps = [step for step in made.steps if show_all or not isinstance(step.action, Reuse)]
+def _print_tables(plan: Plan, *, show_all: bool, local: bool) -> None:
+    steps = [step for step in plan.steps if show_all or not isinstance(step.action, Reuse)]
     if steps:
         shown = steps if show_all else steps[:_MAX_ROWS]
         _print_priced(["request", "action", "reason"], [_columns(step) for step in shown], local=local)
         if len(shown) < len(steps):
             click.echo(f"… and {len(steps) - len(shown):,} more; --all lists them")
         click.echo()
-    _print_priced(["stage", "images", *ACTIONS.values()], list(_stage_rows(made)), local=local)
+    _print_priced(["stage", "images", *ACTIONS.values()], list(_stage_rows(plan)), local=local)
     click.echo()
 
 
@@ -191,58 +199,58 @@ def _columns(step: Step) -> list[str]:
     return [step.cells[0].id + more, ACTIONS[type(step.action)], step.reason, price]
 
 
-def _stage_rows(made: Plan) -> Iterator[list[str]]:
-    images = Counter(cell.stage for step in made.steps for cell in step.cells)
+def _stage_rows(plan: Plan) -> Iterator[list[str]]:
+    images = Counter(cell.stage for step in plan.steps for cell in step.cells)
     for stage, count in images.items():
-        counts = [str(made.total(action, stage).count) for action in ACTIONS]
-        yield [stage, str(count), *counts, usd(made.total(Submit, stage).usd)]
+        counts = [str(plan.total(action, stage).count) for action in ACTIONS]
+        yield [stage, str(count), *counts, usd(plan.total(Submit, stage).usd)]
     if len(images) > 1:
-        counts = [str(made.total(action).count) for action in ACTIONS]
-        yield ["in all", str(images.total()), *counts, usd(made.total(Submit).usd)]
+        counts = [str(plan.total(action).count) for action in ACTIONS]
+        yield ["in all", str(images.total()), *counts, usd(plan.total(Submit).usd)]
 
 
-def _sentence(made: Plan, cap: Decimal | None, *, local: bool) -> str:
-    new, reuse, attach, hold = (made.total(action) for action in (Submit, Reuse, Attach, Hold))
-    parts = [_new_words(made, local=local) if new.count else "Nothing new"]
+def _sentence(plan: Plan, cap: Decimal | None, *, local: bool) -> str:
+    new, reuse, attach, hold = (plan.total(action) for action in (Submit, Reuse, Attach, Hold))
+    parts = [_new_words(plan, local=local) if new.count else "Nothing new"]
     if reuse.count:
         parts.append(f"{reuse.count} cached" + ("" if local else f" ({usd(reuse.usd)} saved)"))
     if attach.count:
         parts.append(f"{attach.count} in flight, already sent")
     if hold.count:
         parts.append(f"{hold.count} held, possibly billed ({usd(hold.usd)})")
-    if made.uploads:
-        images = "reference image" if len(made.uploads) == 1 else "reference images"
-        parts.append(f"uses {len(made.uploads)} {images}" + ("" if local else ", uploaded if this account has not"))
+    if plan.uploads:
+        images = "reference image" if len(plan.uploads) == 1 else "reference images"
+        parts.append(f"uses {len(plan.uploads)} {images}" + ("" if local else ", uploaded if this account has not"))
     if new.count and cap is not None and not local:
         parts.append(f"{'below' if new.usd < cap else 'exactly'} the cap of {usd(cap)}")
     return "; ".join(parts) + "."
 
 
-def _new_words(made: Plan, *, local: bool) -> str:
-    new = made.total(Submit)
+def _new_words(plan: Plan, *, local: bool) -> str:
+    new = plan.total(Submit)
     if local:
         return f"New: {new.count}, free: the local Krea spends nothing"
-    prices = Counter(step.price for step in made.steps if isinstance(step.action, Submit))
+    prices = Counter(step.price for step in plan.steps if isinstance(step.action, Submit))
     terms = " + ".join(f"{count} × {usd(price)}" for price, count in sorted(prices.items()))
     return f"New: {terms} = {usd(new.usd)}"
 
 
-def _json(made: Forecast) -> dict[str, object]:
-    plan, pipeline, kind = made.plan, made.loaded.pipeline, made.target.kind
+def _json(forecast: Forecast) -> dict[str, object]:
+    plan, pipeline, kind = forecast.plan, forecast.loaded.pipeline, forecast.target.kind
     return {
         "schema": "krea-pipe/plan@1",
         "pipeline": plan.pipeline,
         "target": kind,
         "has_work": plan.has_work,
-        "cap_usd": None if made.cap is None else exact(made.cap),
+        "cap_usd": None if forecast.cap is None else exact(forecast.cap),
         "budget_images": pipeline.budget.images,
-        "verdict": _verdict(made.refusal) if kind == "live" else None,
-        "reach": {"requests": made.reach.count, "usd": exact(made.reach.usd)},
+        "verdict": _verdict(forecast.refusal) if kind == "live" else None,
+        "reach": {"requests": forecast.reach.count, "usd": exact(forecast.reach.usd)},
         "totals": _totals(plan, None),
         "stages": [{"name": stage.name, **_totals(plan, stage.name)} for stage in pipeline.stages],
         "uploads": [{"source": source_text(image.source), "label": image.label} for image in plan.uploads],
         "waiting": [waiting_json(one) for one in plan.waiting],
-        "warnings": [problem_json(one) for one in made.loaded.warnings],
+        "warnings": [problem_json(one) for one in forecast.loaded.warnings],
         "cells": [row for step in plan.steps for row in _cells(step)],
     }
 
@@ -253,8 +261,8 @@ def _verdict(refusal: Problem | None) -> dict[str, object]:
     return {"ok": False, "code": refusal.code, "message": refusal.message}
 
 
-def _totals(made: Plan, stage: str | None) -> dict[str, object]:
-    sums = {name: made.total(action, stage) for action, name in ACTIONS.items()}
+def _totals(plan: Plan, stage: str | None) -> dict[str, object]:
+    sums = {name: plan.total(action, stage) for action, name in ACTIONS.items()}
     return {name: {"requests": one.count, "usd": exact(one.usd)} for name, one in sums.items()}
 
 
@@ -288,21 +296,31 @@ def _compare(file: Path, against: str, flags: _Flags, form: _PlanFormat) -> Exit
         }
     )
     space = open_workspace(os.environ, file).space
-    made = compare_with(ComparisonInput(file, overrides(flags), flags["max_cells"]), against, space, os.environ)
-    waiting = [waiting_words(one, local=False) for one in made.waiting]
+    comparison = compare_with(ComparisonInput(file, overrides(flags), flags["max_cells"]), against, space, os.environ)
+    waiting = [waiting_words(one, local=False) for one in comparison.waiting]
     if form == "json":
-        more = {"waiting": [waiting_json(one) for one in made.waiting]}
-        print_json({**comparison_json(made), **more, "warnings": [problem_json(one) for one in made.warnings]})
+        more = {"waiting": [waiting_json(one) for one in comparison.waiting]}
+        print_json(
+            {**comparison_json(comparison), **more, "warnings": [problem_json(one) for one in comparison.warnings]}
+        )
     elif form == "markdown":
-        click.echo(render_comparison(made, waiting), nl=False)
+        click.echo(render_comparison(comparison, waiting), nl=False)
     else:
-        print_problems(made.warnings, kind="warning")
-        _print_changes(made, show_all=flags["show_all"])
-        for words in filter(None, (headline(made), stored_words(made), f"{base_words(made)}.", *waiting)):
+        print_problems(comparison.warnings, kind="warning")
+        _print_changes(comparison, show_all=flags["show_all"])
+        for words in filter(
+            None, (headline(comparison), stored_words(comparison), f"{base_words(comparison)}.", *waiting)
+        ):
             click.echo(writable(words))
-        if made.problem is not None:
-            click.echo(writable(problem_words(made.problem)))
-    return ExitCode.WORK_PENDING if made.unpaid().count else ExitCode.WAITING if made.waiting else ExitCode.DONE
+        if comparison.problem is not None:
+            click.echo(writable(problem_words(comparison.problem)))
+    return (
+        ExitCode.WORK_PENDING
+        if comparison.unpaid().count
+        else ExitCode.WAITING
+        if comparison.waiting
+        else ExitCode.DONE
+    )
 
 
 def _refuse_with_against(given: Mapping[str, bool]) -> None:
@@ -317,8 +335,8 @@ def _refuse_with_against(given: Mapping[str, bool]) -> None:
             raise UsageError(Problem("bad_option", f"{name} and --against exclude each other", hint=hint))
 
 
-def _print_changes(made: Comparison, *, show_all: bool) -> None:
-    rows = [row for row in made.rows if show_all or row.kind != "same"]
+def _print_changes(comparison: Comparison, *, show_all: bool) -> None:
+    rows = [row for row in comparison.rows if show_all or row.kind != "same"]
     if rows:
         shown = rows if show_all else rows[:_MAX_ROWS]
         columns = ["cell", "change", "reason", "price"]
@@ -326,7 +344,7 @@ def _print_changes(made: Comparison, *, show_all: bool) -> None:
         if len(shown) < len(rows):
             click.echo(f"… and {len(rows) - len(shown):,} more; --all lists them")
         click.echo()
-    print_table(["stage", *COUNTS], list(_change_rows(made)), numbers=COUNTS, long=["stage"])
+    print_table(["stage", *COUNTS], list(_change_rows(comparison)), numbers=COUNTS, long=["stage"])
     click.echo()
 
 
@@ -337,13 +355,13 @@ def _change_columns(row: CellChange) -> list[str]:
     return [writable(row.id), KIND_WORDS[row.kind], writable(reason), usd(row.price) if row.price else ""]
 
 
-def _change_rows(made: Comparison) -> Iterator[list[str]]:
-    for stage in made.stages:
-        yield [stage, *_change_counts(made, stage)]
-    if len(made.stages) > 1:
-        yield ["in all", *_change_counts(made, None)]
+def _change_rows(comparison: Comparison) -> Iterator[list[str]]:
+    for stage in comparison.stages:
+        yield [stage, *_change_counts(comparison, stage)]
+    if len(comparison.stages) > 1:
+        yield ["in all", *_change_counts(comparison, None)]
 
 
-def _change_counts(made: Comparison, stage: str | None) -> list[str]:
-    counts = [made.images(stage), *(made.count(kind, stage) for kind in CHANGE_KINDS)]
-    return [*(f"{count:,}" for count in counts), usd(made.rendered(stage).usd)]
+def _change_counts(comparison: Comparison, stage: str | None) -> list[str]:
+    counts = [comparison.images(stage), *(comparison.count(kind, stage) for kind in CHANGE_KINDS)]
+    return [*(f"{count:,}" for count in counts), usd(comparison.rendered(stage).usd)]

@@ -70,20 +70,20 @@ def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags
     check_axes([stage for stage, _ in chosen], wanted)
     fonts = FontSet()
     paper = Paper(options["size"], options["max_megapixels"], even=out.suffix.lower() == ".pdf")
-    made = make_sheet(
+    contact_sheet = make_sheet(
         found,
         [arrange_stage(stage, rows, wanted) for stage, rows in chosen],
         paper,
         title=options["title"] or found.pipeline.name,
         fonts=fonts,
     )
-    files = page_files(made, out)
+    files = page_files(contact_sheet, out)
     space = space_of(found, home)
     import_thumbnails(folder / "thumbnails", digests_of(found), space)
     painter = Painter(space, folder / found.base, Typesetter(fonts, paper.side))
-    write_sheet(made, files, painter)
+    write_sheet(contact_sheet, files, painter)
     cells = sum(len(rows) for _, rows in chosen)
-    _say(made.run_id, files, len(made.pages), cells, painter.missing, as_json=as_json)
+    _say(contact_sheet.run_id, files, len(contact_sheet.pages), cells, painter.missing, as_json=as_json)
     return 0
 
 

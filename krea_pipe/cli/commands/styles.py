@@ -123,7 +123,7 @@ def train(
     No document of Krea's says what a training costs. State what it may cost with --max-cost; a `budget:` in FILE
     holds for it too. Failed and cancelled trainings are not billed.
     """
-    made = train_style(
+    trained = train_style(
         file,
         references,
         Overrides(profiles, sets, var_files, os.environ),
@@ -133,12 +133,12 @@ def train(
         warn=lambda loaded: None if as_json else print_problems(loaded.fingerprints.warnings, kind="warning"),
         tell=_tell,
     )
-    end = made.end
+    end = trained.end
     if isinstance(end, Failure):
         return _say_failure(end, as_json=as_json)
     if not as_json:  # before the file is touched: what was paid for must not get lost
         click.echo(f"Style {end.style_id} {'is trained' if end.is_new else 'was trained before; nothing was paid'}.")
-    _say(end, made, is_written=write_style(made, end.style_id), as_json=as_json)
+    _say(end, trained, is_written=write_style(trained, end.style_id), as_json=as_json)
     return 0
 
 
@@ -157,13 +157,13 @@ def _say_failure(failure: Failure, *, as_json: bool) -> int:
     return code
 
 
-def _say(end: Trained, made: TrainedStyle, *, is_written: bool, as_json: bool) -> None:
-    style_id, file, training = end.style_id, made.file, made.training
+def _say(end: Trained, trained: TrainedStyle, *, is_written: bool, as_json: bool) -> None:
+    style_id, file, training = end.style_id, trained.file, trained.training
     quoted = style_id if PLAIN.fullmatch(style_id) and style_id.lower() not in RESERVED else f'"{style_id}"'
     lines = f"styles:\n  {training.name}: {{id: {quoted}}}\n"
     if as_json:
         facts = {"style_id": style_id, "job_id": end.job_id, "name": training.name, "model": training.model}
-        cost = {"target": made.target.kind, "trained": end.is_new, "counted_usd": end.usd}
+        cost = {"target": trained.target.kind, "trained": end.is_new, "counted_usd": end.usd}
         written = {"key": training.key, "yaml": lines, "written": str(file) if is_written else None}
         print_json({"schema": "krea-pipe/style@1", **facts, **cost, **written})
         return

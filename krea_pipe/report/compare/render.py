@@ -25,25 +25,25 @@ KIND_WORDS: dict[ChangeKind, str] = {
 }
 
 
-def headline(made: Comparison) -> str:
+def headline(comparison: Comparison) -> str:
     """What the change comes to, in one breath: images by what becomes of them, and the price."""
-    rendered, images = made.count("new") + made.count("changed"), made.images()
-    parts = {kind: f"{made.count(kind):,} {KIND_WORDS[kind]}" for kind in KIND_WORDS if made.count(kind)}
+    rendered, images = comparison.count("new") + comparison.count("changed"), comparison.images()
+    parts = {kind: f"{comparison.count(kind):,} {KIND_WORDS[kind]}" for kind in KIND_WORDS if comparison.count(kind)}
     if "moved" in parts:
         parts["moved"] += " (free)"
     counts = [", ".join(parts[kind] for kind in kinds if kind in parts) for kinds in _GROUPS]
     found = "; ".join(one for one in counts if one)
     if not rendered:
         return f"Renders nothing: {found}." if found else "Renders nothing."
-    verb = "Re-renders" if made.count("changed") else "Renders"
-    requests = made.rendered()
+    verb = "Re-renders" if comparison.count("changed") else "Renders"
+    requests = comparison.rendered()
     shared = f" ({_counted(requests.count, 'request')})" if requests.count != rendered else ""
     return f"{verb} {rendered:,} of {_counted(images, 'image')}{shared} for {usd(requests.usd)}: {found}."
 
 
-def stored_words(made: Comparison) -> str:
+def stored_words(comparison: Comparison) -> str:
     """What of that the store has already, "" when it has nothing."""
-    stored, unpaid = made.stored(), made.unpaid()
+    stored, unpaid = comparison.stored(), comparison.unpaid()
     if not stored.count:
         return ""
     if not unpaid.count:
@@ -51,11 +51,11 @@ def stored_words(made: Comparison) -> str:
     return f"The store has {stored.count:,} of them already, so a run would pay {usd(unpaid.usd)}."
 
 
-def base_words(made: Comparison) -> str:
+def base_words(comparison: Comparison) -> str:
     """Between which two states the images were compared."""
-    head = f", as {made.head.words} has it" if made.head.commit else ""
-    old = f", where it is {made.old_file}" if made.old_file else ""
-    return f"{made.file}{head}, against {made.base.words}{old}"
+    head = f", as {comparison.head.words} has it" if comparison.head.commit else ""
+    old = f", where it is {comparison.old_file}" if comparison.old_file else ""
+    return f"{comparison.file}{head}, against {comparison.base.words}{old}"
 
 
 def problem_words(problem: Problem) -> str:
@@ -70,29 +70,33 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def comparison_json(made: Comparison) -> dict[str, object]:
+def comparison_json(comparison: Comparison) -> dict[str, object]:
     """Every row and the totals; prices are texts of US dollars."""
     return {
         "schema": _SCHEMA,
-        "pipeline": made.pipeline,
-        "file": made.file,
-        "base": {**asdict(made.base), "file": made.old_file or made.file, "problem": _problem(made.problem)},
-        "head": asdict(made.head),
-        "headline": headline(made),
-        "totals": _totals(made),
-        "stages": [{"name": stage, **_totals(made, stage)} for stage in made.stages],
-        "cells": [_row(row) for row in made.rows],
+        "pipeline": comparison.pipeline,
+        "file": comparison.file,
+        "base": {
+            **asdict(comparison.base),
+            "file": comparison.old_file or comparison.file,
+            "problem": _problem(comparison.problem),
+        },
+        "head": asdict(comparison.head),
+        "headline": headline(comparison),
+        "totals": _totals(comparison),
+        "stages": [{"name": stage, **_totals(comparison, stage)} for stage in comparison.stages],
+        "cells": [_row(row) for row in comparison.rows],
     }
 
 
-def _totals(made: Comparison, stage: str | None = None) -> dict[str, object]:
+def _totals(comparison: Comparison, stage: str | None = None) -> dict[str, object]:
     """The images of the head, the cells of each kind, and the distinct requests that the base does not have."""
     return {
-        "images": made.images(stage),
-        **{kind: made.count(kind, stage) for kind in CHANGE_KINDS},
-        "rendered": _sum(made.rendered(stage)),
-        "stored": _sum(made.stored(stage)),
-        "unpaid": _sum(made.unpaid(stage)),
+        "images": comparison.images(stage),
+        **{kind: comparison.count(kind, stage) for kind in CHANGE_KINDS},
+        "rendered": _sum(comparison.rendered(stage)),
+        "stored": _sum(comparison.stored(stage)),
+        "unpaid": _sum(comparison.unpaid(stage)),
     }
 
 
@@ -111,14 +115,16 @@ def _row(row: CellChange) -> dict[str, object]:
     return {**named, "price_usd": exact(row.price), "stored": row.stored, "was": row.was}
 
 
-def render_comparison(made: Comparison, waiting: Sequence[str] = (), *, limit: int = _MAX_COMMENT_CHARACTERS) -> str:
+def render_comparison(
+    comparison: Comparison, waiting: Sequence[str] = (), *, limit: int = _MAX_COMMENT_CHARACTERS
+) -> str:
     """Render a comparison as a comment of at most so many characters; `waiting` are sentences about stages that wait.
 
     Its first line is the same for the same file, so that the comment can be found again.
     """
-    text = _opening(made, waiting)
-    rendered = [row for row in made.rows if row.is_rendered]
-    moved, gone = ([row for row in made.rows if row.kind == kind] for kind in ("moved", "gone"))
+    text = _opening(comparison, waiting)
+    rendered = [row for row in comparison.rows if row.is_rendered]
+    moved, gone = ([row for row in comparison.rows if row.kind == kind] for kind in ("moved", "gone"))
     head = table_head("Cell", "Change", "Reason", "Price")
     lines = [
         table_row(
@@ -137,21 +143,21 @@ def marker(file: str) -> str:
     return f"<!-- krea-pipe plan {quote(file, safe='/', errors='replace').replace('--', '-%2D')} -->"
 
 
-def _opening(made: Comparison, waiting: Sequence[str]) -> str:
-    head = f" as of {_revision(made.head)}" if made.head.commit else ""
-    old = f", where it is {code(made.old_file, _ID)}" if made.old_file else ""
-    stored = stored_words(made)
+def _opening(comparison: Comparison, waiting: Sequence[str]) -> str:
+    head = f" as of {_revision(comparison.head)}" if comparison.head.commit else ""
+    old = f", where it is {code(comparison.old_file, _ID)}" if comparison.old_file else ""
+    stored = stored_words(comparison)
     lines = [
-        marker(made.file),
-        f"### {code(made.file, _ID)}",
+        marker(comparison.file),
+        f"### {code(comparison.file, _ID)}",
         "",
-        f"**{headline(made)}**{f' {stored}' if stored else ''}",
+        f"**{headline(comparison)}**{f' {stored}' if stored else ''}",
         "",
-        f"Against {_revision(made.base)}{old}{head}; nothing was rendered for this.",
+        f"Against {_revision(comparison.base)}{old}{head}; nothing was rendered for this.",
     ]
-    if made.problem is not None:
-        lines += ["", code(problem_words(made.problem), 400)]
-    for words in (*waiting, *(f"Warning: {one.message}" for one in made.warnings))[:_NOTES]:
+    if comparison.problem is not None:
+        lines += ["", code(problem_words(comparison.problem), 400)]
+    for words in (*waiting, *(f"Warning: {one.message}" for one in comparison.warnings))[:_NOTES]:
         lines += ["", code(words, 400)]
     return "\n".join(lines) + "\n"
 
