@@ -95,14 +95,15 @@ def plan(folder: Path, scale: float) -> list[Row]:
     script = """
 import json, resource, time
 from pathlib import Path
-from krea_pipe import flow
-from krea_pipe.settings import LOCAL
+from krea_pipe.app import flow
+from krea_pipe.core.settings import LOCAL_TARGET
 from krea_pipe.store.space import open_space
 start = time.process_time()
-made = flow.plan(flow.load(Path("large.yaml")), open_space(Path(".empty"), "local"), LOCAL, flow.RunOptions())
+loaded, space = flow.load_pipeline(Path("large.yaml")), open_space(Path(".empty"), "local")
+plan = flow.plan_run(loaded, space, LOCAL_TARGET, flow.RunOptions())
 took = time.process_time() - start
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"rate": len(made.steps) / took, "peak": peak}))
+print(json.dumps({"rate": len(plan.steps) / took, "peak": peak}))
 """
     done = [json.loads(succeeded([PYTHON, "-c", script], folder).out) for _ in range(3)]
     rate, peak = (statistics.median(one[name] for one in done) for name in ("rate", "peak"))
