@@ -195,7 +195,7 @@ class ImageTask(PaidRequest[Outcome]):
     async def collect(self, job: InFlight, submitted_at: str | None) -> RequestStatus | Outcome:
         """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
         action = self.step.action
-        counted = isinstance(action, Attach) and action.counted
+        counted = isinstance(action, Attach) and action.counted and job.job_id == action.job_id
         return await Collector(self, job, submitted_at, counted=counted).collect()
 
     def _count(self, outcome: Outcome) -> None:

@@ -86,18 +86,18 @@ class AccountJobs:
         self.since = since if self.since is None else min(since, self.since)
         self.until = self.until or since
 
-    async def strangers_since(self, since: datetime) -> list[Job]:
+    async def strangers_since(self, since: datetime, *, is_own: bool) -> list[Job]:
         """Those of the jobs that were looked at which no answer has named until now.
 
-        A job without a time is among them when it may have been made since, and Krea did not show it before this run
-        had sent anything.
+        A job without a time is among them when it may have been made since. For a POST of this run (`is_own`), one that
+        Krea has shown before this run had sent anything is not.
         """
         await self._drop_ours()
         return [
             job
             for job in self.strangers.values()
             if (made_by := self.made_by.get(job.id)) is None or made_by >= since - SLACK
-            if job.created_at is not None or job.id not in self.session.shown_before
+            if job.created_at is not None or not is_own or job.id not in self.session.shown_before
         ]
 
     async def _know_from_journal(self) -> None:
@@ -279,7 +279,7 @@ class Search:
 
     async def _judged(self, post: Post, after: datetime) -> Verdict:
         began = min(read_time(post.began) or after, after)
-        strangers = await self._strangers(began)
+        strangers = await self._strangers(began, is_own=post.run == self.session.run_id)
         later = [job for job in strangers if not job.is_unbilled and _is_since(job, after)]
         open_ones = [job for job in later if _may_have_made(post, job)]
         if not later:
@@ -310,7 +310,7 @@ class Search:
         self.taken.add(job.id)
         return FoundJob(job)
 
-    async def _strangers(self, began: datetime) -> list[Job]:
+    async def _strangers(self, began: datetime, *, is_own: bool) -> list[Job]:
         """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
         for wait in (*delays(_CHECK_ATTEMPTS, self.session.pace), None):
             try:
@@ -319,9 +319,11 @@ class Search:
             except CallFailed:
                 if wait is None or await self.session.stop.sleep_unless_closing(wait):
                     raise
-        if await self.account_jobs.strangers_since(began):
+        if await self.account_jobs.strangers_since(began, is_own=is_own):
             await self._answered(await self._others_under_way())
-        return [job for job in await self.account_jobs.strangers_since(began) if job.id not in self.taken]
+        return [
+            job for job in await self.account_jobs.strangers_since(began, is_own=is_own) if job.id not in self.taken
+        ]
 
     async def _fitting(self, jobs: Sequence[Job]) -> list[Job]:
         """Those that have not been looked at before, and found to show something else."""

@@ -147,6 +147,8 @@ class PaidRequest(ABC, Generic[End]):
                 return await self._send(status)
             case _ if status == self.replaced:
                 return await self._send(status)
+            case InFlight() if self.may_repeat and (status.unseen or status.unfetched):
+                return await self._send(status)
             case InFlight():
                 return await self._attach(status)
             case Post():

@@ -145,7 +145,7 @@ def _task(order: TrainingOrder, session: Session) -> "TrainingTask":
         uploads=Uploads(session, {image.source: image for image in order.images}),
         search=Search(session, AccountJobs(session)),
         slot=JobSlot(session.capacity),
-        patience=order.seconds,
+        patience=session.pace.deadline("training"),
         may_repeat=order.again,
         order=order,
     )
@@ -178,11 +178,11 @@ class TrainingTask(PaidRequest[Trained | Failure]):
 
     async def ready(self) -> Failure | None:
         """Agree on the cost, which is said before anything is sent."""
-        if self.is_agreed:
-            return None
         before = await self.session.journal_writer.ask(lambda replay: replay.failed.get(self.key))
         if before == "empty" and not self.order.again and not self.order.is_free:
             return _empty()
+        if self.is_agreed:
+            return None
         training, tell = self.order.training, self.order.tell
         what = f"Training `{training.name}` on {training.model} from {len(training.images)} images."
         if self.order.is_free:
@@ -223,6 +223,8 @@ class TrainingTask(PaidRequest[Trained | Failure]):
 
     def unclear(self, verdict: Unclear, lost: Lost | None) -> Failure:  # noqa: ARG002 (for images)
         """An answer was lost, and nobody can tell what became of its POST."""
+        if self.session.stop.interrupted:
+            return self.ended("pending")
         return _uncertain(verdict.reason, tuple(job.id for job in verdict.candidates))
 
     async def _checked(self, known: Trained) -> Trained | Failure:

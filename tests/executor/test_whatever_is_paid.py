@@ -1,5 +1,6 @@
 """One protocol for whatever is paid: lost answers and kill -9 end alike for images and for trainings."""
 
+import signal
 from dataclasses import dataclass
 
 import pytest
@@ -213,3 +214,54 @@ def test_a_request_that_another_command_has_under_way_is_not_sent(paid, krea):
     draw(krea)
     assert second.wait() == 0, second.stderr.read()
     paid.check_paid_once(posts=1)
+
+
+def without_times(krea):
+    """Take the time off every job that is not of long ago, in each list."""
+    old = {job.id for job in krea.world.jobs if job.brief.order.prompt == "local:fail-nsfw"}
+    change_list(krea, lambda jobs: [job if job["job_id"] in old else {**job, "created_at": "?"} for job in jobs])
+
+
+def test_a_job_without_a_time_may_be_that_of_a_killed_command(paid, krea):
+    async def act(scope, seen, send, app):
+        await ask(app, scope, seen)
+        kill(paid.project.started[0])
+        await break_off(send)
+
+    krea.rule("POST", paid.path, act, times=1)
+    assert paid.start().wait() == -9
+    until(lambda: paid.jobs, "the job of the killed command")
+    without_times(krea)
+    assert paid.run().code == 1
+    assert len(paid.posts) == 1
+    paid.check_paid_once(posts=1)
+
+
+def test_what_is_sent_again_stays_so_when_that_is_killed(paid, krea):
+    """The job that was given up is not waited for again."""
+    krea.answer("GET", "/jobs/", 404, {"error": "Job not found"})
+    change_list(krea, lambda jobs: [job for job in jobs if job["job_id"] not in {one.id for one in paid.jobs}])
+    assert paid.run().code == 1
+    [given_up] = paid.jobs
+
+    async def act(scope, seen, send, app):
+        kill(paid.project.started[0])
+        await break_off(send)
+
+    krea.rule("POST", paid.path, act, times=1)
+    assert paid.project.start(*paid.words, *paid.repeat).wait() == -9
+    krea.rules.clear()
+    draw(krea)
+    krea.answer("GET", f"/jobs/{given_up.id}", 404, {"error": "Job not found"})
+    change_list(krea, lambda jobs: [job for job in jobs if job["job_id"] != given_up.id])
+    done = paid.run(*paid.repeat)
+    assert (done.code, len(paid.jobs)) == (0, 2), done.text
+
+
+def test_an_interrupt_while_a_lost_answer_is_looked_up_leaves_it_to_the_next_command(paid):
+    paid.lose(acts=False)
+    process = paid.project.start(*paid.words, env={"KREA_PIPE_SETTLE_SECONDS": "20"})
+    until(lambda: paid.project.events("unanswered"), "a lost answer")
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    paid.check_paid_once(posts=2)

@@ -56,7 +56,7 @@ def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags
     are numbered: sheet-1.png, sheet-2.png. An earlier sheet is replaced, any other file is not.
 
     Latin, Greek and Cyrillic are always there. Other scripts are taken from the fonts of this machine: Noto Sans CJK
-    is one for Chinese, Japanese and Korean. FontSet that no font has become empty boxes.
+    is one for Chinese, Japanese and Korean. Letters that no font has become empty boxes.
     """
     check_path(out)
     home = open_home(os.environ)
