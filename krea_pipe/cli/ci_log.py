@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from typing import BinaryIO, Literal, TextIO, cast
 
-from krea_pipe.core.excerpts import writable
+from krea_pipe.core.json_data import writable
 
 ASKED = "KREA_PIPE_ANNOTATIONS"
 _HOSTS = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "TEAMCITY_VERSION", ASKED)

@@ -15,7 +15,7 @@ import click
 from krea_pipe.cli.annotations import Annotation, AnnotationKind, annotate
 from krea_pipe.cli.ci_log import inert_json
 from krea_pipe.core.errors import Place, Problem
-from krea_pipe.core.excerpts import writable
+from krea_pipe.core.json_data import writable
 from krea_pipe.core.outcome import iso
 
 Level = Literal["info", "warning", "error"]

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from krea_pipe.cli.streams import is_terminal
-from krea_pipe.core.excerpts import writable
+from krea_pipe.core.json_data import writable
 
 PIPE_WIDTH = 240
 _UNITS = ("kB", "MB", "GB", "TB")

@@ -4,7 +4,6 @@ What is cut is looked at before for secrets, well beyond the cut: half of a secr
 """
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ WINDOW = 400
 
 # What XML 1.0 has no way to write (https://www.w3.org/TR/xml/#charsets) and the controls that drive a terminal. Lone
 # surrogates are among them: JSON can carry those, UTF-8 cannot.
-_UNWRITABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BLOCK = 4096
 _MARGIN = 4096  # longer than secrets that are written in one line
 
@@ -81,8 +79,3 @@ def shown(value: object, width: int = 40) -> str:
         return cut(json.dumps(value), width)
     text = json.dumps(value, ensure_ascii=False) if len(value) <= width else ""
     return text if 0 < len(text) <= width else json.dumps(cut(value, width - 2), ensure_ascii=False)
-
-
-def writable(text: str) -> str:
-    """The text with a replacement character for each that no XML, terminal or UTF-8 file can hold."""
-    return _UNWRITABLE.sub("\ufffd", text)

@@ -1,4 +1,4 @@
-"""JSON data, and how it is walked through."""
+"""JSON data, how it is walked through, and characters that no file can hold."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,8 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 # What no person types: control characters, halves of a surrogate pair, characters that are none.
 CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def mapping_in(data: Mapping[str, Json], key: str) -> dict[str, Json]:
@@ -29,3 +31,8 @@ def leaves(data: Json) -> Iterator[Json]:
             yield from leaves(one)
     else:
         yield data
+
+
+def writable(text: str) -> str:
+    """The text with a replacement character for each that no XML, terminal or UTF-8 file can hold."""
+    return _UNWRITABLE.sub("\ufffd", text)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from io import StringIO
 
-from krea_pipe.core.excerpts import writable
+from krea_pipe.core.json_data import writable
 from krea_pipe.pipeline.cell_ids import label_of
 from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.model import Report, Row

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from krea_pipe.core.excerpts import writable
+from krea_pipe.core.json_data import writable
 from krea_pipe.report.model import Report, Row, by_stage, totals
 from krea_pipe.report.words import commit, explanation
 

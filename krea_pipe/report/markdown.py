@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from krea_pipe.core.excerpts import writable
+from krea_pipe.core.json_data import writable
 from krea_pipe.pipeline.cell_ids import label_of
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.model import Report, Row, by_stage, costs, totals

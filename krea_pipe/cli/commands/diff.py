@@ -12,8 +12,8 @@ from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, SelectFlags, json_option, select_options, selection
 from krea_pipe.cli.tables import distance_words, print_table
-from krea_pipe.core.excerpts import writable
 from krea_pipe.core.images import likeness_of, small_picture
+from krea_pipe.core.json_data import writable
 from krea_pipe.report.folder import find_run, read_report, space_of, write_report
 from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.run_diff import (

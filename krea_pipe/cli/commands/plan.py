@@ -27,8 +27,8 @@ from krea_pipe.cli.options import (
 from krea_pipe.cli.summary import waiting_json, waiting_words
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem, UsageError
-from krea_pipe.core.excerpts import writable
 from krea_pipe.core.exit_codes import ExitCode
+from krea_pipe.core.json_data import writable
 from krea_pipe.core.request import source_text
 from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.planning.budget import Limits
