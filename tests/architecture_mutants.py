@@ -1,6 +1,6 @@
 """Breaks each law of the architecture once, in a copy, and sees whether `test_architecture.py` fails: run it by itself.
 
-It ends with `12 of 12 noticed`; with exit code 1 when a break passes the tests.
+It ends with `11 of 11 noticed`; with exit code 1 when a break passes the tests.
 """
 
 import os
@@ -44,11 +44,6 @@ MUTANTS = (
         "a second reader of the journal",
         "cli/commands/jobs.py",
         'def is_open(event: str) -> bool:\n    return event in ("submitting", "unanswered")\n',
-    ),
-    Mutant(
-        "a source told by the begin of its text",
-        "planning/plan.py",
-        'def is_stored(source: str) -> bool:\n    return source.startswith("sha256:")\n',
     ),
     Mutant("a room entered from below", "store/space.py", "from krea_pipe.executor.session import Session\n"),
     Mutant("a module that is replaced", "app/package.py", 'import sys\n\nsys.modules["krea_pipe.flow"] = sys\n'),
