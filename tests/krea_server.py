@@ -229,6 +229,8 @@ class Krea:
         body = b""
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":  # it was killed while it sent this
+                return
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break

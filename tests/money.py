@@ -186,7 +186,8 @@ def count_lines(project) -> int:
 def alive(project) -> list[str]:
     """The runs that have said that they live."""
     folder = project.space / "running"
-    return [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.exists() else []
+    names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    return [name for name in names if not name.startswith(".") and not name.endswith("-journal")]  # SQLite's own
 
 
 # --- bills

@@ -19,7 +19,7 @@ def stuck(project, krea):
     krea.mutate_job(lambda job: {**job, "status": "processing", "result": None, "completed_at": None}, text="b")
     project.pipeline(["a", "b"])
     process = project.start("run", "p.yaml", "--json")
-    until(lambda: len(krea.posts) == 2, "two requests")
+    until(lambda: len(project.events("submitted")) == 2, "two jobs")
     return process
 
 
