@@ -13,6 +13,7 @@ from krea_pipe.core.contract import SIZES
 
 SIZE = SIZES["1:1"]
 STRANGER = "a stranger's"
+HTML = b"<html><head><title>502 Bad Gateway</title></head></html>"
 
 
 @lru_cache
@@ -105,6 +106,21 @@ def drop(krea, *, text="", times=1):
         await break_off(send)
 
     krea.rule("POST", GENERATE, act, text=text, times=times)
+
+
+async def lose_after_acting(scope, seen, send, app):
+    await ask(app, scope, seen)
+    await break_off(send)
+
+
+async def hide_behind_a_gateway(scope, seen, send, app):
+    await ask(app, scope, seen)
+    await send_answer(send, 502, {"content-type": "text/html", "content-length": str(len(HTML))}, HTML)
+
+
+async def answer_without_a_job(scope, seen, send, app):
+    await ask(app, scope, seen)
+    await send_json(send, {"status": "queued"})
 
 
 async def send_json(send, data):

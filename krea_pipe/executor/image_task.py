@@ -134,12 +134,7 @@ class ImageTask(PaidRequest[Outcome]):
             return InFlight(action.job_id, origin, action.account, created_at=action.created_at, adopted=action.adopted)
         if isinstance(action, Hold):
             return await self._held()
-        if not self.may_repeat:
-            return Free()
-        request_status = await self.read_status()
-        if isinstance(request_status, InFlight):  # the plan has given up its job
-            self.replaced = request_status
-        return request_status
+        return await self.read_status() if self.may_repeat else Free()
 
     async def _held(self) -> RequestStatus | Outcome:
         """What became of an earlier POST. The gate was shut for that, so that no crash can add another open one."""

@@ -63,7 +63,7 @@ class PaidRequest(ABC, Generic[End]):
     `price` is in US dollars, and `has_price` says that it is reserved; `is_new` that it is for a POST of this run, and
     not for one that an earlier run may have paid. `patience` is how many seconds Krea may say that there are too many
     requests. `may_repeat` says that the user wants it sent again, should nobody be able to tell what became of it.
-    `replaced` is how it stands when a POST is to take the place of an earlier one.
+    `replaced` is the POST that it is sent in place of, when that is so.
     """
 
     key: Key
@@ -78,7 +78,7 @@ class PaidRequest(ABC, Generic[End]):
     may_repeat: bool = False
     has_price: bool = False
     is_new: bool = True
-    replaced: RequestStatus | None = None
+    replaced: Post | None = None
     attempts: list[Attempt] = field(default_factory=list)
     lost: int = 0
 
@@ -145,9 +145,9 @@ class PaidRequest(ABC, Generic[End]):
         match status:
             case Free():
                 return await self._send(status)
-            case _ if status == self.replaced:
+            case Post() if status == self.replaced:
                 return await self._send(status)
-            case InFlight() if self.may_repeat and (status.unseen or status.unfetched):
+            case InFlight() if self.may_repeat and (status.unseen or status.unfetched):  # as the plan decides
                 return await self._send(status)
             case InFlight():
                 return await self._attach(status)

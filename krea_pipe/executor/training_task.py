@@ -160,17 +160,15 @@ class TrainingTask(PaidRequest[Trained | Failure]):
 
     async def take(self) -> Trained | Failure:
         """Go the whole way, unless its style is known."""
-        known = await self.session.journal_writer.ask(lambda replay: replay.style(self.key))
-        is_usable = isinstance(known, Trained) and (self.order.is_free or known.origin == self.session.origin)
-        if isinstance(known, Trained) and is_usable and not self.order.again:
-            return await self._checked(known)
+        if not self.order.again:
+            known = await self.session.journal_writer.ask(lambda replay: replay.style(self.key))
+            if isinstance(known, Trained) and (self.order.is_free or known.origin == self.session.origin):
+                return await self._checked(known)
         return await self.settled()
 
     async def first(self) -> RequestStatus:
         """How the training stands by the journal."""
         status = await self.read_status()
-        if isinstance(status, InFlight) and status.unseen and self.order.again:
-            self.replaced = status
         if isinstance(status, Post):
             self.order.tell("An answer of Krea's was lost; looking for its job in Krea's list.")
             await self.session.introduce()

@@ -4,9 +4,19 @@ import asyncio
 
 import pytest
 from krea_server import GENERATE, ask, send_answer
-from money import break_off, check_paid_once, draw, drop, intrude, job_ids, order, send_json
-
-HTML = b"<html><head><title>502 Bad Gateway</title></head></html>"
+from money import (
+    HTML,
+    answer_without_a_job,
+    break_off,
+    check_paid_once,
+    draw,
+    drop,
+    hide_behind_a_gateway,
+    intrude,
+    job_ids,
+    lose_after_acting,
+    order,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -19,16 +29,6 @@ def events(row):
     return [attempt["event"] for attempt in row["attempts"]]
 
 
-async def lose_after_acting(scope, seen, send, app):
-    await ask(app, scope, seen)
-    await break_off(send)
-
-
-async def hide_behind_a_gateway(scope, seen, send, app):
-    await ask(app, scope, seen)
-    await send_answer(send, 502, {"content-type": "text/html", "content-length": str(len(HTML))}, HTML)
-
-
 async def time_out(scope, seen, send, app):
     await ask(app, scope, seen)
     await send_answer(send, 408, {"content-length": "0"}, b"")
@@ -37,11 +37,6 @@ async def time_out(scope, seen, send, app):
 async def answer_with_a_page(scope, seen, send, app):
     await ask(app, scope, seen)
     await send_answer(send, 200, {"content-type": "text/html", "content-length": str(len(HTML))}, HTML)
-
-
-async def answer_without_a_job(scope, seen, send, app):
-    await ask(app, scope, seen)
-    await send_json(send, {"status": "queued"})
 
 
 @pytest.mark.parametrize(

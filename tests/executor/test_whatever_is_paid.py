@@ -4,8 +4,20 @@ import signal
 from dataclasses import dataclass
 
 import pytest
-from krea_server import GENERATE, Krea, ask, picture, send_answer, until
-from money import alive, break_off, change_list, draw, inhabit, kill, kill_when, send_json
+from krea_server import GENERATE, Krea, ask, picture, until
+from money import (
+    HTML,
+    alive,
+    answer_without_a_job,
+    break_off,
+    change_list,
+    draw,
+    hide_behind_a_gateway,
+    inhabit,
+    kill,
+    kill_when,
+    lose_after_acting,
+)
 
 from krea_pipe.local.job import JobOutcome
 
@@ -17,7 +29,6 @@ references:
 prompt: a lamp
 """
 TRAIN = ("styles", "train", "p.yaml", "lamp", "--name", "lamp", "--max-cost", "2")
-PAGE = b"<html><head><title>502 Bad Gateway</title></head></html>"
 
 
 @dataclass
@@ -85,22 +96,7 @@ def paid(request, project, krea):
     return Paid(project, krea, "/styles/train", TRAIN, ("--again",))
 
 
-async def break_the_connection(scope, seen, send, app):
-    await ask(app, scope, seen)
-    await break_off(send)
-
-
-async def answer_as_a_gateway(scope, seen, send, app):
-    await ask(app, scope, seen)
-    await send_answer(send, 502, {"content-type": "text/html", "content-length": str(len(PAGE))}, PAGE)
-
-
-async def answer_without_a_job(scope, seen, send, app):
-    await ask(app, scope, seen)
-    await send_json(send, {"status": "queued"})
-
-
-@pytest.mark.parametrize("loss", [break_the_connection, answer_as_a_gateway, answer_without_a_job])
+@pytest.mark.parametrize("loss", [lose_after_acting, hide_behind_a_gateway, answer_without_a_job])
 def test_the_job_of_a_lost_answer_is_found_and_adopted(paid, krea, loss):
     krea.rule("POST", paid.path, loss, times=1)
     assert paid.run().code == 0
@@ -110,7 +106,7 @@ def test_the_job_of_a_lost_answer_is_found_and_adopted(paid, krea, loss):
 
 @pytest.mark.parametrize("status", [408, 500, 504])
 def test_what_krea_did_not_take_is_sent_again(paid, krea, status):
-    krea.answer("POST", paid.path, status, PAGE, times=1)
+    krea.answer("POST", paid.path, status, HTML, times=1)
     assert paid.run().code == 0
     assert paid.events == ["submitting", "unanswered", "cleared", "submitting", "submitted", "done"]
     paid.check_paid_once(posts=2)
