@@ -213,8 +213,7 @@ class Search:
         """What became of a POST. The gate has to be shut."""
         if post.account not in ("", self.session.account):
             return Unclear("it was sent with another key, whose jobs this one cannot see")
-        dated = self._dated(post)
-        after = read_time(dated.after)
+        after = read_time(self._dated(post).after)
         if after is None:
             return Unclear("Krea had not told the time, so its jobs cannot be compared with it")
         latest = self.session.client.clock.latest()
@@ -222,7 +221,7 @@ class Search:
             return Unclear("it was sent at a time that Krea's clock has not reached, so one of its times was wrong")
         self.known_since.setdefault(post, self.session.client.clock.steady())
         for number in range(ROUNDS):
-            verdict = await self._looked(post, dated, after)
+            verdict = await self._looked(post, after)
             if not isinstance(verdict, Unclear) or not verdict.is_early or number == ROUNDS - 1:
                 break
             await self.session.stop.sleep_unless_leaving(self.session.pace.first / 20)
@@ -236,12 +235,14 @@ class Search:
         after = _earlier(post.after, self.session.client.clock.earliest(sent))
         return replace(post, after=after, began=_earlier(post.began, self.session.began))
 
-    async def _looked(self, post: Post, dated: Post, after: datetime) -> Verdict:
+    async def _looked(self, post: Post, after: datetime) -> Verdict:
         async with self.session.submit_gate.exclusive():
             if await self.session.stop.sleep_unless_leaving(self._time_to_settle(post)):
                 return Unclear("the run was left before Krea's list could be looked at")
             try:
-                return await self._judged(dated, after)
+                await self._list_jobs(_began(self._dated(post), after))
+                dated = self._dated(post)  # the list's own answer may have told the time better
+                return await self._judged(dated, read_time(dated.after) or after)
             except CallFailed as error:
                 return Unclear(f"Krea's list of jobs could not be read: {error}")
 
@@ -278,8 +279,7 @@ class Search:
         return max(known, (now - lost).total_seconds())
 
     async def _judged(self, post: Post, after: datetime) -> Verdict:
-        began = min(read_time(post.began) or after, after)
-        strangers = await self._strangers(began, is_own=post.run == self.session.run_id)
+        strangers = await self._strangers(_began(post, after), is_own=post.run == self.session.run_id)
         later = [job for job in strangers if not job.is_unbilled and _is_since(job, after)]
         open_ones = [job for job in later if _may_have_made(post, job)]
         if not later:
@@ -310,8 +310,7 @@ class Search:
         self.taken.add(job.id)
         return FoundJob(job)
 
-    async def _strangers(self, began: datetime, *, is_own: bool) -> list[Job]:
-        """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
+    async def _list_jobs(self, began: datetime) -> None:
         for wait in (*delays(_CHECK_ATTEMPTS, self.session.pace), None):
             try:
                 await self.account_jobs.call(began)
@@ -319,6 +318,9 @@ class Search:
             except CallFailed:
                 if wait is None or await self.session.stop.sleep_unless_closing(wait):
                     raise
+
+    async def _strangers(self, began: datetime, *, is_own: bool) -> list[Job]:
+        """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
         if await self.account_jobs.strangers_since(began, is_own=is_own):
             await self._answered(await self._others_under_way())
         return [
@@ -359,6 +361,10 @@ class Search:
 
         rivals = cast("list[Post]", await self.session.journal_writer.ask(ask))
         return [one for one in rivals if _may_have_made(one, job)]
+
+
+def _began(post: Post, after: datetime) -> datetime:
+    return min(read_time(post.began) or after, after)
 
 
 def _earlier(noted: str, known: datetime | None) -> str:

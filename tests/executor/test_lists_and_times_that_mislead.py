@@ -206,7 +206,9 @@ def test_one_answer_whose_time_is_ahead_hides_no_lost_job(project, krea, seconds
     assert (len(krea.posts), krea.billed_prompts()) == (2, ["a", "b"])
 
 
-def test_one_date_that_is_ahead_hides_no_lost_job(project, krea):
+@pytest.mark.parametrize("settle", ["0", "1"])
+def test_one_date_that_is_ahead_hides_no_lost_job(project, krea, settle):
+    """Not even from the first look, which may be the last."""
     inhabit(krea)
 
     async def with_date(scope, seen, send, app):
@@ -216,7 +218,7 @@ def test_one_date_that_is_ahead_hides_no_lost_job(project, krea):
     krea.rule("GET", "/jobs", with_date, times=1)
     krea.rule("POST", GENERATE, lose_after_acting, text='"a"', times=1)
     project.pipeline(["a"])
-    done = project.run("run", "p.yaml", "--json")
+    done = project.run("run", "p.yaml", "--json", env={"KREA_PIPE_SETTLE_SECONDS": settle})
     assert done.rows["a"]["adopted"] or done.rows["a"]["status"] == "uncertain", done.text
     assert (len(krea.posts), krea.billed_prompts()) == (1, ["a"])
 
