@@ -149,14 +149,7 @@ def test_mutated_files_load_or_are_refused_soon_and_in_little_memory(batch, tmp_
     assert found["peak_mb"] < MOST_MEGABYTES
 
 
-SAMPLE = [
-    "repeated keys on one line",
-    "looks that are nearly right",
-    "undefined names",
-    "exclusions",
-    "dense patterns",
-    "repeated picks",
-]
+SAMPLE = ["repeated keys on one line", "exclusions", "repeated picks"]
 
 
 def test_files_that_grow_are_judged_in_time_and_memory_that_grow_no_faster(tmp_path):
