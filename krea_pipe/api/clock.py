@@ -29,6 +29,8 @@ class ServerClock:
     """Whether the times of our own jobs have told it, to within an answer's way."""
     dated: tuple[float, float] | None = None
     """The bounds by the `Date` of answers alone."""
+    spread: float = 0.0
+    """By how many seconds the clocks that date jobs were seen to differ: more than one host may do so."""
 
     def observe_job(self, created_at: datetime | None, sent: float) -> None:
         """Take the time of a job that was made between its POST, at a time of the steady clock, and now."""
@@ -41,6 +43,7 @@ class ServerClock:
             return
         if self.is_exact and self.low is not None and self.high is not None:
             narrow = max(low, self.low), min(high, self.high)
+            self.spread = max(self.spread, narrow[0] - narrow[1])
             low, high = narrow if narrow[0] <= narrow[1] else (low, high)  # a clock was set, or slept
         self.low, self.high, self.is_exact = low, high, True
 

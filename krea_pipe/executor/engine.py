@@ -14,7 +14,7 @@ from krea_pipe.core.request import Key
 from krea_pipe.executor.capacity import JobSlot
 from krea_pipe.executor.image_task import ImageTask, OtherRuns, SharedParts, image_task
 from krea_pipe.executor.inputs import Uploads, UpstreamImages
-from krea_pipe.executor.lost import AccountJobs, Search
+from krea_pipe.executor.lost import Search
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.watch import JobWatch, Reader
 from krea_pipe.planning.plan import Attach, Hold, Plan, Step, Submit
@@ -49,9 +49,7 @@ class Engine:
         uploads = Uploads(session, {image.source: image for image in self.plan.images})
         watch = JobWatch(session, Reader(session))
         upstream = UpstreamImages(self.plan, session.space.blobs)
-        self.shared = SharedParts(
-            session, watch, Search(session, AccountJobs(session)), uploads, OtherRuns(session), upstream
-        )
+        self.shared = SharedParts(session, watch, Search(session), uploads, OtherRuns(session), upstream)
 
     async def run(self) -> Outcomes:
         """Do the work. What goes wrong in one task ends the run, but gently, and is kept as `error`.

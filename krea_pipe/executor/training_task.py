@@ -20,7 +20,7 @@ from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, JobSlot
 from krea_pipe.executor.inputs import Uploads
 from krea_pipe.executor.journal_writer import open_journal
-from krea_pipe.executor.lost import AccountJobs, Search, Unclear
+from krea_pipe.executor.lost import Search, Unclear
 from krea_pipe.executor.paid_request import Lost, PaidRequest
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.executor.stop import Stop, stopped_by_signals
@@ -143,7 +143,7 @@ def _task(order: TrainingOrder, session: Session) -> "TrainingTask":
         sources=training.images,
         session=session,
         uploads=Uploads(session, {image.source: image for image in order.images}),
-        search=Search(session, AccountJobs(session)),
+        search=Search(session),
         slot=JobSlot(session.capacity),
         patience=session.pace.deadline("training"),
         may_repeat=order.again,

@@ -20,6 +20,7 @@ from krea_pipe.store.events import (
     Done,
     Failed,
     JournalLine,
+    Listed,
     Reported,
     Submitted,
     Submitting,
@@ -36,6 +37,9 @@ class Post:
     `began` and `after` are times of Krea's clock, not later than the begin of the run and the POST, `before` is one not
     earlier than the loss of its answer, when that was seen; empty when no answer had told the time yet. `is_exact` says
     that jobs of ours had told the time, and not the `Date` of answers, which has whole seconds.
+
+    `known_since` and `newest` are those of `store.events.Timed`. Of the jobs that no answer has named, Krea's list had
+    shown the first `listed` before the POST, and the first `listed_at_start` before the first POST of its run.
     """
 
     key: str
@@ -48,6 +52,10 @@ class Post:
     after: str = ""
     before: str = ""
     is_exact: bool = False
+    known_since: str = ""
+    newest: str = ""
+    listed: int = 0
+    listed_at_start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +153,9 @@ class Replay:
     `open` POSTs have no answer yet, or were cut off by a crash; `lost` ones were not answered. `drawn_by` names the run
     that paid for a result, `reported` holds the runs that lived to tell, `jobs` every job that is known to be ours with
     the key of its request, `disowned` those that were taken for the job of a lost answer, and have drawn something
-    else. `completed` has the last finished job of each API and account. `size` is how many bytes were read.
+    else. `listed` numbers the jobs that Krea's list has shown and no answer had named, in the order of the lines, and
+    `listed_at_start` says how many there were before the first POST of a run. `completed` has the last finished job of
+    each API and account. `size` is how many bytes were read.
     """
 
     in_flight: dict[str, InFlight] = field(default_factory=dict)
@@ -158,6 +168,8 @@ class Replay:
     jobs: dict[str, str] = field(default_factory=dict)
     adopted: set[str] = field(default_factory=set)
     disowned: set[str] = field(default_factory=set)
+    listed: dict[str, int] = field(default_factory=dict)
+    listed_at_start: dict[str, int] = field(default_factory=dict)
     completed: dict[tuple[str, str], InFlight] = field(default_factory=dict)
     size: int = 0
 
@@ -266,6 +278,9 @@ class Replay:
                 self._take_result(line, result)
             case Failed() as event:
                 self._take_failure(line.key, event)
+            case Listed(jobs=jobs):
+                for job_id in jobs:
+                    self.listed.setdefault(job_id, len(self.listed))
             case Reported():
                 self.reported.add(line.key)
             case Counted():
@@ -277,11 +292,32 @@ class Replay:
             case Submitting() as event:
                 if sent is not None:  # a crash came before its answer, and the same request is sent again
                     self.lost[key] = sent
-                self.open[key] = _post(line, event)
+                self.open[key] = self._post(line, event)
             case Unanswered() as event:
-                self.lost[key] = _post(line, event)
+                self.lost[key] = self._post(line, event, sent)
             case Cleared():
                 self.lost.pop(key, None)
+
+    def _post(self, line: JournalLine, event: Submitting | Unanswered, sent: Post | None = None) -> Post:
+        """The POST of a line; its list of jobs is that of when it was `sent`, and unknown without that."""
+        listed_at_start = self.listed_at_start.setdefault(line.run, len(self.listed))
+        is_known = sent is not None or isinstance(event, Submitting)
+        return Post(
+            key=line.key,
+            run=line.run,
+            origin=event.origin,
+            account=event.account,
+            cell=event.cell,
+            usd=event.usd,
+            began=event.began,
+            after=event.after,
+            before=event.before if isinstance(event, Unanswered) else "",
+            is_exact=event.exact,
+            known_since=event.known_since if is_known else "",
+            newest=event.newest if is_known else "",
+            listed=len(self.listed) if sent is None else sent.listed,
+            listed_at_start=listed_at_start,
+        )
 
     def _take_news(self, line: JournalLine, job: InFlight) -> None:
         match line.event:
@@ -339,19 +375,3 @@ class Replay:
             self.completed[job.origin, job.account] = job
             if job.adopted:
                 self.adopted.add(key)
-
-
-def _post(line: JournalLine, event: Submitting | Unanswered) -> Post:
-    before = event.before if isinstance(event, Unanswered) else ""
-    return Post(
-        key=line.key,
-        run=line.run,
-        origin=event.origin,
-        account=event.account,
-        cell=event.cell,
-        usd=event.usd,
-        began=event.began,
-        after=event.after,
-        before=before,
-        is_exact=event.exact,
-    )
