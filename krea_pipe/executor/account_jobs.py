@@ -5,9 +5,10 @@ the newest part of the list is in the journal. The polls of a run keep that up t
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import cast
@@ -49,11 +50,22 @@ class NewJobs:
     """What a listing has that was not there before a POST.
 
     `strangers` are the jobs that Krea's list had not shown before the POST and that no answer has named, newest first.
-    `others` counts those of someone else that had come since the run of the POST began.
+    `others` are further jobs that no answer has named and that came since the run of the POST began; `hidden` counts
+    those of them that the listing does not have, and `earlier` are those of before the run.
     """
 
     strangers: tuple[Job, ...] = ()
-    others: int = 0
+    others: tuple[Job, ...] = ()
+    hidden: int = 0
+    earlier: tuple[Job, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A job that exists: when it was made, by Krea's word, and when an answer named it, by our steady clock."""
+
+    created_at: datetime | None
+    named: float = -math.inf
 
 
 @dataclass(slots=True)
@@ -61,8 +73,8 @@ class AccountJobs:
     """The jobs that a run knows of the account.
 
     `seen` numbers every job in the order in which the run came to know it. `known` has the jobs that exist by the word
-    of an answer, with their times, and `undated` those without one which no list has shown yet: a list that can be
-    trusted shows them. What was made since `known_since` and was listed before the first POST is seen. `newest` has the
+    of an answer: a list that can be trusted shows them. `undated` are those of them without a time which no list has
+    shown yet. What was made since `known_since` and was listed before the first POST is seen. `newest` has the
     newest times of jobs, the oldest of them first. `late` has the seconds that the last answers to POSTs took, and that
     jobs took to show in the list.
     """
@@ -73,8 +85,8 @@ class AccountJobs:
     origin: str
     account: str
     seen: dict[str, int] = field(default_factory=dict)
-    known: dict[str, datetime] = field(default_factory=dict)
-    undated: set[str] = field(default_factory=set)
+    known: dict[str, Known] = field(default_factory=dict)
+    undated: dict[str, Known] = field(default_factory=dict)
     known_since: datetime | None = None
     newest: list[datetime] = field(default_factory=list)
     late: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
@@ -94,17 +106,17 @@ class AccountJobs:
     def show(self, jobs: Sequence[Job]) -> None:
         """Take in what a poll has shown."""
         if any(job.id not in self.seen for job in jobs):
-            self._note_seen(self._plausible_jobs(jobs))
+            self._note_seen(jobs)
 
     def know(self, job_id: str, created_at: datetime | None) -> None:
         """Note a job that an answer to this run has named."""
-        at = self._plausible(created_at)
         self.seen.setdefault(job_id, len(self.seen))
-        if at is None:
-            self.undated.add(job_id)
+        known = Known(created_at, self.client.clock.steady())
+        if created_at is None:
+            self.undated[job_id] = known
         else:
-            self.known[job_id] = at
-            self._note_time(at)
+            self.known[job_id] = known
+            self._note_time(created_at)
 
     def window(self) -> tuple[str, str]:
         """The `known_since` and `newest` of a POST that follows."""
@@ -112,16 +124,19 @@ class AccountJobs:
             return "", ""
         return iso(self.known_since), iso(self.newest[0] if self.newest else _BEGINNING)
 
-    async def list_since(self, floor: datetime) -> Listing:
+    async def list_since(self, floor: datetime, named_before: float) -> Listing:
         """Read every job that may have been made since a time of a job's.
+
+        Jobs that were named before a time of the steady clock have to be shown; later ones may be late.
 
         Raises:
             CallFailed: the list could not be read, or does not show what it should.
         """
         await self._know_from_journal()
         found, _ = await self._read_back_to(floor)
-        await self._check(found, floor)
-        self.undated -= {job.id for job in found}
+        await self._check(found, floor, named_before)
+        for job in found:
+            self.undated.pop(job.id, None)
         self._note_seen(found)
         return Listing(tuple(found), made_by(found))
 
@@ -144,8 +159,11 @@ class AccountJobs:
                 if _is_since(listing.made_by.get(job.id), since, -_SHOWN)  # an older one was beyond the list's part
             ]
             before = range(post.listed_at_start, post.listed)
-            others = sum(number in before and one not in replay.jobs for one, number in replay.listed.items())
-            return NewJobs(tuple(new), others)
+            others = {one for one, number in replay.listed.items() if number in before and one not in replay.jobs}
+            others -= taken
+            shown = tuple(job for job in unnamed if job.id in others)
+            earlier = tuple(job for job in unnamed if replay.listed.get(job.id, post.listed) < post.listed_at_start)
+            return NewJobs(tuple(new), shown, len(others) - len(shown), earlier)
 
         return cast("NewJobs", await self.journal_writer.ask(ask))
 
@@ -153,9 +171,9 @@ class AccountJobs:
         """Take in the jobs that earlier runs have written down."""
         jobs = await self.journal_writer.ask(lambda replay: replay.jobs_to_show(self.origin, self.account))
         for job in cast("list[InFlight]", jobs):
-            at = self._plausible(read_time(job.created_at))
+            at = read_time(job.created_at)
             if at is not None:
-                self.known[job.job_id] = at
+                self.known.setdefault(job.job_id, Known(at))
 
     def _note_seen(self, jobs: Sequence[Job]) -> "asyncio.Future[object]":
         """Write down the jobs that this run had not seen; the journal leaves out those that it knows."""
@@ -176,7 +194,7 @@ class AccountJobs:
         before, limit = None, _FIRST_PAGE_JOBS
         for _ in range(_MAX_PAGES):
             page = await self.client.jobs(limit, before)
-            jobs = self._plausible_jobs(page.jobs)
+            jobs = page.jobs
             is_new = any(job.id not in found for job in jobs)
             for job in jobs:
                 found.setdefault(job.id, job)
@@ -189,10 +207,14 @@ class AccountJobs:
             before, limit = iso(times[-1] + OVERLAP) if can_overlap else page.next, _PAGE_JOBS
         raise AnswerLost(f"the list of jobs is longer than {_MAX_PAGES * _PAGE_JOBS:,}")
 
-    async def _check(self, found: list[Job], floor: datetime) -> None:
+    async def _check(self, found: list[Job], floor: datetime, named_before: float) -> None:
         """A list that does not show a job that we know may hide another as well, and so may one that shows nothing."""
         shown = {job.id for job in found}
-        hidden = {job_id for job_id, at in self.known.items() if at >= floor} | self.undated
+        hidden = {
+            job_id
+            for job_id, known in (*self.known.items(), *self.undated.items())
+            if known.named <= named_before and (known.created_at is None or known.created_at >= floor)
+        }
         if hidden := await self._still_there(hidden - shown):
             raise AnswerLost(f"the list of jobs does not show job {min(hidden)}, which exists")
         if not found:
@@ -205,14 +227,6 @@ class AccountJobs:
             return {one for one in jobs if _is_there(one, replay)}
 
         return cast("set[str]", await self.journal_writer.ask(ask)) if jobs else jobs
-
-    def _plausible_jobs(self, jobs: Iterable[Job]) -> list[Job]:
-        return [replace(job, created_at=self._plausible(job.created_at)) for job in jobs]
-
-    def _plausible(self, created_at: datetime | None) -> datetime | None:
-        """The time of a job, unless Krea's clock has not reached it yet, by which no other job can be dated."""
-        latest = self.client.clock.latest()
-        return None if created_at is None or (latest is not None and created_at > latest + _SLACK) else created_at
 
 
 def made_by(jobs: Sequence[Job]) -> dict[str, datetime]:

@@ -8,11 +8,10 @@ is worse than a missing one, and a wrong `Nothing` is paid twice.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias, cast
 
 from krea_pipe.api.client import CALL_SECONDS
-from krea_pipe.api.clock import CLOCK_SLACK
 from krea_pipe.api.failures import CallFailed
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core.outcome import iso
@@ -22,16 +21,23 @@ from krea_pipe.executor.capacity import delays
 from krea_pipe.executor.session import Session
 from krea_pipe.store.replay import Post, Replay
 
-SLACK = timedelta(seconds=CLOCK_SLACK)
+SLACK = timedelta(seconds=5)
+"""By how much the clocks that date answers and jobs may differ, until jobs of ours have told."""
 EXACT_SLACK = timedelta(milliseconds=2)
+ROUNDED = timedelta(milliseconds=1)
+"""Times are written down to the millisecond."""
 LATEST = timedelta(seconds=CALL_SECONDS) + SLACK
 """A job that was created longer after a POST is not of that POST."""
+SHORT = timedelta(seconds=1)
+"""Hardly another job is made in so short a time."""
 _CHECK_ATTEMPTS = 4
 PATIENCE = 1200
-ROUNDS = 100
+ROUNDS = 10
 """Looks at strangers that other lost answers may explain, in a twentieth of a poll each."""
 LATE = 3
 """A job may take so many times as long to show as the latest of those before it."""
+GOES_ON = 7
+"""A POST without an answer may go on for a minute after its run has died, and its job be late then."""
 LONGEST = 12
 """Settling lasts at most so many times the `settle` of the pace: two minutes where that is ten seconds."""
 
@@ -64,22 +70,54 @@ Verdict: TypeAlias = Nothing | FoundJob | Unclear
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known about a POST whose answer was lost.
+class LostPost:
+    """A POST whose answer was lost, with its times as they are known by now.
 
-    `post` has its times as they are known by now, and `new` what the list shows that it did not show before. `distrust`
-    is why the list cannot be trusted, if so. `rivals` are other POSTs without an answer, `disowned` jobs that were
-    found to have drawn something else. `tolerance` is by how much the clocks of Krea's hosts were seen to differ.
-    `is_settled` says that a job would show by now, `is_sender_gone` that nobody can still send the POST. `takes_any`
-    says that the user wants the likeliest job taken.
+    `windows` are the times that its job has, one window for each host of Krea's that may have dated it, when they are
+    known so well that hardly another job falls into them; empty otherwise. `not_made` are jobs that came when its own
+    would have shown already. `is_dated` says that its times are by the clocks that date jobs.
     """
 
     post: Post
+    windows: tuple[tuple[datetime, datetime], ...] = ()
+    not_made: frozenset[str] = frozenset()
+    is_dated: bool = True
+
+    def has_made(self, job: Job) -> bool:
+        """Whether a job has a time that makes it the POST's own, most likely."""
+        at = job.created_at
+        if at is None or not at.microsecond:  # a time of whole seconds
+            return False
+        return any(since - ROUNDED <= at <= until + ROUNDED for since, until in self.windows)
+
+    def may_have_made(self, job: Job, late: timedelta, slack: timedelta) -> bool:
+        """Whether a job may be the POST's own: the answer was given up at `before`, and a job may be `late`."""
+        after, before = read_time(self.post.after), read_time(self.post.before)
+        if job.id in self.not_made:
+            return False
+        if after is None or job.created_at is None or not self.is_dated:
+            return True
+        until = after + LATEST if before is None else before
+        rounded = timedelta(0) if job.created_at.microsecond else timedelta(seconds=1)
+        return after - slack <= job.created_at + rounded and job.created_at <= until + slack + late
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about a POST whose answer was lost.
+
+    `new` is what the list shows that it did not show before. `distrust` is why the list cannot be trusted, if so.
+    `rivals` are other POSTs without an answer, `disowned` jobs that were found to have drawn something else. A job may
+    be made so `late` after an answer was lost. `is_settled` says that it would show by now, `is_sender_gone` that
+    nobody can still send the POST, and `takes_any` that the user wants the likeliest job taken.
+    """
+
+    own: LostPost
     new: NewJobs = field(default_factory=NewJobs)
     distrust: str = ""
-    rivals: tuple[Post, ...] = ()
+    rivals: tuple[LostPost, ...] = ()
     disowned: frozenset[str] = frozenset()
-    tolerance: timedelta = timedelta(0)
+    late: timedelta = timedelta(0)
     is_settled: bool = False
     is_sender_gone: bool = True
     takes_any: bool = False
@@ -99,14 +137,13 @@ def judge(evidence: Evidence) -> Verdict:
     billed = tuple(job for job in evidence.new.strangers if not job.is_unbilled)
     if not billed:
         return _judge_without_job(evidence)
-    candidates = tuple(job for job in billed if _may_have_made(evidence.post, job, evidence.tolerance))
+    candidates = tuple(job for job in billed if _may_be_own(evidence, job))
     if not candidates:
-        reason = "the list shows a job that krea-pipe did not start"
         is_explained = all(_rivals(evidence, job) for job in billed)
-        return Unclear(reason, billed, "others" if is_explained else "")
+        return Unclear("the list shows a job that krea-pipe did not start", billed, "others" if is_explained else "")
     fitting = [job for job in candidates if job.id not in evidence.disowned]
     if fitting and evidence.takes_any:
-        return FoundJob(min(fitting, key=lambda job: _distance(job, evidence.post)))
+        return FoundJob(min(fitting, key=lambda job: _distance(job, evidence.own.post)))
     if any(job.created_at is None for job in candidates):
         return Unclear("the list has a job whose time of creation cannot be read", candidates)
     if len(fitting) < len(candidates):
@@ -121,31 +158,47 @@ def _judge_without_job(evidence: Evidence) -> Verdict:
 
 
 def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdict:
-    rivals = _rivals(evidence, candidates[0])
-    others = len(evidence.new.strangers) - 1 + evidence.new.others
-    if others:
-        jobs = "another job is" if others == 1 else f"{others} other jobs are"
-        return Unclear(f"{jobs} on the account that krea-pipe did not start", candidates, "others" if rivals else "")
-    if not evidence.post.known_since and read_time(evidence.post.began) is None:
+    in_time = [job for job in candidates if evidence.own.has_made(job)]
+    own = in_time[0] if len(in_time) == 1 else candidates[0]
+    others = [job for job in (*evidence.new.strangers, *evidence.new.others) if job.id != own.id]
+    others += [job for job in evidence.new.earlier if _is_lately(job, own)]
+    foreign = evidence.new.hidden + _unexplained(evidence, others)
+    if foreign:
+        jobs = "another job is" if foreign == 1 else f"{foreign} other jobs are"
+        return Unclear(f"{jobs} on the account that krea-pipe did not start", candidates)
+    if len(candidates) > 1 and len(in_time) != 1:
+        return Unclear("more than one job may be its own", candidates, "others")
+    if not evidence.own.post.known_since and read_time(evidence.own.post.began) is None:
         return Unclear("Krea had not told the time when the run began", candidates)
-    if rivals:
+    if _rivals(evidence, own):
         return Unclear("more than one answer was lost at that time", candidates, "others")
-    return FoundJob(candidates[0])
+    if own not in in_time and not evidence.is_settled:
+        return Unclear("other jobs may not show yet", candidates, "time")
+    return FoundJob(own)
 
 
-def _rivals(evidence: Evidence, job: Job) -> list[Post]:
-    """Other POSTs without an answer that may have made the same job."""
-    return [one for one in evidence.rivals if _may_have_made(one, job, evidence.tolerance)]
+def _may_be_own(evidence: Evidence, job: Job) -> bool:
+    slack = EXACT_SLACK if evidence.own.post.is_exact else SLACK
+    return evidence.own.has_made(job) or evidence.own.may_have_made(job, evidence.late, slack)
 
 
-def _may_have_made(post: Post, job: Job, tolerance: timedelta) -> bool:
-    """Whether a job was made while a POST had no answer yet; `before` is when that was given up, by Krea's clock."""
-    after, before = read_time(post.after), read_time(post.before)
-    if after is None or job.created_at is None:
-        return True
-    slack = (EXACT_SLACK if post.is_exact else SLACK) + tolerance
-    until = after + LATEST if before is None else before
-    return after - slack <= job.created_at <= until + slack
+def _rivals(evidence: Evidence, job: Job) -> list[LostPost]:
+    """Other POSTs without an answer that may have made the same job; where times tell, only those that have in time."""
+    if evidence.own.has_made(job):
+        return [one for one in evidence.rivals if one.has_made(job)]
+    return [one for one in evidence.rivals if one.may_have_made(job, evidence.late, REACH)]
+
+
+def _unexplained(evidence: Evidence, jobs: Sequence[Job]) -> int:
+    """How many of some jobs cannot be those of other lost answers: without exact times, none is told from another."""
+    if not evidence.own.post.is_exact:
+        return len(jobs)
+    return max(sum(not _rivals(evidence, job) for job in jobs), len(jobs) - len(evidence.rivals))
+
+
+def _is_lately(job: Job, own: Job) -> bool:
+    """Whether a job is so young that whoever has started it may be at work still."""
+    return job.created_at is not None and own.created_at is not None and job.created_at >= own.created_at - REACH
 
 
 def _distance(job: Job, post: Post) -> timedelta:
@@ -161,6 +214,8 @@ class Search:
     taken: set[str] = field(default_factory=set)
     known_since: dict[Post, float] = field(default_factory=dict)
     """When this run got to know that an answer was lost, by the steady clock."""
+    settled: dict[Post, int] = field(default_factory=dict)
+    """How many jobs this run had seen when the job of a POST would have shown for sure."""
 
     async def resolve(self, post: Post) -> Verdict:
         """Find out what became of a POST. The gate has to be shut once for it, and is open at the end.
@@ -207,20 +262,24 @@ class Search:
     async def _evidence(self, post: Post) -> Evidence:
         floor = self._floor(post)
         if floor is None:
-            return Evidence(post, distrust="Krea had not told the time, so its jobs cannot be compared with it")
+            return Evidence(
+                LostPost(post), distrust="Krea had not told the time, so its jobs cannot be compared with it"
+            )
         is_settled = self._unsettled(post) <= 0  # before the list: what it shows has to be as late
         try:
-            listing = await self._listing(floor, _CHECK_ATTEMPTS if is_settled else 0)
+            listing = await self._listing(post, floor, _CHECK_ATTEMPTS if is_settled else 0)
             new = await self._new_jobs(post, listing)
         except CallFailed as error:
-            return Evidence(post, distrust=f"Krea's list of jobs could not be read: {error}")
+            return Evidence(LostPost(post), distrust=f"Krea's list of jobs could not be read: {error}")
         rivals, disowned = await self._others(post)
+        if is_settled:
+            self.settled.setdefault(post, len(self.session.account_jobs.seen))
         return Evidence(
-            post=self._dated(post),  # the list's own answer may have told the time better
+            own=self._timed(post),  # the list's own answer may have told the time better
             new=new,
-            rivals=rivals,
+            rivals=tuple(self._rival(one, new) for one in rivals),
             disowned=disowned,
-            tolerance=timedelta(seconds=self.session.client.clock.spread),
+            late=timedelta(seconds=self._settling()),
             is_settled=is_settled,
             takes_any=self.session.uncertain == "adopt",
         )
@@ -234,13 +293,33 @@ class Search:
         times = [at for at in (read_time(dated.began), read_time(dated.after)) if at is not None]
         return min(times) - REACH if times else None
 
+    def _timed(self, post: Post) -> LostPost:
+        """A POST with what is known of its times by now."""
+        dated = self._dated(post)
+        key, clock = Key(post.key), self.session.client.clock
+        sent, lost = self.session.sent.get(key), self.session.lost.get(key)
+        if post.run == self.session.run_id and sent is not None and lost is not None:
+            return LostPost(dated, _if_short(clock.windows(sent, lost)))
+        after, before = read_time(post.after), read_time(post.before)
+        if not post.is_exact or after is None or before is None:
+            return LostPost(dated)
+        return LostPost(dated, _if_short(((after, before),)))
+
+    def _rival(self, post: Post, new: NewJobs) -> LostPost:
+        """Another POST without an answer, and which of the jobs it has not made."""
+        timed, seen = self._timed(post), self.session.account_jobs.seen
+        settled = self.settled.get(post, len(seen))
+        later = frozenset(job.id for job in (*new.strangers, *new.others) if seen.get(job.id, 0) >= settled)
+        return replace(timed, not_made=later, is_dated=timed.post.is_exact)
+
     def _dated(self, post: Post) -> Post:
         """A POST of this run with its times as they are known now: later answers may have corrected an earlier one."""
-        sent = self.session.sent.get(Key(post.key))
+        sent, clock = self.session.sent.get(Key(post.key)), self.session.client.clock
         if post.run != self.session.run_id or sent is None:
             return post
-        after = _earlier(post.after, self.session.client.clock.earliest(sent))
-        return replace(post, after=after, began=_earlier(post.began, self.session.began))
+        before = post.before and _later(post.before, clock.latest(self.session.lost.get(Key(post.key))))
+        after, began = _earlier(post.after, clock.earliest(sent)), _earlier(post.began, self.session.began)
+        return replace(post, after=after, before=before, began=began, is_exact=clock.is_exact)
 
     def _first_wait(self, post: Post) -> float:
         """Seconds until the job of a POST is likely to show, if there is one; for one of a dead run it mostly does."""
@@ -250,24 +329,38 @@ class Search:
         return max(min(max(5 * slowest, first / 10), first) - self._lost_for(post), least)
 
     def _unsettled(self, post: Post) -> float:
-        """Seconds until a list without its job means that there is none; more for a dead run, whose POST may go on."""
+        """Seconds until a list without its job means that there is none; more when the POST may go on at Krea."""
+        factor = 1 if post.before or post.run == self.session.run_id else GOES_ON
+        return factor * self._settling() - self._lost_for(post)
+
+    def _settling(self) -> float:
+        """Seconds after the loss of an answer in which a job of this account's shows, by how late others have been."""
         settle = self.session.pace.settle
         late = LATE * max(self.session.account_jobs.late, default=0.0)
-        own = min(max(late, settle), LONGEST * settle)
-        return (own if post.run == self.session.run_id else LATE * own) - self._lost_for(post)
+        return min(max(late, settle), LONGEST * settle)
 
     def _lost_for(self, post: Post) -> float:
-        """Seconds for which the answer to a POST has surely been lost, by no clock but our own steady one."""
-        return self.session.client.clock.steady() - self.known_since[post]
+        """Seconds for which the answer to a POST has surely been lost.
 
-    async def _listing(self, floor: datetime, more_tries: int) -> Listing:
+        For one of an earlier run, Krea's clock and this machine's have to agree that it was longer ago.
+        """
+        clock = self.session.client.clock
+        known = clock.steady() - self.known_since[post]
+        at, noted, now = read_time(post.before or post.after), read_time(post.t), clock.earliest()
+        if post.run == self.session.run_id or at is None or noted is None or now is None:
+            return known
+        ago = min(now - at, datetime.now(UTC) - noted).total_seconds()
+        return max(known, ago if post.before else ago - CALL_SECONDS)
+
+    async def _listing(self, post: Post, floor: datetime, more_tries: int) -> Listing:
+        lost_at = self.session.client.clock.steady() - self._lost_for(post)
         for wait in delays(more_tries, self.session.pace):
             try:
-                return await self.session.account_jobs.list_since(floor)
+                return await self.session.account_jobs.list_since(floor, lost_at)
             except CallFailed:
                 if await self.session.stop.sleep_unless_closing(wait):
                     raise
-        return await self.session.account_jobs.list_since(floor)
+        return await self.session.account_jobs.list_since(floor, lost_at)
 
     async def _new_jobs(self, post: Post, listing: Listing) -> NewJobs:
         """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
@@ -304,6 +397,16 @@ class Search:
             return rivals, frozenset(replay.disowned)
 
         return cast("tuple[tuple[Post, ...], frozenset[str]]", await self.session.journal_writer.ask(ask))
+
+
+def _if_short(windows: tuple[tuple[datetime, datetime], ...]) -> tuple[tuple[datetime, datetime], ...]:
+    whole = sum((until - since for since, until in windows), timedelta(0))
+    return windows if whole <= SHORT else ()
+
+
+def _later(noted: str, known: datetime | None) -> str:
+    times = [one for one in (read_time(noted), known) if one is not None]
+    return iso(max(times) + ROUNDED) if times else ""
 
 
 def _earlier(noted: str, known: datetime | None) -> str:

@@ -261,6 +261,7 @@ class PaidRequest(ABC, Generic[End]):
         """Shut the gate for whoever looks for the job of the POST, and write down that its answer is lost."""
         session = self.session
         session.submit_gate.shut()
+        session.lost[self.key] = session.client.clock.steady()
         written = session.journal_writer.put(self._unanswered(post), self.key)
         written.add_done_callback(self._open_after_failure)
         return written
@@ -306,6 +307,7 @@ class PaidRequest(ABC, Generic[End]):
         clock, began = session.client.clock, session.began
         after, (known_since, newest) = clock.earliest(), session.account_jobs.window()
         session.sent[self.key] = clock.steady()
+        session.lost.pop(self.key, None)
         return Submitting(
             origin=session.origin,
             account=session.account,

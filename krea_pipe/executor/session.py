@@ -57,6 +57,8 @@ class Session:
     observe: Observe = unobserved
     sent: dict[Key, float] = field(default_factory=dict)
     """When the last POST of each request was begun, by the steady clock."""
+    lost: dict[Key, float] = field(default_factory=dict)
+    """When its answer was lost."""
     account_jobs: AccountJobs = field(init=False)
 
     def __post_init__(self) -> None:

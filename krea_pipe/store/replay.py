@@ -38,7 +38,8 @@ class Post:
     earlier than the loss of its answer, when that was seen; empty when no answer had told the time yet. `is_exact` says
     that jobs of ours had told the time, and not the `Date` of answers, which has whole seconds.
 
-    `known_since` and `newest` are those of `store.events.Timed`. Of the jobs that no answer has named, Krea's list had
+    `t` is when it was written down, by the clock of the machine. `known_since` and `newest` are those of
+    `store.events.Timed`. Of the jobs that no answer has named, Krea's list had
     shown the first `listed` before the POST, and the first `listed_at_start` before the first POST of its run.
     """
 
@@ -52,6 +53,7 @@ class Post:
     after: str = ""
     before: str = ""
     is_exact: bool = False
+    t: str = ""
     known_since: str = ""
     newest: str = ""
     listed: int = 0
@@ -313,6 +315,7 @@ class Replay:
             after=event.after,
             before=event.before if isinstance(event, Unanswered) else "",
             is_exact=event.exact,
+            t=line.t,
             known_since=event.known_since if is_known else "",
             newest=event.newest if is_known else "",
             listed=len(self.listed) if sent is None else sent.listed,

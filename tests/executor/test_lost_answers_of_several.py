@@ -39,7 +39,7 @@ def lose_once_done(project, krea, word, *, lost):
 
 @pytest.mark.parametrize("acts", [True, False])
 def test_a_strangers_job_of_a_second_before_is_not_taken_for_the_lost_one(project, krea, acts):
-    """A job of ours has told Krea's time to the millisecond by then, and no poll has shown the stranger's job before."""
+    """A job of ours has told Krea's time to the millisecond by then, and no poll has shown the stranger's."""
 
     async def order_a_second_before_the_next(scope, seen, send, app):
         answer = await ask(app, scope, seen)
