@@ -9,6 +9,8 @@ from krea_server import send_answer
 from PIL import Image
 from playwright.sync_api import expect
 
+from krea_pipe.core.contract import SIZES
+
 BEFORE = {"noon": "bright", "dusk": "dim", "night": "dark"}
 AFTER = {**BEFORE, "dusk": "very dim", "night": "pitch dark"}
 GREYS = {"bright": 250, "dim": 100, "very dim": 106, "dark": 112, "pitch dark": 10}
@@ -16,7 +18,7 @@ GREYS = {"bright": 250, "dim": 100, "very dim": 106, "dark": 112, "pitch dark": 
 
 def grey(level):
     buffer = io.BytesIO()
-    Image.new("RGB", (64, 48), (level, level, level)).save(buffer, "PNG")
+    Image.new("L", SIZES["1:1"], level).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -4,9 +4,10 @@ from datetime import datetime
 from decimal import Decimal
 
 import pytest
-from krea_server import GENERATE, picture, until
+from krea_server import GENERATE, plain_picture, until
 
 from krea_pipe.core import images
+from krea_pipe.core.contract import SIZES
 from krea_pipe.executor.deliver import Delivery
 
 NSFW = "local:fail-nsfw"
@@ -269,7 +270,7 @@ def test_an_error_of_krea_pipe_fails_one_request_with_a_log_and_loses_nothing_pa
     good = images.examine
 
     def examine(data):
-        if data == picture(seed=job_of("b")):
+        if data == plain_picture(job_of("b"), SIZES["1:1"]):
             raise RuntimeError("nobody foresaw this")
         return good(data)
 
