@@ -28,7 +28,7 @@ from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.references import Image
 from krea_pipe.planning.training import Training, agreed_cost
-from krea_pipe.store.events import Disowned, Done, Event, Failed, Unseen
+from krea_pipe.store.events import Disowned, Done, Event, Failed, Unfetched, Unseen
 from krea_pipe.store.ledger import Busy, DrawnElsewhere, Ledger, RequestStatus
 from krea_pipe.store.replay import InFlight, Post, Trained
 from krea_pipe.store.space import Space
@@ -246,7 +246,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
             if end.code == "not_shown" and is_ours:
                 await self._record(Unseen(job_id=job.job_id))
             return end
-        if end.style_id is not None and not end.is_unbilled:
+        if end.style_id is not None and not end.has_failed:
             trained = Trained(end.style_id, end.id, session.origin, session.account, job.usd, is_new=True)
             if is_ours:
                 await self._record(Done(job_id=job.job_id, result=trained.to_json()))
@@ -254,9 +254,10 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         if job.adopted and end.is_drawn:
             await self._record(Disowned(job_id=job.job_id))
             return _uncertain(f"job {job.job_id}, which might have been its own, has drawn an image")
-        failure = _failed(end) if end.is_unbilled else _empty()
+        failure = _failed(end) if end.has_failed else _empty()
         if is_ours:
-            await self._record(Failed(job_id=job.job_id, code=failure.code))
+            lack = Unfetched(job_id=job.job_id, code="empty")
+            await self._record(Failed(job_id=job.job_id, code=failure.code) if end.has_failed else lack)
         return failure
 
     async def _record(self, event: Event) -> None:

@@ -585,7 +585,7 @@ def test_a_failed_training_is_tried_again_and_one_that_may_be_billed_is_not(stud
     command = (*COMMAND, "--trigger", trigger)
     done = studio.run(*command, "--json")
     assert (done.code, done.json["error"]["code"]) == (1, code)
-    assert [line["code"] for line in studio.events("failed")] == [code]
+    assert [line["code"] for line in studio.events("failed") + studio.events("unfetched")] == [code]
     assert studio.run(*command, "--json").json["error"]["code"] == code
     assert len(posts(krea)) == (2 if code == "nsfw" else 1)
     studio.run(*command, "--again")
