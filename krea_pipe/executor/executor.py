@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import httpx
 
 from krea_pipe.api.client import Client, open_client
+from krea_pipe.core.errors import Problem
 from krea_pipe.core.outcome import Ending
 from krea_pipe.core.settings import Pace, Target, Token
 from krea_pipe.executor.budget_ledger import BudgetLedger
@@ -164,7 +165,11 @@ async def _carried_out(order: Order, begun: Callable[[Session], None]) -> tuple[
             engine = Engine(order.plan, session, order.watch, order.deliver)
             async with _listening(order, engine):
                 outcomes = await engine.run()
-    return outcomes, Ending(stop.refusal, stop.limit, stop.interrupted, engine.error)
+        warnings = tuple(
+            Problem("deprecated_route", words, hint="look for a newer version of krea-pipe")
+            for words in client.deprecations.by_route.values()
+        )
+    return outcomes, Ending(stop.refusal, stop.limit, stop.interrupted, engine.error, warnings)
 
 
 @contextlib.asynccontextmanager
