@@ -110,7 +110,7 @@ def test_a_pair_opens_beside_each_other_with_what_its_requests_differ_in(open_pa
     assert page.locator('#compare-text tr[data-field="prompt"] td:last-child mark').all_inner_texts() == ["pitch"]
     # Each run has its own picture, though both wrote the same file.
     for image in page.locator("#compare-room img").all():
-        expect(image).to_have_js_property("naturalWidth", 64)
+        expect(image).to_have_js_property("naturalWidth", 1024)
     assert list(map(middle_of, panes.all())) == [GREYS["dark"], GREYS["pitch dark"]]
     page.keyboard.press("ArrowLeft")
     expect(panes.first).to_have_attribute("data-cell", "before/p/dusk")
