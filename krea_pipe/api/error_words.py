@@ -30,6 +30,11 @@ _PLACES = ("path", "loc", "instancePath", "pointer", "field", "param", "paramete
 _NO_WORDS = frozenset({*_LISTS, *_FIELDS, *_PLACES, "items", "code", "type", "status", "expected", "received", "input"})
 _OF_JOBS = frozenset({"id", "job_id", "job", "jobs", "result", "created_at", "completed_at", "urls"})
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*")
+_TROUBLE = re.compile(
+    r"time[ds]?[ _-]?out|unavailable|internal|gateway|upstream|try again|retry|overload|temporar|connection",
+    re.IGNORECASE,
+)
+"""Words of a server that may have acted all the same."""
 _MODERATION = re.compile(
     r"(?:^|_)(?:nsfw|moderat|polic(?:y|ies)|content_filter|filtered|safety|unsafe|prohibited|disallowed|flagged"
     r"|ip_detected|ip_infring|intellectual_property|copyright|trademark|violen|violat|gore|personal_info|pii(?:_|$)"
@@ -74,9 +79,11 @@ def is_error_of_krea(body: bytes) -> bool:
 
 
 def is_rejection(data: Json) -> bool:
-    """Whether an answer of success says that there is an error, and names no job anywhere."""
+    """Whether an answer of success says no: it has an error, names no job, and is not about trouble on the way."""
     error = (data.get("error") or data.get("errors")) if isinstance(data, dict) else None
-    return bool(words_in(error)) and not _names_job(data, 0)
+    code = error.get("code") if isinstance(error, dict) else None
+    words = words_in(error)
+    return bool(words) and not _TROUBLE.search(f"{words} {text_of(code)}") and not _names_job(data, 0)
 
 
 def code_of(text: str) -> str:

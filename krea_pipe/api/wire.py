@@ -89,6 +89,11 @@ class Job:
         return is_named or self.failure is not None
 
     @property
+    def is_explained(self) -> bool:
+        """Whether it says why it has failed, which Krea may do only once."""
+        return self.has_failed and self.failure is not None
+
+    @property
     def is_waiting(self) -> bool:
         """Whether no machine has taken it yet."""
         return self.status in _WAITING

@@ -250,7 +250,7 @@ class Collector:
     async def _end(self) -> Job | Lack:
         """The job as it has ended: at once, when the answer to its POST says why it has failed, or once it is seen."""
         answered = self.task.answered
-        if answered is not None and answered.id == self.job.job_id and answered.has_failed and answered.failure:
+        if answered is not None and answered.id == self.job.job_id and answered.is_explained:
             return answered
         deadline = self.task.session.pace.deadline(self.task.step.request.variant)
         return await self.task.shared.watch.ended(self.job.job_id, read_time(self.job.created_at), deadline)

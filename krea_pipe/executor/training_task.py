@@ -157,6 +157,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
 
     order: TrainingOrder
     is_agreed: bool = False
+    answered: Job | None = None
 
     async def take(self) -> Trained | Failure:
         """Go the whole way, unless its style is known."""
@@ -195,7 +196,8 @@ class TrainingTask(PaidRequest[Trained | Failure]):
 
     async def post(self, urls: Mapping[Source, str]) -> Job:
         """Order the training."""
-        return await self.session.client.train(self.order.training.body(urls))
+        self.answered = await self.session.client.train(self.order.training.body(urls))
+        return self.answered
 
     async def collect(self, job: InFlight, submitted_at: str | None) -> Trained | Failure:  # noqa: ARG002 (for images)
         """Wait until the job ends, and write down the style that it has made."""
@@ -240,8 +242,12 @@ class TrainingTask(PaidRequest[Trained | Failure]):
 
     async def _wait(self, job: InFlight, *, is_ours: bool = True) -> Trained | Failure:
         """Wait for the end of a job, and write it down if nobody else does."""
-        session = self.session
-        end = await JobWait(session, self.order.tell, self.order.seconds).ended(job.job_id)
+        session, answered = self.session, self.answered
+        end: Job | Failure
+        if answered is not None and answered.id == job.job_id and answered.is_explained:
+            end = answered
+        else:
+            end = await JobWait(session, self.order.tell, self.order.seconds).ended(job.job_id)
         if isinstance(end, Failure):
             if end.code == "not_shown" and is_ours:
                 await self._record(Unseen(job_id=job.job_id))
