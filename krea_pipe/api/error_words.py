@@ -8,6 +8,7 @@ import http
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from html import unescape
 from itertools import islice
 from typing import cast
@@ -53,7 +54,7 @@ def as_json(body: bytes) -> Json:
 
 def words_in(data: Json) -> str:
     """What an error says, with the path of each field that it complains of; "" for what has no words."""
-    return "; ".join(dict.fromkeys(islice(filter(None, _said(data, "", 0)), _MOST_PARTS)))
+    return "; ".join(dict.fromkeys(islice(_Reader().said(data), _MOST_PARTS)))
 
 
 def read_refusal(status: int, body: bytes, token: Token | None = None) -> str:
@@ -130,59 +131,64 @@ def one_line(text: str) -> str:
     return words if len(words) <= _MAX_LINE else words[: _MAX_LINE - 1] + "…"
 
 
-def _said(data: Json, place: str, depth: int) -> Iterator[str]:
-    """Each thing that is said, with its place before it."""
-    if depth > _MAX_DEPTH:
-        return
-    match data:
-        case str():
-            inner = as_json(data.encode("utf-8", "replace")) if data.lstrip()[:1] in ("[", "{") else None
-            if isinstance(inner, dict | list):  # the message of zod 3 is its list of issues, written out
-                yield from _said(inner, place, depth + 1)
-            elif data.strip():
-                yield f"{place}: {data.strip()}" if place else data.strip()
-        case list():
-            for one in data[:_MOST_PARTS]:
-                yield from _said(one, place, depth + 1)
-        case dict():
-            yield from _said_in_object(data, _joined(place, _place_in(data)), depth)
+@dataclass(slots=True)
+class _Reader:
+    """Reads the words of one error; `left` is how many values it may still look at."""
 
+    left: int = 5_000
 
-def _said_in_object(data: Mapping[str, Json], place: str, depth: int) -> Iterator[str]:
-    parts = list(islice(_parts(data, place, depth), _MOST_PARTS))
-    head = next((words for name in _SENTENCES if (words := list(_said(data.get(name), place, depth + 1)))), [])
-    title = data.get("title")
-    if isinstance(title, str) and title.strip() and not data.get("message") and not data.get("error"):
-        head = [f"{title.strip()}: {head[0]}", *head[1:]] if head else list(_said(title, place, depth + 1))
-    code = data.get("code")
-    if not head and not parts and isinstance(code, str):
-        head = list(_said(code, place, depth + 1))
-    yield from head
-    yield from parts
+    def said(self, data: Json, place: str = "", depth: int = 0) -> Iterator[str]:
+        """Each thing that is said, with its place before it."""
+        self.left -= 1
+        if depth > _MAX_DEPTH or self.left < 0:
+            return
+        match data:
+            case str():
+                inner = as_json(data.encode("utf-8", "replace")) if data.lstrip()[:1] in ("[", "{") else None
+                if isinstance(inner, dict | list):  # the message of zod 3 is its list of issues, written out
+                    yield from self.said(inner, place, depth + 1)
+                elif data.strip():
+                    yield f"{place}: {data.strip()}" if place else data.strip()
+            case list():
+                for one in data[:_MOST_PARTS]:
+                    yield from self.said(one, place, depth + 1)
+            case dict():
+                yield from self._object(data, _joined(place, _place_in(data)), depth)
 
+    def _object(self, data: Mapping[str, Json], place: str, depth: int) -> Iterator[str]:
+        parts = list(islice(self._parts(data, place, depth), _MOST_PARTS))
+        sentences = (list(self.said(data[name], place, depth + 1)) for name in _SENTENCES if name in data)
+        head = next(filter(None, sentences), [])
+        title = data.get("title")
+        if isinstance(title, str) and title.strip() and not data.get("message") and not data.get("error"):
+            head = [f"{title.strip()}: {head[0]}", *head[1:]] if head else list(self.said(title, place, depth + 1))
+        code = data.get("code")
+        if not head and not parts and isinstance(code, str):
+            head = list(self.said(code, place, depth + 1))
+        yield from head
+        yield from parts
 
-def _parts(data: Mapping[str, Json], place: str, depth: int) -> Iterator[str]:
-    """What is said of single fields: lists of issues, texts by the names of fields, and the trees of zod."""
-    for name in _LISTS:
-        found = data.get(name)
-        if isinstance(found, dict) and not _NO_WORDS.union(_SENTENCES).intersection(found):
-            yield from _by_field(found, place, depth)
-        else:
-            yield from _said(found, place, depth + 1)
-    for name in _FIELDS:
-        if isinstance(found := data.get(name), dict):
-            yield from _by_field(found, place, depth)
-    items = data.get("items")
-    if isinstance(items, list):
-        yield from _by_field({str(number): one for number, one in enumerate(items[:100]) if one}, place, depth)
-    if "_errors" in data:  # zod's format(): each field beside it
-        fields = {name: one for name, one in data.items() if isinstance(one, dict) and "_errors" in one}
-        yield from _by_field(fields, place, depth)
+    def _parts(self, data: Mapping[str, Json], place: str, depth: int) -> Iterator[str]:
+        """What is said of single fields: lists of issues, texts by the names of fields, and the trees of zod."""
+        for name in _LISTS:
+            found = data.get(name)
+            if isinstance(found, dict) and not _NO_WORDS.union(_SENTENCES).intersection(found):
+                yield from self._by_field(found, place, depth)
+            elif found:
+                yield from self.said(found, place, depth + 1)
+        for name in _FIELDS:
+            if isinstance(found := data.get(name), dict):
+                yield from self._by_field(found, place, depth)
+        items = data.get("items")
+        if isinstance(items, list):
+            yield from self._by_field({str(number): one for number, one in enumerate(items[:100]) if one}, place, depth)
+        if "_errors" in data:  # zod's format(): each field beside it
+            fields = {name: one for name, one in data.items() if isinstance(one, dict) and "_errors" in one}
+            yield from self._by_field(fields, place, depth)
 
-
-def _by_field(fields: Mapping[str, Json], place: str, depth: int) -> Iterator[str]:
-    for name, one in islice(fields.items(), 100):
-        yield from _said(one, _joined(place, one_line(name)), depth + 1)
+    def _by_field(self, fields: Mapping[str, Json], place: str, depth: int) -> Iterator[str]:
+        for name, one in islice(fields.items(), 100):
+            yield from self.said(one, _joined(place, one_line(name)), depth + 1)
 
 
 def _place_in(data: Mapping[str, Json]) -> str:

@@ -39,7 +39,7 @@ _NOT_FINAL = re.compile(
     r"preview|thumb|intermediate|partial|draft|placeholder|blur|lowres|low_res|input|reference|mask|source|sketch|step"
 )
 _FINAL_KIND = re.compile(r"final|result|output|model|image|original|full")
-_MOST_IMAGES = 50
+_MOST_IMAGES = 20
 _MAX_DEPTH = 4
 
 _ROUTE = "/generate/image/krea/krea-2/"
@@ -304,7 +304,7 @@ def _addresses(data: Json, kind: str, depth: int) -> Iterator[tuple[str, str]]:
                 yield own, address
                 return
             for name, one in islice(data.items(), _MOST_IMAGES):
-                if name not in _KIND:
+                if name not in _KIND and not (isinstance(one, str) and "/" not in one):
                     yield from _addresses(one, code_of(name) or own, depth + 1)
 
 

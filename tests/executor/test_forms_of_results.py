@@ -35,6 +35,7 @@ FORMS = {
     "objects": {"urls": [{"type": "preview", "url": "PREVIEW"}, {"type": "model", "url": "FINAL"}]},
     "objects the other way round": {"urls": [{"type": "image", "url": "FINAL"}, {"type": "preview", "url": "PREVIEW"}]},
     "a map": {"urls": {"preview": "PREVIEW", "image": "FINAL"}},
+    "a map with what is no address": {"urls": {"format": "png", "0": "FINAL"}},
     "a map of objects": {"urls": {"thumbnail": {"url": "PREVIEW"}, "0": {"url": "FINAL"}}},
     "images": {"images": [{"url": "FINAL", "content_type": "image/png"}]},
     "images as texts": {"images": ["FINAL"]},
