@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from io import BytesIO
 
 import uvicorn
 from PIL import Image
+from plain_pictures import plain_picture
 
 from krea_pipe.local.app import create_app
 from krea_pipe.local.server_state import ServerState
@@ -40,21 +40,6 @@ def picture(form="PNG", seed="", size=(64, 48), **options) -> bytes:
     number = zlib.crc32(seed.encode())
     buffer = BytesIO()
     Image.new("RGB", size, (number & 255, number >> 8 & 255, number >> 16 & 255)).save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def plain_picture(seed, size) -> bytes:
-    """A grey PNG with a shade and four pixels that come from `seed`: it takes little time to make and to read."""
-    return _plain_picture(zlib.crc32(seed.encode()), size)
-
-
-@lru_cache(maxsize=4096)
-def _plain_picture(number, size) -> bytes:
-    image = Image.new("L", size, number & 255)
-    for place in range(4):
-        image.putpixel((place, 0), number >> 8 * place & 255)
-    buffer = BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -126,12 +111,14 @@ class Krea:
     rules: list[Rule] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     real_images: bool = False
+    numbers: dict[str, int] = field(default_factory=dict)
+    """The jobs whose pictures were asked for, in that order."""
 
     def reset(self, **settings):
         self.clock = Clock()
         self.world = ServerState(**{"latency": 0.0, "clock": self.clock, **settings})
         self.app = create_app(self.world, dates=True)
-        self.rules, self.seen, self.real_images = [], [], False
+        self.rules, self.seen, self.real_images, self.numbers = [], [], False, {}
 
     def calls(self, method, prefix) -> list[Seen]:
         return [one for one in self.seen if one.method == method and is_at(one.path, prefix)]
@@ -235,6 +222,11 @@ class Krea:
 
         self.rule("GET", "/images/", act, times=times)
 
+    def picture_of(self, job) -> bytes:
+        """The picture that is served for a job when no rule has another."""
+        number = self.numbers.setdefault(job.id, len(self.numbers))
+        return plain_picture(number, job.id, job.brief.order.pixels)
+
     def job_of_image(self, path):
         return self.world.job_of_image(path.removeprefix("/images/").removesuffix(".png"))
 
@@ -275,7 +267,7 @@ class Krea:
         if job is None:
             await send_answer(send, 404, {"content-type": "text/html", "content-length": "0"}, b"")
             return
-        data = plain_picture(job.id, job.brief.order.pixels)
+        data = self.picture_of(job)
         await send_answer(send, 200, {"content-type": "image/png", "content-length": str(len(data))}, data)
 
 
