@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import httpx
 
 from krea_pipe.api.client import Client, open_client
-from krea_pipe.core.errors import KreaPipeError
+from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.outcome import Ending, Failure, Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Pace, Target, Token
@@ -346,7 +346,11 @@ async def _carried_out(order: Order, begun: Callable[[Session], None]) -> tuple[
             engine = Engine(order.plan, session, order.watch, order.deliver)
             async with _listening(order, engine):
                 outcomes = await engine.run()
-    return outcomes, Ending(stop.refusal, stop.limit, stop.interrupted, engine.error)
+        warnings = tuple(
+            Problem("deprecated_route", words, hint="look for a newer version of krea-pipe")
+            for words in client.deprecations.by_route.values()
+        )
+    return outcomes, Ending(stop.refusal, stop.limit, stop.interrupted, engine.error, warnings)
 
 
 @contextlib.asynccontextmanager

@@ -147,7 +147,7 @@ class PaidRequest(ABC, Generic[End]):
                 return await self._send(status)
             case Post() if status == self.replaced:
                 return await self._send(status)
-            case InFlight() if self.may_repeat and (status.unseen or status.unfetched):  # as the plan decides
+            case InFlight() if self.may_repeat and (status.unseen or status.lack):  # as the plan decides
                 return await self._send(status)
             case InFlight():
                 return await self._attach(status)

@@ -20,6 +20,13 @@ from krea_pipe.store.replay import InFlight, Post, Replay
 
 DAMAGED = "stored image missing or damaged"
 """The reason for drawing again what was drawn."""
+_UNFETCHED = "the image could not be fetched"
+_LACKS: Mapping[str, str] = {
+    "empty": "it was completed without an image",
+    "wrong_size": "its image has another size than was asked for",
+    "stuck": "it did not end in time",
+}
+"""What is wrong with a job that may be billed and has no image here, by the code of its failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,10 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Sending the request could pay for it twice; `code` says why: `answer_lost`, or `empty` for no image."""
+    """Sending the request could pay for it twice; `code` says why: `answer_lost`, or `empty` for no image.
+
+    `empty` is for journals that do not say which job was without one: that of others is read again.
+    """
 
     code: str
     name = "hold"
@@ -227,8 +237,8 @@ class _StepMaker:
             return self._hold(post)
         job = journal.in_flight.get(key)
         if job is not None and job.origin == self.options.origin:
-            if self.options.resubmit and (job.unfetched or job.unseen):
-                lack = "the image could not be fetched" if job.unfetched else "Krea does not show it"
+            if self.options.resubmit and (job.lack or job.unseen):
+                lack = _LACKS.get(job.lack, _UNFETCHED) if job.lack else "Krea does not show it"
                 return Submit(again=True), f"sent again in place of job {job.job_id}: {lack}"
             return self._attach(job)
         if journal.failed.get(key) == "empty" and not self.options.resubmit and not self.options.free:
@@ -243,9 +253,11 @@ class _StepMaker:
         return Reuse(self.known.results[key], kept, counted, key in journal.adopted), reason
 
     def _attach(self, job: InFlight) -> tuple[Action, str]:
-        counted = job.unfetched in self.known.journal.reported
+        counted = job.counted_by in self.known.journal.reported
         waiting = "; another run waits for it" if job.run in self.known.alive else ""
         action = Attach(job.job_id, job.account, counted, job.adopted, job.created_at)
+        if job.lack in _LACKS and not waiting:
+            return action, f"job {job.job_id} is read again at no cost: {_LACKS[job.lack]}"
         return action, f"job {job.job_id} is in flight{waiting}"
 
     def _hold(self, post: Post) -> tuple[Action, str]:
@@ -280,7 +292,7 @@ def status_of(step: Step, journal: Replay) -> str:
             return "reused"
         case Attach(job_id=job_id):
             job = journal.in_flight.get(step.key)
-            return "failed" if job is not None and job.job_id == job_id and (job.unfetched or job.unseen) else "pending"
+            return "failed" if job is not None and job.job_id == job_id and (job.lack or job.unseen) else "pending"
         case Hold(code=code):
             return "failed" if code == "empty" else "uncertain"
         case Submit():

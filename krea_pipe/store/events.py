@@ -108,9 +108,13 @@ class Attached:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfetched:
-    """The job is drawn and billed, and its image is not here."""
+    """The job has ended or was given up, and may be billed; its image is not here, and later runs read the job again.
+
+    `code` says why, "" in lines of earlier versions: it could not be fetched.
+    """
 
     job_id: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +150,10 @@ class Reported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """A later report has the price of the request."""
+    """The report of a later run has the price of the request, or will have it once that run has ended.
+
+    Early versions wrote it without the run, once the report was there.
+    """
 
 
 Event: TypeAlias = (

@@ -64,8 +64,9 @@ class Post:
 class InFlight:
     """A job that Krea has and we have not collected; `run` is the one that waits for it, or did.
 
-    `unfetched` names the run that reported it as drawn and billed, `unseen` says that Krea did not show it when asked,
-    `adopted` that no answer named it: it was found in Krea's list.
+    `unfetched` names the last run that saw it as billed and without its image, `counted_by` the one in whose report its
+    price is or will be, and `lack` says why it has none: the code of a failure. `unseen` says that Krea did not show it
+    when asked, `adopted` that no answer named it: it was found in Krea's list.
     """
 
     job_id: str
@@ -77,6 +78,8 @@ class InFlight:
     created_at: str = ""
     t: str = ""
     unfetched: str = ""
+    lack: str = ""
+    counted_by: str = ""
     unseen: bool = False
     adopted: bool = False
 
@@ -153,11 +156,11 @@ class Replay:
     """The state that follows from the lines, by key.
 
     `open` POSTs have no answer yet, or were cut off by a crash; `lost` ones were not answered. `drawn_by` names the run
-    that paid for a result, `reported` holds the runs that lived to tell, `jobs` every job that is known to be ours with
-    the key of its request, `disowned` those that were taken for the job of a lost answer, and have drawn something
-    else. `listed` numbers the jobs that Krea's list has shown and no answer had named, in the order of the lines, and
-    `listed_at_start` says how many there were before the first POST of a run. `completed` has the last finished job of
-    each API and account. `size` is how many bytes were read.
+    that counts the price of a result, `reported` holds the runs that lived to tell, `jobs` every job that is known to
+    be ours with the key of its request, `disowned` those that were taken for the job of a lost answer, and have drawn
+    something else. `listed` numbers the jobs that Krea's list has shown and no answer had named, in the order of the
+    lines, and `listed_at_start` says how many there were before the first POST of a run. `completed` has the last
+    finished job of each API and account. `size` is how many bytes were read.
     """
 
     in_flight: dict[str, InFlight] = field(default_factory=dict)
@@ -279,14 +282,20 @@ class Replay:
             case Done(result=result):
                 self._take_result(line, result)
             case Failed() as event:
-                self._take_failure(line.key, event)
+                self._take_failure(line, event)
             case Listed(jobs=jobs):
                 for job_id in jobs:
                     self.listed.setdefault(job_id, len(self.listed))
-            case Reported():
-                self.reported.add(line.key)
-            case Counted():
-                self.drawn_by.pop(line.key, None)
+            case Reported() | Counted():
+                self._take_report(line)
+
+    def _take_report(self, line: JournalLine) -> None:
+        if isinstance(line.event, Reported):
+            self.reported.add(line.key)
+        elif line.run and line.key in self.drawn_by:
+            self.drawn_by[line.key] = line.run
+        else:
+            self.drawn_by.pop(line.key, None)
 
     def _take_post(self, line: JournalLine) -> None:
         key, sent = line.key, self.open.pop(line.key, None)
@@ -326,12 +335,16 @@ class Replay:
         match line.event:
             case Attached():
                 self.in_flight[line.key] = replace(job, run=line.run)
-            case Unfetched():
-                self.in_flight[line.key] = replace(job, unfetched=line.run)
+            case Unfetched(code=code):
+                self._take_lack(line, job, code or "image_unfetched")
             case Unseen():
                 self.in_flight[line.key] = replace(job, unseen=True)
             case Disowned():
                 self._disown(line.key)
+
+    def _take_lack(self, line: JournalLine, job: InFlight, code: str) -> None:
+        counted_by = job.counted_by if job.counted_by in self.reported else line.run
+        self.in_flight[line.key] = replace(job, unfetched=line.run, lack=code, counted_by=counted_by)
 
     def _take_job(self, line: JournalLine, event: Submitted | Adopted) -> None:
         self.open.pop(line.key, None)
@@ -358,9 +371,12 @@ class Replay:
         self.disowned.add(job.job_id)
         self.lost[key] = Post(key, job.run, job.origin, job.account, job.cell, job.usd, after=job.created_at)
 
-    def _take_failure(self, key: str, event: Failed) -> None:
-        job = self.in_flight.get(key)
-        if event.job_id == "":  # refused: it ends no job, and an empty one stays held
+    def _take_failure(self, line: JournalLine, event: Failed) -> None:
+        key, job = line.key, self.in_flight.get(line.key)
+        if job is not None and event.code == "empty" and event.job_id in (None, job.job_id):
+            # As earlier versions wrote it: the job may yet show an image, and can be read again.
+            self._take_lack(line, job, "empty")
+        elif event.job_id == "":  # refused: it ends no job, and an empty one stays held
             if self.failed.get(key) != "empty":
                 self.failed[key] = event.code
         elif job is None or event.job_id in (None, job.job_id):  # else of a job that another has taken the place of
@@ -372,7 +388,8 @@ class Replay:
         self.open.pop(key, None)
         self.lost.pop(key, None)
         self.failed.pop(key, None)
-        self.done[key], self.drawn_by[key] = dict(result), line.run
+        counted_by = job.counted_by if job is not None else ""
+        self.done[key], self.drawn_by[key] = dict(result), counted_by if counted_by in self.reported else line.run
         self.adopted.discard(key)
         if job is not None:
             self.completed[job.origin, job.account] = job

@@ -10,6 +10,7 @@ from command_line import SOURCE
 from jsonschema import Draft202012Validator
 from krea_server import ask, picture, send_answer
 
+from krea_pipe.core.contract import SIZES
 from krea_pipe.planning.lockfile import lockfile_of, read_lock
 
 SCHEMA = Draft202012Validator(json.loads((SOURCE / "schemas/lock.schema.json").read_text(encoding="utf-8")))
@@ -233,7 +234,7 @@ def test_an_image_without_a_line_is_not_accepted(project):
 
 
 def test_verify_tells_images_on_disk_from_those_that_are_locked(project):
-    project.krea.image(picture("JPEG", "jpeg"), text="elk")
+    project.krea.image(picture("JPEG", "jpeg", SIZES["1:1"]), text="elk")
     project.pipeline(["fox", "owl", "elk"])
     ran(project)
     shutil.rmtree(project.home)

@@ -585,11 +585,25 @@ def test_a_failed_training_is_tried_again_and_one_that_may_be_billed_is_not(stud
     command = (*COMMAND, "--trigger", trigger)
     done = studio.run(*command, "--json")
     assert (done.code, done.json["error"]["code"]) == (1, code)
-    assert [line["code"] for line in studio.events("failed")] == [code]
+    assert [line["code"] for line in studio.events("failed") + studio.events("unfetched")] == [code]
     assert studio.run(*command, "--json").json["error"]["code"] == code
     assert len(posts(krea)) == (2 if code == "nsfw" else 1)
     studio.run(*command, "--again")
     assert len(posts(krea)) == (3 if code == "nsfw" else 2)
+
+
+def test_a_training_that_is_answered_as_failed_keeps_its_reason(studio, krea):
+    """Also when Krea tells it only once."""
+
+    async def act(scope, seen, send, app):
+        _, _, body = await ask(app, scope, seen)
+        error = {"code": "content_policy", "message": "the words"}
+        await send_json(send, {**json.loads(body), "status": "failed", "error": error})
+
+    krea.rule("POST", "/styles/train", act)
+    done = studio.run(*COMMAND, "--json")
+    assert (done.code, done.json["error"]["code"], len(posts(krea))) == (1, "content_policy", 1)
+    assert "the words" in done.json["error"]["message"]
 
 
 def test_a_failed_training_gives_no_style_even_if_it_names_one(studio, krea):
