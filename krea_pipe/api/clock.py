@@ -21,7 +21,7 @@ _MOST_HOSTS = 8
 
 @dataclass(slots=True)
 class ServerClock:
-    """The bounds of Krea's time, given as its distance in seconds from a steady clock of ours.
+    """The bounds of Krea's time, given as its distance in seconds from our steady clock.
 
     `offsets` has the bounds for each host that was seen to date jobs: their clocks may differ. Without any, `dated` has
     those of the `Date` of answers, which may be another clock.

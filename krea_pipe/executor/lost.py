@@ -22,7 +22,7 @@ from krea_pipe.executor.session import Session
 from krea_pipe.store.replay import Post, Replay
 
 SLACK = timedelta(seconds=5)
-"""By how much the clocks that date answers and jobs may differ, until jobs of ours have told."""
+"""By how much the clocks that date answers and jobs may differ, until our jobs have shown it."""
 EXACT_SLACK = timedelta(milliseconds=2)
 ROUNDED = timedelta(milliseconds=1)
 """Times are written down to the millisecond."""
@@ -39,7 +39,7 @@ LATE = 3
 GOES_ON = 7
 """A POST without an answer may go on for a minute after its run has died, and its job be late then."""
 LONGEST = 12
-"""Settling lasts at most so many times the `settle` of the pace: two minutes where that is ten seconds."""
+"""Settling lasts no longer than 12 times the `settle` of the pace: two minutes where that is ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,9 @@ class Evidence:
 
     `new` is what the list shows that it did not show before. `distrust` is why the list cannot be trusted, if so.
     `rivals` are other POSTs without an answer, `disowned` jobs that were found to have drawn something else. A job may
-    be made so `late` after an answer was lost. `is_settled` says that it would show by now, `is_sender_gone` that
-    nobody can still send the POST, and `takes_any` that the user wants the likeliest job taken.
+    be made so `late` after an answer was lost. `is_shown` says that the list shows what was made before that,
+    `is_settled` that no job can come any more, `is_sender_gone` that nobody can still send the POST, and `takes_any`
+    that the user wants the likeliest job taken.
     """
 
     own: LostPost
@@ -118,6 +119,7 @@ class Evidence:
     rivals: tuple[LostPost, ...] = ()
     disowned: frozenset[str] = frozenset()
     late: timedelta = timedelta(0)
+    is_shown: bool = False
     is_settled: bool = False
     is_sender_gone: bool = True
     takes_any: bool = False
@@ -154,7 +156,7 @@ def judge(evidence: Evidence) -> Verdict:
 def _judge_without_job(evidence: Evidence) -> Verdict:
     if not evidence.is_sender_gone:
         return Unclear("the run that sent it may be paused, and may still send it")
-    return Nothing() if evidence.is_settled else Unclear("its job may not show yet", awaits="time")
+    return Nothing() if evidence.is_settled else Unclear("its job may show later", awaits="time")
 
 
 def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdict:
@@ -172,8 +174,8 @@ def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdic
         return Unclear("Krea had not told the time when the run began", candidates)
     if _rivals(evidence, own):
         return Unclear("more than one answer was lost at that time", candidates, "others")
-    if own not in in_time and not evidence.is_settled:
-        return Unclear("other jobs may not show yet", candidates, "time")
+    if own not in in_time and not evidence.is_shown:
+        return Unclear("other jobs may show later", candidates, "time")
     return FoundJob(own)
 
 
@@ -190,7 +192,7 @@ def _rivals(evidence: Evidence, job: Job) -> list[LostPost]:
 
 
 def _unexplained(evidence: Evidence, jobs: Sequence[Job]) -> int:
-    """How many of some jobs cannot be those of other lost answers: without exact times, none is told from another."""
+    """How many of some jobs cannot be those of other lost answers: without exact times, nothing tells them apart."""
     if not evidence.own.post.is_exact:
         return len(jobs)
     return max(sum(not _rivals(evidence, job) for job in jobs), len(jobs) - len(evidence.rivals))
@@ -227,16 +229,17 @@ class Search:
             verdict = await self._look(post)
         finally:
             self.session.submit_gate.open()
-        wait = self._unsettled(post) if isinstance(verdict, Unclear) and verdict.awaits else 0.0
-        if wait <= 0:
-            return verdict
-        if await self.session.stop.sleep_unless_closing(wait):
-            return Unclear("the run ended before its job could have shown")
-        self.session.submit_gate.shut()
-        try:
-            return await self._look(post)
-        finally:
-            self.session.submit_gate.open()
+        for seconds in (self._unshown, self._unsettled):
+            if not isinstance(verdict, Unclear) or not verdict.awaits or seconds(post) <= 0:
+                continue
+            if await self.session.stop.sleep_unless_closing(seconds(post)):
+                return Unclear("the run ended before its job could have shown")
+            self.session.submit_gate.shut()
+            try:
+                verdict = await self._look(post)
+            finally:
+                self.session.submit_gate.open()
+        return verdict
 
     async def _look(self, post: Post) -> Verdict:
         """Read the list and judge, again as long as other lost answers may explain what it shows."""
@@ -265,7 +268,7 @@ class Search:
             return Evidence(
                 LostPost(post), distrust="Krea had not told the time, so its jobs cannot be compared with it"
             )
-        is_settled = self._unsettled(post) <= 0  # before the list: what it shows has to be as late
+        is_shown, is_settled = self._unshown(post) <= 0, self._unsettled(post) <= 0  # before the list is read
         try:
             listing = await self._listing(post, floor, _CHECK_ATTEMPTS if is_settled else 0)
             new = await self._new_jobs(post, listing)
@@ -280,6 +283,7 @@ class Search:
             rivals=tuple(self._rival(one, new) for one in rivals),
             disowned=disowned,
             late=timedelta(seconds=self._settling()),
+            is_shown=is_shown,
             is_settled=is_settled,
             takes_any=self.session.uncertain == "adopt",
         )
@@ -328,6 +332,10 @@ class Search:
         slowest = max(self.session.account_jobs.late, default=first / 5)
         return max(min(max(5 * slowest, first / 10), first) - self._lost_for(post), least)
 
+    def _unshown(self, post: Post) -> float:
+        """Seconds until the list shows what was made while the POST had no answer."""
+        return self._settling() - max(self._lost_for(post), self._ago(post))
+
     def _unsettled(self, post: Post) -> float:
         """Seconds until a list without its job means that there is none; more when the POST may go on at Krea."""
         factor = 1 if post.before or post.run == self.session.run_id else GOES_ON
@@ -344,13 +352,15 @@ class Search:
 
         For one of an earlier run, Krea's clock and this machine's have to agree that it was longer ago.
         """
-        clock = self.session.client.clock
-        known = clock.steady() - self.known_since[post]
-        at, noted, now = read_time(post.before or post.after), read_time(post.t), clock.earliest()
+        known = self.session.client.clock.steady() - self.known_since[post]
+        return max(known, self._ago(post) - (0 if post.before else CALL_SECONDS))
+
+    def _ago(self, post: Post) -> float:
+        """Seconds since a POST of an earlier run, or the loss of its answer, by two clocks; 0 for one of this run."""
+        at, noted, now = read_time(post.before or post.after), read_time(post.t), self.session.client.clock.earliest()
         if post.run == self.session.run_id or at is None or noted is None or now is None:
-            return known
-        ago = min(now - at, datetime.now(UTC) - noted).total_seconds()
-        return max(known, ago if post.before else ago - CALL_SECONDS)
+            return 0.0
+        return min(now - at, datetime.now(UTC) - noted).total_seconds()
 
     async def _listing(self, post: Post, floor: datetime, more_tries: int) -> Listing:
         lost_at = self.session.client.clock.steady() - self._lost_for(post)

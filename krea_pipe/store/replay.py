@@ -36,7 +36,7 @@ class Post:
 
     `began` and `after` are times of Krea's clock, not later than the begin of the run and the POST, `before` is one not
     earlier than the loss of its answer, when that was seen; empty when no answer had told the time yet. `is_exact` says
-    that jobs of ours had told the time, and not the `Date` of answers, which has whole seconds.
+    that our own jobs had told the time, and not the `Date` of answers, which has whole seconds.
 
     `t` is when it was written down, by the clock of the machine. `known_since` and `newest` are those of
     `store.events.Timed`. Of the jobs that no answer has named, Krea's list had
