@@ -106,7 +106,7 @@ def _published(file: Path) -> dict[str, list[_PricePoint]]:
     """The price points of each variant of Krea 2.
 
     Raises:
-        InvalidInput: there are none, or some cannot be read.
+        InvalidInput: there is no price, or one cannot be read.
     """
     at, problems = Place(file, 1, 1), ProblemList()
     data = _read(file)
