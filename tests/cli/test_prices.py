@@ -84,6 +84,7 @@ def test_the_user_s_own_settings_override_a_price_everywhere(project, krea):
     explained = project.run("explain", "p.yaml", "p/a")
     assert f"$0.05, by {file}:2:11" in " ".join(explained.out.split())
     assert project.run("explain", "p.yaml", "p/a", "--json").json["price_at"]["line"] == 2
+    assert "$0.10" in project.run("graph", "p.yaml").out
     done = project.run("run", "p.yaml", "--json", "--max-cost", "0.09")
     assert (done.code, len(krea.posts)) == (ExitCode.LIMIT_REACHED, 1)
     assert done.report["totals"]["cost"]["spent_usd"] == "0.05"

@@ -1,7 +1,9 @@
 """`krea-pipe doctor --probe`: what it learns, each thing turned the other way as well, what it spends and tells."""
 
 import json
+import re
 import signal
+import uuid
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -319,6 +321,25 @@ def test_the_report_has_no_secret(project, slow):
         for secret in (KEY, "bob@", "secret-workspace", *(job.id for job in slow.world.jobs)):
             assert secret not in text
     assert KEY not in (project.home / "probe.json").read_text()
+
+
+def test_ids_of_another_form_are_cut_as_well(project, slow):
+    async def act(scope, seen, send, app):
+        path = re.sub(r"job_([0-9a-f]{32})$", lambda found: str(uuid.UUID(found[1])), scope["path"])
+        status, headers, body = await ask(app, {**scope, "path": path}, seen)
+        body = re.sub(rb'("job_id":")([0-9a-f-]{36})"', lambda found: found[1] + named(found[2]).encode() + b'"', body)
+        await send_answer(send, status, {**headers, "content-length": str(len(body))}, body)
+
+    def named(identity):
+        return "job_" + uuid.UUID(identity if isinstance(identity, str) else identity.decode()).hex
+
+    for method, place in (("GET", "/jobs"), ("GET", "/jobs/"), ("DELETE", "/jobs/"), ("POST", "/generate/")):
+        slow.rule(method, place, act)
+    report, values = probed(project)
+    assert (values.lag_seconds, report["cancel"][1]["job_status"]) == (0.0, "cancelled")
+    assert report["images"]["jobs"] == [named(job.id)[:8] + "…" for job in slow.world.jobs]
+    text = (project.home / "probe/report.json").read_text()
+    assert not any(named(job.id) in text for job in slow.world.jobs)
 
 
 def test_nothing_is_lost_when_it_is_killed(project, krea):
