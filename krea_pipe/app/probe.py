@@ -23,6 +23,7 @@ from krea_pipe.app.execution import Execution, Listeners, Prepared, SendOptions,
 from krea_pipe.app.probe_findings import Listed, ListReading, Posted, cursor_of, look_of
 from krea_pipe.app.workspace import Workspace, open_workspace
 from krea_pipe.core.errors import KreaPipeError, OverBudget, Problem
+from krea_pipe.core.json_data import Json
 from krea_pipe.core.settings import Target, Token, live_pace
 from krea_pipe.executor.account_calls import asked
 from krea_pipe.pipeline.pricing import usd
@@ -58,6 +59,15 @@ _AFTER = 30.0
 
 
 @dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A call to which no answer came, and why."""
+
+    method: str
+    path: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observations:
     """All that a probe has seen.
 
@@ -70,7 +80,7 @@ class Observations:
     account: str
     posts: tuple[Posted, ...]
     looks: tuple[ListReading, ...]
-    errors: tuple[RawAnswer, ...]
+    errors: tuple[RawAnswer | Unanswered, ...]
     cancel: tuple[RawAnswer, ...]
     answers: tuple[RawAnswer, ...]
     cursor: CursorMeaning
@@ -141,8 +151,9 @@ class _Observer:
         """Cancel the last job, so that the others still give images."""
         if self.cancel or self.ended.is_set() or self.wanted < 2 or len(self.posts) < self.wanted:
             return
-        path = f"/jobs/{quote(self.posts[-1].job_id, safe='')}"
-        self.cancel += [await self.ask(client, "DELETE", path), await self.ask(client, "GET", path)]
+        path = _path_of(self.posts[-1].job_id)
+        self.cancel.append(await self.ask(client, "DELETE", path))
+        self.cancel.append(await self.ask(client, "GET", path))
 
     async def ask(
         self, client: Client, method: str, path: str, *, params: Mapping[str, str] | None = None
@@ -179,9 +190,10 @@ def probe(environment: Mapping[str, str], max_cost: Decimal, tell: Callable[[str
     errors = asked(workspace.target, token, lambda client: _wrong_calls(client, with_post=can_pay_another))
     loaded = _load(folder, environment, str(chosen.seeds))
     limits = Limits(max_cost - chosen.price if can_pay_another else max_cost, len(chosen.seeds))
-    finished = _run(workspace, loaded, open_execution(workspace.target, SendOptions(), environment), limits, observer)
+    execution = open_execution(workspace.target, SendOptions(), environment)
+    finished = _run(workspace, loaded, execution, limits, observer, tell)
     cursor, missing, repeated = asked(workspace.target, token, lambda client: _pages(client, observer))
-    answers = (*errors, *observer.answers)
+    answers = (*(one for one in errors if isinstance(one, RawAnswer)), *observer.answers)
     observations = Observations(
         target=workspace.target,
         account=token.account,
@@ -237,12 +249,17 @@ def _load(folder: Path, environment: Mapping[str, str], seeds: str) -> flow.Load
 
 
 def _run(
-    workspace: Workspace, loaded: flow.Loaded, execution: Execution, limits: Limits, observer: _Observer
+    workspace: Workspace,
+    loaded: flow.Loaded,
+    execution: Execution,
+    limits: Limits,
+    observer: _Observer,
+    tell: Callable[[str], None],
 ) -> flow.FinishedRun:
     """Order the images as any run does, and look at the account meanwhile."""
 
     def listen(_: Prepared, __: str) -> nullcontext[Listeners]:
-        return nullcontext(Listeners(lambda _, __: None, observe=observer.observe))
+        return nullcontext(Listeners(lambda _, __: None, tell, observer.observe))
 
     thread = threading.Thread(target=observer.watch, name="krea-pipe probe", daemon=True)
     thread.start()
@@ -266,7 +283,7 @@ def _run(
     return finished
 
 
-async def _wrong_calls(client: Client, *, with_post: bool) -> list[RawAnswer]:
+async def _wrong_calls(client: Client, *, with_post: bool) -> list[RawAnswer | Unanswered]:
     """Calls that no API can follow, for the forms of their errors. A POST is among them when it could be paid.
 
     Raises:
@@ -274,17 +291,36 @@ async def _wrong_calls(client: Client, *, with_post: bool) -> list[RawAnswer]:
     """
     await client.jobs(1)
     found = [
-        await ask_raw(client, "GET", _NO_JOB),
-        await ask_raw(client, "DELETE", _NO_JOB),
-        await ask_raw(client, "GET", "/jobs", params={"limit": "none"}),
-        await ask_raw(client, "GET", "/no-such-path"),
+        await _tried(client, "GET", _NO_JOB),
+        await _tried(client, "DELETE", _NO_JOB),
+        await _tried(client, "GET", "/jobs", params={"limit": "none"}),
+        await _tried(client, "GET", "/no-such-path"),
     ]
     if with_post:
-        found.append(await ask_raw(client, "POST", _ROUTE, json=_WRONG))
-        job = found[-1].data.get("job_id") if isinstance(found[-1].data, dict) else None
-        if isinstance(job, str):  # it was taken after all
-            found.append(await ask_raw(client, "DELETE", f"/jobs/{quote(job, safe='')}"))
+        post = await _tried(client, "POST", _ROUTE, json=_WRONG)
+        job = post.data.get("job_id") if isinstance(post, RawAnswer) and isinstance(post.data, dict) else None
+        # It may be taken after all.
+        found += [post] if not isinstance(job, str) else [post, await _tried(client, "DELETE", _path_of(job))]
     return found
+
+
+async def _tried(
+    client: Client,
+    method: str,
+    path: str,
+    *,
+    params: Mapping[str, str] | None = None,
+    json: Mapping[str, Json] | None = None,
+) -> RawAnswer | Unanswered:
+    """An answer, or why none came."""
+    try:
+        return await ask_raw(client, method, path, params=params, json=json)
+    except CallFailed as error:
+        return Unanswered(method, path, str(error))
+
+
+def _path_of(job_id: str) -> str:
+    return f"/jobs/{quote(job_id, safe='')}"
 
 
 async def _pages(client: Client, observer: _Observer) -> tuple[CursorMeaning, int, int]:
@@ -295,7 +331,19 @@ async def _pages(client: Client, observer: _Observer) -> tuple[CursorMeaning, in
     if observer.cancel and _status(observer.cancel[-1]) == "cancelled":
         path = observer.cancel[-1].path
         with suppress(CallFailed):
-            observer.cancel += [await observer.ask(client, "DELETE", path), await observer.ask(client, "GET", path)]
+            observer.cancel.append(await observer.ask(client, "DELETE", path))
+            observer.cancel.append(await observer.ask(client, "GET", path))
+    with suppress(CallFailed):
+        return await _read_pages(client, observer)
+    return "unknown", 0, 0
+
+
+async def _read_pages(client: Client, observer: _Observer) -> tuple[CursorMeaning, int, int]:
+    """The list as a whole, with a cursor, and page by page.
+
+    Raises:
+        CallFailed: an answer did not come; what was paid is reported all the same.
+    """
     look = look_of(await observer.ask(client, "GET", "/jobs", params={"limit": str(_LIST)}))
     jobs = [] if look is None else [job for job in look.jobs if job.at is not None]
     if look is None or not jobs:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from krea_pipe._version import __version__
 from krea_pipe.api.raw_answer import RawAnswer
-from krea_pipe.app.probe import FOLDER, VARIANT, Observations
+from krea_pipe.app.probe import FOLDER, VARIANT, Observations, Unanswered
 from krea_pipe.app.probe_findings import (
     ClockDifference,
     date_clock,
@@ -186,7 +186,11 @@ def _headers(seen: Observations) -> dict[str, Json]:
     return {name: [*texts] for name, texts in sorted(found.items())}
 
 
-def _answer_json(answer: RawAnswer) -> dict[str, Json]:
+def _answer_json(answer: RawAnswer | Unanswered) -> dict[str, Json]:
+    if isinstance(answer, Unanswered):
+        silent: dict[str, Json] = dict.fromkeys(("status", "content_type", "form", "job_status"))
+        words = answer.words[:_MAX_WORDS]
+        return {"call": f"{answer.method} {answer.path}", **silent, "says": words, "is_understood": False}
     data = answer.data if isinstance(answer.data, dict) else {}
     return {
         "call": f"{answer.method} {answer.path}",
@@ -234,7 +238,8 @@ def _lines(probe: Probe, data: Mapping[str, Json]) -> Iterator[str]:
             assert isinstance(one, dict)
             said = one["says"] or one["job_status"] or ""
             odd = "" if one["is_understood"] or not one["says"] else ", in a form that is not known"
-            yield f"{title:<24}{one['call']}: {one['status']} {one['content_type']}{odd}  {said}".rstrip()
+            answered = f"{one['status']} {one['content_type']}{odd}" if one["status"] else "no answer"
+            yield f"{title:<24}{one['call']}: {answered}  {said}".rstrip()
     pixels = _part(data, "pixels")
     yield f"pixels                  asked {pixels['asked']}, got {pixels['got']}"
     headers = ", ".join(f"{name}: {texts}" for name, texts in _part(data, "headers").items())

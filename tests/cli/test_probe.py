@@ -257,6 +257,26 @@ def test_errors_of_other_forms_are_told_and_nothing_breaks(project, slow):
     assert found["DELETE /jobs/00000000…"]["status"] == 200
 
 
+def test_a_wrong_call_without_an_answer_is_told(project, slow):
+    slow.lose("GET", "/no-such-path")
+    report, _ = probed(project)
+    found = {one["call"]: one for one in report["errors"]}["GET /no-such-path"]
+    assert (found["status"], found["is_understood"], bool(found["says"])) == (None, False, True)
+    assert "GET /no-such-path: no answer" in (project.home / "probe/report.txt").read_text()
+
+
+def test_what_was_paid_is_reported_when_the_list_fails_afterwards(project, slow):
+    async def act(scope, seen, send, app):
+        answer = await ask(app, scope, seen)
+        if b"limit=2" in scope["query_string"] or b"cursor" in scope["query_string"]:
+            answer = 200, {"content-type": "application/json", "content-length": "999"}, b'{"items'
+        await send_answer(send, *answer)
+
+    slow.rule("GET", "/jobs", act)
+    report, values = probed(project)
+    assert (values.cursor, report["images"]["spent_usd"]) == ("unknown", "0.060")
+
+
 def test_a_wrong_request_that_is_taken_is_cancelled_at_once(project, slow):
     async def take(scope, seen, send, app):
         body = json.dumps({"prompt": "x", "aspect_ratio": "1:1", "resolution": "1K"}).encode()
