@@ -15,7 +15,6 @@ from krea_pipe.pipeline.model import AxisValue, Board, Look, ReferenceSet, Value
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.hints import nearest, suggestion
 from krea_pipe.pipeline.spec.problems import Problems
-from krea_pipe.pipeline.spec.schema import allowed_values
 from krea_pipe.pipeline.template import is_template
 
 MAX_AXIS_VALUES = 150_000
@@ -51,9 +50,8 @@ class Library:
     counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, data: Mapping[str, Json], problems: Problems, root: Path) -> "Library":
+    def of(cls, data: Mapping[str, Json], problems: Problems, root: Path, allowed: Allowed) -> "Library":
         """Everything that a file defines by name."""
-        allowed = allowed_values(problems.document.data)
         library = cls(problems, problems.document.file.resolve().parent, root, allowed)
         for name, text in mapping_in(data, "prompts").items():
             library.prompts[name] = Value(text, ("prompts", name))

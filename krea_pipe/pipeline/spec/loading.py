@@ -114,7 +114,7 @@ class _Builder:
         self.root = repository_root(document.file)
         self.environment = self._declared_environment(overrides.environment)
         self.variables = self._variables()
-        self.library = Library.of(data, problems, self.root)
+        self.library = Library.of(data, problems, self.root, allowed_values(document.data))
         self.prices = read_prices(data, problems, user_prices(overrides.environment))
 
     def build(self) -> Pipeline:
