@@ -338,6 +338,8 @@ def test_an_allowed_value_may_stand_wherever_a_known_one_may(project, how):
         ("allow_unknown: {aspect_ratio: [wide]}", "`allow_unknown.aspect_ratio` item 1 cannot be"),
         ("allow_unknown: {seed: {7: 1}}", "unknown key `seed`"),
         ("allow_unknown: {}", "`allow_unknown` is empty"),
+        (f"allow_unknown: {{variant: {{{', '.join(f'v{n}: 1' for n in range(51))}}}}}", "holds 51 values; at most 50"),
+        (f"allow_unknown: {{aspect_ratio: [{', '.join(f'{n + 20}:19' for n in range(51))}]}}", "holds 51 items"),
     ],
 )
 def test_what_is_wrong_under_allow_unknown_is_said(project, more, said):

@@ -38,6 +38,8 @@ _TYPES = {
 }
 _AXIS_HINT = "write a list, [dawn, noon], rows, [{id: dawn, text: low light}], {from: 0, to: 1, steps: 5} or {count: 4}"
 _KNOWN = {"variant": {*VARIANTS}, "aspect_ratio": {*ASPECT_RATIOS}, "resolution": {*RESOLUTIONS}}
+_MAX_ALLOWED = 50
+"""Values of one field, as in the schema: each value of the file is compared with all."""
 _UNKNOWN_EXAMPLES = {"variant": "`xl`", "aspect_ratio": '"5:4"', "resolution": "`2K`"}
 _ALONE = ("count", "zip", "glob", "csv", "words")
 _RANK = ("type", "const", "enum", "minimum", "maximum", "minItems", "minProperties", "minLength", "pattern")
@@ -70,7 +72,11 @@ def allowed_values(data: Json) -> Allowed:
     said = mapping_in(data, "allow_unknown") if isinstance(data, dict) else {}
     found = {name: said[name] for name in UNKNOWN_FIELDS if isinstance(said.get(name), (dict, list))}
     return {
-        name: tuple(one for one in cast("Iterable[Json]", values) if isinstance(one, str) and can_be_allowed(name, one))
+        name: tuple(
+            one
+            for one in islice(cast("Iterable[Json]", values), _MAX_ALLOWED)
+            if isinstance(one, str) and can_be_allowed(name, one)
+        )
         for name, values in found.items()
     }
 
@@ -264,6 +270,8 @@ def _value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str 
             return "empty_value", f"{name} is empty", form_of(trail)
         case "pattern" if not str(value).strip():
             return "empty_value", f"{name} is empty", form_of(trail)
+        case "maxProperties" if "allow_unknown" in trail:
+            return "too_many", f"{name} holds {len(value)} values; at most {limit} may stand there", None
         case "maxProperties":
             alone, *others = sorted(value, key=lambda key: key not in _ALONE)
             listed = " and ".join(f"`{key}`" for key in others)
