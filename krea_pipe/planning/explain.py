@@ -120,6 +120,11 @@ class Explanation:
     price: Price
 
     @property
+    def price_at(self) -> Place | None:
+        """The place that states the price, None for a built-in one and where nothing is paid."""
+        return self.price.at if self.step.price else None
+
+    @property
     def canonical(self) -> str:
         """The text whose SHA-256 is the key."""
         return canonical_json({"key_version": KEY_VERSION, "request": self.cell.request.fields()})

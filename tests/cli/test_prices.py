@@ -1,8 +1,11 @@
 """What an image costs: built in, in the user's own settings, raised by a pipeline, and in a document of Krea."""
 
 import json
+import subprocess
 
 import pytest
+import yaml
+from krea_server import ask, send_answer
 
 from krea_pipe.core.exit_codes import ExitCode
 
@@ -84,6 +87,7 @@ def test_the_user_s_own_settings_override_a_price_everywhere(project, krea):
     explained = project.run("explain", "p.yaml", "p/a")
     assert f"$0.05, by {file}:2:11" in " ".join(explained.out.split())
     assert project.run("explain", "p.yaml", "p/a", "--json").json["price_at"]["line"] == 2
+    assert project.run("explain", "p.yaml", "p/a", "--json", "--local").json["price_at"] is None
     assert "$0.10" in project.run("graph", "p.yaml").out
     done = project.run("run", "p.yaml", "--json", "--max-cost", "0.09")
     assert (done.code, len(krea.posts)) == (ExitCode.LIMIT_REACHED, 1)
@@ -171,8 +175,6 @@ def test_set_can_not_lower_a_price_either(project):
 
 
 def test_a_comparison_has_the_prices_of_the_head(project):
-    import subprocess
-
     def git(*words):
         subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@x", *words], cwd=project.path, check=True)
 
@@ -187,8 +189,6 @@ def test_a_comparison_has_the_prices_of_the_head(project):
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_a_document_that_agrees_ends_with_0(project, form):
-    import yaml
-
     text = json.dumps(openapi()) if form == "json" else yaml.safe_dump(openapi())
     project.write(f"api.{form}", text)
     done = project.run("prices", "--check", f"api.{form}")
@@ -276,8 +276,6 @@ def test_an_unknown_value_is_sent_as_written_at_the_price_that_is_given(project,
 
     async def draw(scope, seen, send, app):
         """A Krea that has more than is documented."""
-        from krea_server import ask, send_answer
-
         body = json.dumps({**seen.json, "aspect_ratio": "1:1"}).encode()
         path = scope["path"].replace("/xl", "/large")
         answer = await ask(app, {**scope, "path": path}, type(seen)(seen.method, path, seen.headers, body))

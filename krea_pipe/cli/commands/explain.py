@@ -86,7 +86,7 @@ def _json(one: Explanation) -> dict[str, object]:
         "action": ACTIONS[type(step.action)],
         "reason": step.reason,
         "price_usd": exact(step.price),
-        "price_at": place_json(one.price.at),
+        "price_at": place_json(one.price_at),
         "same_request": list(one.shared),
         "fields": {traced.name: _traced_json(traced) for traced in one.fields},
         "prompt": {
@@ -167,7 +167,7 @@ def _facts(one: Explanation, *, local: bool) -> Iterator[tuple[str, str]]:
 
 
 def _price_words(one: Explanation) -> str:
-    at = one.price.at
+    at = one.price_at
     return f"{usd(one.step.price)}, by {at}" if at else usd(one.step.price)
 
 
