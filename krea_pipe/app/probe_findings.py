@@ -19,6 +19,8 @@ LEAST_TOLERANCE = 2.0
 """Seconds: `Date` has whole ones, and two machines that keep time well may differ by as much."""
 SETTLE = (10.0, 120.0)
 """The shortest and the longest time in which a POST without an answer may show its job, in seconds."""
+_MILLISECOND = 0.001
+"""The journal's times end with it."""
 _POSTS = 5
 """How many times as long as the slowest POST an answer may take that never came."""
 
@@ -146,7 +148,10 @@ def cursor_of(newest: Sequence[Listed], job: Listed, answer: RawAnswer) -> Curso
 def job_clock(posts: Iterable[Posted]) -> ClockDifference | None:
     """How far `created_at` is ahead of this machine's clock."""
     dated = [(post, post.created_at) for post in posts if post.created_at is not None]
-    return _span(((at - post.answered).total_seconds(), (at - post.begun).total_seconds()) for post, at in dated)
+    return _span(
+        ((at - post.answered).total_seconds() - _MILLISECOND, (at - post.begun).total_seconds() + _cut_off(at))
+        for post, at in dated
+    )
 
 
 def date_clock(answers: Iterable[RawAnswer]) -> ClockDifference | None:
@@ -176,6 +181,11 @@ def _span(bounds: Iterable[tuple[float, float]]) -> ClockDifference | None:
     if low <= high:
         return ClockDifference(low, high)
     return ClockDifference(min(one for one, _ in found), max(one for _, one in found), low - high)
+
+
+def _cut_off(at: datetime) -> float:
+    """By how much a time may be earlier than it was, because its digits end."""
+    return _MILLISECOND if at.microsecond else 1.0
 
 
 def _tenths(seconds: float) -> float:
