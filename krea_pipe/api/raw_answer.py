@@ -15,7 +15,7 @@ from krea_pipe.api.wire import as_json, is_error_of_krea, read_http_date, read_r
 from krea_pipe.core.json_data import Json
 
 _MAX_BYTES = 4_000_000
-_MAX_DEPTH = 4
+_MAX_DEPTH = 6
 _MAX_KEYS = 40
 _TOLD = re.compile(r"retry-after|deprecation|sunset|link|(x-)?rate-?limit.*", re.IGNORECASE)
 """Headers that say something of limits and of the end of an API."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -225,6 +226,9 @@ def _lines(probe: Probe, data: Mapping[str, Json]) -> Iterator[str]:
     images, lists, clocks = (_part(data, name) for name in ("images", "list", "clocks"))
     spent = usd(Decimal(str(images["spent_usd"])))
     yield f"Probe of {data['api']} at {probe.probed_at}, krea-pipe {data['krea_pipe']}: {spent} spent"
+    status = _part(images, "status")
+    counts = ", ".join(f"{count} {one}" for one, count in Counter(str(one) for one in status.values()).items())
+    yield f"images                  {counts or 'none'}{'; the last one was to be cancelled' if data['cancel'] else ''}"
     yield f"order of GET /jobs      {probe.order.replace('_', ' ')}"
     yield f"lag of GET /jobs        {_seconds(probe.lag_seconds)}, looked at every {lists['seconds_between_looks']} s"
     pages = f"{lists['missing_in_pages']} jobs missing and {lists['repeated_in_pages']} repeated in pages of two"

@@ -91,6 +91,9 @@ def test_a_krea_as_documented(project, account):
     assert [one["is_understood"] for one in report["errors"]] == [True, True, True, False, True]
     assert [(one["status"], one["job_status"]) for one in report["cancel"]] == [(200, None), (200, "cancelled")] * 2
     assert report["list"]["item"]["items"][0]["created_at"] == "text"
+    assert report["list"]["item"]["items"][-1]["result"] in ({"urls": ["text"]}, None)
+    text = (project.home / "probe/report.txt").read_text()
+    assert "4 succeeded, 1 failed; the last one was to be cancelled" in text
 
 
 def test_it_spends_what_it_says_through_the_journal(project, account):
