@@ -25,6 +25,7 @@ VARIABLES = """\
 | `KREA_API_KEY`, `KREA_API_TOKEN` | the key; the first one that is set |
 | `KREA_API_BASE` | another address of the API; plain http only to this machine |
 | `KREA_PIPE_HOME` | where state lives, instead of the nearest `.krea-pipe` from here up to the git repository's top |
+| `XDG_CONFIG_HOME` | where your own settings are, in `krea-pipe/settings.yaml`; `~/.config` when unset |
 | `KREA_PIPE_SETTLE_SECONDS` | how long a request without an answer may take to show its job, 10 seconds when unset |
 | `KREA_PIPE_POLL_SECONDS` | the first wait before a job is looked at, 1 second when unset |
 | `NO_COLOR` | no colours |

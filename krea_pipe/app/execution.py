@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.fields import NONE_ALLOWED, Allowed
 from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import LOCAL_PACE, Pace, Target, Token, api_token, live_pace
@@ -155,7 +156,7 @@ class Execution:
                 webhook=self.webhook,
             ),
             webhook_listener=self.listener,
-            transport=transport_for(self.target),
+            transport=transport_for(self.target, prepared.loaded.pipeline.prices.allowed),
             observe=listeners.observe,
         )
         return execute(order)
@@ -202,10 +203,15 @@ def token_for(target: Target, environment: Mapping[str, str]) -> Token:
     return Token("local") if target.kind == "local" else api_token(environment)
 
 
-def transport_for(target: Target) -> "httpx.AsyncBaseTransport | None":
-    """A Krea in this process, for the local one; None is the network."""
+def transport_for(target: Target, allowed: Allowed = NONE_ALLOWED) -> "httpx.AsyncBaseTransport | None":
+    """A Krea in this process, for the local one; None is the network.
+
+    Args:
+        target: the API.
+        allowed: values of request fields that the local Krea takes as well.
+    """
     if target.kind != "local":
         return None
     from krea_pipe.local.app import open_transport  # noqa: PLC0415 (a whole server)
 
-    return open_transport()
+    return open_transport({name: tuple(values) for name, values in allowed.items()})

@@ -182,7 +182,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
     origin = target.origin if target.lasting else ""
     free = target.kind == "local"
-    plan_options = PlanOptions(name, origin, free, options.resubmit)
+    plan_options = PlanOptions(name, origin, free, options.resubmit, loaded.pipeline.prices)
     statuses: dict[Key, str] = {}
     if options.selection.needs_status:
         whole = make_plan(found, known, loaded.fingerprints, plan_options)

@@ -14,10 +14,11 @@ from krea_pipe.app.workspace import open_workspace, target_of
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.settings import Target, live_target, origin_of
+from krea_pipe.pipeline.pricing import PriceRow
 from krea_pipe.pipeline.spec import Loaded, Overrides
 from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.planning.budget import cap_of, check_budget, sum_within
-from krea_pipe.planning.plan import Plan, Submit, Sum
+from krea_pipe.planning.plan import Hold, Plan, Submit, Sum
 from krea_pipe.planning.plan_file import PlanFile, digest_of, is_plan_file, parts_of, read_plan_file
 from krea_pipe.planning.records import record_text
 from krea_pipe.store.atomic import write_atomically
@@ -45,6 +46,12 @@ class Forecast:
     def plan(self) -> Plan:
         """The plan itself."""
         return self.basis.plan
+
+    @property
+    def stated_prices(self) -> list[PriceRow]:
+        """The prices of what may be paid that a file states, in place of the built-in ones."""
+        paid = (step.request for step in self.plan.steps if isinstance(step.action, (Submit, Hold)))
+        return self.loaded.pipeline.prices.stated(paid)
 
     @property
     def is_whole(self) -> bool:

@@ -10,6 +10,7 @@ COMMANDS = {
     "validate": ("krea_pipe.cli.commands.validate:validate", "Check pipeline files. Needs no network and no key."),
     "expand": ("krea_pipe.cli.commands.expand:expand", "Show every request that a pipeline makes."),
     "plan": ("krea_pipe.cli.commands.plan:plan", "Show what a run would do, why, and what it would cost."),
+    "prices": ("krea_pipe.cli.commands.prices:prices", "List what images cost, and who says so."),
     "explain": ("krea_pipe.cli.commands.explain:explain", "Show where each value of one cell comes from, and its key."),
     "graph": ("krea_pipe.cli.commands.graph:graph", "Draw the stages and what they wait for."),
     "run": ("krea_pipe.cli.commands.run:run", "Make the images that are not there yet, and a report."),

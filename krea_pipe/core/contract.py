@@ -14,6 +14,8 @@ PRICES: Mapping[str, Mapping[str, Decimal]] = {
     for variant, prices in _DATA["prices"]["variants"].items()
 }
 """US dollars for one image, by variant and by the dearest thing that it uses: `text`, `references`, `moodboard`."""
+PRICES_AS_OF: str = _DATA["prices"]["as_of"]
+"""The day on which these prices were looked up, as YYYY-MM-DD."""
 SIZES: Mapping[str, tuple[int, int]] = {
     ratio: (width, height) for ratio, (width, height) in _DATA["pixels"]["1K"].items()
 }

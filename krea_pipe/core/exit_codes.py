@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
     """All is drawn but stages that wait for picks."""
     NOTHING_SELECTED = 7
     NOT_AS_LOCKED = 8
-    """An image is not the one that the lock file has."""
+    """An image is not the one that the lock file has, or prices are not those of a document."""
     BUG = 70
     INTERRUPTED = 130
     """By a person or the system; the same command goes on."""

@@ -5,8 +5,10 @@ served schema and `medium` in the guides; the strengths differ too).
 """
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from krea_pipe.core.contract import ASPECT_RATIOS, CREATIVITIES, RESOLUTIONS, SLIDER, STRENGTH_RANGES, VARIANTS
 from krea_pipe.core.excerpts import shown
@@ -30,6 +32,8 @@ SINGULARS: Mapping[str, str] = {"moodboard": "moodboards", "style": "styles"}
 SOURCE = ("image", "strength")
 """The source picture of image-to-image, and how much of it is drawn anew."""
 SOURCE_STRENGTH = 0.99
+UNKNOWN_FIELDS = ("variant", "aspect_ratio", "resolution")
+"""Fields of which Krea may have values that krea-pipe does not know; `allow_unknown` lets a file send them."""
 OWN_FIELDS = (*DEFAULTS, *LIST_FIELDS, *SOURCE, "prompt")
 FIELD_NAMES = (*OWN_FIELDS, *SINGULARS, "look")
 """Names that set something of a request wherever they stand as a key or as an axis."""
@@ -51,6 +55,17 @@ STAGE_KEYS = (
 """What may stand at the top level of a file with one stage, besides lists of names."""
 
 
+Allowed: TypeAlias = Mapping[str, Collection[str]]
+"""By field, values that may be sent though Krea does not document them."""
+NONE_ALLOWED: Allowed = {}
+# A variant is a part of an address, and pages draw an aspect ratio.
+_ALLOWABLE: Mapping[str, re.Pattern[str]] = {
+    "variant": re.compile(r"[a-z0-9]([a-z0-9.-]{0,30}[a-z0-9])?"),
+    "aspect_ratio": re.compile(r"[1-9][0-9]{0,3}(\.[0-9]{1,3})?:[1-9][0-9]{0,3}(\.[0-9]{1,3})?"),
+    "resolution": re.compile(r"[1-9][0-9]{0,3}(\.[0-9]{1,2})?[A-Za-z]{0,2}"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class StrengthRange:
     """What a strength may be (`low` to `high`), what every source documents (`sure`), and the default."""
@@ -69,13 +84,45 @@ STRENGTHS: Mapping[str, StrengthRange] = {
 }
 
 
-def check_field(name: str, value: Json) -> Json:
+class UnknownValueError(ValueError):
+    """A value that Krea does not document; `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str | None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def check_field(name: str, value: Json, allowed: Allowed = NONE_ALLOWED) -> Json:
     """Return the value as it will be sent.
+
+    Args:
+        name: the request field.
+        value: what it is to be.
+        allowed: by field, values that may be sent though Krea does not document them.
+
+    Returns:
+        The value, a whole number as an `int`.
 
     Raises:
         ValueError: the value is not one that Krea documents; the message is a sentence for people.
     """
+    if isinstance(value, str) and value in allowed.get(name, ()):
+        return value
     return _CHECKS[name](name, value)
+
+
+def allow_hint(name: str, value: Json) -> str | None:
+    """How a value that Krea does not document may be sent all the same, for a field that can have such values."""
+    if name not in UNKNOWN_FIELDS or not isinstance(value, str) or not _ALLOWABLE[name].fullmatch(value):
+        return None
+    if name == "aspect_ratio":
+        return f"if Krea has it, allow it: `allow_unknown: {{aspect_ratio: [{value}]}}`"
+    return f"if Krea has it, allow it with its price: `allow_unknown: {{{name}: {{{value}: USD}}}}`"
+
+
+def can_be_allowed(name: str, value: str) -> bool:
+    """Whether a value has the form that `allow_unknown` takes for a field."""
+    return bool(_ALLOWABLE[name].fullmatch(value))
 
 
 def check_strength(kind: str, value: Json) -> float:
@@ -114,7 +161,7 @@ def _one_of(*allowed: str) -> Callable[[str, Json], Json]:
     def check(name: str, value: Json) -> Json:
         if value not in allowed:
             wanted = allowed[0] if len(allowed) == 1 else f"one of {', '.join(allowed)}"
-            raise ValueError(f"`{name}` must be {wanted}, not {shown(value)}")
+            raise UnknownValueError(f"`{name}` must be {wanted}, not {shown(value)}", allow_hint(name, value))
         return value
 
     return check

@@ -108,6 +108,20 @@ JOB_SECONDS = {"medium-turbo": 300.0, "medium": 600.0, "large": 900.0}
 LOCAL_PACE = Pace(first=0.05, longest=0.2)
 
 
+def user_settings_file(environment: Mapping[str, str]) -> Path | None:
+    """Where the user's own settings are: `krea-pipe/settings.yaml` in XDG_CONFIG_HOME, or in `.config` of HOME.
+
+    Args:
+        environment: where XDG_CONFIG_HOME and HOME may be set; XDG_CONFIG_HOME counts if it is an absolute path.
+
+    Returns:
+        The file, which need not be there; None where neither names a folder.
+    """
+    base, home = environment.get("XDG_CONFIG_HOME", ""), environment.get("HOME", "")
+    folder = Path(base) if base.startswith("/") else Path(home) / ".config" if home else None
+    return None if folder is None else folder / "krea-pipe" / "settings.yaml"
+
+
 def home_folder(environment: Mapping[str, str], file: Path | None = None) -> Path:
     """Where state lives: KREA_PIPE_HOME, or the nearest `.krea-pipe`, or a new one in the working folder.
 

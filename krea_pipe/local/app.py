@@ -11,7 +11,7 @@ stuck, and a stuck job is never timed out. `GET /_local/book` is not Krea's; see
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from email.utils import format_datetime
 from typing import NamedTuple
@@ -54,7 +54,6 @@ class _Call(NamedTuple):
 
 _FOLDERS = frozenset({"generate", "images", "uploads"})
 _CALLS = (
-    *(_Call("POST", f"/generate/image/krea/krea-2/{name}", jobs.generate(name)) for name in VARIANTS),
     _Call("GET", "/jobs", jobs.list_jobs),
     _Call("GET", "/jobs/{id}", jobs.read_job),
     _Call("DELETE", "/jobs/{id}", jobs.delete_job),
@@ -88,17 +87,23 @@ def create_app(server_state: ServerState | None = None, *, dates: bool | None = 
     def bind(call: _Call) -> Route:
         return Route(call.path, _bind(server_state, call, book, courier), methods=[call.method])
 
+    variants = (*VARIANTS, *server_state.undocumented.get("variant", ()))
+    generate = [_Call("POST", f"/generate/image/krea/krea-2/{name}", jobs.generate(name)) for name in variants]
     return Starlette(
-        routes=[bind(call) for call in (*_CALLS, _Call("GET", "/_local/book", book.read, is_open=True))],
+        routes=[bind(call) for call in (*generate, *_CALLS, _Call("GET", "/_local/book", book.read, is_open=True))],
         middleware=[Middleware(_DateMiddleware, server_state=server_state, book=book, dates=dates)],
         exception_handlers={RefusalError: _answer_refusal, 404: _answer_unknown, 405: _answer_unknown},
         lifespan=live,
     )
 
 
-def open_transport() -> httpx.ASGITransport:
-    """A transport, with no socket in between, to a Krea of one's own that lives as long as the transport."""
-    return httpx.ASGITransport(app=create_app(ServerState()))
+def open_transport(undocumented: Mapping[str, Sequence[str]] | None = None) -> httpx.ASGITransport:
+    """A transport, with no socket in between, to a Krea of one's own that lives as long as the transport.
+
+    Args:
+        undocumented: values of `variant`, `aspect_ratio` and `resolution` that it takes although no document has them.
+    """
+    return httpx.ASGITransport(app=create_app(ServerState(undocumented=undocumented or {})))
 
 
 def _bind(server_state: ServerState, call: _Call, book: BillingLog, courier: Courier) -> _Endpoint:

@@ -37,7 +37,7 @@ def generate(variant: str) -> Handler:
 
     async def submit(server_state: ServerState, request: Request) -> Response:
         webhook = read_webhook(request)
-        order = read_order(variant, await request.body())
+        order = read_order(variant, await request.body(), server_state.undocumented)
         brief = await read_inputs(server_state, order, own_host=request.base_url.hostname)
         return accept(server_state.submit(brief, webhook=webhook))
 

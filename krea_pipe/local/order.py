@@ -68,16 +68,28 @@ class Order:
 
     @property
     def pixels(self) -> tuple[int, int]:
-        """Width and height of the result."""
-        return PIXELS[self.aspect_ratio]
+        """Width and height of the result; an undocumented aspect ratio has about as many pixels as the others."""
+        return PIXELS.get(self.aspect_ratio) or _pixels_of(self.aspect_ratio)
 
     @property
     def price(self) -> Decimal:
-        """USD for one image; a moodboard outranks style references, which outrank text."""
-        prices = PRICES[self.variant]
+        """USD for one image, 0 for an unknown variant; a moodboard outranks style references, which outrank text."""
+        prices = PRICES.get(self.variant)
+        if prices is None:
+            return Decimal(0)
         if self.moodboard is not None:
             return prices["moodboard"]
         return prices["references"] if self.references else prices["text"]
+
+
+def _pixels_of(aspect_ratio: str) -> tuple[int, int]:
+    wide, _, high = aspect_ratio.partition(":")
+    shape = min(max(float(wide) / float(high), 0.125), 8.0)
+    return _rounded(1024 * shape**0.5), _rounded(1024 / shape**0.5)
+
+
+def _rounded(pixels: float) -> int:
+    return 32 * round(pixels / 32)
 
 
 @dataclass(frozen=True, slots=True)

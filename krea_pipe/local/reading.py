@@ -8,7 +8,7 @@ is this: the number of images has no limits, and unknown keys are passed over.
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -47,18 +47,22 @@ _STEPS = (1, 2000)
 _Body = Mapping[str, object]
 
 
-def read_order(variant: str, raw: bytes) -> Order:
-    """The order in a JSON body; raises `RefusalError` with 400 or 422."""
+def read_order(variant: str, raw: bytes, undocumented: Mapping[str, Sequence[str]]) -> Order:
+    """The order in a JSON body; raises `RefusalError` with 400 or 422.
+
+    `undocumented` are values of `aspect_ratio` and `resolution` that are taken as well.
+    """
     body = _read_object(raw)
     for key in body:
         if key not in _FIELDS:
             raise refuse(400, f"Unrecognized key: {key}")
-    _check_choice("resolution", _read_text(body, "resolution"), ("1K",))
+    _check_choice("resolution", _read_text(body, "resolution"), ("1K", *undocumented.get("resolution", ())))
+    ratios = (*PIXELS, *undocumented.get("aspect_ratio", ()))
     seed = body.get("seed")
     return Order(
         variant=variant,
         prompt=_read_text(body, "prompt"),
-        aspect_ratio=_check_choice("aspect_ratio", _read_text(body, "aspect_ratio"), tuple(PIXELS)),
+        aspect_ratio=_check_choice("aspect_ratio", _read_text(body, "aspect_ratio"), ratios),
         creativity=_check_choice("creativity", body.get("creativity", "low"), CREATIVITIES),
         seed=None if seed is None else _check_number("seed", seed),
         sliders=Sliders(*(_check_whole(name, body.get(name, 0), SLIDER) for name in _SLIDERS)),

@@ -4,7 +4,7 @@ import threading
 import uuid
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -66,7 +66,8 @@ class ServerState:
     any bearer token, `balance_usd` None pays for everything, `asset_limit` is in bytes. `fate_of` decides how a job
     ends; the default reads the trigger words of `krea_pipe.local.job`. `image_of` gives the bytes of a job's
     image, None draws a proof. `webhook_copies` is how often the end of a job is told to its webhook; the jobs whose
-    end is still to be told are in the `outbox`.
+    end is still to be told are in the `outbox`. `undocumented` are values of `variant`, `aspect_ratio` and `resolution`
+    that are taken although no document has them.
     """
 
     latency: float = 0.15
@@ -80,6 +81,7 @@ class ServerState:
     spread: float = 0.0
     image_of: Callable[[Job], bytes] | None = None
     webhook_copies: Callable[[Job], int] = deliver_once
+    undocumented: Mapping[str, Sequence[str]] = field(default_factory=dict)
     outbox: deque[Job] = field(default_factory=deque, init=False, repr=False)
     _now: datetime = field(default=_BEGINNING, init=False, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)

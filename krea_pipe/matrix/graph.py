@@ -9,7 +9,7 @@ from typing import TypeVar
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.pipeline.model import Pipeline, SourceStage, Stage
-from krea_pipe.pipeline.pricing import price_of, usd
+from krea_pipe.pipeline.pricing import usd
 
 _T = TypeVar("_T")
 
@@ -66,7 +66,7 @@ def build_graph(pipeline: Pipeline, cells: Iterable[tuple[Cell, Key]], waiting: 
     for cell, key in cells:
         images[cell.stage] += 1
         if key not in seen:
-            prices[cell.stage] += price_of(cell.request)
+            prices[cell.stage] += pipeline.prices.of(cell.request).usd
             seen.add(key)
     waits = {one.stage: one for one in waiting}
     vertices = [Vertex(name, images[name], prices[name], waits.get(name)) for name in images]

@@ -14,7 +14,6 @@ from krea_pipe.matrix.out_paths import OutPaths, PathTaken, case_folded, collisi
 from krea_pipe.matrix.rendering import CellProblem
 from krea_pipe.matrix.resolve import CellDraft, Resolver, SourceCell
 from krea_pipe.pipeline.model import Matrix, Pipeline, Stage
-from krea_pipe.pipeline.pricing import price_of
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.sampling import choose
 from krea_pipe.pipeline.source import Trail
@@ -235,7 +234,7 @@ class Expansion:
         for resolver in resolvers:
             for draft in self._of_matrix(resolver, source, set()):
                 try:
-                    prices.append(price_of(resolver.request(draft)))
+                    prices.append(self.pipeline.prices.of(resolver.request(draft)).usd)
                 except CellProblem as error:
                     self.problems.note(error)
         return prices

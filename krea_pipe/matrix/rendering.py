@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
+from krea_pipe.core.fields import UnknownValueError
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.model import Value
 from krea_pipe.pipeline.template import TemplateProblem, as_text, compile_template, is_template
@@ -75,7 +76,8 @@ def check_value(value: Value, check: Callable[[], _T]) -> _T:
     try:
         return check()
     except ValueError as error:
-        raise CellProblem("invalid_value", str(error), value.trail) from error
+        hint = error.hint if isinstance(error, UnknownValueError) else None
+        raise CellProblem("invalid_value", str(error), value.trail, hint=hint) from error
 
 
 def _same(rendered: Json) -> Json:

@@ -291,7 +291,7 @@ class Resolver:
             raise CellProblem("wrong_type", message, value.trail)
         memo = (name, data, type(data))
         if memo not in self.checked:
-            self.checked[memo] = check_value(value, lambda: check_field(name, data))
+            self.checked[memo] = check_value(value, lambda: check_field(name, data, self.pipeline.prices.allowed))
         if not is_template(value.data):
             self.known[name, id(value)] = self.checked[memo]
         return self.checked[memo]

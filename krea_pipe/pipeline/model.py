@@ -12,6 +12,7 @@ from pathlib import Path
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.editing.picks import Picks
+from krea_pipe.pipeline.pricing import BUILT_IN, PriceList
 from krea_pipe.pipeline.sampling import Sample
 from krea_pipe.pipeline.source import Document, Trail
 
@@ -166,7 +167,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One file. `root` is the folder that references may not leave; `overrides` are fields of `--set`."""
+    """One file. `root` is the folder that references may not leave; `overrides` are fields of `--set`.
+
+    `prices` are what its images cost, with what the user's settings and the file say.
+    """
 
     document: Document
     name: str
@@ -182,3 +186,4 @@ class Pipeline:
     warnings: tuple[Problem, ...]
     looks: Mapping[str, Look] = field(default_factory=dict)
     overrides: Mapping[str, Value] = field(default_factory=dict)
+    prices: PriceList = BUILT_IN

@@ -1,17 +1,95 @@
-"""What a request costs, and how money is written."""
+"""What a request costs and who says so, which values may be sent beyond those that are known, and how money is written.
 
+Prices come from `krea_pipe/data/krea_2.json`, from the user's own settings, and from the pipeline file, which can only
+raise them. What `allow_unknown` names is priced there.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Literal, TypeAlias, get_args
 
 from krea_pipe.core.contract import PRICES
+from krea_pipe.core.errors import Place
+from krea_pipe.core.fields import UNKNOWN_FIELDS
 from krea_pipe.core.request import Request
 
+PriceClass = Literal["text", "references", "moodboard"]
+PRICE_CLASSES: tuple[PriceClass, ...] = get_args(PriceClass)
 
-def price_of(request: Request) -> Decimal:
-    """The price of one image in US dollars, exact."""
-    prices = PRICES[request.variant]
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The price of one image in US dollars, and the place that says so; without one it is the built-in price."""
+
+    usd: Decimal
+    at: Place | None = None
+
+
+Rate: TypeAlias = Mapping[PriceClass, Price]
+"""What an image costs by the dearest thing that it uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRow:
+    """One line of a price list: a field and its value, the class of the request, and the price."""
+
+    field: str
+    value: str
+    price_class: PriceClass
+    price: Price
+
+
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """What an image costs: the rate of each variant, and those of aspect ratios and resolutions that have their own.
+
+    `allowed` are the values of request fields that may be sent though krea-pipe does not know them.
+    """
+
+    variants: Mapping[str, Rate]
+    ratios: Mapping[str, Rate] = field(default_factory=dict)
+    resolutions: Mapping[str, Rate] = field(default_factory=dict)
+    allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def of(self, request: Request) -> Price:
+        """The price of the image of a request: the highest of those of its variant, aspect ratio and resolution."""
+        own = class_of(request)
+        rates = (
+            self.variants[request.variant],
+            self.ratios.get(request.aspect_ratio),
+            self.resolutions.get(request.resolution),
+        )
+        return max((rate[own] for rate in rates if rate), key=lambda price: price.usd)
+
+    def rows(self) -> Iterator[PriceRow]:
+        """Every price, variants first."""
+        for name, rates in zip(UNKNOWN_FIELDS, (self.variants, self.ratios, self.resolutions), strict=True):
+            for value, rate in rates.items():
+                yield from (PriceRow(name, value, one, rate[one]) for one in PRICE_CLASSES)
+
+    def stated(self, requests: Iterable[Request]) -> list[PriceRow]:
+        """The prices of some requests that are not the built-in ones, each once.
+
+        Args:
+            requests: what is paid for.
+
+        Returns:
+            A row for each price that a file states, under the field that it is stated for.
+        """
+        paid = {(class_of(one), self.of(one)) for one in requests}
+        return [row for row in self.rows() if row.price.at is not None and (row.price_class, row.price) in paid]
+
+
+BUILT_IN = PriceList({name: {one: Price(amounts[one]) for one in PRICE_CLASSES} for name, amounts in PRICES.items()})
+"""The prices that Krea documents."""
+
+
+def class_of(request: Request) -> PriceClass:
+    """The dearest thing that a request uses, which decides its price."""
     if request.moodboards:
-        return prices["moodboard"]
-    return prices["references"] if request.references else prices["text"]
+        return "moodboard"
+    return "references" if request.references else "text"
 
 
 def exact(amount: Decimal) -> str:

@@ -27,6 +27,7 @@ from krea_pipe.matrix.resolve import CellDraft
 from krea_pipe.pipeline.editing.picks import Pick
 from krea_pipe.pipeline.model import AxisValue, Pipeline, Stage, Value
 from krea_pipe.pipeline.nodes import Node
+from krea_pipe.pipeline.pricing import Price
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.source import Document, Trail, read_document
 from krea_pipe.pipeline.spec import Overrides
@@ -106,7 +107,7 @@ class Last:
 class Explanation:
     """Everything about one cell.
 
-    `step` is what a run would do for it, and `last` is None when it was never drawn.
+    `step` is what a run would do for it, `last` is None when it was never drawn, and `price` is what Krea itself takes.
     """
 
     cell: Cell
@@ -116,6 +117,12 @@ class Explanation:
     ingredients: tuple[Ingredient, ...]
     upstream: PickedSource | None
     last: Last | None
+    price: Price
+
+    @property
+    def price_at(self) -> Place | None:
+        """The place that states the price, None for a built-in one and where nothing is paid."""
+        return self.price.at if self.step.price else None
 
     @property
     def canonical(self) -> str:
@@ -159,6 +166,7 @@ def explain_cell(
         ingredients=tuple(builder.ingredients()),
         upstream=builder.upstream(),
         last=_last(pipeline.name, cell, fingerprints, space),
+        price=pipeline.prices.of(cell.request),
     )
 
 

@@ -13,7 +13,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
 from krea_pipe.core.request import ByDigest, Key, Request, Source, parse_source
 from krea_pipe.matrix.cell import Cell, Waiting
-from krea_pipe.pipeline.pricing import price_of
+from krea_pipe.pipeline.pricing import BUILT_IN, PriceList
 from krea_pipe.pipeline.references import Fingerprints, Image
 from krea_pipe.store.known import Known
 from krea_pipe.store.replay import InFlight, Post, Replay
@@ -178,13 +178,15 @@ class PlanOptions:
     """For which pipeline and API a plan is made.
 
     `origin` is the API that the run would talk to: a job elsewhere cannot be attached to. `free` is for an API that
-    bills nothing. `resubmit` sends requests again whose answer was lost, or whose image cannot be fetched.
+    bills nothing. `resubmit` sends requests again whose answer was lost, or whose image cannot be fetched. `prices` are
+    those of the pipeline.
     """
 
     pipeline: str
     origin: str
     free: bool = False
     resubmit: bool = False
+    prices: PriceList = BUILT_IN
 
 
 def make_plan(
@@ -225,7 +227,7 @@ class _StepMaker:
     def step(self, key: Key, cells: list[Cell]) -> Step:
         request = cells[0].request
         action, reason = self._decide(key, cells[0])
-        price = Decimal(0) if self.options.free else price_of(request)
+        price = Decimal(0) if self.options.free else self.options.prices.of(request).usd
         return Step(request, key, price, action, reason, tuple(cells))
 
     def _decide(self, key: Key, cell: Cell) -> tuple[Action, str]:

@@ -97,6 +97,9 @@ def check_folders(*folders: Path) -> None:
 def check_files(*files: Path) -> None:
     """Refuse what is not a plain file, or has another name elsewhere; one that is not there is not missed.
 
+    Args:
+        files: Their paths.
+
     Raises:
         StateError: one is a link, a second name of a file, or no file.
     """

@@ -1,6 +1,7 @@
 """The schema and the code say the same, and editors get a description for everything."""
 
 import json
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import jsonschema
@@ -8,6 +9,7 @@ import pytest
 
 from krea_pipe.core import contract, fields
 from krea_pipe.pipeline.sampling import Sample
+from krea_pipe.pipeline.source import read_document
 from krea_pipe.pipeline.spec.hints import near_ratio, nearest
 from krea_pipe.pipeline.spec.schema import schema_text
 
@@ -61,7 +63,25 @@ def test_every_property_has_a_description():
     ],
 )
 def test_words_agree(name, allowed):
-    assert limits(DEFINITIONS["fields"]["properties"][name])["enum"] == list(allowed)
+    found = limits(DEFINITIONS["fields"]["properties"][name])
+    assert (found["anyOf"][0] if "anyOf" in found else found)["enum"] == list(allowed)
+
+
+@pytest.mark.parametrize("name", fields.UNKNOWN_FIELDS)
+@pytest.mark.parametrize(
+    "value", ["xl", "k-2.5", "5:4", "2.39:1", "2K", "1.5k", "X", "a/b", "..", "5x4", "0:1", "", "K"]
+)
+def test_what_may_be_allowed_has_one_form(name, value):
+    """The schema takes a value that only a file can allow where, and only where, the code can allow it."""
+    is_known = value in DEFINITIONS[name]["else"]["anyOf"][0]["enum"]
+    form = limits(DEFINITIONS[name])["anyOf"][1]
+    is_taken = jsonschema.Draft202012Validator({**form, "$defs": DEFINITIONS}).is_valid(value)
+    assert (is_taken or is_known) == (fields.can_be_allowed(name, value) or is_known)
+
+
+def test_the_schema_takes_what_a_file_allows():
+    file = Path(__file__).parent / "corpus/valid/allow_unknown.yaml"
+    assert jsonschema.Draft202012Validator(SCHEMA).is_valid(read_document(file).data)
 
 
 def test_ranges_agree():

@@ -3,26 +3,44 @@
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import click
 
 from krea_pipe.app.maintenance.checkup import Check, check_up
+from krea_pipe.app.probe import probe
+from krea_pipe.app.probe_report import REPORT, TEXT, keep_probe_report, report_of
 from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import json_option
+from krea_pipe.cli.options import UsdType, json_option
+from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
+from krea_pipe.store.probe import PROBE
 
 _STATE_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
 @click.option("--offline", is_flag=True, help="Do not ask Krea.")
+@click.option(
+    "--probe",
+    "probes",
+    is_flag=True,
+    help="Order up to five of the cheapest images to learn how Krea's list of jobs, clocks and errors are. It is paid.",
+)
+@click.option("--max-cost", type=UsdType(), help="What --probe may spend in US dollars, which it needs, as in 0.10.")
 @json_option
-def doctor(*, offline: bool, as_json: bool) -> int:
+def doctor(*, offline: bool, probes: bool, max_cost: Decimal | None, as_json: bool) -> int:
     """Check the installation, the home folder, the key and Krea, and say what to do.
 
     Asks Krea one question that is free, for the latest job, unless there is no key. Ends with 0, with 4 when Krea
     refused the key, with 1 for other problems; warnings are none.
+
+    --probe orders images in place of that, through the journal as any run does. It writes a report without secrets,
+    which can be shared, and the values that later runs start from.
     """
+    if probes or max_cost is not None:
+        return _probe(max_cost, probes=probes, offline=offline, as_json=as_json)
     found, is_refused = check_up(os.environ, offline=offline)
     code = ExitCode.REFUSED if is_refused else int(any(one.state == "problem" for one in found))
     if as_json:
@@ -30,6 +48,31 @@ def doctor(*, offline: bool, as_json: bool) -> int:
     else:
         _print(found)
     return code
+
+
+def _probe(max_cost: Decimal | None, *, probes: bool, offline: bool, as_json: bool) -> int:
+    """Probe the API, write what was learnt, and print it.
+
+    Raises:
+        UsageError: the options contradict each other, or the limit is missing.
+    """
+    if not probes:
+        raise UsageError(Problem("bad_option", "--max-cost is for --probe", hint="add --probe, or leave it out"))
+    if offline:
+        raise UsageError(Problem("bad_option", "--probe and --offline exclude each other", hint="say one"))
+    if max_cost is None:
+        raise UsageError(Problem("no_cap", "--probe orders images, and no cap is set", hint="add --max-cost 0.10"))
+    seen, home = probe(os.environ, max_cost, lambda text: click.echo(text, err=True))
+    report = report_of(seen, datetime.now(UTC))
+    folder = keep_probe_report(home, report)
+    if as_json:
+        values = str(home / PROBE) if report.is_worth_keeping else None
+        print_json({**report.data, "report": str(folder / REPORT), "values_file": values})
+    else:
+        click.echo(report.text, nl=False)
+        kept = f"values in {home / PROBE}" if report.is_worth_keeping else "no values were kept"
+        click.echo(f"report  {folder / REPORT} and {folder / TEXT}, to be shared; {kept}")
+    return report.exit_code
 
 
 def _print(found: Sequence[Check]) -> None:

@@ -86,6 +86,7 @@ def _json(one: Explanation) -> dict[str, object]:
         "action": ACTIONS[type(step.action)],
         "reason": step.reason,
         "price_usd": exact(step.price),
+        "price_at": place_json(one.price_at),
         "same_request": list(one.shared),
         "fields": {traced.name: _traced_json(traced) for traced in one.fields},
         "prompt": {
@@ -157,12 +158,17 @@ def _title(text: str) -> str:
 def _facts(one: Explanation, *, local: bool) -> Iterator[tuple[str, str]]:
     step = one.step
     yield "image", f"{one.cell.out}, below the output folder"
-    yield "price", "free: the local Krea spends nothing" if local else usd(step.price)
+    yield "price", "free: the local Krea spends nothing" if local else _price_words(one)
     yield "plan", f"{ACTIONS[type(step.action)]}: {step.reason}" if step.reason != "new" else "new"
     if one.shared:
         more = f" and {len(one.shared) - 1} more" if len(one.shared) > 1 else ""
         yield "shared", f"paid once with {one.shared[0]}{more}: the same request"
     yield "drawn", _drawn(one.last, step.key) if one.last else "never under this id"
+
+
+def _price_words(one: Explanation) -> str:
+    at = one.price_at
+    return f"{usd(one.step.price)}, by {at}" if at else usd(one.step.price)
 
 
 def _drawn(last: Last, key: str) -> str:

@@ -12,6 +12,7 @@ import click
 from krea_pipe.app import flow, plan_files
 from krea_pipe.app.plan_files import Forecast
 from krea_pipe.app.workspace import open_workspace
+from krea_pipe.cli.commands.prices import price_json, price_words
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import (
     FILE,
@@ -147,6 +148,8 @@ def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
     _print_tables(forecast.plan, show_all=show_all, local=local)
     cap = forecast.cap if forecast.is_whole and not forecast.refusal else None
     click.echo(_sentence(forecast.plan, cap, local=local))
+    for words in () if local else price_words(forecast.stated_prices):
+        click.echo(words)
     for one in forecast.plan.waiting:
         click.echo(waiting_words(one, local=local))
     if forecast.refusal:
@@ -237,6 +240,7 @@ def _new_words(plan: Plan, *, local: bool) -> str:
 
 def _json(forecast: Forecast) -> dict[str, object]:
     plan, pipeline, kind = forecast.plan, forecast.loaded.pipeline, forecast.target.kind
+    stated = [price_json(one) for one in forecast.stated_prices] if kind == "live" else []
     return {
         "schema": "krea-pipe/plan@1",
         "pipeline": plan.pipeline,
@@ -251,6 +255,7 @@ def _json(forecast: Forecast) -> dict[str, object]:
         "uploads": [{"source": source_text(image.source), "label": image.label} for image in plan.uploads],
         "waiting": [waiting_json(one) for one in plan.waiting],
         "warnings": [problem_json(one) for one in forecast.loaded.warnings],
+        **({"prices": stated} if stated else {}),
         "cells": [row for step in plan.steps for row in _cells(step)],
     }
 

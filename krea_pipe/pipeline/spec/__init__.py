@@ -2,5 +2,6 @@
 
 from krea_pipe.pipeline.spec.loading import Draft, Loaded, draft_pipeline, load_pipeline
 from krea_pipe.pipeline.spec.overlay import Overrides
+from krea_pipe.pipeline.spec.prices import CLASS_WORDS, user_prices
 
-__all__ = ["Draft", "Loaded", "Overrides", "draft_pipeline", "load_pipeline"]
+__all__ = ["CLASS_WORDS", "Draft", "Loaded", "Overrides", "draft_pipeline", "load_pipeline", "user_prices"]

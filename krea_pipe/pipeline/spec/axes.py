@@ -5,7 +5,15 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LIST_FIELDS, SINGULARS, check_field, check_strength
+from krea_pipe.core.fields import (
+    DEFAULTS,
+    FIELD_NAMES,
+    LIST_FIELDS,
+    SINGULARS,
+    UnknownValueError,
+    check_field,
+    check_strength,
+)
 from krea_pipe.core.json_data import Json, leaves, mapping_in
 from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.model import Axis, AxisValue
@@ -132,7 +140,7 @@ class AxisBuilder:
             self._problems.add("axis_over_axis", "which values an axis has cannot depend on other axes", trail, hint)
             return []
         found = self._rendered(data, trail, whole=True)
-        wrong = None if is_template(found) else matrix_problem(name, found)
+        wrong = None if is_template(found) else matrix_problem(name, found, self.library.allowed)
         if wrong:
             self._problems.add(wrong.code, wrong.message, trail, wrong.hint)
         return [] if wrong or isinstance(found, str) else found
@@ -144,7 +152,9 @@ class AxisBuilder:
         kind, folder, root = kind_of(data), self.library.folder, self.library.root
         at: Trail = (*trail, kind) if kind else trail
         try:
-            items = generate(data, folder, root, pictures=name == "references", field=sets_field(name))
+            items = generate(
+                data, folder, root, self.library.allowed, pictures=name == "references", field=sets_field(name)
+            )
         except Unusable as error:
             self._problems.add(error.code, str(error), at, error.hint)
             return []
@@ -184,9 +194,12 @@ class AxisBuilder:
             return True
         try:
             if name in DEFAULTS:
-                check_field(name, item)
+                check_field(name, item, self.library.allowed)
             elif "." in name:
                 check_strength(name.partition(".")[0], item)
+        except UnknownValueError as error:
+            self._problems.add("invalid_value", str(error), trail, error.hint or hint)
+            return False
         except ValueError as error:
             self._problems.add("invalid_value", str(error), trail, hint)
             return False

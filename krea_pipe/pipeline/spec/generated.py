@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import cast
 
 from krea_pipe.core import lfs
-from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, check_field, check_source_strength
+from krea_pipe.core.fields import (
+    DEFAULTS,
+    FIELD_NAMES,
+    Allowed,
+    UnknownValueError,
+    check_field,
+    check_source_strength,
+)
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.pipeline.cell_ids import Scalar, part_of
 from krea_pipe.pipeline.nodes import resolve_scalar
@@ -25,10 +32,13 @@ FILE_KINDS = ("csv", "words", "glob")
 _CHECKED = (*DEFAULTS, "strength")
 
 
-def generate(data: Mapping[str, Json], folder: Path, root: Path, *, pictures: bool, field: bool) -> list[Json]:
+def generate(
+    data: Mapping[str, Json], folder: Path, root: Path, allowed: Allowed, *, pictures: bool, field: bool
+) -> list[Json]:
     """The values that a mapping says.
 
-    `pictures` is for an axis of references, `field` for any that sets a request field.
+    `allowed` are values of fields that the file allows. `pictures` is for an axis of references, `field` for any that
+    sets a request field.
 
     Raises:
         Unusable: it says none.
@@ -36,13 +46,13 @@ def generate(data: Mapping[str, Json], folder: Path, root: Path, *, pictures: bo
     if "count" in data:
         return list(range(1, cast("int", data["count"]) + 1))
     if "zip" in data:
-        return _zipped(cast("dict[str, list[Json]]", data["zip"]))
+        return _zipped(cast("dict[str, list[Json]]", data["zip"]), allowed)
     kind = kind_of(data)
     if kind is None:
         return _range(data)
     found = _read_values(kind, str(data[kind]), folder, root)
     if kind == "csv":
-        _check_rows(found)
+        _check_rows(found, allowed)
     if kind != "glob" or not field:
         return found
     paths = [cast("dict[str, Json]", row)["path"] for row in found]
@@ -54,7 +64,7 @@ def kind_of(data: Mapping[str, Json]) -> str | None:
     return next((kind for kind in FILE_KINDS if kind in data), None)
 
 
-def _check_rows(rows: Sequence[Json]) -> None:
+def _check_rows(rows: Sequence[Json], allowed: Allowed) -> None:
     """Refuse rows with a field that no request can have, which the schema says of rows in the file itself."""
     for number, row in enumerate(cast("Sequence[Mapping[str, Json]]", rows), 1):
         if "set" in row:
@@ -62,9 +72,10 @@ def _check_rows(rows: Sequence[Json]) -> None:
             raise Unusable("reserved_name", "`set` is for rows that are written out", hint)
         try:
             for name in (name for name in _CHECKED if name in row and not is_template(row[name])):
-                check_source_strength(row[name]) if name == "strength" else check_field(name, row[name])
+                check_source_strength(row[name]) if name == "strength" else check_field(name, row[name], allowed)
         except ValueError as error:
-            raise Unusable("invalid_value", f"in row {number} {error}") from error
+            near = error.hint if isinstance(error, UnknownValueError) else None
+            raise Unusable("invalid_value", f"in row {number} {error}", near) from error
 
 
 def _range(data: Mapping[str, Json]) -> list[Json]:
@@ -88,7 +99,7 @@ def _number(value: Decimal) -> Json:
     return int(value) if value == value.to_integral() else float(round(value, 9))
 
 
-def _zipped(lists: Mapping[str, list[Json]]) -> list[Json]:
+def _zipped(lists: Mapping[str, list[Json]], allowed: Allowed) -> list[Json]:
     """Rows of the values that stand at one place in each list."""
     lengths = {len(values) for values in lists.values()}
     if len(lengths) > 1:
@@ -101,7 +112,7 @@ def _zipped(lists: Mapping[str, list[Json]]) -> list[Json]:
         parts = [part_of(name, cast("Scalar", value)) for name, value in row.items()]
         identity = part_of("", str(row["id"])) if "id" in row else "-".join(parts)
         rows.append({**row, "id": part_of("", identity)})
-    _check_rows(rows)
+    _check_rows(rows, allowed)
     return rows
 
 

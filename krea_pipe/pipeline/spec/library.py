@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.fields import LIST_FIELDS, SINGULARS
+from krea_pipe.core.fields import LIST_FIELDS, SINGULARS, Allowed
 from krea_pipe.core.json_data import Json, mapping_in
 from krea_pipe.pipeline.cell_ids import Scalar
 from krea_pipe.pipeline.model import AxisValue, Board, Look, ReferenceSet, Value
@@ -31,13 +31,15 @@ SOURCE_IMAGE = re.compile(r"\bsource\s*\.\s*image\b")
 class Library:
     """What stages use by name. An item that is written in place gets a name of its own, which no file can spell.
 
-    `folder` is the pipeline file's, `root` the one that no file of it may leave. `built` keeps what `axes` became;
-    `counts` are the values and matrices of all stages so far.
+    `folder` is the pipeline file's, `root` the one that no file of it may leave. `allowed` are the values of request
+    fields that `allow_unknown` names. `built` keeps what `axes` became; `counts` are the values and matrices of all
+    stages so far.
     """
 
     problems: Problems
     folder: Path
     root: Path
+    allowed: Allowed = field(default_factory=dict)
     prompts: dict[str, Value] = field(default_factory=dict)
     references: dict[str, ReferenceSet] = field(default_factory=dict)
     boards: dict[str, dict[str, Board]] = field(default_factory=lambda: {"moodboards": {}, "styles": {}})
@@ -48,9 +50,9 @@ class Library:
     counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, data: Mapping[str, Json], problems: Problems, root: Path) -> "Library":
+    def of(cls, data: Mapping[str, Json], problems: Problems, root: Path, allowed: Allowed) -> "Library":
         """Everything that a file defines by name."""
-        library = cls(problems, problems.document.file.resolve().parent, root)
+        library = cls(problems, problems.document.file.resolve().parent, root, allowed)
         for name, text in mapping_in(data, "prompts").items():
             library.prompts[name] = Value(text, ("prompts", name))
         for kind in LIST_FIELDS:

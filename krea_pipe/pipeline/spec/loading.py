@@ -26,9 +26,10 @@ from krea_pipe.pipeline.spec.checks import (
 )
 from krea_pipe.pipeline.spec.hints import nearest
 from krea_pipe.pipeline.spec.library import Library
-from krea_pipe.pipeline.spec.overlay import Overrides, apply_overrides, parse_sets
+from krea_pipe.pipeline.spec.overlay import Overrides, apply_overrides, check_sets, parse_sets
+from krea_pipe.pipeline.spec.prices import known_value_warnings, read_prices, user_prices
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_errors, with_texts
-from krea_pipe.pipeline.spec.schema import find_problems, part_without, top_keys
+from krea_pipe.pipeline.spec.schema import allowed_values, find_problems, part_without, top_keys
 from krea_pipe.pipeline.spec.stages import MAX_STAGES, StageBuilder
 from krea_pipe.pipeline.template import TemplateProblem, reset_budgets, slug
 
@@ -86,6 +87,7 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
     with masking_errors():
         fields, others = parse_sets(overrides.sets)
         document = apply_overrides(read_document(file), overrides, others)
+        check_sets(fields, allowed_values(document.data))
     problems = Problems(document)
     check_secrets(document.data, problems)  # first, because all problems are told without them
     problems.extend(document.problems)
@@ -112,7 +114,8 @@ class _Builder:
         self.root = repository_root(document.file)
         self.environment = self._declared_environment(overrides.environment)
         self.variables = self._variables()
-        self.library = Library.of(data, problems, self.root)
+        self.library = Library.of(data, problems, self.root, allowed_values(document.data))
+        self.prices = read_prices(data, problems, user_prices(overrides.environment))
 
     def build(self) -> Pipeline:
         name = str(self.data.get("name") or slug(self.document.file.stem) or "pipeline")
@@ -120,7 +123,11 @@ class _Builder:
         check_variables(mapping_in(self.data, "vars"), stages, self.problems)
         check_stages(stages, self.variables, self.library, overrides)
         check_graph(stages, self.problems)
-        warnings = chain(strength_warnings(self.library, stages), unused_warnings(self.library, stages))
+        warnings = chain(
+            strength_warnings(self.library, stages),
+            unused_warnings(self.library, stages),
+            known_value_warnings(self.document, self.prices),
+        )
         return Pipeline(
             document=self.document,
             name=name,
@@ -136,6 +143,7 @@ class _Builder:
             stages=tuple(stages),
             warnings=tuple(islice(warnings, MAX_PROBLEMS)),
             overrides=overrides,
+            prices=self.prices,
         )
 
     def _overrides(self) -> dict[str, Value]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.fields import FIELD_NAMES, LIST_FIELDS
+from krea_pipe.core.fields import FIELD_NAMES, LIST_FIELDS, Allowed
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.nodes import Node, build_nodes
@@ -38,11 +38,19 @@ def parse_sets(sets: Sequence[str]) -> tuple[dict[str, Node], list[tuple[list[st
     """
     found = [_assignment(text) for text in sets]
     fields = {".".join(path): node for path, node in found if _is_field(path)}
+    return fields, [(path, node) for path, node in found if not _is_field(path)]
+
+
+def check_sets(fields: Mapping[str, Node], allowed: Allowed) -> None:
+    """Refuse request fields of `--set` with values that no request can have.
+
+    Raises:
+        UsageError: there is one.
+    """
     for name, node in fields.items():
-        wrong = field_problem(name, node.data) if name in FIELD_NAMES else None
+        wrong = field_problem(name, node.data, allowed) if name in FIELD_NAMES else None
         if wrong is not None:
             raise UsageError(replace(wrong, code="bad_set", message=f"--set: {wrong.message}"))
-    return fields, [(path, node) for path, node in found if not _is_field(path)]
 
 
 def _is_field(path: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib.resources import files
 from itertools import groupby, islice
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import Any, cast
 import jsonschema
 from jsonschema.exceptions import ValidationError
 
+from krea_pipe.core.contract import ASPECT_RATIOS, RESOLUTIONS, VARIANTS
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS
-from krea_pipe.core.json_data import Json
+from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS, UNKNOWN_FIELDS, Allowed, allow_hint, can_be_allowed
+from krea_pipe.core.json_data import Json, mapping_in
 from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.pipeline.source import Document, Trail
 from krea_pipe.pipeline.spec.hints import axis_at, form_of, form_of_key, near_ratio, nearest, unknown_key_hint
@@ -36,6 +37,10 @@ _TYPES = {
     "null": "null",
 }
 _AXIS_HINT = "write a list, [dawn, noon], rows, [{id: dawn, text: low light}], {from: 0, to: 1, steps: 5} or {count: 4}"
+_KNOWN = {"variant": {*VARIANTS}, "aspect_ratio": {*ASPECT_RATIOS}, "resolution": {*RESOLUTIONS}}
+_MAX_ALLOWED = 50
+"""Values of one field, as in the schema: each value of the file is compared with all."""
+_UNKNOWN_EXAMPLES = {"variant": "`xl`", "aspect_ratio": '"5:4"', "resolution": "`2K`"}
 _ALONE = ("count", "zip", "glob", "csv", "words")
 _RANK = ("type", "const", "enum", "minimum", "maximum", "minItems", "minProperties", "minLength", "pattern")
 _RANGE = {"from", "to", "steps", "by", "count", "zip", "glob", "csv", "words"}
@@ -59,28 +64,43 @@ def schema_text(name: str) -> str:
 
 def top_keys() -> list[str]:
     """The keys that may stand at the top of a file."""
-    return list(cast("Mapping[str, Any]", _validator().schema)["properties"])
+    return list(cast("Mapping[str, Any]", _validator(()).schema)["properties"])
+
+
+def allowed_values(data: Json) -> Allowed:
+    """The values that `allow_unknown` names in the data of a file, whatever else is wrong there."""
+    said = mapping_in(data, "allow_unknown") if isinstance(data, dict) else {}
+    found = {name: said[name] for name in UNKNOWN_FIELDS if isinstance(said.get(name), (dict, list))}
+    return {
+        name: tuple(
+            one
+            for one in islice(cast("Iterable[Json]", values), _MAX_ALLOWED)
+            if isinstance(one, str) and can_be_allowed(name, one)
+        )
+        for name, values in found.items()
+    }
 
 
 def find_problems(document: Document, data: Json) -> list[_Finding]:
     """What the JSON Schema says against a document's data, or against what is left of it."""
-    errors = sorted(islice(_validator().iter_errors(cast("Any", data)), MAX_ERRORS), key=_path)
+    validator = _validator_for(allowed_values(document.data))
+    errors = sorted(islice(validator.iter_errors(cast("Any", data)), MAX_ERRORS), key=_path)
     found = (finding for _, group in groupby(errors, _path) for finding in _describe(document, list(group)))
     return list(islice(found, MAX_PROBLEMS + 1))
 
 
-def matrix_problem(axis: str, values: Json) -> Problem | None:
+def matrix_problem(axis: str, values: Json, allowed: Allowed) -> Problem | None:
     """What the schema says first, without a place, against values of an axis that come from a variable."""
-    return _problem_of({"version": 1, "matrix": {axis: values}})
+    return _problem_of({"version": 1, "matrix": {axis: values}}, allowed)
 
 
-def field_problem(name: str, value: Json) -> Problem | None:
+def field_problem(name: str, value: Json, allowed: Allowed) -> Problem | None:
     """What the schema says first, without a place, against the value of a request field."""
-    return _problem_of({"version": 1, "stages": {"stage": {name: value}}}, above=2)
+    return _problem_of({"version": 1, "stages": {"stage": {name: value}}}, allowed, above=2)
 
 
-def _problem_of(data: Json, above: int = 0) -> Problem | None:
-    errors = list(islice(_validator().iter_errors(cast("Any", data)), MAX_ERRORS))
+def _problem_of(data: Json, allowed: Allowed, above: int = 0) -> Problem | None:
+    errors = list(islice(_validator_for(allowed).iter_errors(cast("Any", data)), MAX_ERRORS))
     if not errors:
         return None
     trail = tuple(errors[0].absolute_path)[above:]
@@ -123,10 +143,19 @@ def _drop(data: Json, trail: Trail) -> Iterator[Trail]:
         yield trail[:keys]
 
 
-@cache
-def _validator() -> jsonschema.Draft202012Validator:
+def _validator_for(allowed: Allowed) -> jsonschema.Draft202012Validator:
+    return _validator(tuple((name, tuple(values)) for name, values in allowed.items() if values))
+
+
+@lru_cache(maxsize=4)
+def _validator(allowed: tuple[tuple[str, tuple[str, ...]], ...]) -> jsonschema.Draft202012Validator:
     # Kept, because jsonschema.validate() would check the schema itself anew in each call.
-    return jsonschema.Draft202012Validator(_inlined(json.loads(schema_text("pipeline.schema.json"))))
+    schema = json.loads(schema_text("pipeline.schema.json"))
+    for name in UNKNOWN_FIELDS:
+        # Editors cannot know what a file allows, so for them any value of the form is valid.
+        known, _ = schema["$defs"][name]["else"]["anyOf"]
+        schema["$defs"][name]["else"] = {"enum": [*known["enum"], *dict(allowed).get(name, ())]}
+    return jsonschema.Draft202012Validator(_inlined(schema))
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
@@ -211,7 +240,9 @@ def _missing_hint(trail: Trail, keys: list[str]) -> str | None:
 
 def _bad_name(document: Document, trail: Trail, name: str) -> _Finding:
     at = document.key_place((*trail, name))
-    if trail[-1:] == ("stages",):
+    if trail[:1] == ("allow_unknown",):
+        hint = f"write it as Krea does, such as {_UNKNOWN_EXAMPLES.get(str(trail[-1]), 'xl')}"
+    elif trail[-1:] == ("stages",):
         hint = f"write `{slug(name) or 'hero'}`: letters, digits, dots, hyphens and _"
     elif re.match(r"(references|moodboards|styles)\.", name):
         hint = f"the axis for a strength is {name.split('.')[0]}.NAME.strength"
@@ -239,6 +270,8 @@ def _value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str 
             return "empty_value", f"{name} is empty", form_of(trail)
         case "pattern" if not str(value).strip():
             return "empty_value", f"{name} is empty", form_of(trail)
+        case "maxProperties" if "allow_unknown" in trail:
+            return "too_many", f"{name} holds {len(value)} values; at most {limit} may stand there", None
         case "maxProperties":
             alone, *others = sorted(value, key=lambda key: key not in _ALONE)
             listed = " and ".join(f"`{key}`" for key in others)
@@ -306,6 +339,8 @@ def _wanted_use(trail: Trail, schema: Mapping[str, Any]) -> str | None:
 def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
     """What to do about a value of the wrong type, or one that is not among those allowed."""
     last = trail[-1] if trail else None
+    if trail[:1] == ("allow_unknown",) and not isinstance(value, (str, int, float)):
+        return form_of_key("allow_unknown")
     if isinstance(value, list) and last in DEFAULTS:
         return f"only a matrix multiplies: write the list there, `matrix: {{{last}: [ … ]}}`"
     if "const" in schema:
@@ -327,14 +362,20 @@ def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
 
 
 def _enum_hint(options: list[str], value: object) -> str | None:
-    if options == ["1K"]:
-        return "Krea 2 has 1K alone; leave the line out"
-    if not isinstance(value, str):
+    name = next((one for one, known in _KNOWN.items() if known <= {*options}), "")
+    if name == "resolution":
+        near: str | None = f"Krea 2 has {' and '.join(options)} alone, as far as is known: leave the line out"
+    elif not isinstance(value, str):
         return None
-    if "16:9" in options:
-        return near_ratio(value)
-    near = nearest(value, options)
-    return f"did you mean `{near}`?" if near else None
+    elif name == "aspect_ratio":
+        near = near_ratio(value)
+    else:
+        found = nearest(value, options)
+        near = f"did you mean `{found}`?" if found else None
+    allow = allow_hint(name, cast("Json", value))
+    if near is None or allow is None:
+        return near or allow
+    return f"{near} I{allow[1:]}" if near.endswith("?") else f"{near}; {allow}"
 
 
 def _mapping_hint(trail: Trail, value: object) -> str | None:

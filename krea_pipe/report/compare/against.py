@@ -221,7 +221,7 @@ def _name(file: Path, repository: Repository) -> str:
 def _side(loaded: Loaded, max_cells: int) -> PipelineState:
     cells = drawable(loaded.pipeline, loaded.fingerprints, max_cells)
     stages = tuple(stage.name for stage in loaded.pipeline.stages)
-    return PipelineState(cells.found, stages, cells.waiting, cells.idle)
+    return PipelineState(cells.found, stages, cells.waiting, cells.idle, loaded.pipeline.prices)
 
 
 def _placed(problem: Problem, tree: Tree, revision: Revision) -> Problem:

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell, Waiting
-from krea_pipe.pipeline.pricing import price_of
+from krea_pipe.pipeline.pricing import BUILT_IN, PriceList
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.planning.plan import Sum, describe_change
 
@@ -21,7 +21,7 @@ _KeyedCell: TypeAlias = tuple[Cell, Key]
 
 @dataclass(frozen=True, slots=True)
 class PipelineState:
-    """One state of a pipeline: its cells with their keys, its stages, and those that wait for picks.
+    """One state of a pipeline: its cells with their keys, its stages, those that wait for picks, and its prices.
 
     `idle` are the stages that cannot begin yet: those that wait, and those that come after them.
     """
@@ -30,6 +30,7 @@ class PipelineState:
     stages: tuple[str, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     idle: frozenset[str] = frozenset()
+    prices: PriceList = BUILT_IN
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ class _Comparing:
                 was = free.pop(0)
                 return CellChange("moved", cell.id, cell.stage, key, f"was {was}", was=was)
             return CellChange("moved", cell.id, cell.stage, key, f"same request as {self.first[key]}")
-        price = Decimal(0) if key in self.priced else price_of(cell.request)
+        price = Decimal(0) if key in self.priced else self.head.prices.of(cell.request).usd
         self.priced.add(key)
         stored = key in self.stored
         if before is None:
