@@ -10,8 +10,9 @@ import httpx
 
 from krea_pipe.api.body import parts
 from krea_pipe.api.client import Client
+from krea_pipe.api.error_words import as_json, is_error_of_krea, read_refusal
 from krea_pipe.api.failures import CallFailed, masking, translated
-from krea_pipe.api.wire import as_json, is_error_of_krea, read_http_date, read_refusal
+from krea_pipe.api.wire import read_http_date
 from krea_pipe.core.json_data import Json
 
 _MAX_BYTES = 4_000_000

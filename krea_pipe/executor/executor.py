@@ -36,6 +36,7 @@ from krea_pipe.planning.plan import Attach, Hold, Plan, Step, Submit
 from krea_pipe.store.crash_log import save_crash_log
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.ledger import Ledger
+from krea_pipe.store.probe import probe_for
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 
@@ -380,6 +381,7 @@ async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Se
             account=order.token.account,
             pace=order.pace,
             started=client.clock.steady(),
+            probe=probe_for(order.space.folder.parent, order.origin, order.token.account),
             stop=stop,
             capacity=Capacity(options.concurrency),
             budget=BudgetLedger(options.cap, options.max_new),

@@ -108,9 +108,9 @@ class Evidence:
 
     `new` is what the list shows that it did not show before. `distrust` is why the list cannot be trusted, if so.
     `rivals` are other POSTs without an answer, `disowned` jobs that were found to have drawn something else. A job may
-    be made so `late` after an answer was lost. `is_shown` says that the list shows what was made before that,
-    `is_settled` that no job can come any more, `is_sender_gone` that nobody can still send the POST, and `takes_any`
-    that the user wants the likeliest job taken.
+    be made so `late` after an answer was lost, and its time differ by `slack` from that of the answers. `is_shown` says
+    that the list shows what was made before that, `is_settled` that no job can come any more, `is_sender_gone` that
+    nobody can still send the POST, and `takes_any` that the user wants the likeliest job taken.
     """
 
     own: LostPost
@@ -119,6 +119,7 @@ class Evidence:
     rivals: tuple[LostPost, ...] = ()
     disowned: frozenset[str] = frozenset()
     late: timedelta = timedelta(0)
+    slack: timedelta = SLACK
     is_shown: bool = False
     is_settled: bool = False
     is_sender_gone: bool = True
@@ -180,7 +181,7 @@ def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdic
 
 
 def _may_be_own(evidence: Evidence, job: Job) -> bool:
-    slack = EXACT_SLACK if evidence.own.post.is_exact else SLACK
+    slack = EXACT_SLACK if evidence.own.post.is_exact else evidence.slack
     return evidence.own.has_made(job) or evidence.own.may_have_made(job, evidence.late, slack)
 
 
@@ -283,6 +284,7 @@ class Search:
             rivals=tuple(self._rival(one, new) for one in rivals),
             disowned=disowned,
             late=timedelta(seconds=self._settling()),
+            slack=max(SLACK, timedelta(seconds=self.session.probe.tolerance_seconds if self.session.probe else 0)),
             is_shown=is_shown,
             is_settled=is_settled,
             takes_any=self.session.uncertain == "adopt",
@@ -345,7 +347,8 @@ class Search:
         """Seconds after the loss of an answer in which a job of this account's shows, by how late others have been."""
         settle = self.session.pace.settle
         late = LATE * max(self.session.account_jobs.late, default=0.0)
-        return min(max(late, settle), LONGEST * settle)
+        probed = self.session.probe.settle_seconds if self.session.probe else 0.0
+        return min(max(late, probed, settle), LONGEST * settle)
 
     def _lost_for(self, post: Post) -> float:
         """Seconds for which the answer to a POST has surely been lost.

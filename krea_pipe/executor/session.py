@@ -20,6 +20,7 @@ from krea_pipe.executor.journal_writer import JournalWriter, utc_now
 from krea_pipe.executor.stop import Stop
 from krea_pipe.store.events import Event, Note
 from krea_pipe.store.journal import Observe, unobserved
+from krea_pipe.store.probe import Probe
 from krea_pipe.store.space import Space
 
 _T = TypeVar("_T")
@@ -60,6 +61,8 @@ class Session:
     lost: dict[Key, float] = field(default_factory=dict)
     """When its answer was lost."""
     account_jobs: AccountJobs = field(init=False)
+    probe: Probe | None = None
+    """What `doctor --probe` has learnt of the account, if it was asked to."""
 
     def __post_init__(self) -> None:
         self.account_jobs = AccountJobs(self.client, self.journal_writer, self.run_id, self.origin, self.account)

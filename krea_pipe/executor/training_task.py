@@ -30,6 +30,7 @@ from krea_pipe.pipeline.references import Image
 from krea_pipe.planning.training import Training, agreed_cost
 from krea_pipe.store.events import Disowned, Done, Event, Failed, Unfetched, Unseen
 from krea_pipe.store.ledger import Busy, DrawnElsewhere, Ledger, RequestStatus
+from krea_pipe.store.probe import probe_for
 from krea_pipe.store.replay import InFlight, Post, Trained
 from krea_pipe.store.space import Space
 
@@ -129,6 +130,7 @@ async def _session(order: TrainingOrder, client: Client, stop: Stop) -> AsyncIte
             account=order.token.account,
             pace=order.pace,
             started=client.clock.steady(),
+            probe=probe_for(order.space.folder.parent, order.origin, order.token.account),
             stop=stop,
             capacity=Capacity(1),
             budget=BudgetLedger(order.max_cost),

@@ -70,6 +70,21 @@ def read_probe(home: Path) -> Probe | None:
         return None
 
 
+def probe_for(home: Path, origin: str, account: str) -> Probe | None:
+    """What was learnt last, if it was of an API and an account.
+
+    Args:
+        home: the home folder.
+        origin: the name of the API, as in the journal.
+        account: the account, as in the journal.
+
+    Returns:
+        None where there was no such probe.
+    """
+    probe = read_probe(home)
+    return probe if probe is not None and (probe.origin, probe.account) == (origin, account) else None
+
+
 def write_probe(home: Path, probe: Probe) -> None:
     """Keep what was learnt, in place of what was before.
 

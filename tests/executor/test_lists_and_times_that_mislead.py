@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 from email.utils import formatdate
 
 import pytest
+from command_line import KEY
 from krea_server import GENERATE, ask, send_answer
 from money import break_off, change_list, check_paid_once, draw, drop, hide, inhabit, job_ids, send_json
 
 from krea_pipe.api.wire import read_time
+from krea_pipe.core.settings import Token, origin_of
+from krea_pipe.store.probe import Probe, write_probe
 
 STRANGE_TIMES = [
     "0001-01-01T00:00:00+14:00",
@@ -377,3 +380,18 @@ def test_a_list_that_cuts_jobs_of_one_moment_in_two_hides_none(project, krea):
     done = project.run("run", "p.yaml", "--json")
     assert done.rows["c"]["adopted"] or done.rows["c"]["status"] == "uncertain", done.text
     assert krea.billed_prompts() == ["a", "b", "c", "d", "e", "f"]
+
+
+@pytest.mark.parametrize(("tolerance", "found"), [(None, "uncertain"), (12.0, "succeeded")])
+def test_what_the_probe_has_learnt_of_clocks_is_where_a_run_starts_from(project, krea, tolerance, found):
+    inhabit(krea)
+    lie = skew(krea, date=8)
+    krea.rule("GET", "/jobs", lie)
+    krea.rule("POST", GENERATE, lie)
+    krea.rule("POST", GENERATE, lose_after_acting, text='"a"', times=1)
+    if tolerance is not None:
+        account = Token(KEY).account
+        write_probe(project.path / ".krea-pipe", Probe("", origin_of(krea.base), account, tolerance, 10.0))
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.rows["a"]["status"], krea.billed_prompts()) == (found, ["a"]), done.text
