@@ -68,7 +68,7 @@ def finish_run(
     report = build(outcomes, facts=replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
-    mark_reported(prepared.space, prepared.plan, report.run_id)
+    mark_reported(prepared.space, prepared.plan, outcomes, report.run_id)
     return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, (problem,) if problem else ())
 
 

@@ -19,7 +19,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.request import Key, canonical_json
 from krea_pipe.matrix.cell import Cell
-from krea_pipe.planning.plan import Plan, Reuse, Step
+from krea_pipe.planning.plan import Attach, Plan, Reuse, Step
 from krea_pipe.store.atomic import make_folder, write_atomically
 from krea_pipe.store.blobs import Blobs, stamp_in, stamp_of
 from krea_pipe.store.events import Counted, Reported
@@ -93,7 +93,7 @@ class Delivery:
         if data is None:
             self.space.blobs.drop(result.sha256)
             message = f"the stored image {result.sha256} is damaged"
-            raise StateError(Problem("image_damaged", message, hint="run again; it will be drawn anew"))
+            raise StateError(Problem("image_damaged", message, hint="run again to read it from Krea again"))
         if result.mime == "image/png":
             data = with_text(data, _metadata(step, cell, result, self.kind))
         write_atomically(Path(_file(name)), data, durable=False)
@@ -298,12 +298,13 @@ def remember_lock(space: Space, file: Path) -> None:
     space.facts.write({f"{LOCK}{place}": {"file": place}})
 
 
-def mark_reported(space: Space, plan: Plan, run_id: str) -> None:
+def mark_reported(space: Space, plan: Plan, outcomes: Mapping[Key, Outcome], run_id: str) -> None:
     """Note what now stands in a report, so that no later one counts it again.
 
     Args:
         space: the store of the target.
         plan: what was to be done.
+        outcomes: the outcome of every request of the plan, by key.
         run_id: the run that has written its report.
 
     Raises:
@@ -312,5 +313,8 @@ def mark_reported(space: Space, plan: Plan, run_id: str) -> None:
     if plan.has_calls:
         space.journal.append(Reported(), run_id)
     for step in plan.steps:
-        if isinstance(step.action, Reuse) and not step.action.counted:
-            space.journal.append(Counted(), step.key)
+        match step.action:
+            case Reuse(counted=False):
+                space.journal.append(Counted(), step.key)
+            case Attach(counted=False, was_stored=True) if outcomes[step.key].cost_usd:
+                space.journal.append(Counted(), step.key)

@@ -120,7 +120,8 @@ class ImageTask(PaidRequest[Outcome]):
         if job_id is not None:
             await self.session.record(Unfetched(job_id=job_id), self.key)
         may_be_billed = isinstance(request_status, InFlight | Post)
-        cost = self.price if may_be_billed else Decimal(0)
+        is_counted = isinstance(request_status, InFlight) and await self._is_counted(request_status)
+        cost = self.price if may_be_billed and not is_counted else Decimal(0)
         status: Status = "uncertain" if isinstance(request_status, Post) else "failed"
         outcome = Outcome(status, failure=failure, job_id=job_id, cost_usd=cost, attempts=tuple(self.attempts))
         self._count(outcome)
@@ -189,9 +190,15 @@ class ImageTask(PaidRequest[Outcome]):
 
     async def collect(self, job: InFlight, submitted_at: str | None) -> RequestStatus | Outcome:
         """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
+        return await Collector(self, job, submitted_at, counted=await self._is_counted(job)).collect()
+
+    async def _is_counted(self, job: InFlight) -> bool:
+        """Whether a report has the price of a job, also of a run that has ended since this one was planned."""
+        if not (job.unfetched or job.was_stored):
+            return False
         action = self.step.action
-        counted = isinstance(action, Attach) and action.counted and job.job_id == action.job_id
-        return await Collector(self, job, submitted_at, counted=counted).collect()
+        planned = isinstance(action, Attach) and action.counted and job.job_id == action.job_id
+        return planned or bool(await self.session.journal_writer.ask(lambda replay: replay.is_counted(self.key)))
 
     def _count(self, outcome: Outcome) -> None:
         """Count a reserved price as spent if it may be billed, and give it back otherwise."""
@@ -233,8 +240,12 @@ class Collector:
     async def collect(self) -> Outcome | Free:
         """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
         deadline = self.task.session.pace.deadline(self.task.step.request.variant)
-        end = await self.task.shared.watch.ended(self.job.job_id, read_time(self.job.created_at), deadline)
+        end = await self.task.shared.watch.ended(
+            self.job.job_id, read_time(self.job.created_at), deadline, was_stored=self.job.was_stored
+        )
         self.task.slot.give_back(ended=isinstance(end, Job))
+        if self.job.was_stored and not (isinstance(end, Job) and end.is_drawn):
+            return await self._not_read_again(end)
         if isinstance(end, Lack):
             return await self._lacking(end)
         if end.is_drawn:
@@ -267,6 +278,24 @@ class Collector:
                     "with `--uncertain resubmit` to send it again"
                 )
                 return self._outcome("failed", failure=Failure("stuck", message, "stuck"), paid=True)
+
+    async def _not_read_again(self, end: Job | Lack) -> Outcome:
+        """An image that was here, and is paid, could not be read again; it is bought only if the user says so."""
+        job, paid = self.job, " and paid" if self.task.price else ""
+        if isinstance(end, Lack) and end.kind != "hidden":
+            if end.kind != "stuck":
+                return self._outcome("pending")
+            message = f"job {job.job_id}, which has drawn it, could not be read in {end.detail} s; run again to read it"
+            return self._outcome("failed", failure=Failure("image_unfetched", message, "transient"), paid=True)
+        await self.task.session.record(Unseen(job_id=job.job_id), self.task.key)
+        is_ours = job.account in ("", self.task.session.account)
+        whose = "" if is_ours else ", with another key than this one"
+        reason = end.detail if isinstance(end, Lack) else f"it is {end.status}, and has no image"
+        message = (
+            f"the image was drawn{paid} as job {job.job_id}{whose}; it is missing here, and Krea does not give it any "
+            f"more: {reason}. The next run asks again, `--uncertain resubmit` sends the request again"
+        )
+        return self._outcome("failed", failure=Failure("image_gone", message, "gone"), paid=True)
 
     async def _cancelled(self) -> Outcome:
         await self._record_failure("cancelled")

@@ -335,7 +335,8 @@ class PaidRequest(ABC, Generic[End]):
                 return status
             job = status
             self.note("attached", job.job_id)
-        self.slot.take_at_once()
+        if not job.was_stored:
+            self.slot.take_at_once()
         return await self.collect(job, submitted_at)
 
     # --- recover

@@ -19,7 +19,7 @@ from krea_pipe.store.known import Known
 from krea_pipe.store.replay import InFlight, Post, Replay
 
 DAMAGED = "stored image missing or damaged"
-"""The reason for drawing again what was drawn."""
+"""The reason for reading again what was drawn, or drawing it again when nothing tells its job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class Attach:
     """Krea already has the job; only its image is missing.
 
     `account` is the one that started it, if that is known; `counted` says that an earlier run reported its price;
-    `adopted` that the job was found in Krea's list; `created_at` is its time there.
+    `adopted` that the job was found in Krea's list; `created_at` is its time there. `was_stored` says that the image
+    was here, and is paid: it is read again.
     """
 
     job_id: str
@@ -50,6 +51,7 @@ class Attach:
     counted: bool = False
     adopted: bool = False
     created_at: str = ""
+    was_stored: bool = False
     name = "attach"
 
 
@@ -113,6 +115,8 @@ class Plan:
     def total(self, action: type[Action], stage: str | None = None) -> Sum:
         """The sum of the steps with one action; a step counts for the stage of its first cell.
 
+        What is read again costs nothing.
+
         Args:
             action: The kind of action.
             stage: Only steps of this stage; None for all.
@@ -121,7 +125,7 @@ class Plan:
             The number of steps and their price.
         """
         chosen = [
-            step.price
+            Decimal(0) if is_read_again(step.action) else step.price
             for step in self.steps
             if isinstance(step.action, action) and (stage is None or step.cells[0].stage == stage)
         ]
@@ -161,6 +165,18 @@ def needs_call(action: Action) -> bool:
         True for what is sent, waited for or looked up.
     """
     return isinstance(action, (Submit, Attach)) or (isinstance(action, Hold) and action.can_be_settled)
+
+
+def is_read_again(action: Action) -> bool:
+    """Whether an image that was here, and is paid, is read from Krea again.
+
+    Args:
+        action: What is done with a request.
+
+    Returns:
+        False for a job that has not been brought in yet.
+    """
+    return isinstance(action, Attach) and action.was_stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,27 +241,35 @@ class _StepMaker:
         post = journal.unanswered(key)  # it may have been sent in place of a job that was given up
         if post is not None and post.origin == self.options.origin:
             return self._hold(post)
-        job = journal.in_flight.get(key)
+        drawn = journal.drawn.get(key) if key in self.known.damaged else None
+        job = journal.in_flight.get(key, drawn)
         if job is not None and job.origin == self.options.origin:
             if self.options.resubmit and (job.unfetched or job.unseen):
-                lack = "the image could not be fetched" if job.unfetched else "Krea does not show it"
+                lack = "Krea does not show it" if job.unseen else "the image could not be fetched"
                 return Submit(again=True), f"sent again in place of job {job.job_id}: {lack}"
-            return self._attach(job)
+            return self._attach(key, job)
         if journal.failed.get(key) == "empty" and not self.options.resubmit and not self.options.free:
             return Hold("empty"), "an earlier job was completed without an image, and may be billed each time"
         return Submit(), self._reason(key, cell)
 
     def _reuse(self, key: Key) -> tuple[Action, str]:
         kept, journal = key not in self.known.unkept, self.known.journal
-        counted = journal.is_reported(key) or journal.drawn_by[key] in self.known.alive
+        counted = self._is_counted(key)
         made = "drawn" if self.options.free else "drawn and billed"
         reason = "cached" if counted else f"cached; {made} by a run that wrote no report"
         return Reuse(self.known.results[key], kept, counted, key in journal.adopted), reason
 
-    def _attach(self, job: InFlight) -> tuple[Action, str]:
-        counted = job.unfetched in self.known.journal.reported
+    def _is_counted(self, key: Key) -> bool:
+        """Whether the run that paid for a result has reported that, or lives and will."""
+        journal = self.known.journal
+        return journal.is_reported(key) or journal.drawn_by[key] in self.known.alive
+
+    def _attach(self, key: Key, job: InFlight) -> tuple[Action, str]:
+        counted = self._is_counted(key) if job.was_stored else self.known.journal.is_counted(key)
         waiting = "; another run waits for it" if job.run in self.known.alive else ""
-        action = Attach(job.job_id, job.account, counted, job.adopted, job.created_at)
+        action = Attach(job.job_id, job.account, counted, job.adopted, job.created_at, job.was_stored)
+        if job.was_stored:
+            return action, f"{DAMAGED}; read from Krea again at no cost{waiting}"
         return action, f"job {job.job_id} is in flight{waiting}"
 
     def _hold(self, post: Post) -> tuple[Action, str]:

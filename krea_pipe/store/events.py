@@ -90,7 +90,10 @@ class Disowned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """This run waits for the job of an earlier one, and no other run does: see `store.ledger`."""
+    """This run waits for the job of an earlier one, and no other run does: see `store.ledger`.
+
+    After `Done` it says that the image is missing, and is read again.
+    """
 
     job_id: str
 

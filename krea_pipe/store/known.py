@@ -55,7 +55,7 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
         if logged is not None and space.blobs.is_intact(logged.sha256, None):
             results[key] = logged
             unkept.add(key)
-        elif kept is not None or logged is not None:
+        elif fact is not None or key in replay.done:
             damaged.add(key)
     before = _before(space, keys, results)
     return Known(results, frozenset(damaged), frozenset(unkept), before, replay, alive)

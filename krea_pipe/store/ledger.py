@@ -5,7 +5,7 @@ that died; both are written under the lock, after the lines of others were read,
 A claim ends with the request, or with the process of the run that made it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -59,7 +59,8 @@ class JournalEntry:
 class Ledger:
     """The journal as one run, which talks to the API of `origin`, sees it.
 
-    It is used by one thread at a time.
+    `missing` are the keys of results whose images are not here any more: their jobs are waited for again. It is used by
+    one thread at a time.
     """
 
     journal: Journal
@@ -68,6 +69,7 @@ class Ledger:
     origin: str
     replay: Replay
     observe: Observe = unobserved
+    missing: Collection[str] = ()
     _news: set[str] = field(default_factory=set)
     """Keys that other runs have brought in since this run was planned."""
     _lock: FileLock | None = None
@@ -132,7 +134,8 @@ class Ledger:
         post = replay.unanswered(key)  # it may have been sent again in place of a job that was given up
         if post is not None and not isinstance(found := self._unless_busy(post), Free):
             return found
-        return self._unless_busy(replay.in_flight[key]) if key in replay.in_flight else Free()
+        job = replay.in_flight.get(key) or (replay.drawn.get(key) if key in self.missing else None)
+        return Free() if job is None else self._unless_busy(job)
 
     def close(self) -> None:
         """Let go of the lock file."""
@@ -149,3 +152,4 @@ class Ledger:
         if isinstance(line.event, Done):  # nobody will ask for it again, and a long run would pile them up
             self.replay.done.pop(line.key, None)
             self.replay.drawn_by.pop(line.key, None)
+            self.replay.drawn.pop(line.key, None)

@@ -55,7 +55,8 @@ class InFlight:
     """A job that Krea has and we have not collected; `run` is the one that waits for it, or did.
 
     `unfetched` names the run that reported it as drawn and billed, `unseen` says that Krea did not show it when asked,
-    `adopted` that no answer named it: it was found in Krea's list.
+    `adopted` that no answer named it: it was found in Krea's list. `was_stored` says that its image was here, is paid,
+    and is read again because it is missing.
     """
 
     job_id: str
@@ -69,6 +70,7 @@ class InFlight:
     unfetched: str = ""
     unseen: bool = False
     adopted: bool = False
+    was_stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +145,10 @@ class Replay:
     """The state that follows from the lines, by key.
 
     `open` POSTs have no answer yet, or were cut off by a crash; `lost` ones were not answered. `drawn_by` names the run
-    that paid for a result, `reported` holds the runs that lived to tell, `jobs` every job that is known to be ours with
-    the key of its request, `disowned` those that were taken for the job of a lost answer, and have drawn something
-    else. `completed` has the last finished job of each API and account. `size` is how many bytes were read.
+    that paid for a result, `drawn` has the job that drew it, `reported` holds the runs that lived to tell, `jobs` every
+    job that is known to be ours with the key of its request, `disowned` those that were taken for the job of a lost
+    answer, and have drawn something else. `completed` has the last finished job of each API and account. `size` is how
+    many bytes were read.
     """
 
     in_flight: dict[str, InFlight] = field(default_factory=dict)
@@ -153,6 +156,7 @@ class Replay:
     lost: dict[str, Post] = field(default_factory=dict)
     done: dict[str, dict[str, Json]] = field(default_factory=dict)
     drawn_by: dict[str, str] = field(default_factory=dict)
+    drawn: dict[str, InFlight] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
     jobs: dict[str, str] = field(default_factory=dict)
@@ -213,7 +217,7 @@ class Replay:
         Returns:
             The jobs, in no order.
         """
-        jobs = [job for job in self.in_flight.values() if not job.unseen]
+        jobs = [job for job in self.in_flight.values() if not (job.unseen or job.was_stored)]
         jobs += self.completed.values()
         return [job for job in jobs if (job.origin, job.account) == (origin, account)]
 
@@ -227,6 +231,20 @@ class Replay:
             Whether it is counted.
         """
         return key not in self.drawn_by or self.drawn_by[key] in self.reported
+
+    def is_counted(self, key: str) -> bool:
+        """Tell whether a report has the price of the job in flight.
+
+        Args:
+            key: the key of the request.
+
+        Returns:
+            Whether it is counted; False when there is no job.
+        """
+        job = self.in_flight.get(key)
+        if job is None:
+            return False
+        return self.is_reported(key) if job.was_stored else job.unfetched in self.reported
 
     def state(self, key: str) -> State:
         """Tell the state of a request by the lines; what was written last about it counts.
@@ -260,6 +278,8 @@ class Replay:
                 self._take_post(line)
             case Submitted() | Adopted() as event:
                 self._take_job(line, event)
+            case Attached(job_id=job_id) if self._is_read_again(line.key, job_id):
+                self.in_flight[line.key] = replace(self.drawn[line.key], run=line.run)
             case Attached() | Unfetched() | Unseen() | Disowned() if line.key in self.in_flight:
                 self._take_news(line, self.in_flight[line.key])
             case Done(result=result):
@@ -270,6 +290,10 @@ class Replay:
                 self.reported.add(line.key)
             case Counted():
                 self.drawn_by.pop(line.key, None)
+
+    def _is_read_again(self, key: str, job_id: str) -> bool:
+        """Whether a run that waits for a job does so because the image that it has drawn is missing."""
+        return key not in self.in_flight and key in self.drawn and self.drawn[key].job_id == job_id
 
     def _take_post(self, line: JournalLine) -> None:
         key, sent = line.key, self.open.pop(line.key, None)
@@ -333,10 +357,15 @@ class Replay:
         self.open.pop(key, None)
         self.lost.pop(key, None)
         self.failed.pop(key, None)
-        self.done[key], self.drawn_by[key] = dict(result), line.run
+        self.done[key] = dict(result)
+        if job is not None and job.was_stored:  # it is neither younger than it was, nor paid again
+            return
+        self.drawn_by[key] = job.unfetched if job is not None and job.unfetched in self.reported else line.run
         self.adopted.discard(key)
+        self.drawn.pop(key, None)
         if job is not None:
             self.completed[job.origin, job.account] = job
+            self.drawn[key] = replace(job, run="", unfetched="", unseen=False, was_stored=True)
             if job.adopted:
                 self.adopted.add(key)
 

@@ -93,12 +93,17 @@ def test_what_was_cached_and_is_lost_is_not_sent(project):
     assert "p/fox would be sent now" in refused(project)
 
 
-def test_what_was_drawn_since_and_is_lost_is_not_sent_again(project):
+def test_what_was_drawn_since_and_is_lost_is_read_again_and_not_sent(project, krea):
     project.pipeline(["fox"])
     planned(project)
     applied(project)
-    for blob in project.blobs():
-        blob.unlink()
+    for _ in range(2):
+        for blob in project.blobs():
+            blob.unlink()
+        assert applied(project).counts == (1, 0, 0)
+    assert len(krea.posts) == 1
+    for file in (*project.blobs(), project.space / "journal.jsonl", project.path / "p.lock.jsonl"):
+        file.unlink()
     assert "has been drawn since" in refused(project)
     planned(project)
     assert applied(project).counts == (1, 0, 0)
