@@ -20,7 +20,7 @@ from krea_pipe.executor.paid_request import Lost, PaidRequest
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.executor.watch import JobWatch, Lack
 from krea_pipe.pipeline.pricing import usd
-from krea_pipe.planning.plan import Attach, Hold, Step, Submit
+from krea_pipe.planning.plan import EMPTY, Attach, Hold, Step, Submit
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.events import Disowned, Done, Failed, Unfetched, Unseen
 from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, RequestStatus
@@ -174,6 +174,10 @@ class ImageTask(PaidRequest[Outcome]):
         """The outcome without a job."""
         return Outcome(status, failure=failure, attempts=tuple(self.attempts))
 
+    def empty(self) -> Failure:
+        """An earlier job was completed without an image."""
+        return Failure("empty", f"{EMPTY}; `--uncertain resubmit` sends it again", "empty")
+
     def unclear(self, verdict: Unclear, lost: Lost | None) -> Outcome:
         """The outcome when nobody can tell what became of a POST."""
         price = f" for {usd(self.price)}" if self.price else ""
@@ -221,6 +225,7 @@ def image_task(step: Step, shared: SharedParts, slot: JobSlot, *, has_price: boo
         price=step.price,
         patience=shared.session.pace.deadline(step.request.variant),
         may_repeat=isinstance(step.action, Submit) and step.action.again,
+        is_free=not step.price,
         has_price=has_price,
         is_new=not isinstance(step.action, Hold),
         step=step,

@@ -21,6 +21,9 @@ from krea_pipe.store.replay import InFlight, Post, Replay
 DAMAGED = "stored image missing or damaged"
 """The reason for reading again what was drawn, or drawing it again when nothing tells its job."""
 
+EMPTY = "an earlier job was completed without an image, and may be billed each time"
+"""The reason for holding what may be billed for nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
@@ -248,9 +251,10 @@ class _StepMaker:
                 lack = "Krea does not show it" if job.unseen else "the image could not be fetched"
                 return Submit(again=True), f"sent again in place of job {job.job_id}: {lack}"
             return self._attach(key, job)
-        if journal.failed.get(key) == "empty" and not self.options.resubmit and not self.options.free:
-            return Hold("empty"), "an earlier job was completed without an image, and may be billed each time"
-        return Submit(), self._reason(key, cell)
+        is_empty = journal.failed.get(key) == "empty"
+        if is_empty and not self.options.resubmit and not self.options.free:
+            return Hold("empty"), EMPTY
+        return Submit(again=is_empty and self.options.resubmit), self._reason(key, cell)
 
     def _reuse(self, key: Key) -> tuple[Action, str]:
         kept, journal = key not in self.known.unkept, self.known.journal

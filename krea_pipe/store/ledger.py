@@ -19,7 +19,12 @@ from krea_pipe.store.replay import InFlight, Post, Replay, Trained
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """Nobody works on the request: it may be sent."""
+    """Nobody works on the request: it may be sent.
+
+    `is_empty` says that an earlier job was completed without what was asked for, and may be billed each time.
+    """
+
+    is_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,8 @@ class Ledger:
         if post is not None and not isinstance(found := self._unless_busy(post), Free):
             return found
         job = replay.in_flight.get(key) or (replay.drawn.get(key) if key in self.missing else None)
-        return Free() if job is None else self._unless_busy(job)
+        found = Free() if job is None else self._unless_busy(job)
+        return Free(replay.failed.get(key) == "empty") if isinstance(found, Free) else found
 
     def close(self) -> None:
         """Let go of the lock file."""

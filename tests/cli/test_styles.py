@@ -7,7 +7,17 @@ from urllib.parse import parse_qs
 
 import pytest
 from krea_server import GENERATE, Seen, ask, picture, send_answer, until
-from money import alive, break_off, change_list, draw, inhabit, kill, refuse_lists_when, send_json
+from money import (
+    alive,
+    break_off,
+    change_list,
+    draw,
+    end_empty_during_the_upload,
+    inhabit,
+    kill,
+    refuse_lists_when,
+    send_json,
+)
 
 from krea_pipe.core.settings import origin_of
 
@@ -395,6 +405,19 @@ def test_a_style_that_another_command_finishes_during_the_upload_is_taken(studio
     assert (done.code, done.json["style_id"], done.json["trained"]) == (0, "st_theirs", False), done.text
     assert posts(krea) == []
     assert studio.run("status", "--json").json["in_flight"] == []
+
+
+def test_a_training_that_another_command_has_for_nothing_during_the_upload_is_not_paid_again(studio, krea):
+    end_empty_during_the_upload(krea, studio, studio.run(*COMMAND, "--local", "--json").json["key"])
+    done = studio.run(*COMMAND, "--json")
+    assert (done.code, done.json["error"]["code"], posts(krea)) == (1, "empty", []), done.text
+    assert studio.run(*COMMAND, "--again").code == 0
+
+
+def test_one_that_is_to_be_trained_again_is_so_whatever_another_command_has_met(studio, krea):
+    end_empty_during_the_upload(krea, studio, studio.run(*COMMAND, "--local", "--json").json["key"])
+    assert studio.run(*COMMAND, "--again").code == 0
+    assert len(posts(krea)) == 1
 
 
 def test_a_second_command_waits_for_the_answer_of_the_first(studio, krea):
