@@ -594,6 +594,14 @@ def test_a_full_account_is_asked_again_and_a_refused_request_is_not(studio, krea
     assert len(posts(krea)) == 4
 
 
+def test_a_full_account_is_asked_again_however_short_the_wait_for_the_end(studio, krea):
+    krea.answer("POST", TRAIN, 429, {"error": "Maximum number of concurrent jobs reached"}, times=2)
+    done = studio.run(*COMMAND, "--wait", "0", "--json")
+    assert (len(posts(krea)), len(trainings(krea))) == (3, 1), done.text
+    assert studio.run(*COMMAND).code == 0
+    assert len(posts(krea)) == 3
+
+
 def test_images_that_krea_has_dropped_are_uploaded_anew(studio, krea):
     studio.run(*COMMAND)
     for asset in krea.world.assets:
@@ -613,6 +621,15 @@ def test_a_failed_training_is_tried_again_and_one_that_may_be_billed_is_not(stud
     assert len(posts(krea)) == (2 if code == "nsfw" else 1)
     studio.run(*command, "--again")
     assert len(posts(krea)) == (3 if code == "nsfw" else 2)
+
+
+def test_after_an_empty_training_nothing_is_sent_or_offered_unasked(studio, krea):
+    command = (*COMMAND, "--trigger", "local:fail-empty")
+    assert studio.run(*command).code == 1
+    krea.seen.clear()
+    done = studio.run(*command)
+    assert (done.code, krea.seen) == (1, [])
+    assert ("--again" in done.err, "is what you allow" in done.err) == (True, False)
 
 
 def test_a_failed_training_gives_no_style_even_if_it_names_one(studio, krea):
