@@ -24,10 +24,10 @@ from krea_pipe.executor.engine import Deliver, Engine, Outcomes, StepListener
 from krea_pipe.executor.journal_writer import open_journal
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.stop import LAST_CALLS, Stop, stopped_by_signals
-from krea_pipe.planning.plan import Hold, Plan, Submit, is_read_again
+from krea_pipe.planning.plan import Attach, Hold, Plan, Submit
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.ledger import Ledger
-from krea_pipe.store.replay import Replay
+from krea_pipe.store.replay import InFlight, Replay
 from krea_pipe.store.space import Space
 
 if TYPE_CHECKING:
@@ -182,7 +182,8 @@ async def _listening(order: Order, engine: Engine) -> AsyncIterator[None]:
 async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Session]:
     options = order.options
     space, observe = order.space, order.observe
-    missing = frozenset(step.key for step in order.plan.steps if is_read_again(step.action))
+    attached = [(step.key, step.action) for step in order.plan.steps if isinstance(step.action, Attach)]
+    missing: dict[str, InFlight] = {key: action.job(order.origin) for key, action in attached if action.was_stored}
     ledger = Ledger(space.journal, space.presence, order.run_id, order.origin, order.replay, observe, missing)
     with open_journal(ledger) as journal_writer:
         yield Session(

@@ -1,6 +1,7 @@
 """The way of one image from its place in the plan to its outcome: what is paid is never let go until it is stored."""
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -78,6 +79,7 @@ class OtherRuns:
 
 DOWNLOADS = 6
 """Tries to fetch one image again before it is left to the next run."""
+OTHER_IMAGE = "it gives an image of another digest than the one that was accepted, which was discarded"
 WENT_WELL = ["submitted", "done"]
 """The attempts of a request with which nothing happened that a reader has to know."""
 
@@ -131,8 +133,7 @@ class ImageTask(PaidRequest[Outcome]):
         """How the request stands by the plan; for an open POST, by the journal and Krea's list."""
         action = self.step.action
         if isinstance(action, Attach):
-            origin = self.session.origin
-            return InFlight(action.job_id, origin, action.account, created_at=action.created_at, adopted=action.adopted)
+            return action.job(self.session.origin)
         if isinstance(action, Hold):
             return await self._held()
         return await self.read_status() if self.may_repeat else Free()
@@ -284,7 +285,7 @@ class Collector:
                 )
                 return self._outcome("failed", failure=Failure("stuck", message, "stuck"), paid=True)
 
-    async def _not_read_again(self, end: Job | Lack) -> Outcome:
+    async def _not_read_again(self, end: Job | Lack, reason: str = "") -> Outcome:
         """An image that was here, and is paid, could not be read again; it is bought only if the user says so."""
         job, paid = self.job, " and paid" if self.task.price else ""
         if isinstance(end, Lack) and end.kind != "hidden":
@@ -295,7 +296,7 @@ class Collector:
         await self.task.session.record(Unseen(job_id=job.job_id), self.task.key)
         is_ours = job.account in ("", self.task.session.account)
         whose = "" if is_ours else ", with another key than this one"
-        reason = end.detail if isinstance(end, Lack) else f"it is {end.status}, and has no image"
+        reason = reason or (end.detail if isinstance(end, Lack) else f"it is {end.status}, and has no image")
         message = (
             f"the image was drawn{paid} as job {job.job_id}{whose}; it is missing here, and Krea does not give it any "
             f"more: {reason}. The next run asks again, `--uncertain resubmit` sends the request again"
@@ -349,7 +350,7 @@ class Collector:
                     return await self._unfetched(error)
                 job = await self._reread(job)
             else:
-                return await self._done(result)
+                return await (self._done(result) if result else self._not_read_again(job, OTHER_IMAGE))
         raise AssertionError("the last try returns")
 
     async def _done(self, result: Result) -> Outcome:
@@ -387,13 +388,16 @@ class Collector:
         )
         return self._outcome("failed", failure=Failure("image_unfetched", message, "transient"), paid=True)
 
-    def _keep(self, data: bytes) -> Result:
+    def _keep(self, data: bytes) -> Result | None:
+        """Verify an image and store it; None for another one than that whose digest is known."""
         if self.task.session.stop.leaving.is_set():  # many images may wait for a thread, and nobody waits for them now
             raise BadImage("the run was ended before it could be stored")
         try:
             facts, thumbnail = images.examine(data)
         except images.NotAnImage as error:
             raise BadImage(f"what came is no whole image: {error}") from error
+        if self.job.sha256 and hashlib.sha256(data).hexdigest() != self.job.sha256:
+            return None
         digest = self.task.session.space.blobs.put(data)
         write_atomically(self.task.session.space.thumbnail(digest), thumbnail, durable=False)
         size, price = (facts.width, facts.height), self.task.price

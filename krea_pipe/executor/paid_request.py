@@ -338,7 +338,9 @@ class PaidRequest(ABC, Generic[End]):
         if job.run == session.run_id:
             submitted_at = utc_now()
         else:
-            status = await session.journal_writer.claim(Attached(job_id=job.job_id), self.key, (InFlight,))
+            cell = f"{session.pipeline}/{self.name}"
+            event = Attached(job_id=job.job_id, origin=job.origin, cell=cell, sha256=job.sha256)
+            status = await session.journal_writer.claim(event, self.key, (InFlight,))
             if not isinstance(status, InFlight):
                 return status
             job = status

@@ -15,12 +15,14 @@ from krea_pipe.core.request import ByDigest, Key, Request, Source, parse_source
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.pipeline.pricing import price_of
 from krea_pipe.pipeline.references import Fingerprints, Image
+from krea_pipe.planning.lockfile import LockLine
 from krea_pipe.store.known import Known
 from krea_pipe.store.replay import InFlight, Post, Replay
 
 DAMAGED = "stored image missing or damaged"
 """The reason for reading again what was drawn, or drawing it again when nothing tells its job."""
 
+LOCKED = "accepted in the lock file and missing here"
 EMPTY = "an earlier job was completed without an image, and may be billed each time"
 """The reason for holding what may be billed for nothing."""
 
@@ -46,7 +48,7 @@ class Attach:
 
     `account` is the one that started it, if that is known; `counted` says that an earlier run reported its price;
     `adopted` that the job was found in Krea's list; `created_at` is its time there. `was_stored` says that the image
-    was here, and is paid: it is read again.
+    was drawn and paid before, and is missing here: it is read again, and has the digest `sha256` unless that is empty.
     """
 
     job_id: str
@@ -55,7 +57,27 @@ class Attach:
     adopted: bool = False
     created_at: str = ""
     was_stored: bool = False
+    sha256: str = ""
     name = "attach"
+
+    def job(self, origin: str) -> InFlight:
+        """The job as the journal has it.
+
+        Args:
+            origin: The mark of the API that it belongs to.
+
+        Returns:
+            The job, which no run waits for.
+        """
+        return InFlight(
+            job_id=self.job_id,
+            origin=origin,
+            account=self.account,
+            created_at=self.created_at,
+            adopted=self.adopted,
+            was_stored=self.was_stored,
+            sha256=self.sha256,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +209,15 @@ class PlanOptions:
     """For which pipeline and API a plan is made.
 
     `origin` is the API that the run would talk to: a job elsewhere cannot be attached to. `free` is for an API that
-    bills nothing. `resubmit` sends requests again whose answer was lost, or whose image cannot be fetched.
+    bills nothing. `resubmit` sends requests again whose answer was lost, or whose image cannot be fetched. `locked` has
+    the lines of a lock file by the keys of their requests.
     """
 
     pipeline: str
     origin: str
     free: bool = False
     resubmit: bool = False
+    locked: Mapping[Key, LockLine] = field(default_factory=dict)
 
 
 def make_plan(
@@ -244,8 +268,7 @@ class _StepMaker:
         post = journal.unanswered(key)  # it may have been sent in place of a job that was given up
         if post is not None and post.origin == self.options.origin:
             return self._hold(post)
-        drawn = journal.drawn.get(key) if key in self.known.damaged else None
-        job = journal.in_flight.get(key, drawn)
+        job = journal.in_flight.get(key) or self._paid_job(key)
         if job is not None and job.origin == self.options.origin:
             if self.options.resubmit and (job.unfetched or job.unseen):
                 lack = "Krea does not show it" if job.unseen else "the image could not be fetched"
@@ -268,12 +291,26 @@ class _StepMaker:
         journal = self.known.journal
         return journal.is_reported(key) or journal.drawn_by[key] in self.known.alive
 
+    def _paid_job(self, key: Key) -> InFlight | None:
+        """The job that has drawn what is missing here, by the journal, or else by the cache or the lock file.
+
+        These two do not say at which API it is; of a job that the journal knows, the journal does.
+        """
+        journal, known = self.known.journal, self.known
+        if key in known.damaged and key in journal.drawn:
+            return journal.drawn[key]
+        for found in () if self.options.free else (known.lost.get(key), self.options.locked.get(key)):
+            if found is not None and found.job_id.strip(".") and found.job_id not in journal.jobs:
+                return InFlight(found.job_id, self.options.origin, was_stored=True, sha256=found.sha256)
+        return None
+
     def _attach(self, key: Key, job: InFlight) -> tuple[Action, str]:
         counted = self._is_counted(key) if job.was_stored else self.known.journal.is_counted(key)
         waiting = "; another run waits for it" if job.run in self.known.alive else ""
-        action = Attach(job.job_id, job.account, counted, job.adopted, job.created_at, job.was_stored)
+        action = Attach(job.job_id, job.account, counted, job.adopted, job.created_at, job.was_stored, job.sha256)
         if job.was_stored:
-            return action, f"{DAMAGED}; read from Krea again at no cost{waiting}"
+            lack = DAMAGED if key in self.known.damaged else LOCKED
+            return action, f"{lack}; read from Krea again at no cost{waiting}"
         return action, f"job {job.job_id} is in flight{waiting}"
 
     def _hold(self, post: Post) -> tuple[Action, str]:

@@ -5,7 +5,7 @@ that died; both are written under the lock, after the lines of others were read,
 A claim ends with the request, or with the process of the run that made it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -64,8 +64,8 @@ class JournalEntry:
 class Ledger:
     """The journal as one run, which talks to the API of `origin`, sees it.
 
-    `missing` are the keys of results whose images are not here any more: their jobs are waited for again. It is used by
-    one thread at a time.
+    `missing` has the jobs, by the keys of their requests, whose images were paid and are not here: they are waited for
+    again. It is used by one thread at a time.
     """
 
     journal: Journal
@@ -74,7 +74,7 @@ class Ledger:
     origin: str
     replay: Replay
     observe: Observe = unobserved
-    missing: Collection[str] = ()
+    missing: dict[str, InFlight] = field(default_factory=dict)
     _news: set[str] = field(default_factory=set)
     """Keys that other runs have brought in since this run was planned."""
     _lock: FileLock | None = None
@@ -139,7 +139,7 @@ class Ledger:
         post = replay.unanswered(key)  # it may have been sent again in place of a job that was given up
         if post is not None and not isinstance(found := self._unless_busy(post), Free):
             return found
-        job = replay.in_flight.get(key) or (replay.drawn.get(key) if key in self.missing else None)
+        job = replay.in_flight.get(key) or self.missing.get(key)
         found = Free() if job is None else self._unless_busy(job)
         return Free(replay.failed.get(key) == "empty") if isinstance(found, Free) else found
 
@@ -159,3 +159,4 @@ class Ledger:
             self.replay.done.pop(line.key, None)
             self.replay.drawn_by.pop(line.key, None)
             self.replay.drawn.pop(line.key, None)
+            self.missing.pop(line.key, None)

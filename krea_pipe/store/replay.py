@@ -55,8 +55,8 @@ class InFlight:
     """A job that Krea has and we have not collected; `run` is the one that waits for it, or did.
 
     `unfetched` names the run that reported it as drawn and billed, `unseen` says that Krea did not show it when asked,
-    `adopted` that no answer named it: it was found in Krea's list. `was_stored` says that its image was here, is paid,
-    and is read again because it is missing.
+    `adopted` that no answer named it: it was found in Krea's list. `was_stored` says that its image was drawn and paid
+    before, and is read again because it is missing; it has the digest `sha256`, unless that is empty.
     """
 
     job_id: str
@@ -71,6 +71,7 @@ class InFlight:
     unseen: bool = False
     adopted: bool = False
     was_stored: bool = False
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,9 +279,9 @@ class Replay:
                 self._take_post(line)
             case Submitted() | Adopted() as event:
                 self._take_job(line, event)
-            case Attached(job_id=job_id) if self._is_read_again(line.key, job_id):
-                self.in_flight[line.key] = replace(self.drawn[line.key], run=line.run)
-            case Attached() | Unfetched() | Unseen() | Disowned() if line.key in self.in_flight:
+            case Attached() as event:
+                self._take_attached(line, event)
+            case Unfetched() | Unseen() | Disowned() if line.key in self.in_flight:
                 self._take_news(line, self.in_flight[line.key])
             case Done(result=result):
                 self._take_result(line, result)
@@ -291,9 +292,23 @@ class Replay:
             case Counted():
                 self.drawn_by.pop(line.key, None)
 
-    def _is_read_again(self, key: str, job_id: str) -> bool:
-        """Whether a run that waits for a job does so because the image that it has drawn is missing."""
-        return key not in self.in_flight and key in self.drawn and self.drawn[key].job_id == job_id
+    def _take_attached(self, line: JournalLine, event: Attached) -> None:
+        """A run waits for a job in flight, or again for one that is done, or for one that was not known."""
+        key = line.key
+        job = self.in_flight.get(key)
+        if job is None and key in self.drawn and self.drawn[key].job_id == event.job_id:
+            job = self.drawn[key]
+        if job is None and event.sha256 and self.jobs.setdefault(event.job_id, key) == key:
+            job = InFlight(
+                job_id=event.job_id,
+                origin=event.origin,
+                cell=event.cell,
+                t=line.t,
+                was_stored=True,
+                sha256=event.sha256,
+            )
+        if job is not None:
+            self.in_flight[key] = replace(job, run=line.run)
 
     def _take_post(self, line: JournalLine) -> None:
         key, sent = line.key, self.open.pop(line.key, None)
@@ -309,8 +324,6 @@ class Replay:
 
     def _take_news(self, line: JournalLine, job: InFlight) -> None:
         match line.event:
-            case Attached():
-                self.in_flight[line.key] = replace(job, run=line.run)
             case Unfetched():
                 self.in_flight[line.key] = replace(job, unfetched=line.run)
             case Unseen():
@@ -359,6 +372,7 @@ class Replay:
         self.failed.pop(key, None)
         self.done[key] = dict(result)
         if job is not None and job.was_stored:  # it is neither younger than it was, nor paid again
+            self.drawn[key] = replace(job, run="", unfetched="", unseen=False)
             return
         self.drawn_by[key] = job.unfetched if job is not None and job.unfetched in self.reported else line.run
         self.adopted.discard(key)

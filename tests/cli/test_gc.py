@@ -36,7 +36,8 @@ def results(project):
 
 
 def lock_line(key="0" * 64, sha256="0" * 64, **more):
-    return json.dumps({"id": "main/x", "key": key, "sha256": sha256, "seed": None, **more}) + "\n"
+    rest = {"seed": None, "variant": "medium", "price_usd": "0.030", "job_id": ""}
+    return json.dumps({"id": "main/x", "key": key, "sha256": sha256, **rest, **more}) + "\n"
 
 
 def unlocked(project):

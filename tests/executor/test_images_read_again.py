@@ -1,7 +1,6 @@
-"""Images that were paid and are missing here are read from Krea again at no cost, and never bought unasked."""
+"""Images that were paid and are missing here are read from Krea again, for nothing, and never bought unasked."""
 
 import json
-import os
 import shutil
 import signal
 from decimal import Decimal
@@ -9,67 +8,22 @@ from decimal import Decimal
 import pytest
 from chain_files import chain
 from krea_server import GENERATE, until
+from lost_images import (
+    AGAIN,
+    GONE,
+    corrupt,
+    delete,
+    delete_folder,
+    delete_folder_and_facts,
+    edit_journal,
+    empty,
+    is_gone,
+    keep_the_journal_alone,
+    kill_while_read,
+    money,
+    truncate,
+)
 from money import draw, hide, job_ids, kill, lose_after_acting
-
-GONE = {"error": "Job not found"}
-AGAIN = ("attach", "stored image missing or damaged; read from Krea again at no cost")
-
-
-def blob_of(project, word):
-    digest = next(one["result"]["sha256"] for one in project.events("done") if one["key"] == key_of(project, word))
-    return project.space / "blobs" / digest[:2] / digest
-
-
-def key_of(project, word):
-    return next(one["key"] for one in project.events("submitted") if one["cell"].endswith(f"/{word}"))
-
-
-def delete(project):
-    blob_of(project, "a").unlink()
-
-
-def truncate(project):
-    file = blob_of(project, "a")
-    file.write_bytes(file.read_bytes()[:40])
-
-
-def corrupt(project):
-    file = blob_of(project, "a")
-    data = bytearray(file.read_bytes())
-    data[30] ^= 1
-    file.write_bytes(data)
-    os.utime(file, ns=(1, 1))
-
-
-def empty(project):
-    blob_of(project, "a").write_bytes(b"")
-
-
-def delete_folder(project):
-    shutil.rmtree(project.space / "blobs")
-
-
-def delete_folder_and_facts(project):
-    shutil.rmtree(project.space / "blobs")
-    shutil.rmtree(project.space / "facts")
-
-
-def keep_the_journal_alone(project):
-    for path in project.space.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-    shutil.rmtree(project.home / "runs")
-
-
-def edit_journal(project, change):
-    """Change what the journal says, line by line."""
-    file = project.space / "journal.jsonl"
-    lines = [change(line) for line in project.journal()]
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def money(done):
-    return Decimal(done.json["cost"]["spent_usd"]), Decimal(done.json["cost"]["in_flight_usd"])
 
 
 @pytest.fixture
@@ -164,12 +118,6 @@ def test_a_result_that_a_later_version_wrote_is_read_again(drawn, krea):
 
 
 # --- what Krea does not give any more
-
-
-def is_gone(krea, times=5):
-    """Let Krea say as often as it is believed that it has no such job."""
-    krea.answer("GET", "/jobs/", 404, GONE, times=times)
-    hide(krea, "a")
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -322,16 +270,6 @@ def test_a_run_that_ends_before_it_has_read_again_has_nothing_in_flight(drawn, k
         krea.answer("GET", place, 401, {"error": "no"})
     done = drawn.run("run", "p.yaml", "--json")
     assert (done.code, done.rows["a"]["status"], money(done)) == (4, "pending", (0, 0))
-
-
-def kill_while_read(project, krea):
-    """Kill a run that reads an image again."""
-    for place in ("/jobs", "/jobs/"):
-        krea.answer("GET", place, 503)
-    process = project.start("run", "p.yaml")
-    until(lambda: project.events("attached"))
-    kill(process)
-    krea.rules.clear()
 
 
 def test_a_run_that_was_killed_while_it_read_again_costs_nothing(drawn, krea):
