@@ -297,8 +297,9 @@ class _StepMaker:
         These two do not say at which API it is; of a job that the journal knows, the journal does.
         """
         journal, known = self.known.journal, self.known
-        if key in known.damaged and key in journal.drawn:
-            return journal.drawn[key]
+        drawn = journal.drawn_job(key) if key in known.damaged else None
+        if drawn is not None:
+            return drawn
         for found in () if self.options.free else (known.lost.get(key), self.options.locked.get(key)):
             if found is not None and found.job_id.strip(".") and found.job_id not in journal.jobs:
                 return InFlight(found.job_id, self.options.origin, was_stored=True, sha256=found.sha256)

@@ -3,6 +3,7 @@
 The one place where events get a meaning: whoever asks how a request stands asks a `Replay`.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -72,6 +73,18 @@ class InFlight:
     adopted: bool = False
     was_stored: bool = False
     sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnJob:
+    """The job that drew a result, as far as it is needed to read its image again: there are as many as images."""
+
+    job_id: str
+    origin: str
+    account: str
+    created_at: str
+    adopted: bool
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +170,7 @@ class Replay:
     lost: dict[str, Post] = field(default_factory=dict)
     done: dict[str, dict[str, Json]] = field(default_factory=dict)
     drawn_by: dict[str, str] = field(default_factory=dict)
-    drawn: dict[str, InFlight] = field(default_factory=dict)
+    drawn: dict[str, DrawnJob] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
     jobs: dict[str, str] = field(default_factory=dict)
@@ -179,6 +192,29 @@ class Replay:
             return Result.from_json(self.done[key])
         except (KeyError, ValueError, TypeError, ArithmeticError):
             return None
+
+    def drawn_job(self, key: str) -> InFlight | None:
+        """Find the job that drew the result of a request.
+
+        Args:
+            key: the key of the request.
+
+        Returns:
+            The job, to be waited for once more, or None when the journal does not know it.
+        """
+        drawn = self.drawn.get(key)
+        if drawn is None:
+            return None
+        return InFlight(
+            job_id=drawn.job_id,
+            origin=drawn.origin,
+            account=drawn.account,
+            usd=str(self.done.get(key, {}).get("cost_usd", "0")),
+            created_at=drawn.created_at,
+            adopted=drawn.adopted,
+            was_stored=True,
+            sha256=drawn.sha256,
+        )
 
     def style(self, key: str) -> Trained | None:
         """Read the style that a training gave.
@@ -296,8 +332,9 @@ class Replay:
         """A run waits for a job in flight, or again for one that is done, or for one that was not known."""
         key = line.key
         job = self.in_flight.get(key)
-        if job is None and key in self.drawn and self.drawn[key].job_id == event.job_id:
-            job = self.drawn[key]
+        drawn = self.drawn_job(key) if job is None else None
+        if drawn is not None and drawn.job_id == event.job_id:
+            job = replace(drawn, cell=event.cell, t=line.t)
         if job is None and event.sha256 and self.jobs.setdefault(event.job_id, key) == key:
             job = InFlight(
                 job_id=event.job_id,
@@ -372,16 +409,20 @@ class Replay:
         self.failed.pop(key, None)
         self.done[key] = dict(result)
         if job is not None and job.was_stored:  # it is neither younger than it was, nor paid again
-            self.drawn[key] = replace(job, run="", unfetched="", unseen=False)
+            self.drawn[key] = _drawn(job)
             return
         self.drawn_by[key] = job.unfetched if job is not None and job.unfetched in self.reported else line.run
         self.adopted.discard(key)
         self.drawn.pop(key, None)
         if job is not None:
             self.completed[job.origin, job.account] = job
-            self.drawn[key] = replace(job, run="", unfetched="", unseen=False, was_stored=True)
+            self.drawn[key] = _drawn(job)
             if job.adopted:
                 self.adopted.add(key)
+
+
+def _drawn(job: InFlight) -> DrawnJob:
+    return DrawnJob(job.job_id, job.origin, sys.intern(job.account), job.created_at, job.adopted, job.sha256)
 
 
 def _post(line: JournalLine, event: Submitting | Unanswered) -> Post:
