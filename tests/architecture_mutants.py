@@ -47,7 +47,7 @@ MUTANTS = (
     ),
     Mutant("a room entered from below", "store/space.py", "from krea_pipe.executor.session import Session\n"),
     Mutant("a module that is replaced", "app/package.py", 'import sys\n\nsys.modules["krea_pipe.flow"] = sys\n'),
-    Mutant("a lower room that prints", "executor/engine.py", 'def say() -> None:\n    print("done")\n'),
+    Mutant("a lower room that prints", "executor/executor.py", 'def say() -> None:\n    print("done")\n'),
     Mutant("a circle in a room", "core/errors.py", "from krea_pipe.core.excerpts import cut\n"),
 )
 

@@ -10,6 +10,7 @@ import pytest
 from command_line import Project
 from hypothesis import settings
 from krea_server import served
+from plain_pictures import look_once
 
 # The same examples each time, and none kept: a test that fails does so everywhere.
 settings.register_profile("krea-pipe", deadline=None, derandomize=True, database=None)
@@ -17,6 +18,8 @@ settings.load_profile("krea-pipe")
 
 # Every run makes such contexts, and none of our servers speaks TLS; to read the certificates takes as long as a run.
 ssl.create_default_context = cache(ssl.create_default_context)
+
+look_once()
 
 MEMORY = Path("/dev/shm")
 ROOM = 2**31

@@ -1,4 +1,4 @@
-"""What has been done before `forked` forks: all of krea-pipe is imported, and the certificates are read."""
+"""What has been done before `forked` forks: krea-pipe is imported, certificates are read, pictures are looked at."""
 
 import gc
 import ssl
@@ -7,6 +7,7 @@ from importlib import import_module
 from pkgutil import walk_packages
 
 import httpx
+from plain_pictures import WARM, look_once
 
 import krea_pipe
 
@@ -15,4 +16,5 @@ httpx.create_ssl_context()
 for module in walk_packages(krea_pipe.__path__, "krea_pipe."):
     if module.name != "krea_pipe.__main__":  # which is the program
         import_module(module.name)
+look_once(WARM)
 gc.freeze()

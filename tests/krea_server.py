@@ -15,6 +15,7 @@ from io import BytesIO
 
 import uvicorn
 from PIL import Image
+from plain_pictures import plain_picture
 
 from krea_pipe.local.app import create_app
 from krea_pipe.local.server_state import ServerState
@@ -110,12 +111,14 @@ class Krea:
     rules: list[Rule] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     real_images: bool = False
+    numbers: dict[str, int] = field(default_factory=dict)
+    """The jobs whose pictures were asked for, in that order."""
 
     def reset(self, **settings):
         self.clock = Clock()
         self.world = ServerState(**{"latency": 0.0, "clock": self.clock, **settings})
         self.app = create_app(self.world, dates=True)
-        self.rules, self.seen, self.real_images = [], [], False
+        self.rules, self.seen, self.real_images, self.numbers = [], [], False, {}
 
     def calls(self, method, prefix) -> list[Seen]:
         return [one for one in self.seen if one.method == method and is_at(one.path, prefix)]
@@ -219,6 +222,11 @@ class Krea:
 
         self.rule("GET", "/images/", act, times=times)
 
+    def picture_of(self, job) -> bytes:
+        """The picture that is served for a job when no rule has another."""
+        number = self.numbers.setdefault(job.id, len(self.numbers))
+        return plain_picture(number, job.id, job.brief.order.pixels)
+
     def job_of_image(self, path):
         return self.world.job_of_image(path.removeprefix("/images/").removesuffix(".png"))
 
@@ -254,12 +262,12 @@ class Krea:
             await send_answer(send, status, answer_headers, answer)
 
     async def _image(self, seen, send):
-        """A small image in place of a proof: drawing one takes longer than all the rest of a run."""
+        """A plain image in place of a proof: drawing one takes longer than all the rest of a run."""
         job = self.job_of_image(seen.path)
         if job is None:
             await send_answer(send, 404, {"content-type": "text/html", "content-length": "0"}, b"")
             return
-        data = picture(seed=job.id)
+        data = self.picture_of(job)
         await send_answer(send, 200, {"content-type": "image/png", "content-length": str(len(data))}, data)
 
 

@@ -261,7 +261,7 @@ def test_errors_are_named_where_they_are_caught(module):
         and (node.type is None or names_in(node.type) & {"Exception", "BaseException"})
     ]
     assert len(broad) <= (
-        module in {"krea_pipe.cli.main", "krea_pipe.executor.journal_writer", "krea_pipe.executor.engine"}
+        module in {"krea_pipe.cli.main", "krea_pipe.executor.journal_writer", "krea_pipe.executor.executor"}
     ), broad
 
 

@@ -5,6 +5,7 @@ nothing was sent, `AnswerLost` that Krea may have acted. The token goes to the A
 """
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -19,20 +20,20 @@ from krea_pipe._version import __version__
 from krea_pipe.api.address import AllowedAddresses, host_and_port_of, restrict_to
 from krea_pipe.api.body import parts, read_body
 from krea_pipe.api.clock import ServerClock
-from krea_pipe.api.failures import AnswerLost, BadImage, CallFailed, Refused, masking, translated
+from krea_pipe.api.deprecation import Deprecations
+from krea_pipe.api.error_words import as_json, is_error_of_krea, is_rejection, one_line, read_refusal, words_in
+from krea_pipe.api.failures import REJECTED, AnswerLost, BadImage, CallFailed, Refused, masking, translated
 from krea_pipe.api.wire import (
+    ADDRESS_FIELDS,
     Job,
     JobPage,
     Style,
     StylePage,
-    as_json,
     asset_url,
     body_of,
-    is_error_of_krea,
     read_http_date,
     read_job,
     read_page,
-    read_refusal,
     read_style,
     read_styles,
     route_of,
@@ -54,6 +55,7 @@ CALL_SECONDS = 120.0
 _DOWNLOAD_SECONDS = 600.0
 _MAX_IMAGE_BYTES = 64 * 1024 * 1024
 _MAX_REDIRECTS = 5
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 @dataclass(slots=True)
@@ -101,6 +103,7 @@ class Client:
     api_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_API_CONNECTIONS))
     file_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_FILE_CONNECTIONS))
     time_limit: CallTimeLimit = field(default_factory=CallTimeLimit)
+    deprecations: Deprecations = field(default_factory=Deprecations)
 
     async def submit(self, request: Request, urls: Mapping[Source, str], webhook: str | None = None) -> Job:
         """Start a job, which will be billed.
@@ -245,7 +248,7 @@ class Client:
         """Fetch an image, whole, following a few redirects: from where `allowed` says that images may be.
 
         Args:
-            url: Where Krea says that it is.
+            url: Where Krea says that it is; one that is relative begins at the API.
 
         Returns:
             Its bytes.
@@ -254,7 +257,8 @@ class Client:
             CallFailed: It could not be fetched, or is not whole.
         """
         with masking(self.token.masked):
-            async with self.file_slots, _limited(_DOWNLOAD_SECONDS), _opened(self.files, url, self.allowed) as got:
+            whole = _absolute(url, self.api.base_url)
+            async with self.file_slots, _limited(_DOWNLOAD_SECONDS), _opened(self.files, whole, self.allowed) as got:
                 if not got.is_success:
                     raise await self._refusal(got)
                 data = await _image_bytes(got)
@@ -263,7 +267,10 @@ class Client:
         return data
 
     async def _started(self, route: str, body: Mapping[str, Json], headers: Mapping[str, str]) -> Job:
-        job = read_job(await self._call("POST", route, json=body, headers=headers))
+        data = await self._call("POST", route, json=body, headers=headers)
+        job = read_job(data)
+        if job is None and is_rejection(data):
+            raise Refused(REJECTED, one_line(f"{REJECTED} {words_in(data)}"), None, is_kreas=True)
         if job is None:
             raise AnswerLost("Krea accepted the request, but its answer names no job")
         return job
@@ -276,6 +283,7 @@ class Client:
                     self.clock.observe(response.headers.get("date", ""), sent)
                     if not response.is_success:
                         raise await self._refusal(response)
+                    self.deprecations.note(method, path, response.headers, self.token.masked)
                     body = await read_body(response, MAX_ANSWER_BYTES, inflates=True)
                     return _without_token(as_json(body), self.token)
 
@@ -352,6 +360,16 @@ async def _limited(seconds: float) -> AsyncIterator[asyncio.Timeout]:
         raise AnswerLost("no whole answer came in time") from error
 
 
+def _absolute(url: str, base: httpx.URL) -> str:
+    """An image's address in full; what is no address stays as it is, and is refused."""
+    if _SCHEME.match(url) or not url.isprintable():
+        return url
+    try:
+        return str(base.join(url))
+    except (httpx.InvalidURL, ValueError):
+        return url
+
+
 @asynccontextmanager
 async def _opened(client: httpx.AsyncClient, url: str, allowed: AllowedAddresses) -> AsyncIterator[httpx.Response]:
     """The answer to a GET, past a few redirects, each of which is judged as the first address is."""
@@ -390,8 +408,10 @@ def _without_token(data: Json, token: Token) -> Json:
     clean = token.masked_data(data)
     for own, other in _jobs_in(data, clean):
         result, masked = own.get("result"), other.get("result")
-        if isinstance(result, dict) and isinstance(masked, dict) and "urls" in result:
-            masked["urls"] = result["urls"]
+        if isinstance(result, dict) and isinstance(masked, dict):
+            masked |= {name: one for name, one in result.items() if name in ADDRESS_FIELDS}
+        elif isinstance(result, str | list):
+            other["result"] = result
     return clean
 
 

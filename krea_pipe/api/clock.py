@@ -7,7 +7,7 @@ seconds and was written some time between our sending and the answer's coming, s
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from krea_pipe.api.wire import read_http_date
@@ -16,33 +16,37 @@ _LONGEST = 5.0
 """Seconds. A slower answer tells the time too badly."""
 CLOCK_SLACK = 2.0
 """Seconds between the clock that dates answers and the one that dates jobs."""
+_MOST_HOSTS = 8
 
 
 @dataclass(slots=True)
 class ServerClock:
-    """The bounds of Krea's time, given as its distance in seconds from a steady clock of ours."""
+    """The bounds of Krea's time, given as its distance in seconds from a steady clock of ours.
+
+    `offsets` has the bounds for each host that was seen to date jobs: their clocks may differ. Without any, `dated` has
+    those of the `Date` of answers, which may be another clock.
+    """
 
     steady: Callable[[], float] = time.monotonic
-    low: float | None = None
-    high: float | None = None
-    is_exact: bool = False
-    """Whether the times of our own jobs have told it, to within an answer's way."""
+    offsets: list[tuple[float, float]] = field(default_factory=list)
     dated: tuple[float, float] | None = None
-    """The bounds by the `Date` of answers alone."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the times of our own jobs have told it, to within an answer's way."""
+        return bool(self.offsets)
 
     def observe_job(self, created_at: datetime | None, sent: float) -> None:
         """Take the time of a job that was made between its POST, at a time of the steady clock, and now."""
         if created_at is None:
             return
-        low, high = created_at.timestamp() - self.steady(), created_at.timestamp() - sent
-        if self.dated is not None and not (low <= self.dated[0] + CLOCK_SLACK and self.dated[1] - CLOCK_SLACK <= high):
-            # Of the job's time and the answers' one may be wrong by more than is allowed for, and nobody knows which.
-            self.low, self.high, self.is_exact = min(low, self.dated[0]), max(high, self.dated[1]), False
-            return
-        if self.is_exact and self.low is not None and self.high is not None:
-            narrow = max(low, self.low), min(high, self.high)
-            low, high = narrow if narrow[0] <= narrow[1] else (low, high)  # a clock was set, or slept
-        self.low, self.high, self.is_exact = low, high, True
+        rounded = 0 if created_at.microsecond else 1  # a time of whole seconds
+        low, high = created_at.timestamp() - self.steady(), created_at.timestamp() + rounded - sent
+        for number, (lowest, highest) in enumerate(self.offsets):
+            if low <= highest and lowest <= high:
+                self.offsets[number] = max(low, lowest), min(high, highest)
+                return
+        self.offsets = [*self.offsets[-_MOST_HOSTS + 1 :], (low, high)]
 
     def observe(self, date: str, sent: float) -> None:
         """Take the `Date` of an answer whose call was sent at a time of the steady clock."""
@@ -53,18 +57,26 @@ class ServerClock:
         low, high = self.dated or (math.inf, -math.inf)
         # Gateways may differ by a second, and one may be wrong: the widest bounds let no job slip between them.
         self.dated = min(low, shown - received), max(high, shown + 1 - sent)
-        if not self.is_exact:
-            low, high = self.dated
-            self.low = low if self.low is None else min(low, self.low)
-            self.high = high if self.high is None else max(high, self.high)
 
     def earliest(self, at: float | None = None) -> datetime | None:
-        """A time that Krea's clock had surely reached at a time of the steady clock, or now, if it has told any."""
-        return None if self.low is None else _moment((self.steady() if at is None else at) + self.low)
+        """A time that Krea's clocks had surely reached at a time of the steady clock, or now, if they have told any."""
+        bounds = self._bounds()
+        return _moment(self._at(at) + min(low for low, _ in bounds)) if bounds else None
 
-    def latest(self) -> datetime | None:
-        """A time that Krea's clock has not passed, if it has told any."""
-        return None if self.high is None else _moment(self.steady() + self.high)
+    def latest(self, at: float | None = None) -> datetime | None:
+        """A time that Krea's clocks had not passed at a time of the steady clock, or now, if they have told any."""
+        bounds = self._bounds()
+        return _moment(self._at(at) + max(high for _, high in bounds)) if bounds else None
+
+    def windows(self, since: float, until: float) -> tuple[tuple[datetime, datetime], ...]:
+        """The times that a job may have which was made between two times of the steady clock, for each host."""
+        return tuple((_moment(since + low), _moment(until + high)) for low, high in self.offsets)
+
+    def _bounds(self) -> list[tuple[float, float]]:
+        return self.offsets or ([] if self.dated is None else [self.dated])
+
+    def _at(self, at: float | None) -> float:
+        return self.steady() if at is None else at
 
 
 def _moment(seconds: float) -> datetime:

@@ -3,7 +3,7 @@
 CallFailed
 ├── Unreachable   nothing was sent
 ├── AnswerLost    Krea may have acted, and its answer did not come
-├── Refused       Krea answered with an HTTP error
+├── Refused       Krea answered with an error
 └── BadImage      what came is not the image that was announced
 """
 
@@ -35,12 +35,14 @@ class AnswerLost(CallFailed):
     may_have_acted = True
 
 
-_DOCUMENTED = frozenset({400, 401, 402, 403, 404, 410, 422, 429})
+REJECTED = 200
+"""The status of an answer of success that holds an error and no job."""
+_DOCUMENTED = frozenset({REJECTED, 400, 401, 402, 403, 404, 410, 422, 429})
 """The statuses with which Krea itself is known to refuse a request; sources in `docs/explanation/money.md`."""
 
 
 class Refused(CallFailed):
-    """The answer was an HTTP status other than 2xx.
+    """The answer was an HTTP status other than 2xx, or a 200 that holds an error in place of what was asked for.
 
     `retry_after` is the wait in seconds that the answer asked for, if it asked for one. `is_kreas` says that the body
     has the form of Krea's own error answers, and not that of a gateway in front of it.

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from krea_pipe.api.wire import as_json
+from krea_pipe.api.error_words import as_json
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.listening import BACKLOG, MAX_HEAD_BYTES, Connection, Listener
 

@@ -1,39 +1,46 @@
 """Our words ↔ Krea's JSON, and nothing else.
 
-Krea's documents disagree in places, and error bodies come in several shapes, so reading is tolerant: what is missing
-is None, what is unknown is ignored, what is no JSON becomes one line.
+Krea's documents disagree in places, so reading is tolerant: what is missing is None, and what is unknown is ignored.
 """
 
 import email.utils
-import http
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import unescape
-from typing import cast
+from itertools import islice
 
+from krea_pipe.api.error_words import class_of, code_of, is_code, one_line, text_of, words_in
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.outcome import MODERATED, Failure
+from krea_pipe.core.outcome import Failure
 from krea_pipe.core.request import Request, Source, url_of
-from krea_pipe.core.settings import Token
 
-_FINAL = frozenset({"completed", "failed", "cancelled"})
 _PENDING = frozenset({"backlogged", "queued", "scheduled", "processing", "sampling", "intermediate-complete"})
-_KNOWN = _FINAL | _PENDING
 _WAITING = frozenset({"backlogged", "queued", "scheduled"})
-_MAX_LINE = 300
-_MAX_HTML = 20_000
-_MAX_DEPTH = 8
+_DRAWN = frozenset({"completed", "complete", "succeeded", "success", "done", "finished", "ready"})
+# Names that no document has. What sounds as if it went on is tried first: `retrying-failed` has not failed.
+_GOES_ON = re.compile(
+    r"ing\b|queue|wait|pend|progress|intermediate|preview|partial|start|retr(?:y|ied)|hold|init|accept|request"
+)
+_HAS_FAILED = re.compile(
+    r"fail|error|reject|moderated|cancel|block|abort|expire|time-?d?-?out|den(?:y|ied)|refus|violat|nsfw|unsafe|flagged"
+    r"|invalid|terminated|killed"
+)
 _MAX_ID = 200
 _MAX_CURSOR = 1024
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
-_WHERE_WORDS_ARE = (
-    "message", "error", "detail", "details", "errors", "issues", "validationErrors", "validation_errors", "formErrors",
-    "reason", "title", "code",
-)  # fmt: skip
+_ADDRESSES = ("urls", "images", "image", "url", "image_url", "output", "outputs")
+"""Where a result may have its images; the first that has one counts."""
+ADDRESS_FIELDS = frozenset(_ADDRESSES)
+_ADDRESS = ("url", "uri", "href", "src", "image_url")
+_KIND = ("type", "kind", "role")
+_NOT_FINAL = re.compile(
+    r"preview|thumb|intermediate|partial|draft|placeholder|blur|lowres|low_res|input|reference|mask|source|sketch|step"
+)
+_FINAL_KIND = re.compile(r"final|result|output|model|image|original|full")
+_MOST_IMAGES = 20
+_MAX_DEPTH = 4
 
 _ROUTE = "/generate/image/krea/krea-2/"
 
@@ -42,7 +49,8 @@ _ROUTE = "/generate/image/krea/krea-2/"
 class Job:
     """A job as Krea shows it, times by its own clock.
 
-    `urls` is empty until it is completed, and sometimes then too. A training has a `style_id` in their place.
+    `urls` are where its image is, the best first and no previews that are known as such; it is empty until the job is
+    completed, and sometimes then too. A training has a `style_id` in their place.
     """
 
     id: str
@@ -55,13 +63,35 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Whether it cannot change any more; a completion time ends statuses that may yet be invented."""
-        return self.status in _FINAL or (self.completed_at is not None and self.status not in _PENDING)
+        """Whether it cannot change any more.
+
+        A status that no document has ends a job by its name, or with an error, a time of completion or what the job
+        made; what sounds as if it went on may show previews.
+        """
+        if self.status in _PENDING:
+            return False
+        ends = self.failure is not None or self.completed_at is not None
+        if ends or self.status in _DRAWN or self.has_failed:
+            return True
+        return bool(self.urls or self.style_id) and not _GOES_ON.search(self.status)
 
     @property
     def is_drawn(self) -> bool:
-        """Whether it ended with an image; a failed or cancelled job may still show previews."""
-        return bool(self.urls) and self.status not in ("failed", "cancelled")
+        """Whether it ended with an image; a failed or cancelled job may still show previews, as may a pending one."""
+        return bool(self.urls) and self.is_final and not self.has_failed
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended without an image by its status, or by an error under a status that no document has."""
+        if self.status in _PENDING or self.status in _DRAWN:
+            return False
+        is_named = bool(_HAS_FAILED.search(self.status)) and not _GOES_ON.search(self.status)
+        return is_named or self.failure is not None
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether it says why it has failed, which Krea may do only once."""
+        return self.has_failed and self.failure is not None
 
     @property
     def is_waiting(self) -> bool:
@@ -134,11 +164,13 @@ def read_job(data: Json) -> Job | None:
     if not isinstance(identity, str) or not _is_usable_id(identity):
         return None
     completed_at = data.get("completed_at")
+    word = one_line(text_of(status).lower())
+    word = "cancelled" if word == "canceled" else word
     return Job(
         id=identity,
-        status=status if isinstance(status, str) and status in _KNOWN else _line(_text(status).lower()),
+        status=word,
         urls=_urls(data.get("result")),
-        failure=_failure(data),
+        failure=_failure(data, word),
         completed_at=completed_at if isinstance(completed_at, str) else None,
         created_at=read_time(data.get("created_at")),
         style_id=_style_id(data.get("result")),
@@ -162,10 +194,10 @@ def read_style(data: Json) -> Style | None:
     models, owner = data.get("models"), data.get("owner")
     return Style(
         id=identity,
-        title=_line(_text(data.get("title") or "")),
-        models=tuple(_line(_text(model)) for model in models) if isinstance(models, list) else (),
-        owner=_line(_text(owner.get("name") or "")) if isinstance(owner, dict) else "",
-        created_at=_line(_text(data.get("created_at") or "")),
+        title=one_line(text_of(data.get("title") or "")),
+        models=tuple(one_line(text_of(model)) for model in models) if isinstance(models, list) else (),
+        owner=one_line(text_of(owner.get("name") or "")) if isinstance(owner, dict) else "",
+        created_at=one_line(text_of(data.get("created_at") or "")),
     )
 
 
@@ -208,28 +240,6 @@ def plausible(moment: datetime) -> datetime | None:
     return aware.astimezone(UTC) if _EARLIEST <= aware <= _LATEST else None
 
 
-def read_refusal(status: int, body: bytes, token: Token | None = None) -> str:
-    """What an HTTP error says, in one line: `error` as text or object, `message`, a list, HTML.
-
-    A token is taken out before a text is cut, so that no part of it is left.
-    """
-    data = as_json(body)
-    if token is not None:
-        data = token.masked_data(data)
-    said = _html_words(body[:_MAX_HTML].decode("utf-8", "replace")) if data is None else _words(data)
-    words = (said if token is None else token.masked(said)).strip() or _phrase(status)
-    replacement = data.get("replacement") if isinstance(data, dict) else None
-    # What was said may be long; the way out must not be cut off.
-    way_out = f"; Krea names a replacement: {_line(_text(replacement))}" if replacement else ""
-    return _line(f"{status} {words}") + way_out
-
-
-def is_error_of_krea(body: bytes) -> bool:
-    """Whether the body of an HTTP error has a form that Krea's errors are known to have: an object that says why."""
-    data = as_json(body)
-    return isinstance(data, dict) and bool(_words(data))
-
-
 def asset_url(data: Json) -> str | None:
     """The URL of an uploaded image, from the answer to the upload."""
     url = data.get("image_url") if isinstance(data, dict) else None
@@ -258,79 +268,73 @@ def _style_id(result: Json) -> str | None:
 
 
 def _urls(result: Json) -> tuple[str, ...]:
-    urls = result.get("urls") if isinstance(result, dict) else None
-    if isinstance(urls, dict):
-        urls = list(urls.values())
-    found = [one.get("url") if isinstance(one, dict) else one for one in urls] if isinstance(urls, list) else []
-    return tuple(one for one in found if isinstance(one, str) and one)
+    """Where a result has its image: what says that it is final first, and nothing that says that it is a preview."""
+    if not isinstance(result, dict):
+        return tuple(_sorted(islice(_addresses(result, "", 0), _MOST_IMAGES)))
+    found = (_sorted(islice(_addresses(result.get(name), "", 0), _MOST_IMAGES)) for name in _ADDRESSES)
+    return tuple(next(filter(None, found), ()))
 
 
-def _failure(data: Mapping[str, Json]) -> Failure | None:
+def _sorted(found: Iterator[tuple[str, str]]) -> list[str]:
+    kept = [(kind, url) for kind, url in found if not _NOT_FINAL.search(kind)]
+    kept.sort(key=lambda one: (_is_preview_by_path(one[1]), not _FINAL_KIND.search(one[0])))
+    return [url for _, url in kept]
+
+
+def _is_preview_by_path(url: str) -> bool:
+    """Whether a folder in an address is called after previews; alone, it may be the image all the same."""
+    return re.search(r"/(?:previews?|thumb(?:nail)?s?)/", url[:2000], re.IGNORECASE) is not None
+
+
+def _addresses(data: Json, kind: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Each address in what a result has of images, with its kind: its type, or the name that it stands under."""
+    if depth > _MAX_DEPTH:
+        return
+    match data:
+        case str() if data:
+            yield kind, data
+        case list():
+            for one in data[:_MOST_IMAGES]:
+                yield from _addresses(one, kind, depth + 1)
+        case dict():
+            said = next((one for name in _KIND if isinstance(one := data.get(name), str)), "")
+            own = code_of(said) if said else kind
+            address = next((one for name in _ADDRESS if isinstance(one := data.get(name), str) and one), None)
+            if address is not None:
+                yield own, address
+                return
+            for name, one in islice(data.items(), _MOST_IMAGES):
+                if name not in _KIND and not (isinstance(one, str) and "/" not in one):
+                    yield from _addresses(one, code_of(name) or own, depth + 1)
+
+
+_REASONS = ("failure", "failure_reason", "reason", "message", "detail", "moderation")
+"""Where a job that has failed may say why, when it has no error."""
+
+
+def _failure(data: Mapping[str, Json], status: str) -> Failure | None:
     """The reason is at the top level in the current schema and under `result` in the lifecycle guide."""
     result = data.get("result")
-    error = data.get("error") or (result.get("error") if isinstance(result, dict) else None)
-    if isinstance(error, dict):
-        code = _line(_text(error.get("code") or "failed") or "failed")
-        return Failure(code, _line(_words(error) or code), "rejected" if code in MODERATED else "failed")
-    return Failure("failed", _line(_words(error) or _text(error) or "failed")) if error else None
-
-
-def _words(data: Json, depth: int = 0) -> str:
-    """The sentence in an error body, wherever it stands."""
-    if isinstance(data, str):
-        return data
-    if depth > _MAX_DEPTH:
-        return ""
-    if isinstance(data, list):
-        return "; ".join(filter(None, (_words(one, depth + 1) for one in data[:5])))
-    if not isinstance(data, dict):
-        return ""
-    if "msg" in data:
-        where = data.get("loc")
-        place = ".".join(_text(one) for one in where) + ": " if isinstance(where, list) else ""
-        return f"{place}{_text(data['msg'])}"
-    for name in _WHERE_WORDS_ARE:
-        words = _words(data.get(name), depth + 1)
-        if words:
-            return words
-    by_field = data.get("fieldErrors")
-    if not isinstance(by_field, dict):
-        return ""
-    return "; ".join(
-        f"{name}: {words}" for name, one in list(by_field.items())[:5] if (words := _words(one, depth + 1))
-    )
-
-
-def _phrase(status: int) -> str:
-    try:
-        return http.HTTPStatus(status).phrase
-    except ValueError:
-        return "and no reason"
-
-
-def _html_words(text: str) -> str:
-    # Each bounded, so that a text costs as much time as it is long.
-    title = re.search(r"<(title|h1)\b[^<>]{0,200}>(.{0,400}?)</\1>", text, re.IGNORECASE | re.DOTALL)
-    words = title[2] if title else re.sub(r"<[^<>]*>", " ", text)
-    return unescape(words.replace("\ufffd", " "))
-
-
-def _text(data: Json) -> str:
-    """A value as words; what is nested so deeply that it can just be read, and not be written out, has none."""
-    try:
-        return str(data)
-    except RecursionError:
-        return ""
-
-
-def _line(text: str) -> str:
-    words = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 20 * _MAX_LINE]).split())
-    return words if len(words) <= _MAX_LINE else words[: _MAX_LINE - 1] + "…"
-
-
-def as_json(body: bytes) -> Json:
-    """The JSON of an answer, or None when it is none."""
-    try:
-        return cast("Json", json.loads(body))
-    except (ValueError, RecursionError):
+    places = [data, result] if isinstance(result, dict) else [data]
+    names = ("error", "errors", *_REASONS) if _HAS_FAILED.search(status) else ("error",)
+    error = next((one for name in names for place in places if (one := place.get(name))), None)
+    if not error or not (isinstance(error, str | dict | list) or error is True):
         return None
+    said, code = words_in(error), _code_in(error)
+    if code is None:
+        code = status if status not in ("", "failed", "error") and _HAS_FAILED.search(status) else "failed"
+        if class_of(said) == "rejected" and class_of(code) != "rejected":
+            code = "moderated"
+    return Failure(code_of(code) or "failed", one_line(said or code), class_of(code))
+
+
+def _code_in(error: Json) -> str | None:
+    """The code of an error: its own, or the error itself when it is a word and no sentence."""
+    found = error
+    if isinstance(error, dict):
+        found = next((one for name in ("code", "type", "reason") if (one := error.get(name))), None)
+        inner = error.get("error")
+        found = inner if found is None and isinstance(inner, str) else found
+    if not isinstance(found, str) or not is_code(found):
+        return None
+    return found if isinstance(error, dict) or "_" in found or class_of(found) == "rejected" else None

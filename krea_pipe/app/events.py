@@ -18,7 +18,7 @@ its `key` and its `cell`, the first of those that it is drawn for. Money is text
     attached         this run waits for an earlier run's job key cell job_id
     download_failed  an image did not come; it may be        key cell job_id code
                      retried
-    unfetched        drawn and billed, the image not here    key cell job_id
+    unfetched        it may be billed, the image is not here key cell job_id code
     unseen           Krea does not show the job              key cell job_id
     stored           the image is verified and on disk       key cell job_id sha256 usd seconds
     failed           no image; without a job, it is null     key cell job_id code
@@ -78,7 +78,7 @@ _KEPT: Mapping[type[JournalEvent], tuple[str, ...]] = {
     Adopted: ("job_id", "usd"),
     Disowned: ("job_id",),
     Attached: ("job_id",),
-    Unfetched: ("job_id",),
+    Unfetched: ("job_id", "code"),
     Unseen: ("job_id",),
     Failed: ("job_id", "code"),
 }

@@ -79,7 +79,7 @@ def _works(journal: Replay, alive: frozenset[str], origin: str) -> Iterator[Work
 
 
 def _state(job: InFlight) -> WorkState:
-    if job.unfetched:
+    if job.lack:
         return "not fetched"
     return "not shown" if job.unseen else "in flight"
 

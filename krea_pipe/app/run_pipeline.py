@@ -13,7 +13,7 @@ from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Failure, FailureClass, Outcome, iso
 from krea_pipe.core.request import Key
-from krea_pipe.executor.deliver import mark_reported, remember, remember_lock
+from krea_pipe.executor.deliver import mark_reported, remember, remember_lock, take_over_costs
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.planning.lock_check import LockUpdate, update_lock
 from krea_pipe.planning.lockfile import read_lock
@@ -47,7 +47,8 @@ def finish_run(
     prepared: Prepared, folder: Path, started_at: datetime, execution: Execution, listen: Listen
 ) -> FinishedRun:
     """Make what is missing, put every image in its place, and report."""
-    outcomes = {step.key: _initial_outcome(step) for step in prepared.plan.steps}
+    taken = take_over_costs(prepared.space, prepared.plan, folder.name)
+    outcomes = {step.key: _initial_outcome(step, is_counted=step.key not in taken) for step in prepared.plan.steps}
     rewritten = _deliver_reused(prepared, outcomes)
     loaded, facts = prepared.loaded, _facts(prepared, folder, started_at)
     build = partial(build_report, loaded.pipeline, loaded.fingerprints, prepared.plan, rewritten=rewritten)
@@ -59,6 +60,7 @@ def finish_run(
         with listen(prepared, folder.name) as listeners:
             done, ending = execution.carry_out(prepared, folder.name, listeners)
         outcomes |= done
+        facts = replace(facts, warnings=(*facts.warnings, *ending.warnings))
     remember(prepared.space, prepared.plan, outcomes)
     prepared.delivery.remember()
     lock, problem = _keep_lock(prepared, outcomes)
@@ -68,7 +70,7 @@ def finish_run(
     report = build(outcomes, facts=replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
-    mark_reported(prepared.space, prepared.plan, outcomes, report.run_id)
+    mark_reported(prepared.space, prepared.plan, report.run_id)
     return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, (problem,) if problem else ())
 
 
@@ -142,11 +144,11 @@ def exit_code_of(plan: Plan, outcomes: Mapping[Key, Outcome], ending: Ending) ->
     return ExitCode.WAITING if plan.waiting else ExitCode.DONE
 
 
-def _initial_outcome(step: Step) -> Outcome:
+def _initial_outcome(step: Step, *, is_counted: bool) -> Outcome:
     """The outcome of a step that no run has touched: reused, held, or still to be done."""
     match step.action:
-        case Reuse(result=result, counted=counted, adopted=adopted):
-            cost = Decimal(0) if counted else step.price
+        case Reuse(result=result, adopted=adopted):
+            cost = Decimal(0) if is_counted else step.price
             return Outcome("reused", result=result, job_id=result.job_id, cost_usd=cost, adopted=adopted)
         case Hold(code=code):
             kind: FailureClass = "empty" if code == "empty" else "uncertain"
@@ -154,6 +156,8 @@ def _initial_outcome(step: Step) -> Outcome:
             if code == "empty":  # the run that met it has counted it
                 return Outcome("failed", failure=failure)
             return Outcome("uncertain", failure=failure, cost_usd=step.price)
+        case Attach(job_id=job_id, was_stored=True) if not is_counted:
+            return Outcome("pending", job_id=job_id, cost_usd=step.price)
         case Attach(job_id=job_id):
             return Outcome("pending", job_id=job_id)
         case Submit():

@@ -19,6 +19,8 @@ SIZES: Mapping[str, tuple[int, int]] = {
 }
 """Width and height in pixels at 1K, by aspect ratio."""
 
+_INFERRED: frozenset[str] = frozenset(_DATA["pixels"]["inferred"])
+
 VARIANTS: tuple[str, ...] = tuple(PRICES)
 ASPECT_RATIOS: tuple[str, ...] = tuple(SIZES)
 RESOLUTIONS: tuple[str, ...] = ("1K",)
@@ -33,5 +35,14 @@ MAX_MOODBOARDS: int = _DATA["most"]["moodboards"]
 
 
 def requested_size(request: Request) -> tuple[int, int] | None:
-    """Width and height of the image that a request asks for, if they are known."""
+    """Width and height of the image that a request most likely gives, if they are known."""
     return SIZES.get(request.aspect_ratio) if request.resolution == "1K" else None
+
+
+def documented_size(request: Request) -> tuple[int, int] | None:
+    """Width and height of the image that Krea's documents promise for a request.
+
+    None where they do not: for a ratio that they leave out, and for a source picture, which may have a say in it.
+    """
+    is_open = request.image is not None or request.aspect_ratio in _INFERRED
+    return None if is_open else requested_size(request)

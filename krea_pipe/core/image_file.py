@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
-Mime = Literal["image/png", "image/jpeg", "image/webp"]
+Mime = Literal["image/png", "image/jpeg", "image/webp", "image/avif"]
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_IMAGE_PARTS = 65_536
@@ -35,6 +35,7 @@ _FOR_PIXELS = frozenset(bytes([code]) for code in (*range(0xC0, 0xD0), 0xDB, 0xD
 _FOR_COLOURS = {b"\xe0": b"JFIF\0", b"\xee": b"Adobe"}
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_AVIF_BRANDS = {b"avif", b"avis"}
 _IHDR_END = len(PNG_SIGNATURE) + 25
 _MAX_INFLATED = 1 << 20
 
@@ -120,17 +121,38 @@ def webp_chunks(data: bytes) -> Iterator[_ImagePart]:
     raise _too_many()
 
 
+def avif_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[_ImagePart]:
+    """The boxes of an AVIF, or of a box whose content is between `start` and `end` (ISO 14496-12, 4.2).
+
+    The last one may be cut off, and then ends behind the data.
+
+    Raises:
+        TooMuchWork: there are too many.
+    """
+    at, end = start, len(data) if end is None else end
+    for _ in range(MAX_IMAGE_PARTS):
+        if end < at + 8:
+            return
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        size = max(size, 8) if size else end - at
+        yield _ImagePart(kind, at, at + size)
+        at += size
+    raise _too_many()
+
+
 def _too_many() -> TooMuchWork:
     return TooMuchWork(f"more than {MAX_IMAGE_PARTS:,} parts")
 
 
 def sniff(head: bytes) -> str | None:
-    """Name the media type of a file by its first 32 bytes: PNG, JPEG, WebP or HEIC, else None."""
+    """Name the media type of a file by its first 64 bytes: PNG, JPEG, WebP, AVIF or HEIC, else None."""
     return raster_type(head) or ("image/heic" if _is_heic(head) else None)
 
 
 def image_size(data: bytes) -> tuple[int, int] | None:
-    """Read width and height from a PNG, JPEG or WebP header, in pixels and without decoding."""
+    """Read width and height from the header of a PNG, JPEG, WebP or AVIF, in pixels and without decoding."""
     mime = raster_type(data)
     with suppress(struct.error, IndexError, TooMuchWork):
         return _SIZES[mime](data) if mime else None
@@ -138,23 +160,26 @@ def image_size(data: bytes) -> tuple[int, int] | None:
 
 
 def raster_type(head: bytes) -> Mime | None:
-    """Name the media type of a picture that can be decoded here: PNG, JPEG or WebP, else None."""
+    """Name the media type of a picture that can be decoded here: PNG, JPEG, WebP or AVIF, else None."""
     if head.startswith(PNG_SIGNATURE):
         return "image/png"
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "image/webp"
-    return None
+    return "image/avif" if _brands(head) & _AVIF_BRANDS else None
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """ISO-BMFF puts size, 'ftyp', the major brand, a version and compatible brands first (ISO 14496-12)."""
+    if head[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(head[:4], "big"), 64)
+    return {head[at : at + 4] for at in (8, *range(16, end, 4))}
 
 
 def _is_heic(head: bytes) -> bool:
-    """ISO-BMFF puts size, 'ftyp', the major brand, a version and compatible brands first (ISO 14496-12)."""
-    if head[4:8] != b"ftyp":
-        return False
-    end = min(int.from_bytes(head[:4], "big"), 64)
-    compatible = {head[at : at + 4] for at in range(16, end, 4)}
-    return head[8:12] in _HEIF_BRANDS and b"avif" not in compatible
+    return head[8:12] in _HEIF_BRANDS and not _brands(head) & _AVIF_BRANDS
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:
@@ -190,8 +215,24 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-_SIZES = {"image/png": _png_size, "image/jpeg": _jpeg_size, "image/webp": _webp_size}
-_PARTS = {"image/png": png_chunks, "image/jpeg": jpeg_segments, "image/webp": webp_chunks}
+def _avif_size(data: bytes) -> tuple[int, int] | None:
+    """The largest of the sizes that items have, for those of tiles and thumbnails are smaller (ISO 23008-12, 6.5.3)."""
+    sizes = [struct.unpack_from(">II", data, box.start + 12) for box in _avif_properties(data) if box.kind == b"ispe"]
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
+
+
+def _avif_properties(data: bytes) -> Iterator[_ImagePart]:
+    """The boxes `meta`, `iprp` and `ipco` lie in each other; the first has a version in front."""
+    places = [(0, len(data))]
+    for kind, head in ((b"meta", 12), (b"iprp", 8), (b"ipco", 8)):
+        boxes = (box for start, end in places for box in avif_boxes(data, start, end) if box.kind == kind)
+        places = [(box.start + head, min(box.end, len(data))) for box in boxes]
+    for start, end in places:
+        yield from avif_boxes(data, start, end)
+
+
+_SIZES = {"image/png": _png_size, "image/jpeg": _jpeg_size, "image/webp": _webp_size, "image/avif": _avif_size}
+_PARTS = {"image/png": png_chunks, "image/jpeg": jpeg_segments, "image/webp": webp_chunks, "image/avif": avif_boxes}
 
 
 def check_work(data: bytes) -> None:
@@ -215,7 +256,7 @@ def check_work(data: bytes) -> None:
 
 
 def only_pixels(data: bytes) -> bytes:
-    """A PNG or JPEG without all that its pixels do not depend on; other images as they are.
+    """An image without what its pixels do not depend on and Pillow would read all the same; a WebP as it is.
 
     Raises:
         TooMuchWork: it has too many parts.
@@ -228,6 +269,9 @@ def only_pixels(data: bytes) -> bytes:
         case "image/png":
             chunks = (part for part in png_chunks(data) if part.kind[:1].isupper() or part.kind == b"tRNS")
             return b"".join([PNG_SIGNATURE, *(view[part.start : part.end] for part in chunks)])
+        case "image/avif":  # named otherwise rather than left out: offsets count from the begin of the file
+            boxes = ((part.kind, view[part.start : part.end]) for part in avif_boxes(data))
+            return b"".join(bytes(one).replace(b"Exif", b"none") if kind == b"meta" else one for kind, one in boxes)
     return data
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, features
 
 from krea_pipe.core.image_file import (
     Mime,
     TooMuchWork,
+    avif_boxes,
     check_work,
     image_size,
     is_intact,
@@ -26,7 +27,12 @@ from krea_pipe.core.likeness import COLOUR_SIDE, SIDE, VERSION
 MAX_PIXELS = 89_000_000
 THUMBNAIL_SIDE = 256
 
-_PILLOW_FORMATS: dict[Mime, str] = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
+_PILLOW_FORMATS: dict[Mime, str] = {
+    "image/png": "PNG",
+    "image/jpeg": "JPEG",
+    "image/webp": "WEBP",
+    "image/avif": "AVIF",
+}
 
 # What Pillow and its codecs raise on damaged input, besides OSErrors that hold no error number; the filter below makes
 # the bomb warning one of them.
@@ -38,6 +44,7 @@ DAMAGE = (
     KeyError,
     EOFError,
     OverflowError,
+    RuntimeError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
@@ -49,7 +56,7 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 class NotAnImage(Exception):
-    """The bytes are not a whole PNG, JPEG or WebP image; the message is one line that says why."""
+    """The bytes are not a whole PNG, JPEG, WebP or AVIF image; the message is one line that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,8 @@ def opened(data: bytes) -> Image.Image:
 
 
 def _opened(data: bytes, mime: Mime) -> Image.Image:
+    if mime == "image/avif" and not features.check("avif"):
+        raise NotAnImage("it is an AVIF image, which this build of Pillow cannot decode; install Pillow from PyPI")
     image = Image.open(io.BytesIO(only_pixels(data)), formats=[_PILLOW_FORMATS[mime]])
     _refuse_bomb(image.size)
     return image
@@ -150,7 +159,7 @@ def _checked_type(data: bytes) -> Mime:
     mime = raster_type(data)
     if mime is None:
         found = sniff(data) or ("nothing" if not data else "an unknown type")
-        raise NotAnImage(f"expected a PNG, JPEG or WebP image, found {found} ({len(data)} bytes)")
+        raise NotAnImage(f"expected a PNG, JPEG, WebP or AVIF image, found {found} ({len(data)} bytes)")
     try:
         check_work(data)
     except TooMuchWork as error:
@@ -198,6 +207,9 @@ def _is_complete(data: bytes, mime: Mime) -> bool:
             return data.rfind(b"\xff\xd9") > 0
         case "image/webp":
             return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+        case "image/avif":
+            boxes = list(avif_boxes(data))
+            return {b"meta", b"mdat"} <= {box.kind for box in boxes} and boxes[-1].end == len(data)
 
 
 def _is_complete_png(data: bytes) -> bool:

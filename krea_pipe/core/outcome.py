@@ -19,12 +19,12 @@ def iso(moment: datetime) -> str:
 
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-MIMES = ("image/png", "image/jpeg", "image/webp")
+MIMES = ("image/png", "image/jpeg", "image/webp", "image/avif")
 
-FailureClass = Literal["transient", "rejected", "empty", "refused", "gone", "stuck", "failed", "uncertain", "local"]
+FailureClass = Literal[
+    "transient", "rejected", "empty", "wrong_size", "refused", "gone", "stuck", "failed", "uncertain", "local"
+]
 """What kind of failure it was: after a `transient` one, another run may well succeed."""
-
-MODERATED = frozenset({"nsfw", "ip_detected", "violence", "personal_info"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +115,23 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the work of a run ended: as planned, refused by Krea, at a limit, interrupted, or by an error."""
+    """How the work of a run ended: as planned, refused by Krea, at a limit, interrupted, or by an error.
+
+    `warnings` are what Krea has said that its users should know.
+    """
 
     refusal: Problem | None = None
     limit: Problem | None = None
     interrupted: bool = False
     error: BaseException | None = None
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How one distinct request ended. `cost_usd` is what this run paid for it, or may have paid when uncertain.
 
+    `unfit` is an image that is not what was asked for: it is stored and shown, and counts as none.
     `adopted` says that no answer named the job: it was found in Krea's list. `attempts` are empty when all went as it
     should, so that a long run stays small: `history` has them anyway.
     """
@@ -140,6 +145,7 @@ class Outcome:
     submitted_at: str | None = None
     finished_at: str | None = None
     adopted: bool = False
+    unfit: Result | None = None
 
     @property
     def history(self) -> tuple[Attempt, ...]:

@@ -22,8 +22,9 @@ from krea_pipe.matrix.cell import Cell
 from krea_pipe.planning.plan import Attach, Plan, Reuse, Step
 from krea_pipe.store.atomic import make_folder, write_atomically
 from krea_pipe.store.blobs import Blobs, stamp_in, stamp_of
-from krea_pipe.store.events import Counted, Reported
+from krea_pipe.store.events import Counted, JournalLine, Reported
 from krea_pipe.store.known import remember_cells, remember_results
+from krea_pipe.store.lock import exclusive
 from krea_pipe.store.space import Space
 
 MARK = "krea-pipe"
@@ -32,7 +33,7 @@ TEXTS = (MARK, "prompt", "seed", "request")
 _HEADER_BYTES = 65_536
 MOST_UNKEPT = 500
 """Files whose facts are held until they are written down: a long run stays small."""
-_SUFFIXES = ("png", "jpg", "webp")
+_SUFFIXES = ("png", "jpg", "webp", "avif")
 PREFIX = "out:"
 
 
@@ -298,23 +299,48 @@ def remember_lock(space: Space, file: Path) -> None:
     space.facts.write({f"{LOCK}{place}": {"file": place}})
 
 
-def mark_reported(space: Space, plan: Plan, outcomes: Mapping[Key, Outcome], run_id: str) -> None:
+def take_over_costs(space: Space, plan: Plan, run_id: str) -> frozenset[Key]:
+    """Have the report of this run count what dead runs have paid for and not reported, unless another run does.
+
+    Args:
+        space: the store of the target.
+        plan: what is to be done.
+        run_id: this run.
+
+    Returns:
+        The keys of the requests whose price this run counts.
+
+    Raises:
+        StateError: it cannot be written.
+    """
+    keys = [step.key for step in plan.steps if _is_uncounted(step)]
+    if not keys:
+        return frozenset()
+    with exclusive(space.journal.path.with_name("journal.lock")):
+        alive = space.presence.alive()  # before the journal: a run that ends in between has reported
+        replay = space.read_journal()
+        free = [key for key in keys if not replay.is_reported(key) and replay.drawn_by[key] not in alive]
+        space.journal.write([JournalLine(Counted(), key, run=run_id) for key in free])
+    return frozenset(free)
+
+
+def _is_uncounted(step: Step) -> bool:
+    match step.action:
+        case Reuse(counted=False) | Attach(counted=False, was_stored=True):
+            return True
+    return False
+
+
+def mark_reported(space: Space, plan: Plan, run_id: str) -> None:
     """Note what now stands in a report, so that no later one counts it again.
 
     Args:
         space: the store of the target.
         plan: what was to be done.
-        outcomes: the outcome of every request of the plan, by key.
         run_id: the run that has written its report.
 
     Raises:
         StateError: it cannot be written.
     """
-    if plan.has_calls:
+    if plan.has_calls or any(_is_uncounted(step) for step in plan.steps):
         space.journal.append(Reported(), run_id)
-    for step in plan.steps:
-        match step.action:
-            case Reuse(counted=False):
-                space.journal.append(Counted(), step.key)
-            case Attach(counted=False, was_stored=True) if outcomes[step.key].cost_usd:
-                space.journal.append(Counted(), step.key)

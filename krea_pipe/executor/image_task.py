@@ -3,14 +3,15 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 
-from krea_pipe.api.failures import BadImage, CallFailed
+from krea_pipe.api.error_words import class_of, code_of
+from krea_pipe.api.failures import BadImage, CallFailed, Refused
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core import images
-from krea_pipe.core.contract import requested_size
+from krea_pipe.core.contract import documented_size, requested_size
 from krea_pipe.core.outcome import Failure, Outcome, Result, Status
 from krea_pipe.core.request import Source
 from krea_pipe.executor.capacity import JobSlot, delays
@@ -98,10 +99,11 @@ class SharedParts:
 
 @dataclass(slots=True, kw_only=True)
 class ImageTask(PaidRequest[Outcome]):
-    """One image's way."""
+    """One image's way. `answered` is the job that the last POST was answered with."""
 
     step: Step
     shared: SharedParts
+    answered: Job | None = None
 
     async def take(self) -> Outcome:
         """Go the whole way, and count the price."""
@@ -120,7 +122,7 @@ class ImageTask(PaidRequest[Outcome]):
         request_status = await self.read_status()
         job_id = request_status.job_id if isinstance(request_status, InFlight) else None
         if job_id is not None:
-            await self.session.record(Unfetched(job_id=job_id), self.key)
+            await self.session.record(Unfetched(job_id=job_id, code=failure.code), self.key)
         may_be_billed = isinstance(request_status, InFlight | Post)
         is_counted = isinstance(request_status, InFlight) and await self._is_counted(request_status)
         cost = self.price if may_be_billed and not is_counted else Decimal(0)
@@ -155,7 +157,8 @@ class ImageTask(PaidRequest[Outcome]):
 
     async def post(self, urls: Mapping[Source, str]) -> Job:
         """Order the image."""
-        return await self.session.client.submit(self.step.request, urls, self.session.webhook)
+        self.answered = await self.session.client.submit(self.step.request, urls, self.session.webhook)
+        return self.answered
 
     async def other_run_done(self, busy: Busy) -> RequestStatus | Outcome:
         """Wait until a run that is alive has done with the same request."""
@@ -198,12 +201,13 @@ class ImageTask(PaidRequest[Outcome]):
         return await Collector(self, job, submitted_at, counted=await self._is_counted(job)).collect()
 
     async def _is_counted(self, job: InFlight) -> bool:
-        """Whether a report has the price of a job, also of a run that has ended since this one was planned."""
-        if not (job.unfetched or job.was_stored):
-            return False
-        action = self.step.action
-        planned = isinstance(action, Attach) and action.counted and job.job_id == action.job_id
-        return planned or bool(await self.session.journal_writer.ask(lambda replay: replay.is_counted(self.key)))
+        """Whether the price of a job stands in another report: this run's counts what it has taken over."""
+        run_id, key = self.session.run_id, self.key
+        if job.was_stored:
+            return bool(await self.session.journal_writer.ask(lambda replay: replay.drawn_by.get(key) != run_id))
+        return bool(job.counted_by) and bool(
+            await self.session.journal_writer.ask(lambda replay: job.counted_by in replay.reported)
+        )
 
     def _count(self, outcome: Outcome) -> None:
         """Count a reserved price as spent if it may be billed, and give it back otherwise."""
@@ -245,10 +249,7 @@ class Collector:
 
     async def collect(self) -> Outcome | Free:
         """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
-        deadline = self.task.session.pace.deadline(self.task.step.request.variant)
-        end = await self.task.shared.watch.ended(
-            self.job.job_id, read_time(self.job.created_at), deadline, was_stored=self.job.was_stored
-        )
+        end = await self._end()
         self.task.slot.give_back(ended=isinstance(end, Job))
         if self.job.was_stored and not (isinstance(end, Job) and end.is_drawn):
             return await self._not_read_again(end)
@@ -259,7 +260,17 @@ class Collector:
         if end.status == "cancelled" and self.submitted_at is None and not self.task.session.stop.wanted:
             await self._record_failure("cancelled")
             return Free()
-        return await (self._empty(end) if end.status == "completed" else self._failed(end))
+        return await (self._failed(end) if end.has_failed else self._empty(end))
+
+    async def _end(self) -> Job | Lack:
+        """The job as it has ended: at once, when the answer to its POST says why it has failed, or once it is seen."""
+        answered = self.task.answered
+        if answered is not None and answered.id == self.job.job_id and answered.is_explained:
+            return answered
+        deadline = self.task.session.pace.deadline(self.task.step.request.variant)
+        return await self.task.shared.watch.ended(
+            self.job.job_id, read_time(self.job.created_at), deadline, was_stored=self.job.was_stored
+        )
 
     async def _lacking(self, lack: Lack) -> Outcome:
         match lack.kind:
@@ -277,7 +288,7 @@ class Collector:
                 return self._outcome("failed", failure=failure)
             case "stuck":
                 self.task.note("stuck", f"no end after {lack.detail} s")
-                await self.task.session.record(Unfetched(job_id=self.job.job_id), self.task.key)
+                await self._record_lack("stuck")
                 billed = "; it is counted as paid" if self.task.price else ""
                 message = (
                     f"no end after {lack.detail} s, and Krea did not cancel it{billed}; run again to look for it, or "
@@ -290,7 +301,7 @@ class Collector:
         job, paid = self.job, " and paid" if self.task.price else ""
         if isinstance(end, Lack) and end.kind != "hidden":
             if end.kind != "stuck":
-                return self._outcome("pending")
+                return self._outcome("pending", paid=True)
             message = f"job {job.job_id}, which has drawn it, could not be read in {end.detail} s; run again to read it"
             return self._outcome("failed", failure=Failure("image_unfetched", message, "transient"), paid=True)
         await self.task.session.record(Unseen(job_id=job.job_id), self.task.key)
@@ -308,6 +319,8 @@ class Collector:
         return self._outcome("pending", in_flight=False)
 
     async def _unseen(self, detail: str) -> Outcome:
+        if await self._is_gone():
+            return await self._gone()
         if self.job.account not in ("", self.task.session.account):
             other = "was started with another key, and this one cannot see it; use that key"
             message = f"the job {self.job.job_id} {other}"
@@ -319,19 +332,50 @@ class Collector:
         await self.task.session.record(Unseen(job_id=self.job.job_id), self.task.key)
         return self._outcome("uncertain", failure=Failure("job_unseen", message, "uncertain"), paid=True)
 
+    async def _is_gone(self) -> bool:
+        """Whether a job that was seen to end is one that Krea itself, asked with the same key, has no longer."""
+        session = self.task.session
+        if self.job.lack in ("", "stuck") or self.job.account != session.account:
+            return False
+        try:
+            await session.client.job(self.job.job_id)
+        except CallFailed as error:
+            is_said = isinstance(error, Refused) and error.is_kreas and error.status in (404, 410)
+            return is_said and await session.is_served()
+        return False
+
+    async def _gone(self) -> Outcome:
+        await self._record_failure("job_gone")
+        message = (
+            f"the job {self.job.job_id} ended and may be billed, its image was never brought in, and Krea has it no "
+            "longer; run again to order the image once more"
+        )
+        return self._outcome("failed", failure=Failure("job_gone", message, "gone"), paid=True)
+
     async def _empty(self, job: Job) -> Outcome:
         reason = f": {job.failure.message}" if job.failure else ""
         billed = "; it may be billed" if self.task.price else ""
-        message = f"Krea says that the job is completed, but gives no image{billed}{reason}"
-        await self._record_failure("empty")
+        status = f", under the status {job.status}" if job.status != "completed" else ""
+        message = (
+            f"Krea says that the job is completed{status}, but gives no image{billed}{reason}. Run again to read it "
+            "again at no cost; `--uncertain resubmit` sends the request again"
+        )
+        self.task.note("failed", "empty")
+        await self._record_lack("empty")
         return self._outcome("failed", failure=Failure("empty", message, "empty"), paid=True)
 
     async def _failed(self, job: Job) -> Outcome:
         if job.status == "cancelled" and self.task.session.stop.interrupted:
             return await self._cancelled()
-        failure = job.failure or Failure(job.status, f"Krea ended the job as {job.status} and gives no reason")
+        code = code_of(job.status) or "failed"
+        silent = Failure(code, f"Krea ended the job as {job.status} and gives no reason", class_of(code))
+        failure = job.failure or silent
         await self._record_failure(failure.code)
         return self._outcome("failed", failure=failure)
+
+    async def _record_lack(self, code: str) -> None:
+        """Write down that the job may be billed, and is to be read again before anything is bought."""
+        await self.task.session.record(Unfetched(job_id=self.job.job_id, code=code), self.task.key)
 
     async def _record_failure(self, code: str) -> None:
         self.task.note("failed", code)
@@ -354,9 +398,11 @@ class Collector:
         raise AssertionError("the last try returns")
 
     async def _done(self, result: Result) -> Outcome:
-        expected = requested_size(self.task.step.request)
-        if self.job.adopted and expected not in (None, (result.width, result.height)):
+        request, size = self.task.step.request, (result.width, result.height)
+        if self.job.adopted and requested_size(request) not in (None, size):
             return await self._disowned(result)
+        if documented_size(request) not in (None, size):
+            return await self._wrong_size(result)
         await self.task.session.record(Done(job_id=self.job.job_id, result=result.to_json()), self.task.key)
         self.task.note("done", result.sha256, at=result.finished_at)
         return self._outcome("succeeded", result=result, paid=True)
@@ -371,16 +417,30 @@ class Collector:
         failure = Failure("answer_lost", message, "uncertain", (self.job.job_id,))
         return self._outcome("uncertain", failure=failure, paid=True)
 
+    async def _wrong_size(self, result: Result) -> Outcome:
+        """The image of the job that Krea has named is not what was asked for: kept and shown, and not delivered."""
+        width, height = documented_size(self.task.step.request) or (0, 0)
+        self.task.note("wrong_size", f"{result.width} x {result.height}")
+        await self._record_lack("wrong_size")
+        counted = "; it is counted as paid" if self.task.price else ""
+        message = (
+            f"the image has {result.width} x {result.height} pixels, and {width} x {height} were asked for{counted}. "
+            f"It is kept as {self.task.session.space.blobs.path(result.sha256)}, and put nowhere else. Run again to "
+            "read the job again at no cost; `--uncertain resubmit` sends the request again"
+        )
+        failure = Failure("wrong_size", message, "wrong_size")
+        return replace(self._outcome("failed", failure=failure, paid=True), unfit=result)
+
     async def _reread(self, job: Job) -> Job:
         """The job again, in case its image has moved."""
         try:
             again = await self.task.session.client.job(job.id)
         except CallFailed:
             return job
-        return again if again.urls else job
+        return again if again.is_drawn else job
 
     async def _unfetched(self, error: CallFailed) -> Outcome:
-        await self.task.session.record(Unfetched(job_id=self.job.job_id), self.task.key)
+        await self._record_lack("image_unfetched")
         state = "paid" if self.task.price else "drawn"
         message = (
             f"the image is {state} but could not be fetched: {error}. Run again to fetch it; nothing is paid twice. "

@@ -1,178 +1,45 @@
 """What became of a POST whose answer was lost, as far as Krea's list of jobs can tell.
 
-Krea has no idempotency key, and its list shows no prompts. A job that was created in the time of the POST and is not
-ours is a candidate. Without one, nothing was ordered, and the request may be sent again. With one alone, on an account
-where nobody else was at work, it is ours. Anything else stays open: a wrong image is worse than a missing one.
+Krea has no idempotency key, and its list shows no prompts. A job that the list did not show before the POST, and that
+no answer has named, is a candidate, whatever its time. Without one, nothing was ordered, and the request may be sent
+again. With one alone, on an account where nobody else was at work, it is ours. Anything else stays open: a wrong image
+is worse than a missing one, and a wrong `Nothing` is paid twice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
-from typing import TypeAlias, cast
+from typing import Literal, TypeAlias, cast
 
 from krea_pipe.api.client import CALL_SECONDS
-from krea_pipe.api.clock import CLOCK_SLACK
-from krea_pipe.api.failures import AnswerLost, CallFailed
+from krea_pipe.api.failures import CallFailed
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core.outcome import iso
 from krea_pipe.core.request import Key
+from krea_pipe.executor.account_jobs import REACH, Listing, NewJobs
 from krea_pipe.executor.capacity import delays
 from krea_pipe.executor.session import Session
-from krea_pipe.store.replay import InFlight, Post, Replay
+from krea_pipe.store.replay import Post, Replay
 
-SLACK = timedelta(seconds=CLOCK_SLACK)
-_FIRST_PAGE_JOBS = 100
-_PAGE_JOBS = 1000
-_MAX_PAGES = 30
-_CHECK_ATTEMPTS = 4
-PATIENCE = 1200
-ROUNDS = 100
-"""Looks at strangers that other lost answers may explain, in a twentieth of a poll each."""
+SLACK = timedelta(seconds=5)
+"""By how much the clocks that date answers and jobs may differ, until jobs of ours have told."""
+EXACT_SLACK = timedelta(milliseconds=2)
+ROUNDED = timedelta(milliseconds=1)
+"""Times are written down to the millisecond."""
 LATEST = timedelta(seconds=CALL_SECONDS) + SLACK
 """A job that was created longer after a POST is not of that POST."""
-EXACT_SLACK = timedelta(milliseconds=2)
-
-
-@dataclass(slots=True)
-class AccountJobs:
-    """Jobs that are not ours, of the time that was looked at: from `since` to `until` of Krea's clock.
-
-    An answer that names a job is what makes it ours. Anything else in Krea's list was started by someone else, or by a
-    POST of ours whose answer was lost.
-
-    `made_by` is a time by which each was made: its own, or, when that cannot be read, that of the job above it in the
-    list, which has the newest first.
-    """
-
-    session: Session
-    strangers: dict[str, Job] = field(default_factory=dict)
-    made_by: dict[str, datetime] = field(default_factory=dict)
-    since: datetime | None = None
-    until: datetime | None = None
-    known: dict[str, datetime] = field(default_factory=dict)
-    """Jobs that exist, with their times: a list that can be trusted shows those of the time that it is about."""
-    undated: set[str] = field(default_factory=set)
-    """Jobs of this run without a time, which no list has shown yet."""
-
-    def know(self, job_id: str, created_at: datetime | None) -> None:
-        """Note a job that an answer to this run has named."""
-        at = self._plausible(created_at)
-        if at is None:
-            self.undated.add(job_id)
-        else:
-            self.known[job_id] = at
-
-    async def call(self, since: datetime) -> None:
-        """Look at every job since a time of Krea's.
-
-        Raises:
-            CallFailed: the list could not be read, or does not show what it should.
-        """
-        whole = self.since is None or self.until is None or since < self.since
-        if whole:
-            await self._know_from_journal()
-        floor = since - SLACK if whole or self.until is None else self.until - 2 * SLACK
-        if whole and self.known:
-            floor = min(floor, max(self.known.values()))
-        found = await self._read_back_to(floor)
-        await self._check(found, floor)
-        self.undated -= {job.id for job in found}
-        self.made_by |= _made_by(found)
-        for job in found:
-            self.strangers[job.id] = job
-            if job.created_at is not None:
-                self.until = job.created_at if self.until is None else max(self.until, job.created_at)
-        self.since = since if self.since is None else min(since, self.since)
-        self.until = self.until or since
-
-    async def strangers_since(self, since: datetime, *, is_own: bool) -> list[Job]:
-        """Those of the jobs that were looked at which no answer has named until now.
-
-        A job without a time is among them when it may have been made since. For a POST of this run (`is_own`), one that
-        Krea has shown before this run had sent anything is not.
-        """
-        await self._drop_ours()
-        return [
-            job
-            for job in self.strangers.values()
-            if (made_by := self.made_by.get(job.id)) is None or made_by >= since - SLACK
-            if job.created_at is not None or not is_own or job.id not in self.session.shown_before
-        ]
-
-    async def _know_from_journal(self) -> None:
-        """Take in the jobs that earlier runs have written down."""
-        origin, account = self.session.origin, self.session.account
-        jobs = await self.session.journal_writer.ask(lambda replay: replay.jobs_to_show(origin, account))
-        for job in cast("list[InFlight]", jobs):
-            at = self._plausible(read_time(job.created_at))
-            if at is not None:
-                self.known[job.job_id] = at
-
-    async def _drop_ours(self) -> None:
-        known = await self.session.journal_writer.ask(
-            lambda replay: [one for one in self.strangers if one in replay.jobs]
-        )
-        for job_id in cast("Iterable[str]", known):
-            del self.strangers[job_id]
-
-    async def _read_back_to(self, floor: datetime) -> list[Job]:
-        found: list[Job] = []
-        before, limit = None, _FIRST_PAGE_JOBS
-        for _ in range(_MAX_PAGES):
-            page = await self.session.client.jobs(limit, before)
-            found += [replace(job, created_at=self._plausible(job.created_at)) for job in page.jobs]
-            # The last one: a time that is far off, anywhere else on the page, dates no other job.
-            last = next((job.created_at for job in reversed(page.jobs) if job.created_at is not None), None)
-            if page.next is None or (last is not None and last < floor):
-                return found
-            before, limit = page.next, _PAGE_JOBS
-        raise AnswerLost(f"the list of jobs is longer than {_MAX_PAGES * _PAGE_JOBS:,}")
-
-    async def _check(self, found: list[Job], floor: datetime) -> None:
-        """A list that does not show a job that we know may hide another as well, and so may one that shows nothing."""
-        shown = {job.id for job in found}
-        hidden = {job_id for job_id, at in self.known.items() if at >= floor} | self.undated
-        if hidden := await self._still_there(hidden - shown):
-            raise AnswerLost(f"the list of jobs does not show job {min(hidden)}, which exists")
-        if not found:
-            raise AnswerLost("the list of jobs is empty, so nothing shows that it is up to date")
-
-    async def _still_there(self, jobs: set[str]) -> set[str]:
-        """Those of our jobs that have to be shown: not one that was cancelled, or is known to be hidden."""
-
-        def ask(replay: Replay) -> object:
-            return {one for one in jobs if _is_there(one, replay)}
-
-        return cast("set[str]", await self.session.journal_writer.ask(ask)) if jobs else jobs
-
-    def _plausible(self, created_at: datetime | None) -> datetime | None:
-        """The time of a job, unless Krea's clock has not reached it yet, by which no other job can be dated."""
-        latest = self.session.client.clock.latest()
-        return None if created_at is None or (latest is not None and created_at > latest + SLACK) else created_at
-
-
-def _is_there(job_id: str, replay: Replay) -> bool:
-    key = replay.jobs.get(job_id, "")
-    job = replay.in_flight.get(key)
-    return key not in replay.failed if job is None else not job.unseen
-
-
-def _made_by(found: Sequence[Job]) -> dict[str, datetime]:
-    """For each job of a list a time by which it was made.
-
-    The list has the newest first, so a job without a time was made before the one above it; when one of those below is
-    younger than that, by when that one was made.
-    """
-    times = (job.created_at or datetime.min.replace(tzinfo=UTC) for job in reversed(found))
-    youngest = reversed(list(accumulate(times, max)))
-    made_by: dict[str, datetime] = {}
-    above: datetime | None = None
-    for job, below in zip(found, youngest, strict=True):
-        above = job.created_at or above
-        if above is not None:
-            made_by[job.id] = job.created_at or max(above, below)
-    return made_by
+SHORT = timedelta(seconds=1)
+"""Hardly another job is made in so short a time."""
+_CHECK_ATTEMPTS = 4
+PATIENCE = 1200
+ROUNDS = 10
+"""Looks at strangers that other lost answers may explain, in a twentieth of a poll each."""
+LATE = 3
+"""A job may take so many times as long to show as the latest of those before it."""
+GOES_ON = 7
+"""A POST without an answer may go on for a minute after its run has died, and its job be late then."""
+LONGEST = 12
+"""Settling lasts at most so many times the `settle` of the pace: two minutes where that is ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +56,154 @@ class FoundJob:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """It cannot be told; these jobs may be it. `is_early` says that other lost answers may yet explain them."""
+    """It cannot be told; these jobs may be it.
+
+    `awaits` says what may yet tell it: time in which a job may show, or the fate of other lost answers.
+    """
 
     reason: str
     candidates: tuple[Job, ...] = ()
-    is_early: bool = False
+    awaits: Literal["", "time", "others"] = ""
 
 
 Verdict: TypeAlias = Nothing | FoundJob | Unclear
+
+
+@dataclass(frozen=True, slots=True)
+class LostPost:
+    """A POST whose answer was lost, with its times as they are known by now.
+
+    `windows` are the times that its job has, one window for each host of Krea's that may have dated it, when they are
+    known so well that hardly another job falls into them; empty otherwise. `not_made` are jobs that came when its own
+    would have shown already. `is_dated` says that its times are by the clocks that date jobs.
+    """
+
+    post: Post
+    windows: tuple[tuple[datetime, datetime], ...] = ()
+    not_made: frozenset[str] = frozenset()
+    is_dated: bool = True
+
+    def has_made(self, job: Job) -> bool:
+        """Whether a job has a time that makes it the POST's own, most likely."""
+        at = job.created_at
+        if at is None or not at.microsecond:  # a time of whole seconds
+            return False
+        return any(since - ROUNDED <= at <= until + ROUNDED for since, until in self.windows)
+
+    def may_have_made(self, job: Job, late: timedelta, slack: timedelta) -> bool:
+        """Whether a job may be the POST's own: the answer was given up at `before`, and a job may be `late`."""
+        after, before = read_time(self.post.after), read_time(self.post.before)
+        if job.id in self.not_made:
+            return False
+        if after is None or job.created_at is None or not self.is_dated:
+            return True
+        until = after + LATEST if before is None else before
+        rounded = timedelta(0) if job.created_at.microsecond else timedelta(seconds=1)
+        return after - slack <= job.created_at + rounded and job.created_at <= until + slack + late
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about a POST whose answer was lost.
+
+    `new` is what the list shows that it did not show before. `distrust` is why the list cannot be trusted, if so.
+    `rivals` are other POSTs without an answer, `disowned` jobs that were found to have drawn something else. A job may
+    be made so `late` after an answer was lost. `is_settled` says that it would show by now, `is_sender_gone` that
+    nobody can still send the POST, and `takes_any` that the user wants the likeliest job taken.
+    """
+
+    own: LostPost
+    new: NewJobs = field(default_factory=NewJobs)
+    distrust: str = ""
+    rivals: tuple[LostPost, ...] = ()
+    disowned: frozenset[str] = frozenset()
+    late: timedelta = timedelta(0)
+    is_settled: bool = False
+    is_sender_gone: bool = True
+    takes_any: bool = False
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Judge what became of a POST, by values alone.
+
+    Args:
+        evidence: what is known about it.
+
+    Returns:
+        `Nothing` only when a job would have shown, and none did; `FoundJob` only when no other can be meant.
+    """
+    if evidence.distrust:
+        return Unclear(evidence.distrust, awaits="time")
+    billed = tuple(job for job in evidence.new.strangers if not job.is_unbilled)
+    if not billed:
+        return _judge_without_job(evidence)
+    candidates = tuple(job for job in billed if _may_be_own(evidence, job))
+    if not candidates:
+        is_explained = all(_rivals(evidence, job) for job in billed)
+        return Unclear("the list shows a job that krea-pipe did not start", billed, "others" if is_explained else "")
+    fitting = [job for job in candidates if job.id not in evidence.disowned]
+    if fitting and evidence.takes_any:
+        return FoundJob(min(fitting, key=lambda job: _distance(job, evidence.own.post)))
+    if any(job.created_at is None for job in candidates):
+        return Unclear("the list has a job whose time of creation cannot be read", candidates)
+    if len(fitting) < len(candidates):
+        return Unclear("a job that may be its own has drawn another size than was asked for", candidates)
+    return _judge_candidates(evidence, candidates)
+
+
+def _judge_without_job(evidence: Evidence) -> Verdict:
+    if not evidence.is_sender_gone:
+        return Unclear("the run that sent it may be paused, and may still send it")
+    return Nothing() if evidence.is_settled else Unclear("its job may not show yet", awaits="time")
+
+
+def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdict:
+    in_time = [job for job in candidates if evidence.own.has_made(job)]
+    own = in_time[0] if len(in_time) == 1 else candidates[0]
+    others = [job for job in (*evidence.new.strangers, *evidence.new.others) if job.id != own.id]
+    others += [job for job in evidence.new.earlier if _is_lately(job, own)]
+    foreign = evidence.new.hidden + _unexplained(evidence, others)
+    if foreign:
+        jobs = "another job is" if foreign == 1 else f"{foreign} other jobs are"
+        return Unclear(f"{jobs} on the account that krea-pipe did not start", candidates)
+    if len(candidates) > 1 and len(in_time) != 1:
+        return Unclear("more than one job may be its own", candidates, "others")
+    if not evidence.own.post.known_since and read_time(evidence.own.post.began) is None:
+        return Unclear("Krea had not told the time when the run began", candidates)
+    if _rivals(evidence, own):
+        return Unclear("more than one answer was lost at that time", candidates, "others")
+    if own not in in_time and not evidence.is_settled:
+        return Unclear("other jobs may not show yet", candidates, "time")
+    return FoundJob(own)
+
+
+def _may_be_own(evidence: Evidence, job: Job) -> bool:
+    slack = EXACT_SLACK if evidence.own.post.is_exact else SLACK
+    return evidence.own.has_made(job) or evidence.own.may_have_made(job, evidence.late, slack)
+
+
+def _rivals(evidence: Evidence, job: Job) -> list[LostPost]:
+    """Other POSTs without an answer that may have made the same job; where times tell, only those that have in time."""
+    if evidence.own.has_made(job):
+        return [one for one in evidence.rivals if one.has_made(job)]
+    return [one for one in evidence.rivals if one.may_have_made(job, evidence.late, REACH)]
+
+
+def _unexplained(evidence: Evidence, jobs: Sequence[Job]) -> int:
+    """How many of some jobs cannot be those of other lost answers: without exact times, none is told from another."""
+    if not evidence.own.post.is_exact:
+        return len(jobs)
+    return max(sum(not _rivals(evidence, job) for job in jobs), len(jobs) - len(evidence.rivals))
+
+
+def _is_lately(job: Job, own: Job) -> bool:
+    """Whether a job is so young that whoever has started it may be at work still."""
+    return job.created_at is not None and own.created_at is not None and job.created_at >= own.created_at - REACH
+
+
+def _distance(job: Job, post: Post) -> timedelta:
+    after = read_time(post.after)
+    return timedelta.max if job.created_at is None or after is None else abs(job.created_at - after)
 
 
 @dataclass(slots=True)
@@ -204,135 +211,164 @@ class Search:
     """Looks for the jobs of lost answers, one at a time and while no POST of this run is under way."""
 
     session: Session
-    account_jobs: AccountJobs
     taken: set[str] = field(default_factory=set)
     known_since: dict[Post, float] = field(default_factory=dict)
     """When this run got to know that an answer was lost, by the steady clock."""
+    settled: dict[Post, int] = field(default_factory=dict)
+    """How many jobs this run had seen when the job of a POST would have shown for sure."""
 
-    async def look(self, post: Post) -> Verdict:
-        """What became of a POST. The gate has to be shut."""
+    async def resolve(self, post: Post) -> Verdict:
+        """Find out what became of a POST. The gate has to be shut once for it, and is open at the end.
+
+        Others go on while time has to pass: a list may be late, and a gateway may have given up on what goes on behind
+        it.
+        """
+        try:
+            verdict = await self._look(post)
+        finally:
+            self.session.submit_gate.open()
+        wait = self._unsettled(post) if isinstance(verdict, Unclear) and verdict.awaits else 0.0
+        if wait <= 0:
+            return verdict
+        if await self.session.stop.sleep_unless_closing(wait):
+            return Unclear("the run ended before its job could have shown")
+        self.session.submit_gate.shut()
+        try:
+            return await self._look(post)
+        finally:
+            self.session.submit_gate.open()
+
+    async def _look(self, post: Post) -> Verdict:
+        """Read the list and judge, again as long as other lost answers may explain what it shows."""
         if post.account not in ("", self.session.account):
             return Unclear("it was sent with another key, whose jobs this one cannot see")
-        after = read_time(self._dated(post).after)
-        if after is None:
-            return Unclear("Krea had not told the time, so its jobs cannot be compared with it")
-        latest = self.session.client.clock.latest()
-        if latest is not None and after > latest + SLACK:
-            return Unclear("it was sent at a time that Krea's clock has not reached, so one of its times was wrong")
         self.known_since.setdefault(post, self.session.client.clock.steady())
         for number in range(ROUNDS):
-            verdict = await self._looked(post, after)
-            if not isinstance(verdict, Unclear) or not verdict.is_early or number == ROUNDS - 1:
+            verdict = await self._looked(post)
+            if not isinstance(verdict, Unclear) or verdict.awaits != "others" or number == ROUNDS - 1:
                 break
             await self.session.stop.sleep_unless_leaving(self.session.pace.first / 20)
         return verdict
 
+    async def _looked(self, post: Post) -> Verdict:
+        async with self.session.submit_gate.exclusive():
+            if await self.session.stop.sleep_unless_leaving(self._first_wait(post)):
+                return Unclear("the run was left before Krea's list could be looked at")
+            verdict = judge(await self._evidence(post))
+        if isinstance(verdict, FoundJob):
+            self.taken.add(verdict.job.id)
+        return verdict
+
+    async def _evidence(self, post: Post) -> Evidence:
+        floor = self._floor(post)
+        if floor is None:
+            return Evidence(
+                LostPost(post), distrust="Krea had not told the time, so its jobs cannot be compared with it"
+            )
+        is_settled = self._unsettled(post) <= 0  # before the list: what it shows has to be as late
+        try:
+            listing = await self._listing(post, floor, _CHECK_ATTEMPTS if is_settled else 0)
+            new = await self._new_jobs(post, listing)
+        except CallFailed as error:
+            return Evidence(LostPost(post), distrust=f"Krea's list of jobs could not be read: {error}")
+        rivals, disowned = await self._others(post)
+        if is_settled:
+            self.settled.setdefault(post, len(self.session.account_jobs.seen))
+        return Evidence(
+            own=self._timed(post),  # the list's own answer may have told the time better
+            new=new,
+            rivals=tuple(self._rival(one, new) for one in rivals),
+            disowned=disowned,
+            late=timedelta(seconds=self._settling()),
+            is_settled=is_settled,
+            takes_any=self.session.uncertain == "adopt",
+        )
+
+    def _floor(self, post: Post) -> datetime | None:
+        """A time of jobs that the POST's own cannot be older than; by the POST's times where its list is unknown."""
+        newest = read_time(post.newest)
+        if newest is not None:
+            return newest - REACH
+        dated = self._dated(post)
+        times = [at for at in (read_time(dated.began), read_time(dated.after)) if at is not None]
+        return min(times) - REACH if times else None
+
+    def _timed(self, post: Post) -> LostPost:
+        """A POST with what is known of its times by now."""
+        dated = self._dated(post)
+        key, clock = Key(post.key), self.session.client.clock
+        sent, lost = self.session.sent.get(key), self.session.lost.get(key)
+        if post.run == self.session.run_id and sent is not None and lost is not None:
+            return LostPost(dated, _if_short(clock.windows(sent, lost)))
+        after, before = read_time(post.after), read_time(post.before)
+        if not post.is_exact or after is None or before is None:
+            return LostPost(dated)
+        return LostPost(dated, _if_short(((after, before),)))
+
+    def _rival(self, post: Post, new: NewJobs) -> LostPost:
+        """Another POST without an answer, and which of the jobs it has not made."""
+        timed, seen = self._timed(post), self.session.account_jobs.seen
+        settled = self.settled.get(post, len(seen))
+        later = frozenset(job.id for job in (*new.strangers, *new.others) if seen.get(job.id, 0) >= settled)
+        return replace(timed, not_made=later, is_dated=timed.post.is_exact)
+
     def _dated(self, post: Post) -> Post:
         """A POST of this run with its times as they are known now: later answers may have corrected an earlier one."""
-        sent = self.session.sent.get(Key(post.key))
+        sent, clock = self.session.sent.get(Key(post.key)), self.session.client.clock
         if post.run != self.session.run_id or sent is None:
             return post
-        after = _earlier(post.after, self.session.client.clock.earliest(sent))
-        return replace(post, after=after, began=_earlier(post.began, self.session.began))
+        before = post.before and _later(post.before, clock.latest(self.session.lost.get(Key(post.key))))
+        after, began = _earlier(post.after, clock.earliest(sent)), _earlier(post.began, self.session.began)
+        return replace(post, after=after, before=before, began=began, is_exact=clock.is_exact)
 
-    async def _looked(self, post: Post, after: datetime) -> Verdict:
-        async with self.session.submit_gate.exclusive():
-            if await self.session.stop.sleep_unless_leaving(self._time_to_settle(post)):
-                return Unclear("the run was left before Krea's list could be looked at")
-            try:
-                await self._list_jobs(_began(self._dated(post), after))
-                dated = self._dated(post)  # the list's own answer may have told the time better
-                return await self._judged(dated, read_time(dated.after) or after)
-            except CallFailed as error:
-                return Unclear(f"Krea's list of jobs could not be read: {error}")
+    def _first_wait(self, post: Post) -> float:
+        """Seconds until the job of a POST is likely to show, if there is one; for one of a dead run it mostly does."""
+        first = self.session.pace.first
+        least = first / 10 if post.run == self.session.run_id else 0.0
+        slowest = max(self.session.account_jobs.late, default=first / 5)
+        return max(min(max(5 * slowest, first / 10), first) - self._lost_for(post), least)
 
-    def _time_to_settle(self, post: Post) -> float:
-        """Seconds until the job of a POST is surely made, if there is one; for one of a dead run it mostly is."""
-        least = self.session.pace.first / 10 if post.run == self.session.run_id else 0.0
-        return max(self._settling() - self._lost_for(post), least)
+    def _unsettled(self, post: Post) -> float:
+        """Seconds until a list without its job means that there is none; more when the POST may go on at Krea."""
+        factor = 1 if post.before or post.run == self.session.run_id else GOES_ON
+        return factor * self._settling() - self._lost_for(post)
 
     def _settling(self) -> float:
-        """Seconds after which a POST without an answer has made its job, if it makes one at all.
-
-        Five times the slowest of the last answers; before the first one, the time of five looks.
-        """
-        first = self.session.pace.first
-        slowest = max(self.session.answers, default=first)
-        return min(max(5 * slowest, first / 10), 10 * first)
-
-    def unsettled(self, post: Post) -> float:
-        """Seconds until a list without its job means that there is none; more for a dead run, whose POST may go on."""
-        factor = 1 if post.run == self.session.run_id else 3
-        return factor * self.session.pace.settle - self._lost_for(post)
+        """Seconds after the loss of an answer in which a job of this account's shows, by how late others have been."""
+        settle = self.session.pace.settle
+        late = LATE * max(self.session.account_jobs.late, default=0.0)
+        return min(max(late, settle), LONGEST * settle)
 
     def _lost_for(self, post: Post) -> float:
-        """Seconds for which the answer to a POST has surely been lost, which is when its job may still be made.
+        """Seconds for which the answer to a POST has surely been lost.
 
-        An earlier run has noted when it was lost, by Krea's clock, or has not waited longer than a call may take.
+        For one of an earlier run, Krea's clock and this machine's have to agree that it was longer ago.
         """
         clock = self.session.client.clock
         known = clock.steady() - self.known_since[post]
-        now, after = clock.earliest(), read_time(post.after)
-        if post.run == self.session.run_id or now is None or after is None:
+        at, noted, now = read_time(post.before or post.after), read_time(post.t), clock.earliest()
+        if post.run == self.session.run_id or at is None or noted is None or now is None:
             return known
-        lost = read_time(post.before) or after + timedelta(seconds=CALL_SECONDS)
-        return max(known, (now - lost).total_seconds())
+        ago = min(now - at, datetime.now(UTC) - noted).total_seconds()
+        return max(known, ago if post.before else ago - CALL_SECONDS)
 
-    async def _judged(self, post: Post, after: datetime) -> Verdict:
-        strangers = await self._strangers(_began(post, after), is_own=post.run == self.session.run_id)
-        later = [job for job in strangers if not job.is_unbilled and _is_since(job, after)]
-        open_ones = [job for job in later if _may_have_made(post, job)]
-        if not later:
-            return Nothing()
-        if not open_ones:
-            of_others = all([await self._rivals(post, job) for job in later])
-            reason = "a job was made after the answer was lost that krea-pipe did not start"
-            return Unclear(reason, tuple(later), is_early=of_others)
-        fitting = await self._fitting(open_ones)
-        if fitting and self.session.uncertain == "adopt":
-            return self._take(min(fitting, key=lambda job: _distance(job, after)))
-        if any(job.created_at is None for job in open_ones):
-            return Unclear("the list has a job whose time of creation cannot be read", tuple(open_ones))
-        if len(fitting) < len(open_ones):
-            return Unclear("a job that may be its own has drawn another size than was asked for", tuple(open_ones))
-        others = [job for job in strangers if job.id != open_ones[0].id]
-        if len(open_ones) > 1 or others:
-            jobs = "another job is" if len(others) == 1 else f"{len(others)} other jobs are"
-            return Unclear(f"{jobs} on the account that krea-pipe did not start", tuple(open_ones))
-        if read_time(post.began) is None:
-            return Unclear("Krea had not told the time when the run began", tuple(open_ones))
-        rivals = await self._rivals(post, open_ones[0])
-        if rivals:
-            return Unclear("more than one answer was lost at that time", tuple(open_ones))
-        return self._take(open_ones[0])
-
-    def _take(self, job: Job) -> FoundJob:
-        self.taken.add(job.id)
-        return FoundJob(job)
-
-    async def _list_jobs(self, began: datetime) -> None:
-        for wait in (*delays(_CHECK_ATTEMPTS, self.session.pace), None):
+    async def _listing(self, post: Post, floor: datetime, more_tries: int) -> Listing:
+        lost_at = self.session.client.clock.steady() - self._lost_for(post)
+        for wait in delays(more_tries, self.session.pace):
             try:
-                await self.account_jobs.call(began)
-                break
+                return await self.session.account_jobs.list_since(floor, lost_at)
             except CallFailed:
-                if wait is None or await self.session.stop.sleep_unless_closing(wait):
+                if await self.session.stop.sleep_unless_closing(wait):
                     raise
+        return await self.session.account_jobs.list_since(floor, lost_at)
 
-    async def _strangers(self, began: datetime, *, is_own: bool) -> list[Job]:
+    async def _new_jobs(self, post: Post, listing: Listing) -> NewJobs:
         """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
-        if await self.account_jobs.strangers_since(began, is_own=is_own):
+        account_jobs = self.session.account_jobs
+        new = await account_jobs.new_since(post, listing, self.taken)
+        if new.strangers or new.others:
             await self._answered(await self._others_under_way())
-        return [
-            job for job in await self.account_jobs.strangers_since(began, is_own=is_own) if job.id not in self.taken
-        ]
-
-    async def _fitting(self, jobs: Sequence[Job]) -> list[Job]:
-        """Those that have not been looked at before, and found to show something else."""
-        found = await self.session.journal_writer.ask(
-            lambda replay: [job for job in jobs if job.id not in replay.disowned]
-        )
-        return cast("list[Job]", found)
+        return await account_jobs.new_since(post, listing, self.taken)
 
     async def _answered(self, posts: frozenset[Post]) -> None:
         """Wait until POSTs of other runs have their answers, for their jobs are in the list before we know them."""
@@ -352,40 +388,27 @@ class Search:
 
         return cast("frozenset[Post]", await self.session.journal_writer.ask(ask))
 
-    async def _rivals(self, post: Post, job: Job) -> Sequence[Post]:
-        """Other POSTs without an answer that may have made the same job."""
+    async def _others(self, post: Post) -> tuple[tuple[Post, ...], frozenset[str]]:
+        """Other POSTs without an answer, and the jobs that were found to have drawn something else."""
 
         def ask(replay: Replay) -> object:
-            posts = (*replay.open.values(), *replay.lost.values())
-            return [one for one in posts if one.key != post.key and one.origin == post.origin]
+            posts: Sequence[Post] = (*replay.open.values(), *replay.lost.values())
+            rivals = tuple(one for one in posts if one.key != post.key and one.origin == post.origin)
+            return rivals, frozenset(replay.disowned)
 
-        rivals = cast("list[Post]", await self.session.journal_writer.ask(ask))
-        return [one for one in rivals if _may_have_made(one, job)]
+        return cast("tuple[tuple[Post, ...], frozenset[str]]", await self.session.journal_writer.ask(ask))
 
 
-def _began(post: Post, after: datetime) -> datetime:
-    return min(read_time(post.began) or after, after)
+def _if_short(windows: tuple[tuple[datetime, datetime], ...]) -> tuple[tuple[datetime, datetime], ...]:
+    whole = sum((until - since for since, until in windows), timedelta(0))
+    return windows if whole <= SHORT else ()
+
+
+def _later(noted: str, known: datetime | None) -> str:
+    times = [one for one in (read_time(noted), known) if one is not None]
+    return iso(max(times) + ROUNDED) if times else ""
 
 
 def _earlier(noted: str, known: datetime | None) -> str:
     times = [one for one in (read_time(noted), known) if one is not None]
     return iso(min(times)) if times else ""
-
-
-def _distance(job: Job, after: datetime) -> timedelta:
-    return timedelta.max if job.created_at is None else abs(job.created_at - after)
-
-
-def _is_since(job: Job, after: datetime) -> bool:
-    """Whether a job may have been made since; one without a time may."""
-    return job.created_at is None or after - SLACK <= job.created_at
-
-
-def _may_have_made(post: Post, job: Job) -> bool:
-    """Whether a job was made while a POST had no answer yet; `before` is when that was given up, by Krea's clock."""
-    after, before = read_time(post.after), read_time(post.before)
-    if after is None or job.created_at is None:
-        return True
-    slack = EXACT_SLACK if post.is_exact else SLACK
-    until = after + LATEST if before is None else before
-    return after - slack <= job.created_at <= until + slack

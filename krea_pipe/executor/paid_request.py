@@ -155,7 +155,7 @@ class PaidRequest(ABC, Generic[End]):
                 return await self._send(status)
             case Post() if status == self.replaced:
                 return await self._send(status)
-            case InFlight() if self.may_repeat and (status.unseen or status.unfetched):  # as the plan decides
+            case InFlight() if self.may_repeat and (status.unseen or status.lack):  # as the plan decides
                 return await self._send(status)
             case InFlight():
                 return await self._attach(status)
@@ -181,7 +181,6 @@ class PaidRequest(ABC, Generic[End]):
         answer = await self._post_until_answered(status)
         match answer:
             case Job():
-                self.search.account_jobs.know(answer.id, answer.created_at)
                 origin, account, run = self.session.origin, self.session.account, self.session.run_id
                 job = InFlight(answer.id, origin, account, run, usd=str(self.price), created_at=created_at(answer))
                 return await self.collect(job, self.attempts[-1].at)
@@ -253,15 +252,16 @@ class PaidRequest(ABC, Generic[End]):
         return answer
 
     async def _sent(self, urls: Mapping[Source, str]) -> Job | Lost | CallFailed:
-        clock = self.session.client.clock
-        started = clock.steady()
+        clock, account_jobs = self.session.client.clock, self.session.account_jobs
+        started, seen = clock.steady(), len(account_jobs.seen)
         try:
             job = await self.post(urls)
         except (AnswerLost, Refused, Unreachable) as error:
             return Lost(str(error), error) if error.may_have_acted else error
-        if job.id in self.session.shown_before:
+        if account_jobs.seen.get(job.id, seen) < seen:
             return Lost(f"Krea's answer names job {job.id}, which was there before the request")
-        self.session.answers.append(clock.steady() - started)
+        account_jobs.late.append(clock.steady() - started)
+        account_jobs.know(job.id, job.created_at)
         clock.observe_job(job.created_at, started)
         return job
 
@@ -269,6 +269,7 @@ class PaidRequest(ABC, Generic[End]):
         """Shut the gate for whoever looks for the job of the POST, and write down that its answer is lost."""
         session = self.session
         session.submit_gate.shut()
+        session.lost[self.key] = session.client.clock.steady()
         written = session.journal_writer.put(self._unanswered(post), self.key)
         written.add_done_callback(self._open_after_failure)
         return written
@@ -308,12 +309,13 @@ class PaidRequest(ABC, Generic[End]):
     def _submitting(self) -> Submitting:
         """The event before the POST: where it goes, what it may cost, and for what of the pipeline.
 
-        Its times of Krea's clock are not later than the begin of the run, and than now.
+        Its times of Krea's clock are not later than the start of the run, and than now.
         """
         session = self.session
         clock, began = session.client.clock, session.began
-        after = clock.earliest()
+        after, (known_since, newest) = clock.earliest(), session.account_jobs.window()
         session.sent[self.key] = clock.steady()
+        session.lost.pop(self.key, None)
         return Submitting(
             origin=session.origin,
             account=session.account,
@@ -322,6 +324,8 @@ class PaidRequest(ABC, Generic[End]):
             began="" if began is None else iso(began),
             after="" if after is None else iso(after),
             exact=clock.is_exact,
+            known_since=known_since,
+            newest=newest,
         )
 
     def _unanswered(self, post: Submitting) -> Unanswered:
@@ -369,11 +373,9 @@ class PaidRequest(ABC, Generic[End]):
         if not self.has_price:
             self.session.budget.commit(self.price)
             self.has_price, self.is_new = True, False
-        verdict = await self._looked(post, is_shut=lost is not None)
-        if isinstance(verdict, Nothing) and self.search.unsettled(post) > 0:
-            # Others go on meanwhile: a list may be late, and a gateway may have given up on what goes on behind it.
-            ends = await self.session.stop.sleep_unless_closing(self.search.unsettled(post))
-            verdict = Unclear("the run ended before its job could have shown") if ends else await self._looked(post)
+        if lost is None:  # the gate was left shut otherwise
+            self.session.submit_gate.shut()
+        verdict = await self.search.resolve(post)
         status = await self._written(verdict, post)
         if status != post:  # another run was faster
             return status
@@ -402,15 +404,6 @@ class PaidRequest(ABC, Generic[End]):
             hint = "check KREA_API_BASE; what was sent all the same is looked for by the next run"
             message = f"no Krea API answers at this address: {error}"
             self.session.stop.refuse(Problem("no_api", message, hint=hint))
-
-    async def _looked(self, post: Post, *, is_shut: bool = False) -> Verdict:
-        """Look in Krea's list, with the gate shut; `is_shut` says that it is so already."""
-        if not is_shut:
-            self.session.submit_gate.shut()
-        try:
-            return await self.search.look(post)
-        finally:
-            self.session.submit_gate.open()
 
     async def _written(self, verdict: Verdict, post: Post) -> RequestStatus:
         """Write a verdict down, unless the POST stands differently by now; how it stands."""

@@ -1,7 +1,6 @@
 """What one run works with, and when Krea refuses the account rather than a request, so that nothing more is sent."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +13,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Pace
+from krea_pipe.executor.account_jobs import AccountJobs
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, SubmitGate
 from krea_pipe.executor.journal_writer import JournalWriter, utc_now
@@ -23,8 +23,6 @@ from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.space import Space
 
 _T = TypeVar("_T")
-ANSWERS = 32
-_FIRST_PAGE_JOBS = 100
 _NO_SERVICE = {
     401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
     402: ("no_credit", "top up the API balance, then run the same command again; it goes on where this stopped"),
@@ -37,9 +35,7 @@ class Session:
     """One run's client, store and identity, and what its tasks share.
 
     `origin` marks the API that its jobs belong to; `started` is a time of the steady clock when nothing had been sent
-    yet, `shown_before` holds the newest jobs that Krea showed then. `answers` are the seconds that the last answers to
-    POSTs have taken. `webhook` is the address that Krea is to tell of ended jobs, `is_told` whether that is this run
-    itself.
+    yet. `webhook` is the address that Krea is to tell of ended jobs, `is_told` whether that is this run itself.
     """
 
     client: Client
@@ -59,10 +55,14 @@ class Session:
     is_told: bool = False
     started: float = 0.0
     observe: Observe = unobserved
-    shown_before: frozenset[str] = frozenset()
     sent: dict[Key, float] = field(default_factory=dict)
     """When the last POST of each request was begun, by the steady clock."""
-    answers: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
+    lost: dict[Key, float] = field(default_factory=dict)
+    """When its answer was lost."""
+    account_jobs: AccountJobs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.account_jobs = AccountJobs(self.client, self.journal_writer, self.run_id, self.origin, self.account)
 
     async def record(self, event: Event, key: Key) -> None:
         """Write a line to the journal and wait until it is on disk."""
@@ -102,12 +102,11 @@ class Session:
             Why that failed, or None when it did not.
         """
         try:
-            page = await self.client.jobs(_FIRST_PAGE_JOBS)
+            await self.account_jobs.open()
         except CallFailed as error:
             if isinstance(error, Refused) and error.status == 401:
                 await self.refuse_account(error)
             return error
-        self.shown_before = frozenset(job.id for job in page.jobs)
         return None
 
     async def refuse_account(self, error: CallFailed) -> bool:

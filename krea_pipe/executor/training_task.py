@@ -20,7 +20,7 @@ from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, JobSlot
 from krea_pipe.executor.inputs import Uploads
 from krea_pipe.executor.journal_writer import open_journal
-from krea_pipe.executor.lost import AccountJobs, Search, Unclear
+from krea_pipe.executor.lost import Search, Unclear
 from krea_pipe.executor.paid_request import Lost, PaidRequest
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.executor.stop import Stop, stopped_by_signals
@@ -28,7 +28,7 @@ from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.references import Image
 from krea_pipe.planning.training import Training, agreed_cost
-from krea_pipe.store.events import Disowned, Done, Event, Failed, Unseen
+from krea_pipe.store.events import Disowned, Done, Event, Failed, Unfetched, Unseen
 from krea_pipe.store.ledger import Busy, DrawnElsewhere, Ledger, RequestStatus
 from krea_pipe.store.replay import InFlight, Post, Trained
 from krea_pipe.store.space import Space
@@ -143,7 +143,7 @@ def _task(order: TrainingOrder, session: Session) -> "TrainingTask":
         sources=training.images,
         session=session,
         uploads=Uploads(session, {image.source: image for image in order.images}),
-        search=Search(session, AccountJobs(session)),
+        search=Search(session),
         slot=JobSlot(session.capacity),
         patience=session.pace.deadline("training"),
         may_repeat=order.again,
@@ -158,6 +158,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
 
     order: TrainingOrder
     is_agreed: bool = False
+    answered: Job | None = None
 
     async def take(self) -> Trained | Failure:
         """Go the whole way, unless its style is known."""
@@ -192,7 +193,8 @@ class TrainingTask(PaidRequest[Trained | Failure]):
 
     async def post(self, urls: Mapping[Source, str]) -> Job:
         """Order the training."""
-        return await self.session.client.train(self.order.training.body(urls))
+        self.answered = await self.session.client.train(self.order.training.body(urls))
+        return self.answered
 
     async def collect(self, job: InFlight, submitted_at: str | None) -> Trained | Failure:  # noqa: ARG002 (for images)
         """Wait until the job ends, and write down the style that it has made."""
@@ -241,13 +243,17 @@ class TrainingTask(PaidRequest[Trained | Failure]):
 
     async def _wait(self, job: InFlight, *, is_ours: bool = True) -> Trained | Failure:
         """Wait for the end of a job, and write it down if nobody else does."""
-        session = self.session
-        end = await JobWait(session, self.order.tell, self.order.seconds).ended(job.job_id)
+        session, answered = self.session, self.answered
+        end: Job | Failure
+        if answered is not None and answered.id == job.job_id and answered.is_explained:
+            end = answered
+        else:
+            end = await JobWait(session, self.order.tell, self.order.seconds).ended(job.job_id)
         if isinstance(end, Failure):
             if end.code == "not_shown" and is_ours:
                 await self._record(Unseen(job_id=job.job_id))
             return end
-        if end.style_id is not None and not end.is_unbilled:
+        if end.style_id is not None and not end.has_failed:
             trained = Trained(end.style_id, end.id, session.origin, session.account, job.usd, is_new=True)
             if is_ours:
                 await self._record(Done(job_id=job.job_id, result=trained.to_json()))
@@ -255,9 +261,10 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         if job.adopted and end.is_drawn:
             await self._record(Disowned(job_id=job.job_id))
             return _uncertain(f"job {job.job_id}, which might have been its own, has drawn an image")
-        failure = _failed(end) if end.is_unbilled else _empty()
+        failure = _failed(end) if end.has_failed else _empty()
         if is_ours:
-            await self._record(Failed(job_id=job.job_id, code=failure.code))
+            lack = Unfetched(job_id=job.job_id, code="empty")
+            await self._record(Failed(job_id=job.job_id, code=failure.code) if end.has_failed else lack)
         return failure
 
     async def _record(self, event: Event) -> None:

@@ -46,6 +46,7 @@ class Watched:
     """A job that has not ended, as it was last seen. Times are seconds of a steady clock.
 
     `number` counts the jobs of this run in the order of submission. `unknown` counts reads that did not find it.
+    `is_missing` says that the last list that should show it did not.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Watched:
     is_waiting: bool = True
     is_backlogged: bool = True
     is_seen: bool = False
+    is_missing: bool = False
     running_since: float | None = None
     unknown: int = 0
     hints: int = 0
@@ -369,6 +371,7 @@ class JobWatch:
             await self._not_listed(error)
             return None
         self.failures = 0
+        self.session.account_jobs.show(page.jobs)
         return {job.id: job for job in page.jobs}
 
     async def _not_listed(self, error: CallFailed) -> None:
@@ -386,7 +389,11 @@ class JobWatch:
     def _is_doubtful(self, watched: Watched, job: Job | None) -> bool:
         """Whether a job has to be read alone: it is not in the list, was hinted at, or ended there without an image."""
         if job is None:
+            watched.is_missing = True
             return True
+        if watched.is_missing:  # how late a list may be
+            watched.is_missing = False
+            self.session.account_jobs.late.append(self.reader.time() - watched.since)
         hinted = watched.is_hinted and not job.is_final
         if job.is_final and not job.is_drawn and not (job.is_unbilled and job.failure):
             watched.next_read = 0.0

@@ -27,6 +27,8 @@ MAX_URL = 1024
 MAX_IMAGES = 5_000
 """Texts that name images."""
 SMALL_SIDE = 512
+_TAKEN = frozenset({"image/jpeg", "image/png", "image/webp", "image/heic"})
+"""The types of image that Krea takes as an upload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def _from_file(file: Path, label: str) -> Image:
 
 def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: str | None = None) -> Image:
     mime = sniff(data[:64])
-    if mime is None:
+    if mime not in _TAKEN:
         hint = "Krea takes JPEG, PNG, WebP and HEIC; the bytes decide, not the name"
         raise Unusable("reference_not_image", f"{label} is not an image that Krea takes", hint)
     try:

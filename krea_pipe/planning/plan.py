@@ -26,6 +26,14 @@ LOCKED = "accepted in the lock file and missing here"
 EMPTY = "an earlier job was completed without an image, and may be billed each time"
 """The reason for holding what may be billed for nothing."""
 
+_UNFETCHED = "the image could not be fetched"
+_LACKS: Mapping[str, str] = {
+    "empty": "it was completed without an image",
+    "wrong_size": "its image has another size than was asked for",
+    "stuck": "it did not end in time",
+}
+"""What is wrong with a job that may be billed and has no image here, by the code of its failure."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
@@ -90,7 +98,10 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Sending the request could pay for it twice; `code` says why: `answer_lost`, or `empty` for no image."""
+    """Sending the request could pay for it twice; `code` says why: `answer_lost`, or `empty` for no image.
+
+    `empty` is for journals that do not say which job was without one: that of others is read again.
+    """
 
     code: str
     name = "hold"
@@ -270,8 +281,8 @@ class _StepMaker:
             return self._hold(post)
         job = journal.in_flight.get(key) or self._paid_job(key)
         if job is not None and job.origin == self.options.origin:
-            if self.options.resubmit and (job.unfetched or job.unseen):
-                lack = "Krea does not show it" if job.unseen else "the image could not be fetched"
+            if self.options.resubmit and (job.lack or job.unseen):
+                lack = _LACKS.get(job.lack, _UNFETCHED) if job.lack else "Krea does not show it"
                 return Submit(again=True), f"sent again in place of job {job.job_id}: {lack}"
             return self._attach(key, job)
         is_empty = journal.failed.get(key) == "empty"
@@ -312,6 +323,8 @@ class _StepMaker:
         if job.was_stored:
             lack = DAMAGED if key in self.known.damaged else LOCKED
             return action, f"{lack}; read from Krea again at no cost{waiting}"
+        if job.lack in _LACKS and not waiting:
+            return action, f"job {job.job_id} is read again at no cost: {_LACKS[job.lack]}"
         return action, f"job {job.job_id} is in flight{waiting}"
 
     def _hold(self, post: Post) -> tuple[Action, str]:
@@ -346,7 +359,7 @@ def status_of(step: Step, journal: Replay) -> str:
             return "reused"
         case Attach(job_id=job_id):
             job = journal.in_flight.get(step.key)
-            return "failed" if job is not None and job.job_id == job_id and (job.unfetched or job.unseen) else "pending"
+            return "failed" if job is not None and job.job_id == job_id and (job.lack or job.unseen) else "pending"
         case Hold(code=code):
             return "failed" if code == "empty" else "uncertain"
         case Submit():

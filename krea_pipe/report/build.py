@@ -113,7 +113,7 @@ class _Building:
 
     def _row(self, step: Step, cell: Cell, outcome: Outcome, reason: str) -> Row:
         result = outcome.result
-        has_image = result is not None and outcome.status != "failed"
+        has_image, shown = result is not None and outcome.status != "failed", result or outcome.unfit
         template, values = self.origins.of(cell)
         return Row(
             id=cell.id,
@@ -125,16 +125,16 @@ class _Building:
             status=outcome.status,
             reason=reason,
             image=(self.out / f"{cell.out}.{result.extension}").as_posix() if result and has_image else None,
-            sha256=result.sha256 if result else None,
+            sha256=shown.sha256 if shown else None,
             job_id=outcome.job_id,
             cost_usd=outcome.cost_usd,
             attempts=outcome.history,
             timings=outcome.timings,
             error=outcome.failure,
             adopted=outcome.adopted,
-            width=result.width if result else None,
-            height=result.height if result else None,
-            likeness=result.likeness if result else "",
+            width=shown.width if shown else None,
+            height=shown.height if shown else None,
+            likeness=shown.likeness if shown else "",
             template=template,
             values=values,
             source=cell.source,

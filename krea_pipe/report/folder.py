@@ -18,9 +18,9 @@ from krea_pipe.report.record import from_json, to_lines
 from krea_pipe.report.thumbnails import Shrink, digests_of, link_thumbnails, make_thumbnails, read_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.plain import check_folders, is_plain, read_plain
-from krea_pipe.store.space import Space, open_space
+from krea_pipe.store.space import REPORT, Space, open_space
 
-RECORD = "report.json"
+RECORD = REPORT
 _HTML_NAME = "report.html"
 PLANNED = "started.json"
 """What a run that goes on, or has died, was about to do: the report as it stood before the first request."""

@@ -5,6 +5,7 @@ it writes at its end, replaces that. In between, and for a run that was killed, 
 tell what became of its cells.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.outcome import Attempt, Failure, Result, Timings, iso
+from krea_pipe.core.outcome import Attempt, Failure, FailureClass, Result, Timings, iso
 from krea_pipe.report.folder import PLANNED, RECORD, read_record, read_report, space_of
 from krea_pipe.report.model import ZERO_USD, Report, Row, costs, totals
 from krea_pipe.report.thumbnails import digests_of
@@ -28,6 +29,12 @@ UNANSWERED = "Krea's answer was lost; it may have drawn the image"
 UNSEEN = "Krea took the request, but does not show the job; it may be drawn and billed"
 GONE = "the image was drawn and is missing here, and Krea does not give it any more"
 UNFETCHED = "the image is drawn but could not be fetched; run again to fetch it"
+_LACKS: Mapping[str, tuple[str, FailureClass]] = {
+    "empty": ("the job was completed, and gives no image; run again to read it again at no cost", "empty"),
+    "wrong_size": ("the image has another size than was asked for; run again to read the job again", "wrong_size"),
+    "stuck": ("the job did not end in time, and Krea did not cancel it; run again to look for it", "stuck"),
+}
+"""What is wrong with a job that may be billed and has no image here, by the code of its failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,8 @@ def _in_flight(row: Row, job: InFlight, change: _RequestChange) -> Row:
         failure = Failure("job_unseen", UNSEEN, "uncertain")
         return replace(row, status="uncertain", error=failure, cost_usd=_recorded_price(change.usd))
     if job.unfetched == change.run:
-        failure = Failure("image_unfetched", UNFETCHED, "transient")
+        words, kind = _LACKS.get(job.lack, (UNFETCHED, "transient"))
+        failure = Failure(job.lack, words, kind)
         return replace(row, status="failed", error=failure, cost_usd=_recorded_price(change.usd))
     is_new = job.t == change.t
     is_sent = is_new and not job.adopted
@@ -109,12 +117,12 @@ def _in_flight(row: Row, job: InFlight, change: _RequestChange) -> Row:
 def _failed(row: Row, code: str, change: _RequestChange) -> Row:
     if code == "cancelled":
         return replace(row, status="pending", error=None, cost_usd=ZERO_USD, job_id=None)
-    failure = Failure(code, f"it failed: {code}", "empty" if code == "empty" else "failed")
+    failure = Failure(code, f"it failed: {code}")
     return replace(
         row,
         status="failed",
         error=failure,
-        cost_usd=_recorded_price(change.usd) if code == "empty" else ZERO_USD,
+        cost_usd=_recorded_price(change.usd) if code == "job_gone" else ZERO_USD,
         attempts=(*row.attempts, Attempt(change.t, "failed", code)),
         timings=_until(row.timings, change.t),
     )

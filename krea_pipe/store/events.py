@@ -30,12 +30,16 @@ class Timed(Sent):
     """A POST with times of Krea's clock.
 
     `began` and `after` are not later than the start of the run and the POST; `exact` says that they are exact to the
-    millisecond.
+    millisecond. Every job that was made since `known_since` and was in Krea's list before the POST is known by its id,
+    and the POST's own job is not older than `newest` by more than the clocks of Krea's hosts differ: both are times of
+    jobs, and empty when the list could not be read.
     """
 
     began: str = ""
     after: str = ""
     exact: bool = False
+    known_since: str = ""
+    newest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,13 @@ class Unanswered(Timed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """Krea's list has shown `jobs` that no answer to this home has named: of someone else, or of a lost answer."""
+
+    jobs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cleared:
     """Krea's list shows that no job was made of the POST."""
 
@@ -102,9 +113,13 @@ class Attached(Sent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfetched:
-    """The job is drawn and billed, and its image is not here."""
+    """The job has ended or was given up, and may be billed; its image is not here, and later runs read the job again.
+
+    `code` says why, "" in lines of earlier versions: it could not be fetched.
+    """
 
     job_id: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +155,10 @@ class Reported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """A later report has the price of the request."""
+    """The report of a later run has the price of the request, or will have it once that run has ended.
+
+    Early versions wrote it without the run, once the report was there.
+    """
 
 
 Event: TypeAlias = (
@@ -148,6 +166,7 @@ Event: TypeAlias = (
     | Submitted
     | Declined
     | Unanswered
+    | Listed
     | Cleared
     | Adopted
     | Disowned
@@ -164,6 +183,7 @@ EVENTS: Mapping[str, type[Event]] = {
     "submitted": Submitted,
     "declined": Declined,
     "unanswered": Unanswered,
+    "listed": Listed,
     "cleared": Cleared,
     "adopted": Adopted,
     "disowned": Disowned,
@@ -176,6 +196,8 @@ EVENTS: Mapping[str, type[Event]] = {
     "counted": Counted,
 }
 """The events by the names that stand in the file."""
+_INFORMATIONAL = frozenset({Listed})
+"""Events that versions before them may pass over."""
 _NAMES = {kind: name for name, kind in EVENTS.items()}
 _FIELDS = {kind: {field.name: field.default for field in fields(kind)} for kind in _NAMES}
 """The fields of each event with their defaults."""
@@ -222,7 +244,8 @@ def encode(line: JournalLine) -> str:
     """A line as it stands in the file, with its end."""
     facts = {name: getattr(line.event, name) for name in _FIELDS[type(line.event)]}
     head = {"event": name_of(line.event), "key": line.key, "t": line.t, "run": line.run}
-    return json.dumps({**head, **facts}, separators=(",", ":")) + "\n"
+    marks = {"informational": True} if type(line.event) in _INFORMATIONAL else {}
+    return json.dumps({**head, **marks, **facts}, separators=(",", ":")) + "\n"
 
 
 def decode(text: bytes) -> JournalLine | None:
@@ -259,6 +282,8 @@ def _event(kind: type[Event], data: Mapping[str, Any]) -> Event:
             continue
         if name == "result":
             facts[name] = dict(value)
+        elif name == "jobs":
+            facts[name] = tuple(map(str, value))
         elif name == "exact":
             facts[name] = value is True
         elif name == "status":

@@ -43,7 +43,7 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
         StateError: The cache or the journal cannot be read.
     """
     alive = space.presence.alive()  # before the journal: a run that ends in between has reported
-    replay = space.journal.replay()
+    replay = space.read_journal()
     distinct = list(dict.fromkeys(keys.values()))
     facts = space.facts.read(result_name(key) for key in distinct)
     results, damaged, unkept, lost = {}, set(), set(), {}

@@ -6,11 +6,11 @@ A claim ends with the request, or with the process of the run that made it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from krea_pipe.core.outcome import Result
-from krea_pipe.store.events import Done, JournalLine
+from krea_pipe.store.events import Done, JournalLine, Listed
 from krea_pipe.store.journal import Journal, Observe, unobserved
 from krea_pipe.store.lock import FileLock
 from krea_pipe.store.presence import Presence
@@ -98,9 +98,10 @@ class Ledger:
             for entry in entries:
                 status = self._status_for(entry)
                 found.append(status)
-                if isinstance(status, entry.expected or (Free,)):
-                    lines.append(entry.line)
-                    self._take(entry.line)
+                line = self._unknown_part(entry.line)
+                if line is not None and isinstance(status, entry.expected or (Free,)):
+                    lines.append(line)
+                    self._take(line)
             if lines:
                 self.replay.size = self.journal.write(lines)
         self.observe(lines)
@@ -147,6 +148,14 @@ class Ledger:
         """Let go of the lock file."""
         if self._lock is not None:
             self._lock.close()
+
+    def _unknown_part(self, line: JournalLine) -> JournalLine | None:
+        """The line, with those of the jobs that it lists which the journal does not know; None when there are none."""
+        if not isinstance(line.event, Listed):
+            return line
+        known = self.replay
+        new = tuple(job for job in line.event.jobs if job not in known.jobs and job not in known.listed)
+        return replace(line, event=Listed(jobs=new)) if new else None
 
     def _unless_busy(self, work: InFlight | Post) -> RequestStatus:
         if work.run != self.run and self.presence.is_alive(work.run):

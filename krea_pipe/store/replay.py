@@ -21,6 +21,7 @@ from krea_pipe.store.events import (
     Done,
     Failed,
     JournalLine,
+    Listed,
     Reported,
     Submitted,
     Submitting,
@@ -37,6 +38,10 @@ class Post:
     `began` and `after` are times of Krea's clock, not later than the begin of the run and the POST, `before` is one not
     earlier than the loss of its answer, when that was seen; empty when no answer had told the time yet. `is_exact` says
     that jobs of ours had told the time, and not the `Date` of answers, which has whole seconds.
+
+    `t` is when it was written down, by the clock of the machine. `known_since` and `newest` are those of
+    `store.events.Timed`. Of the jobs that no answer has named, Krea's list had
+    shown the first `listed` before the POST, and the first `listed_at_start` before the first POST of its run.
     """
 
     key: str
@@ -49,15 +54,21 @@ class Post:
     after: str = ""
     before: str = ""
     is_exact: bool = False
+    t: str = ""
+    known_since: str = ""
+    newest: str = ""
+    listed: int = 0
+    listed_at_start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
     """A job that Krea has and we have not collected; `run` is the one that waits for it, or did.
 
-    `unfetched` names the run that reported it as drawn and billed, `unseen` says that Krea did not show it when asked,
-    `adopted` that no answer named it: it was found in Krea's list. `was_stored` says that its image was drawn and paid
-    before, and is read again because it is missing; it has the digest `sha256`, unless that is empty.
+    `unfetched` names the last run that saw it as billed and without its image, `counted_by` the one in whose report its
+    price is or will be, and `lack` says why it has none: the code of a failure. `unseen` says that Krea did not show it
+    when asked, `adopted` that no answer named it: it was found in Krea's list. `was_stored` says that its image was
+    drawn and paid before, and is read again because it is missing; it has the digest `sha256`, unless that is empty.
     """
 
     job_id: str
@@ -69,6 +80,8 @@ class InFlight:
     created_at: str = ""
     t: str = ""
     unfetched: str = ""
+    lack: str = ""
+    counted_by: str = ""
     unseen: bool = False
     adopted: bool = False
     was_stored: bool = False
@@ -159,10 +172,11 @@ class Replay:
     """The state that follows from the lines, by key.
 
     `open` POSTs have no answer yet, or were cut off by a crash; `lost` ones were not answered. `drawn_by` names the run
-    that paid for a result, `drawn` has the job that drew it, `reported` holds the runs that lived to tell, `jobs` every
-    job that is known to be ours with the key of its request, `disowned` those that were taken for the job of a lost
-    answer, and have drawn something else. `completed` has the last finished job of each API and account. `size` is how
-    many bytes were read.
+    that counts the price of a result, `drawn` has the job that drew it, `reported` holds the runs that lived to tell,
+    `jobs` every job that is known to be ours with the key of its request, `disowned` those that were taken for the job
+    of a lost answer, and have drawn something else. `listed` numbers the jobs that Krea's list has shown and no answer
+    had named, in the order of the lines, and `listed_at_start` says how many there were before the first POST of a run.
+    `completed` has the last finished job of each API and account. `size` is how many bytes were read.
     """
 
     in_flight: dict[str, InFlight] = field(default_factory=dict)
@@ -176,6 +190,8 @@ class Replay:
     jobs: dict[str, str] = field(default_factory=dict)
     adopted: set[str] = field(default_factory=set)
     disowned: set[str] = field(default_factory=set)
+    listed: dict[str, int] = field(default_factory=dict)
+    listed_at_start: dict[str, int] = field(default_factory=dict)
     completed: dict[tuple[str, str], InFlight] = field(default_factory=dict)
     size: int = 0
 
@@ -281,7 +297,7 @@ class Replay:
         job = self.in_flight.get(key)
         if job is None:
             return False
-        return self.is_reported(key) if job.was_stored else job.unfetched in self.reported
+        return self.is_reported(key) if job.was_stored else job.counted_by in self.reported
 
     def state(self, key: str) -> State:
         """Tell the state of a request by the lines; what was written last about it counts.
@@ -322,11 +338,20 @@ class Replay:
             case Done(result=result):
                 self._take_result(line, result)
             case Failed() as event:
-                self._take_failure(line.key, event)
-            case Reported():
-                self.reported.add(line.key)
-            case Counted():
-                self.drawn_by.pop(line.key, None)
+                self._take_failure(line, event)
+            case Listed(jobs=jobs):
+                for job_id in jobs:
+                    self.listed.setdefault(job_id, len(self.listed))
+            case Reported() | Counted():
+                self._take_report(line)
+
+    def _take_report(self, line: JournalLine) -> None:
+        if isinstance(line.event, Reported):
+            self.reported.add(line.key)
+        elif line.run and line.key in self.drawn_by:
+            self.drawn_by[line.key] = line.run
+        else:
+            self.drawn_by.pop(line.key, None)
 
     def _take_attached(self, line: JournalLine, event: Attached) -> None:
         """A run waits for a job in flight, or again for one that is done, or for one that was not known."""
@@ -353,20 +378,46 @@ class Replay:
             case Submitting() as event:
                 if sent is not None:  # a crash came before its answer, and the same request is sent again
                     self.lost[key] = sent
-                self.open[key] = _post(line, event)
+                self.open[key] = self._post(line, event)
             case Unanswered() as event:
-                self.lost[key] = _post(line, event)
+                self.lost[key] = self._post(line, event, sent)
             case Cleared():
                 self.lost.pop(key, None)
 
+    def _post(self, line: JournalLine, event: Submitting | Unanswered, sent: Post | None = None) -> Post:
+        """The POST of a line; its list of jobs is that of when it was `sent`, and unknown without that."""
+        listed_at_start = self.listed_at_start.setdefault(line.run, len(self.listed))
+        is_known = sent is not None or isinstance(event, Submitting)
+        return Post(
+            key=line.key,
+            run=line.run,
+            origin=event.origin,
+            account=event.account,
+            cell=event.cell,
+            usd=event.usd,
+            began=event.began,
+            after=event.after,
+            before=event.before if isinstance(event, Unanswered) else "",
+            is_exact=event.exact,
+            t=line.t,
+            known_since=event.known_since if is_known else "",
+            newest=event.newest if is_known else "",
+            listed=len(self.listed) if sent is None else sent.listed,
+            listed_at_start=listed_at_start,
+        )
+
     def _take_news(self, line: JournalLine, job: InFlight) -> None:
         match line.event:
-            case Unfetched():
-                self.in_flight[line.key] = replace(job, unfetched=line.run)
+            case Unfetched(code=code):
+                self._take_lack(line, job, code or "image_unfetched")
             case Unseen():
                 self.in_flight[line.key] = replace(job, unseen=True)
             case Disowned():
                 self._disown(line.key)
+
+    def _take_lack(self, line: JournalLine, job: InFlight, code: str) -> None:
+        counted_by = job.counted_by if job.counted_by in self.reported else line.run
+        self.in_flight[line.key] = replace(job, unfetched=line.run, lack=code, counted_by=counted_by)
 
     def _take_job(self, line: JournalLine, event: Submitted | Adopted) -> None:
         self.open.pop(line.key, None)
@@ -393,9 +444,12 @@ class Replay:
         self.disowned.add(job.job_id)
         self.lost[key] = Post(key, job.run, job.origin, job.account, job.cell, job.usd, after=job.created_at)
 
-    def _take_failure(self, key: str, event: Failed) -> None:
-        job = self.in_flight.get(key)
-        if event.job_id == "":  # refused: it ends no job, and an empty one stays held
+    def _take_failure(self, line: JournalLine, event: Failed) -> None:
+        key, job = line.key, self.in_flight.get(line.key)
+        if job is not None and event.code == "empty" and event.job_id in (None, job.job_id):
+            # As earlier versions wrote it: the job may yet show an image, and can be read again.
+            self._take_lack(line, job, "empty")
+        elif event.job_id == "":  # refused: it ends no job, and an empty one stays held
             if self.failed.get(key) != "empty":
                 self.failed[key] = event.code
         elif job is None or event.job_id in (None, job.job_id):  # else of a job that another has taken the place of
@@ -411,7 +465,8 @@ class Replay:
         if job is not None and job.was_stored:  # it is neither younger than it was, nor paid again
             self.drawn[key] = _drawn(job)
             return
-        self.drawn_by[key] = job.unfetched if job is not None and job.unfetched in self.reported else line.run
+        counted_by = job.counted_by if job is not None else ""
+        self.drawn_by[key] = counted_by if counted_by in self.reported else line.run
         self.adopted.discard(key)
         self.drawn.pop(key, None)
         if job is not None:
@@ -423,19 +478,3 @@ class Replay:
 
 def _drawn(job: InFlight) -> DrawnJob:
     return DrawnJob(job.job_id, job.origin, sys.intern(job.account), job.created_at, job.adopted, job.sha256)
-
-
-def _post(line: JournalLine, event: Submitting | Unanswered) -> Post:
-    before = event.before if isinstance(event, Unanswered) else ""
-    return Post(
-        key=line.key,
-        run=line.run,
-        origin=event.origin,
-        account=event.account,
-        cell=event.cell,
-        usd=event.usd,
-        began=event.began,
-        after=event.after,
-        before=before,
-        is_exact=event.exact,
-    )

@@ -10,7 +10,10 @@ from krea_pipe.store.home import check_owner
 from krea_pipe.store.journal import Journal
 from krea_pipe.store.plain import check_files, check_folders, check_shards, is_plain, read_plain
 from krea_pipe.store.presence import Presence
+from krea_pipe.store.replay import Replay
 
+REPORT = "report.json"
+"""The report of a run that has ended, in its own folder."""
 _PARTS = ("blobs", "thumbnails", "facts", "running", "journal.jsonl", "facts/cache.db")
 MOST_THUMBNAIL_BYTES = 4 * 1024 * 1024
 """No small picture is larger."""
@@ -61,6 +64,23 @@ class Space:
             return read_plain(self.thumbnail(digest), MOST_THUMBNAIL_BYTES)
         except OSError:
             return None
+
+    def read_journal(self) -> Replay:
+        """Read what the journal says; a run whose report is there has reported, be the disk too full to write that.
+
+        Returns:
+            The state that follows from the lines.
+
+        Raises:
+            StateError: The journal cannot be read.
+        """
+        replay = self.journal.replay()
+        counting = {*replay.drawn_by.values(), *(job.counted_by for job in replay.in_flight.values())}
+        replay.reported |= {run for run in counting - replay.reported if self._has_report(run)}
+        return replay
+
+    def _has_report(self, run: str) -> bool:
+        return bool(run) and Path(run).name == run and is_plain(self.folder.parent / "runs" / run / REPORT)
 
     def prepare(self) -> None:
         """Find out, before anything is paid, whether everything that will come of it can be kept.

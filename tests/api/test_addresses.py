@@ -12,6 +12,7 @@ from krea_server import picture
 from krea_pipe.api.address import AllowedAddresses, ImageNetwork, is_public
 from krea_pipe.api.client import open_client
 from krea_pipe.api.failures import BadImage, CallFailed, Unreachable
+from krea_pipe.core.contract import SIZES
 from krea_pipe.core.settings import Target, Token
 
 ELSEWHERE = Target("live", "https://api.krea.ai", "live", lasting=True)
@@ -225,7 +226,7 @@ def test_a_redirect_is_judged_like_a_first_address(project, krea, target):
 def test_an_api_on_this_machine_may_name_it_in_any_way(project, krea, monkeypatch, host):
     resolve(monkeypatch, x=["127.0.0.1"])
     port = krea.base.rpartition(":")[2]
-    krea.answer("GET", "/elsewhere/", 200, picture(seed="y"))
+    krea.answer("GET", "/elsewhere/", 200, picture(seed="y", size=SIZES["1:1"]))
     krea.mutate_job(lambda job: {**job, "result": {"urls": [f"http://{host}:{port}/elsewhere/x.png"]}})
     project.pipeline(["a"])
     assert project.run("run", "p.yaml").code == 0

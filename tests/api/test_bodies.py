@@ -8,8 +8,9 @@ import pytest
 from krea_server import GENERATE, ask, picture, send_answer
 
 from krea_pipe.api.client import MAX_ANSWER_BYTES
+from krea_pipe.core.contract import SIZES
 
-PNG = picture(seed="x", size=(300, 200))
+PNG = picture(seed="x", size=SIZES["1:1"])
 
 
 def packed(layers, data):

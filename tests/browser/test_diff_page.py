@@ -9,6 +9,8 @@ from krea_server import send_answer
 from PIL import Image
 from playwright.sync_api import expect
 
+from krea_pipe.core.contract import SIZES
+
 BEFORE = {"noon": "bright", "dusk": "dim", "night": "dark"}
 AFTER = {**BEFORE, "dusk": "very dim", "night": "pitch dark"}
 GREYS = {"bright": 250, "dim": 100, "very dim": 106, "dark": 112, "pitch dark": 10}
@@ -16,7 +18,7 @@ GREYS = {"bright": 250, "dim": 100, "very dim": 106, "dark": 112, "pitch dark": 
 
 def grey(level):
     buffer = io.BytesIO()
-    Image.new("RGB", (64, 48), (level, level, level)).save(buffer, "PNG")
+    Image.new("L", SIZES["1:1"], level).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -108,7 +110,7 @@ def test_a_pair_opens_beside_each_other_with_what_its_requests_differ_in(open_pa
     assert page.locator('#compare-text tr[data-field="prompt"] td:last-child mark').all_inner_texts() == ["pitch"]
     # Each run has its own picture, though both wrote the same file.
     for image in page.locator("#compare-room img").all():
-        expect(image).to_have_js_property("naturalWidth", 64)
+        expect(image).to_have_js_property("naturalWidth", 1024)
     assert list(map(middle_of, panes.all())) == [GREYS["dark"], GREYS["pitch dark"]]
     page.keyboard.press("ArrowLeft")
     expect(panes.first).to_have_attribute("data-cell", "before/p/dusk")

@@ -37,15 +37,15 @@ def test_a_single_file_shows_every_picture_and_asks_for_nothing_else(open_page, 
     page.goto(sent.as_uri())
     expect(page.locator(".cell .picture")).to_have_count(3)
     for shown in page.locator(".cell .picture").all():
-        expect(shown).to_have_js_property("width", 64)
+        expect(shown).to_have_js_property("width", 256)
     expect(page.locator("#references .input img")).to_have_js_property("naturalWidth", 256)
     page.locator(".cell > .frame").first.click()
-    expect(page.locator("#detail-image")).to_have_js_property("naturalWidth", 64)
+    expect(page.locator("#detail-image")).to_have_js_property("naturalWidth", 256)
     expect(page.locator("#detail-lost")).to_have_text("This file holds small pictures only.")
     expect(page.get_by_role("link", name="Open original")).to_have_count(0)
     for _ in range(2):
         page.locator("#detail-mark").click()
         page.locator("#next").click()
     page.locator("#detail-compare").click()
-    expect(page.locator("#compare-room img").last).to_have_js_property("naturalWidth", 64)
+    expect(page.locator("#compare-room img").last).to_have_js_property("naturalWidth", 256)
     assert [url for url in asked if not url.startswith("data:")] == [sent.as_uri()]

@@ -108,15 +108,15 @@ def test_cells_fill_in_while_the_run_goes_on_and_the_line_says_how_it_stands(ope
     with viewed(project) as view:
         page = open_page(view.url)
         live = page.locator("#live")
-        expect(frame(page, "a").locator(".picture")).to_have_js_property("width", 64)
+        expect(frame(page, "a").locator(".picture")).to_have_js_property("width", 256)
         expect(frame(page, "b")).to_contain_text("not done yet")
         expect(live).to_have_text("1 of 3 done · $0.03 · running")
         stuck.remove("b")
-        expect(frame(page, "b").locator(".picture")).to_have_js_property("width", 64)
+        expect(frame(page, "b").locator(".picture")).to_have_js_property("width", 256)
         expect(frame(page, "c")).to_contain_text("not done yet")
         expect(live).to_have_text("2 of 3 done · $0.06 · running")
         krea.rules.clear()
-        expect(frame(page, "c").locator(".picture")).to_have_js_property("width", 64)
+        expect(frame(page, "c").locator(".picture")).to_have_js_property("width", 256)
         expect(live).to_have_text("3 of 3 done · $0.09 · ended")
         assert project.finish(run).code == 0
     expect(live).to_contain_text("The server has ended")

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from krea_server import noisy
 
+from krea_pipe.core.contract import SIZES
+
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 @pytest.mark.parametrize("command", [("plan", "p.yaml"), ("run", "p.yaml", "--json")])
@@ -72,7 +74,7 @@ def test_a_disk_that_can_not_be_used_is_said_before_anything_is_paid(project, kr
 @pytest.mark.parametrize("blocks", [16, 120])
 def test_a_disk_that_fills_up_is_said_and_what_is_paid_is_kept(project, krea, blocks):
     """A limit on the size of files stands for a full disk: too small for the cache, then for an image."""
-    krea.image(noisy("PNG"), text="b")
+    krea.image(noisy("JPEG", SIZES["1:1"]), text="b")
     project.pipeline(["a", "b", "c"])
     shell = f'ulimit -f {blocks}; exec "$0" -m krea_pipe "$@"'
     process = subprocess.run(

@@ -223,7 +223,7 @@ def test_what_is_in_flight_or_not_reported_stays_and_leftovers_of_crashes_go(pro
     journal = project.space / "journal.jsonl"
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     lines = [line for line in lines if line["event"] != "reported"]
-    lines += [{"event": "counted", "key": known[word][0], "t": "", "run": "x"} for word in ("flying", "plain")]
+    lines += [{"event": "counted", "key": known[word][0], "t": "", "run": ""} for word in ("flying", "plain")]
     flying = {"event": "submitted", "key": known["flying"][0], "job_id": "job-x", "origin": project.krea.base}
     journal.write_text("".join(json.dumps(line) + "\n" for line in [*lines, flying]))
     folder = project.home / "runs" / run_id

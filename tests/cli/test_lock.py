@@ -9,7 +9,9 @@ import pytest
 from command_line import SOURCE
 from jsonschema import Draft202012Validator
 from krea_server import ask, picture, send_answer
+from money import hide
 
+from krea_pipe.core.contract import SIZES
 from krea_pipe.planning.lockfile import lockfile_of, read_lock
 
 SCHEMA = Draft202012Validator(json.loads((SOURCE / "schemas/lock.schema.json").read_text(encoding="utf-8")))
@@ -201,8 +203,10 @@ def test_another_image_of_the_same_request_waits_to_be_accepted(project, krea):
     before = lines(project)
     assert project.run("check", "p.yaml").code == 0
     lose_home(project)
-    krea.reset()
+    krea.answer("GET", "/jobs/", 404, {"error": "Job not found"})
+    hide(krea, "fox", "owl")
     assert project.run("run", "p.yaml").code == 1
+    krea.rules.clear()
     done = project.run("run", "p.yaml", "--uncertain", "resubmit")
     assert "2 images are not those in p.lock.jsonl" in done.out
     assert lines(project) == before
@@ -237,7 +241,7 @@ def test_an_image_without_a_line_is_not_accepted(project):
 
 
 def test_verify_tells_images_on_disk_from_those_that_are_locked(project):
-    project.krea.image(picture("JPEG", "jpeg"), text="elk")
+    project.krea.image(picture("JPEG", "jpeg", SIZES["1:1"]), text="elk")
     project.pipeline(["fox", "owl", "elk"])
     ran(project)
     shutil.rmtree(project.home)

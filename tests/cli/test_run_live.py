@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from command_line import KEY
-from krea_server import GENERATE, noisy, until
+from krea_server import GENERATE, picture, until
 from PIL import Image
+
+from krea_pipe.core.contract import SIZES
 
 
 def cells_of(done):
@@ -53,7 +55,7 @@ def test_each_distinct_request_is_billed_once(project, krea):
 
 
 def test_the_stored_bytes_are_krea_s_and_the_copy_tells_how_it_was_made(project, krea):
-    krea.image(sent := noisy("PNG"))
+    krea.image(sent := picture(seed="sea", size=SIZES["1:1"]))
     project.pipeline(["sea"], more="budget: {usd: 1}\ndefaults: {seed: 77}")
     done = project.run("run", "p.yaml", "--json")
     job = krea.world.jobs[0]

@@ -410,7 +410,7 @@ def test_a_style_that_another_command_finishes_during_the_upload_is_taken(studio
 def test_a_training_that_another_command_has_for_nothing_during_the_upload_is_not_paid_again(studio, krea):
     end_empty_during_the_upload(krea, studio, studio.run(*COMMAND, "--local", "--json").json["key"])
     done = studio.run(*COMMAND, "--json")
-    assert (done.code, done.json["error"]["code"], posts(krea)) == (1, "empty", []), done.text
+    assert (done.code, posts(krea)) == (1, []), done.text
     assert studio.run(*COMMAND, "--again").code == 0
 
 
@@ -616,20 +616,32 @@ def test_a_failed_training_is_tried_again_and_one_that_may_be_billed_is_not(stud
     command = (*COMMAND, "--trigger", trigger)
     done = studio.run(*command, "--json")
     assert (done.code, done.json["error"]["code"]) == (1, code)
-    assert [line["code"] for line in studio.events("failed")] == [code]
+    assert [line["code"] for line in studio.events("failed") + studio.events("unfetched")] == [code]
     assert studio.run(*command, "--json").json["error"]["code"] == code
     assert len(posts(krea)) == (2 if code == "nsfw" else 1)
     studio.run(*command, "--again")
     assert len(posts(krea)) == (3 if code == "nsfw" else 2)
 
-
-def test_after_an_empty_training_nothing_is_sent_or_offered_unasked(studio, krea):
     command = (*COMMAND, "--trigger", "local:fail-empty")
     assert studio.run(*command).code == 1
     krea.seen.clear()
     done = studio.run(*command)
-    assert (done.code, krea.seen) == (1, [])
+    assert (done.code, {call.method for call in krea.seen}) == (1, {"GET"})
     assert ("--again" in done.err, "is what you allow" in done.err) == (True, False)
+
+
+def test_a_training_that_is_answered_as_failed_keeps_its_reason(studio, krea):
+    """Also when Krea tells it only once."""
+
+    async def act(scope, seen, send, app):
+        _, _, body = await ask(app, scope, seen)
+        error = {"code": "content_policy", "message": "the words"}
+        await send_json(send, {**json.loads(body), "status": "failed", "error": error})
+
+    krea.rule("POST", "/styles/train", act)
+    done = studio.run(*COMMAND, "--json")
+    assert (done.code, done.json["error"]["code"], len(posts(krea))) == (1, "content_policy", 1)
+    assert "the words" in done.json["error"]["message"]
 
 
 def test_a_failed_training_gives_no_style_even_if_it_names_one(studio, krea):

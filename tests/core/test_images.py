@@ -12,7 +12,7 @@ from krea_pipe.core import image_file, images
 from krea_pipe.core.image_file import image_size, sniff
 from krea_pipe.core.images import NotAnImage
 
-FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "AVIF": "image/avif"}
 
 
 def picture(size=(96, 64), mode="RGB"):
@@ -126,7 +126,7 @@ def test_other_types_and_bare_signatures_are_refused(data):
 
 
 def test_a_gif_is_refused_although_pillow_could_read_it():
-    with pytest.raises(NotAnImage, match="expected a PNG, JPEG or WebP image"):
+    with pytest.raises(NotAnImage, match="expected a PNG, JPEG, WebP or AVIF image"):
         facts_of(encoded("GIF"))
 
 
@@ -150,7 +150,7 @@ def test_a_second_header_does_not_smuggle_a_bomb_in():
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(8), "image/heic"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(8), "image/heic"),
         (b"\0\0\0\x18ftypmsf1\0\0\0\0msf1hevc" + bytes(8), "image/heic"),
-        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif" + bytes(8), None),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif" + bytes(8), "image/avif"),
         (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + bytes(8), None),
         (b"RIFF\x10\0\0\0WAVEfmt " + bytes(16), None),
         (b"", None),
@@ -265,3 +265,40 @@ def test_a_key_outside_the_format_is_refused(key):
 def test_text_goes_into_a_png_only():
     with pytest.raises(ValueError, match="not a PNG"):
         image_file.with_text(encoded("WEBP"), ENTRIES)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_avif_is_read_by_its_header_and_whole(mode):
+    data = encoded("AVIF", picture((301, 77), mode))
+    assert (sniff(data[:64]), image_size(data), type_and_size(data)) == (
+        "image/avif",
+        (301, 77),
+        ("image/avif", 301, 77),
+    )
+    for end in (len(data) - 1, len(data) // 2, 60, 20):
+        with pytest.raises(NotAnImage):
+            facts_of(data[:end])
+
+
+def test_an_avif_that_says_that_it_is_huge_is_refused_before_it_is_decoded():
+    data = encoded("AVIF")
+    at = data.index(b"ispe") + 8
+    with pytest.raises(NotAnImage, match="30000 x 30000 is more than 89 megapixels"):
+        images.examine(data[:at] + struct.pack(">II", 30_000, 30_000) + data[at + 8 :])
+
+
+def test_exif_of_an_avif_is_not_read(monkeypatch):
+    def load(*_):
+        raise AssertionError("it may point at all of the file, many times")
+
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    data = encoded("AVIF", exif=exif.tobytes())
+    monkeypatch.setattr(Image.Exif, "load", load)
+    assert facts_of(data).width == 96
+
+
+def test_a_pillow_that_can_not_read_avif_says_so(monkeypatch):
+    monkeypatch.setattr(images.features, "check", lambda _: False)
+    with pytest.raises(NotAnImage, match="this build of Pillow cannot decode"):
+        facts_of(encoded("AVIF"))

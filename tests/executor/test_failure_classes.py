@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 
 import pytest
-from krea_server import GENERATE, picture, until
+from krea_server import GENERATE, until
 
 from krea_pipe.core import images
 from krea_pipe.executor.deliver import Delivery
@@ -277,12 +277,12 @@ def test_an_error_of_krea_pipe_fails_one_request_with_a_log_and_loses_nothing_pa
     good = images.examine
 
     def examine(data):
-        if data == picture(seed=job_of("b")):
+        if data == krea.picture_of(job_of("b")):
             raise RuntimeError("nobody foresaw this")
         return good(data)
 
     def job_of(word):
-        return next(job.id for job in krea.world.jobs if job.brief.order.prompt == word)
+        return next(job for job in krea.world.jobs if job.brief.order.prompt == word)
 
     monkeypatch.setattr(images, "examine", examine)
     project.pipeline(["a", "b", "c"])

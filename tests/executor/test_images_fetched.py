@@ -3,12 +3,16 @@
 import pytest
 from krea_server import noisy, picture, send_answer
 
-PNG = picture(seed="x", size=(300, 200))
+from krea_pipe.core.contract import SIZES
+
+SIZE = SIZES["1:1"]
+PNG = picture(seed="x", size=SIZE)
 SOUND = {form: noisy(form) for form in ("PNG", "JPEG", "WEBP")}
 BAD = {
     "truncated png": SOUND["PNG"][:-900],
     "truncated jpeg": SOUND["JPEG"][:-900],
     "truncated webp": SOUND["WEBP"][:-900],
+    "truncated avif": noisy("AVIF")[:-900],
     "corrupt png": SOUND["PNG"][:5000] + b"\0\0\0\0" + SOUND["PNG"][5004:],
     "html": b"<!doctype html><title>wait</title>",
     "empty": b"",
@@ -47,7 +51,7 @@ def test_an_image_that_never_comes_whole_stays_in_flight(project, krea):
     krea.rules.clear()
     again = project.run("run", "p.yaml", "--json")
     assert (again.code, again.counts) == (0, (len(words), 0, 0))
-    assert (done.json["cost"]["spent_usd"], again.json["cost"]["spent_usd"]) == ("0.240", "0")
+    assert (done.json["cost"]["spent_usd"], again.json["cost"]["spent_usd"]) == (f"{0.03 * len(words):.3f}", "0")
     assert len(krea.posts) == len(words)
 
 
@@ -85,9 +89,9 @@ def test_an_address_that_is_none_is_said_and_kept(project, krea, url):
     assert len(krea.posts) == 1
 
 
-@pytest.mark.parametrize(("form", "suffix"), [("JPEG", "jpg"), ("WEBP", "webp")])
+@pytest.mark.parametrize(("form", "suffix"), [("JPEG", "jpg"), ("WEBP", "webp"), ("AVIF", "avif")])
 def test_the_bytes_decide_what_an_image_is(project, krea, form, suffix):
-    data = SOUND[form]
+    data = picture(form, size=SIZE)
     krea.image(data)
     project.pipeline(["a"])
     done = project.run("run", "p.yaml", "--json")

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
+from email.utils import formatdate
 
 import pytest
 from krea_server import GENERATE, ask, send_answer
 from money import break_off, change_list, check_paid_once, draw, drop, hide, inhabit, job_ids, send_json
+
+from krea_pipe.api.wire import read_time
 
 STRANGE_TIMES = [
     "0001-01-01T00:00:00+14:00",
@@ -298,3 +301,79 @@ def test_recover_pairs_nothing_in_order_when_a_time_can_not_be_read(project, kre
     done = project.run("recover", "p.yaml", "--json", "--in-order")
     assert (done.code, done.json["error"]["code"]) == (1, "no_order"), done.text
     assert "cannot be read" in done.json["error"]["message"]
+
+
+# --- clocks that differ
+
+
+def skew(krea, *, date=0, jobs=0, prompt=None):
+    """Show the gateway's clock, and that of the host which dates jobs (or the one job of a prompt), so much ahead."""
+
+    def change(data):
+        ours = prompt is None or data.get("job_id") in job_ids(krea, prompt)
+        if jobs and ours and data.get("created_at"):
+            moment = datetime.fromisoformat(data["created_at"]) + timedelta(seconds=jobs)
+            return {**data, "created_at": moment.isoformat()}
+        return data
+
+    async def act(scope, seen, send, app):
+        status, headers, body = await ask(app, scope, seen)
+        data = json.loads(body)
+        changed = {**data, "items": [change(one) for one in data["items"]]} if "items" in data else change(data)
+        body = json.dumps(changed).encode()
+        told = formatdate(krea.clock().timestamp() + date, usegmt=True)
+        await send_answer(send, status, {**headers, "date": told, "content-length": str(len(body))}, body)
+
+    return act
+
+
+@pytest.mark.parametrize("words", [["a"], ["a", "b", "c"]])
+@pytest.mark.parametrize(
+    ("date", "jobs"), [(3.5, 0), (60, 0), (-3.5, 0), (-60, 0), (0, 3), (0, -3), (0, 20), (0, -20), (30, -20)]
+)
+def test_clocks_that_differ_let_nothing_be_paid_twice(project, krea, words, date, jobs):
+    """The gateway's `Date` and the times of jobs come from more than one host; the last request's answer is lost."""
+    inhabit(krea)
+    lie = skew(krea, date=date, jobs=jobs)
+    krea.rule("GET", "/jobs", lie)
+    krea.rule("POST", GENERATE, lie)
+    krea.rule("POST", GENERATE, lose_after_acting, text=f'"{words[-1]}"', times=1)
+    project.pipeline(words)
+    done = project.run("run", "p.yaml", "--json")
+    row = done.rows[words[-1]]
+    assert row["adopted"] or row["status"] == "uncertain", done.text
+    assert (len(krea.posts), krea.billed_prompts()) == (len(words), words)
+
+
+@pytest.mark.parametrize("jobs", [-3, 3, -25])
+def test_one_job_that_another_host_has_dated_is_not_paid_twice(project, krea, jobs):
+    inhabit(krea)
+    krea.rule("GET", "/jobs", skew(krea, jobs=jobs, prompt="c"))
+    krea.rule("POST", GENERATE, lose_after_acting, text='"c"', times=1)
+    project.pipeline(["a", "b", "c"])
+    done = project.run("run", "p.yaml", "--json")
+    assert done.rows["c"]["adopted"] or done.rows["c"]["status"] == "uncertain", done.text
+    assert krea.billed_prompts() == ["a", "b", "c"]
+
+
+def test_a_list_that_cuts_jobs_of_one_moment_in_two_hides_none(project, krea):
+    """A page ends in the middle of jobs of one second, and the next one begins before it."""
+    inhabit(krea)
+
+    async def strict_pages(scope, seen, send, app):
+        query = dict(part.split("=") for part in scope["query_string"].decode().split("&"))
+        everything = {**scope, "query_string": b"limit=1000"}
+        items = json.loads((await ask(app, everything, seen))[2])["items"]
+        items = [{**one, "created_at": one["created_at"][:19] + "Z"} for one in items]
+        cursor = query.get("cursor", "").replace("%3A", ":").replace("%2B", "+")
+        shown = [one for one in items if not cursor or read_time(one["created_at"]) < read_time(cursor)]
+        page = shown[:3]
+        end = page[-1]["created_at"] if len(shown) > len(page) else None
+        await send_json(send, {"items": page, "next_cursor": end})
+
+    krea.rule("GET", "/jobs", strict_pages)
+    krea.rule("POST", GENERATE, lose_after_acting, text='"c"', times=1)
+    project.pipeline(["a", "b", "c", "d", "e", "f"])
+    done = project.run("run", "p.yaml", "--json")
+    assert done.rows["c"]["adopted"] or done.rows["c"]["status"] == "uncertain", done.text
+    assert krea.billed_prompts() == ["a", "b", "c", "d", "e", "f"]

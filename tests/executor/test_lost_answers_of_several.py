@@ -39,7 +39,7 @@ def lose_once_done(project, krea, word, *, lost):
 
 @pytest.mark.parametrize("acts", [True, False])
 def test_a_strangers_job_of_a_second_before_is_not_taken_for_the_lost_one(project, krea, acts):
-    """A job of ours has told Krea's time to the millisecond by then."""
+    """A job of ours has told Krea's time to the millisecond by then, and no poll has shown the stranger's."""
 
     async def order_a_second_before_the_next(scope, seen, send, app):
         answer = await ask(app, scope, seen)
@@ -47,6 +47,7 @@ def test_a_strangers_job_of_a_second_before_is_not_taken_for_the_lost_one(projec
         krea.clock.advance(1)
         await send_answer(send, *answer)
 
+    change_list(krea, lambda prompt, job: None if prompt == STRANGER and len(krea.posts) < 4 else job)
     krea.rule("POST", GENERATE, order_a_second_before_the_next, text='"b"')
     krea.lose("POST", GENERATE, text='"d"', times=1) if acts else drop(krea, text='"d"')
     project.pipeline(["a", "b", "c", "d"])
@@ -54,6 +55,34 @@ def test_a_strangers_job_of_a_second_before_is_not_taken_for_the_lost_one(projec
     assert statuses(done) == {"a": "succeeded", "b": "succeeded", "c": "succeeded", "d": "uncertain"}, done.text
     assert done.rows["d"]["error"]["candidates"] == job_ids(krea, "d" if acts else STRANGER)
     assert (project.image("d").exists(), len(krea.posts)) == (False, 4)
+
+
+@pytest.mark.parametrize(("acts", "status", "posts"), [(True, "uncertain", 4), (False, "succeeded", 5)])
+def test_a_strangers_job_that_a_poll_has_shown_before_the_post_is_no_candidate(project, krea, acts, status, posts):
+    shown = asyncio.Event()
+
+    async def order_first(scope, seen, send, app):
+        await order(app, scope, STRANGER)
+        await send_answer(send, *await ask(app, scope, seen))
+
+    async def wait_for_the_poll(scope, seen, send, app):
+        await shown.wait()
+        await send_answer(send, *await ask(app, scope, seen))
+
+    def look(prompt, job):
+        if prompt == STRANGER:
+            shown.set()
+        return job
+
+    change_list(krea, look)
+    krea.rule("POST", GENERATE, order_first, text='"a"')
+    krea.rule("POST", GENERATE, wait_for_the_poll, text='"c"')
+    krea.lose("POST", GENERATE, text='"d"', times=1) if acts else drop(krea, text='"d"')
+    project.pipeline(["a", "b", "c", "d"])
+    done = project.run("run", "p.yaml", "--json")
+    assert statuses(done) == {"a": "succeeded", "b": "succeeded", "c": "succeeded", "d": status}, done.text
+    assert len(krea.posts) == posts
+    assert done.rows["d"]["error"] is None or done.rows["d"]["error"]["candidates"] == job_ids(krea, "d")
 
 
 def test_a_strangers_job_of_a_second_after_forbids_to_send_again(project, krea):

@@ -8,6 +8,8 @@ from krea_rules import change_list
 from krea_server import GENERATE, picture, send_answer, until
 from stopped_run import Hold, started, statuses, two_machines
 
+from krea_pipe.core.contract import SIZES
+
 WORDS = ["a", "b", "c", "d", "e", "f"]
 REST = WORDS[2:]
 
@@ -205,7 +207,7 @@ def test_a_second_signal_does_not_wait_for_images_that_are_still_to_be_stored(pr
     assert run.end().code == 130
     assert len(project.blobs()) < len(words)
     krea.rules.clear()
-    krea.answer("GET", "/images/", 200, picture(), headers={"content-type": "image/png"})
+    krea.answer("GET", "/images/", 200, picture(size=SIZES["1:1"]), headers={"content-type": "image/png"})
     assert project.run("run", "p.yaml").code == 0
     assert len(krea.posts) == len(words)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from krea_server import GENERATE
-from money import SIZE, STRANGER, change_list, check_paid_once, colour, draw, hide, intrude, job_ids
+from money import SIZE, STRANGER, change_list, check_paid_once, colour, draw, drawing, hide, intrude, job_ids
 from PIL import Image
 
 from krea_pipe.core.outcome import iso
@@ -104,7 +104,7 @@ def test_another_key_does_not_settle_what_the_first_one_has_sent(project, krea):
 
 
 def test_a_picture_of_another_size_is_not_taken_for_the_lost_one(project, krea):
-    draw(krea, (SIZE[0], SIZE[1] + 64))
+    krea.image(drawing("b", (SIZE[0], SIZE[1] + 64)), text="b")
     krea.lose("POST", GENERATE, text="b", times=1)
     project.pipeline(["a", "b"])
     done = project.run("run", "p.yaml", "--json")
@@ -182,7 +182,7 @@ def test_a_job_that_is_completed_without_an_image_is_a_failure_of_its_own_kind(p
     row = done.rows["b"]
     assert (done.code, row["status"], row["error"]["code"], row["error"]["class"]) == (1, "failed", "empty", "empty")
     assert (row["cost_usd"], done.json["cost"]["spent_usd"]) == ("0.030", "0.060")
-    assert project.plan()["b"][0] == "hold"
+    assert project.plan()["b"][0] == "attach"
     again = project.run("run", "p.yaml", "--json")
     assert (again.code, again.rows["b"]["error"]["code"], len(krea.posts)) == (1, "empty", 2)
     assert again.json["cost"]["spent_usd"] == "0"

@@ -59,7 +59,9 @@ class Paid:
 
     @property
     def events(self):
-        return [line["event"] for line in self.project.journal() if line["event"] not in ("reported", "counted")]
+        return [
+            line["event"] for line in self.project.journal() if line["event"] not in ("reported", "counted", "listed")
+        ]
 
     def lose(self, *, acts=True, times=1):
         async def act(scope, seen, send, app):

@@ -98,7 +98,10 @@ CLEARED, ADOPTED = line("cleared"), line("adopted")
         ([SUBMITTING, SUBMITTED, line("attached")], Attach, "job j is in flight"),
         ([SUBMITTING, SUBMITTED, line("unfetched")], Attach, "job j is in flight"),
         ([SUBMITTING, SUBMITTED, line("unseen")], Attach, "job j is in flight"),
-        ([SUBMITTING, SUBMITTED, line("failed", code="empty")], Hold, "completed without an image"),
+        ([SUBMITTING, SUBMITTED, line("failed", code="empty")], Attach, "completed without an image"),
+        ([SUBMITTING, SUBMITTED, line("unfetched", code="empty")], Attach, "read again at no cost: it was completed"),
+        ([SUBMITTING, SUBMITTED, line("unfetched", code="wrong_size")], Attach, "another size than was asked for"),
+        ([line("failed", code="empty")], Hold, "completed without an image"),
         ([SUBMITTING, SUBMITTED, line("failed", code="cancelled")], Submit, "cancelled before it was drawn"),
     ],
 )

@@ -80,6 +80,9 @@ def planned(tmp_path):
         ([SENT[0], ("declined", {}), ("failed", {"job_id": "", "code": "rejected"})], "failed", "rejected", "0", None),
         ([*SENT, ("unseen", {"job_id": "j1"})], "uncertain", "job_unseen", "0.02", "j1"),
         ([*SENT, ("unfetched", {"job_id": "j1"})], "failed", "image_unfetched", "0.02", "j1"),
+        ([*SENT, ("unfetched", {"job_id": "j1", "code": "empty"})], "failed", "empty", "0.02", "j1"),
+        ([*SENT, ("unfetched", {"job_id": "j1", "code": "wrong_size"})], "failed", "wrong_size", "0.02", "j1"),
+        ([*SENT, ("failed", {"job_id": "j1", "code": "job_gone"})], "failed", "job_gone", "0.02", "j1"),
         ([*SENT, ("done", {"job_id": "j1", "result": {"sha256": 1}})], "pending", None, "0", None),
     ],
 )

@@ -14,7 +14,7 @@ RESULT = {"sha256": "ab" * 32, "cost_usd": "0.03"}
 
 def made(kind):
     """An event of a kind whose every field has a value of its own."""
-    values = {"status": 429, "exact": True, "origin": "https://api.krea.ai", "result": RESULT}
+    values = {"status": 429, "exact": True, "origin": "https://api.krea.ai", "result": RESULT, "jobs": ("i", "j")}
     return kind(**{field.name: values.get(field.name, f"a {field.name}") for field in fields(kind)})
 
 

@@ -7,6 +7,8 @@ from krea_server import picture
 from money import hide
 from PIL import Image
 
+from krea_pipe.core.contract import SIZES
+
 AGAIN = "stored image missing or damaged; read from Krea again at no cost"
 
 
@@ -153,7 +155,7 @@ def test_an_image_that_a_person_has_changed_is_not_replaced(drawn, krea):
 @pytest.mark.parametrize("form", ["JPEG", "WEBP"])
 def test_images_without_marks_are_known_after_a_crash(project, krea, form):
     """A killed run could not keep what it had written; only PNGs can carry a mark."""
-    krea.image(picture(form))
+    krea.image(picture(form, size=SIZES["1:1"]))
     project.pipeline(["a"])
     assert project.run("run", "p.yaml").code == 0
     (project.space / "facts" / "cache.db").unlink()

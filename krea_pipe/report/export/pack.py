@@ -34,7 +34,7 @@ SHEET = "contact-sheet.pdf"
 _COMMENT = b"krea-pipe hand-off"
 _REFUSED = re.compile(r'[<>:"/|?*\\\x00-\x1f\x7f\ud800-\udfff]')
 _KEPT_BY_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif")
 _Moment: TypeAlias = tuple[int, int, int, int, int, int]
 
 

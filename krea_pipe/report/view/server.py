@@ -37,7 +37,7 @@ from krea_pipe.store.space import MOST_THUMBNAIL_BYTES
 HOST = "127.0.0.1"
 MAX_CONNECTIONS = 64
 MAX_BODY = 1024 * 1024
-_IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/webp"})
+_IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/avif"})
 FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 """What a digest names never changes."""
 

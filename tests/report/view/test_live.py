@@ -6,6 +6,7 @@ import pytest
 from krea_server import until
 from served_view import run_folder, viewed
 
+from krea_pipe.core.contract import SIZES
 from krea_pipe.core.image_file import sniff
 
 
@@ -29,7 +30,7 @@ def test_cells_arrive_while_the_run_goes_on(project, krea, stuck):
         rows = view.rows()
         assert is_like(rows, a="succeeded", b="pending")
         assert rows["a"]["sha256"]
-        assert (rows["a"]["width"], rows["a"]["height"]) == (64, 48)
+        assert (rows["a"]["width"], rows["a"]["height"]) == SIZES["1:1"]
         assert rows["a"]["cost_usd"] == str(krea.world.bills[0].amount)
         assert rows["a"]["timings"]["submitted_at"] < rows["a"]["timings"]["finished_at"]
         assert rows["b"]["job_id"] in {job.id for job in krea.world.jobs}

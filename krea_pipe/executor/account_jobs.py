@@ -1,0 +1,263 @@
+"""Which jobs Krea's list has shown, so that after a lost answer a job that was not there before is told by its id.
+
+The clocks of Krea's hosts and gateways may differ, so times only say how far back to read. Before a POST, every id of
+the newest part of the list is in the journal. The polls of a run keep that up to date, so a POST costs no call.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from typing import cast
+
+from krea_pipe.api.client import Client
+from krea_pipe.api.clock import CLOCK_SLACK
+from krea_pipe.api.failures import AnswerLost
+from krea_pipe.api.wire import Job, read_time
+from krea_pipe.core.outcome import iso
+from krea_pipe.executor.journal_writer import JournalWriter
+from krea_pipe.store.events import Listed
+from krea_pipe.store.replay import InFlight, Post, Replay
+
+REACH = timedelta(seconds=30)
+"""How far back a list is read beyond the newest known job: clocks of Krea's hosts may differ by as much."""
+OVERLAP = timedelta(seconds=2)
+"""How much of one page the next one shows again: jobs of one moment may be cut in two by a page's end."""
+NEWEST = 5
+"""Of so many of the newest times the oldest counts, so that a few that are dated ahead hide nothing."""
+ANSWERS = 32
+_FIRST_PAGE_JOBS = 100
+_PAGE_JOBS = 1000
+_MAX_PAGES = 30
+_SLACK = timedelta(seconds=CLOCK_SLACK)
+_SHOWN = timedelta(milliseconds=1)
+_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The newest jobs of the account, as far back as they were read, and for each a time by which it was made."""
+
+    jobs: tuple[Job, ...]
+    made_by: dict[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class NewJobs:
+    """What a listing has that was not there before a POST.
+
+    `strangers` are the jobs that Krea's list had not shown before the POST and that no answer has named, newest first.
+    `others` are further jobs that no answer has named and that came since the run of the POST began; `hidden` counts
+    those of them that the listing does not have, and `earlier` are those of before the run.
+    """
+
+    strangers: tuple[Job, ...] = ()
+    others: tuple[Job, ...] = ()
+    hidden: int = 0
+    earlier: tuple[Job, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A job that exists: when it was made, by Krea's word, and when an answer named it, by our steady clock."""
+
+    created_at: datetime | None
+    named: float = -math.inf
+
+
+@dataclass(slots=True)
+class AccountJobs:
+    """The jobs that a run knows of the account.
+
+    `seen` numbers every job in the order in which the run came to know it. `known` has the jobs that exist by the word
+    of an answer: a list that can be trusted shows them. `undated` are those of them without a time which no list has
+    shown yet. What was made since `known_since` and was listed before the first POST is seen. `newest` has the
+    newest times of jobs, the oldest of them first. `late` has the seconds that the last answers to POSTs took, and that
+    jobs took to show in the list.
+    """
+
+    client: Client
+    journal_writer: JournalWriter
+    run_id: str
+    origin: str
+    account: str
+    seen: dict[str, int] = field(default_factory=dict)
+    known: dict[str, Known] = field(default_factory=dict)
+    undated: dict[str, Known] = field(default_factory=dict)
+    known_since: datetime | None = None
+    newest: list[datetime] = field(default_factory=list)
+    late: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
+
+    async def open(self) -> None:
+        """Read the newest part of the list before anything is sent, and write down what is in it.
+
+        Raises:
+            CallFailed: it could not be read.
+            StateError: nothing can be written down.
+        """
+        found, is_whole = await self._read_back_to(None)
+        await asyncio.shield(self._note_seen(found))
+        times = [job.created_at for job in found if job.created_at is not None]
+        self.known_since = _BEGINNING if is_whole or not times else min(times)
+
+    def show(self, jobs: Sequence[Job]) -> None:
+        """Take in what a poll has shown."""
+        if any(job.id not in self.seen for job in jobs):
+            self._note_seen(jobs)
+
+    def know(self, job_id: str, created_at: datetime | None) -> None:
+        """Note a job that an answer to this run has named."""
+        self.seen.setdefault(job_id, len(self.seen))
+        known = Known(created_at, self.client.clock.steady())
+        if created_at is None:
+            self.undated[job_id] = known
+        else:
+            self.known[job_id] = known
+            self._note_time(created_at)
+
+    def window(self) -> tuple[str, str]:
+        """The `known_since` and `newest` of a POST that follows."""
+        if self.known_since is None:
+            return "", ""
+        return iso(self.known_since), iso(self.newest[0] if self.newest else _BEGINNING)
+
+    async def list_since(self, floor: datetime, named_before: float) -> Listing:
+        """Read every job that may have been made since a time of a job's.
+
+        Jobs that were named before a time of the steady clock have to be shown; later ones may be late.
+
+        Raises:
+            CallFailed: the list could not be read, or does not show what it should.
+        """
+        await self._know_from_journal()
+        found, _ = await self._read_back_to(floor)
+        await self._check(found, floor, named_before)
+        for job in found:
+            self.undated.pop(job.id, None)
+        self._note_seen(found)
+        return Listing(tuple(found), made_by(found))
+
+    async def new_since(self, post: Post, listing: Listing, taken: set[str]) -> NewJobs:
+        """What a listing shows that was not there before a POST; `taken` are jobs of other lost answers.
+
+        For a POST of before lists were written down, its times decide.
+        """
+        since = read_time(post.known_since)
+        began = min(filter(None, (read_time(post.began), read_time(post.after))), default=None)
+
+        def ask(replay: Replay) -> object:
+            unnamed = [job for job in listing.jobs if job.id not in replay.jobs and job.id not in taken]
+            if since is None:
+                return NewJobs(tuple(job for job in unnamed if _is_since(listing.made_by.get(job.id), began, _SLACK)))
+            new = [
+                job
+                for job in unnamed
+                if replay.listed.get(job.id, post.listed) >= post.listed
+                if _is_since(listing.made_by.get(job.id), since, -_SHOWN)  # an older one was beyond the list's part
+            ]
+            before = range(post.listed_at_start, post.listed)
+            others = {one for one, number in replay.listed.items() if number in before and one not in replay.jobs}
+            others -= taken
+            shown = tuple(job for job in unnamed if job.id in others)
+            earlier = tuple(job for job in unnamed if replay.listed.get(job.id, post.listed) < post.listed_at_start)
+            return NewJobs(tuple(new), shown, len(others) - len(shown), earlier)
+
+        return cast("NewJobs", await self.journal_writer.ask(ask))
+
+    async def _know_from_journal(self) -> None:
+        """Take in the jobs that earlier runs have written down."""
+        jobs = await self.journal_writer.ask(lambda replay: replay.jobs_to_show(self.origin, self.account))
+        for job in cast("list[InFlight]", jobs):
+            at = read_time(job.created_at)
+            if at is not None:
+                self.known.setdefault(job.job_id, Known(at))
+
+    def _note_seen(self, jobs: Sequence[Job]) -> "asyncio.Future[object]":
+        """Write down the jobs that this run had not seen; the journal leaves out those that it knows."""
+        new = tuple(job.id for job in jobs if job.id not in self.seen)
+        for job in jobs:
+            self.seen.setdefault(job.id, len(self.seen))
+            if job.created_at is not None:
+                self._note_time(job.created_at)
+        return self.journal_writer.put(Listed(jobs=new), self.run_id)
+
+    def _note_time(self, at: datetime) -> None:
+        if len(self.newest) < NEWEST or at > self.newest[0]:
+            self.newest = sorted({*self.newest, at})[-NEWEST:]
+
+    async def _read_back_to(self, floor: datetime | None) -> tuple[list[Job], bool]:
+        """The newest jobs, down to a time or somewhat beyond the newest, and whether these are all that there are."""
+        found: dict[str, Job] = {}
+        before, limit = None, _FIRST_PAGE_JOBS
+        for _ in range(_MAX_PAGES):
+            page = await self.client.jobs(limit, before)
+            jobs = page.jobs
+            is_new = any(job.id not in found for job in jobs)
+            for job in jobs:
+                found.setdefault(job.id, job)
+            times = [job.created_at for job in jobs if job.created_at is not None]
+            is_newest_first = not times or times[0] >= times[-1]
+            is_reached = bool(times) and is_newest_first and times[-1] < (floor or _reach(found.values()))
+            if page.next is None or is_reached:
+                return list(found.values()), page.next is None
+            can_overlap = is_new and is_newest_first and bool(times) and read_time(page.next) is not None
+            before, limit = iso(times[-1] + OVERLAP) if can_overlap else page.next, _PAGE_JOBS
+        raise AnswerLost(f"the list of jobs is longer than {_MAX_PAGES * _PAGE_JOBS:,}")
+
+    async def _check(self, found: list[Job], floor: datetime, named_before: float) -> None:
+        """A list that does not show a job that we know may hide another as well, and so may one that shows nothing."""
+        shown = {job.id for job in found}
+        hidden = {
+            job_id
+            for job_id, known in (*self.known.items(), *self.undated.items())
+            if known.named <= named_before and (known.created_at is None or known.created_at >= floor)
+        }
+        if hidden := await self._still_there(hidden - shown):
+            raise AnswerLost(f"the list of jobs does not show job {min(hidden)}, which exists")
+        if not found:
+            raise AnswerLost("the list of jobs is empty, so nothing shows that it is up to date")
+
+    async def _still_there(self, jobs: set[str]) -> set[str]:
+        """Those of our jobs that have to be shown: not one that was cancelled, or is known to be hidden."""
+
+        def ask(replay: Replay) -> object:
+            return {one for one in jobs if _is_there(one, replay)}
+
+        return cast("set[str]", await self.journal_writer.ask(ask)) if jobs else jobs
+
+
+def made_by(jobs: Sequence[Job]) -> dict[str, datetime]:
+    """For each job of a list a time by which it was made.
+
+    The list has the newest first, so a job without a time was made before the one above it; when one of those below is
+    younger than that, by when that one was made.
+    """
+    times = (job.created_at or datetime.min.replace(tzinfo=UTC) for job in reversed(jobs))
+    youngest = reversed(list(accumulate(times, max)))
+    found: dict[str, datetime] = {}
+    above: datetime | None = None
+    for job, below in zip(jobs, youngest, strict=True):
+        above = job.created_at or above
+        if above is not None:
+            found[job.id] = job.created_at or max(above, below)
+    return found
+
+
+def _reach(jobs: Iterable[Job]) -> datetime:
+    """How far back a list is read that begins with some jobs: somewhat beyond the newest."""
+    times = sorted(job.created_at for job in jobs if job.created_at is not None)
+    return times[-NEWEST:][0] - REACH
+
+
+def _is_since(at: datetime | None, since: datetime | None, slack: timedelta) -> bool:
+    """Whether a job may have been made since; one without a time may."""
+    return at is None or since is None or at >= since - slack
+
+
+def _is_there(job_id: str, replay: Replay) -> bool:
+    key = replay.jobs.get(job_id, "")
+    job = replay.in_flight.get(key)
+    return key not in replay.failed if job is None else not job.unseen
