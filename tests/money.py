@@ -99,6 +99,19 @@ async def break_off(send):
     await send_answer(send, 200, {"content-type": "application/json", "content-length": "999"}, b'{"job_')
 
 
+def end_empty_during_the_upload(krea, project, key):
+    """Let another command order the same and get nothing for it, while this one uploads its references."""
+    facts = {"key": key, "run": "theirs", "job_id": "j", "origin": krea.base, "account": "a", "usd": "1", "cell": "c"}
+    lines = [{"event": "submitted", **facts}, {"event": "failed", "code": "empty", **facts}]
+
+    async def act(scope, seen, send, app):
+        with (project.space / "journal.jsonl").open("a") as journal:
+            journal.writelines(json.dumps(line) + "\n" for line in lines)
+        await send_answer(send, *await ask(app, scope, seen))
+
+    krea.rule("POST", "/assets", act, times=1)
+
+
 def drop(krea, *, text="", times=1):
     """Break the connection of a POST before Krea has acted."""
 

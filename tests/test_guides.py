@@ -6,7 +6,7 @@
     ```sh                   is not run: it installs something, or needs another machine
 
 `exit=N` in a block's first line is the exit code of its last command. Ids of runs, jobs and commits are not compared,
-nor are digests. A live run meets the local Krea, served on this machine.
+nor are digests. A live run meets the local Krea, served on this machine, which a lock file says and pages do not.
 """
 
 import os
@@ -46,6 +46,7 @@ UNSTABLE = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "JOB"),
     (re.compile(r"\b[0-9a-f]{64,}\b|\b[0-9a-f]{8}…"), "DIGEST"),
     (re.compile(r"\([0-9a-f]{10}\)"), "(COMMIT)"),
+    (re.compile(r',"space":"loopback"'), ""),
 )
 
 

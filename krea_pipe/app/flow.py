@@ -27,7 +27,7 @@ from krea_pipe.pipeline.spec import Loaded as Loaded
 from krea_pipe.pipeline.spec import load_pipeline as load_pipeline
 from krea_pipe.planning.budget import Limits, cap_of, check_budget, max_new_of
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
-from krea_pipe.planning.lockfile import read_lock
+from krea_pipe.planning.lockfile import Lockfile, read_lock
 from krea_pipe.planning.plan import Plan, PlanOptions, Step, make_plan, status_of
 from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
 from krea_pipe.report.folder import runs_folder
@@ -43,8 +43,8 @@ ALL = parse_selection((), ())
 class RunOptions:
     """What the command line says about a run: which cells, its limits, and whether to send lost answers again.
 
-    `lock` is the lock file that a live run keeps; with `frozen` it draws what stands there and nothing else. With an
-    `approval` it carries out just that.
+    `lock` is the lock file that a live run keeps, and whose jobs are asked for what is missing; with `frozen` it draws
+    what stands there and nothing else. With an `approval` it carries out just that.
     """
 
     max_cells: int = MAX_CELLS
@@ -62,12 +62,16 @@ KeyedCell: TypeAlias = tuple[Cell, Key]
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait."""
+    """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait.
+
+    `lock` is the lock file, if it had to be read.
+    """
 
     plan: Plan
     replay: Replay
     found: Sequence[KeyedCell]
     idle: frozenset[str]
+    lock: Lockfile | None = None
 
     def cells_gone(self) -> Callable[[str], bool]:
         """Whether there is no cell of an id any more; those of stages that wait are not known."""
@@ -182,7 +186,10 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
     origin = target.origin if target.lasting else ""
     free = target.kind == "local"
-    plan_options = PlanOptions(name, origin, free, options.resubmit, loaded.pipeline.prices)
+    is_whole = all(key in known.results for _, key in found)
+    lock = None if options.lock is None or free or is_whole else read_lock(options.lock)
+    locked = {} if lock is None else lock.drawn_by(target.space)
+    plan_options = PlanOptions(name, origin, free, options.resubmit, loaded.pipeline.prices, locked)
     statuses: dict[Key, str] = {}
     if options.selection.needs_status:
         whole = make_plan(found, known, loaded.fingerprints, plan_options)
@@ -194,7 +201,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
     waiting = [one for one in able.waiting if options.selection.is_all]
     plan = replace(plan, needs=needs, waiting=tuple(waiting))
-    return PlannedRun(plan, known.journal, found, able.idle)
+    return PlannedRun(plan, known.journal, found, able.idle, lock)
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
@@ -289,7 +296,8 @@ def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOpti
     """What becomes of the lock file. Only live runs write one, as proofs stand for nothing."""
     if options.lock is None or not (options.frozen or target.kind == "live"):
         return None
-    return LockOptions(read_lock(options.lock), basis.cells_gone(), not options.frozen, options.frozen)
+    lock = basis.lock or read_lock(options.lock)
+    return LockOptions(lock, basis.cells_gone(), not options.frozen, options.frozen, target.space)
 
 
 def new_run_id(name: str, moment: datetime) -> str:

@@ -27,7 +27,17 @@ class Reviewed:
 
 
 def lock_of_run(file: Path, lock: Path | None, overrides: Overrides, *, frozen: bool) -> Path | None:
-    """The lock file that a run keeps, or with `frozen` reads; none, where the cells are not those of the file."""
+    """The lock file that a run keeps, or with `frozen` reads.
+
+    Args:
+        file: the pipeline.
+        lock: the lock file that is named, if one is.
+        overrides: what stands over the pipeline.
+        frozen: whether the run only reads it.
+
+    Returns:
+        The lock file; None where the cells are not those of the file.
+    """
     return lock if lock or (changes_cells(overrides) and not frozen) else lock_path(file)
 
 
@@ -81,7 +91,8 @@ def accept_drawn(
         fresh = read_lock(lock.file)
         taken = [one.id for one in review_images(fresh, plan, lambda _: "") if one.is_open]
         if taken:
-            write_atomically(fresh.file, accept_images(fresh, plan, taken).to_text().encode())
+            accepted = accept_images(fresh, plan, taken, workspace.space.folder.name)
+            write_atomically(fresh.file, accepted.to_text().encode())
     return lock.file, taken
 
 

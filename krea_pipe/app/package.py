@@ -136,7 +136,7 @@ def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None
         KreaPipeError: a cell cannot be made, nothing is selected, or the store cannot be read.
     """
     workspace = open_workspace(os.environ, pipeline.file, local=local)
-    options = flow.RunOptions(selection=_selection(select))
+    options = flow.RunOptions(selection=_selection(select), lock=_lock_of(pipeline, frozen=False))
     return Planned(flow.plan_run(pipeline.loaded, workspace.space, workspace.target, options))
 
 
@@ -178,7 +178,6 @@ def run(
     def listen(prepared: Prepared, _: str) -> nullcontext[Listeners]:
         return nullcontext(Listeners(_Watch(on_progress, prepared.calls)))
 
-    lock = lock_path(pipeline.file) if frozen or not pipeline.is_changed else None
     finished = flow.run_pipeline(
         pipeline.loaded,
         open_home(os.environ, pipeline.file),
@@ -187,7 +186,7 @@ def run(
         options=flow.RunOptions(
             limits=Limits(_money(max_cost), _count(max_new)),
             selection=_selection(select),
-            lock=lock,
+            lock=_lock_of(pipeline, frozen=frozen),
             frozen=frozen,
         ),
         listen=listen,
@@ -195,6 +194,11 @@ def run(
     if finished.ending.error is not None:
         raise finished.ending.error
     return finished
+
+
+def _lock_of(pipeline: Pipeline, *, frozen: bool) -> Path | None:
+    """The lock file that a run keeps, or with `frozen` reads."""
+    return lock_path(pipeline.file) if frozen or not pipeline.is_changed else None
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -78,6 +78,7 @@ def forecast(
         KreaPipeError: the file or the store cannot be read, or nothing is selected.
     """
     loaded, limits = flow.load_pipeline(file, overrides), options.limits
+    options = replace(options, lock=lock_of_run(file, options.lock, overrides, frozen=options.frozen))
     workspace = open_workspace(environment, file, local=local)
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
     cap = cap_of(loaded.pipeline.budget, limits)

@@ -156,6 +156,8 @@ def _initial_outcome(step: Step, *, is_counted: bool) -> Outcome:
             if code == "empty":  # the run that met it has counted it
                 return Outcome("failed", failure=failure)
             return Outcome("uncertain", failure=failure, cost_usd=step.price)
+        case Attach(job_id=job_id, was_stored=True) if not is_counted:
+            return Outcome("pending", job_id=job_id, cost_usd=step.price)
         case Attach(job_id=job_id):
             return Outcome("pending", job_id=job_id)
         case Submit():

@@ -19,7 +19,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.request import Key, canonical_json
 from krea_pipe.matrix.cell import Cell
-from krea_pipe.planning.plan import Plan, Reuse, Step
+from krea_pipe.planning.plan import Attach, Plan, Reuse, Step
 from krea_pipe.store.atomic import make_folder, write_atomically
 from krea_pipe.store.blobs import Blobs, stamp_in, stamp_of
 from krea_pipe.store.events import Counted, JournalLine, Reported
@@ -94,7 +94,7 @@ class Delivery:
         if data is None:
             self.space.blobs.drop(result.sha256)
             message = f"the stored image {result.sha256} is damaged"
-            raise StateError(Problem("image_damaged", message, hint="run again; it will be drawn anew"))
+            raise StateError(Problem("image_damaged", message, hint="run again to read it from Krea again"))
         if result.mime == "image/png":
             data = with_text(data, _metadata(step, cell, result, self.kind))
         write_atomically(Path(_file(name)), data, durable=False)
@@ -325,7 +325,10 @@ def take_over_costs(space: Space, plan: Plan, run_id: str) -> frozenset[Key]:
 
 
 def _is_uncounted(step: Step) -> bool:
-    return isinstance(step.action, Reuse) and not step.action.counted
+    match step.action:
+        case Reuse(counted=False) | Attach(counted=False, was_stored=True):
+            return True
+    return False
 
 
 def mark_reported(space: Space, plan: Plan, run_id: str) -> None:

@@ -37,7 +37,7 @@ from krea_pipe.store.crash_log import save_crash_log
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.ledger import Ledger
 from krea_pipe.store.probe import probe_for
-from krea_pipe.store.replay import Replay
+from krea_pipe.store.replay import InFlight, Replay
 from krea_pipe.store.space import Space
 
 if TYPE_CHECKING:
@@ -369,7 +369,9 @@ async def _listening(order: Order, engine: Engine) -> AsyncIterator[None]:
 async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Session]:
     options = order.options
     space, observe = order.space, order.observe
-    ledger = Ledger(space.journal, space.presence, order.run_id, order.origin, order.replay, observe)
+    attached = [(step.key, step.action) for step in order.plan.steps if isinstance(step.action, Attach)]
+    missing: dict[str, InFlight] = {key: action.job(order.origin) for key, action in attached if action.was_stored}
+    ledger = Ledger(space.journal, space.presence, order.run_id, order.origin, order.replay, observe, missing)
     with open_journal(ledger) as journal_writer:
         yield Session(
             client=client,

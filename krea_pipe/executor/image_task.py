@@ -1,6 +1,7 @@
 """The way of one image from its place in the plan to its outcome: what is paid is never let go until it is stored."""
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -21,7 +22,7 @@ from krea_pipe.executor.paid_request import Lost, PaidRequest
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.executor.watch import JobWatch, Lack
 from krea_pipe.pipeline.pricing import usd
-from krea_pipe.planning.plan import Attach, Hold, Step, Submit
+from krea_pipe.planning.plan import EMPTY, Attach, Hold, Step, Submit
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.events import Disowned, Done, Failed, Unfetched, Unseen
 from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, RequestStatus
@@ -79,6 +80,7 @@ class OtherRuns:
 
 DOWNLOADS = 6
 """Tries to fetch one image again before it is left to the next run."""
+OTHER_IMAGE = "it gives an image of another digest than the one that was accepted, which was discarded"
 WENT_WELL = ["submitted", "done"]
 """The attempts of a request with which nothing happened that a reader has to know."""
 
@@ -122,7 +124,8 @@ class ImageTask(PaidRequest[Outcome]):
         if job_id is not None:
             await self.session.record(Unfetched(job_id=job_id, code=failure.code), self.key)
         may_be_billed = isinstance(request_status, InFlight | Post)
-        cost = self.price if may_be_billed else Decimal(0)
+        is_counted = isinstance(request_status, InFlight) and await self._is_counted(request_status)
+        cost = self.price if may_be_billed and not is_counted else Decimal(0)
         status: Status = "uncertain" if isinstance(request_status, Post) else "failed"
         outcome = Outcome(status, failure=failure, job_id=job_id, cost_usd=cost, attempts=tuple(self.attempts))
         self._count(outcome)
@@ -132,8 +135,7 @@ class ImageTask(PaidRequest[Outcome]):
         """How the request stands by the plan; for an open POST, by the journal and Krea's list."""
         action = self.step.action
         if isinstance(action, Attach):
-            origin = self.session.origin
-            return InFlight(action.job_id, origin, action.account, created_at=action.created_at, adopted=action.adopted)
+            return action.job(self.session.origin)
         if isinstance(action, Hold):
             return await self._held()
         return await self.read_status() if self.may_repeat else Free()
@@ -176,6 +178,10 @@ class ImageTask(PaidRequest[Outcome]):
         """The outcome without a job."""
         return Outcome(status, failure=failure, attempts=tuple(self.attempts))
 
+    def empty(self) -> Failure:
+        """An earlier job was completed without an image."""
+        return Failure("empty", f"{EMPTY}; `--uncertain resubmit` sends it again", "empty")
+
     def unclear(self, verdict: Unclear, lost: Lost | None) -> Outcome:
         """The outcome when nobody can tell what became of a POST."""
         price = f" for {usd(self.price)}" if self.price else ""
@@ -192,10 +198,16 @@ class ImageTask(PaidRequest[Outcome]):
 
     async def collect(self, job: InFlight, submitted_at: str | None) -> RequestStatus | Outcome:
         """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
-        counted = bool(job.counted_by) and bool(
+        return await Collector(self, job, submitted_at, counted=await self._is_counted(job)).collect()
+
+    async def _is_counted(self, job: InFlight) -> bool:
+        """Whether the price of a job stands in another report: this run's counts what it has taken over."""
+        run_id, key = self.session.run_id, self.key
+        if job.was_stored:
+            return bool(await self.session.journal_writer.ask(lambda replay: replay.drawn_by.get(key) != run_id))
+        return bool(job.counted_by) and bool(
             await self.session.journal_writer.ask(lambda replay: job.counted_by in replay.reported)
         )
-        return await Collector(self, job, submitted_at, counted=counted).collect()
 
     def _count(self, outcome: Outcome) -> None:
         """Count a reserved price as spent if it may be billed, and give it back otherwise."""
@@ -218,6 +230,7 @@ def image_task(step: Step, shared: SharedParts, slot: JobSlot, *, has_price: boo
         price=step.price,
         patience=shared.session.pace.deadline(step.request.variant),
         may_repeat=isinstance(step.action, Submit) and step.action.again,
+        is_free=not step.price,
         has_price=has_price,
         is_new=not isinstance(step.action, Hold),
         step=step,
@@ -238,6 +251,8 @@ class Collector:
         """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
         end = await self._end()
         self.task.slot.give_back(ended=isinstance(end, Job))
+        if self.job.was_stored and not (isinstance(end, Job) and end.is_drawn):
+            return await self._not_read_again(end)
         if isinstance(end, Lack):
             return await self._lacking(end)
         if end.is_drawn:
@@ -253,7 +268,9 @@ class Collector:
         if answered is not None and answered.id == self.job.job_id and answered.is_explained:
             return answered
         deadline = self.task.session.pace.deadline(self.task.step.request.variant)
-        return await self.task.shared.watch.ended(self.job.job_id, read_time(self.job.created_at), deadline)
+        return await self.task.shared.watch.ended(
+            self.job.job_id, read_time(self.job.created_at), deadline, was_stored=self.job.was_stored
+        )
 
     async def _lacking(self, lack: Lack) -> Outcome:
         match lack.kind:
@@ -278,6 +295,24 @@ class Collector:
                     "with `--uncertain resubmit` to send it again"
                 )
                 return self._outcome("failed", failure=Failure("stuck", message, "stuck"), paid=True)
+
+    async def _not_read_again(self, end: Job | Lack, reason: str = "") -> Outcome:
+        """An image that was here, and is paid, could not be read again; it is bought only if the user says so."""
+        job, paid = self.job, " and paid" if self.task.price else ""
+        if isinstance(end, Lack) and end.kind != "hidden":
+            if end.kind != "stuck":
+                return self._outcome("pending", paid=True)
+            message = f"job {job.job_id}, which has drawn it, could not be read in {end.detail} s; run again to read it"
+            return self._outcome("failed", failure=Failure("image_unfetched", message, "transient"), paid=True)
+        await self.task.session.record(Unseen(job_id=job.job_id), self.task.key)
+        is_ours = job.account in ("", self.task.session.account)
+        whose = "" if is_ours else ", with another key than this one"
+        reason = reason or (end.detail if isinstance(end, Lack) else f"it is {end.status}, and has no image")
+        message = (
+            f"the image was drawn{paid} as job {job.job_id}{whose}; it is missing here, and Krea does not give it any "
+            f"more: {reason}. The next run asks again, `--uncertain resubmit` sends the request again"
+        )
+        return self._outcome("failed", failure=Failure("image_gone", message, "gone"), paid=True)
 
     async def _cancelled(self) -> Outcome:
         await self._record_failure("cancelled")
@@ -359,7 +394,7 @@ class Collector:
                     return await self._unfetched(error)
                 job = await self._reread(job)
             else:
-                return await self._done(result)
+                return await (self._done(result) if result else self._not_read_again(job, OTHER_IMAGE))
         raise AssertionError("the last try returns")
 
     async def _done(self, result: Result) -> Outcome:
@@ -413,13 +448,16 @@ class Collector:
         )
         return self._outcome("failed", failure=Failure("image_unfetched", message, "transient"), paid=True)
 
-    def _keep(self, data: bytes) -> Result:
+    def _keep(self, data: bytes) -> Result | None:
+        """Verify an image and store it; None for another one than that whose digest is known."""
         if self.task.session.stop.leaving.is_set():  # many images may wait for a thread, and nobody waits for them now
             raise BadImage("the run was ended before it could be stored")
         try:
             facts, thumbnail = images.examine(data)
         except images.NotAnImage as error:
             raise BadImage(f"what came is no whole image: {error}") from error
+        if self.job.sha256 and hashlib.sha256(data).hexdigest() != self.job.sha256:
+            return None
         digest = self.task.session.space.blobs.put(data)
         write_atomically(self.task.session.space.thumbnail(digest), thumbnail, durable=False)
         size, price = (facts.width, facts.height), self.task.price

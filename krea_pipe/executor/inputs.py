@@ -117,7 +117,7 @@ class Uploads:
         data = await self.session.shielded(lambda: blobs.read(digest))
         if data is None:
             blobs.drop(digest)  # or the next run would take it for the image
-            raise ImageChanged(f"the stored image of {drawn.label} is missing or damaged; run again to draw it anew")
+            raise ImageChanged(f"the stored image of {drawn.label} is missing or damaged; run again to read it again")
         return drawn, data
 
     def _fact(self, source: ByDigest) -> str:

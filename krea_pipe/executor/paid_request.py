@@ -62,8 +62,9 @@ class PaidRequest(ABC, Generic[End]):
 
     `price` is in US dollars, and `has_price` says that it is reserved; `is_new` that it is for a POST of this run, and
     not for one that an earlier run may have paid. `patience` is how many seconds Krea may say that there are too many
-    requests. `may_repeat` says that the user wants it sent again, should nobody be able to tell what became of it.
-    `replaced` is the POST that it is sent in place of, when that is so.
+    requests. `may_repeat` says that the user wants it sent again, should nobody be able to tell what became of it, or
+    should it have been billed for nothing; `is_free` that the API bills nothing. `replaced` is the POST that it is sent
+    in place of, when that is so.
     """
 
     key: Key
@@ -76,6 +77,7 @@ class PaidRequest(ABC, Generic[End]):
     price: Decimal = Decimal(0)
     patience: float
     may_repeat: bool = False
+    is_free: bool = False
     has_price: bool = False
     is_new: bool = True
     replaced: Post | None = None
@@ -115,6 +117,10 @@ class PaidRequest(ABC, Generic[End]):
         """The end without a job."""
 
     @abstractmethod
+    def empty(self) -> Failure:
+        """Why it is not sent when an earlier job was completed without what was asked for."""
+
+    @abstractmethod
     def unclear(self, verdict: Unclear, lost: Lost | None) -> End:
         """The end when nobody can tell what became of a POST; `lost` when it was one of this run."""
 
@@ -143,6 +149,8 @@ class PaidRequest(ABC, Generic[End]):
 
     async def _on(self, status: RequestStatus) -> RequestStatus | End:
         match status:
+            case Free(is_empty=True) if not (self.may_repeat or self.is_free):
+                return self.ended("failed", self.empty())
             case Free():
                 return await self._send(status)
             case Post() if status == self.replaced:
@@ -334,12 +342,15 @@ class PaidRequest(ABC, Generic[End]):
         if job.run == session.run_id:
             submitted_at = utc_now()
         else:
-            status = await session.journal_writer.claim(Attached(job_id=job.job_id), self.key, (InFlight,))
+            cell = f"{session.pipeline}/{self.name}"
+            event = Attached(job_id=job.job_id, origin=job.origin, cell=cell, sha256=job.sha256)
+            status = await session.journal_writer.claim(event, self.key, (InFlight,))
             if not isinstance(status, InFlight):
                 return status
             job = status
             self.note("attached", job.job_id)
-        self.slot.take_at_once()
+        if not job.was_stored:
+            self.slot.take_at_once()
         return await self.collect(job, submitted_at)
 
     # --- recover

@@ -149,6 +149,7 @@ def _task(order: TrainingOrder, session: Session) -> "TrainingTask":
         slot=JobSlot(session.capacity),
         patience=session.pace.deadline("training"),
         may_repeat=order.again,
+        is_free=order.is_free,
         order=order,
     )
 
@@ -177,13 +178,10 @@ class TrainingTask(PaidRequest[Trained | Failure]):
             await self.session.introduce()
         return status
 
-    async def ready(self) -> Failure | None:
+    async def ready(self) -> None:
         """Agree on the cost, which is said before anything is sent."""
-        before = await self.session.journal_writer.ask(lambda replay: replay.failed.get(self.key))
-        if before == "empty" and not self.order.again and not self.order.is_free:
-            return _empty()
         if self.is_agreed:
-            return None
+            return
         training, tell = self.order.training, self.order.tell
         what = f"Training `{training.name}` on {training.model} from {len(training.images)} images."
         if self.order.is_free:
@@ -194,7 +192,6 @@ class TrainingTask(PaidRequest[Trained | Failure]):
             tell(f"{what} Its price is unknown; {cost} is what you allow, and what the journal counts.")
         self.is_agreed = True
         await self.session.introduce()
-        return None
 
     async def post(self, urls: Mapping[Source, str]) -> Job:
         """Order the training."""
@@ -222,6 +219,10 @@ class TrainingTask(PaidRequest[Trained | Failure]):
     def ended(self, status: Status, failure: Failure | None = None) -> Failure:  # noqa: ARG002 (for images)
         """Why there is no style."""
         return failure or Failure("interrupted", "this ended before a training was known to run", "transient")
+
+    def empty(self) -> Failure:
+        """An earlier training was completed without a style."""
+        return _empty()
 
     def unclear(self, verdict: Unclear, lost: Lost | None) -> Failure:  # noqa: ARG002 (for images)
         """An answer was lost, and nobody can tell what became of its POST."""

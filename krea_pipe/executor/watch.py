@@ -67,6 +67,8 @@ class Watched:
     is_hinted: bool = False
     asked: int = 0
     """How often Krea was asked to cancel it."""
+    was_stored: bool = False
+    """Whether its image was here, and is read again: it ended long ago, so it is never cancelled."""
 
     def see(self, job: Job, now: float) -> None:
         """Note how the job stands."""
@@ -260,7 +262,9 @@ class JobWatch:
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     soon: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def ended(self, job_id: str, created_at: datetime | None, deadline: float) -> Job | Lack:
+    async def ended(
+        self, job_id: str, created_at: datetime | None, deadline: float, *, was_stored: bool = False
+    ) -> Job | Lack:
         """Wait until a job ends, or cannot be waited for any more; `deadline` in seconds."""
         if self.session.stop.leaving.is_set():
             return Lack("left")
@@ -269,6 +273,7 @@ class JobWatch:
         self.count += 1
         first, now = self.session.pace.first, self.reader.time()
         watched = self.jobs[job_id] = Watched(job_id, created_at, deadline, self.count, now, first, now + first)
+        watched.was_stored = was_stored
         self.arrived.set()
         if self.session.stop.interrupted:  # its POST was under way
             self.soon.set()
@@ -328,7 +333,8 @@ class JobWatch:
 
     async def _cancel_waiting(self) -> None:
         """Cancel every job that no machine has taken, and watch on those that were taken meanwhile."""
-        waiting = [one for one in self.jobs.values() if one.is_waiting and one.asked < ASKS and not one.end.done()]
+        asked = [one for one in self.jobs.values() if one.asked < ASKS and not one.was_stored]
+        waiting = [one for one in asked if one.is_waiting and not one.end.done()]
         slots = asyncio.Semaphore(8)
 
         async def cancel(watched: Watched) -> None:
@@ -399,7 +405,9 @@ class JobWatch:
     def _see(self, watched: Watched, job: Job) -> None:
         now = self.reader.time()
         watched.see(job, now)
-        if job.is_final and not watched.end.done():
+        if watched.was_stored and job.is_final:
+            watched.resolve(job)
+        elif job.is_final and not watched.end.done():
             self.lengths.append(now - (watched.since if watched.running_since is None else watched.running_since))
             self.last_end, self.ends = now, self.ends + 1
             watched.resolve(job)
@@ -417,7 +425,7 @@ class JobWatch:
         """Cancel what has run too long, or waits while nothing ends."""
         now = self.reader.time()
         for watched in [one for one in self.jobs.values() if one.is_stuck(now, self.last_end)]:
-            job = await self.reader.cancelled(watched.id)
+            job = None if watched.was_stored else await self.reader.cancelled(watched.id)
             if job is not None and job.is_final and job.status != "cancelled":
                 self._see(watched, job)
             else:

@@ -9,7 +9,7 @@ from krea_pipe.core.likeness import distance
 from krea_pipe.core.outcome import Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
-from krea_pipe.planning.lockfile import Lockfile, LockLine
+from krea_pipe.planning.lockfile import Lockfile, LockLine, space_mark
 from krea_pipe.planning.plan import Plan, Reuse, Step
 
 LockState: TypeAlias = Literal["accepted", "changed", "new", "missing"]
@@ -44,13 +44,14 @@ class Review:
 class LockOptions:
     """What a run does with a lock file: `frozen` draws what it has and nothing else, `writes` keeps it up to date.
 
-    `is_gone` tells of a cell's id whether the pipeline has no such cell any more.
+    `is_gone` tells of a cell's id whether the pipeline has no such cell any more. `space` names the store of the API.
     """
 
     lock: Lockfile
     is_gone: Callable[[str], bool]
     writes: bool
     frozen: bool
+    space: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def update_lock(options: LockOptions, plan: Plan, outcomes: Mapping[Key, Outcome
             line = _line(before, cell, step.key, (result.sha256,))
             if line is not None and line.sha256 != result.sha256:
                 drifted.append(cell.id)
-            lines[cell.id] = (line or lock_line(cell, step, result),)
+            lines[cell.id] = (line or lock_line(cell, step, result, options.space),)
     after = lock.with_cells(lines)
     return LockUpdate(after, len({*after.lines} ^ {*lock.lines}), tuple(drifted))
 
@@ -139,13 +140,14 @@ def review_images(lock: Lockfile, plan: Plan, signature_of: SignatureOf) -> Iter
                 yield Review(cell.id, "changed", line, result.sha256, _apart((line,), result, signature_of))
 
 
-def accept_images(lock: Lockfile, plan: Plan, ids: Iterable[str]) -> Lockfile:
+def accept_images(lock: Lockfile, plan: Plan, ids: Iterable[str], space: str) -> Lockfile:
     """The lock with the stored images of some cells in it.
 
     Args:
         lock: The lock file as it is.
         plan: A plan that has these cells.
         ids: The ids of the cells; one whose image is not stored changes nothing.
+        space: The name of the store that the plan is about.
 
     Returns:
         The new lock; nothing is written.
@@ -155,7 +157,7 @@ def accept_images(lock: Lockfile, plan: Plan, ids: Iterable[str]) -> Lockfile:
     for id_ in ids:
         step, cell = steps[id_]
         if isinstance(step.action, Reuse):
-            lines[id_] = (lock_line(cell, step, step.action.result),)
+            lines[id_] = (lock_line(cell, step, step.action.result, space),)
     return lock.with_cells(lines)
 
 
@@ -184,7 +186,7 @@ def review_files(
             yield Review(cell.id, "accepted" if line.sha256 in found else "changed", line, found[0])
 
 
-def lock_line(cell: Cell, step: Step, result: Result) -> LockLine:
+def lock_line(cell: Cell, step: Step, result: Result, space: str) -> LockLine:
     """The line of a cell whose request has been drawn."""
     request = step.request
     return LockLine(
@@ -196,6 +198,7 @@ def lock_line(cell: Cell, step: Step, result: Result) -> LockLine:
         price_usd=result.cost_usd,
         job_id=result.job_id,
         likeness=result.likeness,
+        space=space_mark(space),
     )
 
 

@@ -38,7 +38,8 @@ _MERGE_HINT = (
 class LockLine:
     """One cell's image: its request by key, the SHA-256 of the bytes that Krea sent, and how it was drawn.
 
-    `likeness` is the image's perceptual signature, "" when it is not known. The fields stand in the file as here.
+    `likeness` is the image's perceptual signature, "" when it is not known. `space` names the store of the API that has
+    drawn it; it is "" for Krea itself, and then not in the file. The fields stand in the file as here.
     """
 
     id: str
@@ -49,6 +50,7 @@ class LockLine:
     price_usd: Decimal
     job_id: str
     likeness: str = ""
+    space: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,17 @@ class Lockfile:
             The lines by the cell's id; a cell has more than one after a merge that kept both sides.
         """
         return {cell: tuple(lines) for cell, lines in groupby(self.lines, lambda line: line.id)}
+
+    def drawn_by(self, space: str) -> dict[Key, LockLine]:
+        """The lines that one API has drawn.
+
+        Args:
+            space: The name of its store.
+
+        Returns:
+            The lines by key; of several for one request the last.
+        """
+        return {line.key: line for line in self.lines if line.space == space_mark(space)}
 
     def with_cells(self, cells: Mapping[str, tuple[LockLine, ...]]) -> "Lockfile":
         """A lock file at the same place with other lines.
@@ -83,7 +96,7 @@ class Lockfile:
         Returns:
             A line for each cell, in the order of their ids.
         """
-        return "".join(f"{record_line(line)}\n" for line in self.lines)
+        return "".join(f"{_encoded(line)}\n" for line in self.lines)
 
 
 def lock_path(pipeline_file: Path) -> Path:
@@ -97,6 +110,23 @@ def lock_path(pipeline_file: Path) -> Path:
     """
     name = pipeline_file.name
     return pipeline_file.parent / f"{name.removesuffix('.yaml')}{SUFFIX}"
+
+
+def space_mark(space: str) -> str:
+    """What a line says of the API that has drawn its image.
+
+    Args:
+        space: The name of its store.
+
+    Returns:
+        The name; "" for Krea itself.
+    """
+    return "" if space == "live" else space
+
+
+def _encoded(line: LockLine) -> str:
+    text = record_line(line)
+    return text if line.space else text.replace(',"space":""}', "}")
 
 
 def lockfile_of(file: Path, lines: Iterable[LockLine]) -> Lockfile:
@@ -186,6 +216,7 @@ def _decode(data: Json) -> LockLine:
         job_id=texts["job_id"],
         seed=row.number("seed"),
         likeness=row.text("likeness") if "likeness" in row.data else "",
+        space=row.text("space") if "space" in row.data else "",
     )
 
 

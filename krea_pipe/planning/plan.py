@@ -15,11 +15,17 @@ from krea_pipe.core.request import ByDigest, Key, Request, Source, parse_source
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.pipeline.pricing import BUILT_IN, PriceList
 from krea_pipe.pipeline.references import Fingerprints, Image
+from krea_pipe.planning.lockfile import LockLine
 from krea_pipe.store.known import Known
 from krea_pipe.store.replay import InFlight, Post, Replay
 
 DAMAGED = "stored image missing or damaged"
-"""The reason for drawing again what was drawn."""
+"""The reason for reading again what was drawn, or drawing it again when nothing tells its job."""
+
+LOCKED = "accepted in the lock file and missing here"
+EMPTY = "an earlier job was completed without an image, and may be billed each time"
+"""The reason for holding what may be billed for nothing."""
+
 _UNFETCHED = "the image could not be fetched"
 _LACKS: Mapping[str, str] = {
     "empty": "it was completed without an image",
@@ -49,7 +55,8 @@ class Attach:
     """Krea already has the job; only its image is missing.
 
     `account` is the one that started it, if that is known; `counted` says that an earlier run reported its price;
-    `adopted` that the job was found in Krea's list; `created_at` is its time there.
+    `adopted` that the job was found in Krea's list; `created_at` is its time there. `was_stored` says that the image
+    was drawn and paid before, and is missing here: it is read again, and has the digest `sha256` unless that is empty.
     """
 
     job_id: str
@@ -57,7 +64,28 @@ class Attach:
     counted: bool = False
     adopted: bool = False
     created_at: str = ""
+    was_stored: bool = False
+    sha256: str = ""
     name = "attach"
+
+    def job(self, origin: str) -> InFlight:
+        """The job as the journal has it.
+
+        Args:
+            origin: The mark of the API that it belongs to.
+
+        Returns:
+            The job, which no run waits for.
+        """
+        return InFlight(
+            job_id=self.job_id,
+            origin=origin,
+            account=self.account,
+            created_at=self.created_at,
+            adopted=self.adopted,
+            was_stored=self.was_stored,
+            sha256=self.sha256,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +151,8 @@ class Plan:
     def total(self, action: type[Action], stage: str | None = None) -> Sum:
         """The sum of the steps with one action; a step counts for the stage of its first cell.
 
+        What is read again costs nothing.
+
         Args:
             action: The kind of action.
             stage: Only steps of this stage; None for all.
@@ -131,7 +161,7 @@ class Plan:
             The number of steps and their price.
         """
         chosen = [
-            step.price
+            Decimal(0) if is_read_again(step.action) else step.price
             for step in self.steps
             if isinstance(step.action, action) and (stage is None or step.cells[0].stage == stage)
         ]
@@ -173,13 +203,25 @@ def needs_call(action: Action) -> bool:
     return isinstance(action, (Submit, Attach)) or (isinstance(action, Hold) and action.can_be_settled)
 
 
+def is_read_again(action: Action) -> bool:
+    """Whether an image that was here, and is paid, is read from Krea again.
+
+    Args:
+        action: What is done with a request.
+
+    Returns:
+        False for a job that has not been brought in yet.
+    """
+    return isinstance(action, Attach) and action.was_stored
+
+
 @dataclass(frozen=True, slots=True)
 class PlanOptions:
     """For which pipeline and API a plan is made.
 
     `origin` is the API that the run would talk to: a job elsewhere cannot be attached to. `free` is for an API that
     bills nothing. `resubmit` sends requests again whose answer was lost, or whose image cannot be fetched. `prices` are
-    those of the pipeline.
+    those of the pipeline, `locked` has the lines of a lock file by the keys of their requests.
     """
 
     pipeline: str
@@ -187,6 +229,7 @@ class PlanOptions:
     free: bool = False
     resubmit: bool = False
     prices: PriceList = BUILT_IN
+    locked: Mapping[Key, LockLine] = field(default_factory=dict)
 
 
 def make_plan(
@@ -237,27 +280,50 @@ class _StepMaker:
         post = journal.unanswered(key)  # it may have been sent in place of a job that was given up
         if post is not None and post.origin == self.options.origin:
             return self._hold(post)
-        job = journal.in_flight.get(key)
+        job = journal.in_flight.get(key) or self._paid_job(key)
         if job is not None and job.origin == self.options.origin:
             if self.options.resubmit and (job.lack or job.unseen):
                 lack = _LACKS.get(job.lack, _UNFETCHED) if job.lack else "Krea does not show it"
                 return Submit(again=True), f"sent again in place of job {job.job_id}: {lack}"
-            return self._attach(job)
-        if journal.failed.get(key) == "empty" and not self.options.resubmit and not self.options.free:
-            return Hold("empty"), "an earlier job was completed without an image, and may be billed each time"
-        return Submit(), self._reason(key, cell)
+            return self._attach(key, job)
+        is_empty = journal.failed.get(key) == "empty"
+        if is_empty and not self.options.resubmit and not self.options.free:
+            return Hold("empty"), EMPTY
+        return Submit(again=is_empty and self.options.resubmit), self._reason(key, cell)
 
     def _reuse(self, key: Key) -> tuple[Action, str]:
         kept, journal = key not in self.known.unkept, self.known.journal
-        counted = journal.is_reported(key) or journal.drawn_by[key] in self.known.alive
+        counted = self._is_counted(key)
         made = "drawn" if self.options.free else "drawn and billed"
         reason = "cached" if counted else f"cached; {made} by a run that wrote no report"
         return Reuse(self.known.results[key], kept, counted, key in journal.adopted), reason
 
-    def _attach(self, job: InFlight) -> tuple[Action, str]:
-        counted = job.counted_by in self.known.journal.reported
+    def _is_counted(self, key: Key) -> bool:
+        """Whether the run that paid for a result has reported that, or lives and will."""
+        journal = self.known.journal
+        return journal.is_reported(key) or journal.drawn_by[key] in self.known.alive
+
+    def _paid_job(self, key: Key) -> InFlight | None:
+        """The job that has drawn what is missing here, by the journal, or else by the cache or the lock file.
+
+        These two do not say at which API it is; of a job that the journal knows, the journal does.
+        """
+        journal, known = self.known.journal, self.known
+        drawn = journal.drawn_job(key) if key in known.damaged else None
+        if drawn is not None:
+            return drawn
+        for found in () if self.options.free else (known.lost.get(key), self.options.locked.get(key)):
+            if found is not None and found.job_id.strip(".") and found.job_id not in journal.jobs:
+                return InFlight(found.job_id, self.options.origin, was_stored=True, sha256=found.sha256)
+        return None
+
+    def _attach(self, key: Key, job: InFlight) -> tuple[Action, str]:
+        counted = self._is_counted(key) if job.was_stored else self.known.journal.is_counted(key)
         waiting = "; another run waits for it" if job.run in self.known.alive else ""
-        action = Attach(job.job_id, job.account, counted, job.adopted, job.created_at)
+        action = Attach(job.job_id, job.account, counted, job.adopted, job.created_at, job.was_stored, job.sha256)
+        if job.was_stored:
+            lack = DAMAGED if key in self.known.damaged else LOCKED
+            return action, f"{lack}; read from Krea again at no cost{waiting}"
         if job.lack in _LACKS and not waiting:
             return action, f"job {job.job_id} is read again at no cost: {_LACKS[job.lack]}"
         return action, f"job {job.job_id} is in flight{waiting}"

@@ -20,7 +20,7 @@ from krea_pipe.pipeline.cell_ids import Scalar, label_of
 from krea_pipe.pipeline.model import Pipeline, Stage, Value
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.template import VariablePath, paths_in
-from krea_pipe.planning.plan import Plan, Step
+from krea_pipe.planning.plan import Plan, Step, is_read_again
 from krea_pipe.report.model import (
     ZERO_USD,
     AxisView,
@@ -148,7 +148,8 @@ def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | Non
         outcome = outcomes[step.key]
         if outcome.status == "reused" and not outcome.cost_usd:  # one that no report has counted yet is counted here
             saved += step.price
-        if outcome.status == "pending" and outcome.job_id is not None:  # the run that sees its end counts it
+        is_awaited = outcome.status == "pending" and outcome.job_id is not None
+        if is_awaited and not is_read_again(step.action):  # the run that sees its end counts it
             in_flight += step.price
     return costs(outcomes.values(), cap=cap, saved=saved, in_flight=in_flight)
 

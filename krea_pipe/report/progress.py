@@ -27,6 +27,7 @@ RunState: TypeAlias = Literal["running", "ended", "cut_off"]
 
 UNANSWERED = "Krea's answer was lost; it may have drawn the image"
 UNSEEN = "Krea took the request, but does not show the job; it may be drawn and billed"
+GONE = "the image was drawn and is missing here, and Krea does not give it any more"
 UNFETCHED = "the image is drawn but could not be fetched; run again to fetch it"
 _LACKS: Mapping[str, tuple[str, FailureClass]] = {
     "empty": ("the job was completed, and gives no image; run again to read it again at no cost", "empty"),
@@ -88,6 +89,9 @@ def _after_own_run(row: Row, change: _RequestChange) -> Row:
 
 
 def _in_flight(row: Row, job: InFlight, change: _RequestChange) -> Row:
+    if job.unseen and job.was_stored:
+        failure = Failure("image_gone", GONE, "gone")
+        return replace(row, status="failed", error=failure, cost_usd=_recorded_price(change.usd))
     if job.unseen:
         failure = Failure("job_unseen", UNSEEN, "uncertain")
         return replace(row, status="uncertain", error=failure, cost_usd=_recorded_price(change.usd))
@@ -232,7 +236,7 @@ class RunProgress:
             self._replay.take(line)
             return set()
         job, post = self._replay.in_flight.get(line.key), self._replay.unanswered(line.key)
-        is_counted = job is not None and job.counted_by in self._replay.reported
+        is_counted = self._replay.is_counted(line.key)
         before = self._replay.state(line.key)
         self._replay.take(line)
         state, is_end = self._replay.state(line.key), isinstance(line.event, Done | Failed)
@@ -258,7 +262,7 @@ class RunProgress:
         rows, now = tuple(self._rows), datetime.now(UTC)
         if iso(now) <= self.report.finished_at:
             now = datetime.fromisoformat(self.report.finished_at) + timedelta(milliseconds=1)
-        jobs = self._replay.in_flight
+        jobs = {key: job for key, job in self._replay.in_flight.items() if not job.was_stored}
         waiting = {row.key for row in rows if row.status == "pending" and row.job_id is not None}
         in_flight = sum((_recorded_price(jobs[key].usd) for key in waiting if key in jobs), ZERO_USD)
         cost = costs(rows, cap=self.report.cost.cap_usd, saved=self.report.cost.saved_usd, in_flight=in_flight)

@@ -100,10 +100,15 @@ class Disowned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attached:
-    """This run waits for the job of an earlier one, and no other run does: see `store.ledger`."""
+class Attached(Sent):
+    """This run waits for the job of an earlier one, and no other run does: see `store.ledger`.
+
+    After `Done` it says that the image is missing, and is read again. With a `sha256` it is a job that the journal may
+    not know, whose image is paid and has that digest.
+    """
 
     job_id: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

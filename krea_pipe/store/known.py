@@ -1,7 +1,7 @@
 """What the store knows about a set of cells: read in batches, before anything is decided."""
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from krea_pipe.core.json_data import Json
@@ -16,7 +16,8 @@ class Known:
     """Intact results by key, keys whose stored image is missing or damaged, the last request of each cell.
 
     `unkept` are the results that the journal alone knows: a run was killed before it could keep them as facts.
-    `alive` are the runs that go on at this moment.
+    `alive` are the runs that go on at this moment. `lost` has the results whose images are missing or damaged, as far
+    as they can be read.
     """
 
     results: Mapping[str, Result]
@@ -25,6 +26,7 @@ class Known:
     before: Mapping[str, Mapping[str, Json]]
     journal: Replay
     alive: frozenset[str]
+    lost: Mapping[str, Result] = field(default_factory=dict)
 
 
 def look_up(space: Space, keys: Mapping[str, str]) -> Known:
@@ -44,7 +46,7 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
     replay = space.read_journal()
     distinct = list(dict.fromkeys(keys.values()))
     facts = space.facts.read(result_name(key) for key in distinct)
-    results, damaged, unkept = {}, set(), set()
+    results, damaged, unkept, lost = {}, set(), set(), {}
     for key in distinct:
         fact = facts.get(result_name(key))
         kept = _result(fact)
@@ -55,10 +57,12 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
         if logged is not None and space.blobs.is_intact(logged.sha256, None):
             results[key] = logged
             unkept.add(key)
-        elif kept is not None or logged is not None:
+        elif fact is not None or key in replay.done:
             damaged.add(key)
+            if (result := logged or kept) is not None:
+                lost[key] = result
     before = _before(space, keys, results)
-    return Known(results, frozenset(damaged), frozenset(unkept), before, replay, alive)
+    return Known(results, frozenset(damaged), frozenset(unkept), before, replay, alive, lost)
 
 
 def known_jobs(space: Space) -> frozenset[str]:

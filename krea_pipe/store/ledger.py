@@ -19,7 +19,12 @@ from krea_pipe.store.replay import InFlight, Post, Replay, Trained
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """Nobody works on the request: it may be sent."""
+    """Nobody works on the request: it may be sent.
+
+    `is_empty` says that an earlier job was completed without what was asked for, and may be billed each time.
+    """
+
+    is_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class JournalEntry:
 class Ledger:
     """The journal as one run, which talks to the API of `origin`, sees it.
 
-    It is used by one thread at a time.
+    `missing` has the jobs, by the keys of their requests, whose images were paid and are not here: they are waited for
+    again. It is used by one thread at a time.
     """
 
     journal: Journal
@@ -68,6 +74,7 @@ class Ledger:
     origin: str
     replay: Replay
     observe: Observe = unobserved
+    missing: dict[str, InFlight] = field(default_factory=dict)
     _news: set[str] = field(default_factory=set)
     """Keys that other runs have brought in since this run was planned."""
     _lock: FileLock | None = None
@@ -133,7 +140,9 @@ class Ledger:
         post = replay.unanswered(key)  # it may have been sent again in place of a job that was given up
         if post is not None and not isinstance(found := self._unless_busy(post), Free):
             return found
-        return self._unless_busy(replay.in_flight[key]) if key in replay.in_flight else Free()
+        job = replay.in_flight.get(key) or self.missing.get(key)
+        found = Free() if job is None else self._unless_busy(job)
+        return Free(replay.failed.get(key) == "empty") if isinstance(found, Free) else found
 
     def close(self) -> None:
         """Let go of the lock file."""
@@ -158,3 +167,5 @@ class Ledger:
         if isinstance(line.event, Done):  # nobody will ask for it again, and a long run would pile them up
             self.replay.done.pop(line.key, None)
             self.replay.drawn_by.pop(line.key, None)
+            self.replay.drawn.pop(line.key, None)
+            self.missing.pop(line.key, None)

@@ -3,6 +3,7 @@
 The one place where events get a meaning: whoever asks how a request stands asks a `Replay`.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -66,7 +67,8 @@ class InFlight:
 
     `unfetched` names the last run that saw it as billed and without its image, `counted_by` the one in whose report its
     price is or will be, and `lack` says why it has none: the code of a failure. `unseen` says that Krea did not show it
-    when asked, `adopted` that no answer named it: it was found in Krea's list.
+    when asked, `adopted` that no answer named it: it was found in Krea's list. `was_stored` says that its image was
+    drawn and paid before, and is read again because it is missing; it has the digest `sha256`, unless that is empty.
     """
 
     job_id: str
@@ -82,6 +84,20 @@ class InFlight:
     counted_by: str = ""
     unseen: bool = False
     adopted: bool = False
+    was_stored: bool = False
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnJob:
+    """The job that drew a result, as far as it is needed to read its image again: there are as many as images."""
+
+    job_id: str
+    origin: str
+    account: str
+    created_at: str
+    adopted: bool
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +172,11 @@ class Replay:
     """The state that follows from the lines, by key.
 
     `open` POSTs have no answer yet, or were cut off by a crash; `lost` ones were not answered. `drawn_by` names the run
-    that counts the price of a result, `reported` holds the runs that lived to tell, `jobs` every job that is known to
-    be ours with the key of its request, `disowned` those that were taken for the job of a lost answer, and have drawn
-    something else. `listed` numbers the jobs that Krea's list has shown and no answer had named, in the order of the
-    lines, and `listed_at_start` says how many there were before the first POST of a run. `completed` has the last
-    finished job of each API and account. `size` is how many bytes were read.
+    that counts the price of a result, `drawn` has the job that drew it, `reported` holds the runs that lived to tell,
+    `jobs` every job that is known to be ours with the key of its request, `disowned` those that were taken for the job
+    of a lost answer, and have drawn something else. `listed` numbers the jobs that Krea's list has shown and no answer
+    had named, in the order of the lines, and `listed_at_start` says how many there were before the first POST of a run.
+    `completed` has the last finished job of each API and account. `size` is how many bytes were read.
     """
 
     in_flight: dict[str, InFlight] = field(default_factory=dict)
@@ -168,6 +184,7 @@ class Replay:
     lost: dict[str, Post] = field(default_factory=dict)
     done: dict[str, dict[str, Json]] = field(default_factory=dict)
     drawn_by: dict[str, str] = field(default_factory=dict)
+    drawn: dict[str, DrawnJob] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     reported: set[str] = field(default_factory=set)
     jobs: dict[str, str] = field(default_factory=dict)
@@ -191,6 +208,29 @@ class Replay:
             return Result.from_json(self.done[key])
         except (KeyError, ValueError, TypeError, ArithmeticError):
             return None
+
+    def drawn_job(self, key: str) -> InFlight | None:
+        """Find the job that drew the result of a request.
+
+        Args:
+            key: the key of the request.
+
+        Returns:
+            The job, to be waited for once more, or None when the journal does not know it.
+        """
+        drawn = self.drawn.get(key)
+        if drawn is None:
+            return None
+        return InFlight(
+            job_id=drawn.job_id,
+            origin=drawn.origin,
+            account=drawn.account,
+            usd=str(self.done.get(key, {}).get("cost_usd", "0")),
+            created_at=drawn.created_at,
+            adopted=drawn.adopted,
+            was_stored=True,
+            sha256=drawn.sha256,
+        )
 
     def style(self, key: str) -> Trained | None:
         """Read the style that a training gave.
@@ -230,7 +270,7 @@ class Replay:
         Returns:
             The jobs, in no order.
         """
-        jobs = [job for job in self.in_flight.values() if not job.unseen]
+        jobs = [job for job in self.in_flight.values() if not (job.unseen or job.was_stored)]
         jobs += self.completed.values()
         return [job for job in jobs if (job.origin, job.account) == (origin, account)]
 
@@ -244,6 +284,20 @@ class Replay:
             Whether it is counted.
         """
         return key not in self.drawn_by or self.drawn_by[key] in self.reported
+
+    def is_counted(self, key: str) -> bool:
+        """Tell whether a report has the price of the job in flight.
+
+        Args:
+            key: the key of the request.
+
+        Returns:
+            Whether it is counted; False when there is no job.
+        """
+        job = self.in_flight.get(key)
+        if job is None:
+            return False
+        return self.is_reported(key) if job.was_stored else job.counted_by in self.reported
 
     def state(self, key: str) -> State:
         """Tell the state of a request by the lines; what was written last about it counts.
@@ -277,7 +331,9 @@ class Replay:
                 self._take_post(line)
             case Submitted() | Adopted() as event:
                 self._take_job(line, event)
-            case Attached() | Unfetched() | Unseen() | Disowned() if line.key in self.in_flight:
+            case Attached() as event:
+                self._take_attached(line, event)
+            case Unfetched() | Unseen() | Disowned() if line.key in self.in_flight:
                 self._take_news(line, self.in_flight[line.key])
             case Done(result=result):
                 self._take_result(line, result)
@@ -296,6 +352,25 @@ class Replay:
             self.drawn_by[line.key] = line.run
         else:
             self.drawn_by.pop(line.key, None)
+
+    def _take_attached(self, line: JournalLine, event: Attached) -> None:
+        """A run waits for a job in flight, or again for one that is done, or for one that was not known."""
+        key = line.key
+        job = self.in_flight.get(key)
+        drawn = self.drawn_job(key) if job is None else None
+        if drawn is not None and drawn.job_id == event.job_id:
+            job = replace(drawn, cell=event.cell, t=line.t)
+        if job is None and event.sha256 and self.jobs.setdefault(event.job_id, key) == key:
+            job = InFlight(
+                job_id=event.job_id,
+                origin=event.origin,
+                cell=event.cell,
+                t=line.t,
+                was_stored=True,
+                sha256=event.sha256,
+            )
+        if job is not None:
+            self.in_flight[key] = replace(job, run=line.run)
 
     def _take_post(self, line: JournalLine) -> None:
         key, sent = line.key, self.open.pop(line.key, None)
@@ -333,8 +408,6 @@ class Replay:
 
     def _take_news(self, line: JournalLine, job: InFlight) -> None:
         match line.event:
-            case Attached():
-                self.in_flight[line.key] = replace(job, run=line.run)
             case Unfetched(code=code):
                 self._take_lack(line, job, code or "image_unfetched")
             case Unseen():
@@ -388,10 +461,20 @@ class Replay:
         self.open.pop(key, None)
         self.lost.pop(key, None)
         self.failed.pop(key, None)
+        self.done[key] = dict(result)
+        if job is not None and job.was_stored:  # it is neither younger than it was, nor paid again
+            self.drawn[key] = _drawn(job)
+            return
         counted_by = job.counted_by if job is not None else ""
-        self.done[key], self.drawn_by[key] = dict(result), counted_by if counted_by in self.reported else line.run
+        self.drawn_by[key] = counted_by if counted_by in self.reported else line.run
         self.adopted.discard(key)
+        self.drawn.pop(key, None)
         if job is not None:
             self.completed[job.origin, job.account] = job
+            self.drawn[key] = _drawn(job)
             if job.adopted:
                 self.adopted.add(key)
+
+
+def _drawn(job: InFlight) -> DrawnJob:
+    return DrawnJob(job.job_id, job.origin, sys.intern(job.account), job.created_at, job.adopted, job.sha256)

@@ -104,6 +104,6 @@ def test_damage_is_found_and_nothing_is_changed(project, what):
     assert people.code == 1
     assert finding["hint"] in people.err
     if what.endswith("image"):
-        assert "drawn again, for $0.03" in finding["hint"]
+        assert "a new one would cost $0.03" in finding["hint"]
         file.unlink()
         assert "stored image missing or damaged" in project.run("plan", "p.yaml", "--json").out

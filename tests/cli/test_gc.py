@@ -20,7 +20,7 @@ from krea_pipe.store.presence import Presence
 PRICE = "0.03"
 PATH = {"PATH": os.environ.get("PATH", "")}
 """Where git is, which a command that runs in the process of the tests does not know."""
-GONE = ("new", "stored image missing or damaged")
+GONE = ("attach", "stored image missing or damaged; read from Krea again at no cost")
 
 
 def gc(project, *words):
@@ -36,7 +36,8 @@ def results(project):
 
 
 def lock_line(key="0" * 64, sha256="0" * 64, **more):
-    return json.dumps({"id": "main/x", "key": key, "sha256": sha256, "seed": None, **more}) + "\n"
+    rest = {"seed": None, "variant": "medium", "price_usd": "0.030", "job_id": ""}
+    return json.dumps({"id": "main/x", "key": key, "sha256": sha256, **rest, **more}) + "\n"
 
 
 def unlocked(project):

@@ -9,6 +9,7 @@ import pytest
 from command_line import SOURCE
 from jsonschema import Draft202012Validator
 from krea_server import ask, picture, send_answer
+from money import hide
 
 from krea_pipe.core.contract import SIZES
 from krea_pipe.planning.lockfile import lockfile_of, read_lock
@@ -180,13 +181,15 @@ def test_frozen_sends_nothing_that_the_lock_does_not_have(project):
     assert len(project.krea.posts) == before
 
 
-def test_frozen_draws_again_what_is_locked_and_tells_another_image_from_it(project):
+def test_frozen_draws_again_what_is_locked_only_when_asked_and_tells_another_image_from_it(project, krea):
     project.pipeline(["fox", "owl"])
     ran(project)
     project.pipeline(["fox"])
     before = (project.path / "p.lock.jsonl").read_bytes()
     lose_home(project)
-    done = ran(project, "--frozen", code=8)
+    krea.reset()
+    assert ran(project, "--frozen", code=1).rows["fox"]["error"]["code"] == "image_gone"
+    done = ran(project, "--frozen", "--uncertain", "resubmit", code=8)
     assert done.json["lock"]["drifted"] == ["p/fox"]
     assert (project.path / "p.lock.jsonl").read_bytes() == before
 
@@ -194,13 +197,17 @@ def test_frozen_draws_again_what_is_locked_and_tells_another_image_from_it(proje
 # --- check and accept
 
 
-def test_another_image_of_the_same_request_waits_to_be_accepted(project):
+def test_another_image_of_the_same_request_waits_to_be_accepted(project, krea):
     project.pipeline(["fox", "owl"])
     ran(project)
     before = lines(project)
     assert project.run("check", "p.yaml").code == 0
     lose_home(project)
-    done = project.run("run", "p.yaml")
+    krea.answer("GET", "/jobs/", 404, {"error": "Job not found"})
+    hide(krea, "fox", "owl")
+    assert project.run("run", "p.yaml").code == 1
+    krea.rules.clear()
+    done = project.run("run", "p.yaml", "--uncertain", "resubmit")
     assert "2 images are not those in p.lock.jsonl" in done.out
     assert lines(project) == before
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from krea_server import ask, picture, send_answer
-from money import inhabit
+from money import hide, inhabit
 
 KEYS = {"KREA_API_KEY": None}
 
@@ -90,18 +90,24 @@ def test_what_was_cached_and_is_lost_is_not_sent(project):
     project.run("run", "p.yaml", "-k", "fox")
     planned(project)
     shutil.rmtree(project.home)
+    (project.path / "p.lock.jsonl").unlink()
     assert "p/fox would be sent now" in refused(project)
 
 
-def test_what_was_drawn_since_and_is_lost_is_not_sent_again(project):
+def test_what_was_drawn_since_and_is_lost_is_read_again_and_not_sent(project, krea):
     project.pipeline(["fox"])
     planned(project)
     applied(project)
-    for blob in project.blobs():
-        blob.unlink()
-    assert "has been drawn since" in refused(project)
-    planned(project)
-    assert applied(project).counts == (1, 0, 0)
+    for _ in range(2):
+        for blob in project.blobs():
+            blob.unlink()
+        assert applied(project).counts == (1, 0, 0)
+    assert len(krea.posts) == 1
+    hide(krea, "fox")
+    krea.answer("GET", "/jobs/", 404, {"error": "Job not found"})
+    project.blobs()[0].unlink()
+    assert project.run("run", "p.yaml").code == 1
+    assert len(krea.posts) == 1
 
 
 def test_a_plan_with_a_limit_is_that_part_and_never_more(project):

@@ -7,7 +7,17 @@ from urllib.parse import parse_qs
 
 import pytest
 from krea_server import GENERATE, Seen, ask, picture, send_answer, until
-from money import alive, break_off, change_list, draw, inhabit, kill, refuse_lists_when, send_json
+from money import (
+    alive,
+    break_off,
+    change_list,
+    draw,
+    end_empty_during_the_upload,
+    inhabit,
+    kill,
+    refuse_lists_when,
+    send_json,
+)
 
 from krea_pipe.core.settings import origin_of
 
@@ -397,6 +407,19 @@ def test_a_style_that_another_command_finishes_during_the_upload_is_taken(studio
     assert studio.run("status", "--json").json["in_flight"] == []
 
 
+def test_a_training_that_another_command_has_for_nothing_during_the_upload_is_not_paid_again(studio, krea):
+    end_empty_during_the_upload(krea, studio, studio.run(*COMMAND, "--local", "--json").json["key"])
+    done = studio.run(*COMMAND, "--json")
+    assert (done.code, posts(krea)) == (1, []), done.text
+    assert studio.run(*COMMAND, "--again").code == 0
+
+
+def test_one_that_is_to_be_trained_again_is_so_whatever_another_command_has_met(studio, krea):
+    end_empty_during_the_upload(krea, studio, studio.run(*COMMAND, "--local", "--json").json["key"])
+    assert studio.run(*COMMAND, "--again").code == 0
+    assert len(posts(krea)) == 1
+
+
 def test_a_second_command_waits_for_the_answer_of_the_first(studio, krea):
     krea.hang("POST", TRAIN, times=1)
     first = studio.start(*COMMAND)
@@ -571,6 +594,14 @@ def test_a_full_account_is_asked_again_and_a_refused_request_is_not(studio, krea
     assert len(posts(krea)) == 4
 
 
+def test_a_full_account_is_asked_again_however_short_the_wait_for_the_end(studio, krea):
+    krea.answer("POST", TRAIN, 429, {"error": "Maximum number of concurrent jobs reached"}, times=2)
+    done = studio.run(*COMMAND, "--wait", "0", "--json")
+    assert (len(posts(krea)), len(trainings(krea))) == (3, 1), done.text
+    assert studio.run(*COMMAND).code == 0
+    assert len(posts(krea)) == 3
+
+
 def test_images_that_krea_has_dropped_are_uploaded_anew(studio, krea):
     studio.run(*COMMAND)
     for asset in krea.world.assets:
@@ -590,6 +621,13 @@ def test_a_failed_training_is_tried_again_and_one_that_may_be_billed_is_not(stud
     assert len(posts(krea)) == (2 if code == "nsfw" else 1)
     studio.run(*command, "--again")
     assert len(posts(krea)) == (3 if code == "nsfw" else 2)
+
+    command = (*COMMAND, "--trigger", "local:fail-empty")
+    assert studio.run(*command).code == 1
+    krea.seen.clear()
+    done = studio.run(*command)
+    assert (done.code, {call.method for call in krea.seen}) == (1, {"GET"})
+    assert ("--again" in done.err, "is what you allow" in done.err) == (True, False)
 
 
 def test_a_training_that_is_answered_as_failed_keeps_its_reason(studio, krea):

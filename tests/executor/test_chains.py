@@ -170,13 +170,13 @@ def blob_of(project, word):
 
 
 @pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(b"broken")])
-def test_a_stored_image_that_is_gone_is_drawn_anew_for_what_needs_it(project, krea, harm):
+def test_a_stored_image_that_is_gone_is_read_again_for_what_needs_it(project, krea, harm):
     chain(project, ["a", "b"])
     run(project, "-k", "stage:one")
     harm(blob_of(project, "a"))
-    assert project.plan("-k", "stage:one")["a"] == ("new", "stored image missing or damaged")
+    assert project.plan("-k", "stage:one")["a"][0] == "attach"
     run(project)
-    assert krea.billed_prompts() == ["a", "a", "a two", "b", "b two"]
+    assert krea.billed_prompts() == ["a", "a two", "b", "b two"]
     assert {action for action, _ in project.plan().values()} == {"reuse"}
 
 
@@ -191,11 +191,11 @@ def test_an_image_that_is_harmed_while_the_run_goes_on_fails_what_needs_it_and_n
     chain(project, ["a", "b"])
     done = run(project, "--concurrency", "1", code=1)
     assert statuses(done) == {"one/a": "succeeded", "one/b": "succeeded", "two/a": "failed", "two/b": "succeeded"}
-    message = "the stored image of one/a.png is missing or damaged; run again to draw it anew"
+    message = "the stored image of one/a.png is missing or damaged; run again to read it again"
     assert message in done.err
     krea.rules.pop()
     run(project)
-    assert krea.billed_prompts() == ["a", "a", "a two", "b", "b two"]
+    assert krea.billed_prompts() == ["a", "a two", "b", "b two"]
 
 
 def test_a_chain_is_drawn_by_the_local_krea(project, krea):

@@ -100,7 +100,7 @@ def test_a_chained_request_that_never_arrived_is_sent_with_its_image_by_the_next
     draw(krea)
     done = project.run("run", "p.yaml", "--json")
     assert done.code == 0, done.text
-    assert krea.billed_prompts() == ["a", "a", "a two", "b", "b two"]
+    assert krea.billed_prompts() == ["a", "a two", "b", "b two"]
 
 
 def test_killed_after_line_upon_line(project, krea):

@@ -98,6 +98,14 @@ def test_a_job_without_an_image_is_empty_billed_and_not_sent_again_unasked(proje
 # --- refused
 
 
+def test_the_local_krea_is_asked_again_for_an_image_that_it_did_not_give(project):
+    project.pipeline(["local:fail-empty"])
+    for _ in range(2):
+        done = project.run("run", "p.yaml", "--local", "--json")
+        assert (done.code, error_of(done, "local:fail-empty")["class"]) == (1, "empty")
+    assert len([line for line in project.journal("local") if line["event"] == "submitted"]) == 2
+
+
 @pytest.mark.parametrize(("status", "code"), [(401, "key_refused"), (402, "no_credit"), (403, "forbidden")])
 def test_a_refused_account_stops_the_run(project, krea, status, code):
     krea.answer("POST", GENERATE, status, {"message": "no"}, text='"b"')

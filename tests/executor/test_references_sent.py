@@ -2,6 +2,7 @@
 
 import pytest
 from krea_server import GENERATE, ask, picture, send_answer
+from money import end_empty_during_the_upload
 
 MORE = """budget: {usd: 5}
 references:
@@ -45,6 +46,17 @@ def test_an_image_is_uploaded_once_and_remembered(project, krea, look):
     styled(project, ["e"])
     assert project.run("run", "p.yaml", env={"KREA_API_KEY": "another-account"}).code == 0
     assert len(krea.world.assets) == 2
+
+
+def test_what_another_run_has_paid_for_nothing_during_the_upload_is_not_sent(project, krea, look):
+    styled(project, ["a"])
+    (cell,) = project.run("plan", "p.yaml", "--json").json["cells"]
+    end_empty_during_the_upload(krea, project, cell["key"])
+    for _ in range(2):
+        done = project.run("run", "p.yaml", "--json")
+        assert (done.code, krea.posts, done.json["cost"]["spent_usd"]) == (1, [], "0")
+    assert project.run("run", "p.yaml", "--uncertain", "resubmit").code == 0
+    assert len(krea.posts) == 1
 
 
 def test_identical_bytes_are_uploaded_once(project, krea, look):

@@ -111,6 +111,46 @@ def test_the_journal_decides_what_is_in_flight(lines, action, reason):
     assert reason in step.reason
 
 
+DRAWN = [SUBMITTING, SUBMITTED, replace(DONE, run="r")]
+REPORTED = replace(line_of("reported", "r"), run="r")
+
+
+@pytest.mark.parametrize(
+    ("more", "alive", "counted"),
+    [
+        ([REPORTED], [], True),
+        ([], [], False),
+        ([], ["r"], True),
+        ([line("counted")], [], True),
+        ([REPORTED, line("attached", run="s"), line("unfetched", run="s")], [], True),
+        ([REPORTED, line("attached", run="s"), replace(DONE, run="s")], [], True),
+        ([REPORTED, line("unseen", job_id="k")], [], True),
+    ],
+)
+def test_a_lost_image_is_read_again_from_its_job(more, alive, counted):
+    found = known(lines=[*DRAWN, *more], damaged=[key_of(request())], alive=alive)
+    (step,) = plan(cells(request()), found).steps
+    assert isinstance(step.action, Attach)
+    assert (step.action.job_id, step.action.was_stored, step.action.counted) == ("j", True, counted)
+    assert plan(cells(request()), found).total(Attach).usd == 0
+    assert plan(cells(request()), found, origin="https://elsewhere").total(Submit).count == 1
+
+
+@pytest.mark.parametrize(("reported", "counted"), [([REPORTED], True), ([], False)])
+def test_a_price_is_counted_by_the_first_run_that_reports_it(reported, counted):
+    lines = [SUBMITTING, SUBMITTED, line("unfetched", run="r"), *reported, replace(DONE, run="s")]
+    (step,) = plan(cells(request()), known(results={key_of(request()): result()}, lines=lines)).steps
+    assert isinstance(step.action, Reuse)
+    assert step.action.counted == counted
+
+
+def test_the_job_of_a_lost_image_is_replaced_when_asked_once_krea_has_said_that_it_is_gone():
+    lines = [*DRAWN, line("attached", run="s")]
+    for more, action in (([], Attach), ([line("unseen")], Submit)):
+        found = known(lines=[*lines, *more], damaged=[key_of(request())])
+        assert isinstance(plan(cells(request()), found, resubmit=True).steps[0].action, action)
+
+
 @pytest.mark.parametrize(
     ("lines", "action", "reason"),
     [

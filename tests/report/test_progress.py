@@ -161,6 +161,26 @@ def test_an_image_whose_price_was_reported_before_costs_nothing_again(planned):
     assert (row.status, row.cost_usd) == ("succeeded", 0)
 
 
+def test_an_image_that_is_read_again_costs_nothing_again(planned):
+    planned.at = START - timedelta(seconds=60)
+    for event, data in [*SENT, DONE]:
+        planned.write(event, run="earlier", **data)
+    planned.write("reported", key="earlier", run="earlier")
+    planned.at = START
+    planned.write("attached", job_id="j1")
+    progress = planned.open()
+    row, cost = progress.report.rows[0], progress.report.cost
+    assert (row.status, row.job_id, cost.spent_usd, cost.in_flight_usd) == ("pending", "j1", 0, 0)
+    planned.write("unseen", job_id="j1")
+    progress.look()
+    row = progress.report.rows[0]
+    assert (row.status, row.error.code, row.cost_usd) == ("failed", "image_gone", 0)
+    planned.write("done", **DONE[1])
+    progress.look()
+    row = progress.report.rows[0]
+    assert (row.status, row.error, row.cost_usd) == ("succeeded", None, 0)
+
+
 def test_money_is_counted_as_it_stands(planned):
     for event, data in SENT:
         planned.write(event, **data)

@@ -4,9 +4,12 @@ import os
 
 import pytest
 from krea_server import picture
+from money import hide
 from PIL import Image
 
 from krea_pipe.core.contract import SIZES
+
+AGAIN = "stored image missing or damaged; read from Krea again at no cost"
 
 
 @pytest.fixture
@@ -43,13 +46,13 @@ def corrupted(path):
 
 
 @pytest.mark.parametrize("damage", [truncated, corrupted, deleted, zeroed])
-def test_a_damaged_image_is_noticed_and_drawn_again(drawn, krea, damage):
+def test_a_damaged_image_is_noticed_and_read_again(drawn, krea, damage):
     blob = blob_of(drawn, "a")
     damage(blob)
-    assert drawn.plan() == {"a": ("new", "stored image missing or damaged"), "b": ("reuse", "cached")}
+    assert drawn.plan() == {"a": ("attach", AGAIN), "b": ("reuse", "cached")}
     done = drawn.run("run", "p.yaml", "--json")
     assert (done.code, done.counts) == (0, (1, 0, 1))
-    assert krea.billed_prompts() == ["a", "a", "b"]
+    assert krea.billed_prompts() == ["a", "b"]
     assert drawn.plan()["a"] == ("reuse", "cached")
     assert drawn.run("run", "p.yaml", "--json").counts == (0, 0, 2)
 
@@ -59,7 +62,11 @@ def test_an_image_drawn_again_by_a_killed_run_is_not_drawn_a_third_time(drawn, k
     facts = drawn.space / "facts" / "cache.db"
     before = facts.read_bytes()
     blob_of(drawn, "a").unlink()
-    assert drawn.run("run", "p.yaml").code == 0
+    krea.answer("GET", "/jobs/", 404, {"error": "Job not found"}, times=5)
+    hide(krea, "a")
+    assert drawn.run("run", "p.yaml").code == 1
+    assert drawn.run("run", "p.yaml", "--uncertain", "resubmit").code == 0
+    krea.rules.clear()
     facts.write_bytes(before)
     assert drawn.plan()["a"] == ("reuse", "cached")
     assert drawn.run("run", "p.yaml").code == 0

@@ -218,14 +218,16 @@ def _images(space: Space) -> Iterator[tuple[bool, str, str]]:
     prices = {one.sha256: one.usd for one in drawn}
     for digest, file in blobs.items():
         if not _is_whole(file.path, digest):
-            price = f", for {usd(prices[digest])}" if digest in prices else ""
-            yield True, f"{file.path} is not the image that was stored", f"delete it: it is drawn again{price}"
+            price = f"; a new one would cost {usd(prices[digest])}" if digest in prices else ""
+            hint = f"delete it: a run reads it from Krea again if Krea still has it{price}"
+            yield True, f"{file.path} is not the image that was stored", hint
     gone = {one.key: one.usd for one in drawn if one.sha256 not in blobs}
     kept = {one.key for one in drawn if one.sha256 in blobs}
     lost = [price for key, price in gone.items() if key not in kept]
     if lost:
         message = f"{len(lost):,} {'result has' if len(lost) == 1 else 'results have'} no stored image any more"
-        hint = f"as after gc; to draw what pipelines still need of them costs {usd(sum(lost, Decimal(0)))} at most"
+        price = usd(sum(lost, Decimal(0)))
+        hint = f"as after gc; a run reads what it needs of them from Krea again, new images would cost {price} at most"
         yield False, message, hint
 
 

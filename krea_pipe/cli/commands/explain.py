@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 
 from krea_pipe.app import flow
+from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.commands.plan import ACTIONS
 from krea_pipe.cli.messages import place_json, print_json
@@ -63,7 +64,8 @@ def explain(file: Path, cell: str, max_cells: int, *, local: bool, as_json: bool
     above = overrides(over)
     loaded = flow.load_pipeline(file, above)
     workspace = open_workspace(os.environ, file, local=local)
-    plan = flow.plan_run(loaded, workspace.space, workspace.target, flow.RunOptions(max_cells))
+    options = flow.RunOptions(max_cells, lock=lock_of_run(file, None, above, frozen=False))
+    plan = flow.plan_run(loaded, workspace.space, workspace.target, options)
     found = find_cell((one for step in plan.steps for one in step.cells), cell, plan.waiting)
     explanation = explain_cell(loaded.pipeline, loaded.fingerprints, plan, found, workspace.space, above)
     if as_json:

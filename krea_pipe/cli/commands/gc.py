@@ -56,7 +56,8 @@ def gc(*, keep: timedelta, deletes: bool, forgets: bool, as_json: bool) -> int:
 
     Never goes: the journal; what a lock file names, in the git repository around and at the tips of all its branches
     and tags; what a run within --keep names, or was drawn since; what is in flight or not reported yet. Images in the
-    output folders are not touched. An image that has gone is drawn, and paid, again when a pipeline needs it.
+    output folders are not touched. When a pipeline needs an image that has gone, it is read from Krea again at no
+    cost; if Krea no longer has it, a run with `--uncertain resubmit` pays for it again.
 
     Times: 12h, 30d, 8w; 0d keeps no run. Needs no network and no key.
     """

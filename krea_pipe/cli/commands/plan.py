@@ -33,7 +33,7 @@ from krea_pipe.core.json_data import writable
 from krea_pipe.core.request import source_text
 from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.planning.budget import Limits
-from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit, is_read_again
 from krea_pipe.planning.plan_file import PlanFile
 from krea_pipe.report.compare.against import ComparisonInput, compare_with
 from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, Comparison
@@ -199,6 +199,7 @@ def _print_priced(columns: list[str], rows: list[list[str]], *, local: bool) -> 
 def _columns(step: Step) -> list[str]:
     more = f" (+{len(step.cells) - 1})" if len(step.cells) > 1 else ""
     price = usd(step.price) if isinstance(step.action, (Submit, Hold)) else ""
+    price = usd(Decimal(0)) if is_read_again(step.action) else price
     return [step.cells[0].id + more, ACTIONS[type(step.action)], step.reason, price]
 
 
@@ -217,8 +218,11 @@ def _sentence(plan: Plan, cap: Decimal | None, *, local: bool) -> str:
     parts = [_new_words(plan, local=local) if new.count else "Nothing new"]
     if reuse.count:
         parts.append(f"{reuse.count} cached" + ("" if local else f" ({usd(reuse.usd)} saved)"))
-    if attach.count:
-        parts.append(f"{attach.count} in flight, already sent")
+    paid = sum(is_read_again(step.action) for step in plan.steps)
+    if attach.count > paid:
+        parts.append(f"{attach.count - paid} in flight, already sent")
+    if paid:
+        parts.append(f"{paid} paid already, read again for {usd(Decimal(0))}")
     if hold.count:
         parts.append(f"{hold.count} held, possibly billed ({usd(hold.usd)})")
     if plan.uploads:
@@ -279,7 +283,7 @@ def _cells(step: Step) -> Iterator[dict[str, object]]:
             "key": step.key,
             "action": ACTIONS[type(step.action)],
             "reason": f"same request as {step.cells[0].id}" if index else step.reason,
-            "price_usd": "0" if index else exact(step.price),
+            "price_usd": "0" if index or is_read_again(step.action) else exact(step.price),
         }
 
 

@@ -102,7 +102,8 @@ class RunFlags(CellFlags, LogFlags):
     default="hold",
     show_default=True,
     help="Requests that may have been paid but have no answer, and that Krea's list of jobs does not settle: leave "
-    "them, take the job nearest in time, or pay again. resubmit also gives up images that cannot be fetched.",
+    "them, take the job nearest in time, or pay again. resubmit also gives up images that cannot be fetched, or "
+    "that Krea no longer has.",
 )
 @click.option(
     "--job-timeout",
@@ -131,10 +132,11 @@ class RunFlags(CellFlags, LogFlags):
 def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     """Make the images of FILE that are not there yet, and a report.
 
-    What is stored is reused, what is in flight is waited for, the rest is sent. A live run needs a key
-    (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file, or --max-cost). Run it again after anything went
-    wrong: nothing is paid twice. Two runs at once share the work. FILE may be a plan of `krea-pipe plan --out`: then
-    just that is carried out, and nothing when the pipeline makes other requests by now.
+    What is stored is reused, what is in flight is waited for, what was paid and is missing here is read from Krea
+    again, the rest is sent. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file, or
+    --max-cost). Run it again after anything went wrong: nothing is paid twice. Two runs at once share the work. FILE
+    may be a plan of `krea-pipe plan --out`: then just that is carried out, and nothing when the pipeline makes other
+    requests by now.
     """
     with RunNotifications(flags, file) as notifications:
         finished = _run(file, flags, notifications, as_json=as_json)
