@@ -105,7 +105,7 @@ def is_code(text: str) -> bool:
     return _CODE.fullmatch(text) is not None
 
 
-def class_of(code: str) -> FailureClass:
+def failure_class_of(code: str) -> FailureClass:
     """Tell what class of failure a code stands for.
 
     Args:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from krea_pipe.api.error_words import class_of, code_of, is_code, one_line, text_of, words_in
+from krea_pipe.api.error_words import code_of, failure_class_of, is_code, one_line, text_of, words_in
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.request import Request, Source, url_of
@@ -323,9 +323,9 @@ def _failure(data: Mapping[str, Json], status: str) -> Failure | None:
     said, code = words_in(error), _code_in(error)
     if code is None:
         code = status if status not in ("", "failed", "error") and _HAS_FAILED.search(status) else "failed"
-        if class_of(said) == "rejected" and class_of(code) != "rejected":
+        if failure_class_of(said) == "rejected" and failure_class_of(code) != "rejected":
             code = "moderated"
-    return Failure(code_of(code) or "failed", one_line(said or code), class_of(code))
+    return Failure(code_of(code) or "failed", one_line(said or code), failure_class_of(code))
 
 
 def _code_in(error: Json) -> str | None:
@@ -337,4 +337,4 @@ def _code_in(error: Json) -> str | None:
         found = inner if found is None and isinstance(inner, str) else found
     if not isinstance(found, str) or not is_code(found):
         return None
-    return found if isinstance(error, dict) or "_" in found or class_of(found) == "rejected" else None
+    return found if isinstance(error, dict) or "_" in found or failure_class_of(found) == "rejected" else None

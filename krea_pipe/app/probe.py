@@ -20,7 +20,7 @@ from krea_pipe.api.raw_answer import RawAnswer, ask_raw
 from krea_pipe.api.wire import read_time
 from krea_pipe.app import flow
 from krea_pipe.app.execution import Execution, Listeners, Prepared, SendOptions, open_execution, token_for
-from krea_pipe.app.probe_findings import Listed, ListReading, Posted, cursor_of, look_of
+from krea_pipe.app.probe_findings import ListedJob, ListReading, Posted, cursor_of, look_of
 from krea_pipe.app.workspace import Workspace, open_workspace
 from krea_pipe.core.errors import KreaPipeError, OverBudget, Problem
 from krea_pipe.core.json_data import Json
@@ -59,7 +59,7 @@ _AFTER = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Unanswered:
+class LostCall:
     """A call to which no answer came, and why."""
 
     method: str
@@ -80,7 +80,7 @@ class Observations:
     account: str
     posts: tuple[Posted, ...]
     looks: tuple[ListReading, ...]
-    errors: tuple[RawAnswer | Unanswered, ...]
+    errors: tuple[RawAnswer | LostCall, ...]
     cancel: tuple[RawAnswer, ...]
     answers: tuple[RawAnswer, ...]
     cursor: CursorMeaning
@@ -283,7 +283,7 @@ def _run(
     return finished
 
 
-async def _wrong_calls(client: Client, *, with_post: bool) -> list[RawAnswer | Unanswered]:
+async def _wrong_calls(client: Client, *, with_post: bool) -> list[RawAnswer | LostCall]:
     """Calls that no API can follow, for the forms of their errors. A POST is among them when it could be paid.
 
     Raises:
@@ -311,12 +311,12 @@ async def _tried(
     *,
     params: Mapping[str, str] | None = None,
     json: Mapping[str, Json] | None = None,
-) -> RawAnswer | Unanswered:
+) -> RawAnswer | LostCall:
     """An answer, or why none came."""
     try:
         return await ask_raw(client, method, path, params=params, json=json)
     except CallFailed as error:
-        return Unanswered(method, path, str(error))
+        return LostCall(method, path, str(error))
 
 
 def _path_of(job_id: str) -> str:
@@ -356,7 +356,7 @@ async def _read_pages(client: Client, observer: _Observer) -> tuple[CursorMeanin
     return meaning, len(own - {*seen}), len(seen) - len({*seen})
 
 
-async def _cursor(client: Client, observer: _Observer, jobs: Sequence[Listed]) -> CursorMeaning:
+async def _cursor(client: Client, observer: _Observer, jobs: Sequence[ListedJob]) -> CursorMeaning:
     """What a cursor at the time of a job means that is neither the newest nor the oldest, if there is such a job."""
     by_time = sorted(jobs, key=lambda job: job.at or datetime.min.replace(tzinfo=UTC), reverse=True)
     job = by_time[min(1, len(by_time) - 1)]
@@ -364,7 +364,7 @@ async def _cursor(client: Client, observer: _Observer, jobs: Sequence[Listed]) -
     return cursor_of(jobs, job, await observer.ask(client, "GET", "/jobs", params=query))
 
 
-async def _paged(client: Client, observer: _Observer, own: set[str]) -> AsyncIterator[Listed]:
+async def _paged(client: Client, observer: _Observer, own: set[str]) -> AsyncIterator[ListedJob]:
     """Jobs page by page, until all of some have come or pages end."""
     cursor: str | None = None
     left = {*own}

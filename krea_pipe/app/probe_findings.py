@@ -26,7 +26,7 @@ _POSTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedJob:
     """A job as the list shows it; `created` is its time as it is written there."""
 
     id: str
@@ -46,7 +46,7 @@ class ListReading:
     sent: datetime
     received: datetime
     date: datetime | None
-    jobs: tuple[Listed, ...]
+    jobs: tuple[ListedJob, ...]
     next: str | None = None
 
 
@@ -87,11 +87,11 @@ def look_of(answer: RawAnswer) -> ListReading | None:
     if answer.status != 200 or not isinstance(data, dict) or not isinstance(data.get("items"), list):
         return None
     items = [one for one in list_in(data, "items") if isinstance(one, dict)]
-    jobs = tuple(Listed(_text(one, "job_id"), _text(one, "created_at"), _text(one, "status")) for one in items)
+    jobs = tuple(ListedJob(_text(one, "job_id"), _text(one, "created_at"), _text(one, "status")) for one in items)
     return ListReading(answer.sent, answer.received, answer.date, jobs, _text(data, "next_cursor") or None)
 
 
-def order_of(jobs: Sequence[Listed]) -> JobOrder:
+def order_of(jobs: Sequence[ListedJob]) -> JobOrder:
     """The order of a list by the times of its jobs."""
     times = [job.at for job in jobs]
     known = [at for at in times if at is not None]
@@ -120,13 +120,13 @@ def lag_of(posts: Iterable[Posted], looks: Sequence[ListReading]) -> float | Non
     return longest
 
 
-def ties_in(jobs: Iterable[Listed]) -> int:
+def ties_in(jobs: Iterable[ListedJob]) -> int:
     """How many jobs share their time with another."""
     times = Counter(job.created for job in jobs if job.created)
     return sum(count for count in times.values() if count > 1)
 
 
-def cursor_of(newest: Sequence[Listed], job: Listed, answer: RawAnswer) -> CursorMeaning:
+def cursor_of(newest: Sequence[ListedJob], job: ListedJob, answer: RawAnswer) -> CursorMeaning:
     """What a cursor at the time of a job leaves out.
 
     Args:

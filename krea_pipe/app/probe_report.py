@@ -11,7 +11,7 @@ from pathlib import Path
 
 from krea_pipe._version import __version__
 from krea_pipe.api.raw_answer import RawAnswer
-from krea_pipe.app.probe import FOLDER, VARIANT, Observations, Unanswered
+from krea_pipe.app.probe import FOLDER, VARIANT, LostCall, Observations
 from krea_pipe.app.probe_findings import (
     ClockDifference,
     date_clock,
@@ -33,7 +33,7 @@ from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.plain import check_files
 from krea_pipe.store.probe import Probe, write_probe
 
-REPORT, TEXT = "report.json", "report.txt"
+PROBE_REPORT, TEXT = "report.json", "report.txt"
 _ID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
 _URL = re.compile(r"\b(https?://[^/\s\"'<>?#]+)[^\s\"'<>]*")
 _MAIL = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+\.\w+")
@@ -105,8 +105,8 @@ def keep_probe_report(home: Path, report: ProbeReport) -> Path:
         StateError: a file cannot be written.
     """
     folder = home / FOLDER
-    check_files(folder / REPORT, folder / TEXT)
-    write_atomically(folder / REPORT, (json.dumps(report.data, indent=1, ensure_ascii=False) + "\n").encode())
+    check_files(folder / PROBE_REPORT, folder / TEXT)
+    write_atomically(folder / PROBE_REPORT, (json.dumps(report.data, indent=1, ensure_ascii=False) + "\n").encode())
     write_atomically(folder / TEXT, report.text.encode())
     if report.is_worth_keeping:
         write_probe(home, report.probe)
@@ -187,8 +187,8 @@ def _headers(seen: Observations) -> dict[str, Json]:
     return {name: [*texts] for name, texts in sorted(found.items())}
 
 
-def _answer_json(answer: RawAnswer | Unanswered) -> dict[str, Json]:
-    if isinstance(answer, Unanswered):
+def _answer_json(answer: RawAnswer | LostCall) -> dict[str, Json]:
+    if isinstance(answer, LostCall):
         silent: dict[str, Json] = dict.fromkeys(("status", "content_type", "form", "job_status"))
         words = answer.words[:_MAX_WORDS]
         return {"call": f"{answer.method} {answer.path}", **silent, "says": words, "is_understood": False}

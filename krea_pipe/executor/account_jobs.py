@@ -38,7 +38,7 @@ _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class JobListing:
     """The newest jobs of the account, as far back as they were read, and for each a time by which it was made."""
 
     jobs: tuple[Job, ...]
@@ -61,7 +61,7 @@ class NewJobs:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownJob:
     """A job that exists: when it was made, by Krea's word, and when an answer named it, by our steady clock."""
 
     created_at: datetime | None
@@ -85,8 +85,8 @@ class AccountJobs:
     origin: str
     account: str
     seen: dict[str, int] = field(default_factory=dict)
-    known: dict[str, Known] = field(default_factory=dict)
-    undated: dict[str, Known] = field(default_factory=dict)
+    known: dict[str, KnownJob] = field(default_factory=dict)
+    undated: dict[str, KnownJob] = field(default_factory=dict)
     known_since: datetime | None = None
     newest: list[datetime] = field(default_factory=list)
     late: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
@@ -111,7 +111,7 @@ class AccountJobs:
     def know(self, job_id: str, created_at: datetime | None) -> None:
         """Note a job that an answer to this run has named."""
         self.seen.setdefault(job_id, len(self.seen))
-        known = Known(created_at, self.client.clock.steady())
+        known = KnownJob(created_at, self.client.clock.steady())
         if created_at is None:
             self.undated[job_id] = known
         else:
@@ -124,7 +124,7 @@ class AccountJobs:
             return "", ""
         return iso(self.known_since), iso(self.newest[0] if self.newest else _BEGINNING)
 
-    async def list_since(self, floor: datetime, named_before: float) -> Listing:
+    async def list_since(self, floor: datetime, named_before: float) -> JobListing:
         """Read every job that may have been made since a time of a job's.
 
         Jobs that were named before a time of the steady clock have to be shown; later ones may be late.
@@ -138,9 +138,9 @@ class AccountJobs:
         for job in found:
             self.undated.pop(job.id, None)
         self._note_seen(found)
-        return Listing(tuple(found), made_by(found))
+        return JobListing(tuple(found), made_by(found))
 
-    async def new_since(self, post: Post, listing: Listing, taken: set[str]) -> NewJobs:
+    async def new_since(self, post: Post, listing: JobListing, taken: set[str]) -> NewJobs:
         """What a listing shows that was not there before a POST; `taken` are jobs of other lost answers.
 
         For a POST of before lists were written down, its times decide.
@@ -173,7 +173,7 @@ class AccountJobs:
         for job in cast("list[InFlight]", jobs):
             at = read_time(job.created_at)
             if at is not None:
-                self.known.setdefault(job.job_id, Known(at))
+                self.known.setdefault(job.job_id, KnownJob(at))
 
     def _note_seen(self, jobs: Sequence[Job]) -> "asyncio.Future[object]":
         """Write down the jobs that this run had not seen; the journal leaves out those that it knows."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 
-from krea_pipe.api.error_words import class_of, code_of
+from krea_pipe.api.error_words import code_of, failure_class_of
 from krea_pipe.api.failures import BadImage, CallFailed, Refused
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core import images
@@ -297,13 +297,17 @@ class Collector:
                 return self._outcome("failed", failure=Failure("stuck", message, "stuck"), paid=True)
 
     async def _not_read_again(self, end: Job | Lack, reason: str = "") -> Outcome:
-        """An image that was here, and is paid, could not be read again; it is bought only if the user says so."""
+        """An image that was here, and is paid, could not be read again; it is bought once Krea has it no longer."""
         job, paid = self.job, " and paid" if self.task.price else ""
         if isinstance(end, Lack) and end.kind != "hidden":
             if end.kind != "stuck":
                 return self._outcome("pending", paid=True)
             message = f"job {job.job_id}, which has drawn it, could not be read in {end.detail} s; run again to read it"
             return self._outcome("failed", failure=Failure("image_unfetched", message, "transient"), paid=True)
+        if await self._is_gone():
+            await self._record_failure("job_gone")
+            message = f"it is missing here, and Krea has no job {job.job_id} any more; run again to order a new image"
+            return self._outcome("failed", failure=Failure("job_gone", message, "gone"), paid=True)
         await self.task.session.record(Unseen(job_id=job.job_id), self.task.key)
         is_ours = job.account in ("", self.task.session.account)
         whose = "" if is_ours else ", with another key than this one"
@@ -333,9 +337,13 @@ class Collector:
         return self._outcome("uncertain", failure=Failure("job_unseen", message, "uncertain"), paid=True)
 
     async def _is_gone(self) -> bool:
-        """Whether a job that was seen to end is one that Krea itself, asked with the same key, has no longer."""
-        session = self.task.session
-        if self.job.lack in ("", "stuck") or self.job.account != session.account:
+        """Whether a job that was seen to end is one that Krea itself, asked with the same key, has no longer.
+
+        A lock file does not name the key: whichever is asked has to do.
+        """
+        session, job = self.task.session, self.job
+        has_ended = job.was_stored or job.lack not in ("", "stuck")
+        if not has_ended or job.account not in (("", session.account) if job.was_stored else (session.account,)):
             return False
         try:
             await session.client.job(self.job.job_id)
@@ -368,7 +376,7 @@ class Collector:
         if job.status == "cancelled" and self.task.session.stop.interrupted:
             return await self._cancelled()
         code = code_of(job.status) or "failed"
-        silent = Failure(code, f"Krea ended the job as {job.status} and gives no reason", class_of(code))
+        silent = Failure(code, f"Krea ended the job as {job.status} and gives no reason", failure_class_of(code))
         failure = job.failure or silent
         await self._record_failure(failure.code)
         return self._outcome("failed", failure=failure)

@@ -16,7 +16,7 @@ from krea_pipe.api.failures import CallFailed
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core.outcome import iso
 from krea_pipe.core.request import Key
-from krea_pipe.executor.account_jobs import REACH, Listing, NewJobs
+from krea_pipe.executor.account_jobs import REACH, JobListing, NewJobs
 from krea_pipe.executor.capacity import delays
 from krea_pipe.executor.session import Session
 from krea_pipe.store.replay import Post, Replay
@@ -36,7 +36,7 @@ ROUNDS = 10
 """Looks at strangers that other lost answers may explain, in a twentieth of a poll each."""
 LATE = 3
 """A job may take so many times as long to show as the latest of those before it."""
-GOES_ON = 7
+ABANDONED = 7
 """A POST without an answer may go on for a minute after its run has died, and its job be late then."""
 LONGEST = 12
 """Settling lasts no longer than 12 times the `settle` of the pace: two minutes where that is ten seconds."""
@@ -340,7 +340,7 @@ class Search:
 
     def _unsettled(self, post: Post) -> float:
         """Seconds until a list without its job means that there is none; more when the POST may go on at Krea."""
-        factor = 1 if post.before or post.run == self.session.run_id else GOES_ON
+        factor = 1 if post.before or post.run == self.session.run_id else ABANDONED
         return factor * self._settling() - self._lost_for(post)
 
     def _settling(self) -> float:
@@ -365,7 +365,7 @@ class Search:
             return 0.0
         return min(now - at, datetime.now(UTC) - noted).total_seconds()
 
-    async def _listing(self, post: Post, floor: datetime, more_tries: int) -> Listing:
+    async def _listing(self, post: Post, floor: datetime, more_tries: int) -> JobListing:
         lost_at = self.session.client.clock.steady() - self._lost_for(post)
         for wait in delays(more_tries, self.session.pace):
             try:
@@ -375,7 +375,7 @@ class Search:
                     raise
         return await self.session.account_jobs.list_since(floor, lost_at)
 
-    async def _new_jobs(self, post: Post, listing: Listing) -> NewJobs:
+    async def _new_jobs(self, post: Post, listing: JobListing) -> NewJobs:
         """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
         account_jobs = self.session.account_jobs
         new = await account_jobs.new_since(post, listing, self.taken)

@@ -12,7 +12,7 @@ from pathlib import Path
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.editing.picks import Picks
-from krea_pipe.pipeline.pricing import BUILT_IN, PriceList
+from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PriceList
 from krea_pipe.pipeline.sampling import Sample
 from krea_pipe.pipeline.source import Document, Trail
 
@@ -186,4 +186,4 @@ class Pipeline:
     warnings: tuple[Problem, ...]
     looks: Mapping[str, Look] = field(default_factory=dict)
     overrides: Mapping[str, Value] = field(default_factory=dict)
-    prices: PriceList = BUILT_IN
+    prices: PriceList = BUILT_IN_PRICES

@@ -81,7 +81,9 @@ class PriceList:
         return [row for row in self.rows() if row.price.at is not None and (row.price_class, row.price) in paid]
 
 
-BUILT_IN = PriceList({name: {one: Price(amounts[one]) for one in PRICE_CLASSES} for name, amounts in PRICES.items()})
+BUILT_IN_PRICES = PriceList(
+    {name: {one: Price(amounts[one]) for one in PRICE_CLASSES} for name, amounts in PRICES.items()}
+)
 """The prices that Krea documents."""
 
 

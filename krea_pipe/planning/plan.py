@@ -13,7 +13,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
 from krea_pipe.core.request import ByDigest, Key, Request, Source, parse_source
 from krea_pipe.matrix.cell import Cell, Waiting
-from krea_pipe.pipeline.pricing import BUILT_IN, PriceList
+from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PriceList
 from krea_pipe.pipeline.references import Fingerprints, Image
 from krea_pipe.planning.lockfile import LockLine
 from krea_pipe.store.known import Known
@@ -228,7 +228,7 @@ class PlanOptions:
     origin: str
     free: bool = False
     resubmit: bool = False
-    prices: PriceList = BUILT_IN
+    prices: PriceList = BUILT_IN_PRICES
     locked: Mapping[Key, LockLine] = field(default_factory=dict)
 
 
@@ -309,6 +309,8 @@ class _StepMaker:
         These two do not say at which API it is; of a job that the journal knows, the journal does.
         """
         journal, known = self.known.journal, self.known
+        if journal.failed.get(key) == "job_gone":
+            return None
         drawn = journal.drawn_job(key) if key in known.damaged else None
         if drawn is not None:
             return drawn
@@ -336,11 +338,11 @@ class _StepMaker:
         return Hold("answer_lost"), "an earlier answer was lost, so Krea may have drawn and billed it"
 
     def _reason(self, key: Key, cell: Cell) -> str:
-        if key in self.known.damaged:
-            return DAMAGED
         failed = self.known.journal.failed.get(key)
         if failed is not None:
             return "cancelled before it was drawn" if failed == "cancelled" else f"failed before: {failed}"
+        if key in self.known.damaged:
+            return DAMAGED
         before = self.known.before.get(f"{self.options.pipeline}/{cell.id}")
         return "new" if not before else describe_change(before, cell.request.fields(), self.fingerprints)
 

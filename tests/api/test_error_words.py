@@ -6,7 +6,7 @@ import random
 import pytest
 from krea_server import GENERATE
 
-from krea_pipe.api.error_words import as_json, class_of, is_error_of_krea, is_rejection, read_refusal
+from krea_pipe.api.error_words import as_json, failure_class_of, is_error_of_krea, is_rejection, read_refusal
 from krea_pipe.core.settings import Token
 
 BODIES = [
@@ -184,12 +184,12 @@ OTHERS = [
 
 @pytest.mark.parametrize("code", MODERATION)
 def test_moderation_is_known_by_its_class_however_it_is_spelled(code):
-    assert class_of(code) == "rejected"
+    assert failure_class_of(code) == "rejected"
 
 
 @pytest.mark.parametrize("code", OTHERS)
 def test_other_codes_are_no_moderation(code):
-    assert class_of(code) == "failed"
+    assert failure_class_of(code) == "failed"
 
 
 @pytest.mark.parametrize(

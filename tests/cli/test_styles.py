@@ -56,7 +56,7 @@ def own_styles(krea, project):
 
 
 def events(project):
-    return [line["event"] for line in project.journal()]
+    return [line["event"] for line in project.journal() if line["event"] != "listed"]
 
 
 def start(project, *words):

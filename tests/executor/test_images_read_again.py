@@ -121,18 +121,16 @@ def test_a_result_that_a_later_version_wrote_is_read_again(drawn, krea):
 
 
 @pytest.mark.parametrize("status", [404, 410])
-def test_an_image_whose_job_is_gone_is_bought_only_on_demand(drawn, krea, status):
+def test_an_image_whose_job_is_gone_is_bought_by_the_next_run(drawn, krea, status):
     delete(drawn)
     krea.answer("GET", "/jobs/", status, GONE)
     hide(krea, "a")
-    for _ in range(2):
-        done = drawn.run("run", "p.yaml", "--json")
-        error = done.rows["a"]["error"]
-        assert (done.code, error["code"], error["class"], money(done)) == (1, "image_gone", "gone", (0, 0))
-        assert "--uncertain resubmit" in error["message"]
-        assert drawn.plan()["a"] == AGAIN
+    done = drawn.run("run", "p.yaml", "--json")
+    error = done.rows["a"]["error"]
+    assert (done.code, error["code"], error["class"], money(done)) == (1, "job_gone", "gone", (0, 0))
+    assert drawn.plan()["a"] == ("new", "failed before: job_gone")
     krea.rules.clear()
-    assert drawn.run("run", "p.yaml", "--json", "--uncertain", "resubmit").counts == (1, 0, 1)
+    assert drawn.run("run", "p.yaml", "--json").counts == (1, 0, 1)
     assert krea.billed_prompts() == ["a", "a", "b"]
     assert drawn.plan()["a"] == ("reuse", "cached")
 

@@ -54,15 +54,15 @@ def test_what_the_lock_file_names_is_read_and_not_bought(drawn, krea, words):
     assert krea.billed_prompts() == ["a", "b"]
 
 
-def test_a_job_of_the_lock_file_that_is_gone_is_bought_only_on_demand(drawn, krea):
+def test_a_job_of_the_lock_file_that_is_gone_is_bought_by_the_next_run(drawn, krea):
     lose_home(drawn)
     is_gone(krea, times=None)
     done = drawn.run("run", "p.yaml", "--json", "--uncertain", "resubmit")
     assert (done.code, done.counts) == (1, (1, 1, 0))
-    assert (done.rows["a"]["error"]["code"], money(done)) == ("image_gone", (0, 0))
-    assert drawn.plan() == {"a": LOCKED, "b": ("reuse", "cached")}
+    assert (done.rows["a"]["error"]["code"], money(done)) == ("job_gone", (0, 0))
+    assert drawn.plan() == {"a": ("new", "failed before: job_gone"), "b": ("reuse", "cached")}
     krea.rules.clear()
-    done = drawn.run("run", "p.yaml", "--json", "--uncertain", "resubmit")
+    done = drawn.run("run", "p.yaml", "--json")
     assert (done.counts, krea.billed_prompts()) == ((1, 0, 1), ["a", "a", "b"])
     assert done.json["lock"]["drifted"] == ["p/a"]
 

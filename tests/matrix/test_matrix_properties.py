@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from krea_pipe.app import flow
 from krea_pipe.core.errors import InvalidInput
-from krea_pipe.pipeline.pricing import BUILT_IN
+from krea_pipe.pipeline.pricing import BUILT_IN_PRICES
 from krea_pipe.planning.plan import PlanOptions, Submit, make_plan
 from krea_pipe.store.known import Known
 from krea_pipe.store.replay import Replay
@@ -190,7 +190,7 @@ def test_the_price_is_the_sum_of_its_rows_and_each_request_is_paid_once(expand, 
     found = expand(data)
     plan = make_plan(found, NOTHING_KNOWN, None, PlanOptions("p", ""))
     distinct = {key: cell.request for cell, key in found}
-    assert plan.total(Submit).usd == sum((BUILT_IN.of(one).usd for one in distinct.values()), Decimal(0))
+    assert plan.total(Submit).usd == sum((BUILT_IN_PRICES.of(one).usd for one in distinct.values()), Decimal(0))
     assert [step.key for step in plan.steps] == list(distinct)
     assert sum(len(step.cells) for step in plan.steps) == len(found)
     stages = {cell.stage for cell, _ in found}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from krea_pipe.core.request import Request, key_of
 from krea_pipe.matrix.cell import Cell
-from krea_pipe.pipeline.pricing import BUILT_IN
+from krea_pipe.pipeline.pricing import BUILT_IN_PRICES
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.report.compare.comparison import PipelineState, compare
 
@@ -43,7 +43,7 @@ def test_each_cell_is_told_once_and_each_request_paid_once(before, now):
         expected = "same" if same else "moved" if free else "changed" if name in before else "new"
         assert told[name].kind == expected
     fresh = set(now.values()) - set(before.values())
-    assert sum((row.price for row in rows), Decimal(0)) == len(fresh) * BUILT_IN.of(request("u")).usd
+    assert sum((row.price for row in rows), Decimal(0)) == len(fresh) * BUILT_IN_PRICES.of(request("u")).usd
 
     taken = Counter(row.was for row in rows if row.was)
     assert set(taken.values()) <= {1}

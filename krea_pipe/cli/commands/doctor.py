@@ -10,7 +10,7 @@ import click
 
 from krea_pipe.app.maintenance.checkup import Check, check_up
 from krea_pipe.app.probe import probe
-from krea_pipe.app.probe_report import REPORT, TEXT, keep_probe_report, report_of
+from krea_pipe.app.probe_report import PROBE_REPORT, TEXT, keep_probe_report, report_of
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import UsdType, json_option
 from krea_pipe.core.errors import Problem, UsageError
@@ -67,11 +67,11 @@ def _probe(max_cost: Decimal | None, *, probes: bool, offline: bool, as_json: bo
     folder = keep_probe_report(home, report)
     if as_json:
         values = str(home / PROBE) if report.is_worth_keeping else None
-        print_json({**report.data, "report": str(folder / REPORT), "values_file": values})
+        print_json({**report.data, "report": str(folder / PROBE_REPORT), "values_file": values})
     else:
         click.echo(report.text, nl=False)
         kept = f"values in {home / PROBE}" if report.is_worth_keeping else "no values were kept"
-        click.echo(f"report  {folder / REPORT} and {folder / TEXT}, to be shared; {kept}")
+        click.echo(f"report  {folder / PROBE_REPORT} and {folder / TEXT}, to be shared; {kept}")
     return report.exit_code
 
 

@@ -10,7 +10,7 @@ from krea_pipe.core.errors import Problem
 from krea_pipe.core.fields import UNKNOWN_FIELDS
 from krea_pipe.core.json_data import Json, mapping_in
 from krea_pipe.core.settings import user_settings_file
-from krea_pipe.pipeline.pricing import BUILT_IN, PRICE_CLASSES, Price, PriceClass, PriceList, Rate, usd
+from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PRICE_CLASSES, Price, PriceClass, PriceList, Rate, usd
 from krea_pipe.pipeline.source import Document, Trail, read_document
 from krea_pipe.pipeline.spec.hints import suggestion
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_errors
@@ -38,7 +38,7 @@ def user_prices(environment: Mapping[str, str]) -> PriceList:
     """
     file = user_settings_file(environment)
     if file is None or not _is_there(file):
-        return BUILT_IN
+        return BUILT_IN_PRICES
     with masking_errors():
         document = read_document(file)
     problems = Problems(document)
@@ -46,7 +46,7 @@ def user_prices(environment: Mapping[str, str]) -> PriceList:
     problems.extend(document.problems)
     data = _settings(document, problems)
     problems.check()
-    return _with_variants(BUILT_IN, mapping_in(data, "prices"), document, None)
+    return _with_variants(BUILT_IN_PRICES, mapping_in(data, "prices"), document, None)
 
 
 def _is_there(file: Path) -> bool:

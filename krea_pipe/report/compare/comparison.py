@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell, Waiting
-from krea_pipe.pipeline.pricing import BUILT_IN, PriceList
+from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PriceList
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.planning.plan import Sum, describe_change
 
@@ -30,7 +30,7 @@ class PipelineState:
     stages: tuple[str, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     idle: frozenset[str] = frozenset()
-    prices: PriceList = BUILT_IN
+    prices: PriceList = BUILT_IN_PRICES
 
 
 @dataclass(frozen=True, slots=True)
