@@ -29,6 +29,7 @@ from krea_pipe.core.masking import without_secrets
 from krea_pipe.core.outcome import iso
 from krea_pipe.core.settings import DEFAULT_BASE
 from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.report.model import Row
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.plain import check_files
 from krea_pipe.store.probe import Probe, write_probe
@@ -117,14 +118,23 @@ def _exit_code(seen: Observations) -> ExitCode:
     """That of the run, unless it has drawn images: one of its jobs was cancelled on purpose."""
     report = seen.finished.report
     code = ExitCode(report.exit_code)
-    drawn = any(row.status in ("succeeded", "reused") for row in report.rows)
+    drawn = any(row.status in ("succeeded", "reused") for row in report.rows) or any(_unfit_sizes(report.rows))
     return ExitCode.DONE if drawn and code in (ExitCode.SOME_FAILED, ExitCode.LIMIT_REACHED) else code
+
+
+def _unfit_sizes(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
+    """The pixels of images that have another size than was asked for."""
+    for row in rows:
+        for attempt in row.attempts:
+            if attempt.event == "wrong_size":
+                width, height = attempt.detail.split(" x ")
+                yield int(width), int(height)
 
 
 def _data(seen: Observations, probe: Probe, jobs: ClockDifference | None, offset: ClockDifference | None) -> Json:
     rows, cost = seen.finished.report.rows, seen.finished.report.cost
     digits = {len(_digits(job.created)) for look in seen.looks for job in look.jobs if job.created}
-    sizes = {(row.width, row.height) for row in rows if row.width is not None}
+    sizes = {(row.width, row.height) for row in rows if row.width is not None} | set(_unfit_sizes(rows))
     return {
         "schema": "krea-pipe/probe-report@1",
         "krea_pipe": __version__,

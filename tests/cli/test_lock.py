@@ -188,8 +188,8 @@ def test_frozen_draws_again_what_is_locked_only_when_asked_and_tells_another_ima
     before = (project.path / "p.lock.jsonl").read_bytes()
     lose_home(project)
     krea.reset()
-    assert ran(project, "--frozen", code=1).rows["fox"]["error"]["code"] == "image_gone"
-    done = ran(project, "--frozen", "--uncertain", "resubmit", code=8)
+    assert ran(project, "--frozen", code=1).rows["fox"]["error"]["code"] == "job_gone"
+    done = ran(project, "--frozen", code=8)
     assert done.json["lock"]["drifted"] == ["p/fox"]
     assert (project.path / "p.lock.jsonl").read_bytes() == before
 

@@ -218,8 +218,8 @@ def test_each_step_is_written_down_before_it_is_taken(studio, krea):
     assert seen_at_post == [["submitting"]]
     assert seen_at_poll[0] == ["submitting", "submitted"]
     assert events(studio) == ["submitting", "submitted", "done"]
-    submitting, submitted, end = studio.journal()
-    assert {line["key"] for line in studio.journal()} == {done.json["key"]}
+    submitting, submitted, end = lines = [line for line in studio.journal() if line["event"] != "listed"]
+    assert {line["key"] for line in lines} == {done.json["key"]}
     assert (submitting["cell"], submitting["usd"], submitting["origin"]) == (
         "p/styles/house",
         "2",
@@ -715,7 +715,7 @@ def test_a_list_that_shows_the_job_late_is_looked_at_again(studio, krea):
 
     def late(jobs):
         looks.extend(posts(krea))
-        return jobs if len(looks) > 2 else []  # the first call asks for the time alone
+        return jobs if len(looks) != 1 and len(looks) != 2 else []  # the first call comes before the request
 
     change_list(krea, late)
     assert studio.run(*COMMAND).code == 0
