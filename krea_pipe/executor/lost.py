@@ -230,10 +230,9 @@ class Search:
             verdict = await self._look(post)
         finally:
             self.session.submit_gate.open()
-        for seconds in (self._unshown, self._unsettled):
-            if not isinstance(verdict, Unclear) or not verdict.awaits or seconds(post) <= 0:
-                continue
-            if await self.session.stop.sleep_unless_closing(seconds(post)):
+        while isinstance(verdict, Unclear) and verdict.awaits:
+            wait = self._unshown(post) if self._unshown(post) > 0 else self._unsettled(post)
+            if await self.session.stop.sleep_unless_closing(max(wait, 0.0)):
                 return Unclear("the run ended before its job could have shown")
             self.session.submit_gate.shut()
             try:
@@ -243,38 +242,43 @@ class Search:
         return verdict
 
     async def _look(self, post: Post) -> Verdict:
-        """Read the list and judge, again as long as other lost answers may explain what it shows."""
+        """Read the list and judge, again as long as other lost answers may explain what it shows.
+
+        Once the job would show, the verdict is the last one, and awaits nothing.
+        """
         if post.account not in ("", self.session.account):
             return Unclear("it was sent with another key, whose jobs this one cannot see")
         self.known_since.setdefault(post, self.session.client.clock.steady())
         for number in range(ROUNDS):
-            verdict = await self._looked(post)
+            verdict, is_settled = await self._looked(post)
             if not isinstance(verdict, Unclear) or verdict.awaits != "others" or number == ROUNDS - 1:
                 break
             await self.session.stop.sleep_unless_leaving(self.session.pace.first / 20)
-        return verdict
+        return replace(verdict, awaits="") if isinstance(verdict, Unclear) and is_settled else verdict
 
-    async def _looked(self, post: Post) -> Verdict:
+    async def _looked(self, post: Post) -> tuple[Verdict, bool]:
+        """Judge once; also whether the job would have shown by then."""
         async with self.session.submit_gate.exclusive():
             if await self.session.stop.sleep_unless_leaving(self._first_wait(post)):
-                return Unclear("the run was left before Krea's list could be looked at")
-            verdict = judge(await self._evidence(post))
-        if isinstance(verdict, FoundJob):
-            self.taken.add(verdict.job.id)
-        return verdict
+                return Unclear("the run was left before Krea's list could be looked at"), True
+            evidence = await self._evidence(post)
+            verdict = judge(evidence)
+            if isinstance(verdict, FoundJob):
+                self.taken.add(verdict.job.id)
+        return verdict, evidence.is_settled
 
     async def _evidence(self, post: Post) -> Evidence:
         floor = self._floor(post)
         if floor is None:
-            return Evidence(
-                LostPost(post), distrust="Krea had not told the time, so its jobs cannot be compared with it"
-            )
+            distrust = "Krea had not told the time, so its jobs cannot be compared with it"
+            return Evidence(LostPost(post), distrust=distrust, is_settled=True)
         is_shown, is_settled = self._unshown(post) <= 0, self._unsettled(post) <= 0  # before the list is read
         try:
             listing = await self._listing(post, floor, _CHECK_ATTEMPTS if is_settled else 0)
             new = await self._new_jobs(post, listing)
         except CallFailed as error:
-            return Evidence(LostPost(post), distrust=f"Krea's list of jobs could not be read: {error}")
+            distrust = f"Krea's list of jobs could not be read: {error}"
+            return Evidence(LostPost(post), distrust=distrust, is_settled=is_settled)
         rivals, disowned = await self._others(post)
         if is_settled:
             self.settled.setdefault(post, len(self.session.account_jobs.seen))

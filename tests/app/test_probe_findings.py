@@ -6,7 +6,7 @@ import pytest
 
 from krea_pipe.app.probe_findings import (
     ClockDifference,
-    Listed,
+    ListedJob,
     ListReading,
     Posted,
     job_clock,
@@ -29,11 +29,11 @@ def posted(name, begun, answered, created):
 
 
 def listed(*seconds):
-    return [Listed(f"j{index}", at(one).isoformat(), "completed") for index, one in enumerate(seconds)]
+    return [ListedJob(f"j{index}", at(one).isoformat(), "completed") for index, one in enumerate(seconds)]
 
 
 def reading(seconds, *names):
-    jobs = tuple(Listed(name, "", "queued") for name in names)
+    jobs = tuple(ListedJob(name, "", "queued") for name in names)
     return ListReading(at(seconds), at(seconds + 0.1), None, jobs)
 
 
@@ -103,5 +103,5 @@ def test_the_order_of_a_list(times, order):
 
 
 def test_jobs_without_a_readable_time_have_no_order_and_no_tie():
-    jobs = [Listed("a", "", ""), Listed("b", "", ""), Listed("c", "yesterday", "")]
+    jobs = [ListedJob("a", "", ""), ListedJob("b", "", ""), ListedJob("c", "yesterday", "")]
     assert (order_of(jobs), ties_in(jobs), ties_in(listed(1, 1, 2, 1))) == ("unknown", 0, 3)

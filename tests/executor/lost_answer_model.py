@@ -279,6 +279,9 @@ class Request(PaidRequest[str]):
     def ended(self, status, *_):
         return status
 
+    def empty(self):
+        raise AssertionError("each job is drawn")
+
     def unclear(self, *_):
         return "uncertain"
 

@@ -6,6 +6,7 @@ import signal
 import pytest
 from krea_rules import change_list
 from krea_server import GENERATE, picture, send_answer, until
+from money import job_ids
 from stopped_run import Hold, started, statuses, two_machines
 
 from krea_pipe.core.contract import SIZES
@@ -146,7 +147,7 @@ def test_an_answer_that_is_lost_after_the_signal_is_still_looked_for(project, kr
     run = started(project, "--json")
     until(lambda: answers.held)
     answers.released.set()
-    until(lambda: len(krea.posts) == 3, "the POST whose answer is lost")
+    until(lambda: job_ids(krea, "c"), "the job whose answer is lost")
     krea.clock.advance(300)
     run.signal(signal.SIGINT)
     krea.rules.clear()
