@@ -215,7 +215,7 @@ class Search:
 
     session: Session
     taken: set[str] = field(default_factory=set)
-    known_since: dict[Post, float] = field(default_factory=dict)
+    noticed: dict[Post, float] = field(default_factory=dict)
     """When this run got to know that an answer was lost, by the steady clock."""
     settled: dict[Post, int] = field(default_factory=dict)
     """How many jobs this run had seen when the job of a POST would have shown for sure."""
@@ -248,7 +248,7 @@ class Search:
         """
         if post.account not in ("", self.session.account):
             return Unclear("it was sent with another key, whose jobs this one cannot see")
-        self.known_since.setdefault(post, self.session.client.clock.steady())
+        self.noticed.setdefault(post, self.session.client.clock.steady())
         for number in range(ROUNDS):
             verdict, is_settled = await self._looked(post)
             if not isinstance(verdict, Unclear) or verdict.awaits != "others" or number == ROUNDS - 1:
@@ -359,7 +359,7 @@ class Search:
 
         For one of an earlier run, Krea's clock and this machine's have to agree that it was longer ago.
         """
-        known = self.session.client.clock.steady() - self.known_since[post]
+        known = self.session.client.clock.steady() - self.noticed[post]
         return max(known, self._ago(post) - (0 if post.before else CALL_SECONDS))
 
     def _ago(self, post: Post) -> float:
