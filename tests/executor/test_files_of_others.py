@@ -354,3 +354,15 @@ def test_an_unchanged_folder_is_not_read_again(drawn, monkeypatch, change, is_re
     change(drawn.path)
     assert read() == ([str(drawn.image(word)) for word in "ab"] if is_read else [])
     assert read() == []
+
+
+@pytest.mark.parametrize("noted", [lambda _: None, as_earlier_versions_noted])
+def test_images_whose_paths_are_swapped_change_places(drawn, noted):
+    """Each is where the other one belongs now, and was delivered there."""
+    first, second = (drawn.image(word).read_bytes() for word in "ab")
+    noted(drawn.path)
+    touched(drawn.path)
+    out = """out: "{{ 'b' if w == 'a' else 'a' }}" """
+    drawn.pipeline(["a", "b"], more=f"budget: {{usd: 5}}\n{out}")
+    assert drawn.run("run", "p.yaml", "--json").counts == (0, 0, 2)
+    assert (drawn.image("b").read_bytes(), drawn.image("a").read_bytes()) == (first, second)
