@@ -16,7 +16,7 @@ def picture(job: Job) -> bytes:
     return BLANK + job.id.encode()
 
 
-BLANK = png(64, 48, noise=False)
+BLANK = png(1024, 1024, noise=False)
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ from krea_pipe.pipeline.spec import load_pipeline as load_pipeline
 from krea_pipe.planning.budget import Limits, cap_of, check_budget, max_new_of
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
 from krea_pipe.planning.lockfile import Lockfile, read_lock
+from krea_pipe.planning.out_folder import Changed
 from krea_pipe.planning.plan import Plan, PlanOptions, Step, make_plan, status_of
 from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
 from krea_pipe.report.folder import runs_folder
@@ -44,7 +45,8 @@ class RunOptions:
     """What the command line says about a run: which cells, its limits, and whether to send lost answers again.
 
     `lock` is the lock file that a live run keeps, and whose jobs are asked for what is missing; with `frozen` it draws
-    what stands there and nothing else. With an `approval` it carries out just that.
+    what stands there and nothing else. With an `approval` it carries out just that. `changed` is for files in the
+    output folder that are someone's work.
     """
 
     max_cells: int = MAX_CELLS
@@ -54,6 +56,7 @@ class RunOptions:
     lock: Path | None = None
     frozen: bool = False
     approval: PlanFile | None = None
+    changed: Changed = "keep"
 
 
 KeyedCell: TypeAlias = tuple[Cell, Key]
@@ -262,7 +265,8 @@ def run_pipeline(
             check_planned(plan, options.approval)
             limits = limits_for(plan, loaded.pipeline.budget, limits)
         check_bytes(plan.images)
-        delivery = open_delivery(space, out, target.kind, plan, file=loaded.pipeline.document.file)
+        source = loaded.pipeline.document.file
+        delivery = open_delivery(space, out, target.kind, plan, file=source, changed=options.changed)
         token = execution.token() if plan.has_calls else None
         if token is not None:
             check_secret(loaded.pipeline, token, plan.steps)

@@ -27,6 +27,7 @@ from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.lockfile import lock_path
+from krea_pipe.planning.out_folder import Changed
 from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.store.home import open_home
 
@@ -140,7 +141,7 @@ def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None
     return Planned(flow.plan_run(pipeline.loaded, workspace.space, workspace.target, options))
 
 
-def run(
+def run(  # noqa: PLR0913 (each is an option of its own, by its name)
     pipeline: Pipeline,
     *,
     local: bool = False,
@@ -149,6 +150,7 @@ def run(
     frozen: bool = False,
     max_cost: UsdAmount | None = None,
     max_new: int | None = None,
+    changed: Changed = "keep",
     on_progress: OnProgress | None = None,
 ) -> flow.FinishedRun:
     """Make every image that is not there yet, and a report; what Krea refuses or fails to draw is in the report.
@@ -164,6 +166,8 @@ def run(
             pipeline that nothing stands over.
         max_cost: stop before more than this is spent, in US dollars.
         max_new: stop after so many new images.
+        changed: what becomes of files in the output folder that someone has changed or put there: "keep",
+            "overwrite", or "beside", which keeps them and writes the images beside them.
         on_progress: called when a request has ended; what it raises ends the run, gently.
 
     Returns:
@@ -188,6 +192,7 @@ def run(
             selection=_selection(select),
             lock=_lock_of(pipeline, frozen=frozen),
             frozen=frozen,
+            changed=changed,
         ),
         listen=listen,
     )

@@ -18,6 +18,7 @@ from krea_pipe.pipeline.pricing import PriceRow
 from krea_pipe.pipeline.spec import Loaded, Overrides
 from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.planning.budget import cap_of, check_budget, sum_within
+from krea_pipe.planning.out_folder import InTheWay, look_over
 from krea_pipe.planning.plan import Hold, Plan, Submit, Sum
 from krea_pipe.planning.plan_file import PlanFile, digest_of, is_plan_file, parts_of, read_plan_file
 from krea_pipe.planning.records import record_text
@@ -29,7 +30,8 @@ class Forecast:
     """What a run of a pipeline would do.
 
     `cap` is what it may spend, in US dollars, `reach` how many requests it would send before it stops at a limit, and
-    their price; `refusal` says why it would send nothing.
+    their price; `refusal` says why it would send nothing; `in_the_way` are the files in the output folder that it would
+    keep, because they are someone's work.
     """
 
     file: Path
@@ -41,6 +43,7 @@ class Forecast:
     cap: Decimal | None
     refusal: Problem | None
     reach: Sum
+    in_the_way: tuple[InTheWay, ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -89,7 +92,10 @@ def forecast(
             check_budget(basis.plan, loaded.pipeline.budget, limits)
         except KreaPipeError as error:
             refusal = error.problems[0]
-    return Forecast(file, overrides, options.max_cells, loaded, basis, workspace.target, cap, refusal, reach)
+    out = flow.out_folder(None, loaded.pipeline.name, local=local)
+    target, source = workspace.target, loaded.pipeline.document.file
+    taken = tuple(look_over(workspace.space, out, target.kind, basis.plan, file=source).taken)
+    return Forecast(file, overrides, options.max_cells, loaded, basis, target, cap, refusal, reach, taken)
 
 
 def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:

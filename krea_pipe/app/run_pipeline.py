@@ -18,7 +18,7 @@ from krea_pipe.matrix.cell import Waiting
 from krea_pipe.planning.lock_check import LockUpdate, update_lock
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
-from krea_pipe.report.build import RunFacts, build_report, git_state
+from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import write_planned, write_report
 from krea_pipe.report.html import HtmlOptions
@@ -32,7 +32,8 @@ from krea_pipe.store.lock import exclusive, lockfiles_lock
 class FinishedRun:
     """A run that has ended: its report, its folder, how its work ended, and the lock file as it is now.
 
-    `problems` say why the lock file could not be written; the images are kept all the same.
+    `problems` say why the lock file could not be written, and which files in the output folder were kept because they
+    are someone's work; the images are stored all the same.
     """
 
     report: Report
@@ -51,7 +52,8 @@ def finish_run(
     outcomes = {step.key: _initial_outcome(step, is_counted=step.key not in taken) for step in prepared.plan.steps}
     rewritten = _deliver_reused(prepared, outcomes)
     loaded, facts = prepared.loaded, _facts(prepared, folder, started_at)
-    build = partial(build_report, loaded.pipeline, loaded.fingerprints, prepared.plan, rewritten=rewritten)
+    delivered = Delivered(rewritten, prepared.delivery.beside)
+    build = partial(build_report, loaded.pipeline, loaded.fingerprints, prepared.plan, delivered=delivered)
     ending = Ending()
     if prepared.plan.has_calls:
         planned = build(outcomes, facts=facts)
@@ -71,7 +73,8 @@ def finish_run(
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
     mark_reported(prepared.space, prepared.plan, report.run_id)
-    return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, (problem,) if problem else ())
+    problems = (*prepared.delivery.problems, *([problem] if problem else []))
+    return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, problems)
 
 
 def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[LockUpdate | None, Problem | None]:

@@ -10,6 +10,7 @@ from krea_pipe.cli.messages import Level, StderrLog, as_one
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.planning.out_folder import IN_THE_WAY
 from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.words import adopted_cells, explanation, notices, summary_sentence
@@ -68,6 +69,7 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
             "in_flight_usd": exact(cost.in_flight_usd),
         },
         "adopted": adopted_cells(report),
+        "in_the_way": [row.id for row in report.rows if row.error is not None and row.error.code == IN_THE_WAY],
         "warnings": list(report.warnings),
         "report": str(folder / "report.json"),
         "page": str(folder / "report.html"),

@@ -9,7 +9,7 @@ decoder cannot be interrupted in its thread, and so none is begun that would tak
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
@@ -296,15 +296,30 @@ def with_text(png: bytes, entries: Mapping[str, str]) -> bytes:
     return b"".join((png[:_IHDR_END], *chunks, png[_IHDR_END:]))
 
 
-def without_text(png: bytes, keys: Sequence[str]) -> bytes:
-    """Take out what `with_text` put in for entries of these keys, in this order; any other bytes stay as they are."""
-    rest = memoryview(png)[_IHDR_END:]
-    for key in keys:
-        size = 12 + int.from_bytes(rest[:4], "big")
-        if bytes(rest[4 : 9 + len(key)]) != b"iTXt" + _keyword(key) + b"\0" or size > len(rest):
-            return png
-        rest = rest[size:]
-    return b"".join((png[:_IHDR_END], rest))
+class PlainText(NamedTuple):
+    """An iTXt chunk as `with_text` writes them, and from where to where it is in the file."""
+
+    key: str
+    text: str
+    start: int
+    end: int
+
+
+def plain_texts(data: bytes) -> Iterator[PlainText]:
+    """Every iTXt chunk of a PNG that `with_text` may have written, wherever it is.
+
+    Args:
+        data: the bytes of a file of any type.
+
+    Yields:
+        The intact chunks without compression, language or translated key, in the order of the file.
+    """
+    with suppress(TooMuchWork):
+        for part in png_chunks(data) if data.startswith(PNG_SIGNATURE) else ():
+            key, nul, text = data[part.start + 8 : part.end - 4].partition(b"\0\0\0\0\0")
+            if part.kind == b"iTXt" and nul and key and b"\0" not in key and is_intact(data, part):
+                with suppress(UnicodeDecodeError):
+                    yield PlainText(key.decode("latin-1"), text.decode("utf-8"), part.start, part.end)
 
 
 def read_text(png: bytes) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
@@ -12,7 +12,7 @@ from krea_pipe.core.errors import Place, Problem
 from krea_pipe.core.fields import DEFAULTS
 from krea_pipe.core.git import GitFailed, ask
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.outcome import Outcome
+from krea_pipe.core.outcome import Outcome, Result
 from krea_pipe.core.request import ByDigest, ByKey, Key, Source, source_text
 from krea_pipe.core.settings import Target
 from krea_pipe.matrix.cell import Cell
@@ -55,6 +55,18 @@ class RunFacts:
     warnings: tuple[Problem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a run did in the output folder beside the usual.
+
+    `rewritten` holds the keys of reused images that had to be put there again, `beside` the paths of images that were
+    put beside someone's work, below the folder, by the ids of their cells.
+    """
+
+    rewritten: frozenset[str] = frozenset()
+    beside: Mapping[str, str] = field(default_factory=dict)
+
+
 def build_report(
     pipeline: Pipeline,
     fingerprints: Fingerprints,
@@ -62,12 +74,12 @@ def build_report(
     outcomes: Mapping[Key, Outcome],
     *,
     facts: RunFacts,
-    rewritten: frozenset[str],
+    delivered: Delivered,
 ) -> Report:
-    """The report of one run; `rewritten` holds the keys of reused images that had to be put into `out` again."""
+    """The report of one run."""
     here = Path.cwd()
     origins = _PromptOrigins(pipeline, plan)
-    building = _Building(outcomes, Path(seen_from(here, facts.out)), rewritten, origins)
+    building = _Building(outcomes, Path(seen_from(here, facts.out)), delivered, origins)
     rows = dict(sorted(building.rows(plan.steps))).values()
     return Report(
         run_id=facts.run_id,
@@ -98,7 +110,7 @@ class _Building:
 
     outcomes: Mapping[Key, Outcome]
     out: Path
-    rewritten: frozenset[str]
+    delivered: Delivered
     origins: "_PromptOrigins"
 
     def rows(self, steps: Iterable[Step]) -> Iterator[tuple[int, Row]]:
@@ -106,7 +118,7 @@ class _Building:
         for step in steps:
             outcome = self.outcomes[step.key]
             for index, cell in enumerate(step.cells):
-                reason = f"{step.reason}; output written again" if step.key in self.rewritten else step.reason
+                reason = f"{step.reason}; output written again" if step.key in self.delivered.rewritten else step.reason
                 if index:  # its request is paid, and counted, once
                     reason, outcome = f"same request as {step.cells[0].id}", replace(outcome, cost_usd=ZERO_USD)
                 yield cell.position, self._row(step, cell, outcome, reason)
@@ -124,7 +136,7 @@ class _Building:
             key=step.key,
             status=outcome.status,
             reason=reason,
-            image=(self.out / f"{cell.out}.{result.extension}").as_posix() if result and has_image else None,
+            image=(self.out / self._file(cell, result)).as_posix() if result and has_image else None,
             sha256=shown.sha256 if shown else None,
             job_id=outcome.job_id,
             cost_usd=outcome.cost_usd,
@@ -139,6 +151,9 @@ class _Building:
             values=values,
             source=cell.source,
         )
+
+    def _file(self, cell: Cell, result: Result) -> str:
+        return self.delivered.beside.get(cell.id) or f"{cell.out}.{result.extension}"
 
 
 def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | None) -> CostTotals:

@@ -129,6 +129,19 @@ def result_name(key: str) -> str:
     return f"result:{key}"
 
 
+def image_of(fact: Mapping[str, Json]) -> str:
+    """The digest of the image that a result's fact names.
+
+    Args:
+        fact: The fact.
+
+    Returns:
+        The digest; "" when it names none.
+    """
+    result = _result(fact)
+    return result.sha256 if result else ""
+
+
 def cell_name(cell: str) -> str:
     """The name of a cell's fact.
 

@@ -16,7 +16,7 @@ from krea_pipe.pipeline.nodes import build_nodes
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.source import Document
 from krea_pipe.planning.plan import Plan, Reuse, Step, Submit
-from krea_pipe.report.build import RunFacts, build_report
+from krea_pipe.report.build import Delivered, RunFacts, build_report
 from krea_pipe.report.model import GitState
 from krea_pipe.report.record import to_lines
 
@@ -97,7 +97,7 @@ def make_report(*stages, kind="live", out=Path("out"), folder=None, **changes):
     pipeline = _pipeline(tuple(stage for stage, _ in stages))
     plan = Plan(pipeline.name, tuple(steps), ())
     none = Fingerprints(Path(), Path())
-    made = build_report(pipeline, none, plan, outcomes, facts=facts, rewritten=frozenset())
+    made = build_report(pipeline, none, plan, outcomes, facts=facts, delivered=Delivered())
     return replace(made, **changes)
 
 

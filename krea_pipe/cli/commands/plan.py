@@ -33,6 +33,7 @@ from krea_pipe.core.json_data import writable
 from krea_pipe.core.request import source_text
 from krea_pipe.pipeline.pricing import exact, usd
 from krea_pipe.planning.budget import Limits
+from krea_pipe.planning.out_folder import in_the_way
 from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit, is_read_again
 from krea_pipe.planning.plan_file import PlanFile
 from krea_pipe.report.compare.against import ComparisonInput, compare_with
@@ -136,7 +137,7 @@ def _plan(file: Path, flags: _Flags, form: _PlanFormat) -> ExitCode:
             click.echo(_plan_file_words(flags["out"], approval, is_refused=forecast.refusal is not None))
     return (
         ExitCode.WORK_PENDING
-        if forecast.plan.has_work
+        if forecast.plan.has_work or forecast.in_the_way
         else ExitCode.WAITING
         if forecast.plan.waiting
         else ExitCode.DONE
@@ -150,6 +151,7 @@ def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
     click.echo(_sentence(forecast.plan, cap, local=local))
     for words in () if local else price_words(forecast.stated_prices):
         click.echo(words)
+    print_problems(in_the_way(forecast.in_the_way), kind="warning")
     for one in forecast.plan.waiting:
         click.echo(waiting_words(one, local=local))
     if forecast.refusal:
@@ -258,6 +260,7 @@ def _json(forecast: Forecast) -> dict[str, object]:
         "stages": [{"name": stage.name, **_totals(plan, stage.name)} for stage in pipeline.stages],
         "uploads": [{"source": source_text(image.source), "label": image.label} for image in plan.uploads],
         "waiting": [waiting_json(one) for one in plan.waiting],
+        "in_the_way": [{"cell": one.cell, "file": one.file, "reason": one.reason} for one in forecast.in_the_way],
         "warnings": [problem_json(one) for one in forecast.loaded.warnings],
         **({"prices": stated} if stated else {}),
         "cells": [row for step in plan.steps for row in _cells(step)],

@@ -43,10 +43,11 @@ from krea_pipe.cli.summary import (
     waiting_json,
     waiting_words,
 )
-from krea_pipe.core.errors import KreaPipeError, Problem
+from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending
 from krea_pipe.planning.budget import Limits
+from krea_pipe.planning.out_folder import Changed
 from krea_pipe.store.home import open_home
 
 MAX_CONCURRENCY = 10_000
@@ -71,6 +72,8 @@ class RunFlags(CellFlags, LogFlags):
     webhook_listen: str | None
     lock: Path | None
     frozen: bool
+    overwrite_changed: bool
+    keep_both: bool
 
 
 @click.command()
@@ -128,6 +131,16 @@ class RunFlags(CellFlags, LogFlags):
     help="Draw only what the lock file has, and leave it as it is: exit with 8, before anything is sent, when a "
     "cell is not in it, and after the run when an image is another one.",
 )
+@click.option(
+    "--overwrite-changed",
+    is_flag=True,
+    help="Replace files in the output folder that someone has changed or put there; otherwise they are kept.",
+)
+@click.option(
+    "--keep-both",
+    is_flag=True,
+    help="Keep such files, and write the images beside them, as NAME.krea-pipe.png; later runs then do so, too.",
+)
 @cell_options
 def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     """Make the images of FILE that are not there yet, and a report.
@@ -154,6 +167,7 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
         selection=selection(flags),
         lock=flags["lock"],
         frozen=flags["frozen"],
+        changed=_changed(flags),
     )
     request = run_request(file, overrides(flags), options, os.environ, local=flags["local"])
     loaded = flow.load_pipeline(request.file, request.overrides)
@@ -184,6 +198,18 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
     if not stderr_log.in_json:
         annotate_cells(finished.report, loaded.pipeline)
     return finished
+
+
+def _changed(flags: RunFlags) -> Changed:
+    """What becomes of files that someone has changed.
+
+    Raises:
+        UsageError: both options are given.
+    """
+    if flags["overwrite_changed"] and flags["keep_both"]:
+        message = "--overwrite-changed and --keep-both exclude each other"
+        raise UsageError(Problem("bad_option", message, hint="use one of them"))
+    return "overwrite" if flags["overwrite_changed"] else "beside" if flags["keep_both"] else "keep"
 
 
 def _send_options(flags: RunFlags) -> SendOptions:

@@ -3,7 +3,6 @@
 Pictures are opened one after the other, and are no larger in memory than they have to be.
 """
 
-import hashlib
 import io
 import logging
 import re
@@ -19,9 +18,9 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from krea_pipe.core.errors import Problem, UsageError
-from krea_pipe.core.image_file import image_size, without_text
+from krea_pipe.core.image_file import image_size
 from krea_pipe.core.images import DAMAGE, THUMBNAIL_SIDE, NotAnImage, opened
-from krea_pipe.executor.deliver import TEXTS
+from krea_pipe.core.provenance import bare
 from krea_pipe.report.model import Row
 from krea_pipe.report.sheet.model import Box, Sheet, SheetPage, Text, Tile
 from krea_pipe.report.sheet.parts import Typesetter
@@ -222,7 +221,7 @@ class Painter:
             data = read_plain(self.base / row.image, MOST_BLOB_BYTES) if row.image else b""
         except OSError:
             return None
-        return data if hashlib.sha256(without_text(data, TEXTS)).hexdigest() == row.sha256 else None
+        return data if bare(data).digest == row.sha256 else None
 
 
 @dataclass(frozen=True, slots=True)

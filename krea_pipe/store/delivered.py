@@ -1,0 +1,184 @@
+"""Files in output folders: which of them are as krea-pipe delivered them, and which are someone's work.
+
+A fact for each delivered file notes its size, times, inode and digest. The file is read again only where one of those
+differs. Then it is ours if its bytes, without our texts, are an image that was delivered there; where no fact says so,
+because a run was killed or a folder copied, the texts inside it and the stored images do.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from krea_pipe.core.json_data import Json
+from krea_pipe.core.provenance import bare
+from krea_pipe.store.blobs import MOST_BLOB_BYTES, Blobs
+
+PREFIX = "out:"
+_MOST_BYTES = MOST_BLOB_BYTES + (1 << 24)
+"""No file that was delivered has more: an image and its texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is to be at a path, and what tells which images may be there.
+
+    Args:
+        kind: the kind of API, `live` or `local`.
+        key: the key of the request.
+        image: the digest of its image as Krea sent it; "" before there is one.
+        earlier: the digest of the image that the fact of an earlier version stands for; "" if it is not known.
+        others: the digests of images that belong to other paths.
+    """
+
+    kind: str
+    key: str
+    image: str
+    earlier: str
+    others: Container[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Vacant:
+    """There is no file, or an empty one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """The file is as it was delivered.
+
+    Args:
+        is_expected: whether it is the image that is to be there, and so need not be written.
+        note: what is to be noted of it, if that is not noted yet.
+    """
+
+    is_expected: bool
+    note: dict[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Someone's work is there.
+
+    Args:
+        reason: what it is, as the end of a sentence that begins with its path.
+        is_file: whether it is a file, and not a folder or the like.
+    """
+
+    reason: str
+    is_file: bool = True
+
+
+Found: TypeAlias = Vacant | Ours | Foreign
+
+_CHANGED = Foreign("was changed after krea-pipe delivered it")
+_UNKNOWN = Foreign("exists, and krea-pipe did not deliver it")
+
+
+def file_of(name: str) -> str:
+    """The file that a fact is about.
+
+    Args:
+        name: the name of the fact.
+
+    Returns:
+        Its path, which is absolute.
+    """
+    return name.removeprefix(PREFIX)
+
+
+def note_of(path: str, data: bytes, key: str, image: str, source: str) -> dict[str, Json] | None:
+    """What is to be noted of a file that was just delivered.
+
+    Args:
+        path: the path of the file.
+        data: the bytes that were written.
+        key: the key of its request.
+        image: the digest of its image as Krea sent it.
+        source: the pipeline file that it was delivered for.
+
+    Returns:
+        The fact; None when the file is gone.
+    """
+    try:
+        stamp = _stamp(os.stat(path))  # noqa: PTH116 (text is enough, and 10,000 paths are not free)
+    except OSError:
+        return None
+    digest = hashlib.sha256(data).hexdigest()
+    return {"key": key, "stamp": stamp, "sha256": digest, "image": image, "file": source}
+
+
+def look_at(name: str, fact: Mapping[str, Json] | None, expected: Expected, blobs: Blobs) -> Found:
+    """Find out what is at a path.
+
+    Args:
+        name: the name of its fact.
+        fact: what was noted when it was last delivered, if anything was.
+        expected: what is to be there.
+        blobs: the stored images.
+
+    Returns:
+        Nothing, a file as it was delivered, or someone's work.
+    """
+    path = file_of(name)
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return Foreign("is a link to nothing") if os.path.islink(path) else Vacant()  # noqa: PTH114
+    except OSError as error:
+        return Foreign(f"cannot be read: {error.strerror}")
+    stamp = _stamp(found)
+    if fact is not None and fact.get("stamp") == stamp:
+        return Ours(fact.get("key") == expected.key)
+    if not stat.S_ISREG(found.st_mode):
+        return Foreign("is a folder" if stat.S_ISDIR(found.st_mode) else "is not a file", is_file=False)
+    if fact is not None and fact.get("stamp") == stamp[:2]:  # as earlier versions noted it
+        return _noted(fact, stamp, expected)
+    if not found.st_size:
+        return Vacant()
+    return _read(path, stamp, fact, expected, blobs)
+
+
+def _stamp(found: os.stat_result) -> list[Json]:
+    """Programs can set the time of a change back; the time of the inode they cannot."""
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+
+def _noted(fact: Mapping[str, Json], stamp: list[Json], expected: Expected) -> Ours:
+    is_expected = fact.get("key") == expected.key
+    image = expected.image if is_expected else expected.earlier
+    return Ours(is_expected, {**fact, "stamp": stamp, "image": image} if image else None)
+
+
+def _read(path: str, stamp: list[Json], fact: Mapping[str, Json] | None, expected: Expected, blobs: Blobs) -> Found:
+    """Tell by the bytes of a file that is not as it was noted."""
+    try:
+        data = Path(path).read_bytes() if _size(stamp) <= _MOST_BYTES else None
+    except OSError as error:
+        return Foreign(f"cannot be read: {error.strerror}")
+    if data is None:
+        return _UNKNOWN if fact is None else _CHANGED
+    digest, inside = hashlib.sha256(data).hexdigest(), bare(data)
+    note: dict[str, Json] = {**(fact or {}), "stamp": stamp, "sha256": digest, "image": inside.digest}
+    is_expected = fact is not None and fact.get("key") == expected.key
+    if fact is not None and fact.get("sha256") == digest:
+        return Ours(is_expected, note)
+    mark = inside.mark
+    if mark is not None and mark.target != expected.kind:
+        return Foreign(f"comes from a {mark.target} run") if mark.sha256 == inside.digest else _CHANGED
+    if fact is not None and inside.digest in (fact.get("image"), expected.earlier):
+        return Ours(is_expected, note)
+    if inside.digest == expected.image:
+        key = mark.key if mark else expected.key
+        return Ours(key == expected.key, {**note, "key": key})
+    is_whole = mark.sha256 == inside.digest if mark else blobs.has(inside.digest)
+    if is_whole and inside.digest not in expected.others:
+        return Ours(is_expected=False)
+    return _CHANGED if fact is not None or mark is not None else _UNKNOWN
+
+
+def _size(stamp: list[Json]) -> int:
+    return stamp[0] if isinstance(stamp[0], int) else 0
