@@ -17,6 +17,7 @@ from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.excerpts import LineIndex, cut
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.problem_list import ProblemList
+from krea_pipe.core.written import Written, as_written
 from krea_pipe.pipeline.comments import CODE, cut_after, cut_between, cut_in_open, explain_cut
 from krea_pipe.pipeline.syntax import (
     error_index,
@@ -58,6 +59,8 @@ class Node:
     children: "dict[str | int, Node]" = field(default_factory=dict)
     keys: dict[str, int] = field(default_factory=dict)
     size: int = 1
+    spelled: Json = None
+    """The data with truths and nulls that remember how they are written, as numbers always do; None without any."""
     height: int = 0
     """Levels of mappings and lists in it, itself included."""
 
@@ -89,7 +92,7 @@ def collect_nodes(file: Path, text: str) -> tuple[Node, list[Problem]]:
 
 
 def resolve_scalar(text: str) -> Json:
-    """Type a plain scalar by the YAML 1.2 core rules that this language keeps.
+    """Type a plain scalar by the YAML 1.2 core rules that this language keeps; numbers remember their spelling.
 
     Raises:
         ValueError: the number is not finite.
@@ -97,13 +100,21 @@ def resolve_scalar(text: str) -> Json:
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if _INT.fullmatch(text):
-        return int(text)
+        return as_written(int(text), text)
     if _FLOAT.fullmatch(text):
         number = float(text)
         if not math.isfinite(number):
             raise ValueError(f"{text} is too large for a number")
-        return number
+        return as_written(number, text)
     return text
+
+
+def spelled_data(data: Json, children: "dict[str | int, Node]") -> Json:
+    """The data of a mapping or list whose children remember their spelling; None where none of them is special."""
+    if all(one.spelled is None for one in children.values()):
+        return None
+    parts = {key: one.data if one.spelled is None else one.spelled for key, one in children.items()}
+    return list(parts.values()) if isinstance(data, list) else {str(key): one for key, one in parts.items()}
 
 
 @dataclass(slots=True)
@@ -195,6 +206,9 @@ class _Builder:
         self._count(start)
         end = mark_index(event.end_mark)
         node = Node(self._typed(event, start), start, end, _NO_CHILDREN, _NO_KEYS)
+        if event.implicit[0] and (node.data is None or isinstance(node.data, bool)):
+            spelled = as_written(node.data, event.value)
+            node.spelled = spelled if isinstance(spelled, Written) else None
         if event.implicit[0] and not self._awaits_key():
             self._refuse_cut(node, start, cut_after(self.text, end, node.data))
         if event.anchor:
@@ -228,6 +242,7 @@ class _Builder:
     def _close(self, event: yaml.Event) -> None:
         done = self.stack.pop()
         done.node.end = mark_index(event.end_mark)
+        done.node.spelled = spelled_data(done.node.data, done.node.children)
         if self.text.startswith(("[", "{"), done.node.start):
             self._check_gaps(done.node)
         if done.anchor:

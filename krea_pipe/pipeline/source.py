@@ -42,6 +42,11 @@ class Document:
         """The data at a trail of keys and indexes, or at its nearest existing ancestor."""
         return self._node(trail).data
 
+    def spelled(self, trail: Trail, data: Json) -> Json:
+        """Data at a trail, with values that remember how they are written where the file has it just so."""
+        node = self._node(trail)
+        return data if node.spelled is None or node.data != data else node.spelled
+
     def place(self, trail: Trail = ()) -> Place:
         """Where the value at a trail of keys and indexes stands, or its nearest existing ancestor."""
         return self._at(self._node(trail).start)

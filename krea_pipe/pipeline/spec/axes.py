@@ -7,6 +7,7 @@ from typing import cast
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LIST_FIELDS, SINGULARS, check_field, check_strength
 from krea_pipe.core.json_data import Json, leaves, mapping_in
+from krea_pipe.core.written import unspelled
 from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.model import Axis, AxisValue
 from krea_pipe.pipeline.repo_paths import Unusable
@@ -19,6 +20,7 @@ from krea_pipe.pipeline.spec.schema import matrix_problem
 from krea_pipe.pipeline.template import TemplateProblem, is_template
 
 UPSTREAM = "source"
+_PLAIN = ("set", *FIELD_NAMES)
 
 
 def sets_list(name: str) -> bool:
@@ -56,12 +58,14 @@ class AxisBuilder:
     def axis(self, name: str, data: Json, trail: Trail) -> Axis:
         """One axis."""
         self._check_name(name, trail)
+        data = data if sets_field(name) else self._problems.document.spelled(trail, data)
         values = self._values(name, data, trail)
         self.library.count_values(len(values), trail)
         return Axis(name, tuple(self._distinct(name, values)), sets_field(name), trail)
 
     def single(self, name: str, data: Json, trail: Trail) -> Axis:
         """An axis of one value, as `with` and `include` have it."""
+        data = data if sets_field(name) else self._problems.document.spelled(trail, data)
         shared = self._shared(name, data, trail) if not isinstance(data, (list, dict)) else None
         value = shared or self._value(name, data, trail)
         if "." in name:
@@ -108,7 +112,7 @@ class AxisBuilder:
         """The value of the library's axis that an item names, if there is such an axis."""
         if name not in self.library.axes or (isinstance(item, str) and is_template(item)):
             return None
-        known = self._library(name)
+        known, item = self._library(name), cast("Scalar", unspelled(item))
         found = [known[place] for place in value_indexes(item, known, self.library.indexes)]
         if not found and not self._problems.was_dropped(str(item)):
             message = f"the axis `{name}` under `axes:` has no value {shown(item)}"
@@ -167,12 +171,14 @@ class AxisBuilder:
             self._problems.add("wrong_type", f"a value of `{name}` is one value, not a list", trail, hint)
         if not field or (name != "prompt" and not sets_list(name)):
             item = self._rendered(item, trail)
+        item = unspelled(item) if field else item
         if field and isinstance(item, float) and item.is_integer() and "." not in name and name != "strength":
             item = int(item)  # 1 and 1.0 are one request, so they are one value
         sets = {SINGULARS.get(name, name): self.library.field_value(name, item, trail)} if field else {}
-        scalar = _joined(item) if isinstance(item, (list, dict)) else item
+        scalar = _joined(item) if isinstance(item, (list, dict)) else cast("Scalar", unspelled(item))
         dynamic = name != "prompt" and not sets_list(name) and self._reads_axes(item)
-        return AxisValue(part_of(name, scalar), scalar, label_of(scalar), item, sets, trail, dynamic)
+        label = label_of(scalar if isinstance(item, (list, dict)) else item)
+        return AxisValue(part_of(name, scalar), scalar, label, item, sets, trail, dynamic)
 
     def _refuse_row(self, name: str, trail: Trail) -> None:
         hint = f"give `{name}` plain values, or name the axis otherwise and use `set:` in its rows"
@@ -193,17 +199,16 @@ class AxisBuilder:
         return True
 
     def _row(self, row: Mapping[str, Json], trail: Trail) -> AxisValue:
-        own = mapping_in(row, "set")
+        own, row = mapping_in(row, "set"), {key: unspelled(one) if key in _PLAIN else one for key, one in row.items()}
         sets = {
             SINGULARS.get(key, key): self.library.field_value(key, data, (*trail, "set", key))
             for key, data in own.items()
         }
         for key in [key for key in row if key in FIELD_NAMES]:
             sets[SINGULARS.get(key, key)] = self.library.field_value(key, row[key], (*trail, key))
-        raw = {"set", *FIELD_NAMES}
-        data = {key: one if key in raw else self._rendered(one, (*trail, key)) for key, one in row.items()}
+        data = {key: one if key in _PLAIN else self._rendered(one, (*trail, key)) for key, one in row.items()}
         identity = str(row["id"])
-        dynamic = any(self._reads_axes(text) for key, one in data.items() if key not in raw for text in leaves(one))
+        dynamic = any(self._reads_axes(text) for key, one in data.items() if key not in _PLAIN for text in leaves(one))
         return AxisValue(identity, identity, str(row.get("label", identity)), data, sets, trail, dynamic)
 
     def _reads_axes(self, text: Json) -> bool:
@@ -248,6 +253,12 @@ class AxisBuilder:
                 both = f"{shown(value.scalar)} and {shown(other.scalar)} of `{name}`"
                 message = f"{both} would both be `{value.part}` in ids"
                 hint = f"make them rows with ids of their own: {{id: {value.part}-2, text: {shown(value.scalar)}}}"
+            elif value.label != other.label:
+                both = f"{other.label} and {value.label} of `{name}`"
+                message = f"{both} are one value, and would both be `{value.part}` in ids"
+                hint = f'write both in quotes if they are texts: "{other.label}" and "{value.label}"'
+                if part_of(name, other.label) == part_of(name, value.label):
+                    hint = f'make them rows with ids of their own: {{id: {value.part}-2, text: "{value.label}"}}'
             self._problems.add("repeated_value", message, value.trail, hint)
         return values
 

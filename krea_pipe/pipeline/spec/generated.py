@@ -10,7 +10,8 @@ from typing import cast
 from krea_pipe.core import lfs
 from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, check_field, check_source_strength
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
-from krea_pipe.pipeline.cell_ids import Scalar, part_of
+from krea_pipe.core.written import unspelled
+from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.nodes import resolve_scalar
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
 from krea_pipe.pipeline.template import is_template
@@ -62,7 +63,8 @@ def _check_rows(rows: Sequence[Json]) -> None:
             raise Unusable("reserved_name", "`set` is for rows that are written out", hint)
         try:
             for name in (name for name in _CHECKED if name in row and not is_template(row[name])):
-                check_source_strength(row[name]) if name == "strength" else check_field(name, row[name])
+                value = unspelled(row[name])
+                check_source_strength(value) if name == "strength" else check_field(name, value)
         except ValueError as error:
             raise Unusable("invalid_value", f"in row {number} {error}") from error
 
@@ -98,8 +100,8 @@ def _zipped(lists: Mapping[str, list[Json]]) -> list[Json]:
     rows: list[Json] = []
     for values in zip(*lists.values(), strict=True):
         row = dict(zip(lists, values, strict=True))
-        parts = [part_of(name, cast("Scalar", value)) for name, value in row.items()]
-        identity = part_of("", str(row["id"])) if "id" in row else "-".join(parts)
+        parts = [part_of(name, cast("Scalar", unspelled(value))) for name, value in row.items()]
+        identity = part_of("", label_of(cast("Scalar", row["id"]))) if "id" in row else "-".join(parts)
         rows.append({**row, "id": part_of("", identity)})
     _check_rows(rows)
     return rows

@@ -14,7 +14,7 @@ from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import FIELD_NAMES, LIST_FIELDS
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.problem_list import ProblemList
-from krea_pipe.pipeline.nodes import Node, build_nodes
+from krea_pipe.pipeline.nodes import Node, build_nodes, spelled_data
 from krea_pipe.pipeline.source import Document, read_document
 from krea_pipe.pipeline.spec.hints import suggestion
 from krea_pipe.pipeline.spec.schema import field_problem
@@ -83,7 +83,8 @@ def merge_nodes(low: Node, high: Node) -> Node:
     for key, node in high.children.items():
         children[key] = merge_nodes(children[key], node) if key in children else node
     data: Json = {str(key): node.data for key, node in children.items()}
-    return Node(data, low.start, low.end, children, {**low.keys, **high.keys}, low.size + high.size)
+    spelled = spelled_data(data, children)
+    return Node(data, low.start, low.end, children, {**low.keys, **high.keys}, low.size + high.size, spelled)
 
 
 def _profile(root: Node, name: str) -> Node:
@@ -119,7 +120,7 @@ def said(data: Json) -> str:
 def moved_to(node: Node, start: int) -> Node:
     """A node whose parts all stand at one place."""
     children = {key: moved_to(child, start) for key, child in node.children.items()}
-    return Node(node.data, start, start, children, dict.fromkeys(node.keys, start), node.size)
+    return Node(node.data, start, start, children, dict.fromkeys(node.keys, start), node.size, node.spelled)
 
 
 def _variables(file: Path) -> Node:
@@ -170,4 +171,4 @@ def _with_hashes(node: Node, stand_in: str) -> Node:
     if isinstance(node.data, dict):
         data = {str(key): child.data for key, child in children.items()}
     keys = {key.replace(stand_in, "#"): start for key, start in node.keys.items()}
-    return replace(node, data=data, children=children, keys=keys)
+    return replace(node, data=data, children=children, keys=keys, spelled=spelled_data(data, children))

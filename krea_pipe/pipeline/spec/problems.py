@@ -13,6 +13,7 @@ from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.masking import MASK, has_password, is_secret, without_secrets
 from krea_pipe.core.problem_list import ProblemList
+from krea_pipe.core.written import Written
 from krea_pipe.pipeline.source import Document, Trail
 from krea_pipe.pipeline.spec.hints import nearest
 from krea_pipe.pipeline.template import Template, TemplateProblem, compile_template, is_template
@@ -157,7 +158,7 @@ def with_texts(data: Json, trail: Trail, change: Callable[[str, Trail], Json]) -
         return [with_texts(one, (*trail, index), change) for index, one in enumerate(data)]
     if isinstance(data, dict):
         return {key: with_texts(one, (*trail, key), change) for key, one in data.items()}
-    return change(data, trail) if isinstance(data, str) else data
+    return change(data, trail) if isinstance(data, str) and not isinstance(data, Written) else data
 
 
 def _work_of(text: str) -> int:
