@@ -148,10 +148,12 @@ class AxisBuilder:
         kind, folder, root = kind_of(data), self.library.folder, self.library.root
         at: Trail = (*trail, kind) if kind else trail
         try:
-            items = generate(data, folder, root, pictures=name == "references", field=sets_field(name))
+            items, lines = generate(data, folder, root, pictures=name == "references", field=sets_field(name))
         except Unusable as error:
             self._problems.add(error.code, str(error), at, error.hint)
             return []
+        if lines:
+            self._problems.document.tables[trail] = (str(data["csv"]), lines)
         check_secrets(items, self._problems, trail)
         hint = "choose `from`, `to` and `steps` so that every value is allowed, or write a list"
         if not all(self._is_sound(name, item, at, "correct the file" if kind else hint) for item in items):
@@ -209,7 +211,9 @@ class AxisBuilder:
         data = {key: one if key in _PLAIN else self._rendered(one, (*trail, key)) for key, one in row.items()}
         identity = str(row["id"])
         dynamic = any(self._reads_axes(text) for key, one in data.items() if key not in _PLAIN for text in leaves(one))
-        return AxisValue(identity, identity, str(row.get("label", identity)), data, sets, trail, dynamic)
+        return AxisValue(
+            identity, identity, label_of(cast("Scalar", row.get("label", identity))), data, sets, trail, dynamic
+        )
 
     def _reads_axes(self, text: Json) -> bool:
         return isinstance(text, str) and is_template(text) and bool(self._names(text) & self.earlier)
@@ -234,7 +238,8 @@ class AxisBuilder:
             except TemplateProblem as error:
                 word, known = error.word or "", {*self.variables, *(() if whole else self.earlier)}
                 if error.code != "undefined_variable" or not self._problems.was_dropped(word):
-                    hint = error.hint or suggestion(word, known) or self.scope
+                    is_unknown = error.code == "undefined_variable"
+                    hint = error.hint or ((suggestion(word, known) or self.scope) if is_unknown else None)
                     self._problems.add(error.code, str(error), at, hint, word=error.word)
                 return text
 

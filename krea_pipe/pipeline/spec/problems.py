@@ -91,11 +91,11 @@ class Problems(ProblemList):
     def add(self, code: str, message: str, trail: Trail, hint: str | None = None, *, word: str | None = None) -> None:
         """Note a problem with the value at a trail, or with one word inside it."""
         at = self.document.word_place(trail, word) if word else self.document.place(trail)
-        self.note(Problem(code, message, at, hint))
+        self.note(Problem(code, message + self.document.row_of(trail), at, hint))
 
     def add_key(self, code: str, message: str, trail: Trail, hint: str | None = None) -> None:
         """Note a problem with the key that ends a trail."""
-        self.note(Problem(code, message, self.document.key_place(trail), hint))
+        self.note(Problem(code, message + self.document.row_of(trail), self.document.key_place(trail), hint))
 
     def add_secret(self, message: str, trail: Trail, hint: str, *, is_key: bool = False) -> None:
         """Note that the value at a trail, or the key that ends it, looks like a secret, and show its line to nobody."""

@@ -277,7 +277,7 @@ def _wanted(schema: Mapping[str, Any]) -> str:
     if "const" in schema:
         return shown(schema["const"])
     if "enum" in schema:
-        words = [str(one) for one in schema["enum"]]
+        words = [str(one) if str(one)[:1].isalnum() else json.dumps(one) for one in schema["enum"]]
         return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     if len(kinds) > 1 and "boolean" in kinds:
