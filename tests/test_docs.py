@@ -30,7 +30,7 @@ from krea_pipe.core.fields import FIELD_NAMES
 from krea_pipe.matrix import matrix, out_paths
 from krea_pipe.pipeline import nodes, references, repo_paths, source
 from krea_pipe.pipeline.pricing import usd
-from krea_pipe.pipeline.spec import generated, library, loading, problems, stages
+from krea_pipe.pipeline.spec import generated, library, loading, problems, stages, tables
 from krea_pipe.pipeline.template import MAX_RENDERED
 from krea_pipe.pipeline.template.sandbox import ENVIRONMENT
 from krea_pipe.planning import lockfile, plan_file
@@ -236,8 +236,8 @@ LIMITS = {
     "a CSV file or a list of words": (
         generated.MAX_TABLE_BYTES // 2**20,
         generated.MAX_RANGE_VALUES,
-        generated.MAX_TABLE_CELLS,
-        generated.MAX_LINES,
+        tables.MAX_TABLE_CELLS,
+        tables.MAX_LINES,
     ),
     "a pattern of files": (repo_paths.MAX_PATH_PARTS, repo_paths.MAX_PART_CHARACTERS),
     "entries of folders that all patterns look at": (repo_paths.MAX_FOLDER_ENTRIES,),

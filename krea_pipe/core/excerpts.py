@@ -9,6 +9,7 @@ from pathlib import Path
 
 from krea_pipe.core.errors import Place
 from krea_pipe.core.masking import MASK, is_secret, without_secrets
+from krea_pipe.core.written import Written
 
 WINDOW = 400
 """Characters of a line that a place holds."""
@@ -75,6 +76,8 @@ def shown(value: object, width: int = 40) -> str:
             return "a mapping"
         case list() | tuple():
             return "a list"
+    if isinstance(value, Written):
+        return cut(value.written, width)
     if not isinstance(value, str):
         return cut(json.dumps(value), width)
     text = json.dumps(value, ensure_ascii=False) if len(value) <= width else ""

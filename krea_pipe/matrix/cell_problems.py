@@ -52,7 +52,8 @@ class CellProblems:
                 self.known.add(memo)
                 at = self.document.word_place(error.trail, error.word or "\0")
                 hint = error.hint or (f"for example in the cell {cell}" if cell else None)
-                self.problems.note(Problem(error.code, str(error), at, hint))
+                message = f"{error}{self.document.row_of(error.trail)}"
+                self.problems.note(Problem(error.code, message, at, hint))
 
     def check_picks(self, stage: Stage, picks: Picks, cells: Collection[str], most: int | None) -> None:
         """Note picks of cells that are not there, and more picks than the most that a stage takes.

@@ -249,7 +249,7 @@ class Expansion:
             if self.paths is not None:
                 self.paths.take(out)
         except CellProblem as error:
-            self.problems.note(error, identity)
+            self.problems.note(draft.located(error), identity)
             return None
         except PathTaken as error:
             if stage.name not in self.collided:  # one is enough, and looking for the other takes long

@@ -8,8 +8,17 @@ from typing import TypeVar, cast
 
 from krea_pipe.core.fields import UnknownValueError
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.written import unspelled
 from krea_pipe.pipeline.model import Value
-from krea_pipe.pipeline.template import TemplateProblem, as_text, compile_template, is_template
+from krea_pipe.pipeline.template import (
+    NULL_IN_TEXT,
+    TemplateProblem,
+    VariablePath,
+    as_text,
+    compile_template,
+    is_template,
+    paths_in,
+)
 
 Context = Mapping[str, object]
 _T = TypeVar("_T")
@@ -24,6 +33,8 @@ class CellProblem(ValueError):
         super().__init__(message)
         self.code, self.trail, self.word, self.hint = code, trail, word, hint
         self.others: tuple[CellProblem, ...] = ()
+        self.null: VariablePath | None = None
+        """The name and the fields that a template puts into a text, and that are null."""
 
 
 @dataclass(slots=True)
@@ -42,7 +53,11 @@ class Renderer:
 
     def typed(self, value: Value, context: Context) -> Json:
         """Render a value that keeps its type when it is one expression."""
-        return self._rendered(value.data, value, context, _same) if isinstance(value.data, str) else value.data
+        return (
+            self._rendered(value.data, value, context, unspelled)
+            if isinstance(value.data, str)
+            else unspelled(value.data)
+        )
 
     def tree(self, value: Value, context: Context) -> Json:
         """Render every text in a value."""
@@ -68,6 +83,9 @@ class Renderer:
                 last = self.last[text, finish] = (inputs, finish(template.render(context)))
             return last[1]
         except TemplateProblem as error:
+            null = _null_path(text, context) if error.code == NULL_IN_TEXT else None
+            if null is not None:
+                raise _null_problem(value, null) from error
             raise CellProblem(error.code, str(error), value.trail, word=error.word, hint=error.hint) from error
 
 
@@ -78,6 +96,25 @@ def check_value(value: Value, check: Callable[[], _T]) -> _T:
     except ValueError as error:
         hint = error.hint if isinstance(error, UnknownValueError) else None
         raise CellProblem("invalid_value", str(error), value.trail, hint=hint) from error
+
+
+def _null_path(text: str, context: Context) -> VariablePath | None:
+    """The first name of a template, with its fields, that is null."""
+    return next((path for path in paths_in(text) if _at(context, path) is None), None)
+
+
+def _at(context: object, path: VariablePath) -> object:
+    for step in path:
+        context = context.get(step, "") if isinstance(context, Mapping) else ""
+    return context
+
+
+def _null_problem(value: Value, path: VariablePath) -> CellProblem:
+    name = ".".join(path)
+    hint = f"give it a value, in quotes if it is the word null, or write {{{{ {name} | default('plain', true) }}}}"
+    problem = CellProblem(NULL_IN_TEXT, f"`{name}` is null, and a template puts it into a text", value.trail, hint=hint)
+    problem.word, problem.null = path[0], path
+    return problem
 
 
 def _same(rendered: Json) -> Json:

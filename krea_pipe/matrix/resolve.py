@@ -9,6 +9,7 @@ from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS, check_field
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import ByKey, Key, Request, Source, Weighted, source_text
+from krea_pipe.core.written import unspelled
 from krea_pipe.matrix.precedence import Layer, Precedence, merge_layers
 from krea_pipe.matrix.reference_resolver import Items, ReferenceResolver, lists_set_by
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, check_value
@@ -70,6 +71,16 @@ class CellDraft:
         """The id of the cell."""
         parts = [value.part for value in self.values]
         return "/".join([self.resolver.stage.name, *[part for _, part, _ in self.inherited], *parts])
+
+    def located(self, problem: CellProblem) -> CellProblem:
+        """A problem at the value that is null, where the file has it."""
+        path = problem.null or ("",)
+        for name, value in zip(self.resolver.names, self.values, strict=True):
+            if name == path[0]:
+                problem.trail, problem.word = (*value.trail, *path[1:]), value.label
+        if path[0] in self.resolver.pipeline.variables:
+            problem.trail, problem.word = ("vars", *path), None
+        return problem
 
     @property
     def axes(self) -> dict[str, Json]:
@@ -256,7 +267,8 @@ class Resolver:
         data = self.renderer.tree(Value(value.data, value.trail), context)
         if isinstance(data, (dict, list)):
             return replace(value, data=data)
-        return replace(value, data=data, part=part_of(name, data), scalar=data, label=label_of(data))
+        scalar = cast("Scalar", unspelled(data))
+        return replace(value, data=data, part=part_of(name, scalar), scalar=scalar, label=label_of(data))
 
     def _list(self, kind: str, fields: Mapping[str, Value], context: Context, given: Request | None) -> Items:
         if kind in fields:

@@ -3,6 +3,7 @@
 import hashlib
 from typing import TypeAlias
 
+from krea_pipe.core.written import Written
 from krea_pipe.pipeline.template import slug
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -24,8 +25,10 @@ def part_of(axis: str, scalar: Scalar) -> str:
     return part or (digest(scalar) if scalar.strip() else "empty")
 
 
-def label_of(scalar: Scalar) -> str:
+def label_of(scalar: Scalar | Written) -> str:
     """A value as a person reads it."""
+    if isinstance(scalar, Written):
+        return scalar.written
     return "none" if scalar is None else str(scalar).lower() if isinstance(scalar, bool) else str(scalar)
 
 

@@ -17,6 +17,8 @@ from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.excerpts import LineIndex, cut
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.problem_list import ProblemList
+from krea_pipe.core.written import Written, as_written
+from krea_pipe.pipeline.comments import CODE, cut_after, cut_between, cut_in_open, explain_cut
 from krea_pipe.pipeline.syntax import (
     error_index,
     explain_yaml_error,
@@ -57,6 +59,8 @@ class Node:
     children: "dict[str | int, Node]" = field(default_factory=dict)
     keys: dict[str, int] = field(default_factory=dict)
     size: int = 1
+    spelled: Json = None
+    """The data with truths and nulls that remember how they are written, as numbers always do; None without any."""
     height: int = 0
     """Levels of mappings and lists in it, itself included."""
 
@@ -88,7 +92,7 @@ def collect_nodes(file: Path, text: str) -> tuple[Node, list[Problem]]:
 
 
 def resolve_scalar(text: str) -> Json:
-    """Type a plain scalar by the YAML 1.2 core rules that this language keeps.
+    """Type a plain scalar by the YAML 1.2 core rules that this language keeps; numbers remember their spelling.
 
     Raises:
         ValueError: the number is not finite.
@@ -96,13 +100,21 @@ def resolve_scalar(text: str) -> Json:
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if _INT.fullmatch(text):
-        return int(text)
+        return as_written(int(text), text)
     if _FLOAT.fullmatch(text):
         number = float(text)
         if not math.isfinite(number):
             raise ValueError(f"{text} is too large for a number")
-        return number
+        return as_written(number, text)
     return text
+
+
+def spelled_data(data: Json, children: "dict[str | int, Node]") -> Json:
+    """The data of a mapping or list whose children remember their spelling; None where none of them is special."""
+    if all(one.spelled is None for one in children.values()):
+        return None
+    parts = {key: one.data if one.spelled is None else one.spelled for key, one in children.items()}
+    return list(parts.values()) if isinstance(data, list) else {str(key): one for key, one in parts.items()}
 
 
 @dataclass(slots=True)
@@ -156,8 +168,21 @@ class _Builder:
         except yaml.YAMLError as earlier:
             if is_depth_limit(error) and isinstance(earlier, yaml.MarkedYAMLError):
                 error = earlier
+        cut = next((one for one in reversed(self.problems.found) if one.code == CODE), None)
         self.problems = known
-        self._fail(*explain_yaml_error(self.text, error))
+        flaw = explain_yaml_error(self.text, error)
+        if cut is not None and cut.at is not None and self._follows(cut.at.line, error_index(error)):
+            self.problems.note(cut)
+            self.problems.check()
+        brackets = (one.node.start for one in self.stack if self.text.startswith(("[", "{"), one.node.start))
+        opened = flaw.at if flaw.code == "unclosed_bracket" else next(brackets, None)
+        lost = None if opened is None else cut_in_open(self.text, opened, mark_index(error.problem_mark))
+        self._fail(*(flaw if lost is None else explain_cut(self.text, lost, lost)))
+
+    def _follows(self, line: int, index: int) -> bool:
+        """Whether an index is in the first line with words after some line."""
+        between = "".join(self.text[:index].splitlines(keepends=True)[line:])
+        return not between.strip()
 
     def _take(self, event: yaml.Event) -> None:
         start = mark_index(event.start_mark)
@@ -179,7 +204,13 @@ class _Builder:
     def _scalar(self, event: yaml.ScalarEvent, start: int) -> None:
         self._refuse_tag(event.tag, start)
         self._count(start)
-        node = Node(self._typed(event, start), start, mark_index(event.end_mark), _NO_CHILDREN, _NO_KEYS)
+        end = mark_index(event.end_mark)
+        node = Node(self._typed(event, start), start, end, _NO_CHILDREN, _NO_KEYS)
+        if event.implicit[0] and (node.data is None or isinstance(node.data, bool)):
+            spelled = as_written(node.data, event.value)
+            node.spelled = spelled if isinstance(spelled, Written) else None
+        if event.implicit[0] and not self._awaits_key():
+            self._refuse_cut(node, start, cut_after(self.text, end, node.data))
         if event.anchor:
             self.anchors[event.anchor] = node
         self._add(node, start)
@@ -199,7 +230,7 @@ class _Builder:
     def _open(self, event: "yaml.MappingStartEvent | yaml.SequenceStartEvent", start: int) -> None:
         self._refuse_tag(event.tag, start)
         self._count(start)
-        if self.stack and isinstance(self.stack[-1].node.data, dict) and self.stack[-1].key is None:
+        if self._awaits_key():
             self._refuse_key(start)
         if len(self.stack) >= MAX_YAML_DEPTH:
             self._fail_too_deep(start)
@@ -211,6 +242,9 @@ class _Builder:
     def _close(self, event: yaml.Event) -> None:
         done = self.stack.pop()
         done.node.end = mark_index(event.end_mark)
+        done.node.spelled = spelled_data(done.node.data, done.node.children)
+        if self.text.startswith(("[", "{"), done.node.start):
+            self._check_gaps(done.node)
         if done.anchor:
             self.anchors[done.anchor] = done.node
         self._add(done.node, done.node.start)
@@ -276,6 +310,24 @@ class _Builder:
             return _DROPPED
         mapping.keys[key] = start
         return key
+
+    def _awaits_key(self) -> bool:
+        return bool(self.stack) and isinstance(self.stack[-1].node.data, dict) and self.stack[-1].key is None
+
+    def _check_gaps(self, node: Node) -> None:
+        """Refuse a list or mapping in brackets that a comment takes an item out of."""
+        if "#" not in self.text[node.start : node.end]:
+            return
+        within = [
+            one for one in node.children.values() if node.start < one.start <= node.end
+        ]  # aliases stand elsewhere
+        spans = [(node.start, node.start + 1), *((one.start, one.end) for one in within), (node.end, node.end)]
+        lost = cut_between(self.text, spans)
+        self._refuse_cut(node, lost or 0, lost)
+
+    def _refuse_cut(self, node: Node, start: int, lost: int | None) -> None:
+        if lost is not None:
+            self._note(*explain_cut(self.text, start, lost, node.data))
 
     def _refuse_key(self, start: int) -> NoReturn:
         if self.text.startswith("{{", start - 1):

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, TypeAlias
@@ -28,6 +29,8 @@ class Document:
     problems: tuple[Problem, ...] = ()
     overlays: tuple[Place, ...] = ()
     """Where values come from that stand over the file: a node that begins at -1 is of the first of them."""
+    tables: dict[Trail, tuple[str, Sequence[int]]] = field(default_factory=dict, compare=False, repr=False)
+    """For each axis that a table gives, the file and the line of each row."""
     lines: LineIndex = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -42,6 +45,11 @@ class Document:
         """The data at a trail of keys and indexes, or at its nearest existing ancestor."""
         return self._node(trail).data
 
+    def spelled(self, trail: Trail, data: Json) -> Json:
+        """Data at a trail, with values that remember how they are written where the file has it just so."""
+        node = self._node(trail)
+        return data if node.spelled is None or node.data != data else node.spelled
+
     def place(self, trail: Trail = ()) -> Place:
         """Where the value at a trail of keys and indexes stands, or its nearest existing ancestor."""
         return self._at(self._node(trail).start)
@@ -50,6 +58,15 @@ class Document:
         """Where the key that ends a trail stands; for a list item, the item."""
         start = self._node(trail[:-1]).keys.get(str(trail[-1])) if trail else None
         return self.place(trail) if start is None else self._at(start)
+
+    def row_of(self, trail: Trail) -> str:
+        """Which row and column of a table a trail leads into, as a message says it; nothing where there is no table."""
+        for count in range(1, len(trail)):
+            table, row = self.tables.get(trail[:count]), trail[count]
+            if table is not None and isinstance(row, int):
+                column = f", column `{trail[count + 1]}`" if len(trail) > count + 1 else ""
+                return f" (line {table[1][row]} of {table[0]}{column})"
+        return ""
 
     def word_place(self, trail: Trail, word: str) -> Place:
         """Where a word first stands inside the value at a trail, or the value itself."""

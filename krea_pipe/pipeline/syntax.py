@@ -79,11 +79,11 @@ def quoting_hint(text: str, at: int) -> str:
         return "put the value in quotes"
     found = re.match(r"[\s-]*([\w.-]+):[ ]+(?!\[|\{[^{])(.*?)\s*$", line)
     if found and found.start(2) <= column:
-        return f"quote the value: {found[1]}: {_quoted(found[2])}"
+        return f"quote the value: {found[1]}: {quoted(found[2])}"
     inner = re.match(r"\{\{.*?\}\}", line[column:])
     item = re.match(r"\s*-[ ]+([^\[{].*?|\{\{.*?)\s*$", line)
     value = item[1] if item else inner[0] if inner else None
-    return f"quote the value: {_quoted(value)}" if value else "put the value in quotes"
+    return f"quote the value: {quoted(value)}" if value else "put the value in quotes"
 
 
 def line_at(text: str, at: int) -> str:
@@ -98,7 +98,8 @@ def mark_index(mark: Any) -> int:  # noqa: ANN401 (libyaml's mark and PyYAML's s
     return int(mark.index) if mark else 0
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """A value as YAML has it in quotes."""
     return json.dumps(value, ensure_ascii=False) if "'" in value else f"'{value}'"
 
 

@@ -19,6 +19,7 @@ from krea_pipe.core.request import (
     key_of,
     source_text,
 )
+from krea_pipe.core.written import Written
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.matrix import Expansion
 from krea_pipe.matrix.precedence import OVERRIDES, Layer, merge_layers, section_of
@@ -220,7 +221,7 @@ class _Origins:
         for path in paths_in(text):
             value = _at(self.draft.context, path)
             if value is not _MISSING:
-                data = cast("Json", value)
+                data = value.written if isinstance(value, Written) else cast("Json", value)
                 yield Traced(".".join(path), data, self._of_variable(path, data))
 
     def _written(self, layer: Layer, name: str) -> Value:

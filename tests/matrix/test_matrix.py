@@ -137,7 +137,7 @@ def test_two_values_that_would_have_one_id_are_refused_in_either_order(cells, pa
 def test_ids_are_unique_however_alike_the_values(cells):
     values = ["a b", 1, 1.0, True, None, "", "!!", "??"]
     values += ["x" * 60, "x" * 61, "s1", "é", "1-0", "a-b-29c856"]
-    text = f"version: 1\nprompt: a lamp {{{{ v }}}}\nmatrix: {{v: {values!r}}}\n"
+    text = f"version: 1\nprompt: a lamp {{{{ v | default('-', true) }}}}\nmatrix: {{v: {values!r}}}\n"
     text = text.replace("None", "null").replace("True", "true")
     found = [cell for cell, _ in cells(text)]
     assert len(found) == len(values)

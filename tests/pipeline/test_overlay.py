@@ -108,6 +108,25 @@ def test_a_field_that_no_request_can_have_is_refused_in_the_words_of_a_file(prob
     assert problems(UsageError, sets=[text])[0][:2] == ("bad_set", message)
 
 
+@pytest.mark.parametrize(
+    ("text", "prompt"),
+    [
+        ("prompt=a poster in #ff6600", "a poster in #ff6600"),
+        ("prompt=#ff6600 and black", "#ff6600 and black"),
+        ('prompt="a # b #c"', "a # b #c"),
+        ("vars.brand=#1", "#1"),
+        ("vars.brand= #1 # 2", "#1 # 2"),
+    ],
+)
+def test_set_has_no_comments(requests, text, prompt):
+    assert {prompt in one.prompt for one in requests(sets=[text])} == {True}
+
+
+def test_set_has_no_comments_inside_lists_and_mappings(requests):
+    found = requests(sets=["matrix={hex: [#ff0000, a #b]}", "prompt='{{ hex }}'"])
+    assert {one.prompt for one in found} == {"#ff0000", "a #b"}
+
+
 def test_names_of_set_are_looked_up_and_no_line_of_the_file_is_blamed(load):
     with pytest.raises(InvalidInput) as caught:
         load(sets=["look=warm", "references=[brand]"])

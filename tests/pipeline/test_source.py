@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from krea_pipe.core.errors import InvalidInput
+from krea_pipe.core.written import unspelled
 from krea_pipe.pipeline import nodes
 from krea_pipe.pipeline.nodes import MAX_NODES, MAX_YAML_DEPTH, build_nodes, resolve_scalar
 from krea_pipe.pipeline.source import MAX_PIPELINE_BYTES, read_document
@@ -243,7 +244,7 @@ def test_places_of_keys_words_and_what_is_not_there(read):
 )
 def test_plain_scalars_follow_yaml_1_2(text, data):
     found = resolve_scalar(text)
-    assert (found, type(found)) == (data, type(data))
+    assert (found, type(unspelled(found))) == (data, type(data))
 
 
 @pytest.mark.parametrize("text", ["1e999", "-1e400", "9" * 400])

@@ -15,6 +15,7 @@ from krea_pipe.core.fields import (
     check_strength,
 )
 from krea_pipe.core.json_data import Json, leaves, mapping_in
+from krea_pipe.core.written import unspelled
 from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.model import Axis, AxisValue
 from krea_pipe.pipeline.repo_paths import Unusable
@@ -27,6 +28,7 @@ from krea_pipe.pipeline.spec.schema import matrix_problem
 from krea_pipe.pipeline.template import TemplateProblem, is_template
 
 UPSTREAM = "source"
+_PLAIN = ("set", *FIELD_NAMES)
 
 
 def sets_list(name: str) -> bool:
@@ -64,12 +66,14 @@ class AxisBuilder:
     def axis(self, name: str, data: Json, trail: Trail) -> Axis:
         """One axis."""
         self._check_name(name, trail)
+        data = data if sets_field(name) else self._problems.document.spelled(trail, data)
         values = self._values(name, data, trail)
         self.library.count_values(len(values), trail)
         return Axis(name, tuple(self._distinct(name, values)), sets_field(name), trail)
 
     def single(self, name: str, data: Json, trail: Trail) -> Axis:
         """An axis of one value, as `with` and `include` have it."""
+        data = data if sets_field(name) else self._problems.document.spelled(trail, data)
         shared = self._shared(name, data, trail) if not isinstance(data, (list, dict)) else None
         value = shared or self._value(name, data, trail)
         if "." in name:
@@ -116,7 +120,7 @@ class AxisBuilder:
         """The value of the library's axis that an item names, if there is such an axis."""
         if name not in self.library.axes or (isinstance(item, str) and is_template(item)):
             return None
-        known = self._library(name)
+        known, item = self._library(name), cast("Scalar", unspelled(item))
         found = [known[place] for place in value_indexes(item, known, self.library.indexes)]
         if not found and not self._problems.was_dropped(str(item)):
             message = f"the axis `{name}` under `axes:` has no value {shown(item)}"
@@ -152,12 +156,14 @@ class AxisBuilder:
         kind, folder, root = kind_of(data), self.library.folder, self.library.root
         at: Trail = (*trail, kind) if kind else trail
         try:
-            items = generate(
+            items, lines = generate(
                 data, folder, root, self.library.allowed, pictures=name == "references", field=sets_field(name)
             )
         except Unusable as error:
             self._problems.add(error.code, str(error), at, error.hint)
             return []
+        if lines:
+            self._problems.document.tables[trail] = (str(data["csv"]), lines)
         check_secrets(items, self._problems, trail)
         hint = "choose `from`, `to` and `steps` so that every value is allowed, or write a list"
         if not all(self._is_sound(name, item, at, "correct the file" if kind else hint) for item in items):
@@ -177,12 +183,14 @@ class AxisBuilder:
             self._problems.add("wrong_type", f"a value of `{name}` is one value, not a list", trail, hint)
         if not field or (name != "prompt" and not sets_list(name)):
             item = self._rendered(item, trail)
+        item = unspelled(item) if field else item
         if field and isinstance(item, float) and item.is_integer() and "." not in name and name != "strength":
             item = int(item)  # 1 and 1.0 are one request, so they are one value
         sets = {SINGULARS.get(name, name): self.library.field_value(name, item, trail)} if field else {}
-        scalar = _joined(item) if isinstance(item, (list, dict)) else item
+        scalar = _joined(item) if isinstance(item, (list, dict)) else cast("Scalar", unspelled(item))
         dynamic = name != "prompt" and not sets_list(name) and self._reads_axes(item)
-        return AxisValue(part_of(name, scalar), scalar, label_of(scalar), item, sets, trail, dynamic)
+        label = label_of(scalar if isinstance(item, (list, dict)) else item)
+        return AxisValue(part_of(name, scalar), scalar, label, item, sets, trail, dynamic)
 
     def _refuse_row(self, name: str, trail: Trail) -> None:
         hint = f"give `{name}` plain values, or name the axis otherwise and use `set:` in its rows"
@@ -206,18 +214,19 @@ class AxisBuilder:
         return True
 
     def _row(self, row: Mapping[str, Json], trail: Trail) -> AxisValue:
-        own = mapping_in(row, "set")
+        own, row = mapping_in(row, "set"), {key: unspelled(one) if key in _PLAIN else one for key, one in row.items()}
         sets = {
             SINGULARS.get(key, key): self.library.field_value(key, data, (*trail, "set", key))
             for key, data in own.items()
         }
         for key in [key for key in row if key in FIELD_NAMES]:
             sets[SINGULARS.get(key, key)] = self.library.field_value(key, row[key], (*trail, key))
-        raw = {"set", *FIELD_NAMES}
-        data = {key: one if key in raw else self._rendered(one, (*trail, key)) for key, one in row.items()}
+        data = {key: one if key in _PLAIN else self._rendered(one, (*trail, key)) for key, one in row.items()}
         identity = str(row["id"])
-        dynamic = any(self._reads_axes(text) for key, one in data.items() if key not in raw for text in leaves(one))
-        return AxisValue(identity, identity, str(row.get("label", identity)), data, sets, trail, dynamic)
+        dynamic = any(self._reads_axes(text) for key, one in data.items() if key not in _PLAIN for text in leaves(one))
+        return AxisValue(
+            identity, identity, label_of(cast("Scalar", row.get("label", identity))), data, sets, trail, dynamic
+        )
 
     def _reads_axes(self, text: Json) -> bool:
         return isinstance(text, str) and is_template(text) and bool(self._names(text) & self.earlier)
@@ -242,7 +251,8 @@ class AxisBuilder:
             except TemplateProblem as error:
                 word, known = error.word or "", {*self.variables, *(() if whole else self.earlier)}
                 if error.code != "undefined_variable" or not self._problems.was_dropped(word):
-                    hint = error.hint or suggestion(word, known) or self.scope
+                    is_unknown = error.code == "undefined_variable"
+                    hint = error.hint or ((suggestion(word, known) or self.scope) if is_unknown else None)
                     self._problems.add(error.code, str(error), at, hint, word=error.word)
                 return text
 
@@ -261,6 +271,12 @@ class AxisBuilder:
                 both = f"{shown(value.scalar)} and {shown(other.scalar)} of `{name}`"
                 message = f"{both} would both be `{value.part}` in ids"
                 hint = f"make them rows with ids of their own: {{id: {value.part}-2, text: {shown(value.scalar)}}}"
+            elif value.label != other.label:
+                both = f"{other.label} and {value.label} of `{name}`"
+                message = f"{both} are one value, and would both be `{value.part}` in ids"
+                hint = f'write both in quotes if they are texts: "{other.label}" and "{value.label}"'
+                if part_of(name, other.label) == part_of(name, value.label):
+                    hint = f'make them rows with ids of their own: {{id: {value.part}-2, text: "{value.label}"}}'
             self._problems.add("repeated_value", message, value.trail, hint)
         return values
 

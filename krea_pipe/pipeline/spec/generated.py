@@ -1,11 +1,10 @@
 """Axis values that are not written out: ranges, counts, zipped lists, and files below the repository."""
 
-import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from krea_pipe.core import lfs
 from krea_pipe.core.fields import (
@@ -17,24 +16,31 @@ from krea_pipe.core.fields import (
     check_source_strength,
 )
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
-from krea_pipe.pipeline.cell_ids import Scalar, part_of
+from krea_pipe.core.written import as_written, unspelled
+from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.nodes import resolve_scalar
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
+from krea_pipe.pipeline.spec.tables import MAX_LINES, MAX_VALUES, CsvTable, TableCell, read_table, refuse_many
 from krea_pipe.pipeline.template import is_template
 
-MAX_RANGE_VALUES = 100_000
+MAX_RANGE_VALUES = MAX_VALUES
 """Of a range, and of a file."""
 MAX_TABLE_BYTES = 16 * 1024 * 1024
-MAX_TABLE_CELLS = 300_000
-MAX_LINES = 500_000
 FILE_KINDS = ("csv", "words", "glob")
 
 _CHECKED = (*DEFAULTS, "strength")
 
 
+class Generated(NamedTuple):
+    """Values, and for those of a table the line in which each begins."""
+
+    items: list[Json]
+    lines: Sequence[int] = ()
+
+
 def generate(
     data: Mapping[str, Json], folder: Path, root: Path, allowed: Allowed, *, pictures: bool, field: bool
-) -> list[Json]:
+) -> Generated:
     """The values that a mapping says.
 
     `allowed` are values of fields that the file allows. `pictures` is for an axis of references, `field` for any that
@@ -44,19 +50,19 @@ def generate(
         Unusable: it says none.
     """
     if "count" in data:
-        return list(range(1, cast("int", data["count"]) + 1))
+        return Generated(list(range(1, cast("int", data["count"]) + 1)))
     if "zip" in data:
-        return _zipped(cast("dict[str, list[Json]]", data["zip"]), allowed)
+        return Generated(_zipped(cast("dict[str, list[Json]]", data["zip"]), allowed))
     kind = kind_of(data)
     if kind is None:
-        return _range(data)
-    found = _read_values(kind, str(data[kind]), folder, root)
+        return Generated(_range(data))
     if kind == "csv":
-        _check_rows(found, allowed)
+        return _table_rows(data, folder, root, allowed)
+    found = _read_values(kind, str(data[kind]), folder, root)
     if kind != "glob" or not field:
-        return found
+        return Generated(found)
     paths = [cast("dict[str, Json]", row)["path"] for row in found]
-    return [[{"image": path}] for path in paths] if pictures else paths
+    return Generated([[{"image": path}] for path in paths] if pictures else paths)
 
 
 def kind_of(data: Mapping[str, Json]) -> str | None:
@@ -64,7 +70,18 @@ def kind_of(data: Mapping[str, Json]) -> str | None:
     return next((kind for kind in FILE_KINDS if kind in data), None)
 
 
-def _check_rows(rows: Sequence[Json], allowed: Allowed) -> None:
+def _table_rows(data: Mapping[str, Json], folder: Path, root: Path, allowed: Allowed) -> Generated:
+    pattern, said = str(data["csv"]), cast("str | None", data.get("delimiter"))
+    table = read_table(_one_text("csv", pattern, folder, root), pattern, "\t" if said == "tab" else said)
+    rows = _rows(table)
+    if not rows:
+        hint = "write each column's name, and a row below them"
+        raise Unusable("empty_value", f"{pattern} holds no values", hint)
+    _check_rows(rows, allowed, [f"in line {line} of {pattern}" for line in table.lines])
+    return Generated(rows, table.lines)
+
+
+def _check_rows(rows: Sequence[Json], allowed: Allowed, places: Sequence[str] = ()) -> None:
     """Refuse rows with a field that no request can have, which the schema says of rows in the file itself."""
     for number, row in enumerate(cast("Sequence[Mapping[str, Json]]", rows), 1):
         if "set" in row:
@@ -72,10 +89,12 @@ def _check_rows(rows: Sequence[Json], allowed: Allowed) -> None:
             raise Unusable("reserved_name", "`set` is for rows that are written out", hint)
         try:
             for name in (name for name in _CHECKED if name in row and not is_template(row[name])):
-                check_source_strength(row[name]) if name == "strength" else check_field(name, row[name], allowed)
+                value = unspelled(row[name])
+                check_source_strength(value) if name == "strength" else check_field(name, value, allowed)
         except ValueError as error:
             near = error.hint if isinstance(error, UnknownValueError) else None
-            raise Unusable("invalid_value", f"in row {number} {error}", near) from error
+            place = places[number - 1] if places else f"in row {number}"
+            raise Unusable("invalid_value", f"{place} {error}", near) from error
 
 
 def _range(data: Mapping[str, Json]) -> list[Json]:
@@ -109,8 +128,8 @@ def _zipped(lists: Mapping[str, list[Json]], allowed: Allowed) -> list[Json]:
     rows: list[Json] = []
     for values in zip(*lists.values(), strict=True):
         row = dict(zip(lists, values, strict=True))
-        parts = [part_of(name, cast("Scalar", value)) for name, value in row.items()]
-        identity = part_of("", str(row["id"])) if "id" in row else "-".join(parts)
+        parts = [part_of(name, cast("Scalar", unspelled(value))) for name, value in row.items()]
+        identity = part_of("", label_of(cast("Scalar", row["id"]))) if "id" in row else "-".join(parts)
         rows.append({**row, "id": part_of("", identity)})
     _check_rows(rows, allowed)
     return rows
@@ -118,17 +137,19 @@ def _zipped(lists: Mapping[str, list[Json]], allowed: Allowed) -> list[Json]:
 
 def _read_values(kind: str, pattern: str, folder: Path, root: Path) -> list[Json]:
     """The values of an axis that a file holds, or that files are; paths are seen from `folder`."""
-    files = files_of(pattern if kind == "glob" else pattern.rstrip("/"), folder, root)
     if kind == "glob":
-        return [_file_row(file, folder) for file in files]
+        return [_file_row(file, folder) for file in files_of(pattern, folder, root)]
+    found = _words(_one_text(kind, pattern, folder, root), pattern)
+    if not found:
+        raise Unusable("empty_value", f"{pattern} holds no values", "write one value a line")
+    return found
+
+
+def _one_text(kind: str, pattern: str, folder: Path, root: Path) -> str:
+    files = files_of(pattern.rstrip("/"), folder, root)
     if len(files) > 1:
         raise Unusable("several_files", f"{pattern} means {len(files)} files; `{kind}` reads one", "name one of them")
-    text = _text_of(files[0], pattern)
-    found = _rows(text, pattern) if kind == "csv" else _words(text, pattern)
-    if not found:
-        form = "each column's name, and a row below them" if kind == "csv" else "one value a line"
-        raise Unusable("empty_value", f"{pattern} holds no values", f"write {form}")
-    return found
+    return _text_of(files[0], pattern)
 
 
 def _file_row(file: Path, folder: Path) -> Json:
@@ -147,7 +168,9 @@ def _text_of(file: Path, pattern: str) -> str:
     except OSError as error:
         raise Unusable("file_unreadable", f"cannot read {pattern}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Unusable("not_utf8", f"{pattern} is not valid UTF-8 text", "save it as UTF-8") from error
+        line = raw.count(b"\n", 0, error.start) + 1
+        message = f"{pattern} is not valid UTF-8 text: line {line} holds the byte 0x{raw[error.start]:02x}"
+        raise Unusable("not_utf8", message, "save it as UTF-8") from error
     if len(raw) > MAX_TABLE_BYTES:
         raise Unusable("file_too_large", f"{pattern} is larger than {MAX_TABLE_BYTES // 2**20} MB", "split the file")
     if lfs.pointer_in(raw):
@@ -163,60 +186,34 @@ def _words(text: str, pattern: str) -> list[Json]:
         for word in map(str.strip, line.splitlines()):
             if word and not word.startswith("#"):
                 found.append(word)
-                _check_count(len(found), MAX_RANGE_VALUES, "values, which is the most that an axis takes", pattern)
+                refuse_many(len(found), MAX_RANGE_VALUES, "values, which is the most that an axis takes", pattern)
     return found
 
 
 def _lines(text: str, pattern: str) -> Iterator[str]:
     """The lines of a file, each as soon as it is asked for: they may be far more than it has values."""
     for number, line in enumerate(io.StringIO(text, newline=""), 1):
-        _check_count(number, MAX_LINES, "lines, which is the most that is read", pattern)
+        refuse_many(number, MAX_LINES, "lines, which is the most that is read", pattern)
         yield line
 
 
-def _check_count(count: int, most: int, what: str, pattern: str) -> None:
-    if count > most:
-        message = f"{pattern} holds more than {most:,} {what}"
-        raise Unusable("too_many", message, "split the file")
+def _rows(table: CsvTable) -> list[Json]:
+    return [_row(dict(zip(table.names, cells, strict=True))) for cells in table.rows]
 
 
-def _rows(text: str, pattern: str) -> list[Json]:
-    reader = csv.reader(_lines(text, pattern), strict=True)
-    lines, cells = list[list[str]](), 0
-    try:
-        for line in reader:
-            cells += len(line)
-            _check_count(cells, MAX_TABLE_CELLS, "cells, which is the most that a table has", pattern)
-            if any(cell.strip() for cell in line):
-                lines.append(line)
-                _check_count(len(lines) - 1, MAX_RANGE_VALUES, "values, which is the most that an axis takes", pattern)
-    except csv.Error as error:
-        said = f"line {reader.line_num} of {pattern} cannot be read: {error}"
-        raise Unusable("bad_csv", said, "put a cell with a comma or a quote in double quotes") from error
-    if not lines:
-        return []
-    names = [name.strip() for name in lines[0]]
-    if "" in names or len(set(names)) < len(names):
-        message = f"each column of {pattern} needs a name of its own in the first line"
-        raise Unusable("bad_csv", message, "write them with commas between: id,text,creativity")
-    for number, line in enumerate(lines[1:], 1):
-        if len(line) != len(names):
-            message = f"row {number} of {pattern} has {len(line)} cells, and the first line {len(names)}"
-            raise Unusable("bad_csv", message, "put a cell with a comma in double quotes")
-    return [_row(dict(zip(names, line, strict=True))) for line in lines[1:]]
-
-
-def _row(cells: Mapping[str, str]) -> Json:
+def _row(cells: Mapping[str, TableCell]) -> Json:
     """A row, typed as the file itself would be; without a column `id` the first column names it."""
-    kept = {name: text.strip() for name, text in cells.items() if text.strip() or name not in FIELD_NAMES}
-    typed: dict[str, Json] = {name: _typed(text) if text else "" for name, text in kept.items()}
-    first = next(iter(cells.values())).strip()
-    identity = typed.get("id", part_of("", first))
-    return {**typed, "id": part_of("", str(identity))}
+    kept = {name: cell for name, cell in cells.items() if cell.text.strip() or name not in FIELD_NAMES}
+    typed = {name: _typed(cell, is_field=name in FIELD_NAMES) for name, cell in kept.items()}
+    identity = cells.get("id") or next(iter(cells.values()))
+    return {**typed, "id": part_of("", identity.text.strip())}
 
 
-def _typed(text: str) -> Json:
+def _typed(cell: TableCell, *, is_field: bool) -> Json:
+    """A cell's value as it is written; quotes make a text of it, which a request field reads as any other cell."""
+    text = cell.text.strip()
     try:
-        return resolve_scalar(text)
+        value = text if not text or (cell.is_quoted and not is_field) else resolve_scalar(text)
     except ValueError:
         return text
+    return unspelled(value) if is_field else as_written(value, text)

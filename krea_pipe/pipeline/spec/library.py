@@ -10,6 +10,7 @@ from typing import TypeAlias, cast
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import LIST_FIELDS, SINGULARS, Allowed
 from krea_pipe.core.json_data import Json, mapping_in
+from krea_pipe.core.written import unspelled
 from krea_pipe.pipeline.cell_ids import Scalar
 from krea_pipe.pipeline.model import AxisValue, Board, Look, ReferenceSet, Value
 from krea_pipe.pipeline.source import Trail
@@ -93,7 +94,7 @@ class Library:
 
     def field_value(self, name: str, data: Json, trail: Trail) -> Value:
         """The value of a request field, with names resolved as far as the file alone can."""
-        kind = SINGULARS.get(name, name)
+        kind, data = SINGULARS.get(name, name), unspelled(data)
         if kind in LIST_FIELDS:
             items = data if isinstance(data, list) else [] if data is None else [data]
             return Value([self._use(kind, item, (*trail, index)) for index, item in enumerate(items)], trail)

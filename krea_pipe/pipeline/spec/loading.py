@@ -196,7 +196,7 @@ class _Builder:
                 return text
 
         for name, data in mapping_in(self.data, "vars").items():
-            known[name] = with_texts(data, ("vars", name), rendered)
+            known[name] = with_texts(self.document.spelled(("vars", name), data), ("vars", name), rendered)
         return known
 
     def _stages(self, name: str) -> list[Stage]:

@@ -14,10 +14,13 @@ from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import FIELD_NAMES, LIST_FIELDS, Allowed
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.problem_list import ProblemList
-from krea_pipe.pipeline.nodes import Node, build_nodes
+from krea_pipe.pipeline.nodes import Node, build_nodes, spelled_data
 from krea_pipe.pipeline.source import Document, read_document
 from krea_pipe.pipeline.spec.hints import suggestion
 from krea_pipe.pipeline.spec.schema import field_problem
+
+_STAND_INS = [chr(code) for code in range(0xE000, 0xF8FF)]
+"""Private characters, one of which stands for `#`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ def merge_nodes(low: Node, high: Node) -> Node:
     for key, node in high.children.items():
         children[key] = merge_nodes(children[key], node) if key in children else node
     data: Json = {str(key): node.data for key, node in children.items()}
-    return Node(data, low.start, low.end, children, {**low.keys, **high.keys}, low.size + high.size)
+    spelled = spelled_data(data, children)
+    return Node(data, low.start, low.end, children, {**low.keys, **high.keys}, low.size + high.size, spelled)
 
 
 def _profile(root: Node, name: str) -> Node:
@@ -124,7 +128,7 @@ def said(data: Json) -> str:
 def moved_to(node: Node, start: int) -> Node:
     """A node whose parts all stand at one place."""
     children = {key: moved_to(child, start) for key, child in node.children.items()}
-    return Node(node.data, start, start, children, dict.fromkeys(node.keys, start), node.size)
+    return Node(node.data, start, start, children, dict.fromkeys(node.keys, start), node.size, node.spelled)
 
 
 def _variables(file: Path) -> Node:
@@ -143,7 +147,7 @@ def _variables(file: Path) -> Node:
 
 
 def _assignment(text: str) -> tuple[list[str], Node]:
-    """`path.to.key=value`; the value is read as YAML, so that numbers, lists and mappings are what they look like."""
+    """`path.to.key=value`; the value is read as YAML, without comments."""
     if CONTROL_CHARACTERS.search(text):
         raise UsageError(Problem("bad_set", f"{shown(text)} is no text", hint="write it in UTF-8"))
     path, equals, value = text.partition("=")
@@ -152,10 +156,27 @@ def _assignment(text: str) -> tuple[list[str], Node]:
         raise UsageError(Problem("bad_set", message, hint="write --set path.to.key=value"))
     if value.strip() in ("", "~", "null"):
         return path.split("."), Node(None, 0, 0)
+    stand_in = next((one for one in _STAND_INS if one not in value), "#")
     try:
-        node = build_nodes(Path("--set"), value)
+        node = build_nodes(Path("--set"), value.replace("#", stand_in))
     except InvalidInput as error:
         problem = error.problems[0]
-        message = f"the value of {shown(text)} cannot be read: {problem.message}"
-        raise UsageError(Problem("bad_set", message, hint=problem.hint)) from error
-    return path.split("."), node
+        message = f"the value of {shown(text)} cannot be read: {problem.message.replace(stand_in, '#')}"
+        hint = problem.hint and problem.hint.replace(stand_in, "#")
+        raise UsageError(Problem("bad_set", message, hint=hint)) from error
+    return path.split("."), _with_hashes(node, stand_in)
+
+
+def _with_hashes(node: Node, stand_in: str) -> Node:
+    """A node with `#` for each character that stood for it while YAML was read, which would take it for a comment."""
+    if not node.children:
+        return replace(node, data=node.data.replace(stand_in, "#") if isinstance(node.data, str) else node.data)
+    children = {
+        key.replace(stand_in, "#") if isinstance(key, str) else key: _with_hashes(child, stand_in)
+        for key, child in node.children.items()
+    }
+    data: Json = [child.data for child in children.values()]
+    if isinstance(node.data, dict):
+        data = {str(key): child.data for key, child in children.items()}
+    keys = {key.replace(stand_in, "#"): start for key, start in node.keys.items()}
+    return replace(node, data=data, children=children, keys=keys, spelled=spelled_data(data, children))

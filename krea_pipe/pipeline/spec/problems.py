@@ -13,6 +13,7 @@ from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.masking import MASK, has_password, is_secret, without_secrets
 from krea_pipe.core.problem_list import ProblemList
+from krea_pipe.core.written import Written
 from krea_pipe.pipeline.source import Document, Trail
 from krea_pipe.pipeline.spec.hints import nearest
 from krea_pipe.pipeline.template import Template, TemplateProblem, compile_template, is_template
@@ -90,11 +91,11 @@ class Problems(ProblemList):
     def add(self, code: str, message: str, trail: Trail, hint: str | None = None, *, word: str | None = None) -> None:
         """Note a problem with the value at a trail, or with one word inside it."""
         at = self.document.word_place(trail, word) if word else self.document.place(trail)
-        self.note(Problem(code, message, at, hint))
+        self.note(Problem(code, message + self.document.row_of(trail), at, hint))
 
     def add_key(self, code: str, message: str, trail: Trail, hint: str | None = None) -> None:
         """Note a problem with the key that ends a trail."""
-        self.note(Problem(code, message, self.document.key_place(trail), hint))
+        self.note(Problem(code, message + self.document.row_of(trail), self.document.key_place(trail), hint))
 
     def add_secret(self, message: str, trail: Trail, hint: str, *, is_key: bool = False) -> None:
         """Note that the value at a trail, or the key that ends it, looks like a secret, and show its line to nobody."""
@@ -157,7 +158,7 @@ def with_texts(data: Json, trail: Trail, change: Callable[[str, Trail], Json]) -
         return [with_texts(one, (*trail, index), change) for index, one in enumerate(data)]
     if isinstance(data, dict):
         return {key: with_texts(one, (*trail, key), change) for key, one in data.items()}
-    return change(data, trail) if isinstance(data, str) else data
+    return change(data, trail) if isinstance(data, str) and not isinstance(data, Written) else data
 
 
 def _work_of(text: str) -> int:

@@ -20,6 +20,7 @@ from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS, UNKNOWN_FIELDS, Allowed, allow_hint, can_be_allowed
 from krea_pipe.core.json_data import Json, mapping_in
 from krea_pipe.core.problem_list import MAX_PROBLEMS
+from krea_pipe.core.written import Written
 from krea_pipe.pipeline.source import Document, Trail
 from krea_pipe.pipeline.spec.hints import axis_at, form_of, form_of_key, near_ratio, nearest, unknown_key_hint
 from krea_pipe.pipeline.template import slug
@@ -309,7 +310,7 @@ def _wanted(schema: Mapping[str, Any]) -> str:
     if "const" in schema:
         return shown(schema["const"])
     if "enum" in schema:
-        words = [str(one) for one in schema["enum"]]
+        words = [str(one) if str(one)[:1].isalnum() else json.dumps(one) for one in schema["enum"]]
         return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     if len(kinds) > 1 and "boolean" in kinds:
@@ -400,7 +401,8 @@ def _list_hint(trail: Trail, value: object) -> str | None:
 
 def _scalar_hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
     if isinstance(value, (int, float)) and "string" in schema["type"]:
-        return f"write it in quotes: {shown(str(value).lower())}"
+        said = value.written if isinstance(value, Written) else str(value).lower()
+        return f"write it in quotes: {shown(said)}"
     number = isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d+)?", value)
     if number and "string" not in schema["type"]:
         return "write it without quotes"

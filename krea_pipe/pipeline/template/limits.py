@@ -16,8 +16,10 @@ from typing import TypeVar
 from krea_pipe.core.excerpts import cut
 from krea_pipe.core.json_data import CONTROL_CHARACTERS
 from krea_pipe.core.near_names import reset_name_budget
+from krea_pipe.core.written import Written
 
 MAX_RENDERED = 20_000
+NULL_IN_TEXT = "null_in_text"
 MAX_DIGITS = 30
 _MAX_QUOTED = 400
 MAX_NAME_IN_ERROR = 100
@@ -58,12 +60,14 @@ def not_finite() -> TemplateProblem:
 
 
 def as_text(value: object) -> str:
-    """A value as a part of a text: null is nothing, true and false are as in YAML.
+    """A value as a part of a text: as it was written, or as YAML writes it.
 
     Raises:
-        TemplateProblem: it is a row, a mapping or a list, which nobody wants to read in a prompt, or no number.
+        TemplateProblem: it is a row, a mapping, a list or null, which nobody wants to read in a prompt, or no number.
     """
     match value:
+        case Written():
+            return value.written
         case str():
             return value
         case bool():
@@ -73,7 +77,8 @@ def as_text(value: object) -> str:
         case int() | float():
             return str(value)
         case None:
-            return ""
+            hint = "give it a value, in quotes if it is the word null, or write {{ … | default('plain', true) }}"
+            raise TemplateProblem(NULL_IN_TEXT, "null cannot be a part of a text", hint=hint)
         case dict():
             hint = f"name one of its fields: {', '.join(str(key) for key in value)}"
             raise TemplateProblem("template_not_text", "a row or mapping cannot be a part of a text", hint=hint)

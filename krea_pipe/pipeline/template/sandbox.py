@@ -17,6 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.near_names import near_word
+from krea_pipe.core.written import WrittenNull, unspelled
 from krea_pipe.pipeline.template.limits import (
     MAX_DIGITS,
     MAX_NAME_IN_ERROR,
@@ -208,7 +209,8 @@ def _join(
 
 
 def _join_and(values: Sequence[object], word: object = "and") -> str:
-    items = [as_text(value) for value in ([values] if isinstance(values, str) else count_items(values))]
+    given = [values] if isinstance(values, str) else count_items(values)
+    items = [as_text(value) for value in given if value is not None]
     return join_bounded([one for one in (join_bounded(items[:-1], ", "), *items[-1:]) if one], f" {as_text(word)} ")
 
 
@@ -246,6 +248,9 @@ def _environment() -> _Environment:
     env.filters["slug"] = lambda value: slug(count_content(value))
     env.tests = {name: tests[name] for name in _TESTS.split()}
     env.tests |= {name: _comparison(tests[name]) for name in _COMPARISONS.split()}
+    env.tests |= {"none": lambda value: value is None or isinstance(value, WrittenNull)}
+    env.tests |= {"string": lambda value: isinstance(value, str) and not isinstance(value, WrittenNull)}
+    env.tests |= {"true": lambda value: unspelled(value) is True, "false": lambda value: unspelled(value) is False}
     env.tests |= {name: _on_number(tests[name]) for name in ("even", "odd")}
     return env
 
