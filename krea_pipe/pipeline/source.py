@@ -59,6 +59,11 @@ class Document:
         start = self._node(trail[:-1]).keys.get(str(trail[-1])) if trail else None
         return self.place(trail) if start is None else self._at(start)
 
+    def has_anchor(self, trail: Trail) -> bool:
+        """Whether the value at a trail is one that aliases may stand for."""
+        start = self._node(trail).start
+        return start >= 0 and self.text.startswith("&", start)
+
     def row_of(self, trail: Trail) -> str:
         """Which row and column of a table a trail leads into, as a message says it; nothing where there is no table."""
         for count in range(1, len(trail)):

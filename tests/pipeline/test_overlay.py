@@ -122,6 +122,15 @@ def test_set_has_no_comments(requests, text, prompt):
     assert {prompt in one.prompt for one in requests(sets=[text])} == {True}
 
 
+def test_a_variable_that_the_file_neither_has_nor_uses_is_refused(problems, requests, tmp_path):
+    message = "the file has no variable `brnd`, and no template uses it"
+    expected = [("unknown_variable", message, "did you mean `vars.brand`?")]
+    assert problems(sets=["vars.brnd=x"]) == expected
+    (tmp_path / "v.yaml").write_text("brnd: x\nsize: 4\n")
+    assert problems(var_files=[tmp_path / "v.yaml"]) == expected
+    assert {one.prompt for one in requests(sets=["vars.fresh=x", "prompt='{{ fresh }}'"])} == {"x"}
+
+
 def test_set_has_no_comments_inside_lists_and_mappings(requests):
     found = requests(sets=["matrix={hex: [#ff0000, a #b]}", "prompt='{{ hex }}'"])
     assert {one.prompt for one in found} == {"#ff0000", "a #b"}

@@ -30,6 +30,43 @@ def test_inside_a_text_values_read_as_in_yaml(value, text):
     assert as_text(value) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{% for x in m %}{{ x }}{% if not loop.last %}, {% endif %}{% endfor %}", "a, b"),
+        (
+            "{% for x in m %}{{ loop.index }}{{ loop.index0 }}{{ loop.revindex }}{{ loop.length }}{% endfor %}",
+            "10222112",
+        ),
+        (
+            "{% for x in m %}{{ '-' if not loop.first }}{{ x }}{% endfor %}".replace("first }}", "first else '' }}"),
+            "a-b",
+        ),
+        ("no {{ '%03d' | format(n) }}", "no 007"),
+        ("{{ '%s of %.2f%%' | format('a', n) }} ", "a of 7.00% "),
+    ],
+)
+def test_loops_count_and_numbers_have_a_form(text, expected):
+    assert render(text, m=["a", "b"], n=7) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("{{ n | uppercase }}", "did you mean `upper`?"),
+        ("{{ n | zfill(3) }}", "did you mean `format`?"),
+        ("{{ n | slugify }}", "did you mean `slug`?"),
+        ("{{ n | to_sentence }}", "did you mean `join_and`?"),
+        ("{% for x in m %}{{ loop.indx }}{% endfor %}", "did you mean `index`?"),
+        ("{% for x in m %}{{ loop }}{% endfor %}", "write {{ loop.index }}"),
+        ("a {#ff0000 lamp", "put a space between the two, `{ #`, or end the comment with #}"),
+        ("{{ '%0999d' | format(n) }}", "write one of %d, %03d, %s or %.2f for each value: {{ '%03d' | format(seed) }}"),
+    ],
+)
+def test_what_other_tools_have_gets_a_hint(text, hint):
+    assert problem_of(text, n=7, m=["a"]).hint == hint
+
+
 def test_two_expressions_are_text_and_no_tuple():
     assert render("{{ a }}, {{ b }}", a=1, b=2) == "1, 2"
     assert render("{{ a }} ", a=1) == "1 "

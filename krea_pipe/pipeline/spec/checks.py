@@ -1,5 +1,6 @@
 """What only shows when a file is seen as a whole: names that nothing defines, and axes that nothing uses."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -192,12 +193,16 @@ class _TemplateReader:
         if self.is_chained:
             elsewhere = f"an axis of the upstream cell is {{{{ source.axes.{name} }}}}"
         hint = f"did you mean `{near}`?" if near else elsewhere
+        if name in ("vars", "matrix", "axes", "with"):
+            found = re.search(rf"\b{name}\.(\w+)", str(self.problems.document.value(trail)))
+            hint = f"write the bare name: {{{{ {found[1] if found else 'subject'} }}}}"
         if name == UPSTREAM:
             hint = "it is the upstream cell of a stage with `for_each:`"
         if name == "env":
             hint = "declare what is read of the environment: `env: {SEASON: autumn}`"
         if name in BUILT_IN:
             hint = "a rule reads axes, variables and `source`, and no other fields of a request"
+        near = None if name in ("vars", "matrix", "axes", "with") else near
         message = f"the template uses `{name}`, which nothing defines"
         self.problems.add("undefined_variable", message, trail, hint, word=name)
         if near:

@@ -31,6 +31,7 @@ from krea_pipe.pipeline.spec.prices import known_value_warnings, read_prices, us
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_errors, with_texts
 from krea_pipe.pipeline.spec.schema import allowed_values, find_problems, part_without, top_keys
 from krea_pipe.pipeline.spec.stages import MAX_STAGES, StageBuilder
+from krea_pipe.pipeline.spec.variables import check_given_names, names_read, variable_warnings
 from krea_pipe.pipeline.template import TemplateProblem, reset_budgets, slug
 
 MAX_DEFINITIONS = 5_000
@@ -86,8 +87,10 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
     reset_entry_budget()
     with masking_errors():
         fields, others = parse_sets(overrides.sets)
-        document = apply_overrides(read_document(file), overrides, others)
+        own = read_document(file)
+        document = apply_overrides(own, overrides, others)
         check_sets(fields, allowed_values(document.data))
+        defined = apply_overrides(own, Overrides(overrides.profiles), ())
     problems = Problems(document)
     check_secrets(document.data, problems)  # first, because all problems are told without them
     problems.extend(document.problems)
@@ -98,7 +101,16 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
     problems.note_dropped(dropped)
     if not isinstance(data, dict):
         raise InvalidInput(*problems.all())
-    return Draft(_Builder(document, data, problems, overrides, fields).build(), problems)
+    draft = Draft(_Builder(document, data, problems, overrides, fields).build(), problems)
+    if document is not defined:
+        names = [name for name in mapping_in(data, "vars") if name not in _variables_of(defined)]
+        used = {*names_read(data), *names_read([node.data for node in fields.values()])}
+        check_given_names(names, _variables_of(defined), used, problems)
+    return draft
+
+
+def _variables_of(document: Document) -> Mapping[str, Json]:
+    return mapping_in(document.data, "vars") if isinstance(document.data, dict) else {}
 
 
 class _Builder:
@@ -118,15 +130,18 @@ class _Builder:
         self.prices = read_prices(data, problems, user_prices(overrides.environment))
 
     def build(self) -> Pipeline:
+        unwritten = [node.data for node in self.fields.values()]
         name = str(self.data.get("name") or slug(self.document.file.stem) or "pipeline")
         stages, overrides = self._stages(name), self._overrides()
         check_variables(mapping_in(self.data, "vars"), stages, self.problems)
         check_stages(stages, self.variables, self.library, overrides)
         check_graph(stages, self.problems)
+        own, used = mapping_in(self.data, "vars"), {*names_read(self.data), *names_read(unwritten)}
         warnings = chain(
             strength_warnings(self.library, stages),
             unused_warnings(self.library, stages),
             known_value_warnings(self.document, self.prices),
+            variable_warnings(self.document, own, used, stages),
         )
         return Pipeline(
             document=self.document,

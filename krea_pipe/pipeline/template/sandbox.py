@@ -5,6 +5,7 @@ Jinja's optimizer is off, because it would fold `'a' * 10**9` while compiling.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -12,7 +13,7 @@ import jinja2
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame, operators
 from jinja2.filters import make_attrgetter
-from jinja2.runtime import Context
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from krea_pipe.core.excerpts import shown
@@ -36,6 +37,23 @@ _FILTERS = "abs default first float int last length"
 _TEXT_FILTERS = "capitalize lower string title trim upper"
 _TESTS = "defined undefined none number string true false sequence mapping"
 _COMPARISONS = "in eq ne lt le gt ge"
+_LOOP_FIELDS = ("index", "index0", "revindex", "revindex0", "first", "last", "length")
+_FORMAT_CODE = re.compile(r"%(?:%|[-+ 0]{0,2}(\d{0,2})(?:\.\d{1,2})?[dsf])")
+_MEANT = {
+    **dict.fromkeys(("uppercase", "upcase", "to_upper", "toupper"), "upper"),
+    **dict.fromkeys(("lowercase", "downcase", "to_lower", "tolower"), "lower"),
+    **dict.fromkeys(("titlecase", "title_case", "capitalise"), "title"),
+    **dict.fromkeys(("count", "size", "len"), "length"),
+    **dict.fromkeys(("strip", "striptags", "squish"), "trim"),
+    **dict.fromkeys(("random", "sample", "pick", "shuffle"), "choice"),
+    **dict.fromkeys(("slugify", "parameterize", "kebabcase", "urlize"), "slug"),
+    **dict.fromkeys(("zfill", "pad", "padleft", "rjust", "ljust", "center", "format_number"), "format"),
+    **dict.fromkeys(("d", "coalesce", "fallback", "else"), "default"),
+    **dict.fromkeys(("str", "to_string", "tostring"), "string"),
+    **dict.fromkeys(("to_sentence", "joinand", "and"), "join_and"),
+    **dict.fromkeys(("number", "to_int", "integer"), "int"),
+}
+"""Filters of other tools, each with ours that does the same."""
 
 _T = TypeVar("_T")
 
@@ -55,6 +73,8 @@ class _Missing(jinja2.StrictUndefined):
                 message, hint = f"{row} has no field `{name}`", near_word(name, [str(key) for key in owner])
             case list() | tuple():
                 message, hint = f"this list has no item {name}", f"it has {len(owner)}, counted from 0"
+            case LoopContext():
+                message, hint = f"`loop` has no `{name}`", near_word(name, _LOOP_FIELDS)
             case jinja2.utils.missing:
                 message, hint = f"nothing defines `{name}`", None
             case _:
@@ -138,6 +158,8 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: object) -> object:  # noqa: ANN401 (whatever data holds)
         """Look up data by key or index, never a Python attribute, so that `row.items` is the key `items`."""
+        if isinstance(obj, LoopContext) and argument in _LOOP_FIELDS:
+            return getattr(obj, str(argument))
         try:
             return obj[argument]
         except (LookupError, TypeError):
@@ -158,6 +180,10 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 def _finalized(value: object) -> object:
     """A value as the part of a text that it becomes."""
+    if isinstance(value, LoopContext):
+        raise TemplateProblem(
+            "template_not_text", "`loop` cannot be a part of a text", "loop", "write {{ loop.index }}"
+        )
     # Nearly all output is text, and an undefined has to stay one until Jinja raises for it.
     return value if type(value) is str or isinstance(value, jinja2.Undefined) else as_text(value)
 
@@ -214,6 +240,17 @@ def _join_and(values: Sequence[object], word: object = "and") -> str:
     return join_bounded([one for one in (join_bounded(items[:-1], ", "), *items[-1:]) if one], f" {as_text(word)} ")
 
 
+def _format(pattern: object, *values: object) -> str:
+    """Printf's `%03d`, `%.2f` and `%s`, with widths of up to 99."""
+    text = count_content(as_text(pattern))
+    codes = [one for one in _FORMAT_CODE.finditer(text) if one[0] != "%%"]
+    if _FORMAT_CODE.sub("", text).count("%") or len(codes) != len(values):
+        hint = "write one of %d, %03d, %s or %.2f for each value: {{ '%03d' | format(seed) }}"
+        raise TemplateProblem("template_render", "this text cannot be formatted with these values", "format", hint)
+    given = [as_text(one) if code[0].endswith("s") else one for one, code in zip(values, codes, strict=True)]
+    return join_bounded([text % tuple(given)])
+
+
 def _choice(values: Sequence[object], seed: object = 1) -> object:
     if not values:
         raise TemplateProblem("template_render", "choice needs at least one value", "choice")
@@ -235,6 +272,12 @@ def _plain_argument(value: _T) -> _T:
     return value
 
 
+def filter_hint(name: str) -> str:
+    """What to write in place of a filter that is not there."""
+    meant = _MEANT.get(name.lower())
+    return f"did you mean `{meant}`?" if meant else near_word(name, [*ENVIRONMENT.filters])
+
+
 def _environment() -> _Environment:
     """The environment with these filters and tests, and no others."""
     env = _Environment(undefined=_Missing, optimized=False, autoescape=False, cache_size=0, finalize=_finalized)
@@ -245,6 +288,7 @@ def _environment() -> _Environment:
     env.filters |= {name: _on_text(known[name]) for name in _TEXT_FILTERS.split()}
     env.filters |= {"sort": _on_list(known["sort"]), "sum": _on_list(known["sum"]), "round": _rounding(known["round"])}
     env.filters |= {"join": _join, "join_and": _join_and, "choice": _choice, "replace": _replace}
+    env.filters["format"] = _format
     env.filters["slug"] = lambda value: slug(count_content(value))
     env.tests = {name: tests[name] for name in _TESTS.split()}
     env.tests |= {name: _comparison(tests[name]) for name in _COMPARISONS.split()}

@@ -24,7 +24,7 @@ from krea_pipe.pipeline.template.limits import (
     reset_work,
     too_long,
 )
-from krea_pipe.pipeline.template.sandbox import ENVIRONMENT
+from krea_pipe.pipeline.template.sandbox import ENVIRONMENT, filter_hint
 
 VariablePath = tuple[str, ...]
 
@@ -227,12 +227,16 @@ def _syntax_problem(said: str) -> TemplateProblem:
         if name in ("else", "elif", "endif", "endfor"):
             return TemplateProblem("template_syntax", f"{{% {name} %}} stands alone", name, "open it with {% if … %}")
         known = {"filter": ENVIRONMENT.filters, "test": ENVIRONMENT.tests, "tag": ("if", "elif", "else", "for")}
-        return TemplateProblem("template_syntax", f"unknown {kind} `{name}`", name, near_word(name, [*known[kind]]))
+        hint = filter_hint(name) if kind == "filter" else near_word(name, [*known[kind]])
+        return TemplateProblem("template_syntax", f"unknown {kind} `{name}`", name, hint)
     block = re.search(r"innermost block that needs to be closed is '(\w+)'", said)
     if block and "Unexpected end" in said:
         return TemplateProblem(
             "template_syntax", f"{{% {block[1]} %}} is not closed", hint=f"close it with {{% end{block[1]} %}}"
         )
+    if "end of comment" in said:
+        hint = "put a space between the two, `{ #`, or end the comment with #}"
+        return TemplateProblem("template_syntax", "{# begins a comment, and no #} ends it", "{#", hint)
     hint = "an expression looks like {{ surface }} or {{ product.text | title }}"
     if "end of print statement" in said or "end of template" in said.lower():
         return TemplateProblem("template_syntax", "an expression in {{ }} is not complete or not closed", hint=hint)
