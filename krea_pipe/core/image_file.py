@@ -37,7 +37,6 @@ _FOR_COLOURS = {b"\xe0": b"JFIF\0", b"\xee": b"Adobe"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 _IHDR_END = len(PNG_SIGNATURE) + 25
-_MAX_INFLATED = 1 << 20
 
 
 class TooMuchWork(ValueError):
@@ -322,14 +321,21 @@ def plain_texts(data: bytes) -> Iterator[PlainText]:
                     yield PlainText(key.decode("latin-1"), text.decode("utf-8"), part.start, part.end)
 
 
-def read_text(png: bytes) -> dict[str, str]:
-    """Read tEXt and iTXt entries from a PNG or its first bytes; what is cut off or garbled is left out."""
-    entries: dict[str, str] = {}
-    for kind, body in _text_chunks(png):
-        entry = _plain_entry(body) if kind == b"tEXt" else _international_entry(body)
-        if entry is not None:
-            entries.setdefault(*entry)
-    return entries
+def text_keys(png: bytes) -> frozenset[str]:
+    """The keys of all texts of a PNG, of any form and intact or not.
+
+    Args:
+        png: the bytes of a PNG.
+
+    Returns:
+        The keys.
+    """
+    kinds, found = (b"tEXt", b"zTXt", b"iTXt"), set()
+    with suppress(TooMuchWork):
+        for part in png_chunks(png):
+            if part.kind in kinds:
+                found.add(png[part.start + 8 : part.end - 4].partition(b"\0")[0].decode("latin-1"))
+    return frozenset(found)
 
 
 def _international_text(key: str, text: str) -> bytes:
@@ -347,38 +353,3 @@ def _keyword(key: str) -> bytes:
     if not 1 <= len(name) <= 79 or b"\0" in name:
         raise ValueError(f"a PNG text key has 1 to 79 characters and no NUL, so it cannot be {key!r}")
     return name
-
-
-def _text_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield type and body of each whole text chunk whose checksum is right, until IEND or the bytes end."""
-    with suppress(TooMuchWork):
-        for part in png_chunks(png) if png.startswith(PNG_SIGNATURE) else ():
-            if part.kind in (b"tEXt", b"iTXt") and is_intact(png, part):
-                yield part.kind, png[part.start + 8 : part.end - 4]
-
-
-def _plain_entry(body: bytes) -> tuple[str, str] | None:
-    key, nul, text = body.partition(b"\0")
-    return (key.decode("latin-1"), text.decode("latin-1")) if key and nul else None
-
-
-def _international_entry(body: bytes) -> tuple[str, str] | None:
-    key, _, rest = body.partition(b"\0")
-    parts = rest[2:].split(b"\0", 2)
-    if not key or len(parts) != 3:
-        return None
-    text = _inflated(parts[2]) if rest[0] == 1 else parts[2]
-    try:
-        return None if text is None else (key.decode("latin-1"), text.decode("utf-8"))
-    except UnicodeDecodeError:
-        return None
-
-
-def _inflated(data: bytes) -> bytes | None:
-    """Inflate up to 1 MiB; a longer text is a bomb, or nothing that krea-pipe wrote."""
-    decoder = zlib.decompressobj()
-    try:
-        text = decoder.decompress(data, _MAX_INFLATED)
-    except zlib.error:
-        return None
-    return text if decoder.eof else None

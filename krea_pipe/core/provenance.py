@@ -2,23 +2,39 @@
 
 Programs that edit metadata move chunks about and add their own, so that a text counts wherever it is. It counts as ours
 only while it says what the others say: a prompt that someone has rewritten is theirs, and so is the file.
+An image that came with Content Credentials, or is signed otherwise, gets no texts: they would make it invalid.
 """
 
 import hashlib
+import html
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from krea_pipe._version import __version__
-from krea_pipe.core.image_file import PlainText, plain_texts, with_text
+from krea_pipe.core.image_file import PlainText, TooMuchWork, plain_texts, png_chunks, text_keys, with_text
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import canonical_json
 
-MARK = "krea-pipe"
+_MARK, _DESCRIPTION, _SOFTWARE, _XMP = "krea-pipe", "Description", "Software", "XML:com.adobe.xmp"
 _PROMPT, _SEED, _REQUEST = "prompt", "seed", "request"
-TEXTS = (MARK, _PROMPT, _SEED, _REQUEST)
-"""The texts inside each PNG, in this order."""
+"""What earlier versions wrote beside the mark. ComfyUI and others take a text `prompt` for JSON of their own."""
+_SIGNED = frozenset([b"caBX", b"dSIG"])
+"""Chunks that vouch for all bytes of the file: Content Credentials (C2PA) and PNG's digital signature."""
+_REMOTE = b"dcterms:provenance"
+"""In XMP, the address of Content Credentials that are kept elsewhere."""
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_PACKET = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+    'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="{software}"><dc:description><rdf:Alt>'
+    '<rdf:li xml:lang="x-default">{description}</rdf:li></rdf:Alt></dc:description></rdf:Description></rdf:RDF>'
+    '</x:xmpmeta><?xpacket end="w"?>'
+)
+"""Files are recognized by it: another form needs this one beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +65,7 @@ class Bare:
 
 
 def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
-    """Insert our texts into a PNG.
+    """Insert our texts into a PNG, except where Krea has written a text of that key.
 
     Args:
         png: its bytes, as Krea sent them.
@@ -57,12 +73,35 @@ def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
         request: the fields of its request.
 
     Returns:
-        The bytes to deliver.
+        The bytes to deliver: the same ones where any change would break a signature.
 
     Raises:
         ValueError: it is no PNG.
     """
-    return with_text(png, _texts(mark, request))
+    if _is_signed(png):
+        return png
+    data: dict[str, Json] = {
+        "version": __version__,
+        "target": mark.target,
+        "cell": mark.cell,
+        "key": mark.key,
+        "job_id": mark.job_id,
+        "sha256": mark.sha256,
+        "request": dict(request),
+    }
+    taken = text_keys(png)
+    texts = {_MARK: canonical_json(data), **_standard(data)}
+    return with_text(png, {key: text for key, text in texts.items() if key not in taken})
+
+
+def _is_signed(png: bytes) -> bool:
+    try:
+        return any(
+            part.kind in _SIGNED or (part.kind == b"iTXt" and _REMOTE in png[part.start : part.end])
+            for part in png_chunks(png)
+        )
+    except TooMuchWork:
+        return True
 
 
 def bare(data: bytes) -> Bare:
@@ -80,39 +119,38 @@ def bare(data: bytes) -> Bare:
         digest.update(view[at : one.start])
         at = one.end
     digest.update(view[at:])
-    mark = next((_mark(one.text) for one in ours if one.key == MARK), None)
+    mark = next((_mark(one.text) for one in ours if one.key == _MARK), None)
     return Bare(digest.hexdigest(), mark)
 
 
-def _texts(mark: Mark, request: Mapping[str, Json]) -> dict[str, str]:
-    data: dict[str, Json] = {
-        "version": __version__,
-        "target": mark.target,
-        "cell": mark.cell,
-        "key": mark.key,
-        "job_id": mark.job_id,
-        "sha256": mark.sha256,
-    }
-    return {MARK: canonical_json(data), **_of_request(request), _REQUEST: canonical_json(dict(request))}
+def _standard(mark: Mapping[str, Json]) -> dict[str, str]:
+    """The texts for other programs, which follow from the mark."""
+    request = mark.get("request")
+    prompt = str(request.get("prompt", "")) if isinstance(request, dict) else ""
+    software = f"krea-pipe {mark.get('version', '')}"
+    quoted = {"software": html.escape(software), "description": html.escape(_NOT_IN_XML.sub("\ufffd", prompt))}
+    return {_DESCRIPTION: prompt, _SOFTWARE: software, _XMP: _PACKET.format(**quoted)}
 
 
 def _of_request(request: Mapping[str, Json]) -> dict[str, str]:
-    """The texts that follow from that of the request."""
+    """The texts of earlier versions, which follow from that of the request."""
     seed = request.get("seed")
     return {_PROMPT: str(request.get("prompt", "")), _SEED: "" if seed is None else str(seed)}
 
 
 def _ours(texts: list[PlainText]) -> Iterator[PlainText]:
     """At most one text for each key: a second one came with the image."""
-    mark = next((one for one in texts if one.key == MARK and _mark(one.text)), None)
+    mark = next((one for one in texts if one.key == _MARK and _mark(one.text)), None)
+    request = next((one for one in texts if one.key == _REQUEST and _canonical(one.text) is not None), None)
+    expected: dict[str, str] = {}
     if mark is not None:
         yield mark
-    request = next((one for one in texts if one.key == _REQUEST and _canonical(one.text) is not None), None)
-    if request is None:
-        return
-    yield request
-    for key, expected in _of_request(_canonical(request.text) or {}).items():
-        written = expected.encode("utf-8", "replace").decode("utf-8")
+        expected = _standard(_canonical(mark.text) or {})
+    if request is not None:
+        yield request
+        expected |= _of_request(_canonical(request.text) or {})
+    for key, text in expected.items():
+        written = text.encode("utf-8", "replace").decode("utf-8")
         yield from [one for one in texts if (one.key, one.text) == (key, written)][:1]
 
 

@@ -1,4 +1,4 @@
-"""Images go where the file's author wants them: below the output folder, each with its prompt, seed and request inside.
+"""Images go where the file's author wants them: below the output folder, each with its prompt and request inside.
 
 The stored bytes stay as Krea sent them; the copy carries text chunks that are spliced into the PNG, not re-encoded.
 A file that is not as krea-pipe delivered it is someone's work: it is kept, unless the user says otherwise.

@@ -20,6 +20,25 @@ BYTE_ORDER_MARK = "\ufeff"
 _FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
 _INNER_FORMULA = re.compile(r"[;\t\r\n] *(?=[=+\-@＝＋－＠])")
 
+# What spreadsheets, and data frames that look for times, take for a time of day or a date: `16:9` is 16:09 in Gnumeric
+# and polars, the cell `may/1` the first of May.
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?)"
+)
+_MOMENT = re.compile(
+    rf"""\s*(?:
+      \d+(?:\.\d+)?(?:\s*:\s*\d+(?:\.\d+)?)+(?:\s*[ap]m?)?
+    | \d{{1,2}}\s*[ap]m
+    | \d{{1,2}}\s+[ap]
+    | \d{{1,4}}[-/]\d{{1,4}}
+    | \d{{1,4}}([-/.])\d{{1,2}}\1\d{{1,4}}(?:[T\s]\s*\d[\d:.]*\s*(?:Z|[ap]m?|[+-]\d\d:?\d\d)?)?
+    | {_MONTH}[-/.,\s]*\d{{1,4}}(?:[-/.,\s]+\d{{1,4}})?
+    | \d{{1,4}}[-/.,\s]*{_MONTH}(?:[-/.,\s]*\d{{1,4}})?
+    )\s*""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
 _BEFORE_AXES: Mapping[str, Callable[[Row], object]] = {"id": lambda row: row.id, "stage": lambda row: row.stage}
 _AFTER_AXES: Mapping[str, Callable[[Row], object]] = {
     "status": lambda row: row.status,
@@ -44,7 +63,8 @@ _AFTER_AXES: Mapping[str, Callable[[Row], object]] = {
 def render_csv(report: Report) -> str:
     """Render the cells as RFC 4180 with a byte order mark; the axes of all stages have a column `axis.NAME` each.
 
-    A text that a spreadsheet would take for a formula has an apostrophe before it; numbers stay numbers.
+    A text that a spreadsheet would take for a formula, a time or a date has an apostrophe before it; numbers stay
+    numbers.
     """
     # The axes of all stages, in the order of the file; then those that only rows know.
     names = dict.fromkeys(axis.name for stage in report.stages for axis in stage.axes)
@@ -69,5 +89,5 @@ def _axis(row: Row, name: str) -> object:
 def _cell(value: object) -> object:
     if isinstance(value, str):
         text = _INNER_FORMULA.sub(r"\g<0>'", writable(value))
-        return f"'{text}" if _FORMULA.match(text) else text
+        return f"'{text}" if _FORMULA.match(text) or _MOMENT.fullmatch(text) else text
     return exact(value) if isinstance(value, Decimal) else value

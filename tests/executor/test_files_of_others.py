@@ -14,7 +14,8 @@ from krea_server import picture
 from PIL import Image, PngImagePlugin
 
 from krea_pipe.core.contract import SIZES
-from krea_pipe.core.image_file import png_chunks, with_text
+from krea_pipe.core.image_file import plain_texts, png_chunks, with_text
+from krea_pipe.core.request import canonical_json
 
 
 @pytest.fixture
@@ -72,23 +73,27 @@ def signed(data):
     return data + b"-----BEGIN SIGNATURE-----"
 
 
-def prompt_written_anew(data):
-    """Someone keeps notes in the text `prompt`."""
-    body = b"iTXtprompt\0\0\0\0\0a"
-    old = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
-    assert old in data
-    noted = b"iTXtprompt\0\0\0\0\0my notes"
-    return data.replace(old, (len(noted) - 4).to_bytes(4, "big") + noted + zlib.crc32(noted).to_bytes(4, "big"))
+def text_written_anew(key):
+    """Someone keeps notes in one of our texts."""
+
+    def change(data):
+        chunks = [data[one.start : one.end] for one in png_chunks(data)]
+        found = next(one for one in chunks if one[4:8] == b"iTXt" and one[8:].startswith(key + b"\0"))
+        noted = b"iTXt" + key + b"\0\0\0\0\0my notes"
+        return data.replace(found, (len(noted) - 4).to_bytes(4, "big") + noted + zlib.crc32(noted).to_bytes(4, "big"))
+
+    return change
 
 
 def another_image(_):
     return picture(seed="somebody's")
 
 
-CHANGES = [rated, rated_at_the_end, retouched, saved_again, cropped, signed, prompt_written_anew, another_image]
+CHANGES = [rated, rated_at_the_end, retouched, saved_again, cropped, signed, another_image]
+OURS = [b"krea-pipe", b"Description", b"Software", b"XML:com.adobe.xmp"]
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", [*CHANGES, *(pytest.param(text_written_anew(key), id=key.decode()) for key in OURS)])
 def test_a_changed_file_is_named_and_kept(drawn, krea, change):
     file = drawn.image("a")
     file.write_bytes(changed := change(file.read_bytes()))
@@ -259,6 +264,18 @@ def as_earlier_versions_noted(path):
     database.close()
 
 
+def as_earlier_versions_delivered(path):
+    """Other texts, and a request beside the mark; nothing is noted of the files."""
+    as_after_a_kill(path)
+    for file in path.glob("out/p/*.png"):
+        mark = next(json.loads(one.text) for one in plain_texts(file.read_bytes()) if one.key == "krea-pipe")
+        request = mark.pop("request")
+        texts = {"krea-pipe": mark, "prompt": request["prompt"], "seed": str(request["seed"]), "request": request}
+        written = {key: text if isinstance(text, str) else canonical_json(text) for key, text in texts.items()}
+        blob = path / ".krea-pipe/loopback/blobs" / mark["sha256"][:2] / mark["sha256"]
+        file.write_bytes(with_text(blob.read_bytes(), written))
+
+
 def as_later_versions_mark(path):
     """Texts that this version does not know; the fact has the digest of the file."""
     database = sqlite3.connect(path / ".krea-pipe/loopback/facts/cache.db")
@@ -271,7 +288,15 @@ def as_later_versions_mark(path):
     database.close()
 
 
-SPARED = [touched, bare_of_texts, without_facts, as_after_a_kill, as_earlier_versions_noted, as_later_versions_mark]
+SPARED = [
+    touched,
+    bare_of_texts,
+    without_facts,
+    as_after_a_kill,
+    as_earlier_versions_noted,
+    as_earlier_versions_delivered,
+    as_later_versions_mark,
+]
 
 
 @pytest.mark.parametrize("change", SPARED)

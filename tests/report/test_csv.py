@@ -90,6 +90,28 @@ def test_a_plain_text_stays_as_it_is(text):
     assert line["prompt"] == text
 
 
+MOMENTS = ["16:9", "1:1", "2.35:1", "16 : 9", " 9:16", "16:9:4", "10:30 pm", "10 am", "1 a"]
+MOMENTS += ["3/4", "1-2", "1-2-3", "31/12", "1/2/24", "1.2.2024", "2024-01-02", "2024-01", "2024-01-02T10:00:00Z"]
+MOMENTS += ["may/1", "Mar 5", "sept-2", "dec5", "May 2024", "5 May 2024", "5-may", "March 1, 2024"]
+
+
+@pytest.mark.parametrize("text", MOMENTS)
+def test_a_text_that_would_become_a_time_or_a_date_stays_a_text_in_every_column(text):
+    report = make_report(make_stage("lamp", {"a": ["x"]}))
+    (line,) = lines(replace(report, rows=(replace(report.rows[0], id=text, axes={"a": text}, prompt=text),)))
+    assert [line[name] for name in ("id", "axis.a", "prompt")] == [f"'{text}"] * 3
+
+
+WORDS = ["marble 5", "may", "mayday-1", "lamp/16:9", "16:9 wide", "ratio 16:9", "a:b", "12h", "1.5", "007", "p/1", "v1"]
+
+
+@pytest.mark.parametrize("text", WORDS)
+def test_what_only_resembles_a_time_or_a_date_stays_as_it_is(text):
+    report = make_report(make_stage("lamp", {"a": ["x"]}))
+    (line,) = lines(replace(report, rows=(replace(report.rows[0], axes={"a": text}),)))
+    assert line["axis.a"] == text
+
+
 def test_a_number_stays_a_number():
     report = make_report(make_stage("lamp", {"n": [-5, 0.5]}))
     low, high = lines(replace(report, rows=tuple(replace(row, cost_usd=Decimal("1E-7")) for row in report.rows)))

@@ -1,0 +1,95 @@
+"""What is written into a delivered PNG is for other programs too, breaks no signature, and hides nothing of Krea's."""
+
+import json
+import zlib
+from io import BytesIO
+from xml.etree import ElementTree
+
+import pytest
+from krea_server import picture
+from PIL import Image
+
+from krea_pipe.core.contract import SIZES
+from krea_pipe.core.image_file import with_text
+
+DC = "{http://purl.org/dc/elements/1.1/}"
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+
+
+def chunk(kind, body):
+    return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+
+def sent(*chunks):
+    """An image of Krea with more chunks behind its header."""
+    plain = picture(seed="sea", size=SIZES["1:1"])
+    return b"".join([plain[:33], *chunks, plain[33:]])
+
+
+def delivered(project, krea, data, prompt="sea"):
+    krea.image(data)
+    project.pipeline([prompt])
+    assert project.run("run", "p.yaml").code == 0
+    return next(project.path.glob("out/p/*.png"))
+
+
+def texts(file):
+    with Image.open(file) as image:
+        image.load()
+        return dict(image.text)
+
+
+def test_the_texts_have_standard_keys_and_one_of_our_own(project, krea):
+    prompt = """a "lamp" & <oak> in Köln"""
+    found = texts(delivered(project, krea, sent(), prompt))
+    assert found.keys() == {"krea-pipe", "Description", "Software", "XML:com.adobe.xmp"}
+    assert found["Description"] == prompt
+    assert found["Software"].startswith("krea-pipe ")
+    assert json.loads(found["krea-pipe"])["request"]["prompt"] == prompt
+    packet = ElementTree.fromstring(found["XML:com.adobe.xmp"])
+    assert [one.text for one in packet.findall(f".//{DC}description/{RDF}Alt/{RDF}li")] == [prompt]
+
+
+@pytest.mark.parametrize("key", ["prompt", "workflow", "parameters", "seed", "request"])
+def test_no_text_has_a_key_that_image_generators_read_as_their_own(project, krea, key):
+    assert key not in texts(delivered(project, krea, sent()))
+
+
+@pytest.mark.parametrize(
+    "vouched",
+    [
+        chunk(b"caBX", b"a manifest store"),
+        chunk(b"dSIG", b"a signature"),
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x dcterms:provenance='https://krea.example/manifest'/>"),
+    ],
+    ids=["caBX", "dSIG", "XMP"],
+)
+def test_what_is_signed_is_delivered_byte_for_byte(project, krea, vouched):
+    data = sent(vouched)
+    file = delivered(project, krea, data)
+    assert file.read_bytes() == data
+    assert project.run("run", "p.yaml", "--json").rows["sea"]["reason"] == "cached"
+    file.write_bytes(data[:-12] + chunk(b"tEXt", b"Rating\x005") + data[-12:])
+    assert project.run("run", "p.yaml", "--json").json["in_the_way"] == ["p/sea"]
+
+
+@pytest.mark.parametrize("key", [b"Description", b"Software", b"XML:com.adobe.xmp"])
+@pytest.mark.parametrize("form", [b"tEXt", b"zTXt", b"iTXt"])
+def test_what_krea_wrote_is_the_only_text_of_its_key(project, krea, key, form):
+    text = {b"tEXt": b"\0Krea", b"zTXt": b"\0\0" + zlib.compress(b"Krea"), b"iTXt": b"\0\0\0\0\0Krea"}[form]
+    file = delivered(project, krea, sent(chunk(form, key + text)))
+    assert texts(file)[key.decode()] == "Krea"
+    assert file.read_bytes().count(key + b"\0") == 1
+    assert "krea-pipe" in texts(file)
+
+
+def test_texts_that_krea_wrote_stay_krea_s(project, krea):
+    """They are a part of the image, even where they say the same as ours would."""
+    data = with_text(sent(), {"Description": "sea", "prompt": "sea"})
+    file = delivered(project, krea, data)
+    project.run("run", "p.yaml")
+    without = file.read_bytes().replace(data[33 : data.index(b"IDAT") - 4], b"")
+    file.write_bytes(without)
+    with Image.open(BytesIO(without)) as image:
+        image.load()
+    assert project.run("run", "p.yaml", "--json").json["in_the_way"] == ["p/sea"]
