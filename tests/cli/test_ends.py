@@ -177,7 +177,7 @@ def test_an_image_that_can_not_be_put_in_place_is_still_reported(project, krea):
     (project.path / "out/p/a.png").mkdir()
     krea.finish_jobs()
     done = project.finish(process)
-    assert (done.code, done.rows["a"]["error"]["code"], done.rows["a"]["image"]) == (1, "not_writable", None)
+    assert (done.code, done.rows["a"]["error"]["code"], done.rows["a"]["image"]) == (1, "file_in_the_way", None)
     assert Decimal(done.json["cost"]["spent_usd"]) == Decimal("0.03")
     (project.path / "out/p/a.png").rmdir()
     assert project.run("run", "p.yaml", "--json").json["cells"]["reused"] == 1
