@@ -167,7 +167,7 @@ def open_delivery(
     _check_folder(folder)
     over = look_over(space, folder, kind, plan, file=file, changed=changed)
     stored = {cell.id for step in plan.steps if isinstance(step.action, Reuse) for cell in step.cells}
-    problems = [*(one.problem for one in over.taken if one.cell not in stored), *over.problems]
+    problems = [*in_the_way([one for one in over.taken if one.cell not in stored]), *over.problems]
     if problems:
         raise UsageError(*problems[:MOST_NAMED])
     return Delivery(over.out, file.absolute().as_posix(), over.settled, over.notes)

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from krea_server import picture
+from krea_server import picture, until
 from PIL import Image, PngImagePlugin
 
 from krea_pipe.core.contract import SIZES
@@ -391,3 +391,17 @@ def test_images_whose_paths_are_swapped_change_places(drawn, noted):
     drawn.pipeline(["a", "b"], more=f"budget: {{usd: 5}}\n{out}")
     assert drawn.run("run", "p.yaml", "--json").counts == (0, 0, 2)
     assert (drawn.image("b").read_bytes(), drawn.image("a").read_bytes()) == (first, second)
+
+
+def test_a_file_that_appears_during_a_run_is_kept(project, krea):
+    krea.reset(latency=1e6)
+    project.pipeline(["a"])
+    process = project.start("run", "p.yaml", "--json")
+    until(lambda: project.events("submitted"))
+    mine = project.write("out/p/a.png", picture(seed="mine"))
+    before = mine.read_bytes()
+    krea.finish_jobs()
+    done = project.finish(process)
+    assert (done.code, done.json["in_the_way"], mine.read_bytes()) == (1, ["p/a"], before)
+    assert project.run("run", "p.yaml", "--keep-both", "--json").counts == (0, 0, 1)
+    assert (len(krea.posts), mine.read_bytes()) == (1, before)

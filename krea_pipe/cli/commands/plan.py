@@ -90,7 +90,9 @@ _against_options = combined(
 @local_option
 @click.option("--max-cost", type=UsdType(), help="Show how far a run with this limit in US dollars would come.")
 @click.option("--max-new", type=click.IntRange(min=0), help="Show how far a run with this limit would come.")
-@click.option("--check", is_flag=True, help="Exit with 3 when a run would have something to do.")
+@click.option(
+    "--check", is_flag=True, help="Exit with 3 when a run would have something to do, or would keep a changed file."
+)
 @click.option(
     "--all", "show_all", is_flag=True, help=f"List every request, not the first {_MAX_ROWS} that are not cached."
 )
