@@ -30,6 +30,7 @@ def test_a_killed_run_is_gone_on_with(project, krea, event, count):
     assert kill_when(project, lambda: len(project.events(event)) >= count) == -signal.SIGKILL
     in_journal = {line["key"] for line in project.events("submitted")}
     lost = {line["key"] for line in project.events("submitting")} - in_journal
+    krea.catch_up()
     krea.finish_jobs()
     krea.rules.clear()
     draw(krea)

@@ -346,8 +346,9 @@ def test_a_copied_project_goes_on(drawn, tmp_path_factory, times):
 
 
 def test_a_clone_without_the_store_draws_over_what_is_ours_alone(drawn, krea):
-    """As `git clone` of a repository with its images: new times, no facts, no stored images."""
+    """As `git clone` of a repository with its images, and no lock file: new times, no facts, no stored images."""
     shutil.rmtree(drawn.home)
+    (drawn.path / "p.lock.jsonl").unlink()
     touched(drawn.path)
     assert drawn.run("run", "p.yaml", "--json").counts == (2, 0, 0)
     assert len(krea.posts) == 4
