@@ -118,6 +118,14 @@ class AccountJobs:
             self.known[job_id] = known
             self._note_time(created_at)
 
+    def has_ended_before(self, job: Job) -> bool:
+        """Whether a job of an answer has ended, and is too old for any that is made from now on.
+
+        It may be older than the part of the list that was read, so that nothing has shown it.
+        """
+        at = job.created_at
+        return job.is_final and at is not None and bool(self.newest) and at < self.newest[0] - REACH
+
     def window(self) -> tuple[str, str]:
         """The `known_since` and `newest` of a POST that follows."""
         if self.known_since is None:

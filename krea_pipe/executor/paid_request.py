@@ -260,6 +260,8 @@ class PaidRequest(ABC, Generic[End]):
             return Lost(str(error), error) if error.may_have_acted else error
         if account_jobs.seen.get(job.id, seen) < seen:
             return Lost(f"Krea's answer names job {job.id}, which was there before the request")
+        if account_jobs.has_ended_before(job):
+            return Lost(f"Krea's answer names job {job.id}, which had ended long before the request")
         account_jobs.late.append(clock.steady() - started)
         account_jobs.know(job.id, job.created_at)
         clock.observe_job(job.created_at, started)

@@ -4,8 +4,10 @@ import json
 from decimal import Decimal
 
 import pytest
-from krea_server import GENERATE, ask, send_answer
+from krea_server import GENERATE, Seen, ask, send_answer
 from money import check_paid_once, draw, inhabit, job_ids, send_json
+
+from krea_pipe.executor import account_jobs
 
 PAGE = b"<html><head><title>Gateway</title></head></html>"
 JSON = {"content-type": "application/json"}
@@ -173,6 +175,24 @@ def test_an_answer_that_names_a_job_of_before_the_run_is_a_lost_one(project, kre
     async def name_the_old_one(scope, seen, send, app):
         await ask(app, scope, seen)
         await send_json(send, {"job_id": old, "status": "queued", "created_at": None})
+
+    krea.rule("POST", GENERATE, name_the_old_one, text='"a"', times=1)
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.rows["a"]["adopted"]) == (0, True), done.text
+    check_paid_once(project, krea, ["a"])
+
+
+def test_an_answer_that_names_a_job_older_than_what_was_read_of_the_list_is_a_lost_one(project, krea, monkeypatch):
+    for name in ("_FIRST_PAGE_JOBS", "_PAGE_JOBS"):
+        monkeypatch.setattr(account_jobs, name, 1)
+    old, *_ = (inhabit(krea) for _ in range(account_jobs.NEWEST + 2))
+
+    async def name_the_old_one(scope, seen, send, app):
+        await ask(app, scope, seen)
+        path = f"/jobs/{old}"
+        get = {**scope, "method": "GET", "path": path, "raw_path": path.encode()}
+        await send_json(send, json.loads((await ask(app, get, Seen("GET", path, {}, b"")))[2]))
 
     krea.rule("POST", GENERATE, name_the_old_one, text='"a"', times=1)
     project.pipeline(["a"])
