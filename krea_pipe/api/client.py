@@ -357,7 +357,7 @@ async def _limited(seconds: float) -> AsyncIterator[asyncio.Timeout]:
         async with asyncio.timeout(seconds) as timeout:
             yield timeout
     except TimeoutError as error:
-        raise AnswerLost("no whole answer came in time") from error
+        raise AnswerLost("no whole answer came in time", is_given_up=True) from error
 
 
 def _absolute(url: str, base: httpx.URL) -> str:

@@ -19,10 +19,12 @@ _MAX_SAID = 700
 class CallFailed(Exception):
     """A call did not bring what it was for; the message is one line for people.
 
-    `may_have_acted` says that Krea may have done what was asked for all the same.
+    `may_have_acted` says that Krea may have done what was asked for all the same, `is_given_up` that someone stopped
+    waiting for it, so that it may yet be done.
     """
 
     may_have_acted: bool = False
+    is_given_up: bool = False
 
 
 class Unreachable(CallFailed):
@@ -34,11 +36,19 @@ class AnswerLost(CallFailed):
 
     may_have_acted = True
 
+    def __init__(self, message: str, *, is_given_up: bool = False) -> None:
+        super().__init__(message)
+        self.is_given_up = is_given_up
+
 
 REJECTED = 200
 """The status of an answer of success that holds an error and no job."""
 _DOCUMENTED = frozenset({REJECTED, 400, 401, 402, 403, 404, 410, 422, 429})
 """The statuses with which Krea itself is known to refuse a request; sources in `docs/explanation/money.md`."""
+
+
+_GAVE_UP = frozenset({408, 499, 504, 524})
+"""The statuses with which a gateway says that it has waited too long."""
 
 
 class Refused(CallFailed):
@@ -54,6 +64,7 @@ class Refused(CallFailed):
         # A gateway can redirect, refuse or give up on a call that goes on behind it. Only a documented status in Krea's
         # own form says that there is no job.
         self.may_have_acted = not (is_kreas and status in _DOCUMENTED)
+        self.is_given_up = status in _GAVE_UP
 
     @property
     def is_final(self) -> bool:
@@ -75,6 +86,8 @@ class translated:  # noqa: N801 (used like a function)
         match error:
             case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout() | httpx.UnsupportedProtocol():
                 raise Unreachable(f"no connection: {_words(error)}") from error
+            case httpx.TimeoutException():
+                raise AnswerLost(f"the answer was lost: {_words(error)}", is_given_up=True) from error
             # A redirect to an impossible host is read with `idna`, whose errors httpx lets through.
             case httpx.HTTPError() | httpx.InvalidURL() | httpx.StreamError() | UnicodeError():
                 raise AnswerLost(f"the answer was lost: {_words(error)}") from error

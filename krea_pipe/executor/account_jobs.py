@@ -72,11 +72,12 @@ class KnownJob:
 class AccountJobs:
     """The jobs that a run knows of the account.
 
-    `seen` numbers every job in the order in which the run came to know it. `known` has the jobs that exist by the word
-    of an answer: a list that can be trusted shows them. `undated` are those of them without a time which no list has
-    shown yet. What was made since `known_since` and was listed before the first POST is seen. `newest` has the
-    newest times of jobs, the oldest of them first. `late` has the seconds that the last answers to POSTs took, and that
-    jobs took to show in the list.
+    `seen` numbers every job in the order in which the run came to know it. `missed` says when the last list was asked
+    for that did not have it yet, by our steady clock, as `read_at` does for jobs to come. `known` has the jobs that
+    exist by the word of an answer: a list that can be trusted shows them. `undated` are those of them without a time
+    which no list has shown yet. What was made since `known_since` and was listed before the first POST is seen.
+    `newest` has the newest times of jobs, the oldest of them first. `late` has the seconds that the last answers to
+    POSTs took, and that jobs took to show in the list.
     """
 
     client: Client
@@ -85,6 +86,8 @@ class AccountJobs:
     origin: str
     account: str
     seen: dict[str, int] = field(default_factory=dict)
+    missed: dict[str, float] = field(default_factory=dict)
+    read_at: float = -math.inf
     known: dict[str, KnownJob] = field(default_factory=dict)
     undated: dict[str, KnownJob] = field(default_factory=dict)
     known_since: datetime | None = None
@@ -141,11 +144,13 @@ class AccountJobs:
             CallFailed: the list could not be read, or does not show what it should.
         """
         await self._know_from_journal()
+        began = self.client.clock.steady()
         found, _ = await self._read_back_to(floor)
         await self._check(found, floor, named_before)
         for job in found:
             self.undated.pop(job.id, None)
         self._note_seen(found)
+        self.read_at = began
         return JobListing(tuple(found), made_by(found))
 
     async def new_since(self, post: Post, listing: JobListing, taken: set[str]) -> NewJobs:
@@ -187,7 +192,8 @@ class AccountJobs:
         """Write down the jobs that this run had not seen; the journal leaves out those that it knows."""
         new = tuple(job.id for job in jobs if job.id not in self.seen)
         for job in jobs:
-            self.seen.setdefault(job.id, len(self.seen))
+            if job.id not in self.seen:
+                self.seen[job.id], self.missed[job.id] = len(self.seen), self.read_at
             if job.created_at is not None:
                 self._note_time(job.created_at)
         return self.journal_writer.put(Listed(jobs=new), self.run_id)

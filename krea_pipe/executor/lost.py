@@ -142,8 +142,9 @@ def judge(evidence: Evidence) -> Verdict:
         return _judge_without_job(evidence)
     candidates = tuple(job for job in billed if _may_be_own(evidence, job))
     if not candidates:
-        is_explained = all(_rivals(evidence, job) for job in billed)
-        return Unclear("the list shows a job that krea-pipe did not start", billed, "others" if is_explained else "")
+        return Unclear(
+            "the list shows a job that krea-pipe did not start", billed, _awaited_by_a_stranger(evidence, billed)
+        )
     fitting = [job for job in candidates if job.id not in evidence.disowned]
     if fitting and evidence.takes_any:
         return FoundJob(min(fitting, key=lambda job: _distance(job, evidence.own.post)))
@@ -154,6 +155,19 @@ def judge(evidence: Evidence) -> Verdict:
     return _judge_candidates(evidence, candidates)
 
 
+def _failed_job_of(evidence: Evidence) -> tuple[Job, ...]:
+    """The one job that a POST has made in vain, if that is how it ended: it is no sign of anyone else."""
+    failed = tuple(job for job in evidence.new.strangers if job.is_unbilled and _may_be_own(evidence, job))
+    return failed if len(failed) == 1 else ()
+
+
+def _awaited_by_a_stranger(evidence: Evidence, billed: Sequence[Job]) -> Literal["", "time", "others"]:
+    """What may yet tell whose jobs of other times than its own are: a `Date` is no time of jobs, and later jobs are."""
+    if all(_rivals(evidence, job) for job in billed):
+        return "others"
+    return "" if evidence.own.post.is_exact else "time"
+
+
 def _judge_without_job(evidence: Evidence) -> Verdict:
     if not evidence.is_sender_gone:
         return Unclear("the run that sent it may be paused, and may still send it")
@@ -162,6 +176,8 @@ def _judge_without_job(evidence: Evidence) -> Verdict:
 
 def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdict:
     in_time = [job for job in candidates if evidence.own.has_made(job)]
+    if len(in_time) != 1 and len(candidates) > 1:  # those that no other POST can have made
+        in_time = [job for job in candidates if not _late_rivals(evidence, job)]
     own = in_time[0] if len(in_time) == 1 else candidates[0]
     others = [job for job in (*evidence.new.strangers, *evidence.new.others) if job.id != own.id]
     others += [job for job in evidence.new.earlier if _is_lately(job, own)]
@@ -175,7 +191,7 @@ def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdic
         return Unclear("Krea had not told the time when the run began", candidates)
     if _rivals(evidence, own):
         return Unclear("more than one answer was lost at that time", candidates, "others")
-    if own not in in_time and not evidence.is_shown:
+    if not (own in in_time and evidence.own.has_made(own)) and not evidence.is_shown:
         return Unclear("other jobs may show later", candidates, "time")
     return FoundJob(own)
 
@@ -189,6 +205,11 @@ def _rivals(evidence: Evidence, job: Job) -> list[LostPost]:
     """Other POSTs without an answer that may have made the same job; where times tell, only those that have in time."""
     if evidence.own.has_made(job):
         return [one for one in evidence.rivals if one.has_made(job)]
+    return _late_rivals(evidence, job)
+
+
+def _late_rivals(evidence: Evidence, job: Job) -> list[LostPost]:
+    """Other POSTs without an answer that may have made the same job, late ones included."""
     return [one for one in evidence.rivals if one.may_have_made(job, evidence.late, REACH)]
 
 
@@ -217,44 +238,64 @@ class Search:
     taken: set[str] = field(default_factory=set)
     noticed: dict[Post, float] = field(default_factory=dict)
     """When this run got to know that an answer was lost, by the steady clock."""
-    settled: dict[Post, int] = field(default_factory=dict)
-    """How many jobs this run had seen when the job of a POST would have shown for sure."""
+    open: set[Post] = field(default_factory=set)
+    """The POSTs whose jobs are looked for."""
 
-    async def resolve(self, post: Post) -> Verdict:
+    async def resolve(self, post: Post, *, is_given_up: bool = False) -> Verdict:
         """Find out what became of a POST. The gate has to be shut once for it, and is open at the end.
 
-        Others go on while time has to pass: a list may be late, and a gateway may have given up on what goes on behind
-        it.
+        Others go on while time has to pass, because a list may be late. When someone has given up waiting for the
+        answer (`is_given_up`), nothing else is sent: the job may be made late, and would be taken for that of another
+        lost answer.
         """
+        gate = self.session.submit_gate
+        self.open.add(post)
         try:
-            verdict = await self._look(post)
+            verdict, is_settled = await self._look(post)
+            while (
+                isinstance(verdict, Unclear) and (wait := self._wait(post, verdict, is_settled=is_settled)) is not None
+            ):
+                if not is_given_up:
+                    gate.open()
+                try:
+                    is_ended = await self.session.stop.sleep_unless_closing(wait)
+                finally:
+                    if not is_given_up:
+                        gate.shut()
+                if is_ended:
+                    return Unclear("the run ended before its job could have shown")
+                verdict, is_settled = await self._look(post)
         finally:
-            self.session.submit_gate.open()
-        while isinstance(verdict, Unclear) and verdict.awaits:
-            wait = self._unshown(post) if self._unshown(post) > 0 else self._unsettled(post)
-            if await self.session.stop.sleep_unless_closing(max(wait, 0.0)):
-                return Unclear("the run ended before its job could have shown")
-            self.session.submit_gate.shut()
-            try:
-                verdict = await self._look(post)
-            finally:
-                self.session.submit_gate.open()
+            self.open.discard(post)
+            gate.open()
         return verdict
 
-    async def _look(self, post: Post) -> Verdict:
+    def _wait(self, post: Post, verdict: Unclear, *, is_settled: bool) -> float | None:
+        """Seconds until another look may tell more: when its own job would show, or other lost answers are settled."""
+        if not verdict.awaits:
+            return None
+        if not is_settled:
+            return self._unshown(post) if self._unshown(post) > 0 else max(self._unsettled(post), 0.0)
+        if verdict.awaits != "others" or self._lost_for(post) > LONGEST * self._settling():
+            return None
+        others = max((self._unsettled(one) for one in self.open & self.noticed.keys() if one != post), default=0.0)
+        return others + self.session.pace.first / 4 if others > 0 else None
+
+    async def _look(self, post: Post) -> tuple[Verdict, bool]:
         """Read the list and judge, again as long as other lost answers may explain what it shows.
 
-        Once the job would show, the verdict is the last one, and awaits nothing.
+        Returns:
+            The verdict, and whether the job would have shown by then.
         """
         if post.account not in ("", self.session.account):
-            return Unclear("it was sent with another key, whose jobs this one cannot see")
+            return Unclear("it was sent with another key, whose jobs this one cannot see"), True
         self.noticed.setdefault(post, self.session.client.clock.steady())
         for number in range(ROUNDS):
             verdict, is_settled = await self._looked(post)
             if not isinstance(verdict, Unclear) or verdict.awaits != "others" or number == ROUNDS - 1:
                 break
             await self.session.stop.sleep_unless_leaving(self.session.pace.first / 20)
-        return replace(verdict, awaits="") if isinstance(verdict, Unclear) and is_settled else verdict
+        return verdict, is_settled
 
     async def _looked(self, post: Post) -> tuple[Verdict, bool]:
         """Judge once; also whether the job would have shown by then."""
@@ -263,8 +304,11 @@ class Search:
                 return Unclear("the run was left before Krea's list could be looked at"), True
             evidence = await self._evidence(post)
             verdict = judge(evidence)
-            if isinstance(verdict, FoundJob):
-                self.taken.add(verdict.job.id)
+            match verdict:
+                case FoundJob(job=job):
+                    self.taken.add(job.id)
+                case Nothing():
+                    self.taken.update(job.id for job in _failed_job_of(evidence))
         return verdict, evidence.is_settled
 
     async def _evidence(self, post: Post) -> Evidence:
@@ -279,13 +323,11 @@ class Search:
         except CallFailed as error:
             distrust = f"Krea's list of jobs could not be read: {error}"
             return Evidence(LostPost(post), distrust=distrust, is_settled=is_settled)
-        rivals, disowned = await self._others(post)
-        if is_settled:
-            self.settled.setdefault(post, len(self.session.account_jobs.seen))
+        rivals, disowned = await self._others(post, new)
         return Evidence(
             own=self._timed(post),  # the list's own answer may have told the time better
             new=new,
-            rivals=tuple(self._rival(one, new) for one in rivals),
+            rivals=tuple(self._rival(one, new, before) for one, before in rivals),
             disowned=disowned,
             late=timedelta(seconds=self._settling()),
             slack=max(SLACK, timedelta(seconds=self.session.probe.tolerance_seconds if self.session.probe else 0)),
@@ -315,12 +357,16 @@ class Search:
             return LostPost(dated)
         return LostPost(dated, _if_short(((after, before),)))
 
-    def _rival(self, post: Post, new: NewJobs) -> LostPost:
-        """Another POST without an answer, and which of the jobs it has not made."""
-        timed, seen = self._timed(post), self.session.account_jobs.seen
-        settled = self.settled.get(post, len(seen))
-        later = frozenset(job.id for job in (*new.strangers, *new.others) if seen.get(job.id, 0) >= settled)
-        return replace(timed, not_made=later, is_dated=timed.post.is_exact)
+    def _rival(self, post: Post, new: NewJobs, before: frozenset[str]) -> LostPost:
+        """Another POST without an answer, and which of the jobs it has not made: some were listed `before` it."""
+        timed, later = self._timed(post), frozenset[str]()
+        if post in self.noticed:
+            settled, missed = (
+                self.session.client.clock.steady() + self._unsettled(post),
+                self.session.account_jobs.missed,
+            )
+            later = frozenset(job.id for job in (*new.strangers, *new.others) if missed.get(job.id, settled) > settled)
+        return replace(timed, not_made=later | before, is_dated=timed.post.is_exact)
 
     def _dated(self, post: Post) -> Post:
         """A POST of this run with its times as they are known now: later answers may have corrected an earlier one."""
@@ -405,15 +451,19 @@ class Search:
 
         return cast("frozenset[Post]", await self.session.journal_writer.ask(ask))
 
-    async def _others(self, post: Post) -> tuple[tuple[Post, ...], frozenset[str]]:
-        """Other POSTs without an answer, and the jobs that were found to have drawn something else."""
+    async def _others(self, post: Post, new: NewJobs) -> tuple[tuple[tuple[Post, frozenset[str]], ...], frozenset[str]]:
+        """Other POSTs without an answer, each with the new jobs that were listed before it, and the disowned jobs."""
 
         def ask(replay: Replay) -> object:
             posts: Sequence[Post] = (*replay.open.values(), *replay.lost.values())
-            rivals = tuple(one for one in posts if one.key != post.key and one.origin == post.origin)
-            return rivals, frozenset(replay.disowned)
+            rivals = [one for one in posts if one.key != post.key and one.origin == post.origin]
+            listed = {job.id: replay.listed[job.id] for job in new.strangers if job.id in replay.listed}
+            before = (frozenset(job for job, number in listed.items() if number < one.listed) for one in rivals)
+            return tuple(zip(rivals, before, strict=True)), frozenset(replay.disowned)
 
-        return cast("tuple[tuple[Post, ...], frozenset[str]]", await self.session.journal_writer.ask(ask))
+        return cast(
+            "tuple[tuple[tuple[Post, frozenset[str]], ...], frozenset[str]]", await self.session.journal_writer.ask(ask)
+        )
 
 
 def _if_short(windows: tuple[tuple[datetime, datetime], ...]) -> tuple[tuple[datetime, datetime], ...]:

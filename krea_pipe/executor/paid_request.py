@@ -377,7 +377,8 @@ class PaidRequest(ABC, Generic[End]):
             self.has_price, self.is_new = True, False
         if lost is None:  # the gate was left shut otherwise
             self.session.submit_gate.shut()
-        verdict = await self.search.resolve(post)
+        is_given_up = lost is not None and lost.error is not None and lost.error.is_given_up
+        verdict = await self.search.resolve(post, is_given_up=is_given_up)
         status = await self._written(verdict, post)
         if status != post:  # another run was faster
             return status

@@ -182,7 +182,7 @@ class Wire:
         finally:
             account.posts.setdefault(key, []).append((sent, end))
         if fate != "answered":
-            raise AnswerLost(fate)
+            raise AnswerLost(fate, is_given_up=fate == "late" or chance.random() < 0.3)
         self.clock.observe(account.date, sent)
         return Job(made.id, "queued", created_at=made.created)
 

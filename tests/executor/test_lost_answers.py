@@ -166,6 +166,21 @@ def test_a_strangers_failed_job_is_no_candidate(project, krea):
     check_paid_once(project, krea, ["a", "b"])
 
 
+def test_the_failed_job_of_a_lost_answer_is_no_sign_of_someone_else(project, krea):
+    """Krea has refused what it drew for `b`, whose answer was lost; that of `c` is lost as well."""
+
+    async def fail_unheard(scope, seen, send, app):
+        await order(app, scope, "local:fail-nsfw")
+        await break_off(send)
+
+    krea.rule("POST", GENERATE, fail_unheard, text='"b"', times=1)
+    krea.rule("POST", GENERATE, lose_after_acting, text='"c"', times=1)
+    project.pipeline(["a", "b", "c"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.rows["c"]["adopted"]) == (0, True), done.text
+    check_paid_once(project, krea, ["a", "b", "c"])
+
+
 def test_two_answers_that_are_lost_at_once_can_not_be_told_apart(project, krea):
     arrived = []
 
