@@ -101,8 +101,10 @@ class AccountJobs:
             CallFailed: it could not be read.
             StateError: nothing can be written down.
         """
+        began = self.client.clock.steady()
         found, is_whole = await self._read_back_to(None)
         await asyncio.shield(self._note_seen(found))
+        self.read_at = began
         times = [job.created_at for job in found if job.created_at is not None]
         self.known_since = _BEGINNING if is_whole or not times else min(times)
 
