@@ -208,6 +208,7 @@ class AccountJobs:
         """The newest jobs, down to a time or somewhat beyond the newest, and whether these are all that there are."""
         found: dict[str, Job] = {}
         before, limit = None, _FIRST_PAGE_JOBS
+        first: datetime | None = None
         for _ in range(_MAX_PAGES):
             page = await self.client.jobs(limit, before)
             jobs = page.jobs
@@ -215,11 +216,12 @@ class AccountJobs:
             for job in jobs:
                 found.setdefault(job.id, job)
             times = [job.created_at for job in jobs if job.created_at is not None]
-            is_newest_first = not times or times[0] >= times[-1]
-            is_reached = bool(times) and is_newest_first and times[-1] < (floor or _reach(found.values()))
+            first = first or (times[0] if times else None)
+            is_newest_first = first is not None and bool(times) and first > times[-1]  # of one moment, it may be either
+            is_reached = is_newest_first and times[-1] < (floor or _reach(found.values()))
             if page.next is None or is_reached:
                 return list(found.values()), page.next is None
-            can_overlap = is_new and is_newest_first and bool(times) and read_time(page.next) is not None
+            can_overlap = is_new and is_newest_first and read_time(page.next) is not None
             before, limit = iso(times[-1] + OVERLAP) if can_overlap else page.next, _PAGE_JOBS
         raise AnswerLost(f"the list of jobs is longer than {_MAX_PAGES * _PAGE_JOBS:,}")
 

@@ -12,6 +12,7 @@ from money import break_off, change_list, check_paid_once, draw, drop, hide, inh
 
 from krea_pipe.api.wire import read_time
 from krea_pipe.core.settings import Token, origin_of
+from krea_pipe.executor.account_jobs import NEWEST
 from krea_pipe.store.probe import Probe, write_probe
 
 STRANGE_TIMES = [
@@ -100,21 +101,37 @@ def test_an_empty_list_proves_nothing(project, krea):
     check_paid_once(project, krea, ["a"])
 
 
-def test_a_list_in_the_other_order_is_read_to_its_end(project, krea):
-    project.pipeline([f"w{number}" for number in range(101)], name="other.yaml")
-    assert project.run("run", "other.yaml").code == 0
-    krea.clock.advance(60)
+def list_oldest_first(krea, page=1000):
+    """List the oldest jobs first, no more than `page` at a time."""
 
     async def oldest_first(scope, seen, send, app):
         query = dict(part.split("=") for part in scope["query_string"].decode().split("&"))
         everything = {**scope, "query_string": b"limit=1000"}
         items = json.loads((await ask(app, everything, seen))[2])["items"][::-1]
-        start, limit = int(query.get("cursor", "0")), int(query["limit"])
+        start, limit = int(query.get("cursor", "0")), min(int(query["limit"]), page)
         rest = start + limit < len(items)
-        page = {"items": items[start : start + limit], "next_cursor": str(start + limit) if rest else None}
-        await send_json(send, page)
+        shown = {"items": items[start : start + limit], "next_cursor": str(start + limit) if rest else None}
+        await send_json(send, shown)
 
     krea.rule("GET", "/jobs", oldest_first)
+
+
+def test_a_page_of_one_moment_does_not_tell_the_order_of_the_list(project, krea):
+    for _ in range(NEWEST + 2):
+        inhabit(krea)
+    list_oldest_first(krea, page=1)
+    krea.rule("POST", GENERATE, lose_after_acting, text='"a"', times=1)
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.rows["a"]["adopted"]) == (0, True), done.text
+    check_paid_once(project, krea, ["a"])
+
+
+def test_a_list_in_the_other_order_is_read_to_its_end(project, krea):
+    project.pipeline([f"w{number}" for number in range(101)], name="other.yaml")
+    assert project.run("run", "other.yaml").code == 0
+    krea.clock.advance(60)
+    list_oldest_first(krea)
     krea.rule("POST", GENERATE, lose_after_acting, text="b", times=1)
     project.pipeline(["a", "b"])
     done = project.run("run", "p.yaml", "--json")
