@@ -13,6 +13,9 @@ FOUND = {
     116: "clocks of Krea's hosts and gateways were 23 seconds apart, and nothing had shown it yet",
     121: "a list showed nothing for 8 seconds, and two answers were lost meanwhile",
     144: "a list without any job was believed",
+    245: "two jobs that were made late were taken for those of each other's requests",
+    1031: "a job that was made late was taken for that of a request that was sent meanwhile",
+    2248: "what was paid late was given to a request that was sent meanwhile, and paid again",
 }
 """Schedules in which a version of the protocol paid twice or swapped images, with what was wrong."""
 
