@@ -37,14 +37,18 @@ def lost_post(name, since, until, *, is_exact=True, not_made=()):
 def test_of_two_jobs_the_one_that_was_listed_before_the_other_request_is_the_first_ones():
     first, second = job("first", 11), job("second", 16)
     own, rival = lost_post("a", 10, 12), lost_post("b", 15, 17, not_made=["first"])
-    evidence = Evidence(own, NewJobs((second, first)), rivals=(rival,), late=timedelta(seconds=10), is_settled=True)
+    evidence = Evidence(
+        own, NewJobs((second, first)), rivals=(rival,), late=timedelta(seconds=10), is_shown=True, is_settled=True
+    )
     assert judge(evidence) == FoundJob(first)
 
 
 def test_two_jobs_of_which_each_may_be_of_either_request_stay_open():
     first, second = job("first", 11), job("second", 16)
     own, rival = lost_post("a", 10, 12), lost_post("b", 10, 17)
-    evidence = Evidence(own, NewJobs((second, first)), rivals=(rival,), late=timedelta(seconds=10), is_settled=True)
+    evidence = Evidence(
+        own, NewJobs((second, first)), rivals=(rival,), late=timedelta(seconds=10), is_shown=True, is_settled=True
+    )
     assert isinstance(judge(evidence), Unclear)
 
 
