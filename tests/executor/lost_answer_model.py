@@ -38,6 +38,7 @@ LATEST = 8.0
 RUNS = 3
 OLD_JOBS = 3
 SPAN = 40.0
+NEAR = 0.3
 FATES = ("answered",) * 5 + ("lost", "lost", "dropped", "dropped", "late")
 
 
@@ -321,14 +322,19 @@ class Result:
         return swapped + [f"{key} was paid {count} times" for key, count in self.billed.items() if count > 1]
 
     def _is_untold(self, key, made):
-        """Whether a job is that of someone else who started it about the time of a POST that was lost."""
+        """Whether nobody can tell a job from that of a request.
+
+        Someone else has started it about the time of a POST that was lost, or it is that of another lost answer, and
+        the clocks of hosts that differ date it to the very moment of the POST.
+        """
         if made.key == key:
             return False
         posts = self.account.posts.get(key, [])
         if made.key.startswith("foreign"):
             reach = lost.REACH.total_seconds()
             return any(sent - reach <= at <= end + SETTLE + reach for sent, end in posts for at in made.times)
-        return False
+        dated = [made.times[1] - offset for offset in self.account.hosts if abs(made.times[1] - made.at - offset) > 1.5]
+        return any(sent - NEAR <= at <= end + NEAR for sent, end in posts if end - sent <= 1 for at in dated)
 
 
 def run_schedule(number, loop, fates=FATES, most=4):
