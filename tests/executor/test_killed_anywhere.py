@@ -133,8 +133,13 @@ def test_killed_after_line_upon_line(project, krea):
         process = project.start("run", "p.yaml")
         if not kill_when(process, lambda goal=before + lines: count_lines(project) >= goal):
             break
-    assert process.returncode == 0, process.stderr.read()
-    go_on(project, krea, words)
+    said = process.stderr.read()
+    paid = krea.billed_prompts()
+    assert len(paid) == len(set(paid)), said
+    if process.returncode:  # two answers may be lost so close together that nobody can tell their jobs apart
+        assert b"uncertain" in said
+    else:
+        go_on(project, krea, words)
 
 
 def test_killed_at_random_moments(project, krea):
