@@ -93,6 +93,8 @@ class AccountJobs:
     known_since: datetime | None = None
     newest: list[datetime] = field(default_factory=list)
     late: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
+    answers: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
+    """The seconds that the last answers to POSTs took."""
 
     async def open(self) -> None:
         """Read the newest part of the list before anything is sent, and write down what is in it.

@@ -381,7 +381,7 @@ class Search:
         """Seconds until the job of a POST is likely to show, if there is one; for one of a dead run it mostly does."""
         first = self.session.pace.first
         least = first / 10 if post.run == self.session.run_id else 0.0
-        slowest = max(self.session.account_jobs.late, default=first / 5)
+        slowest = max(self.session.account_jobs.answers, default=first / 5)
         return max(min(max(5 * slowest, first / 10), first) - self._lost_for(post), least)
 
     def _unshown(self, post: Post) -> float:

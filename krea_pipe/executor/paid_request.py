@@ -262,6 +262,7 @@ class PaidRequest(ABC, Generic[End]):
             return Lost(f"Krea's answer names job {job.id}, which was there before the request")
         if account_jobs.has_ended_before(job):
             return Lost(f"Krea's answer names job {job.id}, which had ended long before the request")
+        account_jobs.answers.append(clock.steady() - started)
         account_jobs.late.append(clock.steady() - started)
         account_jobs.know(job.id, job.created_at)
         clock.observe_job(job.created_at, started)
