@@ -278,11 +278,15 @@ class Search:
             return self._unshown(post) if self._unshown(post) > 0 else max(self._unsettled(post), 0.0)
         if verdict.awaits != "others" or self._lost_for(post) > LONGEST * self._settling():
             return None
-        others = max((self._unsettled(one) for one in self.open & self.noticed.keys() if one != post), default=0.0)
+        others = self._others_unsettled(post)
         return others + self.session.pace.first / 4 if others > 0 else None
 
+    def _others_unsettled(self, post: Post) -> float:
+        """Seconds until every other lost answer that is looked for is settled."""
+        return max((self._unsettled(one) for one in self.open & self.noticed.keys() if one != post), default=0.0)
+
     async def _look(self, post: Post) -> tuple[Verdict, bool]:
-        """Read the list and judge, again as long as other lost answers may explain what it shows.
+        """Read the list and judge, again while other lost answers that may explain what it shows are being judged.
 
         Returns:
             The verdict, and whether the job would have shown by then.
@@ -293,6 +297,8 @@ class Search:
         for number in range(ROUNDS):
             verdict, is_settled = await self._looked(post)
             if not isinstance(verdict, Unclear) or verdict.awaits != "others" or number == ROUNDS - 1:
+                break
+            if not is_settled or self._others_unsettled(post) > 0:  # the wait for those comes first, with the gate open
                 break
             await self.session.stop.sleep_unless_leaving(self.session.pace.first / 20)
         return verdict, is_settled
@@ -380,7 +386,7 @@ class Search:
     def _first_wait(self, post: Post) -> float:
         """Seconds until the job of a POST is likely to show, if there is one; for one of a dead run it mostly does."""
         first = self.session.pace.first
-        least = first / 10 if post.run == self.session.run_id else 0.0
+        least = first / 10 if post.run == self.session.run_id and self._unsettled(post) > 0 else 0.0
         slowest = max(self.session.account_jobs.answers, default=first / 5)
         return max(min(max(5 * slowest, first / 10), first) - self._lost_for(post), least)
 
