@@ -19,6 +19,7 @@ from krea_pipe.pipeline.spec import Loaded
 from krea_pipe.planning.lock_check import LockOptions
 from krea_pipe.planning.plan import Plan, Step, needs_call
 from krea_pipe.store.journal import Observe, unobserved
+from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 
@@ -87,6 +88,7 @@ class Prepared:
     cap: Decimal | None
     most: int | None
     locking: LockOptions | None = None
+    remote: Remote | None = None
 
     @property
     def calls(self) -> int:
@@ -158,6 +160,7 @@ class Execution:
             webhook_listener=self.listener,
             transport=transport_for(self.target, prepared.loaded.pipeline.prices.allowed),
             observe=listeners.observe,
+            remote=prepared.remote,
         )
         return execute(order)
 

@@ -34,6 +34,7 @@ from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, pl
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.known import look_up
+from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space, open_space
 
@@ -57,6 +58,7 @@ class RunOptions:
     frozen: bool = False
     approval: PlanFile | None = None
     changed: Changed = "keep"
+    remote: Remote | None = None
 
 
 KeyedCell: TypeAlias = tuple[Cell, Key]
@@ -278,7 +280,9 @@ def run_pipeline(
             delivery.prepare()
             make_folder(runs_folder(home))
         most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
-        prepared = Prepared(loaded, plan, basis.replay, space, target, delivery, token, cap, most, locking)
+        prepared = Prepared(
+            loaded, plan, basis.replay, space, target, delivery, token, cap, most, locking, options.remote
+        )
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
 
 
