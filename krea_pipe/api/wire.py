@@ -117,7 +117,14 @@ class JobPage:
     next: str | None
 
     def reaches(self, at: datetime | None) -> bool:
-        """Whether a job of this time has to be on this page or on one before it; one without a time may have to be."""
+        """Whether a job has to be on this page or on one before it.
+
+        Args:
+            at: when the job was created (UTC); one without a time may have to be.
+
+        Returns:
+            False when it may be on a later page.
+        """
         return self.next is None or at is None or any(job.created_at and job.created_at < at for job in self.jobs)
 
 

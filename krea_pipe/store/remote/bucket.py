@@ -35,7 +35,7 @@ class RemoteFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StoredObject:
     """An object in a listing: its name, when it was last written by the store's own clock (UTC), and its bytes."""
 
     name: str
@@ -75,7 +75,7 @@ class Bucket:
         for _ in range(TRIES):
             try:
                 _obstore().put(self.store, name, data, mode="create")
-            except Exception as error:  # noqa: BLE001 (each backend has errors of its own; what is there decides)
+            except _failures() as error:  # what is there now decides
                 failure = error
             else:
                 return True
@@ -126,7 +126,7 @@ class Bucket:
         except FileNotFoundError:
             return None
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str) -> Iterator[StoredObject]:
         """List the objects below a prefix, in no order: some backends have none.
 
         Args:
@@ -143,7 +143,7 @@ class Bucket:
             page = self._call("list", prefix, lambda: next(pages, None))
             if page is None:
                 return
-            yield from (Entry(one["path"], one["last_modified"], one["size"]) for one in page)
+            yield from (StoredObject(one["path"], one["last_modified"], one["size"]) for one in page)
 
     def delete(self, name: str) -> None:
         """Delete an object.
@@ -167,7 +167,7 @@ class Bucket:
             return call()
         except FileNotFoundError:
             raise
-        except Exception as error:  # each backend has errors of its own
+        except _failures() as error:
             raise self._failed(verb, name, error) from error
 
     def _failed(self, verb: str, name: str, error: Exception | None) -> RemoteFailed:
@@ -207,7 +207,7 @@ def open_bucket(address: str, environment: Mapping[str, str]) -> Bucket:
             "allow_http": _allows_http(environment),
         }
         return Bucket(plain(address), from_url(address, client_options=options, retry_config=_RETRY))
-    except Exception as error:  # each backend has errors of its own
+    except _failures() as error:
         message = f"the shared store {plain(address)} cannot be opened: {_words(error)}"
         raise UsageError(Problem("bad_remote", message, hint=_HINT)) from error
 
@@ -230,6 +230,11 @@ def _words(error: Exception | None) -> str:
     """The first line of an error: obstore adds pages of details."""
     text = str(error).strip().splitlines()
     return re.sub(r"\s+", " ", text[0])[:300] if text else type(error).__name__
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What a call may raise: a missing object is a `FileNotFoundError`, and other errors of a folder are `OSError`."""
+    return (_obstore().exceptions.BaseError, OSError, ValueError)
 
 
 def _obstore() -> Any:  # noqa: ANN401 (an optional library)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from krea_pipe.store.events import JournalLine, UnknownEvent, decode, encode
 from krea_pipe.store.ledger import Blocked, Busy, Free, RequestStatus
 from krea_pipe.store.remote.bucket import Bucket
-from krea_pipe.store.remote.event_log import EventLog, LoggedEvent, number_in
+from krea_pipe.store.remote.numbered_log import LoggedEvent, NumberedLog, number_in
 from krea_pipe.store.remote.record import Seal
 from krea_pipe.store.remote.results import RESULTS
 from krea_pipe.store.replay import InFlight, Post, Replay
@@ -171,8 +171,8 @@ class Claims:
         return None if work is None or work.run == self.run else work
 
     @property
-    def _log(self) -> EventLog:
-        return EventLog(self.bucket, self.seal)
+    def _log(self) -> NumberedLog:
+        return NumberedLog(self.bucket, self.seal)
 
     def _take(self, key: str, event: LoggedEvent) -> None:
         if event.data is None:

@@ -19,7 +19,7 @@ FORMAT = 1
 """The version of the layout that this version writes. `format` in the store has the one that is in use, and `announced`
 the one that will follow it."""
 _FORMAT_NAME = "format"
-SHORTEST_SECRET = 16
+LEAST_SECRET = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +120,9 @@ def open_remote(
     if mode not in ("read", "write"):
         raise UsageError(Problem("bad_remote", f"{MODE_NAME} is `read` or `write`, not {mode!r}"))
     secret = environment.get(SECRET_NAME, "")
-    if secret and len(secret) < SHORTEST_SECRET:
+    if secret and len(secret) < LEAST_SECRET:
         hint = "make one with `python -c 'import secrets; print(secrets.token_hex(32))'`"
-        message = f"{SECRET_NAME} is shorter than {SHORTEST_SECRET} characters"
+        message = f"{SECRET_NAME} is shorter than {LEAST_SECRET} characters"
         raise UsageError(Problem("bad_remote", message, hint=hint))
     bucket = open_bucket(f"{address.rstrip('/')}/{target.space}", environment)
     return Remote(replace(bucket, is_read_only=mode == "read"), Seal(secret), warn, has_claims)

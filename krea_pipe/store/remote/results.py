@@ -25,7 +25,13 @@ class SharedImage:
 
 @dataclass(frozen=True, slots=True)
 class SharedResults:
-    """Reads and writes results. `warn` is told of records that are ignored."""
+    """Reads and writes results.
+
+    Args:
+        bucket: the objects of the store.
+        seal: signs and checks the records.
+        warn: told of records that are ignored.
+    """
 
     bucket: Bucket
     seal: Seal

@@ -26,7 +26,7 @@ class LoggedEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class EventLog:
+class NumberedLog:
     """Reads and appends the events below a prefix."""
 
     bucket: Bucket
