@@ -126,6 +126,13 @@ def test_a_reference_that_changed_on_the_branch_is_named(repo):
     assert repo.counts("main..main") == (0, 0, 0, 0, 6, "0")
 
 
+def test_a_damaged_reference_of_the_base_may_be_replaced(repo):
+    whole = (repo.project.path / "refs/look.png").read_bytes()
+    repo.commit(**{"refs/look.png": whole[: len(whole) // 2]})
+    repo.project.write("refs/look.png", whole)
+    assert set(of_kind(repo.against(), "changed").values()) == {"refs/look.png changed"}
+
+
 def test_a_request_that_several_cells_share_is_priced_once(repo):
     repo.edit(("large {{ w }}", "huge {{ w }}"))
     text = (repo.project.path / "p.yaml").read_text(encoding="utf-8")
