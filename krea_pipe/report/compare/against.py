@@ -4,8 +4,9 @@
 """
 
 import os
+import shlex
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -126,6 +127,7 @@ class _Base:
     side: PipelineState = field(default_factory=PipelineState)
     problem: Problem | None = None
     missing: int = 0
+    absent: tuple[str, ...] = ()
     old_name: str | None = None
 
 
@@ -201,8 +203,9 @@ class _Reading:
         try:
             side = self._read(tree, old_name or self.name, _Unchecked())[1]
         except (InvalidInput, UsageError) as error:
-            return _Base(problem=_placed(error.problems[0], tree, revision), missing=len(tree.missing))
-        return _Base(side, missing=len(tree.missing), old_name=old_name)
+            problem, absent = _placed(error.problems[0], tree, revision), tuple(sorted(tree.absent))
+            return _Base(problem=problem, missing=len(tree.missing), absent=absent)
+        return _Base(side, missing=len(tree.missing), absent=tuple(sorted(tree.absent)), old_name=old_name)
 
     def _read(self, tree: Tree, name: str, checked: CheckedDigests) -> tuple[Loaded, PipelineState]:
         tree.put([tree.entries[name]] if name in tree.entries else [])
@@ -247,10 +250,13 @@ def _placed(problem: Problem, tree: Tree, revision: Revision) -> Problem:
     return replace(problem, at=replace(at, path=Path(f"{revision.name}:{at.path.relative_to(tree.top).as_posix()}")))
 
 
-def _missing(base: _Base, revision: Revision) -> list[Problem]:
-    if not base.missing:
-        return []
-    files = "file" if base.missing == 1 else "files"
-    message = f"this clone lacks the content of {base.missing:,} {files} of {revision.words}, which count as absent"
-    hint = "it is a partial clone, and nothing is fetched here: clone without --filter"
-    return [Problem("partial_clone", message, hint=hint)]
+def _missing(base: _Base, revision: Revision) -> Iterator[Problem]:
+    if base.missing:
+        files = "file" if base.missing == 1 else "files"
+        message = f"this clone lacks the content of {base.missing:,} {files} of {revision.words}, which count as absent"
+        hint = "it is a partial clone, and nothing is fetched here: clone without --filter"
+        yield Problem("partial_clone", message, hint=hint)
+    for path in base.absent:
+        message = f"the submodule {path} is not here as it is in {revision.words}, so its files count as absent"
+        hint = f"fetch it: git submodule update --init {shlex.quote(path)}, and in it git fetch --unshallow"
+        yield Problem("submodule_missing", message, hint=hint)
