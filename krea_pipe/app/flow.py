@@ -296,7 +296,8 @@ def run_pipeline(
             delivery.prepare()
             make_folder(runs_folder(home))
         most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
-        prepared = Prepared(loaded, plan, basis.replay, space, target, delivery, token, cap, most, locking)
+        count = len(basis.found)
+        prepared = Prepared(loaded, plan, basis.replay, space, target, delivery, token, cap, most, locking, count)
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
 
 

@@ -117,6 +117,7 @@ def _facts(prepared: Prepared, folder: Path, started_at: datetime) -> RunFacts:
         cap=prepared.cap,
         git=git_state(prepared.loaded.pipeline.document.file),
         warnings=prepared.loaded.warnings,
+        pipeline_cells=prepared.pipeline_cells,
     )
 
 
