@@ -75,7 +75,7 @@ class Prepared:
     """A plan that may be carried out, and where its images come from and go.
 
     `replay` is the journal as it was when the plan was made. `cap` is what may be spent, in US dollars, `most` how many
-    new images may be made; None is no limit.
+    new images may be made; None is no limit. `pipeline_cells` is how many cells the pipeline has, selected or not.
     """
 
     loaded: Loaded
@@ -89,6 +89,7 @@ class Prepared:
     most: int | None
     locking: LockOptions | None = None
     remote: Remote | None = None
+    pipeline_cells: int | None = None
 
     @property
     def calls(self) -> int:

@@ -317,6 +317,7 @@ class PaidRequest(ABC, Generic[End]):
         return self.ended("failed", Failure("upload_failed", message, failure_of(error).kind))
 
     def _refused(self, error: CallFailed) -> End:
+        self.uploads.add_names(error, self.sources)
         return self.ended("pending") if self.session.stop.wanted else self.ended("failed", failure_of(error))
 
     def _submitting(self) -> Submitting:
