@@ -53,6 +53,23 @@ def test_the_action_and_the_gitlab_example_follow_the_schemas_of_their_hosts():
     tool("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", GITLAB)
 
 
+def test_the_gitlab_job_keeps_the_lock_and_the_reports_of_its_own_runs(tmp_path):
+    job = yaml.safe_load(GITLAB.read_text(encoding="utf-8"))["run"]
+    shell = {"cwd": tmp_path, "check": True, "capture_output": True}
+    runs = tmp_path / ".krea-pipe/runs"
+    (runs / "20261120-earlier").mkdir(parents=True)
+    subprocess.run(["sh", "-c", job["script"][0]], **shell)
+    (runs / "20261122-ours").mkdir()
+    (runs / "20261122-ours/junit.xml").touch()
+    subprocess.run(["sh", "-c", job["after_script"][0]], **shell)
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == ["20261122-ours"]
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.glob(job["artifacts"]["reports"]["junit"])] == [
+        "reports/20261122-ours/junit.xml"
+    ]
+    assert "pipelines/*.lock.jsonl" in job["artifacts"]["paths"]
+    assert job["after_script"][1].startswith("krea-pipe gc ")
+
+
 def test_shell_scripts_have_no_flaws():
     scripts = sorted(SCRIPTS.glob("*.sh"))
     assert scripts
