@@ -68,15 +68,16 @@ GROUPS = (
 BEGIN = """# Licences
 
 krea-pipe is licensed under [MIT](https://spdx.org/licenses/MIT.html). Its font for contact sheets is under
-[OFL-1.1](https://spdx.org/licenses/OFL-1.1.html), and the scripts in its report are under MIT; each licence text is beside
-the files. krea-pipe depends on the packages in the first table, which pip installs separately. They are unmodified and
-are not part of krea-pipe's own packages.
+[OFL-1.1](https://spdx.org/licenses/OFL-1.1.html), and the scripts in its report are under MIT; each licence text is
+beside the files. krea-pipe depends on the packages in the first table, which pip installs separately. They are
+unmodified and are not part of krea-pipe's own packages.
 
 **All of them have permissive licences except fpdf2, which writes contact sheets as PDF and is LGPL-3.0.** It is used
 unmodified, as a separate package that anyone can replace with another version. It therefore affects neither the licence
-of krea-pipe nor that of your images and reports. If you distribute an environment or a container with krea-pipe, you also
-distribute fpdf2 and must comply with the LGPL: include its licence text, make its source available (it is on PyPI), and
-keep it replaceable. certifi is MPL-2.0, which requires you to publish the source of its files only if you change them.
+of krea-pipe nor that of your images and reports. If you distribute an environment or a container with krea-pipe, you
+also distribute fpdf2 and must comply with the LGPL: include its licence text, make its source available (it is on
+PyPI), and keep it replaceable. certifi is MPL-2.0, which requires you to publish the source of its files only if you
+change them.
 
 `python .ci/licences.py --write` generates this page from the metadata of the packages. CI fails if the page is out of
 date, or if a licence is neither in the following list nor an exception: {allowed}.
