@@ -19,6 +19,7 @@ from krea_pipe.pipeline.spec import Loaded
 from krea_pipe.planning.lock_check import LockOptions
 from krea_pipe.planning.plan import Plan, Step, needs_call
 from krea_pipe.store.journal import Observe, unobserved
+from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 
@@ -74,7 +75,7 @@ class Prepared:
     """A plan that may be carried out, and where its images come from and go.
 
     `replay` is the journal as it was when the plan was made. `cap` is what may be spent, in US dollars, `most` how many
-    new images may be made; None is no limit.
+    new images may be made; None is no limit. `pipeline_cells` is how many cells the pipeline has, selected or not.
     """
 
     loaded: Loaded
@@ -87,6 +88,8 @@ class Prepared:
     cap: Decimal | None
     most: int | None
     locking: LockOptions | None = None
+    remote: Remote | None = None
+    pipeline_cells: int | None = None
 
     @property
     def calls(self) -> int:
@@ -158,6 +161,7 @@ class Execution:
             webhook_listener=self.listener,
             transport=transport_for(self.target, prepared.loaded.pipeline.prices.allowed),
             observe=listeners.observe,
+            remote=prepared.remote,
         )
         return execute(order)
 

@@ -191,6 +191,16 @@ def test_the_makefile_has_what_its_guide_names(target):
     assert f"krea-pipe {target} " in done.stdout
 
 
+def test_make_check_fails_where_nothing_was_generated(tmp_path):
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines/a.yaml").write_text("version: 1\nprompt: a lamp\n")
+    program = f"{sys.executable} -m krea_pipe"
+    words = ["make", "-s", "-f", str(ROOT / "docs/ci/Makefile"), f"KREA_PIPE={program}", "check"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "1 cell has no image here to compare" in done.stdout
+
+
 def test_the_makefile_takes_a_name_for_no_command(tmp_path):
     (tmp_path / "pipelines").mkdir()
     names = ["$(touch x).yaml", "; touch x; .yaml", "`touch x`.yaml"]

@@ -49,6 +49,7 @@ from krea_pipe.core.outcome import Ending
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.store.home import open_home
+from krea_pipe.store.remote.remote import open_remote
 
 MAX_CONCURRENCY = 10_000
 MAX_PARALLEL = 8
@@ -74,6 +75,7 @@ class RunFlags(CellFlags, LogFlags):
     frozen: bool
     overwrite_changed: bool
     keep_both: bool
+    without_claims: bool
 
 
 @click.command()
@@ -141,6 +143,11 @@ class RunFlags(CellFlags, LogFlags):
     is_flag=True,
     help="Keep such files, and write the images beside them, as NAME.krea-pipe.png; later runs then do so, too.",
 )
+@click.option(
+    "--without-claims",
+    is_flag=True,
+    help="Pay without claiming requests in the shared store (KREA_PIPE_REMOTE), for example while it is down.",
+)
 @cell_options
 def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     """Make the images of FILE that are not there yet, and a report.
@@ -179,6 +186,10 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
     is_local = request.target.kind == "local"
     moves = not (as_json or stderr_log.quiet or stderr_log.in_json) and can_move()
 
+    def warn(problem: Problem) -> None:
+        if not as_json or stderr_log.in_json:
+            stderr_log.problems([problem], "warning")
+
     @contextmanager
     def listen(prepared: Prepared, run_id: str) -> Iterator[Listeners]:
         state = ProgressState(prepared.calls, is_local)
@@ -192,7 +203,13 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
         open_home(os.environ, request.file),
         execution,
         out=flow.out_folder(flags["out"], loaded.pipeline.name, local=is_local),
-        options=replace(options, max_cells=request.max_cells, lock=request.lock, approval=request.approval),
+        options=replace(
+            options,
+            max_cells=request.max_cells,
+            lock=request.lock,
+            approval=request.approval,
+            remote=open_remote(os.environ, request.target, warn, has_claims=not flags["without_claims"]),
+        ),
         listen=listen,
     )
     if not stderr_log.in_json:
