@@ -1,7 +1,7 @@
 """The licences of everything that the locks name, from what is installed: compared with docs/licences.md, and judged.
 
 python .ci/licences.py            fails where the page is out of date, or a licence is not among those allowed
-python .ci/licences.py --write    writes the page anew
+python .ci/licences.py --write    rewrites the page
 
 Needs the environment of requirements/ci.txt. What only another system or Python installs cannot be looked at here: its
 row on the page is kept as it stands, and judged like the others.
