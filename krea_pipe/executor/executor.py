@@ -394,9 +394,10 @@ async def _shared(order: Order, journal_writer: JournalWriter) -> AsyncIterator[
     shared = SharedLedger(
         journal_writer,
         remote.claims(order.run_id, order.token.account),
-        remote.presence(order.run_id),
+        remote.presence(order.run_id, order.pace.first),
         remote.results,
         order.space.blobs,
+        order.pace.first,
         has_claims=remote.has_claims,
     )
     await shared.open()

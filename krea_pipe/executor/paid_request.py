@@ -238,8 +238,9 @@ class PaidRequest(ABC, Generic[End]):
             if session.capacity.rest and await session.stop.sleep_unless_closing(session.capacity.rest):
                 return self.ended("pending")
             post = self._submitting()
-            if await session.journal_writer.claim(post, self.key, (type(status),), only=status) != status:
-                return await self.read_status()
+            found = await session.journal_writer.claim(post, self.key, (type(status),), only=status)
+            if found != status:
+                return found if isinstance(found, Blocked) else await self.read_status()
             answer = await self._sent(urls)
             match answer:
                 case Job():
