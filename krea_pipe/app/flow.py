@@ -35,6 +35,7 @@ from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, pl
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.checked_images import CheckedImages
+from krea_pipe.store.home import make_home
 from krea_pipe.store.known import look_up
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
@@ -275,6 +276,7 @@ def run_pipeline(
     target = execution.target
     started_at, space = datetime.now(UTC), open_space(home, target.space)
     run_id = new_run_id(loaded.pipeline.name, started_at)
+    make_home(home)
     with space.presence.shown(run_id):
         basis = planned(loaded, space, target, options)
         plan, locking = basis.plan, _locking(basis, target, options)
