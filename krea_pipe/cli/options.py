@@ -70,7 +70,7 @@ class Number(click.FloatRange):
 
 
 class PathType(click.Path):
-    """A path, in which `~` and `~USER` stand for the folder of a user, also where no shell sees it, as in `--out=~/x`."""
+    """A path in which `~` and `~USER` stand for the folder of a user, as in `--out=~/x`, which no shell expands."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)

@@ -5,12 +5,13 @@ Who writes there says what is cached and what is paid for. A clone or an archive
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.git import GitFailed, ask, repository
 from krea_pipe.store.atomic import make_folder, write_atomically
-from krea_pipe.store.home_place import HOME_VARIABLE, find_home
+from krea_pipe.store.home_place import HOME_VARIABLE, find_home, other_homes
 from krea_pipe.store.lock import lockfiles_lock, picks_lock
 from krea_pipe.store.plain import check_files, check_folders
 
@@ -37,6 +38,33 @@ def open_home(environment: Mapping[str, str], file: Path | None = None) -> Path:
         UsageError: KREA_PIPE_HOME begins with the name of a user who does not exist.
     """
     return check_home(find_home(environment, file), environment)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherHomes:
+    """Further home folders that may hold images of a pipeline, and why others are not read."""
+
+    homes: tuple[Path, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def open_other_homes(environment: Mapping[str, str], file: Path) -> OtherHomes:
+    """The home folders that earlier versions would have used for a pipeline file, after a look at whose they are.
+
+    Args:
+        environment: The environment variables; see `home_place.other_homes`.
+        file: The pipeline file.
+
+    Returns:
+        Those that can be read. They are only read.
+    """
+    homes, problems = list[Path](), list[Problem]()
+    for home in other_homes(environment, file):
+        try:
+            homes.append(check_home(home, environment))
+        except StateError as error:
+            problems += error.problems
+    return OtherHomes(tuple(homes), tuple(problems))
 
 
 def check_home(home: Path, environment: Mapping[str, str]) -> Path:
