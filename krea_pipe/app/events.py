@@ -45,7 +45,7 @@ from typing import TypeAlias
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Outcome, iso
 from krea_pipe.pipeline.pricing import exact
-from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.report.model import Report
 from krea_pipe.store.events import (
     Adopted,
@@ -160,7 +160,7 @@ def started(run: str, plan: Plan, *, file: str, target: str, cap: Decimal | None
     Returns:
         The event `run_started`.
     """
-    counts = {kind.name: plan.total(kind).count for kind in (Reuse, Attach, Submit, Hold)}
+    counts = {kind.name: plan.total(kind).count for kind in (Reuse, Fetch, Attach, Submit, Hold)}
     facts: _EventData = {"cells": sum(len(step.cells) for step in plan.steps), "plan": dict(counts)}
     price: _EventData = {"usd": exact(plan.total(Submit).usd), "cap_usd": None if cap is None else exact(cap)}
     where: _EventData = {"pipeline": plan.pipeline, "file": file, "target": target}
@@ -177,7 +177,7 @@ def started_idle(report: Report) -> _EventData:
         The event `run_started`.
     """
     reused = len({row.key for row in report.rows if row.status == "reused"})
-    plan: dict[str, Json] = {"reuse": reused, "attach": 0, "submit": 0}
+    plan: dict[str, Json] = {"reuse": reused, "fetch": 0, "attach": 0, "submit": 0}
     plan["hold"] = len({row.key for row in report.rows}) - reused
     cap = report.cost.cap_usd
     facts: _EventData = {"pipeline": report.pipeline.name, "file": report.pipeline.file, "target": report.target.kind}

@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol, TypedDict, TypeVar
 
 import click
 
+from krea_pipe.core.errors import UsageError
+from krea_pipe.core.settings import expanded_path
 from krea_pipe.matrix.matrix import MAX_CELLS
 from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.pipeline.spec import Overrides
@@ -67,7 +69,24 @@ class Number(click.FloatRange):
         return number
 
 
-FILE = click.Path(path_type=Path)
+class PathType(click.Path):
+    """A path in which `~` and `~USER` stand for the folder of a user, as in `--out=~/x`, which no shell expands."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Turn what the user wrote into a path."""
+        try:
+            path = expanded_path(os.fspath(value), os.environ, "this path")
+        except UsageError as error:
+            self.fail(f"{error.problems[0].message} ({error.problems[0].hint})", param, ctx)
+        return Path(os.fsdecode(super().convert(path, param, ctx)))
+
+
+FILE = PathType()
 
 file_argument = click.argument("file", type=FILE)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout.")

@@ -183,11 +183,15 @@ class PaidRequest(ABC, Generic[End]):
     async def _send(self, status: RequestStatus) -> RequestStatus | End:
         if not self.is_new:  # its price was set aside in case an earlier run had spent it
             self.release_price()
+        refusal = self.session.permission.refusal_of(self.key)
+        if refusal is not None:
+            return self.ended("failed", refusal)
         end = await self.ready()
         if end is not None:
             return end
         if self.session.stop.wanted or not await self._reserve_price() or not await self.slot.take():
             return self.ended("pending")
+        await self.session.before_sending()
         answer = await self._post_until_answered(status)
         match answer:
             case Job():

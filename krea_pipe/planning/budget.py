@@ -1,9 +1,12 @@
 """What a plan may cost: the file's budget, and how far the limits of the command line let a run come."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 from decimal import Decimal
 
 from krea_pipe.core.errors import OverBudget, Problem, UsageError
+from krea_pipe.core.outcome import Failure
+from krea_pipe.core.request import Key
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.plan import Hold, Plan, Step, Submit, Sum, in_order
@@ -15,6 +18,41 @@ class Limits:
 
     max_cost: Decimal | None = None
     max_new: int | None = None
+
+
+ALLOW_RENDER = "add --allow-render to have it rendered at its price"
+NOT_ALLOWED = "render_not_allowed"
+"""The code of a cell that a frozen run would have to pay for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Which requests a run may pay for.
+
+    `refusal` is why it may pay for none, if that is so; `approved` are the requests that a plan file names, None for
+    all.
+    """
+
+    refusal: Failure | None = None
+    approved: Container[Key] | None = None
+
+    def refusal_of(self, key: Key) -> Failure | None:
+        """Why a request must not be sent.
+
+        Args:
+            key: Its key.
+
+        Returns:
+            The failure of its cells; None when it may be sent.
+        """
+        if self.refusal is None and self.approved is not None and key not in self.approved:
+            message = "the plan file does not say that it may be paid; make the plan file once more"
+            return Failure("not_planned", message, "local")
+        return self.refusal
+
+
+FROZEN = Failure(NOT_ALLOWED, f"`run --frozen` pays for nothing; {ALLOW_RENDER}", "local")
+NO_CAP = Failure("no_cap", "no cap is set, so nothing is paid; add `budget:` to the file, or --max-cost", "local")
 
 
 def cap_of(budget: Budget, limits: Limits) -> Decimal | None:

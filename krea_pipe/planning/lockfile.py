@@ -68,16 +68,20 @@ class Lockfile:
         """
         return {cell: tuple(lines) for cell, lines in groupby(self.lines, lambda line: line.id)}
 
-    def drawn_by(self, space: str) -> dict[Key, LockLine]:
+    def drawn_by(self, space: str) -> dict[Key, tuple[LockLine, ...]]:
         """The lines that one API has drawn.
 
         Args:
             space: The name of its store.
 
         Returns:
-            The lines by key; of several for one request the last.
+            The lines by key; there is more than one when cells share a request, or after a merge that kept both sides.
         """
-        return {line.key: line for line in self.lines if line.space == space_mark(space)}
+        found: dict[Key, tuple[LockLine, ...]] = {}
+        for line in self.lines:
+            if line.space == space_mark(space):
+                found[line.key] = (*found.get(line.key, ()), line)
+        return found
 
     def with_cells(self, cells: Mapping[str, tuple[LockLine, ...]]) -> "Lockfile":
         """A lock file at the same place with other lines.
