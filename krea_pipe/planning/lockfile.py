@@ -7,13 +7,13 @@ for one cell are read, and the one whose key is the cell's counts.
 
 import io
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 
+from krea_pipe.core import merge_conflicts
 from krea_pipe.core.errors import InvalidInput, Place, Problem
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import DIGEST
@@ -28,10 +28,7 @@ MAX_LOCK_LINES = 250_000
 _MAX_LINE = 64 * 1024
 """Bytes: a line of JSON takes a hundred times as much once it is read."""
 
-_CONFLICT = re.compile(r"<{7}|={7}|>{7}|\|{7}")
-_MERGE_HINT = (
-    "keep the lines of both sides and delete the marks; `*.lock.jsonl merge=union` in .gitattributes does that"
-)
+_MERGE_HINT = f"{merge_conflicts.KEEP_BOTH}; `*.lock.jsonl merge=union` in .gitattributes does that"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +187,8 @@ def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> LockLi
     if not text:
         return None
     at = Place(file, number, 1, text[:200] if text.startswith(("{", "<", "=", ">", "|")) else "")
-    if _CONFLICT.match(text):
-        problems.note(Problem("merge_conflict", "this is a mark of a merge conflict", at, _MERGE_HINT))
+    if merge_conflicts.is_mark(text):
+        problems.note(Problem(merge_conflicts.CODE, merge_conflicts.MESSAGE, at, _MERGE_HINT))
         return None
     try:
         return _decode(json.loads(text if len(row) <= _MAX_LINE else ""))
