@@ -84,6 +84,7 @@ def forecast(
     options = replace(options, lock=lock_of_run(file, options.lock, overrides, frozen=options.frozen))
     workspace = open_workspace(environment, file, local=local)
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
+    loaded = replace(loaded, of_cells=basis.warnings)
     cap = cap_of(loaded.pipeline.budget, limits)
     reach, refusal = basis.plan.total(Submit), None
     if not local:

@@ -237,7 +237,7 @@ def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool) ->
     report, problems = finished.report, (*_problems(finished.ending), *finished.problems)
     is_told = not as_json or stderr_log.in_json
     if is_told:
-        stderr_log.problems(finished.ending.warnings, "warning")
+        stderr_log.problems((*finished.warnings, *finished.ending.warnings), "warning")
         print_troubles(report, stderr_log)
     _print_end(finished, problems, quiet=stderr_log.quiet, as_json=as_json)
     if is_told:

@@ -158,7 +158,7 @@ def compare_with(subject: ComparisonInput, against: str, space: Space, environme
         waiting=head.waiting,
         problem=base.problem,
         old_file=base.old_name,
-        warnings=(*loaded.warnings, *_missing(base, meant.base)),
+        warnings=(*loaded.warnings, *head.warnings, *_missing(base, meant.base)),
     )
 
 
@@ -221,7 +221,7 @@ def _name(file: Path, repository: Repository) -> str:
 def _side(loaded: Loaded, max_cells: int) -> PipelineState:
     cells = drawable(loaded.pipeline, loaded.fingerprints, max_cells)
     stages = tuple(stage.name for stage in loaded.pipeline.stages)
-    return PipelineState(cells.found, stages, cells.waiting, cells.idle, loaded.pipeline.prices)
+    return PipelineState(cells.found, stages, cells.waiting, cells.idle, loaded.pipeline.prices, cells.warnings)
 
 
 def _placed(problem: Problem, tree: Tree, revision: Revision) -> Problem:
