@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Problem
-from krea_pipe.core.near_names import closest
+from krea_pipe.core.near_names import MAX_NAMES, closest
 from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.pipeline.editing.picks import KEY_DIGITS, Pick, Picks, read_picks
 
@@ -163,12 +163,21 @@ def lost_picks(picks: Picks, matched: Matched, stage: str, ids: Sequence[str], p
     for pick in islice((one for one in matched.lost if picks.is_pick(one)), MAX_PROBLEMS):
         message = f"`{pick.id}` is not a cell of the stage `{stage}`"
         message += ", and no cell has its request" if pick.key else ""
-        words = shlex.join(
-            ["krea-pipe", "picks", "rename", str(pipeline), stage, pick.id, closest(pick.id, free) or "CELL"]
-        )
+        words = shlex.join(["krea-pipe", "picks", "rename", str(pipeline), stage, pick.id, _near(pick.id, free)])
         hint = f"the pick is kept; if the cell has another name now: {words}"
         found.append(Problem("unknown_cell", message, picks.document.place(pick.trail), hint))
     return found
+
+
+def _near(identity: str, free: Sequence[str]) -> str:
+    """The cell that may be meant: one part of its id is another word, which is much like the one that stands there."""
+    parts, found = identity.split("/"), list[str]()
+    for cell in free[:MAX_NAMES]:
+        others = cell.split("/")
+        changed = [(one, other) for one, other in zip(parts, others, strict=False) if one != other]
+        if len(others) == len(parts) and len(changed) == 1 and closest(changed[0][0], changed[0][1:]):
+            found.append(cell)
+    return found[0] if len(found) == 1 else "CELL"
 
 
 def moved_file(missing: Path, named: Collection[Path], keys: Collection[str], pipeline: Path) -> Problem | None:
