@@ -38,8 +38,8 @@ class Decision(TypedDict):
 class Decided:
     """A picks file after a change, and its picks by the ids that cells have now.
 
-    `attributes` is the `.gitattributes` that has a new line for it. `renamed` are the ids that were written anew, with
-    those before. `warnings` say what may not be meant.
+    `attributes` is the `.gitattributes` to which a line was added. `renamed` gives the new id for each old one.
+    `warnings` say what is probably a mistake.
     """
 
     file: Path

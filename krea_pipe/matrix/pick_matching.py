@@ -164,7 +164,7 @@ def lost_picks(picks: Picks, matched: Matched, stage: str, ids: Sequence[str], p
         message = f"`{pick.id}` is not a cell of the stage `{stage}`"
         message += ", and no cell has its request" if pick.key else ""
         words = shlex.join(["krea-pipe", "picks", "rename", str(pipeline), stage, pick.id, _near(pick.id, free)])
-        hint = f"the pick is kept; if the cell has another name now: {words}"
+        hint = f"the pick is kept; if the cell has a new name, run: {words}"
         found.append(Problem("unknown_cell", message, picks.document.place(pick.trail), hint))
     return found
 
@@ -181,10 +181,10 @@ def _near(identity: str, free: Sequence[str]) -> str:
 
 
 def moved_file(missing: Path, named: Collection[Path], keys: Collection[str], pipeline: Path) -> Problem | None:
-    """A warning where a picks file is not there, and another in its folder has decisions about the same requests.
+    """A warning where a picks file does not exist, and another in its folder has decisions about the same requests.
 
     Args:
-        missing: the file that is not there.
+        missing: the file that does not exist.
         named: the files that the pipeline names.
         keys: the keys of the requests.
         pipeline: the pipeline file, by whose path the others are named.
@@ -202,7 +202,7 @@ def moved_file(missing: Path, named: Collection[Path], keys: Collection[str], pi
             folder = pipeline.resolve().parent
             old, new = ((pipeline.parent / os.path.relpath(one, folder)).as_posix() for one in (file, missing))
             said = "1 decision" if found == 1 else f"{found} decisions"
-            message = f"{new} is not there, and {old} has {said} about these requests"
+            message = f"{new} does not exist, but {old} has {said} about these requests"
             return Problem("file_renamed", message, hint=f"rename the file: git mv {old} {new}")
     return None
 

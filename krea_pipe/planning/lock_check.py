@@ -88,7 +88,7 @@ def check_frozen(plan: Plan, lock: Lockfile) -> None:
 
 
 def moved_lock(lock: Lockfile, keys: Collection[Key]) -> Problem | None:
-    """A warning where a lock file is not there, and another in its folder has the same requests.
+    """A warning where a lock file does not exist, and another in its folder has the same requests.
 
     Args:
         lock: The lock file as it was read.
@@ -101,7 +101,7 @@ def moved_lock(lock: Lockfile, keys: Collection[Key]) -> Problem | None:
         return None
     for other, count in locks_beside(lock.file, keys)[:1]:
         said = "1 of these requests" if count == 1 else f"{count} of these requests"
-        message = f"{lock.file} is not there, and {other} has {said}"
+        message = f"{lock.file} does not exist, but {other} has {said}"
         return Problem("file_renamed", message, hint=f"rename it: git mv {other} {lock.file}")
     return None
 

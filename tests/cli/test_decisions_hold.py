@@ -298,7 +298,7 @@ def test_a_lock_file_that_was_not_renamed_is_named(vase):
     done = vase.run("run", "jug.yaml", "--frozen")
     assert done.code == 8
     assert "vase.lock.jsonl has 2 of these requests; rename it: git mv vase.lock.jsonl jug.lock.jsonl" in done.err
-    warned = "jug.lock.jsonl is not there, and vase.lock.jsonl has 2 of these requests"
+    warned = "jug.lock.jsonl does not exist, but vase.lock.jsonl has 2 of these requests"
     assert warned in vase.run("plan", "jug.yaml").err
     vase.write("vase.yaml", "version: 1\nprompt: x\n")
     assert warned not in vase.run("plan", "jug.yaml").err, "it belongs to that file"
@@ -306,7 +306,7 @@ def test_a_lock_file_that_was_not_renamed_is_named(vase):
 
 def test_a_picks_file_that_was_not_renamed_is_named(vase):
     done = vase.run("pick", "jug.yaml", "jug", "slate")
-    assert "picks/jug.yaml is not there, and picks/vase.yaml has 1 decision about these requests" in done.err
+    assert "picks/jug.yaml does not exist, but picks/vase.yaml has 1 decision about these requests" in done.err
     assert "git mv picks/vase.yaml picks/jug.yaml" in done.err
 
 
@@ -314,5 +314,5 @@ def test_a_picks_file_that_a_stage_waits_for_is_looked_for_under_another_name(la
     lamp.write("lamp.yaml", PIPELINE.replace("picks/explore.yaml", "picks/sketch.yaml"))
     done = lamp.run("plan", "lamp.yaml")
     assert (
-        "lamp.yaml:10:12: warning: picks/sketch.yaml is not there, and picks/explore.yaml has 2 decisions" in done.err
+        "lamp.yaml:10:12: warning: picks/sketch.yaml does not exist, but picks/explore.yaml has 2 decisions" in done.err
     ), done.text

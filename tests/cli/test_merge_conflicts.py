@@ -33,8 +33,8 @@ def test_a_pipeline_with_marks_is_said_to_have_a_merge_conflict(project, marks):
     for command in ("validate", "plan", "run"):
         done = project.run(command, "p.yaml")
         assert (done.code, done.err.count("error:")) == (2, 1), done.text
-        assert f"p.yaml:{line}:1: error: this is a mark of a merge conflict" in done.err
-        assert "keep what is right of both sides" in done.err
+        assert f"p.yaml:{line}:1: error: this is a merge conflict marker" in done.err
+        assert "keep what is right from both sides" in done.err
 
 
 def test_what_only_looks_like_a_mark_is_text(project):
@@ -56,7 +56,7 @@ def test_marks_that_git_wrote_in_a_real_merge_are_found(project):
         git("commit", "-q", "-m", prompt)
     assert git("merge", "night").returncode == 1
     done = project.run("validate", "p.yaml")
-    assert (done.code, "p.yaml:4:1: error: this is a mark of a merge conflict" in done.err) == (2, True), done.text
+    assert (done.code, "p.yaml:4:1: error: this is a merge conflict marker" in done.err) == (2, True), done.text
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_marks_that_git_wrote_in_a_real_merge_are_found(project):
 def test_every_other_file_with_marks_is_named_with_the_line(lamp, name, text, words, place):
     lamp.write(name, text)
     done = lamp.run(*words)
-    assert (done.code, f"{place}error: this is a mark of a merge conflict" in done.err) == (2, True), done.text
+    assert (done.code, f"{place}error: this is a merge conflict marker" in done.err) == (2, True), done.text
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_tables_and_lists_with_marks_are_named_with_the_line(project, axis, text
     project.write("t.csv", text)
     project.write("p.yaml", f"{HEAD}prompt: a {{{{ s }}}}\nmatrix: {{s: {axis}}}\n")
     done = project.run("validate", "p.yaml")
-    assert (done.code, f"line {line} of t.csv is a mark of a merge conflict" in done.err) == (2, True), done.text
+    assert (done.code, f"line {line} of t.csv is a merge conflict marker" in done.err) == (2, True), done.text
 
 
 def test_a_plan_file_with_marks_is_said_to_have_a_merge_conflict(lamp):
@@ -94,5 +94,5 @@ def test_a_plan_file_with_marks_is_said_to_have_a_merge_conflict(lamp):
     first, _, rest = text.partition("\n")
     lamp.write("plan.json", f"{first}\n<<<<<<< HEAD\n{rest}")
     done = lamp.run("run", "plan.json")
-    assert (done.code, "plan.json:2:1: error: this is a mark of a merge conflict" in done.err) == (2, True), done.text
+    assert (done.code, "plan.json:2:1: error: this is a merge conflict marker" in done.err) == (2, True), done.text
     assert "make the plan anew" in done.err

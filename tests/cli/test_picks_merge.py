@@ -172,7 +172,7 @@ def test_marks_of_a_conflict_in_a_picks_file_are_named_with_their_line(repositor
     repository.merge("a")
     repository.git("merge", "-q", "b", code=1)
     done = repository.project.run("pick", "lamp.yaml", "explore", "oak/s2")
-    assert (done.code, "picks/explore.yaml:2:1: error: this is a mark of a merge conflict" in done.err) == (2, True)
+    assert (done.code, "picks/explore.yaml:2:1: error: this is a merge conflict marker" in done.err) == (2, True)
     assert "`picks/*.yaml merge=union` in .gitattributes does that" in done.err
 
 
@@ -185,7 +185,7 @@ def attributes(project, name=".gitattributes"):
 
 def test_a_first_pick_writes_the_rule_for_git_and_says_so_once(repository):
     done = repository.pick("oak/s1")
-    assert done.err == ".gitattributes has a new line, so that git merges picks line by line; commit it\n"
+    assert done.err == "added a line to .gitattributes, so that git merges picks line by line; commit it\n"
     assert attributes(repository.project) == RULE
     assert repository.pick("oak/s2").err == ""
     assert attributes(repository.project) == RULE

@@ -181,7 +181,7 @@ reject: x
             "2:1 second_document: one picks file is one document; here a second starts",
         ),
         ("- {pick: a\n", "1:3 unclosed_bracket: the { that opens here is not closed, or a comma is missing"),
-        ("- {pick: a/1}\n<<<<<<< HEAD\n", "2:1 merge_conflict: this is a mark of a merge conflict"),
+        ("- {pick: a/1}\n<<<<<<< HEAD\n", "2:1 merge_conflict: this is a merge conflict marker"),
     ],
 )
 def test_each_problem_has_a_code_and_a_place(read, text, expected):

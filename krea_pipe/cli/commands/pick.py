@@ -70,7 +70,7 @@ def rename(file: Path, stage: str, names: tuple[str, ...], target: Path | None, 
     They may be parts of ids as well, such as slate and stone. Needs no network and no key.
     """
     if len(names) not in (0, 2):
-        raise UsageError(Problem("usage", "one name is missing", hint="say OLD and NEW, or neither"))
+        raise UsageError(Problem("usage", "one name is missing", hint="give both OLD and NEW, or neither"))
     decided = rename_picks(file, stage, (names[0], names[1]) if names else None, target, os.environ)
     path, renamed = Path(os.path.relpath(decided.file)), decided.renamed or {}
     if as_json:
@@ -89,11 +89,11 @@ def _rows(decided: Decided) -> list[dict[str, object]]:
 
 
 def _say_more(decided: Decided) -> None:
-    """Say what else was written, and what may not be meant."""
+    """Say what else was written, and what is probably a mistake."""
     print_problems(decided.warnings, kind="warning")
     if decided.attributes is not None:
         name = os.path.relpath(decided.attributes)
-        click.echo(f"{name} has a new line, so that git merges picks line by line; commit it", err=True)
+        click.echo(f"added a line to {name}, so that git merges picks line by line; commit it", err=True)
 
 
 @click.command()

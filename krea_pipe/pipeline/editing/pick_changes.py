@@ -1,4 +1,4 @@
-"""Changes of a picks file, each as small a diff as a person would make; a file of the first form is written anew."""
+"""Changes of a picks file, each as small a diff as a person would make; a file of the first form is converted."""
 
 import re
 from bisect import bisect_right
@@ -72,9 +72,9 @@ def change_picks(
 
 @dataclass(slots=True, eq=False)
 class _Line:
-    """A decision in a file: what stands above it, its own text unless that is written anew, and what stands behind it.
+    """A decision in a file: the text above it, its own text unless that has to be written, and the text behind it.
 
-    `inside` are comments within its text, which go above it when it is written anew.
+    `inside` are comments within its own text, which go above it when that is replaced.
     """
 
     verdict: str
@@ -243,7 +243,7 @@ def _sheet_of(text: str, picks: Picks) -> _Sheet:
     found.sort(key=lambda one: one[0].start)
     if layout.root.kind == "block" and not picks.stage:
         return _as_it_stands(layout, found)
-    return _written_anew(layout, found)
+    return _converted(layout, found)
 
 
 def _comments_alone(text: str) -> str:
@@ -281,7 +281,7 @@ def _as_it_stands(layout: Layout, found: Sequence[_Found]) -> _Sheet:
     return _Sheet(lines, above + layout.text[end:], layout.newline, " " * layout.column(dash))
 
 
-def _written_anew(layout: Layout, found: Sequence[_Found]) -> _Sheet:
+def _converted(layout: Layout, found: Sequence[_Found]) -> _Sheet:
     """Each decision as a new line, with the comments that stood above, within and behind it."""
     lines = [_Line(verdict, pick) for _, verdict, pick in found]
     sheet = _Sheet(lines, newline=layout.newline)

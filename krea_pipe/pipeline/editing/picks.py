@@ -3,7 +3,7 @@
 The file is a list with one line for each decision, `- {pick: explore/serum/s1, stars: 5, key: 86197a33cafe1234}` or
 `- {reject: …}`, and nothing else, so that git may keep the lines of both sides of a merge. The key is the beginning of
 that of the request, by which the decision finds its cell under another id. Files of the first form, with `stage`,
-`picks` and `rejected`, are read as well; the next change writes them anew.
+`picks` and `rejected`, are read as well; the next change converts them.
 """
 
 import hashlib

@@ -178,7 +178,7 @@ def _text_of(file: Path, pattern: str) -> str:
         raise Unusable("lfs_pointer", f"{pattern} is a pointer of Git LFS: the table itself is not here", lfs.LFS_HINT)
     at = conflict_at(text)
     if at is not None:
-        message = f"line {text.count(chr(10), 0, at) + 1} of {pattern} is a mark of a merge conflict"
+        message = f"line {text.count(chr(10), 0, at) + 1} of {pattern} is a merge conflict marker"
         raise Unusable(CODE, message, CHOOSE)
     if CONTROL_CHARACTERS.search(text):
         raise Unusable("control_character", f"{pattern} holds a control character", "save it as plain text")
