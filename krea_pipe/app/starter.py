@@ -6,7 +6,7 @@ from pathlib import Path
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.pipeline.spec.schema import schema_text
 from krea_pipe.store.atomic import write_atomically
-from krea_pipe.store.git_attributes import LOCK_RULE, NAME, PICKS_RULE, add_rules
+from krea_pipe.store.git_attributes import ATTRIBUTES, LOCK_RULE, PICKS_RULE, add_rules
 
 FILE_NAME = "pipeline.yaml"
 SCHEMA_NAME = "pipeline.schema.json"
@@ -21,13 +21,13 @@ version: 1
 name: lamp
 description: A glass lamp on two surfaces, from literal to expressive.
 
-# A live run never costs more than this; without a cap nothing is sent.
+# The most that one live run may cost. Without a cap, nothing is sent.
 budget: {{usd: 1.00}}
 
 vars:
   mood: quiet morning light
 
-# Request fields for every image; the matrix may change them.
+# Request fields for every image; the matrix can override them.
 defaults: {{variant: medium, aspect_ratio: "4:5"}}
 
 prompt: A cinematic product photo of a glass lamp on {{{{ surface.text }}}}, {{{{ mood }}}}
@@ -46,7 +46,7 @@ out: "{{{{ surface.id }}}}/{{{{ creativity }}}}"
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The pipeline, whether its schema was written, whether another one was kept, and the lines that were added."""
+    """The new pipeline, whether its schema was written or an old one kept, and the lines added to .gitignore."""
 
     file: Path
     schema: Path
@@ -57,16 +57,16 @@ class Started:
 
 
 def write_starter(folder: Path) -> Started:
-    """Write a starter pipeline into a folder; files that are there are never overwritten.
+    """Write a starter pipeline into a folder, without overwriting any file.
 
     Args:
-        folder: where it is written.
+        folder: the target folder.
 
     Returns:
         The files, and which of them are new.
 
     Raises:
-        UsageError: there is a pipeline, or the folder is none. StateError: a file cannot be read or written.
+        UsageError: the folder has a pipeline, or is not a folder. StateError: a file cannot be read or written.
     """
     file, schema = folder / FILE_NAME, folder / SCHEMA_NAME
     _check_free(file)
@@ -75,7 +75,7 @@ def write_starter(folder: Path) -> Started:
         write_atomically(schema, wanted)
     write_atomically(file, STARTER.encode())
     ignored = _ignore(folder / ".gitignore")
-    attributes = add_rules(folder / NAME, [PICKS_RULE, LOCK_RULE])
+    attributes = add_rules(folder / ATTRIBUTES, [PICKS_RULE, LOCK_RULE])
     return Started(file, schema, found is None, found not in (None, wanted), ignored, attributes)
 
 
@@ -92,7 +92,7 @@ def _check_free(file: Path) -> None:
 
 
 def _content(path: Path) -> bytes | None:
-    """The bytes of a file, if there is one."""
+    """The bytes of a file, or None if it does not exist."""
     try:
         return path.read_bytes() if path.exists() else None
     except OSError as error:
@@ -100,7 +100,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _ignore(path: Path) -> list[str]:
-    """Add the lines that are missing from a .gitignore."""
+    """Add missing lines to a .gitignore."""
     old = _content(path) or b""
     missing = [line for line in IGNORED if line.encode() not in old.splitlines()]
     if missing:

@@ -14,7 +14,7 @@ from krea_pipe.pipeline.editing.picks import Pick, Picks
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.spec.hints import suggestion
 
-KeyedCell: TypeAlias = tuple[Cell, Key]
+_KeyedCell: TypeAlias = tuple[Cell, Key]
 
 
 def picks_file(pipeline: Pipeline, stage: str) -> Path:
@@ -31,7 +31,7 @@ def picks_file(pipeline: Pipeline, stage: str) -> Path:
     return named[0] if named else pipeline.document.file.resolve().parent / "picks" / f"{stage}.yaml"
 
 
-def match_cells(picks: Picks, found: Sequence[KeyedCell], stage: str, pipeline: Pipeline) -> Matched:
+def match_cells(picks: Picks, found: Sequence[_KeyedCell], stage: str, pipeline: Pipeline) -> Matched:
     """What the decisions of a picks file are about.
 
     Args:
@@ -71,7 +71,7 @@ def check_count(pipeline: Pipeline, stage: str, count: int, file: Path) -> None:
             raise UsageError(Problem("too_many", message, hint=hint))
 
 
-def named_cells(found: Sequence[KeyedCell], stage: str, words: Sequence[str], pipeline: Pipeline) -> list[str]:
+def named_cells(found: Sequence[_KeyedCell], stage: str, words: Sequence[str], pipeline: Pipeline) -> list[str]:
     """The ids of the cells of a stage that ids or expressions mean, each of which has to mean at least one.
 
     Args:
@@ -96,7 +96,7 @@ def named_cells(found: Sequence[KeyedCell], stage: str, words: Sequence[str], pi
 
 
 def decided_cells(
-    picks: Picks, matched: Matched, found: Sequence[KeyedCell], stage: str, words: Sequence[str], pipeline: Pipeline
+    picks: Picks, matched: Matched, found: Sequence[_KeyedCell], stage: str, words: Sequence[str], pipeline: Pipeline
 ) -> list[str]:
     """The ids in a picks file that ids or expressions mean, as the file has them, also of cells that are no more.
 
@@ -138,7 +138,7 @@ def _fits_none(stage: str, word: str, hint: str) -> Problem:
     return Problem("nothing_selected", f"no cell of the stage `{stage}` fits {word}", hint=hint)
 
 
-def best_of(matched: Matched, found: Sequence[KeyedCell], axis: str) -> list[str]:
+def best_of(matched: Matched, found: Sequence[_KeyedCell], axis: str) -> list[str]:
     """The picks to drop so that of those that differ in one axis alone the one with the most stars is left.
 
     Args:

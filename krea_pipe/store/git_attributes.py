@@ -9,7 +9,7 @@ from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.git import GitFailed, ask, repository
 from krea_pipe.store.atomic import write_atomically
 
-NAME = ".gitattributes"
+ATTRIBUTES = ".gitattributes"
 PICKS_RULE = "picks/*.yaml merge=union"
 LOCK_RULE = "*.lock.jsonl merge=union"
 _SECONDS = 10.0
@@ -36,7 +36,7 @@ def keep_both_sides(file: Path, environment: Mapping[str, str]) -> Path | None:
         said = ask(file.parent, environment, "check-attr", "-z", "merge", "--", file.name, seconds=_SECONDS)
     except GitFailed:
         return None
-    attributes = top / NAME
+    attributes = top / ATTRIBUTES
     if said.split(b"\0")[2:3] != [b"unspecified"] or attributes.is_symlink():  # git follows no link there
         return None
     with suppress(StateError):  # without the line, git asks more often, and nothing is lost
