@@ -6,7 +6,7 @@ from pathlib import Path
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.excerpts import LineIndex
 
-CODE = "merge_conflict"
+CONFLICT = "merge_conflict"
 MESSAGE = "this is a merge conflict marker"
 CHOOSE = "keep what is right from both sides, and delete the marker lines: <<<<<<<, ======= and >>>>>>>"
 KEEP_BOTH = "keep the lines of both sides and delete the markers"
@@ -29,4 +29,4 @@ def is_mark(line: str) -> bool:
 def conflict_in(file: Path, text: str, hint: str = CHOOSE) -> Problem | None:
     """The problem of a text with conflict markers, at the first of them."""
     at = conflict_at(text)
-    return None if at is None else Problem(CODE, MESSAGE, LineIndex(file, text).place(at), hint)
+    return None if at is None else Problem(CONFLICT, MESSAGE, LineIndex(file, text).place(at), hint)

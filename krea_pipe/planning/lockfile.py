@@ -236,7 +236,7 @@ def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> LockLi
         return None
     at = Place(file, number, 1, text[:200] if text.startswith(("{", "<", "=", ">", "|")) else "")
     if merge_conflicts.is_mark(text):
-        problems.note(Problem(merge_conflicts.CODE, merge_conflicts.MESSAGE, at, _MERGE_HINT))
+        problems.note(Problem(merge_conflicts.CONFLICT, merge_conflicts.MESSAGE, at, _MERGE_HINT))
         return None
     try:
         return _decode(json.loads(text if len(row) <= _MAX_LINE else ""))

@@ -15,8 +15,7 @@ from pathlib import Path
 from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.merge_conflicts import CODE as CONFLICT
-from krea_pipe.core.merge_conflicts import KEEP_BOTH, conflict_in
+from krea_pipe.core.merge_conflicts import CONFLICT, KEEP_BOTH, conflict_in
 from krea_pipe.core.near_names import near_word
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.nodes import Node, collect_nodes

@@ -16,7 +16,7 @@ from krea_pipe.core.fields import (
     check_source_strength,
 )
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
-from krea_pipe.core.merge_conflicts import CHOOSE, CODE, conflict_at
+from krea_pipe.core.merge_conflicts import CHOOSE, CONFLICT, conflict_at
 from krea_pipe.core.written import as_written, unspelled
 from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.nodes import resolve_scalar
@@ -179,7 +179,7 @@ def _text_of(file: Path, pattern: str) -> str:
     at = conflict_at(text)
     if at is not None:
         message = f"line {text.count(chr(10), 0, at) + 1} of {pattern} is a merge conflict marker"
-        raise Unusable(CODE, message, CHOOSE)
+        raise Unusable(CONFLICT, message, CHOOSE)
     if CONTROL_CHARACTERS.search(text):
         raise Unusable("control_character", f"{pattern} holds a control character", "save it as plain text")
     return text
