@@ -39,7 +39,7 @@ from krea_pipe.planning.budget import (
     max_new_of,
 )
 from krea_pipe.planning.free_sources import FreePlaces, FreeSource, Offer, Offers, find_offers
-from krea_pipe.planning.lock_check import LockOptions, check_frozen
+from krea_pipe.planning.lock_check import LockOptions, check_frozen, moved_lock
 from krea_pipe.planning.lockfile import Lockfile, LockLine, read_lock
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.planning.plan import Hold, Plan, PlanOptions, Step, Submit, make_plan, status_of
@@ -91,7 +91,8 @@ KeyedCell: TypeAlias = tuple[Cell, Key]
 class PlannedRun:
     """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait.
 
-    `lock` is the lock file, if it had to be read. `problems` say which other home folders cannot be read.
+    `lock` is the lock file, if it had to be read. `problems` say which other home folders cannot be read, `warnings`
+    are about picks and lock files.
     """
 
     plan: Plan
@@ -100,6 +101,7 @@ class PlannedRun:
     idle: frozenset[str]
     lock: Lockfile | None = None
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
     def cells_gone(self) -> Callable[[str], bool]:
         """Whether there is no cell of an id any more; those of stages that wait are not known."""
@@ -124,7 +126,11 @@ def load_pipeline(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # 
 
 
 def cells(
-    loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
+    loaded: Loaded,
+    *,
+    max_cells: int = MAX_CELLS,
+    selection: Selection | None = None,
+    warnings: list[Problem] | None = None,
 ) -> Iterator[tuple[Cell, Key]]:
     """Every cell with the key of its request, streamed unless some are selected.
 
@@ -132,6 +138,7 @@ def cells(
         loaded: the pipeline.
         max_cells: refuse a matrix with more cells.
         selection: which cells; None is all of them.
+        warnings: takes what is allowed but probably not meant.
 
     Yields:
         Cells in the order of the stages, each with its key.
@@ -139,12 +146,16 @@ def cells(
     Raises:
         InvalidInput: with every problem. NothingSelected: no cell fits the selection.
     """
-    for cell, key, _ in texts(loaded, max_cells=max_cells, selection=selection):
+    for cell, key, _ in texts(loaded, max_cells=max_cells, selection=selection, warnings=warnings):
         yield cell, key
 
 
 def texts(
-    loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
+    loaded: Loaded,
+    *,
+    max_cells: int = MAX_CELLS,
+    selection: Selection | None = None,
+    warnings: list[Problem] | None = None,
 ) -> Iterator[tuple[Cell, Key, str]]:
     """Every cell with its key and its request as canonical JSON, of which the key is made.
 
@@ -152,6 +163,7 @@ def texts(
         loaded: the pipeline.
         max_cells: refuse a matrix with more cells.
         selection: which cells; None is all of them.
+        warnings: takes what is allowed but probably not meant.
 
     Yields:
         Cells in the order of the stages, each with its key and that text.
@@ -160,7 +172,9 @@ def texts(
         UsageError: the selection asks for a status.
         InvalidInput: with every problem. NothingSelected: no cell fits the selection.
     """
-    expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
+    expansion = Expansion(
+        loaded.pipeline, loaded.fingerprints, max_cells, warnings=[] if warnings is None else warnings
+    )
     encoded = ((cell, canonical_json(cell.request.fields())) for cell in expansion.cells())
     found = ((cell, key_of_text(text), text) for cell, text in encoded)
     if selection is None or selection.is_all:
@@ -252,7 +266,11 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
     waiting = [one for one in able.waiting if options.selection.is_all]
     plan = replace(plan, needs=needs, waiting=tuple(waiting))
-    return PlannedRun(plan, known.journal, found, able.idle, lock, problems)
+    moved = None
+    if options.lock is not None and not free:
+        moved = moved_lock(lock or Lockfile(options.lock), {key for _, key in found})
+    warnings = (*able.warnings, *([moved] if moved else []))
+    return PlannedRun(plan, known.journal, found, able.idle, lock, problems, warnings)
 
 
 def _drawn_by(lock: Lockfile, space: str, journal: Replay) -> dict[Key, list[LockLine]]:
@@ -347,7 +365,7 @@ def run_pipeline(
             make_folder(runs_folder(home))
         most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
         prepared = Prepared(
-            loaded=loaded,
+            loaded=replace(loaded, of_cells=basis.warnings),
             plan=plan,
             replay=basis.replay,
             space=space,
@@ -420,7 +438,8 @@ def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOpti
     if options.lock is None or not (options.frozen or target.kind == "live"):
         return None
     lock = basis.lock or read_lock(options.lock)
-    return LockOptions(lock, basis.cells_gone(), not options.frozen, options.frozen, target.space)
+    keys = {cell.id: key for cell, key in basis.found}
+    return LockOptions(lock, basis.cells_gone(), not options.frozen, options.frozen, target.space, keys)
 
 
 def new_run_id(name: str, moment: datetime) -> str:

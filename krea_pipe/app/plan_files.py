@@ -96,6 +96,7 @@ def forecast(
     workspace = open_workspace(environment, file, local=local)
     options = replace(options, homes=open_other_homes(environment, file))
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
+    loaded = replace(loaded, of_cells=basis.warnings)
     cap = cap_of(loaded.pipeline.budget, limits)
     reach, refusal = basis.plan.total(Submit), None
     if not local:

@@ -34,7 +34,8 @@ class FinishedRun:
     """A run that has ended: its report, its folder, how its work ended, and the lock file as it is now.
 
     `problems` say why the lock file could not be written, and which files in the output folder were kept because they
-    are someone's work; the images are stored all the same. `fetched` are copied images.
+    are someone's work; the images are stored all the same. `fetched` are copied images, `warnings` are about picks and
+    lock files.
     """
 
     report: Report
@@ -44,6 +45,7 @@ class FinishedRun:
     kept: LockUpdate | None = None
     problems: tuple[Problem, ...] = ()
     fetched: Fetched | None = None
+    warnings: tuple[Problem, ...] = ()
 
 
 def finish_run(
@@ -79,7 +81,7 @@ def finish_run(
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
     mark_reported(prepared.space, prepared.plan, report.run_id)
     problems = (*prepared.delivery.problems, *([problem] if problem else []))
-    return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched)
+    return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, loaded.of_cells)
 
 
 def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[LockUpdate | None, Problem | None]:

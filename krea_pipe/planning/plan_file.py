@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.merge_conflicts import conflict_in
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.model import Budget
@@ -221,7 +222,10 @@ def read_plan_file(file: Path) -> PlanFile:
     """
     hint = "make the plan anew: krea-pipe plan FILE --out PLANFILE"
     try:
-        row = object_of(json.loads(_bytes_of(file)))
+        raw = _bytes_of(file)
+        if conflict := conflict_in(file, raw.decode("utf-8", "replace"), hint):
+            raise InvalidInput(conflict)
+        row = object_of(json.loads(raw))
         if row.data["schema"] != _SCHEMA:
             raise InvalidInput(Problem("bad_plan_file", f"{file} is of another version", Place(file, 1, 1), hint))
         return _decode(row)

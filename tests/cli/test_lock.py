@@ -291,7 +291,7 @@ def test_verify_sees_one_changed_byte_behind_the_texts_of_a_png(project):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("<<<<<<< HEAD\n", "p.lock.jsonl:2:1: error: this is a mark of a merge conflict"),
+        ("<<<<<<< HEAD\n", "p.lock.jsonl:2:1: error: this is a merge conflict marker"),
         ("{\n", "p.lock.jsonl:2:1: error: this is no line of a lock file: it is no JSON"),
         ('{"id": "p/fox"}\n', "it has no `key`"),
         ("\xff\n", "this is not UTF-8 text"),

@@ -293,7 +293,7 @@ def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool) ->
     is_told = not as_json or stderr_log.in_json
     if is_told:
         fetched = finished.fetched.problems if finished.fetched else ()
-        stderr_log.problems((*fetched, *finished.ending.warnings), "warning")
+        stderr_log.problems((*fetched, *finished.warnings, *finished.ending.warnings), "warning")
         print_troubles(report, stderr_log)
     _print_end(finished, problems, quiet=stderr_log.quiet, as_json=as_json)
     if is_told:

@@ -163,7 +163,7 @@ def compare_with(subject: ComparisonInput, against: str, space: Space, environme
         waiting=head.waiting,
         problem=base.problem,
         old_file=base.old_name,
-        warnings=(*loaded.warnings, *_missing(base, meant.base)),
+        warnings=(*head.warnings, *_missing(base, meant.base)),
     )
 
 
@@ -190,7 +190,9 @@ class _Reading:
             return loaded, _side(loaded, self.subject.max_cells)
         tree = self._tree(revision)
         try:
-            return self._read(tree, self.name, self._checked())
+            loaded, state = self._read(tree, self.name, self._checked())
+            warnings = tuple(_placed(one, tree, revision) for one in state.warnings)
+            return loaded, replace(state, warnings=warnings)
         except KreaPipeError as error:
             raise type(error)(*(_placed(one, tree, revision) for one in error.problems)) from error
 
@@ -239,15 +241,18 @@ def _name(file: Path, repository: Repository) -> str:
 def _side(loaded: Loaded, max_cells: int) -> PipelineState:
     cells = drawable(loaded.pipeline, loaded.fingerprints, max_cells)
     stages = tuple(stage.name for stage in loaded.pipeline.stages)
-    return PipelineState(cells.found, stages, cells.waiting, cells.idle, loaded.pipeline.prices)
+    warnings = (*loaded.warnings, *cells.warnings)
+    return PipelineState(cells.found, stages, cells.waiting, cells.idle, loaded.pipeline.prices, warnings)
 
 
 def _placed(problem: Problem, tree: Tree, revision: Revision) -> Problem:
     """A problem of a file that was laid out, as one of a file in git: `main:pipelines/p.yaml`."""
     at = problem.at
+    hint = problem.hint and problem.hint.replace(f"{tree.top}{os.sep}", "")
     if at is None or not at.path.is_relative_to(tree.top):
-        return problem
-    return replace(problem, at=replace(at, path=Path(f"{revision.name}:{at.path.relative_to(tree.top).as_posix()}")))
+        return replace(problem, hint=hint)
+    path = Path(f"{revision.name}:{at.path.relative_to(tree.top).as_posix()}")
+    return replace(problem, hint=hint, at=replace(at, path=path))
 
 
 def _missing(base: _Base, revision: Revision) -> Iterator[Problem]:
