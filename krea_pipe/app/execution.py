@@ -18,6 +18,7 @@ from krea_pipe.executor.deliver import Delivery
 from krea_pipe.pipeline.spec import Loaded
 from krea_pipe.planning.lock_check import LockOptions
 from krea_pipe.planning.plan import Plan, Step, needs_call
+from krea_pipe.planning.shard_record import ShardRecord
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
@@ -78,6 +79,7 @@ class Prepared:
 
     `replay` is the journal as it was when the plan was made. `cap` is what may be spent, in US dollars, `most` how many
     new images may be made; None is no limit. `pipeline_cells` is how many cells the pipeline has, selected or not.
+    `record` is what is noted of a shard.
     """
 
     loaded: Loaded
@@ -92,6 +94,7 @@ class Prepared:
     locking: LockOptions | None = None
     remote: Remote | None = None
     pipeline_cells: int | None = None
+    record: ShardRecord | None = None
 
     @property
     def calls(self) -> int:

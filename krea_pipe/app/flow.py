@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -21,17 +22,19 @@ from krea_pipe.matrix.graph import Graph, build_graph
 from krea_pipe.matrix.matrix import MAX_CELLS, Expansion
 from krea_pipe.matrix.selecting import drawable, selected
 from krea_pipe.matrix.selection import Selection, parse_selection
-from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.matrix.sharding import Shard, of_shard, shard_numbers
+from krea_pipe.pipeline.model import Budget, Pipeline
 from krea_pipe.pipeline.references import check_bytes
 from krea_pipe.pipeline.spec import Loaded as Loaded
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.pipeline.spec import load_pipeline as read_pipeline
-from krea_pipe.planning.budget import Limits, cap_of, check_budget, max_new_of
+from krea_pipe.planning.budget import Limits, cap_of, check_budget, max_new_of, share_of
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
 from krea_pipe.planning.lockfile import Lockfile, read_lock
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.planning.plan import Plan, PlanOptions, Step, make_plan, status_of
 from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
+from krea_pipe.planning.shard_record import ShardRecord
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.checked_images import CheckedImages
@@ -49,7 +52,7 @@ class RunOptions:
 
     `lock` is the lock file that a live run keeps, and whose jobs are asked for what is missing; with `frozen` it draws
     what stands there and nothing else. With an `approval` it carries out just that. `changed` is for files in the
-    output folder that are someone's work.
+    output folder that are someone's work. Of what is selected, a `shard` is all that is drawn.
     """
 
     max_cells: int = MAX_CELLS
@@ -61,6 +64,7 @@ class RunOptions:
     approval: PlanFile | None = None
     changed: Changed = "keep"
     remote: Remote | None = None
+    shard: Shard | None = None
 
 
 KeyedCell: TypeAlias = tuple[Cell, Key]
@@ -71,10 +75,11 @@ KeyedCell: TypeAlias = tuple[Cell, Key]
 class PlannedRun:
     """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait.
 
-    `lock` is the lock file, if it had to be read.
+    `lock` is the lock file, if it had to be read. `whole` is the plan of all shards; without shards it is `plan`.
     """
 
     plan: Plan
+    whole: Plan
     replay: Replay
     found: Sequence[KeyedCell]
     idle: frozenset[str]
@@ -220,11 +225,14 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     chosen = selected(found, options.selection, loaded.pipeline, statuses)
     if options.approval is not None:
         chosen = planned_cells(found, options.approval)
-    plan = make_plan(chosen, known, loaded.fingerprints, plan_options)
+    plan = whole = make_plan(chosen, known, loaded.fingerprints, plan_options)
+    if options.shard is not None:
+        chosen = of_shard(chosen, found, options.shard)
+        plan = make_plan(chosen, known, loaded.fingerprints, plan_options)
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
     waiting = [one for one in able.waiting if options.selection.is_all]
-    plan = replace(plan, needs=needs, waiting=tuple(waiting))
-    return PlannedRun(plan, known.journal, found, able.idle, lock)
+    plan = replace(plan, needs=needs, waiting=tuple(waiting), shard=options.shard)
+    return PlannedRun(plan, whole, known.journal, found, able.idle, lock)
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
@@ -280,24 +288,17 @@ def run_pipeline(
         plan, locking = basis.plan, _locking(basis, target, options)
         if locking is not None and options.frozen:
             check_frozen(plan, locking.lock)
-        limits = options.limits
-        if options.approval is not None:
-            check_planned(plan, options.approval)
-            limits = limits_for(plan, loaded.pipeline.budget, limits)
+        limits = _approved_limits(plan, loaded.pipeline.budget, options)
         check_bytes(plan.images)
-        source = loaded.pipeline.document.file
-        delivery = open_delivery(space, out, target.kind, plan, file=source, changed=options.changed)
-        token = execution.token() if plan.has_calls else None
-        if token is not None:
+        file = loaded.pipeline.document.file
+        delivery = open_delivery(space, out, target.kind, plan, file=file, changed=options.changed)
+        if (token := execution.token() if plan.has_calls else None) is not None:
             check_secret(loaded.pipeline, token, plan.steps)
-        cap = cap_of(loaded.pipeline.budget, limits) if target.kind == "live" else None
-        if target.kind == "live":
-            check_budget(plan, loaded.pipeline.budget, limits)
+        cap, most = _allowed(basis, target, loaded.pipeline.budget, limits)
         if plan.has_calls:
             space.prepare()
             delivery.prepare()
             make_folder(runs_folder(home))
-        most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
         prepared = Prepared(
             loaded=loaded,
             plan=plan,
@@ -311,8 +312,39 @@ def run_pipeline(
             locking=locking,
             remote=options.remote,
             pipeline_cells=len(basis.found),
+            record=None if options.shard is None else _record_of(basis, options.shard, options.selection),
         )
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+
+
+def _approved_limits(plan: Plan, budget: Budget, options: RunOptions) -> Limits:
+    """The limits of a run, once it sends nothing that its plan file does not."""
+    if options.approval is None:
+        return options.limits
+    check_planned(plan, options.approval)
+    return limits_for(plan, budget, options.limits)
+
+
+def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) -> tuple[Decimal | None, int | None]:
+    """What a run may spend, in US dollars, and how many images it may draw, once all shards together stay within that.
+
+    Raises:
+        KreaPipeError: there is no cap, or it costs more.
+    """
+    if target.kind == "local":
+        return None, limits.max_new
+    share = share_of(budget, basis.plan, basis.whole, limits)
+    check_budget(basis.plan, basis.whole, budget, limits)
+    return cap_of(share, limits), max_new_of(share, limits)
+
+
+def _record_of(basis: PlannedRun, shard: Shard, selection: Selection) -> ShardRecord:
+    """What is noted of a shard; a status is not the same in all shards, so that it leaves no cell out for good."""
+    by_key = shard_numbers(basis.found, shard.total)
+    numbers = {cell.id: by_key[key] for cell, key in basis.found}
+    taken = {cell.id for step in basis.whole.steps for cell in step.cells}
+    left_out = frozenset() if selection.needs_status else frozenset(numbers.keys() - taken)
+    return ShardRecord(shard, {cell.id: key for cell, key in basis.found}, numbers, left_out)
 
 
 def out_folder(out: Path | None, name: str, *, local: bool) -> Path:

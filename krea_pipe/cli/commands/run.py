@@ -29,6 +29,8 @@ from krea_pipe.cli.options import (
     out_option,
     overrides,
     selection,
+    shard,
+    shard_option,
 )
 from krea_pipe.cli.progress import Display, LineProgress, ProgressObserver, ProgressState
 from krea_pipe.cli.run_notifications import RunNotifications
@@ -78,6 +80,7 @@ class RunFlags(CellFlags, LogFlags):
     keep_both: bool
     without_claims: bool
     budget_name: str | None
+    shard: str | None
 
 
 @click.command()
@@ -88,6 +91,7 @@ class RunFlags(CellFlags, LogFlags):
 @click.option(
     "--max-new", type=click.IntRange(min=0), help="Make no more new images than this, then stop with exit code 5."
 )
+@shard_option
 @click.option(
     "--concurrency",
     type=click.IntRange(1, MAX_CONCURRENCY),
@@ -175,14 +179,16 @@ def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
 def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_json: bool) -> flow.FinishedRun:
     """Make the images, and show how far the run has come meanwhile."""
     stderr_log = notifications.stderr_log
+    notifications.shard = chosen = shard(flags["shard"])
     options = flow.RunOptions(
         max_cells=flags["max_cells"],
-        limits=Limits(flags["max_cost"], flags["max_new"]),
+        limits=Limits(flags["max_cost"], flags["max_new"], is_named=flags["budget_name"] is not None),
         resubmit=flags["uncertain"] == "resubmit",
         selection=selection(flags),
         lock=flags["lock"],
         frozen=flags["frozen"],
         changed=_changed(flags),
+        shard=chosen,
     )
     request = run_request(file, overrides(flags), options, os.environ, local=flags["local"])
     loaded = flow.load_pipeline(request.file, request.overrides)
