@@ -3,7 +3,7 @@
 Every line has the time `t` (UTC, ISO 8601 to the millisecond), the `event` and the `run`. What concerns one request has
 its `key` and its `cell`, the first of those that it is drawn for. Money is text, in US dollars.
 
-    run_started      the plan is made, nothing is sent yet   pipeline file target cells plan uploads usd cap_usd
+    run_started      the plan is made, nothing is sent yet   pipeline file target shard cells plan uploads usd cap_usd
     uploaded         Krea has a reference image              source bytes
     upload_failed    it did not take one; it may be retried  source code
     waiting          another run works on the request        key cell
@@ -163,7 +163,8 @@ def started(run: str, plan: Plan, *, file: str, target: str, cap: Decimal | None
     counts = {kind.name: plan.total(kind).count for kind in (Reuse, Fetch, Attach, Submit, Hold)}
     facts: _EventData = {"cells": sum(len(step.cells) for step in plan.steps), "plan": dict(counts)}
     price: _EventData = {"usd": exact(plan.total(Submit).usd), "cap_usd": None if cap is None else exact(cap)}
-    where: _EventData = {"pipeline": plan.pipeline, "file": file, "target": target}
+    shard = None if plan.shard is None else str(plan.shard)
+    where: _EventData = {"pipeline": plan.pipeline, "file": file, "target": target, "shard": shard}
     return {"t": _now(), "event": "run_started", "run": run, **where, **facts, "uploads": len(plan.uploads), **price}
 
 
@@ -182,6 +183,7 @@ def started_idle(report: Report) -> _EventData:
     cap = report.cost.cap_usd
     facts: _EventData = {"pipeline": report.pipeline.name, "file": report.pipeline.file, "target": report.target.kind}
     price: _EventData = {"uploads": 0, "usd": "0", "cap_usd": None if cap is None else exact(cap)}
+    facts["shard"] = report.shard
     head: _EventData = {"t": report.started_at, "event": "run_started", "run": report.run_id}
     return {**head, **facts, "cells": report.cells.total, "plan": plan, **price}
 

@@ -20,6 +20,7 @@ from krea_pipe.pipeline.spec import Loaded
 from krea_pipe.planning.budget import Permission
 from krea_pipe.planning.lock_check import LockOptions
 from krea_pipe.planning.plan import Plan, Step, needs_call
+from krea_pipe.planning.shard_record import ShardRecord
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
@@ -92,7 +93,7 @@ class Prepared:
 
     `replay` is the journal as it was when the plan was made. `cap` is what may be spent, in US dollars, `most` how many
     new images may be made; None is no limit. `permission` says which requests may be paid for. `pipeline_cells` is how
-    many cells the pipeline has, selected or not.
+    many cells the pipeline has, selected or not. `record` is what is noted of a shard.
     """
 
     loaded: Loaded
@@ -109,6 +110,7 @@ class Prepared:
     fetched: Fetched
     remote: Remote | None = None
     pipeline_cells: int | None = None
+    record: ShardRecord | None = None
 
     @property
     def calls(self) -> int:

@@ -23,7 +23,8 @@ from krea_pipe.matrix.graph import Graph, build_graph
 from krea_pipe.matrix.matrix import MAX_CELLS, Expansion
 from krea_pipe.matrix.selecting import drawable, selected
 from krea_pipe.matrix.selection import Selection, parse_selection
-from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.matrix.sharding import Shard, of_shard, shard_numbers
+from krea_pipe.pipeline.model import Budget, Pipeline
 from krea_pipe.pipeline.references import check_bytes
 from krea_pipe.pipeline.spec import Loaded as Loaded
 from krea_pipe.pipeline.spec import Overrides
@@ -37,6 +38,7 @@ from krea_pipe.planning.budget import (
     cap_of,
     check_budget,
     max_new_of,
+    share_of,
 )
 from krea_pipe.planning.free_sources import FreePlaces, FreeSource, Offer, Offers, find_offers
 from krea_pipe.planning.lock_check import LockOptions, check_frozen, moved_lock
@@ -44,6 +46,7 @@ from krea_pipe.planning.lockfile import Lockfile, LockLine, read_lock
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.planning.plan import Hold, Plan, PlanOptions, Step, Submit, make_plan, status_of
 from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
+from krea_pipe.planning.shard_record import ShardRecord
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.checked_images import CheckedImages
@@ -64,7 +67,8 @@ class RunOptions:
     `lock` is the lock file that a live run keeps, and whose images and jobs are looked for when they are missing; with
     `frozen` it makes what stands there and nothing else, and pays only with `allow_render`. With an `approval` it
     carries out just that. `out` is the output folder, None for the usual one, and `homes` are other home folders: there
-    images may lie that the store lacks. `changed` is for files in the output folder that are someone's work.
+    images may lie that the store lacks. `changed` is for files in the output folder that are someone's work. Of what is
+    selected, a `shard` is all that is generated.
     """
 
     max_cells: int = MAX_CELLS
@@ -81,6 +85,7 @@ class RunOptions:
     homes: OtherHomes = field(default_factory=OtherHomes)
     discarded: frozenset[tuple[Key, FreeSource]] = frozenset()
     """Sources that did not give the image that they promised."""
+    shard: Shard | None = None
 
 
 KeyedCell: TypeAlias = tuple[Cell, Key]
@@ -92,10 +97,11 @@ class PlannedRun:
     """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait.
 
     `lock` is the lock file, if it had to be read. `problems` say which other home folders cannot be read, `warnings`
-    are about picks and lock files.
+    are about picks and lock files. `whole` is the plan of all shards; without shards it is `plan`.
     """
 
     plan: Plan
+    whole: Plan
     replay: Replay
     found: Sequence[KeyedCell]
     idle: frozenset[str]
@@ -262,15 +268,18 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
         offers = find_offers(missing, locked, places) if places else Offers()
         plan_options = replace(plan_options, offers=_not_discarded(offers.by_key, options))
         problems = (*options.homes.problems, *offers.problems) if missing else ()
-    plan = make_plan(chosen, known, loaded.fingerprints, plan_options)
+    plan = whole = make_plan(chosen, known, loaded.fingerprints, plan_options)
+    if options.shard is not None:
+        chosen = of_shard(chosen, found, options.shard)
+        plan = make_plan(chosen, known, loaded.fingerprints, plan_options)
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
     waiting = [one for one in able.waiting if options.selection.is_all]
-    plan = replace(plan, needs=needs, waiting=tuple(waiting))
+    plan = replace(plan, needs=needs, waiting=tuple(waiting), shard=options.shard)
     moved = None
     if options.lock is not None and not free:
         moved = moved_lock(lock or Lockfile(options.lock), {key for _, key in found})
     warnings = (*able.warnings, *([moved] if moved else []))
-    return PlannedRun(plan, known.journal, found, able.idle, lock, problems, warnings)
+    return PlannedRun(plan, whole, known.journal, found, able.idle, lock, problems, warnings)
 
 
 def _drawn_by(lock: Lockfile, space: str, journal: Replay) -> dict[Key, list[LockLine]]:
@@ -346,24 +355,18 @@ def run_pipeline(
             check_frozen(basis.plan, locking.lock)
         fetched = _fetch(loaded, space, target, options, basis)
         plan = _unpaid(fetched.plan) if _is_unpaid(target, options) else fetched.plan
-        limits = options.limits
-        if options.approval is not None:
-            check_planned(plan, options.approval)
-            limits = limits_for(plan, loaded.pipeline.budget, limits)
+        basis = replace(basis, plan=plan, whole=plan if options.shard is None else basis.whole)
+        limits = _approved_limits(plan, loaded.pipeline.budget, options)
         check_bytes(plan.images)
-        source = loaded.pipeline.document.file
-        delivery = open_delivery(space, out, target.kind, plan, file=source, changed=options.changed)
-        token = execution.token() if plan.has_calls else None
-        if token is not None:
+        file = loaded.pipeline.document.file
+        delivery = open_delivery(space, out, target.kind, plan, file=file, changed=options.changed)
+        if (token := execution.token() if plan.has_calls else None) is not None:
             check_secret(loaded.pipeline, token, plan.steps)
-        cap = cap_of(loaded.pipeline.budget, limits) if target.kind == "live" else None
-        if target.kind == "live":
-            check_budget(plan, loaded.pipeline.budget, limits)
+        cap, most = _allowed(basis, target, loaded.pipeline.budget, limits)
         if plan.has_calls:
             space.prepare()
             delivery.prepare()
             make_folder(runs_folder(home))
-        most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
         prepared = Prepared(
             loaded=replace(loaded, of_cells=basis.warnings),
             plan=plan,
@@ -379,6 +382,7 @@ def run_pipeline(
             pipeline_cells=len(basis.found),
             permission=_permission(target, options, cap),
             fetched=fetched,
+            record=None if options.shard is None else _record_of(basis, options.shard, options.selection),
         )
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
 
@@ -417,6 +421,36 @@ def _permission(target: Target, options: RunOptions, cap: Decimal | None) -> Per
     approval = options.approval
     approved = None if approval is None else frozenset((*approval.sends, *approval.fetches))
     return Permission(FROZEN if _is_unpaid(target, options) else NO_CAP if cap is None else None, approved)
+
+
+def _approved_limits(plan: Plan, budget: Budget, options: RunOptions) -> Limits:
+    """The limits of a run, once it sends nothing that its plan file does not."""
+    if options.approval is None:
+        return options.limits
+    check_planned(plan, options.approval)
+    return limits_for(plan, budget, options.limits)
+
+
+def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) -> tuple[Decimal | None, int | None]:
+    """What a run may spend, in US dollars, and how many images it may draw, once all shards together stay within that.
+
+    Raises:
+        KreaPipeError: there is no cap, or it costs more.
+    """
+    if target.kind == "local":
+        return None, limits.max_new
+    share = share_of(budget, basis.plan, basis.whole, limits)
+    check_budget(basis.plan, basis.whole, budget, limits)
+    return cap_of(share, limits), max_new_of(share, limits)
+
+
+def _record_of(basis: PlannedRun, shard: Shard, selection: Selection) -> ShardRecord:
+    """What is noted of a shard; a status is not the same in all shards, so that it leaves no cell out for good."""
+    by_key = shard_numbers(basis.found, shard.total)
+    numbers = {cell.id: by_key[key] for cell, key in basis.found}
+    taken = {cell.id for step in basis.whole.steps for cell in step.cells}
+    left_out = frozenset() if selection.needs_status else frozenset(numbers.keys() - taken)
+    return ShardRecord(shard, {cell.id: key for cell, key in basis.found}, numbers, left_out)
 
 
 def out_folder(out: Path | None, name: str, *, local: bool) -> Path:

@@ -17,7 +17,7 @@ from krea_pipe.core.settings import Target, live_target, origin_of
 from krea_pipe.pipeline.pricing import PriceRow
 from krea_pipe.pipeline.spec import Loaded, Overrides
 from krea_pipe.pipeline.spec.loading import repository_root
-from krea_pipe.planning.budget import cap_of, check_budget, sum_within
+from krea_pipe.planning.budget import cap_of, check_budget, share_of, sum_within
 from krea_pipe.planning.out_folder import InTheWay, look_over
 from krea_pipe.planning.plan import Hold, Plan, Submit, Sum
 from krea_pipe.planning.plan_file import PlanFile, digest_of, fetches_of, is_plan_file, parts_of, read_plan_file
@@ -97,12 +97,12 @@ def forecast(
     options = replace(options, homes=open_other_homes(environment, file))
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
     loaded = replace(loaded, of_cells=basis.warnings)
-    cap = cap_of(loaded.pipeline.budget, limits)
+    cap = cap_of(share_of(loaded.pipeline.budget, basis.plan, basis.whole, limits), limits)
     reach, refusal = basis.plan.total(Submit), None
     if not local:
         reach = sum_within(basis.plan, limits)
         try:
-            check_budget(basis.plan, loaded.pipeline.budget, limits)
+            check_budget(basis.plan, basis.whole, loaded.pipeline.budget, limits)
         except KreaPipeError as error:
             refusal = error.problems[0]
     out = flow.out_folder(None, loaded.pipeline.name, local=local)

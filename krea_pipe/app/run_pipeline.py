@@ -19,6 +19,7 @@ from krea_pipe.planning.budget import FROZEN, NOT_ALLOWED
 from krea_pipe.planning.lock_check import LockUpdate, update_lock
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.planning.shard_record import write_shard_record
 from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import note_run, write_planned, write_report
@@ -77,11 +78,23 @@ def finish_run(
     if code in (ExitCode.DONE, ExitCode.WAITING):
         code = _code_of_lock(prepared, lock, problem) or code
     report = build(outcomes, facts=replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
+    _note_shard(prepared, folder, lock)
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
     mark_reported(prepared.space, prepared.plan, report.run_id)
     problems = (*prepared.delivery.problems, *([problem] if problem else []))
     return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, loaded.of_cells)
+
+
+def _note_shard(prepared: Prepared, folder: Path, lock: LockUpdate | None) -> None:
+    """Note in the folder of a shard's run what merging needs, with its lines of the lock file that was kept."""
+    record = prepared.record
+    if record is None:
+        return
+    if prepared.locking is not None and prepared.locking.writes and lock is not None:
+        lines = tuple(line for line in lock.lock.lines if record.is_own(line.id))
+        record = replace(record, lock=lock.lock.file.as_posix(), lines=lines)
+    write_shard_record(record, folder)
 
 
 def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[LockUpdate | None, Problem | None]:

@@ -59,6 +59,7 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
         "run_id": report.run_id,
         "exit_code": report.exit_code,
         "target": report.target.kind,
+        "shard": report.shard,
         "cells": {
             "total": cells.total,
             "succeeded": cells.succeeded,

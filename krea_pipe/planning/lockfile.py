@@ -243,14 +243,19 @@ def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> LockLi
         problems.note(Problem(merge_conflicts.CONFLICT, merge_conflicts.MESSAGE, at, _MERGE_HINT))
         return None
     try:
-        return _decode(json.loads(text if len(row) <= _MAX_LINE else ""))
+        return line_of(json.loads(text if len(row) <= _MAX_LINE else ""))
     except (ValueError, TypeError, RecursionError) as error:
         reason = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
         problems.note(Problem("bad_lock", f"this is no line of a lock file: {reason}", at, _restore(file)))
         return None
 
 
-def _decode(data: Json) -> LockLine:
+def line_of(data: Json) -> LockLine:
+    """One line of a lock file, from its JSON data.
+
+    Raises:
+        ValueError, TypeError: it is not one.
+    """
     row = object_of(data)
     texts = {name: row.text(name) for name in ("id", "key", "sha256", "variant", "price_usd", "job_id")}
     for name in ("key", "sha256"):

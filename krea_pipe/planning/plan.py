@@ -13,6 +13,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
 from krea_pipe.core.request import ByDigest, Key, Request, Source, parse_source
 from krea_pipe.matrix.cell import Cell, Waiting
+from krea_pipe.matrix.sharding import Shard
 from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PriceList
 from krea_pipe.pipeline.references import Fingerprints, Image
 from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, Offer
@@ -166,6 +167,8 @@ class Plan:
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The stages that have to be drawn before a stage begins."""
     waiting: tuple[Waiting, ...] = ()
+    shard: Shard | None = None
+    """The shard whose requests these are, if a run is one of several."""
 
     def total(self, action: type[Action], stage: str | None = None) -> Sum:
         """The sum of the steps with one action; a step counts for the stage of its first cell.

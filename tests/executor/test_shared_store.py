@@ -97,8 +97,7 @@ def test_a_request_whose_home_was_killed_at_the_post_is_adopted_or_stays_uncerta
 
 
 def test_a_lost_answer_is_settled_although_another_home_submits(homes, krea):
-    one, two = homes
-    two.pipeline(["d", "e", "f"])
+    homes[1].pipeline(["d", "e", "f"])
     krea.lose("POST", GENERATE, text='"b"', times=1)
     drop(krea, text='"e"', times=1)
     done = [home.finish(process) for home, process in [(home, home.begin()) for home in homes]]

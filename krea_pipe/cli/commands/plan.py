@@ -24,6 +24,8 @@ from krea_pipe.cli.options import (
     local_option,
     overrides,
     selection,
+    shard,
+    shard_option,
 )
 from krea_pipe.cli.summary import source_json, waiting_json, waiting_words
 from krea_pipe.cli.tables import print_table
@@ -64,6 +66,7 @@ class _Flags(CellFlags):
     show_all: bool
     out: Path | None
     against: str | None
+    shard: str | None
     form: _PlanFormat
 
 
@@ -97,6 +100,7 @@ _against_options = combined(
     "--all", "show_all", is_flag=True, help=f"List every request, not the first {_MAX_ROWS} that are not cached."
 )
 @click.option("--out", type=FILE, help="Write the plan into this file; `krea-pipe run` with it carries out just that.")
+@shard_option
 @_against_options
 @cell_options
 def plan(file: Path, *, check: bool, as_json: bool, **flags: Unpack[_Flags]) -> int:
@@ -127,7 +131,11 @@ def _form(flags: _Flags, *, as_json: bool) -> _PlanFormat:
 def _plan(file: Path, flags: _Flags, form: _PlanFormat) -> ExitCode:
     """Plan a run, print that, and write the plan file that was asked for; the exit code of `--check`."""
     limits = Limits(flags["max_cost"], flags["max_new"])
-    options = flow.RunOptions(flags["max_cells"], limits, selection=selection(flags))
+    chosen = shard(flags["shard"])
+    if chosen is not None and flags["out"] is not None:
+        hint = f"write the plan without --shard, and run each shard of it: krea-pipe run PLANFILE --shard {chosen}"
+        raise UsageError(Problem("bad_option", "--shard and --out exclude each other", hint=hint))
+    options = flow.RunOptions(flags["max_cells"], limits, selection=selection(flags), shard=chosen)
     forecast = plan_files.forecast(file, overrides(flags), options, os.environ, local=flags["local"])
     if form == "json":
         print_json(_json(forecast))
@@ -266,8 +274,10 @@ def _sentence(plan: Plan, cap: Decimal | None, *, local: bool) -> str:
         images = "reference image" if len(plan.uploads) == 1 else "reference images"
         parts.append(f"uses {len(plan.uploads)} {images}" + ("" if local else ", uploaded if this account has not"))
     if new.count and cap is not None and not local:
-        parts.append(f"{'below' if new.usd < cap else 'exactly'} the cap of {usd(cap)}")
-    return "; ".join(parts) + "."
+        what = "the cap of" if plan.shard is None else "this shard's part of the cap,"
+        parts.append(f"{'below' if new.usd < cap else 'exactly'} {what} {usd(cap)}")
+    prefix = "" if plan.shard is None else f"Shard {plan.shard}. "
+    return prefix + "; ".join(parts) + "."
 
 
 def _fetch_words(plan: Plan) -> Iterator[str]:
@@ -310,6 +320,7 @@ def _json(forecast: Forecast) -> dict[str, object]:
         "in_the_way": [{"cell": one.cell, "file": one.file, "reason": one.reason} for one in forecast.in_the_way],
         "warnings": [problem_json(one) for one in (*forecast.loaded.warnings, *forecast.problems)],
         **({"prices": stated} if stated else {}),
+        **({"shard": str(plan.shard)} if plan.shard else {}),
         "cells": [row for step in plan.steps for row in _cells(step)],
     }
 
@@ -367,6 +378,7 @@ def _compare(file: Path, against: str, flags: _Flags, form: _PlanFormat) -> Exit
             "--exclude": bool(flags["exclude"]),
             "--only-failed": flags["only_failed"],
             "--out": flags["out"] is not None,
+            "--shard": flags["shard"] is not None,
         }
     )
     space = open_workspace(os.environ, file).space

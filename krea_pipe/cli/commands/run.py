@@ -29,6 +29,8 @@ from krea_pipe.cli.options import (
     out_option,
     overrides,
     selection,
+    shard,
+    shard_option,
 )
 from krea_pipe.cli.progress import Display, LineProgress, ProgressObserver, ProgressState
 from krea_pipe.cli.run_notifications import RunNotifications
@@ -81,6 +83,7 @@ class RunFlags(CellFlags, LogFlags):
     keep_both: bool
     without_claims: bool
     budget_name: str | None
+    shard: str | None
 
 
 @click.command()
@@ -91,6 +94,7 @@ class RunFlags(CellFlags, LogFlags):
 @click.option(
     "--max-new", type=click.IntRange(min=0), help="Make no more new images than this, then stop with exit code 5."
 )
+@shard_option
 @click.option(
     "--concurrency",
     type=click.IntRange(1, MAX_CONCURRENCY),
@@ -184,15 +188,17 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
     if flags["allow_render"] and not flags["frozen"]:
         hint = "leave it out: without --frozen, a run renders what is missing"
         raise UsageError(Problem("bad_option", "--allow-render belongs to --frozen", hint=hint))
+    notifications.shard = chosen = shard(flags["shard"])
     options = flow.RunOptions(
         max_cells=flags["max_cells"],
-        limits=Limits(flags["max_cost"], flags["max_new"]),
+        limits=Limits(flags["max_cost"], flags["max_new"], is_named=flags["budget_name"] is not None),
         resubmit=flags["uncertain"] == "resubmit",
         selection=selection(flags),
         lock=flags["lock"],
         frozen=flags["frozen"],
         allow_render=flags["allow_render"],
         changed=_changed(flags),
+        shard=chosen,
     )
     request = run_request(file, overrides(flags), options, os.environ, local=flags["local"])
     loaded = flow.load_pipeline(request.file, request.overrides)
