@@ -21,7 +21,8 @@ from krea_pipe.core.request import Key, Source
 from krea_pipe.executor.capacity import JobSlot, delay
 from krea_pipe.executor.inputs import Uploads
 from krea_pipe.executor.journal_writer import utc_now
-from krea_pipe.executor.lost import FoundJob, Nothing, Search, Unclear, Verdict
+from krea_pipe.executor.judge import FoundJob, Nothing, Unclear, Verdict
+from krea_pipe.executor.lost import Search
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.store.events import Adopted, Attached, Cleared, Declined, Submitted, Submitting, Unanswered
 from krea_pipe.store.ledger import Blocked, Busy, DrawnElsewhere, Free, RequestStatus
@@ -29,7 +30,6 @@ from krea_pipe.store.replay import InFlight, Post
 
 MOST_UNREACHABLE = 8
 """Tries to reach Krea with one request before it fails."""
-ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
 MOST_LOST = 5
 """Answers to one request that may be lost before it fails."""
 
@@ -380,7 +380,7 @@ class PaidRequest(ABC, Generic[End]):
         status: RequestStatus | None = None
         try:
             if lost.error is not None:
-                await self._refuse_address(lost.error)
+                await self.session.refuse_address(lost.error)
             status = await self.read_status()
         finally:
             if not isinstance(status, Post):
@@ -412,18 +412,6 @@ class PaidRequest(ABC, Generic[End]):
                 return post
             case Unclear():
                 return self.unclear(verdict, lost)
-
-    async def _refuse_address(self, error: CallFailed) -> None:
-        """Stop the run when there is no Krea API at its address.
-
-        A redirect, or a page that says that nothing is there, may be about one call: a free one that fails as well
-        shows that it is not.
-        """
-        is_elsewhere = isinstance(error, Refused) and not error.is_kreas and error.status in ELSEWHERE
-        if is_elsewhere and not await self.session.is_served():
-            hint = "check KREA_API_BASE; what was sent all the same is looked for by the next run"
-            message = f"no Krea API answers at this address: {error}"
-            self.session.stop.refuse(Problem("no_api", message, hint=hint))
 
     async def _written(self, verdict: Verdict, post: Post) -> RequestStatus:
         """Write a verdict down, unless the POST stands differently by now; how it stands."""
