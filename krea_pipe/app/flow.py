@@ -327,42 +327,54 @@ def run_pipeline(
         if locking is not None and options.frozen:
             check_frozen(basis.plan, locking.lock)
         fetched = _fetch(loaded, space, target, options, basis)
-        plan = _unpaid(fetched.plan) if _is_unpaid(target, options) else fetched.plan
-        limits = options.limits
-        if options.approval is not None:
-            check_planned(plan, options.approval)
-            limits = limits_for(plan, loaded.pipeline.budget, limits)
-        check_bytes(plan.images)
-        source = loaded.pipeline.document.file
-        delivery = open_delivery(space, out, target.kind, plan, file=source, changed=options.changed)
-        token = execution.token() if plan.has_calls else None
-        if token is not None:
-            check_secret(loaded.pipeline, token, plan.steps)
-        cap = cap_of(loaded.pipeline.budget, limits) if target.kind == "live" else None
-        if target.kind == "live":
-            check_budget(plan, loaded.pipeline.budget, limits)
-        if plan.has_calls:
+        prepared = _prepared(loaded, space, execution, options, replace(basis, plan=fetched.plan), fetched, locking)
+        if prepared.plan.has_calls:
             space.prepare()
-            delivery.prepare()
+            prepared.delivery.prepare()
             make_folder(runs_folder(home))
-        most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
-        prepared = Prepared(
-            loaded=loaded,
-            plan=plan,
-            replay=basis.replay,
-            space=space,
-            target=target,
-            delivery=delivery,
-            token=token,
-            cap=cap,
-            most=most,
-            locking=locking,
-            remote=options.remote,
-            pipeline_cells=len(basis.found),
-            permission=_permission(target, options, cap),
-            fetched=fetched,
-        )
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+
+
+def _prepared(
+    loaded: Loaded,
+    space: Space,
+    execution: Execution,
+    options: RunOptions,
+    basis: PlannedRun,
+    fetched: Fetched,
+    locking: LockOptions | None,
+) -> Prepared:
+    """What is needed to carry out a plan, once nothing stands in its way."""
+    target, budget, limits = execution.target, loaded.pipeline.budget, options.limits
+    plan, is_live = _unpaid(basis.plan) if _is_unpaid(target, options) else basis.plan, target.kind == "live"
+    if options.approval is not None:
+        check_planned(plan, options.approval)
+        limits = limits_for(plan, budget, limits)
+    check_bytes(plan.images)
+    source, out = loaded.pipeline.document.file, out_folder(options.out, loaded.pipeline.name, local=not is_live)
+    delivery = open_delivery(space, out, target.kind, plan, file=source, changed=options.changed)
+    token = execution.token() if plan.has_calls else None
+    if token is not None:
+        check_secret(loaded.pipeline, token, plan.steps)
+    cap = cap_of(budget, limits) if is_live else None
+    if is_live:
+        check_budget(plan, budget, limits)
+    return Prepared(
+        loaded=loaded,
+        plan=plan,
+        replay=basis.replay,
+        space=space,
+        target=target,
+        delivery=delivery,
+        token=token,
+        cap=cap,
+        most=max_new_of(budget, limits) if is_live else limits.max_new,
+        locking=locking,
+        permission=_permission(target, options, cap),
+        fetched=fetched,
+        remote=options.remote,
+        pipeline_cells=len(basis.found),
+    )
 
 
 def _fetch(loaded: Loaded, space: Space, target: Target, options: RunOptions, basis: PlannedRun) -> Fetched:
