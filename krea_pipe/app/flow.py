@@ -265,7 +265,7 @@ def _fetch(loaded: Loaded, space: Space, target: Target, options: RunOptions, ba
     copied, reasons = dict[Key, Copied](), dict[Key, str]()
     problems = list(basis.problems)
     while True:
-        found = fetch_images(space, basis.plan)
+        found = fetch_images(space, basis.plan, options.remote)
         copied |= found.copied
         reasons |= {step.key: step.reason for step in basis.plan.steps if step.key in found.copied}
         problems += [one.problem for one in found.discarded]

@@ -24,6 +24,7 @@ from krea_pipe.planning.plan_file import PlanFile, digest_of, fetches_of, is_pla
 from krea_pipe.planning.records import record_text
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.home import open_other_homes
+from krea_pipe.store.remote.remote import open_remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,11 @@ def forecast(
     loaded, limits = flow.load_pipeline(file, overrides), options.limits
     options = replace(options, lock=lock_of_run(file, options.lock, overrides, frozen=options.frozen))
     workspace = open_workspace(environment, file, local=local)
-    options = replace(options, homes=open_other_homes(environment, file))
+    ignored: list[Problem] = []
+    remote = open_remote(environment, workspace.target, ignored.append)
+    options = replace(options, homes=open_other_homes(environment, file), remote=remote)
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
+    basis = replace(basis, problems=(*basis.problems, *ignored))
     loaded = replace(loaded, of_cells=basis.warnings)
     cap = cap_of(share_of(loaded.pipeline.budget, basis.plan, basis.whole, limits), limits)
     reach, refusal = basis.plan.total(Submit), None

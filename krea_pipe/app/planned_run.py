@@ -214,7 +214,7 @@ def _offers(
         return Offers()
     homes = tuple(home for home in options.homes.homes if (home / target.space).is_dir())
     out = out_folder(options.out, plan_options.pipeline, local=False)
-    found = find_offers(missing, plan_options.locked, FreePlaces(space, out, homes))
+    found = find_offers(missing, plan_options.locked, FreePlaces(space, out, homes, options.remote))
     left = {
         key: [one for one in offers if (key, one.source) not in options.discarded]
         for key, offers in found.by_key.items()

@@ -14,13 +14,14 @@ from krea_pipe.executor.fetch import Copied
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.pricing import exact, usd
-from krea_pipe.planning.free_sources import FreeSource, FromFile
+from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote
 from krea_pipe.planning.out_folder import IN_THE_WAY
 from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.words import adopted_cells, explanation, notices, summary_sentence
 
 _MAX_ROWS = 10
+_SOURCES: Mapping[type[FreeSource], str] = {FromFile: "file", FromHome: "home", FromRemote: "shared store"}
 
 
 def print_troubles(report: Report, stderr_log: StderrLog) -> None:
@@ -106,7 +107,7 @@ def fetched_json(finished: FinishedRun) -> list[dict[str, object]]:
 
 def source_json(source: FreeSource) -> dict[str, object]:
     """Where an image is copied from: the kind of place, and the place."""
-    return {"source": "file" if isinstance(source, FromFile) else "home", "place": source.place}
+    return {"source": _SOURCES[type(source)], "place": source.place}
 
 
 def _copied(finished: FinishedRun) -> Mapping[Key, Copied]:
