@@ -81,7 +81,8 @@ def check_frozen(plan: Plan, lock: Lockfile) -> None:
         more = f", and {len(loose) - _SHOWN} more" if len(loose) > _SHOWN else ""
         verb = "is" if len(loose) == 1 else "are"
         named = f"{', '.join(loose[:_SHOWN])}{more}"
-        message = f"{len(loose)} of {len(cells)} cells {verb} not in {lock.file.name} as they are now: {named}"
+        shard = "" if plan.shard is None else f" of shard {plan.shard}"
+        message = f"{len(loose)} of {len(cells)} cells{shard} {verb} not in {lock.file.name} as they are now: {named}"
         hint = "run it without --frozen, look at the images, and commit the lock file"
         moved = moved_lock(lock, {step.key for step in plan.steps})
         raise NotLocked(Problem("not_locked", message, hint=f"{moved.message}; {moved.hint}" if moved else hint))

@@ -91,16 +91,20 @@ class Lockfile:
         line = next((one for one in found if one.sha256 in digests), found[0] if found else None)
         return line if line is None or line.id == cell else replace(line, id=cell)
 
-    def drawn_by(self, space: str) -> dict[Key, LockLine]:
+    def drawn_by(self, space: str) -> dict[Key, tuple[LockLine, ...]]:
         """The lines that one API has drawn.
 
         Args:
             space: The name of its store.
 
         Returns:
-            The lines by key; of several for one request the last.
+            The lines by key; there is more than one when cells share a request, or after a merge that kept both sides.
         """
-        return {line.key: line for line in self.lines if line.space == space_mark(space)}
+        found: dict[Key, tuple[LockLine, ...]] = {}
+        for line in self.lines:
+            if line.space == space_mark(space):
+                found[line.key] = (*found.get(line.key, ()), line)
+        return found
 
     def with_cells(self, cells: Mapping[str, tuple[LockLine, ...]]) -> "Lockfile":
         """A lock file at the same place with other lines.
@@ -239,14 +243,19 @@ def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> LockLi
         problems.note(Problem(merge_conflicts.CONFLICT, merge_conflicts.MESSAGE, at, _MERGE_HINT))
         return None
     try:
-        return _decode(json.loads(text if len(row) <= _MAX_LINE else ""))
+        return line_of(json.loads(text if len(row) <= _MAX_LINE else ""))
     except (ValueError, TypeError, RecursionError) as error:
         reason = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
         problems.note(Problem("bad_lock", f"this is no line of a lock file: {reason}", at, _restore(file)))
         return None
 
 
-def _decode(data: Json) -> LockLine:
+def line_of(data: Json) -> LockLine:
+    """One line of a lock file, from its JSON data.
+
+    Raises:
+        ValueError, TypeError: it is not one.
+    """
     row = object_of(data)
     texts = {name: row.text(name) for name in ("id", "key", "sha256", "variant", "price_usd", "job_id")}
     for name in ("key", "sha256"):

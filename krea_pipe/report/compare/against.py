@@ -14,7 +14,6 @@ from typing import NoReturn
 
 from krea_pipe.core.errors import InvalidInput, KreaPipeError, Problem, UsageError
 from krea_pipe.core.git import GitFailed, Repository, ask
-from krea_pipe.core.settings import home_folder
 from krea_pipe.matrix.selecting import drawable
 from krea_pipe.pipeline.references import CheckedDigests
 from krea_pipe.pipeline.repo_paths import supplying_files
@@ -23,6 +22,7 @@ from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.report.compare.comparison import Comparison, PipelineState, Revision, compare
 from krea_pipe.report.compare.tree import Tree, open_tree
 from krea_pipe.store.checked_images import CheckedImages
+from krea_pipe.store.home_place import find_home
 from krea_pipe.store.known import look_up
 from krea_pipe.store.space import Space
 
@@ -216,7 +216,7 @@ class _Reading:
             return loaded, _side(loaded, self.subject.max_cells)
 
     def _checked(self) -> CheckedImages:
-        return CheckedImages(home_folder(self.subject.overrides.environment, self.subject.file))
+        return CheckedImages(find_home(self.subject.overrides.environment, self.subject.file))
 
     def _old_name(self, meant: _RevisionRange) -> str | None:
         assert meant.base.commit is not None
