@@ -32,9 +32,9 @@ from krea_pipe.core.errors import Problem, UsageError
 def pick(file: Path, stage: str, target: Path | None, *, as_json: bool, **decision: Unpack[Decision]) -> int:
     """Pick cells of STAGE in FILE: their ids, or expressions as of -k. A chained stage is drawn for what was picked.
 
-    The picks file belongs in git: it keeps its comments, and has one line for each decision. The line has the key of the
-    request, so the decision stays valid if the cell gets another id. In a git repository, this command also adds a line
-    to `.gitattributes`, so that git can merge picks files. Needs no network and no key.
+    The picks file belongs in git: it keeps its comments, and has one line for each decision. The line has the key of
+    the request, so the decision stays valid if the cell gets another id. In a git repository, this command also adds
+    a line to `.gitattributes`, so that git can merge picks files. Needs no network and no key.
     """
     decided = decide(file, stage, decision, target, os.environ)
     path, picks = Path(os.path.relpath(decided.file)), decided.picks
@@ -65,9 +65,9 @@ def picks(ctx: click.Context) -> None:
 def rename(file: Path, stage: str, names: tuple[str, ...], target: Path | None, *, as_json: bool) -> int:
     """Update the cell ids in the picks file of STAGE in FILE.
 
-    As long as its request stays the same, a cell keeps its decision under any id, and this command only makes the file
-    easier to read. If both the id and the request have changed, give both names: OLD is an id in the picks file, NEW the
-    id of a cell. They can also be parts of ids, such as slate and stone. Needs no network and no key.
+    As long as its request stays the same, a cell keeps its decision under any id, and this command only makes the
+    file easier to read. If both the id and the request have changed, give both names: OLD is an id in the picks file,
+    NEW the id of a cell. They can also be parts of ids, such as slate and stone. Needs no network and no key.
     """
     if len(names) not in (0, 2):
         raise UsageError(Problem("usage", "one name is missing", hint="give both OLD and NEW, or neither"))
