@@ -92,9 +92,20 @@ class PlannedRun:
     warnings: tuple[Problem, ...] = ()
 
     def cells_gone(self) -> Callable[[str], bool]:
-        """Whether there is no cell of an id any more; those of stages that wait are not known."""
-        ids = {cell.id for cell, _ in self.found}
-        return lambda one: one not in ids and one.partition("/")[0] not in self.idle
+        """Tell cells that are gone.
+
+        Returns:
+            Whether there is no cell of an id any more. The cells of stages that wait are not known, and such a stage
+            may have had another name.
+        """
+        ids, stages = {cell.id for cell, _ in self.found}, {cell.stage for cell, _ in self.found}
+
+        def is_gone(identity: str) -> bool:
+            stage = identity.partition("/")[0]
+            may_wait = stage in self.idle or (bool(self.idle) and stage not in stages)
+            return identity not in ids and not may_wait
+
+        return is_gone
 
 
 def load_pipeline(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
