@@ -269,7 +269,7 @@ def appearance_of(image: Image.Image, data: bytes) -> Appearance:
         data: the bytes of its file.
     """
     if image.format == "AVIF":  # Pillow writes what its boxes say into an Exif of its own
-        return Appearance(_TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1)), image.info.get("icc_profile"))
+        return Appearance(_TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1)), colour_profile(data))
     return Appearance(_TURNS.get(orientation(data)), colour_profile(data))
 
 

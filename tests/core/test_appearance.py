@@ -140,6 +140,59 @@ def test_a_palette_and_transparency_have_their_profile_as_well():
     assert near(thumbnail(encoded(clear, "PNG", icc_profile=display_p3())).getpixel((20, 20)), (*RED_IN_SRGB, 128))
 
 
+def with_chunks(png, **chunks):
+    made = b""
+    for name, body in chunks.items():
+        kind = name.encode()
+        made += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return png[:33] + made + png[33:]
+
+
+P3_NUMBERS = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+P3_BY_NUMBERS = {
+    "cICP": {"cICP": bytes([12, 13, 0, 1])},
+    "cICP above iCCP": {"cICP": bytes([12, 13, 0, 1]), "iCCP": b"p\0\0" + zlib.compress(grey_gamma_1())},
+    "cHRM": {"gAMA": struct.pack(">I", 45455), "cHRM": struct.pack(">8I", *P3_NUMBERS)},
+}
+
+
+@pytest.mark.parametrize("chunks", P3_BY_NUMBERS.values(), ids=P3_BY_NUMBERS)
+def test_display_p3_may_be_named_by_numbers(chunks):
+    png = encoded(Image.new("RGB", (96, 48), P3_RED), "PNG")
+    assert near(thumbnail(with_chunks(png, **chunks)).getpixel((20, 20)), RED_IN_SRGB)
+
+
+PLAIN_CHUNKS = {
+    "sRGB": {"sRGB": b"\0", "gAMA": struct.pack(">I", 100_000), "cHRM": struct.pack(">8I", *P3_NUMBERS)},
+    "gAMA of sRGB": {"gAMA": struct.pack(">I", 45454)},
+    "no colours": {"gAMA": struct.pack(">I", 45455), "cHRM": bytes(32)},
+    "all one colour": {"gAMA": struct.pack(">I", 45455), "cHRM": struct.pack(">8I", *[30000] * 8)},
+    "unknown codes": {"cICP": bytes([77, 99, 0, 1])},
+    "high dynamic range": {"cICP": bytes([9, 16, 0, 1])},
+    "cut off": {"cICP": b"\x0c"},
+    "no gamma": {"gAMA": bytes(4)},
+}
+
+
+@pytest.mark.parametrize("chunks", PLAIN_CHUNKS.values(), ids=PLAIN_CHUNKS)
+def test_other_numbers_change_nothing(chunks):
+    png = encoded(Image.new("RGB", (96, 48), P3_RED), "PNG")
+    assert near(thumbnail(with_chunks(png, **chunks)).getpixel((20, 20)), P3_RED)
+
+
+def test_the_gamma_of_a_png_is_heeded():
+    grey = encoded(Image.new("L", (96, 48), 55), "PNG")
+    data = with_chunks(grey, gAMA=struct.pack(">I", 100_000))
+    assert near(thumbnail(data).getpixel((20, 20)), (128, 128, 128))
+
+
+def test_an_avif_may_name_its_colours_by_codes():
+    data = encoded(Image.new("RGB", (96, 48), P3_RED), "AVIF", quality=100)
+    at = data.index(b"colrnclx") + 8
+    coded = data[:at] + struct.pack(">HH", 12, 13) + data[at + 4 :]
+    assert near(thumbnail(coded).getpixel((20, 20)), RED_IN_SRGB)
+
+
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 def test_greys_have_their_profile_as_well(look):
     data = encoded(Image.new("L", (96, 48), 55), "PNG", icc_profile=grey_gamma_1())
