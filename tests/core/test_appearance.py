@@ -9,6 +9,7 @@ from PIL import Image
 
 from krea_pipe.core import images
 from krea_pipe.core.images import NotAnImage
+from krea_pipe.local.picture import read_picture
 from krea_pipe.report.sheet.draw import _decoded
 from krea_pipe.report.sheet.model import Box
 
@@ -65,6 +66,8 @@ def on_a_sheet(data, size=(90, 90)):
 
 
 LOOKS = {"thumbnail": lambda data: thumbnail(data).convert("RGB"), "sheet": on_a_sheet}
+IN_PROOFS = {**LOOKS, "proof": lambda data: read_picture(data).thumbnail}
+"""The local Krea shows references in its proofs."""
 
 
 def near(pixel, wanted, distance=6):
@@ -124,8 +127,8 @@ def test_exif_that_is_damaged_turns_nothing(block):
     assert thumbnail(encoded(marked(), "JPEG", exif=b"Exif\0\0" + block)).size == (96, 48)
 
 
-@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("look", IN_PROOFS.values(), ids=IN_PROOFS)
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
 def test_display_p3_is_shown_in_srgb(form, look):
     options = {} if form == "PNG" else {"quality": 100}
     data = encoded(Image.new("RGB", (96, 48), P3_RED), form, icc_profile=display_p3(), **options)
@@ -213,16 +216,22 @@ def test_a_profile_that_inflates_without_end_is_not_read():
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_an_avif_has_its_profile_as_well(look):
+    data = encoded(Image.new("RGB", (96, 48), P3_RED), "AVIF", icc_profile=display_p3(), quality=100)
+    assert near(look(data).getpixel((20, 20)), RED_IN_SRGB)
+
+
+@pytest.mark.parametrize("look", IN_PROOFS.values(), ids=IN_PROOFS)
 def test_sixteen_bits_of_grey_are_scaled(look):
-    ramp = Image.new("I;16", (256, 64))
+    ramp = Image.new("I;16", (256, 256))
     for column in range(256):
-        ramp.paste(column * 257, (column, 0, column + 1, 64))
+        ramp.paste(column * 257, (column, 0, column + 1, 256))
     seen = look(encoded(ramp, "PNG")).convert("L")
     for share in (0.1, 0.5, 0.9):
         assert abs(seen.getpixel((int(share * seen.width), seen.height // 2)) - 255 * share) < 8
 
 
-@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize("look", IN_PROOFS.values(), ids=IN_PROOFS)
 def test_cmyk_is_shown(look):
     data = encoded(Image.new("CMYK", (96, 48), (0, 255, 255, 0)), "JPEG", quality=95)
     assert near(look(data).getpixel((20, 20)), (254, 0, 0))
