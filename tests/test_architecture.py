@@ -38,6 +38,7 @@ LATE = {
     "krea_pipe.app.jobs": "the network",
     "krea_pipe.app.notify": "httpx and apprise",
     "krea_pipe.app.pictures": "Pillow",
+    "krea_pipe.store.remote.bucket": "obstore",
     "krea_pipe.cli.commands.run": "rich",
     "krea_pipe.cli.main": "what tells errors",
     "krea_pipe.pipeline.references": "Pillow",

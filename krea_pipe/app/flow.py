@@ -36,6 +36,7 @@ from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.checked_images import CheckedImages
 from krea_pipe.store.known import look_up
+from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space, open_space
 
@@ -59,6 +60,7 @@ class RunOptions:
     frozen: bool = False
     approval: PlanFile | None = None
     changed: Changed = "keep"
+    remote: Remote | None = None
 
 
 KeyedCell: TypeAlias = tuple[Cell, Key]
@@ -296,8 +298,20 @@ def run_pipeline(
             delivery.prepare()
             make_folder(runs_folder(home))
         most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
-        count = len(basis.found)
-        prepared = Prepared(loaded, plan, basis.replay, space, target, delivery, token, cap, most, locking, count)
+        prepared = Prepared(
+            loaded=loaded,
+            plan=plan,
+            replay=basis.replay,
+            space=space,
+            target=target,
+            delivery=delivery,
+            token=token,
+            cap=cap,
+            most=most,
+            locking=locking,
+            remote=options.remote,
+            pipeline_cells=len(basis.found),
+        )
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
 
 
