@@ -24,8 +24,7 @@ from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.references import check_bytes
 from krea_pipe.pipeline.spec import Loaded as Loaded
-from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.pipeline.spec import load_pipeline as read_pipeline
+from krea_pipe.pipeline.spec import Overrides, read_pipeline
 from krea_pipe.planning.budget import Limits, cap_of, check_budget, max_new_of
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
 from krea_pipe.planning.lockfile import Lockfile, read_lock

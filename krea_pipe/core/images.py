@@ -273,7 +273,7 @@ def appearance_of(image: Image.Image, data: bytes) -> Appearance:
     return Appearance(_TURNS.get(orientation(data)), colour_profile(data))
 
 
-def shown(image: Image.Image, appearance: Appearance) -> Image.Image:
+def as_seen(image: Image.Image, appearance: Appearance) -> Image.Image:
     """An image as it is meant to be seen: upright and in sRGB.
 
     Args:
@@ -319,7 +319,7 @@ def _shrink(image: Image.Image, appearance: Appearance, side: int) -> Image.Imag
     image.thumbnail((side, side), reducing_gap=1.5)
     # Pillow leaves an image that is small enough undecoded.
     image.load()
-    return shown(image, appearance)
+    return as_seen(image, appearance)
 
 
 def _as_webp(image: Image.Image) -> bytes:

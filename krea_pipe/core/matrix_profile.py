@@ -6,8 +6,8 @@ The primaries are adapted to the white of ICC profiles as ICC.1:2022, annex E, s
 import struct
 from typing import TypeAlias
 
-Vector: TypeAlias = tuple[float, float, float]
-Matrix: TypeAlias = tuple[Vector, Vector, Vector]
+_Vector: TypeAlias = tuple[float, float, float]
+_Matrix: TypeAlias = tuple[_Vector, _Vector, _Vector]
 Primaries: TypeAlias = tuple[float, float, float, float, float, float, float, float]
 """The chromaticities x and y of white, red, green and blue, as PNG orders them."""
 
@@ -26,7 +26,7 @@ GAMMA_OF_CODE = {1: SRGB_CURVE, 4: 2.2, 5: 2.8, 6: SRGB_CURVE, 8: 1.0, 13: SRGB_
 """Exponents by the code of a transfer function (ITU-T H.273, table 3); video's are shown as that of sRGB."""
 
 _D50 = (0.96422, 1.0, 0.82521)
-_BRADFORD: Matrix = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
+_BRADFORD: _Matrix = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
 _LIKE_SRGB = 0.002
 """Chromaticities that are no further apart are the same, rounded otherwise."""
 
@@ -57,7 +57,7 @@ def matrix_profile(primaries: Primaries, gamma: float) -> bytes | None:
     return _encoded([*tags, *((name, curve) for name in (b"rTRC", b"gTRC", b"bTRC"))])
 
 
-def _adapted(primaries: Primaries) -> list[Vector]:
+def _adapted(primaries: Primaries) -> list[_Vector]:
     """The XYZ of full red, green and blue under the white of ICC profiles."""
     pairs = [primaries[at : at + 2] for at in range(0, 8, 2)]
     white, *colours = ((x / y, 1.0, (1 - x - y) / y) for x, y in pairs)
@@ -72,17 +72,17 @@ def _adapted(primaries: Primaries) -> list[Vector]:
     return adapted
 
 
-def _applied(matrix: Matrix, vector: Vector) -> Vector:
+def _applied(matrix: _Matrix, vector: _Vector) -> _Vector:
     x, y, z = (sum(one * other for one, other in zip(row, vector, strict=True)) for row in matrix)
     return x, y, z
 
 
-def _transposed(columns: list[Vector]) -> Matrix:
+def _transposed(columns: list[_Vector]) -> _Matrix:
     first, second, third = zip(*columns, strict=True)
     return first, second, third
 
 
-def _inverse(matrix: Matrix) -> Matrix:
+def _inverse(matrix: _Matrix) -> _Matrix:
     (a, b, c), (d, e, f), (g, h, i) = matrix
     of_all = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
     rows = (
@@ -94,7 +94,7 @@ def _inverse(matrix: Matrix) -> Matrix:
     return first, second, third
 
 
-def _xyz(vector: Vector) -> bytes:
+def _xyz(vector: _Vector) -> bytes:
     return b"XYZ \0\0\0\0" + _fixed(*vector)
 
 
