@@ -13,8 +13,7 @@ from krea_pipe.matrix.selecting import drawable, selected
 from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.matrix.sharding import Shard, of_shard, shard_numbers
 from krea_pipe.pipeline.spec import Loaded as Loaded
-from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.pipeline.spec import load_pipeline as read_pipeline
+from krea_pipe.pipeline.spec import Overrides, read_pipeline
 from krea_pipe.planning.budget import (
     Limits,
 )

@@ -38,13 +38,26 @@ def print_troubles(report: Report, stderr_log: StderrLog) -> None:
         stderr_log.say("error", "cells", f"… and {rest} more, all of them in the report", more=rest)
 
 
-def print_summary(report: Report, page: Path) -> None:
-    """Print what happened, where the images are, and the report."""
+def print_summary(report: Report, page: Path, start: Path) -> None:
+    """Print what happened, where the images are, and the report.
+
+    Args:
+        report: what has happened.
+        page: the page of the report.
+        start: the folder that the run was started in, from which its paths count.
+    """
     if report.target.kind == "local":
         click.echo("Local proofs: nothing was sent to Krea, nothing was spent.")
     click.echo(summary_sentence(report))
-    click.echo("\n".join([*notices(report), f"images  {report.out}"]))
+    click.echo("\n".join([*notices(report), f"images  {_place(report, start.resolve())}"]))
     click.echo(f"report  {page}")
+
+
+def _place(report: Report, start: Path) -> str:
+    """The output folder, and where it counts from unless that is plain to see: not from the pipeline's own folder."""
+    own = (start / report.pipeline.file).parent.resolve()
+    is_plain = Path(report.out).is_absolute() or start == own == Path.cwd()
+    return report.out if is_plain else f"{report.out} in {start}"
 
 
 def annotate_cells(report: Report, pipeline: Pipeline) -> None:

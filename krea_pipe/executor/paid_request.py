@@ -220,7 +220,7 @@ class PaidRequest(ABC, Generic[End]):
                     self.note("uploading_again", "a remembered reference may be gone")
                 case CallFailed():
                     if not await self._waited(answer, tries):
-                        return self._refused(answer)
+                        return self._refused(self.uploads.named(answer, self.sources))
                 case _:
                     return answer
 
@@ -319,7 +319,6 @@ class PaidRequest(ABC, Generic[End]):
         return self.ended("failed", Failure("upload_failed", message, failure_of(error).kind))
 
     def _refused(self, error: CallFailed) -> End:
-        self.uploads.add_names(error, self.sources)
         return self.ended("pending") if self.session.stop.wanted else self.ended("failed", failure_of(error))
 
     def _submitting(self) -> Submitting:
