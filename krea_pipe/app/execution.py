@@ -45,6 +45,7 @@ class SendOptions:
         job_timeout: seconds after which a running job is given up; None takes the default of its variant.
         webhook_url: an address that Krea is to tell of ended jobs.
         webhook_listen: HOST:PORT at which the run itself is told of them.
+        budget_name: the name of a budget that several runs share in the shared store; "" for a cap of this run's own.
     """
 
     concurrency: int = 500
@@ -53,6 +54,7 @@ class SendOptions:
     job_timeout: float | None = None
     webhook_url: str | None = None
     webhook_listen: str | None = None
+    budget_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ class Execution:
                 max_new=prepared.most,
                 uncertain=options.uncertain,
                 webhook=self.webhook,
+                budget_name=options.budget_name,
             ),
             webhook_listener=self.listener,
             transport=transport_for(self.target, prepared.loaded.pipeline.prices.allowed),

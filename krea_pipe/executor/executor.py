@@ -225,7 +225,10 @@ _THREADS = min(4, os.cpu_count() or 2)
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """How much of a plan is carried out, and how it is sent; `webhook` is an address of someone else's to tell."""
+    """How much of a plan is carried out, and how it is sent.
+
+    `webhook` is an address of someone else's to tell. With a `budget_name`, the cap is for all runs that share it.
+    """
 
     concurrency: int = 500
     submit_parallel: int = 1
@@ -233,6 +236,7 @@ class ExecutionOptions:
     max_new: int | None = None
     uncertain: Literal["hold", "adopt", "resubmit"] = "hold"
     webhook: str | None = None
+    budget_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +354,7 @@ async def _carried_out(order: Order, begun: Callable[[Session], None]) -> tuple[
             engine = Engine(order.plan, session, order.watch, order.deliver)
             async with _listening(order, engine):
                 outcomes = await engine.run()
+            await session.budget.give_back()
         warnings = tuple(
             Problem("deprecated_route", words, hint="look for a newer version of krea-pipe")
             for words in client.deprecations.by_route.values()
@@ -404,6 +409,15 @@ async def _shared(order: Order, journal_writer: JournalWriter) -> AsyncIterator[
             remote.warn(Problem("not_shared", f"the shared store has not taken everything: {reason}", hint=hint))
 
 
+def _budget(order: Order) -> BudgetLedger:
+    """The budget of this run alone, or its part of one that several runs share."""
+    options = order.options
+    if not options.budget_name or order.remote is None or options.cap is None:
+        return BudgetLedger(options.cap, options.max_new)
+    named = order.remote.budget(options.budget_name, order.run_id, options.cap)
+    return BudgetLedger(Decimal(0), options.max_new, named=named)
+
+
 def _opened(order: Order, client: Client, stop: Stop, request_ledger: RequestLedger) -> Session:
     options = order.options
     return Session(
@@ -419,7 +433,7 @@ def _opened(order: Order, client: Client, stop: Stop, request_ledger: RequestLed
         probe=probe_for(order.space.folder.parent, order.origin, order.token.account),
         stop=stop,
         capacity=Capacity(options.concurrency),
-        budget=BudgetLedger(options.cap, options.max_new),
+        budget=_budget(order),
         submit_gate=SubmitGate(options.submit_parallel),
         uncertain=options.uncertain,
         webhook=options.webhook,

@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.settings import Target
 from krea_pipe.store.remote.bucket import Bucket, open_bucket
 from krea_pipe.store.remote.claims import Claims
+from krea_pipe.store.remote.named_budget import NamedBudget
+from krea_pipe.store.remote.numbered_log import NumberedLog
 from krea_pipe.store.remote.presence import SharedPresence
 from krea_pipe.store.remote.record import Seal
 from krea_pipe.store.remote.results import SharedResults
@@ -65,6 +68,19 @@ class Remote:
             The presence, which shows nothing until it is opened.
         """
         return SharedPresence(self.bucket, run)
+
+    def budget(self, name: str, run: str, total: Decimal) -> NamedBudget:
+        """Open a budget that several runs share.
+
+        Args:
+            name: its name.
+            run: the run that takes from it.
+            total: what all runs together may spend, in US dollars.
+
+        Returns:
+            The budget, of which nothing is taken yet.
+        """
+        return NamedBudget(NumberedLog(self.bucket, self.seal), name, run, total)
 
     def check_format(self) -> Problem | None:
         """Read the version of the layout, and write it where there is none.
