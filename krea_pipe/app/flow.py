@@ -1,40 +1,57 @@
 """The whole flow, in order: load → expand → plan → run → report. Every command is a prefix of it."""
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
-from krea_pipe.app.execution import Execution, Listen, Prepared
+from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
 from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
 from krea_pipe.app.run_pipeline import finish_run
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Key, canonical_json, key_of, key_of_text
-from krea_pipe.core.settings import Target, Token, home_folder
+from krea_pipe.core.settings import Target, Token
 from krea_pipe.executor.deliver import open_delivery
+from krea_pipe.executor.fetch import Copied, fetch_images, with_fetched
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.graph import Graph, build_graph
 from krea_pipe.matrix.matrix import MAX_CELLS, Expansion
 from krea_pipe.matrix.selecting import drawable, selected
 from krea_pipe.matrix.selection import Selection, parse_selection
-from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.matrix.sharding import Shard, of_shard, shard_numbers
+from krea_pipe.pipeline.model import Budget, Pipeline
 from krea_pipe.pipeline.references import check_bytes
 from krea_pipe.pipeline.spec import Loaded as Loaded
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.pipeline.spec import load_pipeline as read_pipeline
-from krea_pipe.planning.budget import Limits, cap_of, check_budget, max_new_of
-from krea_pipe.planning.lock_check import LockOptions, check_frozen
-from krea_pipe.planning.lockfile import Lockfile, read_lock
+from krea_pipe.planning.budget import (
+    FROZEN,
+    NO_CAP,
+    NOT_ALLOWED,
+    Limits,
+    Permission,
+    cap_of,
+    check_budget,
+    max_new_of,
+    share_of,
+)
+from krea_pipe.planning.free_sources import FreePlaces, FreeSource, Offer, Offers, find_offers
+from krea_pipe.planning.lock_check import LockOptions, check_frozen, moved_lock
+from krea_pipe.planning.lockfile import Lockfile, LockLine, read_lock
 from krea_pipe.planning.out_folder import Changed
-from krea_pipe.planning.plan import Plan, PlanOptions, Step, make_plan, status_of
+from krea_pipe.planning.plan import Hold, Plan, PlanOptions, Step, Submit, make_plan, status_of
 from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
+from krea_pipe.planning.shard_record import ShardRecord
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.checked_images import CheckedImages
+from krea_pipe.store.home import OtherHomes, make_home
+from krea_pipe.store.home_place import find_home
 from krea_pipe.store.known import look_up
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
@@ -47,9 +64,11 @@ ALL = parse_selection((), ())
 class RunOptions:
     """What the command line says about a run: which cells, its limits, and whether to send lost answers again.
 
-    `lock` is the lock file that a live run keeps, and whose jobs are asked for what is missing; with `frozen` it draws
-    what stands there and nothing else. With an `approval` it carries out just that. `changed` is for files in the
-    output folder that are someone's work.
+    `lock` is the lock file that a live run keeps, and whose images and jobs are looked for when they are missing; with
+    `frozen` it makes what stands there and nothing else, and pays only with `allow_render`. With an `approval` it
+    carries out just that. `out` is the output folder, None for the usual one, and `homes` are other home folders: there
+    images may lie that the store lacks. `changed` is for files in the output folder that are someone's work. Of what is
+    selected, a `shard` is all that is generated.
     """
 
     max_cells: int = MAX_CELLS
@@ -58,9 +77,15 @@ class RunOptions:
     selection: Selection = ALL
     lock: Path | None = None
     frozen: bool = False
+    allow_render: bool = False
     approval: PlanFile | None = None
     changed: Changed = "keep"
     remote: Remote | None = None
+    out: Path | None = None
+    homes: OtherHomes = field(default_factory=OtherHomes)
+    discarded: frozenset[tuple[Key, FreeSource]] = frozenset()
+    """Sources that did not give the image that they promised."""
+    shard: Shard | None = None
 
 
 KeyedCell: TypeAlias = tuple[Cell, Key]
@@ -71,14 +96,18 @@ KeyedCell: TypeAlias = tuple[Cell, Key]
 class PlannedRun:
     """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait.
 
-    `lock` is the lock file, if it had to be read.
+    `lock` is the lock file, if it had to be read. `problems` say which other home folders cannot be read, `warnings`
+    are about picks and lock files. `whole` is the plan of all shards; without shards it is `plan`.
     """
 
     plan: Plan
+    whole: Plan
     replay: Replay
     found: Sequence[KeyedCell]
     idle: frozenset[str]
     lock: Lockfile | None = None
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
     def cells_gone(self) -> Callable[[str], bool]:
         """Whether there is no cell of an id any more; those of stages that wait are not known."""
@@ -99,11 +128,15 @@ def load_pipeline(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # 
     Raises:
         InvalidInput: with every problem of the file and of its images. UsageError: what stands over it is wrong.
     """
-    return read_pipeline(file, overrides, CheckedImages(home_folder(overrides.environment, file)))
+    return read_pipeline(file, overrides, CheckedImages(find_home(overrides.environment, file)))
 
 
 def cells(
-    loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
+    loaded: Loaded,
+    *,
+    max_cells: int = MAX_CELLS,
+    selection: Selection | None = None,
+    warnings: list[Problem] | None = None,
 ) -> Iterator[tuple[Cell, Key]]:
     """Every cell with the key of its request, streamed unless some are selected.
 
@@ -111,6 +144,7 @@ def cells(
         loaded: the pipeline.
         max_cells: refuse a matrix with more cells.
         selection: which cells; None is all of them.
+        warnings: takes what is allowed but probably not meant.
 
     Yields:
         Cells in the order of the stages, each with its key.
@@ -118,12 +152,16 @@ def cells(
     Raises:
         InvalidInput: with every problem. NothingSelected: no cell fits the selection.
     """
-    for cell, key, _ in texts(loaded, max_cells=max_cells, selection=selection):
+    for cell, key, _ in texts(loaded, max_cells=max_cells, selection=selection, warnings=warnings):
         yield cell, key
 
 
 def texts(
-    loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
+    loaded: Loaded,
+    *,
+    max_cells: int = MAX_CELLS,
+    selection: Selection | None = None,
+    warnings: list[Problem] | None = None,
 ) -> Iterator[tuple[Cell, Key, str]]:
     """Every cell with its key and its request as canonical JSON, of which the key is made.
 
@@ -131,6 +169,7 @@ def texts(
         loaded: the pipeline.
         max_cells: refuse a matrix with more cells.
         selection: which cells; None is all of them.
+        warnings: takes what is allowed but probably not meant.
 
     Yields:
         Cells in the order of the stages, each with its key and that text.
@@ -139,7 +178,9 @@ def texts(
         UsageError: the selection asks for a status.
         InvalidInput: with every problem. NothingSelected: no cell fits the selection.
     """
-    expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
+    expansion = Expansion(
+        loaded.pipeline, loaded.fingerprints, max_cells, warnings=[] if warnings is None else warnings
+    )
     encoded = ((cell, canonical_json(cell.request.fields())) for cell in expansion.cells())
     found = ((cell, key_of_text(text), text) for cell, text in encoded)
     if selection is None or selection.is_all:
@@ -211,7 +252,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     free = target.kind == "local"
     is_whole = all(key in known.results for _, key in found)
     lock = None if options.lock is None or free or is_whole else read_lock(options.lock)
-    locked = {} if lock is None else lock.drawn_by(target.space)
+    locked = {} if lock is None else _drawn_by(lock, target.space, known.journal)
     plan_options = PlanOptions(name, origin, free, options.resubmit, loaded.pipeline.prices, locked)
     statuses: dict[Key, str] = {}
     if options.selection.needs_status:
@@ -220,11 +261,41 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     chosen = selected(found, options.selection, loaded.pipeline, statuses)
     if options.approval is not None:
         chosen = planned_cells(found, options.approval)
-    plan = make_plan(chosen, known, loaded.fingerprints, plan_options)
+    problems: tuple[Problem, ...] = ()
+    if not free:
+        missing = [one for one in chosen if one[1] not in known.results]
+        places = _free_places(space, target, options, name) if missing else None
+        offers = find_offers(missing, locked, places) if places else Offers()
+        plan_options = replace(plan_options, offers=_not_discarded(offers.by_key, options))
+        problems = (*options.homes.problems, *offers.problems) if missing else ()
+    plan = whole = make_plan(chosen, known, loaded.fingerprints, plan_options)
+    if options.shard is not None:
+        chosen = of_shard(chosen, found, options.shard)
+        plan = make_plan(chosen, known, loaded.fingerprints, plan_options)
     needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
     waiting = [one for one in able.waiting if options.selection.is_all]
-    plan = replace(plan, needs=needs, waiting=tuple(waiting))
-    return PlannedRun(plan, known.journal, found, able.idle, lock)
+    plan = replace(plan, needs=needs, waiting=tuple(waiting), shard=options.shard)
+    moved = None
+    if options.lock is not None and not free:
+        moved = moved_lock(lock or Lockfile(options.lock), {key for _, key in found})
+    warnings = (*able.warnings, *([moved] if moved else []))
+    return PlannedRun(plan, whole, known.journal, found, able.idle, lock, problems, warnings)
+
+
+def _drawn_by(lock: Lockfile, space: str, journal: Replay) -> dict[Key, list[LockLine]]:
+    """The lines that an API has drawn by key, without those of jobs that the journal has for another request."""
+    named = lock.drawn_by(space).items()
+    own = {key: [line for line in lines if journal.jobs.get(line.job_id, key) == key] for key, lines in named}
+    return {key: lines for key, lines in own.items() if lines}
+
+
+def _free_places(space: Space, target: Target, options: RunOptions, name: str) -> FreePlaces:
+    homes = tuple(home for home in options.homes.homes if (home / target.space).is_dir())
+    return FreePlaces(space, out_folder(options.out, name, local=False), homes)
+
+
+def _not_discarded(offers: Mapping[Key, Sequence[Offer]], options: RunOptions) -> dict[Key, list[Offer]]:
+    return {key: [one for one in found if (key, one.source) not in options.discarded] for key, found in offers.items()}
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
@@ -275,31 +346,29 @@ def run_pipeline(
     target = execution.target
     started_at, space = datetime.now(UTC), open_space(home, target.space)
     run_id = new_run_id(loaded.pipeline.name, started_at)
+    options = replace(options, out=out)
+    make_home(home)
     with space.presence.shown(run_id):
         basis = planned(loaded, space, target, options)
-        plan, locking = basis.plan, _locking(basis, target, options)
+        locking = _locking(basis, target, options)
         if locking is not None and options.frozen:
-            check_frozen(plan, locking.lock)
-        limits = options.limits
-        if options.approval is not None:
-            check_planned(plan, options.approval)
-            limits = limits_for(plan, loaded.pipeline.budget, limits)
+            check_frozen(basis.plan, locking.lock)
+        fetched = _fetch(loaded, space, target, options, basis)
+        plan = _unpaid(fetched.plan) if _is_unpaid(target, options) else fetched.plan
+        basis = replace(basis, plan=plan, whole=plan if options.shard is None else basis.whole)
+        limits = _approved_limits(plan, loaded.pipeline.budget, options)
         check_bytes(plan.images)
-        source = loaded.pipeline.document.file
-        delivery = open_delivery(space, out, target.kind, plan, file=source, changed=options.changed)
-        token = execution.token() if plan.has_calls else None
-        if token is not None:
+        file = loaded.pipeline.document.file
+        delivery = open_delivery(space, out, target.kind, plan, file=file, changed=options.changed)
+        if (token := execution.token() if plan.has_calls else None) is not None:
             check_secret(loaded.pipeline, token, plan.steps)
-        cap = cap_of(loaded.pipeline.budget, limits) if target.kind == "live" else None
-        if target.kind == "live":
-            check_budget(plan, loaded.pipeline.budget, limits)
+        cap, most = _allowed(basis, target, loaded.pipeline.budget, limits)
         if plan.has_calls:
             space.prepare()
             delivery.prepare()
             make_folder(runs_folder(home))
-        most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
         prepared = Prepared(
-            loaded=loaded,
+            loaded=replace(loaded, of_cells=basis.warnings),
             plan=plan,
             replay=basis.replay,
             space=space,
@@ -311,8 +380,77 @@ def run_pipeline(
             locking=locking,
             remote=options.remote,
             pipeline_cells=len(basis.found),
+            permission=_permission(target, options, cap),
+            fetched=fetched,
+            record=None if options.shard is None else _record_of(basis, options.shard, options.selection),
         )
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+
+
+def _fetch(loaded: Loaded, space: Space, target: Target, options: RunOptions, basis: PlannedRun) -> Fetched:
+    """Copy what lies elsewhere on this machine; where that is not what was promised, the plan is made once more."""
+    copied, reasons = dict[Key, Copied](), dict[Key, str]()
+    problems = list(basis.problems)
+    while True:
+        found = fetch_images(space, basis.plan)
+        copied |= found.copied
+        reasons |= {step.key: step.reason for step in basis.plan.steps if step.key in found.copied}
+        problems += [one.problem for one in found.discarded]
+        if not found.discarded:
+            return Fetched(with_fetched(basis.plan, copied, reasons), copied, tuple(problems))
+        discarded = {(one.key, one.source) for one in found.discarded}
+        options = replace(options, discarded=options.discarded | discarded)
+        basis = planned(loaded, space, target, options)
+
+
+def _is_unpaid(target: Target, options: RunOptions) -> bool:
+    """Whether a run must not pay for anything."""
+    return target.kind == "live" and options.frozen and not options.allow_render
+
+
+def _unpaid(plan: Plan) -> Plan:
+    """A plan of which nothing is sent."""
+    held = {step.key: replace(step, action=Hold(NOT_ALLOWED)) for step in plan.steps if isinstance(step.action, Submit)}
+    return replace(plan, steps=tuple(held.get(step.key, step) for step in plan.steps), uploads=())
+
+
+def _permission(target: Target, options: RunOptions, cap: Decimal | None) -> Permission:
+    """What a run may pay for, should it turn out that Krea has an image no longer."""
+    if target.kind == "local":
+        return Permission()
+    approval = options.approval
+    approved = None if approval is None else frozenset((*approval.sends, *approval.fetches))
+    return Permission(FROZEN if _is_unpaid(target, options) else NO_CAP if cap is None else None, approved)
+
+
+def _approved_limits(plan: Plan, budget: Budget, options: RunOptions) -> Limits:
+    """The limits of a run, once it sends nothing that its plan file does not."""
+    if options.approval is None:
+        return options.limits
+    check_planned(plan, options.approval)
+    return limits_for(plan, budget, options.limits)
+
+
+def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) -> tuple[Decimal | None, int | None]:
+    """What a run may spend, in US dollars, and how many images it may draw, once all shards together stay within that.
+
+    Raises:
+        KreaPipeError: there is no cap, or it costs more.
+    """
+    if target.kind == "local":
+        return None, limits.max_new
+    share = share_of(budget, basis.plan, basis.whole, limits)
+    check_budget(basis.plan, basis.whole, budget, limits)
+    return cap_of(share, limits), max_new_of(share, limits)
+
+
+def _record_of(basis: PlannedRun, shard: Shard, selection: Selection) -> ShardRecord:
+    """What is noted of a shard; a status is not the same in all shards, so that it leaves no cell out for good."""
+    by_key = shard_numbers(basis.found, shard.total)
+    numbers = {cell.id: by_key[key] for cell, key in basis.found}
+    taken = {cell.id for step in basis.whole.steps for cell in step.cells}
+    left_out = frozenset() if selection.needs_status else frozenset(numbers.keys() - taken)
+    return ShardRecord(shard, {cell.id: key for cell, key in basis.found}, numbers, left_out)
 
 
 def out_folder(out: Path | None, name: str, *, local: bool) -> Path:
@@ -334,7 +472,8 @@ def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOpti
     if options.lock is None or not (options.frozen or target.kind == "live"):
         return None
     lock = basis.lock or read_lock(options.lock)
-    return LockOptions(lock, basis.cells_gone(), not options.frozen, options.frozen, target.space)
+    keys = {cell.id: key for cell, key in basis.found}
+    return LockOptions(lock, basis.cells_gone(), not options.frozen, options.frozen, target.space, keys)
 
 
 def new_run_id(name: str, moment: datetime) -> str:

@@ -15,6 +15,7 @@ COMMANDS = {
     "graph": ("krea_pipe.cli.commands.graph:graph", "Draw the stages and what they wait for."),
     "run": ("krea_pipe.cli.commands.run:run", "Make the images that are not there yet, and a report."),
     "pick": ("krea_pipe.cli.commands.pick:pick", "Write down which images were chosen."),
+    "picks": ("krea_pipe.cli.commands.pick:picks", "Give the decisions in a picks file the ids that cells have now."),
     "promote": (
         "krea_pipe.cli.commands.pick:promote",
         "Draw picked images on another variant, as an edit of the file.",

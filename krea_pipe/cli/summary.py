@@ -1,5 +1,7 @@
 """A finished run in a few lines: its cells, its lock file, and the stages that wait for picks; in words and as JSON."""
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -7,9 +9,12 @@ import click
 from krea_pipe.app.run_pipeline import FinishedRun
 from krea_pipe.cli.annotations import Annotation, AnnotationKind, annotate
 from krea_pipe.cli.messages import Level, StderrLog, as_one
+from krea_pipe.core.request import Key
+from krea_pipe.executor.fetch import Copied
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.planning.free_sources import FreeSource, FromFile
 from krea_pipe.planning.out_folder import IN_THE_WAY
 from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
@@ -54,6 +59,7 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
         "run_id": report.run_id,
         "exit_code": report.exit_code,
         "target": report.target.kind,
+        "shard": report.shard,
         "cells": {
             "total": cells.total,
             "succeeded": cells.succeeded,
@@ -85,6 +91,30 @@ def _annotation(report: Report, row: Row, pipeline: Pipeline) -> Annotation:
     kind: AnnotationKind = "error" if row.status == "failed" else "warning"
     title = f"{row.status}: {row.error.code}" if row.error else row.status
     return Annotation(kind, title, f"{row.id}: {explanation(row)}", prompt_place(pipeline, report, row))
+
+
+def fetched_words(finished: FinishedRun) -> list[str]:
+    """From where images were copied, for people: a line for each folder."""
+    counts = Counter(_folder_of(one.source) for one in _copied(finished).values())
+    return [f"fetched {count} from {folder}" for folder, count in counts.items()]
+
+
+def fetched_json(finished: FinishedRun) -> list[dict[str, object]]:
+    """The same for programs: each key with the kind of its source, and its place."""
+    return [{"key": key, **source_json(one.source)} for key, one in _copied(finished).items()]
+
+
+def source_json(source: FreeSource) -> dict[str, object]:
+    """Where an image is copied from: the kind of place, and the place."""
+    return {"source": "file" if isinstance(source, FromFile) else "home", "place": source.place}
+
+
+def _copied(finished: FinishedRun) -> Mapping[Key, Copied]:
+    return finished.fetched.copied if finished.fetched else {}
+
+
+def _folder_of(source: FreeSource) -> str:
+    return source.path.parent.as_posix() if isinstance(source, FromFile) else source.place
 
 
 def lock_words(finished: FinishedRun) -> list[str]:

@@ -183,11 +183,15 @@ class PaidRequest(ABC, Generic[End]):
     async def _send(self, status: RequestStatus) -> RequestStatus | End:
         if not self.is_new:  # its price was set aside in case an earlier run had spent it
             self.release_price()
+        refusal = self.session.permission.refusal_of(self.key)
+        if refusal is not None:
+            return self.ended("failed", refusal)
         end = await self.ready()
         if end is not None:
             return end
         if self.session.stop.wanted or not await self._reserve_price() or not await self.slot.take():
             return self.ended("pending")
+        await self.session.before_sending()
         answer = await self._post_until_answered(status)
         match answer:
             case Job():
@@ -238,8 +242,9 @@ class PaidRequest(ABC, Generic[End]):
             if session.capacity.rest and await session.stop.sleep_unless_closing(session.capacity.rest):
                 return self.ended("pending")
             post = self._submitting()
-            if await session.journal_writer.claim(post, self.key, (type(status),), only=status) != status:
-                return await self.read_status()
+            found = await session.journal_writer.claim(post, self.key, (type(status),), only=status)
+            if found != status:
+                return found if isinstance(found, Blocked) else await self.read_status()
             answer = await self._sent(urls)
             match answer:
                 case Job():

@@ -18,6 +18,7 @@ from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, SubmitGate
 from krea_pipe.executor.journal_writer import RequestLedger, utc_now
 from krea_pipe.executor.stop import Stop
+from krea_pipe.planning.budget import Permission
 from krea_pipe.store.events import Event, Note
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.probe import Probe
@@ -53,6 +54,7 @@ class Session:
     submit_gate: SubmitGate = field(default_factory=SubmitGate)
     uncertain: Literal["hold", "adopt", "resubmit"] = "hold"
     webhook: str | None = None
+    permission: Permission = field(default_factory=Permission)
     is_told: bool = False
     started: float = 0.0
     observe: Observe = unobserved
@@ -61,6 +63,10 @@ class Session:
     lost: dict[Key, float] = field(default_factory=dict)
     """When its answer was lost."""
     account_jobs: AccountJobs = field(init=False)
+    introducing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    is_introduced: bool = False
+    has_served: bool = False
+    """Whether Krea has answered a call that was made to find out whether it does."""
     probe: Probe | None = None
     """What `doctor --probe` has learnt of the account, if it was asked to."""
 
@@ -95,6 +101,13 @@ class Session:
     def began(self) -> datetime | None:
         """A time of Krea's clock before which this run had sent nothing, if Krea has told the time by now."""
         return self.client.clock.earliest(self.started)
+
+    async def before_sending(self) -> None:
+        """Introduce the run, unless that has been tried: also one that began with nothing to send may come to it."""
+        async with self.introducing:
+            if not self.is_introduced:
+                self.is_introduced = True
+                await self.introduce()
 
     async def introduce(self) -> CallFailed | None:
         """Ask for the newest jobs before anything is sent, which is free.
@@ -132,6 +145,11 @@ class Session:
         code, hint = _NO_SERVICE[error.status]
         self.stop.refuse(Problem(code, f"Krea refused this account: {error}", hint=hint))
         return True
+
+    async def has_been_served(self) -> bool:
+        """Whether Krea has answered a free call of this account in this run; it is asked until it has."""
+        self.has_served = self.has_served or await self.is_served()
+        return self.has_served
 
     async def is_served(self) -> bool:
         """Whether Krea answers a free call of this account."""

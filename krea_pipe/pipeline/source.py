@@ -11,6 +11,7 @@ from typing import NoReturn, TypeAlias
 from krea_pipe.core.errors import InvalidInput, Place, Problem
 from krea_pipe.core.excerpts import LineIndex
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
+from krea_pipe.core.merge_conflicts import conflict_in
 from krea_pipe.pipeline.nodes import Node, collect_nodes
 
 Trail: TypeAlias = tuple[str | int, ...]
@@ -102,11 +103,13 @@ def read_document(file: Path) -> Document:
     """Read and parse one YAML file.
 
     Raises:
-        InvalidInput: the file cannot be read, is not UTF-8 text, or breaks a loading rule.
+        InvalidInput: the file cannot be read, is not UTF-8 text, has a merge conflict, or breaks a loading rule.
     """
     check_inside(file)
     raw = _read_bytes(file)
     text = _decode(file, raw.removeprefix(b"\xef\xbb\xbf"))
+    if conflict := conflict_in(file, text):
+        raise InvalidInput(conflict)
     root, problems = collect_nodes(file, text)
     return Document(file, text, root, hashlib.sha256(raw).hexdigest(), tuple(problems))
 

@@ -27,12 +27,12 @@ from krea_pipe.core.settings import (
     Target,
     Token,
     api_token,
-    home_folder,
     is_loopback,
     live_target,
 )
 from krea_pipe.executor.account_calls import asked
 from krea_pipe.store.home import open_home
+from krea_pipe.store.home_place import find_home
 
 _CheckState: TypeAlias = Literal["ok", "warning", "problem"]
 
@@ -86,7 +86,7 @@ def check_up(environment: Mapping[str, str], *, offline: bool) -> tuple[list[Che
 
 def _home_checks(environment: Mapping[str, str]) -> list[Check]:
     """How the home folder is, and why it would be refused."""
-    found = list(home_folder_checks(home_folder(environment), environment))
+    found = list(home_folder_checks(find_home(environment), environment))
     try:
         open_home(environment)
     except StateError as error:

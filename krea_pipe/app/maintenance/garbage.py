@@ -32,10 +32,10 @@ from krea_pipe.app.maintenance.stored import (
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.git import repository
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.settings import DEFAULT_HOME
 from krea_pipe.executor.deliver import LOCK
 from krea_pipe.planning.lockfile import SUFFIX
 from krea_pipe.report.folder import PLANNED, RECORD
+from krea_pipe.store.home_place import HOME_NAME
 from krea_pipe.store.lock import exclusive
 
 Holder: TypeAlias = Literal["lock", "run", "open", "recent"]
@@ -209,7 +209,7 @@ def _survey(home: Path, keep: timedelta, environment: Mapping[str, str], *, forg
     facts = [fact for space in spaces for fact in space.facts.beginning_with("out:").values()]
     written = [fact for space in spaces for fact in space.facts.beginning_with(LOCK).values()]
     pipelines, files = _places(facts), tuple(file for file in _places(written) if file.name.endswith(SUFFIX))
-    beside = (home.absolute().parent,) if home.name == DEFAULT_HOME else ()
+    beside = (home.absolute().parent,) if home.name == HOME_NAME else ()
     here = (Path.cwd(),) if repository(Path.cwd()) else ()
     around = Around(tuple(dict.fromkeys((*here, *beside))), pipelines, files, environment)
     away = tuple(file for file in (*pipelines, *files) if not file.parent.is_dir())

@@ -29,12 +29,16 @@ from krea_pipe.cli.options import (
     out_option,
     overrides,
     selection,
+    shard,
+    shard_option,
 )
 from krea_pipe.cli.progress import Display, LineProgress, ProgressObserver, ProgressState
 from krea_pipe.cli.run_notifications import RunNotifications
 from krea_pipe.cli.streams import can_move
 from krea_pipe.cli.summary import (
     annotate_cells,
+    fetched_json,
+    fetched_words,
     lock_json,
     lock_words,
     print_summary,
@@ -48,7 +52,7 @@ from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import Changed
-from krea_pipe.store.home import open_home
+from krea_pipe.store.home import open_home, open_other_homes
 from krea_pipe.store.remote.named_budget import NAME as BUDGET_NAME
 from krea_pipe.store.remote.remote import Remote, open_remote
 
@@ -74,10 +78,12 @@ class RunFlags(CellFlags, LogFlags):
     webhook_listen: str | None
     lock: Path | None
     frozen: bool
+    allow_render: bool
     overwrite_changed: bool
     keep_both: bool
     without_claims: bool
     budget_name: str | None
+    shard: str | None
 
 
 @click.command()
@@ -88,6 +94,7 @@ class RunFlags(CellFlags, LogFlags):
 @click.option(
     "--max-new", type=click.IntRange(min=0), help="Make no more new images than this, then stop with exit code 5."
 )
+@shard_option
 @click.option(
     "--concurrency",
     type=click.IntRange(1, MAX_CONCURRENCY),
@@ -132,8 +139,11 @@ class RunFlags(CellFlags, LogFlags):
 @click.option(
     "--frozen",
     is_flag=True,
-    help="Draw only what the lock file has, and leave it as it is: exit with 8, before anything is sent, when a "
-    "cell is not in it, and after the run when an image is another one.",
+    help="Make only what the lock file has, pay for nothing, and leave the file as it is: exit with 8, before anything "
+    "is sent, when a cell is not in it, and after the run when an image is another one or can only be had by paying.",
+)
+@click.option(
+    "--allow-render", is_flag=True, help="With --frozen, pay for images that cannot be had for nothing, within the cap."
 )
 @click.option(
     "--overwrite-changed",
@@ -160,11 +170,11 @@ class RunFlags(CellFlags, LogFlags):
 def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     """Make the images of FILE that are not there yet, and a report.
 
-    What is stored is reused, what is in flight is waited for, what was paid and is missing here is read from Krea
-    again, the rest is sent. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file, or
-    --max-cost). Run it again after anything went wrong: nothing is paid twice. Two runs at once share the work. FILE
-    may be a plan of `krea-pipe plan --out`: then just that is carried out, and nothing when the pipeline makes other
-    requests by now.
+    What is stored is reused, what is in flight is waited for, what is accepted or paid and is missing here is fetched
+    from where it is at no cost, the rest is sent. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}`
+    in the file, or --max-cost). Run it again after anything went wrong: nothing is paid twice. Two runs at once share
+    the work. FILE may be a plan of `krea-pipe plan --out`: then just that is carried out, and nothing when the pipeline
+    makes other requests by now.
     """
     with RunNotifications(flags, file) as notifications:
         finished = _run(file, flags, notifications, as_json=as_json)
@@ -175,14 +185,20 @@ def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
 def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_json: bool) -> flow.FinishedRun:
     """Make the images, and show how far the run has come meanwhile."""
     stderr_log = notifications.stderr_log
+    if flags["allow_render"] and not flags["frozen"]:
+        hint = "leave it out: without --frozen, a run renders what is missing"
+        raise UsageError(Problem("bad_option", "--allow-render belongs to --frozen", hint=hint))
+    notifications.shard = chosen = shard(flags["shard"])
     options = flow.RunOptions(
         max_cells=flags["max_cells"],
-        limits=Limits(flags["max_cost"], flags["max_new"]),
+        limits=Limits(flags["max_cost"], flags["max_new"], is_named=flags["budget_name"] is not None),
         resubmit=flags["uncertain"] == "resubmit",
         selection=selection(flags),
         lock=flags["lock"],
         frozen=flags["frozen"],
+        allow_render=flags["allow_render"],
         changed=_changed(flags),
+        shard=chosen,
     )
     request = run_request(file, overrides(flags), options, os.environ, local=flags["local"])
     loaded = flow.load_pipeline(request.file, request.overrides)
@@ -219,6 +235,7 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
             lock=request.lock,
             approval=request.approval,
             remote=remote,
+            homes=open_other_homes(os.environ, request.file),
         ),
         listen=listen,
     )
@@ -281,7 +298,8 @@ def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool) ->
     report, problems = finished.report, (*_problems(finished.ending), *finished.problems)
     is_told = not as_json or stderr_log.in_json
     if is_told:
-        stderr_log.problems(finished.ending.warnings, "warning")
+        fetched = finished.fetched.problems if finished.fetched else ()
+        stderr_log.problems((*fetched, *finished.warnings, *finished.ending.warnings), "warning")
         print_troubles(report, stderr_log)
     _print_end(finished, problems, quiet=stderr_log.quiet, as_json=as_json)
     if is_told:
@@ -298,13 +316,13 @@ def _print_end(finished: flow.FinishedRun, problems: tuple[Problem, ...], *, qui
     if as_json:
         error = {"error": problem_json(problems[0])} if problems else {}
         waiting = [waiting_json(one) for one in finished.waiting]
-        more = {"waiting": waiting, "lock": lock_json(finished), **error}
+        more = {"waiting": waiting, "lock": lock_json(finished), "fetched": fetched_json(finished), **error}
         print_json({**summary_json(finished.report, finished.folder), **more})
         return
     if quiet:
         return
     print_summary(finished.report, finished.folder / "report.html")
-    for word in lock_words(finished):
+    for word in (*fetched_words(finished), *lock_words(finished)):
         click.echo(word)
     for one in finished.waiting:
         click.echo(waiting_words(one, local=finished.report.target.kind == "local"))

@@ -14,7 +14,6 @@ from typing import NoReturn
 
 from krea_pipe.core.errors import InvalidInput, KreaPipeError, Problem, UsageError
 from krea_pipe.core.git import GitFailed, Repository, ask
-from krea_pipe.core.settings import home_folder
 from krea_pipe.matrix.selecting import drawable
 from krea_pipe.pipeline.references import CheckedDigests
 from krea_pipe.pipeline.repo_paths import supplying_files
@@ -23,6 +22,7 @@ from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.report.compare.comparison import Comparison, PipelineState, Revision, compare
 from krea_pipe.report.compare.tree import Tree, open_tree
 from krea_pipe.store.checked_images import CheckedImages
+from krea_pipe.store.home_place import find_home
 from krea_pipe.store.known import look_up
 from krea_pipe.store.space import Space
 
@@ -163,7 +163,7 @@ def compare_with(subject: ComparisonInput, against: str, space: Space, environme
         waiting=head.waiting,
         problem=base.problem,
         old_file=base.old_name,
-        warnings=(*loaded.warnings, *_missing(base, meant.base)),
+        warnings=(*head.warnings, *_missing(base, meant.base)),
     )
 
 
@@ -190,7 +190,9 @@ class _Reading:
             return loaded, _side(loaded, self.subject.max_cells)
         tree = self._tree(revision)
         try:
-            return self._read(tree, self.name, self._checked())
+            loaded, state = self._read(tree, self.name, self._checked())
+            warnings = tuple(_placed(one, tree, revision) for one in state.warnings)
+            return loaded, replace(state, warnings=warnings)
         except KreaPipeError as error:
             raise type(error)(*(_placed(one, tree, revision) for one in error.problems)) from error
 
@@ -214,7 +216,7 @@ class _Reading:
             return loaded, _side(loaded, self.subject.max_cells)
 
     def _checked(self) -> CheckedImages:
-        return CheckedImages(home_folder(self.subject.overrides.environment, self.subject.file))
+        return CheckedImages(find_home(self.subject.overrides.environment, self.subject.file))
 
     def _old_name(self, meant: _RevisionRange) -> str | None:
         assert meant.base.commit is not None
@@ -239,15 +241,18 @@ def _name(file: Path, repository: Repository) -> str:
 def _side(loaded: Loaded, max_cells: int) -> PipelineState:
     cells = drawable(loaded.pipeline, loaded.fingerprints, max_cells)
     stages = tuple(stage.name for stage in loaded.pipeline.stages)
-    return PipelineState(cells.found, stages, cells.waiting, cells.idle, loaded.pipeline.prices)
+    warnings = (*loaded.warnings, *cells.warnings)
+    return PipelineState(cells.found, stages, cells.waiting, cells.idle, loaded.pipeline.prices, warnings)
 
 
 def _placed(problem: Problem, tree: Tree, revision: Revision) -> Problem:
     """A problem of a file that was laid out, as one of a file in git: `main:pipelines/p.yaml`."""
     at = problem.at
+    hint = problem.hint and problem.hint.replace(f"{tree.top}{os.sep}", "")
     if at is None or not at.path.is_relative_to(tree.top):
-        return problem
-    return replace(problem, at=replace(at, path=Path(f"{revision.name}:{at.path.relative_to(tree.top).as_posix()}")))
+        return replace(problem, hint=hint)
+    path = Path(f"{revision.name}:{at.path.relative_to(tree.top).as_posix()}")
+    return replace(problem, hint=hint, at=replace(at, path=path))
 
 
 def _missing(base: _Base, revision: Revision) -> Iterator[Problem]:

@@ -31,6 +31,7 @@ class PipelineState:
     waiting: tuple[Waiting, ...] = ()
     idle: frozenset[str] = frozenset()
     prices: PriceList = BUILT_IN_PRICES
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
