@@ -7,6 +7,7 @@ from decimal import ROUND_DOWN, Decimal
 from krea_pipe.core.errors import OverBudget, Problem, UsageError
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.request import Key
+from krea_pipe.matrix.sharding import Shard
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.plan import Hold, Plan, Step, Submit, Sum, in_order
@@ -58,12 +59,20 @@ def share_of(budget: Budget, plan: Plan, whole: Plan, limits: Limits) -> Budget:
     if share is not None and not limits.is_named:
         own, all_of_them = _price_of(plan), _price_of(whole)
         rest = share - all_of_them
-        part = (share if rest < 0 else rest) / total
-        share = (Decimal(0) if rest < 0 else own) + part.quantize(_THOUSANDTH, ROUND_DOWN)
+        share = _part(share, plan.shard) if rest < 0 else own + _part(rest, plan.shard)
     if images is not None:
         left = images - whole.total(Submit).count
-        images = images // total if left < 0 else plan.total(Submit).count + left // total
+        before = plan.shard.number - 1
+        own_count, rest_count = (0, images) if left < 0 else (plan.total(Submit).count, left)
+        images = own_count + rest_count * (before + 1) // total - rest_count * before // total
     return Budget(share, images)
+
+
+def _part(amount: Decimal, shard: Shard) -> Decimal:
+    """The equal part of an amount for one shard, in thousandths of a US dollar; all parts add up to the amount."""
+    ends = (amount * number / shard.total for number in (shard.number - 1, shard.number))
+    start, end = (one.quantize(_THOUSANDTH, ROUND_DOWN) for one in ends)
+    return end - start
 
 
 def _price_of(plan: Plan) -> Decimal:

@@ -28,15 +28,16 @@ class ShardRecord:
     """One shard among all cells of its pipeline.
 
     `keys` has every cell that can be drawn, in the order of the file, with the key of its request, `numbers` the number
-    of the shard that each of them belongs to. `left_out` are cells that were not selected. `lock` is the path of the
-    lock file as the run knew it, "" when it kept none; `lines` are its lines of the shard's own cells, and of cells of
-    stages that wait.
+    of the shard that each of them belongs to. `left_out` are cells that were not selected. `images` is the output
+    folder, with which the paths of images in the report begin. `lock` is the path of the lock file as the run knew it,
+    "" when it kept none; `lines` are its lines of the shard's own cells, and of cells of stages that wait.
     """
 
     shard: Shard
     keys: Mapping[str, Key]
     numbers: Mapping[str, int]
     left_out: frozenset[str] = frozenset()
+    images: str = ""
     lock: str = ""
     lines: tuple[LockLine, ...] = ()
 
@@ -66,7 +67,7 @@ def write_shard_record(record: ShardRecord, folder: Path) -> None:
 
 
 def _lines(record: ShardRecord) -> Iterable[str]:
-    head = {"schema": SHARD_SCHEMA, "shard": str(record.shard), "lock": record.lock}
+    head = {"schema": SHARD_SCHEMA, "shard": str(record.shard), "images": record.images, "lock": record.lock}
     yield json.dumps(head, ensure_ascii=False)[:-1]
     yield f', "left_out": {json.dumps(sorted(record.left_out), ensure_ascii=False)}, "cells": [\n'
     cells = [[cell, key, record.numbers[cell]] for cell, key in record.keys.items()]
@@ -107,6 +108,7 @@ def _decode(row: JsonObject) -> ShardRecord:
         keys={cell: key for cell, key, _ in cells},
         numbers={cell: number for cell, _, number in cells},
         left_out=frozenset(row.texts("left_out")),
+        images=row.text("images"),
         lock=row.text("lock"),
         lines=tuple(line_of(one) for one in _list(row, "lines")),
     )
