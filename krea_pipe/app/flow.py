@@ -38,6 +38,7 @@ from krea_pipe.planning.budget import (
     cap_of,
     check_budget,
     max_new_of,
+    shards_of,
     share_of,
 )
 from krea_pipe.planning.free_sources import FreePlaces, FreeSource, Offer, Offers, find_offers
@@ -382,7 +383,7 @@ def run_pipeline(
             pipeline_cells=len(basis.found),
             permission=_permission(target, options, cap),
             fetched=fetched,
-            record=None if options.shard is None else _record_of(basis, options.shard, options.selection),
+            record=_record_of(basis, options, cap_of(loaded.pipeline.budget, limits.of_all(shards_of(plan)))),
         )
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
 
@@ -444,13 +445,16 @@ def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) 
     return cap_of(share, limits), max_new_of(share, limits)
 
 
-def _record_of(basis: PlannedRun, shard: Shard, selection: Selection) -> ShardRecord:
+def _record_of(basis: PlannedRun, options: RunOptions, cap: Decimal | None) -> ShardRecord | None:
     """What is noted of a shard; a status is not the same in all shards, so that it leaves no cell out for good."""
+    shard, selection = options.shard, options.selection
+    if shard is None:
+        return None
     by_key = shard_numbers(basis.found, shard.total)
     numbers = {cell.id: by_key[key] for cell, key in basis.found}
     taken = {cell.id for step in basis.whole.steps for cell in step.cells}
     left_out = frozenset() if selection.needs_status else frozenset(numbers.keys() - taken)
-    return ShardRecord(shard, {cell.id: key for cell, key in basis.found}, numbers, left_out)
+    return ShardRecord(shard, {cell.id: key for cell, key in basis.found}, numbers, left_out, cap=cap)
 
 
 def out_folder(out: Path | None, name: str, *, local: bool) -> Path:

@@ -39,6 +39,18 @@ class Limits:
         return Limits(usd_of_all, None if self.max_new is None else self.max_new * shards)
 
 
+def shards_of(plan: Plan) -> int:
+    """How many shards a run is one of.
+
+    Args:
+        plan: What the run would do.
+
+    Returns:
+        1 for a run that is no shard.
+    """
+    return 1 if plan.shard is None else plan.shard.total
+
+
 def share_of(budget: Budget, plan: Plan, whole: Plan, limits: Limits) -> Budget:
     """What one shard may use of a file's budget: the price of its own plan, and an equal part of what is left over.
 
@@ -165,7 +177,7 @@ def check_budget(plan: Plan, whole: Plan, budget: Budget, limits: Limits) -> Non
         raise UsageError(Problem("no_cap", f"{_images(new.count)} for {usd(new.usd)}, and no cap is set", hint=hint))
     prefix = ""
     if plan.shard is not None:
-        prefix, new = f"in all {plan.shard.total} shards, ", sum_within(whole, limits.of_all(plan.shard.total))
+        prefix, new = f"in all {plan.shard.total} shards, ", sum_within(whole, limits.of_all(shards_of(plan)))
         held = sum((step.price for step in whole.steps if _is_open(step)), Decimal(0))
     if new.count and budget.usd is not None and new.usd + held > budget.usd:
         also = f" and {usd(held)} may be spent already" if held else ""

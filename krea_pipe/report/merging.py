@@ -216,11 +216,9 @@ def merged_report(runs: Sequence[ShardRun], rows: Sequence[MergedRow], out: str,
     merged = tuple(_with_template(one, templates) for one in rows)
     awaited = {one.run.report.run_id for one in rows if one.row.status == "pending" and one.row.job_id}
     in_flight = sum((one.cost.in_flight_usd for one in reports if one.run_id in awaited), ZERO_USD)
-    caps = {run.record.shard: run.report.cost.cap_usd for run in runs}
-    known = [cap for cap in caps.values() if cap is not None]
     cost = costs(
         merged,
-        cap=sum(known, ZERO_USD) if len(known) == len(caps) else None,
+        cap=runs[-1].record.cap,
         saved=sum((one.cost.saved_usd for one in reports), ZERO_USD),
         in_flight=in_flight,
     )
