@@ -43,6 +43,7 @@ from krea_pipe.planning.budget import (
     cap_of,
     check_budget,
     max_new_of,
+    shards_of,
     share_of,
 )
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
@@ -256,7 +257,7 @@ def _prepared(
         fetched=fetched,
         remote=options.remote,
         pipeline_cells=len(basis.found),
-        record=None if options.shard is None else record_of(basis, options.shard, options.selection),
+        record=record_of(basis, options, cap_of(budget, limits.of_all(shards_of(plan)))),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
@@ -232,22 +233,25 @@ def _offers(
     return Offers(left, (*options.homes.problems, *found.problems))
 
 
-def record_of(basis: PlannedRun, shard: Shard, selection: Selection) -> ShardRecord:
+def record_of(basis: PlannedRun, options: RunOptions, cap: Decimal | None) -> ShardRecord | None:
     """Note what merging needs to know of a shard.
 
     Args:
         basis: the plan.
-        shard: which shard it is.
-        selection: which cells; a status is not the same in all shards, so it leaves no cell out for good.
+        options: which shard, and which cells; a status is not the same in all shards, so it leaves out no cell.
+        cap: what all shards together may spend, in US dollars; None for no limit.
 
     Returns:
-        The record.
+        The record; None when the run is not of a shard.
     """
+    shard, selection = options.shard, options.selection
+    if shard is None:
+        return None
     by_key = shard_numbers(basis.found, shard.total)
     numbers = {cell.id: by_key[key] for cell, key in basis.found}
     taken = {cell.id for step in basis.whole.steps for cell in step.cells}
     left_out = frozenset() if selection.needs_status else frozenset(numbers.keys() - taken)
-    return ShardRecord(shard, {cell.id: key for cell, key in basis.found}, numbers, left_out)
+    return ShardRecord(shard, {cell.id: key for cell, key in basis.found}, numbers, left_out, cap=cap)
 
 
 def out_folder(out: Path | None, name: str, *, local: bool) -> Path:

@@ -30,6 +30,7 @@ COMMANDS = {
     "report": ("krea_pipe.cli.commands.report:report", "Render the report of a finished run again."),
     "sheet": ("krea_pipe.cli.commands.sheet:sheet", "Print a contact sheet of a finished run, as PDF or PNG."),
     "export": ("krea_pipe.cli.commands.export:export", "Pack the images of a finished run to hand them on."),
+    "merge": ("krea_pipe.cli.commands.merge:merge", "Merge the runs of several shards into one report."),
     "view": ("krea_pipe.cli.commands.view:view", "Look at a run in the browser, while it goes on and afterwards."),
     "diff": ("krea_pipe.cli.commands.diff:diff", "Compare two runs, cell by cell, on one page."),
     "schema": ("krea_pipe.cli.commands.schema:schema", "Print a JSON Schema, for editors and other programs."),
