@@ -183,15 +183,12 @@ class PaidRequest(ABC, Generic[End]):
     async def _send(self, status: RequestStatus) -> RequestStatus | End:
         if not self.is_new:  # its price was set aside in case an earlier run had spent it
             self.release_price()
-        refusal = self.session.permission.refusal_of(self.key)
-        if refusal is not None:
+        if (refusal := await self.session.before_sending(self.key)) is not None:
             return self.ended("failed", refusal)
-        end = await self.ready()
-        if end is not None:
+        if (end := await self.ready()) is not None:
             return end
         if self.session.stop.wanted or not await self._reserve_price() or not await self.slot.take():
             return self.ended("pending")
-        await self.session.before_sending()
         answer = await self._post_until_answered(status)
         match answer:
             case Job():
@@ -449,8 +446,6 @@ class PaidRequest(ABC, Generic[End]):
             return self.ended("failed", Failure("no_answer", message, "transient"))
         wait = delay(self.lost, self.session.pace) if self.lost > 1 else 0
         return self.ended("pending") if await self.session.stop.sleep_unless_closing(wait) else Free()
-
-    # --- the price
 
     async def _reserve_price(self) -> bool:
         stop, budget = self.session.stop, self.session.budget

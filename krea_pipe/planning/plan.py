@@ -182,7 +182,7 @@ class Plan:
         Returns:
             The number of steps and their price.
         """
-        chosen = [step for step in self._of(stage) if kind_of(step.action) is action]
+        chosen = [step for step in self._of(stage) if action_kind(step.action) is action]
         is_free = action is Fetch
         return Sum(len(chosen), Decimal(0) if is_free else sum((step.price for step in chosen), Decimal(0)))
 
@@ -237,7 +237,7 @@ def needs_call(action: Action) -> bool:
     return isinstance(action, (Submit, Attach)) or (isinstance(action, Hold) and action.can_be_settled)
 
 
-def kind_of(action: Action) -> type[Action]:
+def action_kind(action: Action) -> type[Action]:
     """The kind under which an action is counted and shown.
 
     Args:

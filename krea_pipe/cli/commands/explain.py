@@ -43,7 +43,7 @@ from krea_pipe.planning.explain import (
     Traced,
     explain_cell,
 )
-from krea_pipe.planning.plan import kind_of
+from krea_pipe.planning.plan import action_kind
 from krea_pipe.store.home import open_other_homes
 
 _MIN_VALUE_WIDTH = 24
@@ -88,7 +88,7 @@ def _json(one: Explanation) -> dict[str, object]:
         "stage": cell.stage,
         "axes": dict(zip(cell.names, cell.axes, strict=True)),
         "out": cell.out,
-        "action": ACTIONS[kind_of(step.action)],
+        "action": ACTIONS[action_kind(step.action)],
         "reason": step.reason,
         "price_usd": exact(step.price),
         "price_at": place_json(one.price_at),
@@ -164,7 +164,7 @@ def _facts(one: Explanation, *, local: bool) -> Iterator[tuple[str, str]]:
     step = one.step
     yield "image", f"{one.cell.out}, below the output folder"
     yield "price", "free: the local Krea spends nothing" if local else _price_words(one)
-    yield "plan", f"{ACTIONS[kind_of(step.action)]}: {step.reason}" if step.reason != "new" else "new"
+    yield "plan", f"{ACTIONS[action_kind(step.action)]}: {step.reason}" if step.reason != "new" else "new"
     if one.shared:
         more = f" and {len(one.shared) - 1} more" if len(one.shared) > 1 else ""
         yield "shared", f"paid once with {one.shared[0]}{more}: the same request"

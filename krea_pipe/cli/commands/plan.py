@@ -36,7 +36,7 @@ from krea_pipe.core.request import source_text
 from krea_pipe.pipeline.pricing import exact, usd, usd_range
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import in_the_way
-from krea_pipe.planning.plan import Action, Attach, Fetch, Hold, Plan, Reuse, Step, Submit, kind_of
+from krea_pipe.planning.plan import Action, Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
 from krea_pipe.planning.plan_file import PlanFile
 from krea_pipe.report.compare.against import ComparisonInput, compare_with
 from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, Comparison
@@ -225,7 +225,7 @@ def _print_priced(columns: list[str], rows: list[list[str]], *, local: bool) -> 
 
 def _columns(step: Step) -> list[str]:
     more = f" (+{len(step.cells) - 1})" if len(step.cells) > 1 else ""
-    return [step.cells[0].id + more, ACTIONS[kind_of(step.action)], step.reason, _price_of(step)]
+    return [step.cells[0].id + more, ACTIONS[action_kind(step.action)], step.reason, _price_of(step)]
 
 
 def _price_of(step: Step) -> str:
@@ -346,9 +346,9 @@ def _cells(step: Step) -> Iterator[dict[str, object]]:
             "id": cell.id,
             "stage": cell.stage,
             "key": step.key,
-            "action": ACTIONS[kind_of(step.action)],
+            "action": ACTIONS[action_kind(step.action)],
             "reason": f"same request as {step.cells[0].id}" if index else step.reason,
-            "price_usd": "0" if index or kind_of(step.action) is Fetch else exact(step.price),
+            "price_usd": "0" if index or action_kind(step.action) is Fetch else exact(step.price),
             **_source(step, is_first=not index),
         }
 
