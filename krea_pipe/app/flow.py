@@ -1,13 +1,12 @@
 """The whole flow, in order: load → expand → plan → run → report. Every command is a prefix of it."""
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
 
 from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
 from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
@@ -40,19 +39,32 @@ from krea_pipe.planning.budget import (
     max_new_of,
     share_of,
 )
-from krea_pipe.planning.free_sources import FreePlaces, FreeSource, Offer, Offers, find_offers
+from krea_pipe.planning.free_sources import FreePlaces, FreeSource, Offers, find_offers
 from krea_pipe.planning.lock_check import LockOptions, check_frozen, moved_lock
 from krea_pipe.planning.lockfile import Lockfile, LockLine, read_lock
 from krea_pipe.planning.out_folder import Changed
-from krea_pipe.planning.plan import Hold, Plan, PlanOptions, Step, Submit, make_plan, status_of
+from krea_pipe.planning.plan import (
+    Fetch,
+    Hold,
+    Plan,
+    PlanOptions,
+    Step,
+    Submit,
+    action_kind,
+    is_read_again,
+    make_plan,
+    status_of,
+)
 from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
 from krea_pipe.planning.shard_record import ShardRecord
+from krea_pipe.report.compare.comparison import FetchKind
+from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.checked_images import CheckedImages
 from krea_pipe.store.home import OtherHomes, make_home
 from krea_pipe.store.home_place import find_home
-from krea_pipe.store.known import look_up
+from krea_pipe.store.known import Known, look_up
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space, open_space
@@ -86,10 +98,6 @@ class RunOptions:
     discarded: frozenset[tuple[Key, FreeSource]] = frozenset()
     """Sources that did not give the image that they promised."""
     shard: Shard | None = None
-
-
-KeyedCell: TypeAlias = tuple[Cell, Key]
-"""A cell, and the key of its request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,13 +269,9 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     chosen = selected(found, options.selection, loaded.pipeline, statuses)
     if options.approval is not None:
         chosen = planned_cells(found, options.approval)
-    problems: tuple[Problem, ...] = ()
-    if not free:
-        missing = [one for one in chosen if one[1] not in known.results]
-        places = _free_places(space, target, options, name) if missing else None
-        offers = find_offers(missing, locked, places) if places else Offers()
-        plan_options = replace(plan_options, offers=_not_discarded(offers.by_key, options))
-        problems = (*options.homes.problems, *offers.problems) if missing else ()
+    missing = [] if free else [one for one in chosen if one[1] not in known.results]
+    offers = _offers(missing, space, target, options, plan_options)
+    plan_options = replace(plan_options, offers=offers.by_key)
     plan = whole = make_plan(chosen, known, loaded.fingerprints, plan_options)
     if options.shard is not None:
         chosen = of_shard(chosen, found, options.shard)
@@ -279,7 +283,38 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     if options.lock is not None and not free:
         moved = moved_lock(lock or Lockfile(options.lock), {key for _, key in found})
     warnings = (*able.warnings, *([moved] if moved else []))
-    return PlannedRun(plan, whole, known.journal, found, able.idle, lock, problems, warnings)
+    return PlannedRun(plan, whole, known.journal, found, able.idle, lock, offers.problems, warnings)
+
+
+def fetch_kinds(
+    loaded: Loaded, found: Sequence[KeyedCell], known: Known, space: Space, target: Target, options: RunOptions
+) -> dict[Key, FetchKind]:
+    """Which images of cells a run would fetch for nothing.
+
+    Args:
+        loaded: the pipeline.
+        found: its cells with the keys of their requests.
+        known: what the store knows of them.
+        space: what is stored of the API.
+        target: the API.
+        options: the lock file, and where images may lie.
+
+    Returns:
+        For each of these requests whether its image is on this machine, or whether only Krea can tell.
+
+    Raises:
+        InvalidInput: the lock file cannot be read. StateError: the store cannot be read.
+    """
+    missing = [one for one in found if one[1] not in known.results]
+    if not missing:
+        return {}
+    locked = {} if options.lock is None else _drawn_by(read_lock(options.lock), target.space, known.journal)
+    name, prices = loaded.pipeline.name, loaded.pipeline.prices
+    plan_options = PlanOptions(name, target.origin, prices=prices, locked=locked)
+    offers = _offers(missing, space, target, options, plan_options)
+    plan = make_plan(missing, known, loaded.fingerprints, replace(plan_options, offers=offers.by_key))
+    fetched = (step for step in plan.steps if action_kind(step.action) is Fetch)
+    return {step.key: "krea" if is_read_again(step.action) else "machine" for step in fetched}
 
 
 def _drawn_by(lock: Lockfile, space: str, journal: Replay) -> dict[Key, list[LockLine]]:
@@ -289,13 +324,20 @@ def _drawn_by(lock: Lockfile, space: str, journal: Replay) -> dict[Key, list[Loc
     return {key: lines for key, lines in own.items() if lines}
 
 
-def _free_places(space: Space, target: Target, options: RunOptions, name: str) -> FreePlaces:
+def _offers(
+    missing: Sequence[KeyedCell], space: Space, target: Target, options: RunOptions, plan_options: PlanOptions
+) -> Offers:
+    """The images of cells that can be copied from elsewhere, without those that were tried in vain."""
+    if not missing:
+        return Offers()
     homes = tuple(home for home in options.homes.homes if (home / target.space).is_dir())
-    return FreePlaces(space, out_folder(options.out, name, local=False), homes)
-
-
-def _not_discarded(offers: Mapping[Key, Sequence[Offer]], options: RunOptions) -> dict[Key, list[Offer]]:
-    return {key: [one for one in found if (key, one.source) not in options.discarded] for key, found in offers.items()}
+    out = out_folder(options.out, plan_options.pipeline, local=False)
+    found = find_offers(missing, plan_options.locked, FreePlaces(space, out, homes))
+    left = {
+        key: [one for one in offers if (key, one.source) not in options.discarded]
+        for key, offers in found.by_key.items()
+    }
+    return Offers(left, (*options.homes.problems, *found.problems))
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:

@@ -240,3 +240,39 @@ def test_an_image_of_another_home_that_is_not_the_accepted_one_is_taken_only_bef
 def test_a_home_that_the_environment_names_has_no_others_beside_it(moved):
     plan = moved.run("plan", "repo/p.yaml", "--json", env={"KREA_PIPE_HOME": "mine"}).json
     assert {cell["action"] for cell in plan["cells"]} == {"new"}
+
+
+# --- in a comparison
+
+
+def test_a_comparison_says_what_is_fetched_and_what_only_krea_can_tell(clone, krea):
+    git(clone.path, "init", "-q", "-b", "main", ".")
+    clone.write(".gitignore", "out/\n.krea-pipe/\n")
+    pipeline = (clone.path / "p.yaml").read_bytes()
+    clone.pipeline(WORDS[:1])
+    git(clone.path, "add", "-A")
+    git(clone.path, "commit", "-qm", "one")
+    clone.write("p.yaml", pipeline)
+    for word in ("b", "c"):
+        clone.image(word).unlink()
+    env = {"KREA_API_KEY": None}
+    compared = clone.run("plan", "p.yaml", "--against", "main", "--json", env=env).json
+    totals = {name: compared["totals"][name] for name in ("stored", "fetched", "in_doubt", "unpaid")}
+    assert totals == {
+        "stored": {"requests": 0, "usd": "0"},
+        "fetched": {"requests": 5, "usd": "0.150"},
+        "in_doubt": {"requests": 2, "usd": "0.060"},
+        "unpaid": {"requests": 0, "usd": "0"},
+    }
+    assert {row["id"]: row["fetched"] for row in compared["cells"]} == {
+        f"p/{word}": None if word == "a" else "krea" if word in "bc" else "machine" for word in WORDS
+    }
+    words = (
+        "A run fetches 5 from this machine, a run fetches 2 from Krea if it still has them, "
+        "so a run would pay $0.00 to $0.06."
+    )
+    assert words in clone.run("plan", "p.yaml", "--against", "main", env=env).out
+    assert words in clone.run("plan", "p.yaml", "--against", "main", "--format", "markdown", env=env).out
+    (clone.path / "p.lock.jsonl").unlink()
+    assert "a run would pay" not in clone.run("plan", "p.yaml", "--against", "main", env=env).out
+    assert krea.seen == []

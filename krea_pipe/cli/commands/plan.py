@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, Unpack
@@ -10,6 +10,7 @@ from typing import Literal, Unpack
 import click
 
 from krea_pipe.app import flow, plan_files
+from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.plan_files import Forecast
 from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.commands.prices import price_json, price_words
@@ -32,14 +33,14 @@ from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import writable
-from krea_pipe.core.request import source_text
+from krea_pipe.core.request import Key, source_text
 from krea_pipe.pipeline.pricing import exact, usd, usd_range
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import in_the_way
 from krea_pipe.planning.plan import Action, Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
 from krea_pipe.planning.plan_file import PlanFile
 from krea_pipe.report.compare.against import ComparisonInput, compare_with
-from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, Comparison
+from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, Comparison, FetchKind
 from krea_pipe.report.compare.render import (
     KIND_WORDS,
     base_words,
@@ -49,6 +50,8 @@ from krea_pipe.report.compare.render import (
     render_comparison,
     stored_words,
 )
+from krea_pipe.store.home import open_other_homes
+from krea_pipe.store.known import Known
 
 _MAX_ROWS = 60
 ACTIONS = {Reuse: "reuse", Fetch: "fetch", Attach: "attach", Submit: "new", Hold: "hold"}
@@ -381,8 +384,15 @@ def _compare(file: Path, against: str, flags: _Flags, form: _PlanFormat) -> Exit
             "--shard": flags["shard"] is not None,
         }
     )
-    space = open_workspace(os.environ, file).space
-    comparison = compare_with(ComparisonInput(file, overrides(flags), flags["max_cells"]), against, space, os.environ)
+    workspace, over = open_workspace(os.environ, file), overrides(flags)
+    lock = lock_of_run(file, None, over, frozen=False)
+    options = flow.RunOptions(lock=lock, homes=open_other_homes(os.environ, file))
+
+    def find_fetched(loaded: flow.Loaded, found: Sequence[flow.KeyedCell], known: Known) -> Mapping[Key, FetchKind]:
+        return flow.fetch_kinds(loaded, found, known, workspace.space, workspace.target, options)
+
+    subject = ComparisonInput(file, over, flags["max_cells"])
+    comparison = compare_with(subject, against, workspace.space, os.environ, find_fetched)
     waiting = [waiting_words(one, local=False) for one in comparison.waiting]
     if form == "json":
         more = {"waiting": [waiting_json(one) for one in comparison.waiting]}
@@ -436,8 +446,8 @@ def _print_changes(comparison: Comparison, *, show_all: bool) -> None:
 
 def _change_columns(row: CellChange) -> list[str]:
     reason = "" if row.reason == row.kind else row.reason
-    if row.stored and row.is_rendered:
-        reason = f"{reason}; in the store" if reason else "in the store"
+    if row.is_rendered:
+        reason = "; ".join(filter(None, (reason, row.free_words)))
     return [writable(row.id), KIND_WORDS[row.kind], writable(reason), usd(row.price) if row.price else ""]
 
 

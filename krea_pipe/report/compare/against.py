@@ -6,26 +6,36 @@
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from krea_pipe.core.errors import InvalidInput, KreaPipeError, Problem, UsageError
 from krea_pipe.core.git import GitFailed, Repository, ask
+from krea_pipe.core.request import Key
 from krea_pipe.matrix.selecting import drawable
 from krea_pipe.pipeline.references import CheckedDigests
 from krea_pipe.pipeline.repo_paths import supplying_files
 from krea_pipe.pipeline.spec import Loaded, Overrides, load_pipeline
 from krea_pipe.pipeline.spec.loading import repository_root
-from krea_pipe.report.compare.comparison import Comparison, PipelineState, Revision, compare
+from krea_pipe.report.compare.comparison import (
+    NOTHING_FETCHED,
+    Comparison,
+    FetchKind,
+    KeyedCell,
+    PipelineState,
+    Revision,
+    compare,
+)
 from krea_pipe.report.compare.tree import Tree, open_tree
 from krea_pipe.store.checked_images import CheckedImages
 from krea_pipe.store.home_place import find_home
-from krea_pipe.store.known import look_up
+from krea_pipe.store.known import Known, look_up
 from krea_pipe.store.space import Space
 
+FindFetched: TypeAlias = Callable[[Loaded, Sequence[KeyedCell], Known], Mapping[Key, FetchKind]]
 WORK_TREE = Revision("the work tree", None)
 DEEPEN = "fetch more of it: `git fetch --unshallow`, or `fetch-depth: 0` for actions/checkout"
 
@@ -131,7 +141,9 @@ class _Base:
     old_name: str | None = None
 
 
-def compare_with(subject: ComparisonInput, against: str, space: Space, environment: Mapping[str, str]) -> Comparison:
+def compare_with(
+    subject: ComparisonInput, against: str, space: Space, environment: Mapping[str, str], find_fetched: FindFetched
+) -> Comparison:
     """Compare a pipeline with its state at another commit.
 
     Args:
@@ -139,6 +151,7 @@ def compare_with(subject: ComparisonInput, against: str, space: Space, environme
         against: `REF`, `A..B` or `A...B`.
         space: the name space of the store, which says what is drawn already.
         environment: what git is run with.
+        find_fetched: tells of the cells of the work tree which images can be fetched for nothing.
 
     Raises:
         UsageError: git knows no such commit. InvalidInput: with every problem of the head.
@@ -153,12 +166,13 @@ def compare_with(subject: ComparisonInput, against: str, space: Space, environme
         base = reading.base(meant)
     names = [f"{loaded.pipeline.name}/{cell.id}" for cell, _ in head.found]
     known = look_up(space, {one: key for one, (_, key) in zip(names, head.found, strict=True)})
+    fetched = find_fetched(loaded, head.found, known) if meant.head.commit is None else NOTHING_FETCHED
     return Comparison(
         pipeline=loaded.pipeline.name,
         file=name,
         base=meant.base,
         head=meant.head,
-        rows=compare(base.side, head, loaded.fingerprints, stored=known.results.keys()),
+        rows=compare(base.side, head, loaded.fingerprints, stored=known.results.keys(), fetched=fetched),
         stages=tuple(dict.fromkeys((*head.stages, *base.side.stages))),
         waiting=head.waiting,
         problem=base.problem,
