@@ -6,7 +6,10 @@ import shutil
 import subprocess
 
 import pytest
+from chain_files import chain
+from krea_server import picture, until
 from lost_images import money
+from money import kill
 
 OFFLINE = {"KREA_API_KEY": None, "KREA_API_BASE": "http://127.0.0.1:9"}
 WORDS = ["a", "b", "c", "d", "e", "f", "g", "h"]
@@ -131,6 +134,73 @@ def test_what_no_lock_file_names_is_not_taken_from_a_file(clone):
     assert set(actions(clone).values()) == {"new"}
 
 
+def test_what_else_lies_in_the_output_folder_is_passed_over(clone, krea):
+    folder = clone.path / "out/p"
+    clone.image("a").rename(folder / "zz.png")
+    os.mkfifo(folder / "a-pipe.png")
+    (folder / "folder.png").mkdir()
+    (folder / "nothing.png").symlink_to(folder / "missing")
+    (folder / "loop").symlink_to(folder)
+    (folder / "empty.png").touch()
+    all_fetched(clone)
+    assert krea.seen == []
+
+
+def test_cells_with_one_image_and_requests_of_several_cells_are_copied(project, krea):
+    krea.image(picture(seed="same", size=(1024, 1024)))
+    words = ["a", "b"]
+    project.write(
+        "p.yaml",
+        "version: 1\nbudget: {usd: 5}\nstages:\n"
+        '  one: {prompt: "{{ w }}", matrix: {w: [a, b]}}\n'
+        '  two: {prompt: "{{ w }}", matrix: {w: [a, b]}}\n',
+    )
+    assert project.run("run", "p.yaml").code == 0
+    assert krea.billed_prompts() == words
+    shutil.rmtree(project.home)
+    for stage, word in (("one", "a"), ("one", "b"), ("two", "a")):
+        (project.path / f"out/p/{stage}/{word}.png").unlink()
+    krea.seen.clear()
+    done = project.run("run", "p.yaml", "--json", "--frozen", env=OFFLINE)
+    assert (done.code, done.counts, krea.seen) == (0, (0, 0, 4), [])
+
+
+def test_a_later_stage_is_rendered_from_a_copied_image(project, krea):
+    chain(project, ["a"])
+    assert project.run("run", "p.yaml", "-k", "stage:one").code == 0
+    shutil.rmtree(project.home)
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, done.counts, krea.billed_prompts()) == (0, (1, 0, 1), ["a", "a two"])
+
+
+def test_what_no_report_has_counted_is_counted_once_when_it_is_copied(drawn, krea):
+    journal = drawn.space / "journal.jsonl"
+    lines = [line for line in drawn.journal() if line["event"] != "reported"]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shutil.rmtree(drawn.home / "runs")
+    for spent in ("0.240", "0"):
+        shutil.rmtree(drawn.space / "blobs")
+        done = drawn.run("run", "p.yaml", "--json", env=OFFLINE)
+        assert (done.code, done.counts, done.json["cost"]["spent_usd"]) == (0, (0, 0, 8), spent), done.text
+    assert krea.posts == []
+
+
+def test_a_job_in_flight_is_waited_for_though_a_file_has_an_accepted_image(drawn, krea):
+    """It will be billed, and a report has to count it."""
+    shutil.rmtree(drawn.home)
+    (drawn.path / "p.lock.jsonl").rename(drawn.path / "kept")
+    (drawn.path / "out").rename(drawn.path / "elsewhere")
+    krea.mutate_job(lambda job: {**job, "status": "sampling", "completed_at": None, "result": None})
+    process = drawn.start("run", "p.yaml")
+    until(lambda: len(drawn.events("submitted")) == len(WORDS))
+    kill(process)
+    krea.rules.clear()
+    (drawn.path / "kept").rename(drawn.path / "p.lock.jsonl")
+    shutil.rmtree(drawn.path / "out")
+    (drawn.path / "elsewhere").rename(drawn.path / "out")
+    assert set(actions(drawn, env={}).values()) == {"attach"}
+
+
 # --- other home folders
 
 
@@ -153,7 +223,12 @@ def test_the_home_of_an_earlier_version_is_a_source_and_is_named(moved, krea):
         ("fetch", "home", str(moved.home))
     }
     assert "missing here; copied from the home folder" in plan["cells"][0]["reason"]
+    before = {path: path.stat() for path in moved.home.rglob("*")}
     done = moved.run("run", "repo/p.yaml", env=OFFLINE)
+    after = {path: path.stat() for path in moved.home.rglob("*")}
+    assert [(path, one.st_mtime_ns, one.st_size) for path, one in after.items()] == [
+        (path, one.st_mtime_ns, one.st_size) for path, one in before.items()
+    ]
     assert (done.code, krea.seen) == (0, [])
     assert f"fetched 8 from {moved.home}" in done.out
     assert len([one for one in (moved.path / "repo/.krea-pipe/loopback/blobs").rglob("*") if one.is_file()]) == 8

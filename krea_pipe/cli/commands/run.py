@@ -139,11 +139,11 @@ class RunFlags(CellFlags, LogFlags):
 @click.option(
     "--frozen",
     is_flag=True,
-    help="Make only what the lock file has, pay for nothing, and leave the file as it is: exit with 8, before anything "
-    "is sent, when a cell is not in it, and after the run when an image is another one or can only be had by paying.",
+    help="Deliver only what is in the lock file, pay for nothing, and do not change the file. Exit with 8: before "
+    "anything is sent if a cell is not in it, after the run if an image differs or would have to be paid for.",
 )
 @click.option(
-    "--allow-render", is_flag=True, help="With --frozen, pay for images that cannot be had for nothing, within the cap."
+    "--allow-render", is_flag=True, help="With --frozen, pay for images that have no free source, within the cap."
 )
 @click.option(
     "--overwrite-changed",
