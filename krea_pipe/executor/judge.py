@@ -208,9 +208,9 @@ def _late_rivals(evidence: Evidence, job: Job) -> list[LostPost]:
 
 
 def _unexplained(evidence: Evidence, jobs: Sequence[Job]) -> int:
-    """How many of some jobs cannot be those of other lost answers: without exact times, nothing tells them apart."""
+    """How many of some jobs cannot be those of other lost answers; without exact times, their number alone tells."""
     if not evidence.own.post.is_exact:
-        return len(jobs)
+        return max(0, len(jobs) - len(evidence.rivals))
     return max(sum(not _rivals(evidence, job) for job in jobs), len(jobs) - len(evidence.rivals))
 
 
