@@ -31,40 +31,34 @@ from krea_pipe.pipeline.spec import load_pipeline as read_pipeline
 from krea_pipe.planning.budget import (
     FROZEN,
     NO_CAP,
-    NOT_ALLOWED,
     Limits,
     Permission,
     cap_of,
     check_budget,
     max_new_of,
     share_of,
+    without_payment,
 )
 from krea_pipe.planning.free_sources import FreePlaces, FreeSource, Offers, find_offers
 from krea_pipe.planning.lock_check import LockOptions, check_frozen, moved_lock
-from krea_pipe.planning.lockfile import Lockfile, LockLine, read_lock
+from krea_pipe.planning.lockfile import Lockfile, read_lock
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.planning.plan import (
-    Fetch,
-    Hold,
     Plan,
     PlanOptions,
     Step,
-    Submit,
-    action_kind,
-    is_read_again,
     make_plan,
     status_of,
 )
 from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
 from krea_pipe.planning.shard_record import ShardRecord
-from krea_pipe.report.compare.comparison import FetchKind
 from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.checked_images import CheckedImages
 from krea_pipe.store.home import OtherHomes, make_home
 from krea_pipe.store.home_place import find_home
-from krea_pipe.store.known import Known, look_up
+from krea_pipe.store.known import look_up
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space, open_space
@@ -260,7 +254,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     free = target.kind == "local"
     is_whole = all(key in known.results for _, key in found)
     lock = None if options.lock is None or free or is_whole else read_lock(options.lock)
-    locked = {} if lock is None else _drawn_by(lock, target.space, known.journal)
+    locked = {} if lock is None else lock.drawn_by(target.space, known.journal.jobs)
     plan_options = PlanOptions(name, origin, free, options.resubmit, loaded.pipeline.prices, locked)
     statuses: dict[Key, str] = {}
     if options.selection.needs_status:
@@ -270,7 +264,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     if options.approval is not None:
         chosen = planned_cells(found, options.approval)
     missing = [] if free else [one for one in chosen if one[1] not in known.results]
-    offers = _offers(missing, space, target, options, plan_options)
+    offers = find_free(missing, space, target, options, plan_options)
     plan_options = replace(plan_options, offers=offers.by_key)
     plan = whole = make_plan(chosen, known, loaded.fingerprints, plan_options)
     if options.shard is not None:
@@ -286,58 +280,28 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     return PlannedRun(plan, whole, known.journal, found, able.idle, lock, offers.problems, warnings)
 
 
-def fetch_kinds(
-    loaded: Loaded, found: Sequence[KeyedCell], known: Known, space: Space, target: Target, options: RunOptions
-) -> dict[Key, FetchKind]:
-    """Which images of cells a run would fetch for nothing.
-
-    Args:
-        loaded: the pipeline.
-        found: its cells with the keys of their requests.
-        known: what the store knows of them.
-        space: what is stored of the API.
-        target: the API.
-        options: the lock file, and where images may lie.
-
-    Returns:
-        For each of these requests whether its image is on this machine, or whether only Krea can tell.
-
-    Raises:
-        InvalidInput: the lock file cannot be read. StateError: the store cannot be read.
-    """
-    missing = [one for one in found if one[1] not in known.results]
-    if not missing:
-        return {}
-    locked = {} if options.lock is None else _drawn_by(read_lock(options.lock), target.space, known.journal)
-    name, prices = loaded.pipeline.name, loaded.pipeline.prices
-    plan_options = PlanOptions(name, target.origin, prices=prices, locked=locked)
-    offers = _offers(missing, space, target, options, plan_options)
-    plan = make_plan(missing, known, loaded.fingerprints, replace(plan_options, offers=offers.by_key))
-    fetched = (step for step in plan.steps if action_kind(step.action) is Fetch)
-    return {step.key: "krea" if is_read_again(step.action) else "machine" for step in fetched}
-
-
-def _drawn_by(lock: Lockfile, space: str, journal: Replay) -> dict[Key, list[LockLine]]:
-    """The lines that an API has drawn by key, without those of jobs that the journal has for another request."""
-    named = lock.drawn_by(space).items()
-    own = {key: [line for line in lines if journal.jobs.get(line.job_id, key) == key] for key, lines in named}
-    return {key: lines for key, lines in own.items() if lines}
-
-
-def _offers(
+def find_free(
     missing: Sequence[KeyedCell], space: Space, target: Target, options: RunOptions, plan_options: PlanOptions
 ) -> Offers:
-    """The images of cells that can be copied from elsewhere, without those that were tried in vain."""
-    if not missing:
-        return Offers()
+    """Look for the images of cells where they can be copied from for nothing.
+
+    Args:
+        missing: the cells that lack an image.
+        space: what is stored of the API.
+        target: the API.
+        options: where images may lie, and which of these were tried in vain.
+        plan_options: for which pipeline and lines of the lock file.
+
+    Returns:
+        What was found.
+
+    Raises:
+        StateError: the store cannot be read.
+    """
     homes = tuple(home for home in options.homes.homes if (home / target.space).is_dir())
     out = out_folder(options.out, plan_options.pipeline, local=False)
-    found = find_offers(missing, plan_options.locked, FreePlaces(space, out, homes))
-    left = {
-        key: [one for one in offers if (key, one.source) not in options.discarded]
-        for key, offers in found.by_key.items()
-    }
-    return Offers(left, (*options.homes.problems, *found.problems))
+    found = find_offers(missing, plan_options.locked, FreePlaces(space, out, homes, options.discarded))
+    return replace(found, problems=(*options.homes.problems, *found.problems)) if missing else found
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
@@ -396,37 +360,51 @@ def run_pipeline(
         if locking is not None and options.frozen:
             check_frozen(basis.plan, locking.lock)
         fetched = _fetch(loaded, space, target, options, basis)
-        plan = _unpaid(fetched.plan) if _is_unpaid(target, options) else fetched.plan
+        plan = without_payment(fetched.plan) if _is_unpaid(target, options) else fetched.plan
         basis = replace(basis, plan=plan, whole=plan if options.shard is None else basis.whole)
-        limits = _approved_limits(plan, loaded.pipeline.budget, options)
-        check_bytes(plan.images)
-        file = loaded.pipeline.document.file
-        delivery = open_delivery(space, out, target.kind, plan, file=file, changed=options.changed)
-        if (token := execution.token() if plan.has_calls else None) is not None:
-            check_secret(loaded.pipeline, token, plan.steps)
-        cap, most = _allowed(basis, target, loaded.pipeline.budget, limits)
+        prepared = _prepared(loaded, space, execution, options, basis, fetched, locking)
         if plan.has_calls:
             space.prepare()
-            delivery.prepare()
+            prepared.delivery.prepare()
             make_folder(runs_folder(home))
-        prepared = Prepared(
-            loaded=replace(loaded, of_cells=basis.warnings),
-            plan=plan,
-            replay=basis.replay,
-            space=space,
-            target=target,
-            delivery=delivery,
-            token=token,
-            cap=cap,
-            most=most,
-            locking=locking,
-            remote=options.remote,
-            pipeline_cells=len(basis.found),
-            permission=_permission(target, options, cap),
-            fetched=fetched,
-            record=None if options.shard is None else _record_of(basis, options.shard, options.selection),
-        )
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+
+
+def _prepared(
+    loaded: Loaded,
+    space: Space,
+    execution: Execution,
+    options: RunOptions,
+    basis: PlannedRun,
+    fetched: Fetched,
+    locking: LockOptions | None,
+) -> Prepared:
+    """What is needed to carry out a plan, once nothing stands in its way."""
+    target, plan, pipeline = execution.target, basis.plan, loaded.pipeline
+    limits = _approved_limits(plan, pipeline.budget, options)
+    check_bytes(plan.images)
+    out = out_folder(options.out, pipeline.name, local=target.kind == "local")
+    delivery = open_delivery(space, out, target.kind, plan, file=pipeline.document.file, changed=options.changed)
+    if (token := execution.token() if plan.has_calls else None) is not None:
+        check_secret(pipeline, token, plan.steps)
+    cap, most = _allowed(basis, target, pipeline.budget, limits)
+    return Prepared(
+        loaded=replace(loaded, of_cells=basis.warnings),
+        plan=plan,
+        replay=basis.replay,
+        space=space,
+        target=target,
+        delivery=delivery,
+        token=token,
+        cap=cap,
+        most=most,
+        locking=locking,
+        remote=options.remote,
+        pipeline_cells=len(basis.found),
+        permission=_permission(target, options, cap),
+        fetched=fetched,
+        record=None if options.shard is None else _record_of(basis, options.shard, options.selection),
+    )
 
 
 def _fetch(loaded: Loaded, space: Space, target: Target, options: RunOptions, basis: PlannedRun) -> Fetched:
@@ -448,12 +426,6 @@ def _fetch(loaded: Loaded, space: Space, target: Target, options: RunOptions, ba
 def _is_unpaid(target: Target, options: RunOptions) -> bool:
     """Whether a run must not pay for anything."""
     return target.kind == "live" and options.frozen and not options.allow_render
-
-
-def _unpaid(plan: Plan) -> Plan:
-    """A plan of which nothing is sent."""
-    held = {step.key: replace(step, action=Hold(NOT_ALLOWED)) for step in plan.steps if isinstance(step.action, Submit)}
-    return replace(plan, steps=tuple(held.get(step.key, step) for step in plan.steps), uploads=())
 
 
 def _permission(target: Target, options: RunOptions, cap: Decimal | None) -> Permission:

@@ -369,8 +369,6 @@ class PaidRequest(ABC, Generic[End]):
             self.slot.take_at_once()
         return await self.collect(job, submitted_at)
 
-    # --- recover
-
     async def _recover(self, lost: Lost) -> RequestStatus | End:
         """Look for the job of a POST whose answer has just been lost; the gate was left shut for that."""
         self.lost += 1

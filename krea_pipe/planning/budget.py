@@ -1,7 +1,7 @@
 """What a plan may cost: the file's budget, and how far the limits of the command line let a run come."""
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Decimal
 
 from krea_pipe.core.errors import OverBudget, Problem, UsageError
@@ -103,6 +103,19 @@ class Permission:
 
 FROZEN = Failure(NOT_ALLOWED, f"`run --frozen` pays for nothing; {ALLOW_RENDER}", "local")
 NO_CAP = Failure("no_cap", "no cap is set, so nothing is paid; add `budget:` to the file, or --max-cost", "local")
+
+
+def without_payment(plan: Plan) -> Plan:
+    """A plan of which nothing is sent: what would be new is held.
+
+    Args:
+        plan: What a run would do.
+
+    Returns:
+        The same for a run that pays for nothing.
+    """
+    steps = (replace(one, action=Hold(NOT_ALLOWED)) if isinstance(one.action, Submit) else one for one in plan.steps)
+    return replace(plan, steps=tuple(steps), uploads=())
 
 
 def cap_of(budget: Budget, limits: Limits) -> Decimal | None:

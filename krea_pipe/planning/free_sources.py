@@ -6,7 +6,7 @@ the request; its name and place do not matter. Nothing is written, and a run ver
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -69,11 +69,15 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class FreePlaces:
-    """Where images are looked for: the output folder and other home folders; `space` is the store itself."""
+    """Where images are looked for: the output folder and other home folders; `space` is the store itself.
+
+    `discarded` are sources of requests that did not give the image that they promised.
+    """
 
     space: Space
     out: Path
     homes: tuple[Path, ...] = ()
+    discarded: Container[tuple[Key, FreeSource]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,8 @@ def find_offers(
                 offers[key].append(offer)
         except StateError as error:
             problems += error.problems
-    return Offers(offers, tuple(problems))
+    left = {key: [one for one in found if (key, one.source) not in places.discarded] for key, found in offers.items()}
+    return Offers(left, tuple(problems))
 
 
 def _in_files(
