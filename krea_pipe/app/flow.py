@@ -1,14 +1,23 @@
 """The whole flow, in order: load → expand → plan → run → report. Every command is a prefix of it."""
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 
 from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
+from krea_pipe.app.planned_run import ALL as ALL
+from krea_pipe.app.planned_run import PlannedRun as PlannedRun
+from krea_pipe.app.planned_run import RunOptions as RunOptions
+from krea_pipe.app.planned_run import fetch_kinds as fetch_kinds
+from krea_pipe.app.planned_run import load_pipeline as load_pipeline
+from krea_pipe.app.planned_run import out_folder as out_folder
+from krea_pipe.app.planned_run import plan_run as plan_run
+from krea_pipe.app.planned_run import planned as planned
+from krea_pipe.app.planned_run import record_of
 from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
 from krea_pipe.app.run_pipeline import finish_run
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError
@@ -20,117 +29,37 @@ from krea_pipe.executor.fetch import Copied, fetch_images, with_fetched
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.graph import Graph, build_graph
 from krea_pipe.matrix.matrix import MAX_CELLS, Expansion
-from krea_pipe.matrix.selecting import drawable, selected
-from krea_pipe.matrix.selection import Selection, parse_selection
-from krea_pipe.matrix.sharding import Shard, of_shard, shard_numbers
+from krea_pipe.matrix.selecting import selected
+from krea_pipe.matrix.selection import Selection
 from krea_pipe.pipeline.model import Budget, Pipeline
 from krea_pipe.pipeline.references import check_bytes
 from krea_pipe.pipeline.spec import Loaded as Loaded
-from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.pipeline.spec import load_pipeline as read_pipeline
 from krea_pipe.planning.budget import (
     FROZEN,
     NO_CAP,
+    NOT_ALLOWED,
     Limits,
     Permission,
     cap_of,
     check_budget,
     max_new_of,
+    shards_of,
     share_of,
-    without_payment,
 )
-from krea_pipe.planning.free_sources import FreePlaces, FreeSource, Offers, find_offers
-from krea_pipe.planning.lock_check import LockOptions, check_frozen, moved_lock
-from krea_pipe.planning.lockfile import Lockfile, read_lock
-from krea_pipe.planning.out_folder import Changed
+from krea_pipe.planning.lock_check import LockOptions, check_frozen
+from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import (
+    Hold,
     Plan,
-    PlanOptions,
     Step,
-    make_plan,
-    status_of,
+    Submit,
 )
-from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
-from krea_pipe.planning.shard_record import ShardRecord
+from krea_pipe.planning.plan_file import check_planned, limits_for
 from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
-from krea_pipe.store.checked_images import CheckedImages
-from krea_pipe.store.home import OtherHomes, make_home
-from krea_pipe.store.home_place import find_home
-from krea_pipe.store.known import look_up
-from krea_pipe.store.remote.remote import Remote
-from krea_pipe.store.replay import Replay
+from krea_pipe.store.home import make_home
 from krea_pipe.store.space import Space, open_space
-
-ALL = parse_selection((), ())
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the command line says about a run: which cells, its limits, and whether to send lost answers again.
-
-    `lock` is the lock file that a live run keeps, and whose images and jobs are looked for when they are missing; with
-    `frozen` it makes what stands there and nothing else, and pays only with `allow_render`. With an `approval` it
-    carries out just that. `out` is the output folder, None for the usual one, and `homes` are other home folders: there
-    images may lie that the store lacks. `changed` is for files in the output folder that are someone's work. Of what is
-    selected, a `shard` is all that is generated.
-    """
-
-    max_cells: int = MAX_CELLS
-    limits: Limits = field(default_factory=Limits)
-    resubmit: bool = False
-    selection: Selection = ALL
-    lock: Path | None = None
-    frozen: bool = False
-    allow_render: bool = False
-    approval: PlanFile | None = None
-    changed: Changed = "keep"
-    remote: Remote | None = None
-    out: Path | None = None
-    homes: OtherHomes = field(default_factory=OtherHomes)
-    discarded: frozenset[tuple[Key, FreeSource]] = frozenset()
-    """Sources that did not give the image that they promised."""
-    shard: Shard | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedRun:
-    """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait.
-
-    `lock` is the lock file, if it had to be read. `problems` say which other home folders cannot be read, `warnings`
-    are about picks and lock files. `whole` is the plan of all shards; without shards it is `plan`.
-    """
-
-    plan: Plan
-    whole: Plan
-    replay: Replay
-    found: Sequence[KeyedCell]
-    idle: frozenset[str]
-    lock: Lockfile | None = None
-    problems: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
-
-    def cells_gone(self) -> Callable[[str], bool]:
-        """Whether there is no cell of an id any more; those of stages that wait are not known."""
-        ids = {cell.id for cell, _ in self.found}
-        return lambda one: one not in ids and one.partition("/")[0] not in self.idle
-
-
-def load_pipeline(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
-    """Read a pipeline file and every image that it names; an image that was found to be whole is not decoded again.
-
-    Args:
-        file: the pipeline file.
-        overrides: what the command line says over it; its environment names the home folder.
-
-    Returns:
-        The pipeline and its images.
-
-    Raises:
-        InvalidInput: with every problem of the file and of its images. UsageError: what stands over it is wrong.
-    """
-    return read_pipeline(file, overrides, CheckedImages(find_home(overrides.environment, file)))
 
 
 def cells(
@@ -225,85 +154,6 @@ def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
     return build_graph(loaded.pipeline, cells, expansion.waiting)
 
 
-def plan_run(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:
-    """Decide what a run would do, from the files and the store alone.
-
-    Args:
-        loaded: the pipeline.
-        space: what is stored of the API.
-        target: the API.
-        options: which cells; what an approval allows, if there is one.
-
-    Returns:
-        The distinct requests, each with what is done about it.
-
-    Raises:
-        InvalidInput: with every problem of the file. StateError: the store cannot be read.
-        NothingSelected: no cell fits the selection.
-    """
-    return planned(loaded, space, target, options).plan
-
-
-def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> PlannedRun:
-    """The plan with what it was made of; arguments and errors as for `plan`."""
-    name = loaded.pipeline.name
-    able = drawable(loaded.pipeline, loaded.fingerprints, options.max_cells)
-    found = able.found
-    known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
-    origin = target.origin if target.lasting else ""
-    free = target.kind == "local"
-    is_whole = all(key in known.results for _, key in found)
-    lock = None if options.lock is None or free or is_whole else read_lock(options.lock)
-    locked = {} if lock is None else lock.drawn_by(target.space, known.journal.jobs)
-    plan_options = PlanOptions(name, origin, free, options.resubmit, loaded.pipeline.prices, locked)
-    statuses: dict[Key, str] = {}
-    if options.selection.needs_status:
-        whole = make_plan(found, known, loaded.fingerprints, plan_options)
-        statuses = {step.key: status_of(step, known.journal) for step in whole.steps}
-    chosen = selected(found, options.selection, loaded.pipeline, statuses)
-    if options.approval is not None:
-        chosen = planned_cells(found, options.approval)
-    missing = [] if free else [one for one in chosen if one[1] not in known.results]
-    offers = find_free(missing, space, target, options, plan_options)
-    plan_options = replace(plan_options, offers=offers.by_key)
-    plan = whole = make_plan(chosen, known, loaded.fingerprints, plan_options)
-    if options.shard is not None:
-        chosen = of_shard(chosen, found, options.shard)
-        plan = make_plan(chosen, known, loaded.fingerprints, plan_options)
-    needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
-    waiting = [one for one in able.waiting if options.selection.is_all]
-    plan = replace(plan, needs=needs, waiting=tuple(waiting), shard=options.shard)
-    moved = None
-    if options.lock is not None and not free:
-        moved = moved_lock(lock or Lockfile(options.lock), {key for _, key in found})
-    warnings = (*able.warnings, *([moved] if moved else []))
-    return PlannedRun(plan, whole, known.journal, found, able.idle, lock, offers.problems, warnings)
-
-
-def find_free(
-    missing: Sequence[KeyedCell], space: Space, target: Target, options: RunOptions, plan_options: PlanOptions
-) -> Offers:
-    """Look for the images of cells where they can be copied from for nothing.
-
-    Args:
-        missing: the cells that lack an image.
-        space: what is stored of the API.
-        target: the API.
-        options: where images may lie, and which of these were tried in vain.
-        plan_options: for which pipeline and lines of the lock file.
-
-    Returns:
-        What was found.
-
-    Raises:
-        StateError: the store cannot be read.
-    """
-    homes = tuple(home for home in options.homes.homes if (home / target.space).is_dir())
-    out = out_folder(options.out, plan_options.pipeline, local=False)
-    found = find_offers(missing, plan_options.locked, FreePlaces(space, out, homes, options.discarded))
-    return replace(found, problems=(*options.homes.problems, *found.problems)) if missing else found
-
-
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
     """Refuse a file that holds the very key that would send it, also in what stands over it and what it reads.
 
@@ -360,10 +210,9 @@ def run_pipeline(
         if locking is not None and options.frozen:
             check_frozen(basis.plan, locking.lock)
         fetched = _fetch(loaded, space, target, options, basis)
-        plan = without_payment(fetched.plan) if _is_unpaid(target, options) else fetched.plan
-        basis = replace(basis, plan=plan, whole=plan if options.shard is None else basis.whole)
+        basis = replace(basis, plan=fetched.plan, whole=fetched.plan if options.shard is None else basis.whole)
         prepared = _prepared(loaded, space, execution, options, basis, fetched, locking)
-        if plan.has_calls:
+        if prepared.plan.has_calls:
             space.prepare()
             prepared.delivery.prepare()
             make_folder(runs_folder(home))
@@ -380,14 +229,19 @@ def _prepared(
     locking: LockOptions | None,
 ) -> Prepared:
     """What is needed to carry out a plan, once nothing stands in its way."""
-    target, plan, pipeline = execution.target, basis.plan, loaded.pipeline
-    limits = _approved_limits(plan, pipeline.budget, options)
+    target, budget = execution.target, loaded.pipeline.budget
+    if _is_unpaid(target, options):
+        plan = _unpaid(basis.plan)
+        basis = replace(basis, plan=plan, whole=plan if options.shard is None else basis.whole)
+    plan, limits = basis.plan, _approved_limits(basis.plan, budget, options)
     check_bytes(plan.images)
-    out = out_folder(options.out, pipeline.name, local=target.kind == "local")
-    delivery = open_delivery(space, out, target.kind, plan, file=pipeline.document.file, changed=options.changed)
-    if (token := execution.token() if plan.has_calls else None) is not None:
-        check_secret(pipeline, token, plan.steps)
-    cap, most = _allowed(basis, target, pipeline.budget, limits)
+    source, is_local = loaded.pipeline.document.file, target.kind == "local"
+    out = out_folder(options.out, loaded.pipeline.name, local=is_local)
+    delivery = open_delivery(space, out, target.kind, plan, file=source, changed=options.changed)
+    token = execution.token() if plan.has_calls else None
+    if token is not None:
+        check_secret(loaded.pipeline, token, plan.steps)
+    cap, most = _allowed(basis, target, budget, limits)
     return Prepared(
         loaded=replace(loaded, of_cells=basis.warnings),
         plan=plan,
@@ -399,11 +253,11 @@ def _prepared(
         cap=cap,
         most=most,
         locking=locking,
-        remote=options.remote,
-        pipeline_cells=len(basis.found),
         permission=_permission(target, options, cap),
         fetched=fetched,
-        record=None if options.shard is None else _record_of(basis, options.shard, options.selection),
+        remote=options.remote,
+        pipeline_cells=len(basis.found),
+        record=record_of(basis, options, cap_of(budget, limits.of_all(shards_of(plan)))),
     )
 
 
@@ -412,7 +266,7 @@ def _fetch(loaded: Loaded, space: Space, target: Target, options: RunOptions, ba
     copied, reasons = dict[Key, Copied](), dict[Key, str]()
     problems = list(basis.problems)
     while True:
-        found = fetch_images(space, basis.plan)
+        found = fetch_images(space, basis.plan, options.remote)
         copied |= found.copied
         reasons |= {step.key: step.reason for step in basis.plan.steps if step.key in found.copied}
         problems += [one.problem for one in found.discarded]
@@ -426,6 +280,12 @@ def _fetch(loaded: Loaded, space: Space, target: Target, options: RunOptions, ba
 def _is_unpaid(target: Target, options: RunOptions) -> bool:
     """Whether a run must not pay for anything."""
     return target.kind == "live" and options.frozen and not options.allow_render
+
+
+def _unpaid(plan: Plan) -> Plan:
+    """A plan of which nothing is sent."""
+    held = {step.key: replace(step, action=Hold(NOT_ALLOWED)) for step in plan.steps if isinstance(step.action, Submit)}
+    return replace(plan, steps=tuple(held.get(step.key, step) for step in plan.steps), uploads=())
 
 
 def _permission(target: Target, options: RunOptions, cap: Decimal | None) -> Permission:
@@ -456,29 +316,6 @@ def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) 
     share = share_of(budget, basis.plan, basis.whole, limits)
     check_budget(basis.plan, basis.whole, budget, limits)
     return cap_of(share, limits), max_new_of(share, limits)
-
-
-def _record_of(basis: PlannedRun, shard: Shard, selection: Selection) -> ShardRecord:
-    """What is noted of a shard; a status is not the same in all shards, so that it leaves no cell out for good."""
-    by_key = shard_numbers(basis.found, shard.total)
-    numbers = {cell.id: by_key[key] for cell, key in basis.found}
-    taken = {cell.id for step in basis.whole.steps for cell in step.cells}
-    left_out = frozenset() if selection.needs_status else frozenset(numbers.keys() - taken)
-    return ShardRecord(shard, {cell.id: key for cell, key in basis.found}, numbers, left_out)
-
-
-def out_folder(out: Path | None, name: str, *, local: bool) -> Path:
-    """Where images go: proofs have a folder of their own, so that they never mix with real images.
-
-    Args:
-        out: the folder that was asked for, which is taken as it is.
-        name: the name of the pipeline.
-        local: whether proofs are drawn.
-
-    Returns:
-        The folder, relative to the working directory unless `out` is absolute.
-    """
-    return out if out is not None else Path("proofs" if local else "out") / name
 
 
 def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOptions | None:

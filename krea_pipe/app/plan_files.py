@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -13,22 +13,18 @@ from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.workspace import open_workspace, target_of
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target, live_target, origin_of
 from krea_pipe.pipeline.pricing import PriceRow
 from krea_pipe.pipeline.spec import Loaded, Overrides
 from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.planning.budget import cap_of, check_budget, share_of, sum_within
-from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.out_folder import InTheWay, look_over
-from krea_pipe.planning.plan import Fetch, Hold, Plan, PlanOptions, Submit, Sum, action_kind, is_read_again, make_plan
+from krea_pipe.planning.plan import Hold, Plan, Submit, Sum
 from krea_pipe.planning.plan_file import PlanFile, digest_of, fetches_of, is_plan_file, parts_of, read_plan_file
 from krea_pipe.planning.records import record_text
-from krea_pipe.report.compare.comparison import FetchKind
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.home import open_other_homes
-from krea_pipe.store.known import Known
-from krea_pipe.store.space import Space
+from krea_pipe.store.remote.remote import open_remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +95,11 @@ def forecast(
     loaded, limits = flow.load_pipeline(file, overrides), options.limits
     options = replace(options, lock=lock_of_run(file, options.lock, overrides, frozen=options.frozen))
     workspace = open_workspace(environment, file, local=local)
-    options = replace(options, homes=open_other_homes(environment, file))
+    ignored: list[Problem] = []
+    remote = open_remote(environment, workspace.target, ignored.append)
+    options = replace(options, homes=open_other_homes(environment, file), remote=remote)
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
+    basis = replace(basis, problems=(*basis.problems, *ignored))
     loaded = replace(loaded, of_cells=basis.warnings)
     cap = cap_of(share_of(loaded.pipeline.budget, basis.plan, basis.whole, limits), limits)
     reach, refusal = basis.plan.total(Submit), None
@@ -114,42 +113,6 @@ def forecast(
     target, source = workspace.target, loaded.pipeline.document.file
     taken = tuple(look_over(workspace.space, out, target.kind, basis.plan, file=source).taken)
     return Forecast(file, overrides, options.max_cells, loaded, basis, target, cap, refusal, reach, taken)
-
-
-def fetch_kinds(
-    loaded: Loaded,
-    found: Sequence[flow.KeyedCell],
-    known: Known,
-    space: Space,
-    target: Target,
-    options: flow.RunOptions,
-) -> dict[Key, FetchKind]:
-    """Which images of cells a run would fetch for nothing.
-
-    Args:
-        loaded: the pipeline.
-        found: its cells with the keys of their requests.
-        known: what the store knows of them.
-        space: what is stored of the API.
-        target: the API.
-        options: the lock file, and where images may lie.
-
-    Returns:
-        For each of these requests whether its image is on this machine, or whether only Krea can tell.
-
-    Raises:
-        InvalidInput: the lock file cannot be read. StateError: the store cannot be read.
-    """
-    missing = [one for one in found if one[1] not in known.results]
-    if not missing:
-        return {}
-    locked = {} if options.lock is None else read_lock(options.lock).drawn_by(target.space, known.journal.jobs)
-    name, prices = loaded.pipeline.name, loaded.pipeline.prices
-    plan_options = PlanOptions(name, target.origin, prices=prices, locked=locked)
-    offers = flow.find_free(missing, space, target, options, plan_options)
-    plan = make_plan(missing, known, loaded.fingerprints, replace(plan_options, offers=offers.by_key))
-    fetched = (step for step in plan.steps if action_kind(step.action) is Fetch)
-    return {step.key: "krea" if is_read_again(step.action) else "machine" for step in fetched}
 
 
 def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:

@@ -24,7 +24,7 @@ from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import note_run, write_planned, write_report
 from krea_pipe.report.html import HtmlOptions
-from krea_pipe.report.model import Report
+from krea_pipe.report.model import Report, seen_from
 from krea_pipe.report.thumbnails import keep_reference_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive, lockfiles_lock
@@ -88,9 +88,9 @@ def finish_run(
 
 def _note_shard(prepared: Prepared, folder: Path, lock: LockUpdate | None) -> None:
     """Note in the folder of a shard's run what merging needs, with its lines of the lock file that was kept."""
-    record = prepared.record
-    if record is None:
+    if prepared.record is None:
         return
+    record = replace(prepared.record, images=seen_from(Path.cwd(), prepared.delivery.folder))
     if prepared.locking is not None and prepared.locking.writes and lock is not None:
         lines = tuple(line for line in lock.lock.lines if record.is_own(line.id))
         record = replace(record, lock=lock.lock.file.as_posix(), lines=lines)

@@ -15,7 +15,7 @@ COMMANDS = {
     "graph": ("krea_pipe.cli.commands.graph:graph", "Draw the stages and what they wait for."),
     "run": ("krea_pipe.cli.commands.run:run", "Make the images that are not there yet, and a report."),
     "pick": ("krea_pipe.cli.commands.pick:pick", "Write down which images were chosen."),
-    "picks": ("krea_pipe.cli.commands.pick:picks", "Give the decisions in a picks file the ids that cells have now."),
+    "picks": ("krea_pipe.cli.commands.pick:picks", "Update the cell ids in a picks file after a change of names."),
     "promote": (
         "krea_pipe.cli.commands.pick:promote",
         "Draw picked images on another variant, as an edit of the file.",
@@ -30,6 +30,7 @@ COMMANDS = {
     "report": ("krea_pipe.cli.commands.report:report", "Render the report of a finished run again."),
     "sheet": ("krea_pipe.cli.commands.sheet:sheet", "Print a contact sheet of a finished run, as PDF or PNG."),
     "export": ("krea_pipe.cli.commands.export:export", "Pack the images of a finished run to hand them on."),
+    "merge": ("krea_pipe.cli.commands.merge:merge", "Merge the runs of several shards into one report."),
     "view": ("krea_pipe.cli.commands.view:view", "Look at a run in the browser, while it goes on and afterwards."),
     "diff": ("krea_pipe.cli.commands.diff:diff", "Compare two runs, cell by cell, on one page."),
     "schema": ("krea_pipe.cli.commands.schema:schema", "Print a JSON Schema, for editors and other programs."),

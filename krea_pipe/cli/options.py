@@ -110,7 +110,7 @@ local_option = click.option(
 out_option = click.option(
     "--out",
     type=FILE,
-    help="The folder for images.  [default: out/NAME, or proofs/NAME with --local]",
+    help="The folder for images.  [default: out/NAME in the working folder, or proofs/NAME with --local]",
 )
 
 replace_option = click.option(

@@ -14,13 +14,14 @@ from krea_pipe.executor.fetch import Copied
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.pricing import exact, usd
-from krea_pipe.planning.free_sources import FreeSource, FromFile
+from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote
 from krea_pipe.planning.out_folder import IN_THE_WAY
 from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.words import adopted_cells, explanation, notices, summary_sentence
 
 _MAX_ROWS = 10
+_SOURCES: Mapping[type[FreeSource], str] = {FromFile: "file", FromHome: "home", FromRemote: "shared store"}
 
 
 def print_troubles(report: Report, stderr_log: StderrLog) -> None:
@@ -37,13 +38,26 @@ def print_troubles(report: Report, stderr_log: StderrLog) -> None:
         stderr_log.say("error", "cells", f"… and {rest} more, all of them in the report", more=rest)
 
 
-def print_summary(report: Report, page: Path) -> None:
-    """Print what happened, where the images are, and the report."""
+def print_summary(report: Report, page: Path, start: Path) -> None:
+    """Print what happened, where the images are, and the report.
+
+    Args:
+        report: what has happened.
+        page: the page of the report.
+        start: the folder that the run was started in, from which its paths count.
+    """
     if report.target.kind == "local":
         click.echo("Local proofs: nothing was sent to Krea, nothing was spent.")
     click.echo(summary_sentence(report))
-    click.echo("\n".join([*notices(report), f"images  {report.out}"]))
+    click.echo("\n".join([*notices(report), f"images  {_place(report, start.resolve())}"]))
     click.echo(f"report  {page}")
+
+
+def _place(report: Report, start: Path) -> str:
+    """The output folder, and where it counts from unless that is plain to see: not from the pipeline's own folder."""
+    own = (start / report.pipeline.file).parent.resolve()
+    is_plain = Path(report.out).is_absolute() or start == own == Path.cwd()
+    return report.out if is_plain else f"{report.out} in {start}"
 
 
 def annotate_cells(report: Report, pipeline: Pipeline) -> None:
@@ -106,7 +120,7 @@ def fetched_json(finished: FinishedRun) -> list[dict[str, object]]:
 
 def source_json(source: FreeSource) -> dict[str, object]:
     """Where an image is copied from: the kind of place, and the place."""
-    return {"source": "file" if isinstance(source, FromFile) else "home", "place": source.place}
+    return {"source": _SOURCES[type(source)], "place": source.place}
 
 
 def _copied(finished: FinishedRun) -> Mapping[Key, Copied]:

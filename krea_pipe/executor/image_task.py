@@ -16,7 +16,8 @@ from krea_pipe.core.request import Source
 from krea_pipe.executor.capacity import JobSlot, delays
 from krea_pipe.executor.inputs import Uploads, UpstreamImages
 from krea_pipe.executor.journal_writer import utc_now
-from krea_pipe.executor.lost import Search, Unclear
+from krea_pipe.executor.judge import Unclear
+from krea_pipe.executor.lost import Search
 from krea_pipe.executor.other_runs import OtherRuns
 from krea_pipe.executor.paid_request import Lost, PaidRequest
 from krea_pipe.executor.session import Session, failure_of

@@ -416,6 +416,8 @@ class JobWatch:
 
     def _see(self, watched: Watched, job: Job) -> None:
         now = self.reader.time()
+        if job.is_final and watched.is_missing:  # it ended before a list has shown it
+            self.session.account_jobs.late.append(now - watched.since)
         watched.see(job, now)
         if watched.was_stored and job.is_final:
             watched.resolve(job)

@@ -12,7 +12,7 @@ from krea_pipe.core.errors import InvalidInput, Place, Problem
 from krea_pipe.core.excerpts import LineIndex
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.merge_conflicts import conflict_in
-from krea_pipe.pipeline.nodes import Node, collect_nodes
+from krea_pipe.pipeline.nodes import MAX_NODES, Node, collect_nodes
 
 Trail: TypeAlias = tuple[str | int, ...]
 
@@ -99,8 +99,8 @@ class Document:
         return node
 
 
-def read_document(file: Path) -> Document:
-    """Read and parse one YAML file.
+def read_document(file: Path, most: int = MAX_NODES) -> Document:
+    """Read and parse one YAML file, which has at most `most` values.
 
     Raises:
         InvalidInput: the file cannot be read, is not UTF-8 text, has a merge conflict, or breaks a loading rule.
@@ -110,7 +110,7 @@ def read_document(file: Path) -> Document:
     text = _decode(file, raw.removeprefix(b"\xef\xbb\xbf"))
     if conflict := conflict_in(file, text):
         raise InvalidInput(conflict)
-    root, problems = collect_nodes(file, text)
+    root, problems = collect_nodes(file, text, most)
     return Document(file, text, root, hashlib.sha256(raw).hexdigest(), tuple(problems))
 
 

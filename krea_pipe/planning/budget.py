@@ -1,12 +1,13 @@
 """What a plan may cost: the file's budget, and how far the limits of the command line let a run come."""
 
 from collections.abc import Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
 from krea_pipe.core.errors import OverBudget, Problem, UsageError
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.request import Key
+from krea_pipe.matrix.sharding import Shard
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.plan import Hold, Plan, Step, Submit, Sum, in_order
@@ -38,6 +39,18 @@ class Limits:
         return Limits(usd_of_all, None if self.max_new is None else self.max_new * shards)
 
 
+def shards_of(plan: Plan) -> int:
+    """How many shards a run is one of.
+
+    Args:
+        plan: What the run would do.
+
+    Returns:
+        1 for a run that is no shard.
+    """
+    return 1 if plan.shard is None else plan.shard.total
+
+
 def share_of(budget: Budget, plan: Plan, whole: Plan, limits: Limits) -> Budget:
     """What one shard may use of a file's budget: the price of its own plan, and an equal part of what is left over.
 
@@ -58,12 +71,20 @@ def share_of(budget: Budget, plan: Plan, whole: Plan, limits: Limits) -> Budget:
     if share is not None and not limits.is_named:
         own, all_of_them = _price_of(plan), _price_of(whole)
         rest = share - all_of_them
-        part = (share if rest < 0 else rest) / total
-        share = (Decimal(0) if rest < 0 else own) + part.quantize(_THOUSANDTH, ROUND_DOWN)
+        share = _part(share, plan.shard) if rest < 0 else own + _part(rest, plan.shard)
     if images is not None:
         left = images - whole.total(Submit).count
-        images = images // total if left < 0 else plan.total(Submit).count + left // total
+        before = plan.shard.number - 1
+        own_count, rest_count = (0, images) if left < 0 else (plan.total(Submit).count, left)
+        images = own_count + rest_count * (before + 1) // total - rest_count * before // total
     return Budget(share, images)
+
+
+def _part(amount: Decimal, shard: Shard) -> Decimal:
+    """The equal part of an amount for one shard, in thousandths of a US dollar; all parts add up to the amount."""
+    ends = (amount * number / shard.total for number in (shard.number - 1, shard.number))
+    start, end = (one.quantize(_THOUSANDTH, ROUND_DOWN) for one in ends)
+    return end - start
 
 
 def _price_of(plan: Plan) -> Decimal:
@@ -103,19 +124,6 @@ class Permission:
 
 FROZEN = Failure(NOT_ALLOWED, f"`run --frozen` pays for nothing; {ALLOW_RENDER}", "local")
 NO_CAP = Failure("no_cap", "no cap is set, so nothing is paid; add `budget:` to the file, or --max-cost", "local")
-
-
-def without_payment(plan: Plan) -> Plan:
-    """A plan of which nothing is sent: what would be new is held.
-
-    Args:
-        plan: What a run would do.
-
-    Returns:
-        The same for a run that pays for nothing.
-    """
-    steps = (replace(one, action=Hold(NOT_ALLOWED)) if isinstance(one.action, Submit) else one for one in plan.steps)
-    return replace(plan, steps=tuple(steps), uploads=())
 
 
 def cap_of(budget: Budget, limits: Limits) -> Decimal | None:
@@ -169,7 +177,7 @@ def check_budget(plan: Plan, whole: Plan, budget: Budget, limits: Limits) -> Non
         raise UsageError(Problem("no_cap", f"{_images(new.count)} for {usd(new.usd)}, and no cap is set", hint=hint))
     prefix = ""
     if plan.shard is not None:
-        prefix, new = f"in all {plan.shard.total} shards, ", sum_within(whole, limits.of_all(plan.shard.total))
+        prefix, new = f"in all {plan.shard.total} shards, ", sum_within(whole, limits.of_all(shards_of(plan)))
         held = sum((step.price for step in whole.steps if _is_open(step)), Decimal(0))
     if new.count and budget.usd is not None and new.usd + held > budget.usd:
         also = f" and {usd(held)} may be spent already" if held else ""

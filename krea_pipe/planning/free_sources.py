@@ -1,4 +1,4 @@
-"""Where images lie that are not in the store and need no request: below the output folder, and in other home folders.
+"""Where images lie that are not in the store and need no request: in files, other home folders and a shared store.
 
 An image below the output folder counts when its bytes, without our texts, have the digest that the lock file names for
 the request; its name and place do not matter. Nothing is written, and a run verifies each image that it copies.
@@ -6,7 +6,7 @@ the request; its name and place do not matter. Nothing is written, and a run ver
 
 import os
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,8 @@ from krea_pipe.matrix.cell import Cell
 from krea_pipe.planning.lockfile import LockLine
 from krea_pipe.store.delivered import PREFIX, image_in
 from krea_pipe.store.known import look_up
+from krea_pipe.store.remote.bucket import RemoteFailed
+from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.space import Space, open_space
 
 _SUFFIXES = ("png", "jpg", "jpeg", "webp", "avif")
@@ -47,7 +49,20 @@ class FromHome:
         return self.space.parent.as_posix()
 
 
-FreeSource: TypeAlias = FromFile | FromHome
+@dataclass(frozen=True, slots=True)
+class FromRemote:
+    """The shared store at an address: the result of a request, whose digest is known once it is read."""
+
+    address: str
+    key: Key
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        return self.address
+
+
+FreeSource: TypeAlias = FromFile | FromHome | FromRemote
 """Where an image can be copied from at no cost, without a question to Krea."""
 
 
@@ -69,15 +84,12 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class FreePlaces:
-    """Where images are looked for: the output folder and other home folders; `space` is the store itself.
-
-    `discarded` are sources of requests that did not give the image that they promised.
-    """
+    """Where images are looked for: the output folder, other homes and a shared store; `space` is the store itself."""
 
     space: Space
     out: Path
     homes: tuple[Path, ...] = ()
-    discarded: Container[tuple[Key, FreeSource]] = ()
+    remote: Remote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +128,14 @@ def find_offers(
                 offers[key].append(offer)
         except StateError as error:
             problems += error.problems
-    left = {key: [one for one in found if (key, one.source) not in places.discarded] for key, found in offers.items()}
-    return Offers(left, tuple(problems))
+    if places.remote is not None:
+        try:
+            for key, offer in _in_remote(wanted, locked, places.remote):
+                offers[key].append(offer)
+        except RemoteFailed as error:
+            hint = "the run goes on without it, and pays for nothing unless `--without-claims` is given"
+            problems.append(Problem("no_shared_store", f"the shared store is not read: {error}", hint=hint))
+    return Offers(offers, tuple(problems))
 
 
 def _in_files(
@@ -179,3 +197,17 @@ def _in_home(
         is_accepted = known not in locked or any(line.sha256 == result.sha256 for line in locked[known])
         source = FromHome(home.folder)
         yield known, Offer(source, result.sha256, result.job_id, result.cost_usd, result.finished_at, is_accepted)
+
+
+def _in_remote(
+    cells: Sequence[tuple[Cell, Key]], locked: Mapping[Key, Sequence[LockLine]], remote: Remote
+) -> Iterator[tuple[Key, Offer]]:
+    """Images of a shared store, by one listing. Where the lock file names an image, only that one is taken."""
+    if (warning := remote.check_format()) is not None:
+        remote.warn(warning)
+    shared = remote.results.keys()
+    for key in dict.fromkeys(key for _, key in cells):
+        if key in shared:
+            line = locked[key][-1] if key in locked else None
+            source = FromRemote(remote.bucket.address, key)
+            yield key, Offer(source, line.sha256 if line else "", line.job_id if line else "", Decimal(0))

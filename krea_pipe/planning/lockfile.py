@@ -91,19 +91,18 @@ class Lockfile:
         line = next((one for one in found if one.sha256 in digests), found[0] if found else None)
         return line if line is None or line.id == cell else replace(line, id=cell)
 
-    def drawn_by(self, space: str, jobs: Mapping[str, str]) -> dict[Key, tuple[LockLine, ...]]:
-        """The lines that one API has drawn, without those of jobs that belong to another request.
+    def drawn_by(self, space: str) -> dict[Key, tuple[LockLine, ...]]:
+        """The lines that one API has drawn.
 
         Args:
             space: The name of its store.
-            jobs: The key of the request of each job that the journal knows.
 
         Returns:
             The lines by key; there is more than one when cells share a request, or after a merge that kept both sides.
         """
         found: dict[Key, tuple[LockLine, ...]] = {}
         for line in self.lines:
-            if line.space == space_mark(space) and jobs.get(line.job_id, line.key) == line.key:
+            if line.space == space_mark(space):
                 found[line.key] = (*found.get(line.key, ()), line)
         return found
 

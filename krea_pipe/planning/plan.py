@@ -16,7 +16,7 @@ from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.matrix.sharding import Shard
 from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PriceList
 from krea_pipe.pipeline.references import Fingerprints, Image
-from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, Offer
+from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote, Offer
 from krea_pipe.planning.lockfile import LockLine
 from krea_pipe.store.known import Known
 from krea_pipe.store.replay import InFlight, Post, Replay
@@ -340,6 +340,8 @@ class _StepMaker:
                 return f"{why}; copied from {path.as_posix()}"
             case FromHome() as home:
                 return f"{why}; copied from the home folder {home.place}"
+            case FromRemote() as remote:
+                return f"{why}; copied from the shared store {remote.place}"
 
     def _ask_krea(self, key: Key, cell: Cell) -> tuple[Action, str]:
         """What is done with a request whose image is not here, nor anywhere but at Krea."""

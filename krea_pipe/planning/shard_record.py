@@ -7,12 +7,14 @@ those lines of the lock file that are the shard's own. The page holds all of `re
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.sharding import Shard, parse_shard
+from krea_pipe.pipeline.pricing import exact
 from krea_pipe.planning.lockfile import LockLine, line_of
 from krea_pipe.planning.records import JsonObject, object_of, record_line, text
 from krea_pipe.store.atomic import write_atomically
@@ -28,17 +30,20 @@ class ShardRecord:
     """One shard among all cells of its pipeline.
 
     `keys` has every cell that can be drawn, in the order of the file, with the key of its request, `numbers` the number
-    of the shard that each of them belongs to. `left_out` are cells that were not selected. `lock` is the path of the
-    lock file as the run knew it, "" when it kept none; `lines` are its lines of the shard's own cells, and of cells of
-    stages that wait.
+    of the shard that each of them belongs to. `left_out` are cells that were not selected. `images` is the output
+    folder, with which the paths of images in the report begin. `lock` is the path of the lock file as the run knew it,
+    "" when it kept none; `lines` are its lines of the shard's own cells, and of cells of stages that wait. `cap` is
+    what all shards together may spend, in US dollars.
     """
 
     shard: Shard
     keys: Mapping[str, Key]
     numbers: Mapping[str, int]
     left_out: frozenset[str] = frozenset()
+    images: str = ""
     lock: str = ""
     lines: tuple[LockLine, ...] = ()
+    cap: Decimal | None = None
 
     def is_own(self, cell: str) -> bool:
         """Whether a cell is of this shard, or of none, because its stage waits.
@@ -66,7 +71,8 @@ def write_shard_record(record: ShardRecord, folder: Path) -> None:
 
 
 def _lines(record: ShardRecord) -> Iterable[str]:
-    head = {"schema": SHARD_SCHEMA, "shard": str(record.shard), "lock": record.lock}
+    head = {"schema": SHARD_SCHEMA, "shard": str(record.shard), "images": record.images, "lock": record.lock}
+    head["cap_usd"] = "" if record.cap is None else exact(record.cap)
     yield json.dumps(head, ensure_ascii=False)[:-1]
     yield f', "left_out": {json.dumps(sorted(record.left_out), ensure_ascii=False)}, "cells": [\n'
     cells = [[cell, key, record.numbers[cell]] for cell, key in record.keys.items()]
@@ -107,7 +113,9 @@ def _decode(row: JsonObject) -> ShardRecord:
         keys={cell: key for cell, key, _ in cells},
         numbers={cell: number for cell, _, number in cells},
         left_out=frozenset(row.texts("left_out")),
+        images=row.text("images"),
         lock=row.text("lock"),
+        cap=row.price("cap_usd") if row.text("cap_usd") else None,
         lines=tuple(line_of(one) for one in _list(row, "lines")),
     )
 

@@ -92,6 +92,18 @@ def test_a_lock_line_of_a_cell_that_a_run_leaves_out_is_kept_under_its_new_name(
     assert images(lamp) == before
 
 
+def test_lock_lines_of_a_stage_that_waits_are_kept_under_its_old_name(lamp, krea):
+    before, posts = images(lamp), len(krea.posts)
+    picks = (lamp.path / "picks/explore.yaml").read_bytes()
+    lamp.write("lamp.yaml", changed({"large:": "final:"}))
+    lamp.write("picks/explore.yaml", "")
+    assert lamp.run("run", "lamp.yaml").code == 6
+    assert images(lamp) == before
+    lamp.write("picks/explore.yaml", picks)
+    assert lamp.run("run", "lamp.yaml", "--frozen").code == 0
+    assert (images(lamp), len(krea.posts)) == (before, posts)
+
+
 def test_an_axis_more_keeps_the_pick_of_the_request_that_was_picked(lamp, krea):
     posts = len(krea.posts)
     lamp.write("lamp.yaml", changed({AXES: "{surface: [slate, oak], seed: [1, 2], creativity: [high, medium]}"}))

@@ -215,6 +215,11 @@ def test_lines_that_say_the_same_are_one_decision(read):
     assert change_picks("- {pick: a/1}\n- {pick: a/1}\n", add=["a/2"]) == "- {pick: a/1}\n- {pick: a/2}\n"
 
 
+def test_a_file_may_reject_a_large_sweep():
+    text = "".join(f"- {{reject: a/{number}, key: {KEY}}}\n" for number in range(15_000))
+    assert len(parse_picks(text, FILE).rejected) == 15_000
+
+
 # --- changes
 
 

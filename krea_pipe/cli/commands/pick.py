@@ -32,9 +32,9 @@ from krea_pipe.core.errors import Problem, UsageError
 def pick(file: Path, stage: str, target: Path | None, *, as_json: bool, **decision: Unpack[Decision]) -> int:
     """Pick cells of STAGE in FILE: their ids, or expressions as of -k. A chained stage is drawn for what was picked.
 
-    The picks file is for git: comments in it stay, and each decision is one line, with the key of its request, so that
-    it finds its cell when that is called something else later. In a repository, `.gitattributes` gets a line, by which
-    git merges such files. Needs no network and no key.
+    The picks file belongs in git: it keeps its comments, and has one line for each decision. The line has the key of
+    the request, so the decision stays valid if the cell gets another id. In a git repository, this command also adds
+    a line to `.gitattributes`, so that git can merge picks files. Needs no network and no key.
     """
     decided = decide(file, stage, decision, target, os.environ)
     path, picks = Path(os.path.relpath(decided.file)), decided.picks
@@ -51,23 +51,23 @@ def pick(file: Path, stage: str, target: Path | None, *, as_json: bool, **decisi
 @click.group(invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...")
 @click.pass_context
 def picks(ctx: click.Context) -> None:
-    """Keep picks files in order. Needs no network and no key."""
+    """Maintain picks files. Needs no network and no key."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
-@picks.command(short_help="Write the ids that cells have now into a picks file.")
+@picks.command(short_help="Update the cell ids in a picks file.")
 @file_argument
 @stage_argument
 @click.argument("names", nargs=-1, metavar="[OLD NEW]")
 @click.option("--to", "target", type=FILE, help="The picks file.  [default: the one that FILE names for STAGE]")
 @json_option
 def rename(file: Path, stage: str, names: tuple[str, ...], target: Path | None, *, as_json: bool) -> int:
-    """Write the ids that cells of STAGE in FILE have now into its picks file.
+    """Update the cell ids in the picks file of STAGE in FILE.
 
-    A decision finds its cell by the request, whatever the cell is called, as long as the request stays the same. For a
-    cell with another id and another request, name both: OLD is an id in the picks file, and NEW the id of the cell.
-    They may be parts of ids as well, such as slate and stone. Needs no network and no key.
+    As long as its request stays the same, a cell keeps its decision under any id, and this command only makes the
+    file easier to read. If both the id and the request have changed, give both names: OLD is an id in the picks file,
+    NEW the id of a cell. They can also be parts of ids, such as slate and stone. Needs no network and no key.
     """
     if len(names) not in (0, 2):
         raise UsageError(Problem("usage", "one name is missing", hint="give both OLD and NEW, or neither"))

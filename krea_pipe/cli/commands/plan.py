@@ -389,7 +389,7 @@ def _compare(file: Path, against: str, flags: _Flags, form: _PlanFormat) -> Exit
     options = flow.RunOptions(lock=lock, homes=open_other_homes(os.environ, file))
 
     def find_fetched(loaded: flow.Loaded, found: Sequence[flow.KeyedCell], known: Known) -> Mapping[Key, FetchKind]:
-        return plan_files.fetch_kinds(loaded, found, known, workspace.space, workspace.target, options)
+        return flow.fetch_kinds(loaded, found, known, workspace.space, workspace.target, options)
 
     subject = ComparisonInput(file, over, flags["max_cells"])
     comparison = compare_with(subject, against, workspace.space, os.environ, find_fetched)

@@ -321,7 +321,7 @@ def _print_end(finished: flow.FinishedRun, problems: tuple[Problem, ...], *, qui
         return
     if quiet:
         return
-    print_summary(finished.report, finished.folder / "report.html")
+    print_summary(finished.report, finished.folder / "report.html", finished.folder / finished.report.base)
     for word in (*fetched_words(finished), *lock_words(finished)):
         click.echo(word)
     for one in finished.waiting:

@@ -26,6 +26,8 @@ LINE_KEYS = (*VERDICTS, "stars", "note", "key")
 OLD_FILE_KEYS = ("stage", "picks", "rejected")
 OLD_PICK_KEYS = ("id", "stars", "note")
 MAX_STARS = 5
+MAX_PICKS_NODES = 1_000_000
+"""Values of a picks file, counted as in any other: some fifty thousand decisions."""
 KEY_DIGITS = 16
 """Of the key of a request, in a picks file."""
 
@@ -103,7 +105,7 @@ def read_picks(file: Path) -> Picks:
         InvalidInput: with every problem of the file, each with its place.
     """
     try:
-        document = read_document(file)
+        document = read_document(file, MAX_PICKS_NODES)
     except InvalidInput as error:
         if error.code == "empty_file":
             return picks_of(_empty(file, ""))
@@ -120,7 +122,7 @@ def parse_picks(text: str, file: Path) -> Picks:
     if conflict := conflict_in(file, text, _MERGE_HINT):
         raise InvalidInput(conflict)
     try:
-        root, problems = collect_nodes(file, text)
+        root, problems = collect_nodes(file, text, MAX_PICKS_NODES)
     except InvalidInput as error:
         if error.code == "empty_file":
             return picks_of(_empty(file, text))

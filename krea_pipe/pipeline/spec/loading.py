@@ -62,7 +62,7 @@ class Draft:
     problems: Problems
 
 
-def load_pipeline(
+def read_pipeline(
     file: Path,
     overrides: Overrides = Overrides(),  # noqa: B008 (frozen)
     checked: CheckedDigests | None = None,

@@ -18,7 +18,7 @@ from krea_pipe.core.request import Key
 from krea_pipe.matrix.selecting import drawable
 from krea_pipe.pipeline.references import CheckedDigests
 from krea_pipe.pipeline.repo_paths import supplying_files
-from krea_pipe.pipeline.spec import Loaded, Overrides, load_pipeline
+from krea_pipe.pipeline.spec import Loaded, Overrides, read_pipeline
 from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.report.compare.comparison import (
     NOTHING_FETCHED,
@@ -200,7 +200,7 @@ class _Reading:
     def head(self, revision: Revision) -> tuple[Loaded, PipelineState]:
         """The pipeline as it is in the head, and its cells."""
         if revision.commit is None:
-            loaded = load_pipeline(self.subject.file, self.subject.overrides, self._checked())
+            loaded = read_pipeline(self.subject.file, self.subject.overrides, self._checked())
             return loaded, _side(loaded, self.subject.max_cells)
         tree = self._tree(revision)
         try:
@@ -226,7 +226,7 @@ class _Reading:
     def _read(self, tree: Tree, name: str, checked: CheckedDigests) -> tuple[Loaded, PipelineState]:
         tree.put([tree.entries[name]] if name in tree.entries else [])
         with supplying_files(tree.supply):
-            loaded = load_pipeline(tree.top / name, self.subject.overrides, checked)
+            loaded = read_pipeline(tree.top / name, self.subject.overrides, checked)
             return loaded, _side(loaded, self.subject.max_cells)
 
     def _checked(self) -> CheckedImages:

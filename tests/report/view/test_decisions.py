@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -88,6 +89,16 @@ def test_a_first_pick_makes_the_file(project, view):
     assert view.json("picks") == {"p": answer.json()}
     assert lines_of(project) == "- {pick: p/a, stars: 4, note: calm}\n- {pick: p/b}\n"
     assert '"stars": 4' in view.get().text
+
+
+def test_a_decision_in_a_repository_brings_the_rule_by_which_git_merges_picks(tmp_path, served_krea):
+    project = Project(tmp_path, served_krea)
+    project.pipeline(["a", "b"])
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    project.run("run", "p.yaml", "--local")
+    with viewed(project) as view:
+        view.post("p", {"add": [{"id": "p/a"}]})
+        assert (tmp_path / ".gitattributes").read_text() == "picks/*.yaml merge=union\n"
 
 
 def test_a_change_leaves_comments_and_what_it_does_not_name(project, view):
