@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from krea_pipe.core import images
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.outcome import Result
 from krea_pipe.core.provenance import bare_bytes
@@ -106,6 +105,8 @@ def _reused(step: Step, copied: Copied | None, reasons: dict[Key, str]) -> Step:
 
 def _fetched(space: Space, step: Step, offer: Offer, remote: Remote | None) -> Copied | Discarded:
     """Copy one image, if it is the one that is meant."""
+    from krea_pipe.core import images  # noqa: PLC0415 (Pillow, which a run without such images does without)
+
     discarded = partial(_discarded, step, offer)
     try:
         offer, data = _read(offer, remote)

@@ -183,12 +183,13 @@ class PaidRequest(ABC, Generic[End]):
     async def _send(self, status: RequestStatus) -> RequestStatus | End:
         if not self.is_new:  # its price was set aside in case an earlier run had spent it
             self.release_price()
-        if (refusal := await self.session.before_sending(self.key)) is not None:
+        if (refusal := self.session.permission.refusal_of(self.key)) is not None:
             return self.ended("failed", refusal)
         if (end := await self.ready()) is not None:
             return end
         if self.session.stop.wanted or not await self._reserve_price() or not await self.slot.take():
             return self.ended("pending")
+        await self.session.before_sending()
         answer = await self._post_until_answered(status)
         match answer:
             case Job():
@@ -367,8 +368,6 @@ class PaidRequest(ABC, Generic[End]):
         if not job.was_stored:
             self.slot.take_at_once()
         return await self.collect(job, submitted_at)
-
-    # --- recover
 
     async def _recover(self, lost: Lost) -> RequestStatus | End:
         """Look for the job of a POST whose answer has just been lost; the gate was left shut for that."""

@@ -28,7 +28,6 @@ _T = TypeVar("_T")
 ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
 OPENING_TRIES = 3
 """How often the list of jobs is read before anything is sent without it."""
-NO_KEY = Key("")
 _NO_SERVICE = {
     401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
     402: ("no_credit", "top up the API balance, then run the same command again; it goes on where this stopped"),
@@ -106,14 +105,12 @@ class Session:
         """A time of Krea's clock before which this run had sent nothing, if Krea has told the time by now."""
         return self.client.clock.earliest(self.started)
 
-    async def before_sending(self, key: Key = NO_KEY) -> Failure | None:
-        """Why a request must not be sent; None once the run is introduced: also one that had nothing to send may be."""
-        refusal = self.permission.refusal_of(key) if key else None
+    async def before_sending(self) -> None:
+        """Introduce the run, unless that has been tried: also one that began with nothing to send may come to it."""
         async with self.introducing:
-            if refusal is None and not self.is_introduced:
+            if not self.is_introduced:
                 self.is_introduced = True
                 await self.introduce()
-        return refusal
 
     async def introduce(self) -> CallFailed | None:
         """Ask for the newest jobs before anything is sent, which is free.

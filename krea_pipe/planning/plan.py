@@ -334,7 +334,7 @@ class _StepMaker:
         return action, reason
 
     def _offer_words(self, key: Key, offer: Offer) -> str:
-        why = LOCKED if key in self.options.locked else DAMAGED if key in self.known.damaged else ABSENT
+        why = DAMAGED if key in self.known.damaged else LOCKED if key in self.options.locked else ABSENT
         match offer.source:
             case FromFile(path=path):
                 return f"{why}; copied from {path.as_posix()}"

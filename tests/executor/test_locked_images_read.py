@@ -69,6 +69,8 @@ def test_a_job_of_the_lock_file_that_is_gone_is_bought_by_the_same_run(drawn, kr
     assert (done.code, done.counts, money(done)) == (0, (2, 0, 0), (Decimal("0.03"), 0)), done.text
     assert (done.json["lock"]["drifted"], krea.billed_prompts()) == (["p/a"], ["a", "a", "b"])
     assert len(krea.calls("GET", f"/jobs/{drawn.events('failed')[0]['job_id']}")) == 2
+    (post,) = drawn.events("submitting")
+    assert post["known_since"], "the list was not read before the POST, so that a lost answer could not be settled"
     krea.rules.clear()
     assert drawn.plan() == {"a": ("reuse", "cached"), "b": ("reuse", "cached")}
 
