@@ -62,7 +62,7 @@ def test_what_is_pushed_is_fetched_by_another_home_and_not_drawn_again(project, 
     assert other.plan() == {"a": ("reuse", "cached"), "b": ("reuse", "cached"), "c": ("new", "new")}
     seen = len(krea.seen)
     done = other.run("run", "p.yaml", "-k", "not c", "--json", env={"KREA_API_KEY": None})
-    assert (done.counts, Decimal(done.report["totals"]["cost_usd"])) == ((0, 0, 2), 0)
+    assert (done.code, done.counts) == (0, (0, 0, 2))
     assert len(krea.seen) == seen
     assert other.image("a").read_bytes() == project.image("a").read_bytes()
 

@@ -21,6 +21,7 @@ from krea_pipe.app.maintenance.stored import RunFolder, read_runs, spaces_of
 from krea_pipe.app.shared_store import in_parallel
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.outcome import DIGEST, Result
+from krea_pipe.core.settings import Pace, live_pace
 from krea_pipe.store.remote.bucket import StoredObject
 from krea_pipe.store.remote.claims import CLAIMS, JOBS
 from krea_pipe.store.remote.presence import DEAD_AFTER, RUNS, SharedPresence
@@ -137,11 +138,11 @@ def collect_remote(
     if deletes and not locks.places:
         hint = "call it in the repository, and name the folders of all other repositories that share the store"
         raise StateError(Problem("no_locks", "there is no lock file, so nothing says what is needed", hint=hint))
-    presence = SharedPresence(remote.bucket, f"gc-{secrets.token_hex(6)}")
+    presence = remote.presence(f"gc-{secrets.token_hex(6)}", max(live_pace(environment).first, Pace().first))
     if not remote.bucket.is_read_only:
         presence.open()
     try:
-        found = _survey(remote, locks, read_runs(home), keep, presence.run)
+        found = _survey(remote, locks, read_runs(home), keep, presence)
         if deletes:
             _delete(remote, found, presence)
     finally:
@@ -149,11 +150,13 @@ def collect_remote(
     return found
 
 
-def _survey(remote: Remote, locks: Locks, runs: tuple[RunFolder, ...], keep: timedelta, own: str) -> RemoteSurvey:
-    objects = _objects(remote, own)
+def _survey(
+    remote: Remote, locks: Locks, runs: tuple[RunFolder, ...], keep: timedelta, presence: SharedPresence
+) -> RemoteSurvey:
+    objects, dead_after = _objects(remote, presence.run), timedelta(seconds=DEAD_AFTER * presence.poll)
     since = objects.now - keep if keep else None
     records = _read(remote, objects.results)
-    alive = frozenset(_last(one) for one in objects.runs if objects.now - one.modified < DEAD_AFTER)
+    alive = frozenset(_last(one) for one in objects.runs if objects.now - one.modified < dead_after)
     needs = Needs(locks, tuple(run for run in runs if run.id in alive or (since is not None and run.at >= since)))
     holders = {key: _holder(key, objects, records[key], needs, since) for key in objects.results}
     gone = {key for key, holder in holders.items() if holder is None}
@@ -189,7 +192,7 @@ def _survey(remote: Remote, locks: Locks, runs: tuple[RunFolder, ...], keep: tim
         open=sum(key not in objects.results for key in objects.claims),
         jobs=objects.jobs,
         unknown=objects.unknown,
-        alive=alive - {own},
+        alive=alive - {presence.run},
     )
 
 
