@@ -125,12 +125,14 @@ def seaweedfs():
 class Proxy:
     """Stands before a server. `loses` says of a method how many of its answers get lost after the server has acted.
 
-    With `lets_all_win` a PUT has no condition, so that each writer is told that it has created the object.
+    With `lets_all_win` a PUT has no condition, so that each writer is told that it has created the object. `refuses`
+    are methods that are forbidden, and `rewrite` changes the bodies of answers.
     """
 
-    def __init__(self, env, *, loses=(), lets_all_win=False):
+    def __init__(self, env, *, loses=(), lets_all_win=False, refuses=(), rewrite=bytes):
         self.target = env["AWS_ENDPOINT_URL"].removeprefix("http://")
         self.loses, self.lets_all_win, self.seen = dict(loses), lets_all_win, []
+        self.refuses, self.rewrite = refuses, rewrite
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
@@ -147,13 +149,18 @@ class Proxy:
             def handle_any(self):
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 proxy.seen.append((self.command, self.path))
+                if self.command in proxy.refuses:
+                    self.send_response_only(403)
+                    self.send_header("content-length", "0")
+                    self.end_headers()
+                    return
                 headers = dict(self.headers)
                 if proxy.lets_all_win:
                     headers = {name: value for name, value in headers.items() if name.lower() != "if-none-match"}
                 connection = HTTPConnection(proxy.target, timeout=20)
                 connection.request(self.command, self.path, body, headers)
                 answer = connection.getresponse()
-                data = answer.read()
+                data = proxy.rewrite(answer.read())
                 connection.close()
                 if proxy.loses.get(self.command, 0) > 0:
                     proxy.loses[self.command] -= 1
