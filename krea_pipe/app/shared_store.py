@@ -12,7 +12,7 @@ from krea_pipe.store.remote.remote import ADDRESS_NAME, MODE_NAME, Remote, open_
 
 _T = TypeVar("_T")
 _U = TypeVar("_U")
-WIDTH = 16
+_WIDTH = 16
 """Calls to the store at once."""
 
 
@@ -61,7 +61,7 @@ def in_parallel(call: Callable[[_T], _U], things: Iterable[_T]) -> Iterator[_U]:
     Yields:
         What each call has given, in the order of the things.
     """
-    pool = ThreadPoolExecutor(WIDTH, "shared store")
+    pool = ThreadPoolExecutor(_WIDTH, "shared store")
     try:
         yield from pool.map(call, things)
     finally:

@@ -27,8 +27,11 @@ or it is `in_flight` here, which a run has to end."""
 
 @dataclass(frozen=True, slots=True)
 class RemoteImage:
-    """A result in the store, when it was written (UTC, by the store's clock), and the cells of this home that had it
-    last. `result` is None when the record cannot be believed, `size` is None when there is no image."""
+    """A result in the store, and the cells for which this home last used it.
+
+    `written_at` is UTC, by the store's clock. `result` is None when the record cannot be trusted, `size` is None when
+    there is no image.
+    """
 
     key: str
     written_at: datetime

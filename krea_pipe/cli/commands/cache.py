@@ -41,40 +41,40 @@ from krea_pipe.store.home import open_home
 ROWS = 60
 _MAX_ROWS = 20
 PUSH_WORDS: Mapping[PushState, str] = {
-    "sent": "sent",
-    "present": "there already",
-    "other": "left out: the store has another image of the request",
-    "ignored": "left out: the store's record of the request cannot be believed",
-    "damaged": "left out: the stored image is damaged",
+    "sent": "copied",
+    "present": "already there",
+    "other": "not copied, because the store has another image of the same request",
+    "ignored": "not copied, because the record in the store cannot be trusted",
+    "damaged": "not copied, because the stored image is damaged",
 }
 PULL_WORDS: Mapping[PullState, str] = {
-    "fetched": "fetched",
-    "present": "here already",
+    "fetched": "copied",
+    "present": "already here",
     "absent": "not in the store",
-    "ignored": "in the store, but cannot be believed, or have no image",
-    "in_flight": "in flight here: a run brings them in",
+    "ignored": "not copied, because the record in the store cannot be trusted or its image is missing",
+    "in_flight": "in flight here; the next run collects them",
 }
-remote_option = click.option("--remote", is_flag=True, help="Of the shared store, the only place that there is.")
+remote_option = click.option("--remote", is_flag=True, help="As in `ls --remote`; it changes nothing here.")
 
 
 @click.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @click.pass_context
 def cache(ctx: click.Context) -> None:
-    """See what is stored, sum it up, or check it; bring it to the shared store, or from there. Needs no key, and the
-    network for the shared store alone."""
+    """List stored images, sum them up, check them, or copy them to and from the shared store. Needs no key; only the
+    shared store needs the network."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
 @cache.command("ls", short_help="List the stored images.")
 @click.option("--local", is_flag=True, help="The proofs of the local Krea.")
-@click.option("--remote", is_flag=True, help="What the shared store has that KREA_PIPE_REMOTE names.")
+@click.option("--remote", is_flag=True, help="The images in the shared store (KREA_PIPE_REMOTE).")
 @click.option("--all", "shows_all", is_flag=True, help=f"All of them, and not the newest {ROWS} alone.")
 @json_option
 def list_images(*, local: bool, remote: bool, shows_all: bool, as_json: bool) -> int:
     """List the stored images of the API that KREA_API_BASE names, the newest first.
 
-    With --remote, those of the shared store, with the cells of this home that had them last.
+    With --remote, it lists the images in the shared store, with the cells for which this home last used them.
     """
     if local and remote:
         raise UsageError(Problem("bad_option", "proofs are not in the shared store", hint="leave out --local"))
@@ -95,14 +95,14 @@ def list_images(*, local: bool, remote: bool, shows_all: bool, as_json: bool) ->
     return 0
 
 
-@cache.command("push", short_help="Bring stored images to the shared store.")
+@cache.command("push", short_help="Copy stored images to the shared store.")
 @click.argument("file", type=FILE, required=False)
 @remote_option
 @cell_options
 def push_images(file: Path | None, *, remote: bool, as_json: bool, **flags: Unpack[CellFlags]) -> int:  # noqa: ARG001
-    """Bring what this home has stored to the shared store that KREA_PIPE_REMOTE names, as far as it is not there.
+    """Copy the stored images of this home to the shared store (KREA_PIPE_REMOTE), unless they are already there.
 
-    With FILE, only the images of its cells. Nothing that is there is replaced. Needs no key.
+    With FILE, only the images of its cells. No object in the store is replaced. Needs no key.
     """
     workspace = open_workspace(os.environ, file)
     plan = None if file is None else _plan(file, workspace, flags)
@@ -112,14 +112,14 @@ def push_images(file: Path | None, *, remote: bool, as_json: bool, **flags: Unpa
     return int(any(done.counts.get(state) for state in ("ignored", "damaged")))
 
 
-@cache.command("pull", short_help="Fetch images from the shared store.")
+@cache.command("pull", short_help="Copy images from the shared store.")
 @file_argument
 @remote_option
 @cell_options
 def pull_images(file: Path, *, remote: bool, as_json: bool, **flags: Unpack[CellFlags]) -> int:  # noqa: ARG001
-    """Fetch the images of FILE's cells from the shared store that KREA_PIPE_REMOTE names, as far as they are not here.
+    """Copy the images of FILE's cells from the shared store (KREA_PIPE_REMOTE), unless this home already has them.
 
-    Each is verified by its digest. A later run finds them stored, and puts them into the output folder. Needs no key.
+    Each image is verified by its digest. The next run reuses them and puts them into the output folder. Needs no key.
     """
     workspace = open_workspace(os.environ, file)
     plan = _plan(file, workspace, flags)
@@ -194,7 +194,7 @@ def _print_transfer(
     way = "to" if verb == "push" else "from"
     click.echo(f"{counted(sum(done.counts.values()), 'image')}: {'; '.join(said) or 'nothing to do'}.")
     if done.size:
-        click.echo(f"{size(done.size)} {way} {address}, images that have cost {usd(done.usd)}.")
+        click.echo(f"Copied {size(done.size)} {way} {address}; these images cost {usd(done.usd)}.")
 
 
 def _list_remote(workspace: Workspace, *, shows_all: bool, as_json: bool) -> int:

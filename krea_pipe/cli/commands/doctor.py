@@ -37,8 +37,8 @@ def doctor(*, offline: bool, probes: bool, max_cost: Decimal | None, as_json: bo
     Asks Krea one question that is free, for the latest job, unless there is no key. Ends with 0, with 4 when Krea
     refused the key, with 1 for other problems; warnings are none.
 
-    A shared store that KREA_PIPE_REMOTE names is opened. Unless it may only be read, objects are created in it by
-    several writers at once, of which one may win, and deleted again.
+    It also checks the shared store (KREA_PIPE_REMOTE): the rights, the clock, and that only one of several writers can
+    create an object. It deletes what it has written there; with KREA_PIPE_REMOTE_MODE=read it writes nothing.
 
     --probe orders images in place of that, through the journal as any run does. It writes a report without secrets,
     which can be shared, and the values that later runs start from.

@@ -37,7 +37,7 @@ REMOTE_WORDS: dict[RemoteHolder, str] = {
     "lock": "that lock files name",
     "run": "of runs that are kept",
     "recent": "written since then",
-    "claim": "that were claimed again since then",
+    "claim": "with a claim since then",
     "unreadable": "that cannot be read",
 }
 
@@ -66,7 +66,7 @@ class Span(click.ParamType[timedelta]):
     is_flag=True,
     help="Also what was drawn for pipelines whose folders are not there any more, as on a disk that is away.",
 )
-@click.option("--remote", is_flag=True, help="In the shared store that KREA_PIPE_REMOTE names, for all its homes.")
+@click.option("--remote", is_flag=True, help="In the shared store (KREA_PIPE_REMOTE), for all homes that use it.")
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=FILE)
 @json_option
 def gc(*, keep: timedelta, deletes: bool, forgets: bool, remote: bool, folders: tuple[Path, ...], as_json: bool) -> int:
@@ -77,12 +77,13 @@ def gc(*, keep: timedelta, deletes: bool, forgets: bool, remote: bool, folders: 
     output folders are not touched. When a pipeline needs an image that has gone, it is read from Krea again at no
     cost; if Krea no longer has it, a run with `--uncertain resubmit` pays for it again.
 
-    With --remote, results and images go from the shared store that are older than --keep by its own clock and that no
-    lock file needs: around the working folder, around each FOLDER, and of this home's pipelines. Name the folders of
-    all repositories that share the store. Claims go with their result, or once they are old and it stays. Claims
-    without a result, names of jobs and unknown objects never go. Nothing is deleted while a run of any home goes on.
+    With --remote, it deletes from the shared store the results and images that are older than --keep by the store's
+    own clock, and that no lock file needs. It reads the lock files around the working folder and around each FOLDER,
+    and those of this home's pipelines: name the folders of all repositories that share the store. Claims are deleted
+    with their result, or when they are older than --keep. Claims without a result, names of jobs and unknown objects
+    are never deleted. Nothing is deleted while any home has an active run.
 
-    Times: 12h, 30d, 8w; 0d keeps no run. Needs no network, but for --remote, and no key.
+    Times: 12h, 30d, 8w; 0d keeps no run. Needs no key; only --remote needs the network.
     """
     home = open_home(os.environ)
     if remote:
