@@ -1,11 +1,12 @@
 """Homes that share a store pay for each request once, whoever dies, pauses or loses an answer."""
 
+import asyncio
 import json
 import signal
 
 import pytest
 from command_line import Project
-from krea_server import GENERATE, until
+from krea_server import GENERATE, ask, send_answer, until
 from money import check_paid_once, draw, inhabit, job_ids, kill, kill_at_post
 
 WORDS = ["a", "b", "c"]
@@ -152,6 +153,24 @@ def test_what_is_not_signed_is_not_believed(homes, krea):
     assert krea.billed_prompts() == WORDS
     result = next((one.store / "loopback/results").iterdir())
     assert result.name in two.names("results")
+
+
+def test_what_another_home_pushes_while_a_run_goes_on_is_not_paid_again(homes, krea):
+    first, second = homes
+    first.spawn("run", "p.yaml")
+    assert krea.billed_prompts() == WORDS
+    second.pipeline(["new", *WORDS])
+
+    async def act(scope, seen, send, app):
+        shared = {"KREA_PIPE_REMOTE": first.store.as_uri()}
+        done = await asyncio.to_thread(first.spawn, "cache", "push", env=shared, anew=True)
+        assert done.code == 0, done.text
+        await send_answer(send, *await ask(app, scope, seen))
+
+    krea.rule("POST", GENERATE, act, text='"new"', times=1)
+    done = second.end("--submit-parallel", "1", "--concurrency", "1")
+    assert (done.code, done.counts) == (0, (1, 0, 3)), done.text
+    assert krea.billed_prompts() == [*WORDS, "new"]
 
 
 def test_a_named_budget_is_never_passed_by_all_runs_together(homes, krea):

@@ -8,7 +8,8 @@ from decimal import Decimal
 
 import click
 
-from krea_pipe.app.maintenance.checkup import Check, check_up
+from krea_pipe.app.maintenance.check import Check
+from krea_pipe.app.maintenance.checkup import check_up
 from krea_pipe.app.probe import probe
 from krea_pipe.app.probe_report import PROBE_REPORT, TEXT, keep_probe_report, report_of
 from krea_pipe.cli.messages import print_json
@@ -21,7 +22,7 @@ _STATE_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
-@click.option("--offline", is_flag=True, help="Do not ask Krea.")
+@click.option("--offline", is_flag=True, help="Do not ask Krea, or the shared store.")
 @click.option(
     "--probe",
     "probes",
@@ -35,6 +36,9 @@ def doctor(*, offline: bool, probes: bool, max_cost: Decimal | None, as_json: bo
 
     Asks Krea one question that is free, for the latest job, unless there is no key. Ends with 0, with 4 when Krea
     refused the key, with 1 for other problems; warnings are none.
+
+    It also checks the shared store (KREA_PIPE_REMOTE): the rights, the clock, and that only one of several writers can
+    create an object. It deletes what it has written there; with KREA_PIPE_REMOTE_MODE=read it writes nothing.
 
     --probe orders images in place of that, through the journal as any run does. It writes a report without secrets,
     which can be shared, and the values that later runs start from.
