@@ -51,7 +51,7 @@ def stored_words(comparison: Comparison) -> str:
         return "The store has all of them already, so a run would pay nothing."
     found = [
         f"the store has {stored.count:,} of them already" if stored.count else "",
-        f"a run fetches {copied.count:,} from this machine" if copied.count else "",
+        f"a run fetches {copied.count:,} at no cost" if copied.count else "",
         f"a run fetches {doubt.count:,} from Krea if it still has them" if doubt.count else "",
     ]
     words = ", ".join(filter(None, found))
