@@ -55,7 +55,7 @@ def _hint(error: BaseException) -> str:
         case click.ClickException():
             return _usage_hint(error)
         case click.Abort() | KeyboardInterrupt():
-            return "run the same command again to go on"
+            return "rerun the command to continue"
         case _:
             return f"please report it with {_write_crash_log(error)}"
 

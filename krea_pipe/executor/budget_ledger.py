@@ -64,7 +64,7 @@ class BudgetLedger:
         else:
             cap = usd(self.cap if self.cap is not None else self.spent)
             message = f"{usd(self.spent)} of the cap of {cap} are spent, and the next image does not fit"
-        return Problem("limit_reached", message, hint="run the same command again to go on; nothing is paid twice")
+        return Problem("limit_reached", message, hint="rerun the command to continue; nothing is charged twice")
 
     def shut(self) -> None:
         """Give nothing more."""

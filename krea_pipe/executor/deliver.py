@@ -204,7 +204,7 @@ def _check_folder(folder: Path) -> None:
         raise UsageError(not_a_folder(there))
     if not os.access(there, os.W_OK | os.X_OK):
         message = f"cannot write into {there}"
-        raise StateError(Problem("not_writable", message, hint="check the folder's rights, or use --out"))
+        raise StateError(Problem("not_writable", message, hint="check the folder's permissions, or use --out"))
 
 
 def remember(space: Space, plan: Plan, outcomes: Mapping[Key, Outcome]) -> None:

@@ -216,7 +216,7 @@ class Engine:
             self.session.stop.leave()
 
 
-STOPPING = "Stopping: what waits is cancelled, what runs is brought in. Interrupt again to leave at once."
+STOPPING = "Cancelling queued jobs, collecting running ones. Press Ctrl-C again to quit now."
 _THREADS = min(4, os.cpu_count() or 2)
 """They verify and store images. More than there are cores would only take Python's lock from each other."""
 

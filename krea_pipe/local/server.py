@@ -72,7 +72,7 @@ def _prompt_of(server_state: ServerState, path: str) -> str | None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on an address of this machine; port 0 takes a free one.
+    """A socket that listens on an address of this machine; port 0 picks a free one.
 
     Raises:
         OSError: the address is in use, may not be used, or is not there.

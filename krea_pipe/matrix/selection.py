@@ -409,7 +409,7 @@ class Selection:
 def parse_selection(select: Sequence[str], exclude: Sequence[str], *, only_failed: bool = False) -> Selection:
     """Read the expressions of the options.
 
-    `only_failed` is `status:failed`. An `uncertain` cell may have been paid, so it is not drawn again by the way.
+    `only_failed` is `status:failed`. An `uncertain` cell may have been paid, so it is not generated again by the way.
 
     Raises:
         UsageError: `bad_selection`, for every expression that cannot be read.

@@ -13,7 +13,7 @@ from krea_pipe.planning.lockfile import Lockfile, LockLine, space_mark
 from krea_pipe.planning.plan import Plan, Reuse, Step
 
 LockState: TypeAlias = Literal["accepted", "changed", "new", "missing"]
-"""`changed`: another image than the accepted one; `new`: the lock has no line for the request; `missing`: no image."""
+"""`changed`: differs from the accepted image; `new`: the lock has no line for the request; `missing`: no image."""
 
 SignatureOf: TypeAlias = Callable[[str], str]
 """The perceptual signature of the stored image of a digest, "" when there is none."""

@@ -122,5 +122,5 @@ def _not_taken(path: Path, error: sqlite3.DatabaseError) -> StateError:
 
 
 def _unusable(path: Path, reason: str) -> StateError:
-    hint = "check the folder's rights and the free space, or set KREA_PIPE_HOME to another one"
+    hint = "check the folder's permissions and the free space, or set KREA_PIPE_HOME to another one"
     return StateError(Problem("home_unusable", f"cannot keep anything in {path.parent}: {reason}", hint=hint))

@@ -138,7 +138,7 @@ def _found(path: Path) -> os.stat_result | None:
         return None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
-        hint = "check the folder's rights, or set KREA_PIPE_HOME to another one"
+        hint = "check the folder's permissions, or set KREA_PIPE_HOME to another one"
         raise StateError(Problem("home_unreadable", f"cannot look at {path}: {reason}", hint=hint)) from error
 
 

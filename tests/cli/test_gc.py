@@ -78,7 +78,7 @@ def git(project, *words):
 def test_nothing_is_removed_unless_told_and_the_next_plan_knows_what_is_gone(project):
     project.pipeline(["a", "b"])
     run_id = project.run("run", "p.yaml", "--json").json["run_id"]
-    assert project.run("gc").text.startswith("Nothing can go in .krea-pipe.")
+    assert project.run("gc").text.startswith("Nothing to delete in .krea-pipe.")
     unlocked(project)
     journal, before = (project.space / "journal.jsonl").read_bytes(), used(project.home)
     dry = gc(project, "--keep", "0d")
@@ -87,7 +87,7 @@ def test_nothing_is_removed_unless_told_and_the_next_plan_knows_what_is_gone(pro
     people = project.run("gc", "--keep", "0d")
     assert run_id in people.out
     assert "To draw 2 images again would cost $0.06." in people.out
-    assert people.out.endswith("Nothing was removed. Add --delete to do it.\n")
+    assert people.out.endswith("Nothing was deleted. Add --delete to delete.\n")
     assert project.plan()["a"] == ("reuse", "cached")
 
     done = gc(project, "--keep", "0d", "--delete")

@@ -208,7 +208,7 @@ def test_another_image_of_the_same_request_waits_to_be_accepted(project, krea):
     assert project.run("run", "p.yaml").code == 1
     krea.rules.clear()
     done = project.run("run", "p.yaml", "--uncertain", "resubmit")
-    assert "2 images are not those in p.lock.jsonl" in done.out
+    assert "2 images differ from in p.lock.jsonl" in done.out
     assert lines(project) == before
 
     done = project.run("check", "p.yaml", "--json")

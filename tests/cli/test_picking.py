@@ -49,13 +49,13 @@ def test_a_stage_without_picks_waits_and_everything_else_is_drawn(project, krea,
     assert [one["stage"] for one in done.json["waiting"]] == ["large"]
     again = project.run("run", "lamp.yaml")
     assert again.code == 6
-    assert "`large` waits for 2 to 3 picks of `explore` in picks/explore.yaml (there are none yet)" in again.out
+    assert "`large` waits for 2 to 3 picks of `explore` in picks/explore.yaml (none so far)" in again.out
     assert len(krea.posts) == 4
 
 
 def test_a_plan_says_what_the_stage_that_waits_will_come_to_by_its_own_price(project, lamp):
     waits = project.run("plan", "lamp.yaml").out.splitlines()[-1]
-    assert waits.endswith("(there are none yet): 4 to 6 images, $0.24 to $0.36. Pick with `krea-pipe pick`.")
+    assert waits.endswith("(none so far): 4 to 6 images, $0.24 to $0.36. Pick with `krea-pipe pick`.")
     done = project.run("plan", "lamp.yaml", "--json").json
     assert done["waiting"] == [
         {

@@ -400,7 +400,7 @@ def test_without_credit_there_is_a_report_and_no_values(project, krea):
     report = doctor(project, code=ExitCode.REFUSED)
     assert (report["images"]["spent_usd"], report["values_file"]) == ("0", None)
     assert read_probe(project.home) is None
-    assert "no values were kept" in project.run("doctor", "--probe", "--max-cost", "0.10").out
+    assert "no values were saved" in project.run("doctor", "--probe", "--max-cost", "0.10").out
 
 
 def test_a_krea_that_is_gone_is_said(project):

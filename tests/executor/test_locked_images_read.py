@@ -42,7 +42,7 @@ def test_what_the_lock_file_names_is_read_and_not_bought(drawn, krea, words):
     locked = (drawn.path / "p.lock.jsonl").read_bytes()
     lose_home(drawn)
     assert set(drawn.plan().values()) == {LOCKED}
-    assert "2 paid already, read again for $0.00" in drawn.run("plan", "p.yaml").out
+    assert "2 already paid, fetched again for $0.00" in drawn.run("plan", "p.yaml").out
     done = drawn.run("run", "p.yaml", "--json", *words)
     assert (done.code, done.counts, money(done)) == (0, (2, 0, 0), (0, 0)), done.text
     assert (done.json["lock"]["drifted"], krea.billed_prompts()) == ([], ["a", "b"])

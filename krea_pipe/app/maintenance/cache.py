@@ -1,4 +1,4 @@
-"""What the home folder keeps: images one by one, name spaces summed up, and whether all is as it was written."""
+"""What the home folder keeps: images one by one, name spaces summed up, and whether all is intact."""
 
 import hashlib
 import json

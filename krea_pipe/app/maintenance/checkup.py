@@ -112,7 +112,7 @@ def home_folder_checks(home: Path, environment: Mapping[str, str], mounts: str |
         yield Check("home", "problem", f"{there} is not a folder", "move it away, or set KREA_PIPE_HOME")
         return
     if not os.access(there, os.W_OK | os.X_OK):
-        hint = "check the folder's rights, or set KREA_PIPE_HOME"
+        hint = "check the folder's permissions, or set KREA_PIPE_HOME"
         yield Check("home", "problem", f"cannot write into {there}", hint)
     else:
         yield Check("home", "ok", f"{home}{'' if home.is_dir() else ' (made by the first run)'}")

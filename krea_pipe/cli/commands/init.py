@@ -14,7 +14,8 @@ from krea_pipe.cli.options import FILE, json_option
 @click.argument("folder", metavar="[DIR]", default=".", type=FILE)
 @json_option
 def init(folder: Path, *, as_json: bool) -> int:
-    """Write a commented starter pipeline into DIR (default: here), its schema for editors, and lines for .gitignore.
+    """Write a commented starter pipeline into DIR (default: the current folder), its schema for editors, and lines for
+    .gitignore.
 
     An existing pipeline.yaml or pipeline.schema.json is never overwritten.
     """
@@ -25,7 +26,7 @@ def init(folder: Path, *, as_json: bool) -> int:
         print_json({"schema": "krea-pipe/init@1", "created": created, "kept": kept, "ignored": starter.ignored})
         return 0
     for path in kept:
-        click.echo(f"{path} is not the schema of this krea-pipe, and is left as it is", err=True)
+        click.echo(f"{path} is not the schema of this version of krea-pipe and was left unchanged", err=True)
     into = "" if starter.file.parent == Path() else f"cd {shlex.quote(str(starter.file.parent))} && "
-    click.echo(f"wrote {starter.file}; now try: {into}krea-pipe run {starter.file.name} --local")
+    click.echo(f"wrote {starter.file}; next: {into}krea-pipe run {starter.file.name} --local")
     return 0

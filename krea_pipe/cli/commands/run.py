@@ -80,76 +80,75 @@ class RunFlags(CellFlags, LogFlags):
 @file_argument
 @local_option
 @out_option
-@click.option("--max-cost", type=UsdType(), help="Spend no more than this many US dollars, then stop with exit code 5.")
 @click.option(
-    "--max-new", type=click.IntRange(min=0), help="Make no more new images than this, then stop with exit code 5."
+    "--max-cost", type=UsdType(), help="Stop with exit code 5 before spending more than this many US dollars."
 )
+@click.option("--max-new", type=click.IntRange(min=0), help="Stop with exit code 5 after this many new images.")
 @click.option(
     "--concurrency",
     type=click.IntRange(1, MAX_CONCURRENCY),
     default=500,
     show_default=True,
-    help="The most jobs that Krea may hold at once. How many the account takes is learned from its answers.",
+    help="The most jobs to have at Krea at once. The account's own limit is learned from Krea's answers.",
 )
 @click.option(
     "--submit-parallel",
     type=click.IntRange(1, MAX_PARALLEL),
     default=1,
     show_default=True,
-    help="How many requests may be on their way to Krea at once. More send faster, but a crash or a broken line "
-    "can then leave as many of them without an answer, and none of those can be told from another.",
+    help="How many requests may be on their way to Krea at once. Higher values send faster, but a crash or a broken "
+    "connection can leave that many requests without an answer, and their jobs cannot be told apart.",
 )
 @click.option(
     "--uncertain",
     type=click.Choice(["hold", "adopt", "resubmit"]),
     default="hold",
     show_default=True,
-    help="Requests that may have been paid but have no answer, and that Krea's list of jobs does not settle: leave "
-    "them, take the job nearest in time, or pay again. resubmit also gives up images that cannot be fetched, or "
-    "that Krea no longer has.",
+    help="What to do with requests that have no answer, may have been billed, and cannot be resolved from Krea's "
+    "list of jobs: leave them, adopt the job nearest in time, or pay again. resubmit also pays again for images "
+    "that cannot be fetched or that Krea no longer has.",
 )
 @click.option(
     "--job-timeout",
     type=Number(min=0.1),
-    help="Seconds after which a running job is given up and cancelled.  [default: 300 for Turbo, 600 for Medium, "
-    "900 for Large]",
+    help="Cancel a running job after this many seconds.  [default: 300 for Turbo, 600 for Medium, 900 for Large]",
 )
-@click.option("--webhook-url", help="Ask Krea to tell this address when a job has ended.")
+@click.option("--webhook-url", help="Ask Krea to call this URL when a job has ended.")
 @click.option(
     "--webhook-listen",
     metavar="HOST:PORT",
-    help="Be told of finished jobs here; with --webhook-url, that is how Krea reaches it.",
+    help="Listen for Krea's webhooks on this address; --webhook-url is the public URL that leads to it.",
 )
 @log_options
 @lock_option(
-    "The lock file that a live run keeps, a name in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE; none "
-    "with --profile, --set or --vars, which change the cells]"
+    "The lock file that a live run updates; its name ends in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE; "
+    "none with --profile, --set or --vars, because they change the cells]"
 )
 @click.option(
     "--frozen",
     is_flag=True,
-    help="Draw only what the lock file has, and leave it as it is: exit with 8, before anything is sent, when a "
-    "cell is not in it, and after the run when an image is another one.",
+    help="Generate only cells that are in the lock file, and do not change it: exit with 8 before anything is sent "
+    "if a cell is missing from it, and after the run if an image differs.",
 )
 @click.option(
     "--overwrite-changed",
     is_flag=True,
-    help="Replace files in the output folder that someone has changed or put there; otherwise they are kept.",
+    help="Replace files in the output folder that someone has changed or added. By default, they are kept.",
 )
 @click.option(
     "--keep-both",
     is_flag=True,
-    help="Keep such files, and write the images beside them, as NAME.krea-pipe.png; later runs then do so, too.",
+    help="Keep such files and write the images beside them, as NAME.krea-pipe.png; later runs do the same.",
 )
 @cell_options
 def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
-    """Make the images of FILE that are not there yet, and a report.
+    """Generate only the missing images of FILE, and write a report.
 
-    What is stored is reused, what is in flight is waited for, what was paid and is missing here is read from Krea
-    again, the rest is sent. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file, or
-    --max-cost). Run it again after anything went wrong: nothing is paid twice. Two runs at once share the work. FILE
-    may be a plan of `krea-pipe plan --out`: then just that is carried out, and nothing when the pipeline makes other
-    requests by now.
+    Cached images are reused, running jobs are awaited, paid images that are missing locally are fetched from Krea
+    again, and the rest is submitted. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file,
+    or --max-cost). If anything goes wrong, rerun the command: nothing is charged twice. Two concurrent runs share the
+    work. FILE may also be a plan from `krea-pipe plan --out`: exactly that plan is executed, or nothing if the
+    pipeline's requests have changed since.
     """
     with RunNotifications(flags, file) as notifications:
         finished = _run(file, flags, notifications, as_json=as_json)
@@ -207,7 +206,7 @@ def _changed(flags: RunFlags) -> Changed:
         UsageError: both options are given.
     """
     if flags["overwrite_changed"] and flags["keep_both"]:
-        message = "--overwrite-changed and --keep-both exclude each other"
+        message = "--overwrite-changed and --keep-both cannot be combined"
         raise UsageError(Problem("bad_option", message, hint="use one of them"))
     return "overwrite" if flags["overwrite_changed"] else "beside" if flags["keep_both"] else "keep"
 
@@ -246,7 +245,7 @@ def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool) ->
             stderr_log.say("error", "drifted", lock_words(finished)[-1], cells=list(finished.kept.drifted))
     cells = report.cells
     if is_told and report.exit_code in GOES_ON and cells.succeeded + cells.reused < cells.total:
-        stderr_log.say("info", "to_go_on", f"To go on, with nothing paid twice: {_command()}")
+        stderr_log.say("info", "to_go_on", f"To continue (nothing is charged twice): {_command()}")
     return report.exit_code
 
 

@@ -18,18 +18,24 @@ from krea_pipe.store.home import open_home
 
 @click.command()
 @run_argument
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")
-@click.option("--open/--no-open", "opens", default=None, help="Open a browser.  [default: on a terminal]")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="The port to listen on; 0 picks a free port.",
+)
+@click.option("--open/--no-open", "opens", default=None, help="Open the page in a browser.  [default: on a terminal]")
 @seconds_option
 @json_option
 def view(run: str | None, port: int, *, opens: bool | None, seconds: float | None, as_json: bool) -> int:
-    """Serve the report of a run to the browser on this machine, also while the run goes on.
+    """Serve the report of a run to the browser on this machine, even while the run is in progress.
 
-    RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. Stars, rejections and
-    notes that are made in the page are written into the picks files at once.
+    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Stars, rejections and notes
+    made on the page are saved to the picks files immediately.
 
-    The address has a token and works on this machine alone, until Ctrl-C. Whoever has it can see the run and change
-    its picks.
+    The URL contains a token and works only on this machine, until you press Ctrl-C. Anyone with the URL can see the run
+    and change its picks.
     """
     home = open_home(os.environ)
     folder = find_run(home, run, unfinished=True)

@@ -296,7 +296,9 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         message = f"cannot write {path}: {error.strerror}"
-        raise StateError(Problem("not_writable", message, hint="check the folder's rights and free space")) from error
+        raise StateError(
+            Problem("not_writable", message, hint="check the folder's permissions and free space")
+        ) from error
 
 
 def _moment(text: str) -> _Moment:

@@ -1,7 +1,7 @@
 /* Where an image comes from: references, moodboards, styles, source pictures; and what came of each. */
 
 const MOST_FED = 24;
-const ROLES = { image_style_references: "References", image: "Source picture", moodboards: "Moodboards", styles: "Styles" };
+const ROLES = { image_style_references: "References", image: "Source image", moodboards: "Moodboards", styles: "Styles" };
 let fedIndex = null;
 
 /**
@@ -140,7 +140,7 @@ function provenanceNodes(cell) {
   const source = cellsById.get(cell.source);
   if (source && !inputs.some(({ id }) => id === `key:${source.key}`)) {
     const item = make("li", { className: "input" }, cellPicture(source), make("p", { className: "input-words" }, cellLink(source, { label: source.id })));
-    nodes.push(...section("Drawn for", make("ul", { className: "inputs" }, item)));
+    nodes.push(...section("Generated for", make("ul", { className: "inputs" }, item)));
   }
   for (const [kind, title] of Object.entries(ROLES)) {
     const items = inputs.filter((one) => one.kind === kind);
@@ -163,7 +163,7 @@ function startReferences() {
     const items = inputs.filter((one) => one.kind === kind);
     if (!items.length) continue;
     const listed = items.map((one) => inputItem({ ...one, strengths: [...one.strengths].sort((a, b) => a - b) }));
-    const heading = title === "Source picture" && items.length > 1 ? "Source pictures" : title;
+    const heading = title === "Source image" && items.length > 1 ? "Source images" : title;
     place.append(make("h2", { textContent: heading }), make("ul", { className: "inputs" }, ...listed));
   }
 }

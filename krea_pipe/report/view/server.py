@@ -149,7 +149,7 @@ def _thumbnail(progress: RunProgress, digest: str) -> bytes | None:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on a port of this machine alone; 0 takes a free one.
+    """A socket on a port of this machine only; port 0 picks a free one.
 
     Raises:
         UsageError: the port is in use, or may not be used.
