@@ -76,7 +76,7 @@ def _without(checked: Checked, index: Index) -> Checked:
     gone = [name for name in sorted(index.deleted) if (index.top / name).resolve() in checked.inputs]
     if not gone:
         return checked
-    hint = f"keep it, or take it out of {checked.file}"
+    hint = f"keep it, or remove it of {checked.file}"
     problems = [
         Problem("reference_missing", f"{name} is deleted by this commit", Place(checked.file, 1, 1), hint)
         for name in gone

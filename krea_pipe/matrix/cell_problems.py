@@ -64,11 +64,11 @@ class CellProblems:
         for pick in picks.picks:
             if pick.id not in cells:
                 at = picks.document.place(pick.trail)
-                message = f"`{pick.id}` is no cell of the stage `{picks.stage}`"
+                message = f"`{pick.id}` is not a cell of the stage `{picks.stage}`"
                 self.known.add(("unknown_cell", pick.trail, str(at.path)))
                 self.problems.note(Problem("unknown_cell", message, at, "remove the pick"))
         if most is not None and len(picks.picks) > most:
-            message = f"{picks.document.file.name} has {len(picks.picks)} picks; this stage takes at most {most}"
+            message = f"{picks.document.file.name} has {len(picks.picks)} picks; this stage accepts at most {most}"
             self.note(CellProblem("too_many", message, (*stage.trail, "picks"), hint="remove picks, or raise `max`"))
 
     def check_rules(self, stage: Stage, used: Collection[Trail], *, is_empty: bool) -> None:

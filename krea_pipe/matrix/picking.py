@@ -37,8 +37,8 @@ def check_count(pipeline: Pipeline, stage: str, picks: Picks, file: Path) -> Non
     mosts = [(one.wants[1], name) for name, one in upstreams if one.stage == stage and one.file == file.resolve()]
     for most, name in mosts:
         if most is not None and len(picks.picks) > most:
-            message = f"{file.name} would hold {len(picks.picks)} picks; the stage `{name}` takes at most {most}"
-            hint = "pick fewer, say --best-of AXIS with it, or raise `max`; nothing was written"
+            message = f"{file.name} would contain {len(picks.picks)} picks; the stage `{name}` accepts at most {most}"
+            hint = "pick fewer, add --best-of AXIS, or raise `max`; nothing was written"
             raise UsageError(Problem("too_many", message, hint=hint))
 
 
@@ -60,7 +60,7 @@ def named_cells(found: Sequence[tuple[Cell, Key]], stage: str, words: Sequence[s
         try:
             chosen = selected(own, _expression(word), pipeline, {})
         except NothingSelected as error:
-            hint = suggestion(word, [cell.id for cell, _ in own]) or "show the cells with `krea-pipe expand`"
+            hint = suggestion(word, [cell.id for cell, _ in own]) or "list the cells with `krea-pipe expand`"
             raise NothingSelected(_fits_none(stage, word, hint)) from error
         ids.update(dict.fromkeys(cell.id for cell, _ in chosen))
     return list(ids)
@@ -80,7 +80,7 @@ def decided_cells(
         named = [word] if word in decided else named_cells(found, stage, [word], pipeline)
         meant = [one for one in named if one in decided]
         if not meant:
-            hint = f"{picks.document.file.name} holds no decision about it"
+            hint = f"{picks.document.file.name} has no decision about it"
             raise NothingSelected(_fits_none(stage, word, hint))
         ids.update(dict.fromkeys(meant))
     return list(ids)
@@ -90,12 +90,12 @@ def _expression(word: str) -> Selection:
     selection = parse_selection([word], ())
     if selection.needs_status:
         hint = "pick by id, stage or axis"
-        raise UsageError(Problem("bad_selection", "a status is not known without the store", hint=hint))
+        raise UsageError(Problem("bad_selection", "cells cannot be picked by status", hint=hint))
     return selection
 
 
 def _fits_none(stage: str, word: str, hint: str) -> Problem:
-    return Problem("nothing_selected", f"no cell of the stage `{stage}` fits {word}", hint=hint)
+    return Problem("nothing_selected", f"no cell of the stage `{stage}` matches {word}", hint=hint)
 
 
 def best_of(picks: Picks, found: Sequence[tuple[Cell, Key]], axis: str) -> list[str]:

@@ -84,7 +84,7 @@ def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -
     found = pipeline.references.get(name)
     if found is None:
         known = sorted(one for one in pipeline.references if not one.startswith("@"))
-        message = f"nothing is called `{name}` under `references:`"
+        message = f"`references:` does not define `{name}`"
         raise UsageError(Problem("unknown_name", message, hint=near_word(name, known)))
     place = pipeline.document.place(found.trail)
     images: dict[Source, Image] = {}

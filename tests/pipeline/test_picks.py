@@ -97,7 +97,7 @@ reject: x
         "2:31 out_of_range: `stars` must be a whole number from 1 to 5, not 9",
         "3:5 wrong_type: an entry of `picks` cannot be 12",
         "4:4 wrong_type: an entry of `picks` has no value",
-        "5:5 repeated_value: a/1 already stands in line 2",
+        "5:5 repeated_value: a/1 is already in line 2",
         "6:5 missing_key: an entry of `picks` needs `id`",
         "6:13 wrong_type: `stars` must be a whole number from 1 to 5, not 1.5",
         "6:24 wrong_type: `note` must be text, not a list",
@@ -111,11 +111,14 @@ reject: x
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("- a\n", "1:1 wrong_type: a picks file is a mapping, not a list"),
+        ("- a\n", "1:1 wrong_type: a picks file must be a mapping, not a list"),
         ("stage: [a]\n", "1:8 wrong_type: `stage` must be the name of a stage, not a list"),
         ("stage: a\npicks: a/1\n", '2:8 wrong_type: `picks` must be a list, not "a/1"'),
         ("stage: a\nstage: b\n", "2:1 repeated_key: the key `stage` is already set in line 1"),
-        ("stage: a\n---\nstage: b\n", "2:1 second_document: one picks file is one document; here a second starts"),
+        (
+            "stage: a\n---\nstage: b\n",
+            "2:1 second_document: a picks file contains one document; a second one starts here",
+        ),
         ("stage: a\npicks: [a\n", "2:8 unclosed_bracket: the [ that opens here is not closed, or a comma is missing"),
         (
             "stage: a\npicks:\n  - {id: a/1, stars: 0}\n",
@@ -276,8 +279,8 @@ def test_any_note_comes_back_as_it_was_given(note):
     ("decisions", "code", "hint"),
     [
         ({"remove": ["explore/crem/s2"]}, "unknown_pick", "did you mean `explore/cream/s2`?"),
-        ({"add": ["explore/a"], "remove": ["explore/a"]}, "contradiction", "decide for one"),
-        ({"add": ["explore/a"], "reject": ["explore/a"]}, "contradiction", "decide for one"),
+        ({"add": ["explore/a"], "remove": ["explore/a"]}, "contradiction", "choose one of them"),
+        ({"add": ["explore/a"], "reject": ["explore/a"]}, "contradiction", "choose one of them"),
         ({"add": [Pick("explore/a", 6)]}, "out_of_range", None),
     ],
 )
@@ -291,7 +294,7 @@ def test_decisions_that_make_no_sense_are_refused(decisions, code, hint):
 def test_a_file_of_another_stage_is_refused():
     with pytest.raises(UsageError) as caught:
         change_picks(FULL, "ladder", add=["ladder/a"])
-    assert str(caught.value.problems[0]).startswith("picks.yaml:2:8: picks.yaml holds picks of `explore`")
+    assert str(caught.value.problems[0]).startswith("picks.yaml:2:8: picks.yaml contains picks of `explore`")
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ class _Reader:
     def read(self) -> Picks:
         data = self.document.data
         if not isinstance(data, dict):
-            self._note("wrong_type", f"a picks file is a mapping, not {shown(data)}", (), _STARTER)
+            self._note("wrong_type", f"a picks file must be a mapping, not {shown(data)}", (), _STARTER)
             raise InvalidInput(*self.problems.all())
         self._check_keys(data, (), FILE_KEYS)
         lists = {key: tuple(self._entries(key, data.get(key))) for key in ("picks", "rejected")}
@@ -166,7 +166,7 @@ class _Reader:
                 continue
             line = self.document.place(before.trail).line
             if before.trail[0] == entry.trail[0]:
-                message = f"{entry.id} already stands in line {line}"
+                message = f"{entry.id} is already in line {line}"
                 self._note("repeated_value", message, entry.trail, "remove one of the two")
             else:
                 message = f"{entry.id} is rejected here and picked in line {line}"
@@ -180,7 +180,7 @@ def _about_picks(problem: Problem) -> Problem:
     """A problem of loading in the words of a picks file."""
     if problem.code == "empty_file":
         return replace(problem, hint=_STARTER)
-    words = {"second_document": "one picks file is one document; here a second starts"}
+    words = {"second_document": "a picks file contains one document; a second one starts here"}
     message = words.get(problem.code, problem.message.replace("a pipeline file", "a picks file"))
     hint = problem.hint and problem.hint.replace("a pipeline is a YAML file", "a picks file is a YAML file")
     return replace(problem, message=message, hint=hint)

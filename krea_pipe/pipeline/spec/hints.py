@@ -122,9 +122,9 @@ def _listed(options: list[str]) -> str | None:
     """The keys that may stand somewhere; request fields are many, and known by one of them."""
     others = [one for one in options if one not in FIELD_NAMES or one == "prompt"]
     if len(options) <= _MAX_LISTED + 4:
-        return f"the keys here are {', '.join(options)}"
+        return f"valid keys: {', '.join(options)}"
     if {*DEFAULTS} <= {*options} and len(others) <= _MAX_LISTED + 4:
-        return f"the keys here are {', '.join(others)}, and request fields such as creativity"
+        return f"valid keys: {', '.join(others)}, and request fields such as creativity"
     return None
 
 

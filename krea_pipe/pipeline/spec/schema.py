@@ -108,7 +108,7 @@ def _problem_of(data: Json, allowed: Allowed, above: int = 0) -> Problem | None:
     if errors[0].validator == "required":
         return Problem("missing_key", f"{_name_of(trail)} needs an `id`")
     if errors[0].validator == "additionalProperties" or "propertyNames" in errors[0].absolute_schema_path:
-        return Problem("invalid_value", f"{_name_of(trail)} has a key that it cannot have")
+        return Problem("invalid_value", f"{_name_of(trail)} has a key that is not allowed")
     code, message, near = _value_message(trail, errors[0])
     return Problem(code, message, hint=near)
 
@@ -250,7 +250,7 @@ def _bad_name(document: Document, trail: Trail, name: str) -> _Finding:
     else:
         near = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
         hint = f"write `{'_' * near[:1].isdigit()}{near or 'name'}`: letters, digits and _, not starting with a digit"
-    return _Finding(Problem("invalid_name", f"`{name}` cannot be a name", at, hint), (*trail, name))
+    return _Finding(Problem("invalid_name", f"`{name}` is not a valid name", at, hint), (*trail, name))
 
 
 def _rank(error: ValidationError) -> int:
@@ -265,18 +265,18 @@ def _value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str 
         case "type" | "const" | "enum" | "minimum" | "maximum":
             return _unwanted(trail, error)
         case "maxItems":
-            message = f"{name} holds {len(cast('list[Json]', value))} items; at most {limit} may stand there"
-            return "too_many", message, "Krea takes one moodboard a request" if "moodboards" in trail else None
+            message = f"{name} has {len(cast('list[Json]', value))} items; the maximum is {limit}"
+            return "too_many", message, "Krea accepts one moodboard per request" if "moodboards" in trail else None
         case "minItems" | "minProperties" | "minLength":
             return "empty_value", f"{name} is empty", form_of(trail)
         case "pattern" if not str(value).strip():
             return "empty_value", f"{name} is empty", form_of(trail)
         case "maxProperties" if "allow_unknown" in trail:
-            return "too_many", f"{name} holds {len(value)} values; at most {limit} may stand there", None
+            return "too_many", f"{name} has {len(value)} values; the maximum is {limit}", None
         case "maxProperties":
             alone, *others = sorted(value, key=lambda key: key not in _ALONE)
             listed = " and ".join(f"`{key}`" for key in others)
-            return "too_many", f"in {name} `{alone}` stands alone", f"remove {listed}"
+            return "too_many", f"`{alone}` in {name} cannot be combined with other keys", f"remove {listed}"
         case "anyOf":
             return "missing_key", f"{name} has no `images`", "write {images: refs/brand.jpg}"
         case "not" if "by" in value:
@@ -350,7 +350,7 @@ def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
     if isinstance(value, dict) and len(rest) == 1:
         if axis in LIST_FIELDS:
             return f"define it under `{axis}:` and write its name here"
-        return f"write plain values; for rows name the axis otherwise and set the field in them: set: {{{axis}: …}}"
+        return f"write plain values; to use rows, rename the axis and set the field in them: set: {{{axis}: …}}"
     if "enum" in schema:
         return _enum_hint(schema["enum"], value)
     if "object" in schema["type"]:
@@ -365,7 +365,7 @@ def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
 def _enum_hint(options: list[str], value: object) -> str | None:
     name = next((one for one, known in _KNOWN.items() if known <= {*options}), "")
     if name == "resolution":
-        near: str | None = f"Krea 2 has {' and '.join(options)} alone, as far as is known: leave the line out"
+        near: str | None = f"Krea 2 has only {' and '.join(options)}, as far as is known: remove this line"
     elif not isinstance(value, str):
         return None
     elif name == "aspect_ratio":
