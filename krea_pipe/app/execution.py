@@ -184,7 +184,9 @@ def open_execution(target: Target, options: SendOptions, environment: Mapping[st
         return Execution(target, environment, options, pace, None, None)
     if target.kind == "local":
         raise UsageError(
-            Problem("webhook_local", "the local Krea runs in this process and calls nobody", hint=_WEBHOOK_HINT)
+            Problem(
+                "webhook_local", "the local Krea runs in this process and cannot call a webhook", hint=_WEBHOOK_HINT
+            )
         )
     # A server, for webhooks alone.
     from krea_pipe.api.webhook import WebhookListener, check_public_url, parse_address  # noqa: PLC0415

@@ -150,7 +150,7 @@ def recover_account_jobs(
 
     missing = [step for step in plan.steps if isinstance(step.action, (Submit, Hold))]
     if workspace.space.presence.alive():
-        message = "a run goes on in this folder, and knows its jobs"
+        message = "a run is in progress in this folder and knows its jobs"
         raise StateError(Problem("run_in_progress", message, hint="wait for it"))
     api_call = _api_call(workspace, environment, "recover")
     orphans = find_orphans(api_call, known_jobs(workspace.space), since)

@@ -117,8 +117,8 @@ def train_style(
         KeyboardInterrupt: interrupted twice; the journal is safe.
     """
     if not NAME.fullmatch(terms["name"]) or terms["name"].lower() in RESERVED:
-        hint = "letters, digits and _, as names in a pipeline are"
-        raise UsageError(Problem("bad_name", f"{terms['name']!r} cannot be a name under `styles:`", hint=hint))
+        hint = "use letters, digits and _"
+        raise UsageError(Problem("bad_name", f"{terms['name']!r} is not a valid name under `styles:`", hint=hint))
     loaded = flow.load_pipeline(file, overrides)
     images = training_images(loaded.pipeline, loaded.fingerprints, references)
     sources = tuple(image.source for image in images)

@@ -154,7 +154,7 @@ def check_source_strength(value: Json) -> float:
 def _check_finite(what: str, value: Json) -> None:
     # Arithmetic in a template can give what no file can say.
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{what} must be a finite number, and this is none")
+        raise ValueError(f"{what} must be a finite number, but is not")
 
 
 def _one_of(*allowed: str) -> Callable[[str, Json], Json]:

@@ -139,7 +139,7 @@ def _answer(folder: Path, environment: Mapping[str, str], words: Iterable[str], 
     except FileNotFoundError as error:
         raise GitFailed("git is not installed") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL among the words
-        raise GitFailed(f"git cannot be asked: {error}") from error
+        raise GitFailed(f"cannot run git: {error}") from error
     return done.stdout
 
 
@@ -289,7 +289,7 @@ def _parsed(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
         size = int(head[2])
         data = stream.read(size)
         if len(data) < size or not stream.read(1):
-            raise GitFailed("git broke off while it was sending files")
+            raise GitFailed("git stopped while sending files")
         yield head[0].decode(), data
 
 

@@ -232,16 +232,16 @@ def pair(orphans: Sequence[Orphan], steps: Sequence[Step], *, in_order: bool) ->
 def _in_order(orphans: Sequence[Orphan], steps: Sequence[Step]) -> Iterator[tuple[Key, Job]]:
     undated = next((orphan.job.id for orphan in orphans if orphan.job.created_at is None), None)
     if undated is not None:
-        message = f"the time of job {undated} cannot be read, so its place in the order is not known"
+        message = f"the time of job {undated} cannot be read, so its place in the order is unknown"
         raise StateError(Problem("no_order", message, hint="pair by size alone, without --in-order"))
     if len(orphans) > len(steps):
         message = f"there are {len(orphans)} unknown jobs and only {len(steps)} requests without an image"
-        raise StateError(Problem("no_order", message, hint="look at fewer hours with --since"))
+        raise StateError(Problem("no_order", message, hint="search fewer hours with --since"))
     for orphan, step in zip(orphans, steps, strict=False):
         expected = requested_size(step.request)
         if orphan.size is not None and expected is not None and orphan.size != expected:
-            words = f"{_words(orphan.size)} pixels, and {step.cells[0].id} asks for {_words(expected)}"
-            message = f"job {orphan.job.id} has drawn {words}: the order is another"
+            words = f"{_words(orphan.size)} pixels, but {step.cells[0].id} asks for {_words(expected)}"
+            message = f"job {orphan.job.id} generated {words}: the order is different"
             raise StateError(Problem("no_order", message, hint="pair by size alone, without --in-order"))
         if not orphan.job.is_unbilled:
             yield step.key, orphan.job

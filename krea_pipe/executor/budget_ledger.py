@@ -60,10 +60,10 @@ class BudgetLedger:
     def limit(self) -> Problem:
         """Which limit was reached, in words."""
         if self.most is not None and self.drawn >= self.most:
-            message = f"{self.drawn} new images were made, as many as --max-new allows"
+            message = f"{self.drawn} new images were generated, the most that --max-new allows"
         else:
             cap = usd(self.cap if self.cap is not None else self.spent)
-            message = f"{usd(self.spent)} of the cap of {cap} are spent, and the next image does not fit"
+            message = f"{usd(self.spent)} of the cap of {cap} has been spent, and the next image would exceed it"
         return Problem("limit_reached", message, hint="rerun the command to continue; nothing is charged twice")
 
     def shut(self) -> None:

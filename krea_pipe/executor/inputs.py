@@ -117,7 +117,7 @@ class Uploads:
         data = await self.session.shielded(lambda: blobs.read(digest))
         if data is None:
             blobs.drop(digest)  # or the next run would take it for the image
-            raise ImageChanged(f"the stored image of {drawn.label} is missing or damaged; run again to read it again")
+            raise ImageChanged(f"the stored image of {drawn.label} is missing or damaged; rerun to fetch it again")
         return drawn, data
 
     def _fact(self, source: ByDigest) -> str:
@@ -129,9 +129,9 @@ def _read(image: Image) -> bytes:
     try:
         data = image.read()
     except OSError as error:
-        raise ImageChanged(f"{image.label} cannot be read any more: {error.strerror}") from error
+        raise ImageChanged(f"{image.label} can no longer be read: {error.strerror}") from error
     if image.source != ByDigest(hashlib.sha256(data).hexdigest()):
-        raise ImageChanged(f"{image.label} was changed while the run was under way; run again")
+        raise ImageChanged(f"{image.label} was changed during the run; rerun the command")
     return data
 
 

@@ -259,7 +259,7 @@ class PaidRequest(ABC, Generic[End]):
         except (AnswerLost, Refused, Unreachable) as error:
             return Lost(str(error), error) if error.may_have_acted else error
         if account_jobs.seen.get(job.id, seen) < seen:
-            return Lost(f"Krea's answer names job {job.id}, which was there before the request")
+            return Lost(f"Krea's answer names job {job.id}, which existed before the request")
         if account_jobs.has_ended_before(job):
             return Lost(f"Krea's answer names job {job.id}, which had ended long before the request")
         account_jobs.answers.append(clock.steady() - started)
@@ -405,7 +405,7 @@ class PaidRequest(ABC, Generic[End]):
         """
         is_elsewhere = isinstance(error, Refused) and not error.is_kreas and error.status in ELSEWHERE
         if is_elsewhere and not await self.session.is_served():
-            hint = "check KREA_API_BASE; what was sent all the same is looked for by the next run"
+            hint = "check KREA_API_BASE; the next run looks for any request that was sent anyway"
             message = f"no Krea API answers at this address: {error}"
             self.session.stop.refuse(Problem("no_api", message, hint=hint))
 
@@ -413,7 +413,7 @@ class PaidRequest(ABC, Generic[End]):
         """Write a verdict down, unless the POST stands differently by now; how it stands."""
         match verdict:
             case Nothing():
-                self.note("not_taken", "Krea's list shows no job of it")
+                self.note("not_taken", "Krea's list shows no job for it")
                 return await self.session.journal_writer.claim(Cleared(), self.key, (Post,), only=post)
             case FoundJob(job=job):
                 self.note("adopted", job.id)
@@ -429,7 +429,7 @@ class PaidRequest(ABC, Generic[End]):
                 return self.ended("pending")
             return self.ended("failed", failure_of(error))
         if self.lost >= MOST_LOST:
-            message = f"Krea did not answer {self.lost} times, and took none of them"
+            message = f"Krea did not answer {self.lost} times and accepted none of the requests"
             return self.ended("failed", Failure("no_answer", message, "transient"))
         wait = delay(self.lost, self.session.pace) if self.lost > 1 else 0
         return self.ended("pending") if await self.session.stop.sleep_unless_closing(wait) else Free()

@@ -26,7 +26,7 @@ from krea_pipe.store.space import Space
 _T = TypeVar("_T")
 _NO_SERVICE = {
     401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
-    402: ("no_credit", "top up the API balance, then run the same command again; it goes on where this stopped"),
+    402: ("no_credit", "top up the API balance, then rerun the command to continue"),
     403: ("forbidden", "check that API access is enabled for the workspace of this key"),
 }
 

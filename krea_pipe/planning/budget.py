@@ -63,17 +63,19 @@ def check_budget(plan: Plan, budget: Budget, limits: Limits) -> None:
     held = sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
     if (new.count or held) and cap_of(budget, limits) is None:
         hint = f"add `budget: {{usd: {new.usd + held}}}` to the file, or --max-cost {new.usd + held}"
-        raise UsageError(Problem("no_cap", f"{_images(new.count)} for {usd(new.usd)}, and no cap is set", hint=hint))
+        raise UsageError(Problem("no_cap", f"{_images(new.count)} for {usd(new.usd)}, but no cap is set", hint=hint))
     if new.count and budget.usd is not None and new.usd + held > budget.usd:
-        also = f" and {usd(held)} may be spent already" if held else ""
+        also = f" and {usd(held)} may already be spent" if held else ""
         message = (
             f"{_images(new.count)} cost {usd(new.usd)}{also}, above the cap of {usd(budget.usd)}; nothing was sent"
         )
-        hint = "raise the cap, draw less, or draw a part with --max-cost or --max-new"
+        hint = "raise the cap, generate less, or generate a part with --max-cost or --max-new"
         raise OverBudget(Problem("over_budget", message, hint=hint))
     if budget.images is not None and new.count > budget.images:
         message = f"{_images(new.count)}, above the budget of {budget.images}; nothing was sent"
-        raise OverBudget(Problem("over_budget", message, hint="raise `budget: images`, or draw a part with --max-new"))
+        raise OverBudget(
+            Problem("over_budget", message, hint="raise `budget: images`, or generate a part with --max-new")
+        )
 
 
 def sum_within(plan: Plan, limits: Limits) -> Sum:

@@ -80,8 +80,8 @@ def check_frozen(plan: Plan, lock: Lockfile) -> None:
         more = f", and {len(loose) - _SHOWN} more" if len(loose) > _SHOWN else ""
         verb = "is" if len(loose) == 1 else "are"
         named = f"{', '.join(loose[:_SHOWN])}{more}"
-        message = f"{len(loose)} of {len(cells)} cells {verb} not in {lock.file.name} as they are now: {named}"
-        hint = "run it without --frozen, look at the images, and commit the lock file"
+        message = f"{len(loose)} of {len(cells)} cells {verb} missing from {lock.file.name} or changed: {named}"
+        hint = "run without --frozen, review the images, and commit the lock file"
         raise NotLocked(Problem("not_locked", message, hint=hint))
 
 

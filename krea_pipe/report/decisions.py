@@ -64,7 +64,7 @@ def read_decisions(report: Report, folder: Path, pipeline: Pipeline | None = Non
         except (KreaPipeError, OSError) as error:
             problem = str(error)
         if not pipeline_file(report, folder).is_file():
-            problem = f"{report.pipeline.file} is not here, so no picks are shown"
+            problem = f"{report.pipeline.file} is missing, so no picks are shown"
     names = [stage.name for stage in report.stages]
     if pipeline is None:
         return {name: _unread(name, problem) for name in names}
@@ -95,5 +95,5 @@ def read_stage(path: Path, stage: str, base: Path) -> StageDecisions:
     except (KreaPipeError, OSError) as error:
         return StageDecisions(file, path, problem=str(error))
     if found.stage != stage:
-        return StageDecisions(file, path, problem=f"{file} holds picks of `{found.stage}`, not of `{stage}`")
+        return StageDecisions(file, path, problem=f"{file} contains picks of `{found.stage}`, not of `{stage}`")
     return StageDecisions(file, path, found.picks, found.rejected)

@@ -106,7 +106,7 @@ def read_report(folder: Path) -> Report:
     try:
         return read_record(folder / RECORD)
     except FileNotFoundError as error:
-        hint = "it did not finish; run its pipeline again, which goes on where it stopped"
+        hint = "it did not finish; rerun its pipeline to continue"
         raise UsageError(Problem("no_report", f"there is no report in {folder}", hint=hint)) from error
 
 
@@ -123,7 +123,7 @@ def read_record(path: Path) -> Report:
     except (OSError, ValueError, RecursionError) as error:
         raise StateError(Problem("unreadable_report", f"cannot read {path}: {error}")) from error
     if not isinstance(data, dict):
-        raise StateError(Problem("unreadable_report", f"{path} holds no report"))
+        raise StateError(Problem("unreadable_report", f"{path} contains no report"))
     return from_json(data)
 
 
@@ -149,12 +149,12 @@ def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
         return given
     for folder in (given, *folders):
         if not unfinished and (folder == given or folder.name.startswith(name)) and _holds(folder, PLANNED):
-            hint = "look at it with `krea-pipe view`, or run its pipeline again, which goes on where it stopped"
-            message = f"{folder.name} has no report: it goes on, or was cut off"
+            hint = "watch it with `krea-pipe view`, or rerun its pipeline to continue"
+            message = f"{folder.name} has no report: it is in progress or was interrupted"
             raise UsageError(Problem("no_report", message, hint=hint))
     found = [run for run in runs if run.name == name] or [run for run in runs if run.name.startswith(name)]
     if len(found) != 1:
-        raise _no_run(f"{len(found) or 'no'} runs are called {name}", runs)
+        raise _no_run(f"{len(found) or 'no'} runs match {name}", runs)
     return found[0]
 
 
@@ -170,7 +170,7 @@ def space_of(report: Report, home: Path) -> Space:
 
 def _no_run(message: str, runs: list[Path]) -> UsageError:
     latest = ", ".join(run.name for run in runs[-3:])
-    hint = f"the latest: {latest}" if latest else "run a pipeline first: krea-pipe run FILE --local"
+    hint = f"latest runs: {latest}" if latest else "run a pipeline first: krea-pipe run FILE --local"
     return UsageError(Problem("no_such_run", message, hint=hint))
 
 
@@ -197,7 +197,7 @@ def write_single(
     """
     if file.suffix.lower() not in (".html", ".htm"):  # so that a slip does not overwrite the pipeline file
         hint = f"name it {file.stem or 'report'}.html"
-        raise UsageError(Problem("not_a_page", f"{file} does not end in .html, as a page does", hint=hint))
+        raise UsageError(Problem("not_a_page", f"{file} does not end in .html", hint=hint))
     _check_free(file)
     digests = digests_of(report)
     make_thumbnails(digests, space, shrink)
@@ -206,7 +206,9 @@ def write_single(
     size = sum(map(len, parts))
     if size > max_mb * MB:
         message = f"{file} would be {_megabytes(size)} MB, and --max-mb is {max_mb}"
-        hint = f"select fewer cells with -k, raise it with --max-mb {-(-size // MB)}, or send the folder {folder}"
+        hint = (
+            f"select fewer cells with -k, raise the limit with --max-mb {-(-size // MB)}, or send the folder {folder}"
+        )
         raise UsageError(Problem("too_large", message, hint=hint))
     write_atomically(file, parts, durable=False)
     return size
@@ -222,8 +224,8 @@ def _check_free(path: Path) -> None:
     except OSError:
         is_ours = False
     if not is_ours:
-        hint = "choose another name; an earlier report is written over"
-        raise UsageError(Problem("file_in_the_way", f"{path} exists, and is no report", hint=hint))
+        hint = "choose another name; only an earlier report is overwritten"
+        raise UsageError(Problem("file_in_the_way", f"{path} exists and is not a report", hint=hint))
 
 
 def check_thumbnails_url(url: str) -> str:

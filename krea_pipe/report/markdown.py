@@ -200,7 +200,7 @@ def _fitted(section: _Section, room: int) -> str:
     shown = list(_taken(section.lines, left))
     if len(shown) < section.total:
         rest = section.total - len(shown)
-        shown += ["", f"*{rest:,} more {'is' if rest == 1 else 'are'} left out here; `report.html` has them all.*"]
+        shown += ["", f"*{rest:,} more {'is' if rest == 1 else 'are'} not shown; see `report.html`.*"]
     return "\n".join([*lines, *shown]).rstrip("\n") + "\n"
 
 

@@ -126,7 +126,7 @@ def _check_files(file: Path) -> None:
     with os.fdopen(open_plain(file), "rb") as stream:
         head = stream.read(20)
     if len(head) == 20 and head[18:] != _WRITTEN_IN_PLACE:
-        raise sqlite3.DatabaseError("it is not a database that krea-pipe has made")
+        raise sqlite3.DatabaseError("it is not a database created by krea-pipe")
     if _end_of(file.with_name(f"{DATABASE_NAME}-journal")) == _ANOTHER_NAMED:
         raise sqlite3.DatabaseError("the journal beside it names another file")
 
@@ -145,7 +145,7 @@ def _check_objects(connection: sqlite3.Connection) -> None:
     found = {" ".join(str(sql).split()) for (sql,) in rows}
     if not found <= _OBJECTS and not found <= _objects_now():
         strange = min(found - _OBJECTS)
-        raise sqlite3.DatabaseError(f"krea-pipe has not made all of it: {strange[:60]!r}")
+        raise sqlite3.DatabaseError(f"krea-pipe did not create all of it: {strange[:60]!r}")
 
 
 def _check_settings(connection: sqlite3.Connection) -> None:
@@ -158,7 +158,7 @@ def _check_settings(connection: sqlite3.Connection) -> None:
         raise
     known = settings().keys() | diskcache.core.METADATA.keys()
     if not all(name in known and (isinstance(value, int) or _WORD.fullmatch(str(value))) for name, value in found):
-        raise sqlite3.DatabaseError("it has settings that krea-pipe has not made")
+        raise sqlite3.DatabaseError("it has settings that krea-pipe did not create")
 
 
 @cache

@@ -347,7 +347,7 @@ def test_a_table_in_git_lfs_is_read_from_where_git_lfs_keeps_it(repo):
         (["--against", "HEAD", "--local"], "--local and --against cannot be combined"),
         (["--against", "HEAD", "--max-new", "0"], "--max-new and --against cannot be combined"),
         (["--against", "HEAD", "-k", "red"], "-k and --against cannot be combined"),
-        (["--against", "HEAD", "--json", "--format", "markdown"], "exclude each other"),
+        (["--against", "HEAD", "--json", "--format", "markdown"], "cannot be combined"),
         (["--format", "markdown"], "add --against REF"),
     ],
 )
@@ -367,7 +367,7 @@ def test_a_shallow_clone_and_a_folder_outside_git_say_what_to_do(repo):
     assert (done.code, "git fetch origin" in done.err) == (2, True)
     shutil.rmtree(repo.project.path / ".git")
     done = repo.project.run("plan", "p.yaml", "--against", "HEAD", env=NO_KEY)
-    assert (done.code, "p.yaml is in no git repository" in done.err) == (2, True)
+    assert (done.code, "p.yaml is not in a git repository" in done.err) == (2, True)
     done = repo.project.run("plan", "p.yaml", "--against", "HEAD", env={**NO_KEY, "PATH": str(repo.project.path)})
     assert (done.code, "git is not installed" in done.err) == (2, True)
 

@@ -78,7 +78,7 @@ def test_what_is_whole_is_said_and_an_image_that_is_gone_is_no_damage(project):
     assert (done.code, done.json["ok"]) == (0, True)
     assert [one["message"].rpartition("loopback/")[2] for one in done.json["findings"]] == [
         f"journal.jsonl:{journal.read_bytes().count(b'event')} was cut off by a crash",
-        "1 result has no stored image any more",
+        "1 result has no stored image",
     ]
 
 

@@ -22,7 +22,7 @@ def test_all_is_well_and_krea_is_asked_one_free_question(project, krea):
     assert [(one.method, one.path) for one in krea.seen] == [("GET", "/jobs")]
     assert {one["state"] for one in found.values()} == {"ok"}
     assert found["key"]["message"] == "from KREA_API_KEY"
-    assert found["Krea"]["message"] == f"{krea.base} is there and takes the key"
+    assert found["Krea"]["message"] == f"{krea.base} is reachable and accepts the key"
     assert found["API"]["message"].endswith("a server on this machine, by KREA_API_BASE")
     assert "click 8" in found["packages"]["message"]
     people = project.run("doctor")

@@ -186,7 +186,7 @@ def test_an_earlier_pack_is_replaced_and_any_other_file_is_not(lamp):
         archive.writestr("mine", "mine")
     done = lamp.run("export", "--picks", "--out", "p.zip")
     assert done.code == 2
-    assert "p.zip exists and is no hand-off pack" in done.err
+    assert "p.zip exists and is not an export of krea-pipe" in done.err
     assert zipfile.ZipFile(lamp.path / "p.zip").namelist() == ["mine"]
 
 

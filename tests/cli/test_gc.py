@@ -86,7 +86,7 @@ def test_nothing_is_removed_unless_told_and_the_next_plan_knows_what_is_gone(pro
     assert used(project.home) == before
     people = project.run("gc", "--keep", "0d")
     assert run_id in people.out
-    assert "To draw 2 images again would cost $0.06." in people.out
+    assert "Regenerating 2 images would cost $0.06." in people.out
     assert people.out.endswith("Nothing was deleted. Add --delete to delete.\n")
     assert project.plan()["a"] == ("reuse", "cached")
 
@@ -210,7 +210,7 @@ def test_nothing_is_deleted_while_a_run_goes_on(project):
     project.run("run", "p.yaml")
     unlocked(project)
     with Presence(project.space / "running").shown("20260101-000000-p-aaaa"):
-        assert "--delete would refuse" in project.run("gc", "--keep", "0d").out
+        assert "--delete would be refused" in project.run("gc", "--keep", "0d").out
         done = project.run("gc", "--keep", "0d", "--delete", "--json")
     assert (done.code, done.json["error"]["code"], len(project.blobs())) == (1, "runs_alive", 1)
 

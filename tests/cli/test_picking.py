@@ -106,7 +106,7 @@ def test_least_and_most_are_the_first_and_the_last_number_that_will_do(project, 
     done = project.run("run", "lamp.yaml", "--local", "--json")
     assert done.code == code, done.text
     if code == 2:
-        assert "this stage takes at most 3" in done.text
+        assert "this stage accepts at most 3" in done.text
     else:
         assert done.json["cells"]["total"] == (4 if code else 4 + 2 * picked)
 
@@ -175,7 +175,7 @@ def test_a_rejected_cell_is_no_pick_and_a_removed_one_is_neither(pick):
     pick("slate", "--note", "both")
     assert "rejected:" in pick("slate/s2", "--reject")
     assert pick("slate", "--remove") == ["stage: explore", "picks: []", "rejected: []"]
-    assert "holds no decision about it" in pick("slate", "--remove", code=7)
+    assert "has no decision about it" in pick("slate", "--remove", code=7)
 
 
 def test_the_pick_of_a_cell_that_is_no_more_can_be_removed(project, pick):
@@ -203,7 +203,7 @@ def test_rivals_without_stars_are_not_thinned_by_chance(pick):
 
 def test_picking_more_than_the_stage_takes_writes_nothing(project, pick):
     before = pick("slate")
-    assert "would hold 4 picks; the stage `large` takes at most 3" in pick("oak", code=2)
+    assert "would contain 4 picks; the stage `large` accepts at most 3" in pick("oak", code=2)
     assert (project.path / "picks/explore.yaml").read_text(encoding="utf-8").splitlines() == before
     assert len(pick("oak", "--stars", "3", "--best-of", "seed", code=2)) > 0, "the two of slate have no stars"
     pick("slate", "--stars", "1")
@@ -223,10 +223,10 @@ def test_a_file_with_too_many_picks_can_be_thinned(project, pick):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["elm"], 7, "no cell of the stage `explore` fits elm"),
+        (["elm"], 7, "no cell of the stage `explore` matches elm"),
         (["explore/oak/s3"], 7, "did you mean `explore/oak/s"),
         (["surfce=oak"], 2, "there is no axis `surfce`"),
-        (["status:failed"], 2, "a status is not known without the store"),
+        (["status:failed"], 2, "cells cannot be picked by status"),
         (["("], 2, "a condition is missing"),
         ([], 2, "nothing was picked"),
         (["oak", "--reject", "--remove"], 2, "contradict each other"),

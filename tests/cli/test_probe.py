@@ -128,7 +128,7 @@ def test_a_limit_below_one_image_sends_nothing(project, krea):
     [
         (["--probe"], "add --max-cost 0.10"),
         (["--max-cost", "1"], "add --probe"),
-        (["--probe", "--offline", "--max-cost", "1"], "exclude each other"),
+        (["--probe", "--offline", "--max-cost", "1"], "cannot be combined"),
     ],
 )
 def test_the_options_belong_together(project, krea, words, said):

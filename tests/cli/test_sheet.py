@@ -105,7 +105,7 @@ def test_an_earlier_sheet_is_replaced_and_any_other_file_is_not(lamp, name):
     lamp.write(name, b"a drawing")
     refused = lamp.run(*words)
     assert refused.code == 2
-    assert f"{name} exists and is no contact sheet" in refused.err
+    assert f"{name} exists and is not a contact sheet" in refused.err
     assert (lamp.path / name).read_bytes() == b"a drawing"
 
 

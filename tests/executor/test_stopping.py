@@ -74,7 +74,7 @@ def test_people_are_told_what_happens_and_the_command_that_goes_on(project, krea
     krea.finish_jobs()
     done = run.end()
     assert done.code == 130
-    assert "what waits is cancelled, what runs is brought in. Interrupt again to leave at once" in done.err
+    assert "what waits is cancelled, what runs is brought in. Press Ctrl-C again to leave at once" in done.err
     assert done.err.endswith("krea-pipe run p.yaml --max-cost 4\n")
     assert "nothing paid twice" in done.err
     assert "4 pending" in done.out

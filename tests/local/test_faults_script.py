@@ -113,10 +113,10 @@ def test_words_that_yaml_would_read_as_something_else_are_text():
         ("on: jobs, do: 429, ^prompt: a", "`on: jobs` cannot select by `prompt`: these calls have none"),
         ("^on: job, do: slow", "`do: slow` needs `seconds`"),
         ("on: job, do: slow, seconds: ^soon", "`seconds` is a number from 0 to 86,400, not 'soon'"),
-        ("on: job, do: reset, ^seconds: 1", "`seconds` means nothing with `do: reset`"),
-        ("on: image, do: corrupt, ^after: true", "`after` means nothing with `do: corrupt`"),
+        ("on: job, do: reset, ^seconds: 1", "`seconds` has no meaning with `do: reset`"),
+        ("on: image, do: corrupt, ^after: true", "`after` has no meaning with `do: corrupt`"),
         ("on: end, do: failed, where: ^left", "`where` is one of top, result, nowhere, not 'left'"),
-        ("on: job, do: 429, ^do: 500", "`do` stands here twice"),
+        ("on: job, do: 429, ^do: 500", "`do` appears here twice"),
     ],
 )
 def test_a_rule_that_means_nothing_is_said_with_its_place(rule, message):
@@ -146,16 +146,16 @@ def test_every_mistake_is_told_at_once_and_in_order():
         ("# nothing\n", 1, 1, "the script is empty"),
         ("rules\n", 1, 1, "a script is a mapping"),
         ("seed: 1\n", 1, 1, "`rules` is missing"),
-        ("rules: {on: job}\n", 1, 8, "`rules` is a list of rules"),
+        ("rules: {on: job}\n", 1, 8, "`rules` must be a list of rules"),
         ("rules:\n  - {on: submit\n", 3, 1, "this is not YAML"),
         ("rules: []\n---\nrules: []\n", 2, 1, "this is not YAML"),
-        ("rules: []\nseed: \a\n", 2, 7, "this character cannot stand in YAML"),
+        ("rules: []\nseed: \a\n", 2, 7, "this character is not allowed in YAML"),
         (b"rules: []\nseed: \xff\n", 2, 7, "this is not UTF-8 text"),
         ("[" * 65, 1, 65, "nested more than 64 levels deep"),
         ("[" * 50_000, 1, 65, "nested more than 64 levels deep"),
         ("- " * 50_000, 1, 129, "nested more than 64 levels deep"),
         ("{a: " * 50_000, 1, 257, "nested more than 64 levels deep"),
-        (" " * (MAX_BYTES + 1), 1, 1, "a script holds at most 1,048,576 bytes"),
+        (" " * (MAX_BYTES + 1), 1, 1, "a script can have at most 1,048,576 bytes"),
     ],
 )
 def test_a_file_that_is_no_script_is_said_with_its_place(text, line, column, message):

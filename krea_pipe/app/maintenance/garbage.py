@@ -195,8 +195,8 @@ def collect(
         found = _survey(home, keep, environment, forgets=forgets)
         alive = found.listing.alive
         if alive:
-            message = f"nothing is deleted while runs go on: {', '.join(sorted(alive)[:3])}"
-            raise StateError(Problem("runs_alive", message, hint="wait for their end, or stop them with Ctrl-C"))
+            message = f"nothing is deleted while runs are in progress: {', '.join(sorted(alive)[:3])}"
+            raise StateError(Problem("runs_alive", message, hint="wait for them to end, or stop them with Ctrl-C"))
         return found, _remove_all(found.waste.pieces)
 
 

@@ -64,7 +64,7 @@ def _probe(max_cost: Decimal | None, *, probes: bool, offline: bool, as_json: bo
     if not probes:
         raise UsageError(Problem("bad_option", "--max-cost needs --probe", hint="add --probe, or remove --max-cost"))
     if offline:
-        raise UsageError(Problem("bad_option", "--probe and --offline exclude each other", hint="use only one of them"))
+        raise UsageError(Problem("bad_option", "--probe and --offline cannot be combined", hint="use only one of them"))
     if max_cost is None:
         raise UsageError(Problem("no_cap", "--probe orders images, but no cap is set", hint="add --max-cost 0.10"))
     seen, home = probe(os.environ, max_cost, lambda text: click.echo(text, err=True))

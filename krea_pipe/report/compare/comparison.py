@@ -165,7 +165,7 @@ class _Comparing:
         for cell, key in self.base.found:
             if cell.id not in ids and cell.id not in taken:
                 waits = "its stage waits for picks" if cell.stage in self.head.idle else ""
-                loss = waits or ("left out" if cell.stage in self.head.stages else "its stage is gone")
+                loss = waits or ("left out" if cell.stage in self.head.stages else "its stage was removed")
                 yield CellChange("gone", cell.id, cell.stage, key, loss)
 
     def _row(self, one: _KeyedCell) -> CellChange:

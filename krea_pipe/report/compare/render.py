@@ -34,7 +34,7 @@ def headline(comparison: Comparison) -> str:
     counts = [", ".join(parts[kind] for kind in kinds if kind in parts) for kinds in _GROUPS]
     found = "; ".join(one for one in counts if one)
     if not rendered:
-        return f"Renders nothing: {found}." if found else "Renders nothing."
+        return f"Nothing to render: {found}." if found else "Nothing to render."
     verb = "Re-renders" if comparison.count("changed") else "Renders"
     requests = comparison.rendered()
     shared = f" ({_counted(requests.count, 'request')})" if requests.count != rendered else ""
@@ -47,13 +47,13 @@ def stored_words(comparison: Comparison) -> str:
     if not stored.count:
         return ""
     if not unpaid.count:
-        return "The store has all of them already, so a run would pay nothing."
-    return f"The store has {stored.count:,} of them already, so a run would pay {usd(unpaid.usd)}."
+        return "All of them are already stored, so a run would cost nothing."
+    return f"Already stored: {stored.count:,}, so a run would cost {usd(unpaid.usd)}."
 
 
 def base_words(comparison: Comparison) -> str:
     """Between which two states the images were compared."""
-    head = f", as {comparison.head.words} has it" if comparison.head.commit else ""
+    head = f", as in {comparison.head.words}" if comparison.head.commit else ""
     old = f", where it is {comparison.old_file}" if comparison.old_file else ""
     return f"{comparison.file}{head}, against {comparison.base.words}{old}"
 
@@ -153,7 +153,7 @@ def _opening(comparison: Comparison, waiting: Sequence[str]) -> str:
         "",
         f"**{headline(comparison)}**{f' {stored}' if stored else ''}",
         "",
-        f"Against {_revision(comparison.base)}{old}{head}; nothing was rendered for this.",
+        f"Against {_revision(comparison.base)}{old}{head}; nothing was rendered.",
     ]
     if comparison.problem is not None:
         lines += ["", code(problem_words(comparison.problem), 400)]

@@ -114,7 +114,7 @@ class Tree:
         except GitFailed as error:
             raise _unreadable(self.commit, error) from error
         except OSError as error:
-            message = f"the files of {self.commit[:10]} cannot be put into {self.top.parent}: {error.strerror}"
+            message = f"the files of {self.commit[:10]} cannot be written to {self.top.parent}: {error.strerror}"
             raise StateError(Problem("folder_unwritable", message)) from error
 
     def _copied(self, entry: Entry) -> bool:

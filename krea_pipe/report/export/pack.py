@@ -81,7 +81,7 @@ def check_target(path: Path) -> None:
         UsageError: something else is there.
     """
     if os.path.lexists(path) and not _is_pack(path):
-        message = f"{path} exists and is no hand-off pack"
+        message = f"{path} exists and is not an export of krea-pipe"
         raise UsageError(Problem("file_in_the_way", message, hint="move it away, or use --out"))
 
 
@@ -130,7 +130,7 @@ class _Packing:
             if data is None:
                 if not allow_missing:
                     message = f"the stored image of {image.row.id} is missing or damaged"
-                    hint = "run its pipeline again, which draws it anew, or leave it out with --allow-missing"
+                    hint = "rerun its pipeline to get it again, or skip it with --allow-missing"
                     raise StateError(Problem("image_damaged", message, hint=hint))
                 lost.append(image.row.id)
                 continue

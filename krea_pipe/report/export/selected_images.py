@@ -50,7 +50,7 @@ def read_selected_picks(report: Report, folder: Path, stages: Sequence[str], fil
     found = [one for one in found if not stages or one[1].stage in stages]
     if not any(picks.picks for _, picks in found):
         names = ", ".join(str(file) for file in looked)
-        hint = "pick with `krea-pipe pick`, name a file with --picks-file, or leave --picks out for all images"
+        hint = "pick with `krea-pipe pick`, name a file with --picks-file, or omit --picks for all images"
         raise UsageError(Problem("no_picks", f"nothing is picked (looked in {names})", hint=hint))
     return Picked(tuple(file for file, _ in found), tuple(pick for _, picks in found for pick in picks.picks))
 
@@ -80,7 +80,7 @@ def check_missing(missing: Sequence[str], report: Report) -> None:
     if missing:
         names = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
         some = "1 pick has" if len(missing) == 1 else f"{len(missing)} picks have"
-        hint = "export the run that drew them, name a --stage, or leave them out with --allow-missing"
+        hint = "export the run that generated them, name a --stage, or skip them with --allow-missing"
         raise UsageError(Problem("picks_without_image", f"{some} no image in {report.run_id}: {names}", hint=hint))
 
 

@@ -33,7 +33,7 @@ from krea_pipe.store.space import Space
 _SUFFIXES = (".pdf", ".png")
 SIGNATURE = "krea-pipe contact sheet"
 """Stands in each file, so that a later sheet may replace it."""
-MISSING = ("missing", "The picture is not where the report says, or is damaged")
+MISSING = ("missing", "The picture is missing or damaged")
 _COLOURS = {
     "paper": (255, 255, 255),
     "ink": (24, 24, 26),
@@ -58,7 +58,7 @@ def check_path(path: Path) -> None:
         UsageError: it has no suffix of a sheet, or is a folder.
     """
     if path.suffix.lower() not in _SUFFIXES:
-        message = f"a sheet is a PDF or a PNG, and {path} is neither"
+        message = f"a sheet must be a PDF or PNG file, not {path}"
         raise UsageError(Problem("unknown_suffix", message, hint=f"write {path.with_suffix('.pdf')}"))
 
 
@@ -76,7 +76,7 @@ def page_files(sheet: Sheet, path: Path) -> list[Path]:
         files = [path.with_name(f"{path.stem}-{at:0{digits}}{path.suffix}") for at in range(1, count + 1)]
     hint = "move it away, or use --out"
     problems = [
-        Problem("file_in_the_way", f"{file} exists and is no contact sheet", hint=hint)
+        Problem("file_in_the_way", f"{file} exists and is not a contact sheet", hint=hint)
         for file in files
         if _is_foreign(file)
     ]

@@ -104,7 +104,7 @@ class _Endpoints:
         async for part in request.stream():
             body += part
             if len(body) > MAX_BODY:
-                return _refused("too_large", f"a change has at most {MAX_BODY:,} bytes", status=413)
+                return _refused("too_large", f"a change can have at most {MAX_BODY:,} bytes", status=413)
         try:
             change = parse_change(json.loads(bytes(body)))
             lock = picks_lock(feed.progress.space.folder.parent)
