@@ -244,7 +244,7 @@ class _Reader:
         for key, value in node.value:
             name = _text(key)
             if name not in known:
-                close = difflib.get_close_matches(name, known, 1)
+                close = difflib.get_close_matches(name, known, 1, cutoff=0.75)
                 hint = f"did you mean `{close[0]}`?" if close else f"valid keys: {', '.join(known)}"
                 self._note(key, f"`{name}` is not a key of {what}", hint)
             elif name in fields:

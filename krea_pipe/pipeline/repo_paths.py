@@ -176,7 +176,7 @@ def _inside(path: Path, pattern: str, root: Path) -> Path:
             "reference_missing", f"{pattern} is a folder", f"name a file in it, or all its files: {pattern}/*"
         )
     if not real.is_file():
-        near = _near_file(real)
+        near = _near_file(pattern, real)
         raise Unusable("reference_missing", f"{pattern} does not exist", near or _looked_in(real.parent, root))
     return real
 
@@ -193,7 +193,10 @@ def _looked_in(folder: Path, root: Path) -> str:
     return f"looked in {where}" if real.is_dir() else f"there is no folder {where}"
 
 
-def _near_file(missing: Path) -> str | None:
-    names = sorted(one.name for one in islice(missing.parent.iterdir(), MAX_NAMES)) if missing.parent.is_dir() else []
-    near = closest(missing.name, names)
-    return f"did you mean `{near}`?" if near else None
+def _near_file(pattern: str, missing: Path) -> str | None:
+    """A hint with the file of the same kind in the same folder whose name is nearly the one that was written."""
+    found = sorted(islice(missing.parent.iterdir(), MAX_NAMES)) if missing.parent.is_dir() else []
+    stems = {one.stem: one.name for one in found if missing.suffix in ("", one.suffix)}
+    near = missing.name if missing.name in stems else closest(missing.stem, stems)
+    folder, slash, _ = pattern.rpartition("/")
+    return f"did you mean `{folder}{slash}{stems[near]}`?" if near else None

@@ -106,7 +106,7 @@ def test_near_names_are_looked_for_as_long_as_a_file_may_take(tmp_path):
     """Then hints do without: 2,000 looks that are nearly right would be compared with 2,000 others."""
     file = tmp_path / "p.yaml"
     looks = lines_of("looks", "look_{0:05}: {{intensity: 1}}", 2_000)
-    file.write_text(f"{HEAD}{looks}matrix: {{look: [{', '.join(f'lok_{i:05}' for i in range(2_000))}]}}\n")
+    file.write_text(f"{HEAD}{looks}matrix: {{look: [{', '.join(f'lxxk_{i:05}' for i in range(2_000))}]}}\n")
     found = problems_of(file)
     assert found[0].hint == "did you mean `look_00000`?"
     assert "did you mean" not in found[99].hint

@@ -146,7 +146,7 @@ def test_text_can_not_grow_without_bound(text):
         ("a {{ x }}", {}, "`x` is not defined", None),
         ("{{ x }}", {}, "`x` is not defined", None),
         ("{{ x.txt }}", {"x": {"id": "a", "text": 1}}, "the row `a` has no field `txt`", "did you mean `text`?"),
-        ("{{ x.zz }}", {"x": {"text": 1}}, "this mapping has no field `zz`", "there is text"),
+        ("{{ x.zz }}", {"x": {"text": 1}}, "this mapping has no field `zz`", "known: text"),
         ("{{ x.a }}", {"x": "b"}, "a plain value has no field `a`", "only rows and mappings have fields"),
         ("{{ x[3] }}", {"x": [1]}, "this list has no item 3", "it has 1, counted from 0"),
         ("{{ 1 / 0 }}", {}, "the template divides by zero", None),

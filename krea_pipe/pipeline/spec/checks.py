@@ -216,7 +216,7 @@ class _TemplateReader:
         for value in axis.values:
             for key in value.data if isinstance(value.data, dict) else ():
                 if key not in near:
-                    meant = nearest(key, FIELD_NAMES, alike=0.8)
+                    meant = nearest(key, FIELD_NAMES, most=2 if len(key) > 5 else 1)
                     near[key] = None if meant and any(key in text for text in texts) else meant
                 if meant := near[key]:
                     message = f"`{key}` of `{value.label}` sets nothing, and no template reads it"

@@ -23,7 +23,8 @@ from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.core.written import Written
 from krea_pipe.pipeline.source import Document, Trail
 from krea_pipe.pipeline.spec.hints import axis_at, form_of, form_of_key, near_ratio, nearest, unknown_key_hint
-from krea_pipe.pipeline.template import slug
+from krea_pipe.pipeline.spec.variables import names_read
+from krea_pipe.pipeline.template import is_template, slug
 
 MAX_ERRORS = 10 * MAX_PROBLEMS
 """Of JSON Schema; several may be about one value."""
@@ -45,6 +46,9 @@ _UNKNOWN_EXAMPLES = {"variant": "`xl`", "aspect_ratio": '"5:4"', "resolution": "
 _ALONE = ("count", "zip", "glob", "csv", "words")
 _RANK = ("type", "const", "enum", "minimum", "maximum", "minItems", "minProperties", "minLength", "pattern")
 _RANGE = {"from", "to", "steps", "by", "count", "zip", "glob", "csv", "words"}
+
+
+_Validator = jsonschema.Draft202012Validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def find_problems(document: Document, data: Json) -> list[_Finding]:
     """What the JSON Schema says against a document's data, or against what is left of it."""
     validator = _validator_for(allowed_values(document.data))
     errors = sorted(islice(validator.iter_errors(cast("Any", data)), MAX_ERRORS), key=_path)
-    found = (finding for _, group in groupby(errors, _path) for finding in _describe(document, list(group)))
+    found = (finding for _, group in groupby(errors, _path) for finding in _describe(document, list(group), validator))
     return list(islice(found, MAX_PROBLEMS + 1))
 
 
@@ -181,7 +185,7 @@ def _path(error: ValidationError) -> list[tuple[bool, int | str]]:
     return [(isinstance(step, str), step) for step in error.absolute_path]
 
 
-def _describe(document: Document, errors: list[ValidationError]) -> Iterator[_Finding]:
+def _describe(document: Document, errors: list[ValidationError], validator: _Validator) -> Iterator[_Finding]:
     """What to say about all errors of one value."""
     trail: Trail = tuple(errors[0].absolute_path)
     value = errors[0].instance
@@ -193,7 +197,7 @@ def _describe(document: Document, errors: list[ValidationError]) -> Iterator[_Fi
         return
     for error in names:
         yield _bad_name(document, tuple(error.absolute_path), str(error.instance))
-    unknown = [finding for error in errors for finding in _unknown_keys(document, error)]
+    unknown = [finding for error in errors for finding in _unknown_keys(document, error, validator)]
     yield from unknown
     missing = [str(error.message).split("'")[1] for error in errors if error.validator == "required"]
     if not any(error.validator == "type" for error in errors):
@@ -205,17 +209,49 @@ def _describe(document: Document, errors: list[ValidationError]) -> Iterator[_Fi
         yield _Finding(Problem(code, message, document.place(trail), hint), trail)
 
 
-def _unknown_keys(document: Document, error: ValidationError) -> Iterator[_Finding]:
+def _unknown_keys(document: Document, error: ValidationError, validator: _Validator) -> Iterator[_Finding]:
     if error.validator != "additionalProperties":
         return
     known = cast("Mapping[str, Any]", error.schema)["properties"]
     above = tuple(error.absolute_path)
     inside = f" in {_name_of(above)}" if above else ""
-    for key in cast("dict[str, Json]", error.instance):
+    for key, value in cast("dict[str, Json]", error.instance).items():
         if key not in known:
             trail: Trail = (*above, key)
-            at, hint = document.key_place(trail), unknown_key_hint(trail, known)
+            fitting = [name for name in known if _fits(known[name], value, validator)]
+            at, hint = document.key_place(trail), None if above else _name_hint(document.data, key)
+            hint = hint or unknown_key_hint(trail, known, fitting)
+            hint = hint or ("if it is a variable, put it under `vars:`" if not above else None)
             yield _Finding(Problem("unknown_key", f"unknown key `{key}`{inside}", at, hint), trail)
+
+
+def _fits(part: Mapping[str, Any], value: Json, validator: _Validator) -> bool:
+    """Whether a part of the schema takes values of this kind: text, a number, a list or a mapping."""
+    if isinstance(value, str) and is_template(value):
+        return True
+    shell: Any = {} if isinstance(value, dict) else [] if isinstance(value, list) else value
+    return not any(map(_is_of_other_kind, validator.evolve(schema=part).iter_errors(shell)))
+
+
+def _is_of_other_kind(error: ValidationError) -> bool:
+    if error.path or error.validator not in ("type", "anyOf", "oneOf"):
+        return False
+    branches = groupby(error.context or (), lambda one: one.schema_path[0])
+    return error.validator == "type" or all(any(map(_is_of_other_kind, branch)) for _, branch in branches)
+
+
+def _name_hint(data: Json, key: str) -> str | None:
+    """What to do with a key at the top of a file that is the name of a variable or an axis."""
+    value = data.get(key) if isinstance(data, dict) else None
+    if isinstance(data, dict) and key in mapping_in(data, "vars"):
+        return f"did you mean `vars.{key}`?"
+    if key not in names_read(data):
+        return None
+    return (
+        f"put it under `matrix:`: `matrix: {{{key}: [ … ]}}`"
+        if isinstance(value, list)
+        else (f"put it under `vars:`: `vars: {{{key}: …}}`")
+    )
 
 
 def _missing(document: Document, trail: Trail, keys: list[str], unknown: list[str]) -> Iterator[_Finding]:

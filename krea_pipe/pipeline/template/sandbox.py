@@ -272,7 +272,8 @@ def _plain_argument(value: _T) -> _T:
 
 def filter_hint(name: str) -> str:
     """What to write in place of a filter that is not there."""
-    meant = _MEANT.get(name.lower())
+    longest = max((one for one in ENVIRONMENT.filters if name.lower().startswith(one)), key=len, default="")
+    meant = _MEANT.get(name.lower()) or (longest if len(longest) > 3 else None)
     return f"did you mean `{meant}`?" if meant else near_word(name, [*ENVIRONMENT.filters])
 
 
