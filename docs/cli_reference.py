@@ -15,7 +15,7 @@ PAGE = Path(__file__).parent / "cli.md"
 HEAD = """\
 # The command line
 
-Written by `docs/cli_reference.py` from the commands themselves; `krea-pipe COMMAND --help` says the same.
+`docs/cli_reference.py` generates this page from the commands; `krea-pipe COMMAND --help` shows the same text.
 """
 VARIABLES = """\
 ## Environment
@@ -23,16 +23,16 @@ VARIABLES = """\
 | Variable | |
 |---|---|
 | `KREA_API_KEY`, `KREA_API_TOKEN` | the key; the first one that is set |
-| `KREA_API_BASE` | another address of the API; plain http only to this machine |
-| `KREA_PIPE_HOME` | where state lives, instead of the nearest `.krea-pipe` from here up to the git repository's top |
-| `XDG_CONFIG_HOME` | where your own settings are, in `krea-pipe/settings.yaml`; `~/.config` when unset |
-| `KREA_PIPE_SETTLE_SECONDS` | how long a request without an answer may take to show its job, 10 seconds when unset |
-| `KREA_PIPE_POLL_SECONDS` | the first wait before a job is looked at, 1 second when unset |
-| `NO_COLOR` | no colours |
+| `KREA_API_BASE` | another address of the API; plain http is allowed only to this machine |
+| `KREA_PIPE_HOME` | the home folder; by default, the nearest `.krea-pipe` up to the top of the git repository |
+| `XDG_CONFIG_HOME` | the folder that contains your `krea-pipe/settings.yaml`; the default is `~/.config` |
+| `KREA_PIPE_SETTLE_SECONDS` | how long the job of a lost answer may take to appear; the default is 10 seconds |
+| `KREA_PIPE_POLL_SECONDS` | how long to wait before the first poll of a job; the default is 1 second |
+| `NO_COLOR` | turns colours off |
 
 ## Schemas
 
-`krea-pipe schema --which NAME` prints the JSON Schema of what krea-pipe reads and writes: {schemas}.
+`krea-pipe schema --which NAME` prints the JSON Schema of a file that krea-pipe reads or writes: {schemas}.
 """
 
 
@@ -53,7 +53,7 @@ def reference() -> str:
 
 
 def is_hidden(name: str, root: click.Context) -> bool:
-    """Whether a command is not for people."""
+    """Whether the help omits a command."""
     command = root.command
     assert isinstance(command, click.Group)
     found = command.get_command(root, name)
@@ -61,7 +61,7 @@ def is_hidden(name: str, root: click.Context) -> bool:
 
 
 def schemas(root: click.Context) -> tuple[str, ...]:
-    """The names that `krea-pipe schema` knows."""
+    """The names that `krea-pipe schema` accepts."""
     command = root.command.get_command(root, "schema") if isinstance(root.command, click.Group) else None
     options = command.params if command else []
     (which,) = [one.type for one in options if isinstance(one.type, click.Choice)]
@@ -69,7 +69,7 @@ def schemas(root: click.Context) -> tuple[str, ...]:
 
 
 def command_parts(command: click.Command | None, name: str, parent: click.Context, level: int = 2) -> Iterator[str]:
-    """What stands about one command, and those below it."""
+    """The section of one command, and the sections of its subcommands."""
     assert command is not None, name
     context = click.Context(command, info_name=name, parent=parent)
     title = context.command_path.removeprefix("krea-pipe ")
@@ -86,12 +86,12 @@ def command_parts(command: click.Command | None, name: str, parent: click.Contex
 
 
 def usage(command: click.Command, context: click.Context) -> str:
-    """One line: the command and what it takes."""
+    """One line: the command and its arguments."""
     return " ".join([context.command_path, *command.collect_usage_pieces(context)])
 
 
 def option_row(param: click.Parameter, context: click.Context) -> str | None:
-    """The names of an option, and what it does; arguments are explained in the text."""
+    """The names of an option and its help; None for arguments, which the text explains."""
     record = param.get_help_record(context)
     if record is None or isinstance(param, click.Argument):
         return None
@@ -101,7 +101,7 @@ def option_row(param: click.Parameter, context: click.Context) -> str | None:
 
 
 def paragraphs(text: str) -> str:
-    """A help text as Markdown: paragraphs in lines of their own; those that click leaves as they are become code."""
+    """A help text as Markdown, with one line for each paragraph; preformatted paragraphs become code."""
     found = re.split(r"\n\s*\n", inspect.cleandoc(text))
     return "\n\n".join(
         f"```text\n{one.removeprefix(AS_IT_IS)}\n```" if one.startswith(AS_IT_IS) else one_line(one) for one in found
@@ -109,7 +109,7 @@ def paragraphs(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Words on one line, with what Markdown or a table would take for its own escaped."""
+    """A text on one line, with the special characters of Markdown and tables escaped."""
     parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
     return "".join(
         part.replace("|", "\\|") if part.startswith("`") else re.sub(r"([|*<>\[\]])", r"\\\1", part) for part in parts

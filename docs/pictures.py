@@ -1,4 +1,4 @@
-"""Draws the pictures of the pages: `python docs/pictures.py [FILE…]`, with Debian's chromium and the extra `dev`."""
+"""Takes the screenshots of the docs: `python docs/pictures.py [FILE…]`. Needs Debian's chromium and the extra `dev`."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 CELL = "explore/serum/dawn/brand/s1"
-# file: pipeline, light or dark, how far the page is scrolled, view
+# file: pipeline, colour scheme, scroll position, view
 VIEWS = {
     "tutorial.png": ("pipeline", "light", 0, ""),
     "report.png": ("skincare", "light", 0, ""),
@@ -37,7 +37,7 @@ VIEWS = {
 
 
 def report_of(pipeline: str, folder: Path) -> Path:
-    """The page of a local run of one of the examples, or of the pipeline that `init` writes."""
+    """The report of a local run of an example, or of the pipeline that `init` writes."""
     command = [sys.executable, "-m", "krea_pipe", "run", f"pipelines/{pipeline}.yaml", "--local"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "KREA_PIPE_HOME": str(folder / pipeline)}
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
@@ -46,7 +46,7 @@ def report_of(pipeline: str, folder: Path) -> Path:
 
 
 def draw(page: Page, address: str, file: Path, down: int) -> None:
-    """Open a view, and keep a picture of it when all of its pictures are there."""
+    """Open a view, and take a screenshot when all its pictures are loaded."""
     page.goto(address)
     page.wait_for_selector(".picture[data-painted]", state="attached")
     page.wait_for_load_state("networkidle")

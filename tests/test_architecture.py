@@ -38,8 +38,10 @@ LATE = {
     "krea_pipe.app.jobs": "the network",
     "krea_pipe.app.notify": "httpx and apprise",
     "krea_pipe.app.pictures": "Pillow",
+    "krea_pipe.store.remote.bucket": "obstore",
     "krea_pipe.cli.commands.run": "rich",
     "krea_pipe.cli.main": "what tells errors",
+    "krea_pipe.pipeline.references": "Pillow",
 }
 """Where modules are imported when they are needed, and not before: typed, so that mypy checks what is called."""
 READERS = {"krea_pipe.store.events", "krea_pipe.store.replay"}

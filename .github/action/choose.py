@@ -1,4 +1,4 @@
-"""Decides what the action does in this job, and with which pipelines."""
+"""Chooses the command and the pipelines for this job."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ COMMANDS = ("auto", "validate", "plan", "run")
 
 
 def main() -> int:
-    """Write the outputs `command`, `home`, `home-path` and `save`, and keep the names of the pipelines."""
+    """Write the outputs `command`, `home`, `home-path` and `save`, and store the names of the pipelines."""
     command, problem = _command()
     if problem:
         say("error", problem)
@@ -25,7 +25,7 @@ def main() -> int:
         refuse_other_repositories(top, [here])
     files = _files(listed("FILES"))
     if not files:
-        say("error", f"no pipeline is found in {', '.join(listed('FILES'))}; `files` names files, globs or folders")
+        say("error", f"no pipelines found in {', '.join(listed('FILES'))}; set `files` to files, globs or folders")
         return 2
     _refuse_names(files)
     if top:
@@ -43,26 +43,26 @@ def main() -> int:
 
 
 def _refuse_names(files: list[str]) -> None:
-    """Refuse names that a log, a comment or a list would show as something else."""
+    """Refuse names that a log, a comment or a list would not show correctly."""
     odd = [one for one in files if not is_plain(one)]
     if odd:
-        message = f"{odd[0]!r} has control characters or ends of lines in its name, or is not UTF-8"
+        message = f"{odd[0]!r} has control characters or line breaks in its name, or is not UTF-8"
         hint = f"rename it{f', and {len(odd) - 1} more' if odd[1:] else ''}"
         raise UsageError(Problem("odd_name", message, hint=hint))
 
 
 def _command() -> tuple[str, str]:
-    """What is to be done, or why nothing is."""
+    """The command to run, or the reason why no command can run."""
     asked, name, event = given("COMMAND") or "auto", given("GITHUB_EVENT_NAME"), read_event()
     if asked not in COMMANDS:
-        return "", f"`command` is one of {', '.join(COMMANDS)}, not {asked!r}"
+        return "", f"`command` must be one of {', '.join(COMMANDS)}, not {asked!r}"
     if name in ("pull_request_target", "workflow_run") and is_fork(event):
-        return "", f"`{name}` gives files of a fork the secrets of this repository: use `pull_request`"
+        return "", f"`{name}` would give files from a fork access to the secrets of this repository; use `pull_request`"
     if asked == "run" and is_fork(event):
-        say("notice", "a pull request from a fork is planned, not run: nobody outside spends your money")
+        say("notice", "pull requests from forks are only planned, not run, so that outsiders cannot spend your money")
         return "plan", ""
     if asked == "plan" and "pull_request" not in event:
-        say("notice", "this is no pull request, so the plan is compared with nothing")
+        say("notice", "this is not a pull request, so the plan has nothing to compare with")
     return _automatic(name, event) if asked == "auto" else asked, ""
 
 
@@ -76,13 +76,13 @@ def _automatic(name: str, event: dict[str, object]) -> str:
 
 
 def _files(patterns: list[str]) -> list[str]:
-    """The files of names, globs and folders, each once; of a folder those that git tracks and that are pipelines."""
+    """The files of names, globs and folders, without duplicates; for a folder, the pipelines that git tracks."""
     found: dict[str, None] = {}
     for pattern in patterns:
         try:
             found.update(dict.fromkeys(_matching(pattern)))
         except (OSError, ValueError, NotImplementedError) as error:  # a name that is too long, `**x`, `/**`
-            message = f"{pattern[:200]!r} in `files` cannot be looked for: {error}"
+            message = f"{pattern[:200]!r} in `files` is not a valid pattern: {error}"
             hint = "name a file, a folder, or a glob below `working-directory`"
             raise UsageError(Problem("bad_pattern", message, hint=hint)) from error
     return list(found)
@@ -109,16 +109,16 @@ def _tracked(folder: Path) -> list[str]:
 
 
 def _home(workspace: Path) -> Path:
-    """The folder of what is paid; a commit cannot lead it, or the cache of it, to another place by a link.
+    """The home folder. A link in a commit cannot redirect it, or its cache, to another place.
 
     Raises:
-        UsageError: it would.
+        UsageError: the path contains such a link, or control characters.
     """
     home = Path(os.path.abspath(given("KREA_PIPE_HOME") or ".krea-pipe"))  # noqa: PTH100 (resolve would follow links)
     below = [one for one in (home, *home.parents) if one != workspace and one.is_relative_to(workspace)]
     if not is_plain(str(home)) or any(one.is_symlink() for one in below):
-        message = f"{str(home)!r}, where krea-pipe keeps what is paid, is or has a link, or no plain name"
-        raise UsageError(Problem("bad_home", message, hint="take the link away, or set KREA_PIPE_HOME"))
+        message = f"the home folder {str(home)!r} is a link, is inside a link, or has control characters in its path"
+        raise UsageError(Problem("bad_home", message, hint="remove the link, or set KREA_PIPE_HOME"))
     return home
 
 

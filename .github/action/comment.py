@@ -1,4 +1,4 @@
-"""Keeps one comment for each plan on a pull request: a push writes it anew and adds no second one."""
+"""Keeps one comment for each plan on a pull request; a push updates the comment."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ MAX_PAGES = 50
 
 
 def main() -> int:
-    """Write the comments. A token that may not, or a GitHub that does not answer, is no failure of the pipelines."""
+    """Write the comments. A token without permission, or no answer from GitHub, is not a failure of the pipelines."""
     number = (read_event().get("pull_request") or {}).get("number")
     plans = json.loads((folder() / "plans" / "index.json").read_text(encoding="utf-8"))
     if number is None or not plans:
@@ -28,7 +28,7 @@ def main() -> int:
     except httpx.HTTPStatusError as error:
         _tell(error.response.status_code)
     except (httpx.HTTPError, ValueError) as error:
-        say("warning", f"the plan is not on the pull request, but in the summary of this job: {error}")
+        say("warning", f"the plan could not be added to the pull request; it is in the summary of this job: {error}")
     return 0
 
 
@@ -39,7 +39,7 @@ class Comments:
         self.client, self.base, self.number = client, base, number
 
     def write(self, plans: list[dict[str, Any]]) -> None:
-        """Write each plan; one that has nothing to say only where it is said already.
+        """Write each plan. A plan without changes only updates an existing comment.
 
         Raises:
             httpx.HTTPError: GitHub refused, or could not be reached.
@@ -47,7 +47,7 @@ class Comments:
         own = [one for one in self._all() if self._is_own(one)]
         for plan in plans:
             body = Path(plan["markdown"]).read_text(encoding="utf-8")
-            mark = body.partition("\n")[0]  # the same for the same pipeline, and seen by nobody
+            mark = body.partition("\n")[0]  # the same for the same pipeline, and invisible on the page
             found = next((one for one in own if one["body"].startswith(mark)), None)
             if found is not None and found["body"].replace("\r\n", "\n").rstrip() != body.rstrip():
                 self._send("PATCH", f"{self.base}/issues/comments/{found['id']}", body)
@@ -65,7 +65,7 @@ class Comments:
                 return
 
     def _is_own(self, comment: dict[str, Any]) -> bool:
-        """Whether a comment may be ours: anybody can write the mark, so a bot or the token's user has written it."""
+        """Whether a comment is ours: it has the mark, and its author is a bot or the user of the token."""
         author = comment.get("user") or {}
         if not (comment.get("body") or "").startswith(MARK):
             return False
@@ -73,7 +73,7 @@ class Comments:
 
     @cached_property
     def _login(self) -> str | None:
-        """Whose token this is; that of a job is nobody's, and may not ask."""
+        """The user of the token. The token of a job belongs to no user and cannot read this."""
         answer = self.client.get(f"{given('GITHUB_API_URL')}/user")
         return str(answer.json().get("login")) if answer.is_success else None
 
@@ -84,7 +84,8 @@ class Comments:
 def _tell(status: int) -> None:
     where = "the plan is in the summary of this job"
     if status in (403, 404):
-        say("notice", f"{where}: this token may not comment (a fork's never may; else set `pull-requests: write`)")
+        why = "this token cannot comment (a token for a fork never can; otherwise set `pull-requests: write`)"
+        say("notice", f"{where}: {why}")
     else:
         say("warning", f"{where}: GitHub answered {status} to the comment")
 

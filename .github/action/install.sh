@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the krea-pipe of this action's own version, with the locked versions of what it needs and nothing else, away
-# from the packages of the job.
+# Installs this version of krea-pipe with exactly the locked versions of its dependencies, separate from the packages of
+# the job.
 set -euo pipefail
 
 venv="$RUNNER_TEMP/krea-pipe/venv"
@@ -12,7 +12,7 @@ install=("$venv/bin/pip" install --quiet --disable-pip-version-check)
 "$venv/bin/krea-pipe" --version
 echo "bin=$venv/bin" >>"$GITHUB_OUTPUT"
 
-# Later steps of the job may call krea-pipe by its name; their python stays as it is.
+# Later steps of the job can call krea-pipe by name; their Python does not change.
 mkdir -p "$RUNNER_TEMP/krea-pipe/bin"
 ln -sf "$venv/bin/krea-pipe" "$RUNNER_TEMP/krea-pipe/bin/krea-pipe"
 echo "$RUNNER_TEMP/krea-pipe/bin" >>"$GITHUB_PATH"

@@ -1,4 +1,4 @@
-"""Plans each pipeline, compared with the base of the pull request: for its comment, the summary and the outputs."""
+"""Plans each pipeline, compared with the base of the pull request, for the comment, the summary and the outputs."""
 
 import json
 import os
@@ -18,14 +18,14 @@ CHANGES = ("new", "changed", "moved", "gone")
 
 @dataclass(frozen=True, slots=True)
 class Failed(Exception):
-    """A command that ended with an exit code other than 0; it has said why."""
+    """A command ended with an exit code other than 0, and has printed the reason."""
 
     code: int
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan of one file: what a run would pay, and whether the pull request changes anything."""
+    """The plan of one file: the cost of a run, and whether the pull request changes anything."""
 
     file: str
     markdown: Path
@@ -35,7 +35,7 @@ class Planned:
 
 
 def main() -> int:
-    """Plan each file; write the outputs `to-render` and `price`, the summary, and what comment.py needs."""
+    """Plan each file; write the outputs `to-render` and `price`, the summary, and the input of comment.py."""
     plans_folder = folder() / "plans"
     plans_folder.mkdir(exist_ok=True)
     base = _base()
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def _compared(file: str, markdown: Path, base: str) -> Planned:
-    """What becomes of the images when the pull request is merged."""
+    """How merging the pull request changes the images."""
     against = ("plan", "--against", base)
     markdown.write_text(_pipe(*against, "--format", "markdown", "--", file), encoding="utf-8")
     compared = json.loads(_pipe(*against, "--json", "--", file))
@@ -72,7 +72,7 @@ def _alone(file: str, markdown: Path, _: str) -> Planned:
 
 
 def _base() -> str:
-    """The commit that the pull request is compared with; "" when there is none, or it cannot be had."""
+    """The base commit of the pull request; "" if there is no base, or it cannot be fetched."""
     commit, here = given("BASE_SHA"), Path.cwd()
     if not commit:
         return ""
@@ -80,23 +80,23 @@ def _base() -> str:
     if top is None:
         say(
             "warning",
-            "there is no checkout here, so nothing is compared: is actions/checkout missing before this step?",
+            "there is no checkout, so nothing is compared; is actions/checkout missing before this step?",
         )
         return ""
-    # A checkout has one commit only (`fetch-depth: 1`): the other one is fetched, without the history between them.
+    # A checkout has only one commit (`fetch-depth: 1`), so fetch the base, without the history in between.
     if has_commit(top, os.environ, commit):
         return commit
     try:
         fetch(top, os.environ, commit)
     except GitFailed as error:
-        why = "the base commit cannot be fetched, so nothing is compared: set `fetch-depth: 0` in actions/checkout"
+        why = "the base commit cannot be fetched, so nothing is compared; set `fetch-depth: 0` in actions/checkout"
         say("warning", f"{why}\n{error}")
         return ""
     return commit
 
 
 def _pipe(*words: str) -> str:
-    """What krea-pipe prints."""
+    """The output of krea-pipe."""
     done = subprocess.run([krea_pipe(), *words], stdout=subprocess.PIPE, check=False)
     if done.returncode:
         raise Failed(done.returncode)

@@ -1,4 +1,4 @@
-"""Tells what became of the runs: the job's summary, and the outputs of the action."""
+"""Reports the runs in the job summary and in the outputs of the action."""
 
 import json
 import re
@@ -13,18 +13,18 @@ from krea_pipe.report.markdown import code
 _PICTURES = re.compile(r"^### (?:Images|[\d,]+ of [\d,]+ images).*\n(?:(?!### ).*\n)*", re.MULTILINE)
 ENDS = {
     1: "some images failed",
-    2: "the pipeline, or an input of the action, cannot be used as it is",
-    4: "Krea refused: is `api-key` set, and is there credit?",
-    5: "over budget, or a limit is reached",
-    7: "`args` select nothing",
-    8: "an image is not the one that the lock file has",
-    130: "interrupted; the next run goes on here",
+    2: "the pipeline, or an input of the action, is invalid",
+    4: "Krea refused the request: is `api-key` set, and does the account have credit?",
+    5: "over budget, or at a limit",
+    7: "`args` selects no cells",
+    8: "an image differs from the lock file",
+    130: "interrupted; the next run continues",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One pipeline that was run: its exit code, and its folder, which is None when it did not come so far."""
+    """One run of a pipeline: its exit code, and its folder, or None if it did not write a report."""
 
     code: int
     folder: Path | None
@@ -56,7 +56,7 @@ def _with_report(name: str) -> Path | None:
 
 
 def _text(run: Run) -> str:
-    """The report of a run without its pictures, which nobody can load from here."""
+    """The report of a run without its pictures, which a job summary cannot show."""
     note = f"\n**{code(run.file)}**: {ENDS.get(run.code, f'exit code {run.code}')}.\n" if run.code not in (0, 6) else ""
     if run.folder is None:
         return note

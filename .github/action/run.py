@@ -1,4 +1,4 @@
-"""Makes what is missing, one pipeline after the other. The step fails with the first exit code that means a failure."""
+"""Runs one pipeline after the other. The step fails with the first exit code that means a failure."""
 
 import json
 import re
@@ -14,7 +14,7 @@ WAITING, REFUSED, INTERRUPTED = 6, 4, 130
 
 
 class Runs:
-    """The runs of one job, which a signal ends: krea-pipe then cancels what waits at Krea and brings in the rest."""
+    """The runs of one job. On a signal, krea-pipe cancels queued jobs and collects running ones."""
 
     def __init__(self, words: list[str], home: Path) -> None:
         self.words, self.home = words, home
@@ -22,20 +22,20 @@ class Runs:
         self.is_stopped = False
 
     def stop(self, *_: object) -> None:
-        """Pass a signal on: a job that is cancelled signals this process alone."""
+        """Forward a signal: GitHub signals only this process when a job is cancelled."""
         self.is_stopped = True
         if self.child is not None:
             self.child.terminate()
 
     def run(self, file: str) -> tuple[int, str]:
-        """Run one pipeline and show what it prints: its exit code, and the folder of its report, "" without one."""
+        """Run one pipeline and print its output. Returns its exit code and the folder of its report, or ""."""
         before = self._folders()
         page = ""
         command = [krea_pipe(), "run", *self.words, "--", file]
         with subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, encoding="utf-8", errors="surrogateescape"
         ) as self.child:
-            if self.is_stopped:  # before there was anybody to tell
+            if self.is_stopped:  # the signal arrived before the process started
                 self.child.terminate()
             assert self.child.stdout is not None
             for line in self.child.stdout:
@@ -45,7 +45,7 @@ class Runs:
         code = self.child.returncode
         self.child = None
         made = Path(page).resolve().parent if page else None
-        # The line may be a text of the pipeline: only a folder that this run has made is its report.
+        # The pipeline can print such a line itself, so accept only a folder that this run has created.
         is_own = made is not None and made.name in self._folders() - before and made.parent == self.home / "runs"
         return code if code >= 0 else 128 - code, str(made) if is_own else ""
 
@@ -55,7 +55,7 @@ class Runs:
 
 
 def main() -> int:
-    """Run each file; write the output `exit-code`, and what report.py needs."""
+    """Run each file; write the output `exit-code`, and the input of report.py."""
     words = re.findall(r"[^ \t\r\n]+", given("ARGS"))
     if given("MAX_COST"):
         words += ["--max-cost", given("MAX_COST")]
@@ -72,10 +72,10 @@ def main() -> int:
         done.append({"code": code, "folder": report, "file": file})
         noted.write_text(json.dumps(done), encoding="utf-8")
         if code == WAITING:
-            say("notice", f"{file} waits for picks: choose in the report, and commit the picks file")
+            say("notice", f"{file} waits for picks: pick images in the report, and commit the picks file")
         elif code:
             failed = failed or code
-        # Refused by Krea, or interrupted: the next run would end in the same way.
+        # After a refusal or an interrupt, the next run would end in the same way.
         if code in (REFUSED, INTERRUPTED) or runs.is_stopped:
             break
     output("exit-code", failed)

@@ -6,7 +6,7 @@ from workflow import kept_files, krea_pipe, run_step
 
 
 def main() -> int:
-    """Become `krea-pipe validate`."""
+    """Replace this process with `krea-pipe validate`."""
     os.execv(krea_pipe(), ["krea-pipe", "validate", "--", *kept_files()])
 
 

@@ -116,6 +116,17 @@ class JobPage:
     jobs: tuple[Job, ...]
     next: str | None
 
+    def reaches(self, at: datetime | None) -> bool:
+        """Whether a job has to be on this page or on one before it.
+
+        Args:
+            at: when the job was created (UTC); one without a time may have to be.
+
+        Returns:
+            False when it may be on a later page.
+        """
+        return self.next is None or at is None or any(job.created_at and job.created_at < at for job in self.jobs)
+
 
 @dataclass(frozen=True, slots=True)
 class Style:

@@ -19,6 +19,7 @@ from krea_pipe.pipeline.spec import Loaded
 from krea_pipe.planning.lock_check import LockOptions
 from krea_pipe.planning.plan import Plan, Step, needs_call
 from krea_pipe.store.journal import Observe, unobserved
+from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 
@@ -44,6 +45,7 @@ class SendOptions:
         job_timeout: seconds after which a running job is given up; None takes the default of its variant.
         webhook_url: an address that Krea is to tell of ended jobs.
         webhook_listen: HOST:PORT at which the run itself is told of them.
+        budget_name: the name of a budget that several runs share in the shared store; "" for a cap of this run's own.
     """
 
     concurrency: int = 500
@@ -52,6 +54,7 @@ class SendOptions:
     job_timeout: float | None = None
     webhook_url: str | None = None
     webhook_listen: str | None = None
+    budget_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Prepared:
     """A plan that may be carried out, and where its images come from and go.
 
     `replay` is the journal as it was when the plan was made. `cap` is what may be spent, in US dollars, `most` how many
-    new images may be made; None is no limit.
+    new images may be made; None is no limit. `pipeline_cells` is how many cells the pipeline has, selected or not.
     """
 
     loaded: Loaded
@@ -87,6 +90,8 @@ class Prepared:
     cap: Decimal | None
     most: int | None
     locking: LockOptions | None = None
+    remote: Remote | None = None
+    pipeline_cells: int | None = None
 
     @property
     def calls(self) -> int:
@@ -154,10 +159,12 @@ class Execution:
                 max_new=prepared.most,
                 uncertain=options.uncertain,
                 webhook=self.webhook,
+                budget_name=options.budget_name,
             ),
             webhook_listener=self.listener,
             transport=transport_for(self.target, prepared.loaded.pipeline.prices.allowed),
             observe=listeners.observe,
+            remote=prepared.remote,
         )
         return execute(order)
 

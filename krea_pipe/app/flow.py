@@ -14,7 +14,7 @@ from krea_pipe.app.run_pipeline import finish_run
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Key, canonical_json, key_of, key_of_text
-from krea_pipe.core.settings import Target, Token
+from krea_pipe.core.settings import Target, Token, home_folder
 from krea_pipe.executor.deliver import open_delivery
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.graph import Graph, build_graph
@@ -24,7 +24,8 @@ from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.references import check_bytes
 from krea_pipe.pipeline.spec import Loaded as Loaded
-from krea_pipe.pipeline.spec import load_pipeline as load_pipeline
+from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.pipeline.spec import load_pipeline as read_pipeline
 from krea_pipe.planning.budget import Limits, cap_of, check_budget, max_new_of
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
 from krea_pipe.planning.lockfile import Lockfile, read_lock
@@ -33,7 +34,9 @@ from krea_pipe.planning.plan import Plan, PlanOptions, Step, make_plan, status_o
 from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
+from krea_pipe.store.checked_images import CheckedImages
 from krea_pipe.store.known import look_up
+from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space, open_space
 
@@ -57,6 +60,7 @@ class RunOptions:
     frozen: bool = False
     approval: PlanFile | None = None
     changed: Changed = "keep"
+    remote: Remote | None = None
 
 
 KeyedCell: TypeAlias = tuple[Cell, Key]
@@ -80,6 +84,22 @@ class PlannedRun:
         """Whether there is no cell of an id any more; those of stages that wait are not known."""
         ids = {cell.id for cell, _ in self.found}
         return lambda one: one not in ids and one.partition("/")[0] not in self.idle
+
+
+def load_pipeline(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
+    """Read a pipeline file and every image that it names; an image that was found to be whole is not decoded again.
+
+    Args:
+        file: the pipeline file.
+        overrides: what the command line says over it; its environment names the home folder.
+
+    Returns:
+        The pipeline and its images.
+
+    Raises:
+        InvalidInput: with every problem of the file and of its images. UsageError: what stands over it is wrong.
+    """
+    return read_pipeline(file, overrides, CheckedImages(home_folder(overrides.environment, file)))
 
 
 def cells(
@@ -280,7 +300,20 @@ def run_pipeline(
             delivery.prepare()
             make_folder(runs_folder(home))
         most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
-        prepared = Prepared(loaded, plan, basis.replay, space, target, delivery, token, cap, most, locking)
+        prepared = Prepared(
+            loaded=loaded,
+            plan=plan,
+            replay=basis.replay,
+            space=space,
+            target=target,
+            delivery=delivery,
+            token=token,
+            cap=cap,
+            most=most,
+            locking=locking,
+            remote=options.remote,
+            pipeline_cells=len(basis.found),
+        )
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
 
 

@@ -20,7 +20,7 @@ from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
 from krea_pipe.report.decisions import decisions_json, read_decisions
-from krea_pipe.report.folder import write_planned, write_report
+from krea_pipe.report.folder import note_run, write_planned, write_report
 from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.model import Report
 from krea_pipe.report.thumbnails import keep_reference_thumbnails
@@ -48,6 +48,7 @@ def finish_run(
     prepared: Prepared, folder: Path, started_at: datetime, execution: Execution, listen: Listen
 ) -> FinishedRun:
     """Make what is missing, put every image in its place, and report."""
+    note_run(folder.parent.parent, folder.name)
     taken = take_over_costs(prepared.space, prepared.plan, folder.name)
     outcomes = {step.key: _initial_outcome(step, is_counted=step.key not in taken) for step in prepared.plan.steps}
     rewritten = _deliver_reused(prepared, outcomes)
@@ -116,6 +117,7 @@ def _facts(prepared: Prepared, folder: Path, started_at: datetime) -> RunFacts:
         cap=prepared.cap,
         git=git_state(prepared.loaded.pipeline.document.file),
         warnings=prepared.loaded.warnings,
+        pipeline_cells=prepared.pipeline_cells,
     )
 
 

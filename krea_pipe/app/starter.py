@@ -20,13 +20,13 @@ version: 1
 name: lamp
 description: A glass lamp on two surfaces, from literal to expressive.
 
-# A live run never costs more than this; without a cap nothing is sent.
+# The most that one live run may cost. Without a cap, nothing is sent.
 budget: {{usd: 1.00}}
 
 vars:
   mood: quiet morning light
 
-# Request fields for every image; the matrix may change them.
+# Request fields for every image; the matrix can override them.
 defaults: {{variant: medium, aspect_ratio: "4:5"}}
 
 prompt: A cinematic product photo of a glass lamp on {{{{ surface.text }}}}, {{{{ mood }}}}
@@ -45,7 +45,7 @@ out: "{{{{ surface.id }}}}/{{{{ creativity }}}}"
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The pipeline, whether its schema was written, whether another one was kept, and the lines that were added."""
+    """The new pipeline, whether its schema was written or an old one kept, and the lines added to .gitignore."""
 
     file: Path
     schema: Path
@@ -55,16 +55,16 @@ class Started:
 
 
 def write_starter(folder: Path) -> Started:
-    """Write a starter pipeline into a folder; files that are there are never overwritten.
+    """Write a starter pipeline into a folder, without overwriting any file.
 
     Args:
-        folder: where it is written.
+        folder: the target folder.
 
     Returns:
         The files, and which of them are new.
 
     Raises:
-        UsageError: there is a pipeline, or the folder is none. StateError: a file cannot be read or written.
+        UsageError: the folder has a pipeline, or is not a folder. StateError: a file cannot be read or written.
     """
     file, schema = folder / FILE_NAME, folder / SCHEMA_NAME
     _check_free(file)
@@ -89,7 +89,7 @@ def _check_free(file: Path) -> None:
 
 
 def _content(path: Path) -> bytes | None:
-    """The bytes of a file, if there is one."""
+    """The bytes of a file, or None if it does not exist."""
     try:
         return path.read_bytes() if path.exists() else None
     except OSError as error:
@@ -97,7 +97,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _ignore(path: Path) -> list[str]:
-    """Add the lines that are missing from a .gitignore."""
+    """Add missing lines to a .gitignore."""
     old = _content(path) or b""
     missing = [line for line in IGNORED if line.encode() not in old.splitlines()]
     if missing:

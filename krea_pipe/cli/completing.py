@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.pipeline.source import read_document
-from krea_pipe.report.folder import PLANNED, RECORD, find_run, runs_folder
+from krea_pipe.report.folder import PLANNED, RECORD, find_run, run_folders
 from krea_pipe.store.home import open_home
 
 
@@ -23,9 +23,9 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     if "/" in incomplete or incomplete.startswith("."):
         return [CompletionItem(incomplete, type="dir")]
     with suppress(KreaPipeError, OSError):
-        folders = [path for path in runs_folder(open_home(os.environ)).iterdir() if not path.name.startswith(".")]
+        folders = reversed(run_folders(open_home(os.environ)))
         names = (path.name for path in folders if (path / RECORD).is_file() or (path / PLANNED).is_file())
-        return _beginning(sorted(names, reverse=True), incomplete)
+        return _beginning(names, incomplete)
     return []
 
 

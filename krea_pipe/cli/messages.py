@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -28,6 +29,18 @@ LINES = 256
 def print_json(data: Mapping[str, object]) -> None:
     """Print one JSON object on stdout."""
     click.echo(inert_json(json.dumps(data, ensure_ascii=not _utf8(), indent=None if len(data) < 3 else 1)))
+
+
+def print_partial(count: int, expected: int) -> None:
+    """Say on stderr that there are fewer images than there could be."""
+    if count < expected:
+        click.echo(f"{click.style('partial', fg='yellow', bold=True)} {count:,} of {expected:,} images", err=True)
+
+
+def print_replaced(path: Path, earlier: int, count: int) -> None:
+    """Say on stderr that a file took the place of one with more images."""
+    if earlier > count:
+        click.echo(f"{click.style('replaced', fg='yellow', bold=True)} {path}, which had {earlier:,} images", err=True)
 
 
 def print_json_line(data: Mapping[str, object]) -> None:

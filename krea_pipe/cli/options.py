@@ -93,6 +93,10 @@ out_option = click.option(
     help="The folder for images.  [default: out/NAME, or proofs/NAME with --local]",
 )
 
+replace_option = click.option(
+    "--replace", "replace_fuller", is_flag=True, help="Also replace an earlier file that has more images."
+)
+
 
 class OverFlags(TypedDict):
     """What the command line says over a file."""

@@ -5,14 +5,11 @@ that can name programs. A pull request has the right to any folder below the top
 the job's workspace downwards.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, UsageError
-from krea_pipe.core.git import COMMIT, GitFailed, ask, git_location
-
-_POINTER = re.compile(rb"gitdir: ([^\r\n\0]+)[\r\n]*")
+from krea_pipe.core.git import COMMIT, GitFailed, ask, git_location, is_submodule
 
 
 def find_top(workspace: Path, folder: Path) -> Path | None:
@@ -54,28 +51,15 @@ def has_commit(top: Path, environment: Mapping[str, str], commit: str) -> bool:
 
 
 def _refuse_repository(folder: Path, top: Path) -> None:
-    if _is_bare(folder) or ((folder / ".git").exists() and not _is_submodule(folder / ".git", top)):
-        message = (
-            f"the folder {folder.relative_to(top).as_posix()!r} is a git repository inside the repository of the job"
-        )
-        hint = "its files are not read: remove the folder, or check out the repositories side by side"
+    if _is_bare(folder) or ((folder / ".git").exists() and not is_submodule(folder / ".git", top / ".git" / "modules")):
+        message = f"the folder {folder.relative_to(top).as_posix()!r} is a git repository within that of the job"
+        hint = "no file of it is read: take the folder away, or check repositories out beside each other"
         raise UsageError(Problem("nested_repository", message, hint=hint))
 
 
 def _is_bare(folder: Path) -> bool:
     """Whether git before 2.38 would take a folder, which may be tracked like any other, for a repository."""
     return all((folder / name).exists() for name in ("HEAD", "objects", "refs"))
-
-
-def _is_submodule(pointer: Path, top: Path) -> bool:
-    if not pointer.is_file():
-        return False
-    with pointer.open("rb") as stream:
-        found = _POINTER.fullmatch(stream.read(5000))
-    if found is None:
-        return False
-    target = (pointer.parent / found[1].decode(errors="surrogateescape")).resolve()
-    return not pointer.is_symlink() and target.is_relative_to(top / ".git" / "modules")
 
 
 def _down(root: Path, folder: Path) -> list[Path]:

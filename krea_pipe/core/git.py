@@ -51,6 +51,7 @@ _UNSET = frozenset(
 # What the network may be reached by; `ext::` would run a program that an address names.
 _PROTOCOLS = {"GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"}
 COMMIT = re.compile(r"[0-9a-f]{40,64}")
+_POINTER = re.compile(rb"gitdir: ([^\r\n\0]+)[\r\n]*")
 
 
 class GitFailed(Exception):
@@ -121,6 +122,20 @@ def git_location(top: Path) -> tuple[str, ...]:
     return f"--git-dir={top / '.git'}", f"--work-tree={top}"
 
 
+def is_submodule(pointer: Path, folder: Path) -> bool:
+    """Whether the `.git` of a folder leads to what git keeps of a submodule.
+
+    Args:
+        pointer: the path of that `.git`.
+        folder: the folder, within the `.git` of the repository around it, that no file of a commit gets into.
+    """
+    if pointer.is_symlink() or not pointer.is_file():
+        return False
+    with pointer.open("rb") as stream:
+        found = _POINTER.fullmatch(stream.read(5000))
+    return found is not None and (pointer.parent / os.fsdecode(found[1])).resolve().is_relative_to(folder.resolve())
+
+
 def _answer(folder: Path, environment: Mapping[str, str], words: Iterable[str], given: bytes, seconds: float) -> bytes:
     try:
         done = subprocess.run(
@@ -185,8 +200,14 @@ class Repository:
         """The folder in which git keeps what all work trees share."""
         return self.top / self.text("rev-parse", "--git-common-dir")
 
+    def submodule(self, path: str) -> "Repository | None":
+        """The repository of a submodule that is checked out; None when it is not, or is a repository by itself."""
+        top = self.top / path
+        is_here = top.resolve() == top and is_submodule(top / ".git", self.common_folder)
+        return Repository(top, self.environment) if is_here else None
+
     def entries(self, commit: str) -> list[Entry]:
-        """Every file of a commit.
+        """Every file of a commit, and every submodule.
 
         Raises:
             GitFailed: its trees cannot be read.

@@ -2,8 +2,9 @@
 
 Decoders bound memory, not work. For each scan of a JPEG, which may be a hundred bytes, libjpeg passes over all pixels.
 Pillow reads each marker and chunk in Python, joins parts of Exif and reads all that they point at, and inflates every
-colour profile that it meets. So scans are counted in one pass over the bytes, and Pillow gets only what makes pixels. A
-decoder cannot be interrupted in its thread, and so none is begun that would take long.
+colour profile that it meets. So scans are counted in one pass over the bytes, and Pillow gets only what makes pixels
+(`appearance` reads the rest that is needed). A decoder cannot be interrupted in its thread, and so none is begun that
+would take long.
 """
 
 import re
@@ -27,6 +28,12 @@ MAX_SCANS = 100
 """libjpeg's own script for progressive images has 10 scans, and what mozjpeg's search finds has fewer than 20."""
 MAX_SCANNED = 1_500_000_000
 """Pixels times scans: 16 scans of the largest image. A scan of 89 megapixels takes up to 0.3 s."""
+
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples of a pixel, for each colour type of PNG."""
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""For each pass of an interlaced PNG its first column and row, and its steps between columns and rows."""
+_INFLATED_AT_ONCE = 1 << 20
 
 MAX_FILL = 1024
 """Bytes 0xFF in a row inside a scan: no writer fills so, and Pillow copies and reads them again for each 64 KiB."""
@@ -101,6 +108,95 @@ def is_intact(png: bytes | memoryview, chunk: _ImagePart) -> bool:
     """Whether a chunk of a PNG has the checksum that it says."""
     checksum = int.from_bytes(png[chunk.end - 4 : chunk.end], "big")
     return zlib.crc32(png[chunk.start + 4 : chunk.end - 4]) == checksum
+
+
+def has_all_rows(png: bytes) -> bool:
+    """Whether the pixels of a PNG are all there; decoders leave those black that its zlib stream lacks.
+
+    Args:
+        png: the bytes of a PNG; its size has to be a sane one.
+
+    Returns:
+        False also for a stream that is damaged.
+    """
+    inflater, lacking = zlib.decompressobj(), _scanline_bytes(png)
+    try:
+        for part in png_chunks(png):
+            if part.kind != b"IDAT":
+                continue
+            packed = png[part.start + 8 : part.end - 4]
+            while lacking > 0 and not inflater.eof:
+                rows = inflater.decompress(packed, _INFLATED_AT_ONCE)
+                lacking, packed = lacking - len(rows), inflater.unconsumed_tail
+                if not packed and len(rows) < _INFLATED_AT_ONCE:
+                    break
+    except zlib.error:
+        return False
+    return lacking <= 0
+
+
+def _scanline_bytes(png: bytes) -> int:
+    """How many bytes the rows of a PNG have before they are packed, each with one for its filter (PNG, section 7.2)."""
+    width, height, depth, colour, _, _, interlace = struct.unpack_from(">IIBBBBB", png, 16)
+    bits = depth * _CHANNELS.get(colour, 1)
+    passes = _ADAM7 if interlace else ((0, 0, 1, 1),)
+    sizes = ((-(-(width - x) // across), -(-(height - y) // down)) for x, y, across, down in passes)
+    return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 and rows > 0)
+
+
+def ends_whole(data: bytes) -> bool:
+    """Whether an image has its end, which decoders do not insist on; its pixels may be damaged all the same.
+
+    Args:
+        data: the bytes of a file that begins like a PNG, JPEG, WebP, AVIF or HEIC.
+
+    Returns:
+        False for a file that is cut off, and for a PNG with a wrong checksum.
+
+    Raises:
+        TooMuchWork: it has too many parts.
+    """
+    match raster_type(data):
+        case "image/png":
+            return _ends_whole_png(data)
+        case "image/jpeg":
+            kinds = [part.kind for part in jpeg_segments(data)]
+            return SOS in kinds and kinds[-1] == EOI
+        case "image/webp":
+            return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+        case "image/avif":
+            boxes = list(avif_boxes(data))
+            return {b"meta", b"mdat"} <= {box.kind for box in boxes} and boxes[-1].end == len(data)
+    boxes = list(avif_boxes(data))
+    return any(box.kind in (b"meta", b"moov") for box in boxes) and boxes[-1].end <= len(data)
+
+
+def _ends_whole_png(data: bytes) -> bool:
+    view = memoryview(data)
+    for part in png_chunks(data):
+        if not is_intact(view, part):
+            return False
+        if part.kind == b"IEND":
+            return True
+    return False
+
+
+def bits_of_jpeg(data: bytes) -> int:
+    """The bits of each sample of a JPEG (ITU T.81, B.2.2).
+
+    Args:
+        data: the bytes of a JPEG.
+
+    Returns:
+        8 for an ordinary one.
+
+    Raises:
+        TooMuchWork: it has too many parts.
+    """
+    for part in jpeg_segments(data):
+        if b"\xc0" <= part.kind <= b"\xcf" and part.kind not in (b"\xc4", b"\xc8", b"\xcc"):
+            return data[part.start + 4]
+    return 8
 
 
 def webp_chunks(data: bytes) -> Iterator[_ImagePart]:

@@ -1,4 +1,8 @@
-"""Image bytes become facts: the real type, the size, whether every pixel can be decoded; and small pictures."""
+"""Image bytes become facts: the real type, the size, whether every pixel can be decoded; and small pictures.
+
+Small pictures are as a browser shows the image: upright, with 8 bits for each channel, in sRGB. Pillow by itself heeds
+neither Exif nor colour profiles, and turns 16 bits of grey into white.
+"""
 
 import io
 import struct
@@ -8,17 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image, ImageChops, features
+from PIL import Image, ImageChops, ImageCms, features
 
+from krea_pipe.core.appearance import colour_profile, orientation
 from krea_pipe.core.image_file import (
     Mime,
     TooMuchWork,
-    avif_boxes,
+    bits_of_jpeg,
     check_work,
+    ends_whole,
+    has_all_rows,
     image_size,
-    is_intact,
     only_pixels,
-    png_chunks,
     raster_type,
     sniff,
 )
@@ -33,6 +38,22 @@ _PILLOW_FORMATS: dict[Mime, str] = {
     "image/webp": "WEBP",
     "image/avif": "AVIF",
 }
+
+_PLAIN_MODES = frozenset({"RGB", "RGBA", "L"})
+_MODES_OF_SPACE = {b"RGB ": ("RGB", "RGBA"), b"GRAY": ("L",), b"CMYK": ("CMYK",)}
+"""The modes of images that a profile may be for, by its colour space (ICC.1:2022, section 7.2.8)."""
+_ORIENTATION_TAG = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by its orientation."""
+_SIDEWAYS = frozenset({_TURNS[number] for number in (5, 6, 7, 8)})
 
 # What Pillow and its codecs raise on damaged input, besides OSErrors that hold no error number; the filter below makes
 # the bomb warning one of them.
@@ -60,8 +81,20 @@ class NotAnImage(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Appearance:
+    """How the pixels of a file are shown: what makes them upright, and the ICC profile of their colours."""
+
+    turn: Image.Transpose | None
+    profile: bytes | None
+
+    def upright(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height as they are shown, of an image whose rows and columns are given."""
+        return (size[1], size[0]) if self.turn in _SIDEWAYS else size
+
+
+@dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What an image is, told by its bytes alone: media type, stored size in pixels, perceptual signature."""
+    """What an image is, told by its bytes alone: media type, size in pixels when upright, perceptual signature."""
 
     mime: Mime
     width: int
@@ -115,9 +148,54 @@ def _seen(data: bytes, side: int) -> tuple[ImageFacts, Image.Image]:
     mime = _checked_type(data)
     with _decoding():
         image = _opened(data, mime)
-        size = image.size
-        small = _shrink(image, side)
+        appearance = appearance_of(image, data)
+        size = appearance.upright(image.size)
+        small = _shrink(image, appearance, side)
+    _check_rows(data, mime)
     return ImageFacts(mime, *size, signature(small)), small
+
+
+def check_whole(data: bytes) -> None:
+    """Find out whether an image that someone sends is whole: all of it, as far as that can be told here.
+
+    Args:
+        data: the bytes of a PNG, JPEG, WebP or HEIC; of a HEIC, or an image that is too large, only the end is looked
+            for.
+
+    Raises:
+        NotAnImage: a part of it is missing or damaged.
+        TooMuchWork: it has too many parts or scans.
+    """
+    mime, size = raster_type(data), image_size(data)
+    if mime is None or size is None or size[0] * size[1] > MAX_PIXELS:
+        if not ends_whole(data):
+            raise NotAnImage("it is cut off or damaged")
+        return
+    mime = _checked_type(data)
+    pixels = only_pixels(data)
+    small = _decoded_small(pixels, mime)
+    _check_rows(data, mime)
+    # libjpeg fills what a scan lacks, and says nothing: then what follows the scan, which it should not read, is seen.
+    if mime == "image/jpeg" and small.tobytes() != _decoded_small(_with_noise(pixels), mime).tobytes():
+        raise NotAnImage("the JPEG file ends before its last row")
+
+
+def _decoded_small(pixels: bytes, mime: Mime) -> Image.Image:
+    with _decoding():
+        image = _opened(pixels, mime)
+        image.draft(None, (1, 1))  # all of a JPEG is read, and an eighth of it made
+        image.load()
+    return image
+
+
+def _with_noise(jpeg: bytes) -> bytes:
+    """A JPEG with other data between its last scan and its end."""
+    return jpeg[:-2] + bytes(range(1, 255)) * 16 + jpeg[-2:]
+
+
+def _check_rows(data: bytes, mime: Mime) -> None:
+    if mime == "image/png" and not has_all_rows(data):
+        raise NotAnImage("the PNG file does not hold all of its rows")
 
 
 def opened(data: bytes) -> Image.Image:
@@ -168,8 +246,10 @@ def _checked_type(data: bytes) -> Mime:
     if size is None:
         raise NotAnImage(f"the {_PILLOW_FORMATS[mime]} header is damaged ({len(data)} bytes)")
     _refuse_bomb(size)
-    if not _is_complete(data, mime):
+    if not ends_whole(data):
         raise NotAnImage(f"the {_PILLOW_FORMATS[mime]} file is cut off or damaged ({len(data)} bytes)")
+    if mime == "image/jpeg" and (bits := bits_of_jpeg(data)) != 8:
+        raise NotAnImage(f"it is a JPEG with {bits} bits for each sample, which only few programs can read")
     return mime
 
 
@@ -181,14 +261,65 @@ def _refuse_bomb(size: tuple[int, int]) -> None:
         raise NotAnImage(f"{width} x {height} holds no pixels")
 
 
-def _shrink(image: Image.Image, side: int) -> Image.Image:
-    if image.mode not in {"RGB", "RGBA", "L"}:
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+def appearance_of(image: Image.Image, data: bytes) -> Appearance:
+    """What the metadata of a file says of how its image is shown.
+
+    Args:
+        image: the image as it was opened.
+        data: the bytes of its file.
+    """
+    if image.format == "AVIF":  # Pillow writes what its boxes say into an Exif of its own
+        return Appearance(_TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1)), image.info.get("icc_profile"))
+    return Appearance(_TURNS.get(orientation(data)), colour_profile(data))
+
+
+def shown(image: Image.Image, appearance: Appearance) -> Image.Image:
+    """An image as it is meant to be seen: upright and in sRGB.
+
+    Args:
+        image: the image in a mode that `eight_bits` gives; it may have been shrunk.
+        appearance: what its file says.
+
+    Returns:
+        The image in one of the modes RGB, RGBA and L.
+    """
+    image = _in_srgb(image, appearance.profile)
+    if image.mode not in _PLAIN_MODES:
+        image = image.convert("RGB")
+    return image if appearance.turn is None else image.transpose(appearance.turn)
+
+
+def eight_bits(image: Image.Image) -> Image.Image:
+    """An image with 8 bits for each channel, in one of the modes RGB, RGBA, L and CMYK."""
+    if image.mode.startswith("I"):  # 16 bits of grey, which `convert` would cut off at 255
+        return image.point(lambda value: value * (1 / 257)).convert("L")
+    if image.mode in {*_PLAIN_MODES, "CMYK"}:
+        return image
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """An image whose colours are those of sRGB; as it is if its profile is damaged, or is one for other images."""
+    modes = _MODES_OF_SPACE.get(profile[16:20], ()) if profile else ()
+    if "RGB" in modes and image.mode == "L":
+        image = image.convert("RGB")
+    if profile is None or image.mode not in modes:
+        return image
+    output = "RGBA" if image.mode == "RGBA" else "RGB"
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=output) or image
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+
+
+def _shrink(image: Image.Image, appearance: Appearance, side: int) -> Image.Image:
+    image = eight_bits(image)
     # Measured on 1 MP: a gap of 1.5 costs 3 ms less than 2.0, and the difference cannot be seen.
     image.thumbnail((side, side), reducing_gap=1.5)
     # Pillow leaves an image that is small enough undecoded.
     image.load()
-    return image
+    return shown(image, appearance)
 
 
 def _as_webp(image: Image.Image) -> bytes:
@@ -196,30 +327,6 @@ def _as_webp(image: Image.Image) -> bytes:
     # Measured: method 1 takes 2 ms, the default 4 takes 6 ms for 8 % fewer bytes.
     image.save(buffer, "WEBP", quality=80, method=1)
     return buffer.getvalue()
-
-
-def _is_complete(data: bytes, mime: Mime) -> bool:
-    """Check what decoders let pass: Pillow ignores IDAT checksums, a missing IEND and a missing EOI."""
-    match mime:
-        case "image/png":
-            return _is_complete_png(data)
-        case "image/jpeg":
-            return data.rfind(b"\xff\xd9") > 0
-        case "image/webp":
-            return len(data) >= 8 + int.from_bytes(data[4:8], "little")
-        case "image/avif":
-            boxes = list(avif_boxes(data))
-            return {b"meta", b"mdat"} <= {box.kind for box in boxes} and boxes[-1].end == len(data)
-
-
-def _is_complete_png(data: bytes) -> bool:
-    view = memoryview(data)
-    for part in png_chunks(data):
-        if not is_intact(view, part):
-            return False
-        if part.kind == b"IEND":
-            return True
-    return False
 
 
 def signature(picture: Image.Image) -> str:

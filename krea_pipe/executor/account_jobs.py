@@ -18,8 +18,9 @@ from krea_pipe.api.clock import CLOCK_SLACK
 from krea_pipe.api.failures import AnswerLost
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core.outcome import iso
-from krea_pipe.executor.journal_writer import JournalWriter
+from krea_pipe.executor.journal_writer import RequestLedger
 from krea_pipe.store.events import Listed
+from krea_pipe.store.ledger import AccountView
 from krea_pipe.store.replay import InFlight, Post, Replay
 
 REACH = timedelta(seconds=30)
@@ -81,7 +82,7 @@ class AccountJobs:
     """
 
     client: Client
-    journal_writer: JournalWriter
+    journal_writer: RequestLedger
     run_id: str
     origin: str
     account: str
@@ -165,8 +166,9 @@ class AccountJobs:
         since = read_time(post.known_since)
         began = min(filter(None, (read_time(post.began), read_time(post.after))), default=None)
 
-        def ask(replay: Replay) -> object:
-            unnamed = [job for job in listing.jobs if job.id not in replay.jobs and job.id not in taken]
+        def ask(view: AccountView) -> NewJobs:
+            replay = view.journal
+            unnamed = [job for job in listing.jobs if not view.is_named(job.id) and job.id not in taken]
             if since is None:
                 return NewJobs(tuple(job for job in unnamed if _is_since(listing.made_by.get(job.id), began, _SLACK)))
             new = [
@@ -176,13 +178,13 @@ class AccountJobs:
                 if _is_since(listing.made_by.get(job.id), since, -_SHOWN)  # an older one was beyond the list's part
             ]
             before = range(post.listed_at_start, post.listed)
-            others = {one for one, number in replay.listed.items() if number in before and one not in replay.jobs}
+            others = {one for one, number in replay.listed.items() if number in before and not view.is_named(one)}
             others -= taken
             shown = tuple(job for job in unnamed if job.id in others)
             earlier = tuple(job for job in unnamed if replay.listed.get(job.id, post.listed) < post.listed_at_start)
             return NewJobs(tuple(new), shown, len(others) - len(shown), earlier)
 
-        return cast("NewJobs", await self.journal_writer.ask(ask))
+        return await self.journal_writer.ask_account(ask)
 
     async def _know_from_journal(self) -> None:
         """Take in the jobs that earlier runs have written down."""

@@ -1,19 +1,23 @@
 """What one run may spend. A price is reserved before its request is sent, so that no two can share the last cent."""
 
 import asyncio
+import contextlib
 from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from krea_pipe.core.errors import Problem
+from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.pipeline.pricing import usd
+from krea_pipe.store.remote.bucket import RemoteFailed
+from krea_pipe.store.remote.named_budget import NamedBudget
 
 
 @dataclass(slots=True)
 class BudgetLedger:
     """US dollars up to `cap` and images up to `most`, each None without a limit.
 
-    What is reserved is spent once it may be billed, and is free again once it cannot.
+    What is reserved is spent once it may be billed, and is free again once it cannot. With a `named` budget, `cap` is
+    what was taken from it until now.
     """
 
     cap: Decimal | None = None
@@ -23,10 +27,14 @@ class BudgetLedger:
     reserved: Decimal = Decimal(0)
     pending: int = 0
     is_shut: bool = False
+    named: NamedBudget | None = None
+    _growing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _waiting: "deque[tuple[Decimal, asyncio.Future[bool]]]" = field(default_factory=deque)
 
     async def reserve(self, price: Decimal) -> bool:
         """Set a price aside, in the order of coming; False when it does not fit, whatever becomes of the others."""
+        if self.named is not None:
+            await self._take_more(self.named, price)
         if self.is_shut:
             return False
         answer = None if self._waiting else self._try(price)
@@ -60,7 +68,13 @@ class BudgetLedger:
     def limit(self) -> Problem:
         """Which limit was reached, in words."""
         if self.most is not None and self.drawn >= self.most:
-            message = f"{self.drawn} new images were generated, the most that --max-new allows"
+            message = f"{self.drawn} new images were made, as many as --max-new allows"
+        elif self.named is not None:
+            left = usd(self.named.total - self.named.taken)
+            message = (
+                f"{left} of the budget {self.named.name} of {usd(self.named.total)} are left, and the next image does "
+                "not fit"
+            )
         else:
             cap = usd(self.cap if self.cap is not None else self.spent)
             message = f"{usd(self.spent)} of the cap of {cap} has been spent, and the next image would exceed it"
@@ -73,6 +87,27 @@ class BudgetLedger:
             if not future.done():
                 future.set_result(False)
         self._waiting.clear()
+
+    async def give_back(self) -> None:
+        """Return to a named budget what was not spent; where the store is down, that is lost to the budget."""
+        if self.named is not None and self.cap is not None:
+            unused, self.cap = self.cap - self.spent, self.spent
+            with contextlib.suppress(RemoteFailed):
+                await asyncio.to_thread(self.named.give_back, unused)
+
+    async def _take_more(self, named: NamedBudget, price: Decimal) -> None:
+        async with self._growing:
+            taken = self.cap or Decimal(0)
+            while not self.is_shut and self.spent + self.reserved + price > taken:
+                try:
+                    more = await asyncio.to_thread(named.take, price)
+                except RemoteFailed as error:
+                    hint = "run the same command again when the shared store answers"
+                    problem = Problem("no_shared_store", f"the budget {named.name}: {error}", hint=hint)
+                    raise StateError(problem) from error
+                self.cap = taken = taken + more
+                if not more:
+                    return
 
     def _try(self, price: Decimal) -> bool | None:
         """True when a price fits, False when it never will, None when it may once others have failed."""

@@ -27,9 +27,10 @@ from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, JobSlot, SubmitGate
 from krea_pipe.executor.image_task import ImageTask, OtherRuns, SharedParts, image_task
 from krea_pipe.executor.inputs import Uploads, UpstreamImages
-from krea_pipe.executor.journal_writer import open_journal
+from krea_pipe.executor.journal_writer import JournalWriter, RequestLedger, open_journal
 from krea_pipe.executor.lost import Search
 from krea_pipe.executor.session import Session
+from krea_pipe.executor.shared_ledger import SharedLedger
 from krea_pipe.executor.stop import LAST_CALLS, Stop, stopped_by_signals
 from krea_pipe.executor.watch import JobWatch, Reader
 from krea_pipe.planning.plan import Attach, Hold, Plan, Step, Submit
@@ -37,6 +38,7 @@ from krea_pipe.store.crash_log import save_crash_log
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.ledger import Ledger
 from krea_pipe.store.probe import probe_for
+from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import InFlight, Replay
 from krea_pipe.store.space import Space
 
@@ -223,7 +225,10 @@ _THREADS = min(4, os.cpu_count() or 2)
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """How much of a plan is carried out, and how it is sent; `webhook` is an address of someone else's to tell."""
+    """How much of a plan is carried out, and how it is sent.
+
+    `webhook` is an address of someone else's to tell. With a `budget_name`, the cap is for all runs that share it.
+    """
 
     concurrency: int = 500
     submit_parallel: int = 1
@@ -231,6 +236,7 @@ class ExecutionOptions:
     max_new: int | None = None
     uncertain: Literal["hold", "adopt", "resubmit"] = "hold"
     webhook: str | None = None
+    budget_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +261,7 @@ class Order:
     webhook_listener: "WebhookListener | None" = None
     transport: httpx.AsyncBaseTransport | None = None
     observe: Observe = unobserved
+    remote: Remote | None = None
 
 
 def execute(order: Order) -> tuple[Outcomes, Ending]:
@@ -347,6 +354,7 @@ async def _carried_out(order: Order, begun: Callable[[Session], None]) -> tuple[
             engine = Engine(order.plan, session, order.watch, order.deliver)
             async with _listening(order, engine):
                 outcomes = await engine.run()
+            await session.budget.give_back()
         warnings = tuple(
             Problem("deprecated_route", words, hint="look for a newer version of krea-pipe")
             for words in client.deprecations.by_route.values()
@@ -367,28 +375,67 @@ async def _listening(order: Order, engine: Engine) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Session]:
-    options = order.options
     space, observe = order.space, order.observe
     attached = [(step.key, step.action) for step in order.plan.steps if isinstance(step.action, Attach)]
     missing: dict[str, InFlight] = {key: action.job(order.origin) for key, action in attached if action.was_stored}
     ledger = Ledger(space.journal, space.presence, order.run_id, order.origin, order.replay, observe, missing)
     with open_journal(ledger) as journal_writer:
-        yield Session(
-            client=client,
-            space=space,
-            journal_writer=journal_writer,
-            run_id=order.run_id,
-            pipeline=order.plan.pipeline,
-            origin=order.origin,
-            account=order.token.account,
-            pace=order.pace,
-            started=client.clock.steady(),
-            probe=probe_for(order.space.folder.parent, order.origin, order.token.account),
-            stop=stop,
-            capacity=Capacity(options.concurrency),
-            budget=BudgetLedger(options.cap, options.max_new),
-            submit_gate=SubmitGate(options.submit_parallel),
-            uncertain=options.uncertain,
-            webhook=options.webhook,
-            observe=observe,
-        )
+        async with _shared(order, journal_writer) as request_ledger:
+            yield _opened(order, client, stop, request_ledger)
+
+
+@contextlib.asynccontextmanager
+async def _shared(order: Order, journal_writer: JournalWriter) -> AsyncIterator[RequestLedger]:
+    """The ledger of this home, or the one that it shares with others."""
+    remote = order.remote
+    if remote is None:
+        yield journal_writer
+        return
+    shared = SharedLedger(
+        journal_writer,
+        remote.claims(order.run_id, order.token.account),
+        remote.presence(order.run_id),
+        remote.results,
+        order.space.blobs,
+        has_claims=remote.has_claims,
+    )
+    await shared.open()
+    try:
+        yield shared
+    finally:
+        await shared.close()
+        for reason in shared.lost[:1]:
+            hint = "`krea-pipe cache push` brings there what is missing"
+            remote.warn(Problem("not_shared", f"the shared store has not taken everything: {reason}", hint=hint))
+
+
+def _budget(order: Order) -> BudgetLedger:
+    """The budget of this run alone, or its part of one that several runs share."""
+    options = order.options
+    if not options.budget_name or order.remote is None or options.cap is None:
+        return BudgetLedger(options.cap, options.max_new)
+    named = order.remote.budget(options.budget_name, order.run_id, options.cap)
+    return BudgetLedger(Decimal(0), options.max_new, named=named)
+
+
+def _opened(order: Order, client: Client, stop: Stop, request_ledger: RequestLedger) -> Session:
+    options = order.options
+    return Session(
+        client=client,
+        space=order.space,
+        journal_writer=request_ledger,
+        run_id=order.run_id,
+        pipeline=order.plan.pipeline,
+        origin=order.origin,
+        account=order.token.account,
+        pace=order.pace,
+        started=client.clock.steady(),
+        probe=probe_for(order.space.folder.parent, order.origin, order.token.account),
+        stop=stop,
+        capacity=Capacity(options.concurrency),
+        budget=_budget(order),
+        submit_gate=SubmitGate(options.submit_parallel),
+        uncertain=options.uncertain,
+        webhook=options.webhook,
+        observe=order.observe,
+    )

@@ -6,6 +6,7 @@ on as soon as those are there.
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -20,6 +21,10 @@ from krea_pipe.planning.plan import Plan, Reuse, Step
 from krea_pipe.store.blobs import Blobs
 
 _UPLOAD_ATTEMPTS = 5
+_OF_THE_ACCOUNT = (401, 402)
+_MOST_NAMES = 11
+"""A request has up to ten style images and a source picture; a training has more."""
+_OF_A_FILE = re.compile(r"\b(file|image|asset|media)", re.IGNORECASE)
 
 
 class ImageChanged(CallFailed):
@@ -67,6 +72,14 @@ class Uploads:
             renewed |= not task.done() or task.exception() is not None or task.result() != url
         return renewed
 
+    def add_names(self, error: CallFailed, sources: Iterable[Source]) -> None:
+        """Add the names of a request's images to what Krea says of one of them, because it names none."""
+        found = (self.drawn.get(one) if isinstance(one, ByKey) else self.images.get(one) for one in sources)
+        labels = list(dict.fromkeys(image.label for image in found if image is not None))
+        if labels and isinstance(error, Refused) and error.status in (400, 422) and _OF_A_FILE.search(str(error)):
+            more = f" and {len(labels) - _MOST_NAMES} more" if len(labels) > _MOST_NAMES else ""
+            error.args = (f"{error} (sent with {', '.join(labels[:_MOST_NAMES])}{more})",)
+
     def _digest_of(self, source: Source) -> ByDigest:
         """What the bytes that a source stands for are known by."""
         found = self.drawn[source].source if isinstance(source, ByKey) else source
@@ -97,6 +110,8 @@ class Uploads:
             try:
                 url = await self.session.client.upload(image, data)
             except CallFailed as error:
+                if not (isinstance(error, Refused) and error.status in _OF_THE_ACCOUNT):
+                    error.args = (f"{image.label}: {error}",)
                 self.session.tell("upload_failed", source=source_text(source), code=failure_of(error).code)
                 if delay is None or _is_final(error):
                     raise

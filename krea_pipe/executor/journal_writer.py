@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeAlias, TypeVar, cast
+from typing import Protocol, TypeAlias, TypeVar, cast
 
 from krea_pipe.core.outcome import iso
 from krea_pipe.store.events import Adopted, Event, JournalLine, Submitted
-from krea_pipe.store.ledger import Free, JournalEntry, Ledger, RequestStatus
+from krea_pipe.store.ledger import AccountView, Free, JournalEntry, Ledger, RequestStatus
 from krea_pipe.store.replay import Replay
 
 _T = TypeVar("_T")
@@ -23,16 +23,51 @@ _MAX_BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A question about the state, which is answered after reading what other runs have written."""
+    """A question about the state, which is answered in the thread that writes."""
 
     ask: Callable[[Ledger], object]
 
     def answer(self, ledger: Ledger) -> object:
-        ledger.refresh()
         return self.ask(ledger)
 
 
 _Task: TypeAlias = tuple[JournalEntry | _Question, "asyncio.Future[object]"]
+
+
+class RequestLedger(Protocol):
+    """Who may send what: the journal of this home alone, or with it a store that several homes share."""
+
+    def put(self, event: Event, key: str) -> "asyncio.Future[object]":
+        """Hand over a line."""
+
+    async def record(self, event: Event, key: str) -> RequestStatus:
+        """Write a line and wait until it is on disk."""
+
+    async def claim(
+        self,
+        event: Event,
+        key: str,
+        expected: tuple[type[RequestStatus], ...] = (Free,),
+        *,
+        only: RequestStatus | None = None,
+    ) -> RequestStatus:
+        """Write a line if its request has the expected state; the state that it had."""
+
+    async def statuses(self, keys: Sequence[str]) -> list[RequestStatus]:
+        """Read the state of requests."""
+
+    async def ask(self, question: Callable[[Replay], object]) -> object:
+        """Ask about the state of this home's journal."""
+
+    async def read_account(self) -> None:
+        """Read what all homes have ordered until now.
+
+        Raises:
+            CallFailed: a shared store could not be read.
+        """
+
+    async def ask_account(self, question: Callable[[AccountView], _T]) -> _T:
+        """Ask about the account's jobs and POSTs, with those of other homes as they were read last."""
 
 
 @dataclass(slots=True)
@@ -60,7 +95,7 @@ class JournalWriter:
 
     def put(self, event: Event, key: str) -> "asyncio.Future[object]":
         """Hand over a line; the future is done when it is on disk, or is `Busy` when its job is another request's."""
-        return self._hand_over(JournalEntry(self._line(event, key), job_id=_new_job(event)))
+        return self._hand_over(JournalEntry(self.line(event, key), job_id=_new_job(event)))
 
     async def record(self, event: Event, key: str) -> RequestStatus:
         """Write a line and wait until it is on disk; `Busy` when its job is another request's, and it was not written.
@@ -83,7 +118,7 @@ class JournalWriter:
         Raises:
             StateError: it cannot be written, so what it announces must not be done.
         """
-        entry = JournalEntry(self._line(event, key), expected, only, _new_job(event))
+        entry = JournalEntry(self.line(event, key), expected, only, _new_job(event))
         return cast("RequestStatus", await asyncio.shield(self._hand_over(entry)))
 
     async def statuses(self, keys: Sequence[str]) -> list[RequestStatus]:
@@ -92,14 +127,28 @@ class JournalWriter:
         Raises:
             StateError: the journal cannot be read.
         """
-        answer = _Question(lambda ledger: [ledger.status(key) for key in keys])
+        answer = _Question(lambda ledger: ledger.statuses(keys))
         return cast("list[RequestStatus]", await asyncio.shield(self._hand_over(answer)))
 
     async def ask(self, question: Callable[[Replay], object]) -> object:
         """Ask about the state, after reading what other runs have written; in the thread that writes."""
-        return await asyncio.shield(self._hand_over(_Question(lambda ledger: question(ledger.replay))))
 
-    def _line(self, event: Event, key: str) -> JournalLine:
+        def answer(ledger: Ledger) -> object:
+            ledger.refresh()
+            return question(ledger.replay)
+
+        return await asyncio.shield(self._hand_over(_Question(answer)))
+
+    async def read_account(self) -> None:
+        """Read nothing: each question reads the journal first, and there are no other homes."""
+
+    async def ask_account(self, question: Callable[[AccountView], _T]) -> _T:
+        """Ask about the account's jobs and POSTs, after reading what other runs have written."""
+        answer = _Question(lambda ledger: question(ledger.account()))
+        return cast("_T", await asyncio.shield(self._hand_over(answer)))
+
+    def line(self, event: Event, key: str) -> JournalLine:
+        """The line of an event of this run, written now."""
         return JournalLine(event, key, utc_now(), self.ledger.run)
 
     def _hand_over(self, task: JournalEntry | _Question) -> "asyncio.Future[object]":

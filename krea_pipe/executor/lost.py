@@ -9,7 +9,7 @@ is worse than a missing one, and a wrong `Nothing` is paid twice.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 from krea_pipe.api.client import CALL_SECONDS
 from krea_pipe.api.failures import CallFailed
@@ -19,7 +19,8 @@ from krea_pipe.core.request import Key
 from krea_pipe.executor.account_jobs import REACH, JobListing, NewJobs
 from krea_pipe.executor.capacity import delays
 from krea_pipe.executor.session import Session
-from krea_pipe.store.replay import Post, Replay
+from krea_pipe.store.ledger import AccountView
+from krea_pipe.store.replay import Post
 
 SLACK = timedelta(seconds=5)
 """By how much the clocks that date answers and jobs may differ, until our jobs have shown it."""
@@ -278,11 +279,15 @@ class Search:
             return self._unshown(post) if self._unshown(post) > 0 else max(self._unsettled(post), 0.0)
         if verdict.awaits != "others" or self._lost_for(post) > LONGEST * self._settling():
             return None
-        others = max((self._unsettled(one) for one in self.open & self.noticed.keys() if one != post), default=0.0)
+        others = self._others_unsettled(post)
         return others + self.session.pace.first / 4 if others > 0 else None
 
+    def _others_unsettled(self, post: Post) -> float:
+        """Seconds until every other lost answer that is looked for is settled."""
+        return max((self._unsettled(one) for one in self.open & self.noticed.keys() if one != post), default=0.0)
+
     async def _look(self, post: Post) -> tuple[Verdict, bool]:
-        """Read the list and judge, again as long as other lost answers may explain what it shows.
+        """Read the list and judge, again while other lost answers that may explain what it shows are being judged.
 
         Returns:
             The verdict, and whether the job would have shown by then.
@@ -293,6 +298,8 @@ class Search:
         for number in range(ROUNDS):
             verdict, is_settled = await self._looked(post)
             if not isinstance(verdict, Unclear) or verdict.awaits != "others" or number == ROUNDS - 1:
+                break
+            if not is_settled or self._others_unsettled(post) > 0:  # the wait for those comes first, with the gate open
                 break
             await self.session.stop.sleep_unless_leaving(self.session.pace.first / 20)
         return verdict, is_settled
@@ -319,6 +326,7 @@ class Search:
         is_shown, is_settled = self._unshown(post) <= 0, self._unsettled(post) <= 0  # before the list is read
         try:
             listing = await self._listing(post, floor, _CHECK_ATTEMPTS if is_settled else 0)
+            await self.session.journal_writer.read_account()  # what has made the jobs of the list was written before
             new = await self._new_jobs(post, listing)
         except CallFailed as error:
             distrust = f"Krea's list of jobs could not be read: {error}"
@@ -333,6 +341,7 @@ class Search:
             slack=max(SLACK, timedelta(seconds=self.session.probe.tolerance_seconds if self.session.probe else 0)),
             is_shown=is_shown,
             is_settled=is_settled,
+            is_sender_gone=await self._is_sender_gone(post),
             takes_any=self.session.uncertain == "adopt",
         )
 
@@ -380,7 +389,7 @@ class Search:
     def _first_wait(self, post: Post) -> float:
         """Seconds until the job of a POST is likely to show, if there is one; for one of a dead run it mostly does."""
         first = self.session.pace.first
-        least = first / 10 if post.run == self.session.run_id else 0.0
+        least = first / 10 if post.run == self.session.run_id and self._unsettled(post) > 0 else 0.0
         slowest = max(self.session.account_jobs.answers, default=first / 5)
         return max(min(max(5 * slowest, first / 10), first) - self._lost_for(post), least)
 
@@ -440,30 +449,37 @@ class Search:
                 return
             if await self.session.stop.sleep_unless_leaving(self.session.pace.first / 20):
                 break
+            await self.session.journal_writer.read_account()
         raise CallFailed("another run was waiting for an answer all the time")
 
     async def _others_under_way(self) -> frozenset[Post]:
         """The POSTs of other runs that have no answer yet."""
-        alive, run = self.session.space.presence.alive(), self.session.run_id
+        run = self.session.run_id
 
-        def ask(replay: Replay) -> object:
-            return frozenset(post for post in replay.open.values() if post.run in alive and post.run != run)
+        def ask(view: AccountView) -> frozenset[Post]:
+            posts = (*view.journal.open.values(), *view.others.open.values())
+            return frozenset(post for post in posts if post.run in view.alive and post.run != run)
 
-        return cast("frozenset[Post]", await self.session.journal_writer.ask(ask))
+        return await self.session.journal_writer.ask_account(ask)
 
     async def _others(self, post: Post, new: NewJobs) -> tuple[tuple[tuple[Post, frozenset[str]], ...], frozenset[str]]:
         """Other POSTs without an answer, each with the new jobs that were listed before it, and the disowned jobs."""
 
-        def ask(replay: Replay) -> object:
-            posts: Sequence[Post] = (*replay.open.values(), *replay.lost.values())
-            rivals = [one for one in posts if one.key != post.key and one.origin == post.origin]
+        def ask(view: AccountView) -> tuple[tuple[tuple[Post, frozenset[str]], ...], frozenset[str]]:
+            replay = view.journal
+            rivals = [one for one in view.posts if one.key != post.key and one.origin == post.origin]
             listed = {job.id: replay.listed[job.id] for job in new.strangers if job.id in replay.listed}
-            before = (frozenset(job for job, number in listed.items() if number < one.listed) for one in rivals)
+            before = [  # the numbers of another home's list are not ours
+                frozenset(job for job, number in listed.items() if view.is_own(one) and number < one.listed)
+                for one in rivals
+            ]
             return tuple(zip(rivals, before, strict=True)), frozenset(replay.disowned)
 
-        return cast(
-            "tuple[tuple[tuple[Post, frozenset[str]], ...], frozenset[str]]", await self.session.journal_writer.ask(ask)
-        )
+        return await self.session.journal_writer.ask_account(ask)
+
+    async def _is_sender_gone(self, post: Post) -> bool:
+        """Whether nobody can still send a POST: a run of another home may be paused."""
+        return await self.session.journal_writer.ask_account(lambda view: view.is_own(post))
 
 
 def _if_short(windows: tuple[tuple[datetime, datetime], ...]) -> tuple[tuple[datetime, datetime], ...]:

@@ -24,7 +24,7 @@ from krea_pipe.executor.journal_writer import utc_now
 from krea_pipe.executor.lost import FoundJob, Nothing, Search, Unclear, Verdict
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.store.events import Adopted, Attached, Cleared, Declined, Submitted, Submitting, Unanswered
-from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, RequestStatus
+from krea_pipe.store.ledger import Blocked, Busy, DrawnElsewhere, Free, RequestStatus
 from krea_pipe.store.replay import InFlight, Post
 
 MOST_UNREACHABLE = 8
@@ -167,6 +167,16 @@ class PaidRequest(ABC, Generic[End]):
                 return await self.other_run_done(status)
             case DrawnElsewhere():
                 return await self.reused(status)
+            case Blocked():
+                return self._blocked(status)
+
+    def _blocked(self, blocked: Blocked) -> End:
+        """The end when the shared store does not say whether the request is free: nothing is paid without a claim."""
+        if blocked.is_down:
+            hint = "run again when the store answers; `--without-claims` pays without it"
+            self.session.stop.refuse(Problem("no_shared_store", f"nothing more is sent: {blocked.reason}", hint=hint))
+            return self.ended("pending")
+        return self.ended("failed", Failure("claim_blocked", blocked.reason, "local"))
 
     # --- submit
 
@@ -307,6 +317,7 @@ class PaidRequest(ABC, Generic[End]):
         return self.ended("failed", Failure("upload_failed", message, failure_of(error).kind))
 
     def _refused(self, error: CallFailed) -> End:
+        self.uploads.add_names(error, self.sources)
         return self.ended("pending") if self.session.stop.wanted else self.ended("failed", failure_of(error))
 
     def _submitting(self) -> Submitting:

@@ -16,7 +16,7 @@ from krea_pipe.core.settings import Pace
 from krea_pipe.executor.account_jobs import AccountJobs
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, SubmitGate
-from krea_pipe.executor.journal_writer import JournalWriter, utc_now
+from krea_pipe.executor.journal_writer import RequestLedger, utc_now
 from krea_pipe.executor.stop import Stop
 from krea_pipe.store.events import Event, Note
 from krea_pipe.store.journal import Observe, unobserved
@@ -41,7 +41,7 @@ class Session:
 
     client: Client
     space: Space
-    journal_writer: JournalWriter
+    journal_writer: RequestLedger
     run_id: str
     pipeline: str
     origin: str

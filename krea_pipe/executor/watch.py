@@ -16,7 +16,7 @@ from typing import Literal
 
 from krea_pipe.api.client import Client
 from krea_pipe.api.failures import CallFailed, Refused
-from krea_pipe.api.wire import Job
+from krea_pipe.api.wire import Job, JobPage
 from krea_pipe.executor.capacity import delay
 from krea_pipe.executor.session import Session
 
@@ -46,7 +46,7 @@ class Watched:
     """A job that has not ended, as it was last seen. Times are seconds of a steady clock.
 
     `number` counts the jobs of this run in the order of submission. `unknown` counts reads that did not find it.
-    `is_missing` says that the last list that should show it did not.
+    `is_missing` says that the last list did not show it, though it went back further.
     """
 
     id: str
@@ -321,11 +321,12 @@ class JobWatch:
         self.last_look = now
         sight = choose_sight(list(self.jobs.values()), self.count, self.turn)
         self.turn += 1
-        shown = await self._listed(sight.limit, sight.before) if sight.jobs and now >= self.rests_until else None
-        if shown is None:
+        page = await self._listed(sight.limit, sight.before) if sight.jobs and now >= self.rests_until else None
+        if page is None:
             await self._read(list(self.jobs.values()))
         else:
-            doubtful = [one for one in sight.jobs if self._is_doubtful(one, shown.get(one.id))]
+            listed = {job.id: job for job in page.jobs}
+            doubtful = [one for one in sight.jobs if self._is_doubtful(one, listed.get(one.id), page)]
             await self._read([*doubtful, *sight.stragglers])
             running = sum(not one.is_backlogged for one in self.jobs.values())
             self.session.capacity.learn(max(running, self.ends - ends))
@@ -364,7 +365,7 @@ class JobWatch:
             wait = pace.first / 2
         return wait * HINTED if self.session.is_told else wait
 
-    async def _listed(self, limit: int, before: str | None) -> dict[str, Job] | None:
+    async def _listed(self, limit: int, before: str | None) -> JobPage | None:
         try:
             page = await self.session.client.jobs(limit, before)
         except CallFailed as error:
@@ -372,7 +373,7 @@ class JobWatch:
             return None
         self.failures = 0
         self.session.account_jobs.show(page.jobs)
-        return {job.id: job for job in page.jobs}
+        return page
 
     async def _not_listed(self, error: CallFailed) -> None:
         """Without the list, jobs are read one by one for a while."""
@@ -386,10 +387,10 @@ class JobWatch:
         asked = min(error.retry_after or 0, LIST_REST) if isinstance(error, Refused) else 0
         await self.session.stop.sleep_unless_leaving(max(asked, delay(self.failures, self.session.pace)))
 
-    def _is_doubtful(self, watched: Watched, job: Job | None) -> bool:
+    def _is_doubtful(self, watched: Watched, job: Job | None, page: JobPage) -> bool:
         """Whether a job has to be read alone: it is not in the list, was hinted at, or ended there without an image."""
         if job is None:
-            watched.is_missing = True
+            watched.is_missing = page.reaches(watched.created_at)
             return True
         if watched.is_missing:  # how late a list may be
             watched.is_missing = False

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from krea_pipe.core import lfs
@@ -29,6 +30,20 @@ MAX_IMAGES = 5_000
 SMALL_SIDE = 512
 _TAKEN = frozenset({"image/jpeg", "image/png", "image/webp", "image/heic"})
 """The types of image that Krea takes as an upload."""
+
+
+class CheckedDigests(Protocol):
+    """The digests of images that were found to be whole."""
+
+    def __contains__(self, digest: object, /) -> bool:
+        """Whether an image was found to be whole."""
+
+    def add(self, digest: str, /) -> None:
+        """Note that an image is whole.
+
+        Args:
+            digest: the SHA-256 of its bytes.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,7 @@ class Fingerprints:
     by_file: dict[Path, Image] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    checked: CheckedDigests = field(default_factory=set[str])
 
     def of(self, text: str) -> tuple[Image, ...]:
         """The images that a text names.
@@ -81,19 +97,34 @@ class Fingerprints:
 
     def _images(self, text: str) -> Iterator[Image]:
         if text.startswith("data:"):
-            yield _from_bytes(_decode_data_uri(text), "data URI", inline=text)
+            yield self._whole(_from_bytes(_decode_data_uri(text), "data URI", inline=text))
         elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
             yield Image(ByUrl(_checked_url(text)), text)
         else:
             for file in files_of(text, self.folder, self.root):
                 if file not in self.by_file:
-                    self.by_file[file] = _from_file(file, file.relative_to(self.root).as_posix())
+                    self.by_file[file] = self._whole(_from_file(file, file.relative_to(self.root).as_posix()))
                 yield self.by_file[file]
 
+    def _whole(self, found: tuple[Image, bytes]) -> Image:
+        """An image, after a look at its bytes, which are decoded once and not again by later commands."""
+        image, data = found
+        digest = image.source.sha256 if isinstance(image.source, ByDigest) else ""
+        if not image.is_pointer and digest not in self.checked:
+            _check_whole(data, image.label)
+            self.checked.add(digest)
+        return image
 
-def fingerprint_images(pipeline: Pipeline) -> Fingerprints:
-    """Read every image that the pipeline names; those that are missing, no images or outside are its problems."""
-    found = Fingerprints(pipeline.document.file.resolve().parent, pipeline.root)
+
+def fingerprint_images(pipeline: Pipeline, checked: CheckedDigests | None = None) -> Fingerprints:
+    """Read every image that the pipeline names; what is missing, damaged, not an image or outside is a problem of it.
+
+    Args:
+        pipeline: the pipeline.
+        checked: the digests of images that need not be decoded; those that are found to be whole are added.
+    """
+    checked = set[str]() if checked is None else checked
+    found = Fingerprints(pipeline.document.file.resolve().parent, pipeline.root, checked=checked)
     problems: list[Problem] = []
     warnings: list[Problem] = []
     for number, value in enumerate(_image_values(pipeline), 1):
@@ -131,7 +162,17 @@ def check_bytes(images: Iterable[Image]) -> None:
         raise InvalidInput(*problems)
 
 
-def _from_file(file: Path, label: str) -> Image:
+def _check_whole(data: bytes, label: str) -> None:
+    from krea_pipe.core.images import NotAnImage, check_whole  # noqa: PLC0415 (Pillow, which most commands do without)
+
+    try:
+        check_whole(data)
+    except NotAnImage as error:
+        hint = "export it again as an ordinary JPEG or PNG"
+        raise Unusable("reference_damaged", f"{label} cannot be used: {error}", hint) from error
+
+
+def _from_file(file: Path, label: str) -> tuple[Image, bytes]:
     try:
         if file.stat().st_size > MAX_REFERENCE_BYTES:
             raise Unusable("reference_too_large", f"{label} is larger than 75 MB, which Krea refuses")
@@ -140,11 +181,11 @@ def _from_file(file: Path, label: str) -> Image:
         raise Unusable("reference_unreadable", f"cannot read {label}: {error.strerror}") from error
     pointer = lfs.pointer_in(data)
     if pointer is not None:
-        return Image(ByDigest(pointer.digest), label, file=file, is_pointer=True)
+        return Image(ByDigest(pointer.digest), label, file=file, is_pointer=True), data
     return _from_bytes(data, label, file=file)
 
 
-def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: str | None = None) -> Image:
+def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: str | None = None) -> tuple[Image, bytes]:
     mime = sniff(data[:64])
     if mime not in _TAKEN:
         hint = "Krea accepts JPEG, PNG, WebP and HEIC; the content counts, not the file name"
@@ -152,14 +193,12 @@ def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: st
     try:
         check_work(data)
     except TooMuchWork as error:
-        raise Unusable(
-            "reference_too_costly", f"{label} has {error}", "export it again, as an ordinary file"
-        ) from error
+        raise Unusable("reference_too_costly", f"{label} has {error}", "export it again as an ordinary file") from error
     digest = ByDigest(hashlib.sha256(data).hexdigest())
     size = image_size(data)
     if size is None and mime != "image/heic":
-        raise Unusable("reference_damaged", f"{label} looks like {mime} but is truncated or damaged", "export it again")
-    return Image(digest, label, mime, file, size, inline)
+        raise Unusable("reference_damaged", f"{label} starts like {mime} but is cut off or damaged", "export it again")
+    return Image(digest, label, mime, file, size, inline), data
 
 
 def _checked_url(text: str) -> str:

@@ -133,17 +133,22 @@ def _steps(paths: Sequence[Path], part: str) -> Iterator[Path]:
     else:
         for path in paths:
             _spend(1)
-            yield from (Path(path, name) for name in _names_in(path) if fnmatch.fnmatch(name, part))
+            yield from (Path(path, name) for name in _names_in(path) if _fits(name, part))
+
+
+def _fits(name: str, part: str) -> bool:
+    """Whether a name is one of those that a part of a pattern means: hidden ones only if it begins with a dot."""
+    return fnmatch.fnmatch(name, part) and (part.startswith(".") or not name.startswith("."))
 
 
 def _folders(path: Path, known: set[str]) -> Iterator[Path]:
-    """A folder and those below it, unless they are known."""
+    """A folder and those below it, unless they are known or hidden."""
     if str(path) in known:
         return
     for folder, below, files in os.walk(path):
         known.add(folder)
         _spend(1 + len(below) + len(files))
-        below[:] = [name for name in below if os.path.join(folder, name) not in known]  # noqa: PTH118 (one for each entry)
+        below[:] = [name for name in below if name[0] != "." and os.path.join(folder, name) not in known]  # noqa: PTH118 (one for each entry)
         yield Path(folder)
 
 

@@ -53,6 +53,7 @@ class RunFacts:
     cap: Decimal | None
     git: GitState | None
     warnings: tuple[Problem, ...]
+    pipeline_cells: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def build_report(
         rows=tuple(rows),
         templates=tuple(origins.templates),
         references=_references(plan, fingerprints),
+        pipeline_cells=facts.pipeline_cells,
     )
 
 

@@ -17,13 +17,18 @@ from krea_pipe.report.model import Report, seen_from
 from krea_pipe.report.record import from_json, to_lines
 from krea_pipe.report.thumbnails import Shrink, digests_of, link_thumbnails, make_thumbnails, read_thumbnails
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.home_list import HomeList
 from krea_pipe.store.plain import check_folders, is_plain, read_plain
+from krea_pipe.store.presence import RUN_ID
 from krea_pipe.store.space import REPORT, Space, open_space
 
 RECORD = REPORT
 _HTML_NAME = "report.html"
 PLANNED = "started.json"
 """What a run that goes on, or has died, was about to do: the report as it stood before the first request."""
+
+RUN_ORDER = "run-order.txt"
+"""The runs in the order in which they began, in the home folder."""
 
 MAX_MB = 25
 """What most mail servers take."""
@@ -48,6 +53,20 @@ FORMS: Mapping[str, _ReportFormat] = {
 def runs_folder(home: Path) -> Path:
     """Where the folders of runs are."""
     return home / "runs"
+
+
+def note_run(home: Path, run_id: str) -> None:
+    """Note that a run has begun: clocks may be set back, so that its name does not tell which run is the latest.
+
+    Args:
+        home: the home folder.
+        run_id: the name of its folder.
+    """
+    _order(home).append(run_id)
+
+
+def _order(home: Path) -> HomeList:
+    return HomeList(home / RUN_ORDER, RUN_ID)
 
 
 def write_planned(report: Report, folder: Path) -> None:
@@ -127,6 +146,20 @@ def read_record(path: Path) -> Report:
     return from_json(data)
 
 
+def run_folders(home: Path) -> list[Path]:
+    """Everything in the place where runs are stored, those that are no folders too, in the order of their beginning.
+
+    Args:
+        home: the home folder.
+
+    Returns:
+        The paths; runs of earlier versions, whose order was not noted, come first and by name.
+    """
+    order = {run: number for number, run in enumerate(_order(home).read())}
+    folders = [one for one in runs_folder(home).glob("*") if not one.is_symlink()]
+    return sorted(folders, key=lambda one: (order.get(one.name, -1), one.name))
+
+
 def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
     """The folder of a run: the latest, or by its id, the beginning of one, its path or that of a file in it.
 
@@ -136,7 +169,7 @@ def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
         UsageError: there is no such run, or there are several.
     """
     files = (RECORD, PLANNED) if unfinished else (RECORD,)
-    folders = sorted(one for one in runs_folder(home).glob("*") if not one.is_symlink())
+    folders = run_folders(home)
     runs = [folder for folder in folders if _holds(folder, *files)]
     if not name:
         if not runs:

@@ -136,7 +136,11 @@ class CostTotals:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run, whole. `image` paths are relative to the folder that `base` names from the run folder."""
+    """One run, whole. `image` paths are relative to the folder that `base` names from the run folder.
+
+    `pipeline_cells` says how many cells the pipeline had, of which the run may have taken a part; reports of earlier
+    versions and of two runs do not know.
+    """
 
     run_id: str
     tool_version: str
@@ -154,6 +158,7 @@ class Report:
     stages: tuple[StageView, ...]
     templates: tuple[str, ...]
     references: tuple[ReferenceView, ...]
+    pipeline_cells: int | None = field(default=None, kw_only=True)
     rows: tuple[Row, ...]
 
 
@@ -163,6 +168,15 @@ def seen_from(folder: Path, path: Path) -> str:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:
         return path.absolute().as_posix()
+
+
+def cells_of(report: Report) -> int:
+    """How many cells the pipeline of a run had, or as far as that is known the run.
+
+    Args:
+        report: the whole report.
+    """
+    return max(len(report.rows), report.pipeline_cells or 0)
 
 
 def totals(rows: Sequence[Row]) -> CellTotals:

@@ -42,8 +42,16 @@ class DrawnElsewhere:
     run: str
 
 
-RequestStatus: TypeAlias = Free | Busy | DrawnElsewhere | InFlight | Post
-"""How a request stands: also a job that nobody waits for, or a POST without an answer whose run is dead."""
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Nobody can tell whether the request is free: the shared store is down, or what it says cannot be believed."""
+
+    reason: str
+    is_down: bool = False
+
+
+RequestStatus: TypeAlias = Free | Busy | DrawnElsewhere | InFlight | Post | Blocked
+"""The state of a request: also a job that nobody waits for, or a POST without an answer whose run is dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,49 @@ class JournalEntry:
     expected: tuple[type[RequestStatus], ...] | None = None
     only: RequestStatus | None = None
     job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """What is known of the account's jobs and POSTs.
+
+    `journal` is the state of this home, `others` that of homes which share a store with it, and `alive` are the runs of
+    both that are alive.
+    """
+
+    journal: Replay
+    others: Replay
+    alive: frozenset[str]
+
+    @property
+    def posts(self) -> tuple[Post, ...]:
+        """The POSTs without an answer; those that this home knows are its own."""
+        shared = (*self.others.open.values(), *self.others.lost.values())
+        foreign = (post for post in shared if not self.is_own(post))
+        return (*self.journal.open.values(), *self.journal.lost.values(), *foreign)
+
+    def is_own(self, post: Post) -> bool:
+        """Tell whether a run of this home has sent a POST.
+
+        Args:
+            post: the POST.
+
+        Returns:
+            False for one of another home, of which only the shared store knows.
+        """
+        is_shared = post.key in self.others.open or post.key in self.others.lost
+        return not is_shared or post.run in self.journal.listed_at_start
+
+    def is_named(self, job_id: str) -> bool:
+        """Tell whether an answer has named a job, to this home or to another.
+
+        Args:
+            job_id: the id of the job.
+
+        Returns:
+            Whether it is known whose job it is.
+        """
+        return job_id in self.journal.jobs or job_id in self.others.jobs
 
 
 @dataclass(slots=True)
@@ -106,6 +157,27 @@ class Ledger:
                 self.replay.size = self.journal.write(lines)
         self.observe(lines)
         return found
+
+    def statuses(self, keys: Sequence[str]) -> list[RequestStatus]:
+        """Read the state of requests.
+
+        Args:
+            keys: the keys of the requests.
+
+        Returns:
+            The state of each, by what other runs have written until now.
+        """
+        self.refresh()
+        return [self.status(key) for key in keys]
+
+    def account(self) -> AccountView:
+        """Read what is known of the account.
+
+        Returns:
+            What other runs of this home have written until now.
+        """
+        self.refresh()
+        return AccountView(self.replay, Replay(), self.presence.alive())
 
     def refresh(self) -> None:
         """Read what other runs have written."""

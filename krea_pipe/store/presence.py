@@ -9,7 +9,7 @@ from pathlib import Path
 from krea_pipe.store.lock import exclusive, is_held
 from krea_pipe.store.plain import check_folders, is_plain
 
-_RUN_ID = re.compile(r"\d{8}-\d{6}-\d{3}-[A-Za-z0-9._-]+-[0-9a-f]{4}")
+RUN_ID = re.compile(r"\d{8}-\d{6}-\d{3}-[A-Za-z0-9._-]+-[0-9a-f]{4}")
 
 
 class Presence:
@@ -54,6 +54,6 @@ class Presence:
     def _tidy(self) -> None:
         """Remove what dead runs left, and nothing that is not called like a run."""
         for name in self._names():
-            if _RUN_ID.fullmatch(name) and is_plain(self.folder / name) and not self.is_alive(name):
+            if RUN_ID.fullmatch(name) and is_plain(self.folder / name) and not self.is_alive(name):
                 with contextlib.suppress(OSError):
                     (self.folder / name).unlink(missing_ok=True)

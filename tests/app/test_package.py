@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -177,3 +178,26 @@ def test_what_a_progress_function_raises_comes_out_and_loses_nothing(place):
     finished = krea_pipe.run(pipeline)
     assert finished.report.exit_code == 0
     assert len(place.krea.world.jobs) == 2
+
+
+def test_the_latest_run_is_the_one_that_began_last_though_the_clock_was_set_back(place, monkeypatch):
+    class Clock(datetime):
+        """The clock of this machine, which is set back between two runs."""
+
+        days = 0
+
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(days=cls.days)
+
+    monkeypatch.setattr("krea_pipe.app.flow.datetime", Clock)
+    pipeline = krea_pipe.load(place.pipeline(["a"]))
+    earlier = krea_pipe.run(pipeline, local=True).report.run_id
+    Clock.days = 400
+    later = krea_pipe.run(pipeline, local=True).report.run_id
+    assert later < earlier, "a folder's name has the time of the clock"
+    for words in (["report", "--json"], ["export", "--json"], ["sheet", "--json"]):
+        assert place.run(*words).json["run_id"] == later
+    assert place.run("report", "nothing").text.rstrip().endswith(f"{earlier}, {later}")
+    (place.home / "run-order.txt").unlink()
+    assert place.run("report", "--json").json["run_id"] == earlier, "as earlier versions did"

@@ -77,7 +77,7 @@ def test_a_fork_is_planned_with_the_plan_in_the_summary_and_never_run(actions, g
 def test_a_fork_with_secrets_is_refused(actions, krea):
     done = actions.pull_request(fork=True, name="pull_request_target").run(api_key=KEY)
     assert done.failed == ["choose"]
-    assert "::error title=krea-pipe::`pull_request_target` gives files of a fork the secrets" in done.log
+    assert "::error title=krea-pipe::`pull_request_target` would give files from a fork access" in done.log
     assert krea.seen == []
 
 
@@ -123,7 +123,7 @@ def test_a_run_that_krea_refuses_is_not_tried_again_with_the_next_pipeline(actio
     assert done.failed == ["run"]
     assert done.given["exit-code"] == "4"
     assert done.log.count("there is no API key") == 2  # once for people, once as an annotation
-    assert "Krea refused: is `api-key` set" in done.summary
+    assert "Krea refused the request: is `api-key` set" in done.summary
     assert krea.posts == []
 
 
@@ -139,8 +139,8 @@ def test_a_pipeline_with_problems_stops_the_job_with_annotations_from_the_worksp
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        ({"command": "deploy"}, "`command` is one of auto, validate, plan, run, not 'deploy'"),
-        ({"files": "nowhere/*.yaml"}, "no pipeline is found in nowhere/*.yaml"),
+        ({"command": "deploy"}, "`command` must be one of auto, validate, plan, run, not 'deploy'"),
+        ({"files": "nowhere/*.yaml"}, "no pipelines found in nowhere/*.yaml"),
     ],
 )
 def test_inputs_that_make_no_sense_are_said(actions, inputs, said):

@@ -16,6 +16,7 @@ SCRIPTS = ROOT / ".github/action"
 GUIDE = (ROOT / "docs/ci/github.md").read_text(encoding="utf-8")
 WORKFLOWS = [text for text in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL) if "\njobs:" in text]
 GITLAB = ROOT / "docs/ci/gitlab-ci.yml"
+OUR_WORKFLOW = ROOT / ".github/workflows/tests.yml"
 RUNS = {step["id"]: step["run"] for step in STEPS if "run" in step}
 EVERYTHING = """on: workflow_dispatch
 permissions: {{}}
@@ -51,6 +52,30 @@ def tool(name, *words):
 def test_the_action_and_the_gitlab_example_follow_the_schemas_of_their_hosts():
     tool("check-jsonschema", "--builtin-schema", "vendor.github-actions", ROOT / "action.yml")
     tool("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", GITLAB)
+    tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", OUR_WORKFLOW)
+
+
+def test_the_gitlab_job_keeps_the_lock_and_the_reports_of_its_own_runs(tmp_path):
+    job = yaml.safe_load(GITLAB.read_text(encoding="utf-8"))["run"]
+    shell = {"cwd": tmp_path, "check": True, "capture_output": True}
+    runs = tmp_path / ".krea-pipe/runs"
+    (runs / "20261120-earlier").mkdir(parents=True)
+    subprocess.run(["sh", "-c", job["script"][0]], **shell)
+    (runs / "20261122-ours").mkdir()
+    (runs / "20261122-ours/junit.xml").touch()
+    subprocess.run(["sh", "-c", job["after_script"][0]], **shell)
+    assert [path.name for path in (tmp_path / "reports").iterdir()] == ["20261122-ours"]
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.glob(job["artifacts"]["reports"]["junit"])] == [
+        "reports/20261122-ours/junit.xml"
+    ]
+    assert "pipelines/*.lock.jsonl" in job["artifacts"]["paths"]
+    assert job["after_script"][1].startswith("krea-pipe gc ")
+
+
+def test_our_workflow_runs_the_suite_on_each_platform():
+    (job,) = yaml.safe_load(OUR_WORKFLOW.read_text(encoding="utf-8"))["jobs"].values()
+    assert [name.partition("-")[0] for name in job["strategy"]["matrix"]["os"]] == ["ubuntu", "macos", "windows"]
+    assert job["steps"][-1]["run"] == "python -m pytest"
 
 
 def test_shell_scripts_have_no_flaws():
@@ -78,8 +103,8 @@ def test_expressions_reach_scripts_by_the_environment_only_and_the_key_one_step(
 
 
 def test_actions_of_others_are_those_of_github_each_by_its_commit():
-    """In action.yml and wherever the docs show a workflow; ours stands there for what a reader puts in."""
-    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "action.yml", ROOT / "README.md")]
+    """In action.yml, our workflow and the docs. `OWNER/krea-pipe` is what a reader fills in."""
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "action.yml", ROOT / "README.md", OUR_WORKFLOW)]
     texts += [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md"))]
     used = [one for text in texts for one in re.findall(r"^[ \t-]*uses:[ \t]*(.+)$", text, re.MULTILINE)]
     assert len(used) > 8
@@ -144,7 +169,8 @@ def _installed(folder):
 def test_actionlint_finds_nothing_in_workflows_that_use_the_action(actionlint):
     inputs = "\n".join(f"          {name}: x" for name in ACTION["inputs"])
     outputs = " ".join(f"${{{{ steps.images.outputs.{name} }}}}" for name in ACTION["outputs"])
-    for text in (*WORKFLOWS, EVERYTHING.format(inputs=inputs, outputs=outputs)):
+    ours = OUR_WORKFLOW.read_text(encoding="utf-8")
+    for text in (*WORKFLOWS, ours, EVERYTHING.format(inputs=inputs, outputs=outputs)):
         assert not actionlint(text)
     assert actionlint(WORKFLOWS[0].replace("github.event_name", "github.evnt_name"))
 
@@ -163,6 +189,16 @@ def test_the_makefile_has_what_its_guide_names(target):
     assert done.returncode == 0, done.stderr
     assert "krea-pipe validate a.yaml b.yaml" in done.stdout
     assert f"krea-pipe {target} " in done.stdout
+
+
+def test_make_check_fails_where_nothing_was_generated(tmp_path):
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines/a.yaml").write_text("version: 1\nprompt: a lamp\n")
+    program = f"{sys.executable} -m krea_pipe"
+    words = ["make", "-s", "-f", str(ROOT / "docs/ci/Makefile"), f"KREA_PIPE={program}", "check"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "1 cell has no image here to compare" in done.stdout
 
 
 def test_the_makefile_takes_a_name_for_no_command(tmp_path):

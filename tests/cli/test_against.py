@@ -126,6 +126,62 @@ def test_a_reference_that_changed_on_the_branch_is_named(repo):
     assert repo.counts("main..main") == (0, 0, 0, 0, 6, "0")
 
 
+def test_a_damaged_reference_of_the_base_may_be_replaced(repo):
+    whole = (repo.project.path / "refs/look.png").read_bytes()
+    repo.commit(**{"refs/look.png": whole[: len(whole) // 2]})
+    repo.project.write("refs/look.png", whole)
+    assert set(of_kind(repo.against(), "changed").values()) == {"refs/look.png changed"}
+
+
+@pytest.fixture
+def library(repo, tmp_path_factory):
+    """The folder of a submodule `lib` with one reference, which the pipeline of the repository uses, and the head of
+    both."""
+    source = tmp_path_factory.mktemp("library") / "source"
+    source.mkdir()
+    repo.git("init", "--quiet", "--initial-branch", "main", folder=source)
+    (source / "art").mkdir()
+    (source / "art/look.png").write_bytes(picture(seed="5", size=(600, 600)))
+    repo.git("add", "--all", folder=source)
+    repo.git("commit", "--quiet", "--message", "one", folder=source)
+    repo.git("submodule", "--quiet", "add", str(source), "lib")
+    repo.commit(**{"p.yaml": LAMPS.replace("refs/look.png", "lib/art/look.png")})
+    return repo.project.path / "lib"
+
+
+@pytest.mark.parametrize("named", ["lib/art/look.png", "lib/*/*.png", "'**/look.png'", "linked/look.png"])
+def test_a_reference_may_be_in_a_submodule(repo, library, named):
+    (repo.project.path / "linked").symlink_to("lib/art", target_is_directory=True)
+    repo.git("rm", "--quiet", "-r", "refs")
+    repo.commit(**{"p.yaml": LAMPS.replace("refs/look.png", named)})
+    found = repo.against()
+    assert (found["base"]["problem"], found["totals"]["same"], found["warnings"]) == (None, 6, [])
+    (library / "art/look.png").write_bytes(picture(seed="6", size=(600, 600)))
+    assert set(of_kind(repo.against(), "changed").values()) == {"lib/art/look.png changed"}
+    repo.git("commit", "--quiet", "--all", "--message", "two", folder=library)
+    repo.commit()
+    found = repo.against("HEAD~1..HEAD")
+    assert set(of_kind(found, "changed").values()) == {"lib/art/look.png changed"}
+    assert (found["totals"]["changed"], found["totals"]["same"]) == (4, 2)
+
+
+def test_a_submodule_that_is_not_checked_out_is_named(repo, library):
+    repo.commit(**{"p.yaml": LAMPS})
+    repo.git("submodule", "--quiet", "deinit", "--force", "lib")
+    found = repo.against("HEAD~1")
+    assert found["base"]["problem"]["code"] == "reference_missing"
+    assert [one["code"] for one in found["warnings"]] == ["submodule_missing"]
+    assert "the submodule lib is not here as it is in HEAD~1" in repo.plan("HEAD~1").text
+
+
+def test_a_folder_that_only_looks_like_a_submodule_is_not_asked(repo, library):
+    repo.commit(**{"p.yaml": LAMPS})
+    (library / ".git").unlink()
+    repo.git("init", "--quiet", folder=library)
+    repo.git("config", "core.fsmonitor", "touch ran", folder=library)
+    assert [one["code"] for one in repo.against("HEAD~1")["warnings"]] == ["submodule_missing"]
+
+
 def test_a_request_that_several_cells_share_is_priced_once(repo):
     repo.edit(("large {{ w }}", "huge {{ w }}"))
     text = (repo.project.path / "p.yaml").read_text(encoding="utf-8")

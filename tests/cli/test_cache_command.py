@@ -60,8 +60,10 @@ def test_each_name_space_is_summed_up(project):
     assert found["loopback"]["blobs_bytes"] == sum(blob.stat().st_size for blob in project.blobs())
     assert found["loopback"]["journal_bytes"] == (project.space / "journal.jsonl").stat().st_size
     nodes = {one.stat().st_ino: one.stat().st_size for one in project.home.rglob("*") if one.is_file()}
-    locks = sum(one.stat().st_size for one in project.home.rglob("*.lock"))
-    assert sum(one["bytes"] for one in found.values()) == sum(nodes.values()) - locks
+    beside = [*project.home.rglob("*.lock"), *project.home.glob("*.txt")]
+    assert sum(one["bytes"] for one in found.values()) == sum(nodes.values()) - sum(
+        one.stat().st_size for one in beside
+    )
     rows = project.run("cache", "stats").out.splitlines()
     assert [row.split()[:3] for row in rows[1:]] == [["local", "2", "$0.00"], ["loopback", "2", "$0.06"]]
 

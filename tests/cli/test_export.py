@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import zipfile
 
 import pytest
@@ -76,6 +77,8 @@ def test_a_pack_holds_the_picked_originals_under_their_names_with_all_that_is_kn
         "target": "local",
         "file": name,
         "images": 2,
+        "expected": 2,
+        "replaced": 0,
         "missing": [],
         "bytes": len(packed),
         "sha256": hashlib.sha256(packed).hexdigest(),
@@ -248,3 +251,38 @@ def test_cells_without_an_image_are_named_when_all_are_exported(project, krea):
     with zipfile.ZipFile(project.path / "all.zip") as archive:
         (name,) = (one for one in archive.namelist() if one.endswith("manifest.json"))
         assert json.loads(archive.read(name))["missing"] == ["explore/slate/s1", "explore/slate/s2"]
+
+
+def test_the_pack_of_a_partial_run_says_so_and_replaces_no_fuller_one_unless_told_to(lamp):
+    name = "lamp-LOCAL-PROOFS.zip"
+    assert "partial" not in lamp.run("export").err
+    before = (lamp.path / name).read_bytes()
+    assert lamp.run("run", "lamp.yaml", "--local", "-k", "surface=oak").code == 0
+    done = lamp.run("export")
+    assert done.code == 2
+    assert f"{name} has 4 images, and this pack has 2 of 4" in done.err
+    assert (lamp.path / name).read_bytes() == before
+    assert leftovers(lamp) == [name]
+    done = lamp.run("export", "--out", "new.zip")
+    assert (done.code, "partial 2 of 4 images" in done.err) == (0, True)
+    assert json.loads(unpacked(lamp, "new.zip")["manifest.json"])["expected"] == 4
+    done = lamp.run("export", "--replace")
+    assert (done.code, f"replaced {name}, which had 4 images" in done.err) == (0, True)
+    assert lamp.run("export").code == 0, "of the same size"
+
+
+def test_a_run_in_which_cells_failed_is_a_partial_one(lamp, krea):
+    assert lamp.run("run", "lamp.yaml").code == 0
+    assert lamp.run("export", "--out", "all.zip").code == 0
+    shutil.rmtree(lamp.home / "loopback")
+    (lamp.path / "lamp.lock.jsonl").unlink()
+    krea.answer("POST", "/generate/", 422, {"error": "no"}, text="wet")
+    assert lamp.run("run", "lamp.yaml").code == 1
+    done = lamp.run("export", "--out", "all.zip")
+    assert (done.code, "all.zip has 4 images, and this pack has 2 of 4" in done.err) == (2, True)
+
+
+def test_a_part_that_is_asked_for_replaces_a_fuller_pack_and_says_so(lamp):
+    assert lamp.run("export", "--out", "all.zip").code == 0
+    done = lamp.run("export", "--out", "all.zip", "--picks")
+    assert (done.code, "replaced all.zip, which had 4 images" in done.err) == (0, True)

@@ -227,6 +227,21 @@ def test_another_image_of_the_same_request_waits_to_be_accepted(project, krea):
     assert ran(project, "--frozen").json["lock"]["drifted"] == []
 
 
+def test_check_fails_where_nothing_was_generated(project, krea):
+    project.pipeline(["fox", "owl"])
+    done = project.run("check", "p.yaml")
+    assert done.code == 8
+    assert "p.lock.jsonl: 2 not generated." in done.out
+    assert "2 cells have no image here to compare. Generate what is missing with: krea-pipe run p.yaml" in done.out
+    assert project.run("run", "p.yaml").code == 0
+    assert project.run("check", "p.yaml").code == 0
+    project.pipeline(["fox", "owl", "elk"])
+    done = project.run("check", "p.yaml", "--json")
+    assert (done.code, done.json["counts"]["missing"]) == (8, 1)
+    shutil.rmtree(project.home)
+    assert project.run("check", "p.yaml", "-k", "fox").code == 8, "what is accepted is not here"
+
+
 def test_an_image_without_a_line_is_not_accepted(project):
     project.pipeline(["fox"])
     ran(project)

@@ -64,6 +64,8 @@ def test_the_latest_run_becomes_a_pdf_with_a_page_for_each_stage(lamp):
         "files": ["sheet.pdf"],
         "pages": 2,
         "cells": 8,
+        "pictures": 8,
+        "expected": 8,
         "missing": [],
     }
     pdf = (lamp.path / "sheet.pdf").read_bytes()
@@ -209,3 +211,26 @@ def test_a_run_is_named_as_for_the_report(lamp):
     assert lamp.run("sheet", run_id, "--json").json["run_id"] == run_id
     assert lamp.run("sheet", f".krea-pipe/runs/{run_id}", "--json").json["run_id"] == run_id
     assert lamp.run("sheet", "nothing-like-it").code == 2
+
+
+@pytest.mark.parametrize("out", ["sheet.pdf", "sheet.png"])
+def test_the_sheet_of_a_partial_run_says_so_and_replaces_no_fuller_one_unless_told_to(lamp, out):
+    one = ["--stage", "explore", "--out", out]
+    assert "partial" not in lamp.run("sheet", *one).err
+    before = (lamp.path / out).read_bytes()
+    assert lamp.run("run", "lamp.yaml", "--local", "-k", "explore and surface=slate").code == 0
+    done = lamp.run("sheet", "--out", out)
+    assert done.code == 2
+    assert f"{out} has 6 pictures, and this sheet has 3 of 8" in done.err
+    assert (lamp.path / out).read_bytes() == before
+    done = lamp.run("sheet", "--out", "new.pdf")
+    assert (done.code, "partial 3 of 8 images" in done.err) == (0, True)
+    done = lamp.run("sheet", "--out", out, "--replace")
+    assert (done.code, f"replaced {out}, which had 6 images" in done.err) == (0, True)
+    assert lamp.run("sheet", "--out", out).code == 0, "of the same size"
+
+
+def test_a_part_that_is_asked_for_replaces_a_fuller_sheet_and_says_so(lamp):
+    assert lamp.run("sheet").code == 0
+    done = lamp.run("sheet", "--stage", "explore")
+    assert (done.code, "replaced sheet.pdf, which had 8 images" in done.err, "partial" in done.err) == (0, True, False)

@@ -241,6 +241,12 @@ class Writer:
         self.ledger.refresh()
         return question(self.ledger.replay)
 
+    async def read_account(self):
+        pass
+
+    async def ask_account(self, question):
+        return question(self.ledger.account())
+
 
 @dataclass(slots=True, kw_only=True)
 class Request(PaidRequest[str]):

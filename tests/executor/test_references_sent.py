@@ -90,7 +90,10 @@ def test_a_request_that_is_refused_with_a_fresh_image_fails(project, krea, look)
     krea.answer("POST", GENERATE, 422, {"error": "Input file rejected"})
     styled(project, ["a"])
     done = project.run("run", "p.yaml", "--json")
-    assert (done.code, done.rows["a"]["error"]["message"]) == (1, "Krea answered 422 Input file rejected")
+    assert (done.code, done.rows["a"]["error"]["message"]) == (
+        1,
+        "Krea answered 422 Input file rejected (sent with ref.png)",
+    )
     assert (len(krea.posts), len(krea.world.assets)) == (1, 1)
 
 
@@ -121,6 +124,7 @@ def test_an_upload_that_fails_sends_nothing(project, krea, look, status, body, c
     done = project.run("run", "p.yaml", "--json")
     assert done.code == code
     assert error == (done.rows["a"]["error"] or {}).get("code")
+    assert error is None or "a reference could not be uploaded: ref.png: " in done.rows["a"]["error"]["message"]
     assert krea.posts == []
     krea.rules.clear()
     assert project.run("run", "p.yaml").code == 0

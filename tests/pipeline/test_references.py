@@ -9,6 +9,7 @@ from PIL import Image
 from krea_pipe.app import flow
 from krea_pipe.core.errors import InvalidInput
 from krea_pipe.core.request import ByDigest, ByUrl
+from krea_pipe.pipeline.repo_paths import files_of
 
 
 def picture(kind="PNG", size=(600, 400)):
@@ -54,7 +55,7 @@ def test_the_bytes_decide_and_not_the_name(folder, load, kind, mime):
 
 
 def test_heic_is_taken_without_reading_its_size(folder, load):
-    (folder / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + b"\0" * 40)
+    (folder / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0heicmif1\0\0\0\x28meta" + b"\0" * 32)
     (image,) = load("a.heic").fingerprints.by_source.values()
     assert (image.mime, image.size) == ("image/heic", None)
 
@@ -138,6 +139,24 @@ def test_patterns_find_what_they_say(folder, load):
     for pattern, names in wanted.items():
         found = load(pattern).fingerprints.by_text[pattern]
         assert [image.label.removeprefix("pipelines/") for image in found] == names.split(), pattern
+
+
+def test_patterns_pass_over_hidden_files_unless_they_name_them(folder, load):
+    for name in ("a.png", "._a.png", ".trash/b.png", "x/.c.png", "x/.thumbs/d.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(picture())
+    wanted = {
+        "*.png": "a.png",
+        "**": "a.png",
+        "**/*.png": "a.png",
+        ".*/*.png": ".trash/b.png",
+        "**/.c.png": "x/.c.png",
+        ".trash/*": ".trash/b.png",
+    }
+    for pattern, names in wanted.items():
+        found = files_of(pattern, folder, folder)
+        assert [path.relative_to(folder).as_posix() for path in found] == names.split(), pattern
+    assert problem_of(load, "x/*.png").code == "reference_missing"
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "~/a.png", "C:/a.png", "C:\\a.png", "//host/share/a.png"])

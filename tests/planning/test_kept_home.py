@@ -42,5 +42,5 @@ def test_its_training_is_known_and_its_accepted_images_are_there(kept):
     )
     assert trained.code == 0, trained.text
     assert trained.json["style_id"].startswith("st_")
-    assert kept.run("check", "old.yaml", env=ENVIRONMENT).code == 0
+    assert kept.run("check", "old.yaml", "--exclude", "lost-for-good or never-answered", env=ENVIRONMENT).code == 0
     assert "never-answered" in kept.run("status", env=ENVIRONMENT).out

@@ -7,8 +7,8 @@ from typing import Unpack
 import click
 
 from krea_pipe.cli.completing import run_argument, stages_option
-from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import FILE, SelectFlags, json_option, select_options, selection
+from krea_pipe.cli.messages import print_json, print_partial, print_replaced
+from krea_pipe.cli.options import FILE, SelectFlags, json_option, replace_option, select_options, selection
 from krea_pipe.core.errors import NothingSelected, Problem
 from krea_pipe.report.export.pack import PackContents, WrittenPack, check_target, title_of, write_pack
 from krea_pipe.report.export.selected_images import (
@@ -19,7 +19,7 @@ from krea_pipe.report.export.selected_images import (
     selected_images,
 )
 from krea_pipe.report.folder import find_run, read_report, space_of
-from krea_pipe.report.model import Report, seen_from
+from krea_pipe.report.model import Report, cells_of, seen_from
 from krea_pipe.report.row_selection import select_rows
 from krea_pipe.report.sheet.arrange import stages_of
 from krea_pipe.store.home import open_home
@@ -32,6 +32,7 @@ class _Flags(SelectFlags):
     picks: bool
     picks_files: tuple[Path, ...]
     allow_missing: bool
+    replace_fuller: bool
 
 
 @click.command()
@@ -41,14 +42,16 @@ class _Flags(SelectFlags):
 @stages_option
 @select_options
 @click.option("--out", type=FILE, help="The zip file.  [default: NAME-picks.zip, or NAME.zip without picks]")
-@click.option("--allow-missing", is_flag=True, help="Skip picks without an image, and images that are lost.")
+@click.option("--allow-missing", is_flag=True, help="Leave out picks without an image and images that are lost.")
+@replace_option
 @json_option
 def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpack[_Flags]) -> int:
     """Pack the images of a finished run into a zip file for handover.
 
-    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. The zip contains the images
-    as Krea sent them, under their final names; beside each a JSON file that says how it was made; a contact sheet;
-    manifest.json; and SHA256SUMS for `sha256sum -c`. An earlier export is replaced; any other file is kept.
+    RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. The zip holds the
+    images as Krea sent them under their final names, a JSON file beside each that tells how it was made, a contact
+    sheet, manifest.json, and SHA256SUMS for `sha256sum -c`. An earlier pack is replaced, unless it has more images and
+    this one is only a part; any other file is not.
     """
     home = open_home(os.environ)
     folder = find_run(home, run)
@@ -60,9 +63,16 @@ def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpac
     stages_of(report, options["stages"])
     picked = read_selected_picks(report, folder, options["stages"], options["picks_files"]) if is_picked else None
     images, missing = _chosen(report, picked, options)
+    expected = _expected(report, picked, options, len(images))
     picks = [seen_from(folder / report.base, file) for file in picked.files] if picked else []
-    contents = PackContents(report, folder, images, picks, missing)
-    written = write_pack(contents, space_of(report, home), path, allow_missing=options["allow_missing"])
+    contents = PackContents(report, folder, images, picks, missing, expected)
+    written = write_pack(
+        contents,
+        space_of(report, home),
+        path,
+        allow_missing=options["allow_missing"],
+        replace_fuller=options["replace_fuller"],
+    )
     _say(written, report, as_json=as_json)
     return 0
 
@@ -86,14 +96,33 @@ def _chosen(report: Report, picked: Picked | None, options: _Flags) -> tuple[lis
     return images, missing
 
 
+def _expected(report: Report, picked: Picked | None, options: _Flags, count: int) -> int:
+    """How many images there would be if the run were whole, of what was asked for."""
+    which, stages = selection(options), options["stages"]
+    is_whole = which.is_all and not stages
+    if picked is not None:
+        images, missing = selected_images(report, picked)
+        return (len(images) if is_whole else count) + len(missing)
+    part = report if which.is_all else select_rows(report, which)
+    return cells_of(report) if is_whole else sum(not stages or row.stage in stages for row in part.rows)
+
+
 def _say(packed: WrittenPack, report: Report, *, as_json: bool) -> None:
     if as_json:
         data = {"run_id": report.run_id, "target": report.target.kind, "file": str(packed.file)}
-        counts = {"images": packed.images, "missing": list(packed.missing), "bytes": packed.size}
+        counts = {
+            "images": packed.images,
+            "expected": packed.expected,
+            "replaced": packed.replaced,
+            "missing": list(packed.missing),
+            "bytes": packed.size,
+        }
         print_json({"schema": "krea-pipe/export@1", **data, **counts, "sha256": packed.sha256})
         return
     for name in packed.missing:
         click.echo(f"{click.style('missing', fg='yellow', bold=True)} {name}: left out", err=True)
+    print_partial(packed.images, packed.expected)
+    print_replaced(packed.file, packed.replaced, packed.images)
     if report.target.kind == "local":
         click.echo("Local proofs: not for use.")
     images = "1 image" if packed.images == 1 else f"{packed.images} images"

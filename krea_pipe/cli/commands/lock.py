@@ -61,7 +61,9 @@ def _run_options(flags: _Flags) -> flow.RunOptions:
 @file_argument
 @_compare_options
 def check(file: Path, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
-    """Compare the latest image of each cell of FILE with the lock file; exit with 8 if an image is not accepted.
+    """Compare the latest image of each cell of FILE with the lock file.
+
+    Exit with 8 when an image is not accepted, and when a cell has no image that could be compared.
 
     A seed is best effort, so the same request can give a different image. The distance ranges from 0 (identical) to 1
     (black against white); below 0.01, two images look alike. `krea-pipe accept` accepts the latest images. Needs no
@@ -69,14 +71,22 @@ def check(file: Path, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """
     found = lock_files.review_drawn(file, overrides(flags), _run_options(flags), os.environ)
     opened = [one for one in found.reviews if one.is_open]
+    lacking = [one for one in found.reviews if one.state == "missing"]
     if as_json:
         print_json({"schema": "krea-pipe/check@1", "lock": str(found.lock), **_json(found.reviews)})
     else:
-        _print(found, opened, DRAWN)
+        _print(found, [*opened, *lacking], DRAWN)
+        if lacking:
+            cells = "1 cell has" if len(lacking) == 1 else f"{len(lacking):,} cells have"
+            click.echo(f"{cells} no image here to compare. Generate what is missing with: {_same_for('run')}")
         if opened:
-            words = [word for word in sys.argv[1:] if word != "check"]
-            click.echo(f"To accept the latest images: {shlex.join(['krea-pipe', 'accept', *words])}")
-    return ExitCode.NOT_AS_LOCKED if opened else 0
+            click.echo(f"Accept what was drawn with: {_same_for('accept')}")
+    return ExitCode.NOT_AS_LOCKED if opened or lacking else 0
+
+
+def _same_for(command: str) -> str:
+    """Another command with the file and the options of this one."""
+    return shlex.join(["krea-pipe", command, *(word for word in sys.argv[1:] if word != "check")])
 
 
 @click.command()

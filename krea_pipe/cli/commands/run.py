@@ -49,6 +49,8 @@ from krea_pipe.core.outcome import Ending
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.store.home import open_home
+from krea_pipe.store.remote.named_budget import NAME as BUDGET_NAME
+from krea_pipe.store.remote.remote import Remote, open_remote
 
 MAX_CONCURRENCY = 10_000
 MAX_PARALLEL = 8
@@ -74,6 +76,8 @@ class RunFlags(CellFlags, LogFlags):
     frozen: bool
     overwrite_changed: bool
     keep_both: bool
+    without_claims: bool
+    budget_name: str | None
 
 
 @click.command()
@@ -140,6 +144,17 @@ class RunFlags(CellFlags, LogFlags):
     is_flag=True,
     help="Keep such files and write the images beside them, as NAME.krea-pipe.png; later runs do the same.",
 )
+@click.option(
+    "--budget-name",
+    metavar="NAME",
+    help="Take the cap (--max-cost, or `budget: {usd: …}`) as a budget of this name in the shared store "
+    "(KREA_PIPE_REMOTE), for all runs that name it.",
+)
+@click.option(
+    "--without-claims",
+    is_flag=True,
+    help="Pay without claiming requests in the shared store (KREA_PIPE_REMOTE), for example while it is down.",
+)
 @cell_options
 def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     """Generate only the missing images of FILE, and write a report.
@@ -178,6 +193,10 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
     is_local = request.target.kind == "local"
     moves = not (as_json or stderr_log.quiet or stderr_log.in_json) and can_move()
 
+    def warn(problem: Problem) -> None:
+        if not as_json or stderr_log.in_json:
+            stderr_log.problems([problem], "warning")
+
     @contextmanager
     def listen(prepared: Prepared, run_id: str) -> Iterator[Listeners]:
         state = ProgressState(prepared.calls, is_local)
@@ -186,12 +205,20 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
             watch = notifications.watched(ProgressObserver(state, display))
             yield Listeners(watch, lambda message: stderr_log.say("info", "stopping", message), observe)
 
+    remote = open_remote(os.environ, request.target, warn, has_claims=not flags["without_claims"])
+    _check_budget_name(flags["budget_name"], remote)
     finished = flow.run_pipeline(
         loaded,
         open_home(os.environ, request.file),
         execution,
         out=flow.out_folder(flags["out"], loaded.pipeline.name, local=is_local),
-        options=replace(options, max_cells=request.max_cells, lock=request.lock, approval=request.approval),
+        options=replace(
+            options,
+            max_cells=request.max_cells,
+            lock=request.lock,
+            approval=request.approval,
+            remote=remote,
+        ),
         listen=listen,
     )
     if not stderr_log.in_json:
@@ -211,6 +238,22 @@ def _changed(flags: RunFlags) -> Changed:
     return "overwrite" if flags["overwrite_changed"] else "beside" if flags["keep_both"] else "keep"
 
 
+def _check_budget_name(name: str | None, remote: Remote | None) -> None:
+    """Refuse the name of a budget that no store can keep.
+
+    Raises:
+        UsageError: it is not a name, or there is no shared store that can be written.
+    """
+    if name is None:
+        return
+    if not BUDGET_NAME.fullmatch(name):
+        hint = "letters, digits, `.`, `_` and `-`, at most 64"
+        raise UsageError(Problem("bad_option", f"--budget-name {name!r} is not a name", hint=hint))
+    if remote is None or remote.bucket.is_read_only:
+        hint = "set KREA_PIPE_REMOTE to a store that can be written, or leave --budget-name out"
+        raise UsageError(Problem("bad_option", "--budget-name needs a shared store", hint=hint))
+
+
 def _send_options(flags: RunFlags) -> SendOptions:
     return SendOptions(
         concurrency=flags["concurrency"],
@@ -219,6 +262,7 @@ def _send_options(flags: RunFlags) -> SendOptions:
         job_timeout=flags["job_timeout"],
         webhook_url=flags["webhook_url"],
         webhook_listen=flags["webhook_listen"],
+        budget_name=flags["budget_name"] or "",
     )
 
 

@@ -7,12 +7,14 @@ from typing import Unpack
 import click
 
 from krea_pipe.cli.completing import run_argument, stages_option
-from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import FILE, Number, SelectFlags, json_option, select_options, selection
+from krea_pipe.cli.messages import print_json, print_partial, print_replaced
+from krea_pipe.cli.options import FILE, Number, SelectFlags, json_option, replace_option, select_options, selection
 from krea_pipe.report.folder import find_run, read_report, space_of
+from krea_pipe.report.model import cells_of
 from krea_pipe.report.row_selection import select_rows
 from krea_pipe.report.sheet.arrange import AxisChoice, arrange_stage, check_axes, stages_of
-from krea_pipe.report.sheet.draw import Painter, check_path, page_files, write_sheet
+from krea_pipe.report.sheet.draw import Painter, check_fuller, check_path, page_files, pictures_of, write_sheet
+from krea_pipe.report.sheet.model import Sheet
 from krea_pipe.report.sheet.pages import Paper, make_sheet
 from krea_pipe.report.sheet.parts import Typesetter
 from krea_pipe.report.sheet.typeface import FontSet
@@ -29,6 +31,7 @@ class _Flags(SelectFlags):
     size: int
     max_megapixels: float
     title: str | None
+    replace_fuller: bool
 
 
 @click.command()
@@ -54,14 +57,16 @@ class _Flags(SelectFlags):
     show_default=True,
     help="The largest page; the rest continues on the next page.",
 )
-@click.option("--title", help="The heading.  [default: the pipeline's name]")
+@click.option("--title", help="What stands at the top.  [default: the pipeline's name]")
+@replace_option
 @json_option
 def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags]) -> int:
     """Create a contact sheet of a finished run, with captions.
 
-    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Each stage starts on a new
-    page; the values of axes that are neither rows nor columns become block headings. Multiple PNG pages are numbered:
-    sheet-1.png, sheet-2.png. An earlier sheet is replaced; any other file is kept.
+    RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. Stages follow each
+    other, each on pages of its own; axes that are neither rows nor columns head blocks of them. Several pages of PNG
+    are numbered: sheet-1.png, sheet-2.png. An earlier sheet is replaced, unless it has more pictures and
+    this one is only a part; any other file is not.
 
     Latin, Greek and Cyrillic are built in. Other scripts need fonts on this machine, for example Noto Sans CJK for
     Chinese, Japanese and Korean. Letters that no font contains become empty boxes.
@@ -70,7 +75,7 @@ def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags
     home = open_home(os.environ)
     folder = find_run(home, run)
     found = read_report(folder)
-    which = selection(options)
+    which, expected = selection(options), cells_of(found)
     if not which.is_all:
         found = select_rows(found, which)
     wanted = AxisChoice(_names(options["rows"]), _names(options["columns"]))
@@ -85,13 +90,18 @@ def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags
         title=options["title"] or found.pipeline.name,
         fonts=fonts,
     )
+    cells = sum(len(rows) for _, rows in chosen)
     files = page_files(contact_sheet, out)
+    if options["stages"] or not which.is_all:
+        expected = cells
+    earlier = check_fuller(contact_sheet, files, expected, replace_fuller=options["replace_fuller"])
     space = space_of(found, home)
     import_thumbnails(folder / "thumbnails", digests_of(found), space)
     painter = Painter(space, folder / found.base, Typesetter(fonts, paper.side))
     write_sheet(contact_sheet, files, painter)
-    cells = sum(len(rows) for _, rows in chosen)
-    _say(contact_sheet.run_id, files, len(contact_sheet.pages), cells, painter.missing, as_json=as_json)
+    if not as_json:
+        print_replaced(out, earlier, pictures_of(contact_sheet))
+    _say(contact_sheet, files, cells, expected, painter.missing, as_json=as_json)
     return 0
 
 
@@ -99,11 +109,14 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _say(run_id: str, files: list[Path], pages: int, cells: int, missing: list[str], *, as_json: bool) -> None:
+def _say(made: Sheet, files: list[Path], cells: int, expected: int, missing: list[str], *, as_json: bool) -> None:
+    pages, pictures = len(made.pages), pictures_of(made) - len(missing)
     if as_json:
-        counts = {"pages": pages, "cells": cells, "missing": missing}
-        print_json({"schema": "krea-pipe/sheet@1", "run_id": run_id, "files": [str(file) for file in files], **counts})
+        counts = {"pages": pages, "cells": cells, "pictures": pictures, "expected": expected, "missing": missing}
+        head = {"schema": "krea-pipe/sheet@1", "run_id": made.run_id, "files": [str(file) for file in files]}
+        print_json({**head, **counts})
         return
+    print_partial(pictures, expected)
     for name in missing[:10]:
         click.echo(
             f"{click.style('missing', fg='yellow', bold=True)} {name}: its picture is missing or damaged", err=True

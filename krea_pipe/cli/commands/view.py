@@ -1,6 +1,7 @@
 """`krea-pipe view`: look at a run in the browser, while it goes on and afterwards."""
 
 import os
+import re
 import sys
 import threading
 import webbrowser
@@ -15,21 +16,34 @@ from krea_pipe.report.folder import find_run
 from krea_pipe.report.view.server import listen, serve_run
 from krea_pipe.store.home import open_home
 
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
 
 @click.command()
 @run_argument
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")
 @click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    show_default=True,
-    help="The port to listen on; 0 picks a free port.",
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
+    callback=lambda _, __, value: frozenset(map(_host, value)),
+    help="Also answer to this host, as NAME or NAME:PORT: what the browser shows when a port is forwarded to this "
+    "machine. May be given again.",
 )
-@click.option("--open/--no-open", "opens", default=None, help="Open the page in a browser.  [default: on a terminal]")
+@click.option("--open/--no-open", "opens", default=None, help="Open a browser.  [default: on a terminal]")
 @seconds_option
 @json_option
-def view(run: str | None, port: int, *, opens: bool | None, seconds: float | None, as_json: bool) -> int:
-    """Serve the report of a run to the browser on this machine, even while the run is in progress.
+def view(
+    run: str | None,
+    port: int,
+    hosts: frozenset[str],
+    *,
+    opens: bool | None,
+    seconds: float | None,
+    as_json: bool,
+) -> int:
+    """Serve the report of a run to the browser on this machine, also while the run goes on.
 
     RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Stars, rejections and notes
     made on the page are saved to the picks files immediately.
@@ -39,9 +53,17 @@ def view(run: str | None, port: int, *, opens: bool | None, seconds: float | Non
     """
     home = open_home(os.environ)
     folder = find_run(home, run, unfinished=True)
+    announce = partial(_announce, opens=opens, as_json=as_json)
     with listen(port) as listener:
-        serve_run(home, folder, listener, partial(_announce, opens=opens, as_json=as_json), seconds=seconds)
+        serve_run(home, folder, listener, announce, seconds=seconds, allowed=hosts)
     return 0
+
+
+def _host(text: str) -> str:
+    """A host as a request names it; a wildcard would let in every site that a browser visits."""
+    if not _HOST.fullmatch(text):
+        raise click.BadParameter(f"{text!r} is not a host: write NAME or NAME:PORT, as in localhost:9000")
+    return text.lower()
 
 
 def _announce(url: str, run_id: str, *, opens: bool | None, as_json: bool) -> None:

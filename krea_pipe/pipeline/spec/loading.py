@@ -14,7 +14,7 @@ from krea_pipe.core.masking import is_secret_name
 from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.pipeline.model import Budget, Pipeline, Stage, Value
 from krea_pipe.pipeline.nodes import Node
-from krea_pipe.pipeline.references import Fingerprints, fingerprint_images
+from krea_pipe.pipeline.references import CheckedDigests, Fingerprints, fingerprint_images
 from krea_pipe.pipeline.repo_paths import reset_entry_budget
 from krea_pipe.pipeline.source import Document, Trail, read_document
 from krea_pipe.pipeline.spec.checks import (
@@ -60,18 +60,23 @@ class Draft:
     problems: Problems
 
 
-def load_pipeline(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
+def load_pipeline(
+    file: Path,
+    overrides: Overrides = Overrides(),  # noqa: B008 (frozen)
+    checked: CheckedDigests | None = None,
+) -> Loaded:
     """Read a pipeline file and every image that it names.
 
     Args:
         file: the pipeline file.
         overrides: what the command line says over it.
+        checked: the digests of images that need not be decoded, because they were; new ones are added.
 
     Raises:
         InvalidInput: with every problem of the file and of its images. UsageError: what stands over it is wrong.
     """
     draft = draft_pipeline(file, overrides)
-    fingerprints = fingerprint_images(draft.pipeline)
+    fingerprints = fingerprint_images(draft.pipeline, checked)
     draft.problems.extend(fingerprints.problems)
     draft.problems.check()
     return Loaded(draft.pipeline, fingerprints)

@@ -4,8 +4,9 @@
 """
 
 import os
+import shlex
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,12 +14,15 @@ from typing import NoReturn
 
 from krea_pipe.core.errors import InvalidInput, KreaPipeError, Problem, UsageError
 from krea_pipe.core.git import GitFailed, Repository, ask
+from krea_pipe.core.settings import home_folder
 from krea_pipe.matrix.selecting import drawable
+from krea_pipe.pipeline.references import CheckedDigests
 from krea_pipe.pipeline.repo_paths import supplying_files
 from krea_pipe.pipeline.spec import Loaded, Overrides, load_pipeline
 from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.report.compare.comparison import Comparison, PipelineState, Revision, compare
 from krea_pipe.report.compare.tree import Tree, open_tree
+from krea_pipe.store.checked_images import CheckedImages
 from krea_pipe.store.known import look_up
 from krea_pipe.store.space import Space
 
@@ -125,6 +129,7 @@ class _Base:
     side: PipelineState = field(default_factory=PipelineState)
     problem: Problem | None = None
     missing: int = 0
+    absent: tuple[str, ...] = ()
     old_name: str | None = None
 
 
@@ -164,6 +169,15 @@ def compare_with(subject: ComparisonInput, against: str, space: Space, environme
     )
 
 
+class _Unchecked:
+    """Stands for the images of the base, which are not sent: whoever replaces a damaged one wants to see that."""
+
+    def __contains__(self, digest: object) -> bool:
+        return True
+
+    def add(self, digest: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
     subject: ComparisonInput
@@ -174,11 +188,11 @@ class _Reading:
     def head(self, revision: Revision) -> tuple[Loaded, PipelineState]:
         """The pipeline as it is in the head, and its cells."""
         if revision.commit is None:
-            loaded = load_pipeline(self.subject.file, self.subject.overrides)
+            loaded = load_pipeline(self.subject.file, self.subject.overrides, self._checked())
             return loaded, _side(loaded, self.subject.max_cells)
         tree = self._tree(revision)
         try:
-            return self._read(tree, self.name)
+            return self._read(tree, self.name, self._checked())
         except KreaPipeError as error:
             raise type(error)(*(_placed(one, tree, revision) for one in error.problems)) from error
 
@@ -189,16 +203,20 @@ class _Reading:
         if old_name is None and self.name not in tree.entries:
             return _Base(problem=Problem("new_file", f"{self.name} is not in {revision.words}"))
         try:
-            side = self._read(tree, old_name or self.name)[1]
+            side = self._read(tree, old_name or self.name, _Unchecked())[1]
         except (InvalidInput, UsageError) as error:
-            return _Base(problem=_placed(error.problems[0], tree, revision), missing=len(tree.missing))
-        return _Base(side, missing=len(tree.missing), old_name=old_name)
+            problem, absent = _placed(error.problems[0], tree, revision), tuple(sorted(tree.absent))
+            return _Base(problem=problem, missing=len(tree.missing), absent=absent)
+        return _Base(side, missing=len(tree.missing), absent=tuple(sorted(tree.absent)), old_name=old_name)
 
-    def _read(self, tree: Tree, name: str) -> tuple[Loaded, PipelineState]:
+    def _read(self, tree: Tree, name: str, checked: CheckedDigests) -> tuple[Loaded, PipelineState]:
         tree.put([tree.entries[name]] if name in tree.entries else [])
         with supplying_files(tree.supply):
-            loaded = load_pipeline(tree.top / name, self.subject.overrides)
+            loaded = load_pipeline(tree.top / name, self.subject.overrides, checked)
             return loaded, _side(loaded, self.subject.max_cells)
+
+    def _checked(self) -> CheckedImages:
+        return CheckedImages(home_folder(self.subject.overrides.environment, self.subject.file))
 
     def _old_name(self, meant: _RevisionRange) -> str | None:
         assert meant.base.commit is not None
@@ -234,10 +252,13 @@ def _placed(problem: Problem, tree: Tree, revision: Revision) -> Problem:
     return replace(problem, at=replace(at, path=Path(f"{revision.name}:{at.path.relative_to(tree.top).as_posix()}")))
 
 
-def _missing(base: _Base, revision: Revision) -> list[Problem]:
-    if not base.missing:
-        return []
-    files = "file" if base.missing == 1 else "files"
-    message = f"this clone lacks the content of {base.missing:,} {files} of {revision.words}, which count as missing"
-    hint = "it is a partial clone, and krea-pipe does not fetch: clone without --filter"
-    return [Problem("partial_clone", message, hint=hint)]
+def _missing(base: _Base, revision: Revision) -> Iterator[Problem]:
+    if base.missing:
+        files = "file" if base.missing == 1 else "files"
+        message = f"this clone lacks the content of {base.missing:,} {files} of {revision.words}, which count as absent"
+        hint = "it is a partial clone, and nothing is fetched here: clone without --filter"
+        yield Problem("partial_clone", message, hint=hint)
+    for path in base.absent:
+        message = f"the submodule {path} is not here as it is in {revision.words}, so its files count as absent"
+        hint = f"fetch it: git submodule update --init {shlex.quote(path)}, and in it git fetch --unshallow"
+        yield Problem("submodule_missing", message, hint=hint)

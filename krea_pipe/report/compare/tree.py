@@ -1,4 +1,7 @@
-"""The files of a commit in a folder of their own, each put there when a pipeline asks for it. No filter is run."""
+"""The files of a commit in a folder of their own, each put there when a pipeline asks for it. No filter is run.
+
+Those of submodules are among them, as far as a submodule is checked out and its clone has the commit.
+"""
 
 import os
 import shutil
@@ -6,7 +9,7 @@ import stat
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +21,7 @@ from krea_pipe.pipeline.repo_paths import WILDCARD
 
 FILES = ("100644", "100755")
 LINK = "120000"
+SUBMODULE = "160000"
 CLASHES = (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError)
 """A hostile tree may name one path twice, as a file and as a folder, or by a name that no disk takes."""
 
@@ -30,11 +34,10 @@ def open_tree(repository: Repository, commit: str, folder: Path, *, root: Path) 
     """
     top = folder.resolve() / (repository.top.name or "repository")
     try:
-        entries = {one.path: one for one in repository.entries(commit) if _is_usable(one)}
-        tree = Tree(repository, commit, top, entries, frozenset(repository.changed(commit)), sorted(entries))
+        tree = Tree(repository, commit, top)
+        tree.add(repository, commit, "")
         below = root.relative_to(repository.top) if root.is_relative_to(repository.top) else Path()
         (top / below / ".git").mkdir(parents=True, exist_ok=True)
-        tree.put([one for one in entries.values() if one.mode == LINK])
     except GitFailed as error:
         raise _unreadable(commit, error) from error
     return tree
@@ -45,17 +48,60 @@ class Tree:
     """A commit's files by their paths below `top`, which holds those that were asked for and every link.
 
     A file that the work tree has as well is taken from there, so that both have what a filter makes of it: `changed`
-    are the others. `missing` are files that were asked for and whose content this clone does not have.
+    are the others. `missing` are files that were asked for and whose content this clone does not have, and `absent` are
+    submodules of which it does not have the commit. `submodules` have not been asked for yet; `owners` has the
+    repositories of files that are in submodules.
     """
 
     repository: Repository
     commit: str
     top: Path
-    entries: dict[str, Entry]
-    changed: frozenset[str]
-    paths: list[str]
+    entries: dict[str, Entry] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+    paths: list[str] = field(default_factory=list)
     placed: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
+    submodules: dict[str, Entry] = field(default_factory=dict)
+    owners: dict[str, Repository] = field(default_factory=dict)
+
+    def add(self, repository: Repository, commit: str, prefix: str) -> None:
+        """Make the files of a commit known, and put its links in place.
+
+        Args:
+            repository: the repository of the tree, or that of a submodule.
+            commit: the commit.
+            prefix: the path of the submodule with a slash at its end, or nothing.
+
+        Raises:
+            GitFailed: the commit cannot be read.
+        """
+        found = [replace(one, path=prefix + one.path) for one in repository.entries(commit) if _is_usable(one)]
+        files = {one.path: one for one in found if one.mode != SUBMODULE}
+        self.changed.update(prefix + path for path in repository.changed(commit))
+        self.entries.update(files)
+        self.submodules.update((one.path, one) for one in found if one.mode == SUBMODULE)
+        self.owners.update(dict.fromkeys(files if prefix else (), repository))
+        self.paths[:] = sorted(self.entries)
+        self.put([one for one in files.values() if one.mode == LINK])
+
+    def _open_submodules(self, path: str, *, below: bool) -> None:
+        """Make the files of submodules known that a path leads into, or that are below it."""
+        while wanted := [
+            one for one in self.submodules if f"{path}/".startswith(f"{one}/") or (below and _is_in(one, path))
+        ]:
+            for one in wanted:
+                self._open_submodule(self.submodules.pop(one))
+
+    def _open_submodule(self, entry: Entry) -> None:
+        repository = self.repository.submodule(entry.path)
+        if repository is None:
+            self.absent.add(entry.path)
+            return
+        try:
+            self.add(repository, entry.blob, f"{entry.path}/")
+        except GitFailed:
+            self.absent.add(entry.path)
 
     def supply(self, folder: Path, pattern: str) -> None:
         """Put in place what a path or a glob may mean, seen from a folder.
@@ -68,6 +114,7 @@ class Tree:
         with suppress(RuntimeError, *CLASHES):  # no path, or a circle of links: whoever looks for it says so
             place = folder.joinpath(*parts[:first]).resolve()
             if place.is_relative_to(self.top):
+                self._open_submodules(self._path(place), below=first < len(parts))
                 self.put(list(self._meant(self._path(place), parts[first:], set())))
 
     def _meant(self, path: str, pattern: Sequence[str], seen: set[str]) -> Iterator[Entry]:
@@ -84,6 +131,7 @@ class Tree:
             if entry.mode == LINK:
                 target = (self.top / name).resolve()
                 if target.is_relative_to(self.top):
+                    self._open_submodules(self._path(target), below=True)
                     yield from self._meant(self._path(target), ["**"], seen)
             elif _may_match(parts, pattern):
                 yield entry
@@ -127,13 +175,23 @@ class Tree:
         """Write what the work tree does not have, from git's own store."""
         if not entries:
             return
-        sizes = self.repository.sizes(one.blob for one in entries)
+        by_repository: dict[Path, list[Entry]] = {}
+        for one in entries:
+            by_repository.setdefault(self._owner(one).top, []).append(one)
+        for some in by_repository.values():
+            self._write_from(self._owner(some[0]), some)
+
+    def _owner(self, entry: Entry) -> Repository:
+        return self.owners.get(entry.path, self.repository)
+
+    def _write_from(self, repository: Repository, entries: Sequence[Entry]) -> None:
+        sizes = repository.sizes(one.blob for one in entries)
         self.missing.update(one.path for one in entries if one.blob not in sizes)
         wanted: dict[str, list[Entry]] = {}
         for one in entries:
             if sizes.get(one.blob, MAX_REFERENCE_BYTES + 1) <= MAX_REFERENCE_BYTES:
                 wanted.setdefault(one.blob, []).append(one)
-        for blob, data in self.repository.blobs(wanted):
+        for blob, data in repository.blobs(wanted):
             for one in wanted[blob]:
                 with suppress(*CLASHES):
                     self._write_one(one, data)
@@ -144,7 +202,7 @@ class Tree:
             place.symlink_to(os.fsdecode(data))
             return
         pointer = pointer_in(data)
-        stored = stored_object(self.repository.common_folder, pointer) if pointer else None
+        stored = stored_object(self._owner(entry).common_folder, pointer) if pointer else None
         if stored is None or not _copy(stored, place):
             place.write_bytes(data)
 
@@ -172,6 +230,10 @@ def _copy(source: Path, target: Path) -> bool:
     return True
 
 
+def _is_in(path: str, folder: str) -> bool:
+    return folder == "." or path.startswith(f"{folder}/")
+
+
 def _may_match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     """Whether a path may fit a glob: exactly without `**`, and in any depth with it."""
     if any("**" in part for part in pattern):
@@ -180,10 +242,10 @@ def _may_match(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _is_usable(entry: Entry) -> bool:
-    """Whether an entry is a file or a link that stays below the top, and out of what git keeps for itself."""
+    """Whether an entry is a file, a link or a submodule below the top, and not what git keeps for itself."""
     parts = entry.path.split("/")
     is_plain = not any(part in ("", ".", "..") or part.lower() == ".git" for part in parts)
-    return is_plain and (entry.mode in FILES or entry.mode == LINK)
+    return is_plain and (entry.mode in FILES or entry.mode in (LINK, SUBMODULE))
 
 
 def _unreadable(commit: str, error: GitFailed) -> StateError:

@@ -35,6 +35,7 @@ _COMMENT = b"krea-pipe hand-off"
 _REFUSED = re.compile(r'[<>:"/|?*\\\x00-\x1f\x7f\ud800-\udfff]')
 _KEPT_BY_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif")
+_IMAGE = re.compile(r"[^/]+/images/.+(?<!\.json)")
 _Moment: TypeAlias = tuple[int, int, int, int, int, int]
 
 
@@ -43,6 +44,7 @@ class PackContents:
     """What goes into a pack: the images of a run, the picks files that chose them, and picks that have no image.
 
     `folder` is the run's, `picks` are paths as seen from where the run was started, empty for all images of a run.
+    `expected` is how many images a whole pack would have.
     """
 
     report: Report
@@ -50,6 +52,7 @@ class PackContents:
     images: Sequence[SelectedImage]
     picks: Sequence[str] = ()
     missing: Sequence[str] = ()
+    expected: int = 0
 
     @property
     def title(self) -> str:
@@ -59,10 +62,15 @@ class PackContents:
 
 @dataclass(frozen=True, slots=True)
 class WrittenPack:
-    """A pack that is written: how many images and bytes it has, and its digest."""
+    """A pack that is written: how many images it has, of how many it could have, its bytes, and its digest.
+
+    `replaced` is how many images the pack had that was there before.
+    """
 
     file: Path
     images: int
+    expected: int
+    replaced: int
     missing: tuple[str, ...]
     size: int
     sha256: str
@@ -85,7 +93,9 @@ def check_target(path: Path) -> None:
         raise UsageError(Problem("file_in_the_way", message, hint="move it away, or use --out"))
 
 
-def write_pack(contents: PackContents, space: Space, path: Path, *, allow_missing: bool) -> WrittenPack:
+def write_pack(
+    contents: PackContents, space: Space, path: Path, *, allow_missing: bool, replace_fuller: bool
+) -> WrittenPack:
     """Write a pack, image by image.
 
     Args:
@@ -93,20 +103,27 @@ def write_pack(contents: PackContents, space: Space, path: Path, *, allow_missin
         space: the name space that keeps the images.
         path: the zip file.
         allow_missing: whether to leave out images that are lost.
+        replace_fuller: whether a pack with more images may be replaced by a part of what could be packed.
 
     Raises:
+        UsageError: there is such a pack, and it may not be replaced.
         StateError: a stored image is missing or damaged, or the file cannot be written.
     """
+    earlier = _images_in(path)
     with _replacing(path) as stream:
         with zipfile.ZipFile(stream, "w") as archive:
             archive.comment = _COMMENT
             packing = _Packing(contents, archive, _moment(contents.report.finished_at))
             lost = packing.write(space, allow_missing=allow_missing)
+        count = len(contents.images) - len(lost)
+        if count < min(contents.expected, earlier) and not replace_fuller:
+            message = f"{path} has {earlier:,} images, and this pack has {count:,} of {contents.expected:,}"
+            raise UsageError(Problem("fuller_file", message, hint="use --out for another file, or --replace"))
         stream.flush()
     with path.open("rb") as written:
         digest = hashlib.file_digest(written, "sha256").hexdigest()
     missing = (*contents.missing, *lost)
-    return WrittenPack(path, len(contents.images) - len(lost), missing, path.stat().st_size, digest)
+    return WrittenPack(path, count, contents.expected, earlier, missing, path.stat().st_size, digest)
 
 
 class _Packing:
@@ -198,6 +215,7 @@ class _Packing:
             "target": report.target.kind,
             "picks": list(self.contents.picks),
             "missing": [*self.contents.missing, *lost],
+            "expected": self.contents.expected,
             "images": images,
         }
 
@@ -317,3 +335,12 @@ def _is_pack(path: Path) -> bool:
             return archive.comment == _COMMENT
     except (OSError, zipfile.BadZipFile):
         return False
+
+
+def _images_in(path: Path) -> int:
+    """How many images a pack has; none where there is no pack."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(_IMAGE.fullmatch(name) is not None for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return 0

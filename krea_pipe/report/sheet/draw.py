@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.image_file import image_size
-from krea_pipe.core.images import DAMAGE, THUMBNAIL_SIDE, NotAnImage, opened
+from krea_pipe.core.images import DAMAGE, THUMBNAIL_SIDE, NotAnImage, appearance_of, eight_bits, opened, shown
 from krea_pipe.core.provenance import bare
 from krea_pipe.report.model import Row
 from krea_pipe.report.sheet.model import Box, Sheet, SheetPage, Text, Tile
@@ -33,7 +33,8 @@ from krea_pipe.store.space import Space
 _SUFFIXES = (".pdf", ".png")
 SIGNATURE = "krea-pipe contact sheet"
 """Stands in each file, so that a later sheet may replace it."""
-MISSING = ("missing", "The picture is missing or damaged")
+_PICTURES = re.compile(SIGNATURE.encode() + rb", pictures: (\d{1,9})")
+MISSING = ("missing", "The picture is not where the report says, or is damaged")
 _COLOURS = {
     "paper": (255, 255, 255),
     "ink": (24, 24, 26),
@@ -83,6 +84,46 @@ def page_files(sheet: Sheet, path: Path) -> list[Path]:
     if problems:
         raise UsageError(*problems)
     return files
+
+
+def check_fuller(sheet: Sheet, files: list[Path], expected: int, *, replace_fuller: bool) -> int:
+    """Refuse to replace a sheet by one with fewer pictures that is only a part of what it could show.
+
+    Args:
+        sheet: the pages.
+        files: where they would go.
+        expected: how many pictures a whole sheet would have.
+        replace_fuller: whether it may be replaced all the same.
+
+    Returns:
+        How many pictures the sheet has that is there.
+
+    Raises:
+        UsageError: one of the files is a sheet with more pictures.
+    """
+    count, earlier = pictures_of(sheet), max(map(_pictures_in, files))
+    if count < min(expected, earlier) and not replace_fuller:
+        message = f"{files[0]} has {earlier:,} pictures, and this sheet has {count:,} of {expected:,}"
+        raise UsageError(Problem("fuller_file", message, hint="use --out for another file, or --replace"))
+    return earlier
+
+
+def pictures_of(sheet: Sheet) -> int:
+    """How many cells of a sheet have an image.
+
+    Args:
+        sheet: the pages.
+    """
+    return sum(tile.row.sha256 is not None for page in sheet.pages for tile in page.tiles)
+
+
+def _pictures_in(file: Path) -> int:
+    """How many pictures the sheet in a file says that it has on all of its pages; those of earlier versions do not."""
+    try:
+        found = _PICTURES.search(file.read_bytes())
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
 
 
 def write_sheet(sheet: Sheet, files: list[Path], painter: "Painter") -> None:
@@ -151,6 +192,7 @@ class Painter:
         pdf.set_title(sheet.title)
         pdf.set_subject(sheet.run_id)
         pdf.set_creator(SIGNATURE)
+        pdf.set_keywords(_keywords(sheet))
         pdf.set_producer("krea-pipe")
         pdf.set_creation_date(_moment(sheet.made_at))
         canvas = _PdfCanvas(pdf, self.typesetter.fonts)
@@ -168,6 +210,7 @@ class Painter:
         info = PngInfo()
         info.add_itxt(SIGNATURE, sheet.run_id)
         info.add_itxt("Title", sheet.title)
+        info.add_itxt("Comment", _keywords(sheet))
         buffer = io.BytesIO()
         # Measured on a page of 40 MP: level 4 takes 1.8 s, the default 6 takes 3.2 s for 3 % fewer bytes.
         image.save(buffer, "PNG", compress_level=4, dpi=(DPI, DPI), pnginfo=info)
@@ -284,14 +327,21 @@ class _PdfCanvas:
 
 def _decoded(data: bytes, box: Box) -> Image.Image:
     image = opened(data)
-    scale = min(box.width / image.width, box.height / image.height)
-    fitted = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    appearance = appearance_of(image, data)
+    width, height = appearance.upright(image.size)
+    scale = min(box.width / width, box.height / height)
+    fitted = appearance.upright((max(1, round(width * scale)), max(1, round(height * scale))))
     image.draft("RGB", fitted)  # a JPEG is decoded small
+    image = shown(eight_bits(image).resize(fitted, Image.Resampling.LANCZOS, reducing_gap=2.0), appearance)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, (*_COLOURS["paper"], 255))
         image = Image.alpha_composite(paper, image)
-    return image.convert("RGB").resize(fitted, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return image.convert("RGB")
+
+
+def _keywords(sheet: Sheet) -> str:
+    return f"{SIGNATURE}, pictures: {pictures_of(sheet)}"
 
 
 def _moment(text: str) -> datetime:

@@ -1,10 +1,12 @@
-"""Who is let in: callers that know the token, name this machine as the host, and do not come from another site's page.
+"""Who is let in: callers that know the token, name an allowed host, and do not come from another site's page.
 
 Every page that a browser on this machine shows can send requests here. It cannot know the token; a name of its own
 that leads here (DNS rebinding) shows in `Host`; a form or a script of its own shows in `Origin` and `Content-Type`.
+Behind a forwarded port, a browser names another host, which the user allows.
 """
 
 import hmac
+import re
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,14 +24,21 @@ HEADERS = {
 }
 
 
+_SHOWN = re.compile(r"[!-~]{1,260}")
+
+
 @dataclass(frozen=True, slots=True)
 class AccessGuard:
-    """Stands before an app; `policy` is the Content-Security-Policy of everything."""
+    """Stands before an app; `policy` is the Content-Security-Policy of everything.
+
+    `allowed` are hosts besides this machine's own, as NAME for every port or NAME:PORT.
+    """
 
     app: ASGIApp
     token: str = field(repr=False)
     port: int
     policy: str
+    allowed: frozenset[str] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -43,20 +52,31 @@ class AccessGuard:
 
     def _refusal(self, scope: Scope) -> tuple[str, int] | None:
         headers = Headers(scope=scope)
-        hosts = {f"{name}:{self.port}" for name in ("127.0.0.1", "localhost")}
-        if headers.getlist("host") not in [[host] for host in hosts]:
-            return "Forbidden", 403
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not (self._is_own(hosts[0]) or self._is_allowed(hosts[0])):
+            return _host_refusal(hosts), 403
         if not self._path(scope):
             return "Not Found", 404
         if scope["method"] not in ("GET", "POST"):
             return "Method Not Allowed", 405
         if scope["method"] == "POST":
             origins = headers.getlist("origin")
-            if origins and origins not in [[f"http://{host}"] for host in hosts]:
-                return "Forbidden", 403
+            if origins and not (len(origins) == 1 and self._is_origin(origins[0])):
+                return "Forbidden: this request comes from the page of another site", 403
             if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
                 return "Unsupported Media Type", 415
         return None
+
+    def _is_own(self, host: str) -> bool:
+        return host in (f"127.0.0.1:{self.port}", f"localhost:{self.port}")
+
+    def _is_allowed(self, host: str) -> bool:
+        host = host.lower()
+        return host in self.allowed or re.sub(r":[0-9]+\Z", "", host) in self.allowed
+
+    def _is_origin(self, origin: str) -> bool:
+        scheme, _, host = origin.partition("://")
+        return (scheme == "http" and self._is_own(host)) or (scheme in ("http", "https") and self._is_allowed(host))
 
     def _path(self, scope: Scope) -> str:
         """The path below the token as it was sent, or nothing. No name that is served needs an escape."""
@@ -75,3 +95,10 @@ class AccessGuard:
             await send(message)
 
         return marked
+
+
+def _host_refusal(hosts: list[str]) -> str:
+    if len(hosts) != 1 or not _SHOWN.fullmatch(hosts[0]):
+        return "Forbidden: this request does not name one host"
+    hint = f"If you forward a port to it, start it with: krea-pipe view --allow-host {hosts[0]}"
+    return f"Forbidden: this view does not answer to the host {hosts[0]}. {hint}"

@@ -42,8 +42,15 @@ FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 """What a digest names never changes."""
 
 
-def create_app(feed: RunFeed, *, token: str, port: int) -> AccessGuard:
-    """Everything that is served of one run: `token` is the first part of every path, `port` one of this machine."""
+def create_app(feed: RunFeed, *, token: str, port: int, allowed: frozenset[str] = frozenset()) -> AccessGuard:
+    """Everything that is served of one run.
+
+    Args:
+        feed: the run.
+        token: the first part of every path.
+        port: the port of this machine that it listens on.
+        allowed: other hosts that requests may name, as NAME or NAME:PORT in lower case.
+    """
     served = _Endpoints(feed)
     app = Starlette(
         routes=[
@@ -57,7 +64,7 @@ def create_app(feed: RunFeed, *, token: str, port: int) -> AccessGuard:
         ]
     )
     app.router.redirect_slashes = False
-    return AccessGuard(app, token, port, f"{html.policy()}; frame-ancestors 'none'")
+    return AccessGuard(app, token, port, f"{html.policy()}; frame-ancestors 'none'", allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +176,7 @@ def serve_run(
     announce: Callable[[str, str], None],
     *,
     seconds: float | None = None,
+    allowed: frozenset[str] = frozenset(),
 ) -> None:
     """Serve the run in a folder until SIGINT, SIGTERM or the end of `seconds`.
 
@@ -178,6 +186,7 @@ def serve_run(
         listener: the socket of `listen`.
         announce: is given the page's URL and the run's id, once callers are let in.
         seconds: how long to serve; None serves until a signal.
+        allowed: other hosts that requests may name, as NAME or NAME:PORT in lower case.
 
     Raises:
         StateError: the run cannot be read.
@@ -185,7 +194,7 @@ def serve_run(
     feed = RunFeed(open_progress(home, folder))
     port, token = listener.getsockname()[1], secrets.token_urlsafe(32)
     config = uvicorn.Config(
-        create_app(feed, token=token, port=port),
+        create_app(feed, token=token, port=port, allowed=allowed),
         http=Connection,
         loop="asyncio",
         ws="none",

@@ -93,7 +93,53 @@ def test_without_the_token_nothing_is_there(ended, change):
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "[::1]:{port}"])
 def test_another_name_for_this_machine_is_refused(ended, host):
     _, view = ended
-    assert view.raw(f"/{view.token}/", host=host.format(port=view.port))[0] == 403
+    host = host.format(port=view.port)
+    status, body = view.raw(f"/{view.token}/", host=host)
+    assert status == 403
+    assert body.decode().endswith(f"start it with: krea-pipe view --allow-host {host}")
+
+
+@pytest.mark.parametrize("host", ["a<b>" * 100, "two words"])
+def test_a_host_that_cannot_be_shown_is_refused_without_it(ended, host):
+    _, view = ended
+    assert view.raw(f"/{view.token}/", host=host) in (
+        (403, b"Forbidden: this request does not name one host"),
+        (400, b"Invalid HTTP request received."),
+    )
+
+
+def test_a_view_behind_a_forwarded_port_answers_to_the_hosts_that_are_allowed(project):
+    project.pipeline(["a"])
+    project.run("run", "p.yaml", "--local")
+    with viewed(project, "--allow-host", "Box.example", "--allow-host", "localhost:9000") as view:
+        for host, status in {
+            "box.example": 200,
+            "box.example:8443": 200,
+            "localhost:9000": 200,
+            "localhost:9001": 403,
+            "evil.box.example": 403,
+            "box.example.evil": 403,
+            "box.example:8443:1": 403,
+            f"127.0.0.1:{view.port}": 200,
+        }.items():
+            assert view.raw(f"/{view.token}/", host=host)[0] == status, host
+        stars = {"base": None, "stars": {}}
+        for origin, allowed in {
+            "https://box.example": True,
+            "http://localhost:9000": True,
+            f"http://127.0.0.1:{view.port}": True,
+            "https://evil.example": False,
+            "http://localhost:9001": False,
+            "null": False,
+        }.items():
+            assert (view.post("p", stars, Origin=origin).status_code != 403) is allowed, origin
+
+
+@pytest.mark.parametrize("host", ["*", "*.example", "http://box.example", "box.example/", "", "a b"])
+def test_what_is_no_host_cannot_be_allowed(project, host):
+    done = project.run("view", "--allow-host", host)
+    assert done.code == 2
+    assert "is not a host: write NAME or NAME:PORT" in done.text.replace("\n", " ")
 
 
 def test_localhost_is_a_name_for_this_machine(ended):

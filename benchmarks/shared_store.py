@@ -1,0 +1,153 @@
+"""Homes with one account and one shared store, killed at random: `python benchmarks/shared_store.py [KILLS] [SEED]`.
+
+Each trial starts several runs of the same cells, each with a home of its own, at a Krea that loses answers. Runs are
+killed and paused at random moments and started again, until as many were killed as were asked for. Then all of them run
+to their end. Whatever was billed twice, is missing, or is another request's image is printed, and the exit code is 1.
+"""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from rig import KREA_PIPE, Krea, end_on_signal, environment, krea, pipeline
+
+HOMES = 4
+CELLS = 24
+KILLS_PER_TRIAL = 10
+PACE = {"KREA_PIPE_POLL_SECONDS": "0.2", "KREA_PIPE_SETTLE_SECONDS": "1"}
+FAULTS = """\
+seed: {seed}
+rules:
+  - {{on: submit, do: reset, after: true, share: 0.05}}
+  - {{on: submit, do: reset, share: 0.05}}
+  - {{on: submit, do: 502, share: 0.03}}
+  - {{on: submit, do: 429, share: 0.03}}
+  - {{on: jobs, do: 502, share: 0.03}}
+  - {{on: image, do: truncated, share: 0.03}}
+"""
+
+
+class Home:
+    """A home folder with its pipeline, and the run that is at work there."""
+
+    def __init__(self, folder: Path, served: Krea, store: Path) -> None:
+        folder.mkdir()
+        (folder / "p.yaml").write_text(pipeline(CELLS))
+        self.folder = folder
+        self.env = environment(
+            {**served.env, **PACE, "KREA_PIPE_HOME": str(folder / "home"), "KREA_PIPE_REMOTE": store.as_uri()}
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+        self.codes: Counter[int] = Counter()
+
+    def start(self, *options: str) -> None:
+        """Run the pipeline."""
+        command = [*KREA_PIPE, "run", "p.yaml", "--json", *options]
+        with (self.folder / "out.txt").open("wb") as out, (self.folder / "err.txt").open("wb") as err:
+            self.process = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=out, stderr=err)
+
+    def is_running(self) -> bool:
+        """Whether a run is at work."""
+        if self.process is not None and self.process.poll() is not None:
+            self.codes[self.process.returncode] += 1
+            self.process = None
+        return self.process is not None
+
+    def kill(self) -> None:
+        """Kill the run."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def pause(self, seconds: float) -> None:
+        """Stop the run for a while."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGCONT)
+
+    def rows(self) -> list[dict]:
+        """The cells of the last report."""
+        report = json.loads((self.folder / "out.txt").read_text())["report"]
+        return json.loads((self.folder / report).read_text())["cells"]
+
+
+def trial(folder: Path, seed: int) -> tuple[list[str], Counter[str]]:
+    """One trial: what is wrong, and what happened."""
+    chance = random.Random(seed)
+    with krea(folder, faults=FAULTS.format(seed=seed), latency=1, spread=0.5, concurrency=8) as served:
+        homes = [Home(folder / f"home-{number}", served, folder / "store") for number in range(HOMES)]
+        counts: Counter[str] = Counter()
+        while counts["kills"] < KILLS_PER_TRIAL:
+            for home in homes:
+                if not home.is_running():
+                    home.start()
+            time.sleep(chance.uniform(0.1, 2.5))
+            home = chance.choice(homes)
+            if not home.is_running():
+                continue
+            if chance.random() < 0.1:
+                home.pause(chance.uniform(0.5, 3.0))
+                counts["pauses"] += 1
+            else:
+                home.kill()
+                counts["kills"] += 1
+        _finish(homes)
+        return _faults(homes, served, counts), counts
+
+
+def _finish(homes: list[Home]) -> None:
+    """Let all runs end, and each run once more."""
+    for _ in range(2):
+        for home in homes:
+            if not home.is_running():
+                home.start()
+        for home in homes:
+            if home.process is not None:
+                home.process.wait(timeout=300)
+            home.is_running()
+
+
+def _faults(homes: list[Home], served: Krea, counts: Counter[str]) -> list[str]:
+    book = served.get("/_local/book")
+    prompts = {job["job_id"]: job["prompt"] for job in book["jobs"]}
+    bills = Counter(bill["prompt"] for bill in served.get("/_local/book?summary=1")["bills"])
+    wrong = [f"{prompt!r} was billed {count} times" for prompt, count in bills.items() if count > 1]
+    for home in homes:
+        for row in home.rows():
+            counts[row["status"]] += 1
+            if row["status"] in ("succeeded", "reused") and prompts.get(row["job_id"]) != row["prompt"]:
+                wrong.append(f"{home.folder.name}: {row['prompt']!r} has the image of job {row['job_id']}")
+            elif row["status"] not in ("succeeded", "reused", "uncertain"):
+                wrong.append(f"{home.folder.name}: {row['prompt']!r} is {row['status']}: {row.get('failure')}")
+    counts["bills"] += sum(bills.values())
+    return wrong
+
+
+def main() -> int:
+    """Make trials until enough runs were killed."""
+    words = [int(word) for word in sys.argv[1:]]
+    kills, seed = words[0] if words else 200, words[1] if len(words) > 1 else 0
+    end_on_signal()
+    total: Counter[str] = Counter()
+    broken = 0
+    while total["kills"] < kills:
+        with tempfile.TemporaryDirectory() as name:
+            wrong, counts = trial(Path(name), seed)
+        for line in wrong:
+            print(f"trial {seed}: {line}", flush=True)
+        print(f"trial {seed}: {dict(counts)}", flush=True)
+        total, broken, seed = total + counts, broken + len(wrong), seed + 1
+    print(f"{dict(total)}; {broken} wrong")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

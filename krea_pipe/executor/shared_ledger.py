@@ -1,0 +1,367 @@
+"""The ledger of a home that shares a store with others: what is claimed has to be free here and there.
+
+A line is written to this home's journal first, and to the store after that. Where a claim of another home was faster,
+the journal takes its own claim back. A run that dies between the two leaves a POST that was never made, as any crash
+before a POST does.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from krea_pipe.api.failures import CallFailed
+from krea_pipe.core.outcome import Result
+from krea_pipe.executor.journal_writer import JournalWriter
+from krea_pipe.store.blobs import Blobs
+from krea_pipe.store.events import (
+    Adopted,
+    Attached,
+    Cleared,
+    Declined,
+    Disowned,
+    Done,
+    Event,
+    Failed,
+    JournalLine,
+    Submitted,
+    Submitting,
+    Unanswered,
+    Unfetched,
+    Unseen,
+)
+from krea_pipe.store.ledger import AccountView, Blocked, Busy, DrawnElsewhere, Free, RequestStatus
+from krea_pipe.store.remote.bucket import RemoteFailed
+from krea_pipe.store.remote.claims import Claims
+from krea_pipe.store.remote.presence import SharedPresence
+from krea_pipe.store.remote.results import SharedResults
+from krea_pipe.store.replay import InFlight, Post, Replay
+
+_T = TypeVar("_T")
+SHARED_EVENTS = (
+    Submitting,
+    Submitted,
+    Declined,
+    Unanswered,
+    Cleared,
+    Adopted,
+    Disowned,
+    Attached,
+    Unfetched,
+    Unseen,
+    Failed,
+)
+"""What other homes have to know of a request. `Done` becomes a result, and reports are of one home."""
+LOOK_SECONDS = 2.0
+"""How often the store is asked about a request that another run works on."""
+RETRY_SECONDS = 3.0
+PATIENCE_SECONDS = 30.0
+"""How long a claim waits for the earlier lines of its request."""
+LAST_TRIES = 2
+"""How often a line is written that is left when the run ends."""
+WIDTH = 16
+"""Calls to the store at once."""
+
+
+@dataclass(slots=True)
+class SharedLedger:
+    """The journal of this home and the claims of all, as tasks on an event loop use them; see `JournalWriter`.
+
+    Without claims, only results go to the store. `looked` has the times of the last looks at requests of other runs,
+    `done` the results that they have published, and `queues` the lines that are on their way to the store. `lost` says
+    why something could not be written there.
+    """
+
+    journal: JournalWriter
+    claims: Claims
+    presence: SharedPresence
+    results: SharedResults
+    blobs: Blobs
+    has_claims: bool = True
+    looked: dict[str, float] = field(default_factory=dict)
+    done: dict[str, Result] = field(default_factory=dict)
+    alive: frozenset[str] = frozenset()
+    queues: dict[str, "deque[tuple[asyncio.Future[object], JournalLine]]"] = field(default_factory=dict)
+    tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    is_closing: bool = False
+    lost: list[str] = field(default_factory=list)
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WIDTH, "shared store"))
+
+    def put(self, event: Event, key: str) -> "asyncio.Future[object]":
+        """Hand over a line; the future is done when it is on this home's disk. Other homes get it a little later."""
+        written = self.journal.put(event, key)
+        if isinstance(event, SHARED_EVENTS) and self.has_claims:
+            self._queue(written, self.journal.line(event, key))
+        elif isinstance(event, Done):
+            self._start(self._publish(written, event, key))
+        return written
+
+    async def record(self, event: Event, key: str) -> RequestStatus:
+        """Write a line and wait until it is on this home's disk."""
+        status = await asyncio.shield(self.put(event, key))
+        assert isinstance(status, RequestStatus)
+        return status
+
+    async def claim(
+        self,
+        event: Event,
+        key: str,
+        expected: tuple[type[RequestStatus], ...] = (Free,),
+        *,
+        only: RequestStatus | None = None,
+    ) -> RequestStatus:
+        """Write a line here and in the store if its request has the expected state; the state that it had."""
+        if not self.has_claims:
+            return await self.journal.claim(event, key, expected, only=only)
+        if not await self._sent(key):
+            return Blocked("the shared store has not taken the last line of this request", is_down=True)
+        while True:
+            shared = await self._status(key)
+            if isinstance(shared, Free):
+                status = await self.journal.claim(event, key, expected, only=only)
+                is_written = _fits(status, expected, only)
+            else:
+                status = _combined((await self.journal.statuses([key]))[0], shared)
+                is_written = _fits(status, expected, only)
+                if is_written:
+                    await self.journal.record(_local(event, status), key)
+            if not is_written:
+                return status
+            refused = await asyncio.shield(self._take(self.journal.line(event, key)))
+            if refused is None:
+                return status
+            if isinstance(event, Submitting):  # it is not sent
+                await self.journal.record(Declined(code="claimed"), key)
+            if not isinstance(refused, Busy):
+                return refused
+
+    async def statuses(self, keys: Sequence[str]) -> list[RequestStatus]:
+        """Read the state of requests, by this home's journal and the store."""
+        local = await self.journal.statuses(keys)
+        shared = await asyncio.gather(*(self._status(key) for key in keys))
+        return [_combined(one, other) for one, other in zip(local, shared, strict=True)]
+
+    async def ask(self, question: Callable[[Replay], object]) -> object:
+        """Ask about the state of this home's journal."""
+        return await self.journal.ask(question)
+
+    async def read_account(self) -> None:
+        """Read what all homes have ordered until now.
+
+        Raises:
+            CallFailed: the store could not be read.
+        """
+        if not self.has_claims:
+            return
+        try:
+            scan = await self._call(self.claims.scan)
+            self.claims.note_jobs(scan.jobs)
+            numbers = self.claims.numbers
+            await asyncio.gather(*(self._read(key) for key, last in scan.open.items() if last > numbers.get(key, 0)))
+            self.alive = await self._call(self.presence.alive)
+        except RemoteFailed as error:
+            raise CallFailed(f"the shared store could not be read: {error}") from error
+
+    async def ask_account(self, question: Callable[[AccountView], _T]) -> _T:
+        """Ask about the account's jobs and POSTs, with those of other homes as they were read last."""
+        known, alive = self.claims.replay, self.alive
+        others = Replay(open=dict(known.open), lost=dict(known.lost), jobs=dict(known.jobs))
+        return await self.journal.ask_account(
+            lambda view: question(replace(view, others=others, alive=view.alive | alive))
+        )
+
+    async def open(self) -> None:
+        """Show that this run is alive. Where the store is down, the first claim will say so."""
+        await self._call(self.presence.open)
+
+    async def close(self) -> None:
+        """Bring to the store what is left."""
+        self.is_closing = True
+        while self.tasks:
+            await asyncio.wait(self.tasks)
+        await self._call(self.presence.close)
+        self._threads.shutdown(wait=False)
+
+    # --- claims
+
+    async def _status(self, key: str) -> RequestStatus:
+        """The state of a request by the store, which is asked only about what another run works on."""
+        if self.claims.work(key) is None or key in self.claims.blocked:
+            return self.claims.status(key, self.alive)
+        now = asyncio.get_running_loop().time()
+        if now - self.looked.get(key, -LOOK_SECONDS) >= LOOK_SECONDS:
+            self.looked[key] = now
+            try:
+                await asyncio.gather(self._read(key), self._fetch(key))
+                self.alive = await self._call(self.presence.alive)
+            except RemoteFailed as error:
+                return Blocked(str(error), is_down=True)
+        work = self.claims.work(key)
+        if key in self.done:
+            return DrawnElsewhere(self.done[key], work.run if work else "")
+        return self.claims.status(key, self.alive)
+
+    async def _take(self, line: JournalLine) -> RequestStatus | None:
+        """Write a claim to the store. None when it is there; `Busy` when another was faster, whose line is read then.
+
+        What costs nothing goes on without the store, and is written later.
+        """
+        key, number = line.key, self.claims.numbers.get(line.key, 0) + 1
+        is_first = number == 1 and isinstance(line.event, Submitting)
+        try:
+            is_taken = await self._call(partial(self.claims.append, number, line))
+            if not is_taken:
+                await self._read(key)
+                self.looked.pop(key, None)
+                return Busy("")
+            self.claims.note(number, line)
+            if is_first and await self._fetch(key):  # published without a claim
+                self._queue(_done(), self.journal.line(Declined(code="claimed"), key))
+                return DrawnElsewhere(self.done[key], "")
+        except RemoteFailed as error:
+            if isinstance(line.event, Submitting):
+                return Blocked(str(error), is_down=True)
+            self._queue(_done(), line)
+        return None
+
+    async def _read(self, key: str) -> None:
+        number = self.claims.numbers.get(key, 0)
+        self.claims.take(key, await self._call(partial(self.claims.read, key, number)))
+
+    async def _fetch(self, key: str) -> bool:
+        """Bring in the image that another home has published; whether there is one."""
+        if key in self.done:
+            return True
+        image = await self._call(partial(self.results.image, key))
+        if image is None:
+            return False
+        await self._call(partial(self.blobs.put, image.data))
+        self.done[key] = image.result
+        return True
+
+    # --- what goes to the store later
+
+    def _queue(self, written: "asyncio.Future[object]", line: JournalLine) -> None:
+        """Write a line to the store once it is on this home's disk, after the earlier lines of its request."""
+        if self.results.bucket.is_read_only:
+            return
+        queue = self.queues.setdefault(line.key, deque())
+        queue.append((written, line))
+        if len(queue) == 1:
+            self._start(self._send(line.key))
+
+    async def _sent(self, key: str) -> bool:
+        """Wait until the earlier lines of a request are in the store; False when that takes too long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while key in self.queues:
+                    await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
+        return key not in self.queues
+
+    async def _send(self, key: str) -> None:
+        queue = self.queues[key]
+        while queue:
+            written, line = queue[0]
+            if not isinstance(await _result_of(written), (Busy, BaseException)):
+                await self._append(line)
+            queue.popleft()
+        del self.queues[key]
+
+    async def _append(self, line: JournalLine) -> None:
+        """Write a line to the store, after whatever others have written."""
+        tries = 0
+        while True:
+            number = self.claims.numbers.get(line.key, 0) + 1
+            try:
+                if await self._call(partial(self.claims.append, number, line)):
+                    self.claims.note(number, line)
+                    if isinstance(line.event, Submitted | Adopted):
+                        await self._call(partial(self.claims.name_job, line.event.job_id, line.key))
+                    return
+                await self._read(line.key)
+            except RemoteFailed as error:
+                tries += 1
+                if self.is_closing and tries >= LAST_TRIES:
+                    self.lost.append(str(error))
+                    return
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _publish(self, written: "asyncio.Future[object]", event: Done, key: str) -> None:
+        """Give the image to all; a style is read from Krea."""
+        if isinstance(await _result_of(written), BaseException) or "sha256" not in event.result:
+            return
+        if self.results.bucket.is_read_only:
+            return
+        result = Result.from_json(event.result)
+        data = await self._call(partial(self.blobs.read, result.sha256))
+        if data is None:
+            return
+        for tries in range(LAST_TRIES):
+            try:
+                await self._call(partial(self.results.publish, key, result, data))
+            except RemoteFailed as error:
+                if tries == LAST_TRIES - 1:
+                    self.lost.append(str(error))
+                else:
+                    await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _call(self, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _fits(status: RequestStatus, expected: tuple[type[RequestStatus], ...], only: RequestStatus | None) -> bool:
+    return isinstance(status, expected) and (only is None or status == only)
+
+
+def _combined(local: RequestStatus, shared: RequestStatus) -> RequestStatus:
+    """The state of a request by this home's journal and by the store: the one that is further counts."""
+    match local, shared:
+        case DrawnElsewhere(), _:
+            return local
+        case _, (DrawnElsewhere() | Busy()):
+            return shared
+        case InFlight(), _:
+            return local
+        case Post(), InFlight():
+            return shared
+        case Free(), _:
+            return local if isinstance(shared, Free) else shared
+        case _:
+            return local
+
+
+def _local(event: Event, status: RequestStatus) -> Event:
+    """What this home's journal has to say of a claim of which only the store knew: the job of another home is ours."""
+    if isinstance(event, Attached) and isinstance(status, InFlight):
+        return Submitted(
+            job_id=status.job_id,
+            origin=status.origin,
+            account=status.account,
+            usd=status.usd,
+            cell=event.cell,
+            created_at=status.created_at,
+        )
+    return event
+
+
+def _done() -> "asyncio.Future[object]":
+    future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return future
+
+
+async def _result_of(future: "asyncio.Future[object]") -> object:
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.wait([future])
+    return future.exception() or future.result() if future.done() and not future.cancelled() else RuntimeError()

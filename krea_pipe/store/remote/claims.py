@@ -1,0 +1,194 @@
+"""What all homes have done about requests: `claims/KEY/0001` and on are lines of a journal, with the same meaning.
+
+`jobs/ACCOUNT/ID` names the request of every job, so that a lost answer is settled although others submit. Methods that
+raise `RemoteFailed` call the store and may be used in any thread; the others change the state, and belong to one.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from krea_pipe.store.events import JournalLine, UnknownEvent, decode, encode
+from krea_pipe.store.ledger import Blocked, Busy, Free, RequestStatus
+from krea_pipe.store.remote.bucket import Bucket
+from krea_pipe.store.remote.numbered_log import LoggedEvent, NumberedLog, number_in
+from krea_pipe.store.remote.record import Seal
+from krea_pipe.store.remote.results import RESULTS
+from krea_pipe.store.replay import InFlight, Post, Replay
+
+CLAIMS = "claims"
+JOBS = "jobs"
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountScan:
+    """What a look at the whole store shows: the jobs that are named, and requests without a result.
+
+    `open` has the last number of the claims of each such request.
+    """
+
+    jobs: frozenset[str]
+    open: dict[str, int]
+
+
+@dataclass(slots=True)
+class Claims:
+    """The claims as one run sees them.
+
+    `numbers` has the last number that was read or written of each key, `replay` the state that follows from the lines,
+    `blocked` why a key cannot be used.
+    """
+
+    bucket: Bucket
+    seal: Seal
+    run: str
+    account: str
+    numbers: dict[str, int] = field(default_factory=dict)
+    replay: Replay = field(default_factory=Replay)
+    blocked: dict[str, str] = field(default_factory=dict)
+
+    def append(self, number: int, line: JournalLine) -> bool:
+        """Write a line under a number of its request.
+
+        Args:
+            number: the number after the last that is known.
+            line: the line.
+
+        Returns:
+            False when the line of another run has the number.
+
+        Raises:
+            RemoteFailed: nobody can tell.
+        """
+        return self._log.append(f"{CLAIMS}/{line.key}", number, {"line": json.loads(encode(line))})
+
+    def read(self, key: str, number: int) -> Sequence[LoggedEvent]:
+        """Read the lines of a request after a number.
+
+        Args:
+            key: the key of the request.
+            number: the last number that is known.
+
+        Returns:
+            The lines, to be given to `take`.
+
+        Raises:
+            RemoteFailed: they could not be read.
+        """
+        return self._log.read_after(f"{CLAIMS}/{key}", number)
+
+    def name_job(self, job_id: str, key: str) -> None:
+        """Tell every home whose a job is.
+
+        Args:
+            job_id: the id of the job.
+            key: the key of its request.
+
+        Raises:
+            RemoteFailed: it could not be written.
+        """
+        name = f"{JOBS}/{self.account}/{job_id}"
+        self.bucket.keep(name, self.seal.encode(name, {"key": key}))
+
+    def scan(self) -> AccountScan:
+        """Look at the whole store: a call for every thousand objects.
+
+        Returns:
+            What other homes have ordered and not brought in.
+
+        Raises:
+            RemoteFailed: it could not be listed.
+        """
+        jobs = frozenset(_last(entry.name) for entry in self.bucket.list(f"{JOBS}/{self.account}"))
+        numbers: dict[str, int] = {}
+        for entry in self.bucket.list(CLAIMS):
+            key = entry.name.split("/")[-2]
+            if _KEY.fullmatch(key):
+                numbers[key] = max(numbers.get(key, 0), number_in(entry.name))
+        done = {_last(entry.name) for entry in self.bucket.list(RESULTS)}
+        return AccountScan(jobs, {key: number for key, number in numbers.items() if key not in done})
+
+    def note(self, number: int, line: JournalLine) -> None:
+        """Take in a line that was written.
+
+        Args:
+            number: its number.
+            line: the line.
+        """
+        self.numbers[line.key] = number
+        self.replay.take(line)
+
+    def note_jobs(self, jobs: frozenset[str]) -> None:
+        """Take in the jobs that are named.
+
+        Args:
+            jobs: their ids.
+        """
+        for job_id in jobs:
+            self.replay.jobs.setdefault(job_id, "")
+
+    def take(self, key: str, events: Sequence[LoggedEvent]) -> None:
+        """Take in lines that were read.
+
+        Args:
+            key: the key of their request.
+            events: the lines; those that are known already are passed over.
+        """
+        for event in events:
+            if event.number == self.numbers.get(key, 0) + 1:
+                self.numbers[key] = event.number
+                self._take(key, event)
+
+    def status(self, key: str, alive: frozenset[str]) -> RequestStatus:
+        """Tell the state of a request by the lines of other runs.
+
+        Args:
+            key: the key of the request.
+            alive: the runs of other homes that are alive.
+
+        Returns:
+            `Free` when no other run has anything to do with it.
+        """
+        if key in self.blocked:
+            return Blocked(self.blocked[key])
+        work = self.work(key)
+        if work is None:
+            return Free()
+        return Busy(work.run) if work.run in alive else work
+
+    def work(self, key: str) -> Post | InFlight | None:
+        """Find the POST or the job of another run.
+
+        Args:
+            key: the key of the request.
+
+        Returns:
+            The last one; None when there is none, or when it is this run's own.
+        """
+        work = self.replay.unanswered(key) or self.replay.in_flight.get(key)
+        return None if work is None or work.run == self.run else work
+
+    @property
+    def _log(self) -> NumberedLog:
+        return NumberedLog(self.bucket, self.seal)
+
+    def _take(self, key: str, event: LoggedEvent) -> None:
+        if event.data is None:
+            hint = "if you know that nothing was paid for it, delete these objects"
+            self.blocked[key] = f"its claims in the shared store cannot be believed: {event.reason}; {hint}"
+            return
+        try:
+            line = decode(json.dumps(event.data.get("line")).encode())
+        except UnknownEvent as error:
+            self.blocked[key] = f"a later version of krea-pipe has claimed it ({error}); update krea-pipe"
+            return
+        if line is None or line.key != key:
+            self.blocked[key] = f"{CLAIMS}/{key}/{event.number:04} in the shared store is not a claim"
+        else:
+            self.replay.take(line)
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]

@@ -1,0 +1,69 @@
+"""Which runs of other homes are alive: each writes `runs/RUN` again and again, and the store's own clock dates it."""
+
+import contextlib
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from krea_pipe.store.remote.bucket import Bucket, RemoteFailed
+
+RUNS = "runs"
+BEAT_SECONDS = 15.0
+DEAD_AFTER = timedelta(seconds=60)
+"""A run that has not written for so long counts as dead. It may be paused, so this never makes a request free."""
+_FRESH_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class SharedPresence:
+    """Shows that a run is alive, and sees others."""
+
+    bucket: Bucket
+    run: str
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _seen: frozenset[str] = frozenset()
+    _seen_at: float = -_FRESH_SECONDS
+
+    def open(self) -> None:
+        """Begin to show it; where the store is down, that is tried again with each beat."""
+        self._show()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it: nobody has to wait for this run."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+            with contextlib.suppress(RemoteFailed):  # it counts as dead a minute later
+                self.bucket.delete(self._name)
+
+    def alive(self) -> frozenset[str]:
+        """List the runs that are alive, as of a few seconds ago.
+
+        Returns:
+            Their ids; this run is not among them.
+
+        Raises:
+            RemoteFailed: the store could not be listed.
+        """
+        if time.monotonic() - self._seen_at >= _FRESH_SECONDS:
+            entries = {entry.name.rpartition("/")[2]: entry.modified for entry in self.bucket.list(RUNS)}
+            now = entries.get(self.run) or max(entries.values(), default=None)
+            alive = (run for run, at in entries.items() if now is not None and now - at < DEAD_AFTER)
+            self._seen, self._seen_at = frozenset(alive) - {self.run}, time.monotonic()
+        return self._seen
+
+    @property
+    def _name(self) -> str:
+        return f"{RUNS}/{self.run}"
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(BEAT_SECONDS):
+            self._show()
+
+    def _show(self) -> None:
+        with contextlib.suppress(RemoteFailed):
+            self.bucket.replace(self._name, b"{}\n")

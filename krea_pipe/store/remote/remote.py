@@ -1,0 +1,144 @@
+"""A store that several homes share, as the environment names it."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.settings import Target
+from krea_pipe.store.remote.bucket import Bucket, open_bucket
+from krea_pipe.store.remote.claims import Claims
+from krea_pipe.store.remote.named_budget import NamedBudget
+from krea_pipe.store.remote.numbered_log import NumberedLog
+from krea_pipe.store.remote.presence import SharedPresence
+from krea_pipe.store.remote.record import Seal
+from krea_pipe.store.remote.results import SharedResults
+
+ADDRESS_NAME = "KREA_PIPE_REMOTE"
+MODE_NAME = "KREA_PIPE_REMOTE_MODE"
+SECRET_NAME = "KREA_PIPE_REMOTE_SECRET"
+FORMAT = 1
+"""The version of the layout that this version writes. `format` in the store has the one that is in use, and `announced`
+the one that will follow it."""
+_FORMAT_NAME = "format"
+LEAST_SECRET = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A shared store of one API: what it has is kept apart from that of other APIs.
+
+    Args:
+        bucket: its objects.
+        seal: signs and checks records.
+        warn: told of records that are ignored.
+        has_claims: whether a request is claimed before it is paid.
+    """
+
+    bucket: Bucket
+    seal: Seal
+    warn: Callable[[Problem], None]
+    has_claims: bool = True
+
+    @property
+    def results(self) -> SharedResults:
+        """The images that others have paid for."""
+        return SharedResults(self.bucket, self.seal, self.warn)
+
+    def claims(self, run: str, account: str) -> Claims:
+        """Open the claims as a run sees them.
+
+        Args:
+            run: the id of the run.
+            account: the mark of its account.
+
+        Returns:
+            The claims, of which nothing is read yet.
+        """
+        return Claims(self.bucket, self.seal, run, account)
+
+    def presence(self, run: str) -> SharedPresence:
+        """Open what shows which runs are alive.
+
+        Args:
+            run: the id of the run that asks.
+
+        Returns:
+            The presence, which shows nothing until it is opened.
+        """
+        return SharedPresence(self.bucket, run)
+
+    def budget(self, name: str, run: str, total: Decimal) -> NamedBudget:
+        """Open a budget that several runs share.
+
+        Args:
+            name: its name.
+            run: the run that takes from it.
+            total: what all runs together may spend, in US dollars.
+
+        Returns:
+            The budget, of which nothing is taken yet.
+        """
+        return NamedBudget(NumberedLog(self.bucket, self.seal), name, run, total)
+
+    def check_format(self) -> Problem | None:
+        """Read the version of the layout, and write it where there is none.
+
+        Returns:
+            A warning when a later version will be needed soon.
+
+        Raises:
+            RemoteFailed: it could not be read or written.
+            UsageError: this version of krea-pipe cannot use the store.
+        """
+        text = self.bucket.read(_FORMAT_NAME)
+        if text is None:
+            if not self.bucket.is_read_only:
+                self.bucket.keep(_FORMAT_NAME, json.dumps({"version": FORMAT, "announced": FORMAT}).encode() + b"\n")
+            return None
+        try:
+            data = json.loads(text)
+            version, announced = int(data["version"]), int(data["announced"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            message = f"{self.bucket.address} is not a shared store of krea-pipe: its `{_FORMAT_NAME}` cannot be read"
+            raise UsageError(Problem("bad_remote", message, hint=f"give {ADDRESS_NAME} a prefix of its own")) from error
+        if version > FORMAT:
+            message = f"{self.bucket.address} has format {version}, and this version of krea-pipe knows {FORMAT}"
+            raise UsageError(Problem("remote_format", message, hint="update krea-pipe"))
+        if announced > FORMAT:
+            message = f"{self.bucket.address} will change to format {announced}, which this version does not know"
+            return Problem("remote_format", message, hint="update krea-pipe soon")
+        return None
+
+
+def open_remote(
+    environment: Mapping[str, str], target: Target, warn: Callable[[Problem], None], *, has_claims: bool = True
+) -> Remote | None:
+    """Open the shared store that the environment names; nothing is asked of it yet.
+
+    Args:
+        environment: KREA_PIPE_REMOTE, KREA_PIPE_REMOTE_MODE and KREA_PIPE_REMOTE_SECRET.
+        target: the API; proofs are never shared.
+        warn: told of records that are ignored.
+        has_claims: whether a request is claimed before it is paid.
+
+    Returns:
+        The store; None when none is named, or for proofs.
+
+    Raises:
+        UsageError: the address, the mode or the secret cannot be used, or obstore is not installed.
+    """
+    address = environment.get(ADDRESS_NAME, "").strip()
+    if not address or target.kind == "local":
+        return None
+    mode = environment.get(MODE_NAME, "").strip() or "write"
+    if mode not in ("read", "write"):
+        raise UsageError(Problem("bad_remote", f"{MODE_NAME} is `read` or `write`, not {mode!r}"))
+    secret = environment.get(SECRET_NAME, "")
+    if secret and len(secret) < LEAST_SECRET:
+        hint = "make one with `python -c 'import secrets; print(secrets.token_hex(32))'`"
+        message = f"{SECRET_NAME} is shorter than {LEAST_SECRET} characters"
+        raise UsageError(Problem("bad_remote", message, hint=hint))
+    bucket = open_bucket(f"{address.rstrip('/')}/{target.space}", environment)
+    return Remote(replace(bucket, is_read_only=mode == "read"), Seal(secret), warn, has_claims)
