@@ -52,8 +52,10 @@ def has_commit(top: Path, environment: Mapping[str, str], commit: str) -> bool:
 
 def _refuse_repository(folder: Path, top: Path) -> None:
     if _is_bare(folder) or ((folder / ".git").exists() and not is_submodule(folder / ".git", top / ".git" / "modules")):
-        message = f"the folder {folder.relative_to(top).as_posix()!r} is a git repository within that of the job"
-        hint = "no file of it is read: take the folder away, or check repositories out beside each other"
+        message = (
+            f"the folder {folder.relative_to(top).as_posix()!r} is a git repository inside the repository of the job"
+        )
+        hint = "its files are not read: remove the folder, or check out the repositories side by side"
         raise UsageError(Problem("nested_repository", message, hint=hint))
 
 

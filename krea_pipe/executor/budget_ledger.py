@@ -68,7 +68,7 @@ class BudgetLedger:
     def limit(self) -> Problem:
         """Which limit was reached, in words."""
         if self.most is not None and self.drawn >= self.most:
-            message = f"{self.drawn} new images were made, as many as --max-new allows"
+            message = f"{self.drawn} new images were generated, the most that --max-new allows"
         elif self.named is not None:
             left = usd(self.named.total - self.named.taken)
             message = (

@@ -197,7 +197,7 @@ def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: st
     digest = ByDigest(hashlib.sha256(data).hexdigest())
     size = image_size(data)
     if size is None and mime != "image/heic":
-        raise Unusable("reference_damaged", f"{label} starts like {mime} but is cut off or damaged", "export it again")
+        raise Unusable("reference_damaged", f"{label} looks like {mime} but is truncated or damaged", "export it again")
     return Image(digest, label, mime, file, size, inline), data
 
 

@@ -42,13 +42,13 @@ class _Flags(SelectFlags):
 @stages_option
 @select_options
 @click.option("--out", type=FILE, help="The zip file.  [default: NAME-picks.zip, or NAME.zip without picks]")
-@click.option("--allow-missing", is_flag=True, help="Leave out picks without an image and images that are lost.")
+@click.option("--allow-missing", is_flag=True, help="Skip picks without an image, and images that are lost.")
 @replace_option
 @json_option
 def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpack[_Flags]) -> int:
     """Pack the images of a finished run into a zip file for handover.
 
-    RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. The zip holds the
+    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. The zip holds the
     images as Krea sent them under their final names, a JSON file beside each that tells how it was made, a contact
     sheet, manifest.json, and SHA256SUMS for `sha256sum -c`. An earlier pack is replaced, unless it has more images and
     this one is only a part; any other file is not.

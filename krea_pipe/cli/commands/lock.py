@@ -80,7 +80,7 @@ def check(file: Path, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
             cells = "1 cell has" if len(lacking) == 1 else f"{len(lacking):,} cells have"
             click.echo(f"{cells} no image here to compare. Generate what is missing with: {_same_for('run')}")
         if opened:
-            click.echo(f"Accept what was drawn with: {_same_for('accept')}")
+            click.echo(f"To accept the latest images: {_same_for('accept')}")
     return ExitCode.NOT_AS_LOCKED if opened or lacking else 0
 
 

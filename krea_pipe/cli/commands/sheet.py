@@ -57,13 +57,13 @@ class _Flags(SelectFlags):
     show_default=True,
     help="The largest page; the rest continues on the next page.",
 )
-@click.option("--title", help="What stands at the top.  [default: the pipeline's name]")
+@click.option("--title", help="The heading.  [default: the pipeline's name]")
 @replace_option
 @json_option
 def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags]) -> int:
     """Create a contact sheet of a finished run, with captions.
 
-    RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. Stages follow each
+    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Stages follow each
     other, each on pages of its own; axes that are neither rows nor columns head blocks of them. Several pages of PNG
     are numbered: sheet-1.png, sheet-2.png. An earlier sheet is replaced, unless it has more pictures and
     this one is only a part; any other file is not.

@@ -21,7 +21,13 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:
 
 @click.command()
 @run_argument
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="The port to listen on; 0 picks a free port.",
+)
 @click.option(
     "--allow-host",
     "hosts",
@@ -31,7 +37,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:
     help="Also answer to this host, as NAME or NAME:PORT: what the browser shows when a port is forwarded to this "
     "machine. May be given again.",
 )
-@click.option("--open/--no-open", "opens", default=None, help="Open a browser.  [default: on a terminal]")
+@click.option("--open/--no-open", "opens", default=None, help="Open the page in a browser.  [default: on a terminal]")
 @seconds_option
 @json_option
 def view(
@@ -43,7 +49,7 @@ def view(
     seconds: float | None,
     as_json: bool,
 ) -> int:
-    """Serve the report of a run to the browser on this machine, also while the run goes on.
+    """Serve the report of a run to the browser on this machine, even while the run is in progress.
 
     RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Stars, rejections and notes
     made on the page are saved to the picks files immediately.

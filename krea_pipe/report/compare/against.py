@@ -255,8 +255,10 @@ def _placed(problem: Problem, tree: Tree, revision: Revision) -> Problem:
 def _missing(base: _Base, revision: Revision) -> Iterator[Problem]:
     if base.missing:
         files = "file" if base.missing == 1 else "files"
-        message = f"this clone lacks the content of {base.missing:,} {files} of {revision.words}, which count as absent"
-        hint = "it is a partial clone, and nothing is fetched here: clone without --filter"
+        message = (
+            f"this clone lacks the content of {base.missing:,} {files} of {revision.words}, which count as missing"
+        )
+        hint = "it is a partial clone, and krea-pipe does not fetch: clone without --filter"
         yield Problem("partial_clone", message, hint=hint)
     for path in base.absent:
         message = f"the submodule {path} is not here as it is in {revision.words}, so its files count as absent"

@@ -34,7 +34,7 @@ _SUFFIXES = (".pdf", ".png")
 SIGNATURE = "krea-pipe contact sheet"
 """Stands in each file, so that a later sheet may replace it."""
 _PICTURES = re.compile(SIGNATURE.encode() + rb", pictures: (\d{1,9})")
-MISSING = ("missing", "The picture is not where the report says, or is damaged")
+MISSING = ("missing", "The picture is missing or damaged")
 _COLOURS = {
     "paper": (255, 255, 255),
     "ink": (24, 24, 26),
