@@ -389,7 +389,7 @@ async def _image_bytes(response: httpx.Response) -> bytes:
     data = await read_body(response, _MAX_IMAGE_BYTES, inflates=False)
     declared = response.headers.get("content-length", str(len(data)))
     if declared != str(len(data)):
-        raise BadImage(f"{len(data):,} bytes came of the {declared} that were announced")
+        raise BadImage(f"{len(data):,} of {declared} announced bytes arrived")
     if not data:
         raise BadImage("the image is empty")
     return data

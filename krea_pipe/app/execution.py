@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Uncertain: TypeAlias = Literal["hold", "adopt", "resubmit"]
 """What becomes of a request that may have been paid: leave it, take the job nearest in time, or send it again."""
 
-_WEBHOOK_HINT = "leave the webhook out, or serve a Krea with `krea-pipe serve` and name it in KREA_API_BASE"
+_WEBHOOK_HINT = "leave the webhook out, or start `krea-pipe serve` and set KREA_API_BASE to its address"
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ def _chosen(journal: Replay, names: tuple[str, ...], origin: str) -> dict[str, I
     missing = [name for name in names if name not in known]
     if missing:
         hint = "`krea-pipe status` lists what is in flight"
-        raise UsageError(Problem("unknown_job", f"no job in flight is called {missing[0]!r}", hint=hint))
+        raise UsageError(Problem("unknown_job", f"no job in flight matches {missing[0]!r}", hint=hint))
     return {key: job for key, job in here.items() if job.job_id in names or job.cell in names}
 
 

@@ -54,7 +54,7 @@ def decide(
     if (decision["reject"] and decision["remove"]) or not (decision["cells"] or decision["best_of"]):
         both = decision["reject"] and decision["remove"]
         message = "--reject and --remove contradict each other" if both else "nothing was picked"
-        raise UsageError(Problem("usage", message, hint=None if both else "name cells, or say --best-of AXIS"))
+        raise UsageError(Problem("usage", message, hint=None if both else "name cells, or use --best-of AXIS"))
     loaded = flow.load_pipeline(file)
     path = target or picks_file(loaded.pipeline, stage)
     found = flow.stage_cells(loaded, stage)

@@ -94,7 +94,7 @@ out_option = click.option(
 )
 
 replace_option = click.option(
-    "--replace", "replace_fuller", is_flag=True, help="Also replace an earlier file that has more images."
+    "--replace", "replace_fuller", is_flag=True, help="Also replace an earlier file that contains more images."
 )
 
 

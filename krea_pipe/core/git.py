@@ -111,7 +111,7 @@ def fetch(top: Path, environment: Mapping[str, str], commit: str) -> None:
         GitFailed: it is not to be had, or this is no name of a commit.
     """
     if not COMMIT.fullmatch(commit):
-        raise GitFailed(f"{commit!r} is no commit")
+        raise GitFailed(f"{commit!r} is not a commit")
     alone = ("--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1")
     words = (*git_location(top), "-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", *alone, "origin", commit)
     _answer(top, _environment(environment) | _PROTOCOLS, words, b"", FETCH_SECONDS)

@@ -72,8 +72,8 @@ class BudgetLedger:
         elif self.named is not None:
             left = usd(self.named.total - self.named.taken)
             message = (
-                f"{left} of the budget {self.named.name} of {usd(self.named.total)} are left, and the next image does "
-                "not fit"
+                f"{left} of the budget {self.named.name} of {usd(self.named.total)} is left, and the next image "
+                "would exceed it"
             )
         else:
             cap = usd(self.cap if self.cap is not None else self.spent)
@@ -102,7 +102,7 @@ class BudgetLedger:
                 try:
                     more = await asyncio.to_thread(named.take, price)
                 except RemoteFailed as error:
-                    hint = "run the same command again when the shared store answers"
+                    hint = "rerun the command when the shared store answers"
                     problem = Problem("no_shared_store", f"the budget {named.name}: {error}", hint=hint)
                     raise StateError(problem) from error
                 self.cap = taken = taken + more

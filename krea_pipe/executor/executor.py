@@ -405,8 +405,8 @@ async def _shared(order: Order, journal_writer: JournalWriter) -> AsyncIterator[
     finally:
         await shared.close()
         for reason in shared.lost[:1]:
-            hint = "`krea-pipe cache push` brings there what is missing"
-            remote.warn(Problem("not_shared", f"the shared store has not taken everything: {reason}", hint=hint))
+            hint = "`krea-pipe cache push` uploads what is missing"
+            remote.warn(Problem("not_shared", f"the shared store did not accept everything: {reason}", hint=hint))
 
 
 def _budget(order: Order) -> BudgetLedger:

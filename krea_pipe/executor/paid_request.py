@@ -173,7 +173,7 @@ class PaidRequest(ABC, Generic[End]):
     def _blocked(self, blocked: Blocked) -> End:
         """The end when the shared store does not say whether the request is free: nothing is paid without a claim."""
         if blocked.is_down:
-            hint = "run again when the store answers; `--without-claims` pays without it"
+            hint = "rerun when the store answers; `--without-claims` pays without it"
             self.session.stop.refuse(Problem("no_shared_store", f"nothing more is sent: {blocked.reason}", hint=hint))
             return self.ended("pending")
         return self.ended("failed", Failure("claim_blocked", blocked.reason, "local"))

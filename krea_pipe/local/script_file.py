@@ -267,7 +267,7 @@ class _Reader:
         try:
             return read(node.value)
         except ValueError as error:
-            self._note(node, f"`{key}` is {error}, not {node.value!r}")
+            self._note(node, f"`{key}` must be {error}, not {node.value!r}")
             return None
 
     def _note(self, node: yaml.Node, message: str, hint: str | None = None) -> None:

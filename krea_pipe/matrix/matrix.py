@@ -99,7 +99,7 @@ class Expansion:
                 if draft.id == cell.id:
                     resolver.request(draft)  # adds its fields to the names
                     return draft
-        raise AssertionError(f"{cell.id} came of no combination of its stage")
+        raise AssertionError(f"{cell.id} is not a combination of its stage")
 
     def _placed(self, stage: Stage) -> Iterator[Cell]:
         """The cells of a stage, in their places; those that other stages need are kept."""

@@ -127,7 +127,7 @@ def best_of(picks: Picks, found: Sequence[tuple[Cell, Key]], axis: str) -> list[
         best = max(group, key=lambda one: one.stars or 0)
         if len(group) > 1 and best.stars is None:
             rivals = ", ".join(one.id for one in group)
-            hint = "give stars first: krea-pipe pick FILE STAGE CELL --stars 5"
+            hint = "add stars first: krea-pipe pick FILE STAGE CELL --stars 5"
             raise UsageError(Problem("no_stars", f"none of these has stars: {rivals}", hint=hint))
         dropped += [one.id for one in group if one is not best]
     return dropped

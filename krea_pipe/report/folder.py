@@ -238,7 +238,7 @@ def write_single(
     parts = list(html.render_html(report, replace(page, form="single", thumbnails=pictures)))
     size = sum(map(len, parts))
     if size > max_mb * MB:
-        message = f"{file} would be {_megabytes(size)} MB, and --max-mb is {max_mb}"
+        message = f"{file} would be {_megabytes(size)} MB, above --max-mb {max_mb}"
         hint = (
             f"select fewer cells with -k, raise the limit with --max-mb {-(-size // MB)}, or send the folder {folder}"
         )
@@ -275,7 +275,9 @@ def check_thumbnails_url(url: str) -> str:
     except ValueError:  # a port that is no number, brackets that do not close
         pass
     hint = "give the folder's URL, as in https://example.com/run/thumbnails"
-    raise UsageError(Problem("bad_url", f"{url!r} is no http or https URL that a file's name can follow", hint=hint))
+    raise UsageError(
+        Problem("bad_url", f"{url!r} is not an http or https URL to which a file name can be appended", hint=hint)
+    )
 
 
 def _megabytes(size: int) -> str:

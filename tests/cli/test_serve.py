@@ -142,7 +142,7 @@ def test_a_port_in_use_is_said(project):
     assert (done.code, done.out) == (2, "")
     assert done.err == (
         f"error: cannot listen on 127.0.0.1:{port}: the port is in use\n"
-        "  hint: choose another --port; 0 takes a free one\n"
+        "  hint: choose another --port; 0 picks a free one\n"
     )
 
 

@@ -221,7 +221,7 @@ def test_the_sheet_of_a_partial_run_says_so_and_replaces_no_fuller_one_unless_to
     assert lamp.run("run", "lamp.yaml", "--local", "-k", "explore and surface=slate").code == 0
     done = lamp.run("sheet", "--out", out)
     assert done.code == 2
-    assert f"{out} has 6 pictures, and this sheet has 3 of 8" in done.err
+    assert f"{out} has 6 pictures, but this sheet has 3 of 8" in done.err
     assert (lamp.path / out).read_bytes() == before
     done = lamp.run("sheet", "--out", "new.pdf")
     assert (done.code, "partial 3 of 8 images" in done.err) == (0, True)

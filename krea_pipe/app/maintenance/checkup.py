@@ -143,7 +143,7 @@ def _target_check(environment: Mapping[str, str]) -> tuple[Check, Target | None]
         problem = error.problems[0]
         return Check("API", "problem", problem.message, problem.hint or ""), None
     if target.base == DEFAULT_BASE:
-        return Check("API", "ok", f"{target.base}: Krea itself, which bills images images"), target
+        return Check("API", "ok", f"{target.base}: Krea itself, which bills images"), target
     kind = "a server on this machine" if target.space == "loopback" else "not Krea's own address"
     return Check("API", "ok", f"{target.base}: {kind}, set by KREA_API_BASE"), target
 

@@ -124,7 +124,7 @@ def _say(packed: WrittenPack, report: Report, *, as_json: bool) -> None:
     print_partial(packed.images, packed.expected)
     print_replaced(packed.file, packed.replaced, packed.images)
     if report.target.kind == "local":
-        click.echo("Local proofs: not for use.")
+        click.echo("Local proofs: not for production.")
     images = "1 image" if packed.images == 1 else f"{packed.images} images"
     click.echo(f"{images}, {packed.size / 1_000_000:.1f} MB, sha256 {packed.sha256}")
     click.echo(f"pack    {packed.file}")

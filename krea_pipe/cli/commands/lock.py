@@ -48,7 +48,7 @@ class _Flags(CellFlags):
 
 
 _compare_options = combined(
-    lock_option("The lock file, a name in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE]"),
+    lock_option("The lock file; its name ends in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE]"),
     cell_options,
 )
 
@@ -78,7 +78,7 @@ def check(file: Path, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
         _print(found, [*opened, *lacking], DRAWN)
         if lacking:
             cells = "1 cell has" if len(lacking) == 1 else f"{len(lacking):,} cells have"
-            click.echo(f"{cells} no image here to compare. Generate what is missing with: {_same_for('run')}")
+            click.echo(f"{cells} no local image to compare. To generate the missing images: {_same_for('run')}")
         if opened:
             click.echo(f"To accept the latest images: {_same_for('accept')}")
     return ExitCode.NOT_AS_LOCKED if opened or lacking else 0

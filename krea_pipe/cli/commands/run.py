@@ -147,8 +147,8 @@ class RunFlags(CellFlags, LogFlags):
 @click.option(
     "--budget-name",
     metavar="NAME",
-    help="Take the cap (--max-cost, or `budget: {usd: …}`) as a budget of this name in the shared store "
-    "(KREA_PIPE_REMOTE), for all runs that name it.",
+    help="Use the cap (--max-cost, or `budget: {usd: …}`) as a budget with this name in the shared store "
+    "(KREA_PIPE_REMOTE), shared by all runs that use the name.",
 )
 @click.option(
     "--without-claims",
@@ -242,15 +242,15 @@ def _check_budget_name(name: str | None, remote: Remote | None) -> None:
     """Refuse the name of a budget that no store can keep.
 
     Raises:
-        UsageError: it is not a name, or there is no shared store that can be written.
+        UsageError: it is not a valid name, or there is no shared store that can be written.
     """
     if name is None:
         return
     if not BUDGET_NAME.fullmatch(name):
         hint = "letters, digits, `.`, `_` and `-`, at most 64"
-        raise UsageError(Problem("bad_option", f"--budget-name {name!r} is not a name", hint=hint))
+        raise UsageError(Problem("bad_option", f"--budget-name {name!r} is not a valid name", hint=hint))
     if remote is None or remote.bucket.is_read_only:
-        hint = "set KREA_PIPE_REMOTE to a store that can be written, or leave --budget-name out"
+        hint = "set KREA_PIPE_REMOTE to a writable store, or remove --budget-name"
         raise UsageError(Problem("bad_option", "--budget-name needs a shared store", hint=hint))
 
 

@@ -136,7 +136,9 @@ def _read(file: Path) -> bytes:
         message = f"cannot read the file: {error.strerror}"
         raise InvalidInput(Problem("file_unreadable", message, Place(file, 1, 1))) from error
     if len(data) > _MAX_BYTES:
-        raise InvalidInput(Problem("file_too_large", f"a file holds at most {_MAX_BYTES:,} bytes", Place(file, 1, 1)))
+        raise InvalidInput(
+            Problem("file_too_large", f"a file can have at most {_MAX_BYTES:,} bytes", Place(file, 1, 1))
+        )
     return data
 
 
@@ -146,7 +148,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "the port is in use" if taken else error.strerror
-        hint = "choose another --port; 0 takes a free one" if taken else "choose another --port or --host"
+        hint = "choose another --port; 0 picks a free one" if taken else "choose another --port or --host"
         raise UsageError(Problem("cannot_listen", f"cannot listen on {host}:{port}: {reason}", hint=hint)) from error
 
 

@@ -34,8 +34,8 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:
     multiple=True,
     metavar="HOST",
     callback=lambda _, __, value: frozenset(map(_host, value)),
-    help="Also answer to this host, as NAME or NAME:PORT: what the browser shows when a port is forwarded to this "
-    "machine. May be given again.",
+    help="Also answer to this host, as NAME or NAME:PORT: the address that the browser shows when a port is "
+    "forwarded to this machine. Can be repeated.",
 )
 @click.option("--open/--no-open", "opens", default=None, help="Open the page in a browser.  [default: on a terminal]")
 @seconds_option

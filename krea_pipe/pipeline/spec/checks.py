@@ -22,7 +22,7 @@ BUILT_IN = ("stage", "pipeline", "look", *DEFAULTS)
 _NOT_VARIABLES = {
     **{name: f"`{name}` always refers to the cell's own {name}" for name in BUILT_IN},
     UPSTREAM: f"`{UPSTREAM}` refers to the upstream cell in templates",
-    "env": "`env` holds the environment variables that `env:` declares",
+    "env": "`env` contains the environment variables that `env:` declares",
 }
 _UNUSED_HINT = "use it, or remove it"
 _NOT_AXES = ("stage", "pipeline", "env", UPSTREAM)

@@ -269,7 +269,7 @@ def _missing(document: Document, trail: Trail, keys: list[str], unknown: list[st
 
 def _missing_hint(trail: Trail, keys: list[str]) -> str | None:
     if keys == ["id"]:
-        return None if {"moodboards", "styles"} & {*trail} else "give the row a short name: `id: serum`"
+        return None if {"moodboards", "styles"} & {*trail} else "give the row a short id: `id: serum`"
     if keys[0] in _RANGE:
         return "write {from: 0, to: 1, steps: 5}, {count: 4}, or a list"
     return form_of_key("patch" if "patch" in trail else keys[0])
@@ -316,9 +316,9 @@ def _value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str 
         case "anyOf":
             return "missing_key", f"{name} has no `images`", "write {images: refs/brand.jpg}"
         case "not" if "by" in value:
-            return "too_many", f"{name} takes `steps` or `by`, not both", "remove one of the two"
+            return "too_many", f"{name} can have `steps` or `by`, not both", "remove one of the two"
         case "not":
-            return "too_many", f"{name} takes `images` or `image`, not both", "put all of them under `images`"
+            return "too_many", f"{name} can have `images` or `image`, not both", "put all of them under `images`"
         case _:
             return "invalid_value", f"{name} cannot be {shown(value)}", _pattern_hint(trail)
 

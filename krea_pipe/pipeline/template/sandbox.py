@@ -207,7 +207,7 @@ def _on_list(list_filter: Callable[..., Any]) -> Callable[..., Any]:
 def _rounding(round_number: Callable[..., float]) -> Callable[..., float]:
     def rounded(value: float, precision: int = 0, method: str = "common") -> float:
         if not -MAX_DIGITS <= precision <= MAX_DIGITS:
-            raise TemplateProblem("template_render", f"round takes at most {MAX_DIGITS} digits", "round")
+            raise TemplateProblem("template_render", f"round allows at most {MAX_DIGITS} digits", "round")
         return round_number(value, precision, method)
 
     return rounded

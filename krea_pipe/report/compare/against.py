@@ -261,6 +261,6 @@ def _missing(base: _Base, revision: Revision) -> Iterator[Problem]:
         hint = "it is a partial clone, and krea-pipe does not fetch: clone without --filter"
         yield Problem("partial_clone", message, hint=hint)
     for path in base.absent:
-        message = f"the submodule {path} is not here as it is in {revision.words}, so its files count as absent"
+        message = f"the submodule {path} is not checked out as in {revision.words}, so its files count as missing"
         hint = f"fetch it: git submodule update --init {shlex.quote(path)}, and in it git fetch --unshallow"
         yield Problem("submodule_missing", message, hint=hint)

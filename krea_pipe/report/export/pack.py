@@ -28,7 +28,7 @@ from krea_pipe.store.space import Space
 
 IMAGE_SCHEMA = "krea-pipe/hand-off-image@1"
 MANIFEST_SCHEMA = "krea-pipe/hand-off@1"
-NOTICE = "LOCAL PROOFS: drawn by the local Krea, not for use"
+NOTICE = "LOCAL PROOFS: drawn by the local Krea, not for production"
 _PROOFS_NAME = "LOCAL-PROOFS"
 SHEET = "contact-sheet.pdf"
 _COMMENT = b"krea-pipe hand-off"
@@ -117,7 +117,7 @@ def write_pack(
             lost = packing.write(space, allow_missing=allow_missing)
         count = len(contents.images) - len(lost)
         if count < min(contents.expected, earlier) and not replace_fuller:
-            message = f"{path} has {earlier:,} images, and this pack has {count:,} of {contents.expected:,}"
+            message = f"{path} has {earlier:,} images, but this pack has {count:,} of {contents.expected:,}"
             raise UsageError(Problem("fuller_file", message, hint="use --out for another file, or --replace"))
         stream.flush()
     with path.open("rb") as written:

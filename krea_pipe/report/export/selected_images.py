@@ -51,7 +51,7 @@ def read_selected_picks(report: Report, folder: Path, stages: Sequence[str], fil
     if not any(picks.picks for _, picks in found):
         names = ", ".join(str(file) for file in looked)
         hint = "pick with `krea-pipe pick`, name a file with --picks-file, or omit --picks for all images"
-        raise UsageError(Problem("no_picks", f"nothing is picked (looked in {names})", hint=hint))
+        raise UsageError(Problem("no_picks", f"no cells are picked (looked in {names})", hint=hint))
     return Picked(tuple(file for file, _ in found), tuple(pick for _, picks in found for pick in picks.picks))
 
 

@@ -103,7 +103,7 @@ def check_fuller(sheet: Sheet, files: list[Path], expected: int, *, replace_full
     """
     count, earlier = pictures_of(sheet), max(map(_pictures_in, files))
     if count < min(expected, earlier) and not replace_fuller:
-        message = f"{files[0]} has {earlier:,} pictures, and this sheet has {count:,} of {expected:,}"
+        message = f"{files[0]} has {earlier:,} pictures, but this sheet has {count:,} of {expected:,}"
         raise UsageError(Problem("fuller_file", message, hint="use --out for another file, or --replace"))
     return earlier
 

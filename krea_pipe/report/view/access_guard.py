@@ -62,7 +62,7 @@ class AccessGuard:
         if scope["method"] == "POST":
             origins = headers.getlist("origin")
             if origins and not (len(origins) == 1 and self._is_origin(origins[0])):
-                return "Forbidden: this request comes from the page of another site", 403
+                return "Forbidden: this request comes from a page of another site", 403
             if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
                 return "Unsupported Media Type", 415
         return None

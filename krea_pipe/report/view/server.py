@@ -165,7 +165,7 @@ def listen(port: int) -> socket.socket:
         return Listener(socket.create_server((HOST, port), backlog=BACKLOG), MAX_CONNECTIONS)
     except OSError as error:
         reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
-        hint = "choose another --port; 0 takes a free one"
+        hint = "choose another --port; 0 picks a free one"
         raise UsageError(Problem("cannot_listen", f"cannot listen on {HOST}:{port}: {reason}", hint=hint)) from error
 
 

@@ -93,7 +93,7 @@ class SharedResults:
             self._ignore(f"{BLOBS}/{result.sha256} is missing")
             return None
         if hashlib.sha256(data).hexdigest() != result.sha256:
-            self._ignore(f"{BLOBS}/{result.sha256} has other bytes")
+            self._ignore(f"{BLOBS}/{result.sha256} has different bytes")
             return None
         return SharedImage(result, data)
 
