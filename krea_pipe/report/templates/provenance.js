@@ -1,4 +1,4 @@
-/* Where an image comes from: references, moodboards, styles, source pictures; and what came of each. */
+/* Where an image comes from: references, moodboards, styles, source images; and what came of each. */
 
 const MOST_FED = 24;
 const ROLES = { image_style_references: "References", image: "Source image", moodboards: "Moodboards", styles: "Styles" };
@@ -99,9 +99,9 @@ function cellLinks(indexes) {
   return list;
 }
 
-/** "fed 12 cells", which opens to links to them. */
+/** "used in 12 cells", which opens to links to them. */
 function fedBy(indexes) {
-  const details = make("details", { className: "fed" }, make("summary", { textContent: `fed ${countOf(indexes.length, "cell")}` }));
+  const details = make("details", { className: "fed" }, make("summary", { textContent: `used in ${countOf(indexes.length, "cell")}` }));
   details.addEventListener("toggle", () => {
     if (details.open && details.children.length === 1) details.append(cellLinks(indexes));
   });
@@ -118,7 +118,7 @@ function knownAs({ kind, id }) {
     return { name: cell?.id ?? `the image of ${id.slice(4, 16)}`, cell, picture: cell && thumbnailOf(cell), digest: cell?.sha256 };
   }
   const reference = referencesBySource.get(id);
-  const unknown = id.startsWith("sha256:") ? "an image that this report does not name" : id;
+  const unknown = id.startsWith("sha256:") ? "an image that is not in this report" : id;
   return { name: reference?.label ?? unknown, picture: thumbnailAt(reference?.sha256), digest: id.startsWith("sha256:") ? id.slice(7) : null };
 }
 
@@ -149,7 +149,7 @@ function provenanceNodes(cell) {
     nodes.push(...section(title, make("ul", { className: "inputs" }, ...listed)));
   }
   const downstream = drawnFor(cell);
-  if (downstream.length) nodes.push(...section(`Went into ${countOf(downstream.length, "cell")}`, cellLinks(downstream)));
+  if (downstream.length) nodes.push(...section(`Used in ${countOf(downstream.length, "cell")}`, cellLinks(downstream)));
   return nodes;
 }
 
