@@ -26,7 +26,7 @@ from krea_pipe.core.listening import BACKLOG, MAX_HEAD_BYTES, Connection, Listen
 
 _MAX_BODY_BYTES = 64 * 1024
 _MAX_READING = 32
-_MAX_CONNECTIONS = 64  # from here on each request is answered 503; twice as many connections are let in at all
+_MAX_CONNECTIONS = 64  # from here on each request is answered 503; twice as many connections are accepted
 _MAX_ID = 200
 _MAX_URL = 1024
 _PATIENCE = 5.0
@@ -80,7 +80,7 @@ def parse_address(text: str) -> ListenAddress:
         The address.
 
     Raises:
-        UsageError: The text is none of them.
+        UsageError: The text is not an address.
     """
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+|localhost)):([0-9]{1,5})", text)
     if found is None or int(found[3]) > 65535:

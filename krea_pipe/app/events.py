@@ -229,7 +229,7 @@ def refused(file: str, exit_code: int, code: str) -> _EventData:
     Args:
         file: the pipeline file, as people know it.
         exit_code: what the command exits with.
-        code: the problem that stands in the way.
+        code: the problem that prevents the run.
 
     Returns:
         The event `run_refused`.

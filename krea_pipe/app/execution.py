@@ -59,7 +59,7 @@ class SendOptions:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who is told of a run while it goes on.
+    """The receivers of events during a run.
 
     Args:
         watch: told of each step, with None when it is begun and with its outcome when it has ended.

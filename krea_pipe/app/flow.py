@@ -272,7 +272,7 @@ def run_pipeline(
         The report, its folder, how the work ended, and the lock file.
 
     Raises:
-        KreaPipeError: before anything is sent, when something stands in the way.
+        KreaPipeError: the run cannot start; nothing was sent.
     """
     target = execution.target
     started_at, space = datetime.now(UTC), open_space(home, target.space)

@@ -35,7 +35,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A job that was to be cancelled, the key of its request, and what became of it."""
+    """A job whose cancellation was requested, the key of its request, and the outcome."""
 
     key: str
     job: InFlight
@@ -53,7 +53,7 @@ class UnknownJob:
 
 
 def works_in_flight(workspace: Workspace) -> tuple[list[Work], frozenset[str]]:
-    """What Krea has of ours, by the journal, and the ids of runs that go on.
+    """Our jobs at Krea according to the journal, and the ids of running runs.
 
     Args:
         workspace: where the journal is.

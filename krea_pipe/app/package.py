@@ -174,7 +174,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         The report, its folder, and how the work ended.
 
     Raises:
-        KreaPipeError: something stands in the way, and nothing was sent; or the run could not be written down.
+        KreaPipeError: the run cannot start and nothing was sent, or the run could not be recorded.
         KeyboardInterrupt: interrupted twice.
     """
     execution = open_execution(target_of(os.environ, local=local), SendOptions(), os.environ)

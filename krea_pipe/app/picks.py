@@ -108,7 +108,7 @@ def _held(text: str | None, path: Path) -> Picks:
     """The decisions of a picks file.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such file.
     """
     if text is None:
         raise UsageError(Problem("no_picks", f"{path} is not there yet", hint="pick cells first"))

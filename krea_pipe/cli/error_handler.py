@@ -27,7 +27,7 @@ _MEANT_OPTIONS = {
     **dict.fromkeys(("--filter", "--only", "--cells"), "--select"),
     **dict.fromkeys(("--jobs", "--parallel"), "--concurrency"),
 }
-"""Options of other tools, and the options of ours with the same meaning."""
+"""Options of other tools, and our options with the same meaning."""
 OUTPUT_ERRORS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF})
 
 

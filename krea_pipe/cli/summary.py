@@ -42,7 +42,7 @@ def print_summary(report: Report, page: Path) -> None:
 
 
 def annotate_cells(report: Report, pipeline: Pipeline) -> None:
-    """Annotate each cell that failed, or may have been paid in vain, on the line that its prompt comes from."""
+    """Annotate each cell that failed, or may have been billed without an image, on the line of its prompt."""
     annotate(_annotation(report, row, pipeline) for row in report.rows if row.status in ("failed", "uncertain"))
 
 

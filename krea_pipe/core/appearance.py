@@ -40,7 +40,7 @@ def colour_profile(data: bytes) -> bytes | None:
         data: the bytes of a PNG, JPEG or WebP.
 
     Returns:
-        The bytes of its profile; None where there is none, or none that can be used.
+        The bytes of its profile; None if it has no usable profile.
     """
     profile: bytes | None = None
     with suppress(TooMuchWork, zlib.error):

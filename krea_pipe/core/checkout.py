@@ -13,7 +13,8 @@ from krea_pipe.core.git import COMMIT, GitFailed, ask, git_location, is_submodul
 
 
 def find_top(workspace: Path, folder: Path) -> Path | None:
-    """The top folder of the outermost repository between the workspace and a folder in it; None when there is none.
+    """The top folder of the outermost repository between the workspace and a folder in it; None if there is no
+    repository.
 
     Raises:
         UsageError: the folder is not in the workspace.

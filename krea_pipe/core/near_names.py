@@ -4,7 +4,7 @@ The budget of each thread is full again when it starts on a pipeline.
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 MAX_NAMES = 1_000
 """Names that one word is compared with, the first ones."""
@@ -14,6 +14,8 @@ MAX_LETTERS = 200_000
 
 _MAX_LISTED = 100
 """Names that a hint lists."""
+_MAX_MISSING = 3
+"""Letters at the end of a name that an abbreviation may lack."""
 _CHEAP = 4
 """Pairs of letters that are compared in the time of one."""
 _SHORTEST, _SHORT, _MEDIUM = 2, 5, 8
@@ -37,7 +39,7 @@ def has_budget() -> bool:
     return _BUDGET.letters > 0
 
 
-def closest(word: str, names: Iterable[str], *, most: int | None = None) -> str | None:
+def closest(word: str, names: Sequence[str] | Mapping[str, object], *, most: int | None = None) -> str | None:
     """Find the name that differs from a word by a slip or two.
 
     Args:
@@ -47,7 +49,8 @@ def closest(word: str, names: Iterable[str], *, most: int | None = None) -> str 
             none for words of up to 2 letters, 1 for up to 5, 2 for up to 8, and 3 for longer ones.
 
     Returns:
-        The first name with the fewest slips. None if there is no such name or the budget is used up.
+        The first name with the fewest slips, or the only one that the word abbreviates by up to 3 letters. None if
+        there is no such name or the budget is used up.
     """
     if len(word) > MAX_NAME_LENGTH or not has_budget():
         return None
@@ -64,7 +67,13 @@ def closest(word: str, names: Iterable[str], *, most: int | None = None) -> str 
             found, limit = name, slips - 1
         if limit < 0:
             break
-    return found
+    return found or _abbreviated(word, names)
+
+
+def _abbreviated(word: str, names: Iterable[str]) -> str | None:
+    """The only name that goes on after a word by a few letters."""
+    found = [one for one in names if one.startswith(word) and len(one) - len(word) <= _MAX_MISSING]
+    return found[0] if len(word) > _SHORTEST + 1 and len(found) == 1 else None
 
 
 def _slips_allowed(word: str) -> int:

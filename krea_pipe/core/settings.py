@@ -192,7 +192,7 @@ def api_token(environment: Mapping[str, str]) -> Token:
     """The key that the environment holds; KREA_API_KEY comes first, as in Krea's own tools.
 
     Raises:
-        RefusedByKrea: there is none, or it cannot be one.
+        RefusedByKrea: there is no key, or it is invalid.
     """
     secret = next((environment[name].strip() for name in KEY_NAMES if environment.get(name, "").strip()), None)
     if secret is None:

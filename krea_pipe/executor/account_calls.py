@@ -117,11 +117,11 @@ async def _styles(client: Client, which: str, most: int) -> StylePage:
 
 
 CancelEnd = Literal["cancelled", "ended", "goes on", "unknown"]
-"""What became of a job that was to be cancelled: `ended` before that, or not to be read."""
+"""The outcome of a cancellation: the job may have `ended` before it, or may be unreadable."""
 
 
 def cancel_jobs(api_call: ApiCall, jobs: Mapping[str, InFlight]) -> dict[str, CancelEnd]:
-    """Ask Krea to cancel jobs, and write down which of them it has cancelled, for they are not billed.
+    """Ask Krea to cancel jobs, and record which of them it has cancelled, because those are not billed.
 
     Args:
         api_call: where and for whom.
@@ -216,7 +216,7 @@ def pair(orphans: Sequence[Orphan], steps: Sequence[Step], *, in_order: bool) ->
     Args:
         orphans: the jobs, the oldest first.
         steps: the steps of the plan that have no image, in its order.
-        in_order: take the first job for the first request, and so on, for krea-pipe sends in the order of the plan;
+        in_order: take the first job for the first request, and so on, because krea-pipe sends in the order of the plan;
             jobs that failed take their place, and are left out. Without it, pair by size, when just one request and
             one job have it.
 

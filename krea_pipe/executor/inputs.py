@@ -58,7 +58,7 @@ class Uploads:
         return dict(zip(wanted, cast("list[str]", urls), strict=True))
 
     def renew(self, used: Mapping[Source, str]) -> bool:
-        """Upload anew what Krea may have dropped since an earlier run; whether there are other URLs than the used ones.
+        """Upload again what Krea may have dropped since an earlier run; True if a URL has changed.
 
         Another request that uses the same image may have had it renewed already.
         """
@@ -156,7 +156,7 @@ def _is_final(error: CallFailed) -> bool:
 
 @dataclass(slots=True)
 class UpstreamImages:
-    """What became of every request of a plan, for those that wait for it: its result, or None when there is none."""
+    """The result of each request of a plan, for the requests that wait for it; None for no image."""
 
     plan: Plan
     blobs: Blobs
@@ -207,7 +207,7 @@ class UpstreamImages:
                 self.end(key, None)
 
     async def missing(self, step: Step) -> Outcome | None:
-        """Wait for what a request needs; how it stands when something of that has no image."""
+        """Wait for the images that a request needs; returns its status if one of them has no image."""
         for stage in self._stages(step):
             if stage not in self.stages:  # one wait for all cells that need the stage, which may be many on both sides
                 self.stages[stage] = asyncio.create_task(self._first_without(self.by_stage.get(stage, ())))

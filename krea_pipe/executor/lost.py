@@ -157,7 +157,7 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def _failed_job_of(evidence: Evidence) -> tuple[Job, ...]:
-    """The one job that a POST has made in vain, if that is how it ended: it is no sign of anyone else."""
+    """The only job that a POST has made, if that job failed unbilled: it does not prove another program."""
     failed = tuple(job for job in evidence.new.strangers if job.is_unbilled and _may_be_own(evidence, job))
     return failed if len(failed) == 1 else ()
 
@@ -398,7 +398,7 @@ class Search:
         return self._settling() - max(self._lost_for(post), self._ago(post))
 
     def _unsettled(self, post: Post) -> float:
-        """Seconds until a list without its job means that there is none; more when the POST may go on at Krea."""
+        """Seconds until a list without its job proves that no job exists; more if Krea may still process the POST."""
         factor = 1 if post.before or post.run == self.session.run_id else ABANDONED
         return factor * self._settling() - self._lost_for(post)
 

@@ -62,9 +62,8 @@ class PaidRequest(ABC, Generic[End]):
 
     `price` is in US dollars, and `has_price` says that it is reserved; `is_new` that it is for a POST of this run, and
     not for one that an earlier run may have paid. `patience` is how many seconds Krea may say that there are too many
-    requests. `may_repeat` says that the user wants it sent again, should nobody be able to tell what became of it, or
-    should it have been billed for nothing; `is_free` that the API bills nothing. `replaced` is the POST that it is sent
-    in place of, when that is so.
+    requests. `may_repeat` says that the user wants it sent again if its outcome cannot be determined, or if it was
+    billed without an image; `is_free` that the API bills nothing. `replaced` is the POST that it replaces, if any.
     """
 
     key: Key
@@ -224,10 +223,9 @@ class PaidRequest(ABC, Generic[End]):
                     return answer
 
     async def _post(self, status: RequestStatus, urls: Mapping[Source, str]) -> _Answer | Lost | End:
-        """One POST, written down before and after, if the request still stands so.
+        """One POST, recorded before and after, if the status of the request has not changed.
 
-        None when there are too many jobs at Krea by now. After `Lost` the gate is left shut, for whoever looks for the
-        job.
+        None if there are too many jobs at Krea now. After `Lost` the gate is left shut for the search for the job.
         """
         session = self.session
         async with session.submit_gate.passed() as has_passed:
@@ -421,7 +419,7 @@ class PaidRequest(ABC, Generic[End]):
             self.session.stop.refuse(Problem("no_api", message, hint=hint))
 
     async def _written(self, verdict: Verdict, post: Post) -> RequestStatus:
-        """Write a verdict down, unless the POST stands differently by now; how it stands."""
+        """Record a verdict, unless the status of the POST has changed; returns its status."""
         match verdict:
             case Nothing():
                 self.note("not_taken", "Krea's list shows no job for it")

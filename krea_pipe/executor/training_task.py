@@ -40,7 +40,7 @@ SLOWEST = 10
 UNKNOWN = 5
 """Reads in a row that may say that there is no such job."""
 _NOTICE_SECONDS = 60.0
-"""Seconds after which it is said again how a job stands."""
+"""Seconds between two messages about the state of a job."""
 AGAIN = "`--again` trains again and pays again"
 
 
@@ -85,7 +85,7 @@ def execute_training(order: TrainingOrder) -> Trained | Failure:
         order: what to train, and on which terms.
 
     Returns:
-        The style, or why there is none.
+        The style, or the reason for its absence.
 
     Raises:
         RefusedByKrea: Krea refuses the account.

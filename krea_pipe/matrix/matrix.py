@@ -266,7 +266,7 @@ class Expansion:
         return Cell(self.count, identity, stage.name, names, axes, out, request, source, resolver.template(draft))
 
     def _collision(self, stage: Stage, identity: str, out: str) -> CellProblem:
-        """Which other cell has a path: found by expanding anew up to it."""
+        """The other cell with the same path, found by expanding again up to it."""
         for other in self.pipeline.stages:
             for draft in self._sampled(other, self._drafts(other, set())):
                 try:

@@ -68,7 +68,7 @@ class ReferenceResolver:
         return Weighted(image.id, check_value(given, lambda: check_source_strength(data)))
 
     def is_fixed(self, kind: str, value: Value) -> bool:
-        """Whether a list names the same things with the same strengths in every cell that does not set it anew."""
+        """Whether a list names the same things with the same strengths in every cell that does not override it."""
         known = self._named(kind)
         names = [str(name) for name in cast("list[Json]", value.data)]
         strengths = [known[name].strength for name in names if name in known]

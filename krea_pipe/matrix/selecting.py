@@ -56,7 +56,7 @@ def selected(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statu
         found: all cells, with their keys.
         selection: what was asked for.
         pipeline: what the cells are of.
-        statuses: how requests stand, for a selection that asks for it; a key without one has none.
+        statuses: the status of each request, for a selection that tests it; a missing key has no status.
 
     Raises:
         NothingSelected: it takes none. UsageError: it names what is not there.

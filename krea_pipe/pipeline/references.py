@@ -88,7 +88,7 @@ class Fingerprints:
         """The images that a text names.
 
         Raises:
-            Unusable: there are none, or they cannot be used.
+            Unusable: there are no such files, or they cannot be used.
         """
         if text not in self.by_text:
             self.by_text[text] = tuple(self._images(text))

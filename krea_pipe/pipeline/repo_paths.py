@@ -67,7 +67,7 @@ def files_of(pattern: str, folder: Path, root: Path) -> list[Path]:
     """The files that a path or a glob means, sorted, seen from `folder` and below `root`, both resolved.
 
     Raises:
-        Unusable: there is none, or it is outside.
+        Unusable: there is no such file, or it is outside.
     """
     if pattern.startswith(("/", "~")) or PureWindowsPath(pattern).drive:
         raise Unusable("reference_outside", f"{pattern} is absolute", "write it relative to the pipeline file")
@@ -92,7 +92,7 @@ def _matching(folder: Path, pattern: str, root: Path) -> list[Path]:
     if ".." in parts[first:]:
         hint = "put it before the wildcard"
         raise Unusable("reference_outside", f"`..` follows a wildcard in {pattern}", hint)
-    # Python 3.13 reads `**` inside a name anew; a file must mean the same in each tool.
+    # Python 3.13 changed the meaning of `**` inside a name; a file must mean the same everywhere.
     if any("**" in part and part != "**" for part in parts):
         raise Unusable("reference_unreadable", f"`**` must stand alone between slashes, but does not in {pattern}")
     found = sorted(path for path in _followed(folder, pattern, root) if path.is_file())
@@ -103,8 +103,8 @@ def _matching(folder: Path, pattern: str, root: Path) -> list[Path]:
 
 
 def _followed(folder: Path, pattern: str, root: Path) -> list[Path]:
-    # Each part is refused as soon as it leads out of the repository, whether by `..` or by a link, and before anything
-    # there is listed or looked for: what a message says, or that there is none, would tell which files a machine has.
+    # Each part is refused as soon as it leads out of the repository, by `..` or by a link, and before anything there is
+    # listed: messages, even that a file does not exist, would reveal which files a machine has.
     found = [folder]
     before = ""
     for part in (pattern + "/*" if pattern.endswith("**") else pattern).split("/"):

@@ -16,7 +16,7 @@ LockState: TypeAlias = Literal["accepted", "changed", "new", "missing"]
 """`changed`: differs from the accepted image; `new`: the lock has no line for the request; `missing`: no image."""
 
 SignatureOf: TypeAlias = Callable[[str], str]
-"""The perceptual signature of the stored image of a digest, "" when there is none."""
+"""The perceptual signature of the stored image of a digest, or "" if there is no such image."""
 
 _SHOWN = 5
 

@@ -221,4 +221,4 @@ def _decode(data: Json) -> LockLine:
 
 
 def _restore(file: Path) -> str:
-    return f"restore it: git checkout -- {file.name}; or delete it, and the next live run writes it anew"
+    return f"restore it: git checkout -- {file.name}; or delete it, and the next live run recreates it"

@@ -294,7 +294,7 @@ class _StepMaker:
     def _reuse(self, key: Key) -> tuple[Action, str]:
         kept, journal = key not in self.known.unkept, self.known.journal
         counted = self._is_counted(key)
-        made = "drawn" if self.options.free else "generated and billed"
+        made = "generated" if self.options.free else "generated and billed"
         reason = "cached" if counted else f"cached; {made} by a run that wrote no report"
         return Reuse(self.known.results[key], kept, counted, key in journal.adopted), reason
 

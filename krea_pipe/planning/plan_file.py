@@ -1,6 +1,6 @@
 """A plan in a file, so that what was looked at is what is carried out: the same cells, and nothing else is sent.
 
-It holds no request, but the pipeline file and the options that it was planned with: a run makes the plan anew from
+It holds no request, but the pipeline file and the options that it was planned with: a run makes the plan again from
 these and compares. So a plan file is worth what a command line is; it reads no file outside of the repository, and
 changes no budget.
 """

@@ -68,7 +68,7 @@ class JsonObject:
         return Decimal(amount)
 
     def number(self, name: str) -> int | None:
-        """A whole number; None for null, and where there is none."""
+        """A whole number; None if it is null or missing."""
         value = self.data.get(name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             raise TypeError(f"`{name}` is not a number")
@@ -90,7 +90,7 @@ def object_of(data: Json) -> JsonObject:
     """Data that has to be an object.
 
     Raises:
-        TypeError: it is none.
+        TypeError: it is not an object.
     """
     if not isinstance(data, dict):
         raise TypeError("it is not an object")

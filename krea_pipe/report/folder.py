@@ -120,7 +120,7 @@ def read_report(folder: Path) -> Report:
     """The report of a finished run.
 
     Raises:
-        StateError: the record is damaged. UsageError: there is none.
+        StateError: the record is damaged. UsageError: there is no record.
     """
     try:
         return read_record(folder / RECORD)
@@ -133,7 +133,7 @@ def read_record(path: Path) -> Report:
     """The report that a file holds.
 
     Raises:
-        FileNotFoundError: there is none. StateError: it is damaged, or a link.
+        FileNotFoundError: there is no such file. StateError: it is damaged, or a link.
     """
     try:
         data = json.loads(read_plain(path).decode())

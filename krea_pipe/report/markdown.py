@@ -192,7 +192,7 @@ def _status(row: Row) -> str:
 
 
 def _fitted(section: _Section, room: int) -> str:
-    """The section in at most so many bytes: rows that do not fit are counted, and what holds nothing is left out."""
+    """The section, limited in bytes: rows that do not fit are counted, and empty parts are left out."""
     lines = ["", f"### {section.title}", "", *section.head]
     left = room - sum(map(_size, lines)) - _NOTE
     if left < 0 or not (section.total or section.head):

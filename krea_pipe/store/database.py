@@ -66,7 +66,7 @@ _SETTINGS = {
     "sqlite_synchronous": 2,
     "sqlite_trusted_schema": 0,
 }
-"""Settings of ours; diskcache obeys those that stand in a database where none are given."""
+"""Our settings; without arguments, diskcache uses those stored in a database."""
 
 
 def settings() -> dict[str, object]:
@@ -103,7 +103,7 @@ def open_database(folder: Path, *, writes: bool = True) -> Iterator[sqlite3.Conn
         The connection, for the `with` block.
 
     Raises:
-        sqlite3.DatabaseError: The database is damaged, or not one of ours.
+        sqlite3.DatabaseError: The database is damaged, or was not created by krea-pipe.
     """
     file = folder / DATABASE_NAME
     _check_files(file)
@@ -136,7 +136,7 @@ def _end_of(journal: Path) -> bytes:
         with os.fdopen(open_plain(journal), "rb") as stream:
             stream.seek(-len(_ANOTHER_NAMED), os.SEEK_END)
             return stream.read()
-    except OSError:  # there is none, or it has hardly begun
+    except OSError:  # it does not exist, or has just been created
         return b""
 
 

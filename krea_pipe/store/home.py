@@ -1,6 +1,6 @@
 """The home folder, before anything in it is believed: whose it is, whether git brought it, and that it is no link.
 
-Who writes there says what is cached and what is paid for. A clone or an archive may bring a home folder of its own.
+Anyone who can write there decides what is cached and what is paid for. A clone or an archive may contain a home folder.
 """
 
 import os

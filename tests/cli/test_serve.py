@@ -174,7 +174,7 @@ def test_mistakes_in_a_faults_file_are_said_with_their_places(project):
     done = project.run("serve", "--port", 0, "--faults", "faults.yaml")
     assert (done.code, done.out) == (2, "")
     assert done.err.splitlines() == [
-        "faults.yaml:2:22: error: `do` is one of reset, slow, truncated, corrupt, or a status from 400 to 599, "
+        "faults.yaml:2:22: error: `do` must be one of reset, slow, truncated, corrupt, or a status from 400 to 599, "
         "not '200'",
         "  2 |   - {on: submit, do: 200}",
         "    |                      ^",

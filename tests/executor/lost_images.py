@@ -9,7 +9,7 @@ from krea_server import until
 from money import hide, kill
 
 GONE = {"error": "Job not found"}
-AGAIN = ("attach", "stored image missing or damaged; read from Krea again at no cost")
+AGAIN = ("attach", "stored image missing or damaged; fetched from Krea again at no cost")
 
 
 def blob_of(project, word):

@@ -15,7 +15,7 @@ from lost_images import (
     money,
 )
 
-LOCKED = ("attach", "accepted in the lock file and missing locally; read from Krea again at no cost")
+LOCKED = ("attach", "accepted in the lock file and missing locally; fetched from Krea again at no cost")
 
 
 @pytest.fixture

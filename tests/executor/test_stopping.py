@@ -60,7 +60,7 @@ def test_what_waits_is_cancelled_what_runs_is_brought_in_and_the_rest_is_not_sen
     assert statuses(krea) == {"a": "completed", "b": "completed", **dict.fromkeys(REST, "cancelled")}
     assert krea.billed_prompts() == ["a", "b"]
     assert (len(krea.posts), deleted(krea)) == (6, REST)
-    assert project.plan()["c"] == ("new", "cancelled before it was drawn")
+    assert project.plan()["c"] == ("new", "cancelled before it was generated")
     assert project.plan()["h"] == ("new", "new")
     again = goes_on(project, krea, words=[*WORDS, "g", "h"], posts=6)
     assert again.counts == (6, 0, 2)

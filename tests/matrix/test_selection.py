@@ -258,7 +258,7 @@ def test_unknown_names_are_told_at_once_with_the_nearest():
         ("unknown_axis", "--select:1:18", "did you mean `product`?"),
         ("unknown_status", "--exclude:1:8", "did you mean `failed`?"),
         ("unknown_axis", "--exclude:1:1", "did you mean `seed`?"),
-        ("unknown_stage", "--exclude:1:7", "there is amber-glass, explore, ladder"),
+        ("unknown_stage", "--exclude:1:7", "known: amber-glass, explore, ladder"),
     ]
     assert [one.message for one in found][:2] == ["there is no stage `explor`", "there is no axis `prodct`"]
 
@@ -297,9 +297,9 @@ def test_values_that_an_axis_does_not_have_are_told():
             "unknown_value",
             "--select:1:20",
             "there is no value `x*` of the axis `product`",
-            "there is Cream, cream, serum",
+            "known: Cream, cream, serum",
         ),
-        ("unknown_value", "--exclude:1:10", "there is no value `2` of the axis `seed`", "there is 1, s1"),
+        ("unknown_value", "--exclude:1:10", "there is no value `2` of the axis `seed`", "known: 1, s1"),
     ]
 
 
@@ -307,7 +307,7 @@ def test_hints_stay_short_however_many_values_there_are():
     values = {"seed": [(f"s{number}", str(number)) for number in range(5_000)] + [("0" * 10_000,)]}
     selection = parse_selection(["seed=dawn"], [])
     (problem,) = problems_of(selection.check_values, values)
-    assert problem.hint.startswith("there is 0, 1, 10, ")
+    assert problem.hint.startswith("known: 0, 1, 10, ")
     assert problem.hint.endswith("…")
     assert len(problem.hint) <= 200
 

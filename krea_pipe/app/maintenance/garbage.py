@@ -39,7 +39,7 @@ from krea_pipe.report.folder import PLANNED, RECORD
 from krea_pipe.store.lock import exclusive
 
 Holder: TypeAlias = Literal["lock", "run", "open", "recent"]
-"""Who needs an image: a lock file, a kept run, a result that no report has yet, or its own youth."""
+"""Why an image is kept: a lock file, a kept run, a result that no report has yet, or its age."""
 GarbageKind: TypeAlias = Literal["run folders", "diffs", "thumbnails", "images", "leftovers"]
 GARBAGE_KINDS: tuple[GarbageKind, ...] = get_args(GarbageKind)
 """In the order in which they are removed: what names an image goes before the image."""

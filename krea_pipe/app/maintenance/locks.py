@@ -163,7 +163,7 @@ def _named(place: str, data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _is_foreign(data: bytes) -> bool:
-    """Whether the first line is an object that no lock file of ours has."""
+    """Whether the first line is an object that none of our lock files contains."""
     try:
         first = json.loads(data.lstrip().partition(b"\n")[0])
     except (ValueError, RecursionError):

@@ -340,7 +340,7 @@ def _space(target: Json) -> str:
 
 
 def moment_of(text: str) -> datetime | None:
-    """A time of ISO 8601, in UTC where it names no zone, or None when it is none."""
+    """A time of ISO 8601, in UTC if it has no time zone, or None if it is not a time."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

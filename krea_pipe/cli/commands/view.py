@@ -66,7 +66,7 @@ def view(
 
 
 def _host(text: str) -> str:
-    """A host as a request names it; a wildcard would let in every site that a browser visits."""
+    """A host as a request names it; a wildcard would admit every site that a browser visits."""
     if not _HOST.fullmatch(text):
         raise click.BadParameter(f"{text!r} is not a host: write NAME or NAME:PORT, as in localhost:9000")
     return text.lower()

@@ -1,9 +1,9 @@
-"""A YAML text that is edited: where its parts stand, and one entry of it written anew.
+"""A YAML text that is edited: the places of its parts, and one rewritten entry.
 
 An edit adds its lines and leaves every other byte alone. So the places come from the events of the parser that loads
 pipelines, whose marks are exact for what a line-based edit needs: where a value's own text ends, before the comments
 and blank lines that follow it. ruamel.yaml is used here and nowhere else, and on one entry at a time: a round trip of
-a whole file may lay it out anew (indented lists, spaces before comments and in brackets, line ends) and takes about
+a whole file may change its layout (indented lists, spaces before comments and in brackets, line ends) and takes about
 ten seconds for each megabyte.
 """
 

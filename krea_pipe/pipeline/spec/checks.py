@@ -112,7 +112,7 @@ def _check_picture(values: Iterable[tuple[str, Value]], problems: Problems) -> N
 
 
 def _check_strength(stage: Stage, values: Iterable[tuple[str, Value]], problems: Problems) -> None:
-    """Refuse a strength of a source picture where there is none."""
+    """Refuse the strength of a source image in a stage without one."""
     found = {name: value for name, value in values if name in ("image", "strength")}
     if "strength" in found and "image" not in found and not stage.promotes and not problems.was_dropped("image"):
         hint = (

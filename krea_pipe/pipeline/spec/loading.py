@@ -266,7 +266,7 @@ def _check_sizes(data: Json, problems: Problems) -> None:
 
 
 def repository_root(file: Path) -> Path:
-    """The folder that a pipeline's references may not leave: its git repository, or its own folder outside one."""
+    """The folder that a pipeline's references must not leave: its git repository, or its own folder outside one."""
     folder = file.resolve().parent
     return next((one for one in (folder, *folder.parents) if (one / ".git").exists()), folder)
 

@@ -34,7 +34,7 @@ _PART = 16  # how many letters one part of a list or mapping counts for
 class Problems(ProblemList):
     """What was found so far in one document.
 
-    `dropped` are the words of what was wrong and is left out: a check may not complain that such a word is missing
+    `dropped` are the words of what was wrong and is left out: a check must not complain that such a word is missing
     or unused, because that would only repeat the first problem in other words.
     """
 
@@ -62,7 +62,7 @@ class Problems(ProblemList):
         """Compile a template of the file, as long as there are not too many.
 
         Raises:
-            TemplateProblem: it is none. InvalidInput: the limit is reached.
+            TemplateProblem: it is not a template. InvalidInput: the limit is reached.
         """
         if text not in self.templates and is_template(text):
             self.templates.add(text)

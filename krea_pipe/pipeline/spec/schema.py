@@ -154,7 +154,7 @@ def _validator_for(allowed: Allowed) -> jsonschema.Draft202012Validator:
 
 @lru_cache(maxsize=4)
 def _validator(allowed: tuple[tuple[str, tuple[str, ...]], ...]) -> jsonschema.Draft202012Validator:
-    # Kept, because jsonschema.validate() would check the schema itself anew in each call.
+    # Kept, because jsonschema.validate() would check the schema itself again in each call.
     schema = json.loads(schema_text("pipeline.schema.json"))
     for name in UNKNOWN_FIELDS:
         # Editors cannot know what a file allows, so for them any value of the form is valid.

@@ -69,7 +69,7 @@ def compile_template(text: str) -> Template:
     """Compile one value once.
 
     Raises:
-        TemplateProblem: it is not a template, or uses what templates may not use.
+        TemplateProblem: it is not a template, or uses something that templates must not use.
     """
     if len(text) > MAX_RENDERED:
         raise too_long()
@@ -194,7 +194,7 @@ def _guard(render: Callable[[], Json]) -> Json:
 
 
 def _check_tree(tree: nodes.Template) -> None:
-    """Refuse what templates may not use, before anything walks the tree with recursion."""
+    """Refuse what templates must not use, before anything walks the tree recursively."""
     level: list[nodes.Node] = [tree]
     for _ in range(_MAX_DEPTH):
         level = [child for node in level for child in node.iter_child_nodes()]

@@ -42,7 +42,7 @@ def _find_repository(file: Path, environment: Mapping[str, str]) -> Repository:
     """The repository around a pipeline file.
 
     Raises:
-        UsageError: there is none, or git does not open it.
+        UsageError: there is no repository, or git does not open it.
     """
     folder = file.resolve().parent
     try:

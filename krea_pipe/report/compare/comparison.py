@@ -80,7 +80,7 @@ class Comparison:
     """Two states of a pipeline: every cell of the head in the order of the file, then those that are gone.
 
     `file` is its path below the top of the repository, `old_file` the one that it had in the base if it was renamed.
-    `problem` says why the base has no cells, if that is so.
+    `problem` says why the base has no cells, if it has none.
     """
 
     pipeline: str

@@ -1,4 +1,4 @@
-"""A comparison in words, as JSON data, and as Markdown for a comment on a pull request that each push writes anew."""
+"""A comparison in words, as JSON data, and as Markdown for a pull request comment that each push rewrites."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -118,7 +118,7 @@ def _row(row: CellChange) -> dict[str, object]:
 def render_comparison(
     comparison: Comparison, waiting: Sequence[str] = (), *, limit: int = _MAX_COMMENT_CHARACTERS
 ) -> str:
-    """Render a comparison as a comment of at most so many characters; `waiting` are sentences about stages that wait.
+    """Render a comparison as a comment with a maximum length; `waiting` are sentences about stages that wait.
 
     Its first line is the same for the same file, so that the comment can be found again.
     """

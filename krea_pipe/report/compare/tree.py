@@ -27,7 +27,7 @@ CLASHES = (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError)
 
 
 def open_tree(repository: Repository, commit: str, folder: Path, *, root: Path) -> "Tree":
-    """The tree of a commit below an empty folder; `root` is the one of the work tree that pipelines may not leave.
+    """The tree of a commit below an empty folder; `root` is the one of the work tree that pipelines must not leave.
 
     Raises:
         StateError: git, or the disk, does not do it.

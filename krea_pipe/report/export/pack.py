@@ -106,7 +106,7 @@ def write_pack(
         replace_fuller: whether a pack with more images may be replaced by a part of what could be packed.
 
     Raises:
-        UsageError: there is such a pack, and it may not be replaced.
+        UsageError: there is such a pack, and it must not be replaced.
         StateError: a stored image is missing or damaged, or the file cannot be written.
     """
     earlier = _images_in(path)

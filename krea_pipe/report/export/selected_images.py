@@ -42,7 +42,7 @@ def read_selected_picks(report: Report, folder: Path, stages: Sequence[str], fil
     """The picks of a run's stages: from the files that are named, or from those that its pipeline file means.
 
     Raises:
-        UsageError: there are none. InvalidInput: a file cannot be read.
+        UsageError: nothing is picked. InvalidInput: a file cannot be read.
     """
     given = [(file, read_picks(file)) for file in files]
     looked = list(files) if files else list(_picks_files(report, folder, stages))

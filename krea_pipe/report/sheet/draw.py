@@ -151,7 +151,7 @@ def write_sheet(sheet: Sheet, files: list[Path], painter: "Painter") -> None:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether something is there that is not a sheet of ours."""
+    """Whether something exists there that is not one of our sheets."""
     if not path.exists():
         return path.is_symlink()
     try:
@@ -233,7 +233,7 @@ class Painter:
                 canvas.write(text)
 
     def _picture(self, tile: Tile) -> Image.Image | None:
-        """The picture of a tile in RGB, as large as fits into its box; None when there is none, or no whole one."""
+        """The picture of a tile in RGB, as large as fits into its box; None if it is missing or damaged."""
         if tile.note or tile.row.image is None:
             return None
         for data in self._candidates(tile.row, max(tile.box.width, tile.box.height)):

@@ -1,4 +1,4 @@
-"""Who is let in: callers that know the token, name an allowed host, and do not come from another site's page.
+"""Admits callers that know the token, name an allowed host, and do not come from another site's page.
 
 Every page that a browser on this machine shows can send requests here. It cannot know the token; a name of its own
 that leads here (DNS rebinding) shows in `Host`; a form or a script of its own shows in `Origin` and `Content-Type`.

@@ -49,7 +49,7 @@ def parse_change(data: Json) -> _PicksChange:
     """A change as a page sends it.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a change.
     """
     if not isinstance(data, dict) or not data or data.keys() - set(_LISTS):
         raise _bad_change("a change must be an object with `add`, `reject` or `remove`")

@@ -159,7 +159,7 @@ def listen(port: int) -> socket.socket:
     """A socket on a port of this machine only; port 0 picks a free one.
 
     Raises:
-        UsageError: the port is in use, or may not be used.
+        UsageError: the port is in use or forbidden.
     """
     try:
         return Listener(socket.create_server((HOST, port), backlog=BACKLOG), MAX_CONNECTIONS)
@@ -184,7 +184,7 @@ def serve_run(
         home: the home folder.
         folder: the folder of the run.
         listener: the socket of `listen`.
-        announce: is given the page's URL and the run's id, once callers are let in.
+        announce: called with the page's URL and the run's id, once connections are accepted.
         seconds: how long to serve; None serves until a signal.
         allowed: other hosts that requests may name, as NAME or NAME:PORT in lower case.
 

@@ -165,7 +165,7 @@ class Claims:
             key: the key of the request.
 
         Returns:
-            The last one; None when there is none, or when it is this run's own.
+            The last claim; None if there is no claim, or if it is this run's own.
         """
         work = self.replay.unanswered(key) or self.replay.in_flight.get(key)
         return None if work is None or work.run == self.run else work

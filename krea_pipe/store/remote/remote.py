@@ -83,7 +83,7 @@ class Remote:
         return NamedBudget(NumberedLog(self.bucket, self.seal), name, run, total)
 
     def check_format(self) -> Problem | None:
-        """Read the version of the layout, and write it where there is none.
+        """Read the version of the layout, or write it into an empty store.
 
         Returns:
             A warning when a later version will be needed soon.

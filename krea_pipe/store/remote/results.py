@@ -56,7 +56,7 @@ class SharedResults:
             key: the key of the request.
 
         Returns:
-            The result; None when there is none that can be believed.
+            The result; None if there is no trustworthy result.
 
         Raises:
             RemoteFailed: it could not be read.
