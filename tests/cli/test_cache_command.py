@@ -79,7 +79,7 @@ def test_what_is_whole_is_said_and_an_image_that_is_gone_is_no_damage(project):
     done = project.run("cache", "verify", "--json")
     assert (done.code, done.json["ok"]) == (0, True)
     assert [one["message"].rpartition("loopback/")[2] for one in done.json["findings"]] == [
-        f"journal.jsonl:{journal.read_bytes().count(b'event')} was cut off by a crash",
+        f"journal.jsonl:{journal.read_bytes().count(b'event')} was truncated by a crash",
         "1 result has no stored image",
     ]
 

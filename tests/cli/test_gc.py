@@ -240,7 +240,7 @@ def test_what_is_in_flight_or_not_reported_stays_and_leftovers_of_crashes_go(pro
     assert {blob.name for blob in project.blobs()} == {known["unreported"][1], known["flying"][1], young.name}
     assert not old.exists()
     assert not half.exists()
-    assert project.plan()["unreported"] == ("reuse", "cached; drawn and billed by a run that wrote no report")
+    assert project.plan()["unreported"] == ("reuse", "cached; generated and billed by a run that wrote no report")
 
 
 def test_a_record_that_can_not_be_read_stops_it_because_it_may_name_images(project):
