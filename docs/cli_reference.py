@@ -24,7 +24,7 @@ VARIABLES = """\
 |---|---|
 | `KREA_API_KEY`, `KREA_API_TOKEN` | the key; the first one that is set |
 | `KREA_API_BASE` | another address of the API; plain http is allowed only to this machine |
-| `KREA_PIPE_HOME` | the home folder; by default, the nearest `.krea-pipe` up to the top of the git repository |
+| `KREA_PIPE_HOME` | the home folder; by default, the nearest `.krea-pipe` from the file up to its repository's top |
 | `XDG_CONFIG_HOME` | the folder that contains your `krea-pipe/settings.yaml`; the default is `~/.config` |
 | `KREA_PIPE_SETTLE_SECONDS` | how long the job of a lost answer may take to appear; the default is 10 seconds |
 | `KREA_PIPE_POLL_SECONDS` | how long to wait before the first poll of a job; the default is 1 second |

@@ -46,7 +46,19 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"\bhow (?:it|they|a request|a job|requests|jobs) stands?\b", "write `the state of …`"),
     (r"\b(?:stands|stand) in the way\b", "write `already exists`"),
 )
+PAGE_RULES: tuple[tuple[str, str], ...] = (
+    (r"\bgo(?:es)? on\b", "write `continue`"),
+    (r"\b(?:bring|brings|brought) in\b", "write `collect`"),
+    (r"\bis no [a-z]+ of\b", "write `is not a … of`"),
+    (r"\bstands? (?:in|under|above|below|beside|at)\b", "write `is in`, `is under`"),
+    (r"\bbelongs? into\b", "write `belongs in`"),
+    (r"\b(?:is|are) known by (?:its|their|the)\b", "write `is identified by`"),
+    (r"\bwhat (?:was|is) drawn\b|\bwhat (?:waits|runs)\b", "name the images or the jobs"),
+    (r"\bat the begin\b", "write `at the start`"),
+)
+"""Rules only for pages, because the code still breaks them often."""
 COMPILED = tuple((re.compile(pattern), advice) for pattern, advice in RULES)
+COMPILED_FOR_PAGES = (*COMPILED, *((re.compile(pattern), advice) for pattern, advice in PAGE_RULES))
 FENCE = re.compile(r"^\s*```")
 
 
@@ -55,8 +67,9 @@ def findings(paths: tuple[Path, ...]) -> Iterator[str]:
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.suffix in (".py", ".md", ".yml"):
+                rules = COMPILED if file.suffix == ".py" else COMPILED_FOR_PAGES
                 for number, text in _texts(file):
-                    for pattern, advice in COMPILED:
+                    for pattern, advice in rules:
                         for found in pattern.finditer(text):
                             yield f"{file.relative_to(ROOT)}:{number}: `{found[0].strip()}`: {advice}"
 

@@ -37,6 +37,7 @@ LATE = {
     "krea_pipe.app.execution": "the network, and the local Krea",
     "krea_pipe.app.jobs": "the network",
     "krea_pipe.app.notify": "httpx and apprise",
+    "krea_pipe.executor.fetch": "Pillow",
     "krea_pipe.app.pictures": "Pillow",
     "krea_pipe.store.remote.bucket": "obstore",
     "krea_pipe.cli.commands.run": "rich",

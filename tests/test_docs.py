@@ -29,6 +29,7 @@ from krea_pipe.core import contract, problem_list
 from krea_pipe.core.fields import FIELD_NAMES
 from krea_pipe.matrix import matrix, out_paths
 from krea_pipe.pipeline import nodes, references, repo_paths, source
+from krea_pipe.pipeline.editing.picks import MAX_PICKS_NODES
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.spec import generated, library, loading, problems, stages, tables
 from krea_pipe.pipeline.template import MAX_RENDERED
@@ -216,6 +217,7 @@ LIMITS = {
         source.MAX_PIPELINE_BYTES // 2**20,
         nodes.MAX_YAML_DEPTH,
         nodes.MAX_NODES,
+        MAX_PICKS_NODES,
         nodes.COLLECTION,
     ),
     "errors, or warnings, listed for a file": (problem_list.MAX_PROBLEMS,),

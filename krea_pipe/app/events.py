@@ -3,7 +3,7 @@
 Every line has the time `t` (UTC, ISO 8601 to the millisecond), the `event` and the `run`. What concerns one request has
 its `key` and its `cell`, the first of those that it is drawn for. Money is text, in US dollars.
 
-    run_started      the plan is made, nothing is sent yet   pipeline file target cells plan uploads usd cap_usd
+    run_started      the plan is made, nothing is sent yet   pipeline file target shard cells plan uploads usd cap_usd
     uploaded         Krea has a reference image              source bytes
     upload_failed    it did not take one; it may be retried  source code
     waiting          another run works on the request        key cell
@@ -45,7 +45,7 @@ from typing import TypeAlias
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Outcome, iso
 from krea_pipe.pipeline.pricing import exact
-from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.report.model import Report
 from krea_pipe.store.events import (
     Adopted,
@@ -160,10 +160,11 @@ def started(run: str, plan: Plan, *, file: str, target: str, cap: Decimal | None
     Returns:
         The event `run_started`.
     """
-    counts = {kind.name: plan.total(kind).count for kind in (Reuse, Attach, Submit, Hold)}
+    counts = {kind.name: plan.total(kind).count for kind in (Reuse, Fetch, Attach, Submit, Hold)}
     facts: _EventData = {"cells": sum(len(step.cells) for step in plan.steps), "plan": dict(counts)}
     price: _EventData = {"usd": exact(plan.total(Submit).usd), "cap_usd": None if cap is None else exact(cap)}
-    where: _EventData = {"pipeline": plan.pipeline, "file": file, "target": target}
+    shard = None if plan.shard is None else str(plan.shard)
+    where: _EventData = {"pipeline": plan.pipeline, "file": file, "target": target, "shard": shard}
     return {"t": _now(), "event": "run_started", "run": run, **where, **facts, "uploads": len(plan.uploads), **price}
 
 
@@ -177,11 +178,12 @@ def started_idle(report: Report) -> _EventData:
         The event `run_started`.
     """
     reused = len({row.key for row in report.rows if row.status == "reused"})
-    plan: dict[str, Json] = {"reuse": reused, "attach": 0, "submit": 0}
+    plan: dict[str, Json] = {"reuse": reused, "fetch": 0, "attach": 0, "submit": 0}
     plan["hold"] = len({row.key for row in report.rows}) - reused
     cap = report.cost.cap_usd
     facts: _EventData = {"pipeline": report.pipeline.name, "file": report.pipeline.file, "target": report.target.kind}
     price: _EventData = {"uploads": 0, "usd": "0", "cap_usd": None if cap is None else exact(cap)}
+    facts["shard"] = report.shard
     head: _EventData = {"t": report.started_at, "event": "run_started", "run": report.run_id}
     return {**head, **facts, "cells": report.cells.total, "plan": plan, **price}
 

@@ -5,7 +5,7 @@ The code of the network is imported here, when there is something to do, and no 
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -15,9 +15,12 @@ from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import LOCAL_PACE, Pace, Target, Token, api_token, live_pace
 from krea_pipe.executor.deliver import Delivery
+from krea_pipe.executor.fetch import Copied
 from krea_pipe.pipeline.spec import Loaded
+from krea_pipe.planning.budget import Permission
 from krea_pipe.planning.lock_check import LockOptions
 from krea_pipe.planning.plan import Plan, Step, needs_call
+from krea_pipe.planning.shard_record import ShardRecord
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
@@ -73,11 +76,24 @@ class Listeners:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """A plan whose images from elsewhere on this machine are stored now, and those images.
+
+    `problems` say which sources gave another image, or none, and which other home folders cannot be read.
+    """
+
+    plan: Plan
+    copied: Mapping[Key, Copied] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A plan that may be carried out, and where its images come from and go.
 
     `replay` is the journal as it was when the plan was made. `cap` is what may be spent, in US dollars, `most` how many
-    new images may be made; None is no limit. `pipeline_cells` is how many cells the pipeline has, selected or not.
+    new images may be made; None is no limit. `permission` says which requests may be paid for. `pipeline_cells` is how
+    many cells the pipeline has, selected or not. `record` is what is noted of a shard.
     """
 
     loaded: Loaded
@@ -89,9 +105,12 @@ class Prepared:
     token: Token | None
     cap: Decimal | None
     most: int | None
-    locking: LockOptions | None = None
+    locking: LockOptions | None
+    permission: Permission
+    fetched: Fetched
     remote: Remote | None = None
     pipeline_cells: int | None = None
+    record: ShardRecord | None = None
 
     @property
     def calls(self) -> int:
@@ -157,6 +176,7 @@ class Execution:
                 submit_parallel=options.submit_parallel,
                 cap=prepared.cap,
                 max_new=prepared.most,
+                permission=prepared.permission,
                 uncertain=options.uncertain,
                 webhook=self.webhook,
                 budget_name=options.budget_name,

@@ -1,109 +1,73 @@
 """The whole flow, in order: load → expand → plan → run → report. Every command is a prefix of it."""
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
 
-from krea_pipe.app.execution import Execution, Listen, Prepared
+from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
+from krea_pipe.app.planned_run import ALL as ALL
+from krea_pipe.app.planned_run import PlannedRun as PlannedRun
+from krea_pipe.app.planned_run import RunOptions as RunOptions
+from krea_pipe.app.planned_run import fetch_kinds as fetch_kinds
+from krea_pipe.app.planned_run import load_pipeline as load_pipeline
+from krea_pipe.app.planned_run import out_folder as out_folder
+from krea_pipe.app.planned_run import plan_run as plan_run
+from krea_pipe.app.planned_run import planned as planned
+from krea_pipe.app.planned_run import record_of
 from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
 from krea_pipe.app.run_pipeline import finish_run
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Key, canonical_json, key_of, key_of_text
-from krea_pipe.core.settings import Target, Token, home_folder
+from krea_pipe.core.settings import Target, Token
 from krea_pipe.executor.deliver import open_delivery
+from krea_pipe.executor.fetch import Copied, fetch_images, with_fetched
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.graph import Graph, build_graph
 from krea_pipe.matrix.matrix import MAX_CELLS, Expansion
-from krea_pipe.matrix.selecting import drawable, selected
-from krea_pipe.matrix.selection import Selection, parse_selection
-from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.matrix.selecting import selected
+from krea_pipe.matrix.selection import Selection
+from krea_pipe.pipeline.model import Budget, Pipeline
 from krea_pipe.pipeline.references import check_bytes
 from krea_pipe.pipeline.spec import Loaded as Loaded
-from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.pipeline.spec import load_pipeline as read_pipeline
-from krea_pipe.planning.budget import Limits, cap_of, check_budget, max_new_of
+from krea_pipe.planning.budget import (
+    FROZEN,
+    NO_CAP,
+    NOT_ALLOWED,
+    Limits,
+    Permission,
+    cap_of,
+    check_budget,
+    max_new_of,
+    shards_of,
+    share_of,
+)
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
-from krea_pipe.planning.lockfile import Lockfile, read_lock
-from krea_pipe.planning.out_folder import Changed
-from krea_pipe.planning.plan import Plan, PlanOptions, Step, make_plan, status_of
-from krea_pipe.planning.plan_file import PlanFile, check_planned, limits_for, planned_cells
+from krea_pipe.planning.lockfile import read_lock
+from krea_pipe.planning.plan import (
+    Hold,
+    Plan,
+    Step,
+    Submit,
+)
+from krea_pipe.planning.plan_file import check_planned, limits_for
+from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
-from krea_pipe.store.checked_images import CheckedImages
-from krea_pipe.store.known import look_up
-from krea_pipe.store.remote.remote import Remote
-from krea_pipe.store.replay import Replay
+from krea_pipe.store.home import make_home
 from krea_pipe.store.space import Space, open_space
-
-ALL = parse_selection((), ())
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the command line says about a run: which cells, its limits, and whether to send lost answers again.
-
-    `lock` is the lock file that a live run keeps, and whose jobs are asked for what is missing; with `frozen` it draws
-    what stands there and nothing else. With an `approval` it carries out just that. `changed` is for files in the
-    output folder that are someone's work.
-    """
-
-    max_cells: int = MAX_CELLS
-    limits: Limits = field(default_factory=Limits)
-    resubmit: bool = False
-    selection: Selection = ALL
-    lock: Path | None = None
-    frozen: bool = False
-    approval: PlanFile | None = None
-    changed: Changed = "keep"
-    remote: Remote | None = None
-
-
-KeyedCell: TypeAlias = tuple[Cell, Key]
-"""A cell, and the key of its request."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedRun:
-    """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait.
-
-    `lock` is the lock file, if it had to be read.
-    """
-
-    plan: Plan
-    replay: Replay
-    found: Sequence[KeyedCell]
-    idle: frozenset[str]
-    lock: Lockfile | None = None
-
-    def cells_gone(self) -> Callable[[str], bool]:
-        """Whether there is no cell of an id any more; those of stages that wait are not known."""
-        ids = {cell.id for cell, _ in self.found}
-        return lambda one: one not in ids and one.partition("/")[0] not in self.idle
-
-
-def load_pipeline(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
-    """Read a pipeline file and every image that it names; an image that was found to be whole is not decoded again.
-
-    Args:
-        file: the pipeline file.
-        overrides: what the command line says over it; its environment names the home folder.
-
-    Returns:
-        The pipeline and its images.
-
-    Raises:
-        InvalidInput: with every problem of the file and of its images. UsageError: what stands over it is wrong.
-    """
-    return read_pipeline(file, overrides, CheckedImages(home_folder(overrides.environment, file)))
 
 
 def cells(
-    loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
+    loaded: Loaded,
+    *,
+    max_cells: int = MAX_CELLS,
+    selection: Selection | None = None,
+    warnings: list[Problem] | None = None,
 ) -> Iterator[tuple[Cell, Key]]:
     """Every cell with the key of its request, streamed unless some are selected.
 
@@ -111,6 +75,7 @@ def cells(
         loaded: the pipeline.
         max_cells: refuse a matrix with more cells.
         selection: which cells; None is all of them.
+        warnings: takes what is allowed but probably not meant.
 
     Yields:
         Cells in the order of the stages, each with its key.
@@ -118,12 +83,16 @@ def cells(
     Raises:
         InvalidInput: with every problem. NothingSelected: no cell fits the selection.
     """
-    for cell, key, _ in texts(loaded, max_cells=max_cells, selection=selection):
+    for cell, key, _ in texts(loaded, max_cells=max_cells, selection=selection, warnings=warnings):
         yield cell, key
 
 
 def texts(
-    loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None
+    loaded: Loaded,
+    *,
+    max_cells: int = MAX_CELLS,
+    selection: Selection | None = None,
+    warnings: list[Problem] | None = None,
 ) -> Iterator[tuple[Cell, Key, str]]:
     """Every cell with its key and its request as canonical JSON, of which the key is made.
 
@@ -131,6 +100,7 @@ def texts(
         loaded: the pipeline.
         max_cells: refuse a matrix with more cells.
         selection: which cells; None is all of them.
+        warnings: takes what is allowed but probably not meant.
 
     Yields:
         Cells in the order of the stages, each with its key and that text.
@@ -139,7 +109,9 @@ def texts(
         UsageError: the selection asks for a status.
         InvalidInput: with every problem. NothingSelected: no cell fits the selection.
     """
-    expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
+    expansion = Expansion(
+        loaded.pipeline, loaded.fingerprints, max_cells, warnings=[] if warnings is None else warnings
+    )
     encoded = ((cell, canonical_json(cell.request.fields())) for cell in expansion.cells())
     found = ((cell, key_of_text(text), text) for cell, text in encoded)
     if selection is None or selection.is_all:
@@ -180,51 +152,6 @@ def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
     expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
     cells = ((cell, key_of(cell.request)) for cell in expansion.cells())
     return build_graph(loaded.pipeline, cells, expansion.waiting)
-
-
-def plan_run(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:
-    """Decide what a run would do, from the files and the store alone.
-
-    Args:
-        loaded: the pipeline.
-        space: what is stored of the API.
-        target: the API.
-        options: which cells; what an approval allows, if there is one.
-
-    Returns:
-        The distinct requests, each with what is done about it.
-
-    Raises:
-        InvalidInput: with every problem of the file. StateError: the store cannot be read.
-        NothingSelected: no cell fits the selection.
-    """
-    return planned(loaded, space, target, options).plan
-
-
-def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> PlannedRun:
-    """The plan with what it was made of; arguments and errors as for `plan`."""
-    name = loaded.pipeline.name
-    able = drawable(loaded.pipeline, loaded.fingerprints, options.max_cells)
-    found = able.found
-    known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
-    origin = target.origin if target.lasting else ""
-    free = target.kind == "local"
-    is_whole = all(key in known.results for _, key in found)
-    lock = None if options.lock is None or free or is_whole else read_lock(options.lock)
-    locked = {} if lock is None else lock.drawn_by(target.space)
-    plan_options = PlanOptions(name, origin, free, options.resubmit, loaded.pipeline.prices, locked)
-    statuses: dict[Key, str] = {}
-    if options.selection.needs_status:
-        whole = make_plan(found, known, loaded.fingerprints, plan_options)
-        statuses = {step.key: status_of(step, known.journal) for step in whole.steps}
-    chosen = selected(found, options.selection, loaded.pipeline, statuses)
-    if options.approval is not None:
-        chosen = planned_cells(found, options.approval)
-    plan = make_plan(chosen, known, loaded.fingerprints, plan_options)
-    needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
-    waiting = [one for one in able.waiting if options.selection.is_all]
-    plan = replace(plan, needs=needs, waiting=tuple(waiting))
-    return PlannedRun(plan, known.journal, found, able.idle, lock)
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
@@ -277,58 +204,120 @@ def run_pipeline(
     target = execution.target
     started_at, space = datetime.now(UTC), open_space(home, target.space)
     run_id = new_run_id(loaded.pipeline.name, started_at)
+    options = replace(options, out=out)
+    make_home(home)
     with space.presence.shown(run_id):
         basis = planned(loaded, space, target, options)
-        plan, locking = basis.plan, _locking(basis, target, options)
+        locking = _locking(basis, target, options)
         if locking is not None and options.frozen:
-            check_frozen(plan, locking.lock)
-        limits = options.limits
-        if options.approval is not None:
-            check_planned(plan, options.approval)
-            limits = limits_for(plan, loaded.pipeline.budget, limits)
-        check_bytes(plan.images)
-        source = loaded.pipeline.document.file
-        delivery = open_delivery(space, out, target.kind, plan, file=source, changed=options.changed)
-        token = execution.token() if plan.has_calls else None
-        if token is not None:
-            check_secret(loaded.pipeline, token, plan.steps)
-        cap = cap_of(loaded.pipeline.budget, limits) if target.kind == "live" else None
-        if target.kind == "live":
-            check_budget(plan, loaded.pipeline.budget, limits)
-        if plan.has_calls:
+            check_frozen(basis.plan, locking.lock)
+        fetched = _fetch(loaded, space, target, options, basis)
+        basis = replace(basis, plan=fetched.plan, whole=fetched.plan if options.shard is None else basis.whole)
+        prepared = _prepared(loaded, space, execution, options, basis, fetched, locking)
+        if prepared.plan.has_calls:
             space.prepare()
-            delivery.prepare()
+            prepared.delivery.prepare()
             make_folder(runs_folder(home))
-        most = max_new_of(loaded.pipeline.budget, limits) if target.kind == "live" else limits.max_new
-        prepared = Prepared(
-            loaded=loaded,
-            plan=plan,
-            replay=basis.replay,
-            space=space,
-            target=target,
-            delivery=delivery,
-            token=token,
-            cap=cap,
-            most=most,
-            locking=locking,
-            remote=options.remote,
-            pipeline_cells=len(basis.found),
-        )
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
 
 
-def out_folder(out: Path | None, name: str, *, local: bool) -> Path:
-    """Where images go: proofs have a folder of their own, so that they never mix with real images.
+def _prepared(
+    loaded: Loaded,
+    space: Space,
+    execution: Execution,
+    options: RunOptions,
+    basis: PlannedRun,
+    fetched: Fetched,
+    locking: LockOptions | None,
+) -> Prepared:
+    """What is needed to carry out a plan, once nothing stands in its way."""
+    target, budget = execution.target, loaded.pipeline.budget
+    if _is_unpaid(target, options):
+        plan = _unpaid(basis.plan)
+        basis = replace(basis, plan=plan, whole=plan if options.shard is None else basis.whole)
+    plan, limits = basis.plan, _approved_limits(basis.plan, budget, options)
+    check_bytes(plan.images)
+    source, is_local = loaded.pipeline.document.file, target.kind == "local"
+    out = out_folder(options.out, loaded.pipeline.name, local=is_local)
+    delivery = open_delivery(space, out, target.kind, plan, file=source, changed=options.changed)
+    token = execution.token() if plan.has_calls else None
+    if token is not None:
+        check_secret(loaded.pipeline, token, plan.steps)
+    cap, most = _allowed(basis, target, budget, limits)
+    return Prepared(
+        loaded=replace(loaded, of_cells=basis.warnings),
+        plan=plan,
+        replay=basis.replay,
+        space=space,
+        target=target,
+        delivery=delivery,
+        token=token,
+        cap=cap,
+        most=most,
+        locking=locking,
+        permission=_permission(target, options, cap),
+        fetched=fetched,
+        remote=options.remote,
+        pipeline_cells=len(basis.found),
+        record=record_of(basis, options, cap_of(budget, limits.of_all(shards_of(plan)))),
+    )
 
-    Args:
-        out: the folder that was asked for, which is taken as it is.
-        name: the name of the pipeline.
-        local: whether proofs are drawn.
 
-    Returns:
-        The folder, relative to the working directory unless `out` is absolute.
+def _fetch(loaded: Loaded, space: Space, target: Target, options: RunOptions, basis: PlannedRun) -> Fetched:
+    """Copy what lies elsewhere on this machine; where that is not what was promised, the plan is made once more."""
+    copied, reasons = dict[Key, Copied](), dict[Key, str]()
+    problems = list(basis.problems)
+    while True:
+        found = fetch_images(space, basis.plan, options.remote)
+        copied |= found.copied
+        reasons |= {step.key: step.reason for step in basis.plan.steps if step.key in found.copied}
+        problems += [one.problem for one in found.discarded]
+        if not found.discarded:
+            return Fetched(with_fetched(basis.plan, copied, reasons), copied, tuple(problems))
+        discarded = {(one.key, one.source) for one in found.discarded}
+        options = replace(options, discarded=options.discarded | discarded)
+        basis = planned(loaded, space, target, options)
+
+
+def _is_unpaid(target: Target, options: RunOptions) -> bool:
+    """Whether a run must not pay for anything."""
+    return target.kind == "live" and options.frozen and not options.allow_render
+
+
+def _unpaid(plan: Plan) -> Plan:
+    """A plan of which nothing is sent."""
+    held = {step.key: replace(step, action=Hold(NOT_ALLOWED)) for step in plan.steps if isinstance(step.action, Submit)}
+    return replace(plan, steps=tuple(held.get(step.key, step) for step in plan.steps), uploads=())
+
+
+def _permission(target: Target, options: RunOptions, cap: Decimal | None) -> Permission:
+    """What a run may pay for, should it turn out that Krea has an image no longer."""
+    if target.kind == "local":
+        return Permission()
+    approval = options.approval
+    approved = None if approval is None else frozenset((*approval.sends, *approval.fetches))
+    return Permission(FROZEN if _is_unpaid(target, options) else NO_CAP if cap is None else None, approved)
+
+
+def _approved_limits(plan: Plan, budget: Budget, options: RunOptions) -> Limits:
+    """The limits of a run, once it sends nothing that its plan file does not."""
+    if options.approval is None:
+        return options.limits
+    check_planned(plan, options.approval)
+    return limits_for(plan, budget, options.limits)
+
+
+def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) -> tuple[Decimal | None, int | None]:
+    """What a run may spend, in US dollars, and how many images it may draw, once all shards together stay within that.
+
+    Raises:
+        KreaPipeError: there is no cap, or it costs more.
     """
-    return out if out is not None else Path("proofs" if local else "out") / name
+    if target.kind == "local":
+        return None, limits.max_new
+    share = share_of(budget, basis.plan, basis.whole, limits)
+    check_budget(basis.plan, basis.whole, budget, limits)
+    return cap_of(share, limits), max_new_of(share, limits)
 
 
 def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOptions | None:
@@ -336,7 +325,8 @@ def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOpti
     if options.lock is None or not (options.frozen or target.kind == "live"):
         return None
     lock = basis.lock or read_lock(options.lock)
-    return LockOptions(lock, basis.cells_gone(), not options.frozen, options.frozen, target.space)
+    keys = {cell.id: key for cell, key in basis.found}
+    return LockOptions(lock, basis.cells_gone(), not options.frozen, options.frozen, target.space, keys)
 
 
 def new_run_id(name: str, moment: datetime) -> str:

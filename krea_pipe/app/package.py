@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.app import flow
-from krea_pipe.app.execution import Listeners, Prepared, SendOptions, open_execution
+from krea_pipe.app.execution import Listeners, SendOptions, open_execution
 from krea_pipe.app.lock_files import changes_cells
 from krea_pipe.app.workspace import open_workspace, target_of
 from krea_pipe.core.errors import KreaPipeError as KreaPipeError
@@ -28,8 +28,8 @@ from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.lockfile import lock_path
 from krea_pipe.planning.out_folder import Changed
-from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
-from krea_pipe.store.home import open_home
+from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.store.home import open_home, open_other_homes
 
 Texts: TypeAlias = str | Iterable[str]
 UsdAmount: TypeAlias = Decimal | float | str
@@ -75,9 +75,14 @@ class Planned:
         return self.plan.total(Submit).usd
 
     @property
+    def most(self) -> Decimal:
+        """What a run may cost at most, in US dollars: when Krea has none of the images that it alone can give."""
+        return self.price + self.plan.in_doubt().usd
+
+    @property
     def counts(self) -> dict[str, int]:
-        """How many requests are new, reused, attached to a job that Krea has, and held."""
-        actions = {"new": Submit, "reuse": Reuse, "attach": Attach, "hold": Hold}
+        """How many requests are new, reused, fetched for nothing, attached to a job that Krea has, and held."""
+        actions = {"new": Submit, "reuse": Reuse, "fetch": Fetch, "attach": Attach, "hold": Hold}
         return {name: self.plan.total(action).count for name, action in actions.items()}
 
 
@@ -137,7 +142,8 @@ def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None
         KreaPipeError: a cell cannot be made, nothing is selected, or the store cannot be read.
     """
     workspace = open_workspace(os.environ, pipeline.file, local=local)
-    options = flow.RunOptions(selection=_selection(select), lock=_lock_of(pipeline, frozen=False))
+    homes = open_other_homes(os.environ, pipeline.file)
+    options = flow.RunOptions(selection=_selection(select), lock=_lock_of(pipeline, frozen=False), homes=homes)
     return Planned(flow.plan_run(pipeline.loaded, workspace.space, workspace.target, options))
 
 
@@ -148,6 +154,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
     out: Path | str | None = None,
     select: Texts | None = None,
     frozen: bool = False,
+    allow_render: bool = False,
     max_cost: UsdAmount | None = None,
     max_new: int | None = None,
     changed: Changed = "keep",
@@ -162,8 +169,9 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         local: draw proofs with the local Krea: no key, no network, nothing paid.
         out: the folder for images; `out/NAME` by default, `proofs/NAME` with `local`.
         select: only the cells that one of these expressions takes, as with `-k`.
-        frozen: draw only what the lock file has, and leave it as it is. Without it a live run keeps the lock file of a
-            pipeline that nothing stands over.
+        frozen: make only what the lock file has, pay for nothing, and leave the file as it is. Without it a live run
+            keeps the lock file of a pipeline that nothing stands over.
+        allow_render: with `frozen`, pay for images that cannot be had for nothing.
         max_cost: stop before more than this is spent, in US dollars.
         max_new: stop after so many new images.
         changed: what becomes of files in the output folder that someone has changed or put there: "keep",
@@ -178,10 +186,6 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         KeyboardInterrupt: interrupted twice.
     """
     execution = open_execution(target_of(os.environ, local=local), SendOptions(), os.environ)
-
-    def listen(prepared: Prepared, _: str) -> nullcontext[Listeners]:
-        return nullcontext(Listeners(_Watch(on_progress, prepared.calls)))
-
     finished = flow.run_pipeline(
         pipeline.loaded,
         open_home(os.environ, pipeline.file),
@@ -192,9 +196,11 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
             selection=_selection(select),
             lock=_lock_of(pipeline, frozen=frozen),
             frozen=frozen,
+            allow_render=allow_render,
+            homes=open_other_homes(os.environ, pipeline.file),
             changed=changed,
         ),
-        listen=listen,
+        listen=lambda prepared, _: nullcontext(Listeners(_Watch(on_progress, prepared.calls))),
     )
     if finished.ending.error is not None:
         raise finished.ending.error

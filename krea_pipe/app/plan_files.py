@@ -17,12 +17,14 @@ from krea_pipe.core.settings import Target, live_target, origin_of
 from krea_pipe.pipeline.pricing import PriceRow
 from krea_pipe.pipeline.spec import Loaded, Overrides
 from krea_pipe.pipeline.spec.loading import repository_root
-from krea_pipe.planning.budget import cap_of, check_budget, sum_within
+from krea_pipe.planning.budget import cap_of, check_budget, share_of, sum_within
 from krea_pipe.planning.out_folder import InTheWay, look_over
 from krea_pipe.planning.plan import Hold, Plan, Submit, Sum
-from krea_pipe.planning.plan_file import PlanFile, digest_of, is_plan_file, parts_of, read_plan_file
+from krea_pipe.planning.plan_file import PlanFile, digest_of, fetches_of, is_plan_file, parts_of, read_plan_file
 from krea_pipe.planning.records import record_text
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.home import open_other_homes
+from krea_pipe.store.remote.remote import open_remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,16 @@ class Forecast:
     refusal: Problem | None
     reach: Sum
     in_the_way: tuple[InTheWay, ...] = ()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Which other home folders cannot be read."""
+        return self.basis.problems
+
+    @property
+    def most(self) -> Decimal:
+        """What a run may cost at most, in US dollars: when Krea has none of the images that it alone can give."""
+        return self.plan.total(Submit).usd + self.plan.in_doubt().usd
 
     @property
     def plan(self) -> Plan:
@@ -83,13 +95,18 @@ def forecast(
     loaded, limits = flow.load_pipeline(file, overrides), options.limits
     options = replace(options, lock=lock_of_run(file, options.lock, overrides, frozen=options.frozen))
     workspace = open_workspace(environment, file, local=local)
+    ignored: list[Problem] = []
+    remote = open_remote(environment, workspace.target, ignored.append)
+    options = replace(options, homes=open_other_homes(environment, file), remote=remote)
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
-    cap = cap_of(loaded.pipeline.budget, limits)
+    basis = replace(basis, problems=(*basis.problems, *ignored))
+    loaded = replace(loaded, of_cells=basis.warnings)
+    cap = cap_of(share_of(loaded.pipeline.budget, basis.plan, basis.whole, limits), limits)
     reach, refusal = basis.plan.total(Submit), None
     if not local:
         reach = sum_within(basis.plan, limits)
         try:
-            check_budget(basis.plan, loaded.pipeline.budget, limits)
+            check_budget(basis.plan, basis.whole, loaded.pipeline.budget, limits)
         except KreaPipeError as error:
             refusal = error.problems[0]
     out = flow.out_folder(None, loaded.pipeline.name, local=local)
@@ -124,6 +141,7 @@ def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:
         everything=digest_of(forecast.basis.found),
         cells=cells,
         sends=sends,
+        fetches={} if forecast.target.kind == "local" else fetches_of(forecast.plan),
     )
     _check_contents(approval)
     if os.path.lexists(path) and not is_plan_file(path):

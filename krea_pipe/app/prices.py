@@ -11,6 +11,7 @@ from krea_pipe.app import flow
 from krea_pipe.core.errors import InvalidInput, Place, Problem
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.json_data import Json, list_in, mapping_in
+from krea_pipe.core.merge_conflicts import conflict_in
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.nodes import collect_nodes
 from krea_pipe.pipeline.pricing import PriceClass, PriceList, Rate, usd
@@ -179,9 +180,9 @@ def _read(file: Path) -> Json:
         message = f"cannot read the document: {error.strerror}"
         raise InvalidInput(Problem("file_unreadable", message, Place(file, 1, 1))) from error
     if len(raw) > _MAX_BYTES:
-        raise InvalidInput(
-            Problem("file_too_large", f"a document can have at most {_MAX_BYTES:,} bytes", Place(file, 1, 1))
-        )
+        raise InvalidInput(Problem("file_too_large", f"a document has at most {_MAX_BYTES:,} bytes", Place(file, 1, 1)))
+    if conflict := conflict_in(file, raw.decode("utf-8-sig", "replace")):
+        raise InvalidInput(conflict)
     try:
         text = raw.decode("utf-8-sig")
         return cast("Json", json.loads(text)) if text.lstrip().startswith("{") else collect_nodes(file, text)[0].data

@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
-from krea_pipe.app.execution import Execution, Listen, Prepared
+from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
 from krea_pipe.app.pictures import shrink
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
@@ -15,14 +15,16 @@ from krea_pipe.core.outcome import Ending, Failure, FailureClass, Outcome, iso
 from krea_pipe.core.request import Key
 from krea_pipe.executor.deliver import mark_reported, remember, remember_lock, take_over_costs
 from krea_pipe.matrix.cell import Waiting
+from krea_pipe.planning.budget import FROZEN, NOT_ALLOWED
 from krea_pipe.planning.lock_check import LockUpdate, update_lock
 from krea_pipe.planning.lockfile import read_lock
-from krea_pipe.planning.plan import Attach, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.planning.shard_record import write_shard_record
 from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import note_run, write_planned, write_report
 from krea_pipe.report.html import HtmlOptions
-from krea_pipe.report.model import Report
+from krea_pipe.report.model import Report, seen_from
 from krea_pipe.report.thumbnails import keep_reference_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive, lockfiles_lock
@@ -33,7 +35,8 @@ class FinishedRun:
     """A run that has ended: its report, its folder, how its work ended, and the lock file as it is now.
 
     `problems` say why the lock file could not be written, and which files in the output folder were kept because they
-    are someone's work; the images are stored all the same.
+    are someone's work; the images are stored all the same. `fetched` are copied images, `warnings` are about picks and
+    lock files.
     """
 
     report: Report
@@ -42,6 +45,8 @@ class FinishedRun:
     waiting: tuple[Waiting, ...] = ()
     kept: LockUpdate | None = None
     problems: tuple[Problem, ...] = ()
+    fetched: Fetched | None = None
+    warnings: tuple[Problem, ...] = ()
 
 
 def finish_run(
@@ -68,14 +73,28 @@ def finish_run(
     prepared.delivery.remember()
     lock, problem = _keep_lock(prepared, outcomes)
     code = exit_code_of(prepared.plan, outcomes, ending)
+    if code is ExitCode.SOME_FAILED and _lacks_only_payment(outcomes):
+        code = ExitCode.NOT_AS_LOCKED
     if code in (ExitCode.DONE, ExitCode.WAITING):
         code = _code_of_lock(prepared, lock, problem) or code
     report = build(outcomes, facts=replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
+    _note_shard(prepared, folder, lock)
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
     mark_reported(prepared.space, prepared.plan, report.run_id)
     problems = (*prepared.delivery.problems, *([problem] if problem else []))
-    return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, problems)
+    return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, loaded.of_cells)
+
+
+def _note_shard(prepared: Prepared, folder: Path, lock: LockUpdate | None) -> None:
+    """Note in the folder of a shard's run what merging needs, with its lines of the lock file that was kept."""
+    if prepared.record is None:
+        return
+    record = replace(prepared.record, images=seen_from(Path.cwd(), prepared.delivery.folder))
+    if prepared.locking is not None and prepared.locking.writes and lock is not None:
+        lines = tuple(line for line in lock.lock.lines if record.is_own(line.id))
+        record = replace(record, lock=lock.lock.file.as_posix(), lines=lines)
+    write_shard_record(record, folder)
 
 
 def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[LockUpdate | None, Problem | None]:
@@ -97,6 +116,12 @@ def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[Loc
     return found, None
 
 
+def _lacks_only_payment(outcomes: Mapping[Key, Outcome]) -> bool:
+    """Whether all cells without an image are those that a frozen run must not pay for."""
+    lacking = [one for one in outcomes.values() if one.status not in ("succeeded", "reused")]
+    return all(one.failure is not None and one.failure.code == NOT_ALLOWED for one in lacking)
+
+
 def _code_of_lock(prepared: Prepared, lock: LockUpdate | None, problem: Problem | None) -> ExitCode:
     if problem is not None:
         return ExitCode.SOME_FAILED
@@ -116,7 +141,7 @@ def _facts(prepared: Prepared, folder: Path, started_at: datetime) -> RunFacts:
         out=prepared.delivery.folder,
         cap=prepared.cap,
         git=git_state(prepared.loaded.pipeline.document.file),
-        warnings=prepared.loaded.warnings,
+        warnings=(*prepared.loaded.warnings, *prepared.fetched.problems),
         pipeline_cells=prepared.pipeline_cells,
     )
 
@@ -155,6 +180,9 @@ def _initial_outcome(step: Step, *, is_counted: bool) -> Outcome:
         case Reuse(result=result, adopted=adopted):
             cost = Decimal(0) if is_counted else step.price
             return Outcome("reused", result=result, job_id=result.job_id, cost_usd=cost, adopted=adopted)
+        case Hold(code=code) if code == NOT_ALLOWED:
+            message = f"no image of it can be had for nothing; {FROZEN.message}"
+            return Outcome("failed", failure=replace(FROZEN, message=message))
         case Hold(code=code):
             kind: FailureClass = "empty" if code == "empty" else "uncertain"
             failure = Failure(code, f"{step.reason}; `--uncertain resubmit` sends it again", kind)
@@ -165,5 +193,5 @@ def _initial_outcome(step: Step, *, is_counted: bool) -> Outcome:
             return Outcome("pending", job_id=job_id, cost_usd=step.price)
         case Attach(job_id=job_id):
             return Outcome("pending", job_id=job_id)
-        case Submit():
+        case Submit() | Fetch():
             return Outcome("pending")

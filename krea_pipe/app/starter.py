@@ -1,4 +1,4 @@
-"""A starter pipeline to edit, with its schema for editors and lines for .gitignore."""
+"""A starter pipeline to edit, with its schema for editors and lines for .gitignore and .gitattributes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.pipeline.spec.schema import schema_text
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.git_attributes import ATTRIBUTES, LOCK_RULE, PICKS_RULE, add_rules
 
 FILE_NAME = "pipeline.yaml"
 SCHEMA_NAME = "pipeline.schema.json"
@@ -52,6 +53,7 @@ class Started:
     has_new_schema: bool
     keeps_schema: bool
     ignored: list[str]
+    attributes: list[str]
 
 
 def write_starter(folder: Path) -> Started:
@@ -73,7 +75,8 @@ def write_starter(folder: Path) -> Started:
         write_atomically(schema, wanted)
     write_atomically(file, STARTER.encode())
     ignored = _ignore(folder / ".gitignore")
-    return Started(file, schema, found is None, found not in (None, wanted), ignored)
+    attributes = add_rules(folder / ATTRIBUTES, [PICKS_RULE, LOCK_RULE])
+    return Started(file, schema, found is None, found not in (None, wanted), ignored, attributes)
 
 
 def _check_free(file: Path) -> None:

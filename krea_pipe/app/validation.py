@@ -36,11 +36,12 @@ def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
     """
     try:
         loaded = flow.load_pipeline(file, overrides)
-        count = sum(1 for _ in flow.cells(loaded, max_cells=max_cells))
+        found = list[Problem]()
+        count = sum(1 for _ in flow.cells(loaded, max_cells=max_cells, warnings=found))
     except InvalidInput as error:
         return Checked(file, 0, error.problems)
     inputs = frozenset(inputs_of(loaded.pipeline, loaded.fingerprints))
-    return Checked(file, count, warnings=loaded.warnings, inputs=inputs)
+    return Checked(file, count, warnings=(*loaded.warnings, *found), inputs=inputs)
 
 
 def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) -> Iterator[Checked]:

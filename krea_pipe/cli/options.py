@@ -9,8 +9,11 @@ from typing import Any, Literal, Protocol, TypedDict, TypeVar
 
 import click
 
+from krea_pipe.core.errors import UsageError
+from krea_pipe.core.settings import expanded_path
 from krea_pipe.matrix.matrix import MAX_CELLS
 from krea_pipe.matrix.selection import Selection, parse_selection
+from krea_pipe.matrix.sharding import Shard, parse_shard
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.lockfile import SUFFIX
 
@@ -67,7 +70,24 @@ class Number(click.FloatRange):
         return number
 
 
-FILE = click.Path(path_type=Path)
+class PathType(click.Path):
+    """A path in which `~` and `~USER` stand for the folder of a user, as in `--out=~/x`, which no shell expands."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Turn what the user wrote into a path."""
+        try:
+            path = expanded_path(os.fspath(value), os.environ, "this path")
+        except UsageError as error:
+            self.fail(f"{error.problems[0].message} ({error.problems[0].hint})", param, ctx)
+        return Path(os.fsdecode(super().convert(path, param, ctx)))
+
+
+FILE = PathType()
 
 file_argument = click.argument("file", type=FILE)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else to stdout.")
@@ -90,11 +110,17 @@ local_option = click.option(
 out_option = click.option(
     "--out",
     type=FILE,
-    help="The folder for images.  [default: out/NAME, or proofs/NAME with --local]",
+    help="The folder for images.  [default: out/NAME in the working folder, or proofs/NAME with --local]",
 )
 
 replace_option = click.option(
     "--replace", "replace_fuller", is_flag=True, help="Also replace an earlier file that contains more images."
+)
+shard_option = click.option(
+    "--shard",
+    metavar="NUMBER/TOTAL",
+    help="Only the cells of one shard, as in 2/8. `auto` takes it from what GitLab, SLURM or Kubernetes sets, or from "
+    "KREA_PIPE_SHARD_INDEX, which counts from 0, and KREA_PIPE_SHARDS; auto/8 says how many shards there are.",
 )
 
 
@@ -202,3 +228,12 @@ def selection(flags: SelectFlags) -> Selection:
         UsageError: an expression cannot be read.
     """
     return parse_selection(flags["select"], flags["exclude"], only_failed=flags["only_failed"])
+
+
+def shard(text: str | None) -> Shard | None:
+    """The option `--shard` as a value; the environment says which job of a CI or a cluster this is.
+
+    Raises:
+        UsageError: it names no shard.
+    """
+    return None if text is None else parse_shard(text, os.environ)

@@ -15,6 +15,7 @@ from krea_pipe.cli.summary import summary_json
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Outcome
+from krea_pipe.matrix.sharding import Shard
 from krea_pipe.planning.plan import Step
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.line_file import LineFile
@@ -36,6 +37,7 @@ class RunNotifications:
         self.log = LineFile(flags["events"]) if flags["events"] is not None else None
         self.event_log: events.EventLog | None = None
         self.run_id: str | None = None
+        self.shard: Shard | None = None
         self.is_over = False
         self.message: Message | None = None
 
@@ -96,7 +98,8 @@ class RunNotifications:
         elif self.log is not None and self.run_id is not None:
             self.log.append([events.left(self.run_id, code, problem.code, lost=self.log.lost)])
         if self.targets:
-            self.message = message_of_refusal(self.file.stem, problem, code, error_json((problem,), code))
+            name = self.file.stem if self.shard is None else f"{self.file.stem}, shard {self.shard}"
+            self.message = message_of_refusal(name, problem, code, error_json((problem,), code))
 
 
 def _code(ending: Ending) -> str | None:

@@ -1,5 +1,7 @@
 """A finished run in a few lines: its cells, its lock file, and the stages that wait for picks; in words and as JSON."""
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -7,15 +9,19 @@ import click
 from krea_pipe.app.run_pipeline import FinishedRun
 from krea_pipe.cli.annotations import Annotation, AnnotationKind, annotate
 from krea_pipe.cli.messages import Level, StderrLog, as_one
+from krea_pipe.core.request import Key
+from krea_pipe.executor.fetch import Copied
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote
 from krea_pipe.planning.out_folder import IN_THE_WAY
 from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.words import adopted_cells, explanation, notices, summary_sentence
 
 _MAX_ROWS = 10
+_SOURCES: Mapping[type[FreeSource], str] = {FromFile: "file", FromHome: "home", FromRemote: "shared store"}
 
 
 def print_troubles(report: Report, stderr_log: StderrLog) -> None:
@@ -32,13 +38,26 @@ def print_troubles(report: Report, stderr_log: StderrLog) -> None:
         stderr_log.say("error", "cells", f"… and {rest} more; see the report for the rest", more=rest)
 
 
-def print_summary(report: Report, page: Path) -> None:
-    """Print what happened, where the images are, and the report."""
+def print_summary(report: Report, page: Path, start: Path) -> None:
+    """Print what happened, where the images are, and the report.
+
+    Args:
+        report: what has happened.
+        page: the page of the report.
+        start: the folder that the run was started in, from which its paths count.
+    """
     if report.target.kind == "local":
         click.echo("Local proofs: nothing was sent to Krea or charged.")
     click.echo(summary_sentence(report))
-    click.echo("\n".join([*notices(report), f"images  {report.out}"]))
+    click.echo("\n".join([*notices(report), f"images  {_place(report, start.resolve())}"]))
     click.echo(f"report  {page}")
+
+
+def _place(report: Report, start: Path) -> str:
+    """The output folder, and where it counts from unless that is plain to see: not from the pipeline's own folder."""
+    own = (start / report.pipeline.file).parent.resolve()
+    is_plain = Path(report.out).is_absolute() or start == own == Path.cwd()
+    return report.out if is_plain else f"{report.out} in {start}"
 
 
 def annotate_cells(report: Report, pipeline: Pipeline) -> None:
@@ -54,6 +73,7 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
         "run_id": report.run_id,
         "exit_code": report.exit_code,
         "target": report.target.kind,
+        "shard": report.shard,
         "cells": {
             "total": cells.total,
             "succeeded": cells.succeeded,
@@ -85,6 +105,30 @@ def _annotation(report: Report, row: Row, pipeline: Pipeline) -> Annotation:
     kind: AnnotationKind = "error" if row.status == "failed" else "warning"
     title = f"{row.status}: {row.error.code}" if row.error else row.status
     return Annotation(kind, title, f"{row.id}: {explanation(row)}", prompt_place(pipeline, report, row))
+
+
+def fetched_words(finished: FinishedRun) -> list[str]:
+    """From where images were copied, for people: a line for each folder."""
+    counts = Counter(_folder_of(one.source) for one in _copied(finished).values())
+    return [f"fetched {count} from {folder}" for folder, count in counts.items()]
+
+
+def fetched_json(finished: FinishedRun) -> list[dict[str, object]]:
+    """The same for programs: each key with the kind of its source, and its place."""
+    return [{"key": key, **source_json(one.source)} for key, one in _copied(finished).items()]
+
+
+def source_json(source: FreeSource) -> dict[str, object]:
+    """Where an image is copied from: the kind of place, and the place."""
+    return {"source": _SOURCES[type(source)], "place": source.place}
+
+
+def _copied(finished: FinishedRun) -> Mapping[Key, Copied]:
+    return finished.fetched.copied if finished.fetched else {}
+
+
+def _folder_of(source: FreeSource) -> str:
+    return source.path.parent.as_posix() if isinstance(source, FromFile) else source.place
 
 
 def lock_words(finished: FinishedRun) -> list[str]:

@@ -1,19 +1,29 @@
 """How the pixels of an image file are to be shown: which way up, and in which colours.
 
 Both stand in metadata, which is never given to a decoder. What is read here is bounded: one tag of Exif, and one colour
-profile. Sources: CIPA DC-008 (Exif 2.3), 4.6.4; ICC.1:2022, annex B; PNG, 11.3.2; RFC 9649, 2.7.
+profile. Sources: CIPA DC-008 (Exif 2.3), 4.6.4; ICC.1:2022, annex B; PNG, 11.3.2; RFC 9649, 2.7; ISO 14496-12, 12.1.5.
 """
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
-from krea_pipe.core.image_file import TooMuchWork, jpeg_segments, png_chunks, raster_type, webp_chunks
+from krea_pipe.core.image_file import (
+    TooMuchWork,
+    avif_properties,
+    jpeg_segments,
+    png_chunks,
+    raster_type,
+    webp_chunks,
+)
+from krea_pipe.core.matrix_profile import GAMMA_OF_CODE, OF_CODE, SRGB, SRGB_CURVE, matrix_profile
 
 MAX_PROFILE = 4 * 1024 * 1024
 """Bytes of a colour profile; those of printing presses have up to 3 MB, those of screens have fewer than 10 kB."""
 _MAX_TAGS = 256
+_GAMMA_OF_SRGB = 45_455
+"""What a PNG of sRGB has in its chunk `gAMA`; programs take what is within 5 % of it for sRGB."""
 _ORIENTATION = 0x0112
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 
@@ -34,22 +44,24 @@ def orientation(data: bytes) -> int:
 
 
 def colour_profile(data: bytes) -> bytes | None:
-    """Find the ICC profile of an image.
+    """Find the ICC profile of an image, or make the one of the colours that it names by numbers.
 
     Args:
-        data: the bytes of a PNG, JPEG or WebP.
+        data: the bytes of a PNG, JPEG, WebP or AVIF.
 
     Returns:
-        The bytes of its profile; None if it has no usable profile.
+        The bytes of its profile; None for sRGB, and where there is none that can be used.
     """
     profile: bytes | None = None
-    with suppress(TooMuchWork, zlib.error):
+    with suppress(TooMuchWork, zlib.error, struct.error):
         match raster_type(data):
             case "image/jpeg":
                 profile = _joined_profile(data)
             case "image/png":
-                chunk = next((part for part in _before_pixels(data) if part[0] == b"iCCP"), None)
-                profile = _inflated(chunk[1].partition(b"\0")[2][1:]) if chunk else None
+                profile = _png_profile(dict(_before_pixels(data)))
+            case "image/avif":
+                boxes = (data[part.start + 8 : part.end] for part in avif_properties(data) if part.kind == b"colr")
+                profile = next(filter(None, map(_avif_profile, boxes)), None)
             case "image/webp":
                 found = (data[part.start + 8 : part.end] for part in webp_chunks(data) if part.kind == b"ICCP")
                 profile = next(found, None)
@@ -100,6 +112,36 @@ def _before_pixels(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         if part.kind == b"IDAT":
             return
         yield part.kind, png[part.start + 8 : part.end - 4]
+
+
+def _png_profile(chunks: Mapping[bytes, bytes]) -> bytes | None:
+    """The profile of a PNG by the order that its standard gives to the chunks (PNG, section 4.3)."""
+    if b"cICP" in chunks:
+        return _coded_profile(*struct.unpack_from(">BB", chunks[b"cICP"]))
+    if b"iCCP" in chunks:
+        return _inflated(chunks[b"iCCP"].partition(b"\0")[2][1:])
+    if b"sRGB" in chunks or b"gAMA" not in chunks:
+        return None
+    (share,) = struct.unpack(">I", chunks[b"gAMA"])
+    gamma = SRGB_CURVE if abs(share - _GAMMA_OF_SRGB) < _GAMMA_OF_SRGB / 20 else 100_000 / max(1, share)
+    named = struct.unpack(">8I", chunks[b"cHRM"]) if b"cHRM" in chunks else None
+    white_x, white_y, red_x, red_y, green_x, green_y, blue_x, blue_y = (
+        (one / 100_000 for one in named) if named else SRGB
+    )
+    primaries = (white_x, white_y, red_x, red_y, green_x, green_y, blue_x, blue_y)
+    return matrix_profile(primaries, gamma) if 0 <= gamma < 10 else None
+
+
+def _avif_profile(colr: bytes) -> bytes | None:
+    if colr[:4] in (b"prof", b"rICC"):
+        return colr[4:]
+    return _coded_profile(*struct.unpack_from(">HH", colr, 4)) if colr[:4] == b"nclx" else None
+
+
+def _coded_profile(primaries: int, transfer: int) -> bytes | None:
+    """The profile of colours that are named by the codes of ITU-T H.273; None for those of high dynamic range."""
+    known = primaries in OF_CODE and transfer in GAMMA_OF_CODE
+    return matrix_profile(OF_CODE[primaries], GAMMA_OF_CODE[transfer]) if known else None
 
 
 def _inflated(packed: bytes) -> bytes | None:

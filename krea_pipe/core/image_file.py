@@ -312,12 +312,21 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 def _avif_size(data: bytes) -> tuple[int, int] | None:
     """The largest of the sizes that items have, for those of tiles and thumbnails are smaller (ISO 23008-12, 6.5.3)."""
-    sizes = [struct.unpack_from(">II", data, box.start + 12) for box in _avif_properties(data) if box.kind == b"ispe"]
+    sizes = [struct.unpack_from(">II", data, box.start + 12) for box in avif_properties(data) if box.kind == b"ispe"]
     return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
-def _avif_properties(data: bytes) -> Iterator[_ImagePart]:
-    """The boxes `meta`, `iprp` and `ipco` lie in each other; the first has a version in front."""
+def avif_properties(data: bytes) -> Iterator[_ImagePart]:
+    """The boxes that tell the properties of an AVIF's images.
+
+    The boxes `meta`, `iprp` and `ipco` that hold them lie in each other; the first has a version in front.
+
+    Args:
+        data: the bytes of an AVIF.
+
+    Raises:
+        TooMuchWork: there are too many.
+    """
     places = [(0, len(data))]
     for kind, head in ((b"meta", 12), (b"iprp", 8), (b"ipco", 8)):
         boxes = (box for start, end in places for box in avif_boxes(data, start, end) if box.kind == kind)

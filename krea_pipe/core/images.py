@@ -269,11 +269,11 @@ def appearance_of(image: Image.Image, data: bytes) -> Appearance:
         data: the bytes of its file.
     """
     if image.format == "AVIF":  # Pillow writes what its boxes say into an Exif of its own
-        return Appearance(_TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1)), image.info.get("icc_profile"))
+        return Appearance(_TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1)), colour_profile(data))
     return Appearance(_TURNS.get(orientation(data)), colour_profile(data))
 
 
-def shown(image: Image.Image, appearance: Appearance) -> Image.Image:
+def as_seen(image: Image.Image, appearance: Appearance) -> Image.Image:
     """An image as it is meant to be seen: upright and in sRGB.
 
     Args:
@@ -319,7 +319,7 @@ def _shrink(image: Image.Image, appearance: Appearance, side: int) -> Image.Imag
     image.thumbnail((side, side), reducing_gap=1.5)
     # Pillow leaves an image that is small enough undecoded.
     image.load()
-    return shown(image, appearance)
+    return as_seen(image, appearance)
 
 
 def _as_webp(image: Image.Image) -> bytes:

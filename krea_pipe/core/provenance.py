@@ -113,14 +113,32 @@ def bare(data: bytes) -> Bare:
     Returns:
         The digest of what is left, which is that of Krea's bytes unless someone has changed the file.
     """
-    ours = sorted(_ours(list(plain_texts(data))), key=lambda one: one.start)
-    digest, at, view = hashlib.sha256(), 0, memoryview(data)
-    for one in ours:
-        digest.update(view[at : one.start])
-        at = one.end
-    digest.update(view[at:])
+    ours, digest = sorted(_ours(list(plain_texts(data))), key=lambda one: one.start), hashlib.sha256()
+    for part in _between(data, ours):
+        digest.update(part)
     mark = next((_mark(one.text) for one in ours if one.key == _MARK), None)
     return Bare(digest.hexdigest(), mark)
+
+
+def bare_bytes(data: bytes) -> bytes:
+    """The bytes of an image as Krea sent them, from those of a delivered file.
+
+    Args:
+        data: the bytes of a file of any type.
+
+    Returns:
+        The bytes without our texts, whose digest `bare` gives.
+    """
+    return b"".join(_between(data, sorted(_ours(list(plain_texts(data))), key=lambda one: one.start)))
+
+
+def _between(data: bytes, texts: list[PlainText]) -> Iterator[memoryview]:
+    """What stands between texts, which are sorted by their places."""
+    at, view = 0, memoryview(data)
+    for one in texts:
+        yield view[at : one.start]
+        at = one.end
+    yield view[at:]
 
 
 def _standard(mark: Mapping[str, Json]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import ipaddress
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.masking import masked, masked_data
 
 DEFAULT_BASE = "https://api.krea.ai"
-DEFAULT_HOME = ".krea-pipe"
 KEY_NAMES = ("KREA_API_KEY", "KREA_API_TOKEN")
 SHORTEST_SECRET = 6
 POLL_NAME = "KREA_PIPE_POLL_SECONDS"
@@ -116,35 +116,38 @@ def user_settings_file(environment: Mapping[str, str]) -> Path | None:
 
     Returns:
         The file, which need not be there; None where neither names a folder.
+
+    Raises:
+        UsageError: XDG_CONFIG_HOME begins with the name of a user who does not exist.
     """
     base, home = environment.get("XDG_CONFIG_HOME", ""), environment.get("HOME", "")
-    folder = Path(base) if base.startswith("/") else Path(home) / ".config" if home else None
+    named = expanded_path(base, environment, "XDG_CONFIG_HOME") if base.startswith(("/", "~")) else None
+    folder = named or (Path(home) / ".config" if home else None)
     return None if folder is None else folder / "krea-pipe" / "settings.yaml"
 
 
-def home_folder(environment: Mapping[str, str], file: Path | None = None) -> Path:
-    """Where state lives: KREA_PIPE_HOME, or the nearest `.krea-pipe`, or a new one in the working folder.
-
-    It is looked for in the working folder and then beside a pipeline file, each time upwards to the git repository's
-    top, so that the same file finds the same state from every folder.
+def expanded_path(text: str, environment: Mapping[str, str], name: str) -> Path:
+    """A path from an option or the environment, in which `~` and `~USER` stand for the folder of a user.
 
     Args:
-        environment: where KREA_PIPE_HOME may be set.
-        file: the pipeline file, if there is one.
+        text: the path as it was given.
+        environment: where HOME may be set.
+        name: what gave it, for the error.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: there is no such user.
     """
-    if environment.get("KREA_PIPE_HOME"):
-        return Path(environment["KREA_PIPE_HOME"])
-    starts = [Path.cwd()] if file is None else [Path.cwd(), file.resolve().parent]
-    found = (folder / DEFAULT_HOME for start in starts for folder in _upwards(start))
-    home = next((one for one in found if one.is_dir() or one.is_symlink()), Path(DEFAULT_HOME))
-    return Path(DEFAULT_HOME) if home.parent == Path.cwd() else home
-
-
-def _upwards(folder: Path) -> Iterator[Path]:
-    """A folder and those above it, as far as its git repository reaches; outside one, the folder alone."""
-    above = [folder, *folder.parents]
-    top = next((number for number, one in enumerate(above) if (one / ".git").exists()), 0)
-    yield from above[: top + 1]
+    first, slash, rest = text.partition("/")
+    if not first.startswith("~"):
+        return Path(text)
+    folder = (environment.get("HOME", "") if first == "~" else "") or os.path.expanduser(first)  # noqa: PTH111
+    if folder == first:
+        message = f"{name} names the folder of a user who does not exist: {text}"
+        raise UsageError(Problem("unknown_user", message, hint=f"for a folder of that name write ./{text}"))
+    return Path(f"{folder}{slash}{rest}")
 
 
 def live_target(environment: Mapping[str, str]) -> Target:

@@ -16,7 +16,7 @@ from typing import cast
 from krea_pipe.api.client import Client
 from krea_pipe.api.clock import CLOCK_SLACK
 from krea_pipe.api.failures import AnswerLost
-from krea_pipe.api.wire import Job, read_time
+from krea_pipe.api.wire import Job, JobPage, read_time
 from krea_pipe.core.outcome import iso
 from krea_pipe.executor.journal_writer import RequestLedger
 from krea_pipe.store.events import Listed
@@ -33,6 +33,7 @@ ANSWERS = 32
 _FIRST_PAGE_JOBS = 100
 _PAGE_JOBS = 1000
 _MAX_PAGES = 30
+_SHOWN_JOBS = 2000
 _SLACK = timedelta(seconds=CLOCK_SLACK)
 _SHOWN = timedelta(milliseconds=1)
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
@@ -74,8 +75,9 @@ class AccountJobs:
     """The jobs that a run knows of the account.
 
     `seen` numbers every job in the order in which the run came to know it. `missed` says when the last list was asked
-    for that did not have it yet, by our steady clock, as `read_at` does for jobs to come. `known` has the jobs that
-    exist by the word of an answer: a list that can be trusted shows them. `undated` are those of them without a time
+    for that went back so far and did not have it, by our steady clock, as `read_at` does for jobs to come; that list
+    had every job since `read_to`. `shown` has the times of the last jobs that lists have shown, `known` the jobs that
+    exist by the word of an answer: a list that can be trusted shows both. `undated` are those of them without a time
     which no list has shown yet. What was made since `known_since` and was listed before the first POST is seen.
     `newest` has the newest times of jobs, the oldest of them first. `late` has the seconds that the last answers to
     POSTs took, and that jobs took to show in the list.
@@ -89,10 +91,12 @@ class AccountJobs:
     seen: dict[str, int] = field(default_factory=dict)
     missed: dict[str, float] = field(default_factory=dict)
     read_at: float = -math.inf
+    read_to: datetime | None = None
     known: dict[str, KnownJob] = field(default_factory=dict)
     undated: dict[str, KnownJob] = field(default_factory=dict)
     known_since: datetime | None = None
     newest: list[datetime] = field(default_factory=list)
+    shown: dict[str, datetime] = field(default_factory=dict)
     late: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
     answers: "deque[float]" = field(default_factory=lambda: deque(maxlen=ANSWERS))
     """The seconds that the last answers to POSTs took."""
@@ -108,8 +112,7 @@ class AccountJobs:
         found, is_whole = await self._read_back_to(None)
         await asyncio.shield(self._note_seen(found))
         self.read_at = began
-        times = [job.created_at for job in found if job.created_at is not None]
-        self.known_since = _BEGINNING if is_whole or not times else min(times)
+        self.known_since = self.read_to = _reached(found, is_whole=is_whole)
 
     def show(self, jobs: Sequence[Job]) -> None:
         """Take in what a poll has shown."""
@@ -150,18 +153,18 @@ class AccountJobs:
         """
         await self._know_from_journal()
         began = self.client.clock.steady()
-        found, _ = await self._read_back_to(floor)
+        found, is_whole = await self._read_back_to(floor)
         await self._check(found, floor, named_before)
         for job in found:
             self.undated.pop(job.id, None)
         self._note_seen(found)
-        self.read_at = began
+        self.read_at, self.read_to = began, _reached(found, is_whole=is_whole)
         return JobListing(tuple(found), made_by(found))
 
     async def new_since(self, post: Post, listing: JobListing, taken: set[str]) -> NewJobs:
         """What a listing shows that was not there before a POST; `taken` are jobs of other lost answers.
 
-        For a POST of before lists were written down, its times decide.
+        For a POST before which no list was written down, its times decide.
         """
         since = read_time(post.known_since)
         began = min(filter(None, (read_time(post.began), read_time(post.after))), default=None)
@@ -171,6 +174,8 @@ class AccountJobs:
             unnamed = [job for job in listing.jobs if not view.is_named(job.id) and job.id not in taken]
             if since is None:
                 return NewJobs(tuple(job for job in unnamed if _is_since(listing.made_by.get(job.id), began, _SLACK)))
+            if not view.is_own(post):
+                return _since_newest(post, listing, unnamed)
             new = [
                 job
                 for job in unnamed
@@ -199,9 +204,14 @@ class AccountJobs:
         new = tuple(job.id for job in jobs if job.id not in self.seen)
         for job in jobs:
             if job.id not in self.seen:
-                self.seen[job.id], self.missed[job.id] = len(self.seen), self.read_at
+                self.seen[job.id] = len(self.seen)
+                if self.read_to is not None and job.created_at is not None and job.created_at > self.read_to:
+                    self.missed[job.id] = self.read_at
             if job.created_at is not None:
                 self._note_time(job.created_at)
+                self.shown[job.id] = job.created_at
+        while len(self.shown) > _SHOWN_JOBS:
+            del self.shown[next(iter(self.shown))]
         return self.journal_writer.put(Listed(jobs=new), self.run_id)
 
     def _note_time(self, at: datetime) -> None:
@@ -214,7 +224,7 @@ class AccountJobs:
         before, limit = None, _FIRST_PAGE_JOBS
         first: datetime | None = None
         for _ in range(_MAX_PAGES):
-            page = await self.client.jobs(limit, before)
+            page = await self._page(limit, before)
             jobs = page.jobs
             is_new = any(job.id not in found for job in jobs)
             for job in jobs:
@@ -229,6 +239,11 @@ class AccountJobs:
             before, limit = iso(times[-1] + OVERLAP) if can_overlap else page.next, _PAGE_JOBS
         raise AnswerLost(f"the list of jobs is longer than {_MAX_PAGES * _PAGE_JOBS:,}")
 
+    async def _page(self, limit: int, before: str | None) -> JobPage:
+        """A page of the list. One that is empty, though another has named it, is asked for once more."""
+        page = await self.client.jobs(limit, before)
+        return page if page.jobs or before is None else await self.client.jobs(limit, before)
+
     async def _check(self, found: list[Job], floor: datetime, named_before: float) -> None:
         """A list that does not show a job that we know may hide another as well, and so may one that shows nothing."""
         shown = {job.id for job in found}
@@ -237,6 +252,7 @@ class AccountJobs:
             for job_id, known in (*self.known.items(), *self.undated.items())
             if known.named <= named_before and (known.created_at is None or known.created_at >= floor)
         }
+        hidden |= {job_id for job_id, created_at in self.shown.items() if created_at >= floor}
         if hidden := await self._still_there(hidden - shown):
             raise AnswerLost(f"the list of jobs does not show job {min(hidden)}, which exists")
         if not found:
@@ -249,6 +265,17 @@ class AccountJobs:
             return {one for one in jobs if _is_there(one, replay)}
 
         return cast("set[str]", await self.journal_writer.ask(ask)) if jobs else jobs
+
+
+def _since_newest(post: Post, listing: JobListing, unnamed: Sequence[Job]) -> NewJobs:
+    """The jobs that came since a POST of another home, whose list of before is known by its newest time.
+
+    A host whose clock is behind may have dated its job to before that: then it is not found, and the POST stays open.
+    """
+    newest = read_time(post.newest)
+    is_new = {job.id: _is_since(listing.made_by.get(job.id), newest, -_SHOWN) for job in unnamed}
+    earlier = tuple(job for job in unnamed if not is_new[job.id])
+    return NewJobs(tuple(job for job in unnamed if is_new[job.id]), earlier=earlier)
 
 
 def made_by(jobs: Sequence[Job]) -> dict[str, datetime]:
@@ -266,6 +293,12 @@ def made_by(jobs: Sequence[Job]) -> dict[str, datetime]:
         if above is not None:
             found[job.id] = job.created_at or max(above, below)
     return found
+
+
+def _reached(jobs: Sequence[Job], *, is_whole: bool) -> datetime:
+    """The time since which a list has every job."""
+    times = [job.created_at for job in jobs if job.created_at is not None]
+    return _BEGINNING if is_whole or not times else min(times)
 
 
 def _reach(jobs: Iterable[Job]) -> datetime:

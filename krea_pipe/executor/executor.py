@@ -25,14 +25,16 @@ from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Pace, Target, Token
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, JobSlot, SubmitGate
-from krea_pipe.executor.image_task import ImageTask, OtherRuns, SharedParts, image_task
+from krea_pipe.executor.image_task import ImageTask, SharedParts, image_task
 from krea_pipe.executor.inputs import Uploads, UpstreamImages
 from krea_pipe.executor.journal_writer import JournalWriter, RequestLedger, open_journal
 from krea_pipe.executor.lost import Search
+from krea_pipe.executor.other_runs import OtherRuns
 from krea_pipe.executor.session import Session
 from krea_pipe.executor.shared_ledger import SharedLedger
 from krea_pipe.executor.stop import LAST_CALLS, Stop, stopped_by_signals
 from krea_pipe.executor.watch import JobWatch, Reader
+from krea_pipe.planning.budget import Permission
 from krea_pipe.planning.plan import Attach, Hold, Plan, Step, Submit
 from krea_pipe.store.crash_log import save_crash_log
 from krea_pipe.store.journal import Observe, unobserved
@@ -237,6 +239,7 @@ class ExecutionOptions:
     uncertain: Literal["hold", "adopt", "resubmit"] = "hold"
     webhook: str | None = None
     budget_name: str = ""
+    permission: Permission = field(default_factory=Permission)
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +353,7 @@ async def _carried_out(order: Order, begun: Callable[[Session], None]) -> tuple[
         begun(session)
         with stopped_by_signals(stop, client, lambda: order.tell(STOPPING)):
             if order.plan.total(Submit).count or order.plan.total(Hold).count:
-                await session.introduce()
+                await session.before_sending()
             engine = Engine(order.plan, session, order.watch, order.deliver)
             async with _listening(order, engine):
                 outcomes = await engine.run()
@@ -394,9 +397,10 @@ async def _shared(order: Order, journal_writer: JournalWriter) -> AsyncIterator[
     shared = SharedLedger(
         journal_writer,
         remote.claims(order.run_id, order.token.account),
-        remote.presence(order.run_id),
+        remote.presence(order.run_id, order.pace.first),
         remote.results,
         order.space.blobs,
+        order.pace.first,
         has_claims=remote.has_claims,
     )
     await shared.open()
@@ -437,5 +441,6 @@ def _opened(order: Order, client: Client, stop: Stop, request_ledger: RequestLed
         submit_gate=SubmitGate(options.submit_parallel),
         uncertain=options.uncertain,
         webhook=options.webhook,
+        permission=options.permission,
         observe=order.observe,
     )

@@ -1,9 +1,8 @@
 """The way of one image from its place in the plan to its outcome: what is paid is never let go until it is stored."""
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
@@ -17,7 +16,9 @@ from krea_pipe.core.request import Source
 from krea_pipe.executor.capacity import JobSlot, delays
 from krea_pipe.executor.inputs import Uploads, UpstreamImages
 from krea_pipe.executor.journal_writer import utc_now
-from krea_pipe.executor.lost import Search, Unclear
+from krea_pipe.executor.judge import Unclear
+from krea_pipe.executor.lost import Search
+from krea_pipe.executor.other_runs import OtherRuns
 from krea_pipe.executor.paid_request import Lost, PaidRequest
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.executor.watch import JobWatch, Lack
@@ -27,56 +28,6 @@ from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.events import Disowned, Done, Failed, Unfetched, Unseen
 from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, RequestStatus
 from krea_pipe.store.replay import InFlight, Post
-
-LOOKS = 4
-"""How often the journal is read for every look at Krea."""
-
-
-@dataclass(slots=True)
-class OtherRuns:
-    """Requests that another run works on, and those who wait for them."""
-
-    session: Session
-    waiting: dict[str, "asyncio.Future[RequestStatus | None]"] = field(default_factory=dict)
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def done_with(self, key: str) -> RequestStatus | None:
-        """Wait until no living run works on a request; None when the run ends first."""
-        if self.session.stop.wanted:
-            return None
-        future: asyncio.Future[RequestStatus | None] = asyncio.get_running_loop().create_future()
-        self.waiting[key] = future
-        self.arrived.set()
-        try:
-            return await future
-        finally:
-            del self.waiting[key]
-
-    async def run(self) -> None:
-        """Look again and again, as long as anyone waits."""
-        stop = self.session.stop
-        try:
-            while not stop.wanted:
-                self.arrived.clear()
-                if not self.waiting:
-                    stop.listeners.append(self.arrived.set)
-                    await self.arrived.wait()
-                    stop.listeners.remove(self.arrived.set)
-                elif not await stop.sleep_unless_closing(self.session.pace.first / LOOKS):
-                    await self._look()
-        finally:
-            stop.close()  # before anyone who wakes up can come to wait again
-            for future in self.waiting.values():
-                if not future.done():
-                    future.set_result(None)
-
-    async def _look(self) -> None:
-        keys = list(self.waiting)
-        for key, request_status in zip(keys, await self.session.journal_writer.statuses(keys), strict=True):
-            future = self.waiting.get(key)
-            if future is not None and not future.done() and not isinstance(request_status, Busy):
-                future.set_result(request_status)
-
 
 DOWNLOADS = 6
 """Tries to fetch one image again before it is left to the next run."""
@@ -110,6 +61,8 @@ class ImageTask(PaidRequest[Outcome]):
         outcome = await self.settled()
         self._count(outcome)
         if outcome.status == "failed" and outcome.failure is not None and outcome.job_id is None:
+            if outcome.failure == self.session.permission.refusal_of(self.key):  # which says nothing of the request
+                return outcome
             await self.session.record(Failed(job_id="", code=outcome.failure.code), self.key)
         return outcome
 
@@ -248,7 +201,10 @@ class Collector:
     counted: bool = False
 
     async def collect(self) -> Outcome | Free:
-        """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
+        """Wait until the job ends, and store what it drew; `Free` when there is nothing that could be stored any more.
+
+        That is so for a job of an earlier run that was cancelled, and for one of a lost image that Krea has no longer.
+        """
         end = await self._end()
         self.task.slot.give_back(ended=isinstance(end, Job))
         if self.job.was_stored and not (isinstance(end, Job) and end.is_drawn):
@@ -278,7 +234,7 @@ class Collector:
                 return self._outcome("pending")
             case "cancelled":
                 return await self._cancelled()
-            case "hidden":
+            case "hidden" | "gone":
                 return await self._unseen(lack.detail)
             case "stopped":
                 await self._record_failure("stuck")
@@ -296,18 +252,16 @@ class Collector:
                 )
                 return self._outcome("failed", failure=Failure("stuck", message, "stuck"), paid=True)
 
-    async def _not_read_again(self, end: Job | Lack, reason: str = "") -> Outcome:
-        """An image that was here, and is paid, could not be read again; it is bought once Krea has it no longer."""
+    async def _not_read_again(self, end: Job | Lack, reason: str = "") -> Outcome | Free:
+        """An image that was here, and is paid, could not be read; it is ordered again once Krea has it no longer."""
         job, paid = self.job, " and paid" if self.task.price else ""
-        if isinstance(end, Lack) and end.kind != "hidden":
+        if isinstance(end, Lack) and end.kind not in ("hidden", "gone"):
             if end.kind != "stuck":
                 return self._outcome("pending", paid=True)
             message = f"job {job.job_id}, which generated it, could not be read within {end.detail} s; rerun to read it"
             return self._outcome("failed", failure=Failure("image_unfetched", message, "transient"), paid=True)
-        if await self._is_gone():
-            await self._record_failure("job_gone")
-            message = f"it is missing locally, and Krea no longer has job {job.job_id}; rerun to order a new image"
-            return self._outcome("failed", failure=Failure("job_gone", message, "gone"), paid=True)
+        if await (self._is_denied() if isinstance(end, Lack) and end.kind == "gone" else self._is_gone()):
+            return await self._ordered_again()
         await self.task.session.record(Unseen(job_id=job.job_id), self.task.key)
         is_ours = job.account in ("", self.task.session.account)
         whose = "" if is_ours else ", with a different key"
@@ -317,6 +271,27 @@ class Collector:
             f"returns it: {reason}. The next run tries again; `--uncertain resubmit` sends the request again"
         )
         return self._outcome("failed", failure=Failure("image_gone", message, "gone"), paid=True)
+
+    async def _is_denied(self) -> bool:
+        """Whether a job that Krea has said not to have is one of this account, which Krea serves."""
+        session = self.task.session
+        return self.job.account in ("", session.account) and await session.has_been_served()
+
+    async def _ordered_again(self) -> Outcome | Free:
+        """An image that Krea has no longer is ordered again by this run, if it may pay for it.
+
+        A price that no report has yet is counted here: the next run orders the image.
+        """
+        await self._record_failure("job_gone")
+        missing = f"it is missing here, and Krea has no job {self.job.job_id} any more"
+        refusal = self.task.session.permission.refusal_of(self.task.key)
+        if refusal is None and self.counted:
+            return Free()
+        if refusal is None or not self.counted:
+            failure = Failure("job_gone", f"{missing}; run again to order a new image", "gone")
+        else:
+            failure = replace(refusal, message=f"{missing}; {refusal.message}")
+        return self._outcome("failed", failure=failure, paid=True)
 
     async def _cancelled(self) -> Outcome:
         await self._record_failure("cancelled")
@@ -389,7 +364,7 @@ class Collector:
         self.task.note("failed", code)
         await self.task.session.record(Failed(job_id=self.job.job_id, code=code), self.task.key)
 
-    async def _stored(self, job: Job) -> Outcome:
+    async def _stored(self, job: Job) -> Outcome | Free:
         for wait in (*delays(DOWNLOADS, self.task.session.pace), None):
             try:
                 data = await self.task.session.client.download(job.urls[0])

@@ -72,13 +72,14 @@ class Uploads:
             renewed |= not task.done() or task.exception() is not None or task.result() != url
         return renewed
 
-    def add_names(self, error: CallFailed, sources: Iterable[Source]) -> None:
-        """Add the names of a request's images to what Krea says of one of them, because it names none."""
+    def named(self, error: CallFailed, sources: Iterable[Source]) -> CallFailed:
+        """The error with the names of a request's images added to what Krea says of one, because it names none."""
         found = (self.drawn.get(one) if isinstance(one, ByKey) else self.images.get(one) for one in sources)
         labels = list(dict.fromkeys(image.label for image in found if image is not None))
         if labels and isinstance(error, Refused) and error.status in (400, 422) and _OF_A_FILE.search(str(error)):
             more = f" and {len(labels) - _MOST_NAMES} more" if len(labels) > _MOST_NAMES else ""
             error.args = (f"{error} (sent with {', '.join(labels[:_MOST_NAMES])}{more})",)
+        return error
 
     def _digest_of(self, source: Source) -> ByDigest:
         """What the bytes that a source stands for are known by."""

@@ -21,7 +21,8 @@ from krea_pipe.core.request import Key, Source
 from krea_pipe.executor.capacity import JobSlot, delay
 from krea_pipe.executor.inputs import Uploads
 from krea_pipe.executor.journal_writer import utc_now
-from krea_pipe.executor.lost import FoundJob, Nothing, Search, Unclear, Verdict
+from krea_pipe.executor.judge import FoundJob, Nothing, Unclear, Verdict
+from krea_pipe.executor.lost import Search
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.store.events import Adopted, Attached, Cleared, Declined, Submitted, Submitting, Unanswered
 from krea_pipe.store.ledger import Blocked, Busy, DrawnElsewhere, Free, RequestStatus
@@ -29,7 +30,6 @@ from krea_pipe.store.replay import InFlight, Post
 
 MOST_UNREACHABLE = 8
 """Tries to reach Krea with one request before it fails."""
-ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
 MOST_LOST = 5
 """Answers to one request that may be lost before it fails."""
 
@@ -182,11 +182,13 @@ class PaidRequest(ABC, Generic[End]):
     async def _send(self, status: RequestStatus) -> RequestStatus | End:
         if not self.is_new:  # its price was set aside in case an earlier run had spent it
             self.release_price()
-        end = await self.ready()
-        if end is not None:
+        if (refusal := self.session.permission.refusal_of(self.key)) is not None:
+            return self.ended("failed", refusal)
+        if (end := await self.ready()) is not None:
             return end
         if self.session.stop.wanted or not await self._reserve_price() or not await self.slot.take():
             return self.ended("pending")
+        await self.session.before_sending()
         answer = await self._post_until_answered(status)
         match answer:
             case Job():
@@ -218,7 +220,7 @@ class PaidRequest(ABC, Generic[End]):
                     self.note("uploading_again", "a remembered reference may be gone")
                 case CallFailed():
                     if not await self._waited(answer, tries):
-                        return self._refused(answer)
+                        return self._refused(self.uploads.named(answer, self.sources))
                 case _:
                     return answer
 
@@ -236,8 +238,9 @@ class PaidRequest(ABC, Generic[End]):
             if session.capacity.rest and await session.stop.sleep_unless_closing(session.capacity.rest):
                 return self.ended("pending")
             post = self._submitting()
-            if await session.journal_writer.claim(post, self.key, (type(status),), only=status) != status:
-                return await self.read_status()
+            found = await session.journal_writer.claim(post, self.key, (type(status),), only=status)
+            if found != status:
+                return found if isinstance(found, Blocked) else await self.read_status()
             answer = await self._sent(urls)
             match answer:
                 case Job():
@@ -315,7 +318,6 @@ class PaidRequest(ABC, Generic[End]):
         return self.ended("failed", Failure("upload_failed", message, failure_of(error).kind))
 
     def _refused(self, error: CallFailed) -> End:
-        self.uploads.add_names(error, self.sources)
         return self.ended("pending") if self.session.stop.wanted else self.ended("failed", failure_of(error))
 
     def _submitting(self) -> Submitting:
@@ -365,15 +367,13 @@ class PaidRequest(ABC, Generic[End]):
             self.slot.take_at_once()
         return await self.collect(job, submitted_at)
 
-    # --- recover
-
     async def _recover(self, lost: Lost) -> RequestStatus | End:
         """Look for the job of a POST whose answer has just been lost; the gate was left shut for that."""
         self.lost += 1
         status: RequestStatus | None = None
         try:
             if lost.error is not None:
-                await self._refuse_address(lost.error)
+                await self.session.refuse_address(lost.error)
             status = await self.read_status()
         finally:
             if not isinstance(status, Post):
@@ -406,18 +406,6 @@ class PaidRequest(ABC, Generic[End]):
             case Unclear():
                 return self.unclear(verdict, lost)
 
-    async def _refuse_address(self, error: CallFailed) -> None:
-        """Stop the run when there is no Krea API at its address.
-
-        A redirect, or a page that says that nothing is there, may be about one call: a free one that fails as well
-        shows that it is not.
-        """
-        is_elsewhere = isinstance(error, Refused) and not error.is_kreas and error.status in ELSEWHERE
-        if is_elsewhere and not await self.session.is_served():
-            hint = "check KREA_API_BASE; the next run looks for any request that was sent anyway"
-            message = f"no Krea API answers at this address: {error}"
-            self.session.stop.refuse(Problem("no_api", message, hint=hint))
-
     async def _written(self, verdict: Verdict, post: Post) -> RequestStatus:
         """Record a verdict, unless the status of the POST has changed; returns its status."""
         match verdict:
@@ -442,8 +430,6 @@ class PaidRequest(ABC, Generic[End]):
             return self.ended("failed", Failure("no_answer", message, "transient"))
         wait = delay(self.lost, self.session.pace) if self.lost > 1 else 0
         return self.ended("pending") if await self.session.stop.sleep_unless_closing(wait) else Free()
-
-    # --- the price
 
     async def _reserve_price(self) -> bool:
         stop, budget = self.session.stop, self.session.budget

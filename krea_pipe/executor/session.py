@@ -15,15 +15,19 @@ from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Pace
 from krea_pipe.executor.account_jobs import AccountJobs
 from krea_pipe.executor.budget_ledger import BudgetLedger
-from krea_pipe.executor.capacity import Capacity, SubmitGate
+from krea_pipe.executor.capacity import Capacity, SubmitGate, delays
 from krea_pipe.executor.journal_writer import RequestLedger, utc_now
 from krea_pipe.executor.stop import Stop
+from krea_pipe.planning.budget import Permission
 from krea_pipe.store.events import Event, Note
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.probe import Probe
 from krea_pipe.store.space import Space
 
 _T = TypeVar("_T")
+ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
+OPENING_TRIES = 3
+"""How often the list of jobs is read before anything is sent without it."""
 _NO_SERVICE = {
     401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
     402: ("no_credit", "top up the API balance, then rerun the command to continue"),
@@ -53,6 +57,7 @@ class Session:
     submit_gate: SubmitGate = field(default_factory=SubmitGate)
     uncertain: Literal["hold", "adopt", "resubmit"] = "hold"
     webhook: str | None = None
+    permission: Permission = field(default_factory=Permission)
     is_told: bool = False
     started: float = 0.0
     observe: Observe = unobserved
@@ -61,6 +66,10 @@ class Session:
     lost: dict[Key, float] = field(default_factory=dict)
     """When its answer was lost."""
     account_jobs: AccountJobs = field(init=False)
+    introducing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    is_introduced: bool = False
+    has_served: bool = False
+    """Whether Krea has answered a call that was made to find out whether it does."""
     probe: Probe | None = None
     """What `doctor --probe` has learnt of the account, if it was asked to."""
 
@@ -96,6 +105,13 @@ class Session:
         """A time of Krea's clock before which this run had sent nothing, if Krea has told the time by now."""
         return self.client.clock.earliest(self.started)
 
+    async def before_sending(self) -> None:
+        """Introduce the run, unless that has been tried: also one that began with nothing to send may come to it."""
+        async with self.introducing:
+            if not self.is_introduced:
+                self.is_introduced = True
+                await self.introduce()
+
     async def introduce(self) -> CallFailed | None:
         """Ask for the newest jobs before anything is sent, which is free.
 
@@ -104,13 +120,21 @@ class Session:
         Returns:
             Why that failed, or None when it did not.
         """
-        try:
-            await self.account_jobs.open()
-        except CallFailed as error:
-            if isinstance(error, Refused) and error.status == 401:
-                await self.refuse_account(error)
-            return error
-        return None
+        failure: CallFailed | None = None
+        for wait in (0.0, *delays(OPENING_TRIES - 1, self.pace)):
+            if await self.stop.sleep_unless_closing(wait):
+                break
+            try:
+                await self.account_jobs.open()
+            except CallFailed as error:
+                failure = error
+                if isinstance(error, Refused) and not error.may_have_acted:
+                    break
+            else:
+                return None
+        if isinstance(failure, Refused) and failure.status == 401:
+            await self.refuse_account(failure)
+        return failure
 
     async def refuse_account(self, error: CallFailed) -> bool:
         """Stop the run when Krea refuses the account rather than the request.
@@ -132,6 +156,26 @@ class Session:
         code, hint = _NO_SERVICE[error.status]
         self.stop.refuse(Problem(code, f"Krea refused this account: {error}", hint=hint))
         return True
+
+    async def has_been_served(self) -> bool:
+        """Whether Krea has answered a free call of this account in this run; it is asked until it has."""
+        self.has_served = self.has_served or await self.is_served()
+        return self.has_served
+
+    async def refuse_address(self, error: CallFailed) -> None:
+        """Stop the run when there is no Krea API at its address.
+
+        A redirect, or a page that says that nothing is there, may be about one call: a free one that fails as well
+        shows that it is not.
+
+        Args:
+            error: how a call has failed.
+        """
+        is_elsewhere = isinstance(error, Refused) and not error.is_kreas and error.status in ELSEWHERE
+        if is_elsewhere and not await self.is_served():
+            hint = "check KREA_API_BASE; what was sent all the same is looked for by the next run"
+            message = f"no Krea API answers at this address: {error}"
+            self.stop.refuse(Problem("no_api", message, hint=hint))
 
     async def is_served(self) -> bool:
         """Whether Krea answers a free call of this account."""

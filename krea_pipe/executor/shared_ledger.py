@@ -7,6 +7,7 @@ before a POST does.
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -56,11 +57,12 @@ SHARED_EVENTS = (
     Failed,
 )
 """What other homes have to know of a request. `Done` becomes a result, and reports are of one home."""
-LOOK_SECONDS = 2.0
-"""How often the store is asked about a request that another run works on."""
-RETRY_SECONDS = 3.0
-PATIENCE_SECONDS = 30.0
-"""How long a claim waits for the earlier lines of its request."""
+LOOK = 2
+"""The store is asked about a request that another run works on after so many polls."""
+RETRY = 3
+"""What the store has not taken is written again after so many polls."""
+PATIENCE = 30
+"""A claim waits so many polls for the earlier lines of its request."""
 LAST_TRIES = 2
 """How often a line is written that is left when the run ends."""
 WIDTH = 16
@@ -73,7 +75,7 @@ class SharedLedger:
 
     Without claims, only results go to the store. `looked` has the times of the last looks at requests of other runs,
     `done` the results that they have published, and `queues` the lines that are on their way to the store. `lost` says
-    why something could not be written there.
+    why something could not be written there. All waits are multiples of `poll`, the seconds between two polls.
     """
 
     journal: JournalWriter
@@ -81,6 +83,7 @@ class SharedLedger:
     presence: SharedPresence
     results: SharedResults
     blobs: Blobs
+    poll: float = 1.0
     has_claims: bool = True
     looked: dict[str, float] = field(default_factory=dict)
     done: dict[str, Result] = field(default_factory=dict)
@@ -190,19 +193,21 @@ class SharedLedger:
 
     async def _status(self, key: str) -> RequestStatus:
         """The state of a request by the store, which is asked only about what another run works on."""
+        if key in self.done:  # also when no claim is left, or there never was one
+            work = self.claims.work(key)
+            return DrawnElsewhere(self.done[key], work.run if work else "")
         if self.claims.work(key) is None or key in self.claims.blocked:
             return self.claims.status(key, self.alive)
         now = asyncio.get_running_loop().time()
-        if now - self.looked.get(key, -LOOK_SECONDS) >= LOOK_SECONDS:
+        if now - self.looked.get(key, -math.inf) >= LOOK * self.poll:
             self.looked[key] = now
             try:
                 await asyncio.gather(self._read(key), self._fetch(key))
                 self.alive = await self._call(self.presence.alive)
             except RemoteFailed as error:
                 return Blocked(str(error), is_down=True)
-        work = self.claims.work(key)
         if key in self.done:
-            return DrawnElsewhere(self.done[key], work.run if work else "")
+            return await self._status(key)
         return self.claims.status(key, self.alive)
 
     async def _take(self, line: JournalLine) -> RequestStatus | None:
@@ -257,7 +262,7 @@ class SharedLedger:
     async def _sent(self, key: str) -> bool:
         """Wait until the earlier lines of a request are in the store; False when that takes too long."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(PATIENCE * self.poll):
                 while key in self.queues:
                     await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
         return key not in self.queues
@@ -288,7 +293,7 @@ class SharedLedger:
                 if self.is_closing and tries >= LAST_TRIES:
                     self.lost.append(str(error))
                     return
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(RETRY * self.poll)
 
     async def _publish(self, written: "asyncio.Future[object]", event: Done, key: str) -> None:
         """Give the image to all; a style is read from Krea."""
@@ -307,7 +312,7 @@ class SharedLedger:
                 if tries == LAST_TRIES - 1:
                     self.lost.append(str(error))
                 else:
-                    await asyncio.sleep(RETRY_SECONDS)
+                    await asyncio.sleep(RETRY * self.poll)
             else:
                 return
 

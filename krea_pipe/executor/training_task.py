@@ -20,7 +20,8 @@ from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, JobSlot
 from krea_pipe.executor.inputs import Uploads
 from krea_pipe.executor.journal_writer import open_journal
-from krea_pipe.executor.lost import Search, Unclear
+from krea_pipe.executor.judge import Unclear
+from krea_pipe.executor.lost import Search
 from krea_pipe.executor.paid_request import Lost, PaidRequest
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.executor.stop import Stop, stopped_by_signals

@@ -33,11 +33,12 @@ OVERTAKEN = 500
 class Lack:
     """Why a job did not come to an end before our eyes.
 
-    `left`: the run ends; `cancelled` by us, unbilled; `hidden`: Krea does not show it; `stuck`: it did not end in time,
-    and was not cancelled for sure; `stopped`: it did not end in time, and was cancelled.
+    `left`: the run ends; `cancelled` by us, unbilled; `hidden`: Krea does not show it; `gone`: Krea itself has said
+    twice that it has no such job, whose image was stored before; `stuck`: it did not end in time, and was not cancelled
+    for sure; `stopped`: it did not end in time, and was cancelled.
     """
 
-    kind: Literal["left", "cancelled", "hidden", "stuck", "stopped"]
+    kind: Literal["left", "cancelled", "hidden", "gone", "stuck", "stopped"]
     detail: str = ""
 
 
@@ -45,7 +46,8 @@ class Lack:
 class Watched:
     """A job that has not ended, as it was last seen. Times are seconds of a steady clock.
 
-    `number` counts the jobs of this run in the order of submission. `unknown` counts reads that did not find it.
+    `number` counts the jobs of this run in the order of submission. `unknown` counts reads that did not find it, and
+    `denied` those of them by which Krea itself has said that there is no such job.
     `is_missing` says that the last list did not show it, though it went back further.
     """
 
@@ -63,6 +65,7 @@ class Watched:
     is_missing: bool = False
     running_since: float | None = None
     unknown: int = 0
+    denied: int = 0
     hints: int = 0
     is_hinted: bool = False
     asked: int = 0
@@ -72,7 +75,7 @@ class Watched:
 
     def see(self, job: Job, now: float) -> None:
         """Note how the job stands."""
-        self.unknown, self.is_hinted, self.next_read = 0, False, now + self.wait
+        self.unknown, self.denied, self.is_hinted, self.next_read = 0, 0, False, now + self.wait
         self.is_waiting, self.is_backlogged, self.is_seen = job.is_waiting, job.is_backlogged, True
         if not job.is_waiting and self.running_since is None:
             self.running_since = now
@@ -139,6 +142,8 @@ MOST_READS = 32
 READ_WAIT_GROWTH = 1.3
 LONGEST_READ_WAIT = 5.0
 UNKNOWN_READS = 5
+DENIED_READS = 2
+"""A job whose image was stored ended long ago: when Krea itself says twice that it has no such job, it has none."""
 
 
 async def cancelled(client: Client, job_id: str) -> Job | None:
@@ -198,7 +203,9 @@ class Reader:
             async with slots:
                 return watched, await self._one(watched)
 
-        return await asyncio.gather(*(read(one) for one in due[:MOST_READS]))
+        ended = [one for one in due if one.was_stored]  # each needs one or two reads, and none of them waits for Krea
+        others = [one for one in due if not one.was_stored]
+        return await asyncio.gather(*(read(one) for one in (*ended, *others[:MOST_READS])))
 
     async def cancelled(self, job_id: str) -> Job | None:
         """How a job stands after Krea was asked to cancel it; None when Krea does not show it any more, or not now."""
@@ -224,6 +231,10 @@ class Reader:
                 return Lack("left")
             status = error.status if isinstance(error, Refused) else 0
             watched.unknown = watched.unknown + 1 if status in (404, 410) else 0
+            is_denied = isinstance(error, Refused) and error.is_kreas and status in (404, 410)
+            watched.denied = watched.denied + 1 if is_denied else 0
+            if watched.was_stored and watched.denied >= DENIED_READS:
+                return Lack("gone", str(error))
             if watched.unknown >= UNKNOWN_READS:
                 return Lack("hidden", str(error))
             asked = error.retry_after or 0 if isinstance(error, Refused) else 0
@@ -405,6 +416,8 @@ class JobWatch:
 
     def _see(self, watched: Watched, job: Job) -> None:
         now = self.reader.time()
+        if job.is_final and watched.is_missing:  # it ended before a list has shown it
+            self.session.account_jobs.late.append(now - watched.since)
         watched.see(job, now)
         if watched.was_stored and job.is_final:
             watched.resolve(job)

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/heic": "heic"}
 THUMB = 64
@@ -82,11 +82,23 @@ def imagine_picture(name: str) -> Picture:
 
 
 def _look_at(image: Image.Image) -> Picture:
-    size = image.size
+    size, profile = image.size, image.info.get("icc_profile")
     image.draft("RGB", (THUMB * 4, THUMB * 4))
-    upright = ImageOps.exif_transpose(image).convert("RGBA")
+    plain = image.point(lambda value: value * (1 / 257)).convert("L") if image.mode.startswith("I") else image
+    upright = ImageOps.exif_transpose(plain).convert("RGBA")
     backed = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright).convert("RGB")
-    thumb = ImageOps.fit(backed, (THUMB, THUMB), Image.Resampling.BOX)
+    thumb = _in_srgb(ImageOps.fit(backed, (THUMB, THUMB), Image.Resampling.BOX), profile)
     data = thumb.quantize(_COLOURS, Image.Quantize.MEDIANCUT, kmeans=2).convert("RGB").tobytes()
     counts = Counter(zip(data[::3], data[1::3], data[2::3], strict=True)).most_common()
     return Picture(tuple((colour, count / THUMB**2) for colour, count in counts), thumb.tobytes(), size)
+
+
+def _in_srgb(thumb: Image.Image, profile: object) -> Image.Image:
+    """An RGB image whose colours are those of sRGB; as it is without a profile for RGB, or with a damaged one."""
+    if not isinstance(profile, bytes) or profile[16:20] != b"RGB ":
+        return thumb
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(thumb, source, ImageCms.createProfile("sRGB")) or thumb
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return thumb

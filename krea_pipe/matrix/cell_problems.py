@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.problem_list import ProblemList
+from krea_pipe.matrix.pick_matching import Matched, decided_twice
 from krea_pipe.matrix.rendering import CellProblem
 from krea_pipe.pipeline.editing.picks import Picks
 from krea_pipe.pipeline.model import Stage
@@ -55,20 +56,19 @@ class CellProblems:
                 message = f"{error}{self.document.row_of(error.trail)}"
                 self.problems.note(Problem(error.code, message, at, hint))
 
-    def check_picks(self, stage: Stage, picks: Picks, cells: Collection[str], most: int | None) -> None:
-        """Note picks of cells that are not there, and more picks than the most that a stage takes.
+    def check_picks(self, stage: Stage, picks: Picks, matched: Matched) -> None:
+        """Note cells that are decided twice, and more picks than the most that a stage takes.
 
         Raises:
             InvalidInput: there are too many problems.
         """
-        for pick in picks.picks:
-            if pick.id not in cells:
-                at = picks.document.place(pick.trail)
-                message = f"`{pick.id}` is not a cell of the stage `{picks.stage}`"
-                self.known.add(("unknown_cell", pick.trail, str(at.path)))
-                self.problems.note(Problem("unknown_cell", message, at, "remove the pick"))
-        if most is not None and len(picks.picks) > most:
-            message = f"{picks.document.file.name} has {len(picks.picks)} picks; this stage accepts at most {most}"
+        assert stage.upstream is not None
+        most = stage.upstream.wants[1]
+        for problem in decided_twice(picks, matched):
+            self.known.add((problem.code, (), str(problem.at)))
+            self.problems.note(problem)
+        if most is not None and len(matched.picks) > most:
+            message = f"{picks.document.file.name} has {len(matched.picks)} picks; this stage takes at most {most}"
             self.note(CellProblem("too_many", message, (*stage.trail, "picks"), hint="remove picks, or raise `max`"))
 
     def check_rules(self, stage: Stage, used: Collection[Trail], *, is_empty: bool) -> None:

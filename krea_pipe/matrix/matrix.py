@@ -2,18 +2,23 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cache
 
+from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.core.request import key_of
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.matrix.cell_problems import CellProblems
 from krea_pipe.matrix.out_paths import OutPaths, PathTaken, case_folded, collision, may_collide, path_of
+from krea_pipe.matrix.pick_matching import Matched, lost_picks, match_picks, moved_file
 from krea_pipe.matrix.rendering import CellProblem
 from krea_pipe.matrix.resolve import CellDraft, Resolver, SourceCell
-from krea_pipe.pipeline.model import Matrix, Pipeline, Stage
+from krea_pipe.pipeline.editing.picks import Picks
+from krea_pipe.pipeline.model import Matrix, Pipeline, SourceStage, Stage
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.sampling import choose
 from krea_pipe.pipeline.source import Trail
@@ -49,6 +54,9 @@ class Expansion:
     data: dict[str, dict[str, Json]] = field(default_factory=dict)
     sources: frozenset[str] = frozenset()
     collided: set[str] = field(default_factory=set)
+    warnings: list[Problem] = field(default_factory=list)
+    bereft: set[str] = field(default_factory=set)
+    """Stages that are drawn for picks, some of which are about no cell."""
 
     def __post_init__(self) -> None:
         stages = self.pipeline.stages
@@ -128,7 +136,7 @@ class Expansion:
             cell = self._cell(stage, draft, ids)
             if cell is not None:
                 yield cell
-        if not self._waits(stage):  # without cells no rule can match
+        if not self._is_short(stage):  # without cells no rule can match
             self.problems.check_rules(stage, used, is_empty=count == 0)
 
     def _drafts(self, stage: Stage, used: set[Trail]) -> Iterator[CellDraft]:
@@ -181,15 +189,17 @@ class Expansion:
             what = f"the rules of the stage `{stage.name}` test `if:` for {self.checks:,} cells"
             self.problems.too_many(stage, what, most, -(-self.checks // CHECKS_PER_CELL), code="too_many_rules")
 
-    def _waits(self, stage: Stage) -> bool:
-        """Whether a stage, or one that it is drawn for, has too few picks."""
+    def _is_short(self, stage: Stage) -> bool:
+        """Whether a stage, or one that it is drawn for, has too few picks, or has lost some."""
         above = next((one for one in self.pipeline.stages if stage.upstream and one.name == stage.upstream.stage), None)
-        return any(one.stage == stage.name for one in self.waiting) or (above is not None and self._waits(above))
+        own = stage.name in self.bereft or any(one.stage == stage.name for one in self.waiting)
+        return own or (above is not None and self._is_short(above))
 
     def _sampled(self, stage: Stage, found: Iterable[CellDraft]) -> Iterable[CellDraft]:
         if stage.sample is None:
             return found
-        rows, picked = list(found), self._picked(stage)
+        rows = list(found)
+        picked = self._picked(stage, rows)
         drawn = [index for index, one in enumerate(rows) if not one.resolver.matrix.is_included]
         chosen = {drawn[index] for index in choose([_named_parts(rows[index]) for index in drawn], stage.sample)}
         return [
@@ -198,11 +208,25 @@ class Expansion:
             if index in chosen or one.resolver.matrix.is_included or one.id in picked
         ]
 
-    def _picked(self, stage: Stage) -> set[str]:
+    def _picked(self, stage: Stage, rows: Sequence[CellDraft]) -> set[str]:
         """The cells that other stages need, whatever a sample leaves out."""
+        drafts = {one.id: one for one in rows}
+
+        def key_of_draft(identity: str) -> str:
+            try:
+                return key_of(drafts[identity].resolver.request(drafts[identity]))
+            except CellProblem:
+                return ""
+
         upstreams = (one.upstream for one in self.pipeline.stages)
         files = (one.picks for one in upstreams if one is not None and one.stage == stage.name)
-        return {pick.id for picks in files if picks is not None for pick in picks.picks}
+        found = [self.match(picks, stage.name, drafts, key_of_draft) for picks in files if picks is not None]
+        return {cell for matched in found for cell in matched.picks}
+
+    def match(self, picks: Picks, stage: str, cells: Iterable[str], keys: Callable[[str], str]) -> Matched:
+        """What the decisions of a picks file are about; each key is made once."""
+        names = [one.name for one in self.pipeline.stages]
+        return match_picks(picks, cells, cache(keys), stage, names)
 
     def _sources(self, stage: Stage, resolvers: Sequence[Resolver]) -> Iterator[Cell | None]:
         """The cells that a stage is drawn for: one time without any, for a stage that stands alone."""
@@ -214,11 +238,7 @@ class Expansion:
         if upstream.file is None:
             yield from cells
             return
-        chosen = set[str]()
-        if upstream.picks is not None:
-            chosen.update(pick.id for pick in upstream.picks.picks)
-            self.problems.check_picks(stage, upstream.picks, {cell.id for cell in cells}, upstream.wants[1])
-        found = [cell for cell in cells if cell.id in chosen]
+        found = self._chosen(stage, cells)
         if len(found) >= upstream.wants[0]:
             yield from found
             return
@@ -227,6 +247,31 @@ class Expansion:
         file = str(upstream.file.relative_to(self.pipeline.document.file.resolve().parent))
         each, low, high = len(prices[0]), min(sums), max(sums)
         self.waiting.append(Waiting(stage.name, upstream.stage, file, len(found), upstream.wants, each, low, high))
+
+    def _chosen(self, stage: Stage, cells: Sequence[Cell]) -> list[Cell]:
+        """The picked cells among those that a stage is drawn for."""
+        upstream = stage.upstream
+        assert upstream is not None
+        if upstream.picks is None:
+            self._look_for_file(stage, upstream, cells)
+            return []
+        by_id = {cell.id: cell for cell in cells}
+        matched = self.match(upstream.picks, upstream.stage, by_id, lambda one: key_of(by_id[one].request))
+        self.problems.check_picks(stage, upstream.picks, matched)
+        lost = lost_picks(upstream.picks, matched, upstream.stage, [*by_id], self.pipeline.document.file)
+        self.warnings += lost[: MAX_PROBLEMS - len(self.warnings)]
+        if lost:
+            self.bereft.add(stage.name)
+        return [cell for cell in cells if cell.id in matched.picks]
+
+    def _look_for_file(self, stage: Stage, upstream: SourceStage, cells: Sequence[Cell]) -> None:
+        """Warn of a picks file that is not there, if it may have another name."""
+        named = [one.upstream.file for one in self.pipeline.stages if one.upstream and one.upstream.file]
+        if upstream.file is not None and upstream.file.parent.is_dir():
+            document = self.pipeline.document
+            found = moved_file(upstream.file, named, {key_of(cell.request) for cell in cells}, document.file)
+            at = document.place((*stage.trail, "picks"))
+            self.warnings += [replace(found, at=at)] if found else []
 
     def _prices(self, source: Cell, resolvers: Sequence[Resolver]) -> list[Decimal]:
         """What each image of one source cell would cost."""

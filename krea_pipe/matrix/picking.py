@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
-from krea_pipe.core.errors import NothingSelected, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, NothingSelected, Problem, UsageError
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
+from krea_pipe.matrix.pick_matching import Matched, decided_twice, match_picks
 from krea_pipe.matrix.selecting import selected
-from krea_pipe.matrix.selection import Selection, parse_selection
+from krea_pipe.matrix.selection import Selection, Subject, Wanted, on_id, parse_selection
 from krea_pipe.pipeline.editing.picks import Pick, Picks
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.spec.hints import suggestion
+
+_KeyedCell: TypeAlias = tuple[Cell, Key]
 
 
 def picks_file(pipeline: Pipeline, stage: str) -> Path:
@@ -27,22 +31,47 @@ def picks_file(pipeline: Pipeline, stage: str) -> Path:
     return named[0] if named else pipeline.document.file.resolve().parent / "picks" / f"{stage}.yaml"
 
 
-def check_count(pipeline: Pipeline, stage: str, picks: Picks, file: Path) -> None:
-    """Refuse a picks file with more picks than a stage takes that is drawn for them.
+def match_cells(picks: Picks, found: Sequence[_KeyedCell], stage: str, pipeline: Pipeline) -> Matched:
+    """What the decisions of a picks file are about.
+
+    Args:
+        picks: the file.
+        found: the cells of the stage, with their keys.
+        stage: the name of the stage.
+        pipeline: what the cells are of.
 
     Raises:
-        UsageError: it has too many.
+        UsageError: the file is about other stages. InvalidInput: a cell is decided twice.
+    """
+    names = [one.name for one in pipeline.stages]
+    file = picks.document.file
+    if picks.is_of_others(stage, names):
+        message = f"{file.name} holds picks of {picks.stages_said}, and these are of `{stage}`"
+        at = picks.document.place(picks.decisions[0].trail if picks.decisions else ())
+        raise UsageError(Problem("other_stage", message, at, "name that stage's file"))
+    keys = {cell.id: key for cell, key in found if cell.stage == stage}
+    matched = match_picks(picks, keys, keys.__getitem__, stage, names)
+    if problems := decided_twice(picks, matched):
+        raise InvalidInput(*problems)
+    return matched
+
+
+def check_count(pipeline: Pipeline, stage: str, count: int, file: Path) -> None:
+    """Refuse more picks in a file than a stage takes that is drawn for them.
+
+    Raises:
+        UsageError: they are too many.
     """
     upstreams = ((one.name, one.upstream) for one in pipeline.stages if one.upstream is not None)
     mosts = [(one.wants[1], name) for name, one in upstreams if one.stage == stage and one.file == file.resolve()]
     for most, name in mosts:
-        if most is not None and len(picks.picks) > most:
-            message = f"{file.name} would contain {len(picks.picks)} picks; the stage `{name}` accepts at most {most}"
-            hint = "pick fewer, add --best-of AXIS, or raise `max`; nothing was written"
+        if most is not None and count > most:
+            message = f"{file.name} would hold {count} picks; the stage `{name}` takes at most {most}"
+            hint = "pick fewer, say --best-of AXIS with it, or raise `max`; nothing was written"
             raise UsageError(Problem("too_many", message, hint=hint))
 
 
-def named_cells(found: Sequence[tuple[Cell, Key]], stage: str, words: Sequence[str], pipeline: Pipeline) -> list[str]:
+def named_cells(found: Sequence[_KeyedCell], stage: str, words: Sequence[str], pipeline: Pipeline) -> list[str]:
     """The ids of the cells of a stage that ids or expressions mean, each of which has to mean at least one.
 
     Args:
@@ -67,23 +96,34 @@ def named_cells(found: Sequence[tuple[Cell, Key]], stage: str, words: Sequence[s
 
 
 def decided_cells(
-    picks: Picks, found: Sequence[tuple[Cell, Key]], stage: str, words: Sequence[str], pipeline: Pipeline
+    picks: Picks, matched: Matched, found: Sequence[_KeyedCell], stage: str, words: Sequence[str], pipeline: Pipeline
 ) -> list[str]:
-    """The ids among those that were picked or rejected which ids or expressions mean, also of cells that are no more.
+    """The ids in a picks file that ids or expressions mean, as the file has them, also of cells that are no more.
 
     Raises:
         NothingSelected: one of them means none. UsageError: as of `named_cells`.
     """
-    decided = dict.fromkeys(one.id for one in (*picks.picks, *picks.rejected))
+    decided = [one.id for one in picks.decisions]
+    now = matched.decisions
     ids: dict[str, None] = {}
     for word in words:
-        named = [word] if word in decided else named_cells(found, stage, [word], pipeline)
-        meant = [one for one in named if one in decided]
+        meant = [word] if word in decided else [one for one in decided if one not in now and _is_named(word, one)]
+        if word not in decided:
+            try:
+                meant += [now[one].id for one in named_cells(found, stage, [word], pipeline) if one in now]
+            except (NothingSelected, UsageError):
+                if not meant:
+                    raise
         if not meant:
             hint = f"{picks.document.file.name} has no decision about it"
             raise NothingSelected(_fits_none(stage, word, hint))
         ids.update(dict.fromkeys(meant))
     return list(ids)
+
+
+def _is_named(word: str, identity: str) -> bool:
+    """Whether a word is the end of an id, some of its parts or a glob of them."""
+    return identity.endswith(f"/{word}") or on_id(Wanted(word.strip("/")))(Subject(identity, "", {}))
 
 
 def _expression(word: str) -> Selection:
@@ -98,16 +138,16 @@ def _fits_none(stage: str, word: str, hint: str) -> Problem:
     return Problem("nothing_selected", f"no cell of the stage `{stage}` matches {word}", hint=hint)
 
 
-def best_of(picks: Picks, found: Sequence[tuple[Cell, Key]], axis: str) -> list[str]:
+def best_of(matched: Matched, found: Sequence[_KeyedCell], axis: str) -> list[str]:
     """The picks to drop so that of those that differ in one axis alone the one with the most stars is left.
 
     Args:
-        picks: a picks file; the first in it wins a tie.
+        matched: the decisions of a picks file; the first in it wins a tie.
         found: all cells of the pipeline, with their keys.
         axis: the name of the axis.
 
     Returns:
-        The ids to drop.
+        The ids to drop, as the file has them.
 
     Raises:
         UsageError: no cell has such an axis, or picks that compete have no stars.
@@ -117,11 +157,10 @@ def best_of(picks: Picks, found: Sequence[tuple[Cell, Key]], axis: str) -> list[
     if axis not in names:
         raise UsageError(Problem("unknown_axis", f"there is no axis `{axis}`", hint=suggestion(axis, names)))
     groups: dict[tuple[object, ...], list[Pick]] = {}
-    for pick in picks.picks:
-        cell = cells.get(pick.id)
-        if cell is not None:
-            values = zip(cell.names, cell.axes, strict=True)
-            groups.setdefault(tuple((name, value) for name, value in values if name != axis), []).append(pick)
+    for identity, pick in matched.picks.items():
+        cell = cells[identity]
+        values = zip(cell.names, cell.axes, strict=True)
+        groups.setdefault(tuple((name, value) for name, value in values if name != axis), []).append(pick)
     dropped = []
     for group in groups.values():
         best = max(group, key=lambda one: one.stars or 0)

@@ -29,6 +29,7 @@ class Drawable:
     found: _KeyedCells
     waiting: tuple[Waiting, ...]
     idle: frozenset[str]
+    warnings: tuple[Problem, ...] = ()
 
 
 def drawable(pipeline: Pipeline, fingerprints: Fingerprints, max_cells: int) -> Drawable:
@@ -46,7 +47,7 @@ def drawable(pipeline: Pipeline, fingerprints: Fingerprints, max_cells: int) -> 
     found = [(cell, key_of(cell.request)) for cell in expansion.cells()]
     idle = behind_waiting(pipeline.stages, [one.stage for one in expansion.waiting])
     shown = [one for one in found if one[0].stage not in idle]
-    return Drawable(shown, tuple(expansion.waiting), frozenset(idle))
+    return Drawable(shown, tuple(expansion.waiting), frozenset(idle), tuple(expansion.warnings))
 
 
 def selected(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statuses: Mapping[Key, str]) -> _KeyedCells:

@@ -81,13 +81,13 @@ def build_nodes(file: Path, text: str) -> Node:
     return root
 
 
-def collect_nodes(file: Path, text: str) -> tuple[Node, list[Problem]]:
-    """Parse one YAML document into its root node and what is wrong with it, such as repeated keys.
+def collect_nodes(file: Path, text: str, most: int = MAX_NODES) -> tuple[Node, list[Problem]]:
+    """Parse one YAML document, with at most `most` values, into its root node and its problems.
 
     Raises:
         InvalidInput: the text is not YAML, so that reading had to stop.
     """
-    builder = _Builder(file, text)
+    builder = _Builder(file, text, most)
     return builder.build(), builder.problems.all()
 
 
@@ -129,8 +129,8 @@ class _Open:
 class _Builder:
     """Turns the parser's events into nodes without recursion, so that depth cannot overflow a stack."""
 
-    def __init__(self, file: Path, text: str) -> None:
-        self.text, self.lines = text, LineIndex(file, text)
+    def __init__(self, file: Path, text: str, most: int) -> None:
+        self.text, self.lines, self.most = text, LineIndex(file, text), most
         self.stack: list[_Open] = []
         self.anchors: dict[str, Node | None] = {}
         self.problems = ProblemList()
@@ -278,7 +278,7 @@ class _Builder:
                 parent.node.data[parent.key] = node.data
             parent.key = None
         parent.node.size += node.size
-        if parent.node.size > MAX_NODES:
+        if parent.node.size > self.most:
             self._fail_too_many(start)
 
     def _count(self, start: int) -> None:
@@ -291,7 +291,7 @@ class _Builder:
         self._fail("too_deep", f"nested more than {MAX_YAML_DEPTH} levels deep", start, "reduce the nesting")
 
     def _fail_too_many(self, start: int) -> NoReturn:
-        message = f"the file expands to more than {MAX_NODES:,} values (a mapping or list counts as {COLLECTION})"
+        message = f"the file unfolds to more than {self.most:,} values, a mapping or list counted as {COLLECTION}"
         self._fail("alias_bomb", message, start, "use fewer aliases, and put long lists of rows into a CSV file")
 
     def _key(self, node: Node, mapping: Node, start: int) -> str:

@@ -103,3 +103,8 @@ def usd(amount: Decimal) -> str:
     """Money for people: at least two decimals, and as many as it has."""
     places = max(2, -int(amount.normalize().as_tuple().exponent))
     return f"${amount:,.{places}f}"
+
+
+def usd_range(least: Decimal, most: Decimal) -> str:
+    """Money for people that is not known exactly: `$0.00 to $0.24`, or one amount when both are the same."""
+    return usd(least) if least == most else f"{usd(least)} to {usd(most)}"

@@ -11,7 +11,8 @@ from typing import NoReturn, TypeAlias
 from krea_pipe.core.errors import InvalidInput, Place, Problem
 from krea_pipe.core.excerpts import LineIndex
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
-from krea_pipe.pipeline.nodes import Node, collect_nodes
+from krea_pipe.core.merge_conflicts import conflict_in
+from krea_pipe.pipeline.nodes import MAX_NODES, Node, collect_nodes
 
 Trail: TypeAlias = tuple[str | int, ...]
 
@@ -98,16 +99,18 @@ class Document:
         return node
 
 
-def read_document(file: Path) -> Document:
-    """Read and parse one YAML file.
+def read_document(file: Path, most: int = MAX_NODES) -> Document:
+    """Read and parse one YAML file, which has at most `most` values.
 
     Raises:
-        InvalidInput: the file cannot be read, is not UTF-8 text, or breaks a loading rule.
+        InvalidInput: the file cannot be read, is not UTF-8 text, has a merge conflict, or breaks a loading rule.
     """
     check_inside(file)
     raw = _read_bytes(file)
     text = _decode(file, raw.removeprefix(b"\xef\xbb\xbf"))
-    root, problems = collect_nodes(file, text)
+    if conflict := conflict_in(file, text):
+        raise InvalidInput(conflict)
+    root, problems = collect_nodes(file, text, most)
     return Document(file, text, root, hashlib.sha256(raw).hexdigest(), tuple(problems))
 
 

@@ -1,20 +1,129 @@
 """What a plan may cost: the file's budget, and how far the limits of the command line let a run come."""
 
+from collections.abc import Container
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 from krea_pipe.core.errors import OverBudget, Problem, UsageError
+from krea_pipe.core.outcome import Failure
+from krea_pipe.core.request import Key
+from krea_pipe.matrix.sharding import Shard
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.plan import Hold, Plan, Step, Submit, Sum, in_order
 
+_THOUSANDTH = Decimal("0.001")
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the command line says that a run may spend, in US dollars, and draw; a run stops there."""
+    """What the command line says that a run may spend, in US dollars, and draw; a run stops there.
+
+    `is_named` says that the cap is a named budget, which several runs share.
+    """
 
     max_cost: Decimal | None = None
     max_new: int | None = None
+    is_named: bool = False
+
+    def of_all(self, shards: int) -> "Limits":
+        """What all shards together may spend and draw, when each of them has these limits.
+
+        Args:
+            shards: How many shards there are.
+
+        Returns:
+            The limits of all of them.
+        """
+        usd_of_all = self.max_cost if self.max_cost is None or self.is_named else self.max_cost * shards
+        return Limits(usd_of_all, None if self.max_new is None else self.max_new * shards)
+
+
+def shards_of(plan: Plan) -> int:
+    """How many shards a run is one of.
+
+    Args:
+        plan: What the run would do.
+
+    Returns:
+        1 for a run that is no shard.
+    """
+    return 1 if plan.shard is None else plan.shard.total
+
+
+def share_of(budget: Budget, plan: Plan, whole: Plan, limits: Limits) -> Budget:
+    """What one shard may use of a file's budget: the price of its own plan, and an equal part of what is left over.
+
+    The shares of all shards add up to no more than the budget. A named budget is not divided: the shards share it.
+
+    Args:
+        budget: What the pipeline file allows.
+        plan: What the shard would do.
+        whole: What all shards would do, as this one sees it.
+        limits: What the command line allows.
+
+    Returns:
+        The share in US dollars and images; the budget itself when the run is no shard.
+    """
+    if plan.shard is None:
+        return budget
+    share, images, total = budget.usd, budget.images, plan.shard.total
+    if share is not None and not limits.is_named:
+        own, all_of_them = _price_of(plan), _price_of(whole)
+        rest = share - all_of_them
+        share = _part(share, plan.shard) if rest < 0 else own + _part(rest, plan.shard)
+    if images is not None:
+        left = images - whole.total(Submit).count
+        before = plan.shard.number - 1
+        own_count, rest_count = (0, images) if left < 0 else (plan.total(Submit).count, left)
+        images = own_count + rest_count * (before + 1) // total - rest_count * before // total
+    return Budget(share, images)
+
+
+def _part(amount: Decimal, shard: Shard) -> Decimal:
+    """The equal part of an amount for one shard, in thousandths of a US dollar; all parts add up to the amount."""
+    ends = (amount * number / shard.total for number in (shard.number - 1, shard.number))
+    start, end = (one.quantize(_THOUSANDTH, ROUND_DOWN) for one in ends)
+    return end - start
+
+
+def _price_of(plan: Plan) -> Decimal:
+    return plan.total(Submit).usd + sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
+
+
+ALLOW_RENDER = "add --allow-render to have it rendered at its price"
+NOT_ALLOWED = "render_not_allowed"
+"""The code of a cell that a frozen run would have to pay for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Which requests a run may pay for.
+
+    `refusal` is why it may pay for none, if that is so; `approved` are the requests that a plan file names, None for
+    all.
+    """
+
+    refusal: Failure | None = None
+    approved: Container[Key] | None = None
+
+    def refusal_of(self, key: Key) -> Failure | None:
+        """Why a request must not be sent.
+
+        Args:
+            key: Its key.
+
+        Returns:
+            The failure of its cells; None when it may be sent.
+        """
+        if self.refusal is None and self.approved is not None and key not in self.approved:
+            message = "the plan file does not say that it may be paid; make the plan file once more"
+            return Failure("not_planned", message, "local")
+        return self.refusal
+
+
+FROZEN = Failure(NOT_ALLOWED, f"`run --frozen` pays for nothing; {ALLOW_RENDER}", "local")
+NO_CAP = Failure("no_cap", "no cap is set, so nothing is paid; add `budget:` to the file, or --max-cost", "local")
 
 
 def cap_of(budget: Budget, limits: Limits) -> Decimal | None:
@@ -45,13 +154,15 @@ def max_new_of(budget: Budget, limits: Limits) -> int | None:
     return min(found) if found else None
 
 
-def check_budget(plan: Plan, budget: Budget, limits: Limits) -> None:
+def check_budget(plan: Plan, whole: Plan, budget: Budget, limits: Limits) -> None:
     """Refuse a plan that may cost more than it should.
 
-    The file's budget is for what the run would send; with `max_cost` or `max_new` that may be a part of the plan.
+    The file's budget is for what the run would send; with `max_cost` or `max_new` that may be a part of the plan. It is
+    for all shards together, and those limits are for each of them.
 
     Args:
         plan: What a run would do.
+        whole: What all shards would do; `plan` itself when the run is no shard.
         budget: What the pipeline file allows.
         limits: What the command line allows.
 
@@ -63,19 +174,20 @@ def check_budget(plan: Plan, budget: Budget, limits: Limits) -> None:
     held = sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
     if (new.count or held) and cap_of(budget, limits) is None:
         hint = f"add `budget: {{usd: {new.usd + held}}}` to the file, or --max-cost {new.usd + held}"
-        raise UsageError(Problem("no_cap", f"{_images(new.count)} for {usd(new.usd)}, but no cap is set", hint=hint))
+        raise UsageError(Problem("no_cap", f"{_images(new.count)} for {usd(new.usd)}, and no cap is set", hint=hint))
+    prefix = ""
+    if plan.shard is not None:
+        prefix, new = f"in all {plan.shard.total} shards, ", sum_within(whole, limits.of_all(shards_of(plan)))
+        held = sum((step.price for step in whole.steps if _is_open(step)), Decimal(0))
     if new.count and budget.usd is not None and new.usd + held > budget.usd:
-        also = f" and {usd(held)} may already be spent" if held else ""
-        message = (
-            f"{_images(new.count)} cost {usd(new.usd)}{also}, above the cap of {usd(budget.usd)}; nothing was sent"
-        )
-        hint = "raise the cap, generate less, or generate a part with --max-cost or --max-new"
+        also = f" and {usd(held)} may be spent already" if held else ""
+        above = f"above the cap of {usd(budget.usd)}; nothing was sent"
+        message = f"{prefix}{_images(new.count)} cost {usd(new.usd)}{also}, {above}"
+        hint = "raise the cap, draw less, or draw a part with --max-cost or --max-new"
         raise OverBudget(Problem("over_budget", message, hint=hint))
     if budget.images is not None and new.count > budget.images:
-        message = f"{_images(new.count)}, above the budget of {budget.images}; nothing was sent"
-        raise OverBudget(
-            Problem("over_budget", message, hint="raise `budget: images`, or generate a part with --max-new")
-        )
+        message = f"{prefix}{_images(new.count)}, above the budget of {budget.images}; nothing was sent"
+        raise OverBudget(Problem("over_budget", message, hint="raise `budget: images`, or draw a part with --max-new"))
 
 
 def sum_within(plan: Plan, limits: Limits) -> Sum:

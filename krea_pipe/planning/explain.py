@@ -22,6 +22,7 @@ from krea_pipe.core.request import (
 from krea_pipe.core.written import Written
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.matrix import Expansion
+from krea_pipe.matrix.pick_matching import match_picks
 from krea_pipe.matrix.precedence import OVERRIDES, Layer, merge_layers, section_of
 from krea_pipe.matrix.reference_resolver import Items
 from krea_pipe.matrix.resolve import CellDraft
@@ -157,7 +158,8 @@ def explain_cell(
     """
     cells = {one.id: one for step in plan.steps for one in step.cells}
     draft = Expansion(pipeline, fingerprints).draft_of(cell, cells)
-    builder = _Builder(cell, fingerprints, _Origins(pipeline, overrides, draft))
+    keys = {one.id: step.key for step in plan.steps for one in step.cells}
+    builder = _Builder(cell, fingerprints, _Origins(pipeline, overrides, draft), keys)
     key = key_of(cell.request)
     return Explanation(
         cell=cell,
@@ -290,6 +292,7 @@ class _Builder:
     cell: Cell
     fingerprints: Fingerprints
     origins: _Origins
+    keys: Mapping[str, Key]
 
     def fields(self) -> Iterator[Traced]:
         """The request fields but the prompt, then the look, the lists of names and the source picture."""
@@ -324,8 +327,11 @@ class _Builder:
         source, chain = self.origins.draft.source, self.origins.stage.upstream
         if source is None or chain is None:
             return None
-        picks = chain.picks
-        pick = next((one for one in picks.picks if one.id == source.id), None) if picks is not None else None
+        picks, pick = chain.picks, None
+        if picks is not None:
+            ids = [one for one in self.keys if one.partition("/")[0] == chain.stage]
+            names = [one.name for one in self.origins.pipeline.stages]
+            pick = match_picks(picks, ids, self.keys.__getitem__, chain.stage, names).picks.get(source.id)
         at = picks.document.place(pick.trail) if picks is not None and pick is not None else None
         return PickedSource(source.id, source.key, pick, at and self._beside(at))
 

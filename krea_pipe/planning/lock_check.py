@@ -1,7 +1,7 @@
 """What the lock file accepts: the lines that a run leaves in it, and the images that differ from it."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from krea_pipe.core.errors import NotLocked, Problem
@@ -9,7 +9,7 @@ from krea_pipe.core.likeness import distance
 from krea_pipe.core.outcome import Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
-from krea_pipe.planning.lockfile import Lockfile, LockLine, space_mark
+from krea_pipe.planning.lockfile import Lockfile, LockLine, locks_beside, space_mark
 from krea_pipe.planning.plan import Plan, Reuse, Step
 
 LockState: TypeAlias = Literal["accepted", "changed", "new", "missing"]
@@ -44,7 +44,8 @@ class Review:
 class LockOptions:
     """What a run does with a lock file: `frozen` draws what it has and nothing else, `writes` keeps it up to date.
 
-    `is_gone` tells of a cell's id whether the pipeline has no such cell any more. `space` names the store of the API.
+    `is_gone` tells of a cell's id whether the pipeline has no such cell any more, `keys` are the keys of all cells that
+    it has. `space` names the store of the API.
     """
 
     lock: Lockfile
@@ -52,6 +53,7 @@ class LockOptions:
     writes: bool
     frozen: bool
     space: str
+    keys: Mapping[str, Key] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +75,36 @@ def check_frozen(plan: Plan, lock: Lockfile) -> None:
     Raises:
         NotLocked: There is one.
     """
-    lines = lock.of_cells()
     cells = [(step, cell) for step in plan.steps for cell in step.cells]
-    loose = [cell.id for step, cell in cells if _line(lines, cell, step.key) is None]
+    loose = [cell.id for step, cell in cells if lock.line_of(cell.id, step.key) is None]
     if loose:
         more = f", and {len(loose) - _SHOWN} more" if len(loose) > _SHOWN else ""
         verb = "is" if len(loose) == 1 else "are"
         named = f"{', '.join(loose[:_SHOWN])}{more}"
-        message = f"{len(loose)} of {len(cells)} cells {verb} missing from {lock.file.name} or changed: {named}"
-        hint = "run without --frozen, review the images, and commit the lock file"
-        raise NotLocked(Problem("not_locked", message, hint=hint))
+        shard = "" if plan.shard is None else f" of shard {plan.shard}"
+        message = f"{len(loose)} of {len(cells)} cells{shard} {verb} not in {lock.file.name} as they are now: {named}"
+        hint = "run it without --frozen, look at the images, and commit the lock file"
+        moved = moved_lock(lock, {step.key for step in plan.steps})
+        raise NotLocked(Problem("not_locked", message, hint=f"{moved.message}; {moved.hint}" if moved else hint))
+
+
+def moved_lock(lock: Lockfile, keys: Collection[Key]) -> Problem | None:
+    """A warning where a lock file does not exist, and another in its folder has the same requests.
+
+    Args:
+        lock: The lock file as it was read.
+        keys: The keys of the requests.
+
+    Returns:
+        The warning, None where there is nothing to say.
+    """
+    if lock.file.exists():
+        return None
+    for other, count in locks_beside(lock.file, keys)[:1]:
+        said = "1 of these requests" if count == 1 else f"{count} of these requests"
+        message = f"{lock.file} does not exist, but {other} has {said}"
+        return Problem("file_renamed", message, hint=f"rename it: git mv {other} {lock.file}")
+    return None
 
 
 def update_lock(options: LockOptions, plan: Plan, outcomes: Mapping[Key, Outcome]) -> LockUpdate:
@@ -99,14 +121,17 @@ def update_lock(options: LockOptions, plan: Plan, outcomes: Mapping[Key, Outcome
         The new lock, and how it differs from the old one; nothing is written.
     """
     lock, drifted = options.lock, list[str]()
-    before = lock.of_cells()
-    lines = {id_: found for id_, found in before.items() if not options.is_gone(id_)}
+    lines = {id_: found for id_, found in lock.of_cells().items() if not options.is_gone(id_)}
+    for id_, key in options.keys.items():  # also of cells that this run leaves out: their lines may have another id
+        line = lock.line_of(id_, key)
+        if line is not None and line not in lines.get(id_, ()):
+            lines[id_] = (line,)
     for step in plan.steps:
         result = outcomes[step.key].result
         if result is None:
             continue
         for cell in step.cells:
-            line = _line(before, cell, step.key, (result.sha256,))
+            line = lock.line_of(cell.id, step.key, (result.sha256,))
             if line is not None and line.sha256 != result.sha256:
                 drifted.append(cell.id)
             lines[cell.id] = (line or lock_line(cell, step, result, options.space),)
@@ -129,7 +154,7 @@ def review_images(lock: Lockfile, plan: Plan, signature_of: SignatureOf) -> Iter
     for step in plan.steps:
         for cell in step.cells:
             result = step.action.result if isinstance(step.action, Reuse) else None
-            line = _line(lines, cell, step.key, (result.sha256,) if result else ())
+            line = lock.line_of(cell.id, step.key, (result.sha256,) if result else ())
             if result is None:
                 yield Review(cell.id, "missing", line)
             elif line is None:
@@ -174,10 +199,9 @@ def review_files(
     Returns:
         A review of each cell, in the order given; without distances.
     """
-    lines = lock.of_cells()
     for cell, key in cells:
         found = list(digests_of(cell.out))
-        line = _line(lines, cell, key, found)
+        line = lock.line_of(cell.id, key, found)
         if line is None:
             yield Review(cell.id, "new", None, found[0] if found else None)
         elif not found:
@@ -200,14 +224,6 @@ def lock_line(cell: Cell, step: Step, result: Result, space: str) -> LockLine:
         likeness=result.likeness,
         space=space_mark(space),
     )
-
-
-def _line(
-    lines: Mapping[str, tuple[LockLine, ...]], cell: Cell, key: Key, digests: Collection[str] = ()
-) -> LockLine | None:
-    """The line of a cell's request: the one that names a digest that there is, should a merge have left several."""
-    own = [one for one in lines.get(cell.id, ()) if one.key == key]
-    return next((one for one in own if one.sha256 in digests), own[0] if own else None)
 
 
 def _apart(lines: tuple[LockLine, ...], result: Result, signature_of: SignatureOf) -> float | None:

@@ -7,13 +7,14 @@ for one cell are read, and the one whose key is the cell's counts.
 
 import io
 import json
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 
+from krea_pipe.core import merge_conflicts
 from krea_pipe.core.errors import InvalidInput, Place, Problem
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import DIGEST
@@ -25,13 +26,12 @@ from krea_pipe.planning.records import object_of, record_line
 SUFFIX = ".lock.jsonl"
 MAX_LOCK_BYTES = 128 * 1024 * 1024
 MAX_LOCK_LINES = 250_000
+_MOST_FILES = 50
+"""Of a folder, which are looked at for a lock file of another name."""
 _MAX_LINE = 64 * 1024
 """Bytes: a line of JSON takes a hundred times as much once it is read."""
 
-_CONFLICT = re.compile(r"<{7}|={7}|>{7}|\|{7}")
-_MERGE_HINT = (
-    "keep the lines of both sides and delete the marks; `*.lock.jsonl merge=union` in .gitattributes does that"
-)
+_MERGE_HINT = f"{merge_conflicts.KEEP_BOTH}; `*.lock.jsonl merge=union` in .gitattributes does that"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,13 @@ class Lockfile:
 
     file: Path
     lines: tuple[LockLine, ...] = ()
+    _of_keys: Mapping[Key, Sequence[LockLine]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found: dict[Key, list[LockLine]] = {}
+        for line in self.lines:
+            found.setdefault(line.key, []).append(line)
+        object.__setattr__(self, "_of_keys", found)
 
     def of_cells(self) -> dict[str, tuple[LockLine, ...]]:
         """The lines of each cell.
@@ -68,16 +75,36 @@ class Lockfile:
         """
         return {cell: tuple(lines) for cell, lines in groupby(self.lines, lambda line: line.id)}
 
-    def drawn_by(self, space: str) -> dict[Key, LockLine]:
+    def line_of(self, cell: str, key: Key, digests: Collection[str] = ()) -> LockLine | None:
+        """The line of a cell's request: its own, or that of another id, which the cell may have had before.
+
+        Args:
+            cell: The id of the cell.
+            key: The key of its request.
+            digests: Those that are preferred, should a merge have left several lines.
+
+        Returns:
+            The line with the id of the cell; None when the request is not in the file.
+        """
+        known = self._of_keys.get(key, ())
+        found = [line for line in known if line.id == cell] or known
+        line = next((one for one in found if one.sha256 in digests), found[0] if found else None)
+        return line if line is None or line.id == cell else replace(line, id=cell)
+
+    def drawn_by(self, space: str) -> dict[Key, tuple[LockLine, ...]]:
         """The lines that one API has drawn.
 
         Args:
             space: The name of its store.
 
         Returns:
-            The lines by key; of several for one request the last.
+            The lines by key; there is more than one when cells share a request, or after a merge that kept both sides.
         """
-        return {line.key: line for line in self.lines if line.space == space_mark(space)}
+        found: dict[Key, tuple[LockLine, ...]] = {}
+        for line in self.lines:
+            if line.space == space_mark(space):
+                found[line.key] = (*found.get(line.key, ()), line)
+        return found
 
     def with_cells(self, cells: Mapping[str, tuple[LockLine, ...]]) -> "Lockfile":
         """A lock file at the same place with other lines.
@@ -110,6 +137,28 @@ def lock_path(pipeline_file: Path) -> Path:
     """
     name = pipeline_file.name
     return pipeline_file.parent / f"{name.removesuffix('.yaml')}{SUFFIX}"
+
+
+def locks_beside(file: Path, keys: Collection[Key]) -> list[tuple[Path, int]]:
+    """Lock files that a pipeline may have had before its file got another name.
+
+    Args:
+        file: The path of its lock file, which is not there.
+        keys: The keys of its requests.
+
+    Returns:
+        Each lock file in the folder whose pipeline file is not there, and how many of the requests it has; those with
+        the most come first.
+    """
+    found = []
+    for other in sorted(file.parent.glob(f"*{SUFFIX}"))[:_MOST_FILES]:
+        name = other.name.removesuffix(SUFFIX)
+        if other == file or (other.parent / name).exists() or (other.parent / f"{name}.yaml").exists():
+            continue
+        with suppress(InvalidInput):
+            count = len({line.key for line in read_lock(other).lines} & set(keys))
+            found += [(other, count)] if count else []
+    return sorted(found, key=lambda one: -one[1])
 
 
 def space_mark(space: str) -> str:
@@ -190,18 +239,23 @@ def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> LockLi
     if not text:
         return None
     at = Place(file, number, 1, text[:200] if text.startswith(("{", "<", "=", ">", "|")) else "")
-    if _CONFLICT.match(text):
-        problems.note(Problem("merge_conflict", "this is a mark of a merge conflict", at, _MERGE_HINT))
+    if merge_conflicts.is_mark(text):
+        problems.note(Problem(merge_conflicts.CONFLICT, merge_conflicts.MESSAGE, at, _MERGE_HINT))
         return None
     try:
-        return _decode(json.loads(text if len(row) <= _MAX_LINE else ""))
+        return line_of(json.loads(text if len(row) <= _MAX_LINE else ""))
     except (ValueError, TypeError, RecursionError) as error:
         reason = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
         problems.note(Problem("bad_lock", f"this is no line of a lock file: {reason}", at, _restore(file)))
         return None
 
 
-def _decode(data: Json) -> LockLine:
+def line_of(data: Json) -> LockLine:
+    """One line of a lock file, from its JSON data.
+
+    Raises:
+        ValueError, TypeError: it is not one.
+    """
     row = object_of(data)
     texts = {name: row.text(name) for name in ("id", "key", "sha256", "variant", "price_usd", "job_id")}
     for name in ("key", "sha256"):

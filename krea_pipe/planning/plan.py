@@ -13,8 +13,10 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
 from krea_pipe.core.request import ByDigest, Key, Request, Source, parse_source
 from krea_pipe.matrix.cell import Cell, Waiting
+from krea_pipe.matrix.sharding import Shard
 from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PriceList
 from krea_pipe.pipeline.references import Fingerprints, Image
+from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote, Offer
 from krea_pipe.planning.lockfile import LockLine
 from krea_pipe.store.known import Known
 from krea_pipe.store.replay import InFlight, Post, Replay
@@ -22,8 +24,9 @@ from krea_pipe.store.replay import InFlight, Post, Replay
 DAMAGED = "stored image missing or damaged"
 """The reason for reading again what was drawn, or drawing it again when nothing tells its job."""
 
-LOCKED = "accepted in the lock file and missing locally"
-EMPTY = "an earlier job was completed without an image, and each attempt may be billed"
+LOCKED = "accepted in the lock file and missing here"
+ABSENT = "missing here"
+EMPTY = "an earlier job was completed without an image, and may be billed each time"
 """The reason for holding what may be billed for nothing."""
 
 _UNFETCHED = "the image could not be fetched"
@@ -48,6 +51,23 @@ class Reuse:
     counted: bool = True
     adopted: bool = False
     name = "reuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """The image lies elsewhere, and is copied at no cost and without a question to Krea.
+
+    `counted` says whether the run that paid for it lives or has reported that.
+    """
+
+    offer: Offer
+    counted: bool = True
+    name = "fetch"
+
+    @property
+    def source(self) -> FreeSource:
+        """Where it is copied from."""
+        return self.offer.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +132,7 @@ class Hold:
         return self.code == "answer_lost"
 
 
-Action: TypeAlias = Reuse | Attach | Submit | Hold
+Action: TypeAlias = Reuse | Fetch | Attach | Submit | Hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +167,13 @@ class Plan:
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The stages that have to be drawn before a stage begins."""
     waiting: tuple[Waiting, ...] = ()
+    shard: Shard | None = None
+    """The shard whose requests these are, if a run is one of several."""
 
     def total(self, action: type[Action], stage: str | None = None) -> Sum:
         """The sum of the steps with one action; a step counts for the stage of its first cell.
 
-        What is read again costs nothing.
+        What is fetched costs nothing: images that are copied, and those that were here and are read from Krea again.
 
         Args:
             action: The kind of action.
@@ -160,12 +182,24 @@ class Plan:
         Returns:
             The number of steps and their price.
         """
-        chosen = [
-            Decimal(0) if is_read_again(step.action) else step.price
-            for step in self.steps
-            if isinstance(step.action, action) and (stage is None or step.cells[0].stage == stage)
-        ]
-        return Sum(len(chosen), sum(chosen, Decimal(0)))
+        chosen = [step for step in self._of(stage) if action_kind(step.action) is action]
+        is_free = action is Fetch
+        return Sum(len(chosen), Decimal(0) if is_free else sum((step.price for step in chosen), Decimal(0)))
+
+    def in_doubt(self, stage: str | None = None) -> Sum:
+        """The steps whose images Krea alone can give: they are paid again when it has them no longer.
+
+        Args:
+            stage: Only steps of this stage; None for all.
+
+        Returns:
+            The number of steps, and what they would cost.
+        """
+        prices = [step.price for step in self._of(stage) if is_read_again(step.action)]
+        return Sum(len(prices), sum(prices, Decimal(0)))
+
+    def _of(self, stage: str | None) -> list[Step]:
+        return [step for step in self.steps if stage is None or step.cells[0].stage == stage]
 
     @property
     def has_calls(self) -> bool:
@@ -180,7 +214,7 @@ class Plan:
 
 def in_order(plan: Plan) -> list[Step]:
     """The steps in the order in which a run can send them: what needs the image of another comes after it."""
-    waits = {step.key: step.request.upstream for step in plan.steps if not isinstance(step.action, Reuse)}
+    waits = {step.key: step.request.upstream for step in plan.steps if not isinstance(step.action, Reuse | Fetch)}
     depths: dict[Key, int] = {}
 
     def depth(key: Key) -> int:
@@ -203,6 +237,18 @@ def needs_call(action: Action) -> bool:
     return isinstance(action, (Submit, Attach)) or (isinstance(action, Hold) and action.can_be_settled)
 
 
+def action_kind(action: Action) -> type[Action]:
+    """The kind under which an action is counted and shown.
+
+    Args:
+        action: What is done with a request.
+
+    Returns:
+        Its type; `Fetch` also for an image that was here and is read from Krea again.
+    """
+    return Fetch if is_read_again(action) else type(action)
+
+
 def is_read_again(action: Action) -> bool:
     """Whether an image that was here, and is paid, is read from Krea again.
 
@@ -221,7 +267,8 @@ class PlanOptions:
 
     `origin` is the API that the run would talk to: a job elsewhere cannot be attached to. `free` is for an API that
     bills nothing. `resubmit` sends requests again whose answer was lost, or whose image cannot be fetched. `prices` are
-    those of the pipeline, `locked` has the lines of a lock file by the keys of their requests.
+    those of the pipeline. By the keys of requests, `locked` has the lines of a lock file, and `offers` the images that
+    can be copied from elsewhere.
     """
 
     pipeline: str
@@ -229,7 +276,8 @@ class PlanOptions:
     free: bool = False
     resubmit: bool = False
     prices: PriceList = BUILT_IN_PRICES
-    locked: Mapping[Key, LockLine] = field(default_factory=dict)
+    locked: Mapping[Key, Sequence[LockLine]] = field(default_factory=dict)
+    offers: Mapping[Key, Sequence[Offer]] = field(default_factory=dict)
 
 
 def make_plan(
@@ -274,9 +322,30 @@ class _StepMaker:
         return Step(request, key, price, action, reason, tuple(cells))
 
     def _decide(self, key: Key, cell: Cell) -> tuple[Action, str]:
-        journal = self.known.journal
         if key in self.known.results:
             return self._reuse(key)
+        action, reason = self._ask_krea(key, cell)
+        is_free = is_read_again(action)
+        if is_free or isinstance(action, Submit) or action == Hold("empty"):
+            offers = (one for one in self.options.offers.get(key, ()) if one.is_accepted or not is_free)
+            offer = next(offers, None)
+            if offer is not None:
+                return Fetch(offer, self._is_counted(key)), self._offer_words(key, offer)
+        return action, reason
+
+    def _offer_words(self, key: Key, offer: Offer) -> str:
+        why = DAMAGED if key in self.known.damaged else LOCKED if key in self.options.locked else ABSENT
+        match offer.source:
+            case FromFile(path=path):
+                return f"{why}; copied from {path.as_posix()}"
+            case FromHome() as home:
+                return f"{why}; copied from the home folder {home.place}"
+            case FromRemote() as remote:
+                return f"{why}; copied from the shared store {remote.place}"
+
+    def _ask_krea(self, key: Key, cell: Cell) -> tuple[Action, str]:
+        """What is done with a request whose image is not here, nor anywhere but at Krea."""
+        journal = self.known.journal
         post = journal.unanswered(key)  # it may have been sent in place of a job that was given up
         if post is not None and post.origin == self.options.origin:
             return self._hold(post)
@@ -314,7 +383,8 @@ class _StepMaker:
         drawn = journal.drawn_job(key) if key in known.damaged else None
         if drawn is not None:
             return drawn
-        for found in () if self.options.free else (known.lost.get(key), self.options.locked.get(key)):
+        locked = self.options.locked.get(key, ())
+        for found in () if self.options.free else (known.lost.get(key), *locked[-1:]):
             if found is not None and found.job_id.strip(".") and found.job_id not in journal.jobs:
                 return InFlight(found.job_id, self.options.origin, was_stored=True, sha256=found.sha256)
         return None
@@ -360,6 +430,8 @@ def status_of(step: Step, journal: Replay) -> str:
     match step.action:
         case Reuse():
             return "reused"
+        case Fetch():
+            return "pending"
         case Attach(job_id=job_id):
             job = journal.in_flight.get(step.key)
             return "failed" if job is not None and job.job_id == job_id and (job.lack or job.unseen) else "pending"

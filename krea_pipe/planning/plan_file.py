@@ -13,12 +13,13 @@ from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.merge_conflicts import conflict_in
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.budget import Limits
-from krea_pipe.planning.plan import DAMAGED, Hold, Plan, Step, Submit, in_order
+from krea_pipe.planning.plan import DAMAGED, Hold, Plan, Step, Submit, in_order, is_read_again
 from krea_pipe.planning.records import JsonObject, object_of, text
 
 _SCHEMA = "krea-pipe/plan-file@1"
@@ -44,7 +45,8 @@ class PlanFile:
 
     `pipeline` is the pipeline file as it was named, `target` the API or `local`; `profiles`, `set` and `vars` stood
     over the file. `cells` are those that are carried out, with their keys, and `everything` is the digest of all cells
-    of the file. `price_usd` is what it may cost in all.
+    of the file. `sends` are the requests that are sent, for `price_usd` in all. `fetches` are those whose images are
+    read from Krea for nothing, and sent when Krea has them no longer: `at_most_usd` is the price with all of these.
     """
 
     schema: str = field(default=_SCHEMA, init=False)
@@ -52,6 +54,7 @@ class PlanFile:
     pipeline: Path
     target: str
     price_usd: Decimal = field(init=False)
+    at_most_usd: Decimal = field(init=False)
     profiles: tuple[str, ...]
     set: tuple[str, ...]
     vars: tuple[Path, ...]
@@ -59,9 +62,13 @@ class PlanFile:
     everything: str
     cells: Mapping[str, Key]
     sends: Mapping[Key, Send]
+    fetches: Mapping[Key, Send] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "price_usd", sum((one.price_usd for one in self.sends.values()), Decimal(0)))
+        price = sum((one.price_usd for one in self.sends.values()), Decimal(0))
+        object.__setattr__(self, "price_usd", price)
+        more = sum((one.price_usd for one in self.fetches.values()), Decimal(0))
+        object.__setattr__(self, "at_most_usd", price + more)
 
     @property
     def is_local(self) -> bool:
@@ -94,6 +101,19 @@ def parts_of(plan: Plan, reach: int) -> tuple[dict[str, Key], dict[Key, Send]]:
     return cells, sends
 
 
+def fetches_of(plan: Plan) -> dict[Key, Send]:
+    """The requests of a plan whose images Krea alone can give, and which are paid when it has them no longer.
+
+    Args:
+        plan: What a run would do.
+
+    Returns:
+        Each of them by its key.
+    """
+    steps = [step for step in plan.steps if is_read_again(step.action)]
+    return {step.key: Send(step.cells[0].id, step.price, step.reason) for step in steps}
+
+
 def limits_for(plan: Plan, budget: Budget, limits: Limits) -> Limits:
     """The limits of a run of a plan file: where nobody has set a cap, its price by now is one.
 
@@ -107,7 +127,8 @@ def limits_for(plan: Plan, budget: Budget, limits: Limits) -> Limits:
     """
     if limits.max_cost is not None or budget.usd is not None:
         return limits
-    return replace(limits, max_cost=sum((step.price for step in plan.steps if may_send(step)), Decimal(0)))
+    paid = (step.price for step in plan.steps if may_send(step) or is_read_again(step.action))
+    return replace(limits, max_cost=sum(paid, Decimal(0)))
 
 
 def may_send(step: Step) -> bool:
@@ -159,13 +180,14 @@ def check_planned(plan: Plan, approved: PlanFile) -> None:
     for step in plan.steps:
         if not may_send(step):
             continue
-        planned, name = approved.sends.get(step.key), step.cells[0].id
+        fetched, name = approved.fetches.get(step.key), step.cells[0].id
+        planned = approved.sends.get(step.key) or fetched
         if planned is None:
             raise _changed(f"{name} would now be sent, which was not planned: {step.reason}")
         if step.price > planned.price_usd:
-            raise _changed(f"{name} now costs {usd(step.price)}, but was planned for {usd(planned.price_usd)}")
-        if step.reason == DAMAGED != planned.reason:
-            raise _changed(f"{name} has been generated since, and would be sent again: {step.reason}")
+            raise _changed(f"{name} costs {usd(step.price)} now, and was planned for {usd(planned.price_usd)}")
+        if step.reason == DAMAGED != planned.reason and fetched is None:
+            raise _changed(f"{name} has been drawn since, and would be sent again: {step.reason}")
 
 
 def is_plan_file(file: Path) -> bool:
@@ -200,7 +222,10 @@ def read_plan_file(file: Path) -> PlanFile:
     """
     hint = "make the plan again: krea-pipe plan FILE --out PLANFILE"
     try:
-        row = object_of(json.loads(_bytes_of(file)))
+        raw = _bytes_of(file)
+        if conflict := conflict_in(file, raw.decode("utf-8", "replace"), hint):
+            raise InvalidInput(conflict)
+        row = object_of(json.loads(raw))
         if row.data["schema"] != _SCHEMA:
             raise InvalidInput(Problem("bad_plan_file", f"{file} is of another version", Place(file, 1, 1), hint))
         return _decode(row)
@@ -228,8 +253,7 @@ def _bytes_of(file: Path) -> bytes:
 def _decode(row: JsonObject) -> PlanFile:
     max_cells = row.number("max_cells")
     if max_cells is None or max_cells < 0:
-        raise ValueError("`max_cells` is not a count")
-    sends = {Key(key): object_of(one) for key, one in row.members("sends").items()}
+        raise ValueError("`max_cells` is no count")
     return PlanFile(
         krea_pipe=row.text("krea_pipe"),
         pipeline=Path(row.text("pipeline")),
@@ -240,8 +264,14 @@ def _decode(row: JsonObject) -> PlanFile:
         max_cells=max_cells,
         everything=row.text("everything"),
         cells={id_: Key(text(key, id_)) for id_, key in row.members("cells").items()},
-        sends={key: Send(one.text("cell"), one.price("price_usd"), one.text("reason")) for key, one in sends.items()},
+        sends=_sends_in(row, "sends"),
+        fetches=_sends_in(row, "fetches") if "fetches" in row.data else {},
     )
+
+
+def _sends_in(row: JsonObject, name: str) -> dict[Key, Send]:
+    found = {Key(key): object_of(one) for key, one in row.members(name).items()}
+    return {key: Send(one.text("cell"), one.price("price_usd"), one.text("reason")) for key, one in found.items()}
 
 
 def _changed(message: str) -> UsageError:

@@ -103,6 +103,7 @@ def build_report(
         templates=tuple(origins.templates),
         references=_references(plan, fingerprints),
         pipeline_cells=facts.pipeline_cells,
+        shard=None if plan.shard is None else str(plan.shard),
     )
 
 

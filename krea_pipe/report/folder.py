@@ -175,7 +175,8 @@ def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
         if not runs:
             raise _no_run(f"no run is stored in {home}", runs)
         return runs[-1]
-    given = Path(name).parent if Path(name).name in (RECORD, PLANNED, _HTML_NAME) else Path(name)
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 (which fails where there is no such user)
+    given = path.parent if path.name in (RECORD, PLANNED, _HTML_NAME) else path
     if os.path.islink(given):  # noqa: PTH114 (a name may be too long); whoever names a link means what it leads to
         given = Path(os.path.realpath(given))
     if _holds(given, *files):

@@ -11,7 +11,8 @@ from krea_pipe.report.words import commit, explanation
 
 def render_junit(report: Report) -> str:
     """Render the report as XML: a failed cell is a failure, an uncertain one an error, a pending one is skipped."""
-    root = Element("testsuites", {"name": writable(report.pipeline.name), **_counts(report.rows)})
+    shard = f", shard {report.shard}" if report.shard else ""
+    root = Element("testsuites", {"name": writable(f"{report.pipeline.name}{shard}"), **_counts(report.rows)})
     for name, rows in by_stage((stage.name for stage in report.stages), report.rows).items():
         _add_suite(root, report, name, rows)
     indent(root)
@@ -35,6 +36,7 @@ def _add_suite(root: Element, report: Report, name: str, rows: Sequence[Row]) ->
     suite = SubElement(root, "testsuite", attributes)
     facts = {
         "run": report.run_id,
+        "shard": report.shard or "",
         "file": report.pipeline.file,
         "commit": commit(report),
         "target": report.target.kind,

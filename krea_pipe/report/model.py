@@ -140,6 +140,7 @@ class Report:
 
     `pipeline_cells` says how many cells the pipeline had, of which the run may have taken a part; reports of earlier
     versions and of two runs do not know.
+    `shard` says which shard the run is of, as in `2/8`, `merged` the ids of the runs that a merged report is made of.
     """
 
     run_id: str
@@ -160,6 +161,8 @@ class Report:
     references: tuple[ReferenceView, ...]
     pipeline_cells: int | None = field(default=None, kw_only=True)
     rows: tuple[Row, ...]
+    shard: str | None = None
+    merged: tuple[str, ...] = ()
 
 
 def seen_from(folder: Path, path: Path) -> str:

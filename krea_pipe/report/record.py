@@ -33,6 +33,8 @@ from krea_pipe.report.model import (
 
 _T = TypeVar("_T")
 _STATUSES = frozenset(get_args(Status))
+OF_SHARDS = ("shard", "merged")
+"""The fields of a report that stand in the file only where they say something."""
 OF_PAIRS = ("pair", "distance", "same")
 """The fields of a row that stand in the file only in a report of two runs."""
 
@@ -68,8 +70,10 @@ def json_default(value: object) -> object:
         return {"class" if name == "kind" else name: one for name, one in data.items()}
     if isinstance(value, Report):
         data["cells"] = {"cells": data["cells"], "cost": data.pop("cost")}
-        names = {"cells": "totals", "rows": "cells"}
-        return {"schema": REPORT_SCHEMA, **{names.get(name, name): one for name, one in data.items()}}
+        rows = data.pop("rows")
+        data = {name: one for name, one in data.items() if one or name not in OF_SHARDS}
+        totals = {"totals" if name == "cells" else name: one for name, one in data.items()}
+        return {"schema": REPORT_SCHEMA, **totals, "cells": rows}
     return data
 
 
@@ -140,7 +144,8 @@ _REQUIRED = {
 def _checked(report: Report) -> Report:
     """Refuse values of a wrong kind, which a hand or another program may have written."""
     texts = [report.run_id, report.tool_version, report.started_at, report.finished_at, report.out, report.base]
-    texts += [*astuple(report.pipeline), *astuple(report.target), *report.warnings, *report.templates]
+    texts += [*astuple(report.pipeline), *astuple(report.target), *report.warnings, *report.templates, *report.merged]
+    texts += [] if report.shard is None else [report.shard]
     for row in report.rows:
         texts += [row.id, row.stage, row.prompt, row.key, row.reason, row.likeness]
         sizes = [one for one in (row.width, row.height, row.template) if one is not None]

@@ -23,7 +23,8 @@ def summary_sentence(report: Report) -> str:
     total = report.cells.total
     counts = [(getattr(report.cells, status), word) for status, word in STATUS_WORDS.items()]
     parts = ", ".join(f"{count} {word}" for count, word in counts if count)
-    images = f"{total} {'image' if total == 1 else 'images'}{f': {parts}' if parts else ''}."
+    shard = "" if report.shard is None else f"Shard {report.shard}: "
+    images = f"{shard}{total} {'image' if total == 1 else 'images'}{f': {parts}' if parts else ''}."
     return images if report.target.kind == "local" else f"{images} {_money_sentence(report)}"
 
 
@@ -57,12 +58,18 @@ def facts_of(report: Report) -> list[tuple[str, str]]:
     times = [("Started", _moment(report.started_at)), ("Took", _duration(report.started_at, report.finished_at))]
     found = [
         *run,
+        ("Shard", report.shard or ""),
+        ("Merged from", _runs(report.merged)),
         *([] if between else times),
         ("File", report.pipeline.file),
         ("Commit", commit(report)),
         ("Made by", f"krea-pipe {report.tool_version}"),
     ]
     return [(name, text) for name, text in found if text]
+
+
+def _runs(ids: tuple[str, ...]) -> str:
+    return "" if not ids else "1 run" if len(ids) == 1 else f"{len(ids)} runs"
 
 
 def commit(report: Report) -> str:

@@ -142,6 +142,26 @@ def look_at(name: str, fact: Mapping[str, Json] | None, expected: Expected, blob
     return _read(path, stamp, fact, expected, blobs)
 
 
+def image_in(path: str, fact: Mapping[str, Json] | None) -> str | None:
+    """The digest of the image in a file of an output folder, without our texts.
+
+    Args:
+        path: the path of the file.
+        fact: what was noted when it was last delivered, if anything was: while it fits, the file is not read.
+
+    Returns:
+        The digest; None when the file cannot be read, or cannot be an image that was delivered.
+    """
+    try:
+        found = os.stat(path)  # noqa: PTH116
+        if not stat.S_ISREG(found.st_mode) or not 0 < found.st_size <= _MOST_BYTES:
+            return None
+        noted = fact.get("image") if fact is not None and fact.get("stamp") == _stamp(found) else None
+        return noted if isinstance(noted, str) else bare(Path(path).read_bytes()).digest
+    except (OSError, ValueError):
+        return None
+
+
 def _stamp(found: os.stat_result) -> list[Json]:
     """Programs can set the time of a change back; the time of the inode they cannot."""
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]

@@ -5,11 +5,13 @@ Anyone who can write there decides what is cached and what is paid for. A clone 
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.git import GitFailed, ask, repository
-from krea_pipe.core.settings import home_folder
+from krea_pipe.store.atomic import make_folder, write_atomically
+from krea_pipe.store.home_place import HOME_VARIABLE, find_home, other_homes
 from krea_pipe.store.lock import lockfiles_lock, picks_lock
 from krea_pipe.store.plain import check_files, check_folders
 
@@ -24,7 +26,7 @@ def open_home(environment: Mapping[str, str], file: Path | None = None) -> Path:
     A link that KREA_PIPE_HOME names is followed, because the user says so. No other is.
 
     Args:
-        environment: The environment variables; see `settings.home_folder`.
+        environment: The environment variables; see `home_place.find_home`.
         file: The pipeline file, if there is one.
 
     Returns:
@@ -33,12 +35,55 @@ def open_home(environment: Mapping[str, str], file: Path | None = None) -> Path:
     Raises:
         StateError: It is a link, git tracks it, it belongs to someone else, or something else stands in the place of
             what is kept there.
+        UsageError: KREA_PIPE_HOME begins with the name of a user who does not exist.
     """
-    home = home_folder(environment, file)
+    return check_home(find_home(environment, file), environment)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherHomes:
+    """Further home folders that may hold images of a pipeline, and why others are not read."""
+
+    homes: tuple[Path, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def open_other_homes(environment: Mapping[str, str], file: Path) -> OtherHomes:
+    """The home folders that earlier versions would have used for a pipeline file, after a look at whose they are.
+
+    Args:
+        environment: The environment variables; see `home_place.other_homes`.
+        file: The pipeline file.
+
+    Returns:
+        Those that can be read. They are only read.
+    """
+    homes, problems = list[Path](), list[Problem]()
+    for home in other_homes(environment, file):
+        try:
+            homes.append(check_home(home, environment))
+        except StateError as error:
+            problems += error.problems
+    return OtherHomes(tuple(homes), tuple(problems))
+
+
+def check_home(home: Path, environment: Mapping[str, str]) -> Path:
+    """Look at whose a home folder is before anything in it is read.
+
+    Args:
+        home: The path of the folder, which need not be there.
+        environment: The environment variables, for git.
+
+    Returns:
+        The path of the folder itself, where KREA_PIPE_HOME names a link.
+
+    Raises:
+        StateError: As for `open_home`.
+    """
     _check_untracked(home, environment)
     if os.path.islink(home):  # noqa: PTH114 (no name is too long for it)
-        if not environment.get("KREA_PIPE_HOME"):
-            hint = "set KREA_PIPE_HOME to the folder itself"
+        if not environment.get(HOME_VARIABLE):
+            hint = "set KREA_PIPE_HOME to the place itself"
             raise StateError(Problem("home_linked", f"{home} is a link, which is not followed", hint=hint))
         home = Path(os.path.realpath(home))
         _check_untracked(home, environment)
@@ -47,6 +92,20 @@ def open_home(environment: Mapping[str, str], file: Path | None = None) -> Path:
     check_files(picks_lock(home), lockfiles_lock(home))
     check_owner(home, home, *own)
     return home
+
+
+def make_home(home: Path) -> None:
+    """Make a home folder, which git ignores wherever it is.
+
+    Args:
+        home: Its path; one that is there is left as it is.
+
+    Raises:
+        StateError: It cannot be made.
+    """
+    if not home.is_dir():
+        make_folder(home)
+        write_atomically(home / ".gitignore", b"*\n", durable=False)
 
 
 def check_owner(home: Path, *places: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from krea_pipe.core.outcome import Result
-from krea_pipe.store.events import Done, JournalLine, Listed
+from krea_pipe.store.events import Done, Failed, JournalLine, Listed
 from krea_pipe.store.journal import Journal, Observe, unobserved
 from krea_pipe.store.lock import FileLock
 from krea_pipe.store.presence import Presence
@@ -183,6 +183,7 @@ class Ledger:
         """Read what other runs have written."""
         for line in self.journal.follow(self.replay):
             self.replay.take(line)
+            self._forget_missing(line)
             if isinstance(line.event, Done) and line.run != self.run:
                 self._news.add(line.key)
 
@@ -234,8 +235,14 @@ class Ledger:
             return Busy(work.run)
         return work if work.origin == self.origin else Free()
 
+    def _forget_missing(self, line: JournalLine) -> None:
+        """A job that Krea has no longer is not read again."""
+        if isinstance(line.event, Failed) and line.event.job_id and line.key in self.missing:
+            del self.missing[line.key]
+
     def _take(self, line: JournalLine) -> None:
         self.replay.take(line)
+        self._forget_missing(line)
         if isinstance(line.event, Done):  # nobody will ask for it again, and a long run would pile them up
             self.replay.done.pop(line.key, None)
             self.replay.drawn_by.pop(line.key, None)

@@ -8,17 +8,15 @@ from playwright.sync_api import expect
 from sample_reports import make_report, make_stage
 
 from krea_pipe.pipeline.editing.picks import parse_picks
-from krea_pipe.report.decisions import decisions_json, read_stage
+from krea_pipe.report.decisions import decisions_json, read_stage, stage_of
 
 REPORT = make_report(make_stage("lamp", {"seed": [1, 2, 3, 4]}))
-PICKS = """\
+OLD_KEY = "0123456789012345"
+PICKS = f"""\
 # what we liked in spring
-stage: lamp
-picks:
-  - {id: lamp/1, stars: 3, note: keep the glow}
-  - {id: lamp/gone, stars: 5, note: "of an older run: #1"}
-rejected:
-  - lamp/2
+- {{pick: lamp/1, stars: 3, note: keep the glow}}
+- {{pick: lamp/gone, stars: 5, note: "of an older run: #1", key: "{OLD_KEY}"}}
+- {{reject: lamp/2}}
 """
 NOTE = 'yes: "no" # {a}, [b] – ランプ \\ tab'
 
@@ -35,7 +33,7 @@ def decided(tmp_path_factory):
     file = folder / "picks/lamp.yaml"
     file.parent.mkdir()
     file.write_text(PICKS)
-    return write_page(REPORT, folder, decisions_json({"lamp": read_stage(file, "lamp", folder)}))
+    return write_page(REPORT, folder, decisions_json({"lamp": read_stage(file, stage_of(REPORT, "lamp"), folder)}))
 
 
 def frame(page, seed):
@@ -55,12 +53,17 @@ def press(page, seed, *keys):
 
 
 def exported(page):
-    """The downloaded file, as the tool reads it: the picked and the rejected as (id, stars, note)."""
+    """The downloaded file, as the tool reads it: the picked and the rejected as (id, stars, note).
+
+    Each has the key of its request.
+    """
     with page.expect_download() as download:
         page.locator('.decisions [data-act="export"]').click()
     assert download.value.suggested_filename == "lamp.yaml"
     picks = parse_picks(Path(download.value.path()).read_text(encoding="utf-8"), Path("lamp.yaml"))
-    assert picks.stage == "lamp"
+    known = {row.id: row.key[:16] for row in REPORT.rows} | {"lamp/gone": OLD_KEY}
+    assert [one.key for one in picks.decisions] == [known[one.id] for one in picks.decisions]
+    assert len(picks.document.text.splitlines()) == len(picks.decisions)
     return tuple([(one.id, one.stars, one.note) for one in some] for some in (picks.picks, picks.rejected))
 
 

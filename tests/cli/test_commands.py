@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import KEY
+from command_line import KEY, Project
 
 from krea_pipe._version import __version__
 
@@ -178,6 +178,20 @@ def test_a_report_finds_images_in_any_folder(project, krea, tmp_path_factory):
     assert not Path(row["image"]).is_absolute()
     assert (folder / done.report["base"] / row["image"]).resolve() == elsewhere / "a.png"
     assert (elsewhere / "a.png").is_file()
+
+
+def test_messages_say_from_where_the_output_folder_counts(project, krea):
+    project.pipeline(["a"], name="pipelines/p.yaml")
+    top = project.path.resolve()
+    assert f"\nimages  out/p in {top}\n" in project.run("run", "pipelines/p.yaml").out
+    assert (top / "out/p/a.png").is_file()
+    home = {"KREA_PIPE_HOME": str(project.home)}
+    inner = Project(top / "pipelines", krea)
+    assert "\nimages  out/p\n" in inner.run("run", "p.yaml", env=home).out, "it is the pipeline's own folder"
+    assert f"\nimages  out/p in {top / 'pipelines'}\n" in project.run("report").out
+    wrong = Project(project.write("pipelines/x/y", "").parent.resolve(), krea).run("verify", "../p.yaml")
+    assert wrong.code == 8
+    assert f"Looked for them in {top / 'pipelines/x/out/p'}; --out names another folder." in wrong.out
 
 
 def test_a_report_is_made_again_from_the_record(project, krea):

@@ -20,7 +20,7 @@ from krea_pipe.store.presence import Presence
 PRICE = "0.03"
 PATH = {"PATH": os.environ.get("PATH", "")}
 """Where git is, which a command that runs in the process of the tests does not know."""
-GONE = ("attach", "stored image missing or damaged; fetched from Krea again at no cost")
+GONE = ("fetch", "stored image missing or damaged; read from Krea again at no cost")
 
 
 def gc(project, *words):
@@ -360,13 +360,14 @@ def test_a_lock_of_another_name_and_place_protects_its_images(project, tmp_path_
 
 
 def test_a_pipeline_whose_folder_is_away_keeps_its_images_until_it_is_forgotten(project):
-    file = project.pipeline(["a"], name="disk/p.yaml")
-    assert project.run("run", file.relative_to(project.path)).code == 0
+    project.pipeline(["a"], name="disk/p.yaml")
+    home = {"KREA_PIPE_HOME": ".krea-pipe"}
+    assert project.run("run", "disk/p.yaml", env=home).code == 0
     (project.path / "disk").rename(project.path.parent / "away")
     done = project.run("gc", "--keep", "0d", "--delete")
     assert (done.code, str(project.path / "disk") in done.out) == (0, True)
     (project.path.parent / "away").rename(project.path / "disk")
-    assert project.plan(file="disk/p.yaml")["a"] == ("reuse", "cached")
+    assert project.plan(file="disk/p.yaml", env=home)["a"] == ("reuse", "cached")
     (project.path / "disk").rename(project.path.parent / "away")
     assert project.run("gc", "--keep", "0d", "--delete", "--forget-missing").code == 0
     assert project.blobs() == []

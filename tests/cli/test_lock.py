@@ -181,15 +181,16 @@ def test_frozen_sends_nothing_that_the_lock_does_not_have(project):
     assert len(project.krea.posts) == before
 
 
-def test_frozen_draws_again_what_is_locked_only_when_asked_and_tells_another_image_from_it(project, krea):
+def test_a_frozen_run_pays_only_when_that_is_allowed_and_tells_another_image_from_it(project, krea):
     project.pipeline(["fox", "owl"])
     ran(project)
     project.pipeline(["fox"])
     before = (project.path / "p.lock.jsonl").read_bytes()
     lose_home(project)
     krea.reset()
-    assert ran(project, "--frozen", code=1).rows["fox"]["error"]["code"] == "job_gone"
     done = ran(project, "--frozen", code=8)
+    assert (done.rows["fox"]["error"]["code"], krea.posts) == ("render_not_allowed", [])
+    done = ran(project, "--frozen", "--allow-render", code=8)
     assert done.json["lock"]["drifted"] == ["p/fox"]
     assert (project.path / "p.lock.jsonl").read_bytes() == before
 
@@ -290,7 +291,7 @@ def test_verify_sees_one_changed_byte_behind_the_texts_of_a_png(project):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("<<<<<<< HEAD\n", "p.lock.jsonl:2:1: error: this is a mark of a merge conflict"),
+        ("<<<<<<< HEAD\n", "p.lock.jsonl:2:1: error: this is a merge conflict marker"),
         ("{\n", "p.lock.jsonl:2:1: error: this is no line of a lock file: it is no JSON"),
         ('{"id": "p/fox"}\n', "it has no `key`"),
         ("\xff\n", "this is not UTF-8 text"),

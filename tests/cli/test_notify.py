@@ -98,6 +98,16 @@ def test_a_webhook_is_told_how_a_run_ended_in_words_and_as_data(project, receive
     assert done.err.count("\n") == 2  # its progress, and no warning
 
 
+def test_people_are_told_of_which_shard_a_run_is(project, receiver):
+    project.pipeline(["a", "b"])
+    told = ("--shard", "1/1", "--notify", receiver.url)
+    assert project.run("run", "p.yaml", *told).code == 0
+    assert project.run("run", "p.yaml", "-k", "c", *told).code == 7
+    first, second = (body["text"] for body in receiver.seen)
+    assert first.startswith("krea-pipe p: done. Shard 1/1: 2 images: 2 rendered.")
+    assert second == "krea-pipe p, shard 1/1: not run, nothing_selected (exit code 7)."
+
+
 def test_nobody_is_told_of_a_run_that_had_nothing_to_do(project, receiver):
     project.pipeline(["a"])
     project.run("run", "p.yaml")

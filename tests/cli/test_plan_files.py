@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from krea_server import ask, picture, send_answer
-from money import hide, inhabit
+from money import change_list, inhabit, job_ids
 
 KEYS = {"KREA_API_KEY": None}
 
@@ -99,15 +99,56 @@ def test_what_was_drawn_since_and_is_lost_is_read_again_and_not_sent(project, kr
     planned(project)
     applied(project)
     for _ in range(2):
+        shutil.rmtree(project.path / "out")
         for blob in project.blobs():
             blob.unlink()
         assert applied(project).counts == (1, 0, 0)
     assert len(krea.posts) == 1
-    hide(krea, "fox")
-    krea.answer("GET", "/jobs/", 404, {"error": "Job not found"})
+    forget(krea, "fox")
+    shutil.rmtree(project.path / "out")
     project.blobs()[0].unlink()
-    assert project.run("run", "p.yaml").code == 1
-    assert len(krea.posts) == 1
+    assert applied(project).counts == (1, 0, 0)  # the plan was to send it
+    assert len(krea.posts) == 2
+
+
+def test_what_is_read_from_krea_is_sent_only_when_the_plan_file_says_that_it_may_be(project, krea):
+    project.pipeline(["fox", "owl"])
+    assert project.run("run", "p.yaml").code == 0
+    plans = {}
+    for name in ("reused", "read"):
+        plans[name] = planned(project)
+        shutil.rmtree(project.home, ignore_errors=True)
+        shutil.rmtree(project.path / "out", ignore_errors=True)
+    forget(krea, "fox", "owl")
+    for plan, most in ((plans["reused"], "0"), (plans["read"], "0.060")):
+        assert (plan["price_usd"], plan["at_most_usd"], plan["sends"]) == ("0", most, {})
+    (project.path / "plan.json").write_text(json.dumps(plans["reused"]))
+    done = applied(project, code=1)
+    assert {row["error"]["code"] for row in done.rows.values()} == {"not_planned"}
+    shutil.rmtree(project.home)
+    (project.path / "plan.json").write_text(json.dumps(plans["read"]))
+    assert (applied(project).counts, len(krea.posts)) == ((2, 0, 0), 4)
+
+
+def test_a_plan_file_says_what_it_may_cost_where_only_krea_can_tell(project):
+    project.pipeline(["fox", "owl"])
+    assert project.run("run", "p.yaml").code == 0
+    project.pipeline(["fox", "owl", "elk"])
+    shutil.rmtree(project.home)
+    shutil.rmtree(project.path / "out")
+    said = project.run("plan", "p.yaml", "--out", "plan.json").out
+    assert "sends 1 request, and of 2 more those that Krea has no longer, for $0.03 to $0.09, and no other." in said
+    project.pipeline(["fox"])
+    said = project.run("plan", "p.yaml", "--out", "plan.json").out
+    assert "sends of 1 request those that Krea has no longer, for $0.00 to $0.03, and no other." in said
+
+
+def forget(krea, *words):
+    """Let Krea have no longer the jobs that it has for some words."""
+    gone = [job_id for word in words for job_id in job_ids(krea, word)]
+    for job_id in gone:
+        krea.answer("GET", f"/jobs/{job_id}", 404, {"error": "Job not found"})
+    change_list(krea, lambda jobs: [job for job in jobs if job["job_id"] not in gone])
 
 
 def test_a_plan_with_a_limit_is_that_part_and_never_more(project):

@@ -67,7 +67,7 @@ def test_a_home_that_git_tracks_is_refused_by_every_command(stored):
     fork = stored.path / "fork"
     fork.mkdir()
     shutil.copy(stored.path / "p.yaml", fork)
-    shutil.copytree(stored.home, fork / ".krea-pipe")
+    shutil.copytree(stored.home, fork / ".krea-pipe", ignore=shutil.ignore_patterns(".gitignore"))
     git(fork, "init", "-q", ".")
     git(fork, "add", "-A")
     git(fork, "commit", "-qm", "x")

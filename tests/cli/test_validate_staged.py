@@ -92,7 +92,7 @@ def test_tables_picks_and_globs_bring_in_the_pipelines_that_read_them(repository
     for changed, text, reader in (
         ("data/rows.list", "w,w\none,two\n", "csv.yaml"),
         ("data/words.list", "\n", "words.yaml"),
-        ("chosen/a.yaml", "stage: other\npicks: []\n", "picks.yaml"),
+        ("chosen/a.yaml", "picks: []\n", "picks.yaml"),
         ("refs/notes.md", "not an image", "glob.yaml"),
     ):
         repository.stage(**{changed: text})

@@ -9,6 +9,7 @@ from PIL import Image
 
 from krea_pipe.core import images
 from krea_pipe.core.images import NotAnImage
+from krea_pipe.local.picture import read_picture
 from krea_pipe.report.sheet.draw import _decoded
 from krea_pipe.report.sheet.model import Box
 
@@ -65,6 +66,8 @@ def on_a_sheet(data, size=(90, 90)):
 
 
 LOOKS = {"thumbnail": lambda data: thumbnail(data).convert("RGB"), "sheet": on_a_sheet}
+IN_PROOFS = {**LOOKS, "proof": lambda data: read_picture(data).thumbnail}
+"""The local Krea shows references in its proofs."""
 
 
 def near(pixel, wanted, distance=6):
@@ -124,8 +127,8 @@ def test_exif_that_is_damaged_turns_nothing(block):
     assert thumbnail(encoded(marked(), "JPEG", exif=b"Exif\0\0" + block)).size == (96, 48)
 
 
-@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("look", IN_PROOFS.values(), ids=IN_PROOFS)
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
 def test_display_p3_is_shown_in_srgb(form, look):
     options = {} if form == "PNG" else {"quality": 100}
     data = encoded(Image.new("RGB", (96, 48), P3_RED), form, icc_profile=display_p3(), **options)
@@ -138,6 +141,59 @@ def test_a_palette_and_transparency_have_their_profile_as_well():
     assert near(thumbnail(encoded(flat, "PNG", icc_profile=display_p3())).getpixel((20, 20)), RED_IN_SRGB)
     clear = Image.new("RGBA", (96, 48), (*P3_RED, 128))
     assert near(thumbnail(encoded(clear, "PNG", icc_profile=display_p3())).getpixel((20, 20)), (*RED_IN_SRGB, 128))
+
+
+def with_chunks(png, **chunks):
+    made = b""
+    for name, body in chunks.items():
+        kind = name.encode()
+        made += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return png[:33] + made + png[33:]
+
+
+P3_NUMBERS = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+P3_BY_NUMBERS = {
+    "cICP": {"cICP": bytes([12, 13, 0, 1])},
+    "cICP above iCCP": {"cICP": bytes([12, 13, 0, 1]), "iCCP": b"p\0\0" + zlib.compress(grey_gamma_1())},
+    "cHRM": {"gAMA": struct.pack(">I", 45455), "cHRM": struct.pack(">8I", *P3_NUMBERS)},
+}
+
+
+@pytest.mark.parametrize("chunks", P3_BY_NUMBERS.values(), ids=P3_BY_NUMBERS)
+def test_display_p3_may_be_named_by_numbers(chunks):
+    png = encoded(Image.new("RGB", (96, 48), P3_RED), "PNG")
+    assert near(thumbnail(with_chunks(png, **chunks)).getpixel((20, 20)), RED_IN_SRGB)
+
+
+PLAIN_CHUNKS = {
+    "sRGB": {"sRGB": b"\0", "gAMA": struct.pack(">I", 100_000), "cHRM": struct.pack(">8I", *P3_NUMBERS)},
+    "gAMA of sRGB": {"gAMA": struct.pack(">I", 45454)},
+    "no colours": {"gAMA": struct.pack(">I", 45455), "cHRM": bytes(32)},
+    "all one colour": {"gAMA": struct.pack(">I", 45455), "cHRM": struct.pack(">8I", *[30000] * 8)},
+    "unknown codes": {"cICP": bytes([77, 99, 0, 1])},
+    "high dynamic range": {"cICP": bytes([9, 16, 0, 1])},
+    "cut off": {"cICP": b"\x0c"},
+    "no gamma": {"gAMA": bytes(4)},
+}
+
+
+@pytest.mark.parametrize("chunks", PLAIN_CHUNKS.values(), ids=PLAIN_CHUNKS)
+def test_other_numbers_change_nothing(chunks):
+    png = encoded(Image.new("RGB", (96, 48), P3_RED), "PNG")
+    assert near(thumbnail(with_chunks(png, **chunks)).getpixel((20, 20)), P3_RED)
+
+
+def test_the_gamma_of_a_png_is_heeded():
+    grey = encoded(Image.new("L", (96, 48), 55), "PNG")
+    data = with_chunks(grey, gAMA=struct.pack(">I", 100_000))
+    assert near(thumbnail(data).getpixel((20, 20)), (128, 128, 128))
+
+
+def test_an_avif_may_name_its_colours_by_codes():
+    data = encoded(Image.new("RGB", (96, 48), P3_RED), "AVIF", quality=100)
+    at = data.index(b"colrnclx") + 8
+    coded = data[:at] + struct.pack(">HH", 12, 13) + data[at + 4 :]
+    assert near(thumbnail(coded).getpixel((20, 20)), RED_IN_SRGB)
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
@@ -160,16 +216,22 @@ def test_a_profile_that_inflates_without_end_is_not_read():
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_an_avif_has_its_profile_as_well(look):
+    data = encoded(Image.new("RGB", (96, 48), P3_RED), "AVIF", icc_profile=display_p3(), quality=100)
+    assert near(look(data).getpixel((20, 20)), RED_IN_SRGB)
+
+
+@pytest.mark.parametrize("look", IN_PROOFS.values(), ids=IN_PROOFS)
 def test_sixteen_bits_of_grey_are_scaled(look):
-    ramp = Image.new("I;16", (256, 64))
+    ramp = Image.new("I;16", (256, 256))
     for column in range(256):
-        ramp.paste(column * 257, (column, 0, column + 1, 64))
+        ramp.paste(column * 257, (column, 0, column + 1, 256))
     seen = look(encoded(ramp, "PNG")).convert("L")
     for share in (0.1, 0.5, 0.9):
         assert abs(seen.getpixel((int(share * seen.width), seen.height // 2)) - 255 * share) < 8
 
 
-@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize("look", IN_PROOFS.values(), ids=IN_PROOFS)
 def test_cmyk_is_shown(look):
     data = encoded(Image.new("CMYK", (96, 48), (0, 255, 255, 0)), "JPEG", quality=95)
     assert near(look(data).getpixel((20, 20)), (254, 0, 0))

@@ -115,6 +115,24 @@ def test_a_png_with_a_wrong_checksum_is_refused():
         facts_of(bytes(data))
 
 
+def png_of_rows(rows):
+    """A PNG of 64 rows whose chunks and zlib stream are whole, though it holds other rows."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 96, 64, 8, 0, 0, 0, 0))
+    pixels = png_chunk(b"IDAT", zlib.compress((b"\0" + b"\x40" * 96) * rows))
+    return b"\x89PNG\r\n\x1a\n" + header + pixels + png_chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("rows", [0, 32, 63])
+def test_a_png_without_all_of_its_rows_is_refused(rows):
+    with pytest.raises(NotAnImage):
+        images.examine(png_of_rows(rows))
+
+
+@pytest.mark.parametrize("rows", [64, 65])
+def test_a_png_with_all_of_its_rows_is_taken(rows):
+    assert facts_of(png_of_rows(rows)).height == 64
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"GIF89a" + bytes(40), b"<!doctype html><title>502</title>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"],

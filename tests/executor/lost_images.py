@@ -6,10 +6,10 @@ import shutil
 from decimal import Decimal
 
 from krea_server import until
-from money import hide, kill
+from money import change_list, job_ids, kill
 
 GONE = {"error": "Job not found"}
-AGAIN = ("attach", "stored image missing or damaged; fetched from Krea again at no cost")
+AGAIN = ("fetch", "stored image missing or damaged; read from Krea again at no cost")
 
 
 def blob_of(project, word):
@@ -21,16 +21,24 @@ def key_of(project, word):
     return next(one["key"] for one in project.events("submitted") if one["cell"].endswith(f"/{word}"))
 
 
+def lose_files(project):
+    """Take away what was delivered: from there an image is copied before Krea is asked for it."""
+    shutil.rmtree(project.path / "out", ignore_errors=True)
+
+
 def delete(project):
+    lose_files(project)
     blob_of(project, "a").unlink()
 
 
 def truncate(project):
+    lose_files(project)
     file = blob_of(project, "a")
     file.write_bytes(file.read_bytes()[:40])
 
 
 def corrupt(project):
+    lose_files(project)
     file = blob_of(project, "a")
     data = bytearray(file.read_bytes())
     data[30] ^= 1
@@ -39,19 +47,23 @@ def corrupt(project):
 
 
 def empty(project):
+    lose_files(project)
     blob_of(project, "a").write_bytes(b"")
 
 
 def delete_folder(project):
+    lose_files(project)
     shutil.rmtree(project.space / "blobs")
 
 
 def delete_folder_and_facts(project):
+    lose_files(project)
     shutil.rmtree(project.space / "blobs")
     shutil.rmtree(project.space / "facts")
 
 
 def keep_the_journal_alone(project):
+    lose_files(project)
     for path in project.space.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -69,10 +81,12 @@ def money(done):
     return Decimal(done.json["cost"]["spent_usd"]), Decimal(done.json["cost"]["in_flight_usd"])
 
 
-def is_gone(krea, times=5):
-    """Let Krea say as often as it is believed that it has no such job."""
-    krea.answer("GET", "/jobs/", 404, GONE, times=times)
-    hide(krea, "a")
+def is_gone(krea, times=None, status=404):
+    """Let Krea say of the job of `a` as it is now that it has no such job; its list does not show it."""
+    gone = job_ids(krea, "a")
+    for job_id in gone:
+        krea.answer("GET", f"/jobs/{job_id}", status, GONE, times=times)
+    change_list(krea, lambda jobs: [job for job in jobs if job["job_id"] not in gone])
 
 
 def kill_while_read(project, krea):

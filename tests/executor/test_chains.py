@@ -174,7 +174,7 @@ def test_a_stored_image_that_is_gone_is_read_again_for_what_needs_it(project, kr
     chain(project, ["a", "b"])
     run(project, "-k", "stage:one")
     harm(blob_of(project, "a"))
-    assert project.plan("-k", "stage:one")["a"][0] == "attach"
+    assert project.plan("-k", "stage:one")["a"][0] == "fetch"
     run(project)
     assert krea.billed_prompts() == ["a", "a two", "b", "b two"]
     assert {action for action, _ in project.plan().values()} == {"reuse"}

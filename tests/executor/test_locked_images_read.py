@@ -2,8 +2,11 @@
 
 import json
 import shutil
+from collections import Counter
+from decimal import Decimal
 
 import pytest
+from krea_server import until
 from lost_images import (
     AGAIN,
     delete,
@@ -12,10 +15,12 @@ from lost_images import (
     edit_journal,
     is_gone,
     kill_while_read,
+    lose_files,
     money,
 )
+from money import drop, inhabit, kill
 
-LOCKED = ("attach", "accepted in the lock file and missing locally; fetched from Krea again at no cost")
+LOCKED = ("fetch", "accepted in the lock file and missing here; read from Krea again at no cost")
 
 
 @pytest.fixture
@@ -27,6 +32,7 @@ def drawn(project, krea):
 
 
 def lose_home(project):
+    lose_files(project)
     shutil.rmtree(project.home)
 
 
@@ -42,7 +48,7 @@ def test_what_the_lock_file_names_is_read_and_not_bought(drawn, krea, words):
     locked = (drawn.path / "p.lock.jsonl").read_bytes()
     lose_home(drawn)
     assert set(drawn.plan().values()) == {LOCKED}
-    assert "2 already paid, fetched again for $0.00" in drawn.run("plan", "p.yaml").out
+    assert "2 fetched from Krea for $0.00 to $0.06" in drawn.run("plan", "p.yaml").out
     done = drawn.run("run", "p.yaml", "--json", *words)
     assert (done.code, done.counts, money(done)) == (0, (2, 0, 0), (0, 0)), done.text
     assert (done.json["lock"]["drifted"], krea.billed_prompts()) == ([], ["a", "b"])
@@ -54,17 +60,94 @@ def test_what_the_lock_file_names_is_read_and_not_bought(drawn, krea, words):
     assert krea.billed_prompts() == ["a", "b"]
 
 
-def test_a_job_of_the_lock_file_that_is_gone_is_bought_by_the_next_run(drawn, krea):
+def test_a_job_of_the_lock_file_that_is_gone_is_bought_by_the_same_run(drawn, krea):
     lose_home(drawn)
-    is_gone(krea, times=None)
-    done = drawn.run("run", "p.yaml", "--json", "--uncertain", "resubmit")
-    assert (done.code, done.counts) == (1, (1, 1, 0))
-    assert (done.rows["a"]["error"]["code"], money(done)) == ("job_gone", (0, 0))
-    assert drawn.plan() == {"a": ("new", "failed before: job_gone"), "b": ("reuse", "cached")}
-    krea.rules.clear()
+    is_gone(krea)
+    plan = drawn.run("plan", "p.yaml", "--json").json
+    assert (plan["price_usd"], plan["at_most_usd"], plan["totals"]["fetch"]["at_most_usd"]) == ("0", "0.060", "0.060")
     done = drawn.run("run", "p.yaml", "--json")
-    assert (done.counts, krea.billed_prompts()) == ((1, 0, 1), ["a", "a", "b"])
-    assert done.json["lock"]["drifted"] == ["p/a"]
+    assert (done.code, done.counts, money(done)) == (0, (2, 0, 0), (Decimal("0.03"), 0)), done.text
+    assert (done.json["lock"]["drifted"], krea.billed_prompts()) == (["p/a"], ["a", "a", "b"])
+    assert len(krea.calls("GET", f"/jobs/{drawn.events('failed')[0]['job_id']}")) == 2
+    (post,) = drawn.events("submitting")
+    assert post["known_since"], "the list was not read before the POST, so that a lost answer could not be settled"
+    krea.rules.clear()
+    assert drawn.plan() == {"a": ("reuse", "cached"), "b": ("reuse", "cached")}
+
+
+@pytest.mark.parametrize(("words", "code"), [(("--max-cost", "0.01"), 5), (("--max-new", "0"), 5)])
+def test_what_krea_has_no_longer_is_not_bought_beyond_a_limit(drawn, krea, words, code):
+    lose_home(drawn)
+    is_gone(krea)
+    done = drawn.run("run", "p.yaml", "--json", *words)
+    assert (done.code, done.counts, done.json["error"]["code"]) == (code, (1, 0, 0), "limit_reached"), done.text
+    assert krea.billed_prompts() == ["a", "b"]
+
+
+def test_what_krea_has_no_longer_is_not_bought_without_a_cap(drawn, krea):
+    lose_home(drawn)
+    is_gone(krea)
+    drawn.pipeline(["a", "b"], more="")
+    done = drawn.run("run", "p.yaml", "--json")
+    assert (done.code, done.counts, done.rows["a"]["error"]["code"]) == (1, (1, 1, 0), "no_cap"), done.text
+    assert krea.billed_prompts() == ["a", "b"]
+    drawn.pipeline(["a", "b"])
+    assert drawn.run("run", "p.yaml", "--json").counts == (1, 0, 1)
+
+
+def test_a_frozen_run_pays_for_nothing_unless_that_is_allowed(drawn, krea):
+    lose_home(drawn)
+    is_gone(krea)
+    done = drawn.run("run", "p.yaml", "--json", "--frozen")
+    error = done.rows["a"]["error"]
+    assert (done.code, done.counts, error["code"], money(done)) == (8, (1, 1, 0), "render_not_allowed", (0, 0))
+    assert "Krea has no job" in error["message"]
+    assert "--allow-render" in error["message"]
+    assert drawn.plan()["a"] == ("new", "failed before: job_gone")
+    calls = len(krea.seen)
+    done = drawn.run("run", "p.yaml", "--json", "--frozen", env={"KREA_API_KEY": None})
+    assert (done.code, done.rows["a"]["error"]["code"], len(krea.seen)) == (8, "render_not_allowed", calls)
+    done = drawn.run("run", "p.yaml", "--json", "--frozen", "--allow-render")
+    assert (done.code, done.counts, done.json["lock"]["drifted"]) == (8, (1, 0, 1), ["p/a"])
+    assert krea.billed_prompts() == ["a", "a", "b"]
+
+
+def test_a_frozen_run_does_not_send_a_request_again_whose_answer_was_lost(project, krea):
+    project.pipeline(["a"])
+    assert project.run("run", "p.yaml").code == 0
+    lock = (project.path / "p.lock.jsonl").read_bytes()
+    lose_home(project)
+    (project.path / "p.lock.jsonl").unlink()
+    krea.reset()
+    inhabit(krea)
+    drop(krea)
+    process = project.start("run", "p.yaml")
+    until(lambda: project.events("unanswered"))
+    kill(process)
+    (project.path / "p.lock.jsonl").write_bytes(lock)
+    before = krea.billed_prompts()
+    done = project.run("run", "p.yaml", "--json", "--frozen")
+    assert (done.rows["a"]["error"]["code"], krea.billed_prompts()) == ("render_not_allowed", before), done.text
+    assert project.run("run", "p.yaml", "--json", "--frozen", "--allow-render").counts == (1, 0, 0)
+
+
+def test_allow_render_belongs_to_frozen(drawn):
+    done = drawn.run("run", "p.yaml", "--allow-render")
+    assert (done.code, "--allow-render belongs to --frozen" in done.err) == (2, True)
+
+
+def test_jobs_that_krea_does_not_have_are_asked_for_twice_each(project, krea):
+    """The list is read a few times for all of them."""
+    words = [f"w{number}" for number in range(60)]
+    project.pipeline(words)
+    assert project.run("run", "p.yaml").code == 0
+    lose_home(project)
+    krea.reset()
+    done = project.run("run", "p.yaml", "--json", "--frozen")
+    assert (done.code, done.counts) == (8, (0, 60, 0))
+    reads = Counter(call.path for call in krea.calls("GET", "/jobs/"))
+    assert (len(reads), set(reads.values())) == (60, {2})
+    assert len(krea.calls("GET", "/jobs")) - len(krea.calls("GET", "/jobs/")) < 10
 
 
 def test_an_image_with_another_digest_than_the_lock_file_names_is_discarded(drawn, krea):

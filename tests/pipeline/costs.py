@@ -274,6 +274,10 @@ picks("repeated picks", lambda n: "stage: a\npicks: [" + flow("a/b", n) + "]\n")
 picks("picks of the wrong kind", lambda n: "stage: a\npicks: [" + flow("1", n) + "]\n")
 picks("picks with unknown keys", lambda n: "stage: a\npicks: [" + flow("{id: a/w#, star: 1}", n) + "]\n")
 picks("rejected picks", lambda n: "stage: a\npicks: [a/b]\nrejected: [" + flow("a/w#", n) + "]\n")
+picks("decisions", lambda n: each("- {pick: a/w#, stars: 3}\n", n))
+picks("decisions with keys of other requests", lambda n: each(f"- {{pick: a/w#, key: {'a' * 16}}}\n", n))
+picks("decisions that are repeated", lambda n: "- {pick: a/b}\n- {reject: a/b}\n" * n)
+picks("decisions of the wrong kind", lambda n: "- a/b\n" * n)
 picks("a picks file with unknown keys", lambda n: "stage: a\n" + each("p#: 1\n", n))
 
 LINE = {

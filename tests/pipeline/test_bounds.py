@@ -44,11 +44,13 @@ def test_after_a_hundred_problems_the_last_says_that_there_are_more(tmp_path, wr
 def test_picks_and_locks_stop_at_a_hundred_problems_too(project: Project):
     chain = "version: 1\nstages:\n  a: {prompt: '{{ w }}', matrix: {w: [b, c]}}\n"
     project.write("p.yaml", f"{chain}  b: {{prompt: x, for_each: a, picks: picks.yaml}}\n")
-    for wrong in ("a/b, " * 500, "1, " * 500, "{id: a/b, star: 1}, " * 500, "".join(f"a/{i}, " for i in range(500))):
+    for wrong in ("a/b, " * 500, "1, " * 500, "{id: a/b, star: 1}, " * 500):
         project.write("picks.yaml", f"stage: a\npicks: [{wrong}]\n")
         found = project.run("validate", "p.yaml", "--json").json["files"][0]["problems"]
         assert len(found) == 101
         assert found[-1]["code"] == "more_problems"
+    project.write("picks.yaml", "".join(f"- {{pick: a/{i}}}\n" for i in range(500)))
+    assert len(project.run("validate", "p.yaml", "--json").json["files"][0]["warnings"]) == 100
     project.pipeline(["a"])
     project.write("p.lock.jsonl", "{}\n" * 500)
     found = project.run("run", "p.yaml", "--frozen", "--json").json["problems"]

@@ -7,6 +7,7 @@ Look at what that changes in `tests/golden/report/` before it is kept.
 
 import hashlib
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -217,7 +218,8 @@ def summary(report: Report) -> str:
     text = StringIO()
     with redirect_stdout(text), redirect_stderr(text):
         print_troubles(report, StderrLog())
-        print_summary(report, Path("runs", report.run_id, "report.html"))
+        beside = replace(report, pipeline=replace(report.pipeline, file="lamp.yaml"))
+        print_summary(beside, Path("runs", report.run_id, "report.html"), Path())
     return text.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Whether everything is in place: the installation, the home folder, git, the key, the way to Krea, and Krea itself.
+"""Whether everything is in place: the installation, the home folder, git, the key, the shared store, and Krea itself.
 
 Nothing is changed. Krea is asked one question, which is free, unless that is not wanted.
 """
@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from krea_pipe._version import __version__
 from krea_pipe.api.client import Client
 from krea_pipe.api.failures import Refused
+from krea_pipe.app.maintenance.check import MAX_CLOCK_SECONDS, Check
+from krea_pipe.app.maintenance.remote_checkup import remote_checks
 from krea_pipe.core.errors import RefusedByKrea, StateError, UsageError
 from krea_pipe.core.git import GitFailed, ask, repository
 from krea_pipe.core.settings import (
@@ -27,14 +28,12 @@ from krea_pipe.core.settings import (
     Target,
     Token,
     api_token,
-    home_folder,
     is_loopback,
     live_target,
 )
 from krea_pipe.executor.account_calls import asked
 from krea_pipe.store.home import open_home
-
-_CheckState: TypeAlias = Literal["ok", "warning", "problem"]
+from krea_pipe.store.home_place import find_home
 
 MOUNTS = Path("/proc/mounts")
 SHARED = re.compile(r"nfs\d?|cifs|smb\w*|9p|afs|ceph|glusterfs|lustre|beegfs|gpfs|virtiofs|fuse\.(?!fuse-overlayfs).+")
@@ -47,18 +46,6 @@ REFUSALS = {
     402: ("accepts the key, but no credit is left", "top up at krea.ai"),
     403: ("knows the key, but the key lacks permission", "check the permissions of the key: krea.ai/app/api/tokens"),
 }
-_MAX_CLOCK_SECONDS = 60.0
-"""A clock that is further off gives reports wrong times, and `gc` wrong ages."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at: how it is, and what to do when it is not well."""
-
-    name: str
-    state: _CheckState
-    message: str
-    hint: str = ""
 
 
 def check_up(environment: Mapping[str, str], *, offline: bool) -> tuple[list[Check], bool]:
@@ -66,7 +53,7 @@ def check_up(environment: Mapping[str, str], *, offline: bool) -> tuple[list[Che
 
     Args:
         environment: where the API, the key, the home folder and proxies are named.
-        offline: do not ask Krea.
+        offline: do not ask Krea, or the shared store.
 
     Returns:
         What was found, and whether Krea refused the key.
@@ -77,7 +64,7 @@ def check_up(environment: Mapping[str, str], *, offline: bool) -> tuple[list[Che
     if target is None:
         return found, False
     proxy = _proxy_check(environment, target)
-    found.append(proxy)
+    found += [proxy, *remote_checks(environment, target, offline=offline)]
     if offline or key.state != "ok" or proxy.state != "ok":
         return found, False
     asked_krea, is_refused = _look_at_krea(target, api_token(environment))
@@ -86,7 +73,7 @@ def check_up(environment: Mapping[str, str], *, offline: bool) -> tuple[list[Che
 
 def _home_checks(environment: Mapping[str, str]) -> list[Check]:
     """How the home folder is, and why it would be refused."""
-    found = list(home_folder_checks(home_folder(environment), environment))
+    found = list(home_folder_checks(find_home(environment), environment))
     try:
         open_home(environment)
     except StateError as error:
@@ -285,6 +272,6 @@ def _clock(ahead: float | None) -> Check:
     if not ahead:
         return Check("clock", "ok", "agrees with Krea's to the second")
     message = f"{abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Krea's"
-    if abs(ahead) <= _MAX_CLOCK_SECONDS:
+    if abs(ahead) <= MAX_CLOCK_SECONDS:
         return Check("clock", "ok", message)
     return Check("clock", "warning", message, "set this machine's clock: reports use its time")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, StateError
 from krea_pipe.core.git import GitFailed, Repository, ask, repository
-from krea_pipe.core.settings import DEFAULT_HOME
 from krea_pipe.planning.lockfile import SUFFIX, lock_bytes, lock_path
+from krea_pipe.store.home_place import HOME_NAME
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-SKIPPED = frozenset({".git", DEFAULT_HOME})
+SKIPPED = frozenset({".git", HOME_NAME})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from decimal import Decimal
 
 import click
 
-from krea_pipe.app.maintenance.checkup import Check, check_up
+from krea_pipe.app.maintenance.check import Check
+from krea_pipe.app.maintenance.checkup import check_up
 from krea_pipe.app.probe import probe
 from krea_pipe.app.probe_report import PROBE_REPORT, TEXT, keep_probe_report, report_of
 from krea_pipe.cli.messages import print_json
@@ -21,7 +22,7 @@ _STATE_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
-@click.option("--offline", is_flag=True, help="Do not call Krea.")
+@click.option("--offline", is_flag=True, help="Do not ask Krea, or the shared store.")
 @click.option(
     "--probe",
     "probes",
@@ -41,8 +42,11 @@ def doctor(*, offline: bool, probes: bool, max_cost: Decimal | None, as_json: bo
     If a key is set, makes one free call to Krea, for the latest job. Exits with 0, with 4 if Krea refused the key, or
     with 1 for other problems; warnings do not count.
 
-    --probe orders images instead, through the journal like any run. It writes a report without secrets, which you can
-    share, and the values that later runs start from.
+    It also checks the shared store (KREA_PIPE_REMOTE): the rights, the clock, and that only one of several writers can
+    create an object. It deletes what it has written there; with KREA_PIPE_REMOTE_MODE=read it writes nothing.
+
+    --probe orders images in place of that, through the journal as any run does. It writes a report without secrets,
+    which can be shared, and the values that later runs start from.
     """
     if probes or max_cost is not None:
         return _probe(max_cost, probes=probes, offline=offline, as_json=as_json)

@@ -13,6 +13,7 @@ from krea_pipe.app import flow
 from krea_pipe.cli.messages import print_json, print_lines, print_problems
 from krea_pipe.cli.options import CellFlags, cell_options, file_argument, overrides, selection
 from krea_pipe.cli.tables import print_table
+from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.cell_ids import Scalar
@@ -34,13 +35,15 @@ def expand(file: Path, *, jsonl: bool, as_json: bool, **flags: Unpack[CellFlags]
     if jsonl:
         print_lines(map(_line, flow.texts(loaded, max_cells=max_cells, selection=chosen)))
         return 0
-    found = flow.cells(loaded, max_cells=max_cells, selection=chosen)
+    warnings = list[Problem]()
+    found = flow.cells(loaded, max_cells=max_cells, selection=chosen, warnings=warnings)
     if as_json:
         rows = [_row(cell, key) for cell, key in found]
         print_json({"schema": "krea-pipe/expand@1", "pipeline": loaded.pipeline.name, "cells": rows})
     else:
         print_problems(loaded.warnings, kind="warning")
         _print_table(found)
+        print_problems(warnings, kind="warning")
     return 0
 
 

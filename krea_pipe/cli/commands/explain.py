@@ -43,6 +43,8 @@ from krea_pipe.planning.explain import (
     Traced,
     explain_cell,
 )
+from krea_pipe.planning.plan import action_kind
+from krea_pipe.store.home import open_other_homes
 
 _MIN_VALUE_WIDTH = 24
 MARGIN = "  "
@@ -64,7 +66,8 @@ def explain(file: Path, cell: str, max_cells: int, *, local: bool, as_json: bool
     above = overrides(over)
     loaded = flow.load_pipeline(file, above)
     workspace = open_workspace(os.environ, file, local=local)
-    options = flow.RunOptions(max_cells, lock=lock_of_run(file, None, above, frozen=False))
+    lock = lock_of_run(file, None, above, frozen=False)
+    options = flow.RunOptions(max_cells, lock=lock, homes=open_other_homes(os.environ, file))
     plan = flow.plan_run(loaded, workspace.space, workspace.target, options)
     found = find_cell((one for step in plan.steps for one in step.cells), cell, plan.waiting)
     explanation = explain_cell(loaded.pipeline, loaded.fingerprints, plan, found, workspace.space, above)
@@ -85,7 +88,7 @@ def _json(one: Explanation) -> dict[str, object]:
         "stage": cell.stage,
         "axes": dict(zip(cell.names, cell.axes, strict=True)),
         "out": cell.out,
-        "action": ACTIONS[type(step.action)],
+        "action": ACTIONS[action_kind(step.action)],
         "reason": step.reason,
         "price_usd": exact(step.price),
         "price_at": place_json(one.price_at),
@@ -160,8 +163,8 @@ def _title(text: str) -> str:
 def _facts(one: Explanation, *, local: bool) -> Iterator[tuple[str, str]]:
     step = one.step
     yield "image", f"{one.cell.out}, below the output folder"
-    yield "price", "free with the local Krea" if local else _price_words(one)
-    yield "plan", f"{action_word(step.action)}: {step.reason}" if step.reason != "new" else "new"
+    yield "price", "free: the local Krea spends nothing" if local else _price_words(one)
+    yield "plan", f"{ACTIONS[action_kind(step.action)]}: {step.reason}" if step.reason != "new" else "new"
     if one.shared:
         more = f" and {len(one.shared) - 1} more" if len(one.shared) > 1 else ""
         yield "shared", f"paid once, shared with {one.shared[0]}{more}: same request"

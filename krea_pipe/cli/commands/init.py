@@ -14,16 +14,17 @@ from krea_pipe.cli.options import FILE, json_option
 @click.argument("folder", metavar="[DIR]", default=".", type=FILE)
 @json_option
 def init(folder: Path, *, as_json: bool) -> int:
-    """Write a commented starter pipeline into DIR (default: the current folder), its schema for editors, and lines for
-    .gitignore.
+    """Write a commented starter pipeline into DIR (default: here), its schema for editors, and lines for git.
 
-    An existing pipeline.yaml or pipeline.schema.json is never overwritten.
+    An existing pipeline.yaml or pipeline.schema.json is never overwritten. The lines are in .gitignore for what can be
+    made again, and in .gitattributes so that picks and lock files of several branches merge.
     """
     starter = write_starter(folder)
     kept = [str(starter.schema)] if starter.keeps_schema else []
     if as_json:
         created = [str(starter.file), *([str(starter.schema)] if starter.has_new_schema else [])]
-        print_json({"schema": "krea-pipe/init@1", "created": created, "kept": kept, "ignored": starter.ignored})
+        added = {"ignored": starter.ignored, "attributes": starter.attributes}
+        print_json({"schema": "krea-pipe/init@1", "created": created, "kept": kept, **added})
         return 0
     for path in kept:
         click.echo(f"{path} is not the schema of this version of krea-pipe and was left unchanged", err=True)

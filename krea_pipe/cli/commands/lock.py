@@ -118,8 +118,8 @@ def accept(file: Path, cells: tuple[str, ...], *, as_json: bool, **flags: Unpack
 def verify(file: Path, out: Path | None, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Compare the images in FILE's output folder with the lock file; exit with 8 if an image is missing or differs.
 
-    Images are compared by the bytes that Krea sent; the metadata that krea-pipe adds to a PNG is ignored. Needs no
-    store, no network and no key.
+    The output folder is looked for in the working folder, as by `krea-pipe run`. Images are compared by the bytes that
+    Krea sent: the texts that krea-pipe adds to a PNG do not count. Needs no store, no network and no key.
     """
     found = lock_files.review_delivered(file, overrides(flags), _run_options(flags), out)
     wrong = [one for one in found.reviews if one.state != "accepted"]
@@ -128,6 +128,8 @@ def verify(file: Path, out: Path | None, *, as_json: bool, **flags: Unpack[_Flag
         print_json({**head, **_json(found.reviews)})
     else:
         _print(found, wrong, ON_DISK)
+        if found.out is not None and any(one.state == "missing" for one in wrong):
+            click.echo(f"Looked for them in {found.out.absolute()}; --out names another folder.")
     return ExitCode.NOT_AS_LOCKED if wrong else 0
 
 

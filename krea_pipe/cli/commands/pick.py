@@ -1,4 +1,4 @@
-"""`krea-pipe pick` and `promote`: write down which images were chosen, and draw them on another variant."""
+"""`krea-pipe pick`, `picks` and `promote`: write down which images were chosen, and draw them on another variant."""
 
 import difflib
 import os
@@ -7,11 +7,13 @@ from typing import Unpack
 
 import click
 
-from krea_pipe.app.picks import Decision, decide, promote_picks
+from krea_pipe.app.picks import Decided, Decision, decide, promote_picks, rename_picks
 from krea_pipe.cli.completing import stage_argument
-from krea_pipe.cli.messages import print_json
+from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import FILE, file_argument, json_option
+from krea_pipe.cli.tables import counted
 from krea_pipe.core.contract import VARIANTS
+from krea_pipe.core.errors import Problem, UsageError
 
 
 @click.command()
@@ -31,18 +33,68 @@ def pick(file: Path, stage: str, target: Path | None, *, as_json: bool, **decisi
     """Pick cells of STAGE in FILE by id, or by expression as for -k. Chained stages generate images for the picked
     cells.
 
-    The picks file belongs in git: comments are kept, and each decision is one line. Needs no network and no key.
+    The picks file belongs in git: it keeps its comments, and has one line for each decision. The line has the key of
+    the request, so the decision stays valid if the cell gets another id. In a git repository, this command also adds
+    a line to `.gitattributes`, so that git can merge picks files. Needs no network and no key.
     """
-    path, picks = decide(file, stage, decision, target, os.environ)
-    path = Path(os.path.relpath(path))
+    decided = decide(file, stage, decision, target, os.environ)
+    path, picks = Path(os.path.relpath(decided.file)), decided.picks
     if as_json:
-        rows = [{"id": one.id, "stars": one.stars, "note": one.note} for one in picks]
-        print_json({"schema": "krea-pipe/pick@1", "file": str(path), "picks": rows})
+        print_json({"schema": "krea-pipe/pick@1", "file": str(path), "picks": _rows(decided)})
         return 0
     for one in picks:
         click.echo(f"{'★' * (one.stars or 0):5}  {one.id}{f'  {one.note}' if one.note else ''}")
-    click.echo(f"{len(picks)} {'pick' if len(picks) == 1 else 'picks'} in {path}")
+    click.echo(f"{counted(len(picks), 'pick')} in {path}")
+    _say_more(decided)
     return 0
+
+
+@click.group(invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...")
+@click.pass_context
+def picks(ctx: click.Context) -> None:
+    """Maintain picks files. Needs no network and no key."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@picks.command(short_help="Update the cell ids in a picks file.")
+@file_argument
+@stage_argument
+@click.argument("names", nargs=-1, metavar="[OLD NEW]")
+@click.option("--to", "target", type=FILE, help="The picks file.  [default: the one that FILE names for STAGE]")
+@json_option
+def rename(file: Path, stage: str, names: tuple[str, ...], target: Path | None, *, as_json: bool) -> int:
+    """Update the cell ids in the picks file of STAGE in FILE.
+
+    As long as its request stays the same, a cell keeps its decision under any id, and this command only makes the
+    file easier to read. If both the id and the request have changed, give both names: OLD is an id in the picks file,
+    NEW the id of a cell. They can also be parts of ids, such as slate and stone. Needs no network and no key.
+    """
+    if len(names) not in (0, 2):
+        raise UsageError(Problem("usage", "one name is missing", hint="give both OLD and NEW, or neither"))
+    decided = rename_picks(file, stage, (names[0], names[1]) if names else None, target, os.environ)
+    path, renamed = Path(os.path.relpath(decided.file)), decided.renamed or {}
+    if as_json:
+        more = {"renamed": renamed, "picks": _rows(decided)}
+        print_json({"schema": "krea-pipe/picks-rename@1", "file": str(path), **more})
+        return 0
+    for old, new in renamed.items():
+        click.echo(f"{old} → {new}")
+    click.echo(f"{counted(len(renamed), 'decision')} renamed in {path}")
+    _say_more(decided)
+    return 0
+
+
+def _rows(decided: Decided) -> list[dict[str, object]]:
+    return [{"id": one.id, "stars": one.stars, "note": one.note} for one in decided.picks]
+
+
+def _say_more(decided: Decided) -> None:
+    """Say what else was written, and what is probably a mistake."""
+    print_problems(decided.warnings, kind="warning")
+    if decided.attributes is not None:
+        name = os.path.relpath(decided.attributes)
+        click.echo(f"added a line to {name}, so that git merges picks line by line; commit it", err=True)
 
 
 @click.command()

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, Unpack
@@ -10,6 +10,7 @@ from typing import Literal, Unpack
 import click
 
 from krea_pipe.app import flow, plan_files
+from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.plan_files import Forecast
 from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.commands.prices import price_json, price_words
@@ -24,20 +25,22 @@ from krea_pipe.cli.options import (
     local_option,
     overrides,
     selection,
+    shard,
+    shard_option,
 )
-from krea_pipe.cli.summary import waiting_json, waiting_words
+from krea_pipe.cli.summary import source_json, waiting_json, waiting_words
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import writable
-from krea_pipe.core.request import source_text
-from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.core.request import Key, source_text
+from krea_pipe.pipeline.pricing import exact, usd, usd_range
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import in_the_way
-from krea_pipe.planning.plan import Action, Attach, Hold, Plan, Reuse, Step, Submit, is_read_again
+from krea_pipe.planning.plan import Action, Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
 from krea_pipe.planning.plan_file import PlanFile
 from krea_pipe.report.compare.against import ComparisonInput, compare_with
-from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, Comparison
+from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, Comparison, FetchKind
 from krea_pipe.report.compare.render import (
     KIND_WORDS,
     base_words,
@@ -47,11 +50,11 @@ from krea_pipe.report.compare.render import (
     render_comparison,
     stored_words,
 )
+from krea_pipe.store.home import open_other_homes
+from krea_pipe.store.known import Known
 
 _MAX_ROWS = 60
-ACTIONS = {Reuse: "reuse", Attach: "attach", Submit: "new", Hold: "hold"}
-"""The actions in JSON."""
-_COLUMNS = ("new", "cached", "waiting", "unresolved", "fetch")
+ACTIONS = {Reuse: "reuse", Fetch: "fetch", Attach: "attach", Submit: "new", Hold: "hold"}
 COUNTS = ("images", *KIND_WORDS.values(), "price")
 
 _PlanFormat = Literal["text", "json", "markdown"]
@@ -66,6 +69,7 @@ class _Flags(CellFlags):
     show_all: bool
     out: Path | None
     against: str | None
+    shard: str | None
     form: _PlanFormat
 
 
@@ -96,11 +100,15 @@ _against_options = combined(
 @click.option(
     "--all", "show_all", is_flag=True, help=f"List every request, not only the first {_MAX_ROWS} that are not cached."
 )
-@click.option("--out", type=FILE, help="Write the plan to this file; `krea-pipe run` on it executes exactly this plan.")
+@click.option(
+    "--all", "show_all", is_flag=True, help=f"List every request, not the first {_MAX_ROWS} that are not cached."
+)
+@click.option("--out", type=FILE, help="Write the plan into this file; `krea-pipe run` with it carries out just that.")
+@shard_option
 @_against_options
 @cell_options
 def plan(file: Path, *, check: bool, as_json: bool, **flags: Unpack[_Flags]) -> int:
-    """Show what a run of FILE would do for each request and why, and the price.
+    """Show what a run of FILE would reuse, fetch, attach to and send, each with its reason, and the price.
 
     Needs no network and no key, and changes nothing.
     """
@@ -129,7 +137,11 @@ def _form(flags: _Flags, *, as_json: bool) -> _PlanFormat:
 def _plan(file: Path, flags: _Flags, form: _PlanFormat) -> ExitCode:
     """Plan a run, print that, and write the plan file that was asked for; the exit code of `--check`."""
     limits = Limits(flags["max_cost"], flags["max_new"])
-    options = flow.RunOptions(flags["max_cells"], limits, selection=selection(flags))
+    chosen = shard(flags["shard"])
+    if chosen is not None and flags["out"] is not None:
+        hint = f"write the plan without --shard, and run each shard of it: krea-pipe run PLANFILE --shard {chosen}"
+        raise UsageError(Problem("bad_option", "--shard and --out exclude each other", hint=hint))
+    options = flow.RunOptions(flags["max_cells"], limits, selection=selection(flags), shard=chosen)
     forecast = plan_files.forecast(file, overrides(flags), options, os.environ, local=flags["local"])
     if form == "json":
         print_json(_json(forecast))
@@ -149,7 +161,7 @@ def _plan(file: Path, flags: _Flags, form: _PlanFormat) -> ExitCode:
 
 
 def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
-    print_problems(forecast.loaded.warnings, kind="warning")
+    print_problems((*forecast.loaded.warnings, *forecast.problems), kind="warning")
     _print_tables(forecast.plan, show_all=show_all, local=local)
     cap = forecast.cap if forecast.is_whole and not forecast.refusal else None
     click.echo(_sentence(forecast.plan, cap, local=local))
@@ -169,12 +181,25 @@ def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
 def _plan_file_words(path: Path, approval: PlanFile, *, is_refused: bool) -> str:
     """What a plan file is good for."""
     if is_refused:
-        return f"plan    {path}: a run refuses this plan."
-    if not approval.sends:
+        return f"plan    {path}: a run refuses it as it stands."
+    if not approval.sends and not approval.fetches:
         return f"plan    {path}: `krea-pipe run {path}` sends nothing."
     price = "" if approval.is_local else f" for {usd(approval.price_usd)}"
+    if approval.fetches:
+        return _fetching_words(path, approval)
     count = "this request" if len(approval.sends) == 1 else f"these {len(approval.sends)} requests"
     return f"plan    {path}: `krea-pipe run {path}` sends only {count}{price}."
+
+
+def _fetching_words(path: Path, approval: PlanFile) -> str:
+    """What a plan file is good for that may send what Krea has no longer."""
+    sent, doubtful = len(approval.sends), len(approval.fetches)
+    price = usd_range(approval.price_usd, approval.at_most_usd)
+    if sent:
+        sends = f"{sent} request{'' if sent == 1 else 's'}, and of {doubtful} more those that Krea has no longer"
+    else:
+        sends = f"of {doubtful} request{'' if doubtful == 1 else 's'} those that Krea has no longer"
+    return f"plan    {path}: `krea-pipe run {path}` sends {sends}, for {price}, and no other."
 
 
 def _refusal_words(refusal: Problem) -> str:
@@ -190,7 +215,9 @@ def _print_tables(plan: Plan, *, show_all: bool, local: bool) -> None:
         if len(shown) < len(steps):
             click.echo(f"… and {len(steps) - len(shown):,} more; list them with --all")
         click.echo()
-    _print_priced(["stage", "images", *_COLUMNS], list(_stage_rows(plan)), local=local)
+    shown_actions = _shown_actions(plan)
+    columns = ["stage", "images", *(ACTIONS[action] for action in shown_actions)]
+    _print_priced(columns, list(_stage_rows(plan, shown_actions)), local=local)
     click.echo()
 
 
@@ -224,23 +251,39 @@ def action_word(action: Action) -> str:
 
 def _columns(step: Step) -> list[str]:
     more = f" (+{len(step.cells) - 1})" if len(step.cells) > 1 else ""
-    price = usd(step.price) if isinstance(step.action, (Submit, Hold)) else ""
-    price = usd(Decimal(0)) if is_read_again(step.action) else price
-    return [step.cells[0].id + more, action_word(step.action), step.reason, price]
+    return [step.cells[0].id + more, ACTIONS[action_kind(step.action)], step.reason, _price_of(step)]
 
 
-def _stage_rows(plan: Plan) -> Iterator[list[str]]:
+def _price_of(step: Step) -> str:
+    match step.action:
+        case Submit() | Hold():
+            return usd(step.price)
+        case Fetch():
+            return usd(Decimal(0))
+        case Attach(was_stored=True):
+            return usd_range(Decimal(0), step.price)
+    return ""
+
+
+def _shown_actions(plan: Plan) -> list[type[Action]]:
+    """The actions that have a column: nothing is to be fetched as a rule."""
+    return [action for action in ACTIONS if action is not Fetch or plan.total(Fetch).count]
+
+
+def _stage_rows(plan: Plan, actions: list[type[Action]]) -> Iterator[list[str]]:
     images = Counter(cell.stage for step in plan.steps for cell in step.cells)
     for stage, count in images.items():
-        yield [stage, str(count), *_counts(plan, stage), usd(plan.total(Submit, stage).usd)]
+        counts = [str(plan.total(action, stage).count) for action in actions]
+        yield [stage, str(count), *counts, _price_range(plan, stage)]
     if len(images) > 1:
-        yield ["total", str(images.total()), *_counts(plan, None), usd(plan.total(Submit).usd)]
+        counts = [str(plan.total(action).count) for action in actions]
+        yield ["in all", str(images.total()), *counts, _price_range(plan, None)]
 
 
-def _counts(plan: Plan, stage: str | None) -> list[str]:
-    steps = (step for step in plan.steps if stage is None or stage == step.cells[0].stage)
-    counts = Counter(action_word(step.action) for step in steps)
-    return [str(counts[word]) for word in _COLUMNS]
+def _price_range(plan: Plan, stage: str | None) -> str:
+    """What is new costs so much, and more where Krea has images no longer."""
+    new = plan.total(Submit, stage).usd
+    return usd_range(new, new + plan.in_doubt(stage).usd)
 
 
 def _sentence(plan: Plan, cap: Decimal | None, *, local: bool) -> str:
@@ -248,19 +291,29 @@ def _sentence(plan: Plan, cap: Decimal | None, *, local: bool) -> str:
     parts = [_new_words(plan, local=local) if new.count else "Nothing new"]
     if reuse.count:
         parts.append(f"{reuse.count} cached" + ("" if local else f" ({usd(reuse.usd)} saved)"))
-    paid = sum(is_read_again(step.action) for step in plan.steps)
-    if attach.count > paid:
-        parts.append(f"{attach.count - paid} waiting, already submitted")
-    if paid:
-        parts.append(f"{paid} already paid, fetched again for {usd(Decimal(0))}")
+    parts += _fetch_words(plan)
+    if attach.count:
+        parts.append(f"{attach.count} in flight, already sent")
     if hold.count:
         parts.append(f"{hold.count} held, possibly billed ({usd(hold.usd)})")
     if plan.uploads:
         images = "reference image" if len(plan.uploads) == 1 else "reference images"
         parts.append(f"uses {len(plan.uploads)} {images}" + ("" if local else ", uploaded if not yet in this account"))
     if new.count and cap is not None and not local:
-        parts.append(f"{'below' if new.usd < cap else 'exactly'} the cap of {usd(cap)}")
-    return "; ".join(parts) + "."
+        what = "the cap of" if plan.shard is None else "this shard's part of the cap,"
+        parts.append(f"{'below' if new.usd < cap else 'exactly'} {what} {usd(cap)}")
+    prefix = "" if plan.shard is None else f"Shard {plan.shard}. "
+    return prefix + "; ".join(parts) + "."
+
+
+def _fetch_words(plan: Plan) -> Iterator[str]:
+    """What is had for nothing, and what it may cost where only Krea can tell."""
+    doubt, nothing = plan.in_doubt(), usd(Decimal(0))
+    copied = plan.total(Fetch).count - doubt.count
+    if copied:
+        yield f"{copied} fetched from this machine for {nothing}"
+    if doubt.count:
+        yield f"{doubt.count} fetched from Krea for {usd_range(Decimal(0), doubt.usd)}, by whether it still has them"
 
 
 def _new_words(plan: Plan, *, local: bool) -> str:
@@ -283,14 +336,17 @@ def _json(forecast: Forecast) -> dict[str, object]:
         "cap_usd": None if forecast.cap is None else exact(forecast.cap),
         "budget_images": pipeline.budget.images,
         "verdict": _verdict(forecast.refusal) if kind == "live" else None,
+        "price_usd": exact(plan.total(Submit).usd),
+        "at_most_usd": exact(forecast.most),
         "reach": {"requests": forecast.reach.count, "usd": exact(forecast.reach.usd)},
         "totals": _totals(plan, None),
         "stages": [{"name": stage.name, **_totals(plan, stage.name)} for stage in pipeline.stages],
         "uploads": [{"source": source_text(image.source), "label": image.label} for image in plan.uploads],
         "waiting": [waiting_json(one) for one in plan.waiting],
         "in_the_way": [{"cell": one.cell, "file": one.file, "reason": one.reason} for one in forecast.in_the_way],
-        "warnings": [problem_json(one) for one in forecast.loaded.warnings],
+        "warnings": [problem_json(one) for one in (*forecast.loaded.warnings, *forecast.problems)],
         **({"prices": stated} if stated else {}),
+        **({"shard": str(plan.shard)} if plan.shard else {}),
         "cells": [row for step in plan.steps for row in _cells(step)],
     }
 
@@ -303,7 +359,11 @@ def _verdict(refusal: Problem | None) -> dict[str, object]:
 
 def _totals(plan: Plan, stage: str | None) -> dict[str, object]:
     sums = {name: plan.total(action, stage) for action, name in ACTIONS.items()}
-    return {name: {"requests": one.count, "usd": exact(one.usd)} for name, one in sums.items()}
+    totals: dict[str, object] = {
+        name: {"requests": one.count, "usd": exact(one.usd)} for name, one in sums.items() if name != "fetch"
+    }
+    fetch = {"requests": sums["fetch"].count, "usd": "0", "at_most_usd": exact(plan.in_doubt(stage).usd)}
+    return {**totals, "fetch": fetch}
 
 
 def _cells(step: Step) -> Iterator[dict[str, object]]:
@@ -312,10 +372,21 @@ def _cells(step: Step) -> Iterator[dict[str, object]]:
             "id": cell.id,
             "stage": cell.stage,
             "key": step.key,
-            "action": ACTIONS[type(step.action)],
+            "action": ACTIONS[action_kind(step.action)],
             "reason": f"same request as {step.cells[0].id}" if index else step.reason,
-            "price_usd": "0" if index or is_read_again(step.action) else exact(step.price),
+            "price_usd": "0" if index or action_kind(step.action) is Fetch else exact(step.price),
+            **_source(step, is_first=not index),
         }
+
+
+def _source(step: Step, *, is_first: bool) -> dict[str, object]:
+    """Where the image of a cell is fetched from, and what it may cost at most."""
+    match step.action:
+        case Fetch(offer=offer):
+            return {"at_most_usd": "0", **source_json(offer.source)}
+        case Attach(was_stored=True, job_id=job_id):
+            return {"at_most_usd": exact(step.price) if is_first else "0", "source": "krea", "place": job_id}
+    return {}
 
 
 def _compare(file: Path, against: str, flags: _Flags, form: _PlanFormat) -> ExitCode:
@@ -333,10 +404,18 @@ def _compare(file: Path, against: str, flags: _Flags, form: _PlanFormat) -> Exit
             "--exclude": bool(flags["exclude"]),
             "--only-failed": flags["only_failed"],
             "--out": flags["out"] is not None,
+            "--shard": flags["shard"] is not None,
         }
     )
-    space = open_workspace(os.environ, file).space
-    comparison = compare_with(ComparisonInput(file, overrides(flags), flags["max_cells"]), against, space, os.environ)
+    workspace, over = open_workspace(os.environ, file), overrides(flags)
+    lock = lock_of_run(file, None, over, frozen=False)
+    options = flow.RunOptions(lock=lock, homes=open_other_homes(os.environ, file))
+
+    def find_fetched(loaded: flow.Loaded, found: Sequence[flow.KeyedCell], known: Known) -> Mapping[Key, FetchKind]:
+        return flow.fetch_kinds(loaded, found, known, workspace.space, workspace.target, options)
+
+    subject = ComparisonInput(file, over, flags["max_cells"])
+    comparison = compare_with(subject, against, workspace.space, os.environ, find_fetched)
     waiting = [waiting_words(one, local=False) for one in comparison.waiting]
     if form == "json":
         more = {"waiting": [waiting_json(one) for one in comparison.waiting]}
@@ -390,8 +469,8 @@ def _print_changes(comparison: Comparison, *, show_all: bool) -> None:
 
 def _change_columns(row: CellChange) -> list[str]:
     reason = "" if row.reason == row.kind else row.reason
-    if row.stored and row.is_rendered:
-        reason = f"{reason}; stored" if reason else "stored"
+    if row.is_rendered:
+        reason = "; ".join(filter(None, (reason, row.free_words)))
     return [writable(row.id), KIND_WORDS[row.kind], writable(reason), usd(row.price) if row.price else ""]
 
 

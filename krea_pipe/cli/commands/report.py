@@ -90,7 +90,7 @@ def report(run: str | None, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
         print_json({**data, "report": str(folder / "report.json"), "page": str(page)})
     else:
         print_troubles(found, StderrLog())
-        print_summary(found, page)
+        print_summary(found, page, folder / found.base)
     return 0
 
 

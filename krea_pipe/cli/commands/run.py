@@ -29,12 +29,16 @@ from krea_pipe.cli.options import (
     out_option,
     overrides,
     selection,
+    shard,
+    shard_option,
 )
 from krea_pipe.cli.progress import Display, LineProgress, ProgressObserver, ProgressState
 from krea_pipe.cli.run_notifications import RunNotifications
 from krea_pipe.cli.streams import can_move
 from krea_pipe.cli.summary import (
     annotate_cells,
+    fetched_json,
+    fetched_words,
     lock_json,
     lock_words,
     print_summary,
@@ -48,7 +52,7 @@ from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import Changed
-from krea_pipe.store.home import open_home
+from krea_pipe.store.home import open_home, open_other_homes
 from krea_pipe.store.remote.named_budget import NAME as BUDGET_NAME
 from krea_pipe.store.remote.remote import Remote, open_remote
 
@@ -74,10 +78,12 @@ class RunFlags(CellFlags, LogFlags):
     webhook_listen: str | None
     lock: Path | None
     frozen: bool
+    allow_render: bool
     overwrite_changed: bool
     keep_both: bool
     without_claims: bool
     budget_name: str | None
+    shard: str | None
 
 
 @click.command()
@@ -87,7 +93,7 @@ class RunFlags(CellFlags, LogFlags):
 @click.option(
     "--max-cost", type=UsdType(), help="Stop with exit code 5 before spending more than this many US dollars."
 )
-@click.option("--max-new", type=click.IntRange(min=0), help="Stop with exit code 5 after this many new images.")
+@shard_option
 @click.option(
     "--concurrency",
     type=click.IntRange(1, MAX_CONCURRENCY),
@@ -131,8 +137,11 @@ class RunFlags(CellFlags, LogFlags):
 @click.option(
     "--frozen",
     is_flag=True,
-    help="Generate only cells that are in the lock file, and do not change it: exit with 8 before anything is sent "
-    "if a cell is missing from it, and after the run if an image differs.",
+    help="Deliver only what is in the lock file, pay for nothing, and do not change the file. Exit with 8: before "
+    "anything is sent if a cell is not in it, after the run if an image differs or would have to be paid for.",
+)
+@click.option(
+    "--allow-render", is_flag=True, help="With --frozen, pay for images that have no free source, within the cap."
 )
 @click.option(
     "--overwrite-changed",
@@ -159,11 +168,11 @@ class RunFlags(CellFlags, LogFlags):
 def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     """Generate only the missing images of FILE, and write a report.
 
-    Cached images are reused, running jobs are awaited, paid images that are missing locally are fetched from Krea
-    again, and the rest is submitted. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file,
-    or --max-cost). If anything goes wrong, rerun the command: nothing is charged twice. Two concurrent runs share the
-    work. FILE may also be a plan from `krea-pipe plan --out`: exactly that plan is executed, or nothing if the
-    pipeline's requests have changed since.
+    What is stored is reused, what is in flight is waited for, what is accepted or paid and is missing here is fetched
+    from where it is at no cost, the rest is sent. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}`
+    in the file, or --max-cost). Run it again after anything went wrong: nothing is paid twice. Two runs at once share
+    the work. FILE may be a plan of `krea-pipe plan --out`: then just that is carried out, and nothing when the pipeline
+    makes other requests by now.
     """
     with RunNotifications(flags, file) as notifications:
         finished = _run(file, flags, notifications, as_json=as_json)
@@ -174,14 +183,20 @@ def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
 def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_json: bool) -> flow.FinishedRun:
     """Make the images, and show how far the run has come meanwhile."""
     stderr_log = notifications.stderr_log
+    if flags["allow_render"] and not flags["frozen"]:
+        hint = "leave it out: without --frozen, a run renders what is missing"
+        raise UsageError(Problem("bad_option", "--allow-render belongs to --frozen", hint=hint))
+    notifications.shard = chosen = shard(flags["shard"])
     options = flow.RunOptions(
         max_cells=flags["max_cells"],
-        limits=Limits(flags["max_cost"], flags["max_new"]),
+        limits=Limits(flags["max_cost"], flags["max_new"], is_named=flags["budget_name"] is not None),
         resubmit=flags["uncertain"] == "resubmit",
         selection=selection(flags),
         lock=flags["lock"],
         frozen=flags["frozen"],
+        allow_render=flags["allow_render"],
         changed=_changed(flags),
+        shard=chosen,
     )
     request = run_request(file, overrides(flags), options, os.environ, local=flags["local"])
     loaded = flow.load_pipeline(request.file, request.overrides)
@@ -218,6 +233,7 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
             lock=request.lock,
             approval=request.approval,
             remote=remote,
+            homes=open_other_homes(os.environ, request.file),
         ),
         listen=listen,
     )
@@ -280,7 +296,8 @@ def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool) ->
     report, problems = finished.report, (*_problems(finished.ending), *finished.problems)
     is_told = not as_json or stderr_log.in_json
     if is_told:
-        stderr_log.problems(finished.ending.warnings, "warning")
+        fetched = finished.fetched.problems if finished.fetched else ()
+        stderr_log.problems((*fetched, *finished.warnings, *finished.ending.warnings), "warning")
         print_troubles(report, stderr_log)
     _print_end(finished, problems, quiet=stderr_log.quiet, as_json=as_json)
     if is_told:
@@ -297,13 +314,13 @@ def _print_end(finished: flow.FinishedRun, problems: tuple[Problem, ...], *, qui
     if as_json:
         error = {"error": problem_json(problems[0])} if problems else {}
         waiting = [waiting_json(one) for one in finished.waiting]
-        more = {"waiting": waiting, "lock": lock_json(finished), **error}
+        more = {"waiting": waiting, "lock": lock_json(finished), "fetched": fetched_json(finished), **error}
         print_json({**summary_json(finished.report, finished.folder), **more})
         return
     if quiet:
         return
-    print_summary(finished.report, finished.folder / "report.html")
-    for word in lock_words(finished):
+    print_summary(finished.report, finished.folder / "report.html", finished.folder / finished.report.base)
+    for word in (*fetched_words(finished), *lock_words(finished)):
         click.echo(word)
     for one in finished.waiting:
         click.echo(waiting_words(one, local=finished.report.target.kind == "local"))

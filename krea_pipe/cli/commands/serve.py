@@ -11,6 +11,7 @@ import click
 from krea_pipe.cli.messages import print_json_line
 from krea_pipe.cli.options import DAY, FILE, Number, json_option, seconds_option
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.merge_conflicts import conflict_in
 from krea_pipe.core.settings import is_loopback
 from krea_pipe.local import server
 from krea_pipe.local.script import Script
@@ -116,6 +117,8 @@ def _check_host(host: str) -> None:
 def _read_script(file: Path | None) -> Script:
     """The script in a file, or one without rules."""
     data = b"rules: []" if file is None else _read(file)
+    if file is not None and (conflict := conflict_in(file, data.decode("utf-8-sig", "replace"))):
+        raise InvalidInput(conflict)
     try:
         return read_script(data)
     except ScriptError as error:

@@ -1,5 +1,7 @@
-"""Changes of a picks file, each as small a diff as a person would make by hand."""
+"""Changes of a picks file, each as small a diff as a person would make; a file of the first form is converted."""
 
+import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,69 +9,134 @@ from typing import cast
 
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.near_names import near_word
-from krea_pipe.pipeline.editing.picks import MAX_STARS, Pick, Picks, parse_picks
-from krea_pipe.pipeline.editing.yaml_text import (
-    Layout,
-    TextChange,
-    YamlValue,
-    changed_entry,
-    flow_text,
-    split_mark,
-    unsafe_edit,
-    without_keys,
-)
+from krea_pipe.pipeline.editing.picks import KEY_DIGITS, MAX_STARS, Pick, Picks, parse_picks
+from krea_pipe.pipeline.editing.yaml_text import Layout, YamlValue, flow_text, split_mark, unsafe_edit
 
 _FILE = Path("picks.yaml")
 _NOTHING: Mapping[str, Collection[str]] = {}
+_NO_NAMES: Mapping[str, str] = {}
+_PLAIN = re.compile(r"[^\W\d_][\w./-]*(?: [\w./-]+)*")
+_WORDS = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
+_NO_NUMBER = re.compile(r"[0-9a-f]*[a-df][0-9a-f]*")
+_COMMENT = re.compile(r"(?:(?<!\S)|(?<=[,\[\]{}]))#[^\r\n]*")
 
 
 def change_picks(
     text: str | None,
-    stage: str,
     *,
     add: Sequence[Pick | str] = (),
     remove: Sequence[str] = (),
     reject: Sequence[Pick | str] = (),
     clear: Mapping[str, Collection[str]] = _NOTHING,
+    rename: Mapping[str, str] = _NO_NAMES,
+    keys: Mapping[str, str] = _NO_NAMES,
     file: Path = _FILE,
 ) -> str:
     """Write decisions down in the text of a picks file.
 
-    A cell that is already there is changed in place: stars that are None and an empty note leave what is written.
-    Picking a rejected cell takes it out of `rejected`, and the other way round.
+    A cell that is already there is changed in its line: stars that are None and an empty note leave what is written.
+    Where a pick becomes a rejection, or the other way round, its note stays, and its stars go.
+    A new line goes where its id belongs in the order of ids, so that two branches seldom change the same place.
 
     Args:
         text: the file as it is; None, or a text without data, begins a file.
-        stage: the stage that the decisions are about.
         add: the cells that are picked, by id or with stars and a note.
         remove: the ids of cells that are taken out of the file.
         reject: the cells that are rejected, as in `add`.
         clear: by cell id, which of "stars" and "note" are taken out.
+        rename: other ids for cells that are in the file, before anything else is done.
+        keys: the keys of requests by cell id: written for what is decided or renamed, and where the file has none.
         file: the file's name, for the places of problems.
 
     Returns:
-        The new text, in which nothing else has changed.
+        The new text, in which no other line has changed.
 
     Raises:
-        UsageError: the decisions contradict each other, are of another stage, remove a cell that is not in the file,
-            or the file cannot be edited safely. InvalidInput: the text is no picks file.
+        UsageError: the decisions contradict each other, remove a cell that is not in the file, or the file cannot be
+            edited safely. InvalidInput: the text is no picks file.
     """
-    decisions = _Decisions(_by_id(add), _by_id(reject), tuple(dict.fromkeys(remove)), clear)
+    decisions = _Decisions(_by_id(add), _by_id(reject), tuple(dict.fromkeys(remove)), clear, keys)
     decisions.check()
     mark, body = split_mark(text or "")
-    if all(not line.strip() or line.lstrip().startswith("#") for line in body.split("\n")):
-        body = _new_file(body, stage)
     before = parse_picks(body, file)
-    if before.stage != stage:
-        message = f"{file.name} contains picks of `{before.stage}`, not of `{stage}`"
-        raise UsageError(
-            Problem("other_stage", message, before.document.place(("stage",)), "use the picks file of that stage")
-        )
-    after = decisions.applied(before)
-    new = _rewritten(body, before, after, file)
-    if new is None:
-        raise unsafe_edit(file, decisions.lines())
+    sheet = _sheet_of(body, before)
+    for line in (one for one in sheet.lines if one.pick.id in rename):
+        name = rename[line.pick.id]
+        line.become(replace(line.pick, id=name, key=keys.get(name, "")[:KEY_DIGITS] or line.pick.key), line.verdict)
+    decisions.apply(sheet, file)
+    new = sheet.text()
+    if not _says(new, sheet, file):
+        raise unsafe_edit(file, [_text(one.verdict, one.pick) for one in sheet.lines if one.raw is None])
     return mark + new
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """A decision in a file: the text above it, its own text unless that has to be written, and the text behind it.
+
+    `inside` are comments within its own text, which go above it when that is replaced.
+    """
+
+    verdict: str
+    pick: Pick
+    above: str = ""
+    raw: str | None = None
+    behind: str = ""
+    inside: tuple[str, ...] = ()
+
+    def become(self, pick: Pick, verdict: str) -> None:
+        """Say something else from now on."""
+        if (verdict, _content(pick)) != (self.verdict, _content(self.pick)):
+            self.verdict, self.pick, self.raw = verdict, pick, None
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """A picks file that is changed: its lines, what stands below them, its line ends and its margin."""
+
+    lines: list[_Line]
+    below: str = ""
+    newline: str = "\n"
+    margin: str = ""
+
+    def insert(self, line: _Line) -> None:
+        """Add a line before the first one with a greater id, and below what begins the file."""
+        place = next((i for i, one in enumerate(self.lines) if one.pick.id > line.pick.id), len(self.lines))
+        if not self.lines:
+            line.above, self.below = self.below, ""
+        elif place == 0:
+            first = self.lines[0]
+            line.above, first.above = _head_and_rest(first.above)
+        self.lines.insert(place, line)
+
+    def drop(self, line: _Line) -> None:
+        """Take a line out; comments above it stay."""
+        place = self.lines.index(line)
+        self.lines.remove(line)
+        if place < len(self.lines):
+            self.lines[place].above = line.above + self.lines[place].above
+        else:
+            self.below = line.above + self.below
+
+    def text(self) -> str:
+        """The text of the file."""
+        pieces = [piece for line in self.lines for piece in (line.above, self._rendered(line))]
+        whole = [one for one in (*pieces, self.below) if one]
+        ended = [one if one.endswith("\n") else one + self.newline for one in whole[:-1]]
+        return "".join([*ended, *whole[-1:]])
+
+    def _rendered(self, line: _Line) -> str:
+        if line.raw is not None:
+            return line.raw
+        comments = "".join(f"{self.margin}{one}{self.newline}" for one in line.inside)
+        behind = f"  {line.behind.strip()}" if line.behind.strip() else ""
+        return f"{comments}{self.margin}- {_text(line.verdict, line.pick)}{behind}{self.newline}"
+
+
+def _head_and_rest(above: str) -> tuple[str, str]:
+    """What begins a file, and the comments of its first line: those after the last blank line, if there is one."""
+    found = list(re.finditer(r"^[ \t]*\r?\n", above, re.MULTILINE))
+    return (above[: found[-1].end()], above[found[-1].end() :]) if found else (above, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +147,7 @@ class _Decisions:
     reject: Mapping[str, Pick]
     remove: tuple[str, ...]
     clear: Mapping[str, Collection[str]]
+    keys: Mapping[str, str]
 
     def check(self) -> None:
         """Refuse decisions that contradict each other."""
@@ -94,36 +162,36 @@ class _Decisions:
                 message = f"stars must be from 1 to {MAX_STARS}, not {one.stars}"
                 raise UsageError(Problem("out_of_range", message))
 
-    def applied(self, before: Picks) -> Picks:
-        """What the file has to hold afterwards."""
-        known = [one.id for one in (*before.picks, *before.rejected)]
-        held = set(known)
+    def apply(self, sheet: _Sheet, file: Path) -> None:
+        """Change the lines of a file."""
+        known = {one.pick.id: one for one in sheet.lines}
         for name in self.remove:
-            if name not in held:
-                message = f"{name} is neither picked nor rejected in {before.document.file.name}"
-                raise UsageError(Problem("unknown_pick", message, hint=near_word(name, known)))
-        gone = set(self.remove)
-        picks = self._merged(before.picks, self.add, gone | self.reject.keys())
-        rejected = self._merged(before.rejected, self.reject, gone | self.add.keys())
-        return replace(before, picks=picks, rejected=rejected)
+            if name not in known:
+                message = f"{name} is neither picked nor rejected in {file.name}"
+                raise UsageError(Problem("unknown_pick", message, hint=near_word(name, list(known))))
+            sheet.drop(known[name])
+        for verdict, new in (("pick", self.add), ("reject", self.reject)):
+            for one in new.values():
+                keyed = replace(one, key=self._key(one.id) or one.key)
+                if one.id in known:
+                    known[one.id].become(self._updated(known[one.id], keyed, verdict), verdict)
+                else:
+                    sheet.insert(_Line(verdict, keyed))
+        for line in sheet.lines:
+            if not line.pick.key:
+                line.become(replace(line.pick, key=self._key(line.pick.id)), line.verdict)
 
-    def _merged(self, old: Sequence[Pick], new: Mapping[str, Pick], gone: set[str]) -> tuple[Pick, ...]:
-        kept = [self._updated(one, new[one.id]) if one.id in new else one for one in old if one.id not in gone]
-        there = {one.id for one in old}
-        return (*kept, *(one for one in new.values() if one.id not in there))
+    def _key(self, identity: str) -> str:
+        return self.keys.get(identity, "")[:KEY_DIGITS]
 
-    def _updated(self, old: Pick, new: Pick) -> Pick:
-        left = {"stars": old.stars, "note": old.note} | dict.fromkeys(self.clear.get(old.id, ()))
+    def _updated(self, line: _Line, new: Pick, verdict: str) -> Pick:
+        old = line.pick  # whose stars are for the verdict that it had; its note stays
+        stars_left = old.stars if line.verdict == verdict else None
+        left = {"stars": stars_left, "note": old.note} | dict.fromkeys(self.clear.get(old.id, ()))
         stars = cast("int | None", left["stars"]) if new.stars is None else new.stars
-        return replace(old, stars=stars, note=new.note or str(left["note"] or ""))
-
-    def lines(self) -> list[str]:
-        """The decisions as a person would write them."""
-        lists = (("picks", self.add), ("rejected", self.reject))
-        written = [
-            line for key, new in lists if new for line in (f"{key}:", *(f"  - {_text(one)}" for one in new.values()))
-        ]
-        return [*written, *(f"remove {name}" for name in self.remove)]
+        # The whole key, where a person has written that, is as good as its beginning.
+        key = old.key if new.key and old.key.startswith(new.key) else new.key or old.key
+        return replace(old, stars=stars, note=new.note or str(left["note"] or ""), key=key)
 
 
 def _by_id(picks: Iterable[Pick | str]) -> dict[str, Pick]:
@@ -131,140 +199,117 @@ def _by_id(picks: Iterable[Pick | str]) -> dict[str, Pick]:
     return {one.id: one for one in found}
 
 
-def _new_file(comments: str, stage: str) -> str:
-    newline = "\r\n" if "\r\n" in comments else "\n"
-    above = comments if not comments or comments.endswith("\n") else comments + newline
-    return f"{above}stage: {flow_text(stage)}{newline}"
+def _content(pick: Pick) -> tuple[str, int | None, str, str]:
+    return pick.id, pick.stars, pick.note, pick.key
 
 
-def _rewritten(text: str, before: Picks, after: Picks, file: Path) -> str | None:
-    """The new text, or None where it would not say exactly what is decisions."""
-    layout = Layout(text)
-    sections = (
-        _Section("picks", layout, before.picks, after.picks),
-        _Section("rejected", layout, before.rejected, after.rejected),
-    )
+def _says(text: str, sheet: _Sheet, file: Path) -> bool:
+    """Whether a text says exactly what the lines of a file are."""
     try:
-        new = layout.changed(change for section in sections for change in section.changes())
-        found = parse_picks(new, file)
+        found = parse_picks(text, file)
     except (InvalidInput, ValueError):
-        return None
-    same = _contents(found.picks) == _contents(after.picks) and _contents(found.rejected) == _contents(after.rejected)
-    return new if same and found.stage == before.stage else None
+        return False
+    said = {
+        verdict: [_content(one.pick) for one in sheet.lines if one.verdict == verdict] for verdict in ("pick", "reject")
+    }
+    return said == {"pick": [*map(_content, found.picks)], "reject": [*map(_content, found.rejected)]}
 
 
-def _contents(picks: Iterable[Pick]) -> list[tuple[str, int | None, str]]:
-    return [(one.id, one.stars, one.note) for one in picks]
+def _text(verdict: str, pick: Pick) -> str:
+    """A decision as it is written after the dash."""
+    parts = [f"{verdict}: {_scalar(pick.id)}"]
+    parts += [f"stars: {pick.stars}"] if pick.stars else []
+    parts += [f"note: {_scalar(pick.note)}"] if pick.note else []
+    quote = "" if _NO_NUMBER.fullmatch(pick.key) else '"'
+    parts += [f"key: {quote}{pick.key}{quote}"] if pick.key else []
+    return f"{{{', '.join(parts)}}}"
 
 
-def _text(pick: Pick) -> str:
-    """A pick as it is written in a list."""
-    said = {"stars": pick.stars, "note": pick.note}
-    more = {key: value for key, value in said.items() if value}
-    return flow_text({"id": pick.id, **more} if more else pick.id)
+def _scalar(text: str) -> str:
+    """A text as YAML on one line, within braces; ruamel.yaml, which is slow, knows how to write what is not plain."""
+    return text if _PLAIN.fullmatch(text) and text.lower() not in _WORDS else flow_text(text)
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
-    """One of the two lists of a file, and the changes that bring it to what it has to hold."""
+# --- reading a file as lines
 
-    key: str
-    layout: Layout
-    before: Sequence[Pick]
-    after: Sequence[Pick]
 
-    def changes(self) -> Iterator[TextChange]:
-        part = self.layout.root.children.get(self.key)
-        old, new = _by_id(self.before), _by_id(self.after)
-        added = [_text(one) for one in self.after if one.id not in old]
-        gone = [index for index, one in enumerate(self.before) if one.id not in new]
-        if part is None:
-            yield from self._new_list(added)
-            return
-        for index, one in enumerate(self.before):
-            if one.id in new and _contents([one]) != _contents([new[one.id]]):
-                yield from self._update(part.children[index], one, new[one.id])
-        if not gone and not added:
-            return
-        if part.kind == "block":
-            yield from self._in_block(part, gone, added)
-        elif len(gone) < len(part.children):
-            yield from self._in_flow(part, gone, added)
+def _sheet_of(text: str, picks: Picks) -> _Sheet:
+    """The lines of a file, those of the first form as they are written from now on."""
+    verdicts = [*(("pick", one) for one in picks.picks), *(("reject", one) for one in picks.rejected)]
+    if not verdicts and not picks.document.data:
+        return _Sheet([], below=_comments_alone(text), newline="\r\n" if "\r\n" in text else "\n")
+    layout = Layout(text)
+    found = [(_part(layout.root, one), verdict, one) for verdict, one in verdicts]
+    found.sort(key=lambda one: one[0].start)
+    if layout.root.kind == "block" and not picks.stage:
+        return _as_it_stands(layout, found)
+    return _converted(layout, found)
+
+
+def _comments_alone(text: str) -> str:
+    """A text without data, of which nothing but the comments is kept."""
+    lines = text.splitlines(keepends=True)
+    return "".join(one for one in lines if not one.strip() or one.lstrip().startswith("#"))
+
+
+def _part(root: YamlValue, pick: Pick) -> YamlValue:
+    part = root
+    for step in pick.trail:
+        part = part.children[step]
+    return part
+
+
+_Found = tuple[YamlValue, str, Pick]
+
+
+def _as_it_stands(layout: Layout, found: Sequence[_Found]) -> _Sheet:
+    """Each line with its own text; a line that says another one again is left out."""
+    wanted = {pick.trail: (verdict, pick) for _, verdict, pick in found}
+    comments = list(_comments(layout))
+    lines, end, above = list[_Line](), 0, ""
+    for index, item in layout.root.children.items():
+        start, after = layout.line_start(layout.dash(item)), layout.line_after(item.end)
+        above += layout.text[end:start]
+        if (index,) in wanted:
+            verdict, pick = wanted[(index,)]
+            inside = tuple(layout.text[a:b] for a, b in comments if start <= a < item.end)
+            behind = "" if layout.text.endswith("\n", 0, item.end) else layout.text[item.end : after].rstrip("\r\n")
+            lines.append(_Line(verdict, pick, above, layout.text[start:after], behind, inside))
+            above = ""
+        end = after
+    dash = layout.dash(layout.root.children[0])
+    return _Sheet(lines, above + layout.text[end:], layout.newline, " " * layout.column(dash))
+
+
+def _converted(layout: Layout, found: Sequence[_Found]) -> _Sheet:
+    """Each decision as a new line, with the comments that stood above, within and behind it."""
+    lines = [_Line(verdict, pick) for _, verdict, pick in found]
+    sheet = _Sheet(lines, newline=layout.newline)
+    ends = [part.end for part, _, _ in found]
+    for start, end in _comments(layout):
+        comment, following = layout.text[start:end], bisect_right(ends, start)
+        if following and layout.line_start(ends[following - 1]) == layout.line_start(start):
+            lines[following - 1].behind = comment
+        elif following < len(lines):
+            lines[following].above += comment + layout.newline
         else:
-            yield from self._in_place(part, added)
+            sheet.below += comment + layout.newline
+    return sheet
 
-    def _new_list(self, added: list[str]) -> Iterator[TextChange]:
-        """The list's key and all below it, under all that the file holds."""
-        layout = self.layout
-        if not added:
-            return
-        if layout.root.kind == "flow":
-            yield from layout.in_flow(layout.root, [f"{self.key}: [{', '.join(added)}]"])
-            return
-        margin = " " * layout.indent(layout.root)
-        at = layout.below(layout.root.end, len(margin))
-        yield layout.lines_at(at, [f"{margin}{self.key}:", *self._lines(added)], spaced=layout.spaced(layout.root))
 
-    def _in_place(self, part: YamlValue, added: list[str]) -> Iterator[TextChange]:
-        """A list in place of none, of an empty one, or of one in brackets that loses all that it holds."""
-        layout = self.layout
-        if layout.root.kind == "flow" or not added:
-            yield part.start, part.end, f"[{', '.join(added)}]"
-            return
-        if not part.empty:
-            yield self._colon(), part.end, ""
-        yield layout.lines_at(layout.below(part.end, len(self._margin())), self._lines(added))
+def _comments(layout: Layout) -> Iterator[tuple[int, int]]:
+    """The start and the end of each comment of a text."""
+    at = 0
+    for start, end in [*sorted(_scalars(layout.root)), (len(layout.text), len(layout.text))]:
+        for one in _COMMENT.finditer(layout.text, at, max(at, start)):
+            yield one.span()
+        at = max(at, end)
 
-    def _in_block(self, part: YamlValue, gone: list[int], added: list[str]) -> Iterator[TextChange]:
-        layout = self.layout
-        for index in gone:
-            item = part.children[index]
-            yield layout.line_start(layout.dash(item)), layout.line_after(item.end), ""
-        if added:
-            yield layout.lines_at(layout.below(part.end, len(self._margin())), self._lines(added))
-        elif len(gone) == len(part.children):
-            yield self._colon(), self._colon(), " []"
 
-    def _in_flow(self, part: YamlValue, gone: list[int], added: list[str]) -> Iterator[TextChange]:
-        items = [part.children[index] for index in range(len(part.children))]
-        last = max(set(range(len(items))) - set(gone))
-        for index in gone:
-            if index < last:
-                yield items[index].start, items[index + 1].start, ""
-        if last + 1 < len(items):
-            yield items[last].end, items[-1].end, "".join(f", {one}" for one in added)
-        elif added:
-            yield from self.layout.in_flow(part, added)
-
-    def _update(self, part: YamlValue, old: Pick, new: Pick) -> Iterator[TextChange]:
-        layout = self.layout
-        if not part.keys:
-            yield part.start, part.end, _text(new)
-            return
-        values = {"stars": new.stars} if new.stars and new.stars != old.stars else {}
-        more = {"note": new.note} if new.note and new.note != old.note else {}
-        gone = [name for name in ("stars", "note") if name in part.keys and not getattr(new, name)]
-        flow = part.kind == "flow"
-        end = part.end if flow else layout.line_end(part.end)
-        margin = "" if flow else " " * layout.column(part.start)
-        lines = layout.text[part.start : end].replace("\r\n", "\n").split("\n")
-        entry = without_keys("\n".join(line.removeprefix(margin) for line in lines), gone)
-        changed = (changed_entry(entry, {**values, **more}, last="note") if values or more else entry).split("\n")
-        yield part.start, end, layout.newline.join([changed[0], *(line and margin + line for line in changed[1:])])
-
-    def _lines(self, added: list[str]) -> list[str]:
-        margin = self._margin()
-        return [f"{margin}- {one}" for one in added]
-
-    def _margin(self) -> str:
-        """What stands before the dashes of this list, else of the other, else what indents a list."""
-        layout = self.layout
-        for key in (self.key, "picks", "rejected"):
-            part = layout.root.children.get(key)
-            if part is not None and part.kind == "block":
-                return " " * layout.column(layout.dash(part.children[0]))
-        return " " * (layout.indent(layout.root) + layout.step)
-
-    def _colon(self) -> int:
-        """The place after the colon of this list's key."""
-        return self.layout.text.index(":", self.layout.root.keys[self.key].end) + 1
+def _scalars(part: YamlValue) -> Iterator[tuple[int, int]]:
+    """The spans of all words in a value, which may have a number sign in them."""
+    for one in (*part.keys.values(), *part.children.values()):
+        if one.kind in ("scalar", "alias"):
+            yield one.start, one.end
+        else:
+            yield from _scalars(one)

@@ -1,22 +1,21 @@
-"""A YAML text that is edited: the places of its parts, and one rewritten entry.
+"""A YAML text that is edited: where its parts stand, and how a value is written on one line.
 
 An edit adds its lines and leaves every other byte alone. So the places come from the events of the parser that loads
 pipelines, whose marks are exact for what a line-based edit needs: where a value's own text ends, before the comments
-and blank lines that follow it. ruamel.yaml is used here and nowhere else, and on one entry at a time: a round trip of
-a whole file may change its layout (indented lists, spaces before comments and in brackets, line ends) and takes about
+and blank lines that follow it. ruamel.yaml is used here and nowhere else, and on one value at a time: a round trip of
+a whole file may lay it out anew (indented lists, spaces before comments and in brackets, line ends) and takes about
 ten seconds for each megabyte.
 """
 
 import io
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import yaml
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
@@ -34,7 +33,6 @@ _KEEPING = re.compile(r"(?:[&!]\S+\s+)*[|>][1-9]?\+")
 _SPACES = re.compile("[ ]*")
 _DASH = re.compile(r"[ ]*-(?=[\s]|\Z)")
 _AFTER_ITEM = re.compile(r"[ \t]*(,?)[ \t]*(#[^\r\n]*)?")
-_COMMENT = re.compile(r"(?:^|\s)(#.*)")
 _ENDLESS = 1 << 30  # columns: a long text is never broken over lines
 
 
@@ -94,12 +92,6 @@ class Layout:
         if self.text[index - 1 : index] == "\n":
             return index
         return self.text.find("\n", index) + 1 or len(self.text)
-
-    def line_end(self, index: int) -> int:
-        """Where the text of the line of an index ends; an index that begins a line is the end of the line before."""
-        found = self.text.find("\n", index - (self.text[index - 1 : index] == "\n"))
-        end = len(self.text) if found < 0 else found
-        return end - (self.text[end - 1 : end] == "\r")
 
     def dash(self, item: YamlValue) -> int:
         """Where the dash of an item stands, which comments may part from its value."""
@@ -179,62 +171,13 @@ class Layout:
         return len(found[0]) if found else 0
 
 
-def without_keys(text: str, gone: Collection[str]) -> str:
-    """The text of a mapping without some of its keys, of which it must keep others.
-
-    Raises:
-        ValueError: a comment would be lost that is not on the line of such a key.
-    """
-    layout = Layout(text)
-    root, names = layout.root, list(layout.root.keys)
-    kept = [index for index, name in enumerate(names) if name not in gone]
-    changes: list[TextChange] = []
-    for index, name in enumerate(names):
-        if name not in gone:
-            continue
-        start, end = root.keys[name].start, root.children[name].end
-        if root.kind == "block" and index:
-            changes.append((layout.line_start(start), layout.line_after(end), ""))
-            continue
-        if index < kept[-1]:
-            span = (start, root.keys[names[index + 1]].start)
-        else:
-            span = (root.children[names[index - 1]].end, end)
-        if "#" in text[end : span[1]] or "#" in text[span[0] : start]:
-            raise ValueError("a comment would be lost")
-        changes.append((*span, ""))
-    changed = layout.changed(changes)
-    return changed if text.endswith("\n") else changed.removesuffix("\n")
-
-
 def flow_text(value: Json) -> str:
     """A value or a mapping of values on one line, quoted where it must be."""
     # As a value in braces, because a list writes a mapping of one key without braces of its own.
-    return _dumped({"k": _quotable(value)}, flow=True).strip().removeprefix("{k: ").removesuffix("}")
-
-
-def changed_entry(text: str, values: Mapping[str, str | int], *, last: str) -> str:
-    """The text of a mapping, in braces or on lines that begin at column 0, with some values set.
-
-    A new key comes second, and the one that is named `last` comes last.
-
-    Raises:
-        ValueError: a comment would be lost, which happens in braces over several lines, or ruamel.yaml cannot read
-            the text.
-    """
-    try:
-        entry = _round_trip().load(text + "\n")
-    except YAMLError as error:
-        raise ValueError("not a mapping that can be changed") from error
-    for key, value in values.items():
-        if key in entry:
-            entry[key] = _quotable(value)
-        else:
-            entry.insert(len(entry) if key == last else 1, key, _quotable(value))
-    changed = _dumped(entry).removesuffix("...\n").removesuffix("\n")
-    if "\n" in text and text.startswith("{") and any(one not in changed for one in _COMMENT.findall(text)):
-        raise ValueError("a comment would be lost")
-    return changed
+    yaml, stream = YAML(), io.StringIO()
+    yaml.width, yaml.default_flow_style = _ENDLESS, True
+    yaml.dump({"k": _quotable(value)}, stream)
+    return stream.getvalue().strip().removeprefix("{k: ").removesuffix("}")
 
 
 def _quotable(value: Json) -> object:
@@ -242,20 +185,6 @@ def _quotable(value: Json) -> object:
     if isinstance(value, dict):
         return {key: _quotable(one) for key, one in value.items()}
     return DoubleQuotedScalarString(value) if isinstance(value, str) and not value.isprintable() else value
-
-
-def _round_trip() -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = _ENDLESS
-    return yaml
-
-
-def _dumped(data: object, *, flow: bool = False) -> str:
-    yaml, stream = _round_trip(), io.StringIO()
-    yaml.default_flow_style = flow
-    yaml.dump(data, stream)
-    return stream.getvalue()
 
 
 def split_mark(text: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Data becomes a `Pipeline`, or a list of located problems."""
 
-from krea_pipe.pipeline.spec.loading import Draft, Loaded, draft_pipeline, load_pipeline
+from krea_pipe.pipeline.spec.loading import Draft, Loaded, draft_pipeline, read_pipeline
 from krea_pipe.pipeline.spec.overlay import Overrides
 from krea_pipe.pipeline.spec.prices import CLASS_WORDS, user_prices
 
-__all__ = ["CLASS_WORDS", "Draft", "Loaded", "Overrides", "draft_pipeline", "load_pipeline", "user_prices"]
+__all__ = ["CLASS_WORDS", "Draft", "Loaded", "Overrides", "draft_pipeline", "read_pipeline", "user_prices"]

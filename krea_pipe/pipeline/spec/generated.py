@@ -16,6 +16,7 @@ from krea_pipe.core.fields import (
     check_source_strength,
 )
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
+from krea_pipe.core.merge_conflicts import CHOOSE, CONFLICT, conflict_at
 from krea_pipe.core.written import as_written, unspelled
 from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.nodes import resolve_scalar
@@ -176,7 +177,11 @@ def _text_of(file: Path, pattern: str) -> str:
     if len(raw) > MAX_TABLE_BYTES:
         raise Unusable("file_too_large", f"{pattern} is larger than {MAX_TABLE_BYTES // 2**20} MB", "split the file")
     if lfs.pointer_in(raw):
-        raise Unusable("lfs_pointer", f"{pattern} is a Git LFS pointer: the table itself is missing", lfs.LFS_HINT)
+        raise Unusable("lfs_pointer", f"{pattern} is a pointer of Git LFS: the table itself is not here", lfs.LFS_HINT)
+    at = conflict_at(text)
+    if at is not None:
+        message = f"line {text.count(chr(10), 0, at) + 1} of {pattern} is a merge conflict marker"
+        raise Unusable(CONFLICT, message, CHOOSE)
     if CONTROL_CHARACTERS.search(text):
         raise Unusable("control_character", f"{pattern} contains a control character", "save it as plain text")
     return text

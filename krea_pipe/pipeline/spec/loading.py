@@ -45,11 +45,13 @@ class Loaded:
 
     pipeline: Pipeline
     fingerprints: Fingerprints
+    of_cells: tuple[Problem, ...] = ()
+    """Warnings that only making the cells shows."""
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """What is allowed but probably not meant."""
-        return (*self.pipeline.warnings, *self.fingerprints.warnings)
+        return (*self.pipeline.warnings, *self.fingerprints.warnings, *self.of_cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Draft:
     problems: Problems
 
 
-def load_pipeline(
+def read_pipeline(
     file: Path,
     overrides: Overrides = Overrides(),  # noqa: B008 (frozen)
     checked: CheckedDigests | None = None,

@@ -6,26 +6,36 @@
 import os
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from krea_pipe.core.errors import InvalidInput, KreaPipeError, Problem, UsageError
 from krea_pipe.core.git import GitFailed, Repository, ask
-from krea_pipe.core.settings import home_folder
+from krea_pipe.core.request import Key
 from krea_pipe.matrix.selecting import drawable
 from krea_pipe.pipeline.references import CheckedDigests
 from krea_pipe.pipeline.repo_paths import supplying_files
-from krea_pipe.pipeline.spec import Loaded, Overrides, load_pipeline
+from krea_pipe.pipeline.spec import Loaded, Overrides, read_pipeline
 from krea_pipe.pipeline.spec.loading import repository_root
-from krea_pipe.report.compare.comparison import Comparison, PipelineState, Revision, compare
+from krea_pipe.report.compare.comparison import (
+    NOTHING_FETCHED,
+    Comparison,
+    FetchKind,
+    KeyedCell,
+    PipelineState,
+    Revision,
+    compare,
+)
 from krea_pipe.report.compare.tree import Tree, open_tree
 from krea_pipe.store.checked_images import CheckedImages
-from krea_pipe.store.known import look_up
+from krea_pipe.store.home_place import find_home
+from krea_pipe.store.known import Known, look_up
 from krea_pipe.store.space import Space
 
+FindFetched: TypeAlias = Callable[[Loaded, Sequence[KeyedCell], Known], Mapping[Key, FetchKind]]
 WORK_TREE = Revision("the work tree", None)
 DEEPEN = "fetch more of it: `git fetch --unshallow`, or `fetch-depth: 0` for actions/checkout"
 
@@ -133,7 +143,9 @@ class _Base:
     old_name: str | None = None
 
 
-def compare_with(subject: ComparisonInput, against: str, space: Space, environment: Mapping[str, str]) -> Comparison:
+def compare_with(
+    subject: ComparisonInput, against: str, space: Space, environment: Mapping[str, str], find_fetched: FindFetched
+) -> Comparison:
     """Compare a pipeline with its state at another commit.
 
     Args:
@@ -141,6 +153,7 @@ def compare_with(subject: ComparisonInput, against: str, space: Space, environme
         against: `REF`, `A..B` or `A...B`.
         space: the name space of the store, which says what is drawn already.
         environment: what git is run with.
+        find_fetched: tells of the cells of the work tree which images can be fetched for nothing.
 
     Raises:
         UsageError: git knows no such commit. InvalidInput: with every problem of the head.
@@ -155,17 +168,18 @@ def compare_with(subject: ComparisonInput, against: str, space: Space, environme
         base = reading.base(meant)
     names = [f"{loaded.pipeline.name}/{cell.id}" for cell, _ in head.found]
     known = look_up(space, {one: key for one, (_, key) in zip(names, head.found, strict=True)})
+    fetched = find_fetched(loaded, head.found, known) if meant.head.commit is None else NOTHING_FETCHED
     return Comparison(
         pipeline=loaded.pipeline.name,
         file=name,
         base=meant.base,
         head=meant.head,
-        rows=compare(base.side, head, loaded.fingerprints, stored=known.results.keys()),
+        rows=compare(base.side, head, loaded.fingerprints, stored=known.results.keys(), fetched=fetched),
         stages=tuple(dict.fromkeys((*head.stages, *base.side.stages))),
         waiting=head.waiting,
         problem=base.problem,
         old_file=base.old_name,
-        warnings=(*loaded.warnings, *_missing(base, meant.base)),
+        warnings=(*head.warnings, *_missing(base, meant.base)),
     )
 
 
@@ -188,11 +202,13 @@ class _Reading:
     def head(self, revision: Revision) -> tuple[Loaded, PipelineState]:
         """The pipeline as it is in the head, and its cells."""
         if revision.commit is None:
-            loaded = load_pipeline(self.subject.file, self.subject.overrides, self._checked())
+            loaded = read_pipeline(self.subject.file, self.subject.overrides, self._checked())
             return loaded, _side(loaded, self.subject.max_cells)
         tree = self._tree(revision)
         try:
-            return self._read(tree, self.name, self._checked())
+            loaded, state = self._read(tree, self.name, self._checked())
+            warnings = tuple(_placed(one, tree, revision) for one in state.warnings)
+            return loaded, replace(state, warnings=warnings)
         except KreaPipeError as error:
             raise type(error)(*(_placed(one, tree, revision) for one in error.problems)) from error
 
@@ -212,11 +228,11 @@ class _Reading:
     def _read(self, tree: Tree, name: str, checked: CheckedDigests) -> tuple[Loaded, PipelineState]:
         tree.put([tree.entries[name]] if name in tree.entries else [])
         with supplying_files(tree.supply):
-            loaded = load_pipeline(tree.top / name, self.subject.overrides, checked)
+            loaded = read_pipeline(tree.top / name, self.subject.overrides, checked)
             return loaded, _side(loaded, self.subject.max_cells)
 
     def _checked(self) -> CheckedImages:
-        return CheckedImages(home_folder(self.subject.overrides.environment, self.subject.file))
+        return CheckedImages(find_home(self.subject.overrides.environment, self.subject.file))
 
     def _old_name(self, meant: _RevisionRange) -> str | None:
         assert meant.base.commit is not None
@@ -241,15 +257,18 @@ def _name(file: Path, repository: Repository) -> str:
 def _side(loaded: Loaded, max_cells: int) -> PipelineState:
     cells = drawable(loaded.pipeline, loaded.fingerprints, max_cells)
     stages = tuple(stage.name for stage in loaded.pipeline.stages)
-    return PipelineState(cells.found, stages, cells.waiting, cells.idle, loaded.pipeline.prices)
+    warnings = (*loaded.warnings, *cells.warnings)
+    return PipelineState(cells.found, stages, cells.waiting, cells.idle, loaded.pipeline.prices, warnings)
 
 
 def _placed(problem: Problem, tree: Tree, revision: Revision) -> Problem:
     """A problem of a file that was laid out, as one of a file in git: `main:pipelines/p.yaml`."""
     at = problem.at
+    hint = problem.hint and problem.hint.replace(f"{tree.top}{os.sep}", "")
     if at is None or not at.path.is_relative_to(tree.top):
-        return problem
-    return replace(problem, at=replace(at, path=Path(f"{revision.name}:{at.path.relative_to(tree.top).as_posix()}")))
+        return replace(problem, hint=hint)
+    path = Path(f"{revision.name}:{at.path.relative_to(tree.top).as_posix()}")
+    return replace(problem, hint=hint, at=replace(at, path=path))
 
 
 def _missing(base: _Base, revision: Revision) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """The cells of two states of a pipeline, and what becomes of each: a function of their requests and keys alone."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, TypeAlias
@@ -14,9 +14,12 @@ from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.planning.plan import Sum, describe_change
 
 ChangeKind = Literal["new", "changed", "moved", "gone", "same"]
+FetchKind = Literal["", "machine", "krea"]
+"""From where an image comes that the store lacks and that costs nothing; `krea` may turn out not to have it."""
 CHANGE_KINDS: tuple[ChangeKind, ...] = ("new", "changed", "moved", "gone", "same")
 
-_KeyedCell: TypeAlias = tuple[Cell, Key]
+KeyedCell: TypeAlias = tuple[Cell, Key]
+"""A cell, and the key of its request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,12 @@ class PipelineState:
     `idle` are the stages that cannot begin yet: those that wait, and those that come after them.
     """
 
-    found: Sequence[_KeyedCell] = ()
+    found: Sequence[KeyedCell] = ()
     stages: tuple[str, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     idle: frozenset[str] = frozenset()
     prices: PriceList = BUILT_IN_PRICES
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class CellChange:
     reason: str = ""
     price: Decimal = Decimal(0)
     stored: bool = False
+    fetched: FetchKind = ""
     was: str | None = None
 
     @property
@@ -57,9 +62,16 @@ class CellChange:
 
     @property
     def explanation(self) -> str:
-        """The reason, if it says more than the kind, and whether the store has the image."""
+        """The reason, if it says more than the kind, and whether the image is to be had for nothing."""
         found = "" if self.reason == self.kind else self.reason
-        return f"{found}; in the store" if found and self.stored else "in the store" if self.stored else found
+        return "; ".join(filter(None, (found, self.free_words)))
+
+    @property
+    def free_words(self) -> str:
+        """Why a run pays nothing for the image, or may pay nothing; "" when it pays."""
+        if self.stored:
+            return "in the store"
+        return {"": "", "machine": "fetched from this machine", "krea": "fetched from Krea if it has it"}[self.fetched]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +124,11 @@ class Comparison:
 
     def unpaid(self, stage: str | None = None) -> Sum:
         """Those of them that a run would pay."""
-        return _sum(row for row in self._of(stage) if row.is_rendered and not row.stored)
+        return _sum(row for row in self._of(stage) if row.is_rendered and not row.stored and not row.fetched)
+
+    def fetched(self, kind: FetchKind, stage: str | None = None) -> Sum:
+        """Those of them whose images a run fetches for nothing; `krea` may turn out not to have them."""
+        return _sum(row for row in self._of(stage) if row.is_rendered and not row.stored and row.fetched == kind)
 
     def _of(self, stage: str | None) -> Sequence[CellChange]:
         return self.rows if stage is None else [row for row in self.rows if row.stage == stage]
@@ -123,15 +139,24 @@ def _sum(rows: Iterable[CellChange]) -> Sum:
     return Sum(len(prices), sum(prices, Decimal(0)))
 
 
+NOTHING_FETCHED: Mapping[Key, FetchKind] = {}
+
+
 def compare(
-    base: PipelineState, head: PipelineState, fingerprints: Fingerprints, *, stored: Collection[str] = frozenset()
+    base: PipelineState,
+    head: PipelineState,
+    fingerprints: Fingerprints,
+    *,
+    stored: Collection[str] = frozenset(),
+    fetched: Mapping[Key, FetchKind] = NOTHING_FETCHED,
 ) -> tuple[CellChange, ...]:
     """Say of every cell what becomes of it: those of the head in their order, then those that are gone.
 
     An image whose request the base has under the same id is untouched; under another id it has moved, at no cost.
-    `fingerprints` name the images of the head; `stored` are the keys whose images are kept.
+    `fingerprints` name the images of the head; `stored` are the keys whose images are kept, and
+    `fetched` those whose images are to be had for nothing otherwise.
     """
-    return tuple(_Comparing(base, head, fingerprints, stored).rows())
+    return tuple(_Comparing(base, head, fingerprints, stored, fetched).rows())
 
 
 @dataclass(slots=True)
@@ -140,7 +165,8 @@ class _Comparing:
     head: PipelineState
     fingerprints: Fingerprints
     stored: Collection[str]
-    before: dict[str, _KeyedCell] = field(init=False)
+    fetched: Mapping[Key, FetchKind]
+    before: dict[str, KeyedCell] = field(init=False)
     names: dict[Key, list[str]] = field(init=False)
     """The ids of the base's cells that are free to be taken by a moved cell, by key, in the order of the file."""
     first: dict[Key, str] = field(init=False)
@@ -168,7 +194,7 @@ class _Comparing:
                 loss = waits or ("left out" if cell.stage in self.head.stages else "its stage was removed")
                 yield CellChange("gone", cell.id, cell.stage, key, loss)
 
-    def _row(self, one: _KeyedCell) -> CellChange:
+    def _row(self, one: KeyedCell) -> CellChange:
         cell, key = one
         before = self.before.get(cell.id)
         if before is not None and before[1] == key:
@@ -181,8 +207,8 @@ class _Comparing:
             return CellChange("moved", cell.id, cell.stage, key, f"same request as {self.first[key]}")
         price = Decimal(0) if key in self.priced else self.head.prices.of(cell.request).usd
         self.priced.add(key)
-        stored = key in self.stored
+        stored, fetched = key in self.stored, self.fetched.get(key, "")
         if before is None:
-            return CellChange("new", cell.id, cell.stage, key, "new", price, stored)
+            return CellChange("new", cell.id, cell.stage, key, "new", price, stored, fetched)
         reason = describe_change(before[0].request.fields(), cell.request.fields(), self.fingerprints)
-        return CellChange("changed", cell.id, cell.stage, key, reason, price, stored)
+        return CellChange("changed", cell.id, cell.stage, key, reason, price, stored, fetched)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from urllib.parse import quote
 
 from krea_pipe.core.errors import Problem
-from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.pipeline.pricing import exact, usd, usd_range
 from krea_pipe.planning.plan import Sum
 from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, ChangeKind, Comparison, Revision
 from krea_pipe.report.markdown import code, table_head, table_row
@@ -42,13 +42,22 @@ def headline(comparison: Comparison) -> str:
 
 
 def stored_words(comparison: Comparison) -> str:
-    """What of that the store has already, "" when it has nothing."""
-    stored, unpaid = comparison.stored(), comparison.unpaid()
-    if not stored.count:
+    """What of that is to be had for nothing, "" when nothing is."""
+    stored, unpaid, doubt = comparison.stored(), comparison.unpaid(), comparison.fetched("krea")
+    copied = comparison.fetched("machine")
+    if not stored.count and not copied.count and not doubt.count:
         return ""
-    if not unpaid.count:
-        return "All of them are already stored, so a run would cost nothing."
-    return f"Already stored: {stored.count:,}, so a run would cost {usd(unpaid.usd)}."
+    if not unpaid.count and not copied.count and not doubt.count:
+        return "The store has all of them already, so a run would pay nothing."
+    found = [
+        f"the store has {stored.count:,} of them already" if stored.count else "",
+        f"a run fetches {copied.count:,} from this machine" if copied.count else "",
+        f"a run fetches {doubt.count:,} from Krea if it still has them" if doubt.count else "",
+    ]
+    words = ", ".join(filter(None, found))
+    most = unpaid.usd + doubt.usd
+    price = usd_range(unpaid.usd, most) if most else "nothing"
+    return f"{words[0].upper()}{words[1:]}, so a run would pay {price}."
 
 
 def base_words(comparison: Comparison) -> str:
@@ -96,6 +105,8 @@ def _totals(comparison: Comparison, stage: str | None = None) -> dict[str, objec
         **{kind: comparison.count(kind, stage) for kind in CHANGE_KINDS},
         "rendered": _sum(comparison.rendered(stage)),
         "stored": _sum(comparison.stored(stage)),
+        "fetched": _sum(comparison.fetched("machine", stage)),
+        "in_doubt": _sum(comparison.fetched("krea", stage)),
         "unpaid": _sum(comparison.unpaid(stage)),
     }
 
@@ -112,7 +123,13 @@ def _problem(one: Problem | None) -> dict[str, object] | None:
 
 def _row(row: CellChange) -> dict[str, object]:
     named = {"id": row.id, "stage": row.stage, "kind": row.kind, "key": row.key, "reason": row.reason}
-    return {**named, "price_usd": exact(row.price), "stored": row.stored, "was": row.was}
+    return {
+        **named,
+        "price_usd": exact(row.price),
+        "stored": row.stored,
+        "fetched": row.fetched or None,
+        "was": row.was,
+    }
 
 
 def render_comparison(

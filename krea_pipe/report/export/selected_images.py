@@ -1,13 +1,13 @@
 """Which images of a run are exported: the picked ones, as picks files say, or all."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.matrix.picking import picks_file
-from krea_pipe.pipeline.editing.picks import Pick, read_picks
-from krea_pipe.report.decisions import draft_of, pipeline_file
+from krea_pipe.pipeline.editing.picks import Pick, Picks, read_picks
+from krea_pipe.report.decisions import draft_of, pipeline_file, stage_of
 from krea_pipe.report.model import Report, Row
 
 _SHOWN = 20
@@ -47,12 +47,25 @@ def read_selected_picks(report: Report, folder: Path, stages: Sequence[str], fil
     given = [(file, read_picks(file)) for file in files]
     looked = list(files) if files else list(_picks_files(report, folder, stages))
     found = given or [(file, read_picks(file)) for file in looked if file.is_file()]
-    found = [one for one in found if not stages or one[1].stage in stages]
-    if not any(picks.picks for _, picks in found):
+    own = {file: tuple(_of_run(report, picks, stages)) for file, picks in found}
+    if not any(own.values()):
         names = ", ".join(str(file) for file in looked)
-        hint = "pick with `krea-pipe pick`, name a file with --picks-file, or omit --picks for all images"
-        raise UsageError(Problem("no_picks", f"no cells are picked (looked in {names})", hint=hint))
-    return Picked(tuple(file for file, _ in found), tuple(pick for _, picks in found for pick in picks.picks))
+        hint = "pick with `krea-pipe pick`, name a file with --picks-file, or leave --picks out for all images"
+        raise UsageError(Problem("no_picks", f"nothing is picked (looked in {names})", hint=hint))
+    return Picked(tuple(own), tuple(pick for picks in own.values() for pick in picks))
+
+
+def _of_run(report: Report, picks: Picks, stages: Sequence[str]) -> Iterator[Pick]:
+    """The picks of a file by the ids that cells have in a run, unless they are of other stages than are asked for."""
+    known = [one.name for one in report.stages]
+    wanted = [name for name in known if not stages or name in stages]
+    is_known = picks.stages <= set(known)  # any other name may be what a stage was called before
+    cells: dict[Pick, str] = {}
+    for name in (one for one in wanted if one in picks.stages or not is_known):
+        cells = {pick: cell for cell, pick in stage_of(report, name).matched(picks).picks.items()} | cells
+    for pick in picks.picks:
+        if pick in cells or not is_known or (picks.stage or pick.id.partition("/")[0]) in wanted:
+            yield replace(pick, id=cells.get(pick, pick.id))
 
 
 def selected_images(report: Report, picked: Picked | None) -> tuple[list[SelectedImage], list[str]]:

@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.image_file import image_size
-from krea_pipe.core.images import DAMAGE, THUMBNAIL_SIDE, NotAnImage, appearance_of, eight_bits, opened, shown
+from krea_pipe.core.images import DAMAGE, THUMBNAIL_SIDE, NotAnImage, appearance_of, as_seen, eight_bits, opened
 from krea_pipe.core.provenance import bare
 from krea_pipe.report.model import Row
 from krea_pipe.report.sheet.model import Box, Sheet, SheetPage, Text, Tile
@@ -332,7 +332,7 @@ def _decoded(data: bytes, box: Box) -> Image.Image:
     scale = min(box.width / width, box.height / height)
     fitted = appearance.upright((max(1, round(width * scale)), max(1, round(height * scale))))
     image.draft("RGB", fitted)  # a JPEG is decoded small
-    image = shown(eight_bits(image).resize(fitted, Image.Resampling.LANCZOS, reducing_gap=2.0), appearance)
+    image = as_seen(eight_bits(image).resize(fitted, Image.Resampling.LANCZOS, reducing_gap=2.0), appearance)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, (*_COLOURS["paper"], 255))

@@ -130,7 +130,7 @@ function takeDecisions(stage, state) {
 }
 
 function picksFile(stage, state) {
-  const entry = (rejected) => ({ id, stars, note }) => [id, Object.freeze({ picked: !rejected, rejected, stars: stars ?? 0, note: note ?? "" })];
+  const entry = (rejected) => ({ id, stars, note, key }) => [id, Object.freeze({ picked: !rejected, rejected, stars: stars ?? 0, note: note ?? "", key })];
   const entries = new Map([...(state.picks ?? []).map(entry(false)), ...(state.rejected ?? []).map(entry(true))]);
   return { file: state.file ?? `picks/${stage}.yaml`, problem: state.problem ?? "", entries };
 }

@@ -10,9 +10,15 @@ function picksYaml(text) {
   return JSON.stringify(text).replace(/[\x7f-\x9f\u00a0\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-function yamlEntry([id, { stars, note }]) {
-  const more = [...(stars ? [`stars: ${stars}`] : []), ...(note ? [`note: ${picksYaml(note)}`] : [])];
-  return more.length ? `  - {${[`id: ${picksYaml(id)}`, ...more].join(", ")}}` : `  - ${picksYaml(id)}`;
+/* As in `pipeline.editing.picks`: the beginning of a key, in quotes where YAML would take it for a number. */
+const KEY_DIGITS = 16;
+const keyYaml = (key) => (/[a-df]/.test(key) ? key : `"${key}"`);
+
+/** A decision as a line of a picks file, with the key of its request, by which it finds its cell under another name. */
+function picksLine([id, { rejected, stars, note, key }]) {
+  const known = (cellsById.get(id)?.key ?? key ?? "").slice(0, KEY_DIGITS);
+  const more = [...(stars ? [`stars: ${stars}`] : []), ...(note ? [`note: ${picksYaml(note)}`] : []), ...(known ? [`key: ${keyYaml(known)}`] : [])];
+  return `- {${[`${rejected ? "reject" : "pick"}: ${picksYaml(id)}`, ...more].join(", ")}}\n`;
 }
 
 /** The decisions of a stage as [id, decision]: those of its file in their order, then the cells in theirs. */
@@ -25,14 +31,8 @@ function decidedIn(stage) {
 
 const isOf = (stage, id) => cellsById.get(id)?.stage === stage;
 
-/** The text of a picks file with the decisions of a stage; those about cells that are not in this run are kept. */
-function picksText(stage) {
-  const decided = decidedIn(stage);
-  const list = (key, entries) => (entries.length ? [`${key}:`, ...entries.map(yamlEntry)] : [`${key}: []`]);
-  const rejected = decided.filter(([, decision]) => decision.rejected);
-  const lines = [`stage: ${picksYaml(stage)}`, ...list("picks", decided.filter(([, decision]) => decision.picked)), ...(rejected.length ? list("rejected", rejected) : [])];
-  return `${lines.join("\n")}\n`;
-}
+/** The text of a picks file with the decisions of a stage, by id; those about cells that are not in this run are kept. */
+const picksText = (stage) => decidedIn(stage).sort(([a], [b]) => (a < b ? -1 : 1)).map(picksLine).join("");
 
 const fileNameOf = (path) => path.split(/[\\/]/).at(-1);
 

@@ -1,17 +1,17 @@
 """Where decisions that were made in the page are written into the picks files, one after the other."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Problem, StateError, UsageError
 from krea_pipe.core.json_data import Json
+from krea_pipe.matrix.pick_matching import Matched
 from krea_pipe.matrix.picking import check_count, picks_file
 from krea_pipe.pipeline.editing.pick_changes import change_picks
-from krea_pipe.pipeline.editing.picks import MAX_STARS, Pick, Picks, parse_picks, read_picks
+from krea_pipe.pipeline.editing.picks import MAX_STARS, Pick, parse_picks, read_picks
 from krea_pipe.pipeline.model import Pipeline
-from krea_pipe.report.decisions import StageDecisions, draft_of, read_stage
+from krea_pipe.report.decisions import RunStage, StageDecisions, add_merge_rule, draft_of, read_stage, stage_of
 from krea_pipe.report.model import Report
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive
@@ -97,20 +97,21 @@ def write_change(report: Report, folder: Path, stage: str, change: _PicksChange,
     draft = draft_of(report, folder)
     if problems := draft.problems.all():
         raise InvalidInput(*problems)
-    path = picks_file(draft.pipeline, stage)
+    path, of_run = picks_file(draft.pipeline, stage), stage_of(report, stage)
     with exclusive(lock):
-        _rewrite(path, draft.pipeline, stage, change)
-    return read_stage(path, stage, Path(folder, report.base).resolve())
+        _rewrite(path, of_run, draft.pipeline, change)
+        add_merge_rule(path)
+    return read_stage(path, of_run, Path(folder, report.base).resolve())
 
 
-def _rewrite(path: Path, pipeline: Pipeline, stage: str, change: _PicksChange) -> None:
+def _rewrite(path: Path, stage: RunStage, pipeline: Pipeline, change: _PicksChange) -> None:
     text = _text(path)
-    before = parse_picks(text, path) if text is not None else None
+    before = stage.matched(parse_picks(text or "", path))
     new = _changed(text, before, stage, change, path)
     if new is not None and new != text:
-        after = parse_picks(new, path)
-        if before is None or len(after.picks) > len(before.picks):
-            check_count(pipeline, stage, after, path)
+        after = stage.matched(parse_picks(new, path))
+        if text is None or len(after.picks) > len(before.picks):
+            check_count(pipeline, stage.name, len(after.picks), path)
         write_atomically(path.resolve(), new.encode())
 
 
@@ -138,22 +139,18 @@ def _text(path: Path) -> str | None:
         raise StateError(Problem("file_unreadable", f"cannot read {path}: {error.strerror}")) from error
 
 
-def _changed(text: str | None, before: Picks | None, stage: str, change: _PicksChange, path: Path) -> str | None:
-    picked = {one.id: one for one in before.picks} if before else {}
-    rejected = {one.id: one for one in before.rejected} if before else {}
-    remove = [one for one in change.remove if one in picked or one in rejected]
-    add, reject = _picks(change.add, rejected), _picks(change.reject, picked)
-    if not (add or reject or remove):
+def _changed(text: str | None, before: Matched, stage: RunStage, change: _PicksChange, path: Path) -> str | None:
+    """The text with a change, in which decisions about cells that had another id get the one of this run."""
+    held = before.decisions
+    remove = [held[one].id for one in change.remove if one in held]
+    if not (change.add or change.reject or remove):
         return text
+    decided = (*change.add, *change.reject)
     clear = {
-        one.id: [name for name in ("stars", "note") if name in one.said and not getattr(one, name)]
-        for one in (*change.add, *change.reject)
+        one.id: [name for name in ("stars", "note") if name in one.said and not getattr(one, name)] for one in decided
     }
-    return change_picks(text, stage, add=add, reject=reject, remove=remove, clear=clear, file=path)
-
-
-def _picks(decisions: Sequence[_CellDecision], others: Mapping[str, Pick]) -> list[Pick]:
-    """Decisions as entries. A note goes with its cell from one list to the other; stars are for what is picked."""
-    picks = [Pick(one.id, one.stars, one.note) for one in decisions]
-    moved = {one.id: others[one.id].note for one in decisions if one.id in others and "note" not in one.said}
-    return [replace(pick, note=moved.get(pick.id, pick.note)) for pick in picks]
+    ids = {one.id for one in decided}
+    keys = {pick.id: stage.keys[cell] for cell, pick in held.items()} | {one: stage.keys[one] for one in ids}
+    rename = {old: new for old, new in before.renamed.items() if new in ids}
+    add, reject = ([Pick(one.id, one.stars, one.note) for one in some] for some in (change.add, change.reject))
+    return change_picks(text, add=add, reject=reject, remove=remove, clear=clear, rename=rename, keys=keys, file=path)

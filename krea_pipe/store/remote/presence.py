@@ -1,6 +1,7 @@
 """Which runs of other homes are alive: each writes `runs/RUN` again and again, and the store's own clock dates it."""
 
 import contextlib
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -9,22 +10,30 @@ from datetime import timedelta
 from krea_pipe.store.remote.bucket import Bucket, RemoteFailed
 
 RUNS = "runs"
-BEAT_SECONDS = 15.0
-DEAD_AFTER = timedelta(seconds=60)
-"""A run that has not written for so long counts as dead. It may be paused, so this never makes a request free."""
-_FRESH_SECONDS = 5.0
+BEAT = 15
+"""A run writes after so many polls."""
+DEAD_AFTER = 60
+"""A run that has not written for so many polls counts as dead. It may be paused, so this never makes a request free."""
+_FRESH = 5
 
 
 @dataclass(slots=True)
 class SharedPresence:
-    """Shows that a run is alive, and sees others."""
+    """Shows that a run is alive, and sees others.
+
+    Args:
+        bucket: the objects of the store.
+        run: the run.
+        poll: the seconds between two polls, of which all waits are multiples.
+    """
 
     bucket: Bucket
     run: str
+    poll: float = 1.0
     _stopped: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _seen: frozenset[str] = frozenset()
-    _seen_at: float = -_FRESH_SECONDS
+    _seen_at: float = -math.inf
 
     def open(self) -> None:
         """Begin to show it; where the store is down, that is tried again with each beat."""
@@ -49,10 +58,11 @@ class SharedPresence:
         Raises:
             RemoteFailed: the store could not be listed.
         """
-        if time.monotonic() - self._seen_at >= _FRESH_SECONDS:
+        if time.monotonic() - self._seen_at >= _FRESH * self.poll:
             entries = {entry.name.rpartition("/")[2]: entry.modified for entry in self.bucket.list(RUNS)}
+            dead_after = timedelta(seconds=DEAD_AFTER * self.poll)
             now = entries.get(self.run) or max(entries.values(), default=None)
-            alive = (run for run, at in entries.items() if now is not None and now - at < DEAD_AFTER)
+            alive = (run for run, at in entries.items() if now is not None and now - at < dead_after)
             self._seen, self._seen_at = frozenset(alive) - {self.run}, time.monotonic()
         return self._seen
 
@@ -61,7 +71,7 @@ class SharedPresence:
         return f"{RUNS}/{self.run}"
 
     def _beat(self) -> None:
-        while not self._stopped.wait(BEAT_SECONDS):
+        while not self._stopped.wait(BEAT * self.poll):
             self._show()
 
     def _show(self) -> None:

@@ -58,16 +58,17 @@ class Remote:
         """
         return Claims(self.bucket, self.seal, run, account)
 
-    def presence(self, run: str) -> SharedPresence:
+    def presence(self, run: str, poll: float) -> SharedPresence:
         """Open what shows which runs are alive.
 
         Args:
             run: the id of the run that asks.
+            poll: the seconds between two polls.
 
         Returns:
             The presence, which shows nothing until it is opened.
         """
-        return SharedPresence(self.bucket, run)
+        return SharedPresence(self.bucket, run, poll)
 
     def budget(self, name: str, run: str, total: Decimal) -> NamedBudget:
         """Open a budget that several runs share.

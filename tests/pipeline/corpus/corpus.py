@@ -63,7 +63,7 @@ def render(problems: Iterable[Problem], file: Path) -> str:
             place = f"{problem.at.path.relative_to(file.parent).as_posix()}:{place}"
         lines.append(f"{place} {problem.code}: {problem.message}")
         lines += [f"  hint: {problem.hint}"] if problem.hint else []
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{line}\n" for line in lines).replace(str(file), file.name)
 
 
 def render_cells(file: Path) -> tuple[str, str]:
@@ -82,7 +82,9 @@ def render_cells(file: Path) -> tuple[str, str]:
         }
         lines.append(json.dumps(line, ensure_ascii=False))
     waiting = [f"{one.stage} waits for {one.wants} picks, ${one.usd_each} each\n" for one in expansion.waiting]
-    return "".join(f"{line}\n" for line in lines), render(loaded.warnings, file) + "".join(waiting)
+    return "".join(f"{line}\n" for line in lines), render([*loaded.warnings, *expansion.warnings], file) + "".join(
+        waiting
+    )
 
 
 def _named(fields: dict, fingerprints: Fingerprints, ids: dict[str, str]) -> dict:

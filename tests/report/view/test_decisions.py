@@ -1,6 +1,8 @@
 """Decisions that are made in the page, in the picks files."""
 
+import re
 import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +11,13 @@ from served_view import viewed
 
 PICKS = """\
 # what we liked
+
+- {pick: p/a, stars: 3, note: keep}  # the droplets
+# too dark
+- {reject: p/c}
+"""
+OLD_FORM = """\
+# what we liked
 stage: p
 picks:
   - {id: p/a, stars: 3, note: keep}  # the droplets
@@ -16,6 +25,7 @@ rejected:
   # too dark
   - p/c
 """
+KEY = re.compile(r", key: \"?[0-9a-f]{16}\"?")
 CHAIN = """\
 version: 1
 stages:
@@ -57,6 +67,13 @@ def file_of(project):
     return project.path / "picks/p.yaml"
 
 
+def lines_of(project):
+    """What the picks file says, without the keys, which every decision about a cell has."""
+    text = file_of(project).read_text()
+    assert text.count("key: ") == text.count("- {")
+    return KEY.sub("", text)
+
+
 def said(answer, status):
     assert answer.status_code == status, answer.text
     assert answer.json().keys() == {"code", "message", "hint"}
@@ -70,30 +87,59 @@ def test_a_first_pick_makes_the_file(project, view):
     picks = [{"id": "p/a", "stars": 4, "note": "calm"}, {"id": "p/b", "stars": None, "note": ""}]
     assert (answer.status_code, answer.json()) == (200, {**nothing, "picks": picks})
     assert view.json("picks") == {"p": answer.json()}
-    assert file_of(project).read_text() == "stage: p\npicks:\n  - {id: p/a, stars: 4, note: calm}\n  - p/b\n"
+    assert lines_of(project) == "- {pick: p/a, stars: 4, note: calm}\n- {pick: p/b}\n"
     assert '"stars": 4' in view.get().text
+
+
+def test_a_decision_in_a_repository_brings_the_rule_by_which_git_merges_picks(tmp_path, served_krea):
+    project = Project(tmp_path, served_krea)
+    project.pipeline(["a", "b"])
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    project.run("run", "p.yaml", "--local")
+    with viewed(project) as view:
+        view.post("p", {"add": [{"id": "p/a"}]})
+        assert (tmp_path / ".gitattributes").read_text() == "picks/*.yaml merge=union\n"
 
 
 def test_a_change_leaves_comments_and_what_it_does_not_name(project, view):
     project.write("picks/p.yaml", PICKS)
     state = view.post("p", {"add": [{"id": "p/a", "stars": 5}], "reject": [{"id": "p/b"}]}).json()
     assert state["picks"] == [{"id": "p/a", "stars": 5, "note": "keep"}]
-    assert file_of(project).read_text() == PICKS.replace("stars: 3", "stars: 5") + "  - p/b\n"
+    assert lines_of(project) == PICKS.replace("stars: 3", "stars: 5").replace("# too", "- {reject: p/b}\n# too")
+
+
+def test_a_file_of_the_first_form_is_read_and_written_anew(project, view):
+    project.write("picks/p.yaml", OLD_FORM)
+    assert [one["id"] for one in view.json("picks")["p"]["rejected"]] == ["p/c"]
+    view.post("p", {"add": [{"id": "p/b"}]})
+    lines = PICKS.replace("liked\n\n", "liked\n").replace("# too", "- {pick: p/b}\n# too")
+    assert lines_of(project) == lines
+
+
+def test_decisions_find_their_cells_by_request_and_are_changed_where_they_stand(project, view):
+    view.post("p", {"add": [{"id": "p/a", "stars": 4}], "reject": [{"id": "p/c"}]})
+    file_of(project).write_text(file_of(project).read_text().replace("p/a", "old/one").replace("p/c", "old/two"))
+    state = view.json("picks")["p"]
+    assert [one["id"] for one in (*state["picks"], *state["rejected"])] == ["p/a", "p/c"]
+    view.post("p", {"add": [{"id": "p/a", "stars": 5}]})
+    assert lines_of(project) == "- {pick: p/a, stars: 5}\n- {reject: old/two}\n"
+    view.post("p", {"remove": ["p/c"]})
+    assert lines_of(project) == "- {pick: p/a, stars: 5}\n"
 
 
 @pytest.mark.parametrize(
     ("decision", "entry"),
     [
-        ({"stars": None}, "{id: p/a, note: keep}"),
-        ({"note": ""}, "{id: p/a, stars: 3}"),
-        ({"note": None, "stars": 1}, "{id: p/a, stars: 1}"),
-        ({"note": "", "stars": None}, "{id: p/a}"),
+        ({"stars": None}, "{pick: p/a, note: keep}"),
+        ({"note": ""}, "{pick: p/a, stars: 3}"),
+        ({"note": None, "stars": 1}, "{pick: p/a, stars: 1}"),
+        ({"note": "", "stars": None}, "{pick: p/a}"),
     ],
 )
 def test_stars_and_notes_are_cleared(project, view, decision, entry):
     project.write("picks/p.yaml", PICKS)
     assert view.post("p", {"add": [{"id": "p/a", **decision}]}).status_code == 200
-    assert file_of(project).read_text() == PICKS.replace("{id: p/a, stars: 3, note: keep}", entry)
+    assert lines_of(project) == PICKS.replace("{pick: p/a, stars: 3, note: keep}", entry)
 
 
 def test_a_decision_is_taken_back(project, view):
@@ -127,7 +173,7 @@ def test_a_file_that_somebody_edits_is_read_anew(project, view):
         state = events.next("picks", lambda state: state["p"]["rejected"])["p"]
     assert state == view.json("picks")["p"]
     view.post("p", {"add": [{"id": "p/b"}]})
-    assert file_of(project).read_text() == PICKS.replace("droplets\n", "droplets\n  - p/b\n")
+    assert lines_of(project) == PICKS.replace("droplets\n", "droplets\n- {pick: p/b}\n")
 
 
 def test_other_pages_are_told_of_a_decision(view):
@@ -204,7 +250,7 @@ def test_cells_and_stages_of_others_are_refused(project, view):
 
 
 def test_a_file_that_is_broken_stays_as_it_is(project, view):
-    broken = PICKS.replace("stage: p", "stage: [p")
+    broken = PICKS.replace("stars: 3", "stars: [3")
     project.write("picks/p.yaml", broken)
     assert said(view.post("p", {"add": [{"id": "p/a"}]}), 422)
     assert file_of(project).read_text() == broken
@@ -214,13 +260,12 @@ def test_a_file_that_is_broken_stays_as_it_is(project, view):
     assert view.get().status_code == 200
 
 
-def test_a_file_that_can_not_be_edited_safely_stays_as_it_is(project, view):
-    commented = "stage: p\npicks:\n  - {id: p/a,  # why\n     stars: 3}\n"
-    project.write("picks/p.yaml", commented)
-    answer = view.post("p", {"add": [{"id": "p/a", "stars": None}]})
-    assert said(answer, 422) == "unsafe_edit"
-    assert "by hand" in answer.json()["hint"]
-    assert file_of(project).read_text() == commented
+def test_a_cell_that_is_decided_twice_is_said_and_nothing_is_written(project, view):
+    twice = "- {pick: p/a}\n- {reject: p/a}\n"
+    project.write("picks/p.yaml", twice)
+    assert "in line 1, rejected in line 2" in view.json("picks")["p"]["problem"]
+    assert said(view.post("p", {"add": [{"id": "p/b"}]}), 422) == "decided_twice"
+    assert file_of(project).read_text() == twice
 
 
 def test_without_the_pipeline_nothing_is_written(project, view):

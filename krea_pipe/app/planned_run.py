@@ -1,0 +1,268 @@
+"""What a run would do, from the files and the store alone: which cells, and what is done about each request."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+
+from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
+from krea_pipe.core.errors import Problem
+from krea_pipe.core.request import Key
+from krea_pipe.core.settings import Target
+from krea_pipe.matrix.matrix import MAX_CELLS
+from krea_pipe.matrix.selecting import drawable, selected
+from krea_pipe.matrix.selection import Selection, parse_selection
+from krea_pipe.matrix.sharding import Shard, of_shard, shard_numbers
+from krea_pipe.pipeline.spec import Loaded as Loaded
+from krea_pipe.pipeline.spec import Overrides, read_pipeline
+from krea_pipe.planning.budget import (
+    Limits,
+)
+from krea_pipe.planning.free_sources import FreePlaces, FreeSource, Offers, find_offers
+from krea_pipe.planning.lock_check import moved_lock
+from krea_pipe.planning.lockfile import Lockfile, LockLine, read_lock
+from krea_pipe.planning.out_folder import Changed
+from krea_pipe.planning.plan import (
+    Fetch,
+    Plan,
+    PlanOptions,
+    action_kind,
+    is_read_again,
+    make_plan,
+    status_of,
+)
+from krea_pipe.planning.plan_file import PlanFile, planned_cells
+from krea_pipe.planning.shard_record import ShardRecord
+from krea_pipe.report.compare.comparison import FetchKind
+from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
+from krea_pipe.store.checked_images import CheckedImages
+from krea_pipe.store.home import OtherHomes
+from krea_pipe.store.home_place import find_home
+from krea_pipe.store.known import Known, look_up
+from krea_pipe.store.remote.remote import Remote
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.space import Space
+
+ALL = parse_selection((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line says about a run: which cells, its limits, and whether to send lost answers again.
+
+    `lock` is the lock file that a live run keeps, and whose images and jobs are looked for when they are missing; with
+    `frozen` it makes what stands there and nothing else, and pays only with `allow_render`. With an `approval` it
+    carries out just that. `out` is the output folder, None for the usual one, and `homes` are other home folders: there
+    images may lie that the store lacks. `changed` is for files in the output folder that are someone's work. Of what is
+    selected, a `shard` is all that is generated.
+    """
+
+    max_cells: int = MAX_CELLS
+    limits: Limits = field(default_factory=Limits)
+    resubmit: bool = False
+    selection: Selection = ALL
+    lock: Path | None = None
+    frozen: bool = False
+    allow_render: bool = False
+    approval: PlanFile | None = None
+    changed: Changed = "keep"
+    remote: Remote | None = None
+    out: Path | None = None
+    homes: OtherHomes = field(default_factory=OtherHomes)
+    discarded: frozenset[tuple[Key, FreeSource]] = frozenset()
+    """Sources that did not give the image that they promised."""
+    shard: Shard | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait.
+
+    `lock` is the lock file, if it had to be read. `problems` say which other home folders cannot be read, `warnings`
+    are about picks and lock files. `whole` is the plan of all shards; without shards it is `plan`.
+    """
+
+    plan: Plan
+    whole: Plan
+    replay: Replay
+    found: Sequence[KeyedCell]
+    idle: frozenset[str]
+    lock: Lockfile | None = None
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    def cells_gone(self) -> Callable[[str], bool]:
+        """Tell cells that are gone.
+
+        Returns:
+            Whether there is no cell of an id any more. The cells of stages that wait are not known, and such a stage
+            may have had another name.
+        """
+        ids, stages = {cell.id for cell, _ in self.found}, {cell.stage for cell, _ in self.found}
+
+        def is_gone(identity: str) -> bool:
+            stage = identity.partition("/")[0]
+            may_wait = stage in self.idle or (bool(self.idle) and stage not in stages)
+            return identity not in ids and not may_wait
+
+        return is_gone
+
+
+def load_pipeline(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
+    """Read a pipeline file and every image that it names; an image that was found to be whole is not decoded again.
+
+    Args:
+        file: the pipeline file.
+        overrides: what the command line says over it; its environment names the home folder.
+
+    Returns:
+        The pipeline and its images.
+
+    Raises:
+        InvalidInput: with every problem of the file and of its images. UsageError: what stands over it is wrong.
+    """
+    return read_pipeline(file, overrides, CheckedImages(find_home(overrides.environment, file)))
+
+
+def plan_run(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:
+    """Decide what a run would do, from the files and the store alone.
+
+    Args:
+        loaded: the pipeline.
+        space: what is stored of the API.
+        target: the API.
+        options: which cells; what an approval allows, if there is one.
+
+    Returns:
+        The distinct requests, each with what is done about it.
+
+    Raises:
+        InvalidInput: with every problem of the file. StateError: the store cannot be read.
+        NothingSelected: no cell fits the selection.
+    """
+    return planned(loaded, space, target, options).plan
+
+
+def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> PlannedRun:
+    """The plan with what it was made of; arguments and errors as for `plan`."""
+    name = loaded.pipeline.name
+    able = drawable(loaded.pipeline, loaded.fingerprints, options.max_cells)
+    found = able.found
+    known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
+    origin = target.origin if target.lasting else ""
+    free = target.kind == "local"
+    is_whole = all(key in known.results for _, key in found)
+    lock = None if options.lock is None or free or is_whole else read_lock(options.lock)
+    locked = {} if lock is None else _drawn_by(lock, target.space, known.journal)
+    plan_options = PlanOptions(name, origin, free, options.resubmit, loaded.pipeline.prices, locked)
+    statuses: dict[Key, str] = {}
+    if options.selection.needs_status:
+        whole = make_plan(found, known, loaded.fingerprints, plan_options)
+        statuses = {step.key: status_of(step, known.journal) for step in whole.steps}
+    chosen = selected(found, options.selection, loaded.pipeline, statuses)
+    if options.approval is not None:
+        chosen = planned_cells(found, options.approval)
+    missing = [] if free else [one for one in chosen if one[1] not in known.results]
+    offers = _offers(missing, space, target, options, plan_options)
+    plan_options = replace(plan_options, offers=offers.by_key)
+    plan = whole = make_plan(chosen, known, loaded.fingerprints, plan_options)
+    if options.shard is not None:
+        chosen = of_shard(chosen, found, options.shard)
+        plan = make_plan(chosen, known, loaded.fingerprints, plan_options)
+    needs = {stage.name: stage.needs for stage in loaded.pipeline.stages if stage.needs}
+    waiting = [one for one in able.waiting if options.selection.is_all]
+    plan = replace(plan, needs=needs, waiting=tuple(waiting), shard=options.shard)
+    moved = None
+    if options.lock is not None and not free:
+        moved = moved_lock(lock or Lockfile(options.lock), {key for _, key in found})
+    warnings = (*able.warnings, *([moved] if moved else []))
+    return PlannedRun(plan, whole, known.journal, found, able.idle, lock, offers.problems, warnings)
+
+
+def fetch_kinds(
+    loaded: Loaded, found: Sequence[KeyedCell], known: Known, space: Space, target: Target, options: RunOptions
+) -> dict[Key, FetchKind]:
+    """Which images of cells a run would fetch for nothing.
+
+    Args:
+        loaded: the pipeline.
+        found: its cells with the keys of their requests.
+        known: what the store knows of them.
+        space: what is stored of the API.
+        target: the API.
+        options: the lock file, and where images may lie.
+
+    Returns:
+        For each of these requests whether its image is on this machine, or whether only Krea can tell.
+
+    Raises:
+        InvalidInput: the lock file cannot be read. StateError: the store cannot be read.
+    """
+    missing = [one for one in found if one[1] not in known.results]
+    if not missing:
+        return {}
+    locked = {} if options.lock is None else _drawn_by(read_lock(options.lock), target.space, known.journal)
+    name, prices = loaded.pipeline.name, loaded.pipeline.prices
+    plan_options = PlanOptions(name, target.origin, prices=prices, locked=locked)
+    offers = _offers(missing, space, target, options, plan_options)
+    plan = make_plan(missing, known, loaded.fingerprints, replace(plan_options, offers=offers.by_key))
+    fetched = (step for step in plan.steps if action_kind(step.action) is Fetch)
+    return {step.key: "krea" if is_read_again(step.action) else "machine" for step in fetched}
+
+
+def _drawn_by(lock: Lockfile, space: str, journal: Replay) -> dict[Key, list[LockLine]]:
+    """The lines that an API has drawn by key, without those of jobs that the journal has for another request."""
+    named = lock.drawn_by(space).items()
+    own = {key: [line for line in lines if journal.jobs.get(line.job_id, key) == key] for key, lines in named}
+    return {key: lines for key, lines in own.items() if lines}
+
+
+def _offers(
+    missing: Sequence[KeyedCell], space: Space, target: Target, options: RunOptions, plan_options: PlanOptions
+) -> Offers:
+    """The images of cells that can be copied from elsewhere, without those that were tried in vain."""
+    if not missing:
+        return Offers()
+    homes = tuple(home for home in options.homes.homes if (home / target.space).is_dir())
+    out = out_folder(options.out, plan_options.pipeline, local=False)
+    found = find_offers(missing, plan_options.locked, FreePlaces(space, out, homes, options.remote))
+    left = {
+        key: [one for one in offers if (key, one.source) not in options.discarded]
+        for key, offers in found.by_key.items()
+    }
+    return Offers(left, (*options.homes.problems, *found.problems))
+
+
+def record_of(basis: PlannedRun, options: RunOptions, cap: Decimal | None) -> ShardRecord | None:
+    """Note what merging needs to know of a shard.
+
+    Args:
+        basis: the plan.
+        options: which shard, and which cells; a status is not the same in all shards, so it leaves out no cell.
+        cap: what all shards together may spend, in US dollars; None for no limit.
+
+    Returns:
+        The record; None when the run is not of a shard.
+    """
+    shard, selection = options.shard, options.selection
+    if shard is None:
+        return None
+    by_key = shard_numbers(basis.found, shard.total)
+    numbers = {cell.id: by_key[key] for cell, key in basis.found}
+    taken = {cell.id for step in basis.whole.steps for cell in step.cells}
+    left_out = frozenset() if selection.needs_status else frozenset(numbers.keys() - taken)
+    return ShardRecord(shard, {cell.id: key for cell, key in basis.found}, numbers, left_out, cap=cap)
+
+
+def out_folder(out: Path | None, name: str, *, local: bool) -> Path:
+    """Where images go: proofs have a folder of their own, so that they never mix with real images.
+
+    Args:
+        out: the folder that was asked for, which is taken as it is.
+        name: the name of the pipeline.
+        local: whether proofs are drawn.
+
+    Returns:
+        The folder, relative to the working directory unless `out` is absolute.
+    """
+    return out if out is not None else Path("proofs" if local else "out") / name

@@ -1,0 +1,186 @@
+"""Homes that share a store pay for each request once, whoever dies, pauses or loses an answer."""
+
+import asyncio
+import json
+import signal
+
+import pytest
+from command_line import Project
+from krea_server import GENERATE, ask, send_answer, until
+from money import check_paid_once, draw, inhabit, job_ids, kill, kill_at_post
+
+WORDS = ["a", "b", "c"]
+
+
+@pytest.fixture(autouse=True)
+def pictures(krea):
+    """Pictures of the size that is asked for: without it nothing is adopted."""
+    draw(krea)
+    inhabit(krea)
+
+
+@pytest.fixture
+def homes(tmp_path, krea):
+    """Two homes with a folder each, and one store."""
+    found = [Home(tmp_path / name, krea) for name in ("one", "two")]
+    for home in found:
+        home.path.mkdir()
+        home.pipeline(WORDS)
+    yield found
+    for home in found:
+        home.stop()
+
+
+class Home(Project):
+    """A project whose runs use the shared store. obstore must not be used before a fork, so each has a process."""
+
+    @property
+    def store(self):
+        return self.path.parent / "store"
+
+    def begin(self, *words, **env):
+        shared = {"KREA_PIPE_REMOTE": self.store.as_uri(), **env}
+        return self.start("run", "p.yaml", "--json", *words, env=shared, anew=True)
+
+    def end(self, *words, **env):
+        return self.finish(self.begin(*words, **env))
+
+    def names(self, folder):
+        return sorted(path.name for path in (self.store / "loopback" / folder).rglob("*") if path.is_file())
+
+
+def statuses(done):
+    return {word: row["status"] for word, row in done.rows.items()}
+
+
+def test_two_homes_at_once_pay_once_and_both_have_every_image(homes, krea):
+    krea.world.latency = 0.3
+    done = [home.finish(process) for home, process in [(home, home.begin()) for home in homes]]
+    assert [one.code for one in done] == [0, 0], done
+    for home in homes:
+        check_paid_once(home, krea, WORDS)
+    found = [statuses(one) for one in done]
+    assert [sorted(one[word] for one in found) for word in WORDS] == [["reused", "succeeded"]] * 3
+    assert sum(float(one.json["cost"]["spent_usd"]) for one in done) == pytest.approx(0.09)
+
+
+def test_a_job_of_a_killed_home_is_brought_in_by_another(homes, krea):
+    krea.world.latency = 1e6
+    one, two = homes
+    process = one.begin()
+    until(lambda: len(two.names("jobs")) == 3, "the jobs of the first home in the store")
+    kill(process)
+    krea.catch_up()
+    krea.finish_jobs()
+    done = two.end()
+    assert (done.code, done.counts) == (0, (3, 0, 0)), done.text
+    check_paid_once(two, krea, WORDS)
+
+
+@pytest.mark.parametrize("acts", ["before", "never"])
+def test_a_request_whose_home_was_killed_at_the_post_is_adopted_or_stays_uncertain(homes, krea, acts):
+    one, two = homes
+    kill_at_post(krea, one, "b", acts=acts)
+    one.begin().wait()
+    krea.rules.clear()
+    draw(krea)
+    krea.catch_up()
+    krea.finish_jobs()
+    done = two.end()
+    assert statuses(done) == {"a": "succeeded", "b": "succeeded" if acts == "before" else "uncertain", "c": "succeeded"}
+    assert len(job_ids(krea, "b")) == (acts == "before")
+    if acts == "never":
+        assert "may be paused" in done.rows["b"]["error"]["message"]
+        assert one.end().code == 0  # its own home knows that its run is dead
+        assert two.end().code == 0
+    for home in homes:
+        check_paid_once(home, krea, WORDS) if home is two or acts == "never" else None
+
+
+def test_a_lost_answer_is_settled_although_another_home_submits(homes, krea):
+    homes[1].pipeline(["d", "e", "f"])
+    krea.lose("POST", GENERATE, text='"b"', times=1)
+    done = [home.finish(process) for home, process in [(home, home.begin()) for home in homes]]
+    assert [one.code for one in done] == [0, 0], [done[0].text, done[1].text]
+    assert krea.billed_prompts() == ["a", "b", "c", "d", "e", "f"]
+
+
+def test_a_paused_home_that_wakes_up_pays_nothing_twice(homes, krea):
+    one, two = homes
+    krea.world.latency = 1e6
+    process = one.begin()
+    until(lambda: len(two.names("jobs")) == 3, "the jobs of the first home in the store")
+    process.send_signal(signal.SIGSTOP)
+    krea.catch_up()
+    krea.finish_jobs()
+    assert two.end().code == 0
+    process.send_signal(signal.SIGCONT)
+    assert one.finish(process).code == 0
+    for home in homes:
+        check_paid_once(home, krea, WORDS)
+
+
+def test_nothing_is_paid_while_the_store_is_down_unless_it_is_allowed(homes, krea):
+    one, _ = homes
+    down = {"KREA_PIPE_REMOTE": "s3://team/x", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "x"}
+    down |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
+    done = one.end(**down)
+    assert (done.code, krea.billed_prompts()) == (4, [])
+    assert "nothing more is sent" in done.text
+    assert one.end("--without-claims", **down).code == 0
+    check_paid_once(one, krea, WORDS)
+
+
+def test_a_store_that_may_only_be_read_is_not_written(homes, krea):
+    one, two = homes
+    assert one.end().code == 0
+    before = {path: path.stat().st_mtime_ns for path in one.store.rglob("*")}
+    two.pipeline([*WORDS, "d"])
+    done = two.end(KREA_PIPE_REMOTE_MODE="read")
+    assert statuses(done) == {"a": "reused", "b": "reused", "c": "reused", "d": "pending"}, done.text
+    assert {path: path.stat().st_mtime_ns for path in one.store.rglob("*")} == before
+    assert two.end("--without-claims", KREA_PIPE_REMOTE_MODE="read").code == 0
+    assert krea.billed_prompts() == [*WORDS, "d"]
+
+
+def test_what_is_not_signed_is_not_believed(homes, krea):
+    one, two = homes
+    secret = {"KREA_PIPE_REMOTE_SECRET": "a secret of the team"}
+    one.pipeline(["a"])
+    assert one.end().code == 0
+    done = two.end(**secret)
+    assert "is not signed" in done.rows["a"]["error"]["message"]
+    assert krea.billed_prompts() == WORDS
+    result = next((one.store / "loopback/results").iterdir())
+    assert result.name in two.names("results")
+
+
+def test_what_another_home_pushes_while_a_run_goes_on_is_not_paid_again(homes, krea):
+    first, second = homes
+    first.spawn("run", "p.yaml")
+    assert krea.billed_prompts() == WORDS
+    second.pipeline(["new", *WORDS])
+
+    async def act(scope, seen, send, app):
+        shared = {"KREA_PIPE_REMOTE": first.store.as_uri()}
+        done = await asyncio.to_thread(first.spawn, "cache", "push", env=shared, anew=True)
+        assert done.code == 0, done.text
+        await send_answer(send, *await ask(app, scope, seen))
+
+    krea.rule("POST", GENERATE, act, text='"new"', times=1)
+    done = second.end("--submit-parallel", "1", "--concurrency", "1")
+    assert (done.code, done.counts) == (0, (1, 0, 3)), done.text
+    assert krea.billed_prompts() == [*WORDS, "new"]
+
+
+def test_a_named_budget_is_never_passed_by_all_runs_together(homes, krea):
+    one, two = homes
+    two.pipeline(["d", "e", "f"])
+    words = ("--budget-name", "release", "--max-cost", "0.12")
+    done = [home.finish(process) for home, process in [(home, home.begin(*words)) for home in homes]]
+    assert sorted(one.code for one in done) == [0, 5], [one.text for one in done]
+    assert len(krea.billed_prompts()) == 4
+    entries = [json.loads((one.store / "loopback/budgets/release" / name).read_text()) for name in one.names("budgets")]
+    assert sum(float(entry["data"]["taken"]) for entry in entries) == pytest.approx(0.12)
+    differs = one.end("--budget-name", "release", "--max-cost", "0.5")
+    assert differs.code in (0, 2)
