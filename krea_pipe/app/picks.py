@@ -209,7 +209,7 @@ class _Change:
         """The decisions of the file.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is no such file.
         """
         if text is None:
             raise UsageError(Problem("no_picks", f"{self.path} is not there yet", hint="pick cells first"))

@@ -180,7 +180,9 @@ def _read(file: Path) -> Json:
         message = f"cannot read the document: {error.strerror}"
         raise InvalidInput(Problem("file_unreadable", message, Place(file, 1, 1))) from error
     if len(raw) > _MAX_BYTES:
-        raise InvalidInput(Problem("file_too_large", f"a document has at most {_MAX_BYTES:,} bytes", Place(file, 1, 1)))
+        raise InvalidInput(
+            Problem("file_too_large", f"a document can have at most {_MAX_BYTES:,} bytes", Place(file, 1, 1))
+        )
     if conflict := conflict_in(file, raw.decode("utf-8-sig", "replace")):
         raise InvalidInput(conflict)
     try:

@@ -173,7 +173,7 @@ class Session:
         """
         is_elsewhere = isinstance(error, Refused) and not error.is_kreas and error.status in ELSEWHERE
         if is_elsewhere and not await self.is_served():
-            hint = "check KREA_API_BASE; what was sent all the same is looked for by the next run"
+            hint = "check KREA_API_BASE; the next run looks for any request that was sent anyway"
             message = f"no Krea API answers at this address: {error}"
             self.stop.refuse(Problem("no_api", message, hint=hint))
 

@@ -48,7 +48,7 @@ def match_cells(picks: Picks, found: Sequence[_KeyedCell], stage: str, pipeline:
     if picks.is_of_others(stage, names):
         message = f"{file.name} holds picks of {picks.stages_said}, and these are of `{stage}`"
         at = picks.document.place(picks.decisions[0].trail if picks.decisions else ())
-        raise UsageError(Problem("other_stage", message, at, "name that stage's file"))
+        raise UsageError(Problem("other_stage", message, at, "use the picks file of that stage"))
     keys = {cell.id: key for cell, key in found if cell.stage == stage}
     matched = match_picks(picks, keys, keys.__getitem__, stage, names)
     if problems := decided_twice(picks, matched):
@@ -67,7 +67,7 @@ def check_count(pipeline: Pipeline, stage: str, count: int, file: Path) -> None:
     for most, name in mosts:
         if most is not None and count > most:
             message = f"{file.name} would hold {count} picks; the stage `{name}` takes at most {most}"
-            hint = "pick fewer, say --best-of AXIS with it, or raise `max`; nothing was written"
+            hint = "pick fewer, add --best-of AXIS, or raise `max`; nothing was written"
             raise UsageError(Problem("too_many", message, hint=hint))
 
 

@@ -82,8 +82,8 @@ def check_frozen(plan: Plan, lock: Lockfile) -> None:
         verb = "is" if len(loose) == 1 else "are"
         named = f"{', '.join(loose[:_SHOWN])}{more}"
         shard = "" if plan.shard is None else f" of shard {plan.shard}"
-        message = f"{len(loose)} of {len(cells)} cells{shard} {verb} not in {lock.file.name} as they are now: {named}"
-        hint = "run it without --frozen, look at the images, and commit the lock file"
+        message = f"{len(loose)} of {len(cells)} cells{shard} {verb} missing from {lock.file.name} or changed: {named}"
+        hint = "run without --frozen, review the images, and commit the lock file"
         moved = moved_lock(lock, {step.key for step in plan.steps})
         raise NotLocked(Problem("not_locked", message, hint=f"{moved.message}; {moved.hint}" if moved else hint))
 

@@ -24,9 +24,9 @@ from krea_pipe.store.replay import InFlight, Post, Replay
 DAMAGED = "stored image missing or damaged"
 """The reason for reading again what was drawn, or drawing it again when nothing tells its job."""
 
-LOCKED = "accepted in the lock file and missing here"
+LOCKED = "accepted in the lock file and missing locally"
 ABSENT = "missing here"
-EMPTY = "an earlier job was completed without an image, and may be billed each time"
+EMPTY = "an earlier job was completed without an image, and each attempt may be billed"
 """The reason for holding what may be billed for nothing."""
 
 _UNFETCHED = "the image could not be fetched"

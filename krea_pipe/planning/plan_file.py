@@ -185,9 +185,9 @@ def check_planned(plan: Plan, approved: PlanFile) -> None:
         if planned is None:
             raise _changed(f"{name} would now be sent, which was not planned: {step.reason}")
         if step.price > planned.price_usd:
-            raise _changed(f"{name} costs {usd(step.price)} now, and was planned for {usd(planned.price_usd)}")
+            raise _changed(f"{name} now costs {usd(step.price)}, but was planned for {usd(planned.price_usd)}")
         if step.reason == DAMAGED != planned.reason and fetched is None:
-            raise _changed(f"{name} has been drawn since, and would be sent again: {step.reason}")
+            raise _changed(f"{name} has been generated since, and would be sent again: {step.reason}")
 
 
 def is_plan_file(file: Path) -> bool:
@@ -253,7 +253,7 @@ def _bytes_of(file: Path) -> bytes:
 def _decode(row: JsonObject) -> PlanFile:
     max_cells = row.number("max_cells")
     if max_cells is None or max_cells < 0:
-        raise ValueError("`max_cells` is no count")
+        raise ValueError("`max_cells` is not a count")
     return PlanFile(
         krea_pipe=row.text("krea_pipe"),
         pipeline=Path(row.text("pipeline")),

@@ -83,7 +83,7 @@ def check_home(home: Path, environment: Mapping[str, str]) -> Path:
     _check_untracked(home, environment)
     if os.path.islink(home):  # noqa: PTH114 (no name is too long for it)
         if not environment.get(HOME_VARIABLE):
-            hint = "set KREA_PIPE_HOME to the place itself"
+            hint = "set KREA_PIPE_HOME to the folder itself"
             raise StateError(Problem("home_linked", f"{home} is a link, which is not followed", hint=hint))
         home = Path(os.path.realpath(home))
         _check_untracked(home, environment)

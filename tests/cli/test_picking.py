@@ -179,7 +179,7 @@ def test_a_rejected_cell_is_no_pick_and_a_removed_one_is_neither(pick):
     pick("slate", "--note", "both")
     assert "- {reject: explore/slate/s2, note: both}" in pick("slate/s2", "--reject")
     assert pick("slate", "--remove") == []
-    assert "holds no decision about it" in pick("slate", "--remove", code=7)
+    assert "has no decision about it" in pick("slate", "--remove", code=7)
 
 
 @pytest.mark.parametrize("word", ["explore/elm/s2", "elm/s2", "elm", "*lm*", "elm/*"])
@@ -204,7 +204,7 @@ def test_rivals_without_stars_are_not_thinned_by_chance(pick):
 
 def test_picking_more_than_the_stage_takes_writes_nothing(project, pick):
     before = pick("slate")
-    assert "would hold 4 picks; the stage `large` takes at most 3" in pick("oak", code=2)
+    assert "would contain 4 picks; the stage `large` accepts at most 3" in pick("oak", code=2)
     kept = (project.path / "picks/explore.yaml").read_text(encoding="utf-8")
     assert KEY.sub("", kept).splitlines() == before
     assert len(pick("oak", "--stars", "3", "--best-of", "seed", code=2)) > 0, "the two of slate have no stars"

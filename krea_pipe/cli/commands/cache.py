@@ -66,13 +66,13 @@ def cache(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-@cache.command("ls", short_help="List the stored images.")
-@click.option("--local", is_flag=True, help="The proofs of the local Krea.")
+@cache.command("ls", short_help="List the stored images, newest first.")
+@click.option("--local", is_flag=True, help="List the proofs of the local Krea.")
 @click.option("--remote", is_flag=True, help="The images in the shared store (KREA_PIPE_REMOTE).")
-@click.option("--all", "shows_all", is_flag=True, help=f"All of them, and not the newest {ROWS} alone.")
+@click.option("--all", "shows_all", is_flag=True, help=f"List all images, not only the newest {ROWS}.")
 @json_option
 def list_images(*, local: bool, remote: bool, shows_all: bool, as_json: bool) -> int:
-    """List the stored images of the API that KREA_API_BASE names, the newest first.
+    """List the stored images of the API at KREA_API_BASE, newest first.
 
     With --remote, it lists the images in the shared store, with the cells for which this home last used them.
     """
@@ -129,7 +129,7 @@ def pull_images(file: Path, *, remote: bool, as_json: bool, **flags: Unpack[Cell
     return int(bool(done.counts.get("ignored")))
 
 
-@cache.command(short_help="Sum up each name space.")
+@cache.command(short_help="Show totals for each name space.")
 @json_option
 def stats(*, as_json: bool) -> int:
     """Show totals for each name space: images, their price, and the bytes on disk."""
@@ -210,7 +210,7 @@ def _list_remote(workspace: Workspace, *, shows_all: bool, as_json: bool) -> int
         columns = ["cell", "written (UTC)", "price", "size", "key"]
         print_table(columns, [_remote_row(one) for one in found.images], numbers=["price", "size"], long=["cell"])
     if found.results > len(found.images):
-        click.echo(f"… and {counted(found.results - len(found.images), 'more result')}; all with --all")
+        click.echo(f"… and {counted(found.results - len(found.images), 'more result')}; list all with --all")
     click.echo(
         f"{counted(found.results, 'result')} and {counted(found.blobs, 'image')} ({size(found.size)}) in {address}."
     )

@@ -45,8 +45,8 @@ def doctor(*, offline: bool, probes: bool, max_cost: Decimal | None, as_json: bo
     It also checks the shared store (KREA_PIPE_REMOTE): the rights, the clock, and that only one of several writers can
     create an object. It deletes what it has written there; with KREA_PIPE_REMOTE_MODE=read it writes nothing.
 
-    --probe orders images in place of that, through the journal as any run does. It writes a report without secrets,
-    which can be shared, and the values that later runs start from.
+    --probe orders images instead, through the journal like any run. It writes a report without secrets, which you can
+    share, and the values that later runs start from.
     """
     if probes or max_cost is not None:
         return _probe(max_cost, probes=probes, offline=offline, as_json=as_json)

@@ -15,7 +15,7 @@ from rich.console import Console
 from krea_pipe.app import flow
 from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.workspace import open_workspace
-from krea_pipe.cli.commands.plan import ACTIONS, action_word
+from krea_pipe.cli.commands.plan import ACTIONS, COLUMNS
 from krea_pipe.cli.messages import place_json, print_json
 from krea_pipe.cli.options import (
     OverFlags,
@@ -163,12 +163,12 @@ def _title(text: str) -> str:
 def _facts(one: Explanation, *, local: bool) -> Iterator[tuple[str, str]]:
     step = one.step
     yield "image", f"{one.cell.out}, below the output folder"
-    yield "price", "free: the local Krea spends nothing" if local else _price_words(one)
-    yield "plan", f"{ACTIONS[action_kind(step.action)]}: {step.reason}" if step.reason != "new" else "new"
+    yield "price", "free with the local Krea" if local else _price_words(one)
+    yield "plan", f"{COLUMNS[action_kind(step.action)]}: {step.reason}" if step.reason != "new" else "new"
     if one.shared:
         more = f" and {len(one.shared) - 1} more" if len(one.shared) > 1 else ""
         yield "shared", f"paid once, shared with {one.shared[0]}{more}: same request"
-    yield "drawn", _drawn(one.last, step.key) if one.last else "never under this id"
+    yield "generated", _drawn(one.last, step.key) if one.last else "never under this id"
 
 
 def _price_words(one: Explanation) -> str:

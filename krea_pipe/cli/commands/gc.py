@@ -34,8 +34,8 @@ WORDS: dict[Holder, str] = {
     "recent": "generated since then",
 }
 REMOTE_WORDS: dict[RemoteHolder, str] = {
-    "lock": "that lock files name",
-    "run": "of runs that are kept",
+    "lock": "in lock files",
+    "run": "from runs that are kept",
     "recent": "written since then",
     "claim": "with a claim since then",
     "unreadable": "that cannot be read",
@@ -70,7 +70,7 @@ class Span(click.ParamType[timedelta]):
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=FILE)
 @json_option
 def gc(*, keep: timedelta, deletes: bool, forgets: bool, remote: bool, folders: tuple[Path, ...], as_json: bool) -> int:
-    """Free disk space: old runs, and images that nothing needs any more.
+    """Free disk space: delete old runs and images that nothing needs any more.
 
     Never deleted: the journal; images in a lock file, in the surrounding git repository and at the tips of all its
     branches and tags; images of runs within --keep, or generated since; images in flight or not reported yet. Output
@@ -83,7 +83,7 @@ def gc(*, keep: timedelta, deletes: bool, forgets: bool, remote: bool, folders: 
     with their result, or when they are older than --keep. Claims without a result, names of jobs and unknown objects
     are never deleted. Nothing is deleted while any home has an active run.
 
-    Times: 12h, 30d, 8w; 0d keeps no run. Needs no key; only --remote needs the network.
+    Examples of TIME: 12h, 30d, 8w; 0d keeps no run. Needs no key; only --remote needs the network.
     """
     home = open_home(os.environ)
     if remote:
@@ -188,18 +188,18 @@ def _print_remote(address: str, found: RemoteSurvey, *, deletes: bool) -> None:
         price = f" To draw {results} again would cost {usd(found.usd)}." if found.keys else ""
         click.echo(f"{'Deleted' if deletes else 'Would delete'} {size(found.size)} in {address}.{price}")
     else:
-        click.echo(f"Nothing can go in {address}.")
+        click.echo(f"Nothing to delete in {address}.")
     held = [f"{found.kept[holder]:,} {REMOTE_WORDS[holder]}" for holder in REMOTE_HOLDERS if found.kept[holder]]
     click.echo(f"Results that stay: {'; '.join(held) or 'none'}. Lock files read: {len(found.locks.places)}.")
     never = f"claims of {counted(found.open, 'request')} without a result, {counted(found.jobs, 'name')} of jobs"
     click.echo(f"Never deleted: {never}, {counted(found.unknown, 'unknown object')}.")
     if found.locks.away:
         places = ", ".join(sorted({str(file.parent) for file in found.locks.away})[:_MAX_ROWS])
-        click.echo(f"Kept for pipelines whose folders are not there (--forget-missing lets it go): {places}")
+        click.echo(f"Kept for pipelines whose folders are missing (delete with --forget-missing): {places}")
     if going and not deletes:
         click.echo("Nothing was deleted. Add --delete to do it.")
     if found.alive and not deletes:
-        click.echo(f"Runs go on, so --delete would refuse: {', '.join(sorted(found.alive)[:3])}")
+        click.echo(f"Runs are in progress, so --delete would be refused: {', '.join(sorted(found.alive)[:3])}")
 
 
 def _remote_json(address: str, found: RemoteSurvey, *, deletes: bool) -> dict[str, object]:

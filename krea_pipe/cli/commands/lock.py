@@ -119,7 +119,7 @@ def verify(file: Path, out: Path | None, *, as_json: bool, **flags: Unpack[_Flag
     """Compare the images in FILE's output folder with the lock file; exit with 8 if an image is missing or differs.
 
     The output folder is looked for in the working folder, as by `krea-pipe run`. Images are compared by the bytes that
-    Krea sent: the texts that krea-pipe adds to a PNG do not count. Needs no store, no network and no key.
+    Krea sent; the metadata that krea-pipe adds to a PNG is ignored. Needs no store, no network and no key.
     """
     found = lock_files.review_delivered(file, overrides(flags), _run_options(flags), out)
     wrong = [one for one in found.reviews if one.state != "accepted"]

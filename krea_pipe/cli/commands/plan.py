@@ -37,7 +37,7 @@ from krea_pipe.core.request import Key, source_text
 from krea_pipe.pipeline.pricing import exact, usd, usd_range
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import in_the_way
-from krea_pipe.planning.plan import Action, Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
+from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
 from krea_pipe.planning.plan_file import PlanFile
 from krea_pipe.report.compare.against import ComparisonInput, compare_with
 from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, Comparison, FetchKind
@@ -55,6 +55,9 @@ from krea_pipe.store.known import Known
 
 _MAX_ROWS = 60
 ACTIONS = {Reuse: "reuse", Fetch: "fetch", Attach: "attach", Submit: "new", Hold: "hold"}
+"""The actions in JSON."""
+COLUMNS = {Submit: "new", Reuse: "cached", Attach: "waiting", Hold: "unresolved", Fetch: "fetch"}
+"""The actions in tables."""
 COUNTS = ("images", *KIND_WORDS.values(), "price")
 
 _PlanFormat = Literal["text", "json", "markdown"]
@@ -100,10 +103,7 @@ _against_options = combined(
 @click.option(
     "--all", "show_all", is_flag=True, help=f"List every request, not only the first {_MAX_ROWS} that are not cached."
 )
-@click.option(
-    "--all", "show_all", is_flag=True, help=f"List every request, not the first {_MAX_ROWS} that are not cached."
-)
-@click.option("--out", type=FILE, help="Write the plan into this file; `krea-pipe run` with it carries out just that.")
+@click.option("--out", type=FILE, help="Write the plan to this file; `krea-pipe run` on it executes exactly this plan.")
 @shard_option
 @_against_options
 @cell_options
@@ -181,7 +181,7 @@ def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
 def _plan_file_words(path: Path, approval: PlanFile, *, is_refused: bool) -> str:
     """What a plan file is good for."""
     if is_refused:
-        return f"plan    {path}: a run refuses it as it stands."
+        return f"plan    {path}: a run refuses this plan."
     if not approval.sends and not approval.fetches:
         return f"plan    {path}: `krea-pipe run {path}` sends nothing."
     price = "" if approval.is_local else f" for {usd(approval.price_usd)}"
@@ -215,9 +215,7 @@ def _print_tables(plan: Plan, *, show_all: bool, local: bool) -> None:
         if len(shown) < len(steps):
             click.echo(f"… and {len(steps) - len(shown):,} more; list them with --all")
         click.echo()
-    shown_actions = _shown_actions(plan)
-    columns = ["stage", "images", *(ACTIONS[action] for action in shown_actions)]
-    _print_priced(columns, list(_stage_rows(plan, shown_actions)), local=local)
+    _print_priced(["stage", "images", *COLUMNS.values()], list(_stage_rows(plan)), local=local)
     click.echo()
 
 
@@ -226,32 +224,12 @@ def _print_priced(columns: list[str], rows: list[list[str]], *, local: bool) -> 
     if not local:
         columns = [*columns, "price"]
     rows = [row[: len(columns)] for row in rows]
-    print_table(columns, rows, numbers=["images", *_COLUMNS, "price"], long=["request", "reason", "stage"])
-
-
-def action_word(action: Action) -> str:
-    """The word for what a run does with a request: one of the plan's columns.
-
-    Args:
-        action: What is done.
-
-    Returns:
-        `new`, `cached`, `waiting`, `unresolved` or `fetch`.
-    """
-    match action:
-        case Submit():
-            return "new"
-        case Reuse():
-            return "cached"
-        case Hold():
-            return "unresolved"
-        case Attach():
-            return "fetch" if is_read_again(action) else "waiting"
+    print_table(columns, rows, numbers=["images", *COLUMNS.values(), "price"], long=["request", "reason", "stage"])
 
 
 def _columns(step: Step) -> list[str]:
     more = f" (+{len(step.cells) - 1})" if len(step.cells) > 1 else ""
-    return [step.cells[0].id + more, ACTIONS[action_kind(step.action)], step.reason, _price_of(step)]
+    return [step.cells[0].id + more, COLUMNS[action_kind(step.action)], step.reason, _price_of(step)]
 
 
 def _price_of(step: Step) -> str:
@@ -265,19 +243,14 @@ def _price_of(step: Step) -> str:
     return ""
 
 
-def _shown_actions(plan: Plan) -> list[type[Action]]:
-    """The actions that have a column: nothing is to be fetched as a rule."""
-    return [action for action in ACTIONS if action is not Fetch or plan.total(Fetch).count]
-
-
-def _stage_rows(plan: Plan, actions: list[type[Action]]) -> Iterator[list[str]]:
+def _stage_rows(plan: Plan) -> Iterator[list[str]]:
     images = Counter(cell.stage for step in plan.steps for cell in step.cells)
     for stage, count in images.items():
-        counts = [str(plan.total(action, stage).count) for action in actions]
+        counts = [str(plan.total(action, stage).count) for action in COLUMNS]
         yield [stage, str(count), *counts, _price_range(plan, stage)]
     if len(images) > 1:
-        counts = [str(plan.total(action).count) for action in actions]
-        yield ["in all", str(images.total()), *counts, _price_range(plan, None)]
+        counts = [str(plan.total(action).count) for action in COLUMNS]
+        yield ["total", str(images.total()), *counts, _price_range(plan, None)]
 
 
 def _price_range(plan: Plan, stage: str | None) -> str:
@@ -293,7 +266,7 @@ def _sentence(plan: Plan, cap: Decimal | None, *, local: bool) -> str:
         parts.append(f"{reuse.count} cached" + ("" if local else f" ({usd(reuse.usd)} saved)"))
     parts += _fetch_words(plan)
     if attach.count:
-        parts.append(f"{attach.count} in flight, already sent")
+        parts.append(f"{attach.count} waiting, already submitted")
     if hold.count:
         parts.append(f"{hold.count} held, possibly billed ({usd(hold.usd)})")
     if plan.uploads:

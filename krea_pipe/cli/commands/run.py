@@ -93,6 +93,7 @@ class RunFlags(CellFlags, LogFlags):
 @click.option(
     "--max-cost", type=UsdType(), help="Stop with exit code 5 before spending more than this many US dollars."
 )
+@click.option("--max-new", type=click.IntRange(min=0), help="Stop with exit code 5 after this many new images.")
 @shard_option
 @click.option(
     "--concurrency",

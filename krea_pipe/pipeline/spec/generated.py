@@ -177,7 +177,7 @@ def _text_of(file: Path, pattern: str) -> str:
     if len(raw) > MAX_TABLE_BYTES:
         raise Unusable("file_too_large", f"{pattern} is larger than {MAX_TABLE_BYTES // 2**20} MB", "split the file")
     if lfs.pointer_in(raw):
-        raise Unusable("lfs_pointer", f"{pattern} is a pointer of Git LFS: the table itself is not here", lfs.LFS_HINT)
+        raise Unusable("lfs_pointer", f"{pattern} is a Git LFS pointer: the table itself is missing", lfs.LFS_HINT)
     at = conflict_at(text)
     if at is not None:
         message = f"line {text.count(chr(10), 0, at) + 1} of {pattern} is a merge conflict marker"

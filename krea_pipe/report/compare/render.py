@@ -48,7 +48,7 @@ def stored_words(comparison: Comparison) -> str:
     if not stored.count and not copied.count and not doubt.count:
         return ""
     if not unpaid.count and not copied.count and not doubt.count:
-        return "The store has all of them already, so a run would pay nothing."
+        return "All of them are already stored, so a run would cost nothing."
     found = [
         f"the store has {stored.count:,} of them already" if stored.count else "",
         f"a run fetches {copied.count:,} from this machine" if copied.count else "",

@@ -50,8 +50,8 @@ def read_selected_picks(report: Report, folder: Path, stages: Sequence[str], fil
     own = {file: tuple(_of_run(report, picks, stages)) for file, picks in found}
     if not any(own.values()):
         names = ", ".join(str(file) for file in looked)
-        hint = "pick with `krea-pipe pick`, name a file with --picks-file, or leave --picks out for all images"
-        raise UsageError(Problem("no_picks", f"nothing is picked (looked in {names})", hint=hint))
+        hint = "pick with `krea-pipe pick`, name a file with --picks-file, or omit --picks for all images"
+        raise UsageError(Problem("no_picks", f"no cells are picked (looked in {names})", hint=hint))
     return Picked(tuple(own), tuple(pick for picks in own.values() for pick in picks))
 
 
