@@ -141,7 +141,7 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def failed_job_of(evidence: Evidence) -> tuple[Job, ...]:
-    """The one job that a POST has made in vain, if that is how it ended: it is no sign of anyone else."""
+    """The only job that a POST has made, if that job failed unbilled: it does not prove another program."""
     failed = tuple(job for job in evidence.new.strangers if job.is_unbilled and _may_be_own(evidence, job))
     return failed if len(failed) == 1 else ()
 

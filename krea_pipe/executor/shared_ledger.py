@@ -121,7 +121,7 @@ class SharedLedger:
         if not self.has_claims:
             return await self.journal.claim(event, key, expected, only=only)
         if not await self._sent(key):
-            return Blocked("the shared store has not taken the last line of this request", is_down=True)
+            return Blocked("the shared store did not accept the last entry of this request", is_down=True)
         while True:
             shared = await self._status(key)
             if isinstance(shared, Free):

@@ -40,7 +40,7 @@ from krea_pipe.store.lock import exclusive
 from krea_pipe.store.space import Space
 
 Holder: TypeAlias = Literal["lock", "run", "open", "recent"]
-"""Who needs an image: a lock file, a kept run, a result that no report has yet, or its own youth."""
+"""Why an image is kept: a lock file, a kept run, a result that no report has yet, or its age."""
 GarbageKind: TypeAlias = Literal["run folders", "diffs", "thumbnails", "images", "leftovers"]
 GARBAGE_KINDS: tuple[GarbageKind, ...] = get_args(GarbageKind)
 """In the order in which they are removed: what names an image goes before the image."""
@@ -196,8 +196,8 @@ def collect(
         found = _survey(home, keep, environment, forgets=forgets)
         alive = found.listing.alive
         if alive:
-            message = f"nothing is deleted while runs go on: {', '.join(sorted(alive)[:3])}"
-            raise StateError(Problem("runs_alive", message, hint="wait for their end, or stop them with Ctrl-C"))
+            message = f"nothing is deleted while runs are in progress: {', '.join(sorted(alive)[:3])}"
+            raise StateError(Problem("runs_alive", message, hint="wait for them to end, or stop them with Ctrl-C"))
         return found, _remove_all(found.waste.pieces)
 
 
