@@ -251,7 +251,7 @@ def test_an_image_with_other_bytes_is_left_out_and_named(project):
     done = merged(project)
     assert done.json["images_absent"] == ["p/fox"]
     assert not project.image("fox").exists()
-    assert "1 image is not in what was merged: p/fox" in project.run("merge", "shards").err
+    assert "1 image is missing from the merged runs: p/fox" in project.run("merge", "shards").err
 
 
 def test_someone_s_work_in_the_output_folder_is_kept(project):
