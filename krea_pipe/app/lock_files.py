@@ -136,6 +136,6 @@ def _lock_of(file: Path, lock: Path | None, overrides: Overrides) -> Path:
         UsageError: the command line changes the cells, which then do not belong into that of the file.
     """
     if lock is None and changes_cells(overrides):
-        message = "with --profile, --set or --vars the cells are not those of the file's own lock file"
-        raise UsageError(Problem("needs_lock", message, hint="name the one that the run was given with --lock FILE"))
+        message = "with --profile, --set or --vars, the cells differ from those of the file's own lock file"
+        raise UsageError(Problem("needs_lock", message, hint="use --lock FILE with the lock file of that run"))
     return lock or lock_path(file)

@@ -68,7 +68,7 @@ def decide(file: Path, stage: str, decision: Decision, target: Path | None, envi
     """
     if (decision["reject"] and decision["remove"]) or not (decision["cells"] or decision["best_of"]):
         both = decision["reject"] and decision["remove"]
-        message = "--reject and --remove contradict each other" if both else "nothing was picked"
+        message = "--reject and --remove cannot be combined" if both else "nothing was picked"
         raise UsageError(Problem("usage", message, hint=None if both else "name cells, or use --best-of AXIS"))
     loaded = flow.load_pipeline(file)
     path = target or picks_file(loaded.pipeline, stage)
@@ -166,15 +166,15 @@ class _Change:
         renamed = {old: new} if old in ids else {one: name for one, name in others.items() if name != one}
         if not renamed:
             message = f"no decision in {self.path.name} is about `{old}`"
-            raise UsageError(Problem("unknown_pick", message, hint="name an id that stands there, or parts of ids"))
+            raise UsageError(Problem("unknown_pick", message, hint="name an id from the file, or parts of ids"))
         kept = set(ids) - renamed.keys()
         for name in renamed.values():
             if name not in cells:
                 message = f"`{name}` is not a cell of the stage `{self.stage}`"
-                raise UsageError(Problem("unknown_cell", message, hint="show the cells with `krea-pipe expand`"))
+                raise UsageError(Problem("unknown_cell", message, hint="list the cells with `krea-pipe expand`"))
             if name in kept:
-                message = f"{self.path.name} has a decision about `{name}` already"
-                hint = f"take one of them back: krea-pipe pick FILE {self.stage} {name} --remove"
+                message = f"{self.path.name} already has a decision about `{name}`"
+                hint = f"remove one of them: krea-pipe pick FILE {self.stage} {name} --remove"
                 raise UsageError(Problem("decided_twice", message, hint=hint))
         return renamed
 
@@ -212,7 +212,7 @@ class _Change:
             UsageError: there is no such file.
         """
         if text is None:
-            raise UsageError(Problem("no_picks", f"{self.path} is not there yet", hint="pick cells first"))
+            raise UsageError(Problem("no_picks", f"{self.path} does not exist yet", hint="pick cells first"))
         return parse_picks(text, self.path)
 
     def _shown(self, matched: Matched, text: str) -> tuple[Pick, ...]:

@@ -119,8 +119,9 @@ replace_option = click.option(
 shard_option = click.option(
     "--shard",
     metavar="NUMBER/TOTAL",
-    help="Only the cells of one shard, as in 2/8. `auto` takes it from what GitLab, SLURM or Kubernetes sets, or from "
-    "KREA_PIPE_SHARD_INDEX, which counts from 0, and KREA_PIPE_SHARDS; auto/8 says how many shards there are.",
+    help="Only the cells of one shard, as in 2/8. `auto` reads it from the variables of GitLab, SLURM or "
+    "Kubernetes, or from KREA_PIPE_SHARD_INDEX (counted from 0) and KREA_PIPE_SHARDS; auto/8 also sets the number "
+    "of shards.",
 )
 
 

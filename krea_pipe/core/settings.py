@@ -145,8 +145,8 @@ def expanded_path(text: str, environment: Mapping[str, str], name: str) -> Path:
         return Path(text)
     folder = (environment.get("HOME", "") if first == "~" else "") or os.path.expanduser(first)  # noqa: PTH111
     if folder == first:
-        message = f"{name} names the folder of a user who does not exist: {text}"
-        raise UsageError(Problem("unknown_user", message, hint=f"for a folder of that name write ./{text}"))
+        message = f"{name} is the folder of a user who does not exist: {text}"
+        raise UsageError(Problem("unknown_user", message, hint=f"for a folder with that name, write ./{text}"))
     return Path(f"{folder}{slash}{rest}")
 
 

@@ -254,9 +254,9 @@ class AccountJobs:
         }
         hidden |= {job_id for job_id, created_at in self.shown.items() if created_at >= floor}
         if hidden := await self._still_there(hidden - shown):
-            raise AnswerLost(f"the list of jobs does not show job {min(hidden)}, which exists")
+            raise AnswerLost(f"the list of jobs does not contain job {min(hidden)}, which exists")
         if not found:
-            raise AnswerLost("the list of jobs is empty, so nothing shows that it is up to date")
+            raise AnswerLost("the list of jobs is empty, so it is unknown whether it is up to date")
 
     async def _still_there(self, jobs: set[str]) -> set[str]:
         """Those of our jobs that have to be shown: not one that was cancelled, or is known to be hidden."""

@@ -283,12 +283,12 @@ class Collector:
         A price that no report has yet is counted here: the next run orders the image.
         """
         await self._record_failure("job_gone")
-        missing = f"it is missing here, and Krea has no job {self.job.job_id} any more"
+        missing = f"it is missing locally, and Krea no longer has job {self.job.job_id}"
         refusal = self.task.session.permission.refusal_of(self.task.key)
         if refusal is None and self.counted:
             return Free()
         if refusal is None or not self.counted:
-            failure = Failure("job_gone", f"{missing}; run again to order a new image", "gone")
+            failure = Failure("job_gone", f"{missing}; rerun to order a new image", "gone")
         else:
             failure = replace(refusal, message=f"{missing}; {refusal.message}")
         return self._outcome("failed", failure=failure, paid=True)

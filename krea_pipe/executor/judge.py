@@ -128,15 +128,15 @@ def judge(evidence: Evidence) -> Verdict:
     candidates = tuple(job for job in billed if _may_be_own(evidence, job)) or _of_another_clock(evidence, billed)
     if not candidates:
         return Unclear(
-            "the list shows a job that krea-pipe did not start", billed, _awaited_by_a_stranger(evidence, billed)
+            "the list contains a job that krea-pipe did not start", billed, _awaited_by_a_stranger(evidence, billed)
         )
     fitting = [job for job in candidates if job.id not in evidence.disowned]
     if fitting and evidence.takes_any:
         return FoundJob(min(fitting, key=lambda job: _distance(job, evidence.own.post)))
     if any(job.created_at is None for job in candidates):
-        return Unclear("the list has a job whose time of creation cannot be read", candidates)
+        return Unclear("the list contains a job whose creation time cannot be read", candidates)
     if len(fitting) < len(candidates):
-        return Unclear("a job that may be its own has drawn another size than was asked for", candidates)
+        return Unclear("a possible job generated an image of a different size", candidates)
     return _judge_candidates(evidence, candidates)
 
 
@@ -164,7 +164,7 @@ def _of_another_clock(evidence: Evidence, billed: Sequence[Job]) -> tuple[Job, .
 def _judge_without_job(evidence: Evidence) -> Verdict:
     if not evidence.is_sender_gone:
         return Unclear("the run that sent it may be paused, and may still send it")
-    return Nothing() if evidence.is_settled else Unclear("its job may show later", awaits="time")
+    return Nothing() if evidence.is_settled else Unclear("its job may appear later", awaits="time")
 
 
 def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdict:
@@ -180,13 +180,13 @@ def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdic
         jobs = "another job is" if foreign == 1 else f"{foreign} other jobs are"
         return Unclear(f"{jobs} on the account that krea-pipe did not start", candidates)
     if len(candidates) > 1 and len(in_time) != 1:
-        return Unclear("more than one job may be its own", candidates, "others")
+        return Unclear("more than one job is possible", candidates, "others")
     if not evidence.own.post.known_since and read_time(evidence.own.post.began) is None:
-        return Unclear("Krea had not told the time when the run began", candidates)
+        return Unclear("Krea had not sent its time when the run began", candidates)
     if _rivals(evidence, own):
         return Unclear("more than one answer was lost at that time", candidates, "others")
     if not (own in in_time and evidence.own.has_made(own)) and not evidence.is_shown:
-        return Unclear("other jobs may show later", candidates, "time")
+        return Unclear("other jobs may appear later", candidates, "time")
     return FoundJob(own)
 
 

@@ -83,7 +83,7 @@ class Search:
                     if not is_given_up:
                         gate.shut()
                 if is_ended:
-                    return Unclear("the run ended before its job could have shown")
+                    return Unclear("the run ended before its job could have appeared")
                 verdict, is_settled = await self._look(post)
         finally:
             self.open.discard(post)
@@ -112,7 +112,7 @@ class Search:
             The verdict, and whether the job would have shown by then.
         """
         if post.account not in ("", self.session.account):
-            return Unclear("it was sent with another key, whose jobs this one cannot see"), True
+            return Unclear("it was sent with another key, whose jobs this key cannot see"), True
         self.noticed.setdefault(post, self.session.client.clock.steady())
         for number in range(ROUNDS):
             verdict, is_settled = await self._looked(post)
@@ -127,7 +127,7 @@ class Search:
         """Judge once; also whether the job would have shown by then."""
         async with self.session.submit_gate.exclusive():
             if await self.session.stop.sleep_unless_leaving(self._first_wait(post)):
-                return Unclear("the run was left before Krea's list could be looked at"), True
+                return Unclear("the run ended before Krea's list could be read"), True
             evidence = await self._evidence(post)
             verdict = judge(evidence)
             match verdict:
@@ -144,10 +144,10 @@ class Search:
     async def _evidence(self, post: Post) -> Evidence:
         floor = self._floor(post)
         if floor is None:
-            distrust = "Krea had not told the time, so its jobs cannot be compared with it"
+            distrust = "Krea had not sent its time, so its jobs cannot be compared with it"
             return Evidence(LostPost(post), distrust=distrust, is_settled=True)
         if not post.known_since and not self._dated(post).is_exact:
-            distrust = "Krea's list of jobs had not been read when it was sent, and no job has told Krea's time"
+            distrust = "Krea's list of jobs had not been read when it was sent, and no job has shown Krea's time"
             return Evidence(LostPost(post), distrust=distrust, is_settled=True)
         is_shown, is_settled = self._unshown(post) <= 0, self._unsettled(post) <= 0  # before the list is read
         try:
@@ -278,7 +278,7 @@ class Search:
             if await self.session.stop.sleep_unless_leaving(self.session.pace.first / 20):
                 break
             await self.session.journal_writer.read_account()
-        raise CallFailed("another run was waiting for an answer all the time")
+        raise CallFailed("another run was waiting for an answer the whole time")
 
     async def _others_under_way(self) -> frozenset[Post]:
         """The POSTs of other runs that have no answer yet."""

@@ -46,7 +46,7 @@ def match_cells(picks: Picks, found: Sequence[_KeyedCell], stage: str, pipeline:
     names = [one.name for one in pipeline.stages]
     file = picks.document.file
     if picks.is_of_others(stage, names):
-        message = f"{file.name} holds picks of {picks.stages_said}, and these are of `{stage}`"
+        message = f"{file.name} contains picks of {picks.stages_said}, not of `{stage}`"
         at = picks.document.place(picks.decisions[0].trail if picks.decisions else ())
         raise UsageError(Problem("other_stage", message, at, "use the picks file of that stage"))
     keys = {cell.id: key for cell, key in found if cell.stage == stage}
@@ -66,7 +66,7 @@ def check_count(pipeline: Pipeline, stage: str, count: int, file: Path) -> None:
     mosts = [(one.wants[1], name) for name, one in upstreams if one.stage == stage and one.file == file.resolve()]
     for most, name in mosts:
         if most is not None and count > most:
-            message = f"{file.name} would hold {count} picks; the stage `{name}` takes at most {most}"
+            message = f"{file.name} would contain {count} picks; the stage `{name}` accepts at most {most}"
             hint = "pick fewer, add --best-of AXIS, or raise `max`; nothing was written"
             raise UsageError(Problem("too_many", message, hint=hint))
 

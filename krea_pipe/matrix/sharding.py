@@ -19,7 +19,9 @@ INDEX, TOTAL = "KREA_PIPE_SHARD_INDEX", "KREA_PIPE_SHARDS"
 
 _WRITTEN = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 _AUTO = re.compile(r"auto(?:/([0-9]{1,9}))?")
-_EXAMPLE = "write --shard 2/8 for the second of eight shards, or --shard auto in a job that a CI or cluster numbers"
+_EXAMPLE = (
+    "write --shard 2/8 for the second of eight shards, or --shard auto in a job that CI or a cluster has numbered"
+)
 _NAMED = "name the shard, as in --shard 3/8"
 _GITLAB, _GITLAB_TOTAL = "CI_NODE_INDEX", "CI_NODE_TOTAL"
 _SLURM, _SLURM_COUNT = "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"
@@ -133,9 +135,9 @@ def _of_array(given: int | None, named: Mapping[str, str]) -> Shard:
     number, rest = divmod(task - least, step)
     if total == 1:
         message = f"{_SLURM}={task} is the only task of its array, which would be a shard of all cells"
-        raise _bad(message, f"{_NAMED}, or leave --shard out")
+        raise _bad(message, f"{_NAMED}, or remove --shard")
     if rest or not 0 <= number < total:
-        message = f"the numbers of the array have gaps: {_SLURM}={task} is one of {total} tasks from {least} on"
+        message = f"the numbers of the array have gaps: {_SLURM}={task} is one of {total} tasks, starting at {least}"
         raise _bad(message, f"number the tasks without gaps, as in --array=1-8, or {_NAMED}")
     return _checked(number + 1, total, f"{_SLURM}={task}")
 

@@ -291,7 +291,7 @@ class _Builder:
         self._fail("too_deep", f"nested more than {MAX_YAML_DEPTH} levels deep", start, "reduce the nesting")
 
     def _fail_too_many(self, start: int) -> NoReturn:
-        message = f"the file unfolds to more than {self.most:,} values, a mapping or list counted as {COLLECTION}"
+        message = f"the file expands to more than {self.most:,} values (a mapping or list counts as {COLLECTION})"
         self._fail("alias_bomb", message, start, "use fewer aliases, and put long lists of rows into a CSV file")
 
     def _key(self, node: Node, mapping: Node, start: int) -> str:

@@ -245,8 +245,8 @@ def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> LockLi
     try:
         return line_of(json.loads(text if len(row) <= _MAX_LINE else ""))
     except (ValueError, TypeError, RecursionError) as error:
-        reason = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-        problems.note(Problem("bad_lock", f"this is no line of a lock file: {reason}", at, _restore(file)))
+        reason = "it is not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+        problems.note(Problem("bad_lock", f"this is not a line of a lock file: {reason}", at, _restore(file)))
         return None
 
 
@@ -260,7 +260,7 @@ def line_of(data: Json) -> LockLine:
     texts = {name: row.text(name) for name in ("id", "key", "sha256", "variant", "price_usd", "job_id")}
     for name in ("key", "sha256"):
         if not DIGEST.fullmatch(texts[name]):
-            raise ValueError(f"`{name}` is no digest")
+            raise ValueError(f"`{name}` is not a digest")
     return LockLine(
         id=texts["id"],
         key=Key(texts["key"]),

@@ -25,7 +25,7 @@ DAMAGED = "stored image missing or damaged"
 """The reason for reading again what was drawn, or drawing it again when nothing tells its job."""
 
 LOCKED = "accepted in the lock file and missing locally"
-ABSENT = "missing here"
+ABSENT = "missing locally"
 EMPTY = "an earlier job was completed without an image, and each attempt may be billed"
 """The reason for holding what may be billed for nothing."""
 
@@ -76,7 +76,8 @@ class Attach:
 
     `account` is the one that started it, if that is known; `counted` says that an earlier run reported its price;
     `adopted` that the job was found in Krea's list; `created_at` is its time there. `was_stored` says that the image
-    was drawn and paid before, and is missing here: it is read again, and has the digest `sha256` unless that is empty.
+    was drawn and paid before, and is missing locally: it is read again, and has the digest `sha256` unless that is
+    empty.
     """
 
     job_id: str
@@ -373,7 +374,7 @@ class _StepMaker:
         return journal.is_reported(key) or journal.drawn_by[key] in self.known.alive
 
     def _paid_job(self, key: Key) -> InFlight | None:
-        """The job that has drawn what is missing here, by the journal, or else by the cache or the lock file.
+        """The job that has drawn what is missing locally, by the journal, or else by the cache or the lock file.
 
         These two do not say at which API it is; of a job that the journal knows, the journal does.
         """

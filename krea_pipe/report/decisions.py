@@ -31,7 +31,7 @@ class RunStage:
             UsageError: it is about other stages. InvalidInput: a cell is decided twice.
         """
         if picks.is_of_others(self.name, self.stages):
-            message = f"{picks.document.file.name} holds picks of {picks.stages_said}, not of `{self.name}`"
+            message = f"{picks.document.file.name} contains picks of {picks.stages_said}, not of `{self.name}`"
             raise UsageError(Problem("other_stage", message))
         matched = match_picks(picks, self.keys, self.keys.__getitem__, self.name, self.stages)
         if problems := decided_twice(picks, matched):

@@ -191,7 +191,7 @@ def test_messages_say_from_where_the_output_folder_counts(project, krea):
     assert f"\nimages  out/p in {top / 'pipelines'}\n" in project.run("report").out
     wrong = Project(project.write("pipelines/x/y", "").parent.resolve(), krea).run("verify", "../p.yaml")
     assert wrong.code == 8
-    assert f"Looked for them in {top / 'pipelines/x/out/p'}; --out names another folder." in wrong.out
+    assert f"Looked in {top / 'pipelines/x/out/p'}; use --out for another folder." in wrong.out
 
 
 def test_a_report_is_made_again_from_the_record(project, krea):

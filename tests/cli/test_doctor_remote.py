@@ -51,7 +51,7 @@ def test_a_store_that_lets_several_writers_win_is_refused(project, proxied, moto
     env = proxied(lets_all_win=True)
     done, found = doctor(project, env)
     assert (done.code, found["store races"]["state"]) == (1, "problem")
-    assert "writers at once have created the same object, and only one may" in found["store races"]["message"]
+    assert "concurrent writers created the same object; only one should succeed" in found["store races"]["message"]
     assert "two homes can pay for the same image" in found["store races"]["hint"]
     for name, value in moto.items():
         monkeypatch.setenv(name, value)

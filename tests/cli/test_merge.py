@@ -292,7 +292,7 @@ def test_an_image_with_other_bytes_is_left_out_and_named(project):
     done = merged(project)
     assert done.json["images_absent"] == ["p/fox"]
     assert not project.image("fox").exists()
-    assert "1 image is not in what was merged: p/fox" in project.run("merge", "shards").err
+    assert "1 image is missing from the merged runs: p/fox" in project.run("merge", "shards").err
 
 
 def test_no_image_is_read_outside_of_what_was_named(project, tmp_path_factory):

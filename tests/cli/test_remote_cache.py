@@ -167,4 +167,4 @@ def test_a_store_that_may_only_be_read_takes_nothing_and_gives(project, other, s
 def test_without_a_store_the_command_says_how_to_name_one(project, words):
     project.pipeline(["a"])
     done = project.run("cache", *words)
-    assert (done.code, "no shared store is named" in done.err, "KREA_PIPE_REMOTE" in done.err) == (2, True, True)
+    assert (done.code, "no shared store is set" in done.err, "KREA_PIPE_REMOTE" in done.err) == (2, True, True)

@@ -274,7 +274,7 @@ def test_a_copy_that_is_another_image_is_discarded_and_said_and_the_next_source_
     assert {cell["source"] for cell in plan["cells"]} == {"home"}
     done = project.run("run", "repo/p.yaml", "--json")
     assert (done.code, done.counts, money(done), krea.posts) == (0, (1, 0, 7), (0, 0), []), done.text
-    words = "cannot be read any more: the image of p/a is taken from elsewhere"
+    words = "can no longer be read: the image of p/a is fetched from another source"
     assert [words in one for one in done.report["warnings"]] == [True]
 
 

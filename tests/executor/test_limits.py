@@ -138,7 +138,7 @@ def test_the_dearest_that_fits_no_more_ends_the_run(project, krea):
 
 
 def lose_without_trace(krea, word):
-    """Let the answer of one request be lost, while Krea's list cannot be read any more."""
+    """Let the answer of one request be lost, while Krea's list can no longer be read."""
 
     async def act(scope, seen, send, app):
         if krea.posts:

@@ -133,7 +133,7 @@ def test_a_frozen_run_does_not_send_a_request_again_whose_answer_was_lost(projec
 
 def test_allow_render_belongs_to_frozen(drawn):
     done = drawn.run("run", "p.yaml", "--allow-render")
-    assert (done.code, "--allow-render belongs to --frozen" in done.err) == (2, True)
+    assert (done.code, "--allow-render needs --frozen" in done.err) == (2, True)
 
 
 def test_jobs_that_krea_does_not_have_are_asked_for_twice_each(project, krea):

@@ -66,9 +66,27 @@ def test_a_long_line_is_shown_around_the_caret(project: Project, before, after):
     column = len(f"vars: {{b: [{'x ' * before}], a: 1, ") + 1
     assert f"p.yaml:3:{column}: error: the key `a` is already set in line 3" in done.err
     _, shown, caret, _ = done.err.splitlines()
-    assert len(shown) < 130
+    assert len(shown) <= 80
     assert shown[caret.index("^") :].startswith("a: 2")
     assert shown[: caret.index("^")].endswith("a: 1, ")
+
+
+WIDTHS = {"漢": 2, "\u0301": 0}
+
+
+@pytest.mark.parametrize("letter", ["x", "漢", "e\u0301"])
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (0, 90), (20, 20), (90, 0), (90, 90), (2_000, 2_000)])
+def test_a_line_of_any_script_fits_80_columns_with_the_caret_in_place(project, letter, before, after):
+    line = f'prompt: "{letter * before}{{{{ nope }}}}{letter * after}"'
+    project.write("p.yaml", f"version: 1\n{line}\n")
+    _, shown, caret, _ = project.run("validate", "p.yaml").err.splitlines()
+    assert caret == f"    | {' ' * (columns_of(shown.partition('nope')[0]) - 6)}^"
+    assert columns_of(shown) <= 80
+    assert ("…" in shown) == (columns_of(f"  2 | {line}") > 80)
+
+
+def columns_of(text):
+    return sum(WIDTHS.get(letter, 1) for letter in text)
 
 
 @pytest.mark.parametrize("distance", [*range(0, 460, 7), 2_000, 4_000])

@@ -172,7 +172,7 @@ reject: x
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a\n", '1:1 wrong_type: a picks file is a list of decisions, not "a"'),
+        ("a\n", '1:1 wrong_type: a picks file must be a list of decisions, not "a"'),
         ("stage: [a]\n", "1:8 wrong_type: `stage` must be the name of a stage, not a list"),
         ("stage: a\npicks: a/1\n", '2:8 wrong_type: `picks` must be a list, not "a/1"'),
         ("stage: a\nstage: b\n", "2:1 repeated_key: the key `stage` is already set in line 1"),

@@ -136,8 +136,8 @@ def collect_remote(
     """
     locks = read_all_locks(home, spaces_of(home), (Path.cwd(), *folders), environment, forgets=forgets)
     if deletes and not locks.places:
-        hint = "call it in the repository, and name the folders of all other repositories that share the store"
-        raise StateError(Problem("no_locks", "there is no lock file, so nothing says what is needed", hint=hint))
+        hint = "run it in the repository, and name the folders of all other repositories that share the store"
+        raise StateError(Problem("no_locks", "there is no lock file, so it is unknown what is needed", hint=hint))
     presence = remote.presence(f"gc-{secrets.token_hex(6)}", max(live_pace(environment).first, Pace().first))
     if not remote.bucket.is_read_only:
         presence.open()
@@ -252,8 +252,8 @@ def _delete(remote: Remote, found: RemoteSurvey, presence: SharedPresence) -> No
     """Delete in an order that leaves a store that is right, wherever it is cut off."""
     alive = presence.alive()
     if alive:
-        message = f"nothing is deleted while runs of any home go on: {', '.join(sorted(alive)[:3])}"
-        hint = "wait for their end; one that was killed counts for a minute"
+        message = f"nothing is deleted while runs of any home are in progress: {', '.join(sorted(alive)[:3])}"
+        hint = "wait for them to end; a killed run counts for a minute"
         raise StateError(Problem("runs_alive", message, hint=hint))
     bucket, going = remote.bucket, found.going
 

@@ -42,19 +42,21 @@ ROWS = 60
 _MAX_ROWS = 20
 PUSH_WORDS: Mapping[PushState, str] = {
     "sent": "copied",
-    "present": "already there",
-    "other": "not copied, because the store has another image of the same request",
+    "present": "already in the store",
+    "other": "not copied, because the store has a different image of the same request",
     "ignored": "not copied, because the record in the store cannot be trusted",
     "damaged": "not copied, because the stored image is damaged",
 }
 PULL_WORDS: Mapping[PullState, str] = {
     "fetched": "copied",
-    "present": "already here",
+    "present": "already stored locally",
     "absent": "not in the store",
     "ignored": "not copied, because the record in the store cannot be trusted or its image is missing",
-    "in_flight": "in flight here; the next run collects them",
+    "in_flight": "in flight locally; the next run collects them",
 }
-remote_option = click.option("--remote", is_flag=True, help="As in `ls --remote`; it changes nothing here.")
+remote_option = click.option(
+    "--remote", is_flag=True, help="List the shared store, as with `ls --remote`; nothing is changed locally."
+)
 
 
 @click.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
@@ -68,7 +70,7 @@ def cache(ctx: click.Context) -> None:
 
 @cache.command("ls", short_help="List the stored images, newest first.")
 @click.option("--local", is_flag=True, help="List the proofs of the local Krea.")
-@click.option("--remote", is_flag=True, help="The images in the shared store (KREA_PIPE_REMOTE).")
+@click.option("--remote", is_flag=True, help="List the images in the shared store (KREA_PIPE_REMOTE).")
 @click.option("--all", "shows_all", is_flag=True, help=f"List all images, not only the newest {ROWS}.")
 @json_option
 def list_images(*, local: bool, remote: bool, shows_all: bool, as_json: bool) -> int:
@@ -77,7 +79,7 @@ def list_images(*, local: bool, remote: bool, shows_all: bool, as_json: bool) ->
     With --remote, it lists the images in the shared store, with the cells for which this home last used them.
     """
     if local and remote:
-        raise UsageError(Problem("bad_option", "proofs are not in the shared store", hint="leave out --local"))
+        raise UsageError(Problem("bad_option", "proofs are not in the shared store", hint="remove --local"))
     workspace = open_workspace(os.environ, local=local)
     if remote:
         return _list_remote(workspace, shows_all=shows_all, as_json=as_json)
@@ -100,7 +102,7 @@ def list_images(*, local: bool, remote: bool, shows_all: bool, as_json: bool) ->
 @remote_option
 @cell_options
 def push_images(file: Path | None, *, remote: bool, as_json: bool, **flags: Unpack[CellFlags]) -> int:  # noqa: ARG001
-    """Copy the stored images of this home to the shared store (KREA_PIPE_REMOTE), unless they are already there.
+    """Copy the stored images of this home to the shared store (KREA_PIPE_REMOTE), unless they are already in the store.
 
     With FILE, only the images of its cells. No object in the store is replaced. Needs no key.
     """

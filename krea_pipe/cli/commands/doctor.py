@@ -22,7 +22,7 @@ _STATE_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
-@click.option("--offline", is_flag=True, help="Do not ask Krea, or the shared store.")
+@click.option("--offline", is_flag=True, help="Do not call Krea or the shared store.")
 @click.option(
     "--probe",
     "probes",

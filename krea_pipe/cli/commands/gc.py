@@ -66,7 +66,7 @@ class Span(click.ParamType[timedelta]):
     is_flag=True,
     help="Also delete images of pipelines whose folders are missing, for example on a disk that is not mounted.",
 )
-@click.option("--remote", is_flag=True, help="In the shared store (KREA_PIPE_REMOTE), for all homes that use it.")
+@click.option("--remote", is_flag=True, help="Clean up the shared store (KREA_PIPE_REMOTE), for all homes that use it.")
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=FILE)
 @json_option
 def gc(*, keep: timedelta, deletes: bool, forgets: bool, remote: bool, folders: tuple[Path, ...], as_json: bool) -> int:
@@ -89,7 +89,7 @@ def gc(*, keep: timedelta, deletes: bool, forgets: bool, remote: bool, folders: 
     if remote:
         return _remote(home, keep, _existing(folders), forgets=forgets, deletes=deletes, as_json=as_json)
     if folders:
-        raise UsageError(Problem("bad_option", "folders are for --remote", hint="add --remote, or leave them out"))
+        raise UsageError(Problem("bad_option", "folders need --remote", hint="add --remote, or remove the folders"))
     found, removed = collect(home, keep, os.environ, forgets=forgets, deletes=deletes)
     if as_json:
         print_json(_as_json(home, found, removed))
@@ -185,19 +185,19 @@ def _print_remote(address: str, found: RemoteSurvey, *, deletes: bool) -> None:
         rows = [[kind, f"{len(one):,}", size(sum(each.size for each in one))] for kind, one in going.items()]
         print_table(["what", "count", "size"], rows, numbers=["count", "size"])
         results = counted(len(found.keys), "image")
-        price = f" To draw {results} again would cost {usd(found.usd)}." if found.keys else ""
+        price = f" Regenerating {results} would cost {usd(found.usd)}." if found.keys else ""
         click.echo(f"{'Deleted' if deletes else 'Would delete'} {size(found.size)} in {address}.{price}")
     else:
         click.echo(f"Nothing to delete in {address}.")
     held = [f"{found.kept[holder]:,} {REMOTE_WORDS[holder]}" for holder in REMOTE_HOLDERS if found.kept[holder]]
-    click.echo(f"Results that stay: {'; '.join(held) or 'none'}. Lock files read: {len(found.locks.places)}.")
+    click.echo(f"Results kept: {'; '.join(held) or 'none'}. Lock files read: {len(found.locks.places)}.")
     never = f"claims of {counted(found.open, 'request')} without a result, {counted(found.jobs, 'name')} of jobs"
     click.echo(f"Never deleted: {never}, {counted(found.unknown, 'unknown object')}.")
     if found.locks.away:
         places = ", ".join(sorted({str(file.parent) for file in found.locks.away})[:_MAX_ROWS])
         click.echo(f"Kept for pipelines whose folders are missing (delete with --forget-missing): {places}")
     if going and not deletes:
-        click.echo("Nothing was deleted. Add --delete to do it.")
+        click.echo("Nothing was deleted. Add --delete to delete.")
     if found.alive and not deletes:
         click.echo(f"Runs are in progress, so --delete would be refused: {', '.join(sorted(found.alive)[:3])}")
 

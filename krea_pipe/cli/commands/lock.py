@@ -129,7 +129,7 @@ def verify(file: Path, out: Path | None, *, as_json: bool, **flags: Unpack[_Flag
     else:
         _print(found, wrong, ON_DISK)
         if found.out is not None and any(one.state == "missing" for one in wrong):
-            click.echo(f"Looked for them in {found.out.absolute()}; --out names another folder.")
+            click.echo(f"Looked in {found.out.absolute()}; use --out for another folder.")
     return ExitCode.NOT_AS_LOCKED if wrong else 0
 
 

@@ -20,7 +20,8 @@ _SHOWN = 5
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_run)
 @out_option
 @lock_option(
-    "The lock file to write, a name in .lock.jsonl.  [default: the one that the runs kept, below the current folder]"
+    "The lock file to write; its name ends in .lock.jsonl.  [default: the lock file of the runs, below the current "
+    "folder]"
 )
 @json_option
 def merge(runs: tuple[str, ...], *, out: Path | None, lock: Path | None, as_json: bool) -> int:
@@ -56,7 +57,7 @@ def _absent(merged: Merged) -> list[Problem]:
     named = f"{', '.join(merged.absent[:_SHOWN])}{' …' if len(merged.absent) > _SHOWN else ''}"
     count = "1 image is" if len(merged.absent) == 1 else f"{len(merged.absent)} images are"
     hint = "keep the output folder in the artifacts, beside .krea-pipe/runs"
-    return [Problem("images_absent", f"{count} not in what was merged: {named}", hint=hint)]
+    return [Problem("images_absent", f"{count} missing from the merged runs: {named}", hint=hint)]
 
 
 def _more_json(merged: Merged) -> dict[str, object]:

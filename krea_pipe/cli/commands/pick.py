@@ -71,7 +71,7 @@ def rename(file: Path, stage: str, names: tuple[str, ...], target: Path | None, 
     NEW the id of a cell. They can also be parts of ids, such as slate and stone. Needs no network and no key.
     """
     if len(names) not in (0, 2):
-        raise UsageError(Problem("usage", "one name is missing", hint="give both OLD and NEW, or neither"))
+        raise UsageError(Problem("usage", "one name is missing", hint="use both OLD and NEW, or neither"))
     decided = rename_picks(file, stage, (names[0], names[1]) if names else None, target, os.environ)
     path, renamed = Path(os.path.relpath(decided.file)), decided.renamed or {}
     if as_json:

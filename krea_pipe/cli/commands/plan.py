@@ -140,7 +140,7 @@ def _plan(file: Path, flags: _Flags, form: _PlanFormat) -> ExitCode:
     chosen = shard(flags["shard"])
     if chosen is not None and flags["out"] is not None:
         hint = f"write the plan without --shard, and run each shard of it: krea-pipe run PLANFILE --shard {chosen}"
-        raise UsageError(Problem("bad_option", "--shard and --out exclude each other", hint=hint))
+        raise UsageError(Problem("bad_option", "--shard and --out cannot be combined", hint=hint))
     options = flow.RunOptions(flags["max_cells"], limits, selection=selection(flags), shard=chosen)
     forecast = plan_files.forecast(file, overrides(flags), options, os.environ, local=flags["local"])
     if form == "json":
@@ -196,9 +196,9 @@ def _fetching_words(path: Path, approval: PlanFile) -> str:
     sent, doubtful = len(approval.sends), len(approval.fetches)
     price = usd_range(approval.price_usd, approval.at_most_usd)
     if sent:
-        sends = f"{sent} request{'' if sent == 1 else 's'}, and of {doubtful} more those that Krea has no longer"
+        sends = f"{sent} request{'' if sent == 1 else 's'}, and of {doubtful} more those that Krea no longer has"
     else:
-        sends = f"of {doubtful} request{'' if doubtful == 1 else 's'} those that Krea has no longer"
+        sends = f"of {doubtful} request{'' if doubtful == 1 else 's'} those that Krea no longer has"
     return f"plan    {path}: `krea-pipe run {path}` sends {sends}, for {price}, and no other."
 
 
@@ -286,7 +286,10 @@ def _fetch_words(plan: Plan) -> Iterator[str]:
     if copied:
         yield f"{copied} fetched for {nothing}"
     if doubt.count:
-        yield f"{doubt.count} fetched from Krea for {usd_range(Decimal(0), doubt.usd)}, by whether it still has them"
+        yield (
+            f"{doubt.count} fetched from Krea for {usd_range(Decimal(0), doubt.usd)}, depending on whether it "
+            "still has them"
+        )
 
 
 def _new_words(plan: Plan, *, local: bool) -> str:

@@ -185,8 +185,8 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
     """Make the images, and show how far the run has come meanwhile."""
     stderr_log = notifications.stderr_log
     if flags["allow_render"] and not flags["frozen"]:
-        hint = "leave it out: without --frozen, a run renders what is missing"
-        raise UsageError(Problem("bad_option", "--allow-render belongs to --frozen", hint=hint))
+        hint = "remove it: without --frozen, a run generates missing images"
+        raise UsageError(Problem("bad_option", "--allow-render needs --frozen", hint=hint))
     notifications.shard = chosen = shard(flags["shard"])
     options = flow.RunOptions(
         max_cells=flags["max_cells"],

@@ -34,9 +34,9 @@ def change_picks(
 ) -> str:
     """Write decisions down in the text of a picks file.
 
-    A cell that is already there is changed in its line: stars that are None and an empty note leave what is written.
-    Where a pick becomes a rejection, or the other way round, its note stays, and its stars go.
-    A new line goes where its id belongs in the order of ids, so that two branches seldom change the same place.
+    A cell that is already in the file keeps its line: stars that are None and an empty note leave what is
+    written. Where a pick becomes a rejection, or the other way round, its note stays, and its stars go. A new line goes
+    where its id belongs in the order of ids, so that two branches seldom change the same place.
 
     Args:
         text: the file as it is; None, or a text without data, begins a file.

@@ -155,7 +155,7 @@ class _Reader:
         if isinstance(data, list):
             return self._lines(data)
         if not isinstance(data, dict):
-            self._note("wrong_type", f"a picks file is a list of decisions, not {shown(data)}", (), _STARTER)
+            self._note("wrong_type", f"a picks file must be a list of decisions, not {shown(data)}", (), _STARTER)
             raise InvalidInput(*self.problems.all())
         self._check_keys(data, (), OLD_FILE_KEYS)
         lists = {key: tuple(self._old_entries(key, data.get(key))) for key in ("picks", "rejected")}
@@ -187,7 +187,7 @@ class _Reader:
         key = self._text(entry, "key", trail)
         if key and not _KEY.fullmatch(key):
             message = f"`key` must be the first {KEY_DIGITS} to 64 hexadecimal digits of a request's key"
-            self._note("invalid_value", message, (*trail, "key"), "leave it out: the next `krea-pipe pick` writes it")
+            self._note("invalid_value", message, (*trail, "key"), "remove it: the next `krea-pipe pick` writes it")
         found = [verdict for verdict in VERDICTS if entry.get(verdict) is not None]
         if len(found) != 1:
             message = f"a decision {'is either' if found else 'needs'} `pick` or `reject`"

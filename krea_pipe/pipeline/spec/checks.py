@@ -346,7 +346,7 @@ def check_graph(stages: Sequence[Stage], problems: Problems) -> None:
             problems.add("stage_cycle", message, trail, "a stage cannot depend on stages that depend on it")
         picks = stage.upstream.picks if stage.upstream else None
         if stage.upstream and picks and picks.is_of_others(stage.upstream.stage, known):
-            said = f"holds picks of {picks.stages_said}, and this stage is for `{stage.upstream.stage}`"
+            said = f"contains picks of {picks.stages_said}, but this stage uses `{stage.upstream.stage}`"
             message = f"{picks.document.file.name} {said}"
             problems.add("other_stage", message, (*stage.trail, "picks"), "name the picks file of that stage")
 

@@ -50,14 +50,14 @@ def stored_words(comparison: Comparison) -> str:
     if not unpaid.count and not copied.count and not doubt.count:
         return "All of them are already stored, so a run would cost nothing."
     found = [
-        f"the store has {stored.count:,} of them already" if stored.count else "",
+        f"{stored.count:,} of them are already stored" if stored.count else "",
         f"a run fetches {copied.count:,} at no cost" if copied.count else "",
         f"a run fetches {doubt.count:,} from Krea if it still has them" if doubt.count else "",
     ]
     words = ", ".join(filter(None, found))
     most = unpaid.usd + doubt.usd
     price = usd_range(unpaid.usd, most) if most else "nothing"
-    return f"{words[0].upper()}{words[1:]}, so a run would pay {price}."
+    return f"{words[0].upper()}{words[1:]}, so a run would cost {price}."
 
 
 def base_words(comparison: Comparison) -> str:
