@@ -181,7 +181,7 @@ def _initial_outcome(step: Step, *, is_counted: bool) -> Outcome:
             cost = Decimal(0) if is_counted else step.price
             return Outcome("reused", result=result, job_id=result.job_id, cost_usd=cost, adopted=adopted)
         case Hold(code=code) if code == NOT_ALLOWED:
-            message = f"no image of it can be had for nothing; {FROZEN.message}"
+            message = f"the image has no free source; {FROZEN.message}"
             return Outcome("failed", failure=replace(FROZEN, message=message))
         case Hold(code=code):
             kind: FailureClass = "empty" if code == "empty" else "uncertain"

@@ -91,7 +91,7 @@ def _price_of(plan: Plan) -> Decimal:
     return plan.total(Submit).usd + sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
 
 
-ALLOW_RENDER = "add --allow-render to have it rendered at its price"
+ALLOW_RENDER = "add --allow-render to pay for it"
 NOT_ALLOWED = "render_not_allowed"
 """The code of a cell that a frozen run would have to pay for."""
 
@@ -117,12 +117,12 @@ class Permission:
             The failure of its cells; None when it may be sent.
         """
         if self.refusal is None and self.approved is not None and key not in self.approved:
-            message = "the plan file does not say that it may be paid; make the plan file once more"
+            message = "the plan file does not allow paying for it; create a new plan file"
             return Failure("not_planned", message, "local")
         return self.refusal
 
 
-FROZEN = Failure(NOT_ALLOWED, f"`run --frozen` pays for nothing; {ALLOW_RENDER}", "local")
+FROZEN = Failure(NOT_ALLOWED, f"`run --frozen` does not pay; {ALLOW_RENDER}", "local")
 NO_CAP = Failure("no_cap", "no cap is set, so nothing is paid; add `budget:` to the file, or --max-cost", "local")
 
 

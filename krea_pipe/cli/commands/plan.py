@@ -290,7 +290,8 @@ def _fetch_words(plan: Plan) -> Iterator[str]:
     if copied:
         yield f"{copied} fetched from this machine for {nothing}"
     if doubt.count:
-        yield f"{doubt.count} fetched from Krea for {usd_range(Decimal(0), doubt.usd)}, by whether it still has them"
+        price = usd_range(Decimal(0), doubt.usd)
+        yield f"{doubt.count} fetched from Krea for {price}, depending on whether it still has them"
 
 
 def _new_words(plan: Plan, *, local: bool) -> str:
