@@ -54,6 +54,7 @@ LOOKED_UP = {
     "axe-playwright-python": "MIT",
     "colorama": "BSD-3-Clause",
     "docutils": DOCUTILS,
+    "itsdangerous": "BSD-3-Clause",
     "jinja2": "BSD-3-Clause",
     "nodeenv": "BSD-3-Clause",
     "pywin32-ctypes": "BSD-3-Clause",
@@ -61,6 +62,7 @@ LOOKED_UP = {
 GROUPS = (
     "Required at run time",
     "Added by the extra `notify`",
+    "Added by the extra `remote`",
     "Added by the tests",
     "Added by builds, the documentation, releases and CI",
 )
@@ -145,10 +147,10 @@ def on_page(text: str) -> dict[str, str]:
 def grouped() -> dict[str, list[str]]:
     """The packages of all locks, each in the first group that needs it."""
     run, tests = locked("run.txt"), locked("dev.txt")
-    notify = sorted({"apprise"} | needed("apprise"))
+    notify, remote = (sorted({one} | needed(one)) for one in ("apprise", "obstore"))
     rest = sorted({*locked("ci.txt"), *locked("build.txt"), *locked("uv.txt")})
     groups, seen = dict[str, list[str]](), set[str]()
-    for title, names in zip(GROUPS, (run, notify, tests, rest), strict=True):
+    for title, names in zip(GROUPS, (run, notify, remote, tests, rest), strict=True):
         groups[title] = [name for name in names if name not in seen]
         seen.update(names)
     return groups

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import remote_servers
 from command_line import Project
 from hypothesis import settings
 from krea_server import served
@@ -62,3 +63,17 @@ def project(tmp_path, krea):
     project = Project(tmp_path, krea)
     yield project
     project.stop()
+
+
+@pytest.fixture(scope="session")
+def moto():
+    """The environment of an S3 by moto, one for each worker that asks."""
+    with remote_servers.moto() as env:
+        yield env
+
+
+@pytest.fixture(scope="session")
+def seaweedfs():
+    """The environment of an S3 by SeaweedFS."""
+    with remote_servers.seaweedfs() as env:
+        yield env

@@ -6,7 +6,8 @@
     ```sh                   is not run: it installs something, or needs another machine
 
 `exit=N` in a block's first line is the exit code of its last command. Ids of runs, jobs and commits are not compared,
-nor are digests. A live run meets the local Krea, served on this machine, which a lock file says and pages do not.
+nor are digests. A live run meets the local Krea, served on this machine, which a lock file says and pages do not. A
+shared store in `/srv` is in that folder.
 """
 
 import os
@@ -32,6 +33,7 @@ PAGES += [
 ]
 TOOLS = {"cat", "cp", "git", "grep", "head", "ls", "mv", "rm", "sha256sum"}
 LIVE = {"KREA_API_KEY": None}
+SRV = "file:///srv/"
 FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 GIT = {
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -59,6 +61,10 @@ class Guide:
     names: dict = field(default_factory=lambda: {"__name__": "__main__"})
     printed: str | None = None
 
+    @property
+    def srv(self):
+        return f"{(self.project.path / 'srv').as_uri()}/"
+
     def carry_out(self, block):
         title = block.attributes.get("title")
         if title == "images":
@@ -72,6 +78,7 @@ class Guide:
         elif block.language == "text":
             found, code = (self.printed, 0) if self.printed is not None else self.session(block)
             self.printed = None
+            found = found.replace(self.srv, SRV).replace("/loopback", "/live")
             assert as_expected(stable(block.text), stable(found)), f"{block.at} gives\n{found}"
             assert code == int(block.attributes.get("exit", 0)), f"{block.at} ends with {code}"
         else:
@@ -97,7 +104,7 @@ class Guide:
         match words:
             case ["export", assignment]:
                 name, _, value = assignment.partition("=")
-                self.env[name] = value
+                self.env[name] = value.replace(SRV, self.srv)
                 return "", 0
             case ["krea-pipe", *rest]:
                 done = self.project.run(*rest, env=self.env)

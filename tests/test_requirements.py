@@ -15,7 +15,7 @@ RUN, BUILD = DATA["project"]["dependencies"], DATA["build-system"]["requires"]
 ASKED = {
     "run.txt": RUN,
     "build.txt": BUILD,
-    "dev.txt": [*RUN, *BUILD, *EXTRAS["dev"], *EXTRAS["notify"]],
+    "dev.txt": [*RUN, *BUILD, *EXTRAS["dev"], *EXTRAS["notify"], *EXTRAS["remote"]],
     "ci.txt": [*RUN, *BUILD, *(one for extra in EXTRAS.values() for one in extra)],
     "uv.txt": ["uv"],
 }

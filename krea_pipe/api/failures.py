@@ -68,7 +68,7 @@ class Refused(CallFailed):
 
     @property
     def is_final(self) -> bool:
-        """Whether sending it again is in vain, once it is known that there is no job."""
+        """Whether resubmitting it is useless, once it is known that there is no job."""
         return self.status in _DOCUMENTED and self.status != 429
 
 

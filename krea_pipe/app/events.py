@@ -12,7 +12,7 @@ its `key` and its `cell`, the first of those that it is drawn for. Money is text
     declined         Krea did not take the POST; it may be   key cell code status
                      repeated (a 429 is `too_many_requests`)
     unanswered       the answer to the POST was lost         key cell usd
-    cleared          Krea's list shows no job of it          key cell
+    cleared          Krea's list shows no job for it          key cell
     adopted          a job in Krea's list must be its own    key cell job_id usd
     disowned         it was not its own after all            key cell job_id
     attached         this run waits for an earlier run's job key cell job_id
@@ -231,7 +231,7 @@ def refused(file: str, exit_code: int, code: str) -> _EventData:
     Args:
         file: the pipeline file, as people know it.
         exit_code: what the command exits with.
-        code: the problem that stands in the way.
+        code: the problem that prevents the run.
 
     Returns:
         The event `run_refused`.

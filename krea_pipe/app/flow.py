@@ -119,7 +119,7 @@ def texts(
         return
     if selection.needs_status:
         hint = "use it with plan, run or report"
-        raise UsageError(Problem("bad_selection", "a status is not known without the store", hint=hint))
+        raise UsageError(Problem("bad_selection", "cells cannot be selected by status here", hint=hint))
     whole = list(found)
     chosen = selected([(cell, key) for cell, key, _ in whole], selection, loaded.pipeline, {})
     taken = {cell.id for cell, _ in chosen}
@@ -166,12 +166,14 @@ def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -
     index = document.text.find(token.secret)
     if index >= 0:
         at = replace(document.lines.place(index), text="")
-        hint = "remove it, and make a new key: this one has been in a file"
-        raise InvalidInput(Problem("secret_in_file", "your API key stands in this file", at, hint))
+        hint = "remove it, and create a new key: this one has been in a file"
+        raise InvalidInput(Problem("secret_in_file", "this file contains your API key", at, hint))
     made: Iterable[Json] = ([step.request.fields(), [cell.id for cell in step.cells]] for step in steps)
     if any(token.masked_data(data) != data for data in chain([document.data], made)):
-        hint = "look at its tables, variables, `--set` and what `env:` names; remove it, and make a new key"
-        raise InvalidInput(Problem("secret_in_file", "your API key gets into what this file sends", hint=hint))
+        hint = (
+            "check its tables, variables, `--set` and the variables under `env:`; remove the key, and create a new one"
+        )
+        raise InvalidInput(Problem("secret_in_file", "the requests of this file contain your API key", hint=hint))
 
 
 def run_pipeline(
@@ -197,7 +199,7 @@ def run_pipeline(
         The report, its folder, how the work ended, and the lock file.
 
     Raises:
-        KreaPipeError: before anything is sent, when something stands in the way.
+        KreaPipeError: the run cannot start; nothing was sent.
     """
     target = execution.target
     started_at, space = datetime.now(UTC), open_space(home, target.space)
@@ -231,8 +233,7 @@ def _prepared(
     """What is needed to carry out a plan, once nothing stands in its way."""
     target, budget = execution.target, loaded.pipeline.budget
     if _is_unpaid(target, options):
-        plan = _unpaid(basis.plan)
-        basis = replace(basis, plan=plan, whole=plan if options.shard is None else basis.whole)
+        basis = replace(basis, plan=_unpaid(basis.plan), whole=_unpaid(basis.whole))
     plan, limits = basis.plan, _approved_limits(basis.plan, budget, options)
     check_bytes(plan.images)
     source, is_local = loaded.pipeline.document.file, target.kind == "local"

@@ -42,7 +42,7 @@ def lock_of_run(file: Path, lock: Path | None, overrides: Overrides, *, frozen: 
 
 
 def changes_cells(overrides: Overrides) -> bool:
-    """Whether something stands over a file, so that its cells may not be those of its own lock file."""
+    """Whether options override a file, in which case its cells can differ from those of its lock file."""
     return bool(overrides.profiles or overrides.sets or overrides.var_files)
 
 

@@ -182,7 +182,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         The report, its folder, and how the work ended.
 
     Raises:
-        KreaPipeError: something stands in the way, and nothing was sent; or the run could not be written down.
+        KreaPipeError: the run cannot start and nothing was sent, or the run could not be recorded.
         KeyboardInterrupt: interrupted twice.
     """
     execution = open_execution(target_of(os.environ, local=local), SendOptions(), os.environ)
@@ -236,7 +236,7 @@ def _selection(select: Texts | None) -> Selection:
     """What is selected: all of it when nothing is said, and nothing by an empty list, which is no way to say all."""
     words = () if select is None else _texts(select)
     if select is not None and not words:
-        raise NothingSelected(Problem("nothing_selected", "`select` is empty", hint="leave it out to take every cell"))
+        raise NothingSelected(Problem("nothing_selected", "`select` is empty", hint="omit it to select every cell"))
     return parse_selection(words, ())
 
 
@@ -251,7 +251,7 @@ def _written(value: object) -> str:
     try:
         return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError) as error:
-        message = f"{value!r} cannot stand in a pipeline file"
+        message = f"{value!r} is not allowed in a pipeline file"
         raise UsageError(Problem("bad_set", message, hint="use text, numbers, lists and dicts")) from error
 
 
@@ -264,6 +264,6 @@ def _money(value: UsdAmount | None) -> Decimal | None:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or amount < 0:
-        message = f"{value!r} is not an amount in US dollars that can be spent"
+        message = f"{value!r} is not a valid amount in US dollars"
         raise UsageError(Problem("bad_amount", message, hint='write max_cost=Decimal("0.50")'))
     return amount

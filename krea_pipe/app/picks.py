@@ -69,7 +69,7 @@ def decide(file: Path, stage: str, decision: Decision, target: Path | None, envi
     if (decision["reject"] and decision["remove"]) or not (decision["cells"] or decision["best_of"]):
         both = decision["reject"] and decision["remove"]
         message = "--reject and --remove contradict each other" if both else "nothing was picked"
-        raise UsageError(Problem("usage", message, hint=None if both else "name cells, or say --best-of AXIS"))
+        raise UsageError(Problem("usage", message, hint=None if both else "name cells, or use --best-of AXIS"))
     loaded = flow.load_pipeline(file)
     path = target or picks_file(loaded.pipeline, stage)
     change = _Change(loaded, stage, path, flow.stage_cells(loaded, stage))
@@ -209,7 +209,7 @@ class _Change:
         """The decisions of the file.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is no such file.
         """
         if text is None:
             raise UsageError(Problem("no_picks", f"{self.path} is not there yet", hint="pick cells first"))

@@ -145,7 +145,7 @@ def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:
     )
     _check_contents(approval)
     if os.path.lexists(path) and not is_plan_file(path):
-        message = f"{path} exists, and is no plan file"
+        message = f"{path} exists and is not a plan file"
         raise UsageError(Problem("file_in_the_way", message, hint="choose another name with --out"))
     write_atomically(path, record_text(approval).encode("utf-8"))
     return approval
@@ -211,7 +211,7 @@ def _check_contents(approval: PlanFile) -> None:
         except (OSError, ValueError, RuntimeError):
             inside = False
         if not inside:
-            message = f"a plan file names files below {here} alone, and not {shown(str(file))}"
+            message = f"a plan file can only name files below {here}, not {shown(str(file))}"
             raise UsageError(Problem("plan_file_outside", message, hint="make and run it in the pipeline's repository"))
     if any(one.partition("=")[0].split(".")[0] == "budget" for one in approval.set):
         hint = "write it into the pipeline, or run the plan with --max-cost"
@@ -231,7 +231,9 @@ def _check_options(file: Path, overrides: Overrides, options: flow.RunOptions) -
     }
     given = next((name for name, value in named.items() if value), None)
     if given is not None:
-        message = f"{file} is a plan: which cells are drawn, and how, stands in it, so it takes no {given}"
+        message = (
+            f"{file} is a plan, which already defines the cells and settings, so it cannot be combined with {given}"
+        )
         hint = f"make another: krea-pipe plan FILE {given} … --out PLANFILE"
         raise UsageError(Problem("plan_file_options", message, hint=hint))
 

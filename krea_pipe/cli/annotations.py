@@ -52,7 +52,7 @@ def _print(found: Sequence[Annotation]) -> None:
             _print_one(one)
         if len(shown) < len(own):
             count = len(own) - len(shown)
-            rest = f"{count:,} more {kind}s: GitHub shows {_MAX_ANNOTATIONS}, the log of this step has all of them"
+            rest = f"{count:,} more {kind}s: GitHub shows {_MAX_ANNOTATIONS}, see the log of this step for the rest"
             _print_one(Annotation(own[0].kind, "krea-pipe", rest))
 
 

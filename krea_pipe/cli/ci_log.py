@@ -39,7 +39,7 @@ def is_read_by_a_host(environment: Mapping[str, str]) -> bool:
 
 
 def inert(text: str) -> str:
-    """The text with a space within each command of a CI host, so that it is none; other texts are left as they are."""
+    """The text with a space inserted into each CI command, so that no host executes it; other texts are unchanged."""
     return "".join(_inert_line(line) for line in text.splitlines(keepends=True))
 
 

@@ -5,7 +5,7 @@
     ├── UsageError                    exit 2   options or arguments that cannot be followed
     ├── RefusedByKrea                 exit 4   no key, bad key, no credit, no right
     ├── OverBudget                    exit 5   the cap would be passed; nothing was sent
-    ├── NothingSelected               exit 7   no cell fits what was selected
+    ├── NothingSelected               exit 7   no cell matches the selection
     ├── NotLocked                     exit 8   a request is not the one that the lock file has
     └── StateError                    exit 1   what is stored cannot be used
 

@@ -62,7 +62,7 @@ class LineIndex:
 
 
 def cut(text: str, most: int) -> str:
-    """A text of at most so many characters, with an ellipsis for the rest and no half of a secret before it."""
+    """A text cut to a number of characters, with an ellipsis for the rest and without half a secret before it."""
     if len(text) <= most:
         return text
     clean = without_secrets(text[: most + _MARGIN])

@@ -153,7 +153,7 @@ def fetch(top: Path, environment: Mapping[str, str], commit: str) -> None:
         GitFailed: it is not to be had, or this is no name of a commit.
     """
     if not COMMIT.fullmatch(commit):
-        raise GitFailed(f"{commit!r} is no commit")
+        raise GitFailed(f"{commit!r} is not a commit")
     alone = ("--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1")
     words = (*git_location(top), "-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", *alone, "origin", commit)
     _answer(top, _environment(environment) | _PROTOCOLS, words, b"", FETCH_SECONDS)
@@ -196,7 +196,7 @@ def _answer(folder: Path, environment: Mapping[str, str], words: Iterable[str], 
     except FileNotFoundError as error:
         raise GitFailed("git is not installed") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL among the words
-        raise GitFailed(f"git cannot be asked: {error}") from error
+        raise GitFailed(f"cannot run git: {error}") from error
     return done.stdout
 
 
@@ -352,7 +352,7 @@ def _parsed(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
         size = int(head[2])
         data = stream.read(size)
         if len(data) < size or not stream.read(1):
-            raise GitFailed("git broke off while it was sending files")
+            raise GitFailed("git stopped while sending files")
         yield head[0].decode(), data
 
 

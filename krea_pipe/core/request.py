@@ -1,7 +1,7 @@
 """A request as it is sent, with references by digest, and the key that identifies it.
 
 The key is the SHA-256 of the canonical request. Reformatting a file, renaming a stage, reordering axes or uploading
-a reference anew changes no key. Whatever changes a key needs a new `KEY_VERSION`; golden keys notice.
+a reference again changes no key. Whatever changes a key needs a new `KEY_VERSION`; golden keys notice.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class ByUrl:
 
 @dataclass(frozen=True, slots=True)
 class ByKey:
-    """An image of the same pipeline that may not be drawn yet: the key of the request that draws it."""
+    """An image of the same pipeline, possibly not generated yet: the key of the request that generates it."""
 
     key: Key
 

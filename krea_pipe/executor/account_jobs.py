@@ -174,6 +174,8 @@ class AccountJobs:
             unnamed = [job for job in listing.jobs if not view.is_named(job.id) and job.id not in taken]
             if since is None:
                 return NewJobs(tuple(job for job in unnamed if _is_since(listing.made_by.get(job.id), began, _SLACK)))
+            if not view.is_own(post):
+                return _since_newest(post, listing, unnamed)
             new = [
                 job
                 for job in unnamed
@@ -263,6 +265,17 @@ class AccountJobs:
             return {one for one in jobs if _is_there(one, replay)}
 
         return cast("set[str]", await self.journal_writer.ask(ask)) if jobs else jobs
+
+
+def _since_newest(post: Post, listing: JobListing, unnamed: Sequence[Job]) -> NewJobs:
+    """The jobs that came since a POST of another home, whose list of before is known by its newest time.
+
+    A host whose clock is behind may have dated its job to before that: then it is not found, and the POST stays open.
+    """
+    newest = read_time(post.newest)
+    is_new = {job.id: _is_since(listing.made_by.get(job.id), newest, -_SHOWN) for job in unnamed}
+    earlier = tuple(job for job in unnamed if not is_new[job.id])
+    return NewJobs(tuple(job for job in unnamed if is_new[job.id]), earlier=earlier)
 
 
 def made_by(jobs: Sequence[Job]) -> dict[str, datetime]:

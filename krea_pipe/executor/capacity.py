@@ -7,7 +7,7 @@ and no fewer than Krea has ever taken, halves what we hold. Each job that ends t
 held is held again. From there on new ground is tried, slowly at first.
 
 The gate: one POST at a time, unless the user says otherwise, so that a crash, or a lost answer, leaves one request open
-and not many. Whoever looks for the job of a lost answer has to know every other job of ours, so the gate is shut until
+and not many. A search for the job of a lost answer must know all our other jobs, so the gate is shut until
 each POST that is under way has its answer.
 
 Delays are own lines and no library: a wait has to end when the run does, and what may be repeated depends on the
@@ -163,7 +163,7 @@ class Capacity:
             self.semaphore.let_in()
 
     def _grow(self, refused_at: int) -> None:
-        """Come back to what was held at the last 429, then go on: slowly at first, for it may be all there is."""
+        """Return to the number held at the last 429, then grow slowly, because that may be the account's limit."""
         if self.limit < refused_at:
             self.limit += 2
             return
@@ -243,7 +243,7 @@ class SubmitGate:
         """Let POSTs through again."""
         self.shut_by -= 1
         self.semaphore.let_in()
-        if self.semaphore.inside:  # who was let in has not run yet, and may meet a gate that is shut again
+        if self.semaphore.inside:  # an admitted task has not run yet, and the gate may be shut before it does
             self.idle.clear()
 
     @asynccontextmanager

@@ -220,7 +220,7 @@ class Engine:
             self.session.stop.leave()
 
 
-STOPPING = "Stopping: what waits is cancelled, what runs is brought in. Interrupt again to leave at once."
+STOPPING = "Cancelling queued jobs, collecting running ones. Press Ctrl-C again to quit now."
 _THREADS = min(4, os.cpu_count() or 2)
 """They verify and store images. More than there are cores would only take Python's lock from each other."""
 
@@ -409,8 +409,8 @@ async def _shared(order: Order, journal_writer: JournalWriter) -> AsyncIterator[
     finally:
         await shared.close()
         for reason in shared.lost[:1]:
-            hint = "`krea-pipe cache push` brings there what is missing"
-            remote.warn(Problem("not_shared", f"the shared store has not taken everything: {reason}", hint=hint))
+            hint = "`krea-pipe cache push` uploads what is missing"
+            remote.warn(Problem("not_shared", f"the shared store did not accept everything: {reason}", hint=hint))
 
 
 def _budget(order: Order) -> BudgetLedger:

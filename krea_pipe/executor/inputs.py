@@ -58,7 +58,7 @@ class Uploads:
         return dict(zip(wanted, cast("list[str]", urls), strict=True))
 
     def renew(self, used: Mapping[Source, str]) -> bool:
-        """Upload anew what Krea may have dropped since an earlier run; whether there are other URLs than the used ones.
+        """Upload again what Krea may have dropped since an earlier run; True if a URL has changed.
 
         Another request that uses the same image may have had it renewed already.
         """
@@ -133,7 +133,7 @@ class Uploads:
         data = await self.session.shielded(lambda: blobs.read(digest))
         if data is None:
             blobs.drop(digest)  # or the next run would take it for the image
-            raise ImageChanged(f"the stored image of {drawn.label} is missing or damaged; run again to read it again")
+            raise ImageChanged(f"the stored image of {drawn.label} is missing or damaged; rerun to fetch it again")
         return drawn, data
 
     def _fact(self, source: ByDigest) -> str:
@@ -145,9 +145,9 @@ def _read(image: Image) -> bytes:
     try:
         data = image.read()
     except OSError as error:
-        raise ImageChanged(f"{image.label} cannot be read any more: {error.strerror}") from error
+        raise ImageChanged(f"{image.label} can no longer be read: {error.strerror}") from error
     if image.source != ByDigest(hashlib.sha256(data).hexdigest()):
-        raise ImageChanged(f"{image.label} was changed while the run was under way; run again")
+        raise ImageChanged(f"{image.label} was changed during the run; rerun the command")
     return data
 
 
@@ -157,7 +157,7 @@ def _is_final(error: CallFailed) -> bool:
 
 @dataclass(slots=True)
 class UpstreamImages:
-    """What became of every request of a plan, for those that wait for it: its result, or None when there is none."""
+    """The result of each request of a plan, for the requests that wait for it; None for no image."""
 
     plan: Plan
     blobs: Blobs
@@ -208,7 +208,7 @@ class UpstreamImages:
                 self.end(key, None)
 
     async def missing(self, step: Step) -> Outcome | None:
-        """Wait for what a request needs; how it stands when something of that has no image."""
+        """Wait for the images that a request needs; returns its status if one of them has no image."""
         for stage in self._stages(step):
             if stage not in self.stages:  # one wait for all cells that need the stage, which may be many on both sides
                 self.stages[stage] = asyncio.create_task(self._first_without(self.by_stage.get(stage, ())))

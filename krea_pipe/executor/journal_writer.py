@@ -35,7 +35,7 @@ _Task: TypeAlias = tuple[JournalEntry | _Question, "asyncio.Future[object]"]
 
 
 class RequestLedger(Protocol):
-    """Who may send what: the journal of this home alone, or with it a store that several homes share."""
+    """Decides who may send a request: only the journal of this home, or also a store that several homes share."""
 
     def put(self, event: Event, key: str) -> "asyncio.Future[object]":
         """Hand over a line."""

@@ -141,7 +141,7 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def failed_job_of(evidence: Evidence) -> tuple[Job, ...]:
-    """The one job that a POST has made in vain, if that is how it ended: it is no sign of anyone else."""
+    """The only job that a POST has made, if that job failed unbilled: it does not prove another program."""
     failed = tuple(job for job in evidence.new.strangers if job.is_unbilled and _may_be_own(evidence, job))
     return failed if len(failed) == 1 else ()
 
@@ -208,9 +208,9 @@ def _late_rivals(evidence: Evidence, job: Job) -> list[LostPost]:
 
 
 def _unexplained(evidence: Evidence, jobs: Sequence[Job]) -> int:
-    """How many of some jobs cannot be those of other lost answers: without exact times, nothing tells them apart."""
+    """How many of some jobs cannot be those of other lost answers; without exact times, their number alone tells."""
     if not evidence.own.post.is_exact:
-        return len(jobs)
+        return max(0, len(jobs) - len(evidence.rivals))
     return max(sum(not _rivals(evidence, job) for job in jobs), len(jobs) - len(evidence.rivals))
 
 

@@ -218,7 +218,7 @@ class Search:
         return self._settling() - max(self._lost_for(post), self._ago(post))
 
     def _unsettled(self, post: Post) -> float:
-        """Seconds until a list without its job means that there is none; more when the POST may go on at Krea."""
+        """Seconds until a list without its job proves that no job exists; more if Krea may still process the POST."""
         factor = 1 if post.before or post.run == self.session.run_id else ABANDONED
         return factor * self._settling() - self._lost_for(post)
 

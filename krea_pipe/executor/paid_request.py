@@ -62,9 +62,8 @@ class PaidRequest(ABC, Generic[End]):
 
     `price` is in US dollars, and `has_price` says that it is reserved; `is_new` that it is for a POST of this run, and
     not for one that an earlier run may have paid. `patience` is how many seconds Krea may say that there are too many
-    requests. `may_repeat` says that the user wants it sent again, should nobody be able to tell what became of it, or
-    should it have been billed for nothing; `is_free` that the API bills nothing. `replaced` is the POST that it is sent
-    in place of, when that is so.
+    requests. `may_repeat` says that the user wants it sent again if its outcome cannot be determined, or if it was
+    billed without an image; `is_free` that the API bills nothing. `replaced` is the POST that it replaces, if any.
     """
 
     key: Key
@@ -173,7 +172,7 @@ class PaidRequest(ABC, Generic[End]):
     def _blocked(self, blocked: Blocked) -> End:
         """The end when the shared store does not say whether the request is free: nothing is paid without a claim."""
         if blocked.is_down:
-            hint = "run again when the store answers; `--without-claims` pays without it"
+            hint = "rerun when the store answers; `--without-claims` pays without it"
             self.session.stop.refuse(Problem("no_shared_store", f"nothing more is sent: {blocked.reason}", hint=hint))
             return self.ended("pending")
         return self.ended("failed", Failure("claim_blocked", blocked.reason, "local"))
@@ -226,10 +225,9 @@ class PaidRequest(ABC, Generic[End]):
                     return answer
 
     async def _post(self, status: RequestStatus, urls: Mapping[Source, str]) -> _Answer | Lost | End:
-        """One POST, written down before and after, if the request still stands so.
+        """One POST, recorded before and after, if the status of the request has not changed.
 
-        None when there are too many jobs at Krea by now. After `Lost` the gate is left shut, for whoever looks for the
-        job.
+        None if there are too many jobs at Krea now. After `Lost` the gate is left shut for the search for the job.
         """
         session = self.session
         async with session.submit_gate.passed() as has_passed:
@@ -272,7 +270,7 @@ class PaidRequest(ABC, Generic[End]):
         except (AnswerLost, Refused, Unreachable) as error:
             return Lost(str(error), error) if error.may_have_acted else error
         if account_jobs.seen.get(job.id, seen) < seen:
-            return Lost(f"Krea's answer names job {job.id}, which was there before the request")
+            return Lost(f"Krea's answer names job {job.id}, which existed before the request")
         if account_jobs.has_ended_before(job):
             return Lost(f"Krea's answer names job {job.id}, which had ended long before the request")
         account_jobs.answers.append(clock.steady() - started)
@@ -409,10 +407,10 @@ class PaidRequest(ABC, Generic[End]):
                 return self.unclear(verdict, lost)
 
     async def _written(self, verdict: Verdict, post: Post) -> RequestStatus:
-        """Write a verdict down, unless the POST stands differently by now; how it stands."""
+        """Record a verdict, unless the status of the POST has changed; returns its status."""
         match verdict:
             case Nothing():
-                self.note("not_taken", "Krea's list shows no job of it")
+                self.note("not_taken", "Krea's list shows no job for it")
                 return await self.session.journal_writer.claim(Cleared(), self.key, (Post,), only=post)
             case FoundJob(job=job):
                 self.note("adopted", job.id)
@@ -428,7 +426,7 @@ class PaidRequest(ABC, Generic[End]):
                 return self.ended("pending")
             return self.ended("failed", failure_of(error))
         if self.lost >= MOST_LOST:
-            message = f"Krea did not answer {self.lost} times, and took none of them"
+            message = f"Krea did not answer {self.lost} times and accepted none of the requests"
             return self.ended("failed", Failure("no_answer", message, "transient"))
         wait = delay(self.lost, self.session.pace) if self.lost > 1 else 0
         return self.ended("pending") if await self.session.stop.sleep_unless_closing(wait) else Free()

@@ -121,7 +121,7 @@ class SharedLedger:
         if not self.has_claims:
             return await self.journal.claim(event, key, expected, only=only)
         if not await self._sent(key):
-            return Blocked("the shared store has not taken the last line of this request", is_down=True)
+            return Blocked("the shared store did not accept the last entry of this request", is_down=True)
         while True:
             shared = await self._status(key)
             if isinstance(shared, Free):
@@ -193,6 +193,9 @@ class SharedLedger:
 
     async def _status(self, key: str) -> RequestStatus:
         """The state of a request by the store, which is asked only about what another run works on."""
+        if key in self.done:  # also when no claim is left, or there never was one
+            work = self.claims.work(key)
+            return DrawnElsewhere(self.done[key], work.run if work else "")
         if self.claims.work(key) is None or key in self.claims.blocked:
             return self.claims.status(key, self.alive)
         now = asyncio.get_running_loop().time()
@@ -203,9 +206,8 @@ class SharedLedger:
                 self.alive = await self._call(self.presence.alive)
             except RemoteFailed as error:
                 return Blocked(str(error), is_down=True)
-        work = self.claims.work(key)
         if key in self.done:
-            return DrawnElsewhere(self.done[key], work.run if work else "")
+            return await self._status(key)
         return self.claims.status(key, self.alive)
 
     async def _take(self, line: JournalLine) -> RequestStatus | None:

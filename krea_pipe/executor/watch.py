@@ -86,7 +86,7 @@ class Watched:
             self.end.set_result(end)
 
     def is_stuck(self, now: float, last_end: float) -> bool:
-        """Whether it has run, or waited while no job of ours ended, longer than it may."""
+        """Whether it has run, or waited while none of our jobs ended, longer than it may."""
         start = self.running_since if self.running_since is not None else max(self.since, last_end)
         return not self.end.done() and now - start >= self.deadline
 
@@ -147,7 +147,7 @@ DENIED_READS = 2
 
 
 async def cancelled(client: Client, job_id: str) -> Job | None:
-    """Ask Krea to cancel a job, and read how it stands then; None when Krea does not show it any more.
+    """Ask Krea to cancel a job, and read its state afterwards; None if Krea no longer shows it.
 
     Args:
         client: the API.

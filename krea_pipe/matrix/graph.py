@@ -105,7 +105,7 @@ def text_lines(graph: Graph) -> Iterator[str]:
         yield line.rstrip()
     if len(graph.vertices) > 1:
         yield ""
-        more = " and what waits for picks" if graph.waiting else ""
+        more = " and the stages that wait for picks" if graph.waiting else ""
         yield f"{_count(graph.images, 'image')} for {usd(graph.usd)}{more}"
 
 

@@ -107,7 +107,7 @@ class Expansion:
                 if draft.id == cell.id:
                     resolver.request(draft)  # adds its fields to the names
                     return draft
-        raise AssertionError(f"{cell.id} came of no combination of its stage")
+        raise AssertionError(f"{cell.id} is not a combination of its stage")
 
     def _placed(self, stage: Stage) -> Iterator[Cell]:
         """The cells of a stage, in their places; those that other stages need are kept."""
@@ -116,7 +116,7 @@ class Expansion:
             yield cell.at(self.count - 1)
             self._check_variables(stage, self.count)
             if self.count > self.max_cells:
-                what = f"with the stage `{stage.name}` there are more cells"
+                what = f"with the stage `{stage.name}`, the number of cells is"
                 self.problems.too_many(stage, what, self.max_cells, 10 * self.max_cells)
 
     def _kept_cells(self, name: str) -> list[Cell]:
@@ -186,7 +186,7 @@ class Expansion:
         self.checks += rules.exclude.checks + rules.patch.checks
         most = CHECKS_PER_CELL * self.max_cells
         if self.checks > most:
-            what = f"the rules of the stage `{stage.name}` have `if:` looked at for {self.checks:,} cells"
+            what = f"the rules of the stage `{stage.name}` test `if:` for {self.checks:,} cells"
             self.problems.too_many(stage, what, most, -(-self.checks // CHECKS_PER_CELL), code="too_many_rules")
 
     def _is_short(self, stage: Stage) -> bool:
@@ -311,7 +311,7 @@ class Expansion:
         return Cell(self.count, identity, stage.name, names, axes, out, request, source, resolver.template(draft))
 
     def _collision(self, stage: Stage, identity: str, out: str) -> CellProblem:
-        """Which other cell has a path: found by expanding anew up to it."""
+        """The other cell with the same path, found by expanding again up to it."""
         for other in self.pipeline.stages:
             for draft in self._sampled(other, self._drafts(other, set())):
                 try:
@@ -334,7 +334,7 @@ class Expansion:
         """Each cell has all variables."""
         count = len(self.pipeline.variables)
         if count * cells > MAX_COPIED:
-            what = f"{count:,} variables in {cells:,} cells or more are {count * cells:,}"
+            what = f"{count:,} variables in at least {cells:,} cells make {count * cells:,}"
             self.problems.too_many(stage, what, MAX_COPIED, 0, code="too_many_variables")
 
     def _check_count(self) -> None:
@@ -373,6 +373,6 @@ def _may_repeat(stage: Stage) -> bool:
 
 def _refuse_repeated(identity: str, ids: set[str], matrix: Matrix, stage: Stage) -> None:
     if identity in ids:
-        message = f"two cells of the stage `{stage.name}` are called {identity}"
+        message = f"two cells of the stage `{stage.name}` have the id {identity}"
         raise CellProblem("repeated_cell", message, matrix.trail, hint="remove one of the two")
     ids.add(identity)

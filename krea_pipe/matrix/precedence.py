@@ -115,7 +115,7 @@ class Precedence:
         looks = self.pipeline.looks
         if str(name) not in looks:
             hint = f"known: {', '.join(looks)}" if looks else None
-            raise CellProblem("unknown_name", f"nothing is called {shown(name)} under `looks:`", value.trail, hint=hint)
+            raise CellProblem("unknown_name", f"`looks:` does not define {shown(name)}", value.trail, hint=hint)
         return [self._looks[str(name)]]
 
     def _static_look(self) -> list[Layer] | None:

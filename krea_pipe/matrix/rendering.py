@@ -112,7 +112,9 @@ def _at(context: object, path: VariablePath) -> object:
 def _null_problem(value: Value, path: VariablePath) -> CellProblem:
     name = ".".join(path)
     hint = f"give it a value, in quotes if it is the word null, or write {{{{ {name} | default('plain', true) }}}}"
-    problem = CellProblem(NULL_IN_TEXT, f"`{name}` is null, and a template puts it into a text", value.trail, hint=hint)
+    problem = CellProblem(
+        NULL_IN_TEXT, f"`{name}` is null, but a template inserts it into text", value.trail, hint=hint
+    )
     problem.word, problem.null = path[0], path
     return problem
 

@@ -191,11 +191,11 @@ class Resolver:
         if "prompt" in fields:
             prompt = self.renderer.text(fields["prompt"], context)
             if not prompt:
-                message = "the prompt renders to nothing but white space"
+                message = "the prompt is only white space once rendered"
                 raise CellProblem("empty_prompt", message, fields["prompt"].trail)
             return prompt
         if given is None:
-            hint = "set `prompt:` in the stage: rows and patches may give other ones"
+            hint = "set `prompt:` in the stage: rows and patches can override it"
             raise CellProblem("no_prompt", "some cells have no prompt", self.stage.trail, hint=hint)
         return given.prompt
 

@@ -167,7 +167,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One file. `root` is the folder that references may not leave; `overrides` are fields of `--set`.
+    """One file. `root` is the folder that references must not leave; `overrides` are fields of `--set`.
 
     `prices` are what its images cost, with what the user's settings and the file say.
     """

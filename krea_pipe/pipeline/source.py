@@ -125,10 +125,12 @@ def check_inside(file: Path) -> None:
         top = next((one.resolve() for one in here.parents if (one / ".git").exists()), None)
         inside = top is None or file.resolve().is_relative_to(top)
     except (OSError, ValueError, RuntimeError) as error:
-        _fail("file_unreadable", f"cannot look for the file: {error}", Place(file, 1, 1))
+        _fail("file_unreadable", f"cannot access the file: {error}", Place(file, 1, 1))
     if not inside:
-        hint = "put the file itself there; links stay inside, so that a pull request cannot show other files"
-        _fail("file_outside", "this is a link that leads out of its repository", Place(file, 1, 1), hint)
+        hint = (
+            "replace the link with the file; links must stay inside, so that a pull request cannot expose other files"
+        )
+        _fail("file_outside", "this link leads outside its repository", Place(file, 1, 1), hint)
 
 
 def _read_bytes(file: Path) -> bytes:
@@ -138,7 +140,7 @@ def _read_bytes(file: Path) -> bytes:
     except OSError as error:
         _fail("file_unreadable", f"cannot read the file: {error.strerror}", Place(file, 1, 1))
     if len(raw) > MAX_PIPELINE_BYTES:
-        _fail("file_too_large", f"a pipeline file holds at most {MAX_PIPELINE_BYTES:,} bytes", Place(file, 1, 1))
+        _fail("file_too_large", f"a pipeline file can have at most {MAX_PIPELINE_BYTES:,} bytes", Place(file, 1, 1))
     return raw
 
 

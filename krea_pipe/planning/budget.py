@@ -174,20 +174,22 @@ def check_budget(plan: Plan, whole: Plan, budget: Budget, limits: Limits) -> Non
     held = sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
     if (new.count or held) and cap_of(budget, limits) is None:
         hint = f"add `budget: {{usd: {new.usd + held}}}` to the file, or --max-cost {new.usd + held}"
-        raise UsageError(Problem("no_cap", f"{_images(new.count)} for {usd(new.usd)}, and no cap is set", hint=hint))
+        raise UsageError(Problem("no_cap", f"{_images(new.count)} for {usd(new.usd)}, but no cap is set", hint=hint))
     prefix = ""
     if plan.shard is not None:
         prefix, new = f"in all {plan.shard.total} shards, ", sum_within(whole, limits.of_all(shards_of(plan)))
         held = sum((step.price for step in whole.steps if _is_open(step)), Decimal(0))
     if new.count and budget.usd is not None and new.usd + held > budget.usd:
-        also = f" and {usd(held)} may be spent already" if held else ""
+        also = f" and {usd(held)} may already be spent" if held else ""
         above = f"above the cap of {usd(budget.usd)}; nothing was sent"
         message = f"{prefix}{_images(new.count)} cost {usd(new.usd)}{also}, {above}"
-        hint = "raise the cap, draw less, or draw a part with --max-cost or --max-new"
+        hint = "raise the cap, generate less, or generate a part with --max-cost or --max-new"
         raise OverBudget(Problem("over_budget", message, hint=hint))
     if budget.images is not None and new.count > budget.images:
         message = f"{prefix}{_images(new.count)}, above the budget of {budget.images}; nothing was sent"
-        raise OverBudget(Problem("over_budget", message, hint="raise `budget: images`, or draw a part with --max-new"))
+        raise OverBudget(
+            Problem("over_budget", message, hint="raise `budget: images`, or generate a part with --max-new")
+        )
 
 
 def sum_within(plan: Plan, limits: Limits) -> Sum:

@@ -258,7 +258,7 @@ class _Origins:
         if name in self.pipeline.variables:
             trail: Trail = path if name == "env" else ("vars", *path)
             return self.origin(str(trail[0]), Value(value, trail))
-        return Origin("name of the stage" if name == "stage" else "name of the pipeline", value)
+        return Origin("stage name" if name == "stage" else "pipeline name", value)
 
     def _of_axis(self, path: VariablePath, value: AxisValue, section: str) -> Origin:
         layer = f"row {path[0]}={value.part}" if isinstance(value.data, dict) else section

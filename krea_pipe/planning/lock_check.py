@@ -13,10 +13,10 @@ from krea_pipe.planning.lockfile import Lockfile, LockLine, locks_beside, space_
 from krea_pipe.planning.plan import Plan, Reuse, Step
 
 LockState: TypeAlias = Literal["accepted", "changed", "new", "missing"]
-"""`changed`: another image than the accepted one; `new`: the lock has no line for the request; `missing`: no image."""
+"""`changed`: differs from the accepted image; `new`: the lock has no line for the request; `missing`: no image."""
 
 SignatureOf: TypeAlias = Callable[[str], str]
-"""The perceptual signature of the stored image of a digest, "" when there is none."""
+"""The perceptual signature of the stored image of a digest, or "" if there is no such image."""
 
 _SHOWN = 5
 
@@ -82,8 +82,8 @@ def check_frozen(plan: Plan, lock: Lockfile) -> None:
         verb = "is" if len(loose) == 1 else "are"
         named = f"{', '.join(loose[:_SHOWN])}{more}"
         shard = "" if plan.shard is None else f" of shard {plan.shard}"
-        message = f"{len(loose)} of {len(cells)} cells{shard} {verb} not in {lock.file.name} as they are now: {named}"
-        hint = "run it without --frozen, look at the images, and commit the lock file"
+        message = f"{len(loose)} of {len(cells)} cells{shard} {verb} missing from {lock.file.name} or changed: {named}"
+        hint = "run without --frozen, review the images, and commit the lock file"
         moved = moved_lock(lock, {step.key for step in plan.steps})
         raise NotLocked(Problem("not_locked", message, hint=f"{moved.message}; {moved.hint}" if moved else hint))
 

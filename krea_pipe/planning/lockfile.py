@@ -275,4 +275,4 @@ def line_of(data: Json) -> LockLine:
 
 
 def _restore(file: Path) -> str:
-    return f"restore it: git checkout -- {file.name}; or delete it, and the next live run writes it anew"
+    return f"restore it: git checkout -- {file.name}; or delete it, and the next live run recreates it"

@@ -121,7 +121,7 @@ class _Building:
         for step in steps:
             outcome = self.outcomes[step.key]
             for index, cell in enumerate(step.cells):
-                reason = f"{step.reason}; output written again" if step.key in self.delivered.rewritten else step.reason
+                reason = f"{step.reason}; output rewritten" if step.key in self.delivered.rewritten else step.reason
                 if index:  # its request is paid, and counted, once
                     reason, outcome = f"same request as {step.cells[0].id}", replace(outcome, cost_usd=ZERO_USD)
                 yield cell.position, self._row(step, cell, outcome, reason)

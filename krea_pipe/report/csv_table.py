@@ -81,7 +81,7 @@ def render_csv(report: Report) -> str:
 
 
 def _axis(row: Row, name: str) -> object:
-    """The value of an axis: `none` is one, and an axis that a stage does not have is none at all."""
+    """The value of an axis; empty for an axis that the stage does not have, which differs from the value `none`."""
     value = row.axes.get(name)
     return label_of(value) if name in row.axes and (value is None or isinstance(value, bool)) else value
 

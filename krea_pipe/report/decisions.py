@@ -107,7 +107,7 @@ def read_decisions(report: Report, folder: Path, pipeline: Pipeline | None = Non
         except (KreaPipeError, OSError) as error:
             problem = str(error)
         if not pipeline_file(report, folder).is_file():
-            problem = f"{report.pipeline.file} is not here, so no picks are shown"
+            problem = f"{report.pipeline.file} is missing, so no picks are shown"
     names = [stage.name for stage in report.stages]
     if pipeline is None:
         return {name: _unread(name, problem) for name in names}

@@ -87,8 +87,8 @@ def from_json(data: Mapping[str, Any]) -> Report:
         StateError: it is of another schema, or damaged.
     """
     if data.get("schema") != REPORT_SCHEMA:
-        found = data.get("schema", "no schema at all")
-        raise _unreadable(f"the report is written as {found}, this version reads {REPORT_SCHEMA}")
+        found = data.get("schema", "no schema")
+        raise _unreadable(f"the report has the schema {found}; this version reads {REPORT_SCHEMA}")
     try:
         sums = {"cells": data["totals"]["cells"], "cost": data["totals"]["cost"]}
         not_in_first_versions = {"templates": (), "references": ()}
@@ -155,12 +155,12 @@ def _checked(report: Report) -> Report:
             raise ValueError(f"no template {row.template} for the cell {row.id}")
     digests = [*(row.sha256 for row in report.rows), *(one.sha256 for one in report.references)]
     if not all(digest is None or DIGEST.fullmatch(digest) for digest in digests):  # parts of paths come of them
-        raise ValueError("a digest is none")
+        raise ValueError("a digest is invalid")
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("a text is missing")
     return report
 
 
 def _unreadable(message: str) -> StateError:
-    hint = "run its pipeline again: what is stored is reused, and a new report is written"
+    hint = "rerun its pipeline: stored images are reused, and a new report is written"
     return StateError(Problem("unreadable_report", message, hint=hint))

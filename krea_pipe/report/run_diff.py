@@ -96,7 +96,7 @@ def select_pairs(pairs: Sequence[Pair], selection: Selection) -> tuple[Pair, ...
     takes = row_filter(selection, {row.stage for row in rows}, rows)
     taken = tuple(pair for pair in pairs if any(map(takes, pair.rows)))
     if not taken:
-        raise NothingSelected(Problem("nothing_selected", "no cell of these runs fits what was selected"))
+        raise NothingSelected(Problem("nothing_selected", "no cell of these runs matches the selection"))
     return taken
 
 
@@ -193,7 +193,7 @@ def check_diff_folder(folder: Path) -> None:
         is_ours = False
     if not is_ours:
         hint = "choose another folder with --out"
-        raise UsageError(Problem("file_in_the_way", f"{folder} exists, and holds no comparison", hint=hint))
+        raise UsageError(Problem("file_in_the_way", f"{folder} exists and does not contain a comparison", hint=hint))
 
 
 def labels_of(before: Report, after: Report) -> dict[AxisScalar, str]:

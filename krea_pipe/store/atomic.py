@@ -76,4 +76,4 @@ def sync_folder(folder: Path) -> None:
 
 def _unwritable(path: Path, error: OSError) -> StateError:
     message = f"cannot write {path}: {error.strerror}"
-    return StateError(Problem("not_writable", message, hint="check the folder's rights and the free space"))
+    return StateError(Problem("not_writable", message, hint="check the folder's permissions and the free space"))

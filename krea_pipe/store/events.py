@@ -3,7 +3,7 @@
 A line is one JSON object with the name of its `event`, the `key` of a request, the time `t` (UTC, ISO 8601), the `run`
 that wrote it, and the fields of the event. A field that is missing has its default, and unknown fields are passed over,
 so that a later version may add some. An unknown event is refused, because the money that it speaks of would be lost
-from the account; one that is marked `"informational": true` is not, for nothing follows from it.
+from the account; one that is marked `"informational": true` is not, because nothing follows from it.
 """
 
 import json

@@ -223,7 +223,7 @@ class Ledger:
             self._lock.close()
 
     def _unknown_part(self, line: JournalLine) -> JournalLine | None:
-        """The line, with those of the jobs that it lists which the journal does not know; None when there are none."""
+        """The line, reduced to listed jobs that the journal does not know; None if there are no such jobs."""
         if not isinstance(line.event, Listed):
             return line
         known = self.replay

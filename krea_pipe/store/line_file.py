@@ -68,11 +68,11 @@ class LineFile:
         with self.path.open("rb") as stream:
             start = stream.read(len(_HEAD))
             if not _HEAD.startswith(start):
-                raise _unusable(f"{self.path} holds something else than events, and is left as it is")
+                raise _unusable(f"{self.path} contains something other than events, so it was left unchanged")
             if start:
                 stream.seek(-1, os.SEEK_END)
                 self._torn = stream.read(1) != b"\n"
 
 
 def _unusable(message: str) -> StateError:
-    return StateError(Problem("events_unusable", message, hint="give --events a file of its own that can be written"))
+    return StateError(Problem("events_unusable", message, hint="use a separate, writable file for --events"))

@@ -1,6 +1,6 @@
 """What the journal says, line by line: which jobs are in flight, which POSTs have no answer, what is done.
 
-The one place where events get a meaning: whoever asks how a request stands asks a `Replay`.
+The only place that interprets events: the status of a request always comes from a `Replay`.
 """
 
 import sys
@@ -33,7 +33,7 @@ from krea_pipe.store.events import (
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A POST that Krea may or may not have taken.
+    """A POST that Krea may have accepted.
 
     `began` and `after` are times of Krea's clock, not later than the begin of the run and the POST, `before` is one not
     earlier than the loss of its answer, when that was seen; empty when no answer had told the time yet. `is_exact` says
@@ -250,7 +250,7 @@ class Replay:
         return Trained(style_id, job_id, origin_of(origin), account, cost)
 
     def unanswered(self, key: str) -> Post | None:
-        """Find the POST of a request that Krea may or may not have taken.
+        """Find the POST of a request that Krea may have accepted.
 
         Args:
             key: the key of the request.

@@ -149,7 +149,7 @@ def test_an_interrupted_run_is_told_and_says_how_to_go_on_without_the_address(pr
     assert len(receiver.seen) == 2
     assert receiver.seen[0]["text"].startswith("krea-pipe p: interrupted. 1 image: 1 pending.")
     said = {line["event"]: line["message"] for line in map(json.loads, done.err.splitlines())}
-    assert "Interrupt again" in said["stopping"]
+    assert "Press Ctrl-C again" in said["stopping"]
     assert said["to_go_on"].endswith("krea-pipe run p.yaml --log-format json --notify '…' '--notify=…'")
     assert SECRET not in done.text
 

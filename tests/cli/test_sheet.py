@@ -107,7 +107,7 @@ def test_an_earlier_sheet_is_replaced_and_any_other_file_is_not(lamp, name):
     lamp.write(name, b"a drawing")
     refused = lamp.run(*words)
     assert refused.code == 2
-    assert f"{name} exists and is no contact sheet" in refused.err
+    assert f"{name} exists and is not a contact sheet" in refused.err
     assert (lamp.path / name).read_bytes() == b"a drawing"
 
 
@@ -221,7 +221,7 @@ def test_the_sheet_of_a_partial_run_says_so_and_replaces_no_fuller_one_unless_to
     assert lamp.run("run", "lamp.yaml", "--local", "-k", "explore and surface=slate").code == 0
     done = lamp.run("sheet", "--out", out)
     assert done.code == 2
-    assert f"{out} has 6 pictures, and this sheet has 3 of 8" in done.err
+    assert f"{out} has 6 pictures, but this sheet has 3 of 8" in done.err
     assert (lamp.path / out).read_bytes() == before
     done = lamp.run("sheet", "--out", "new.pdf")
     assert (done.code, "partial 3 of 8 images" in done.err) == (0, True)

@@ -56,7 +56,7 @@ def test_other_shells_get_a_script_of_their_own(project, shell):
 
 def test_commands_options_and_files_are_completed(project):
     assert completed(project, "") == list(COMMANDS)
-    assert completed(project, "cache", "") == ["ls", "stats", "verify"]
+    assert completed(project, "cache", "") == ["ls", "pull", "push", "stats", "verify"]
     assert completed(project, "run", "p.yaml", "--max-c") == ["--max-cost", "--max-cells"]
     line = {"_KREA_PIPE_COMPLETE": "bash_complete", "COMP_WORDS": "krea-pipe plan p", "COMP_CWORD": "2"}
     assert project.run(env=line).out == "file,p\n"

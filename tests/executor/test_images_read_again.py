@@ -213,7 +213,7 @@ def test_an_interrupted_run_cancels_nothing_that_is_read_again(drawn, krea):
     process = drawn.start("run", "p.yaml", "--json")
     until(lambda: drawn.events("attached"))
     process.send_signal(signal.SIGINT)
-    assert b"Interrupt again" in process.stderr.readline()
+    assert b"Press Ctrl-C again" in process.stderr.readline()
     looks = len(krea.calls("GET", "/jobs"))
     until(lambda: len(krea.calls("GET", "/jobs")) > looks + 2)
     process.send_signal(signal.SIGINT)

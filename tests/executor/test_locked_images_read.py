@@ -20,7 +20,7 @@ from lost_images import (
 )
 from money import drop, inhabit, kill
 
-LOCKED = ("fetch", "accepted in the lock file and missing here; read from Krea again at no cost")
+LOCKED = ("fetch", "accepted in the lock file and missing locally; fetched from Krea again at no cost")
 
 
 @pytest.fixture

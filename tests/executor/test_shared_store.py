@@ -1,12 +1,13 @@
 """Homes that share a store pay for each request once, whoever dies, pauses or loses an answer."""
 
+import asyncio
 import json
 import signal
 
 import pytest
 from command_line import Project
-from krea_server import GENERATE, until
-from money import check_paid_once, draw, drop, inhabit, job_ids, kill, kill_at_post
+from krea_server import GENERATE, ask, send_answer, until
+from money import check_paid_once, draw, inhabit, job_ids, kill, kill_at_post
 
 WORDS = ["a", "b", "c"]
 
@@ -89,7 +90,7 @@ def test_a_request_whose_home_was_killed_at_the_post_is_adopted_or_stays_uncerta
     assert statuses(done) == {"a": "succeeded", "b": "succeeded" if acts == "before" else "uncertain", "c": "succeeded"}
     assert len(job_ids(krea, "b")) == (acts == "before")
     if acts == "never":
-        assert "may be paused" in done.rows["b"]["failure"]["message"]
+        assert "may be paused" in done.rows["b"]["error"]["message"]
         assert one.end().code == 0  # its own home knows that its run is dead
         assert two.end().code == 0
     for home in homes:
@@ -99,7 +100,6 @@ def test_a_request_whose_home_was_killed_at_the_post_is_adopted_or_stays_uncerta
 def test_a_lost_answer_is_settled_although_another_home_submits(homes, krea):
     homes[1].pipeline(["d", "e", "f"])
     krea.lose("POST", GENERATE, text='"b"', times=1)
-    drop(krea, text='"e"', times=1)
     done = [home.finish(process) for home, process in [(home, home.begin()) for home in homes]]
     assert [one.code for one in done] == [0, 0], [done[0].text, done[1].text]
     assert krea.billed_prompts() == ["a", "b", "c", "d", "e", "f"]
@@ -149,10 +149,28 @@ def test_what_is_not_signed_is_not_believed(homes, krea):
     one.pipeline(["a"])
     assert one.end().code == 0
     done = two.end(**secret)
-    assert "is not signed" in done.rows["a"]["failure"]["message"]
+    assert "is not signed" in done.rows["a"]["error"]["message"]
     assert krea.billed_prompts() == WORDS
     result = next((one.store / "loopback/results").iterdir())
     assert result.name in two.names("results")
+
+
+def test_what_another_home_pushes_while_a_run_goes_on_is_not_paid_again(homes, krea):
+    first, second = homes
+    first.spawn("run", "p.yaml")
+    assert krea.billed_prompts() == WORDS
+    second.pipeline(["new", *WORDS])
+
+    async def act(scope, seen, send, app):
+        shared = {"KREA_PIPE_REMOTE": first.store.as_uri()}
+        done = await asyncio.to_thread(first.spawn, "cache", "push", env=shared, anew=True)
+        assert done.code == 0, done.text
+        await send_answer(send, *await ask(app, scope, seen))
+
+    krea.rule("POST", GENERATE, act, text='"new"', times=1)
+    done = second.end("--submit-parallel", "1", "--concurrency", "1")
+    assert (done.code, done.counts) == (0, (1, 0, 3)), done.text
+    assert krea.billed_prompts() == [*WORDS, "new"]
 
 
 def test_a_named_budget_is_never_passed_by_all_runs_together(homes, krea):
@@ -166,3 +184,13 @@ def test_a_named_budget_is_never_passed_by_all_runs_together(homes, krea):
     assert sum(float(entry["data"]["taken"]) for entry in entries) == pytest.approx(0.12)
     differs = one.end("--budget-name", "release", "--max-cost", "0.5")
     assert differs.code in (0, 2)
+
+
+def test_shards_share_a_named_budget_and_do_not_divide_it(homes, krea):
+    """The budget of the file is not multiplied by the number of shards either: all cells would cost more."""
+    for home in homes:
+        home.pipeline([*WORDS, "d", "e", "f"], more="budget: {usd: 0.12}")
+    words = ("--budget-name", "release", "--max-cost", "0.12")
+    done = [home.end(*words, "--shard", f"{number}/2") for number, home in enumerate(homes, 1)]
+    assert 5 in {one.code for one in done} <= {0, 5}, [one.text for one in done]
+    assert len(krea.billed_prompts()) == 4

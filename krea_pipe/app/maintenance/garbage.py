@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -37,9 +37,10 @@ from krea_pipe.planning.lockfile import SUFFIX
 from krea_pipe.report.folder import PLANNED, RECORD
 from krea_pipe.store.home_place import HOME_NAME
 from krea_pipe.store.lock import exclusive
+from krea_pipe.store.space import Space
 
 Holder: TypeAlias = Literal["lock", "run", "open", "recent"]
-"""Who needs an image: a lock file, a kept run, a result that no report has yet, or its own youth."""
+"""Why an image is kept: a lock file, a kept run, a result that no report has yet, or its age."""
 GarbageKind: TypeAlias = Literal["run folders", "diffs", "thumbnails", "images", "leftovers"]
 GARBAGE_KINDS: tuple[GarbageKind, ...] = get_args(GarbageKind)
 """In the order in which they are removed: what names an image goes before the image."""
@@ -195,8 +196,8 @@ def collect(
         found = _survey(home, keep, environment, forgets=forgets)
         alive = found.listing.alive
         if alive:
-            message = f"nothing is deleted while runs go on: {', '.join(sorted(alive)[:3])}"
-            raise StateError(Problem("runs_alive", message, hint="wait for their end, or stop them with Ctrl-C"))
+            message = f"nothing is deleted while runs are in progress: {', '.join(sorted(alive)[:3])}"
+            raise StateError(Problem("runs_alive", message, hint="wait for them to end, or stop them with Ctrl-C"))
         return found, _remove_all(found.waste.pieces)
 
 
@@ -206,19 +207,41 @@ def _survey(home: Path, keep: timedelta, environment: Mapping[str, str], *, forg
     spaces = spaces_of(home)
     holdings = tuple(hold(space) for space in spaces)
     listing = Listing(holdings, read_runs(home), read_diffs(home), leftovers_in(home, now))
+    locks = read_all_locks(home, spaces, (), environment, forgets=forgets)
+    reach = reach_of(listing, locks, now - keep if keep else None)
+    return Survey(listing, locks, reach, waste_of(listing, reach))
+
+
+def read_all_locks(
+    home: Path, spaces: Sequence[Space], folders: Iterable[Path], environment: Mapping[str, str], *, forgets: bool
+) -> Locks:
+    """Read the lock files around here, those of the home folder, and those around other folders.
+
+    Args:
+        home: the home folder.
+        spaces: its name spaces, whose facts say for which pipelines images were drawn.
+        folders: where else to look.
+        environment: for git.
+        forgets: let go what was drawn for pipelines whose folders are not there.
+
+    Returns:
+        What the lock files name.
+
+    Raises:
+        InvalidInput: a lock file cannot be read. StateError: git, or a folder, cannot be.
+    """
     facts = [fact for space in spaces for fact in space.facts.beginning_with("out:").values()]
     written = [fact for space in spaces for fact in space.facts.beginning_with(LOCK).values()]
     pipelines, files = _places(facts), tuple(file for file in _places(written) if file.name.endswith(SUFFIX))
     beside = (home.absolute().parent,) if home.name == HOME_NAME else ()
     here = (Path.cwd(),) if repository(Path.cwd()) else ()
-    around = Around(tuple(dict.fromkeys((*here, *beside))), pipelines, files, environment)
+    around = Around(tuple(dict.fromkeys((*here, *beside, *folders))), pipelines, files, environment)
     away = tuple(file for file in (*pipelines, *files) if not file.parent.is_dir())
     locks = replace(read_locks(around), away=() if forgets else away)
     if locks.away:
         keys = frozenset(str(fact.get("key")) for fact in facts if Path(str(fact.get("file"))) in away)
-        locks = replace(locks, keys=locks.keys | keys)
-    reach = reach_of(listing, locks, now - keep if keep else None)
-    return Survey(listing, locks, reach, waste_of(listing, reach))
+        return replace(locks, keys=locks.keys | keys)
+    return locks
 
 
 def _places(facts: Iterable[Mapping[str, Json]]) -> tuple[Path, ...]:

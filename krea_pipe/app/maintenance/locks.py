@@ -73,7 +73,7 @@ class _Texts:
                 yield from self._of_repository(Repository(top, self.around.environment))
             except GitFailed as error:
                 message = f"cannot ask git which lock files {top} has: {error}"
-                hint = "images that a branch needs must not go; put git right and try again"
+                hint = "images that a branch needs must be kept; fix git, and try again"
                 raise StateError(Problem("git_failed", message, hint=hint)) from error
         for folder in self.around.folders:
             if repository(folder) is None:
@@ -105,7 +105,7 @@ class _Texts:
             yield str(file), data
 
 
-_HINT = "put the file right, or delete it; until then it is not known which images it needs"
+_HINT = "fix or delete the file; until then, it is unknown which images it needs"
 
 
 def _committed(git: Repository, names: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -128,7 +128,7 @@ def _commits(git: Repository, names: list[str]) -> dict[str, str]:
     for name, answer in zip(names, os.fsdecode(answers).removesuffix("\n").split("\n") if names else (), strict=True):
         what, kind, *_ = (*answer.split(" "), "")
         if answer.endswith(" missing"):
-            raise GitFailed(f"there is nothing behind {name}")
+            raise GitFailed(f"{name} points to nothing")
         if kind == "commit":
             found.setdefault(what, name)
     return found
@@ -158,12 +158,12 @@ def _named(place: str, data: bytes) -> Iterator[tuple[str, str]]:
             if found is None:
                 shown = line.decode("utf-8", "replace").rstrip() if line.startswith((b"{", b"<", b"=", b">")) else ""
                 at = Place(Path(place), number, 1, shown)
-                raise InvalidInput(Problem("lock_unreadable", "this is no line of a lock file", at, _HINT))
+                raise InvalidInput(Problem("lock_unreadable", "this is not a line of a lock file", at, _HINT))
             yield found
 
 
 def _is_foreign(data: bytes) -> bool:
-    """Whether the first line is an object that no lock file of ours has."""
+    """Whether the first line is an object that none of our lock files contains."""
     try:
         first = json.loads(data.lstrip().partition(b"\n")[0])
     except (ValueError, RecursionError):

@@ -1,10 +1,13 @@
 """`krea-pipe cache`: what is stored."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Unpack
 
 import click
 
+from krea_pipe.app import flow
 from krea_pipe.app.maintenance.cache import (
     CacheFinding,
     SpaceTotals,
@@ -14,34 +17,70 @@ from krea_pipe.app.maintenance.cache import (
     stored_images,
     verify_space,
 )
+from krea_pipe.app.maintenance.remote_cache import (
+    PullState,
+    PushState,
+    RemoteImage,
+    Transfer,
+    pull,
+    push,
+    remote_images,
+)
 from krea_pipe.app.maintenance.stored import spaces_of
-from krea_pipe.app.workspace import open_workspace
+from krea_pipe.app.shared_store import shared_store
+from krea_pipe.app.workspace import Workspace, open_workspace
 from krea_pipe.cli.messages import print_json, print_problems
-from krea_pipe.cli.options import json_option
+from krea_pipe.cli.options import FILE, CellFlags, cell_options, file_argument, json_option, overrides, selection
 from krea_pipe.cli.tables import counted, print_table, size
-from krea_pipe.core.errors import Problem
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.outcome import iso
 from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.planning.plan import Plan
 from krea_pipe.store.home import open_home
 
 ROWS = 60
 _MAX_ROWS = 20
+PUSH_WORDS: Mapping[PushState, str] = {
+    "sent": "copied",
+    "present": "already there",
+    "other": "not copied, because the store has another image of the same request",
+    "ignored": "not copied, because the record in the store cannot be trusted",
+    "damaged": "not copied, because the stored image is damaged",
+}
+PULL_WORDS: Mapping[PullState, str] = {
+    "fetched": "copied",
+    "present": "already here",
+    "absent": "not in the store",
+    "ignored": "not copied, because the record in the store cannot be trusted or its image is missing",
+    "in_flight": "in flight here; the next run collects them",
+}
+remote_option = click.option("--remote", is_flag=True, help="As in `ls --remote`; it changes nothing here.")
 
 
 @click.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @click.pass_context
 def cache(ctx: click.Context) -> None:
-    """See what is stored, sum it up, or check it. Needs no network and no key."""
+    """List stored images, sum them up, check them, or copy them to and from the shared store. Needs no key; only the
+    shared store needs the network."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
-@cache.command("ls", short_help="List the stored images.")
-@click.option("--local", is_flag=True, help="The proofs of the local Krea.")
-@click.option("--all", "shows_all", is_flag=True, help=f"All of them, and not the newest {ROWS} alone.")
+@cache.command("ls", short_help="List the stored images, newest first.")
+@click.option("--local", is_flag=True, help="List the proofs of the local Krea.")
+@click.option("--remote", is_flag=True, help="The images in the shared store (KREA_PIPE_REMOTE).")
+@click.option("--all", "shows_all", is_flag=True, help=f"List all images, not only the newest {ROWS}.")
 @json_option
-def list_images(*, local: bool, shows_all: bool, as_json: bool) -> int:
-    """List the stored images of the API that KREA_API_BASE names, the newest first."""
+def list_images(*, local: bool, remote: bool, shows_all: bool, as_json: bool) -> int:
+    """List the stored images of the API at KREA_API_BASE, newest first.
+
+    With --remote, it lists the images in the shared store, with the cells for which this home last used them.
+    """
+    if local and remote:
+        raise UsageError(Problem("bad_option", "proofs are not in the shared store", hint="leave out --local"))
     workspace = open_workspace(os.environ, local=local)
+    if remote:
+        return _list_remote(workspace, shows_all=shows_all, as_json=as_json)
     found, target = stored_images(workspace.space), workspace.target
     shown = found if shows_all else found[:ROWS]
     if as_json:
@@ -52,14 +91,48 @@ def list_images(*, local: bool, shows_all: bool, as_json: bool) -> int:
     else:
         _print_images(shown)
         if len(found) > len(shown):
-            click.echo(f"… and {counted(len(found) - len(shown), 'more image')}; all with --all")
+            click.echo(f"… and {counted(len(found) - len(shown), 'more image')}; list all with --all")
     return 0
 
 
-@cache.command(short_help="Sum up each name space.")
+@cache.command("push", short_help="Copy stored images to the shared store.")
+@click.argument("file", type=FILE, required=False)
+@remote_option
+@cell_options
+def push_images(file: Path | None, *, remote: bool, as_json: bool, **flags: Unpack[CellFlags]) -> int:  # noqa: ARG001
+    """Copy the stored images of this home to the shared store (KREA_PIPE_REMOTE), unless they are already there.
+
+    With FILE, only the images of its cells. No object in the store is replaced. Needs no key.
+    """
+    workspace = open_workspace(os.environ, file)
+    plan = None if file is None else _plan(file, workspace, flags)
+    with shared_store(os.environ, workspace.target, _warn, writes=True) as store:
+        done = push(store, workspace.space, plan)
+    _print_transfer("push", store.bucket.address, done, PUSH_WORDS, as_json=as_json)
+    return int(any(done.counts.get(state) for state in ("ignored", "damaged")))
+
+
+@cache.command("pull", short_help="Copy images from the shared store.")
+@file_argument
+@remote_option
+@cell_options
+def pull_images(file: Path, *, remote: bool, as_json: bool, **flags: Unpack[CellFlags]) -> int:  # noqa: ARG001
+    """Copy the images of FILE's cells from the shared store (KREA_PIPE_REMOTE), unless this home already has them.
+
+    Each image is verified by its digest. The next run reuses them and puts them into the output folder. Needs no key.
+    """
+    workspace = open_workspace(os.environ, file)
+    plan = _plan(file, workspace, flags)
+    with shared_store(os.environ, workspace.target, _warn) as store:
+        done = pull(store, workspace.space, plan)
+    _print_transfer("pull", store.bucket.address, done, PULL_WORDS, as_json=as_json)
+    return int(bool(done.counts.get("ignored")))
+
+
+@cache.command(short_help="Show totals for each name space.")
 @json_option
 def stats(*, as_json: bool) -> int:
-    """Sum up each name space: images, their price, and the bytes of everything that is kept."""
+    """Show totals for each name space: images, their price, and the bytes on disk."""
     home = open_home(os.environ)
     sums, diffs = space_totals(home), diff_bytes(home)
     if as_json:
@@ -77,10 +150,10 @@ def stats(*, as_json: bool) -> int:
     return 0
 
 
-@cache.command(short_help="Read everything, and say what is damaged.")
+@cache.command(short_help="Read everything that is stored and report damage.")
 @json_option
 def verify(*, as_json: bool) -> int:
-    """Read everything that is stored, and say what is damaged. Changes nothing; ends with 1 when something is."""
+    """Read everything that is stored and report damage. Changes nothing; exits with 1 if anything is damaged."""
     home = open_home(os.environ)
     spaces = spaces_of(home)
     found = [finding for space in spaces for finding in verify_space(space)]
@@ -95,23 +168,86 @@ def verify(*, as_json: bool) -> int:
         if not one.is_damage:
             click.echo(f"{one.space}: {one.message} ({one.hint})")
     count = counted(sum(one.is_damage for one in found), "damage")
-    click.echo(f"{count} in {home}." if is_damaged else f"All that is stored in {home} is as it was written.")
+    click.echo(f"{count} in {home}." if is_damaged else f"Everything stored in {home} is intact.")
     return int(is_damaged)
 
 
+def _plan(file: Path, workspace: Workspace, flags: CellFlags) -> Plan:
+    """The requests of a file, and which of them are stored in this home."""
+    options = flow.RunOptions(max_cells=flags["max_cells"], selection=selection(flags))
+    return flow.plan_run(flow.load_pipeline(file, overrides(flags)), workspace.space, workspace.target, options)
+
+
+def _warn(problem: Problem) -> None:
+    print_problems([problem], kind="warning")
+
+
+def _print_transfer(
+    verb: str, address: str, done: Transfer, words: Mapping[PushState, str] | Mapping[PullState, str], *, as_json: bool
+) -> None:
+    if as_json:
+        counts = {state: done.counts.get(state, 0) for state in words}
+        head = {"schema": f"krea-pipe/cache-{verb}@1", "store": address}
+        print_json({**head, "counts": counts, "bytes": done.size, "cost_usd": exact(done.usd)})
+        return
+    said = [f"{done.counts[state]:,} {text}" for state, text in words.items() if done.counts.get(state)]
+    way = "to" if verb == "push" else "from"
+    click.echo(f"{counted(sum(done.counts.values()), 'image')}: {'; '.join(said) or 'nothing to do'}.")
+    if done.size:
+        click.echo(f"Copied {size(done.size)} {way} {address}; these images cost {usd(done.usd)}.")
+
+
+def _list_remote(workspace: Workspace, *, shows_all: bool, as_json: bool) -> int:
+    with shared_store(os.environ, workspace.target, _warn) as store:
+        found = remote_images(store, workspace.space, None if shows_all else ROWS)
+    address = store.bucket.address
+    if as_json:
+        totals = {"results": found.results, "images": found.blobs, "bytes": found.size}
+        rows = [_remote_json(one) for one in found.images]
+        print_json({"schema": "krea-pipe/cache-ls-remote@1", "store": address, "total": totals, "images": rows})
+        return 0
+    if found.images:
+        columns = ["cell", "written (UTC)", "price", "size", "key"]
+        print_table(columns, [_remote_row(one) for one in found.images], numbers=["price", "size"], long=["cell"])
+    if found.results > len(found.images):
+        click.echo(f"… and {counted(found.results - len(found.images), 'more result')}; list all with --all")
+    click.echo(
+        f"{counted(found.results, 'result')} and {counted(found.blobs, 'image')} ({size(found.size)}) in {address}."
+    )
+    return 0
+
+
+def _remote_row(one: RemoteImage) -> list[str]:
+    price = "–" if one.result is None else usd(one.result.cost_usd)
+    room = "missing" if one.size is None else size(one.size)
+    return [_cell(one.cells), f"{one.written_at:%Y-%m-%d %H:%M:%S}", price, room, one.key[:12]]
+
+
+def _remote_json(one: RemoteImage) -> dict[str, object]:
+    result = one.result
+    return {
+        "cells": list(one.cells),
+        "written_at": iso(one.written_at),
+        "cost_usd": None if result is None else exact(result.cost_usd),
+        "bytes": one.size,
+        "key": one.key,
+        "sha256": None if result is None else result.sha256,
+    }
+
+
 def _print_images(images: Iterable[StoredImage]) -> None:
-    columns = ["cell", "variant", "drawn (UTC)", "price", "size", "key"]
+    columns = ["cell", "variant", "generated (UTC)", "price", "size", "key"]
     rows = [
-        [_cell(one), one.variant, one.drawn_at[:19].replace("T", " "), usd(one.usd), size(one.size), one.key[:12]]
+        [_cell(one.cells), one.variant, one.drawn_at[:19].replace("T", " "), usd(one.usd), size(one.size), one.key[:12]]
         for one in images
     ]
     print_table(columns, rows, numbers=["price", "size"], long=["cell"])
 
 
-def _cell(one: StoredImage) -> str:
-    if not one.cells:
+def _cell(cells: tuple[str, ...]) -> str:
+    if not cells:
         return "–"
-    return one.cells[0] if len(one.cells) == 1 else f"{one.cells[0]} and {len(one.cells) - 1} more"
+    return cells[0] if len(cells) == 1 else f"{cells[0]} and {len(cells) - 1} more"
 
 
 def _image_json(one: StoredImage) -> dict[str, object]:
@@ -140,10 +276,10 @@ def _sums_json(one: SpaceTotals) -> dict[str, object]:
 
 def _problems(findings: Iterable[CacheFinding]) -> list[Problem]:
     found = [Problem("damaged", one.message, hint=one.hint) for one in findings]
-    more = f"{len(found) - _MAX_ROWS} more things are damaged"
+    more = f"{len(found) - _MAX_ROWS} more items are damaged"
     return [
         *found[:_MAX_ROWS],
-        *([Problem("damaged", more, hint="see all with --json")] if len(found) > _MAX_ROWS else []),
+        *([Problem("damaged", more, hint="list all with --json")] if len(found) > _MAX_ROWS else []),
     ]
 
 

@@ -27,7 +27,7 @@ def init(folder: Path, *, as_json: bool) -> int:
         print_json({"schema": "krea-pipe/init@1", "created": created, "kept": kept, **added})
         return 0
     for path in kept:
-        click.echo(f"{path} is not the schema of this krea-pipe, and is left as it is", err=True)
+        click.echo(f"{path} is not the schema of this version of krea-pipe and was left unchanged", err=True)
     into = "" if starter.file.parent == Path() else f"cd {shlex.quote(str(starter.file.parent))} && "
-    click.echo(f"wrote {starter.file}; now try: {into}krea-pipe run {starter.file.name} --local")
+    click.echo(f"wrote {starter.file}; next: {into}krea-pipe run {starter.file.name} --local")
     return 0

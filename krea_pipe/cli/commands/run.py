@@ -90,51 +90,50 @@ class RunFlags(CellFlags, LogFlags):
 @file_argument
 @local_option
 @out_option
-@click.option("--max-cost", type=UsdType(), help="Spend no more than this many US dollars, then stop with exit code 5.")
 @click.option(
-    "--max-new", type=click.IntRange(min=0), help="Make no more new images than this, then stop with exit code 5."
+    "--max-cost", type=UsdType(), help="Stop with exit code 5 before spending more than this many US dollars."
 )
+@click.option("--max-new", type=click.IntRange(min=0), help="Stop with exit code 5 after this many new images.")
 @shard_option
 @click.option(
     "--concurrency",
     type=click.IntRange(1, MAX_CONCURRENCY),
     default=500,
     show_default=True,
-    help="The most jobs that Krea may hold at once. How many the account takes is learned from its answers.",
+    help="The most jobs to have at Krea at once. The account's own limit is learned from Krea's answers.",
 )
 @click.option(
     "--submit-parallel",
     type=click.IntRange(1, MAX_PARALLEL),
     default=1,
     show_default=True,
-    help="How many requests may be on their way to Krea at once. More send faster, but a crash or a broken line "
-    "can then leave as many of them without an answer, and none of those can be told from another.",
+    help="How many requests may be on their way to Krea at once. Higher values send faster, but a crash or a broken "
+    "connection can leave that many requests without an answer, and their jobs cannot be told apart.",
 )
 @click.option(
     "--uncertain",
     type=click.Choice(["hold", "adopt", "resubmit"]),
     default="hold",
     show_default=True,
-    help="Requests that may have been paid but have no answer, and that Krea's list of jobs does not settle: leave "
-    "them, take the job nearest in time, or pay again. resubmit also gives up images that cannot be fetched, or "
-    "that Krea no longer has.",
+    help="What to do with requests that have no answer, may have been billed, and cannot be resolved from Krea's "
+    "list of jobs: leave them, adopt the job nearest in time, or pay again. resubmit also pays again for images "
+    "that cannot be fetched or that Krea no longer has.",
 )
 @click.option(
     "--job-timeout",
     type=Number(min=0.1),
-    help="Seconds after which a running job is given up and cancelled.  [default: 300 for Turbo, 600 for Medium, "
-    "900 for Large]",
+    help="Cancel a running job after this many seconds.  [default: 300 for Turbo, 600 for Medium, 900 for Large]",
 )
-@click.option("--webhook-url", help="Ask Krea to tell this address when a job has ended.")
+@click.option("--webhook-url", help="Ask Krea to call this URL when a job has ended.")
 @click.option(
     "--webhook-listen",
     metavar="HOST:PORT",
-    help="Be told of finished jobs here; with --webhook-url, that is how Krea reaches it.",
+    help="Listen for Krea's webhooks on this address; --webhook-url is the public URL that leads to it.",
 )
 @log_options
 @lock_option(
-    "The lock file that a live run keeps, a name in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE; none "
-    "with --profile, --set or --vars, which change the cells]"
+    "The lock file that a live run updates; its name ends in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE; "
+    "none with --profile, --set or --vars, because they change the cells]"
 )
 @click.option(
     "--frozen",
@@ -148,18 +147,18 @@ class RunFlags(CellFlags, LogFlags):
 @click.option(
     "--overwrite-changed",
     is_flag=True,
-    help="Replace files in the output folder that someone has changed or put there; otherwise they are kept.",
+    help="Replace files in the output folder that someone has changed or added. By default, they are kept.",
 )
 @click.option(
     "--keep-both",
     is_flag=True,
-    help="Keep such files, and write the images beside them, as NAME.krea-pipe.png; later runs then do so, too.",
+    help="Keep such files and write the images beside them, as NAME.krea-pipe.png; later runs do the same.",
 )
 @click.option(
     "--budget-name",
     metavar="NAME",
-    help="Take the cap (--max-cost, or `budget: {usd: …}`) as a budget of this name in the shared store "
-    "(KREA_PIPE_REMOTE), for all runs that name it.",
+    help="Use the cap (--max-cost, or `budget: {usd: …}`) as a budget with this name in the shared store "
+    "(KREA_PIPE_REMOTE), shared by all runs that use the name.",
 )
 @click.option(
     "--without-claims",
@@ -168,7 +167,7 @@ class RunFlags(CellFlags, LogFlags):
 )
 @cell_options
 def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
-    """Make the images of FILE that are not there yet, and a report.
+    """Generate only the missing images of FILE, and write a report.
 
     What is stored is reused, what is in flight is waited for, what is accepted or paid and is missing here is fetched
     from where it is at no cost, the rest is sent. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}`
@@ -251,7 +250,7 @@ def _changed(flags: RunFlags) -> Changed:
         UsageError: both options are given.
     """
     if flags["overwrite_changed"] and flags["keep_both"]:
-        message = "--overwrite-changed and --keep-both exclude each other"
+        message = "--overwrite-changed and --keep-both cannot be combined"
         raise UsageError(Problem("bad_option", message, hint="use one of them"))
     return "overwrite" if flags["overwrite_changed"] else "beside" if flags["keep_both"] else "keep"
 
@@ -260,15 +259,15 @@ def _check_budget_name(name: str | None, remote: Remote | None) -> None:
     """Refuse the name of a budget that no store can keep.
 
     Raises:
-        UsageError: it is not a name, or there is no shared store that can be written.
+        UsageError: it is not a valid name, or there is no shared store that can be written.
     """
     if name is None:
         return
     if not BUDGET_NAME.fullmatch(name):
         hint = "letters, digits, `.`, `_` and `-`, at most 64"
-        raise UsageError(Problem("bad_option", f"--budget-name {name!r} is not a name", hint=hint))
+        raise UsageError(Problem("bad_option", f"--budget-name {name!r} is not a valid name", hint=hint))
     if remote is None or remote.bucket.is_read_only:
-        hint = "set KREA_PIPE_REMOTE to a store that can be written, or leave --budget-name out"
+        hint = "set KREA_PIPE_REMOTE to a writable store, or remove --budget-name"
         raise UsageError(Problem("bad_option", "--budget-name needs a shared store", hint=hint))
 
 
@@ -308,7 +307,7 @@ def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool) ->
             stderr_log.say("error", "drifted", lock_words(finished)[-1], cells=list(finished.kept.drifted))
     cells = report.cells
     if is_told and report.exit_code in GOES_ON and cells.succeeded + cells.reused < cells.total:
-        stderr_log.say("info", "to_go_on", f"To go on, with nothing paid twice: {_command()}")
+        stderr_log.say("info", "to_go_on", f"To continue (nothing is charged twice): {_command()}")
     return report.exit_code
 
 

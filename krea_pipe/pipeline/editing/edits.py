@@ -53,11 +53,11 @@ def add_style(text: str, name: str, style_id: str, *, file: Path = _FILE) -> str
     mark, body = split_mark(text)
     edited = _EditedFile.of(body, file)
     if not _STYLE_NAME.fullmatch(name):
-        hint = "use letters, digits and _, such as house_2; the first is no digit"
-        raise UsageError(Problem("bad_name", f"`{name}` cannot name a style", hint=hint))
+        hint = "use letters, digits and _, not starting with a digit, such as house_2"
+        raise UsageError(Problem("bad_name", f"`{name}` is not a valid style name", hint=hint))
     styles = edited.data.get("styles")
     if isinstance(styles, list):
-        message = "`styles:` is a list here, the styles of the one stage"
+        message = "`styles:` in this file is a list: the styles of its only stage"
         hint = "move the list to `defaults: {styles: […]}`, so that styles can be named under `styles:`"
         raise UsageError(Problem("unsafe_edit", message, edited.place("styles"), hint))
     if isinstance(styles, dict) and name in styles:
@@ -106,11 +106,11 @@ def add_stage(
 
 def _free_name(wanted: str, known: Sequence[str], *, is_given: bool) -> str:
     if wanted in known:
-        hint = "choose another with --name" if is_given else "it is drawn with the others; another one needs --name"
-        raise UsageError(Problem("name_taken", f"there is a stage `{wanted}` already", hint=hint))
+        hint = "choose another with --name" if is_given else "to add another stage, use --name"
+        raise UsageError(Problem("name_taken", f"a stage named `{wanted}` already exists", hint=hint))
     if not _STAGE_NAME.fullmatch(wanted):
-        hint = "use up to 64 letters, digits, dots, _ and -, beginning with a letter or digit"
-        raise UsageError(Problem("bad_name", f"`{wanted}` cannot name a stage", hint=hint))
+        hint = "use up to 64 letters, digits, dots, _ and -, starting with a letter or digit"
+        raise UsageError(Problem("bad_name", f"`{wanted}` is not a valid stage name", hint=hint))
     return wanted
 
 
@@ -151,7 +151,7 @@ class _EditedFile:
     def of(cls, text: str, file: Path) -> "_EditedFile":
         data = build_nodes(file, text).data
         if not isinstance(data, dict):
-            raise InvalidInput(Problem("wrong_type", "a pipeline file is a mapping", Place(file, 1, 1)))
+            raise InvalidInput(Problem("wrong_type", "a pipeline file must be a mapping", Place(file, 1, 1)))
         return cls(file, Layout(text), data)
 
     def place(self, section: str, name: str | None = None) -> Place:
@@ -224,12 +224,12 @@ def with_stages(text: str, file: Path) -> str:
     edited = _EditedFile.of(body, file)
     data, name, moved = edited.data, _only_stage(edited.data, file), _stage_keys(edited.data)
     if "out" not in moved:
-        message = f"{file.name} has no `stages:`, and without `out:` its images would move to {name}/ with it"
-        raise _refusal(message, name, moved, file, "write `out:`, or let them move")
+        message = f"{file.name} has no `stages:`, so without `out:` this edit would move its images to {name}/"
+        raise _refusal(message, name, moved, file, "add `out:`, or accept the move")
     profiles = data.get("profiles")
     found = profiles.values() if isinstance(profiles, dict) else ()
     if any(_stage_keys(profile) for profile in found if isinstance(profile, dict)):
-        message = f"{file.name} has no `stages:`, and its profiles change the one stage at the top level"
+        message = f"{file.name} has no `stages:`, and its profiles change its only stage, at the top level"
         raise _refusal(message, name, moved, file, "change the profiles too")
     new = _with_stage_moved(edited.layout, name, moved)
     wanted = {key: value for key, value in data.items() if key not in moved}

@@ -154,12 +154,12 @@ class _Decisions:
         said: set[str] = set()
         for name in (*self.add, *self.reject, *self.remove):
             if name in said:
-                message = f"{name} is named twice, and one cell is picked, rejected or removed"
-                raise UsageError(Problem("contradiction", message, hint="decide for one"))
+                message = f"{name} is given twice, but a cell can only be picked, rejected or removed"
+                raise UsageError(Problem("contradiction", message, hint="choose one of them"))
             said.add(name)
         for one in (*self.add.values(), *self.reject.values()):
             if one.stars is not None and not 1 <= one.stars <= MAX_STARS:
-                message = f"stars are 1 to {MAX_STARS}, not {one.stars}"
+                message = f"stars must be from 1 to {MAX_STARS}, not {one.stars}"
                 raise UsageError(Problem("out_of_range", message))
 
     def apply(self, sheet: _Sheet, file: Path) -> None:

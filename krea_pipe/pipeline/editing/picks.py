@@ -291,7 +291,7 @@ def _about_picks(problem: Problem) -> Problem:
     """A problem of loading in the words of a picks file."""
     if problem.code == CONFLICT:
         return replace(problem, hint=_MERGE_HINT)
-    words = {"second_document": "one picks file is one document; here a second starts"}
+    words = {"second_document": "a picks file contains one document; a second one starts here"}
     message = words.get(problem.code, problem.message.replace("a pipeline file", "a picks file"))
     hint = problem.hint and problem.hint.replace("a pipeline is a YAML file", "a picks file is a YAML file")
     return replace(problem, message=message, hint=hint)

@@ -3,7 +3,7 @@
 An edit adds its lines and leaves every other byte alone. So the places come from the events of the parser that loads
 pipelines, whose marks are exact for what a line-based edit needs: where a value's own text ends, before the comments
 and blank lines that follow it. ruamel.yaml is used here and nowhere else, and on one value at a time: a round trip of
-a whole file may lay it out anew (indented lists, spaces before comments and in brackets, line ends) and takes about
+a whole file may change its layout (indented lists, spaces before comments and in brackets, line ends) and takes about
 ten seconds for each megabyte.
 """
 

@@ -110,7 +110,7 @@ def _with(root: Node, path: Sequence[str], value: Node) -> Node:
         return merge_nodes(root, value) if isinstance(value.data, dict) and isinstance(root.data, dict) else value
     head, *rest = path
     if isinstance(root.data, list):
-        message = f"`{head}` stands in a list, and a list is set as a whole"
+        message = f"`{head}` is inside a list, and a list can only be set as a whole"
         raise UsageError(Problem("bad_set", message, hint="write --set path.to.list='[one, two]'"))
     if not isinstance(root.data, dict):
         root = Node({}, value.start, value.start)
@@ -136,12 +136,12 @@ def _variables(file: Path) -> Node:
     problems = ProblemList()
     problems.extend(document.problems)
     if not isinstance(document.data, dict):
-        problems.note(Problem("wrong_type", "a file of variables is a mapping: `brand: Aurelle`", document.place()))
+        problems.note(Problem("wrong_type", "a variables file must be a mapping: `brand: Aurelle`", document.place()))
     for name in document.root.keys:
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
             hint = "use letters, digits and _, not starting with a digit"
             at = document.key_place((name,))
-            problems.note(Problem("invalid_name", f"`{name}` cannot be a name", at, hint))
+            problems.note(Problem("invalid_name", f"`{name}` is not a valid name", at, hint))
     problems.check()
     return document.root
 
@@ -149,7 +149,7 @@ def _variables(file: Path) -> Node:
 def _assignment(text: str) -> tuple[list[str], Node]:
     """`path.to.key=value`; the value is read as YAML, without comments."""
     if CONTROL_CHARACTERS.search(text):
-        raise UsageError(Problem("bad_set", f"{shown(text)} is no text", hint="write it in UTF-8"))
+        raise UsageError(Problem("bad_set", f"{shown(text)} is not valid text", hint="encode it as UTF-8"))
     path, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)*", path):
         message = f"{shown(text)} does not say what to set"

@@ -21,7 +21,7 @@ REST_SECONDS = 1.0
 HEARTBEAT_SECONDS = 15.0
 CUT_OFF = {
     "message": "This run ended without a report.",
-    "hint": "Run the same command again: it goes on where this run stopped, and nothing is paid twice.",
+    "hint": "Rerun the command to continue; nothing is charged twice.",
 }
 
 

@@ -26,7 +26,7 @@ PAGE = 1000
 _TIMEOUT = "20s"
 _CONNECT_TIMEOUT = "5s"
 _RETRY: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
-_HINT = "KREA_PIPE_REMOTE is s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER"
+_HINT = "KREA_PIPE_REMOTE must be s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER"
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 
 
@@ -160,7 +160,7 @@ class Bucket:
 
     def _check_writable(self) -> None:
         if self.is_read_only:
-            raise RemoteFailed(f"{self.address} may only be read here (KREA_PIPE_REMOTE_MODE)")
+            raise RemoteFailed(f"{self.address} is read-only here (KREA_PIPE_REMOTE_MODE)")
 
     def _call(self, verb: str, name: str, call: Callable[[], _T]) -> _T:
         try:

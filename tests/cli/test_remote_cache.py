@@ -1,0 +1,170 @@
+"""`krea-pipe cache push`, `pull` and `ls --remote`: what one home has paid, another gets for nothing."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from command_line import Project
+
+PRICE = "0.03"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def other(tmp_path, krea):
+    """Another home, which has drawn nothing."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    project = Project(folder, krea)
+    yield project
+    project.stop()
+
+
+def remote(store, **more):
+    return {"KREA_PIPE_REMOTE": store.as_uri(), **more}
+
+
+def drawn(project, words=("a", "b")):
+    """Draw cells without a store."""
+    project.pipeline(words)
+    assert project.run("run", "p.yaml", "--json").code == 0
+
+
+def cache(project, store, *words, code=0, **more):
+    done = project.run("cache", *words, "--json", env=remote(store, **more))
+    assert done.code == code, done.text
+    return done.json
+
+
+def counts(done):
+    return {state: count for state, count in done["counts"].items() if count}
+
+
+def objects(store, kind):
+    return sorted(one for one in (store / "loopback" / kind).rglob("*") if one.is_file())
+
+
+def test_what_is_pushed_is_fetched_by_another_home_and_not_drawn_again(project, other, store, krea):
+    drawn(project)
+    sent = cache(project, store, "push")
+    size = sum(one.stat().st_size for one in objects(store, "blobs"))
+    assert (counts(sent), Decimal(sent["cost_usd"]), sent["bytes"]) == ({"sent": 2}, 2 * Decimal(PRICE), size)
+    assert counts(cache(project, store, "push")) == {"present": 2}
+
+    other.pipeline(["a", "b", "c"])
+    got = cache(other, store, "pull", "p.yaml", KREA_API_KEY=None)
+    assert (counts(got), got["bytes"]) == ({"fetched": 2, "absent": 1}, size)
+    assert counts(cache(other, store, "pull", "p.yaml")) == {"present": 2, "absent": 1}
+    assert other.plan() == {"a": ("reuse", "cached"), "b": ("reuse", "cached"), "c": ("new", "new")}
+    seen = len(krea.seen)
+    done = other.run("run", "p.yaml", "-k", "not c", "--json", env={"KREA_API_KEY": None})
+    assert (done.code, done.counts) == (0, (0, 0, 2))
+    assert len(krea.seen) == seen
+    assert other.image("a").read_bytes() == project.image("a").read_bytes()
+
+
+def test_only_the_cells_of_the_file_are_pushed_or_pulled(project, other, store):
+    drawn(project, ["a", "b", "c"])
+    project.pipeline(["b", "new"], name="part.yaml")
+    assert counts(cache(project, store, "push", "part.yaml")) == {"sent": 1}
+    assert counts(cache(project, store, "push", "p.yaml", "-k", "a")) == {"sent": 1}
+    assert len(objects(store, "results")) == 2
+    other.pipeline(["a", "b"])
+    assert counts(cache(other, store, "pull", "p.yaml", "-k", "b")) == {"fetched": 1}
+    assert len(other.blobs()) == 1
+
+
+def test_an_image_that_the_store_has_lost_is_pushed_again(project, store):
+    drawn(project)
+    cache(project, store, "push")
+    lost = objects(store, "blobs")[0]
+    lost.unlink()
+    assert counts(cache(project, store, "push")) == {"sent": 1, "present": 1}
+    assert lost.is_file()
+
+
+def test_what_the_store_has_is_never_replaced(project, store):
+    drawn(project, ["a"])
+    (mine,) = project.events("done")
+    cache(project, store, "push")
+    (record,), (blob,) = objects(store, "results"), objects(store, "blobs")
+    foreign = record.read_text().replace(mine["result"]["sha256"], "0" * 64)
+    record.write_text(foreign)
+    blob.unlink()
+    assert counts(cache(project, store, "push")) == {"other": 1}
+    assert (record.read_text(), objects(store, "blobs")) == (foreign, [])
+
+
+def test_an_image_that_does_not_have_its_digest_is_not_taken(project, other, store):
+    drawn(project, ["a"])
+    cache(project, store, "push")
+    (blob,) = objects(store, "blobs")
+    blob.write_bytes(blob.read_bytes()[:-1])
+    other.pipeline(["a"])
+    done = other.run("cache", "pull", "p.yaml", env=remote(store))
+    assert done.code == 1
+    assert f"blobs/{blob.name} has other bytes in the shared store" in done.err
+    assert other.blobs() == []
+    assert other.plan()["a"] == ("new", "new")
+
+
+def test_a_result_without_a_signature_is_not_taken_where_there_is_a_secret(project, other, store):
+    drawn(project, ["a"])
+    cache(project, store, "push")
+    other.pipeline(["a"])
+    done = other.run("cache", "pull", "p.yaml", env=remote(store, KREA_PIPE_REMOTE_SECRET="0123456789abcdef"))
+    assert (done.code, other.blobs()) == (1, [])
+    assert "is not signed" in done.err
+
+
+def test_a_request_that_is_in_flight_here_is_left_to_a_run(project, other, store, krea):
+    drawn(project, ["a"])
+    cache(project, store, "push")
+    other.pipeline(["a"])
+    key = project.events("done")[0]["key"]
+    line = {"event": "submitted", "key": key, "job_id": "j1", "origin": krea.base, "account": "x", "usd": PRICE}
+    other.write(
+        ".krea-pipe/loopback/journal.jsonl", json.dumps({"t": "2026-01-01T00:00:00Z", "run": "r", **line}) + "\n"
+    )
+    other.home.chmod(0o700)
+    assert counts(cache(other, store, "pull", "p.yaml")) == {"in_flight": 1}
+
+
+def test_the_list_has_the_newest_first_with_cells_and_totals(project, store):
+    drawn(project, ["a"])
+    cache(project, store, "push")
+    drawn(project, ["a", "b"])
+    cache(project, store, "push")
+    old, *_ = sorted(objects(store, "results"), key=lambda one: one.stat().st_mtime)
+    found = cache(project, store, "ls", "--remote", "--all")
+    images = {one.name: one.stat().st_size for one in objects(store, "blobs")}
+    assert found["total"] == {"results": 2, "images": 2, "bytes": sum(images.values())}
+    assert [one["cells"] for one in found["images"]] == [["p/p/b"], ["p/p/a"]]
+    assert found["images"][1]["key"] == old.name
+    assert all(images[one["sha256"]] == one["bytes"] for one in found["images"])
+    people = project.run("cache", "ls", "--remote", env=remote(store))
+    assert people.out.splitlines()[1].split()[0] == "p/p/b"
+    assert people.out.endswith(f"in {store.as_uri()}/loopback.\n")
+
+
+def test_a_store_that_may_only_be_read_takes_nothing_and_gives(project, other, store):
+    drawn(project, ["a"])
+    done = project.run("cache", "push", env=remote(store, KREA_PIPE_REMOTE_MODE="read"))
+    assert (done.code, objects(store, "")) == (2, [])
+    assert "may only be read here, by KREA_PIPE_REMOTE_MODE" in done.err
+    cache(project, store, "push")
+    before = objects(store, "")
+    other.pipeline(["a"])
+    assert counts(cache(other, store, "pull", "p.yaml", KREA_PIPE_REMOTE_MODE="read")) == {"fetched": 1}
+    assert objects(store, "") == before
+
+
+@pytest.mark.parametrize("words", [("push",), ("pull", "p.yaml"), ("ls", "--remote")])
+def test_without_a_store_the_command_says_how_to_name_one(project, words):
+    project.pipeline(["a"])
+    done = project.run("cache", *words)
+    assert (done.code, "no shared store is named" in done.err, "KREA_PIPE_REMOTE" in done.err) == (2, True, True)
