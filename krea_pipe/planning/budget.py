@@ -122,7 +122,7 @@ class Permission:
         return self.refusal
 
 
-FROZEN = Failure(NOT_ALLOWED, f"`run --frozen` pays for nothing; {ALLOW_RENDER}", "local")
+FROZEN = Failure(NOT_ALLOWED, f"`run --frozen` does not pay; {ALLOW_RENDER}", "local")
 NO_CAP = Failure("no_cap", "no cap is set, so nothing is paid; add `budget:` to the file, or --max-cost", "local")
 
 
