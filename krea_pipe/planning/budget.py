@@ -117,7 +117,7 @@ class Permission:
             The failure of its cells; None when it may be sent.
         """
         if self.refusal is None and self.approved is not None and key not in self.approved:
-            message = "the plan file does not allow paying for it; make the plan file again"
+            message = "the plan file does not allow paying for it; create a new plan file"
             return Failure("not_planned", message, "local")
         return self.refusal
 
