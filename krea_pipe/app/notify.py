@@ -77,7 +77,7 @@ def message_of_refusal(name: str, problem: Problem, exit_code: int, run: Mapping
 
     Args:
         name: the pipeline, as people know it.
-        problem: what stood in the way.
+        problem: what prevented the run.
         exit_code: what the command exits with.
         run: the object that `run --json` prints.
 

@@ -19,7 +19,7 @@ _MAX_ANNOTATIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One thing to show: its kind, a short title, the message, and where it stands if it stands anywhere."""
+    """One thing to show: its kind, a short title, the message, and where it is, if it has a place."""
 
     kind: AnnotationKind
     title: str

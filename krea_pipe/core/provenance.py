@@ -133,7 +133,7 @@ def bare_bytes(data: bytes) -> bytes:
 
 
 def _between(data: bytes, texts: list[PlainText]) -> Iterator[memoryview]:
-    """What stands between texts, which are sorted by their places."""
+    """What is between texts, which are sorted by their places."""
     at, view = 0, memoryview(data)
     for one in texts:
         yield view[at : one.start]

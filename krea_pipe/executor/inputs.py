@@ -35,7 +35,7 @@ class ImageChanged(CallFailed):
 class Uploads:
     """The URLs of the images that a run sends. `fresh` are those that this run uploaded itself.
 
-    `drawn` are images of this pipeline by the keys that they are drawn for; others are known by their bytes.
+    `drawn` are images of this pipeline by the keys that they are generated for; others are known by their bytes.
     """
 
     session: Session
@@ -165,7 +165,7 @@ class UpstreamImages:
     by_stage: dict[str, list[Key]] = field(default_factory=dict)
     names: dict[Key, str] = field(default_factory=dict)
     above: dict[str, set[str]] = field(default_factory=dict)
-    """For each stage those that its cells wait for, or are drawn for."""
+    """For each stage those that its cells wait for, or are generated for."""
     depths: dict[str, int] = field(default_factory=dict)
     stages: "dict[str, asyncio.Task[Key | None]]" = field(default_factory=dict)
     """For each stage that others need the wait for its end."""
@@ -232,7 +232,7 @@ class UpstreamImages:
         return Outcome("pending", failure=Failure("upstream_missing", message))
 
     async def images(self, step: Step) -> Mapping[ByKey, Image]:
-        """The images that stand for the keys in a request; all of them have to be there."""
+        """The images that stand for the keys in a request; all of them must exist."""
         found = {}
         for key in step.request.upstream:
             result = await self.ends[key]
@@ -242,10 +242,10 @@ class UpstreamImages:
         return found
 
     def _stages(self, step: Step) -> tuple[str, ...]:
-        """The stages that have to be drawn before a request is sent.
+        """The stages that must be generated before a request is sent.
 
-        Cells of several stages may share it. It goes with the first of these that can be drawn: with another it might
-        wait for itself.
+        Cells of several stages may share it. It goes with the first of these that can be generated: with another it
+        might wait for itself.
         """
         return self.plan.needs.get(min((cell.stage for cell in step.cells), key=self.depths.__getitem__), ())
 

@@ -170,7 +170,7 @@ def lost_picks(picks: Picks, matched: Matched, stage: str, ids: Sequence[str], p
 
 
 def _near(identity: str, free: Sequence[str]) -> str:
-    """The cell that may be meant: one part of its id is another word, which is much like the one that stands there."""
+    """The cell that may be meant: one part of its id is another word, which is similar to the current one."""
     parts, found = identity.split("/"), list[str]()
     for cell in free[:MAX_NAMES]:
         others = cell.split("/")

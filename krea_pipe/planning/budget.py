@@ -27,7 +27,7 @@ class Limits:
     is_named: bool = False
 
     def of_all(self, shards: int) -> "Limits":
-        """What all shards together may spend and draw, when each of them has these limits.
+        """What all shards together may spend and generate, when each of them has these limits.
 
         Args:
             shards: How many shards there are.

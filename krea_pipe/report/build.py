@@ -175,7 +175,7 @@ def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | Non
 def _stage_views(pipeline: Pipeline, rows: Collection[Row]) -> tuple[StageView, ...]:
     """Every stage with the axes of its cells, those of a chained stage's sources first.
 
-    Values stand in the order of the file; those that are only known in cells follow in the order of the cells. They
+    Values are in the order of the file; those that are only known in cells follow in the order of the cells. They
     are told apart by `repr`: 1, True and "1" are three values.
     """
     stages = {stage.name: stage for stage in pipeline.stages}
@@ -312,7 +312,7 @@ def _git(folder: Path, *words: str) -> str | None:
 
 
 def prompt_place(pipeline: Pipeline, report: Report, row: Row) -> Place:
-    """Where the template of a cell's prompt stands; its stage, when it stands nowhere in the file."""
+    """The place of the template of a cell's prompt, or of its stage if the template is not in the file."""
     stage = next(one for one in pipeline.stages if one.name == row.stage)
     document = pipeline.document
     if row.template is not None:

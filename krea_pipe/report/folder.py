@@ -25,7 +25,7 @@ from krea_pipe.store.space import REPORT, Space, open_space
 RECORD = REPORT
 _HTML_NAME = "report.html"
 PLANNED = "started.json"
-"""What a run that goes on, or has died, was about to do: the report as it stood before the first request."""
+"""What an unfinished run was about to do: the report before the first request."""
 
 RUN_ORDER = "run-order.txt"
 """The runs in the order in which they began, in the home folder."""
@@ -70,7 +70,7 @@ def _order(home: Path) -> HomeList:
 
 
 def write_planned(report: Report, folder: Path) -> None:
-    """Write down what a run is about to do, for those who look at it while it goes on.
+    """Write down what a run is about to do, for viewers during the run.
 
     Raises:
         StateError: it cannot be written.

@@ -33,7 +33,7 @@ def open_home(environment: Mapping[str, str], file: Path | None = None) -> Path:
         The path of the folder, which need not be there yet.
 
     Raises:
-        StateError: It is a link, git tracks it, it belongs to someone else, or something else stands in the place of
+        StateError: It is a link, git tracks it, it belongs to someone else, or something else is in the place of
             what is kept there.
         UsageError: KREA_PIPE_HOME begins with the name of a user who does not exist.
     """

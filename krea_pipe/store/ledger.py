@@ -56,7 +56,7 @@ RequestStatus: TypeAlias = Free | Busy | DrawnElsewhere | InFlight | Post | Bloc
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A line to write; a claim is written only if its request stands as one of `expected` kinds.
+    """A line to write; a claim is written only if the status of its request is one of the `expected` kinds.
 
     With `only`, it has to stand exactly so. A line that makes the job `job_id` ours is not written when that job is
     known as ours already: no job counts for two requests.
@@ -127,7 +127,7 @@ class Ledger:
     observe: Observe = unobserved
     missing: dict[str, InFlight] = field(default_factory=dict)
     _news: set[str] = field(default_factory=set)
-    """Keys that other runs have brought in since this run was planned."""
+    """Keys that other runs have collected since this run was planned."""
     _lock: FileLock | None = None
 
     def commit(self, entries: Sequence[JournalEntry]) -> list[RequestStatus]:
@@ -137,7 +137,7 @@ class Ledger:
             entries: The lines, with what has to be true of their requests.
 
         Returns:
-            For each how its request stood just before, which tells whether a claim was written.
+            For each the status of its request just before, which tells whether a claim was written.
 
         Raises:
             StateError: Not everything could be written.
@@ -188,7 +188,7 @@ class Ledger:
                 self._news.add(line.key)
 
     def _status_for(self, entry: JournalEntry) -> RequestStatus:
-        """How the request of a claim stands; `Busy` also when someone else was faster with the same."""
+        """The status of the request of a claim; `Busy` also when someone else was faster with the same."""
         status = Free() if entry.expected is None else self.status(entry.line.key)
         if not isinstance(status, entry.expected or (Free,)):
             return status
@@ -196,7 +196,7 @@ class Ledger:
         return Busy("") if is_late else status
 
     def status(self, key: str) -> RequestStatus:
-        """How a request stands by what was read last.
+        """The status of a request according to the last read.
 
         Args:
             key: The key of the request.

@@ -80,7 +80,7 @@ def read_plain(path: Path | str, most: int | None = None) -> bytes:
 
 
 def check_folders(*folders: Path) -> None:
-    """Refuse what is not a folder of its own; one that is not there is not missed.
+    """Refuse what is not a folder of its own; a missing one is accepted.
 
     Args:
         folders: Paths below the home folder.
@@ -95,7 +95,7 @@ def check_folders(*folders: Path) -> None:
 
 
 def check_files(*files: Path) -> None:
-    """Refuse what is not a plain file, or has another name elsewhere; one that is not there is not missed.
+    """Refuse what is not a plain file, or has another name elsewhere; a missing one is accepted.
 
     Args:
         files: Their paths.
@@ -143,7 +143,7 @@ def _found(path: Path) -> os.stat_result | None:
 
 
 def _check_kind(path: Path | str) -> None:
-    """Say what stands in a file's place: what the system says of a link or a pipe helps nobody."""
+    """Say what is in a file's place: what the system says of a link or a pipe helps nobody."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:

@@ -34,7 +34,7 @@ def test_a_pipeline_with_marks_is_said_to_have_a_merge_conflict(project, marks):
         done = project.run(command, "p.yaml")
         assert (done.code, done.err.count("error:")) == (2, 1), done.text
         assert f"p.yaml:{line}:1: error: this is a merge conflict marker" in done.err
-        assert "keep what is right from both sides" in done.err
+        assert "keep the correct parts of both sides" in done.err
 
 
 def test_what_only_looks_like_a_mark_is_text(project):

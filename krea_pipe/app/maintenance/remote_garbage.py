@@ -67,8 +67,8 @@ class Needs:
 class RemoteSurvey:
     """What goes by kind, the keys of the results that stay, how many stay for whom, and what is never deleted.
 
-    `usd` is what it would cost to draw the images again. `open` counts requests that have claims and no result, `jobs`
-    the names of jobs, `unknown` the objects that this version does not know. `alive` are the runs of all homes.
+    `usd` is what it would cost to generate the images again. `open` counts requests that have claims and no result,
+    `jobs` the names of jobs, `unknown` the objects that this version does not know. `alive` are the runs of all homes.
     """
 
     locks: Locks
@@ -123,7 +123,7 @@ def collect_remote(
         keep: for how long, from now backwards, everything is kept; nothing keeps what is needed alone.
         folders: where lock files are, besides the working folder and the home folder's pipelines.
         environment: for git.
-        forgets: also let go what was drawn for pipelines whose folders are not there.
+        forgets: also let go what was generated for pipelines whose folders are missing.
         deletes: delete it; else it is only looked at.
 
     Returns:
@@ -132,7 +132,7 @@ def collect_remote(
     Raises:
         RemoteFailed: the store does not answer, or refuses.
         InvalidInput: a lock file cannot be read. StateError: something else that names images cannot be, there are no
-            lock files at all, or runs go on.
+            lock files at all, or runs are in progress.
     """
     locks = read_all_locks(home, spaces_of(home), (Path.cwd(), *folders), environment, forgets=forgets)
     if deletes and not locks.places:

@@ -168,7 +168,7 @@ def _facts(one: Explanation, *, local: bool) -> Iterator[tuple[str, str]]:
     if one.shared:
         more = f" and {len(one.shared) - 1} more" if len(one.shared) > 1 else ""
         yield "shared", f"paid once, shared with {one.shared[0]}{more}: same request"
-    yield "generated", _drawn(one.last, step.key) if one.last else "never under this id"
+    yield "made", _drawn(one.last, step.key) if one.last else "never under this id"
 
 
 def _price_words(one: Explanation) -> str:

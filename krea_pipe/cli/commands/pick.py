@@ -1,4 +1,4 @@
-"""`krea-pipe pick`, `picks` and `promote`: write down which images were chosen, and draw them on another variant."""
+"""`krea-pipe pick`, `picks` and `promote`: record picked images, and generate them with another variant."""
 
 import difflib
 import os

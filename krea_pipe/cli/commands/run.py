@@ -1,4 +1,4 @@
-"""`krea-pipe run`: make the images that are not there yet, and a report."""
+"""`krea-pipe run`: generate the missing images, and write a report."""
 
 import os
 import shlex
@@ -60,7 +60,7 @@ MAX_CONCURRENCY = 10_000
 MAX_PARALLEL = 8
 
 GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
-"""Ends after which the same command goes on where this one stopped."""
+"""Ends after which the same command continues where this one stopped."""
 
 
 class RunFlags(CellFlags, LogFlags):

@@ -128,7 +128,7 @@ def _check_cells(report: Report, stage: str, change: _PicksChange) -> None:
 
 
 def _text(path: Path) -> str | None:
-    """The text of a picks file, line ends and all; None when it is not there."""
+    """The text of a picks file, line ends and all; None if it is missing."""
     try:
         return path.read_bytes().decode()
     except FileNotFoundError:
