@@ -233,8 +233,7 @@ def _prepared(
     """What is needed to carry out a plan, once nothing prevents it."""
     target, budget = execution.target, loaded.pipeline.budget
     if _is_unpaid(target, options):
-        plan = _unpaid(basis.plan)
-        basis = replace(basis, plan=plan, whole=plan if options.shard is None else basis.whole)
+        basis = replace(basis, plan=_unpaid(basis.plan), whole=_unpaid(basis.whole))
     plan, limits = basis.plan, _approved_limits(basis.plan, budget, options)
     check_bytes(plan.images)
     source, is_local = loaded.pipeline.document.file, target.kind == "local"

@@ -109,7 +109,6 @@ class Session:
         """Introduce the run, unless that has been tried: also one that began with nothing to send may come to it."""
         async with self.introducing:
             if not self.is_introduced:
-                self.is_introduced = True
                 await self.introduce()
 
     async def introduce(self) -> CallFailed | None:
@@ -120,6 +119,7 @@ class Session:
         Returns:
             Why that failed, or None when it did not.
         """
+        self.is_introduced = True
         failure: CallFailed | None = None
         for wait in (0.0, *delays(OPENING_TRIES - 1, self.pace)):
             if await self.stop.sleep_unless_closing(wait):

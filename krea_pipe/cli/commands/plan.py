@@ -284,7 +284,7 @@ def _fetch_words(plan: Plan) -> Iterator[str]:
     doubt, nothing = plan.in_doubt(), usd(Decimal(0))
     copied = plan.total(Fetch).count - doubt.count
     if copied:
-        yield f"{copied} fetched from this machine for {nothing}"
+        yield f"{copied} fetched for {nothing}"
     if doubt.count:
         yield (
             f"{doubt.count} fetched from Krea for {usd_range(Decimal(0), doubt.usd)}, depending on whether it "

@@ -71,7 +71,7 @@ class CellChange:
         """Why a run pays nothing for the image, or may pay nothing; "" when it pays."""
         if self.stored:
             return "in the store"
-        return {"": "", "machine": "fetched from this machine", "krea": "fetched from Krea if it has it"}[self.fetched]
+        return {"": "", "machine": "fetched at no cost", "krea": "fetched from Krea if it has it"}[self.fetched]
 
 
 @dataclass(frozen=True, slots=True)

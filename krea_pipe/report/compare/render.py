@@ -51,7 +51,7 @@ def stored_words(comparison: Comparison) -> str:
         return "All of them are already stored, so a run would cost nothing."
     found = [
         f"{stored.count:,} already stored" if stored.count else "",
-        f"a run fetches {copied.count:,} from this machine" if copied.count else "",
+        f"a run fetches {copied.count:,} at no cost" if copied.count else "",
         f"a run fetches {doubt.count:,} from Krea if it still has them" if doubt.count else "",
     ]
     words = ", ".join(filter(None, found))
