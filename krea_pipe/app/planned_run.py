@@ -220,7 +220,7 @@ def _drawn_by(lock: Lockfile, space: str, journal: Replay) -> dict[Key, list[Loc
 def _offers(
     missing: Sequence[KeyedCell], space: Space, target: Target, options: RunOptions, plan_options: PlanOptions
 ) -> Offers:
-    """The images of cells that can be copied from elsewhere, without those that were tried in vain."""
+    """The images of cells that can be copied from elsewhere, without those that already failed."""
     if not missing:
         return Offers()
     homes = tuple(home for home in options.homes.homes if (home / target.space).is_dir())

@@ -50,7 +50,7 @@ def colour_profile(data: bytes) -> bytes | None:
         data: the bytes of a PNG, JPEG, WebP or AVIF.
 
     Returns:
-        The bytes of its profile; None for sRGB, and where there is none that can be used.
+        The bytes of its profile; None for sRGB, or if it has no usable profile.
     """
     profile: bytes | None = None
     with suppress(TooMuchWork, zlib.error, struct.error):

@@ -100,8 +100,8 @@ NOT_ALLOWED = "render_not_allowed"
 class Permission:
     """Which requests a run may pay for.
 
-    `refusal` is why it may pay for none, if that is so; `approved` are the requests that a plan file names, None for
-    all.
+    `refusal` is the reason why it may pay for nothing, if any; `approved` are the requests that a plan file names, None
+    for all.
     """
 
     refusal: Failure | None = None

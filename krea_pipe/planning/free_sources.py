@@ -94,7 +94,7 @@ class FreePlaces:
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What was found for each request, in the order in which it is to be tried, and which places cannot be read."""
+    """What was found for each request, in the order of the attempts, and the places that cannot be read."""
 
     by_key: Mapping[Key, Sequence[Offer]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()

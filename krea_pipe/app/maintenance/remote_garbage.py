@@ -30,7 +30,7 @@ from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.remote.results import BLOBS, RESULTS, SharedResults
 
 RemoteHolder: TypeAlias = Literal["lock", "run", "recent", "claim", "unreadable"]
-"""Who needs a result: a lock file, a run that is kept, its own youth, a recent claim; or nobody knows what it says."""
+"""Why a result is kept: a lock file, a kept run, its age, a recent claim, or because it cannot be read."""
 REMOTE_HOLDERS: tuple[RemoteHolder, ...] = get_args(RemoteHolder)
 RemoteKind: TypeAlias = Literal["claims", "results", "images", "heartbeats"]
 REMOTE_KINDS: tuple[RemoteKind, ...] = get_args(RemoteKind)
@@ -47,7 +47,7 @@ class Needs:
     runs: tuple[RunFolder, ...]
 
     def holder(self, key: str, digest: str) -> RemoteHolder | None:
-        """Who needs a result.
+        """Why a result is kept.
 
         Args:
             key: the key of its request; "" for an image without one.
@@ -199,7 +199,7 @@ def _survey(
 def _holder(
     key: str, objects: _Objects, result: Result | None, needs: Needs, since: datetime | None
 ) -> RemoteHolder | None:
-    """Who needs a result; None when it can go."""
+    """Why a result is kept; None if it can be deleted."""
     if result is None:
         return "unreadable"
     if (holder := needs.holder(key, result.sha256)) is not None:
