@@ -63,7 +63,7 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Whether it cannot change any more.
+        """Whether its state is final.
 
         A status that no document has ends a job by its name, or with an error, a time of completion or what the job
         made; what sounds as if it went on may show previews.

@@ -95,7 +95,7 @@ class PlannedRun:
         """Tell cells that are gone.
 
         Returns:
-            Whether there is no cell of an id any more. The cells of stages that wait are not known, and such a stage
+            Whether no cell has an id any longer. The cells of stages that wait are not known, and such a stage
             may have had another name.
         """
         ids, stages = {cell.id for cell, _ in self.found}, {cell.stage for cell, _ in self.found}

@@ -32,7 +32,7 @@ def annotate(found: Iterable[Annotation]) -> None:
     if os.environ.get(ASKED) != "github":
         return
     context = click.get_current_context(silent=True)
-    if context is None or context.parent is None:  # no command is under way any more
+    if context is None or context.parent is None:  # no command is running
         _print(list(found))
         return
     root = context.find_root()

@@ -30,7 +30,7 @@ _CAREFUL = (
     *("-c", "submodule.recurse=false"),
     *("-c", "safe.bareRepository=explicit"),  # a pull request may hold a folder that looks like a repository
 )
-# No lock is taken, nobody is asked for a password, and missing objects are not fetched; git before 2.45 does not know
+# Takes no lock, asks for no password, and does not fetch missing objects; git before 2.45 does not know
 # the variable for that, so that no protocol is allowed either.
 _SET = {
     "GIT_OPTIONAL_LOCKS": "0",

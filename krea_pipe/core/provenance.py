@@ -180,7 +180,7 @@ def _mark(text: str) -> Mark | None:
 
 
 def _canonical(text: str) -> dict[str, Json] | None:
-    """An object whose JSON stands as we write it; None for anything else."""
+    """An object in the JSON form that krea-pipe writes; None for anything else."""
     try:
         data = json.loads(text)
         return cast("dict[str, Json]", data) if isinstance(data, dict) and canonical_json(data) == text else None

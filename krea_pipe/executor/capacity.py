@@ -221,7 +221,7 @@ class SubmitGate:
 
     @asynccontextmanager
     async def passed(self) -> AsyncIterator[bool]:
-        """Wait until one may POST, in the order of arrival; False if no task may POST any more."""
+        """Wait for permission to POST, in the order of arrival; False if no task may POST now."""
         if not await self.semaphore.enter():
             yield False
             return

@@ -433,7 +433,7 @@ class Collector:
 
     def _keep(self, data: bytes) -> Result | None:
         """Verify an image and store it; None for another one than that whose digest is known."""
-        if self.task.session.stop.leaving.is_set():  # many images may wait for a thread, and nobody waits for them now
+        if self.task.session.stop.leaving.is_set():  # many images may wait for a thread, and they are no longer awaited
             raise BadImage("the run ended before it could be stored")
         try:
             facts, thumbnail = images.examine(data)

@@ -82,7 +82,7 @@ class Uploads:
         return error
 
     def _digest_of(self, source: Source) -> ByDigest:
-        """What the bytes that a source stands for are known by."""
+        """The identity of the bytes of a source."""
         found = self.drawn[source].source if isinstance(source, ByKey) else source
         assert isinstance(found, ByDigest), "a URL is sent as it is"
         return found
@@ -125,7 +125,7 @@ class Uploads:
         raise AssertionError("the last try returns or raises")
 
     async def _read(self, source: ByDigest) -> tuple[Image, bytes]:
-        """The bytes that a source stands for."""
+        """The bytes of a source."""
         drawn = next((one for one in self.drawn.values() if one.source == source), None)
         if drawn is None:
             return self.images[source], await asyncio.to_thread(_read, self.images[source])
@@ -141,7 +141,7 @@ class Uploads:
 
 
 def _read(image: Image) -> bytes:
-    """The bytes of a reference, as they were when it was planned: they are what the key stands for."""
+    """The bytes of a reference, as they were when it was planned: the key depends on them."""
     try:
         data = image.read()
     except OSError as error:
@@ -232,7 +232,7 @@ class UpstreamImages:
         return Outcome("pending", failure=Failure("upstream_missing", message))
 
     async def images(self, step: Step) -> Mapping[ByKey, Image]:
-        """The images that stand for the keys in a request; all of them must exist."""
+        """The images for the keys in a request; all of them must exist."""
         found = {}
         for key in step.request.upstream:
             result = await self.ends[key]

@@ -215,7 +215,7 @@ def _unexplained(evidence: Evidence, jobs: Sequence[Job]) -> int:
 
 
 def _is_lately(job: Job, own: Job) -> bool:
-    """Whether a job is so young that whoever has started it may be at work still."""
+    """Whether a job is so young that the program that started it may still be running."""
     return job.created_at is not None and own.created_at is not None and job.created_at >= own.created_at - REACH
 
 

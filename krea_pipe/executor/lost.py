@@ -37,7 +37,7 @@ ROUNDS = 10
 LATE = 3
 """A job may take so many times as long to show as the latest of those before it."""
 ABANDONED = 7
-"""A POST without an answer may go on for a minute after its run has died, and its job be late then."""
+"""Krea may process a POST for up to a minute after its run has died, so its job can appear late."""
 LONGEST = 12
 """Settling lasts no longer than 12 times the `settle` of the pace: two minutes where that is ten seconds."""
 
@@ -255,7 +255,7 @@ class Search:
         return await self.session.account_jobs.list_since(floor, lost_at)
 
     async def _new_jobs(self, post: Post, listing: JobListing) -> NewJobs:
-        """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
+        """Jobs that belong to no run of this home, once the pending POSTs of other runs have their answers."""
         account_jobs = self.session.account_jobs
         new = await account_jobs.new_since(post, listing, self.taken)
         if new.strangers or new.others:
@@ -298,7 +298,7 @@ class Search:
         return await self.session.journal_writer.ask_account(ask)
 
     async def _is_sender_gone(self, post: Post) -> bool:
-        """Whether nobody can still send a POST: a run of another home may be paused."""
+        """Whether no run can still send a POST: a run of another home may be paused."""
         return await self.session.journal_writer.ask_account(lambda view: view.is_own(post))
 
 

@@ -1,6 +1,6 @@
 """One protocol for whatever is paid, be it an image or a training: submit, wait, collect, recover.
 
-What is done next follows from how the journal says that the request stands. There is no idempotency key, so a POST is
+The next step follows from the status of the request in the journal. There is no idempotency key, so a POST is
 repeated only when Krea said no, was never reached, or shows no job of it. What is about to be done is written down
 before: `submitting` before the POST, `submitted` before any look at the job.
 """

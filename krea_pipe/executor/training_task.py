@@ -47,7 +47,7 @@ AGAIN = "`--again` trains again and pays again"
 
 @dataclass(frozen=True, slots=True)
 class TrainingOrder:
-    """What to train, where, for whom, and on which terms; `pipeline` is the name of the file's pipeline.
+    """What to train, the API and account, and the terms; `pipeline` is the name of the file's pipeline.
 
     `max_cost` is in US dollars, and None if it was not stated. `seconds` is how long the end is waited for.
     `again` trains once more what was trained, or may have been.

@@ -276,7 +276,7 @@ class JobWatch:
     async def ended(
         self, job_id: str, created_at: datetime | None, deadline: float, *, was_stored: bool = False
     ) -> Job | Lack:
-        """Wait until a job ends, or cannot be waited for any more; `deadline` in seconds."""
+        """Wait until a job ends or its deadline passes; `deadline` in seconds."""
         if self.session.stop.leaving.is_set():
             return Lack("left")
         if job_id in self.jobs:  # Krea has named one job for two requests

@@ -26,7 +26,7 @@ class Vertex:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Why a stage waits for another: it is drawn `for_each` of its images, or `needs` them to be generated before."""
+    """Why a stage waits for another: it runs `for_each` of its images, or `needs` them first."""
 
     start: str
     end: str

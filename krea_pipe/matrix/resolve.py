@@ -23,7 +23,7 @@ from krea_pipe.pipeline.template import is_template
 class SourceCell:
     """The cell of another stage that a cell is generated for: its key, its request, and what templates see as `source`.
 
-    `inherited` has the name, the part of an id and the value of each axis that cells drawn for it have from it.
+    `inherited` has the name, the part of an id and the value of each axis that cells generated for it inherit.
     """
 
     id: str

@@ -61,7 +61,7 @@ class Document:
         return self.place(trail) if start is None else self._at(start)
 
     def has_anchor(self, trail: Trail) -> bool:
-        """Whether the value at a trail is one that aliases may stand for."""
+        """Whether the value at a trail can be the target of aliases."""
         start = self._node(trail).start
         return start >= 0 and self.text.startswith("&", start)
 

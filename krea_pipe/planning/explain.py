@@ -364,7 +364,7 @@ class _Builder:
         return [None if one.startswith("@") else one for one in names]
 
     def _named(self, kind: str) -> Iterator[Ingredient]:
-        """What each name of a list stands for: the list of that name alone, resolved as the whole one is."""
+        """The meaning of each name in a list: the list of that name alone, resolved like the whole list."""
         value, draft = self.origins.fields[kind], self.origins.draft
         resolver, pipeline = draft.resolver, self.origins.pipeline
         in_place = OVERRIDES if self.origins.of(kind)[0].layer == OVERRIDES else kind

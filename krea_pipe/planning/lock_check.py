@@ -42,9 +42,9 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class LockOptions:
-    """What a run does with a lock file: `frozen` draws what it has and nothing else, `writes` keeps it up to date.
+    """What a run does with a lock file: `frozen` generates only what is in it, `writes` keeps it up to date.
 
-    `is_gone` tells of a cell's id whether the pipeline has no such cell any more, `keys` are the keys of all cells that
+    `is_gone` says whether the pipeline no longer has a cell with an id, `keys` are the keys of all cells that
     it has. `space` names the store of the API.
     """
 

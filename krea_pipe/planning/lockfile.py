@@ -39,7 +39,7 @@ class LockLine:
     """One cell's image: its request by key, the SHA-256 of the bytes that Krea sent, and how it was generated.
 
     `likeness` is the image's perceptual signature, "" when it is not known. `space` names the store of the API that has
-    drawn it; it is "" for Krea itself, and then not in the file. the file has the fields in this order.
+    drawn it; it is "" for Krea itself, and then not in the file. The file has the fields in this order.
     """
 
     id: str

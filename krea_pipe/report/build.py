@@ -272,7 +272,7 @@ def _given_in(pipeline: Pipeline, stage: Stage) -> dict[str, Json]:
 
 
 def _rows_of(pipeline: Pipeline, stage: str) -> Mapping[tuple[str, str], Json]:
-    """The data of axis values that are more than the scalar that stands for them."""
+    """The data of axis values that are more than a scalar."""
     axes = (axis for one in pipeline.stages if one.name == stage for axis in one.axes)
     values = ((axis.name, value) for axis in axes for value in axis.values)
     return {(name, repr(value.scalar)): value.data for name, value in values if isinstance(value.data, dict)}

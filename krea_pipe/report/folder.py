@@ -177,7 +177,7 @@ def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
         return runs[-1]
     path = Path(os.path.expanduser(name))  # noqa: PTH111 (which fails where there is no such user)
     given = path.parent if path.name in (RECORD, PLANNED, _HTML_NAME) else path
-    if os.path.islink(given):  # noqa: PTH114 (a name may be too long); whoever names a link means what it leads to
+    if os.path.islink(given):  # noqa: PTH114 (a name may be too long); a named link means its target
         given = Path(os.path.realpath(given))
     if _holds(given, *files):
         return given

@@ -52,7 +52,7 @@ class Made(Sent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitting(Timed):
-    """The POST follows, and whoever has written this alone may make it: see `store.ledger`."""
+    """The POST follows, and only the writer of this line may make it: see `store.ledger`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,7 +143,7 @@ def _owner_of(place: Path) -> int | None:
 def _owner_name(place: Path, owner: int | None) -> str:
     try:
         return f"{place.owner()} (uid {owner})"
-    except (KeyError, OSError, NotImplementedError):  # KeyError: nobody has that number here
+    except (KeyError, OSError, NotImplementedError):  # KeyError: no user has that number here
         return f"uid {owner}"
 
 

@@ -51,7 +51,7 @@ class Blocked:
 
 
 RequestStatus: TypeAlias = Free | Busy | DrawnElsewhere | InFlight | Post | Blocked
-"""The state of a request: also a job that nobody waits for, or a POST without an answer whose run is dead."""
+"""The state of a request: also a job without a waiting run, or an unanswered POST whose run is dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ class Ledger:
     def _take(self, line: JournalLine) -> None:
         self.replay.take(line)
         self._forget_missing(line)
-        if isinstance(line.event, Done):  # nobody will ask for it again, and a long run would pile them up
+        if isinstance(line.event, Done):  # it is not needed again, and a long run would accumulate them
             self.replay.done.pop(line.key, None)
             self.replay.drawn_by.pop(line.key, None)
             self.replay.drawn.pop(line.key, None)

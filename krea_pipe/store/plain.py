@@ -11,7 +11,7 @@ from pathlib import Path
 from krea_pipe.core.errors import Problem, StateError
 
 _CAREFUL = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
-"""Windows has neither of the first two; there, what a name stands for is looked at before it is opened."""
+"""Windows has neither of the first two; there, the kind of a file is checked before it is opened."""
 
 
 def is_plain(path: Path | str) -> bool:
@@ -143,7 +143,7 @@ def _found(path: Path) -> os.stat_result | None:
 
 
 def _check_kind(path: Path | str) -> None:
-    """Say what is in a file's place: what the system says of a link or a pipe helps nobody."""
+    """Say what is in a file's place: the system's message about a link or a pipe does not help."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:

@@ -1,6 +1,6 @@
 """What `krea-pipe gc` does: finding out what must stay and what can go, and removing that.
 
-What a lock file or a kept run names stays, and what nobody has been told of yet. Things are removed one after the
+Images in lock files and kept runs stay, and images that no report has yet. Things are removed one after the
 other, so that a crash in between leaves a store that is right.
 """
 
@@ -219,7 +219,7 @@ def read_all_locks(
 
     Args:
         home: the home folder.
-        spaces: its name spaces, whose facts say for which pipelines images were drawn.
+        spaces: its name spaces, whose facts name the pipeline of each image.
         folders: where else to look.
         environment: for git.
         forgets: let go what was generated for pipelines whose folders are missing.

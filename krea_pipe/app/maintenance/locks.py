@@ -121,7 +121,7 @@ def _committed(git: Repository, names: list[str]) -> Iterator[tuple[str, bytes]]
 
 
 def _commits(git: Repository, names: list[str]) -> dict[str, str]:
-    """The commits of names, each with one of them; a name may also stand for a file, which is no lock file."""
+    """The commits of names, each with one of them; a name may also stand for a file, which is not a lock file."""
     asked = "".join(f"{name}^{{}}\n" for name in names)
     answers = ask(git.top, git.environment, "cat-file", "--batch-check", given=os.fsencode(asked))
     found: dict[str, str] = {}

@@ -65,7 +65,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class RemoteSurvey:
-    """What goes by kind, the keys of the results that stay, how many stay for whom, and what is never deleted.
+    """What goes by kind, the keys of the results that stay, how many stay for each reason, and what is never deleted.
 
     `usd` is what it would cost to generate the images again. `open` counts requests that have claims and no result,
     `jobs` the names of jobs, `unknown` the objects that this version does not know. `alive` are the runs of all homes.
@@ -242,7 +242,7 @@ def _by_digest(entries: Iterable[StoredObject]) -> dict[str, StoredObject]:
 
 
 def _read(remote: Remote, entries: Iterable[str]) -> dict[str, Result | None]:
-    """Read results, signed or not: what one names is not deleted, whoever has written it."""
+    """Read results, signed or not: what any of them names is not deleted."""
     shared = SharedResults(remote.bucket, Seal(), lambda _: None)
     keys = list(entries)
     return dict(zip(keys, in_parallel(shared.result, keys), strict=True))

@@ -328,7 +328,7 @@ def _print_end(finished: flow.FinishedRun, problems: tuple[Problem, ...], *, qui
 
 
 def _command() -> str:
-    """The command that was given, as a shell takes it; whom it tells is a secret."""
+    """The given command, quoted for a shell, without the secret address of --notify."""
     words = ["krea-pipe", *sys.argv[1:]]
     for number, word in enumerate(words):
         if word.startswith("--notify="):

@@ -149,7 +149,7 @@ def compare_with(
     """Compare a pipeline with its state at another commit.
 
     Args:
-        subject: the pipeline file and what stands over it.
+        subject: the pipeline file and its overrides.
         against: `REF`, `A..B` or `A...B`.
         space: the name space of the store, which says what is already generated.
         environment: what git is run with.
@@ -184,7 +184,7 @@ def compare_with(
 
 
 class _Unchecked:
-    """Stands for the images of the base, which are not sent: whoever replaces a damaged one wants to see that."""
+    """Replaces the images of the base, which are not sent, so that replacing a damaged image shows up."""
 
     def __contains__(self, digest: object) -> bool:
         return True
