@@ -169,11 +169,11 @@ class RunFlags(CellFlags, LogFlags):
 def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     """Generate only the missing images of FILE, and write a report.
 
-    What is stored is reused, what is in flight is waited for, what is accepted or paid and is missing here is fetched
-    from where it is at no cost, the rest is sent. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}`
-    in the file, or --max-cost). Run it again after anything went wrong: nothing is paid twice. Two runs at once share
-    the work. FILE may be a plan of `krea-pipe plan --out`: then just that is carried out, and nothing when the pipeline
-    makes other requests by now.
+    Cached images are reused, running jobs are awaited, accepted or paid images that are missing locally are fetched at
+    no cost, and the rest is submitted. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file,
+    or --max-cost). If anything goes wrong, rerun the command: nothing is charged twice. Two concurrent runs share the
+    work. FILE may also be a plan from `krea-pipe plan --out`: exactly that plan is executed, or nothing if the
+    pipeline's requests have changed since.
     """
     with RunNotifications(flags, file) as notifications:
         finished = _run(file, flags, notifications, as_json=as_json)
