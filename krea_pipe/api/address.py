@@ -42,7 +42,7 @@ _INSIDE = "the image URL points to this machine or to a private network"
 class AllowedAddresses:
     """What images may be fetched from: `here` says that the API is on this machine, `api` is its own host and port.
 
-    The API's own address is allowed wherever it is: whoever runs this has named it.
+    The API's own address is always allowed, because the user has set it.
     """
 
     here: bool

@@ -109,7 +109,7 @@ class Client:
         """Start a job, which will be billed.
 
         Args:
-            request: What is to be drawn.
+            request: What to generate.
             urls: The URL of each uploaded image, by its source.
             webhook: The URL that Krea tells when the job has ended, if any.
 

@@ -1,7 +1,7 @@
 """The receiver of Krea's webhooks: each delivery is a hint that a job may have ended, and nothing more.
 
-Krea signs nothing, so whoever knows the address may post anything. The path is a secret, only the id of a job is taken
-from a delivery, and the caller reads that job from Krea itself.
+Krea signs nothing, so anyone who knows the address can post anything. The path is a secret, only the id of a job is
+taken from a delivery, and the caller reads that job from Krea itself.
 """
 
 import asyncio

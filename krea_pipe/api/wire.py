@@ -63,7 +63,7 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Whether it cannot change any more.
+        """Whether its state is final.
 
         A status that no document has ends a job by its name, or with an error, a time of completion or what the job
         made; what sounds as if it went on may show previews.
@@ -224,7 +224,7 @@ def read_time(text: Json) -> datetime | None:
     """A time of Krea's in UTC; one without an offset is UTC.
 
     Args:
-        text: ISO 8601, as it stands in an answer.
+        text: ISO 8601, as in an answer.
 
     Returns:
         None for what is no time, or lies outside of the years 2000 to 2200: no clock that works shows it.
@@ -298,7 +298,7 @@ def _is_preview_by_path(url: str) -> bool:
 
 
 def _addresses(data: Json, kind: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Each address in what a result has of images, with its kind: its type, or the name that it stands under."""
+    """Each address in what a result has of images, with its kind: its type, or the key that contains it."""
     if depth > _MAX_DEPTH:
         return
     match data:

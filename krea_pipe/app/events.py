@@ -1,7 +1,7 @@
 """The event log of a run: one JSON object a line, for programs that follow what is done and what is paid.
 
 Every line has the time `t` (UTC, ISO 8601 to the millisecond), the `event` and the `run`. What concerns one request has
-its `key` and its `cell`, the first of those that it is drawn for. Money is text, in US dollars.
+its `key` and its `cell`, the first of those that it is generated for. Money is text, in US dollars.
 
     run_started      the plan is made, nothing is sent yet   pipeline file target shard cells plan uploads usd cap_usd
     uploaded         Krea has a reference image              source bytes
@@ -30,7 +30,7 @@ its `key` and its `cell`, the first of those that it is drawn for. Money is text
 
 A request ends with `settled`, unless the run was killed or left at once; `status` is a word of the report, `usd` what
 the run has paid or may have paid for it. A request that was reused or never begun has no lines. `seconds` is the time
-from `submitted` to `stored`, null for the job of an earlier run. Lines stand in the order in which they became true. A
+from `submitted` to `stored`, null for the job of an earlier run. Lines are in the order in which they became true. A
 run that was left at once has a `run_ended` with the exit code alone, one that was killed has none; `lost` counts the
 lines that could not be written. `schemas/event.schema.json` says the same to programs. No line holds an API key, an
 address of an image or a prompt.

@@ -119,7 +119,7 @@ class Prepared:
 
 
 Listen: TypeAlias = Callable[[Prepared, str], AbstractContextManager[Listeners]]
-"""Called with a plan that has work and the id of its run; whom it gives is told for as long as the work goes on."""
+"""Called with a plan that has work and the id of its run; the receiver it returns gets the events of the work."""
 
 
 @dataclass(frozen=True, slots=True)

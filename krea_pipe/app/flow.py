@@ -137,7 +137,7 @@ def stage_cells(loaded: Loaded, stage: str) -> list[KeyedCell]:
 
 
 def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
-    """The stages with their images and prices, drawn or not, and which of them wait for others.
+    """The stages with their images and prices, generated or not, and which of them wait for others.
 
     Args:
         loaded: the pipeline.
@@ -155,7 +155,7 @@ def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
-    """Refuse a file that holds the very key that would send it, also in what stands over it and what it reads.
+    """Refuse a file that holds the very key that would send it, also in its overrides and in the files it reads.
 
     Raises:
         InvalidInput: it does.
@@ -185,7 +185,7 @@ def run_pipeline(
     options: RunOptions,
     listen: Listen,
 ) -> FinishedRun:
-    """Make every image of a pipeline that is not there yet, and report.
+    """Generate every missing image of a pipeline and report.
 
     Args:
         loaded: the pipeline.
@@ -193,7 +193,7 @@ def run_pipeline(
         execution: how the work is carried out, and at which API.
         out: the folder for images.
         options: which cells, and the limits.
-        listen: called when there is work; whom it gives is told of it.
+        listen: called when there is work; the receiver it returns gets its events.
 
     Returns:
         The report, its folder, how the work ended, and the lock file.
@@ -230,7 +230,7 @@ def _prepared(
     fetched: Fetched,
     locking: LockOptions | None,
 ) -> Prepared:
-    """What is needed to carry out a plan, once nothing stands in its way."""
+    """What is needed to carry out a plan, once nothing prevents it."""
     target, budget = execution.target, loaded.pipeline.budget
     if _is_unpaid(target, options):
         basis = replace(basis, plan=_unpaid(basis.plan), whole=_unpaid(basis.whole))
@@ -307,7 +307,8 @@ def _approved_limits(plan: Plan, budget: Budget, options: RunOptions) -> Limits:
 
 
 def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) -> tuple[Decimal | None, int | None]:
-    """What a run may spend, in US dollars, and how many images it may draw, once all shards together stay within that.
+    """What a run may spend, in US dollars, and how many images it may generate, once all shards together stay within
+    that.
 
     Raises:
         KreaPipeError: there is no cap, or it costs more.
@@ -320,7 +321,7 @@ def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) 
 
 
 def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOptions | None:
-    """What becomes of the lock file. Only live runs write one, as proofs stand for nothing."""
+    """What becomes of the lock file. Only live runs write one, because proofs are not results."""
     if options.lock is None or not (options.frozen or target.kind == "live"):
         return None
     lock = basis.lock or read_lock(options.lock)

@@ -87,7 +87,7 @@ def _state(job: InFlight) -> WorkState:
 def cancel_account_jobs(
     workspace: Workspace, names: tuple[str, ...], environment: Mapping[str, str]
 ) -> list[Cancelled]:
-    """Cancel jobs that no run has brought in.
+    """Cancel jobs that no run has collected.
 
     Args:
         workspace: where the journal is.
@@ -144,7 +144,8 @@ def recover_account_jobs(
         The jobs, and how many requests have no image.
 
     Raises:
-        StateError: a run goes on, the order does not fit, or Krea cannot be asked. RefusedByKrea: the key is not good.
+        StateError: a run is in progress, the order does not fit, or Krea cannot be asked. RefusedByKrea: the key is not
+        good.
     """
     from krea_pipe.executor.account_calls import find_orphans, pair, record_recovered  # noqa: PLC0415 (network code)
 

@@ -1,7 +1,7 @@
 """Telling people that a run has ended: the desktop, a webhook, or what apprise knows to reach.
 
 apprise knows chat services, mail and phones. It is an extra (`pip install 'krea-pipe[notify]'`). A webhook's address is
-a secret: whoever has it may post. It is shown as far as its host, in messages too.
+a secret: anyone who has it can post. It is shown as far as its host, in messages too.
 """
 
 import json
@@ -77,7 +77,7 @@ def message_of_refusal(name: str, problem: Problem, exit_code: int, run: Mapping
 
     Args:
         name: the pipeline, as people know it.
-        problem: what stood in the way.
+        problem: what prevented the run.
         exit_code: what the command exits with.
         run: the object that `run --json` prints.
 

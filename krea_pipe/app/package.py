@@ -38,7 +38,7 @@ UsdAmount: TypeAlias = Decimal | float | str
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A pipeline file and every image that it names; `is_changed` says that something stands over the file."""
+    """A pipeline file and every image that it names; `is_changed` says that overrides apply to the file."""
 
     loaded: flow.Loaded
     is_changed: bool = False
@@ -166,7 +166,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
     changed: Changed = "keep",
     on_progress: OnProgress | None = None,
 ) -> flow.FinishedRun:
-    """Make every image that is not there yet, and a report; what Krea refuses or fails to draw is in the report.
+    """Generate every missing image and a report; what Krea refuses or fails to generate is in the report.
 
     Works inside a running event loop as well, as in a notebook; it returns when the run has ended.
 
@@ -176,7 +176,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         out: the folder for images; `out/NAME` by default, `proofs/NAME` with `local`.
         select: only the cells that one of these expressions takes, as with `-k`.
         frozen: make only what the lock file has, pay for nothing, and leave the file as it is. Without it a live run
-            keeps the lock file of a pipeline that nothing stands over.
+            keeps the lock file of a pipeline without overrides.
         allow_render: with `frozen`, pay for images that cannot be had for nothing.
         max_cost: stop before more than this is spent, in US dollars.
         max_new: stop after so many new images.

@@ -1,4 +1,4 @@
-"""Picks: decisions about cells are written into picks files, and picked cells are drawn on another variant."""
+"""Picks: decisions about cells are written into picks files, and picked cells are generated with another variant."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -145,7 +145,7 @@ class _Change:
         return renamed, self._shown(matched, text or "")
 
     def warnings(self) -> tuple[Problem, ...]:
-        """What is to be said of a picks file that is not there yet, and may have another name."""
+        """What is to be said of a missing picks file, and may have another name."""
         if self.path.exists() or not self.path.parent.is_dir():
             return ()
         pipeline = self.loaded.pipeline
@@ -227,7 +227,7 @@ def _with_parts(identity: str, old: str, new: str) -> str:
 
 
 def _read(path: Path) -> str | None:
-    """The text of a picks file, line ends and all; None when it is not there.
+    """The text of a picks file, line ends and all; None if it is missing.
 
     Raises:
         InvalidInput: it cannot be read.
@@ -250,12 +250,12 @@ class PromotionEdit:
 
 
 def promote_picks(file: Path, stage: str, variant: str, name: str | None, *, writes: bool) -> PromotionEdit:
-    """Add a stage to a pipeline file that draws the picked cells of another on another variant.
+    """Add a stage to a pipeline file that generates the picked cells of another on another variant.
 
     Args:
         file: the pipeline.
         stage: the stage with the picks.
-        variant: what to draw on.
+        variant: the new variant.
         name: the name of the new stage, by default `STAGE-VARIANT`.
         writes: write the file.
 

@@ -81,7 +81,7 @@ def forecast(
 
     Args:
         file: the pipeline.
-        overrides: what stands over it.
+        overrides: settings that override it.
         options: which cells, and the limits.
         environment: where the API and the home folder may be named.
         local: plan proofs.
@@ -123,10 +123,10 @@ def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:
         forecast: what was planned.
 
     Returns:
-        What stands in the file.
+        The contents of the file.
 
     Raises:
-        UsageError: another file is in the way, or a plan file cannot hold what stands over the pipeline.
+        UsageError: another file is in the way, or a plan file cannot hold the overrides of the pipeline.
         StateError: it cannot be written.
     """
     cells, sends = parts_of(forecast.plan, forecast.reach.count)
@@ -153,7 +153,7 @@ def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run was asked to carry out: a pipeline file with what stands over it, or the plan of one."""
+    """What a run was asked to carry out: a pipeline file with its overrides, or the plan of one."""
 
     file: Path
     overrides: Overrides
@@ -164,7 +164,7 @@ class RunRequest:
 
     @property
     def over(self) -> str:
-        """What stands over the file of a plan, as options: whoever runs it should see that."""
+        """The overrides in a plan file, as options, so that its user sees them."""
         if self.approval is None:
             return ""
         named = {"--profile": self.approval.profiles, "--set": self.approval.set, "--vars": self.approval.vars}
@@ -178,13 +178,13 @@ def run_request(
 
     Args:
         file: a pipeline, or a plan file.
-        overrides: what stands over the pipeline.
+        overrides: settings that override the pipeline.
         options: which cells, the lock file that is named, and whether it is frozen.
         environment: where the API may be named.
         local: draw proofs.
 
     Returns:
-        The pipeline, what stands over it, the API, the lock file, and the plan file if it is one.
+        The pipeline, its overrides, the API, the lock file, and the plan file if it is one.
 
     Raises:
         InvalidInput: a plan file cannot be read. UsageError: options contradict it, or it is for another API.

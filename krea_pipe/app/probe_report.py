@@ -115,7 +115,7 @@ def keep_probe_report(home: Path, report: ProbeReport) -> Path:
 
 
 def _exit_code(seen: Observations) -> ExitCode:
-    """That of the run, unless it has drawn images: one of its jobs was cancelled on purpose."""
+    """That of the run, unless it has generated images: one of its jobs was cancelled on purpose."""
     report = seen.finished.report
     code = ExitCode(report.exit_code)
     drawn = any(row.status in ("succeeded", "reused") for row in report.rows) or any(_unfit_sizes(report.rows))

@@ -147,7 +147,7 @@ def _facts(prepared: Prepared, folder: Path, started_at: datetime) -> RunFacts:
 
 
 def _deliver_reused(prepared: Prepared, outcomes: dict[Key, Outcome]) -> frozenset[str]:
-    """Put stored images where they belong, noting those that cannot be; the keys of those that were not there."""
+    """Put stored images where they belong, noting those that cannot be; the keys of those that were missing."""
     rewritten = set()
     for step in prepared.plan.steps:
         if isinstance(step.action, Reuse):

@@ -102,7 +102,7 @@ def train_style(
     Args:
         file: the pipeline.
         references: the name of a set under its `references:`.
-        overrides: what stands over the file.
+        overrides: settings that override the file.
         terms: what is trained, and on which terms.
         environment: where the API, the key, the pace and the home folder come from.
         local: train at the local Krea.
@@ -170,7 +170,7 @@ def write_style(trained: TrainedStyle, style_id: str) -> bool:
 
 
 def _check_edit(file: Path, loaded: Loaded, training: Training, workspace: Workspace, *, again: bool) -> None:
-    """Refuse an edit that cannot be made, before anything is paid; the id that is known already may stand there."""
+    """Refuse an edit that cannot be made, before anything is paid; the id may already be there."""
     board = loaded.pipeline.styles.get(training.name)
     known = workspace.space.journal.replay().style(training.key)
     if board is None or again or known is None or known.style_id != board.id:

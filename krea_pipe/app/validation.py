@@ -28,7 +28,7 @@ def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
 
     Args:
         file: the pipeline.
-        overrides: what stands over it.
+        overrides: settings that override it.
         max_cells: refuse a matrix with more cells.
 
     Returns:
@@ -49,7 +49,7 @@ def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) 
 
     Args:
         folders: folders and files in which pipelines are looked for; none means the whole repository.
-        overrides: what stands over each file; its environment is also for git.
+        overrides: settings that override each file; its environment is also for git.
         max_cells: refuse a matrix with more cells.
 
     Yields:

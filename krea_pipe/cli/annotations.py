@@ -19,7 +19,7 @@ _MAX_ANNOTATIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One thing to show: its kind, a short title, the message, and where it stands if it stands anywhere."""
+    """One thing to show: its kind, a short title, the message, and where it is, if it has a place."""
 
     kind: AnnotationKind
     title: str
@@ -32,7 +32,7 @@ def annotate(found: Iterable[Annotation]) -> None:
     if os.environ.get(ASKED) != "github":
         return
     context = click.get_current_context(silent=True)
-    if context is None or context.parent is None:  # no command is under way any more
+    if context is None or context.parent is None:  # no command is running
         _print(list(found))
         return
     root = context.find_root()

@@ -44,7 +44,7 @@ def inert(text: str) -> str:
 
 
 def inert_json(text: str) -> str:
-    """JSON that says the same and that `inert` leaves as it is: commands can stand in its strings alone."""
+    """JSON that says the same and that `inert` leaves as it is: commands can occur only in its strings."""
     text = _ANYWHERE.sub(lambda found: f"{found[1]}\\u005b" if found[1] else found[3].replace(":", "\\u003a"), text)
     return _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 

@@ -27,7 +27,7 @@ EPILOG = (
 def cli(ctx: click.Context) -> None:
     """Declarative image pipelines for Krea 2.
 
-    YAML files in git say what to draw; krea-pipe shows the price, draws what is not there yet, and reports.
+    YAML files in git describe the images; krea-pipe shows the price, generates only missing images, and reports.
     """
     ctx.color = wants_colour()
     if ctx.invoked_subcommand is None:

@@ -60,7 +60,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def _escaped(text: str) -> str:
-    """JSON in ASCII alone: what is not ASCII stands in its strings, and is escaped there."""
+    """JSON in ASCII alone: other characters occur only in its strings, and are escaped."""
     return re.sub(r"[^\x00-\x7f]+", lambda found: json.dumps(found[0])[1:-1], text)
 
 
@@ -121,14 +121,14 @@ def _excerpt(at: Place, colour: str) -> str:
     here = at.column - 1 - at.cut
     head = f"  {at.line} | "
     shown, before = _piece(text, here if 0 <= here <= len(text) else 0, _COLUMNS - len(head), is_cut=at.cut > 0)
-    if not 0 <= here <= len(text):  # what stood there is masked
+    if not 0 <= here <= len(text):  # the text there is masked
         return head + shown
     margin = " " * (len(head) - 2)
     return f"{head}{shown}\n{margin}| {' ' * before}{click.style('^', fg=colour, bold=True)}"
 
 
 def _piece(text: str, here: int, room: int, *, is_cut: bool) -> tuple[str, int]:
-    """What of a line fits into some columns around a character, and how many columns stand before the character."""
+    """What of a line fits into some columns around a character, and how many columns precede the character."""
     start, end = here, here
     if sum(map(_width, text)) <= room - is_cut:
         start, end = 0, len(text)
@@ -171,7 +171,7 @@ class StderrLog:
         """Say one line; `styled` is how a terminal shows it, `facts` are what only programs are told."""
         if self.quiet and level != "error":
             return
-        with contextlib.suppress(OSError):  # who listened has gone, and the run must not end in the middle of it
+        with contextlib.suppress(OSError):  # the reader has gone, and the run must not end in the middle of it
             if self.in_json:
                 head = {"t": iso(datetime.now(UTC)), "level": level, "event": event, "message": text}
                 click.echo(inert_json(json.dumps({**head, **facts})), err=True)

@@ -148,7 +148,7 @@ class CellFlags(OverFlags, SelectFlags):
 
 
 class LogFlags(TypedDict):
-    """What is told of a run while it goes on and at its end, and to whom."""
+    """Reports of a run to other programs and people, during the run and at its end."""
 
     quiet: bool
     log_format: Literal["text", "json"]

@@ -22,7 +22,7 @@ from krea_pipe.core.exit_codes import ExitCode
 class Place:
     """A spot in a file: line and column count from 1.
 
-    `text` is that line, or a piece of it if it is long; `cut` characters of the line stand before the piece.
+    `text` is that line, or a piece of it if it is long; `cut` characters of the line precede the piece.
     """
 
     path: Path
@@ -96,7 +96,7 @@ class NothingSelected(KreaPipeError):
 
 
 class NotLocked(KreaPipeError):
-    """A request is not the one that the lock file has, and nothing else may be drawn."""
+    """A request is not the one that the lock file has, and nothing else may be generated."""
 
     exit_code = ExitCode.NOT_AS_LOCKED
 

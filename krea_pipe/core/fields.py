@@ -36,7 +36,7 @@ UNKNOWN_FIELDS = ("variant", "aspect_ratio", "resolution")
 """Fields of which Krea may have values that krea-pipe does not know; `allow_unknown` lets a file send them."""
 OWN_FIELDS = (*DEFAULTS, *LIST_FIELDS, *SOURCE, "prompt")
 FIELD_NAMES = (*OWN_FIELDS, *SINGULARS, "look")
-"""Names that set something of a request wherever they stand as a key or as an axis."""
+"""Names that set something of a request wherever they occur as a key or an axis."""
 
 STAGE_KEYS = (
     "prompt",
@@ -52,7 +52,7 @@ STAGE_KEYS = (
     "strength",
     "out",
 )
-"""What may stand at the top level of a file with one stage, besides lists of names."""
+"""What is allowed at the top level of a file with one stage, besides lists of names."""
 
 
 Allowed: TypeAlias = Mapping[str, Collection[str]]

@@ -71,7 +71,7 @@ def closest(word: str, names: Sequence[str] | Mapping[str, object], *, most: int
 
 
 def _abbreviated(word: str, names: Iterable[str]) -> str | None:
-    """The only name that goes on after a word by a few letters."""
+    """The only name that continues a word by a few letters."""
     found = [one for one in names if one.startswith(word) and len(one) - len(word) <= _MAX_MISSING]
     return found[0] if len(word) > _SHORTEST + 1 and len(found) == 1 else None
 

@@ -46,7 +46,7 @@ _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False,
 
 
 def source_text(source: Source) -> str:
-    """A source as it stands in a request's JSON: `sha256:<hex>`, `key:<hex>`, or the URL itself."""
+    """A source as in a request's JSON: `sha256:<hex>`, `key:<hex>`, or the URL itself."""
     match source:
         case ByDigest():  # patterns that take the field out cost twice as much, for each image of each request
             return _DIGEST + source.sha256
@@ -91,7 +91,7 @@ class Weighted(Generic[Id]):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One image to draw, every documented field explicit. A seed of None sends no seed.
+    """One image to generate, every documented field explicit. A seed of None sends no seed.
 
     `image` is the source picture of image-to-image. `take` tells images without a seed apart, and is not sent.
     """

@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """Where a call goes, for whom, and the run id under which it is written down."""
+    """The target and the account of a call, and the run id for its journal lines."""
 
     space: Space
     target: Target
@@ -124,7 +124,7 @@ def cancel_jobs(api_call: ApiCall, jobs: Mapping[str, InFlight]) -> dict[str, Ca
     """Ask Krea to cancel jobs, and record which of them it has cancelled, because those are not billed.
 
     Args:
-        api_call: where and for whom.
+        api_call: the target and the account.
         jobs: the jobs by the keys of their requests.
 
     Returns:
@@ -185,7 +185,7 @@ def find_orphans(api_call: ApiCall, known: frozenset[str], age: timedelta) -> li
     """Find the jobs of the account that nothing here knows, whatever became of them.
 
     Args:
-        api_call: where and for whom.
+        api_call: the target and the account.
         known: the ids of the jobs that are known.
         age: how old a job may be.
 
@@ -261,7 +261,7 @@ def record_recovered(api_call: ApiCall, pairs: Mapping[Key, Job], steps: Sequenc
     """Write down that jobs are those of requests, so that the next run brings them in.
 
     Args:
-        api_call: where, for whom, and the run id to write under.
+        api_call: the target, the account, and the run id to write under.
         pairs: the jobs by the keys of their requests.
         steps: the steps of the plan; those without a job are passed over.
         pipeline: the name of the pipeline.

@@ -1,4 +1,4 @@
-"""Which jobs Krea's list has shown, so that after a lost answer a job that was not there before is told by its id.
+"""Which jobs Krea's list has shown, so that after a lost answer a new job is recognized by its id.
 
 The clocks of Krea's hosts and gateways may differ, so times only say how far back to read. Before a POST, every id of
 the newest part of the list is in the journal. The polls of a run keep that up to date, so a POST costs no call.
@@ -49,7 +49,7 @@ class JobListing:
 
 @dataclass(frozen=True, slots=True)
 class NewJobs:
-    """What a listing has that was not there before a POST.
+    """What a listing has that did not exist before a POST.
 
     `strangers` are the jobs that Krea's list had not shown before the POST and that no answer has named, newest first.
     `others` are further jobs that no answer has named and that came since the run of the POST began; `hidden` counts
@@ -162,7 +162,7 @@ class AccountJobs:
         return JobListing(tuple(found), made_by(found))
 
     async def new_since(self, post: Post, listing: JobListing, taken: set[str]) -> NewJobs:
-        """What a listing shows that was not there before a POST; `taken` are jobs of other lost answers.
+        """What a listing shows that did not exist before a POST; `taken` are jobs of other lost answers.
 
         For a POST before which no list was written down, its times decide.
         """

@@ -45,7 +45,7 @@ class BudgetLedger:
         return await future
 
     def commit(self, price: Decimal) -> None:
-        """Set a price aside that an earlier run may have spent. What it may have drawn is no new image of this one."""
+        """Set a price aside that an earlier run may have spent. Its image is not new in this run."""
         self.reserved += price
 
     def keep(self, price: Decimal, *, is_new: bool = True) -> None:

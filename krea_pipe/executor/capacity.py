@@ -69,7 +69,7 @@ class FairSemaphore:
         self.let_in()
 
     def let_in(self) -> None:
-        """Let in those for whom there are places now."""
+        """Admit the tasks for which there are places now."""
         while self._waiting and self.inside < self.size():
             place = self._waiting.popleft()
             if not place.done():
@@ -77,7 +77,7 @@ class FairSemaphore:
                 place.set_result(True)
 
     def close(self) -> None:
-        """Let nobody in any more, and tell those who wait."""
+        """Admit no more tasks, and tell the waiting ones."""
         self.is_closed = True
         while self._waiting:
             place = self._waiting.popleft()
@@ -221,7 +221,7 @@ class SubmitGate:
 
     @asynccontextmanager
     async def passed(self) -> AsyncIterator[bool]:
-        """Wait until one may POST, in the order of coming; False when nobody may any more."""
+        """Wait for permission to POST, in the order of arrival; False if no task may POST now."""
         if not await self.semaphore.enter():
             yield False
             return

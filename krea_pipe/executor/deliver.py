@@ -273,7 +273,7 @@ def _is_uncounted(step: Step) -> bool:
 
 
 def mark_reported(space: Space, plan: Plan, run_id: str) -> None:
-    """Note what now stands in a report, so that no later one counts it again.
+    """Note what is now in a report, so that no later one counts it again.
 
     Args:
         space: the store of the target.

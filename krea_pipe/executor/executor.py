@@ -136,7 +136,7 @@ class Engine:
                 begun.add(step.key)
 
     async def _send_when_free(self, step: Step) -> bool:
-        """Begin a new request once there are budget and a slot for it; False when there will be none any more."""
+        """Begin a new request once there are budget and a slot for it; False if there will be none."""
         # Budget before slot, as everywhere: who has one and waits for the other must not hold up who has the other.
         slot, stop, budget = JobSlot(self.session.capacity), self.session.stop, self.session.budget
         if not await budget.reserve(step.price):
@@ -187,7 +187,7 @@ class Engine:
         self.tell(step, outcome)
 
     async def _bounded(self, work: Awaitable[_T]) -> _T | Failure:
-        """What came of some work for one request. What nobody foresaw fails that request alone.
+        """What came of some work for one request. An unexpected error fails only that request.
 
         Raises:
             KreaPipeError: what stops all work, such as a journal that cannot be written.
@@ -291,7 +291,7 @@ def execute(order: Order) -> tuple[Outcomes, Ending]:
 
 
 def _ended(work: "Future[tuple[Outcomes, Ending]]", remote: "_Remote") -> tuple[Outcomes, Ending]:
-    """What came of work that was interrupted: what runs is brought in, unless a second interrupt comes."""
+    """What came of work that was interrupted: running jobs are collected, unless a second interrupt comes."""
     try:
         remote.interrupt()
         return work.result()
@@ -367,7 +367,7 @@ async def _carried_out(order: Order, begun: Callable[[Session], None]) -> tuple[
 
 @contextlib.asynccontextmanager
 async def _listening(order: Order, engine: Engine) -> AsyncIterator[None]:
-    """Receive webhooks for as long as the run goes on, if that is wanted."""
+    """Receive webhooks during the run, if wanted."""
     if order.webhook_listener is None:
         yield
         return

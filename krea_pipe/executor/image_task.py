@@ -85,7 +85,7 @@ class ImageTask(PaidRequest[Outcome]):
         return outcome
 
     async def first(self) -> RequestStatus | Outcome:
-        """How the request stands by the plan; for an open POST, by the journal and Krea's list."""
+        """The status of the request according to the plan; for an open POST, by the journal and Krea's list."""
         action = self.step.action
         if isinstance(action, Attach):
             return action.job(self.session.origin)
@@ -136,7 +136,7 @@ class ImageTask(PaidRequest[Outcome]):
         return Failure("empty", f"{EMPTY}; `--uncertain resubmit` sends it again", "empty")
 
     def unclear(self, verdict: Unclear, lost: Lost | None) -> Outcome:
-        """The outcome when nobody can tell what became of a POST."""
+        """The outcome if it is unknown what became of a POST."""
         price = f" for {usd(self.price)}" if self.price else ""
         what = "an earlier answer was lost" if lost is None else lost.reason
         jobs = [job.id for job in verdict.candidates]
@@ -150,11 +150,11 @@ class ImageTask(PaidRequest[Outcome]):
         return Outcome("uncertain", failure=failure, cost_usd=self.price, attempts=tuple(self.attempts))
 
     async def collect(self, job: InFlight, submitted_at: str | None) -> RequestStatus | Outcome:
-        """Wait until the job ends, and store what it drew; `Free` when a job of an earlier run was cancelled."""
+        """Wait until the job ends, and store its image; `Free` when a job of an earlier run was cancelled."""
         return await Collector(self, job, submitted_at, counted=await self._is_counted(job)).collect()
 
     async def _is_counted(self, job: InFlight) -> bool:
-        """Whether the price of a job stands in another report: this run's counts what it has taken over."""
+        """Whether the price of a job is in another report: this run's counts what it has taken over."""
         run_id, key = self.session.run_id, self.key
         if job.was_stored:
             return bool(await self.session.journal_writer.ask(lambda replay: replay.drawn_by.get(key) != run_id))
@@ -201,7 +201,7 @@ class Collector:
     counted: bool = False
 
     async def collect(self) -> Outcome | Free:
-        """Wait until the job ends, and store what it drew; `Free` when there is nothing that could be stored any more.
+        """Wait until the job ends, and store its image; `Free` if there is nothing left to store.
 
         That is so for a job of an earlier run that was cancelled, and for one of a lost image that Krea has no longer.
         """
@@ -433,7 +433,7 @@ class Collector:
 
     def _keep(self, data: bytes) -> Result | None:
         """Verify an image and store it; None for another one than that whose digest is known."""
-        if self.task.session.stop.leaving.is_set():  # many images may wait for a thread, and nobody waits for them now
+        if self.task.session.stop.leaving.is_set():  # many images may wait for a thread, and they are no longer awaited
             raise BadImage("the run ended before it could be stored")
         try:
             facts, thumbnail = images.examine(data)

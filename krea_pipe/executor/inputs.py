@@ -35,7 +35,7 @@ class ImageChanged(CallFailed):
 class Uploads:
     """The URLs of the images that a run sends. `fresh` are those that this run uploaded itself.
 
-    `drawn` are images of this pipeline by the keys that they are drawn for; others are known by their bytes.
+    `drawn` are images of this pipeline by the keys that they are generated for; others are known by their bytes.
     """
 
     session: Session
@@ -82,7 +82,7 @@ class Uploads:
         return error
 
     def _digest_of(self, source: Source) -> ByDigest:
-        """What the bytes that a source stands for are known by."""
+        """The identity of the bytes of a source."""
         found = self.drawn[source].source if isinstance(source, ByKey) else source
         assert isinstance(found, ByDigest), "a URL is sent as it is"
         return found
@@ -125,7 +125,7 @@ class Uploads:
         raise AssertionError("the last try returns or raises")
 
     async def _read(self, source: ByDigest) -> tuple[Image, bytes]:
-        """The bytes that a source stands for."""
+        """The bytes of a source."""
         drawn = next((one for one in self.drawn.values() if one.source == source), None)
         if drawn is None:
             return self.images[source], await asyncio.to_thread(_read, self.images[source])
@@ -141,7 +141,7 @@ class Uploads:
 
 
 def _read(image: Image) -> bytes:
-    """The bytes of a reference, as they were when it was planned: they are what the key stands for."""
+    """The bytes of a reference, as they were when it was planned: the key depends on them."""
     try:
         data = image.read()
     except OSError as error:
@@ -165,7 +165,7 @@ class UpstreamImages:
     by_stage: dict[str, list[Key]] = field(default_factory=dict)
     names: dict[Key, str] = field(default_factory=dict)
     above: dict[str, set[str]] = field(default_factory=dict)
-    """For each stage those that its cells wait for, or are drawn for."""
+    """For each stage those that its cells wait for, or are generated for."""
     depths: dict[str, int] = field(default_factory=dict)
     stages: "dict[str, asyncio.Task[Key | None]]" = field(default_factory=dict)
     """For each stage that others need the wait for its end."""
@@ -232,7 +232,7 @@ class UpstreamImages:
         return Outcome("pending", failure=Failure("upstream_missing", message))
 
     async def images(self, step: Step) -> Mapping[ByKey, Image]:
-        """The images that stand for the keys in a request; all of them have to be there."""
+        """The images for the keys in a request; all of them must exist."""
         found = {}
         for key in step.request.upstream:
             result = await self.ends[key]
@@ -242,10 +242,10 @@ class UpstreamImages:
         return found
 
     def _stages(self, step: Step) -> tuple[str, ...]:
-        """The stages that have to be drawn before a request is sent.
+        """The stages that must be generated before a request is sent.
 
-        Cells of several stages may share it. It goes with the first of these that can be drawn: with another it might
-        wait for itself.
+        Cells of several stages may share it. It goes with the first of these that can be generated: with another it
+        might wait for itself.
         """
         return self.plan.needs.get(min((cell.stage for cell in step.cells), key=self.depths.__getitem__), ())
 

@@ -92,10 +92,10 @@ class Evidence:
     """What is known about a POST whose answer was lost.
 
     `new` is what the list shows that it did not show before. `distrust` is why the list cannot be trusted, if so.
-    `rivals` are other POSTs without an answer, `disowned` jobs that were found to have drawn something else. A job may
-    be made so `late` after an answer was lost, and its time differ by `slack` from that of the answers. `is_shown` says
-    that the list shows what was made before that, `is_settled` that no job can come any more, `is_sender_gone` that
-    nobody can still send the POST, and `takes_any` that the user wants the likeliest job taken.
+    `rivals` are other POSTs without an answer, `disowned` jobs that were found to have generated something else. A job
+    may be made so `late` after an answer was lost, and its time differ by `slack` from that of the answers. `is_shown`
+    says that the list shows what was made before that, `is_settled` that no job can come any more, `is_sender_gone`
+    that nobody can still send the POST, and `takes_any` that the user wants the likeliest job taken.
     """
 
     own: LostPost
@@ -215,7 +215,7 @@ def _unexplained(evidence: Evidence, jobs: Sequence[Job]) -> int:
 
 
 def _is_lately(job: Job, own: Job) -> bool:
-    """Whether a job is so young that whoever has started it may be at work still."""
+    """Whether a job is so young that the program that started it may still be running."""
     return job.created_at is not None and own.created_at is not None and job.created_at >= own.created_at - REACH
 
 

@@ -263,7 +263,7 @@ class Search:
         return await self.session.account_jobs.list_since(floor, lost_at)
 
     async def _new_jobs(self, post: Post, listing: JobListing) -> NewJobs:
-        """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
+        """Jobs that belong to no run of this home, once the pending POSTs of other runs have their answers."""
         account_jobs = self.session.account_jobs
         new = await account_jobs.new_since(post, listing, self.taken)
         if new.strangers or new.others:
@@ -306,7 +306,7 @@ class Search:
         return await self.session.journal_writer.ask_account(ask)
 
     async def _is_sender_gone(self, post: Post) -> bool:
-        """Whether nobody can still send a POST: a run of another home may be paused."""
+        """Whether no run can still send a POST: a run of another home may be paused."""
         return await self.session.journal_writer.ask_account(lambda view: view.is_own(post))
 
 

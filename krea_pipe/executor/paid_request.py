@@ -1,6 +1,6 @@
 """One protocol for whatever is paid, be it an image or a training: submit, wait, collect, recover.
 
-What is done next follows from how the journal says that the request stands. There is no idempotency key, so a POST is
+The next step follows from the status of the request in the journal. There is no idempotency key, so a POST is
 repeated only when Krea said no, was never reached, or shows no job of it. What is about to be done is written down
 before: `submitting` before the POST, `submitted` before any look at the job.
 """
@@ -85,7 +85,7 @@ class PaidRequest(ABC, Generic[End]):
 
     @abstractmethod
     async def first(self) -> RequestStatus | End:
-        """How the request stands before anything is done."""
+        """The status of the request before anything is done."""
 
     @abstractmethod
     async def ready(self) -> End | None:
@@ -101,7 +101,7 @@ class PaidRequest(ABC, Generic[End]):
 
     @abstractmethod
     async def collect(self, job: InFlight, submitted_at: str | None) -> RequestStatus | End:
-        """Wait until the job ends, and bring in what it made; `submitted_at` (UTC) when this run has sent it."""
+        """Wait until the job ends, and collect its result; `submitted_at` (UTC) when this run has sent it."""
 
     @abstractmethod
     async def other_run_done(self, busy: Busy) -> RequestStatus | End:
@@ -121,7 +121,7 @@ class PaidRequest(ABC, Generic[End]):
 
     @abstractmethod
     def unclear(self, verdict: Unclear, lost: Lost | None) -> End:
-        """The end when nobody can tell what became of a POST; `lost` when it was one of this run."""
+        """The end if it is unknown what became of a POST; `lost` when it was one of this run."""
 
     async def settled(self) -> End:
         """Go the whole way.
@@ -143,7 +143,7 @@ class PaidRequest(ABC, Generic[End]):
         return self.attempts[-1].at
 
     async def read_status(self) -> RequestStatus:
-        """How the request stands now, by the journal and the runs that are alive."""
+        """The current status of the request, by the journal and the runs that are alive."""
         return (await self.session.journal_writer.statuses([self.key]))[0]
 
     async def _on(self, status: RequestStatus) -> RequestStatus | End:
@@ -280,7 +280,7 @@ class PaidRequest(ABC, Generic[End]):
         return job
 
     def _put_lost(self, post: Submitting) -> "asyncio.Future[object]":
-        """Shut the gate for whoever looks for the job of the POST, and write down that its answer is lost."""
+        """Shut the gate for the search for the job of the POST, and record that its answer is lost."""
         session = self.session
         session.submit_gate.shut()
         session.lost[self.key] = session.client.clock.steady()
@@ -289,12 +289,12 @@ class PaidRequest(ABC, Generic[End]):
         return written
 
     def _open_after_failure(self, written: "asyncio.Future[object]") -> None:
-        """Open the gate when a lost answer could not be written down: nobody will look for its job."""
+        """Open the gate if a lost answer could not be recorded: no task will look for its job."""
         if written.cancelled() or written.exception() is not None:
             self.session.submit_gate.open()
 
     def _make_room(self, error: CallFailed | None) -> None:
-        """Take in what a 429 means for all requests, while none of them can be sent yet, whoever has answered it."""
+        """Take in what a 429 means for all requests, while none of them can be sent yet, whoever sent it."""
         if isinstance(error, Refused) and error.status == 429 and self.session.capacity.refuse(error.retry_after or 0):
             self.slot.give_back()
 

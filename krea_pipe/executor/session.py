@@ -96,7 +96,7 @@ class Session:
         still waits for a thread.
         """
         done = asyncio.get_running_loop().run_in_executor(None, work)
-        # Asyncio complains of an exception that nobody waits for.
+        # Asyncio logs exceptions that are never retrieved.
         done.add_done_callback(lambda one: one.cancelled() or one.exception())
         return await asyncio.shield(done)
 

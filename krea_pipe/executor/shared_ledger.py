@@ -213,7 +213,7 @@ class SharedLedger:
     async def _take(self, line: JournalLine) -> RequestStatus | None:
         """Write a claim to the store. None when it is there; `Busy` when another was faster, whose line is read then.
 
-        What costs nothing goes on without the store, and is written later.
+        What costs nothing continues without the store, and is written later.
         """
         key, number = line.key, self.claims.numbers.get(line.key, 0) + 1
         is_first = number == 1 and isinstance(line.event, Submitting)

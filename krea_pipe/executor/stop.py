@@ -14,7 +14,7 @@ from krea_pipe.core.errors import Problem
 class Stop:
     """The wish to end a run, and who has it.
 
-    Once it is closed nothing new is sent, but what is running is paid and still brought in: when Krea refuses the
+    Once it is closed nothing new is sent, but running jobs are paid and still collected: when Krea refuses the
     account, or a person or the system interrupts. Once it is left, because of a second interrupt or something that
     cannot be written down, nothing is waited for either.
     """

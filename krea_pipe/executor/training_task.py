@@ -47,9 +47,9 @@ AGAIN = "`--again` trains again and pays again"
 
 @dataclass(frozen=True, slots=True)
 class TrainingOrder:
-    """What to train, where, for whom, and on which terms; `pipeline` is the name of the file's pipeline.
+    """What to train, the API and account, and the terms; `pipeline` is the name of the file's pipeline.
 
-    `max_cost` is in US dollars, and None when nobody has stated it. `seconds` is how long the end is waited for.
+    `max_cost` is in US dollars, and None if it was not stated. `seconds` is how long the end is waited for.
     `again` trains once more what was trained, or may have been.
     """
 
@@ -90,7 +90,7 @@ def execute_training(order: TrainingOrder) -> Trained | Failure:
 
     Raises:
         RefusedByKrea: Krea refuses the account.
-        UsageError: nobody has stated what it may cost.
+        UsageError: no cost limit was stated.
         OverBudget: what it may cost is above the budget.
         StateError: nothing can be written down.
         KeyboardInterrupt: a second signal came; the journal is safe.
@@ -172,7 +172,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         return await self.settled()
 
     async def first(self) -> RequestStatus:
-        """How the training stands by the journal."""
+        """The status of the training according to the journal."""
         status = await self.read_status()
         if isinstance(status, Post):
             self.order.tell("An answer of Krea's was lost; looking for its job in Krea's list.")
@@ -213,7 +213,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         return self.ended("pending") if is_ended else await self.read_status()
 
     async def reused(self, drawn: DrawnElsewhere) -> Trained | Failure:
-        """The style that another command has brought in."""
+        """The style that another command has collected."""
         assert isinstance(drawn.result, Trained)  # a key stands for one kind of request
         return drawn.result
 
@@ -228,7 +228,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         return _empty()
 
     def unclear(self, verdict: Unclear, lost: Lost | None) -> Failure:  # noqa: ARG002 (for images)
-        """An answer was lost, and nobody can tell what became of its POST."""
+        """An answer was lost, and it is unknown what became of its POST."""
         if self.session.stop.interrupted:
             return self.ended("pending")
         return _uncertain(verdict.reason, tuple(job.id for job in verdict.candidates))
@@ -247,7 +247,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         return known
 
     async def _wait(self, job: InFlight, *, is_ours: bool = True) -> Trained | Failure:
-        """Wait for the end of a job, and write it down if nobody else does."""
+        """Wait for the end of a job, and record it if no other task does."""
         session, answered = self.session, self.answered
         end: Job | Failure
         if answered is not None and answered.id == job.job_id and answered.is_explained:
@@ -345,7 +345,7 @@ def _hidden(style_id: str) -> Failure:
 
 
 def _uncertain(reason: str, candidates: tuple[str, ...] = ()) -> Failure:
-    """An answer was lost, and nobody can tell what became of its POST; `candidates` are jobs that may be of it."""
+    """An answer was lost, and it is unknown what became of its POST; `candidates` are jobs that may be of it."""
     jobs = f" Possible jobs: {', '.join(candidates)}." if candidates else ""
     look = "`krea-pipe styles list` shows whether the style exists"
     message = f"Krea may be training it, because its answer was lost, and {reason.rstrip('.')}.{jobs} {look}; {AGAIN}"

@@ -57,7 +57,7 @@ def match_cells(picks: Picks, found: Sequence[_KeyedCell], stage: str, pipeline:
 
 
 def check_count(pipeline: Pipeline, stage: str, count: int, file: Path) -> None:
-    """Refuse more picks in a file than a stage takes that is drawn for them.
+    """Refuse more picks in a file than a stage takes that is generated for them.
 
     Raises:
         UsageError: they are too many.

@@ -139,7 +139,7 @@ def merge_layers(layers: Iterable[Layer]) -> dict[str, Value]:
 
 
 def section_of(trail: Trail, stage: Stage) -> str:
-    """The section of a stage that an axis value stands in: `include` and `takes` make axes too."""
+    """The section of a stage that contains an axis value: `include` and `takes` make axes too."""
     own = trail[len(stage.trail) :][:1]
     return str(own[0]) if own in (("include",), ("takes",)) else "matrix"
 

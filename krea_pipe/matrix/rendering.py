@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class CellProblem(ValueError):
-    """A cell cannot be made; `trail` and `word` say where in the file the reason stands."""
+    """A cell cannot be made; `trail` and `word` say the place of the reason in the file."""
 
     def __init__(
         self, code: str, message: str, trail: tuple[str | int, ...], *, word: str | None = None, hint: str | None = None

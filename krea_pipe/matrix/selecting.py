@@ -24,7 +24,7 @@ _KeyedCells = Sequence[tuple[Cell, Key]]
 
 @dataclass(frozen=True, slots=True)
 class Drawable:
-    """The cells of a pipeline that can be drawn, with their keys; the stages that wait, and all that cannot begin."""
+    """The cells of a pipeline that can be generated, with their keys; the stages that wait or cannot begin."""
 
     found: _KeyedCells
     waiting: tuple[Waiting, ...]
@@ -60,7 +60,7 @@ def selected(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statu
         statuses: the status of each request, for a selection that tests it; a missing key has no status.
 
     Raises:
-        NothingSelected: it takes none. UsageError: it names what is not there.
+        NothingSelected: it takes none. UsageError: it names something that does not exist.
     """
     if selection.is_all:
         return found
@@ -140,7 +140,7 @@ def row_subject(identity: str, stage: str, axes: Mapping[str, Scalar], status: s
 
 
 def find_cell(cells: Iterable[Cell], text: str, waiting: Sequence[Waiting] = ()) -> Cell:
-    """The one cell of an id, of an end of an id, or of parts or a glob that stand in it, whichever fits first.
+    """The one cell of an id, of an end of an id, or of parts or a glob that match it, whichever fits first.
 
     Args:
         cells: all that there are.

@@ -1,7 +1,7 @@
 """Which cells a command takes: the expressions of `-k`/`--select` and `--exclude`, and `--only-failed`.
 
     serum                 a whole part of the cell's id, never a piece of one: `s1` does not take `s10`
-    serum/dawn            parts that stand in the id in a row; a whole id works too
+    serum/dawn            parts that follow each other in the id; a whole id works too
     *amber*               the same as a glob: * any characters, also /, ? one, [a-c] one of them, [!a-c] any other
     stage:explore         the cell's stage; status:failed its status; stage:explore,ladder is either of them
     product=serum,cream   the value of an axis, as in the id, by its label or as its text; 0.5 is 0.50
@@ -93,7 +93,7 @@ class Wanted:
 
     @property
     def is_glob(self) -> bool:
-        """Whether it stands for more than one text."""
+        """Whether it matches more than one text."""
         return not self.quoted and _GLOB.search(fold(self.text)) is not None
 
 

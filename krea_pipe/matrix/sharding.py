@@ -1,6 +1,6 @@
 """Shards: parts of the cells of a pipeline, so that several jobs or machines share the work.
 
-A request belongs to the shard that its key gives, so that editing other cells never moves it. What is drawn from an
+A request belongs to the shard that its key gives, so that editing other cells never moves it. What is generated from an
 image of the same pipeline goes with it: the key of the request at the beginning of the chain counts.
 """
 
@@ -41,7 +41,7 @@ class Shard:
 
 
 def number_of(root: Key, total: int) -> int:
-    """The number of the shard, counted from 1, of a request and of all that is drawn from its image.
+    """The number of the shard, counted from 1, of a request and of everything generated from its image.
 
     Args:
         root: the key of the request at the beginning of the chain.
@@ -54,7 +54,7 @@ def shard_numbers(found: Sequence[tuple[Cell, Key]], total: int) -> dict[Key, in
     """The number of the shard of each request.
 
     Args:
-        found: all cells of a pipeline that can be drawn, with their keys.
+        found: all cells of a pipeline that can be generated, with their keys.
         total: how many shards there are.
 
     Returns:
@@ -65,7 +65,7 @@ def shard_numbers(found: Sequence[tuple[Cell, Key]], total: int) -> dict[Key, in
     for key in above:
         chain = [key]
         while chain[-1] not in roots and above.get(chain[-1]):
-            chain.append(above[chain[-1]][0])  # all that a request is drawn from has the same beginning
+            chain.append(above[chain[-1]][0])  # everything that a request is generated from has the same beginning
         root = roots.get(chain[-1], chain[-1])
         roots.update(dict.fromkeys(chain, root))
     return {key: number_of(roots[key], total) for key in above}
@@ -78,7 +78,7 @@ def of_shard(
 
     Args:
         chosen: the cells that were asked for, with those whose images they need.
-        found: all cells of the pipeline that can be drawn.
+        found: all cells of the pipeline that can be generated.
         shard: which shard.
     """
     numbers = shard_numbers(found, shard.total)

@@ -318,9 +318,7 @@ class _Builder:
         """Refuse a list or mapping in brackets that a comment takes an item out of."""
         if "#" not in self.text[node.start : node.end]:
             return
-        within = [
-            one for one in node.children.values() if node.start < one.start <= node.end
-        ]  # aliases stand elsewhere
+        within = [one for one in node.children.values() if node.start < one.start <= node.end]  # aliases are elsewhere
         spans = [(node.start, node.start + 1), *((one.start, one.end) for one in within), (node.end, node.end)]
         lost = cut_between(self.text, spans)
         self._refuse_cut(node, lost or 0, lost)

@@ -29,7 +29,7 @@ class Document:
     digest: str
     problems: tuple[Problem, ...] = ()
     overlays: tuple[Place, ...] = ()
-    """Where values come from that stand over the file: a node that begins at -1 is of the first of them."""
+    """Where overriding values come from: a node that begins at -1 is of the first of them."""
     tables: dict[Trail, tuple[str, Sequence[int]]] = field(default_factory=dict, compare=False, repr=False)
     """For each axis that a table gives, the file and the line of each row."""
     lines: LineIndex = field(init=False, compare=False, repr=False)
@@ -52,16 +52,16 @@ class Document:
         return data if node.spelled is None or node.data != data else node.spelled
 
     def place(self, trail: Trail = ()) -> Place:
-        """Where the value at a trail of keys and indexes stands, or its nearest existing ancestor."""
+        """The place of the value at a trail of keys and indexes, or its nearest existing ancestor."""
         return self._at(self._node(trail).start)
 
     def key_place(self, trail: Trail) -> Place:
-        """Where the key that ends a trail stands; for a list item, the item."""
+        """The place of the key that ends a trail; for a list item, the item."""
         start = self._node(trail[:-1]).keys.get(str(trail[-1])) if trail else None
         return self.place(trail) if start is None else self._at(start)
 
     def has_anchor(self, trail: Trail) -> bool:
-        """Whether the value at a trail is one that aliases may stand for."""
+        """Whether the value at a trail can be the target of aliases."""
         start = self._node(trail).start
         return start >= 0 and self.text.startswith("&", start)
 
@@ -75,7 +75,7 @@ class Document:
         return ""
 
     def word_place(self, trail: Trail, word: str) -> Place:
-        """Where a word first stands inside the value at a trail, or the value itself."""
+        """The first place of a word inside the value at a trail, or the value itself."""
         node = self._node(trail)
         if node.start < 0:
             return self._at(node.start)

@@ -51,7 +51,7 @@ def explain_yaml_error(text: str, error: yaml.MarkedYAMLError) -> Flaw:
 
 
 def error_index(error: yaml.MarkedYAMLError) -> int:
-    """The index of the token that an error is about: all that stands before it was read."""
+    """The index of the token that an error is about: everything before it was read."""
     return min(mark_index(mark) for mark in (error.problem_mark, error.context_mark) if mark)
 
 
@@ -87,7 +87,7 @@ def quoting_hint(text: str, at: int) -> str:
 
 
 def line_at(text: str, at: int) -> str:
-    """The line that an index stands in, or what is near of a long one: what looks for words in it looks long."""
+    """The line that contains an index, or what is near of a long one: what looks for words in it looks long."""
     low, high = max(0, at - _MAX_LINE), min(len(text), at + _MAX_LINE)
     end = text.find("\n", at, high)
     return text[max(low, text.rfind("\n", low, at) + 1) : end if end >= 0 else high].rstrip("\r")

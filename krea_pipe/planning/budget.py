@@ -27,7 +27,7 @@ class Limits:
     is_named: bool = False
 
     def of_all(self, shards: int) -> "Limits":
-        """What all shards together may spend and draw, when each of them has these limits.
+        """What all shards together may spend and generate, when each of them has these limits.
 
         Args:
             shards: How many shards there are.
@@ -100,7 +100,8 @@ NOT_ALLOWED = "render_not_allowed"
 class Permission:
     """Which requests a run may pay for.
 
-    `refusal` is why it cannot pay for any, or None; `approved` has the requests that a plan file names, None for all.
+    `refusal` is the reason why it may pay for nothing, if any; `approved` are the requests that a plan file names, None
+    for all.
     """
 
     refusal: Failure | None = None

@@ -70,8 +70,8 @@ FreeSource: TypeAlias = FromFile | FromHome | FromRemote
 class Offer:
     """An image that can be copied, and what is known of it: its digest ("" when only the copy tells), job and price.
 
-    `finished_at` is when it was drawn (UTC, ISO 8601), "" when that is not known. `is_accepted` says that the lock file
-    has no line for the request, or names this image.
+    `finished_at` is when it was generated (UTC, ISO 8601), "" when that is not known. `is_accepted` says that the lock
+    file has no line for the request, or names this image.
     """
 
     source: FreeSource
@@ -94,7 +94,7 @@ class FreePlaces:
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What was found for each request, in the order of the tries, and which places cannot be read."""
+    """What was found for each request, in the order of the attempts, and the places that cannot be read."""
 
     by_key: Mapping[Key, Sequence[Offer]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()

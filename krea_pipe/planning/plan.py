@@ -22,7 +22,7 @@ from krea_pipe.store.known import Known
 from krea_pipe.store.replay import InFlight, Post, Replay
 
 DAMAGED = "stored image missing or damaged"
-"""The reason for reading again what was drawn, or drawing it again when nothing tells its job."""
+"""The reason for reading again what was generated, or generating it again when nothing tells its job."""
 
 LOCKED = "accepted in the lock file and missing locally"
 ABSENT = "missing locally"
@@ -76,7 +76,7 @@ class Attach:
 
     `account` is the one that started it, if that is known; `counted` says that an earlier run reported its price;
     `adopted` that the job was found in Krea's list; `created_at` is its time there. `was_stored` says that the image
-    was drawn and paid before, and is missing locally: it is read again, and has the digest `sha256` unless that is
+    was generated and paid before, and is missing locally: it is read again, and has the digest `sha256` unless that is
     empty.
     """
 
@@ -166,7 +166,7 @@ class Plan:
     images: tuple[Image, ...] = ()
     """The images of everything that Krea is asked about: what is held or in flight may have to be sent after all."""
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The stages that have to be drawn before a stage begins."""
+    """The stages that must be generated before a stage begins."""
     waiting: tuple[Waiting, ...] = ()
     shard: Shard | None = None
     """The shard whose requests these are, if a run is one of several."""
@@ -257,7 +257,7 @@ def is_read_again(action: Action) -> bool:
         action: What is done with a request.
 
     Returns:
-        False for a job that has not been brought in yet.
+        False for a job that has not been collected yet.
     """
     return isinstance(action, Attach) and action.was_stored
 
@@ -374,7 +374,7 @@ class _StepMaker:
         return journal.is_reported(key) or journal.drawn_by[key] in self.known.alive
 
     def _paid_job(self, key: Key) -> InFlight | None:
-        """The job that has drawn what is missing locally, by the journal, or else by the cache or the lock file.
+        """The job that has generated what is missing locally, by the journal, or else by the cache or the lock file.
 
         These two do not say at which API it is; of a job that the journal knows, the journal does.
         """
@@ -419,7 +419,7 @@ class _StepMaker:
 
 
 def status_of(step: Step, journal: Replay) -> str:
-    """How a request stands before a run, in the words of a report; `new` for one that was never sent.
+    """The status of a request before a run, in the words of a report; `new` for one that was never sent.
 
     Args:
         step: The request, with what would be done with it.

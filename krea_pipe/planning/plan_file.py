@@ -41,7 +41,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """What a plan was made of, and what it may send; the fields stand in the file as here.
+    """What a plan was made of, and what it may send; the file has the fields in this order.
 
     `pipeline` is the pipeline file as it was named, `target` the API or `local`; `profiles`, `set` and `vars` stood
     over the file. `cells` are those that are carried out, with their keys, and `everything` is the digest of all cells
@@ -115,7 +115,7 @@ def fetches_of(plan: Plan) -> dict[Key, Send]:
 
 
 def limits_for(plan: Plan, budget: Budget, limits: Limits) -> Limits:
-    """The limits of a run of a plan file: where nobody has set a cap, its price by now is one.
+    """The limits of a run of a plan file: without a cap, its current price is the cap.
 
     Args:
         plan: What the run would do.

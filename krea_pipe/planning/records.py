@@ -23,7 +23,7 @@ def record_text(record: object) -> str:
     """A dataclass as the text of a file: a JSON object, its fields in their order, a line for each.
 
     Args:
-        record: The dataclass; money in it is `Decimal`, a path stands with slashes.
+        record: The dataclass; money in it is `Decimal`, a path has slashes.
 
     Returns:
         The text with a line end.
@@ -61,7 +61,7 @@ class JsonObject:
         return text(self.data[name], name)
 
     def price(self, name: str) -> Decimal:
-        """An amount in US dollars, which stands as text."""
+        """An amount in US dollars, written as text."""
         amount = self.text(name)
         if not _PRICE.fullmatch(amount):
             raise ValueError(f"`{name}` is not a price")

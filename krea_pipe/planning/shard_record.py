@@ -29,11 +29,11 @@ _MOST_BYTES = 256 * 1024 * 1024
 class ShardRecord:
     """One shard among all cells of its pipeline.
 
-    `keys` has every cell that can be drawn, in the order of the file, with the key of its request, `numbers` the number
-    of the shard that each of them belongs to. `left_out` are cells that were not selected. `images` is the output
-    folder, with which the paths of images in the report begin. `lock` is the path of the lock file as the run knew it,
-    "" when it kept none; `lines` are its lines of the shard's own cells, and of cells of stages that wait. `cap` is
-    what all shards together may spend, in US dollars.
+    `keys` has every cell that can be generated, in the order of the file, with the key of its request, `numbers` the
+    number of the shard that each of them belongs to. `left_out` are cells that were not selected. `images` is the
+    output folder, with which the paths of images in the report begin. `lock` is the path of the lock file as the run
+    knew it, "" when it kept none; `lines` are its lines of the shard's own cells, and of cells of stages that wait.
+    `cap` is what all shards together may spend, in US dollars.
     """
 
     shard: Shard

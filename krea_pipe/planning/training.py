@@ -18,7 +18,7 @@ from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.references import Fingerprints, Image, check_bytes
 
 MODELS = ("k2", "k2-large")
-"""The bases that Krea 2 draws with; Krea trains others as well."""
+"""The base models of Krea 2; Krea trains others as well."""
 STYLE_KINDS = ("Style", "Object", "Character")
 MOST_STEPS = 2000
 FEWEST = 5

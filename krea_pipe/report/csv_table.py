@@ -57,7 +57,7 @@ _AFTER_AXES: Mapping[str, Callable[[Row], object]] = {
     "error_code": lambda row: row.error.code if row.error else None,
     "error_message": lambda row: row.error.message if row.error else None,
 }
-"""The columns before and after those of the axes, each with what stands in it."""
+"""The columns before and after those of the axes, each with its contents."""
 
 
 def render_csv(report: Report) -> str:

@@ -25,7 +25,7 @@ from krea_pipe.store.space import REPORT, Space, open_space
 RECORD = REPORT
 _HTML_NAME = "report.html"
 PLANNED = "started.json"
-"""What a run that goes on, or has died, was about to do: the report as it stood before the first request."""
+"""What an unfinished run was about to do: the report before the first request."""
 
 RUN_ORDER = "run-order.txt"
 """The runs in the order in which they began, in the home folder."""
@@ -70,7 +70,7 @@ def _order(home: Path) -> HomeList:
 
 
 def write_planned(report: Report, folder: Path) -> None:
-    """Write down what a run is about to do, for those who look at it while it goes on.
+    """Write down what a run is about to do, for viewers during the run.
 
     Raises:
         StateError: it cannot be written.
@@ -177,7 +177,7 @@ def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
         return runs[-1]
     path = Path(os.path.expanduser(name))  # noqa: PTH111 (which fails where there is no such user)
     given = path.parent if path.name in (RECORD, PLANNED, _HTML_NAME) else path
-    if os.path.islink(given):  # noqa: PTH114 (a name may be too long); whoever names a link means what it leads to
+    if os.path.islink(given):  # noqa: PTH114 (a name may be too long); a named link means its target
         given = Path(os.path.realpath(given))
     if _holds(given, *files):
         return given

@@ -253,7 +253,7 @@ def _with_template(one: MergedRow, templates: Mapping[str, int]) -> Row:
 def _stages(reports: Sequence[Report], rows: Sequence[Row]) -> tuple[StageView, ...]:
     """The stages and axes of all reports.
 
-    Axes that cells alone tell have other values in each report; these stand in the order of the cells.
+    Axes that cells alone tell have other values in each report; these are in the order of the cells.
     """
     order: dict[tuple[str, str, str], int] = {}
     for place, row in enumerate(rows):

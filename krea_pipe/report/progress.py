@@ -1,4 +1,4 @@
-"""A run as it stands: what it set out to do, and what the journal has said since.
+"""The current state of a run: what it set out to do, and what the journal has said since.
 
 A run that has something to do writes `started.json` before it begins, in the form of its report; `report.json`, which
 it writes at its end, replaces that. In between, and for a run that was killed, the journal's lines about its requests
@@ -39,7 +39,7 @@ _LACKS: Mapping[str, tuple[str, FailureClass]] = {
 
 @dataclass(frozen=True, slots=True)
 class _RequestChange:
-    """How a request stands after a line that `run` wrote at `t`; `usd` is its price, None if others pay it."""
+    """The status of a request after a line that `run` wrote at `t`; `usd` is its price, None if others pay it."""
 
     state: State
     t: str
@@ -157,7 +157,7 @@ def _recorded_price(usd: "Json | Decimal") -> Decimal:
 
 
 def open_progress(home: Path, folder: Path) -> "RunProgress":
-    """The run of a folder, as it stands now.
+    """The current state of the run in a folder.
 
     Raises:
         StateError: what is written there, or the journal, cannot be read. UsageError: there is no run.
@@ -174,7 +174,7 @@ def open_progress(home: Path, folder: Path) -> "RunProgress":
 
 @dataclass(slots=True)
 class RunProgress:
-    """A run and its report as it stands; `look` brings it up to date. Used by one thread at a time.
+    """A run and its current report; `look` brings it up to date. Used by one thread at a time.
 
     `digests` are the images that it names. Until the run ends, the report's `finished_at` is the time of the look that
     changed it last, later each time.

@@ -34,9 +34,9 @@ from krea_pipe.report.model import (
 _T = TypeVar("_T")
 _STATUSES = frozenset(get_args(Status))
 OF_SHARDS = ("shard", "merged")
-"""The fields of a report that stand in the file only where they say something."""
+"""The fields of a report that the file has only where they say something."""
 OF_PAIRS = ("pair", "distance", "same")
-"""The fields of a row that stand in the file only in a report of two runs."""
+"""The fields of a row that the file has only in a report of two runs."""
 
 
 def to_lines(report: Report) -> Iterator[str]:
@@ -98,7 +98,7 @@ def from_json(data: Mapping[str, Any]) -> Report:
 
 
 def _read(kind: type[_T], data: Mapping[str, Any]) -> _T:
-    """A dataclass from the data of its fields; more than these may stand there, unless all are plain values."""
+    """A dataclass from the data of its fields; more fields are allowed, unless all are plain values."""
     if kind is AxisView:
         data = {**data, "values": [(one["value"], one["label"]) for one in data["values"]]}
     if kind is Failure:

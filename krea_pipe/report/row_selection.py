@@ -15,7 +15,7 @@ def select_rows(report: Report, selection: Selection) -> Report:
     """The report of the rows that a selection takes, with the sums of these alone.
 
     Raises:
-        NothingSelected: it takes none. UsageError: it names what is not there.
+        NothingSelected: it takes none. UsageError: it names something that does not exist.
     """
     takes = row_filter(selection, [stage.name for stage in report.stages], report.rows)
     rows = tuple(filter(takes, report.rows))

@@ -35,7 +35,7 @@ SEPARATOR = ".."
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A cell as it is in each of two runs; one that only one run has stands alone.
+    """A cell as it is in each of two runs; one that only one run has is alone.
 
     `distance` tells how far the images are apart, from 0 to 1; None if that cannot be said. `change` says what the
     requests differ in, "" if in nothing.
@@ -66,7 +66,7 @@ class Pair:
 
     @property
     def is_moved(self) -> bool:
-        """Whether the same request stands in another cell."""
+        """Whether the same request is in another cell."""
         return self.before is not None and self.after is not None and self.before.id != self.after.id
 
 
@@ -138,7 +138,7 @@ class RunSide:
 def join_reports(before: RunSide, after: RunSide, pairs: Sequence[Pair], folder: Path) -> Report:
     """One report of both runs.
 
-    Ids begin with `before/` or `after/`, and paths are seen from the new folder. The rows of a pair stand one after
+    Ids begin with `before/` or `after/`, and paths are seen from the new folder. The rows of a pair come one after
     the other; the reason of the second is what its request changed.
 
     Args:
@@ -211,7 +211,7 @@ def labels_of(before: Report, after: Report) -> dict[AxisScalar, str]:
 def _joined_rows(
     before: RunSide, after: RunSide, pairs: Iterable[Pair], axis: str, templates: Mapping[str, int]
 ) -> Iterator[Row]:
-    """The rows of both runs; `templates` says where each template stands in the joined report."""
+    """The rows of both runs; `templates` says the place of each template in the joined report."""
     here = Path.cwd()
     for pair in pairs:
         for value, side, row in ((BEFORE, before, pair.before), (AFTER, after, pair.after)):

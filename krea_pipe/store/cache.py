@@ -128,7 +128,7 @@ class Facts:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if exists(self.folder):
             with open_database(self.folder):
-                pass  # diskcache would obey whatever stands in it
+                pass  # diskcache would obey whatever it contains
         return diskcache.Cache(str(self.folder), disk=BytesDisk, timeout=BUSY_SECONDS, **settings())
 
 

@@ -81,10 +81,10 @@ def exists(folder: Path) -> bool:
         folder: The folder of the facts.
 
     Returns:
-        False also when the folder is not there.
+        False also if the folder is missing.
 
     Raises:
-        StateError: Something else stands in its place, or in that of the files that SQLite keeps beside it.
+        StateError: Something else is in its place, or in that of the files that SQLite keeps beside it.
     """
     file = folder / DATABASE_NAME
     check_files(file, *(file.with_name(f"{DATABASE_NAME}{end}") for end in ("-journal", "-wal", "-shm")))

@@ -33,7 +33,7 @@ def open_home(environment: Mapping[str, str], file: Path | None = None) -> Path:
         The path of the folder, which need not be there yet.
 
     Raises:
-        StateError: It is a link, git tracks it, it belongs to someone else, or something else stands in the place of
+        StateError: It is a link, git tracks it, it belongs to someone else, or something else is in the place of
             what is kept there.
         UsageError: KREA_PIPE_HOME begins with the name of a user who does not exist.
     """
@@ -143,7 +143,7 @@ def _owner_of(place: Path) -> int | None:
 def _owner_name(place: Path, owner: int | None) -> str:
     try:
         return f"{place.owner()} (uid {owner})"
-    except (KeyError, OSError, NotImplementedError):  # KeyError: nobody has that number here
+    except (KeyError, OSError, NotImplementedError):  # KeyError: no user has that number here
         return f"uid {owner}"
 
 

@@ -14,7 +14,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 """Windows would turn line ends into two bytes without it."""
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _BINARY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Not blocking, so that a pipe that nobody reads holds up nothing; files do not care."""
+"""Non-blocking, so that a pipe without a reader blocks nothing; it makes no difference for files."""
 
 _HEAD = b'{"t":'
 """How every line begins. The journal's lines begin otherwise, so that it is not taken for a log."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from krea_pipe.core.errors import Problem, StateError
 
 _CAREFUL = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
-"""Windows has neither of the first two; there, what a name stands for is looked at before it is opened."""
+"""Windows has neither of the first two; there, the kind of a file is checked before it is opened."""
 
 
 def is_plain(path: Path | str) -> bool:
@@ -80,7 +80,7 @@ def read_plain(path: Path | str, most: int | None = None) -> bytes:
 
 
 def check_folders(*folders: Path) -> None:
-    """Refuse what is not a folder of its own; one that is not there is not missed.
+    """Refuse what is not a folder of its own; a missing one is accepted.
 
     Args:
         folders: Paths below the home folder.
@@ -95,7 +95,7 @@ def check_folders(*folders: Path) -> None:
 
 
 def check_files(*files: Path) -> None:
-    """Refuse what is not a plain file, or has another name elsewhere; one that is not there is not missed.
+    """Refuse what is not a plain file, or has another name elsewhere; a missing one is accepted.
 
     Args:
         files: Their paths.
@@ -143,7 +143,7 @@ def _found(path: Path) -> os.stat_result | None:
 
 
 def _check_kind(path: Path | str) -> None:
-    """Say what stands in a file's place: what the system says of a link or a pipe helps nobody."""
+    """Say what is in a file's place: the system's message about a link or a pipe does not help."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:

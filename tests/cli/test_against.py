@@ -310,7 +310,7 @@ def test_what_the_store_has_is_said_and_not_paid(repo):
     assert repo.project.run("run", "p.yaml").code == 0
     repo.edit(("w: [red]}", "w: [red, blue]}"))
     done = repo.plan("HEAD~1")
-    assert "Already stored: 1, so a run would cost $0.06." in done.out
+    assert "1 already stored, so a run would cost $0.06." in done.out
     found = repo.against("HEAD~1")["totals"]
     assert (found["rendered"]["usd"], found["stored"]["usd"], found["unpaid"]["usd"]) == ("0.120", "0.060", "0.060")
     assert repo.project.run("plan", "p.yaml", "--against", "HEAD~1", "--check", env=NO_KEY).code == 3

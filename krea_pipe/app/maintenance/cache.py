@@ -21,8 +21,8 @@ from krea_pipe.store.space import Space
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """A stored image: the cells that had it last, its variant ("" when only the journal knows it), when it was drawn,
-    its price in US dollars, its bytes."""
+    """A stored image: the cells that had it last, its variant ("" when only the journal knows it), when it was
+    generated, its price in US dollars, its bytes."""
 
     key: str
     sha256: str

@@ -136,7 +136,7 @@ def _target_check(environment: Mapping[str, str]) -> tuple[Check, Target | None]
 
 
 def _proxy_check(environment: Mapping[str, str], target: Target) -> Check:
-    """Which proxies stand between, without what they ask for as a password."""
+    """The proxies in between, without what they ask for as a password."""
     if is_loopback(urlsplit(target.base).hostname or ""):
         return Check("proxy", "ok", "none for this machine")
     names = [name for one in PROXIES for name in (one, one.lower()) if environment.get(name)]

@@ -23,7 +23,7 @@ SKIPPED = frozenset({".git", HOME_NAME})
 class Locks:
     """What lock files name: digests of images and keys of requests, and where the files are.
 
-    `away` are pipelines and lock files whose folders are not there; what was drawn for them counts as locked.
+    `away` are pipelines and lock files whose folders are missing; what was generated for them counts as locked.
     """
 
     digests: frozenset[str] = frozenset()
@@ -61,7 +61,7 @@ def read_locks(around: Around) -> Locks:
 
 @dataclass(slots=True)
 class _Texts:
-    """The bytes of every lock file, each with the place where it stands."""
+    """The bytes of every lock file, each with its place."""
 
     around: Around
     _read: set[Path] = field(default_factory=set)
@@ -109,7 +109,7 @@ _HINT = "fix or delete the file; until then, it is unknown which images it needs
 
 
 def _committed(git: Repository, names: list[str]) -> Iterator[tuple[str, bytes]]:
-    """The lock files at the tips of everything that has a name, and where work trees stand."""
+    """The lock files at the tips of everything that has a name, and of all work trees."""
     places: dict[str, str] = {}
     for commit, name in _commits(git, names).items():
         short = re.sub(r"^refs/(heads|remotes|tags)/", "", name)
@@ -121,7 +121,7 @@ def _committed(git: Repository, names: list[str]) -> Iterator[tuple[str, bytes]]
 
 
 def _commits(git: Repository, names: list[str]) -> dict[str, str]:
-    """The commits of names, each with one of them; a name may also stand for a file, which is no lock file."""
+    """The commits of names, each with one of them; a name may also stand for a file, which is not a lock file."""
     asked = "".join(f"{name}^{{}}\n" for name in names)
     answers = ask(git.top, git.environment, "cat-file", "--batch-check", given=os.fsencode(asked))
     found: dict[str, str] = {}
@@ -135,7 +135,7 @@ def _commits(git: Repository, names: list[str]) -> dict[str, str]:
 
 
 def _heads(listing: str) -> Iterator[tuple[Path, str]]:
-    """The work trees of a repository, each with the commit that it stands on, "" when it has none yet."""
+    """The work trees of a repository, each with the commit that it is at, "" when it has none yet."""
     for block in listing.split("\n\n"):
         words = dict(line.partition(" ")[::2] for line in block.split("\n"))
         if "worktree" in words:

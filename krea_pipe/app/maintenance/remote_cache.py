@@ -94,7 +94,7 @@ def remote_images(remote: Remote, space: Space, most: int | None) -> RemoteListi
 
 
 def push(remote: Remote, space: Space, plan: Plan | None) -> Transfer:
-    """Bring what this home has to the store, as far as it is not there.
+    """Bring what this home has to the store, unless it is already in the store.
 
     Args:
         remote: the store.

@@ -120,7 +120,7 @@ class Listing:
 
     @property
     def alive(self) -> frozenset[str]:
-        """The runs that go on at this moment."""
+        """the runs in progress."""
         return frozenset[str]().union(*(one.alive for one in self.holdings))
 
 

@@ -62,7 +62,7 @@ remote_option = click.option(
 @click.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @click.pass_context
 def cache(ctx: click.Context) -> None:
-    """List stored images, sum them up, check them, or copy them to and from the shared store. Needs no key; only the
+    """List, total or check stored images, or copy them to and from the shared store. Needs no key; only the
     shared store needs the network."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

@@ -79,7 +79,7 @@ def _side(folder: Path, home: Path) -> RunSide:
 
 
 def _plain_id(side: RunSide) -> str:
-    """The id of a run as a part of a folder's name, whatever stands in its report."""
+    """The id of a run as a part of a folder's name, whatever its report says."""
     return re.sub(r"[^\w-]", "_", side.report.run_id)
 
 

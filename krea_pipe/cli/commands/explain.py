@@ -168,7 +168,7 @@ def _facts(one: Explanation, *, local: bool) -> Iterator[tuple[str, str]]:
     if one.shared:
         more = f" and {len(one.shared) - 1} more" if len(one.shared) > 1 else ""
         yield "shared", f"paid once, shared with {one.shared[0]}{more}: same request"
-    yield "generated", _drawn(one.last, step.key) if one.last else "never under this id"
+    yield "made", _drawn(one.last, step.key) if one.last else "never under this id"
 
 
 def _price_words(one: Explanation) -> str:
@@ -209,7 +209,7 @@ def _ingredients(found: Sequence[Ingredient], kind: str, width: int | None) -> I
 
 
 def _short(text: str) -> str:
-    """A text, or the begin of a digest: nobody compares more of one by eye."""
+    """A text, or the start of a digest, which is enough to compare by eye."""
     match parse_source(text):
         case ByDigest(digest) | ByKey(digest) if DIGEST.fullmatch(digest):
             return f"{text.removesuffix(digest)}{digest[:12]}…"
@@ -311,7 +311,7 @@ def _shown(value: Json) -> str:
 def _pairs(
     pairs: Iterable[tuple[str, str]], width: int | None, margin: str = MARGIN, *, faint: bool = False
 ) -> Iterator[str]:
-    """Words with what they stand for, aligned, the rest of long ones below their begin."""
+    """Aligned pairs of a name and a text; long texts continue on the next line."""
     found = list(pairs)
     size = max((len(name) for name, _ in found), default=0)
     for name, text in found:

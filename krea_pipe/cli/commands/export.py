@@ -48,10 +48,10 @@ class _Flags(SelectFlags):
 def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpack[_Flags]) -> int:
     """Pack the images of a finished run into a zip file for handover.
 
-    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. The zip holds the
-    images as Krea sent them under their final names, a JSON file beside each that tells how it was made, a contact
-    sheet, manifest.json, and SHA256SUMS for `sha256sum -c`. An earlier pack is replaced, unless it has more images and
-    this one is only a part; any other file is not.
+    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. The zip contains the images
+    as Krea sent them, under their final names; beside each a JSON file that says how it was made; a contact sheet;
+    manifest.json; and SHA256SUMS for `sha256sum -c`. An earlier export is replaced, unless it has more images and the
+    new one is partial; any other file is kept.
     """
     home = open_home(os.environ)
     folder = find_run(home, run)

@@ -157,7 +157,7 @@ def _existing(folders: tuple[Path, ...]) -> tuple[Path, ...]:
     """The folders, which have to be there: one that is not may have lock files.
 
     Raises:
-        UsageError: one is not there.
+        UsageError: one is missing.
     """
     for folder in folders:
         if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""`krea-pipe status`, `cancel` and `recover`: jobs at Krea that no run has brought in."""
+"""`krea-pipe status`, `cancel` and `recover`: jobs at Krea that no run has collected."""
 
 import os
 from dataclasses import asdict

@@ -63,7 +63,7 @@ def _run_options(flags: _Flags) -> flow.RunOptions:
 def check(file: Path, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Compare the latest image of each cell of FILE with the lock file.
 
-    Exit with 8 when an image is not accepted, and when a cell has no image that could be compared.
+    Exit with 8 if an image is not accepted, or if a cell has no image to compare.
 
     A seed is best effort, so the same request can give a different image. The distance ranges from 0 (identical) to 1
     (black against white); below 0.01, two images look alike. `krea-pipe accept` accepts the latest images. Needs no
@@ -118,7 +118,7 @@ def accept(file: Path, cells: tuple[str, ...], *, as_json: bool, **flags: Unpack
 def verify(file: Path, out: Path | None, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Compare the images in FILE's output folder with the lock file; exit with 8 if an image is missing or differs.
 
-    The output folder is looked for in the working folder, as by `krea-pipe run`. Images are compared by the bytes that
+    The output folder is in the working folder, as for `krea-pipe run`. Images are compared by the bytes that
     Krea sent; the metadata that krea-pipe adds to a PNG is ignored. Needs no store, no network and no key.
     """
     found = lock_files.review_delivered(file, overrides(flags), _run_options(flags), out)

@@ -1,4 +1,4 @@
-"""`krea-pipe pick`, `picks` and `promote`: write down which images were chosen, and draw them on another variant."""
+"""`krea-pipe pick`, `picks` and `promote`: record picked images, and generate them with another variant."""
 
 import difflib
 import os
@@ -33,7 +33,7 @@ def pick(file: Path, stage: str, target: Path | None, *, as_json: bool, **decisi
     """Pick cells of STAGE in FILE by id, or by expression as for -k. Chained stages generate images for the picked
     cells.
 
-    The picks file belongs in git: it keeps its comments, and has one line for each decision. The line has the key of
+    The picks file belongs in git: it keeps its comments, and has one line per decision. The line has the key of
     the request, so the decision stays valid if the cell gets another id. In a git repository, this command also adds
     a line to `.gitattributes`, so that git can merge picks files. Needs no network and no key.
     """
@@ -67,7 +67,7 @@ def rename(file: Path, stage: str, names: tuple[str, ...], target: Path | None, 
     """Update the cell ids in the picks file of STAGE in FILE.
 
     As long as its request stays the same, a cell keeps its decision under any id, and this command only makes the
-    file easier to read. If both the id and the request have changed, give both names: OLD is an id in the picks file,
+    file easier to read. If both the id and the request have changed, use both names: OLD is an id in the picks file,
     NEW the id of a cell. They can also be parts of ids, such as slate and stone. Needs no network and no key.
     """
     if len(names) not in (0, 2):

@@ -108,7 +108,7 @@ _against_options = combined(
 @_against_options
 @cell_options
 def plan(file: Path, *, check: bool, as_json: bool, **flags: Unpack[_Flags]) -> int:
-    """Show what a run of FILE would reuse, fetch, attach to and send, each with its reason, and the price.
+    """Show what a run of FILE would do for each request and why, and the price.
 
     Needs no network and no key, and changes nothing.
     """
@@ -199,7 +199,7 @@ def _fetching_words(path: Path, approval: PlanFile) -> str:
         sends = f"{sent} request{'' if sent == 1 else 's'}, and of {doubtful} more those that Krea no longer has"
     else:
         sends = f"of {doubtful} request{'' if doubtful == 1 else 's'} those that Krea no longer has"
-    return f"plan    {path}: `krea-pipe run {path}` sends {sends}, for {price}, and no other."
+    return f"plan    {path}: `krea-pipe run {path}` sends only {sends}, for {price}."
 
 
 def _refusal_words(refusal: Problem) -> str:

@@ -1,4 +1,4 @@
-"""`krea-pipe run`: make the images that are not there yet, and a report."""
+"""`krea-pipe run`: generate the missing images, and write a report."""
 
 import os
 import shlex
@@ -60,7 +60,7 @@ MAX_CONCURRENCY = 10_000
 MAX_PARALLEL = 8
 
 GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
-"""Ends after which the same command goes on where this one stopped."""
+"""Ends after which the same command continues where this one stopped."""
 
 
 class RunFlags(CellFlags, LogFlags):
@@ -169,11 +169,11 @@ class RunFlags(CellFlags, LogFlags):
 def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     """Generate only the missing images of FILE, and write a report.
 
-    What is stored is reused, what is in flight is waited for, what is accepted or paid and is missing here is fetched
-    from where it is at no cost, the rest is sent. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}`
-    in the file, or --max-cost). Run it again after anything went wrong: nothing is paid twice. Two runs at once share
-    the work. FILE may be a plan of `krea-pipe plan --out`: then just that is carried out, and nothing when the pipeline
-    makes other requests by now.
+    Cached images are reused, running jobs are awaited, accepted or paid images that are missing locally are fetched at
+    no cost, and the rest is submitted. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file,
+    or --max-cost). If anything goes wrong, rerun the command: nothing is charged twice. Two concurrent runs share the
+    work. FILE may also be a plan from `krea-pipe plan --out`: exactly that plan is executed, or nothing if the
+    pipeline's requests have changed since.
     """
     with RunNotifications(flags, file) as notifications:
         finished = _run(file, flags, notifications, as_json=as_json)
@@ -328,7 +328,7 @@ def _print_end(finished: flow.FinishedRun, problems: tuple[Problem, ...], *, qui
 
 
 def _command() -> str:
-    """The command that was given, as a shell takes it; whom it tells is a secret."""
+    """The given command, quoted for a shell, without the secret address of --notify."""
     words = ["krea-pipe", *sys.argv[1:]]
     for number, word in enumerate(words):
         if word.startswith("--notify="):

@@ -21,7 +21,7 @@ _MAX_BYTES = 64 * 1024 * 1024
 
 
 class Size(TypedDict):
-    """How fast and how large the Krea is, and whom it lets in."""
+    """Speed, capacity and access of the local Krea."""
 
     latency: float
     spread: float

@@ -63,10 +63,10 @@ class _Flags(SelectFlags):
 def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags]) -> int:
     """Create a contact sheet of a finished run, with captions.
 
-    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Stages follow each
-    other, each on pages of its own; axes that are neither rows nor columns head blocks of them. Several pages of PNG
-    are numbered: sheet-1.png, sheet-2.png. An earlier sheet is replaced, unless it has more pictures and
-    this one is only a part; any other file is not.
+    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Each stage starts on a new
+    page; the values of axes that are neither rows nor columns become block headings. Multiple PNG pages are numbered:
+    sheet-1.png, sheet-2.png. An earlier sheet is replaced, unless it has more pictures and the new one is partial; any
+    other file is kept.
 
     Latin, Greek and Cyrillic are built in. Other scripts need fonts on this machine, for example Noto Sans CJK for
     Chinese, Japanese and Korean. Letters that no font contains become empty boxes.

@@ -156,7 +156,7 @@ def train(
 
 
 def _tell(message: str) -> None:
-    with contextlib.suppress(OSError):  # who listened has gone, and the training goes on
+    with contextlib.suppress(OSError):  # the reader has gone, and the training continues
         click.echo(message, err=True)
 
 

@@ -1,4 +1,4 @@
-"""`krea-pipe view`: look at a run in the browser, while it goes on and afterwards."""
+"""`krea-pipe view`: view a run in the browser, during and after the run."""
 
 import os
 import re

@@ -1,6 +1,6 @@
 """Edits of a pipeline file that a person can review: the diff is what was added, and nothing else.
 
-A stage that stands at the top level is first written below `stages:`: the same cells, other lines.
+A stage at the top level is first written below `stages:`: the same cells, other lines.
 """
 
 import re
@@ -23,7 +23,7 @@ _FILE = Path("pipeline.yaml")
 _BEFORE_STYLES = ("version", "name", "description", "budget", "env", "vars", "defaults", "references", "moodboards")
 _STYLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _STAGE_NAME = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?", re.ASCII)
-_COMMENT_COLUMN = 34  # where the comments of stages stand in the documentation
+_COMMENT_COLUMN = 34  # where the comments of stages are in the documentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def add_style(text: str, name: str, style_id: str, *, file: Path = _FILE) -> str
 def add_stage(
     text: str, stage: str, to: str, *, picks_file: str, name: str | None = None, file: Path = _FILE
 ) -> Promotion:
-    """Add a stage that draws the picked cells of another stage again on another variant.
+    """Add a stage that generates the picked cells of another stage again on another variant.
 
     A file in shorthand gets its one stage written below `stages:` first, where that leaves every cell as it is.
 
@@ -125,7 +125,7 @@ class _Entry:
 
     @property
     def flow(self) -> str:
-        """The entry as it stands between braces."""
+        """The entry as written between braces."""
         return flow_text({self.name: self.data}).removeprefix("{").removesuffix("}")
 
     def under(self, column: int, step: int) -> list[str]:
@@ -155,7 +155,7 @@ class _EditedFile:
         return cls(file, Layout(text), data)
 
     def place(self, section: str, name: str | None = None) -> Place:
-        """Where the value of a section stands, or the key of an entry of it."""
+        """The place of the value of a section, or of the key of one of its entries."""
         part = self.layout.root.children[section]
         index = part.keys[name].start if name in part.keys else part.start
         return LineIndex(self.file, self.layout.text).place(index)
@@ -250,7 +250,7 @@ def _refusal(message: str, name: str, moved: Sequence[str], file: Path, first: s
 
 
 def _with_stage_moved(layout: Layout, name: str, moved: Sequence[str]) -> str:
-    """The text with all that is moved where the last of it stands."""
+    """The text with all that is moved to the place of its last part."""
     if layout.root.kind != "block":
         return layout.text
     column, step = layout.indent(layout.root), layout.step
@@ -267,7 +267,7 @@ def _runs(layout: Layout, moved: Sequence[str]) -> list[tuple[int, int]]:
     keys = list(layout.root.keys)
     column = layout.indent(layout.root)
     ends = [layout.below(layout.root.children[key].end, column) for key in keys]
-    # What stands above the first key is about the file.
+    # What is above the first key is about the file.
     starts = [layout.line_start(layout.root.keys[keys[0]].start)]
     starts += [max(layout.above(layout.root.keys[key].start), end) for key, end in zip(keys[1:], ends, strict=False)]
     runs = []

@@ -92,7 +92,7 @@ class _Line:
 
 @dataclass(slots=True)
 class _Sheet:
-    """A picks file that is changed: its lines, what stands below them, its line ends and its margin."""
+    """A picks file that is changed: its lines, what is below them, its line ends and its margin."""
 
     lines: list[_Line]
     below: str = ""
@@ -282,7 +282,7 @@ def _as_it_stands(layout: Layout, found: Sequence[_Found]) -> _Sheet:
 
 
 def _converted(layout: Layout, found: Sequence[_Found]) -> _Sheet:
-    """Each decision as a new line, with the comments that stood above, within and behind it."""
+    """Each decision as a new line, with the comments that were above, within and behind it."""
     lines = [_Line(verdict, pick) for _, verdict, pick in found]
     sheet = _Sheet(lines, newline=layout.newline)
     ends = [part.end for part, _, _ in found]

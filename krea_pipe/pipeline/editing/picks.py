@@ -39,7 +39,7 @@ _MERGE_HINT = f"{KEEP_BOTH}; `picks/*.yaml merge=union` in .gitattributes does t
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One decision: a cell's id, 1 to 5 stars (None: not said), a note, and where it stands in the file.
+    """One decision: a cell's id, 1 to 5 stars (None: not said), a note, and its place in the file.
 
     `key` is the beginning of the key of the request that was decided about, "" where the file does not say.
     """

@@ -27,7 +27,7 @@ _NOT_VARIABLES = {
 _UNUSED_HINT = "use it, or remove it"
 _NOT_AXES = ("stage", "pipeline", "env", UPSTREAM)
 _MAX_STAGE_DEPTH = 200
-"""Stages that are drawn for each other."""
+"""Stages that are generated for each other."""
 SOURCE_FIELDS = ("id", "prompt", "image", "axes", "seed", "variant", "aspect_ratio", "creativity")
 
 
@@ -141,7 +141,7 @@ def _texts(value: Value) -> list[str]:
 
 
 class _TemplateReader:
-    """Reads the templates of a stage: which names they use, and which of them are not there.
+    """Reads the templates of a stage: which names they use, and which of them are missing.
 
     Names are variables, which are those of all stages, with the fields of those that have some, axes, and what each
     stage has.
@@ -352,7 +352,7 @@ def check_graph(stages: Sequence[Stage], problems: Problems) -> None:
 
 
 def _depth(stage: Stage, known: Mapping[str, Stage]) -> int:
-    """How many stages a stage is drawn for, one after the other, up to the limit; a circle is said elsewhere."""
+    """How many stages a stage is generated for, one after the other, up to the limit; a circle is said elsewhere."""
     seen = {stage.name}
     while len(seen) <= _MAX_STAGE_DEPTH + 1 and stage.upstream and stage.upstream.stage in known.keys() - seen:
         stage = known[stage.upstream.stage]

@@ -120,7 +120,7 @@ def _number(value: Decimal) -> Json:
 
 
 def _zipped(lists: Mapping[str, list[Json]], allowed: Allowed) -> list[Json]:
-    """Rows of the values that stand at one place in each list."""
+    """Rows of the values at one place in each list."""
     lengths = {len(values) for values in lists.values()}
     if len(lengths) > 1:
         said = ", ".join(f"`{name}` has {len(values)}" for name, values in lists.items())

@@ -1,6 +1,6 @@
 """What a person probably meant, and how each part of a file is written.
 
-Near names, words of other tools, keys that have their place elsewhere. The words stand in `data/hints.yaml`, which is
+Near names, words of other tools, keys that have their place elsewhere. The words are in `data/hints.yaml`, which is
 read when the first hint is asked for.
 """
 
@@ -123,7 +123,7 @@ def axis_at(trail: Trail) -> tuple[str, Trail] | None:
 
 
 def _listed(options: list[str]) -> str | None:
-    """The keys that may stand somewhere; request fields are many, and known by one of them."""
+    """The keys that are allowed somewhere; request fields are many, and known by one of them."""
     others = [one for one in options if one not in FIELD_NAMES or one == "prompt"]
     if len(options) <= _MAX_LISTED + 4:
         return f"valid keys: {', '.join(options)}"

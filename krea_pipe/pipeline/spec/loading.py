@@ -75,7 +75,7 @@ def read_pipeline(
         checked: the digests of images that need not be decoded, because they were; new ones are added.
 
     Raises:
-        InvalidInput: with every problem of the file and of its images. UsageError: what stands over it is wrong.
+        InvalidInput: with every problem of the file and of its images. UsageError: the overrides are wrong.
     """
     draft = draft_pipeline(file, overrides)
     fingerprints = fingerprint_images(draft.pipeline, checked)
@@ -88,7 +88,7 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
     """Read one pipeline file; a draft with problems is good for finding more of them, and for nothing else.
 
     Raises:
-        InvalidInput: the file makes no sense at all. UsageError: what stands over it does not.
+        InvalidInput: the file makes no sense at all. UsageError: the overrides make none.
     """
     reset_budgets()
     reset_entry_budget()
@@ -169,7 +169,7 @@ class _Builder:
         )
 
     def _overrides(self) -> dict[str, Value]:
-        """The fields of `--set`; what is wrong with them stands in no file."""
+        """The fields of `--set`; what is wrong with them is in no file."""
         own = Problems(self.document)
         own.dropped = self.problems.dropped
         data = {name: node.data for name, node in self.fields.items()}

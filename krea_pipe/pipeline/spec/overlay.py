@@ -1,4 +1,4 @@
-"""What stands over a file: a profile, values of the command line, variables of other files, declared environment.
+"""What overrides a file: a profile, values of the command line, variables of other files, declared environment.
 
 A file's nodes are merged, not its data, so that each value still knows its place.
 """
@@ -66,7 +66,7 @@ def _is_field(path: Sequence[str]) -> bool:
 
 
 def apply_overrides(document: Document, overrides: Overrides, sets: Sequence[tuple[list[str], Node]]) -> Document:
-    """A document with everything merged that stands over it, low to high: profile, variable files, `--set`.
+    """A document with all overrides merged into it, low to high: profile, variable files, `--set`.
 
     Raises:
         UsageError: there is no such profile, or a value cannot be set. InvalidInput: a variable file is wrong.
@@ -126,7 +126,7 @@ def said(data: Json) -> str:
 
 
 def moved_to(node: Node, start: int) -> Node:
-    """A node whose parts all stand at one place."""
+    """A node whose parts all have one place."""
     children = {key: moved_to(child, start) for key, child in node.children.items()}
     return Node(node.data, start, start, children, dict.fromkeys(node.keys, start), node.size, node.spelled)
 

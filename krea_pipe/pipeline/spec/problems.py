@@ -103,7 +103,7 @@ class Problems(ProblemList):
         self.note(Problem(code, message + self.document.row_of(trail), self.document.key_place(trail), hint))
 
     def add_secret(self, message: str, trail: Trail, hint: str, *, is_key: bool = False) -> None:
-        """Note that the value at a trail, or the key that ends it, looks like a secret, and show its line to nobody."""
+        """Note that the value at a trail, or the key that ends it, looks like a secret, and do not show its line."""
         at = self.document.key_place(trail) if is_key else self.document.place(trail)
         self.secret_lines.add((at.path, at.line))
         self.note(Problem("secret_in_file", message, at, hint))

@@ -68,7 +68,7 @@ def schema_text(name: str) -> str:
 
 
 def top_keys() -> list[str]:
-    """The keys that may stand at the top of a file."""
+    """The keys that are allowed at the top of a file."""
     return list(cast("Mapping[str, Any]", _validator(()).schema)["properties"])
 
 

@@ -21,7 +21,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r|\Z")
 
 
 class TableCell(NamedTuple):
-    """The text of a cell, and whether it stands in quotes."""
+    """The text of a cell, and whether it is quoted."""
 
     text: str
     is_quoted: bool
@@ -45,7 +45,7 @@ def read_table(text: str, pattern: str, delimiter: str | None) -> CsvTable:
     Args:
         text: what the file holds.
         pattern: the file, as messages name it.
-        delimiter: what stands between cells; None is found out from the first line.
+        delimiter: what separates cells; None is found out from the first line.
 
     Raises:
         Unusable: it cannot be read as a table, or has too much in it.

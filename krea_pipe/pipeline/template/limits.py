@@ -65,7 +65,7 @@ def as_text(value: object) -> str:
     """A value as a part of a text: as it was written, or as YAML writes it.
 
     Raises:
-        TemplateProblem: it is a row, a mapping, a list or null, which nobody wants to read in a prompt, or no number.
+        TemplateProblem: it is a row, a mapping, a list or null, which does not belong in a prompt, or not a number.
     """
     match value:
         case Written():

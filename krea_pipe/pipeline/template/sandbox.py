@@ -59,7 +59,7 @@ _T = TypeVar("_T")
 
 
 class _Missing(jinja2.StrictUndefined):
-    """A name or a field that is not there, which says so in our words as soon as it is used."""
+    """A missing name or field, which says so in our words as soon as it is used."""
 
     __slots__ = ()
 
@@ -150,7 +150,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     count_content, count_items = staticmethod(count_content), staticmethod(count_items)
 
     def joined(self, parts: tuple[object, ...]) -> str:
-        """Join what stands around `~`."""
+        """Join what is around `~`."""
         return join_bounded([part if type(part) is str else as_text(part) for part in parts])
 
     def getattr(self, obj: object, attribute: str) -> object:
@@ -271,7 +271,7 @@ def _plain_argument(value: _T) -> _T:
 
 
 def filter_hint(name: str) -> str:
-    """What to write in place of a filter that is not there."""
+    """What to write in place of an unknown filter."""
     longest = max((one for one in ENVIRONMENT.filters if name.lower().startswith(one)), key=len, default="")
     meant = _MEANT.get(name.lower()) or (longest if len(longest) > 3 else None)
     return f"did you mean `{meant}`?" if meant else near_word(name, [*ENVIRONMENT.filters])

@@ -92,7 +92,7 @@ def compile_template(text: str) -> Template:
 
 
 def _allows_missing(tree: nodes.Template) -> bool:
-    """Whether some name may be missing: it stands under a condition, a test or the filter `default`."""
+    """Whether some name may be missing: it is under a condition, a test or the filter `default`."""
     conditional = any(True for _ in tree.find_all((nodes.Test, nodes.CondExpr, nodes.If)))
     return conditional or any(node.name == "default" for node in tree.find_all(nodes.Filter))
 

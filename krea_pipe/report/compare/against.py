@@ -127,7 +127,7 @@ def _refuse_folder(file: Path, folder: Path, reason: str, error: GitFailed) -> N
 
 @dataclass(frozen=True, slots=True)
 class ComparisonInput:
-    """What is compared: a pipeline file, what stands over both of its states, and the most cells that each may have."""
+    """What is compared: a pipeline file, the overrides of both of its states, and the most cells that each may have."""
 
     file: Path
     overrides: Overrides
@@ -149,9 +149,9 @@ def compare_with(
     """Compare a pipeline with its state at another commit.
 
     Args:
-        subject: the pipeline file and what stands over it.
+        subject: the pipeline file and its overrides.
         against: `REF`, `A..B` or `A...B`.
-        space: the name space of the store, which says what is drawn already.
+        space: the name space of the store, which says what is already generated.
         environment: what git is run with.
         find_fetched: tells of the cells of the work tree which images can be fetched for nothing.
 
@@ -184,7 +184,7 @@ def compare_with(
 
 
 class _Unchecked:
-    """Stands for the images of the base, which are not sent: whoever replaces a damaged one wants to see that."""
+    """Replaces the images of the base, which are not sent, so that replacing a damaged image shows up."""
 
     def __contains__(self, digest: object) -> bool:
         return True
@@ -213,7 +213,7 @@ class _Reading:
             raise type(error)(*(_placed(one, tree, revision) for one in error.problems)) from error
 
     def base(self, meant: _RevisionRange) -> _Base:
-        """The cells of the base; one that is not there or does not load has none, and a problem."""
+        """The cells of the base; a base that is missing or does not load has none, and a problem."""
         revision, tree = meant.base, self._tree(meant.base)
         old_name = None if self.name in tree.entries else self._old_name(meant)
         if old_name is None and self.name not in tree.entries:

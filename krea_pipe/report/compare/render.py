@@ -50,7 +50,7 @@ def stored_words(comparison: Comparison) -> str:
     if not unpaid.count and not copied.count and not doubt.count:
         return "All of them are already stored, so a run would cost nothing."
     found = [
-        f"{stored.count:,} of them are already stored" if stored.count else "",
+        f"{stored.count:,} already stored" if stored.count else "",
         f"a run fetches {copied.count:,} at no cost" if copied.count else "",
         f"a run fetches {doubt.count:,} from Krea if it still has them" if doubt.count else "",
     ]

@@ -111,7 +111,7 @@ class Tree:
         """
         parts = pattern.split("/")
         first = next((index for index, part in enumerate(parts) if WILDCARD.search(part)), len(parts))
-        with suppress(RuntimeError, *CLASHES):  # no path, or a circle of links: whoever looks for it says so
+        with suppress(RuntimeError, *CLASHES):  # no path, or a circle of links: the reader reports it
             place = folder.joinpath(*parts[:first]).resolve()
             if place.is_relative_to(self.top):
                 self._open_submodules(self._path(place), below=first < len(parts))

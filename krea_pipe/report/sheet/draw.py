@@ -174,7 +174,7 @@ class Painter:
     """Draws the pages of a sheet with the pictures of a run.
 
     `space` keeps what Krea sent, `base` is the folder that the images' paths start from, `typesetter` the one that the
-    sheet was laid out with. `missing` are the ids of the cells whose picture was not there.
+    sheet was laid out with. `missing` are the ids of the cells whose picture was missing.
     """
 
     space: Space

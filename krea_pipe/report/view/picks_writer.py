@@ -87,7 +87,7 @@ def _bad_change(message: str) -> UsageError:
 def write_change(report: Report, folder: Path, stage: str, change: _PicksChange, *, lock: Path) -> StageDecisions:
     """Write decisions about cells of one stage into its picks file; what that holds then.
 
-    `lock` is the lock file that whoever writes picks files holds.
+    `lock` is the lock file that every writer of picks files holds.
 
     Raises:
         UsageError: the stage or a cell is unknown, or the file cannot be edited safely.
@@ -128,7 +128,7 @@ def _check_cells(report: Report, stage: str, change: _PicksChange) -> None:
 
 
 def _text(path: Path) -> str | None:
-    """The text of a picks file, line ends and all; None when it is not there."""
+    """The text of a picks file, line ends and all; None if it is missing."""
     try:
         return path.read_bytes().decode()
     except FileNotFoundError:

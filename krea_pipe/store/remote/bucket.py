@@ -68,7 +68,7 @@ class Bucket:
             Whether the object has these bytes now; False when another writer was faster.
 
         Raises:
-            RemoteFailed: nobody can tell; a later answer may still create it.
+            RemoteFailed: it is unknown; a later answer may still create it.
         """
         self._check_writable()
         failure: Exception | None = None

@@ -60,7 +60,7 @@ class Claims:
             False when the line of another run has the number.
 
         Raises:
-            RemoteFailed: nobody can tell.
+            RemoteFailed: it is unknown.
         """
         return self._log.append(f"{CLAIMS}/{line.key}", number, {"line": json.loads(encode(line))})
 
@@ -96,7 +96,7 @@ class Claims:
         """Look at the whole store: a call for every thousand objects.
 
         Returns:
-            What other homes have ordered and not brought in.
+            What other homes have ordered and not collected.
 
         Raises:
             RemoteFailed: it could not be listed.

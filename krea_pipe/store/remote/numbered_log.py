@@ -44,7 +44,7 @@ class NumberedLog:
             Whether the event has the number; False when another event took it.
 
         Raises:
-            RemoteFailed: nobody can tell.
+            RemoteFailed: it is unknown.
         """
         name = _name(prefix, number)
         return self.bucket.create(name, self.seal.encode(name, {**data, "nonce": process_nonce()}))
