@@ -83,7 +83,7 @@ def test_a_store_that_may_only_be_read_is_not_written(project, tmp_path):
     env = {"KREA_PIPE_REMOTE": (tmp_path / "store").as_uri(), "KREA_PIPE_REMOTE_MODE": "read"}
     done, found = doctor(project, env)
     assert (done.code, found["store rights"]["message"], "store races" in found) == (0, "list, read", False)
-    assert "only read, by KREA_PIPE_REMOTE_MODE" in found["shared store"]["message"]
+    assert "read-only (KREA_PIPE_REMOTE_MODE)" in found["shared store"]["message"]
     assert left(tmp_path) == []
 
 
