@@ -38,7 +38,7 @@ def test_a_store_that_is_well_is_named_and_nothing_is_left_there(project, tmp_pa
     assert found["shared store"]["message"].endswith("records are signed")
     assert found["store rights"]["message"] == "list, read, create, replace, delete"
     assert found["store clock"]["message"] == "agrees with this machine's to the second"
-    assert found["store races"]["message"].startswith("of 8 writers at once one creates an object")
+    assert found["store races"]["message"].startswith("of 8 concurrent writers, one creates an object")
     assert "hunter22" not in done.text
     assert left(tmp_path) == []
 
@@ -83,7 +83,7 @@ def test_a_store_that_may_only_be_read_is_not_written(project, tmp_path):
     env = {"KREA_PIPE_REMOTE": (tmp_path / "store").as_uri(), "KREA_PIPE_REMOTE_MODE": "read"}
     done, found = doctor(project, env)
     assert (done.code, found["store rights"]["message"], "store races" in found) == (0, "list, read", False)
-    assert "read-only (KREA_PIPE_REMOTE_MODE)" in found["shared store"]["message"]
+    assert "read-only, set by KREA_PIPE_REMOTE_MODE" in found["shared store"]["message"]
     assert left(tmp_path) == []
 
 
