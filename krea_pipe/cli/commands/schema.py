@@ -18,7 +18,7 @@ SCHEMAS = {
     type=click.Choice([*SCHEMAS]),
     default="pipeline",
     show_default=True,
-    help="Which file format to describe.",
+    help="The file format.",
 )
 def schema(which: str) -> int:
     """Print the JSON Schema of pipeline files, run reports, lock files or events.

@@ -22,7 +22,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(slots=True)
 class NamedBudget:
-    """A budget that several runs share. Its methods call the store, and belong to one thread at a time.
+    """A budget that several runs share.
+
+    Its methods call the store, and belong to one thread at a time.
 
     Args:
         log: the numbered events of the store.
