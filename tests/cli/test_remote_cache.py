@@ -155,7 +155,7 @@ def test_a_store_that_may_only_be_read_takes_nothing_and_gives(project, other, s
     drawn(project, ["a"])
     done = project.run("cache", "push", env=remote(store, KREA_PIPE_REMOTE_MODE="read"))
     assert (done.code, objects(store, "")) == (2, [])
-    assert "may only be read here, by KREA_PIPE_REMOTE_MODE" in done.err
+    assert "is read-only here, by KREA_PIPE_REMOTE_MODE" in done.err
     cache(project, store, "push")
     before = objects(store, "")
     other.pipeline(["a"])

@@ -139,7 +139,7 @@ def test_a_store_that_may_only_be_read_refuses_every_change(opened):
     reading = replace(bucket, is_read_only=True)
     changes = (lambda: reading.create("b", b"1"), lambda: reading.keep("b", b"1"), lambda: reading.replace("a", b"2"))
     for change in (*changes, lambda: reading.delete("a")):
-        with pytest.raises(RemoteFailed, match="may only be read here"):
+        with pytest.raises(RemoteFailed, match="is read-only here"):
             change()
     assert [one.name for one in reading.list("")] == ["a"]
     assert reading.read("a") == b"1"
