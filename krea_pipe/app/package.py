@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TypeAlias
@@ -30,6 +30,7 @@ from krea_pipe.planning.lockfile import lock_path
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.store.home import open_home, open_other_homes
+from krea_pipe.store.remote.remote import open_remote
 
 Texts: TypeAlias = str | Iterable[str]
 UsdAmount: TypeAlias = Decimal | float | str
@@ -143,7 +144,12 @@ def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None
     """
     workspace = open_workspace(os.environ, pipeline.file, local=local)
     homes = open_other_homes(os.environ, pipeline.file)
-    options = flow.RunOptions(selection=_selection(select), lock=_lock_of(pipeline, frozen=False), homes=homes)
+    options = flow.RunOptions(
+        selection=_selection(select),
+        lock=_lock_of(pipeline, frozen=False),
+        homes=homes,
+        remote=open_remote(os.environ, workspace.target, lambda _: None),
+    )
     return Planned(flow.plan_run(pipeline.loaded, workspace.space, workspace.target, options))
 
 
@@ -185,6 +191,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         KreaPipeError: the run cannot start and nothing was sent, or the run could not be recorded.
         KeyboardInterrupt: interrupted twice.
     """
+    ignored: list[Problem] = []
     execution = open_execution(target_of(os.environ, local=local), SendOptions(), os.environ)
     finished = flow.run_pipeline(
         pipeline.loaded,
@@ -199,12 +206,13 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
             allow_render=allow_render,
             homes=open_other_homes(os.environ, pipeline.file),
             changed=changed,
+            remote=open_remote(os.environ, execution.target, ignored.append),
         ),
         listen=lambda prepared, _: nullcontext(Listeners(_Watch(on_progress, prepared.calls))),
     )
     if finished.ending.error is not None:
         raise finished.ending.error
-    return finished
+    return replace(finished, warnings=(*finished.warnings, *ignored))
 
 
 def _lock_of(pipeline: Pipeline, *, frozen: bool) -> Path | None:

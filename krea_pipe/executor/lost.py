@@ -37,7 +37,9 @@ ROUNDS = 10
 LATE = 3
 """A job may take so many times as long to show as the latest of those before it."""
 ABANDONED = 7
-"""Krea may process a POST for up to a minute after its run has died, so its job can appear late."""
+"""A POST without an answer may go on for a minute after its run has died, and its job be late then."""
+GIVEN_UP = 2
+"""A POST that someone stopped waiting for may be processed late, and its job be listed late then."""
 LONGEST = 12
 """Settling lasts no longer than 12 times the `settle` of the pace: two minutes where that is ten seconds."""
 
@@ -52,6 +54,8 @@ class Search:
     """When this run got to know that an answer was lost, by the steady clock."""
     open: set[Post] = field(default_factory=set)
     """The POSTs whose jobs are looked for."""
+    given_up: set[Post] = field(default_factory=set)
+    """Those that someone stopped waiting for."""
     missing: set[Post] = field(default_factory=set)
     """Those of which a list has not shown any job yet."""
 
@@ -64,6 +68,8 @@ class Search:
         """
         gate = self.session.submit_gate
         self.open.add(post)
+        if is_given_up:
+            self.given_up.add(post)
         try:
             verdict, is_settled = await self._look(post)
             while (
@@ -220,6 +226,8 @@ class Search:
     def _unsettled(self, post: Post) -> float:
         """Seconds until a list without its job proves that no job exists; more if Krea may still process the POST."""
         factor = 1 if post.before or post.run == self.session.run_id else ABANDONED
+        if post in self.given_up:
+            factor = GIVEN_UP
         return factor * self._settling() - self._lost_for(post)
 
     def _settling(self) -> float:

@@ -61,11 +61,11 @@ LOOK = 2
 """The store is asked about a request that another run works on after so many polls."""
 RETRY = 3
 """What the store has not taken is written again after so many polls."""
-PATIENCE = 30
+_PATIENCE = 30
 """A claim waits so many polls for the earlier lines of its request."""
 LAST_TRIES = 2
 """How often a line is written that is left when the run ends."""
-WIDTH = 16
+_WIDTH = 16
 """Calls to the store at once."""
 
 
@@ -92,7 +92,7 @@ class SharedLedger:
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     is_closing: bool = False
     lost: list[str] = field(default_factory=list)
-    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WIDTH, "shared store"))
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_WIDTH, "shared store"))
 
     def put(self, event: Event, key: str) -> "asyncio.Future[object]":
         """Hand over a line; the future is done when it is on this home's disk. Other homes get it a little later."""
@@ -262,7 +262,7 @@ class SharedLedger:
     async def _sent(self, key: str) -> bool:
         """Wait until the earlier lines of a request are in the store; False when that takes too long."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE * self.poll):
+            async with asyncio.timeout(_PATIENCE * self.poll):
                 while key in self.queues:
                     await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
         return key not in self.queues

@@ -117,12 +117,12 @@ class Permission:
             The failure of its cells; None when it may be sent.
         """
         if self.refusal is None and self.approved is not None and key not in self.approved:
-            message = "the plan file does not allow paying for it; make the plan file again"
+            message = "the plan file does not allow paying for it; create a new plan file"
             return Failure("not_planned", message, "local")
         return self.refusal
 
 
-FROZEN = Failure(NOT_ALLOWED, f"`run --frozen` pays for nothing; {ALLOW_RENDER}", "local")
+FROZEN = Failure(NOT_ALLOWED, f"`run --frozen` does not pay; {ALLOW_RENDER}", "local")
 NO_CAP = Failure("no_cap", "no cap is set, so nothing is paid; add `budget:` to the file, or --max-cost", "local")
 
 

@@ -53,7 +53,7 @@ from krea_pipe.core.outcome import Ending
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.store.home import open_home, open_other_homes
-from krea_pipe.store.remote.named_budget import NAME as BUDGET_NAME
+from krea_pipe.store.remote.named_budget import BUDGET_NAME
 from krea_pipe.store.remote.remote import Remote, open_remote
 
 MAX_CONCURRENCY = 10_000

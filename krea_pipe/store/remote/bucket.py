@@ -227,9 +227,9 @@ def _allows_http(environment: Mapping[str, str]) -> bool:
 
 
 def _words(error: Exception | None) -> str:
-    """The first line of an error: obstore adds pages of details."""
+    """The first line of an error, without the XML of the server: obstore adds pages of details."""
     text = str(error).strip().splitlines()
-    return re.sub(r"\s+", " ", text[0])[:300] if text else type(error).__name__
+    return re.sub(r"\s+", " ", re.sub(r":?\s*<\?xml.*", "", text[0]))[:300] if text else type(error).__name__
 
 
 def _failures() -> tuple[type[Exception], ...]:

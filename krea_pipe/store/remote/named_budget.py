@@ -17,7 +17,7 @@ from krea_pipe.store.remote.numbered_log import LoggedEvent, NumberedLog
 BUDGETS = "budgets"
 SLICES = 200
 """About so many times a whole budget is asked for."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+BUDGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(slots=True)
