@@ -37,7 +37,7 @@ ROUNDS = 10
 LATE = 3
 """A job may take so many times as long to show as the latest of those before it."""
 ABANDONED = 7
-"""A POST without an answer may go on for a minute after its run has died, and its job be late then."""
+"""Krea may process a POST for up to a minute after its run has died, so its job can appear late."""
 GIVEN_UP = 2
 """A POST that someone stopped waiting for may be processed late, and its job be listed late then."""
 LONGEST = 12

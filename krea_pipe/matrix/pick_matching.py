@@ -177,7 +177,7 @@ def _near(identity: str, free: Sequence[str]) -> str:
         changed = [(one, other) for one, other in zip(parts, others, strict=False) if one != other]
         if len(others) == len(parts) and len(changed) == 1:
             before, after = changed[0]
-            if closest(before, [after], most=max(1, len(before) * 3 // 5)):
+            if closest(before, [after], most=len(before) * 3 // 5 if len(before) > 2 else 0):
                 found.append(cell)
     return found[0] if len(found) == 1 else "CELL"
 

@@ -97,7 +97,7 @@ def test_without_its_original_a_cell_shows_its_thumbnail_and_says_so(open_page, 
     (lost,) = tmp_path.rglob("out/**/1.png")
     lost.unlink()
     frame(page, "lamp/1").click()
-    expect(page.locator("#detail-lost")).to_contain_text("not where the report says; this is its thumbnail")
+    expect(page.locator("#detail-lost")).to_contain_text("The original is missing; this is its thumbnail")
     large = page.locator("#detail-image")
     expect(large).to_have_attribute("data-shows", "thumbnail")
     assert large.evaluate("image => image.naturalWidth") == 60

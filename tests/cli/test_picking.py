@@ -138,7 +138,7 @@ def test_what_is_selected_does_not_wait(project, lamp):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (OLD_FORM.replace("explore", "large"), "holds picks of `large`, and this stage is for `explore`"),
+        (OLD_FORM.replace("explore", "large"), "contains picks of `large`, but this stage uses `explore`"),
         (OLD_FORM.replace("oak/s2", "slate/s1"), "picks/explore.yaml:2:27: error: `explore/slate/s1` is decided twice"),
         ("- {pick: explore/oak/s1}\n- explore/oak/s2\n", "picks/explore.yaml:2:3: error: a decision cannot be"),
         ("stage: explore\npicks: {a: b}\n", "picks/explore.yaml:2:8: error: `picks` must be a list"),
@@ -231,9 +231,9 @@ def test_a_file_with_too_many_picks_can_be_thinned(project, pick):
         (["status:failed"], 2, "cells cannot be picked by status"),
         (["("], 2, "a condition is missing"),
         ([], 2, "nothing was picked"),
-        (["oak", "--reject", "--remove"], 2, "contradict each other"),
-        (["--best-of", "seed"], 2, "is not there yet"),
-        (["oak", "--remove"], 2, "is not there yet"),
+        (["oak", "--reject", "--remove"], 2, "cannot be combined"),
+        (["--best-of", "seed"], 2, "does not exist yet"),
+        (["oak", "--remove"], 2, "does not exist yet"),
         (["oak", "--stars", "6"], 2, "6 is not in the range"),
     ],
 )
