@@ -97,12 +97,15 @@ ENOUGH = 3
 class Capacity:
     """Places for jobs at Krea. `most` is the user's limit; `limit` the one that is learned.
 
+    The run is one of so many `shares` that begin together, so that the last of them finds room as well.
+
     `filled` counts the places whose job Krea has; those in the other ones still wait to be sent. `proven` is how many
     jobs Krea has had at once, `doubted` how many it had at the last 429 when it had no fewer than that.
     """
 
     most: int
-    limit: float = START
+    shares: int = 1
+    limit: float = field(init=False)
     filled: int = 0
     proven: int = 0
     doubted: int = 0
@@ -114,6 +117,7 @@ class Capacity:
     semaphore: FairSemaphore = field(init=False)
 
     def __post_init__(self) -> None:
+        self.limit = max(1.0, START / self.shares)
         self.semaphore = FairSemaphore(self._size)
 
     @property
@@ -159,7 +163,7 @@ class Capacity:
     def learn(self, running: int) -> None:
         """Learn from a look at our jobs: twice as many as run at once never let Krea idle between two looks."""
         if self.refused_at is None:
-            self.limit = max(self.limit, 2 * running + AHEAD)
+            self.limit = max(self.limit, 2 * running + max(1, AHEAD // self.shares))
             self.semaphore.let_in()
 
     def _grow(self, refused_at: int) -> None:

@@ -34,7 +34,7 @@ from krea_pipe.executor.session import Session
 from krea_pipe.executor.shared_ledger import SharedLedger
 from krea_pipe.executor.stop import LAST_CALLS, Stop, stopped_by_signals
 from krea_pipe.executor.watch import JobWatch, Reader
-from krea_pipe.planning.budget import Permission
+from krea_pipe.planning.budget import Permission, shards_of
 from krea_pipe.planning.plan import Attach, Hold, Plan, Step, Submit
 from krea_pipe.store.crash_log import save_crash_log
 from krea_pipe.store.journal import Observe, unobserved
@@ -436,7 +436,7 @@ def _opened(order: Order, client: Client, stop: Stop, request_ledger: RequestLed
         started=client.clock.steady(),
         probe=probe_for(order.space.folder.parent, order.origin, order.token.account),
         stop=stop,
-        capacity=Capacity(options.concurrency),
+        capacity=Capacity(options.concurrency, shards_of(order.plan)),
         budget=_budget(order),
         submit_gate=SubmitGate(options.submit_parallel),
         uncertain=options.uncertain,
