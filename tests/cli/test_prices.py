@@ -332,12 +332,15 @@ def test_an_allowed_value_may_stand_wherever_a_known_one_may(project, how):
         ("allow_unknown: {variant: [xl]}", "4:26: error: `allow_unknown.variant` must be a mapping"),
         ("allow_unknown: {variant: {xl: }}", "`variant.xl` has no value"),
         ("allow_unknown: {variant: {xl: {text: 1}}}", "needs `references` and `moodboard`"),
-        ("allow_unknown: {variant: {../assets: 1}}", "`../assets` cannot be a name"),
+        ("allow_unknown: {variant: {../assets: 1}}", "`../assets` is not a valid name"),
         ("allow_unknown: {aspect_ratio: [wide]}", "`allow_unknown.aspect_ratio` item 1 cannot be"),
         ("allow_unknown: {seed: {7: 1}}", "unknown key `seed`"),
         ("allow_unknown: {}", "`allow_unknown` is empty"),
-        (f"allow_unknown: {{variant: {{{', '.join(f'v{n}: 1' for n in range(51))}}}}}", "holds 51 values; at most 50"),
-        (f"allow_unknown: {{aspect_ratio: [{', '.join(f'{n + 20}:19' for n in range(51))}]}}", "holds 51 items"),
+        (
+            f"allow_unknown: {{variant: {{{', '.join(f'v{n}: 1' for n in range(51))}}}}}",
+            "has 51 values; the maximum is 50",
+        ),
+        (f"allow_unknown: {{aspect_ratio: [{', '.join(f'{n + 20}:19' for n in range(51))}]}}", "has 51 items"),
     ],
 )
 def test_what_is_wrong_under_allow_unknown_is_said(project, more, said):
