@@ -125,7 +125,9 @@ def judge(evidence: Evidence) -> Verdict:
     billed = tuple(job for job in evidence.new.strangers if not job.is_unbilled)
     if not billed:
         return _judge_without_job(evidence)
-    candidates = tuple(job for job in billed if _may_be_own(evidence, job)) or _of_another_clock(evidence, billed)
+    candidates = tuple(job for job in billed if _may_be_own(evidence, job))
+    if not candidates and evidence.is_settled:
+        candidates = _of_another_clock(evidence, billed)
     if not candidates:
         return Unclear(
             "the list contains a job that krea-pipe did not start", billed, _awaited_by_a_stranger(evidence, billed)
@@ -150,12 +152,13 @@ def _awaited_by_a_stranger(evidence: Evidence, billed: Sequence[Job]) -> Literal
     """What may yet tell whose jobs of other times than its own are: a `Date` is no time of jobs, and later jobs are."""
     if all(_rivals(evidence, job) for job in billed):
         return "others"
-    return "" if evidence.own.post.is_exact else "time"
+    may_be_told = not evidence.own.post.is_exact or (not evidence.is_settled and _of_another_clock(evidence, billed))
+    return "time" if may_be_told else ""
 
 
 def _of_another_clock(evidence: Evidence, billed: Sequence[Job]) -> tuple[Job, ...]:
     """The one new job, when it was made almost in time: a host whose clock is not known yet may have dated it."""
-    if len(billed) != 1 or evidence.rivals or not evidence.is_settled:
+    if len(billed) != 1 or evidence.rivals:
         return ()
     is_near = evidence.own.may_have_made(billed[0], evidence.late, evidence.slack)
     return tuple(billed) if is_near else ()
