@@ -93,7 +93,7 @@ def test_a_krea_as_documented(project, account):
     assert report["list"]["item"]["items"][0]["created_at"] == "text"
     assert report["list"]["item"]["items"][-1]["result"] in ({"urls": ["text"]}, None)
     text = (project.home / "probe/report.txt").read_text()
-    assert "4 succeeded, 1 failed; the last one was to be cancelled" in text
+    assert "4 succeeded, 1 failed; the last one was meant to be cancelled" in text
 
 
 def test_it_spends_what_it_says_through_the_journal(project, account):

@@ -115,7 +115,7 @@ def test_a_stage_that_waits_for_picks_is_said_to_have_no_cells_yet(project, expr
     project.write("lamp.yaml", LAMP + picked)
     for command in ("expand", "plan", "run"):
         done = project.run(command, "lamp.yaml", "-k", expression)
-        assert (done.code, "`picked` waits for picks, so nothing of that can be drawn yet" in done.err) == (7, True), (
+        assert (done.code, "`picked` waits for picks, so its cells cannot be generated yet" in done.err) == (7, True), (
             done.text
         )
     project.write("picks.yaml", "stage: one\npicks: [one/a/raw]\n")
@@ -148,7 +148,7 @@ def test_only_failed_goes_together_with_an_expression(project, krea):
 def test_a_status_is_not_known_without_the_store(project):
     for words in (["--only-failed"], ["-k", "status:new"]):
         done = project.run("expand", "lamp.yaml", *words)
-        assert (done.code, "cells cannot be picked by status" in done.err) == (2, True)
+        assert (done.code, "cells cannot be selected by status here" in done.err) == (2, True)
 
 
 def test_runs_of_parts_add_up_to_the_whole(project, krea):

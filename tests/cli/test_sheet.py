@@ -114,7 +114,7 @@ def test_an_earlier_sheet_is_replaced_and_any_other_file_is_not(lamp, name):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--out", "s.jpg"], "s.jpg is neither"),
+        (["--out", "s.jpg"], "not s.jpg"),
         (["--rows", "surfce"], "there is no axis `surfce`"),
         (["--stage", "explor"], "there is no stage `explor`"),
         (["--size", "4096", "--max-megapixels", "1"], "needs more than 1 megapixels"),

@@ -198,7 +198,7 @@ def _fetching_words(path: Path, approval: PlanFile) -> str:
     if sent:
         sends = f"{sent} request{'' if sent == 1 else 's'}, and of {doubtful} more those that Krea no longer has"
     else:
-        sends = f"of {doubtful} request{'' if doubtful == 1 else 's'} those that Krea no longer has"
+        sends = f"those of {doubtful} request{'' if doubtful == 1 else 's'} that Krea no longer has"
     return f"plan    {path}: `krea-pipe run {path}` sends only {sends}, for {price}."
 
 
