@@ -396,7 +396,7 @@ class _StepMaker:
         action = Attach(job.job_id, job.account, counted, job.adopted, job.created_at, job.was_stored, job.sha256)
         if job.was_stored:
             lack = DAMAGED if key in self.known.damaged else LOCKED
-            return action, f"{lack}; fetched from Krea again at no cost{waiting}"
+            return action, f"{lack}; fetched again if Krea still has it{waiting}"
         if job.lack in _LACKS and not waiting:
             return action, f"job {job.job_id} is read again at no cost: {_LACKS[job.lack]}"
         return action, f"job {job.job_id} is in flight{waiting}"

@@ -20,7 +20,7 @@ from krea_pipe.store.presence import Presence
 PRICE = "0.03"
 PATH = {"PATH": os.environ.get("PATH", "")}
 """Where git is, which a command that runs in the process of the tests does not know."""
-GONE = ("fetch", "stored image missing or damaged; fetched from Krea again at no cost")
+GONE = ("fetch", "stored image missing or damaged; fetched again if Krea still has it")
 
 
 def gc(project, *words):

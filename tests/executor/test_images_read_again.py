@@ -180,7 +180,7 @@ def test_a_job_of_another_key_is_asked_for_and_bought_only_on_demand(drawn, krea
     other = {"KREA_API_KEY": "another-key"}
     done = drawn.run("run", "p.yaml", "--json", env=other)
     assert (done.code, done.rows["a"]["error"]["code"]) == (1, "image_gone")
-    assert "with another key than this one" in done.rows["a"]["error"]["message"]
+    assert "with a different key" in done.rows["a"]["error"]["message"]
     krea.rules.clear()
     assert drawn.run("run", "p.yaml").code == 0
     assert krea.billed_prompts() == ["a", "b"]

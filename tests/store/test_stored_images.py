@@ -8,7 +8,7 @@ from money import change_list, job_ids
 
 from krea_pipe.core.contract import SIZES
 
-AGAIN = "stored image missing or damaged; fetched from Krea again at no cost"
+AGAIN = "stored image missing or damaged; fetched again if Krea still has it"
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def gc(*, keep: timedelta, deletes: bool, forgets: bool, remote: bool, folders: 
 
     Never deleted: the journal; images in a lock file, in the surrounding git repository and at the tips of all its
     branches and tags; images of runs within --keep, or generated since; images in flight or not reported yet. Output
-    folders are not touched. If a pipeline needs a deleted image, it is fetched from Krea again at no cost; if Krea no
+    folders are not touched. If a pipeline needs a deleted image, it is fetched again if Krea still has it; if Krea no
     longer has it, a run with `--uncertain resubmit` pays for it again.
 
     With --remote, it deletes from the shared store the results and images that are older than --keep by the store's
