@@ -379,7 +379,7 @@ def test_two_commands_at_once_share_one_training(studio, krea):
     first = start(studio)
     second = studio.start(*COMMAND, "--json")
     waiting = iter(second.stderr.readline, b"")
-    assert any(b"trains it already" in line for line in waiting)
+    assert any(b"is already training it" in line for line in waiting)
     krea.finish_jobs()
     done, shared = studio.finish(first), studio.finish(second)
     assert (done.code, shared.code) == (0, 0), done.text + shared.text

@@ -58,7 +58,7 @@ class Stopped:
     def signal(self, number):
         """Send a signal, and wait until the run has said that it stops."""
         self.process.send_signal(number)
-        while "Stopping:" not in self.said:
+        while "Press Ctrl-C again" not in self.said:
             line = self.process.stderr.readline().decode()
             assert line, f"the run ended without a word: {self.said}"
             self.said += line
