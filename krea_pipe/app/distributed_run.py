@@ -275,7 +275,8 @@ def _merged(ready: ReadyShards, ended: Sequence[Ended], ends: Sequence[ShardEnd]
         if not folders:
             _fail(ends)
         pull(ready.remote, ready.space, ready.plan)
-        return merge_runs(order.home, folders, out=order.out, lock=order.options.lock, codes=codes)
+        lock = order.options.lock
+        return merge_runs(order.home, folders, out=order.out, lock=lock, codes=codes, needs_images=True)
 
 
 def _fail(ends: Sequence[ShardEnd]) -> None:

@@ -66,7 +66,13 @@ class Merged:
 
 
 def merge_runs(
-    home: Path, words: Sequence[str], *, out: Path | None, lock: Path | None, codes: Iterable[int] = ()
+    home: Path,
+    words: Sequence[str],
+    *,
+    out: Path | None,
+    lock: Path | None,
+    codes: Iterable[int] = (),
+    needs_images: bool = False,
 ) -> Merged:
     """Make one run of several.
 
@@ -76,6 +82,7 @@ def merge_runs(
         out: the folder for the images; None is that of a run of the pipeline.
         lock: the lock file to write; None is the one that the runs kept, as seen from the working folder.
         codes: exit codes of shards that wrote no report.
+        needs_images: whether an image that is not here is a failure.
 
     Returns:
         The merged run.
@@ -96,7 +103,7 @@ def merge_runs(
     delivery = _Images(space, place, latest.target.kind)
     rows = [delivery.deliver(one) for one in rows]
     code = merged_exit_code(runs, rows, missing, codes)
-    if delivery.kept and code in (ExitCode.DONE, ExitCode.WAITING):
+    if (delivery.kept or (needs_images and delivery.absent)) and code in (ExitCode.DONE, ExitCode.WAITING):
         code = ExitCode.SOME_FAILED
     report = merged_report(runs, rows, place.as_posix(), MergedRun(folder.name, folder, code, missing))
     if target is not None:

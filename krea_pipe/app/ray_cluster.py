@@ -4,16 +4,19 @@ What goes to Ray is chosen for what Ray does with it. The command line of this p
 environments stand in the cluster's metadata and its dashboard, so nothing secret is in them. Small arguments of a task
 go from process to process, so the environment is one; the files are an object, which may be written to a disk. A
 result of at most 100 KiB stays with this process, while a larger one is lost with its machine, and Ray would run the
-finished task again: results are cut into parts below that. A task that calls `sys.exit` counts as crashed.
+finished task again: results are cut into parts below that. A task that calls `sys.exit` counts as crashed. Words of
+Ray's own about lost workers go to stdout, whatever `log_to_driver` says, and would stand in what a run prints there.
 
 What runs on the workers begins with functions that are sent as code and import nothing of krea-pipe before they have
 looked which version is there.
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from krea_pipe._version import __version__
@@ -46,6 +49,15 @@ def open_ray(address: str) -> Iterator["RayEngine"]:
         UsageError: Ray is not installed. StateError: the cluster cannot be reached, or is of another version.
     """
     ray = _ray()
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):  # Ray prints there
+        _connect(ray, address)
+        try:
+            yield RayEngine(ray)
+        finally:
+            ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:  # noqa: ANN401 (an optional library)
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
@@ -54,10 +66,6 @@ def open_ray(address: str) -> Iterator["RayEngine"]:
             f"check {ADDRESS_NAME} or --ray-address; the cluster needs the same versions of Ray and Python as this one"
         )
         raise StateError(Problem("no_cluster", f"no Ray cluster at {address}: {_words(error)}", hint=hint)) from error
-    try:
-        yield RayEngine(ray)
-    finally:
-        ray.shutdown()
 
 
 @dataclass(slots=True)

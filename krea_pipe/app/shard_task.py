@@ -30,6 +30,7 @@ BEAT = 1.0
 """Seconds after which a task says what is new, and asks whether it is to stop."""
 TRIES = 3
 """How often a process is started that the system ends, as it does when memory is short."""
+PUSH = ("cache", "push", "--json")
 CHILD = "krea_pipe.cli.shard_process"
 SETTINGS_VARIABLE = "XDG_CONFIG_HOME"
 _MOST_LINES = 1000
@@ -98,11 +99,15 @@ def carry_out(task: ShardTask, exchange: Exchange) -> ShardResult:
     if exchange(()):
         return ShardResult(130, machine, Problem("interrupted", "it was stopped before it began"))
     place = _own_folder(task)
+    was_killed = (place / "home").exists()
     write_files(task, place / "files")
     for _ in range(TRIES):
-        ended = _Child(task, place).wait(exchange)
+        ended = _Child(task, place, task.words).wait(exchange)
         if ended.code >= 0 or ended.was_stopped:
             break
+        was_killed = True
+    if was_killed:  # perhaps after an image was stored here, and before it was in the shared store
+        _Child(task, place, PUSH).wait(lambda _: False)
     result = ShardResult(ended.code, machine, ended.problem, packed_runs(place / "home"))
     shutil.rmtree(place, ignore_errors=True)
     return result
@@ -178,9 +183,9 @@ class _Ended:
 class _Child:
     """A process that runs a shard, whose lines are told while it goes on."""
 
-    def __init__(self, task: ShardTask, place: Path) -> None:
+    def __init__(self, task: ShardTask, place: Path, words: Sequence[str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", CHILD, str(place / "process.lock"), *task.words],
+            [sys.executable, "-P", "-m", CHILD, str(place / "process.lock"), *words],
             cwd=place / "files" / task.folder,
             env=_environment(task, place),
             stdin=subprocess.PIPE,

@@ -245,7 +245,7 @@ def _say(done: DistributedRun, stderr_log: StderrLog, *, as_json: bool) -> int:
     if as_json:
         print_json({**merged_json(merged), "shards": [_end_json(end) for end in done.ends]})
     else:
-        print_merged(merged, stderr_log)
+        print_merged(merged, stderr_log, needs_images=True)
     return merged.report.exit_code
 
 

@@ -8,14 +8,17 @@ from krea_pipe.cli.summary import print_summary, print_troubles, summary_json
 from krea_pipe.core.errors import Problem
 
 _SHOWN = 5
+_KEEP = "keep the output folder in the artifacts, beside .krea-pipe/runs"
+_AGAIN = "run the same command again; nothing is paid twice"
 
 
-def print_merged(merged: Merged, stderr_log: StderrLog) -> None:
-    """Print what happened in all runs, and say what is missing."""
+def print_merged(merged: Merged, stderr_log: StderrLog, *, needs_images: bool = False) -> None:
+    """Print what happened in all runs, and say what is missing; an image that is not here may be a failure."""
     print_troubles(merged.report, stderr_log)
     stderr_log.problems(_missing(merged))
     stderr_log.problems(merged.problems)
-    stderr_log.problems(_absent(merged), "warning")
+    hint = _AGAIN if needs_images else _KEEP
+    stderr_log.problems(_absent(merged, hint), "error" if needs_images else "warning")
     if stderr_log.quiet:
         return
     print_summary(merged.report, merged.folder / "report.html", merged.folder / merged.report.base)
@@ -28,12 +31,11 @@ def _missing(merged: Merged) -> list[Problem]:
     return [Problem("shard_missing", str(one), hint=hint) for one in merged.missing]
 
 
-def _absent(merged: Merged) -> list[Problem]:
+def _absent(merged: Merged, hint: str) -> list[Problem]:
     if not merged.absent:
         return []
     named = f"{', '.join(merged.absent[:_SHOWN])}{' …' if len(merged.absent) > _SHOWN else ''}"
     count = "1 image is" if len(merged.absent) == 1 else f"{len(merged.absent)} images are"
-    hint = "keep the output folder in the artifacts, beside .krea-pipe/runs"
     return [Problem("images_absent", f"{count} not in what was merged: {named}", hint=hint)]
 
 
