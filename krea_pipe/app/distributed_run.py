@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 from krea_pipe.app import flow
 from krea_pipe.app.maintenance.remote_cache import pull, push
 from krea_pipe.app.merge import Merged, merge_runs
-from krea_pipe.app.shard_files import ShardFiles, check_files, collect_files, from_here
+from krea_pipe.app.shard_files import ShardFiles, check_shard_files, collect_files, from_here
 from krea_pipe.app.shard_task import Line, ShardResult, ShardTask, unpacked_runs
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
@@ -33,9 +33,9 @@ from krea_pipe.store.home_place import HOME_VARIABLE
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.space import Space, open_space
 
-PASSED = ("KREA_", "AWS_", "AZURE_", "GOOGLE_")
+_PASSED = ("KREA_", "AWS_", "AZURE_", "GOOGLE_")
 """How the names of variables begin that tasks get from here: the key, the API, and the shared store."""
-KEPT_HERE = frozenset({HOME_VARIABLE, "KREA_PIPE_SHARD_INDEX", "KREA_PIPE_SHARDS"})
+_KEPT_HERE = frozenset({HOME_VARIABLE, "KREA_PIPE_SHARD_INDEX", "KREA_PIPE_SHARDS"})
 _SHOWN = 5
 
 
@@ -67,7 +67,7 @@ class Ended:
 News: TypeAlias = Began | Said | Ended
 
 
-class Engine(Protocol):
+class ShardEngine(Protocol):
     """What starts tasks on other machines, and starts them again when a machine is lost."""
 
     def start(self, tasks: Sequence[ShardTask]) -> None:
@@ -147,7 +147,7 @@ class ShardsFailed(KreaPipeError):
 
 
 def prepare_shards(order: DistributedOrder) -> ReadyShards:
-    """Plan the run, share what is paid already, and collect what the tasks need. Nothing is paid.
+    """Plan the run, share what is paid already, and collect what the tasks need, without paying for anything.
 
     Args:
         order: what is run.
@@ -156,7 +156,7 @@ def prepare_shards(order: DistributedOrder) -> ReadyShards:
         The tasks.
 
     Raises:
-        KreaPipeError: something stands in the way.
+        KreaPipeError: the run cannot begin.
         RemoteFailed: the shared store does not answer.
     """
     loaded, options, remote = order.loaded, order.options, order.options.remote
@@ -172,15 +172,15 @@ def prepare_shards(order: DistributedOrder) -> ReadyShards:
         check_budget(fetched.plan, fetched.plan, loaded.pipeline.budget, options.limits)
     lock = [options.lock] if options.lock is not None else []
     files = collect_files(loaded, order.overrides, [order.file, *lock], order.environment)
-    check_files(files, loaded, order.overrides, options.max_cells)
+    check_shard_files(files, loaded, order.overrides, options.max_cells)
     push(remote, space, fetched.plan)
     return ReadyShards(tuple(_tasks(order, files)), fetched.plan, space, remote, order)
 
 
 def run_shards(
-    ready: ReadyShards, engine: Engine, tell: Callable[[News], None], is_stopping: Callable[[], bool]
+    ready: ReadyShards, engine: ShardEngine, tell: Callable[[News], None], is_stopping: Callable[[], bool]
 ) -> DistributedRun:
-    """Have the tasks carried out, and make one run of theirs.
+    """Have the tasks carried out, and merge their runs.
 
     Args:
         ready: the tasks.
@@ -249,7 +249,7 @@ def _passed(order: DistributedOrder) -> dict[str, str]:
     return {
         name: value
         for name, value in order.environment.items()
-        if (name.startswith(PASSED) or name in names) and name not in KEPT_HERE
+        if (name.startswith(_PASSED) or name in names) and name not in _KEPT_HERE
     }
 
 

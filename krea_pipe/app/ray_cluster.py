@@ -24,15 +24,15 @@ from krea_pipe.app.distributed_run import Began, Ended, News, Said
 from krea_pipe.app.shard_task import ShardResult, ShardTask
 from krea_pipe.core.errors import Problem, StateError, UsageError
 
-ADDRESS_NAME = "RAY_ADDRESS"
-PARTS = 64
+RAY_ADDRESS = "RAY_ADDRESS"
+_PARTS = 64
 """Into how many parts a result may be cut."""
-PART_BYTES = 90 * 1024
+_PART_BYTES = 90 * 1024
 """Ray keeps results of up to 100 KiB, with what it adds, in the process that wants them."""
-RETRIES = 5
+_RETRIES = 5
 """How often a task is started again whose worker was lost."""
-LOOK_SECONDS = 0.5
-CALL_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
+_CALL_SECONDS = 10.0
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def _connect(ray: Any, address: str) -> None:  # noqa: ANN401 (an optional libra
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         hint = (
-            f"check {ADDRESS_NAME} or --ray-address; the cluster needs the same versions of Ray and Python as this one"
+            f"check {RAY_ADDRESS} or --ray-address; the cluster needs the same versions of Ray and Python as this one"
         )
         raise StateError(Problem("no_cluster", f"no Ray cluster at {address}: {_words(error)}", hint=hint)) from error
 
@@ -90,11 +90,11 @@ class RayEngine:
             options = function.options(
                 name=f"krea-pipe {task.shard}",
                 num_cpus=1,
-                num_returns=1 + PARTS,
-                max_retries=RETRIES,
+                num_returns=1 + _PARTS,
+                max_retries=_RETRIES,
                 scheduling_strategy="SPREAD",
             )
-            sizes = (PARTS, PART_BYTES)
+            sizes = (_PARTS, _PART_BYTES)
             self._parts[task.shard] = options.remote(
                 plain, files, dict(task.environment), self._channel, __version__, sizes
             )
@@ -102,7 +102,7 @@ class RayEngine:
     def look(self, *, stopping: bool) -> Iterable[News]:
         """Wait for a moment, and give what has happened; `stopping` tells all tasks to stop."""
         firsts = {parts[0]: shard for shard, parts in self._parts.items()}
-        done, _ = self.ray.wait(list(firsts), num_returns=len(firsts), timeout=LOOK_SECONDS, fetch_local=False)
+        done, _ = self.ray.wait(list(firsts), num_returns=len(firsts), timeout=_LOOK_SECONDS, fetch_local=False)
         yield from self._said(stopping=stopping)
         for ref in done:
             yield self._ended(firsts[ref])
@@ -110,7 +110,7 @@ class RayEngine:
     def _said(self, *, stopping: bool) -> Iterator[News]:
         """What the tasks have said since; nothing while the machine with the channel is lost."""
         try:
-            told = self.ray.get(self._channel.take.remote(stopping), timeout=CALL_SECONDS)
+            told = self.ray.get(self._channel.take.remote(stopping), timeout=_CALL_SECONDS)
         except (self.ray.exceptions.RayError, TimeoutError):
             return
         for shard, machine, lines in told:
@@ -122,7 +122,7 @@ class RayEngine:
     def _ended(self, shard: str) -> Ended:
         """The result of a task, or what has become of it."""
         try:
-            head, *parts = self.ray.get(self._parts.pop(shard), timeout=CALL_SECONDS)
+            head, *parts = self.ray.get(self._parts.pop(shard), timeout=_CALL_SECONDS)
         except (self.ray.exceptions.RayError, TimeoutError) as error:
             return Ended(shard, None, _lost(error))
         return Ended(shard, *_read(head, b"".join(parts)))

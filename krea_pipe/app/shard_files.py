@@ -13,7 +13,7 @@ from krea_pipe.core.settings import user_settings_file
 from krea_pipe.pipeline.spec import Loaded, Overrides
 from krea_pipe.pipeline.staged import inputs_of
 
-MOST_BYTES = 1 << 30
+_MOST_BYTES = 1 << 30
 """Bytes of all files together."""
 _SETTINGS = "settings/krea-pipe/settings.yaml"
 _ROOT = "project"
@@ -72,15 +72,15 @@ def collect_files(
     if settings is not None and settings.is_file():
         files[_SETTINGS] = _read(settings)
     size = sum(map(len, files.values()))
-    if size > MOST_BYTES:
+    if size > _MOST_BYTES:
         message = (
-            f"the files of the pipeline have {size / 1e6:,.0f} MB, and at most {MOST_BYTES / 1e6:,.0f} MB are sent"
+            f"the files of the pipeline have {size / 1e6:,.0f} MB, and at most {_MOST_BYTES / 1e6:,.0f} MB are sent"
         )
         raise UsageError(Problem("too_large", message, hint="run it on machines that have them, with --shard"))
     return ShardFiles(files, below(here), (below(git),) if git.exists() else ())
 
 
-def check_files(found: ShardFiles, loaded: Loaded, overrides: Overrides, max_cells: int) -> None:
+def check_shard_files(found: ShardFiles, loaded: Loaded, overrides: Overrides, max_cells: int) -> None:
     """Make sure that the files alone make the same requests, before another machine pays for others.
 
     Args:

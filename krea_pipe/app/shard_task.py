@@ -26,12 +26,12 @@ from krea_pipe.planning.shard_record import SHARD_FILE
 from krea_pipe.report.folder import RECORD, runs_folder
 from krea_pipe.store.home_place import HOME_VARIABLE
 
-BEAT = 1.0
+BEAT_SECONDS = 1.0
 """Seconds after which a task says what is new, and asks whether it is to stop."""
-TRIES = 3
+_TRIES = 3
 """How often a process is started that the system ends, as it does when memory is short."""
-PUSH = ("cache", "push", "--json")
-CHILD = "krea_pipe.cli.shard_process"
+_PUSH = ("cache", "push", "--json")
+_CHILD = "krea_pipe.cli.shard_process"
 SETTINGS_VARIABLE = "XDG_CONFIG_HOME"
 _MOST_LINES = 1000
 """Lines that wait to be told; more are dropped."""
@@ -101,13 +101,13 @@ def carry_out(task: ShardTask, exchange: Exchange) -> ShardResult:
     place = _own_folder(task)
     was_killed = (place / "home").exists()
     write_files(task, place / "files")
-    for _ in range(TRIES):
+    for _ in range(_TRIES):
         ended = _Child(task, place, task.words).wait(exchange)
         if ended.code >= 0 or ended.was_stopped:
             break
         was_killed = True
     if was_killed:  # perhaps after an image was stored here, and before it was in the shared store
-        _Child(task, place, PUSH).wait(lambda _: False)
+        _Child(task, place, _PUSH).wait(lambda _: False)
     result = ShardResult(ended.code, machine, ended.problem, packed_runs(place / "home"))
     shutil.rmtree(place, ignore_errors=True)
     return result
@@ -185,7 +185,7 @@ class _Child:
 
     def __init__(self, task: ShardTask, place: Path, words: Sequence[str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", CHILD, str(place / "process.lock"), *words],
+            [sys.executable, "-P", "-m", _CHILD, str(place / "process.lock"), *words],
             cwd=place / "files" / task.folder,
             env=_environment(task, place),
             stdin=subprocess.PIPE,
@@ -204,7 +204,7 @@ class _Child:
         stdin, was_stopped, has_ended = self.process.stdin, False, False
         while not has_ended:
             try:
-                self.process.wait(BEAT)
+                self.process.wait(BEAT_SECONDS)
                 has_ended = True
                 for thread in self.threads:
                     thread.join()

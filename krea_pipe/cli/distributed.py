@@ -21,8 +21,7 @@ from krea_pipe.app.distributed_run import (
     run_shards,
 )
 from krea_pipe.app.plan_files import RunRequest, run_request
-from krea_pipe.app.ray_cluster import ADDRESS_NAME as RAY_NAME
-from krea_pipe.app.ray_cluster import open_ray
+from krea_pipe.app.ray_cluster import RAY_ADDRESS, open_ray
 from krea_pipe.app.shard_files import from_here
 from krea_pipe.app.shared_store import shared_store
 from krea_pipe.cli.merged_summary import merged_json, print_merged
@@ -47,7 +46,7 @@ def run_distributed(file: Path, flags: RunFlags, *, as_json: bool) -> int:
         The exit code.
 
     Raises:
-        KreaPipeError: something stands in the way, or no shard wrote a report.
+        KreaPipeError: the run cannot begin, or no shard wrote a report.
     """
     address, shards = _engine(flags)
     stderr_log = StderrLog(flags["quiet"], flags["log_format"] == "json")
@@ -115,9 +114,9 @@ def _engine(flags: RunFlags) -> tuple[str, int]:
     if not os.environ.get(ADDRESS_NAME, "").strip():
         hint = f"set {ADDRESS_NAME} to a store that all machines of the cluster reach, such as s3://BUCKET/PREFIX"
         raise UsageError(Problem("no_remote", "--on needs a shared store", hint=hint))
-    address = (flags["ray_address"] or os.environ.get(RAY_NAME, "")).strip()
+    address = (flags["ray_address"] or os.environ.get(RAY_ADDRESS, "")).strip()
     if not address:
-        hint = f"set {RAY_NAME}, or add --ray-address HOST:PORT, or --ray-address auto on a machine of the cluster"
+        hint = f"set {RAY_ADDRESS}, or add --ray-address HOST:PORT, or --ray-address auto on a machine of the cluster"
         raise UsageError(Problem("no_ray_address", "no Ray cluster is named", hint=hint))
     return address, flags["shards"]
 

@@ -22,9 +22,11 @@ def _stop_at_the_end_of_the_input() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def run() -> None:
+def run_shard() -> None:
     """Run the command line once no other process of the shard does."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # an engine may have it ignored
+    if hasattr(signal, "pthread_sigmask"):  # or blocked, as Ray's workers have
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     lock = Path(sys.argv.pop(1))
     try:
         threading.Thread(target=_stop_at_the_end_of_the_input, daemon=True).start()
@@ -35,4 +37,4 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    run()
+    run_shard()

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import signal
 
 import pytest
 from command_line import KEY, SOURCE
@@ -21,7 +22,7 @@ PROCESSING = 300.0
 def pictures(krea, tmp_path, monkeypatch):
     krea.reset(latency=0.0, concurrency=1)
     draw(krea)
-    monkeypatch.setattr(shard_task, "BEAT", 0.05)
+    monkeypatch.setattr(shard_task, "BEAT_SECONDS", 0.05)
     (tmp_path / "machine").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "machine"))
     monkeypatch.setattr("tempfile.tempdir", None)
@@ -112,4 +113,5 @@ def start_worker(task, found):
 
 
 def work(task, found):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as in a worker of Ray
     found.write_bytes(carry_out(task, lambda _: False).runs)
