@@ -13,6 +13,7 @@ looked which version is there.
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ _RETRIES = 5
 """How often a task is started again whose worker was lost."""
 _LOOK_SECONDS = 0.5
 _CALL_SECONDS = 10.0
+_CONNECT_SECONDS = 10.0
 
 
 @contextmanager
@@ -49,12 +51,29 @@ def open_ray(address: str) -> Iterator["RayEngine"]:
         UsageError: Ray is not installed. StateError: the cluster cannot be reached, or is of another version.
     """
     ray = _ray()
+    _check_answers(address)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):  # Ray prints there
         _connect(ray, address)
         try:
             yield RayEngine(ray)
         finally:
             ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address at which nobody listens: Ray itself tries for more than a minute, and says so on stderr."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdecimal():  # `auto`, `local`, or what Ray refuses
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> StateError:
+    hint = f"check {RAY_ADDRESS} or --ray-address; the cluster needs the same versions of Ray and Python as this one"
+    return StateError(Problem("no_cluster", f"cannot reach a Ray cluster at {address}: {_words(error)}", hint=hint))
 
 
 def _connect(ray: Any, address: str) -> None:  # noqa: ANN401 (an optional library)
