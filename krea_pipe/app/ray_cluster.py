@@ -80,11 +80,8 @@ def _connect(ray: Any, address: str) -> None:  # noqa: ANN401 (an optional libra
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        hint = (
-            f"check {RAY_ADDRESS} or --ray-address; the cluster needs the same versions of Ray and Python as this one"
-        )
-        raise StateError(Problem("no_cluster", f"no Ray cluster at {address}: {_words(error)}", hint=hint)) from error
+    except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        raise _no_cluster(address, error) from error
 
 
 @dataclass(slots=True)
