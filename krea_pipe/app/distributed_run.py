@@ -37,6 +37,8 @@ _PASSED = ("KREA_", "AWS_", "AZURE_", "GOOGLE_")
 """How the names of variables begin that tasks get from here: the key, the API, and the shared store."""
 _KEPT_HERE = frozenset({HOME_VARIABLE, "KREA_PIPE_SHARD_INDEX", "KREA_PIPE_SHARDS"})
 _SHOWN = 5
+_IDLE_LOOKS = 20
+"""After so many looks without a shard that has begun, that is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,12 @@ class Ended:
     problem: Problem | None = None
 
 
-News: TypeAlias = Began | Said | Ended
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """No shard has begun yet: there is no room for one."""
+
+
+News: TypeAlias = Began | Said | Ended | Queued
 
 
 class ShardEngine(Protocol):
@@ -198,6 +205,7 @@ def run_shards(
     engine.start(ready.tasks)
     starts: dict[str, list[str]] = {task.shard: [] for task in ready.tasks}
     ended: dict[str, Ended] = {}
+    looks = 0
     while len(ended) < len(ready.tasks):
         for one in engine.look(stopping=is_stopping()):
             tell(one)
@@ -205,6 +213,9 @@ def run_shards(
                 starts[one.shard].append(one.machine)
             elif isinstance(one, Ended):
                 ended[one.shard] = one
+        looks += 1
+        if looks == _IDLE_LOOKS and not any(starts.values()):
+            tell(Queued())
     ends = tuple(_end(ended[shard], machines) for shard, machines in starts.items())
     return DistributedRun(_merged(ready, list(ended.values()), ends), ends)
 

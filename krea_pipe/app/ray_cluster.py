@@ -80,7 +80,7 @@ def _connect(ray: Any, address: str) -> None:  # noqa: ANN401 (an optional libra
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+    except (RuntimeError, ValueError, OSError, ImportError, ray.exceptions.RayError) as error:
         raise _no_cluster(address, error) from error
 
 

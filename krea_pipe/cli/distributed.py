@@ -15,6 +15,7 @@ from krea_pipe.app.distributed_run import (
     DistributedRun,
     Ended,
     News,
+    Queued,
     Said,
     ShardEnd,
     prepare_shards,
@@ -27,7 +28,7 @@ from krea_pipe.app.shared_store import shared_store
 from krea_pipe.cli.merged_summary import merged_json, print_merged
 from krea_pipe.cli.messages import Level, StderrLog, print_json, problem_json
 from krea_pipe.cli.options import overrides, selection
-from krea_pipe.cli.run_flags import RunFlags, check_budget_name
+from krea_pipe.cli.run_flags import GOES_ON, RunFlags, check_budget_name
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.planning.budget import Limits
 from krea_pipe.store.home import open_home, open_other_homes
@@ -189,6 +190,9 @@ class _Reporter:
                 level, event = str(line.get("level")), str(line.get("event"))
                 facts: dict[str, Any] = {name: value for name, value in line.items() if name not in _OWN}
                 self._say(_LEVELS.get(level, "info"), event, shard, str(line.get("message")), **facts)
+            case Queued():
+                text = "no shard has started yet: each needs a free CPU of the cluster"
+                self.stderr_log.say("warning", "queued", text)
             case Ended(shard=shard, result=result, problem=problem):
                 code = None if result is None else result.code
                 text = f"failed: {problem}" if problem else f"ended with exit code {code}"
@@ -245,6 +249,8 @@ def _say(done: DistributedRun, stderr_log: StderrLog, *, as_json: bool) -> int:
         print_json({**merged_json(merged), "shards": [_end_json(end) for end in done.ends]})
     else:
         print_merged(merged, stderr_log, needs_images=True)
+        if merged.report.exit_code in GOES_ON:
+            stderr_log.say("info", "to_go_on", "To go on, with nothing paid twice, run the same command again")
     return merged.report.exit_code
 
 

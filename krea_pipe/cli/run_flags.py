@@ -8,9 +8,13 @@ import click
 from krea_pipe.app.execution import Uncertain
 from krea_pipe.cli.options import CellFlags, LogFlags, combined
 from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.matrix.sharding import MAX_SHARDS
 from krea_pipe.store.remote.named_budget import NAME as BUDGET_NAME
 from krea_pipe.store.remote.remote import Remote
+
+GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
+"""Ends after which the same command goes on where this one stopped."""
 
 engine_options = combined(
     click.option(

@@ -30,7 +30,7 @@ from krea_pipe.cli.options import (
     shard_option,
 )
 from krea_pipe.cli.progress import Display, LineProgress, ProgressObserver, ProgressState
-from krea_pipe.cli.run_flags import RunFlags, check_budget_name, engine_options
+from krea_pipe.cli.run_flags import GOES_ON, RunFlags, check_budget_name, engine_options
 from krea_pipe.cli.run_notifications import RunNotifications
 from krea_pipe.cli.streams import can_move
 from krea_pipe.cli.summary import (
@@ -46,7 +46,6 @@ from krea_pipe.cli.summary import (
     waiting_words,
 )
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
-from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import Changed
@@ -55,9 +54,6 @@ from krea_pipe.store.remote.remote import open_remote
 
 MAX_CONCURRENCY = 10_000
 MAX_PARALLEL = 8
-
-GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
-"""Ends after which the same command goes on where this one stopped."""
 
 
 @click.command()
