@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -66,15 +65,15 @@ def parent_of(path):
     return int((path / "stat").read_text().rpartition(")")[2].split()[1])
 
 
-@contextmanager
-def cluster(packages):
-    """A cluster whose workers import krea-pipe from a folder. Paths of sockets are short, so it is in `/tmp`."""
+@pytest.fixture(scope="module")
+def ray():
+    """A cluster. Its folder is in `/tmp`, as the paths of sockets have to be short."""
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as name:
-        yield from started_cluster(Path(name), packages)
+        yield from started_cluster(Path(name))
 
 
-def started_cluster(temporary, packages):
-    env = {**PLAIN, "PATH": os.environ["PATH"], "HOME": str(temporary), "PYTHONPATH": str(packages)}
+def started_cluster(temporary):
+    env = {**PLAIN, "PATH": os.environ["PATH"], "HOME": str(temporary), "PYTHONPATH": str(SOURCE)}
     head = subprocess.Popen(
         [python_with_ray(), str(Path(__file__).parent / "ray_head.py")],
         env={**env, "TMPDIR": str(temporary)},
@@ -90,12 +89,6 @@ def started_cluster(temporary, packages):
         head.stdin.close()
         head.wait(60)
         head.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def ray():
-    with cluster(SOURCE) as made:
-        yield made
 
 
 class OnRay(Project):
@@ -184,17 +177,24 @@ def test_an_interrupt_stops_the_shards_as_it_stops_a_run_and_the_same_command_go
     check_paid_once(project, krea, WORDS)
 
 
-def test_workers_with_another_version_are_named_and_nothing_is_sent(project, krea, tmp_path):
-    other = tmp_path / "other" / "krea_pipe"
-    other.mkdir(parents=True)
-    (other / "__init__.py").write_text("")
-    (other / "_version.py").write_text('__version__ = "0.0.1"\n')
-    with cluster(other.parent) as made:
-        done = project.finish(project.begin(made.address, "--shards", "1"))
+def test_workers_with_another_version_are_named_and_nothing_is_sent(project, krea, ray, tmp_path):
+    packages = another_version(tmp_path / "packages")
+    done = project.finish(project.begin(ray.address, "--shards", "2", PYTHONPATH=str(packages)))
     error = done.json["error"]
     assert (done.code, error["code"], krea.seen) == (1, "worker_without_krea_pipe", []), done.text
-    assert f"has krea-pipe 0.0.1, and this is {__version__}" in error["message"]
-    assert f"krea-pipe[remote]=={__version__}" in error["hint"]
+    assert f"has krea-pipe {__version__}, and this is 9.9.9" in error["message"]
+    assert "krea-pipe[remote]==9.9.9" in error["hint"]
+
+
+def another_version(folder):
+    """A folder with krea-pipe as it is here, which takes itself for another version."""
+    (folder / "krea_pipe").mkdir(parents=True)
+    for path in (SOURCE / "krea_pipe").iterdir():
+        (folder / "krea_pipe" / path.name).symlink_to(path)
+    (folder / "krea_pipe/_version.py").unlink()
+    (folder / "krea_pipe/_version.py").write_text('__version__ = "9.9.9"\n')
+    (folder / "schemas").symlink_to(SOURCE / "schemas")
+    return folder
 
 
 def test_a_cluster_that_is_not_there_is_named_before_anything_is_sent(project, krea):
