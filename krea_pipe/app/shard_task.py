@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import Json
 from krea_pipe.planning.shard_record import SHARD_FILE
 from krea_pipe.report.folder import RECORD, runs_folder
@@ -97,7 +98,7 @@ def carry_out(task: ShardTask, exchange: Exchange) -> ShardResult:
     """
     machine = socket.gethostname()
     if exchange(()):
-        return ShardResult(130, machine, Problem("interrupted", "it was stopped before it began"))
+        return ShardResult(ExitCode.INTERRUPTED, machine, Problem("interrupted", "it was stopped before it began"))
     place = _own_folder(task)
     was_killed = (place / "home").exists()
     write_files(task, place / "files")
