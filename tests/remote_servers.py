@@ -112,14 +112,14 @@ def seaweedfs():
             *(f"-{name}.port.grpc={port}" for name, port in zip(names, ports[len(names) :], strict=True)),
             *(f"-{name}.localSocket={folder}/{name}.sock" for name in ("s3", "filer")),
         ]
-        with running(words, folder) as process:
-            answering(lambda: is_up(ports[3]), process, folder)
-            try:
+        try:
+            with running(words, folder) as process:
+                answering(lambda: is_up(ports[3]), process, folder)
                 yield environment(ports[3])
-            finally:
-                for name in Path("/tmp").glob("seaweedfs-*-grpc-*.sock"):
-                    if any(str(port) in name.name for port in ports):
-                        name.unlink(missing_ok=True)
+        finally:
+            for port in ports:
+                for left in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
+                    left.unlink(missing_ok=True)
 
 
 class Proxy:

@@ -18,7 +18,20 @@ ROOMS = sorted(path.parent.name for path in (ROOT / "krea_pipe").glob("*/__init_
 NAMES = sorted({one for one in CODE if re.fullmatch(rf"(?:{'|'.join(ROOMS)})(?:\.\w+)+", one)})
 SUFFIXES = (".json", ".md", ".html")
 """Files that are named like a room: `report.json`."""
-ELSEWHERE = (".venv/", ".krea-pipe/", "out/", "refs/", "blobs/", "dist/", "/", "krea-pipe/")
+ELSEWHERE = (
+    ".venv/",
+    ".krea-pipe/",
+    "out/",
+    "refs/",
+    "blobs/",
+    "claims/",
+    "jobs/",
+    "results/",
+    "runs/",
+    "dist/",
+    "/",
+    "krea-pipe/",
+)
 """Where paths begin that are of a user, of a run or of an API."""
 VALUE = re.compile(r"[…{}<>*\"=:]|NAME|^(lamp|image)/")
 """What is not a path: a value of the walks, or a name that the reader chooses."""

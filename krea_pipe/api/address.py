@@ -35,14 +35,14 @@ public ones, and the address at which each machine at Azure finds its host's ser
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _MAX_NAME = 253
-_INSIDE = "the image's address leads to this machine or into a private network"
+_INSIDE = "the image URL points to this machine or to a private network"
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedAddresses:
     """What images may be fetched from: `here` says that the API is on this machine, `api` is its own host and port.
 
-    The API's own address is allowed wherever it is: whoever runs this has named it.
+    The API's own address is always allowed, because the user has set it.
     """
 
     here: bool
@@ -60,11 +60,11 @@ class AllowedAddresses:
         inside = is_loopback(host.rstrip(".")) or (literal is not None and literal.is_loopback)
         beside = inside and self.here and parsed.scheme in DEFAULT_PORTS
         if not beside and (inside or parsed.scheme != "https"):
-            raise BadImage("the image's address is neither https nor beside an API on this machine")
+            raise BadImage("the image URL is neither https nor on this machine beside the API")
         if port > _MAX_PORT:
-            raise BadImage("the image's address names a port that there cannot be")
+            raise BadImage("the image URL has an invalid port")
         if literal is None and not _is_name(host):
-            raise BadImage("the image's address names no host that there can be")
+            raise BadImage("the image URL has an invalid host")
         if literal is not None and not self.permits(literal, host, port):
             raise BadImage(_INSIDE)
         return parsed
@@ -156,8 +156,8 @@ def _parsed(url: str) -> httpx.URL:
         if url.isprintable():
             return httpx.URL(url)
     except (httpx.InvalidURL, ValueError) as error:
-        raise BadImage("the image's address is no URL") from error
-    raise BadImage("the image's address is no URL")
+        raise BadImage("the image address is not a URL") from error
+    raise BadImage("the image address is not a URL")
 
 
 def _is_name(host: str) -> bool:
@@ -181,7 +181,7 @@ async def _looked_up(host: str, port: int, seconds: float | None) -> list[_IP]:
         async with asyncio.timeout(seconds):
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except TimeoutError as error:
-        raise httpcore.ConnectTimeout("the host's name was not looked up in time") from error
+        raise httpcore.ConnectTimeout("the host name lookup timed out") from error
     except (OSError, ValueError) as error:
-        raise httpcore.ConnectError("the host's name cannot be looked up") from error
+        raise httpcore.ConnectError("the host name cannot be resolved") from error
     return list(dict.fromkeys(ipaddress.ip_address(sockaddr[0]) for *_, sockaddr in found))

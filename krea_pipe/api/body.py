@@ -47,7 +47,7 @@ async def parts(response: httpx.Response, limit: int, *, inflates: bool) -> Asyn
         if max(came, made) > limit:
             raise AnswerLost(f"the answer is larger than {limit:,} bytes")
     if came and stream is not None and not stream.eof:
-        raise AnswerLost("the answer is compressed, and is cut off")
+        raise AnswerLost("the compressed answer is truncated")
 
 
 def _is_compressed(response: httpx.Response, *, inflates: bool) -> bool:
@@ -59,7 +59,7 @@ def _is_compressed(response: httpx.Response, *, inflates: bool) -> bool:
     if inflates and len(encodings) == 1 and encodings[0] in _GZIP:
         return True
     layers = f" ({len(encodings):,} layers)" if len(encodings) > 1 else ""
-    raise AnswerLost(f"the answer is in a content encoding that was not asked for{layers}")
+    raise AnswerLost(f"the answer has a content encoding that was not requested{layers}")
 
 
 def _inflated(stream: "zlib._Decompress", raw: bytes, most: int) -> bytes:
@@ -67,7 +67,7 @@ def _inflated(stream: "zlib._Decompress", raw: bytes, most: int) -> bytes:
     try:
         part = stream.decompress(raw, most) if not stream.eof else b""
     except zlib.error as error:
-        raise AnswerLost("the answer says that it is compressed, and cannot be inflated") from error
+        raise AnswerLost("the answer is marked as compressed but cannot be decompressed") from error
     if stream.unused_data or (stream.eof and not part and raw):
-        raise AnswerLost("the answer goes on behind its compressed part")
+        raise AnswerLost("the answer has more data after its compressed part")
     return part

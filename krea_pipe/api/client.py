@@ -109,7 +109,7 @@ class Client:
         """Start a job, which will be billed.
 
         Args:
-            request: What is to be drawn.
+            request: What to generate.
             urls: The URL of each uploaded image, by its source.
             webhook: The URL that Krea tells when the job has ended, if any.
 
@@ -239,9 +239,9 @@ class Client:
         parts = {"file": (name or "reference", data, image.mime or "application/octet-stream")}
         url = asset_url(await self._call("POST", "/assets", files=parts))
         if url is None:
-            raise AnswerLost("the answer to an upload names no URL")
+            raise AnswerLost("the answer to an upload contains no URL")
         if MASK in url:
-            raise AnswerLost("the answer to an upload names a URL that holds the API key, which is written nowhere")
+            raise AnswerLost("the answer to an upload contains a URL with the API key, which is never stored")
         return url
 
     async def download(self, url: str) -> bytes:
@@ -263,7 +263,7 @@ class Client:
                     raise await self._refusal(got)
                 data = await _image_bytes(got)
         if self.token.can_be_masked and self.token.secret.encode() in data:
-            raise BadImage("the image holds the API key, which is written nowhere")
+            raise BadImage("the image contains the API key, which is never stored")
         return data
 
     async def _started(self, route: str, body: Mapping[str, Json], headers: Mapping[str, str]) -> Job:
@@ -272,7 +272,7 @@ class Client:
         if job is None and is_rejection(data):
             raise Refused(REJECTED, one_line(f"{REJECTED} {words_in(data)}"), None, is_kreas=True)
         if job is None:
-            raise AnswerLost("Krea accepted the request, but its answer names no job")
+            raise AnswerLost("Krea accepted the request, but its answer contains no job id")
         return job
 
     async def _call(self, method: str, path: str, **content: object) -> Json:
@@ -357,7 +357,7 @@ async def _limited(seconds: float) -> AsyncIterator[asyncio.Timeout]:
         async with asyncio.timeout(seconds) as timeout:
             yield timeout
     except TimeoutError as error:
-        raise AnswerLost("no whole answer came in time", is_given_up=True) from error
+        raise AnswerLost("no complete answer arrived in time", is_given_up=True) from error
 
 
 def _absolute(url: str, base: httpx.URL) -> str:
@@ -381,7 +381,7 @@ async def _opened(client: httpx.AsyncClient, url: str, allowed: AllowedAddresses
                     yield response
                     return
                 url = _redirected(response)
-    raise BadImage("the image's address leads from one redirect to the next")
+    raise BadImage("the image URL redirects too many times")
 
 
 async def _image_bytes(response: httpx.Response) -> bytes:
@@ -389,7 +389,7 @@ async def _image_bytes(response: httpx.Response) -> bytes:
     data = await read_body(response, _MAX_IMAGE_BYTES, inflates=False)
     declared = response.headers.get("content-length", str(len(data)))
     if declared != str(len(data)):
-        raise BadImage(f"{len(data):,} bytes came of the {declared} that were announced")
+        raise BadImage(f"{len(data):,} of {declared} announced bytes arrived")
     if not data:
         raise BadImage("the image is empty")
     return data
@@ -400,7 +400,7 @@ def _redirected(response: httpx.Response) -> str:
     try:
         return str(response.url.join(response.headers.get("location", "")))
     except (httpx.InvalidURL, ValueError) as error:
-        raise BadImage("a redirect of the image leads to no URL") from error
+        raise BadImage("the image redirects to something that is not a URL") from error
 
 
 def _without_token(data: Json, token: Token) -> Json:
@@ -428,14 +428,14 @@ def _jobs_in(data: Json, clean: Json) -> Iterator[tuple[dict[str, Json], dict[st
 @contextmanager
 def _named_proxies() -> Iterator[None]:
     """Says that a proxy is wrong without its URL, which may hold a password."""
-    hint = "look at HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or set NO_PROXY for the API's host"
+    hint = "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY, or set NO_PROXY for the API's host"
     try:
         yield
     except ImportError as error:
         hint = "pip install 'httpx[socks]', or use an http proxy"
-        raise UsageError(Problem("bad_proxy", "the environment names a SOCKS proxy", hint=hint)) from error
+        raise UsageError(Problem("bad_proxy", "the environment sets a SOCKS proxy", hint=hint)) from error
     except (ValueError, httpx.InvalidURL) as error:
-        raise UsageError(Problem("bad_proxy", "the environment names a proxy that is none", hint=hint)) from error
+        raise UsageError(Problem("bad_proxy", "the environment sets an invalid proxy", hint=hint)) from error
 
 
 def _path_of(job_id: str) -> str:

@@ -50,7 +50,7 @@ def _words(route: str, deprecated: str, sunset: str, links: list[str]) -> str:
     since = _since(deprecated)
     end = f"; it ends on {sunset}" if sunset else ""
     more = f"; see {links[0]}" if links else ""
-    return f"Krea calls the route {route} deprecated{since}{end}{more}"
+    return f"Krea has deprecated the route {route}{since}{end}{more}"
 
 
 def _since(deprecated: str) -> str:

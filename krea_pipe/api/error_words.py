@@ -227,7 +227,7 @@ def _phrase(status: int) -> str:
 
 
 def _excerpt(data: Json, token: Token | None) -> str:
-    """The begin of a body without words, whose data has no token in it any more."""
+    """The begin of a body without words, without anything that could be a token."""
     if not isinstance(data, dict | list) or not data:
         return ""
     try:

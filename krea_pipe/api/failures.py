@@ -61,14 +61,14 @@ class Refused(CallFailed):
     def __init__(self, status: int, message: str, retry_after: float | None, *, is_kreas: bool) -> None:
         super().__init__(message)
         self.status, self.retry_after, self.is_kreas = status, retry_after, is_kreas
-        # A gateway can redirect, refuse or give up on a call that goes on behind it. Only a documented status in Krea's
-        # own form says that there is no job.
+        # A gateway can redirect, refuse or give up on a call that continues behind it. Only a documented status in
+        # Krea's own form says that there is no job.
         self.may_have_acted = not (is_kreas and status in _DOCUMENTED)
         self.is_given_up = status in _GAVE_UP
 
     @property
     def is_final(self) -> bool:
-        """Whether sending it again is in vain, once it is known that there is no job."""
+        """Whether resubmitting it is useless, once it is known that there is no job."""
         return self.status in _DOCUMENTED and self.status != 429
 
 

@@ -1,7 +1,7 @@
 """The receiver of Krea's webhooks: each delivery is a hint that a job may have ended, and nothing more.
 
-Krea signs nothing, so whoever knows the address may post anything. The path is a secret, only the id of a job is taken
-from a delivery, and the caller reads that job from Krea itself.
+Krea signs nothing, so anyone who knows the address can post anything. The path is a secret, only the id of a job is
+taken from a delivery, and the caller reads that job from Krea itself.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from krea_pipe.core.listening import BACKLOG, MAX_HEAD_BYTES, Connection, Listen
 
 _MAX_BODY_BYTES = 64 * 1024
 _MAX_READING = 32
-_MAX_CONNECTIONS = 64  # from here on each request is answered 503; twice as many connections are let in at all
+_MAX_CONNECTIONS = 64  # from here on each request is answered 503; twice as many connections are accepted
 _MAX_ID = 200
 _MAX_URL = 1024
 _PATIENCE = 5.0
@@ -64,8 +64,8 @@ class Receiver:
         if public is not None:
             return public.rstrip("/") + self.path
         if ipaddress.ip_address(self.host).is_unspecified:
-            hint = "give the address at which Krea reaches this machine with --webhook-url"
-            message = f"{self.host} means every address of this machine and cannot be given to Krea"
+            hint = "use --webhook-url to give Krea the address of this machine"
+            message = f"{self.host} means every address of this machine, so it cannot be sent to Krea"
             raise UsageError(Problem("webhook_url_needed", message, hint=hint))
         return f"http://{ListenAddress(self.host, self.port)}{self.path}"
 
@@ -80,7 +80,7 @@ def parse_address(text: str) -> ListenAddress:
         The address.
 
     Raises:
-        UsageError: The text is none of them.
+        UsageError: The text is not an address.
     """
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+|localhost)):([0-9]{1,5})", text)
     if found is None or int(found[3]) > 65535:
@@ -258,7 +258,7 @@ def _listen(address: ListenAddress) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             message, hint = f"another program listens on {address}", "choose another port, or 0 for any free one"
             raise UsageError(Problem("webhook_address_in_use", message, hint=hint)) from error
-        message, hint = f"cannot listen on {address}", "give an address of this machine, and a port above 1023"
+        message, hint = f"cannot listen on {address}", "use an address of this machine, and a port above 1023"
         raise UsageError(Problem("webhook_address_unusable", message, hint=hint)) from error
 
 
@@ -321,5 +321,5 @@ def _bad_address(text: str) -> UsageError:
 
 def _bad_url() -> UsageError:
     """What was given is not shown: it may hold a password."""
-    message = "--webhook-url is an http or https URL without a password, query or fragment"
+    message = "--webhook-url must be an http or https URL without a password, query or fragment"
     return UsageError(Problem("bad_webhook_url", message, hint="for example https://hooks.example.org/krea"))

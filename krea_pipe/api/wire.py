@@ -63,7 +63,7 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Whether it cannot change any more.
+        """Whether its state is final.
 
         A status that no document has ends a job by its name, or with an error, a time of completion or what the job
         made; what sounds as if it went on may show previews.
@@ -189,7 +189,7 @@ def read_job(data: Json) -> Job | None:
 
 
 def read_page(data: Json) -> JobPage | None:
-    """A page of the list of jobs, or None when the answer is none."""
+    """A page of the list of jobs, or None if the answer is not a page."""
     items, cursor = _page_of(data)
     jobs = [read_job(item) for item in items or ()]
     if items is None or None in jobs:  # what cannot be read may be the job that is looked for
@@ -198,7 +198,7 @@ def read_page(data: Json) -> JobPage | None:
 
 
 def read_style(data: Json) -> Style | None:
-    """A style from an answer, or None when the answer is none."""
+    """A style from an answer, or None if the answer is not a style."""
     identity = data.get("id") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(identity, str) or not _is_usable_id(identity):
         return None
@@ -213,7 +213,7 @@ def read_style(data: Json) -> Style | None:
 
 
 def read_styles(data: Json) -> StylePage | None:
-    """A page of the list of styles, or None when the answer is none; what is no style is left out."""
+    """A page of the list of styles, or None if the answer is not a page; items that are not styles are skipped."""
     items, cursor = _page_of(data)
     if items is None:
         return None
@@ -224,7 +224,7 @@ def read_time(text: Json) -> datetime | None:
     """A time of Krea's in UTC; one without an offset is UTC.
 
     Args:
-        text: ISO 8601, as it stands in an answer.
+        text: ISO 8601, as in an answer.
 
     Returns:
         None for what is no time, or lies outside of the years 2000 to 2200: no clock that works shows it.
@@ -258,9 +258,9 @@ def asset_url(data: Json) -> str | None:
 
 
 def _page_of(data: Json) -> tuple[list[Json] | None, str | None]:
-    """The items of a page, None when it is none, and the cursor of the next one.
+    """The items of a page (None if the answer is not a page) and the cursor of the next page.
 
-    A list whose cursor cannot be sent cannot be read on: it is none, and not at its end.
+    A list whose cursor cannot be sent cannot be continued: the answer is not a page, rather than the last page.
     """
     items, cursor = (data.get("items"), data.get("next_cursor")) if isinstance(data, dict) else (None, None)
     following = cursor if isinstance(cursor, str) and cursor else None
@@ -298,7 +298,7 @@ def _is_preview_by_path(url: str) -> bool:
 
 
 def _addresses(data: Json, kind: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Each address in what a result has of images, with its kind: its type, or the name that it stands under."""
+    """Each address in what a result has of images, with its kind: its type, or the key that contains it."""
     if depth > _MAX_DEPTH:
         return
     match data:

@@ -1,7 +1,7 @@
 """The event log of a run: one JSON object a line, for programs that follow what is done and what is paid.
 
 Every line has the time `t` (UTC, ISO 8601 to the millisecond), the `event` and the `run`. What concerns one request has
-its `key` and its `cell`, the first of those that it is drawn for. Money is text, in US dollars.
+its `key` and its `cell`, the first of those that it is generated for. Money is text, in US dollars.
 
     run_started      the plan is made, nothing is sent yet   pipeline file target shard cells plan uploads usd cap_usd
     uploaded         Krea has a reference image              source bytes
@@ -12,7 +12,7 @@ its `key` and its `cell`, the first of those that it is drawn for. Money is text
     declined         Krea did not take the POST; it may be   key cell code status
                      repeated (a 429 is `too_many_requests`)
     unanswered       the answer to the POST was lost         key cell usd
-    cleared          Krea's list shows no job of it          key cell
+    cleared          Krea's list shows no job for it          key cell
     adopted          a job in Krea's list must be its own    key cell job_id usd
     disowned         it was not its own after all            key cell job_id
     attached         this run waits for an earlier run's job key cell job_id
@@ -30,7 +30,7 @@ its `key` and its `cell`, the first of those that it is drawn for. Money is text
 
 A request ends with `settled`, unless the run was killed or left at once; `status` is a word of the report, `usd` what
 the run has paid or may have paid for it. A request that was reused or never begun has no lines. `seconds` is the time
-from `submitted` to `stored`, null for the job of an earlier run. Lines stand in the order in which they became true. A
+from `submitted` to `stored`, null for the job of an earlier run. Lines are in the order in which they became true. A
 run that was left at once has a `run_ended` with the exit code alone, one that was killed has none; `lost` counts the
 lines that could not be written. `schemas/event.schema.json` says the same to programs. No line holds an API key, an
 address of an image or a prompt.
@@ -231,7 +231,7 @@ def refused(file: str, exit_code: int, code: str) -> _EventData:
     Args:
         file: the pipeline file, as people know it.
         exit_code: what the command exits with.
-        code: the problem that stands in the way.
+        code: the problem that prevents the run.
 
     Returns:
         The event `run_refused`.

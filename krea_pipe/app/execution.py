@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Uncertain: TypeAlias = Literal["hold", "adopt", "resubmit"]
 """What becomes of a request that may have been paid: leave it, take the job nearest in time, or send it again."""
 
-_WEBHOOK_HINT = "leave the webhook out, or serve a Krea with `krea-pipe serve` and name it in KREA_API_BASE"
+_WEBHOOK_HINT = "leave the webhook out, or start `krea-pipe serve` and set KREA_API_BASE to its address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class SendOptions:
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who is told of a run while it goes on.
+    """The receivers of events during a run.
 
     Args:
         watch: told of each step, with None when it is begun and with its outcome when it has ended.
@@ -119,7 +119,7 @@ class Prepared:
 
 
 Listen: TypeAlias = Callable[[Prepared, str], AbstractContextManager[Listeners]]
-"""Called with a plan that has work and the id of its run; whom it gives is told for as long as the work goes on."""
+"""Called with a plan that has work and the id of its run; the receiver it returns gets the events of the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,9 @@ def open_execution(target: Target, options: SendOptions, environment: Mapping[st
         return Execution(target, environment, options, pace, None, None)
     if target.kind == "local":
         raise UsageError(
-            Problem("webhook_local", "the local Krea runs in this process and calls nobody", hint=_WEBHOOK_HINT)
+            Problem(
+                "webhook_local", "the local Krea runs in this process and cannot call a webhook", hint=_WEBHOOK_HINT
+            )
         )
     # A server, for webhooks alone.
     from krea_pipe.api.webhook import WebhookListener, check_public_url, parse_address  # noqa: PLC0415

@@ -119,7 +119,7 @@ def texts(
         return
     if selection.needs_status:
         hint = "use it with plan, run or report"
-        raise UsageError(Problem("bad_selection", "a status is not known without the store", hint=hint))
+        raise UsageError(Problem("bad_selection", "cells cannot be selected by status here", hint=hint))
     whole = list(found)
     chosen = selected([(cell, key) for cell, key, _ in whole], selection, loaded.pipeline, {})
     taken = {cell.id for cell, _ in chosen}
@@ -137,7 +137,7 @@ def stage_cells(loaded: Loaded, stage: str) -> list[KeyedCell]:
 
 
 def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
-    """The stages with their images and prices, drawn or not, and which of them wait for others.
+    """The stages with their images and prices, generated or not, and which of them wait for others.
 
     Args:
         loaded: the pipeline.
@@ -155,7 +155,7 @@ def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
-    """Refuse a file that holds the very key that would send it, also in what stands over it and what it reads.
+    """Refuse a file that holds the very key that would send it, also in its overrides and in the files it reads.
 
     Raises:
         InvalidInput: it does.
@@ -166,12 +166,14 @@ def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -
     index = document.text.find(token.secret)
     if index >= 0:
         at = replace(document.lines.place(index), text="")
-        hint = "remove it, and make a new key: this one has been in a file"
-        raise InvalidInput(Problem("secret_in_file", "your API key stands in this file", at, hint))
+        hint = "remove it, and create a new key: this one has been in a file"
+        raise InvalidInput(Problem("secret_in_file", "this file contains your API key", at, hint))
     made: Iterable[Json] = ([step.request.fields(), [cell.id for cell in step.cells]] for step in steps)
     if any(token.masked_data(data) != data for data in chain([document.data], made)):
-        hint = "look at its tables, variables, `--set` and what `env:` names; remove it, and make a new key"
-        raise InvalidInput(Problem("secret_in_file", "your API key gets into what this file sends", hint=hint))
+        hint = (
+            "check its tables, variables, `--set` and the variables under `env:`; remove the key, and create a new one"
+        )
+        raise InvalidInput(Problem("secret_in_file", "the requests of this file contain your API key", hint=hint))
 
 
 def run_pipeline(
@@ -183,7 +185,7 @@ def run_pipeline(
     options: RunOptions,
     listen: Listen,
 ) -> FinishedRun:
-    """Make every image of a pipeline that is not there yet, and report.
+    """Generate every missing image of a pipeline and report.
 
     Args:
         loaded: the pipeline.
@@ -191,13 +193,13 @@ def run_pipeline(
         execution: how the work is carried out, and at which API.
         out: the folder for images.
         options: which cells, and the limits.
-        listen: called when there is work; whom it gives is told of it.
+        listen: called when there is work; the receiver it returns gets its events.
 
     Returns:
         The report, its folder, how the work ended, and the lock file.
 
     Raises:
-        KreaPipeError: before anything is sent, when something stands in the way.
+        KreaPipeError: the run cannot start; nothing was sent.
     """
     target = execution.target
     started_at, space = datetime.now(UTC), open_space(home, target.space)
@@ -228,11 +230,10 @@ def _prepared(
     fetched: Fetched,
     locking: LockOptions | None,
 ) -> Prepared:
-    """What is needed to carry out a plan, once nothing stands in its way."""
+    """What is needed to carry out a plan, once nothing prevents it."""
     target, budget = execution.target, loaded.pipeline.budget
     if _is_unpaid(target, options):
-        plan = _unpaid(basis.plan)
-        basis = replace(basis, plan=plan, whole=plan if options.shard is None else basis.whole)
+        basis = replace(basis, plan=_unpaid(basis.plan), whole=_unpaid(basis.whole))
     plan, limits = basis.plan, _approved_limits(basis.plan, budget, options)
     check_bytes(plan.images)
     source, is_local = loaded.pipeline.document.file, target.kind == "local"
@@ -320,7 +321,8 @@ def _approved_limits(plan: Plan, budget: Budget, options: RunOptions) -> Limits:
 
 
 def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) -> tuple[Decimal | None, int | None]:
-    """What a run may spend, in US dollars, and how many images it may draw, once all shards together stay within that.
+    """What a run may spend, in US dollars, and how many images it may generate, once all shards together stay within
+    that.
 
     Raises:
         KreaPipeError: there is no cap, or it costs more.
@@ -333,7 +335,7 @@ def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) 
 
 
 def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOptions | None:
-    """What becomes of the lock file. Only live runs write one, as proofs stand for nothing."""
+    """What becomes of the lock file. Only live runs write one, because proofs are not results."""
     if options.lock is None or not (options.frozen or target.kind == "live"):
         return None
     lock = basis.lock or read_lock(options.lock)

@@ -35,7 +35,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A job that was to be cancelled, the key of its request, and what became of it."""
+    """A job whose cancellation was requested, the key of its request, and the outcome."""
 
     key: str
     job: InFlight
@@ -53,7 +53,7 @@ class UnknownJob:
 
 
 def works_in_flight(workspace: Workspace) -> tuple[list[Work], frozenset[str]]:
-    """What Krea has of ours, by the journal, and the ids of runs that go on.
+    """Our jobs at Krea according to the journal, and the ids of running runs.
 
     Args:
         workspace: where the journal is.
@@ -87,7 +87,7 @@ def _state(job: InFlight) -> WorkState:
 def cancel_account_jobs(
     workspace: Workspace, names: tuple[str, ...], environment: Mapping[str, str]
 ) -> list[Cancelled]:
-    """Cancel jobs that no run has brought in.
+    """Cancel jobs that no run has collected.
 
     Args:
         workspace: where the journal is.
@@ -117,7 +117,7 @@ def _chosen(journal: Replay, names: tuple[str, ...], origin: str) -> dict[str, I
     missing = [name for name in names if name not in known]
     if missing:
         hint = "`krea-pipe status` lists what is in flight"
-        raise UsageError(Problem("unknown_job", f"no job in flight is called {missing[0]!r}", hint=hint))
+        raise UsageError(Problem("unknown_job", f"no job in flight matches {missing[0]!r}", hint=hint))
     return {key: job for key, job in here.items() if job.job_id in names or job.cell in names}
 
 
@@ -144,13 +144,14 @@ def recover_account_jobs(
         The jobs, and how many requests have no image.
 
     Raises:
-        StateError: a run goes on, the order does not fit, or Krea cannot be asked. RefusedByKrea: the key is not good.
+        StateError: a run is in progress, the order does not fit, or Krea cannot be asked. RefusedByKrea: the key is not
+        good.
     """
     from krea_pipe.executor.account_calls import find_orphans, pair, record_recovered  # noqa: PLC0415 (network code)
 
     missing = [step for step in plan.steps if isinstance(step.action, (Submit, Hold))]
     if workspace.space.presence.alive():
-        message = "a run goes on in this folder, and knows its jobs"
+        message = "a run is in progress in this folder and knows its jobs"
         raise StateError(Problem("run_in_progress", message, hint="wait for it"))
     api_call = _api_call(workspace, environment, "recover")
     orphans = find_orphans(api_call, known_jobs(workspace.space), since)

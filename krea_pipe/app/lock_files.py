@@ -1,4 +1,4 @@
-"""The lock file of a pipeline: which one it is, how images stand to it, and taking images into it."""
+"""The lock file of a pipeline: which one it is, how images compare with it, and taking images into it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from krea_pipe.store.lock import exclusive, lockfiles_lock
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """How the image of each cell stands to a lock file; `out` is the folder of the images, if they were read there."""
+    """How the image of each cell compares with a lock file; `out` is the folder of the images, if they were read."""
 
     lock: Path
     reviews: tuple[Review, ...]
@@ -32,7 +32,7 @@ def lock_of_run(file: Path, lock: Path | None, overrides: Overrides, *, frozen: 
     Args:
         file: the pipeline.
         lock: the lock file that is named, if one is.
-        overrides: what stands over the pipeline.
+        overrides: settings that override the pipeline.
         frozen: whether the run only reads it.
 
     Returns:
@@ -42,23 +42,23 @@ def lock_of_run(file: Path, lock: Path | None, overrides: Overrides, *, frozen: 
 
 
 def changes_cells(overrides: Overrides) -> bool:
-    """Whether something stands over a file, so that its cells may not be those of its own lock file."""
+    """Whether options override a file, in which case its cells can differ from those of its lock file."""
     return bool(overrides.profiles or overrides.sets or overrides.var_files)
 
 
 def review_drawn(
     file: Path, overrides: Overrides, options: flow.RunOptions, environment: Mapping[str, str]
 ) -> Reviewed:
-    """Compare what was drawn last for each cell with the lock file.
+    """Compare the latest images for each cell with the lock file.
 
     Args:
         file: the pipeline.
-        overrides: what stands over it.
+        overrides: settings that override it.
         options: which cells, and another lock file.
         environment: where the API and the home folder may be named.
 
     Returns:
-        The lock file, and how the image of each cell stands to it.
+        The lock file, and how the image of each cell compares with it.
 
     Raises:
         KreaPipeError: the file, the lock file or the store cannot be read, or it is not said which lock file is meant.
@@ -71,11 +71,11 @@ def review_drawn(
 def accept_drawn(
     file: Path, overrides: Overrides, options: flow.RunOptions, environment: Mapping[str, str]
 ) -> tuple[Path, list[str]]:
-    """Take what was drawn last into the lock file.
+    """Take the latest images into the lock file.
 
     Args:
         file: the pipeline.
-        overrides: what stands over it.
+        overrides: settings that override it.
         options: which cells, and another lock file.
         environment: where the API and the home folder may be named.
 
@@ -103,12 +103,12 @@ def review_delivered(file: Path, overrides: Overrides, options: flow.RunOptions,
 
     Args:
         file: the pipeline.
-        overrides: what stands over it.
+        overrides: settings that override it.
         options: which cells, and another lock file.
         out: the output folder; None is the one that a run takes.
 
     Returns:
-        The lock file, how the file of each cell stands to it, and the output folder.
+        The lock file, how the file of each cell compares with it, and the output folder.
 
     Raises:
         KreaPipeError: the file, the lock file or the folder cannot be read, or it is not said which lock file is meant.
@@ -136,6 +136,6 @@ def _lock_of(file: Path, lock: Path | None, overrides: Overrides) -> Path:
         UsageError: the command line changes the cells, which then do not belong into that of the file.
     """
     if lock is None and changes_cells(overrides):
-        message = "with --profile, --set or --vars the cells are not those of the file's own lock file"
-        raise UsageError(Problem("needs_lock", message, hint="name the one that the run was given with --lock FILE"))
+        message = "with --profile, --set or --vars, the cells differ from those of the file's own lock file"
+        raise UsageError(Problem("needs_lock", message, hint="use --lock FILE with the lock file of that run"))
     return lock or lock_path(file)

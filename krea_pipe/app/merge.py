@@ -146,7 +146,7 @@ def _named(home: Path, word: str) -> list[ShardRun]:
         if key not in latest or latest[key].report.started_at < run.report.started_at:
             latest[key] = run
     if not latest:
-        hint = f"a run of a shard has {RECORD} and {SHARD_FILE} in its folder: take both into the artifact"
+        hint = f"a run of a shard has {RECORD} and {SHARD_FILE} in its folder: put both into the artifact"
         raise UsageError(Problem("no_such_run", f"there is no run of a shard in {root}", hint=hint))
     return list(latest.values())
 
@@ -166,10 +166,10 @@ def _read(folder: Path, root: Path) -> ShardRun:
     report, record = read_report(folder), read_shard_record(folder)
     name = report.pipeline.name
     if name != Path(name).name or name.startswith(".") or not name.isprintable():  # it becomes a part of paths
-        message = f"the report in {folder} names no pipeline"
-        raise StateError(Problem("unreadable_report", message, hint="take the folder of the run as it was written"))
+        message = f"the report in {folder} does not name a pipeline"
+        raise StateError(Problem("unreadable_report", message, hint="use the unchanged folder of the run"))
     if record is None:
-        hint = "merge takes the runs of `krea-pipe run --shard`"
+        hint = "merge needs runs of `krea-pipe run --shard`"
         raise UsageError(Problem("not_a_shard", f"{report.run_id} is not a run of a shard", hint=hint))
     return ShardRun(report, record, folder, root)
 
@@ -223,7 +223,7 @@ class _Images:
             if found.digest == digest:
                 return
             if found.mark is None or found.mark.sha256 != found.digest:
-                self.kept.append(InTheWay(row.id, target.as_posix(), "exists, and is not an image of these runs"))
+                self.kept.append(InTheWay(row.id, target.as_posix(), "exists, but is not an image of these runs"))
                 return
         make_folder(target.parent)
         if name.suffix == ".png":
@@ -242,7 +242,7 @@ def _below(one: MergedRow) -> PurePosixPath:
     name = image.relative_to(images) if image.is_relative_to(images) else PurePosixPath("..")
     if not name.parts or ".." in name.parts or "\\" in str(name) or ":" in str(name):
         message = f"{one.run.name} has the image of {one.row.id} at {one.row.image}, which is not below {images}"
-        raise UsageError(Problem("bad_path", message, hint="take the folder of the run as it was written"))
+        raise UsageError(Problem("bad_path", message, hint="use the unchanged folder of the run"))
     return name
 
 
@@ -260,7 +260,9 @@ def _lock_file(runs: Sequence[ShardRun], lock: Path | None) -> Path | None:
     found = Path(min(names))
     is_here = not found.is_absolute() and ".." not in found.parts and found.parent.is_dir()
     if len(names) > 1 or not is_here or not found.name.endswith(SUFFIX):
-        message = f"the runs kept the lock file {', '.join(sorted(names)[:_SHOWN])}, which cannot be found from here"
+        message = (
+            f"the runs kept the lock file {', '.join(sorted(names)[:_SHOWN])}, which cannot be found from this folder"
+        )
         hint = "name the lock file to write with --lock FILE, or merge in the folder in which the shards were run"
         raise UsageError(Problem("lock_elsewhere", message, hint=hint))
     return found

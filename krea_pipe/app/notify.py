@@ -1,7 +1,7 @@
 """Telling people that a run has ended: the desktop, a webhook, or what apprise knows to reach.
 
 apprise knows chat services, mail and phones. It is an extra (`pip install 'krea-pipe[notify]'`). A webhook's address is
-a secret: whoever has it may post. It is shown as far as its host, in messages too.
+a secret: anyone who has it can post. It is shown as far as its host, in messages too.
 """
 
 import json
@@ -31,8 +31,8 @@ _ENDINGS: Mapping[int, str] = {
     ExitCode.SOME_FAILED: "ended with failures",
     ExitCode.REFUSED: "refused by Krea",
     ExitCode.LIMIT_REACHED: "stopped at a limit",
-    ExitCode.WAITING: "waits for picks",
-    ExitCode.NOT_AS_LOCKED: "not as it is locked",
+    ExitCode.WAITING: "waiting for picks",
+    ExitCode.NOT_AS_LOCKED: "differs from the lock file",
     ExitCode.INTERRUPTED: "interrupted",
 }
 _DISPLAY = 'display notification (item 1 of argv) with title "krea-pipe"'
@@ -77,7 +77,7 @@ def message_of_refusal(name: str, problem: Problem, exit_code: int, run: Mapping
 
     Args:
         name: the pipeline, as people know it.
-        problem: what stood in the way.
+        problem: what prevented the run.
         exit_code: what the command exits with.
         run: the object that `run --json` prints.
 
@@ -108,8 +108,8 @@ def _target_of(text: str) -> NotificationTarget:
         return _desktop()
     scheme, colon, _ = text.partition("://")
     if not colon or not scheme.replace("+", "").isalnum():
-        hint = "give `desktop`, an https address, or a URL that apprise knows, as in slack:// or mailto://"
-        raise UsageError(Problem("bad_notify", "--notify has no place that can be told", hint=hint))
+        hint = "use `desktop`, an https address, or a URL that apprise knows, as in slack:// or mailto://"
+        raise UsageError(Problem("bad_notify", "--notify has no valid target", hint=hint))
     if scheme.lower() in ("http", "https"):
         return _webhook(text)
     open_service(text)
@@ -124,8 +124,8 @@ def _desktop() -> NotificationTarget:
         words = ("notify-send", "--app-name=krea-pipe", "--", "krea-pipe")
     program = shutil.which(words[0])
     if program is None:
-        hint = "install it (Debian: libnotify-bin), or give an https address"
-        message = f"--notify desktop needs `{words[0]}`, which is not here"
+        hint = "install it (Debian: libnotify-bin), or use an https address"
+        message = f"--notify desktop needs `{words[0]}`, which is not installed"
         raise UsageError(Problem("notify_desktop", message, hint=hint))
     return NotificationTarget("desktop", partial(_show, (program, *words[1:])))
 
@@ -155,14 +155,14 @@ def _webhook(text: str) -> NotificationTarget:
     if not host or port == 0 or not text.isprintable():
         raise _bad_webhook("is not an address")
     if parts.scheme == "http" and not is_loopback(host):
-        raise _bad_webhook("would show it to the network; only https leaves this machine")
+        raise _bad_webhook("would expose it on the network; use https")
     return NotificationTarget(f"{parts.scheme}://{host}{f':{port}' if port else ''}/…", partial(_post, text))
 
 
 def _bad_webhook(reason: str) -> UsageError:
     """What was given is not shown: it is a secret."""
     hint = "for example --notify https://hooks.example.org/T0/B0/X"
-    return UsageError(Problem("bad_notify", f"the address that --notify names {reason}", hint=hint))
+    return UsageError(Problem("bad_notify", f"the --notify address {reason}", hint=hint))
 
 
 def _post(url: str, message: Message) -> str | None:
@@ -216,8 +216,8 @@ def open_service(url: str) -> Callable[[Message], bool]:
         warnings.simplefilter("ignore", DeprecationWarning)
         is_known = service.add(url)
     if not is_known:
-        message = f"apprise cannot use the {url.partition('://')[0]}:// address that --notify names"
-        hint = "see https://github.com/caronc/apprise/wiki for how it is written and what it needs"
+        message = f"apprise cannot use the {url.partition('://')[0]}:// address of --notify"
+        hint = "see https://github.com/caronc/apprise/wiki for its syntax and requirements"
         raise UsageError(Problem("bad_notify", message, hint=hint))
 
     def send(message: Message) -> bool:
@@ -243,7 +243,7 @@ def tell_all(targets: Sequence[NotificationTarget], message: Message) -> list[Pr
         try:
             answers[number] = target.send(message)
         except (OSError, ImportError, ValueError, RuntimeError, LookupError) as error:
-            answers[number] = f"it cannot be told ({type(error).__name__})"
+            answers[number] = f"it cannot be notified ({type(error).__name__})"
 
     # Threads that the end of the program does not wait for: no time limit of a library holds for all that it does.
     threads = [threading.Thread(target=tell, args=one, daemon=True) for one in enumerate(targets)]
@@ -253,4 +253,6 @@ def tell_all(targets: Sequence[NotificationTarget], message: Message) -> list[Pr
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     found = [(target, answers.get(number, "it did not answer in time")) for number, target in enumerate(targets)]
-    return [Problem("notify_failed", f"{target.name} was not told: {why}") for target, why in found if why is not None]
+    return [
+        Problem("notify_failed", f"{target.name} was not notified: {why}") for target, why in found if why is not None
+    ]

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TypeAlias
@@ -30,6 +30,7 @@ from krea_pipe.planning.lockfile import lock_path
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.store.home import open_home, open_other_homes
+from krea_pipe.store.remote.remote import open_remote
 
 Texts: TypeAlias = str | Iterable[str]
 UsdAmount: TypeAlias = Decimal | float | str
@@ -37,7 +38,7 @@ UsdAmount: TypeAlias = Decimal | float | str
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A pipeline file and every image that it names; `is_changed` says that something stands over the file."""
+    """A pipeline file and every image that it names; `is_changed` says that overrides apply to the file."""
 
     loaded: flow.Loaded
     is_changed: bool = False
@@ -143,7 +144,12 @@ def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None
     """
     workspace = open_workspace(os.environ, pipeline.file, local=local)
     homes = open_other_homes(os.environ, pipeline.file)
-    options = flow.RunOptions(selection=_selection(select), lock=_lock_of(pipeline, frozen=False), homes=homes)
+    options = flow.RunOptions(
+        selection=_selection(select),
+        lock=_lock_of(pipeline, frozen=False),
+        homes=homes,
+        remote=open_remote(os.environ, workspace.target, lambda _: None),
+    )
     return Planned(flow.plan_run(pipeline.loaded, workspace.space, workspace.target, options))
 
 
@@ -160,7 +166,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
     changed: Changed = "keep",
     on_progress: OnProgress | None = None,
 ) -> flow.FinishedRun:
-    """Make every image that is not there yet, and a report; what Krea refuses or fails to draw is in the report.
+    """Generate every missing image and a report; what Krea refuses or fails to generate is in the report.
 
     Works inside a running event loop as well, as in a notebook; it returns when the run has ended.
 
@@ -170,7 +176,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         out: the folder for images; `out/NAME` by default, `proofs/NAME` with `local`.
         select: only the cells that one of these expressions takes, as with `-k`.
         frozen: make only what the lock file has, pay for nothing, and leave the file as it is. Without it a live run
-            keeps the lock file of a pipeline that nothing stands over.
+            keeps the lock file of a pipeline without overrides.
         allow_render: with `frozen`, pay for images that cannot be had for nothing.
         max_cost: stop before more than this is spent, in US dollars.
         max_new: stop after so many new images.
@@ -182,9 +188,10 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         The report, its folder, and how the work ended.
 
     Raises:
-        KreaPipeError: something stands in the way, and nothing was sent; or the run could not be written down.
+        KreaPipeError: the run cannot start and nothing was sent, or the run could not be recorded.
         KeyboardInterrupt: interrupted twice.
     """
+    ignored: list[Problem] = []
     execution = open_execution(target_of(os.environ, local=local), SendOptions(), os.environ)
     finished = flow.run_pipeline(
         pipeline.loaded,
@@ -199,12 +206,13 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
             allow_render=allow_render,
             homes=open_other_homes(os.environ, pipeline.file),
             changed=changed,
+            remote=open_remote(os.environ, execution.target, ignored.append),
         ),
         listen=lambda prepared, _: nullcontext(Listeners(_Watch(on_progress, prepared.calls))),
     )
     if finished.ending.error is not None:
         raise finished.ending.error
-    return finished
+    return replace(finished, warnings=(*finished.warnings, *ignored))
 
 
 def _lock_of(pipeline: Pipeline, *, frozen: bool) -> Path | None:
@@ -236,7 +244,7 @@ def _selection(select: Texts | None) -> Selection:
     """What is selected: all of it when nothing is said, and nothing by an empty list, which is no way to say all."""
     words = () if select is None else _texts(select)
     if select is not None and not words:
-        raise NothingSelected(Problem("nothing_selected", "`select` is empty", hint="leave it out to take every cell"))
+        raise NothingSelected(Problem("nothing_selected", "`select` is empty", hint="omit it to select every cell"))
     return parse_selection(words, ())
 
 
@@ -251,7 +259,7 @@ def _written(value: object) -> str:
     try:
         return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError) as error:
-        message = f"{value!r} cannot stand in a pipeline file"
+        message = f"{value!r} is not allowed in a pipeline file"
         raise UsageError(Problem("bad_set", message, hint="use text, numbers, lists and dicts")) from error
 
 
@@ -264,6 +272,6 @@ def _money(value: UsdAmount | None) -> Decimal | None:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or amount < 0:
-        message = f"{value!r} is not an amount in US dollars that can be spent"
+        message = f"{value!r} is not a valid amount in US dollars"
         raise UsageError(Problem("bad_amount", message, hint='write max_cost=Decimal("0.50")'))
     return amount

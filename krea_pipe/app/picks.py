@@ -1,4 +1,4 @@
-"""Picks: decisions about cells are written into picks files, and picked cells are drawn on another variant."""
+"""Picks: decisions about cells are written into picks files, and picked cells are generated with another variant."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -68,8 +68,8 @@ def decide(file: Path, stage: str, decision: Decision, target: Path | None, envi
     """
     if (decision["reject"] and decision["remove"]) or not (decision["cells"] or decision["best_of"]):
         both = decision["reject"] and decision["remove"]
-        message = "--reject and --remove contradict each other" if both else "nothing was picked"
-        raise UsageError(Problem("usage", message, hint=None if both else "name cells, or say --best-of AXIS"))
+        message = "--reject and --remove cannot be combined" if both else "nothing was picked"
+        raise UsageError(Problem("usage", message, hint=None if both else "name cells, or use --best-of AXIS"))
     loaded = flow.load_pipeline(file)
     path = target or picks_file(loaded.pipeline, stage)
     change = _Change(loaded, stage, path, flow.stage_cells(loaded, stage))
@@ -145,7 +145,7 @@ class _Change:
         return renamed, self._shown(matched, text or "")
 
     def warnings(self) -> tuple[Problem, ...]:
-        """What is to be said of a picks file that is not there yet, and may have another name."""
+        """What is to be said of a missing picks file, and may have another name."""
         if self.path.exists() or not self.path.parent.is_dir():
             return ()
         pipeline = self.loaded.pipeline
@@ -166,15 +166,15 @@ class _Change:
         renamed = {old: new} if old in ids else {one: name for one, name in others.items() if name != one}
         if not renamed:
             message = f"no decision in {self.path.name} is about `{old}`"
-            raise UsageError(Problem("unknown_pick", message, hint="name an id that stands there, or parts of ids"))
+            raise UsageError(Problem("unknown_pick", message, hint="name an id from the file, or parts of ids"))
         kept = set(ids) - renamed.keys()
         for name in renamed.values():
             if name not in cells:
                 message = f"`{name}` is not a cell of the stage `{self.stage}`"
-                raise UsageError(Problem("unknown_cell", message, hint="show the cells with `krea-pipe expand`"))
+                raise UsageError(Problem("unknown_cell", message, hint="list the cells with `krea-pipe expand`"))
             if name in kept:
-                message = f"{self.path.name} has a decision about `{name}` already"
-                hint = f"take one of them back: krea-pipe pick FILE {self.stage} {name} --remove"
+                message = f"{self.path.name} already has a decision about `{name}`"
+                hint = f"remove one of them: krea-pipe pick FILE {self.stage} {name} --remove"
                 raise UsageError(Problem("decided_twice", message, hint=hint))
         return renamed
 
@@ -209,10 +209,10 @@ class _Change:
         """The decisions of the file.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is no such file.
         """
         if text is None:
-            raise UsageError(Problem("no_picks", f"{self.path} is not there yet", hint="pick cells first"))
+            raise UsageError(Problem("no_picks", f"{self.path} does not exist yet", hint="pick cells first"))
         return parse_picks(text, self.path)
 
     def _shown(self, matched: Matched, text: str) -> tuple[Pick, ...]:
@@ -227,7 +227,7 @@ def _with_parts(identity: str, old: str, new: str) -> str:
 
 
 def _read(path: Path) -> str | None:
-    """The text of a picks file, line ends and all; None when it is not there.
+    """The text of a picks file, line ends and all; None if it is missing.
 
     Raises:
         InvalidInput: it cannot be read.
@@ -250,12 +250,12 @@ class PromotionEdit:
 
 
 def promote_picks(file: Path, stage: str, variant: str, name: str | None, *, writes: bool) -> PromotionEdit:
-    """Add a stage to a pipeline file that draws the picked cells of another on another variant.
+    """Add a stage to a pipeline file that generates the picked cells of another on another variant.
 
     Args:
         file: the pipeline.
         stage: the stage with the picks.
-        variant: what to draw on.
+        variant: the new variant.
         name: the name of the new stage, by default `STAGE-VARIANT`.
         writes: write the file.
 

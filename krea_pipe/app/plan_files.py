@@ -81,7 +81,7 @@ def forecast(
 
     Args:
         file: the pipeline.
-        overrides: what stands over it.
+        overrides: settings that override it.
         options: which cells, and the limits.
         environment: where the API and the home folder may be named.
         local: plan proofs.
@@ -123,10 +123,10 @@ def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:
         forecast: what was planned.
 
     Returns:
-        What stands in the file.
+        The contents of the file.
 
     Raises:
-        UsageError: another file is in the way, or a plan file cannot hold what stands over the pipeline.
+        UsageError: another file is in the way, or a plan file cannot hold the overrides of the pipeline.
         StateError: it cannot be written.
     """
     cells, sends = parts_of(forecast.plan, forecast.reach.count)
@@ -145,7 +145,7 @@ def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:
     )
     _check_contents(approval)
     if os.path.lexists(path) and not is_plan_file(path):
-        message = f"{path} exists, and is no plan file"
+        message = f"{path} exists and is not a plan file"
         raise UsageError(Problem("file_in_the_way", message, hint="choose another name with --out"))
     write_atomically(path, record_text(approval).encode("utf-8"))
     return approval
@@ -153,7 +153,7 @@ def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run was asked to carry out: a pipeline file with what stands over it, or the plan of one."""
+    """What a run was asked to carry out: a pipeline file with its overrides, or the plan of one."""
 
     file: Path
     overrides: Overrides
@@ -164,7 +164,7 @@ class RunRequest:
 
     @property
     def over(self) -> str:
-        """What stands over the file of a plan, as options: whoever runs it should see that."""
+        """The overrides in a plan file, as options, so that its user sees them."""
         if self.approval is None:
             return ""
         named = {"--profile": self.approval.profiles, "--set": self.approval.set, "--vars": self.approval.vars}
@@ -178,13 +178,13 @@ def run_request(
 
     Args:
         file: a pipeline, or a plan file.
-        overrides: what stands over the pipeline.
+        overrides: settings that override the pipeline.
         options: which cells, the lock file that is named, and whether it is frozen.
         environment: where the API may be named.
         local: draw proofs.
 
     Returns:
-        The pipeline, what stands over it, the API, the lock file, and the plan file if it is one.
+        The pipeline, its overrides, the API, the lock file, and the plan file if it is one.
 
     Raises:
         InvalidInput: a plan file cannot be read. UsageError: options contradict it, or it is for another API.
@@ -211,7 +211,7 @@ def _check_contents(approval: PlanFile) -> None:
         except (OSError, ValueError, RuntimeError):
             inside = False
         if not inside:
-            message = f"a plan file names files below {here} alone, and not {shown(str(file))}"
+            message = f"a plan file can only name files below {here}, not {shown(str(file))}"
             raise UsageError(Problem("plan_file_outside", message, hint="make and run it in the pipeline's repository"))
     if any(one.partition("=")[0].split(".")[0] == "budget" for one in approval.set):
         hint = "write it into the pipeline, or run the plan with --max-cost"
@@ -231,7 +231,9 @@ def _check_options(file: Path, overrides: Overrides, options: flow.RunOptions) -
     }
     given = next((name for name, value in named.items() if value), None)
     if given is not None:
-        message = f"{file} is a plan: which cells are drawn, and how, stands in it, so it takes no {given}"
+        message = (
+            f"{file} is a plan, which already defines the cells and settings, so it cannot be combined with {given}"
+        )
         hint = f"make another: krea-pipe plan FILE {given} … --out PLANFILE"
         raise UsageError(Problem("plan_file_options", message, hint=hint))
 

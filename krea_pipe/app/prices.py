@@ -168,7 +168,7 @@ def _amount(said: Json) -> Decimal:
     except InvalidOperation:
         amount = Decimal("NaN")
     if isinstance(said, bool) or not amount.is_finite() or amount < 0:
-        raise ValueError(f"{shown(said)} is no amount")
+        raise ValueError(f"{shown(said)} is not an amount")
     return amount
 
 
@@ -180,7 +180,9 @@ def _read(file: Path) -> Json:
         message = f"cannot read the document: {error.strerror}"
         raise InvalidInput(Problem("file_unreadable", message, Place(file, 1, 1))) from error
     if len(raw) > _MAX_BYTES:
-        raise InvalidInput(Problem("file_too_large", f"a document has at most {_MAX_BYTES:,} bytes", Place(file, 1, 1)))
+        raise InvalidInput(
+            Problem("file_too_large", f"a document can have at most {_MAX_BYTES:,} bytes", Place(file, 1, 1))
+        )
     if conflict := conflict_in(file, raw.decode("utf-8-sig", "replace")):
         raise InvalidInput(conflict)
     try:
@@ -189,7 +191,9 @@ def _read(file: Path) -> Json:
     except InvalidInput as error:
         problem = error.problems[0]
         message = f"this cannot be read as YAML: {problem.message}"
-        raise InvalidInput(Problem("bad_openapi", message, problem.at, "take the document as JSON")) from error
+        raise InvalidInput(Problem("bad_openapi", message, problem.at, "use the JSON form of the document")) from error
     except (ValueError, RecursionError) as error:
         at = Place(file, getattr(error, "lineno", 1), getattr(error, "colno", 1))
-        raise InvalidInput(Problem("bad_openapi", "this is no JSON document", at, "take the whole document")) from error
+        raise InvalidInput(
+            Problem("bad_openapi", "this is not a JSON document", at, "use the whole document")
+        ) from error

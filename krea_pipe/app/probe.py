@@ -1,7 +1,7 @@
 """`doctor --probe`: a few of the cheapest images are ordered, to learn what no document of Krea says.
 
 They are ordered by an ordinary run of an ordinary pipeline file in the home folder, so that the journal knows them, and
-a probe that was killed goes on with what it has paid. Meanwhile a second client looks at the list of jobs.
+a killed probe continues with what it has paid. Meanwhile a second client looks at the list of jobs.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ out: "{{{{ seed }}}}"
 _ROUTE = f"/generate/image/krea/krea-2/{VARIANT}"
 _NO_JOB = "/jobs/00000000-0000-4000-8000-000000000000"
 _WRONG = {"aspect_ratio": "none", "resolution": "none"}
-"""A request without a prompt and with values that cannot be: no API can draw it."""
+"""A request without a prompt and with values that cannot be: no API can generate it."""
 _LIST = 100
 _PAGES = 10
 _AFTER = 30.0
@@ -93,7 +93,7 @@ class Observations:
 
 @dataclass(slots=True)
 class _Observer:
-    """Looks at the account while the run goes on, from another thread; the run tells it of its jobs."""
+    """Looks at the account during the run, from another thread; the run tells it of its jobs."""
 
     target: Target
     token: Token

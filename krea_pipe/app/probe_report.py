@@ -115,7 +115,7 @@ def keep_probe_report(home: Path, report: ProbeReport) -> Path:
 
 
 def _exit_code(seen: Observations) -> ExitCode:
-    """That of the run, unless it has drawn images: one of its jobs was cancelled on purpose."""
+    """That of the run, unless it has generated images: one of its jobs was cancelled on purpose."""
     report = seen.finished.report
     code = ExitCode(report.exit_code)
     drawn = any(row.status in ("succeeded", "reused") for row in report.rows) or any(_unfit_sizes(report.rows))
@@ -238,7 +238,10 @@ def _lines(probe: Probe, data: Mapping[str, Json]) -> Iterator[str]:
     yield f"Probe of {data['api']} at {probe.probed_at}, krea-pipe {data['krea_pipe']}: {spent} spent"
     status = _part(images, "status")
     counts = ", ".join(f"{count} {one}" for one, count in Counter(str(one) for one in status.values()).items())
-    yield f"images                  {counts or 'none'}{'; the last one was to be cancelled' if data['cancel'] else ''}"
+    yield (
+        "images                  "
+        f"{counts or 'none'}{'; the last one was meant to be cancelled' if data['cancel'] else ''}"
+    )
     yield f"order of GET /jobs      {probe.order.replace('_', ' ')}"
     yield f"lag of GET /jobs        {_seconds(probe.lag_seconds)}, looked at every {lists['seconds_between_looks']} s"
     pages = f"{lists['missing_in_pages']} jobs missing and {lists['repeated_in_pages']} repeated in pages of two"
@@ -251,7 +254,7 @@ def _lines(probe: Probe, data: Mapping[str, Json]) -> Iterator[str]:
         for one in found if isinstance(found, list) else ():
             assert isinstance(one, dict)
             said = one["says"] or one["job_status"] or ""
-            odd = "" if one["is_understood"] or not one["says"] else ", in a form that is not known"
+            odd = "" if one["is_understood"] or not one["says"] else ", in an unknown form"
             answered = f"{one['status']} {one['content_type']}{odd}" if one["status"] else "no answer"
             yield f"{title:<24}{one['call']}: {answered}  {said}".rstrip()
     pixels = _part(data, "pixels")

@@ -107,7 +107,7 @@ def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[Loc
         return found, None
     try:
         with exclusive(lockfiles_lock(prepared.space.folder.parent)):
-            # Read anew: another run may have written since.
+            # Read again: another run may have written since.
             found = update_lock(replace(locking, lock=read_lock(locking.lock.file)), prepared.plan, outcomes)
             remember_lock(prepared.space, found.lock.file)
             write_atomically(found.lock.file, found.lock.to_text().encode())
@@ -147,7 +147,7 @@ def _facts(prepared: Prepared, folder: Path, started_at: datetime) -> RunFacts:
 
 
 def _deliver_reused(prepared: Prepared, outcomes: dict[Key, Outcome]) -> frozenset[str]:
-    """Put stored images where they belong, noting those that cannot be; the keys of those that were not there."""
+    """Put stored images where they belong, noting those that cannot be; the keys of those that were missing."""
     rewritten = set()
     for step in prepared.plan.steps:
         if isinstance(step.action, Reuse):
@@ -181,7 +181,7 @@ def _initial_outcome(step: Step, *, is_counted: bool) -> Outcome:
             cost = Decimal(0) if is_counted else step.price
             return Outcome("reused", result=result, job_id=result.job_id, cost_usd=cost, adopted=adopted)
         case Hold(code=code) if code == NOT_ALLOWED:
-            message = f"no image of it can be had for nothing; {FROZEN.message}"
+            message = f"its image has no free source; {FROZEN.message}"
             return Outcome("failed", failure=replace(FROZEN, message=message))
         case Hold(code=code):
             kind: FailureClass = "empty" if code == "empty" else "uncertain"

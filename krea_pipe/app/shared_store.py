@@ -38,10 +38,10 @@ def shared_store(
     remote = open_remote(environment, target, warn)
     if remote is None:
         hint = f"set {ADDRESS_NAME}; docs/how-to/team.md says how"
-        raise UsageError(Problem("no_remote", "no shared store is named", hint=hint))
+        raise UsageError(Problem("no_remote", "no shared store is set", hint=hint))
     if writes and remote.bucket.is_read_only:
-        message = f"{remote.bucket.address} may only be read here, by {MODE_NAME}"
-        raise UsageError(Problem("remote_read_only", message, hint=f"set {MODE_NAME}=write where that is allowed"))
+        message = f"{remote.bucket.address} is read-only here, set by {MODE_NAME}"
+        raise UsageError(Problem("remote_read_only", message, hint=f"set {MODE_NAME}=write if you may write to it"))
     try:
         if (announced := remote.check_format()) is not None:
             warn(announced)

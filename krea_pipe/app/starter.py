@@ -86,7 +86,7 @@ def _check_free(file: Path) -> None:
         raise UsageError(Problem("not_a_folder", f"cannot use {file.parent}: {error.strerror}")) from error
     if taken:
         hint = "choose another folder: krea-pipe init DIR"
-        raise UsageError(Problem("file_exists", f"{file} exists and is left as it is", hint=hint))
+        raise UsageError(Problem("file_exists", f"{file} already exists and was left unchanged", hint=hint))
     if blocked:
         raise UsageError(Problem("not_a_folder", f"{file.parent} is not a folder"))
 

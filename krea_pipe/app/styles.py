@@ -56,7 +56,7 @@ class StyleTerms(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class TrainedStyle:
-    """A training that has ended, and the file that it is for; `end` is the style, or why there is none."""
+    """A training that has ended, and its pipeline file; `end` is the style, or the reason for its absence."""
 
     file: Path
     loaded: Loaded
@@ -102,7 +102,7 @@ def train_style(
     Args:
         file: the pipeline.
         references: the name of a set under its `references:`.
-        overrides: what stands over the file.
+        overrides: settings that override the file.
         terms: what is trained, and on which terms.
         environment: where the API, the key, the pace and the home folder come from.
         local: train at the local Krea.
@@ -110,15 +110,15 @@ def train_style(
         tell: told in words how far the training has come.
 
     Returns:
-        The style, or why there is none, with its file and terms.
+        The style, or the reason for its absence, with its file and terms.
 
     Raises:
-        KreaPipeError: something stands in the way, and nothing was sent; or nothing can be written down.
+        KreaPipeError: the training cannot start and nothing was sent, or nothing can be recorded.
         KeyboardInterrupt: interrupted twice; the journal is safe.
     """
     if not NAME.fullmatch(terms["name"]) or terms["name"].lower() in RESERVED:
-        hint = "letters, digits and _, as names in a pipeline are"
-        raise UsageError(Problem("bad_name", f"{terms['name']!r} cannot be a name under `styles:`", hint=hint))
+        hint = "use letters, digits and _"
+        raise UsageError(Problem("bad_name", f"{terms['name']!r} is not a valid name under `styles:`", hint=hint))
     loaded = flow.load_pipeline(file, overrides)
     images = training_images(loaded.pipeline, loaded.fingerprints, references)
     sources = tuple(image.source for image in images)
@@ -170,7 +170,7 @@ def write_style(trained: TrainedStyle, style_id: str) -> bool:
 
 
 def _check_edit(file: Path, loaded: Loaded, training: Training, workspace: Workspace, *, again: bool) -> None:
-    """Refuse an edit that cannot be made, before anything is paid; the id that is known already may stand there."""
+    """Refuse an edit that cannot be made, before anything is paid; the id may already be there."""
     board = loaded.pipeline.styles.get(training.name)
     known = workspace.space.journal.replay().style(training.key)
     if board is None or again or known is None or known.style_id != board.id:

@@ -28,7 +28,7 @@ def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
 
     Args:
         file: the pipeline.
-        overrides: what stands over it.
+        overrides: settings that override it.
         max_cells: refuse a matrix with more cells.
 
     Returns:
@@ -49,7 +49,7 @@ def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) 
 
     Args:
         folders: folders and files in which pipelines are looked for; none means the whole repository.
-        overrides: what stands over each file; its environment is also for git.
+        overrides: settings that override each file; its environment is also for git.
         max_cells: refuse a matrix with more cells.
 
     Yields:
@@ -77,7 +77,7 @@ def _without(checked: Checked, index: Index) -> Checked:
     gone = [name for name in sorted(index.deleted) if (index.top / name).resolve() in checked.inputs]
     if not gone:
         return checked
-    hint = f"keep it, or take it out of {checked.file}"
+    hint = f"keep it, or remove it from {checked.file}"
     problems = [
         Problem("reference_missing", f"{name} is deleted by this commit", Place(checked.file, 1, 1), hint)
         for name in gone
@@ -92,7 +92,7 @@ def _check_folders(folders: Sequence[Path], index: Index) -> None:
         if not os.path.exists(folder) and not any(  # noqa: PTH110 (Path raises when a name is too long)
             one.is_relative_to(folder.resolve()) for one in known
         ):
-            raise UsageError(Problem("no_such_file", f"there is no {folder} here", hint="name a folder or a file"))
+            raise UsageError(Problem("no_such_file", f"{folder} does not exist", hint="name a folder or a file"))
 
 
 def _is_in(file: Path, folders: Sequence[Path]) -> bool:

@@ -19,7 +19,7 @@ _MAX_ANNOTATIONS = 10
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One thing to show: its kind, a short title, the message, and where it stands if it stands anywhere."""
+    """One thing to show: its kind, a short title, the message, and where it is, if it has a place."""
 
     kind: AnnotationKind
     title: str
@@ -32,7 +32,7 @@ def annotate(found: Iterable[Annotation]) -> None:
     if os.environ.get(ASKED) != "github":
         return
     context = click.get_current_context(silent=True)
-    if context is None or context.parent is None:  # no command is under way any more
+    if context is None or context.parent is None:  # no command is running
         _print(list(found))
         return
     root = context.find_root()
@@ -52,7 +52,7 @@ def _print(found: Sequence[Annotation]) -> None:
             _print_one(one)
         if len(shown) < len(own):
             count = len(own) - len(shown)
-            rest = f"{count:,} more {kind}s: GitHub shows {_MAX_ANNOTATIONS}, the log of this step has all of them"
+            rest = f"{count:,} more {kind}s: GitHub shows {_MAX_ANNOTATIONS}, see the log of this step for the rest"
             _print_one(Annotation(own[0].kind, "krea-pipe", rest))
 
 

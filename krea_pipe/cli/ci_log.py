@@ -39,12 +39,12 @@ def is_read_by_a_host(environment: Mapping[str, str]) -> bool:
 
 
 def inert(text: str) -> str:
-    """The text with a space within each command of a CI host, so that it is none; other texts are left as they are."""
+    """The text with a space inserted into each CI command, so that no host executes it; other texts are unchanged."""
     return "".join(_inert_line(line) for line in text.splitlines(keepends=True))
 
 
 def inert_json(text: str) -> str:
-    """JSON that says the same and that `inert` leaves as it is: commands can stand in its strings alone."""
+    """JSON that says the same and that `inert` leaves as it is: commands can occur only in its strings."""
     text = _ANYWHERE.sub(lambda found: f"{found[1]}\\u005b" if found[1] else found[3].replace(":", "\\u003a"), text)
     return _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 

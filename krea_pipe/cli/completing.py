@@ -69,5 +69,5 @@ stages_option = click.option(
     multiple=True,
     metavar="NAME",
     shell_complete=complete_stage_of_run,
-    help="Only this stage; may be given again.",
+    help="Only this stage; can be repeated.",
 )

@@ -11,7 +11,7 @@ from krea_pipe.cli.streams import flush_streams, leave_streams, prepare_streams,
 EPILOG = (
     "Exit codes: 0 done, 1 some requests failed, 2 invalid file or usage, 3 work pending (plan --check), "
     "4 the API refused, 5 over budget or at a limit, 6 waiting for picks, 7 nothing selected, "
-    "8 not what the lock file has, 70 a bug of krea-pipe, 130 interrupted and resumable."
+    "8 differs from the lock file, 70 a bug in krea-pipe, 130 interrupted and resumable."
 )
 
 
@@ -27,7 +27,7 @@ EPILOG = (
 def cli(ctx: click.Context) -> None:
     """Declarative image pipelines for Krea 2.
 
-    YAML files in git say what to draw; krea-pipe shows the price, draws what is not there yet, and reports.
+    YAML files in git describe the images; krea-pipe shows the price, generates only missing images, and reports.
     """
     ctx.color = wants_colour()
     if ctx.invoked_subcommand is None:

@@ -36,7 +36,7 @@ def _absent(merged: Merged, hint: str) -> list[Problem]:
         return []
     named = f"{', '.join(merged.absent[:_SHOWN])}{' …' if len(merged.absent) > _SHOWN else ''}"
     count = "1 image is" if len(merged.absent) == 1 else f"{len(merged.absent)} images are"
-    return [Problem("images_absent", f"{count} not in what was merged: {named}", hint=hint)]
+    return [Problem("images_absent", f"{count} missing from the merged runs: {named}", hint=hint)]
 
 
 def merged_json(merged: Merged) -> dict[str, object]:

@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,8 @@ from krea_pipe.core.outcome import iso
 
 Level = Literal["info", "warning", "error"]
 
-_MAX_LINE = 110
+_COLUMNS = 80
+"""Columns of a terminal that a line of a file is cut to."""
 LINES = 256
 """Lines that are printed in one go."""
 
@@ -58,7 +60,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def _escaped(text: str) -> str:
-    """JSON in ASCII alone: what is not ASCII stands in its strings, and is escaped there."""
+    """JSON in ASCII alone: other characters occur only in its strings, and are escaped."""
     return re.sub(r"[^\x00-\x7f]+", lambda found: json.dumps(found[0])[1:-1], text)
 
 
@@ -114,15 +116,44 @@ def place_json(at: Place | None) -> dict[str, object] | None:
 
 
 def _excerpt(at: Place, colour: str) -> str:
-    """The line with a caret under the column, cut to what fits, tabs shown as one space."""
+    """The line with a caret under the column, cut to the width of a terminal, tabs shown as one space."""
     text = re.sub(r"[\t\r]", " ", writable(at.text))
     here = at.column - 1 - at.cut
-    start = max(0, here - _MAX_LINE // 2) if len(text) > _MAX_LINE else 0
-    shown = f"  {at.line} | {text[start : start + _MAX_LINE]}"
-    if not 0 <= here - start <= _MAX_LINE:  # what stood there is masked
-        return shown
-    margin = " " * len(str(at.line))
-    return f"{shown}\n  {margin} | {' ' * (here - start)}{click.style('^', fg=colour, bold=True)}"
+    head = f"  {at.line} | "
+    shown, before = _piece(text, here if 0 <= here <= len(text) else 0, _COLUMNS - len(head), is_cut=at.cut > 0)
+    if not 0 <= here <= len(text):  # the text there is masked
+        return head + shown
+    margin = " " * (len(head) - 2)
+    return f"{head}{shown}\n{margin}| {' ' * before}{click.style('^', fg=colour, bold=True)}"
+
+
+def _piece(text: str, here: int, room: int, *, is_cut: bool) -> tuple[str, int]:
+    """What of a line fits into some columns around a character, and how many columns precede the character."""
+    start, end = here, here
+    if sum(map(_width, text)) <= room - is_cut:
+        start, end = 0, len(text)
+    else:
+        room -= 2  # for an ellipsis at each end
+        used = 0
+        while start > 0 and used + _width(text[start - 1]) <= room // 2:
+            start -= 1
+            used += _width(text[start])
+        while end < len(text) and used + _width(text[end]) <= room:
+            used += _width(text[end])
+            end += 1
+        while start > 0 and used + _width(text[start - 1]) <= room:
+            start -= 1
+            used += _width(text[start])
+    lead = "…" if start > 0 or is_cut else ""
+    shown = f"{lead}{text[start:end]}{'…' if end < len(text) else ''}"
+    return shown, len(lead) + sum(map(_width, text[start:here]))
+
+
+def _width(letter: str) -> int:
+    """The columns that a character takes on a terminal."""
+    if unicodedata.combining(letter) or unicodedata.category(letter) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
 def _utf8() -> bool:
@@ -140,7 +171,7 @@ class StderrLog:
         """Say one line; `styled` is how a terminal shows it, `facts` are what only programs are told."""
         if self.quiet and level != "error":
             return
-        with contextlib.suppress(OSError):  # who listened has gone, and the run must not end in the middle of it
+        with contextlib.suppress(OSError):  # the reader has gone, and the run must not end in the middle of it
             if self.in_json:
                 head = {"t": iso(datetime.now(UTC)), "level": level, "event": event, "message": text}
                 click.echo(inert_json(json.dumps({**head, **facts})), err=True)

@@ -53,7 +53,7 @@ class UsdType(click.ParamType[Decimal]):
         except InvalidOperation:
             self.fail(f"{value!r} is not an amount in US dollars", param, ctx)
         if not amount.is_finite() or not 0 <= amount <= _MAX_USD:
-            self.fail(f"{value!r} is not an amount that can be spent", param, ctx)
+            self.fail(f"{value!r} is not a valid amount of money", param, ctx)
         return amount
 
 
@@ -90,22 +90,22 @@ class PathType(click.Path):
 FILE = PathType()
 
 file_argument = click.argument("file", type=FILE)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else to stdout.")
 seconds_option = click.option(
     "--seconds",
     type=Number(0, DAY),
     metavar="SECONDS",
-    help="Stop after this time.  [default: never]",
+    help="Stop after this many seconds.  [default: never]",
 )
 max_cells_option = click.option(
     "--max-cells",
     type=click.IntRange(min=1),
     default=MAX_CELLS,
     show_default=True,
-    help="Refuse a matrix with more cells.",
+    help="Refuse a matrix with more cells than this.",
 )
 local_option = click.option(
-    "--local", is_flag=True, help="Use the local Krea: it draws proofs, needs no key and spends nothing."
+    "--local", is_flag=True, help="Use the local Krea, which draws proofs, needs no key and costs nothing."
 )
 out_option = click.option(
     "--out",
@@ -114,13 +114,14 @@ out_option = click.option(
 )
 
 replace_option = click.option(
-    "--replace", "replace_fuller", is_flag=True, help="Also replace an earlier file that has more images."
+    "--replace", "replace_fuller", is_flag=True, help="Also replace an earlier file that contains more images."
 )
 shard_option = click.option(
     "--shard",
     metavar="NUMBER/TOTAL",
-    help="Only the cells of one shard, as in 2/8. `auto` takes it from what GitLab, SLURM or Kubernetes sets, or from "
-    "KREA_PIPE_SHARD_INDEX, which counts from 0, and KREA_PIPE_SHARDS; auto/8 says how many shards there are.",
+    help="Only the cells of one shard, as in 2/8. `auto` reads it from the variables of GitLab, SLURM or "
+    "Kubernetes, or from KREA_PIPE_SHARD_INDEX (counted from 0) and KREA_PIPE_SHARDS; auto/8 also sets the number "
+    "of shards.",
 )
 
 
@@ -147,7 +148,7 @@ class CellFlags(OverFlags, SelectFlags):
 
 
 class LogFlags(TypedDict):
-    """What is told of a run while it goes on and at its end, and to whom."""
+    """Reports of a run to other programs and people, during the run and at its end."""
 
     quiet: bool
     log_format: Literal["text", "json"]
@@ -161,16 +162,16 @@ over_options = combined(
         "profiles",
         multiple=True,
         metavar="NAME",
-        help="Merge this profile of the file's `profiles:` over it.",
+        help="Apply this profile from the file's `profiles:`.",
     ),
     click.option(
         "--set",
         "sets",
         multiple=True,
         metavar="PATH=VALUE",
-        help="Set a value of the file, as in budget.usd=3, or a request field of every cell, as in variant=large.",
+        help="Set a value in the file, such as budget.usd=3, or a request field of every cell, such as variant=large.",
     ),
-    click.option("--vars", "var_files", multiple=True, type=FILE, help="Merge this YAML file over `vars:`."),
+    click.option("--vars", "var_files", multiple=True, type=FILE, help="Merge this YAML file into `vars:`."),
 )
 select_options = combined(
     click.option(
@@ -178,28 +179,28 @@ select_options = combined(
         "--select",
         multiple=True,
         metavar="EXPR",
-        help="Only these cells: a part of the id, stage:NAME, axis=value, status:failed; with and, or, not, *.",
+        help="Select cells by part of the id, stage:NAME, axis=value or status:failed; combine with and, or, not, *.",
     ),
-    click.option("--exclude", multiple=True, metavar="EXPR", help="Not these cells."),
-    click.option("--only-failed", is_flag=True, help="Only cells that failed, as -k status:failed."),
+    click.option("--exclude", multiple=True, metavar="EXPR", help="Leave out these cells; same syntax as -k."),
+    click.option("--only-failed", is_flag=True, help="Select only failed cells; same as -k status:failed."),
 )
 cell_options = combined(over_options, select_options, max_cells_option, json_option)
 log_options = combined(
-    click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors; with --json, its object as well."),
+    click.option("-q", "--quiet", is_flag=True, help="Print only errors, and the object of --json."),
     click.option(
         "--log-format",
         type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
-        help="What stderr holds: words, or a JSON object a line for a log collector.",
+        help="The format of stderr: text, or JSON Lines for a log collector.",
     ),
-    click.option("--events", type=FILE, help="Append every step of the run to this file, a JSON object a line."),
+    click.option("--events", type=FILE, help="Append every event of the run to this file, as JSON Lines."),
     click.option(
         "--notify",
         multiple=True,
         metavar="WHERE",
-        help="Tell of the end of a run that had something to do, or failed: `desktop`, a webhook's https address, or "
-        "a URL that apprise knows (slack://…, mailto://…; needs the extra `notify`).",
+        help="Send a notification when a run that had work to do ends, or when a run fails: `desktop`, a webhook's "
+        "https URL, or an apprise URL (slack://…, mailto://…; needs the extra `notify`).",
     ),
 )
 
@@ -212,7 +213,7 @@ def lock_option(text: str) -> Decorator:
 def _lock_name(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
     """By its name `gc` and git know a lock file, on any branch."""
     if value is not None and not value.name.endswith(SUFFIX):
-        raise click.BadParameter(f"the name of a lock file ends in {SUFFIX}")
+        raise click.BadParameter(f"the name of a lock file must end in {SUFFIX}")
     return value
 
 

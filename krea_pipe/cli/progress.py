@@ -17,7 +17,7 @@ _FEW_REQUESTS = 100
 
 @dataclass(slots=True)
 class ProgressState:
-    """Counts of requests and US dollars, kept while a run goes on."""
+    """Counts of requests and US dollars, kept during a run."""
 
     total: int
     local: bool

@@ -10,11 +10,11 @@ from krea_pipe.cli.options import CellFlags, LogFlags, combined
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.matrix.sharding import MAX_SHARDS
-from krea_pipe.store.remote.named_budget import NAME as BUDGET_NAME
+from krea_pipe.store.remote.named_budget import BUDGET_NAME
 from krea_pipe.store.remote.remote import Remote
 
 GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
-"""Ends after which the same command goes on where this one stopped."""
+"""Ends after which the same command continues where this one stopped."""
 
 engine_options = combined(
     click.option(
@@ -66,13 +66,13 @@ def check_budget_name(name: str | None, remote: Remote | None) -> None:
     """Refuse the name of a budget that no store can keep.
 
     Raises:
-        UsageError: it is not a name, or there is no shared store that can be written.
+        UsageError: it is not a valid name, or there is no shared store that can be written.
     """
     if name is None:
         return
     if not BUDGET_NAME.fullmatch(name):
         hint = "letters, digits, `.`, `_` and `-`, at most 64"
-        raise UsageError(Problem("bad_option", f"--budget-name {name!r} is not a name", hint=hint))
+        raise UsageError(Problem("bad_option", f"--budget-name {name!r} is not a valid name", hint=hint))
     if remote is None or remote.bucket.is_read_only:
-        hint = "set KREA_PIPE_REMOTE to a store that can be written, or leave --budget-name out"
+        hint = "set KREA_PIPE_REMOTE to a writable store, or remove --budget-name"
         raise UsageError(Problem("bad_option", "--budget-name needs a shared store", hint=hint))

@@ -1,4 +1,4 @@
-"""Who is told of a run beside its terminal: an event log while it goes on, and people at its end."""
+"""Receivers of a run's events other than the terminal: an event log during the run, and people at its end."""
 
 from collections.abc import Callable
 from pathlib import Path

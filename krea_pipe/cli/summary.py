@@ -35,7 +35,7 @@ def print_troubles(report: Report, stderr_log: StderrLog) -> None:
         stderr_log.say(level, "cell", text, styled=styled, cell=row.id, status=row.status, code=code)
     if len(troubled) > _MAX_ROWS:
         rest = len(troubled) - _MAX_ROWS
-        stderr_log.say("error", "cells", f"… and {rest} more, all of them in the report", more=rest)
+        stderr_log.say("error", "cells", f"… and {rest} more; see the report for the rest", more=rest)
 
 
 def print_summary(report: Report, page: Path, start: Path) -> None:
@@ -47,7 +47,7 @@ def print_summary(report: Report, page: Path, start: Path) -> None:
         start: the folder that the run was started in, from which its paths count.
     """
     if report.target.kind == "local":
-        click.echo("Local proofs: nothing was sent to Krea, nothing was spent.")
+        click.echo("Local proofs: nothing was sent to Krea or charged.")
     click.echo(summary_sentence(report))
     click.echo("\n".join([*notices(report), f"images  {_place(report, start.resolve())}"]))
     click.echo(f"report  {page}")
@@ -61,7 +61,7 @@ def _place(report: Report, start: Path) -> str:
 
 
 def annotate_cells(report: Report, pipeline: Pipeline) -> None:
-    """Annotate each cell that failed, or may have been paid in vain, on the line that its prompt comes from."""
+    """Annotate each cell that failed, or may have been billed without an image, on the line of its prompt."""
     annotate(_annotation(report, row, pipeline) for row in report.rows if row.status in ("failed", "uncertain"))
 
 
@@ -138,9 +138,9 @@ def lock_words(finished: FinishedRun) -> list[str]:
         return []
     words = [f"lock    {found.lock.file}"] if found.changes else []
     if found.drifted:
-        what = "1 image is not the one" if len(found.drifted) == 1 else f"{len(found.drifted)} images are not those"
+        what = "1 image differs from" if len(found.drifted) == 1 else f"{len(found.drifted)} images differ from"
         look = f"krea-pipe check {finished.report.pipeline.file}"
-        words.append(f"{what} in {found.lock.file.name}; how far off: {look}")
+        words.append(f"{what} {found.lock.file.name}; compare them with: {look}")
     return words
 
 
@@ -157,7 +157,7 @@ def waiting_words(one: Waiting, *, local: bool) -> str:
     least, most = one.wants
     wanted = f"{least}" if most == least else f"{least} to {most}" if most else f"at least {least}"
     noun = "pick" if least == 1 and most in (1, None) else "picks"
-    have = f"it has {one.found}" if one.found else "there are none yet"
+    have = f"{one.found} so far" if one.found else "none so far"
     images = _span(str(one.each * least), str(one.each * most) if most else None)
     images += " image" if images in ("1", "at least 1") else " images"
     low, high = one.usd

@@ -1,6 +1,6 @@
 """How the pixels of an image file are to be shown: which way up, and in which colours.
 
-Both stand in metadata, which is never given to a decoder. What is read here is bounded: one tag of Exif, and one colour
+Both are in metadata, which is never given to a decoder. What is read here is bounded: one tag of Exif, and one colour
 profile. Sources: CIPA DC-008 (Exif 2.3), 4.6.4; ICC.1:2022, annex B; PNG, 11.3.2; RFC 9649, 2.7; ISO 14496-12, 12.1.5.
 """
 
@@ -50,7 +50,7 @@ def colour_profile(data: bytes) -> bytes | None:
         data: the bytes of a PNG, JPEG, WebP or AVIF.
 
     Returns:
-        The bytes of its profile; None for sRGB, and where there is none that can be used.
+        The bytes of its profile; None for sRGB, or if it has no usable profile.
     """
     profile: bytes | None = None
     with suppress(TooMuchWork, zlib.error, struct.error):

@@ -13,15 +13,16 @@ from krea_pipe.core.git import COMMIT, GitFailed, ask, git_location, is_submodul
 
 
 def find_top(workspace: Path, folder: Path) -> Path | None:
-    """The top folder of the outermost repository between the workspace and a folder in it; None when there is none.
+    """The top folder of the outermost repository between the workspace and a folder in it; None if there is no
+    repository.
 
     Raises:
         UsageError: the folder is not in the workspace.
     """
     root, inner = workspace.resolve(), folder.resolve()
     if not inner.is_relative_to(root):
-        hint = "name a folder of the workspace in `working-directory`, which is no link out of it"
-        raise UsageError(Problem("outside_workspace", f"{folder} leads out of the workspace {workspace}", hint=hint))
+        hint = "set `working-directory` to a folder of the workspace that is not a link out of it"
+        raise UsageError(Problem("outside_workspace", f"{folder} leads outside the workspace {workspace}", hint=hint))
     return next((one for one in _down(root, inner) if (one / ".git").exists()), None)
 
 
@@ -52,8 +53,10 @@ def has_commit(top: Path, environment: Mapping[str, str], commit: str) -> bool:
 
 def _refuse_repository(folder: Path, top: Path) -> None:
     if _is_bare(folder) or ((folder / ".git").exists() and not is_submodule(folder / ".git", top / ".git" / "modules")):
-        message = f"the folder {folder.relative_to(top).as_posix()!r} is a git repository within that of the job"
-        hint = "no file of it is read: take the folder away, or check repositories out beside each other"
+        message = (
+            f"the folder {folder.relative_to(top).as_posix()!r} is a git repository inside the repository of the job"
+        )
+        hint = "its files are not read: remove the folder, or check out the repositories side by side"
         raise UsageError(Problem("nested_repository", message, hint=hint))
 
 

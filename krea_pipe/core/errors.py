@@ -5,7 +5,7 @@
     ├── UsageError                    exit 2   options or arguments that cannot be followed
     ├── RefusedByKrea                 exit 4   no key, bad key, no credit, no right
     ├── OverBudget                    exit 5   the cap would be passed; nothing was sent
-    ├── NothingSelected               exit 7   no cell fits what was selected
+    ├── NothingSelected               exit 7   no cell matches the selection
     ├── NotLocked                     exit 8   a request is not the one that the lock file has
     └── StateError                    exit 1   what is stored cannot be used
 
@@ -22,7 +22,7 @@ from krea_pipe.core.exit_codes import ExitCode
 class Place:
     """A spot in a file: line and column count from 1.
 
-    `text` is that line, or a piece of it if it is long; `cut` characters of the line stand before the piece.
+    `text` is that line, or a piece of it if it is long; `cut` characters of the line precede the piece.
     """
 
     path: Path
@@ -96,7 +96,7 @@ class NothingSelected(KreaPipeError):
 
 
 class NotLocked(KreaPipeError):
-    """A request is not the one that the lock file has, and nothing else may be drawn."""
+    """A request is not the one that the lock file has, and nothing else may be generated."""
 
     exit_code = ExitCode.NOT_AS_LOCKED
 

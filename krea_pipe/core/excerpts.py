@@ -21,7 +21,7 @@ _MARGIN = 4096  # longer than secrets that are written in one line
 
 
 class LineIndex:
-    """The lines of a text. What stands before each block is counted once, so that a place costs no look at it all."""
+    """The lines of a text. What precedes each block is counted once, so that a place costs no look at it all."""
 
     __slots__ = ("_blocks", "file", "text")
 
@@ -41,7 +41,7 @@ class LineIndex:
         return Place(self.file, line, index - start + 1, piece, cut)
 
     def _counted(self) -> Iterator[tuple[int, int]]:
-        """For each block the line ends before it, and where the line starts that goes on in it."""
+        """For each block the line ends before it, and where the line that continues in it starts."""
         before, start = 0, 0
         for first in range(0, len(self.text) + 1, _BLOCK):
             yield before, start
@@ -49,7 +49,7 @@ class LineIndex:
             start = max(start, self.text.rfind("\n", first, first + _BLOCK) + 1)
 
     def _piece(self, start: int, index: int) -> tuple[str, int]:
-        """What is shown of a line, and how much of the line stands before it."""
+        """What is shown of a line, and how much of the line precedes it."""
         low, high = max(start, index - _MARGIN), index + _MARGIN
         end = self.text.find("\n", index, high)
         end = end if end >= 0 else min(high, len(self.text))
@@ -62,7 +62,7 @@ class LineIndex:
 
 
 def cut(text: str, most: int) -> str:
-    """A text of at most so many characters, with an ellipsis for the rest and no half of a secret before it."""
+    """A text cut to a number of characters, with an ellipsis for the rest and without half a secret before it."""
     if len(text) <= most:
         return text
     clean = without_secrets(text[: most + _MARGIN])

@@ -18,10 +18,10 @@ class ExitCode(IntEnum):
     LIMIT_REACHED = 5
     """The price is over the budget, or a limit of the user's is reached."""
     WAITING = 6
-    """All is drawn but stages that wait for picks."""
+    """Everything is generated except stages that wait for picks."""
     NOTHING_SELECTED = 7
     NOT_AS_LOCKED = 8
     """An image is not the one that the lock file has, or prices are not those of a document."""
     BUG = 70
     INTERRUPTED = 130
-    """By a person or the system; the same command goes on."""
+    """By a person or the system; the same command continues."""

@@ -30,13 +30,13 @@ LIST_FIELDS = ("references", "moodboards", "styles")
 SINGULARS: Mapping[str, str] = {"moodboard": "moodboards", "style": "styles"}
 """Other names of lists, for one item of them."""
 SOURCE = ("image", "strength")
-"""The source picture of image-to-image, and how much of it is drawn anew."""
+"""The source image of image-to-image, and how much of it is regenerated."""
 SOURCE_STRENGTH = 0.99
 UNKNOWN_FIELDS = ("variant", "aspect_ratio", "resolution")
 """Fields of which Krea may have values that krea-pipe does not know; `allow_unknown` lets a file send them."""
 OWN_FIELDS = (*DEFAULTS, *LIST_FIELDS, *SOURCE, "prompt")
 FIELD_NAMES = (*OWN_FIELDS, *SINGULARS, "look")
-"""Names that set something of a request wherever they stand as a key or as an axis."""
+"""Names that set something of a request wherever they occur as a key or an axis."""
 
 STAGE_KEYS = (
     "prompt",
@@ -52,7 +52,7 @@ STAGE_KEYS = (
     "strength",
     "out",
 )
-"""What may stand at the top level of a file with one stage, besides lists of names."""
+"""What is allowed at the top level of a file with one stage, besides lists of names."""
 
 
 Allowed: TypeAlias = Mapping[str, Collection[str]]
@@ -154,7 +154,7 @@ def check_source_strength(value: Json) -> float:
 def _check_finite(what: str, value: Json) -> None:
     # Arithmetic in a template can give what no file can say.
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{what} must be a finite number, and this is none")
+        raise ValueError(f"{what} must be a finite number, but is not")
 
 
 def _one_of(*allowed: str) -> Callable[[str, Json], Json]:

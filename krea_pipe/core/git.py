@@ -30,7 +30,7 @@ _CAREFUL = (
     *("-c", "submodule.recurse=false"),
     *("-c", "safe.bareRepository=explicit"),  # a pull request may hold a folder that looks like a repository
 )
-# No lock is taken, nobody is asked for a password, and missing objects are not fetched; git before 2.45 does not know
+# Takes no lock, asks for no password, and does not fetch missing objects; git before 2.45 does not know
 # the variable for that, so that no protocol is allowed either.
 _SET = {
     "GIT_OPTIONAL_LOCKS": "0",
@@ -81,7 +81,7 @@ def main_worktree(top: Path) -> Path | None:
         top: the top of a work tree.
 
     Returns:
-        The top of the main work tree; None when `top` is no linked work tree, or the main one is not there.
+        The top of the main work tree; None if `top` is not a linked work tree, or the main one is missing.
     """
     pointer = top / ".git"
     folder = _named(pointer, "gitdir: ", top)
@@ -153,7 +153,7 @@ def fetch(top: Path, environment: Mapping[str, str], commit: str) -> None:
         GitFailed: it is not to be had, or this is no name of a commit.
     """
     if not COMMIT.fullmatch(commit):
-        raise GitFailed(f"{commit!r} is no commit")
+        raise GitFailed(f"{commit!r} is not a commit")
     alone = ("--quiet", "--no-tags", "--no-recurse-submodules", "--depth=1")
     words = (*git_location(top), "-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", *alone, "origin", commit)
     _answer(top, _environment(environment) | _PROTOCOLS, words, b"", FETCH_SECONDS)
@@ -196,7 +196,7 @@ def _answer(folder: Path, environment: Mapping[str, str], words: Iterable[str], 
     except FileNotFoundError as error:
         raise GitFailed("git is not installed") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL among the words
-        raise GitFailed(f"git cannot be asked: {error}") from error
+        raise GitFailed(f"cannot run git: {error}") from error
     return done.stdout
 
 
@@ -311,7 +311,7 @@ class Repository:
         return {one[0]: int(one[2]) for one in found if len(one) == 3 and one[1] == "blob" and one[0] in wanted}
 
     def blobs(self, blobs: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Each blob with its bytes, unfiltered; all of them have to be there.
+        """Each blob with its bytes, unfiltered; all of them must exist.
 
         Raises:
             GitFailed: one of them cannot be read.
@@ -352,7 +352,7 @@ def _parsed(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
         size = int(head[2])
         data = stream.read(size)
         if len(data) < size or not stream.read(1):
-            raise GitFailed("git broke off while it was sending files")
+            raise GitFailed("git stopped while sending files")
         yield head[0].decode(), data
 
 

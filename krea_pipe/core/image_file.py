@@ -47,7 +47,7 @@ _IHDR_END = len(PNG_SIGNATURE) + 25
 
 
 class TooMuchWork(ValueError):
-    """An image would take too much work to read; the message goes on from "it has"."""
+    """An image would take too much work to read; the message continues after "it has"."""
 
 
 class _ImagePart(NamedTuple):
@@ -285,7 +285,7 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Walk the segments up to the first start of a frame (ITU T.81, B.2.2), which stands before any scan."""
+    """Walk the segments up to the first start of a frame (ITU T.81, B.2.2), which precedes any scan."""
     for part in jpeg_segments(data):
         if b"\xc0" <= part.kind <= b"\xcf" and part.kind not in (b"\xc4", b"\xc8", b"\xcc"):
             height, width = struct.unpack_from(">HH", data, part.start + 5)

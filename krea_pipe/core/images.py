@@ -169,7 +169,7 @@ def check_whole(data: bytes) -> None:
     mime, size = raster_type(data), image_size(data)
     if mime is None or size is None or size[0] * size[1] > MAX_PIXELS:
         if not ends_whole(data):
-            raise NotAnImage("it is cut off or damaged")
+            raise NotAnImage("it is truncated or damaged")
         return
     mime = _checked_type(data)
     pixels = only_pixels(data)
@@ -195,7 +195,7 @@ def _with_noise(jpeg: bytes) -> bytes:
 
 def _check_rows(data: bytes, mime: Mime) -> None:
     if mime == "image/png" and not has_all_rows(data):
-        raise NotAnImage("the PNG file does not hold all of its rows")
+        raise NotAnImage("the PNG file does not contain all of its rows")
 
 
 def opened(data: bytes) -> Image.Image:
@@ -247,9 +247,9 @@ def _checked_type(data: bytes) -> Mime:
         raise NotAnImage(f"the {_PILLOW_FORMATS[mime]} header is damaged ({len(data)} bytes)")
     _refuse_bomb(size)
     if not ends_whole(data):
-        raise NotAnImage(f"the {_PILLOW_FORMATS[mime]} file is cut off or damaged ({len(data)} bytes)")
+        raise NotAnImage(f"the {_PILLOW_FORMATS[mime]} file is truncated or damaged ({len(data)} bytes)")
     if mime == "image/jpeg" and (bits := bits_of_jpeg(data)) != 8:
-        raise NotAnImage(f"it is a JPEG with {bits} bits for each sample, which only few programs can read")
+        raise NotAnImage(f"it is a JPEG with {bits} bits per sample, which few programs can read")
     return mime
 
 
@@ -258,7 +258,7 @@ def _refuse_bomb(size: tuple[int, int]) -> None:
     if width * height > MAX_PIXELS:
         raise NotAnImage(f"{width} x {height} is more than {MAX_PIXELS // 1_000_000} megapixels")
     if width < 1 or height < 1:
-        raise NotAnImage(f"{width} x {height} holds no pixels")
+        raise NotAnImage(f"{width} x {height} has no pixels")
 
 
 def appearance_of(image: Image.Image, data: bytes) -> Appearance:

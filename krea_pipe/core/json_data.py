@@ -6,20 +6,20 @@ from typing import TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-# What no person types: control characters, halves of a surrogate pair, characters that are none.
+# Characters that nobody types: control characters, halves of surrogate pairs, noncharacters.
 CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def mapping_in(data: Mapping[str, Json], key: str) -> dict[str, Json]:
-    """The mapping under a key, an empty one where there is none."""
+    """The mapping under a key, or an empty mapping."""
     found = data.get(key)
     return found if isinstance(found, dict) else {}
 
 
 def list_in(data: Mapping[str, Json], key: str) -> list[Json]:
-    """The list under a key, an empty one where there is none."""
+    """The list under a key, or an empty list."""
     found = data.get(key)
     return found if isinstance(found, list) else []
 

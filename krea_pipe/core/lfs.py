@@ -1,4 +1,4 @@
-"""Git LFS: a small text file that stands for a large one, and names it by the digest of its bytes."""
+"""Git LFS: a small text file that represents a large one and contains the digest of its bytes."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _POINTER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """What a pointer tells of the file that it stands for: the SHA-256 of its bytes, and how many there are."""
+    """What a pointer says about its file: the SHA-256 and the number of its bytes."""
 
     digest: str
     size: int
@@ -30,7 +30,7 @@ def pointer_in(data: bytes) -> Pointer | None:
 
 
 def stored_object(git_folder: Path, pointer: Pointer) -> Path | None:
-    """Where Git LFS keeps the file that a pointer stands for, None when it is not on this machine."""
+    """Where Git LFS keeps the file of a pointer; None if it is not on this machine."""
     digest = pointer.digest
     kept = git_folder / "lfs" / "objects" / digest[:2] / digest[2:4] / digest
     return kept if kept.is_file() and kept.stat().st_size == pointer.size else None

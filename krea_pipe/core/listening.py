@@ -41,7 +41,8 @@ class Listener(socket.socket):
         """The next connection.
 
         Raises:
-            ConnectionAbortedError: it was closed, because there are too many. BlockingIOError: there is none.
+            ConnectionAbortedError: it was closed, because there are too many. BlockingIOError: no connection is
+            waiting.
         """
         try:
             connection, address = super().accept()

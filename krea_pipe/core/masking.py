@@ -24,7 +24,7 @@ from urllib.parse import unquote
 from krea_pipe.core.json_data import Json
 
 MASK = "***"
-"""What stands in place of a secret."""
+"""The replacement for a secret."""
 
 _ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/@:?#]{0,200}:[^\s/@]{1,200}@"
 """The address of something with a user's name and a password."""
@@ -162,7 +162,7 @@ def _forms(secret: str) -> tuple[str, ...]:
     forms = [secret, raw.hex()]
     for before in range(3):
         whole = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
-        # The first and the last sign depend on what stands beside the secret as well.
+        # The first and the last sign depend on what is beside the secret as well.
         inner = whole[(0, 2, 3)[before] : len(whole) - ((before + len(raw)) % 3 > 0)]
         forms += [inner, inner.translate(str.maketrans("+/", "-_"))] if len(inner) >= _SHORTEST_ENCODED else []
     return tuple(dict.fromkeys(form.lower() for form in forms))

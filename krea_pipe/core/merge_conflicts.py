@@ -8,7 +8,7 @@ from krea_pipe.core.excerpts import LineIndex
 
 CONFLICT = "merge_conflict"
 MESSAGE = "this is a merge conflict marker"
-CHOOSE = "keep what is right from both sides, and delete the marker lines: <<<<<<<, ======= and >>>>>>>"
+CHOOSE = "keep the correct parts of both sides, and delete the marker lines: <<<<<<<, ======= and >>>>>>>"
 KEEP_BOTH = "keep the lines of both sides and delete the markers"
 
 _MARK = re.compile(r"^(?:<{7,}|>{7,}|\|{7,})(?:[ \t][^\r\n]*)?\r?$", re.MULTILINE)

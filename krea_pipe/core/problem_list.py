@@ -13,8 +13,8 @@ MAX_WORDS = 2_000
 
 MORE = Problem(
     "more_problems",
-    f"there is more that is wrong; these are the first {MAX_PROBLEMS}",
-    hint="correct these, and try again",
+    f"there are more problems; these are the first {MAX_PROBLEMS}",
+    hint="fix these, and try again",
 )
 
 

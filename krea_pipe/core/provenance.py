@@ -133,7 +133,7 @@ def bare_bytes(data: bytes) -> bytes:
 
 
 def _between(data: bytes, texts: list[PlainText]) -> Iterator[memoryview]:
-    """What stands between texts, which are sorted by their places."""
+    """What is between texts, which are sorted by their places."""
     at, view = 0, memoryview(data)
     for one in texts:
         yield view[at : one.start]
@@ -180,7 +180,7 @@ def _mark(text: str) -> Mark | None:
 
 
 def _canonical(text: str) -> dict[str, Json] | None:
-    """An object whose JSON stands as we write it; None for anything else."""
+    """An object in the JSON form that krea-pipe writes; None for anything else."""
     try:
         data = json.loads(text)
         return cast("dict[str, Json]", data) if isinstance(data, dict) and canonical_json(data) == text else None

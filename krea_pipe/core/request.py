@@ -1,7 +1,7 @@
 """A request as it is sent, with references by digest, and the key that identifies it.
 
 The key is the SHA-256 of the canonical request. Reformatting a file, renaming a stage, reordering axes or uploading
-a reference anew changes no key. Whatever changes a key needs a new `KEY_VERSION`; golden keys notice.
+a reference again changes no key. Whatever changes a key needs a new `KEY_VERSION`; golden keys notice.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class ByUrl:
 
 @dataclass(frozen=True, slots=True)
 class ByKey:
-    """An image of the same pipeline that may not be drawn yet: the key of the request that draws it."""
+    """An image of the same pipeline, possibly not generated yet: the key of the request that generates it."""
 
     key: Key
 
@@ -46,7 +46,7 @@ _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False,
 
 
 def source_text(source: Source) -> str:
-    """A source as it stands in a request's JSON: `sha256:<hex>`, `key:<hex>`, or the URL itself."""
+    """A source as in a request's JSON: `sha256:<hex>`, `key:<hex>`, or the URL itself."""
     match source:
         case ByDigest():  # patterns that take the field out cost twice as much, for each image of each request
             return _DIGEST + source.sha256
@@ -91,7 +91,7 @@ class Weighted(Generic[Id]):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One image to draw, every documented field explicit. A seed of None sends no seed.
+    """One image to generate, every documented field explicit. A seed of None sends no seed.
 
     `image` is the source picture of image-to-image. `take` tells images without a seed apart, and is not sent.
     """

@@ -145,8 +145,8 @@ def expanded_path(text: str, environment: Mapping[str, str], name: str) -> Path:
         return Path(text)
     folder = (environment.get("HOME", "") if first == "~" else "") or os.path.expanduser(first)  # noqa: PTH111
     if folder == first:
-        message = f"{name} names the folder of a user who does not exist: {text}"
-        raise UsageError(Problem("unknown_user", message, hint=f"for a folder of that name write ./{text}"))
+        message = f"{name} is the folder of a user who does not exist: {text}"
+        raise UsageError(Problem("unknown_user", message, hint=f"for a folder with that name, write ./{text}"))
     return Path(f"{folder}{slash}{rest}")
 
 
@@ -161,7 +161,7 @@ def live_target(environment: Mapping[str, str]) -> Target:
     if is_loopback(host):
         return Target("live", base, "loopback", lasting=True)
     if parts.scheme != "https":
-        raise _bad_base("plain http would show your key to the network; only https leaves this machine")
+        raise _bad_base("plain http would expose your key on the network; use https for other machines")
     if origin_of(base) == DEFAULT_BASE:
         return Target("live", DEFAULT_BASE, "live", lasting=True)
     return Target("live", base, f"host-{host.replace(':', '.')}", lasting=True)
@@ -186,7 +186,7 @@ def _seconds(environment: Mapping[str, str], name: str, default: float, *, least
     if not text:
         return default
     if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]+)?", text) or not least <= float(text) <= _MAX_SECONDS:
-        message = f"{name} is a number from {least:g} to {_MAX_SECONDS}, not {text!r}"
+        message = f"{name} must be a number from {least:g} to {_MAX_SECONDS}, not {text!r}"
         raise UsageError(Problem("bad_seconds", message, hint=f"leave it unset for {default:g} s"))
     return float(text)
 
@@ -195,16 +195,16 @@ def api_token(environment: Mapping[str, str]) -> Token:
     """The key that the environment holds; KREA_API_KEY comes first, as in Krea's own tools.
 
     Raises:
-        RefusedByKrea: there is none, or it cannot be one.
+        RefusedByKrea: there is no key, or it is invalid.
     """
     secret = next((environment[name].strip() for name in KEY_NAMES if environment.get(name, "").strip()), None)
     if secret is None:
         hint = "set KREA_API_KEY (krea.ai/app/api/tokens), or add --local to draw proofs without a key"
         raise RefusedByKrea(Problem("no_key", "there is no API key", hint=hint))
     if not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise RefusedByKrea(Problem("bad_key", "the API key has characters that no key has", hint="copy it again"))
+        raise RefusedByKrea(Problem("bad_key", "the API key contains invalid characters", hint="copy it again"))
     if len(secret) < SHORTEST_SECRET and live_target(environment).space != "loopback":
-        raise RefusedByKrea(Problem("bad_key", "the API key is too short to be one", hint="copy it again"))
+        raise RefusedByKrea(Problem("bad_key", "the API key is too short", hint="copy it again"))
     return Token(secret)
 
 

@@ -1,4 +1,4 @@
-"""Values that remember how they were written, so that a text shows `1.10`, `1e3`, `TRUE` and `Null` as they stand.
+"""Values that remember how they were written, so that a text shows `1.10`, `1e3`, `TRUE` and `Null` unchanged.
 
 Arithmetic and request fields take them for the numbers, the truth or the nothing that they are. Only values whose own
 spelling is another one are of these types.

@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """Where a call goes, for whom, and the run id under which it is written down."""
+    """The target and the account of a call, and the run id for its journal lines."""
 
     space: Space
     target: Target
@@ -117,14 +117,14 @@ async def _styles(client: Client, which: str, most: int) -> StylePage:
 
 
 CancelEnd = Literal["cancelled", "ended", "goes on", "unknown"]
-"""What became of a job that was to be cancelled: `ended` before that, or not to be read."""
+"""The outcome of a cancellation: the job may have `ended` before it, or may be unreadable."""
 
 
 def cancel_jobs(api_call: ApiCall, jobs: Mapping[str, InFlight]) -> dict[str, CancelEnd]:
-    """Ask Krea to cancel jobs, and write down which of them it has cancelled, for they are not billed.
+    """Ask Krea to cancel jobs, and record which of them it has cancelled, because those are not billed.
 
     Args:
-        api_call: where and for whom.
+        api_call: the target and the account.
         jobs: the jobs by the keys of their requests.
 
     Returns:
@@ -185,7 +185,7 @@ def find_orphans(api_call: ApiCall, known: frozenset[str], age: timedelta) -> li
     """Find the jobs of the account that nothing here knows, whatever became of them.
 
     Args:
-        api_call: where and for whom.
+        api_call: the target and the account.
         known: the ids of the jobs that are known.
         age: how old a job may be.
 
@@ -216,7 +216,7 @@ def pair(orphans: Sequence[Orphan], steps: Sequence[Step], *, in_order: bool) ->
     Args:
         orphans: the jobs, the oldest first.
         steps: the steps of the plan that have no image, in its order.
-        in_order: take the first job for the first request, and so on, for krea-pipe sends in the order of the plan;
+        in_order: take the first job for the first request, and so on, because krea-pipe sends in the order of the plan;
             jobs that failed take their place, and are left out. Without it, pair by size, when just one request and
             one job have it.
 
@@ -232,16 +232,16 @@ def pair(orphans: Sequence[Orphan], steps: Sequence[Step], *, in_order: bool) ->
 def _in_order(orphans: Sequence[Orphan], steps: Sequence[Step]) -> Iterator[tuple[Key, Job]]:
     undated = next((orphan.job.id for orphan in orphans if orphan.job.created_at is None), None)
     if undated is not None:
-        message = f"the time of job {undated} cannot be read, so its place in the order is not known"
+        message = f"the time of job {undated} cannot be read, so its place in the order is unknown"
         raise StateError(Problem("no_order", message, hint="pair by size alone, without --in-order"))
     if len(orphans) > len(steps):
         message = f"there are {len(orphans)} unknown jobs and only {len(steps)} requests without an image"
-        raise StateError(Problem("no_order", message, hint="look at fewer hours with --since"))
+        raise StateError(Problem("no_order", message, hint="search fewer hours with --since"))
     for orphan, step in zip(orphans, steps, strict=False):
         expected = requested_size(step.request)
         if orphan.size is not None and expected is not None and orphan.size != expected:
-            words = f"{_words(orphan.size)} pixels, and {step.cells[0].id} asks for {_words(expected)}"
-            message = f"job {orphan.job.id} has drawn {words}: the order is another"
+            words = f"{_words(orphan.size)} pixels, but {step.cells[0].id} asks for {_words(expected)}"
+            message = f"job {orphan.job.id} generated {words}: the order is different"
             raise StateError(Problem("no_order", message, hint="pair by size alone, without --in-order"))
         if not orphan.job.is_unbilled:
             yield step.key, orphan.job
@@ -261,7 +261,7 @@ def record_recovered(api_call: ApiCall, pairs: Mapping[Key, Job], steps: Sequenc
     """Write down that jobs are those of requests, so that the next run brings them in.
 
     Args:
-        api_call: where, for whom, and the run id to write under.
+        api_call: the target, the account, and the run id to write under.
         pairs: the jobs by the keys of their requests.
         steps: the steps of the plan; those without a job are passed over.
         pipeline: the name of the pipeline.

@@ -1,4 +1,4 @@
-"""Which jobs Krea's list has shown, so that after a lost answer a job that was not there before is told by its id.
+"""Which jobs Krea's list has shown, so that after a lost answer a new job is recognized by its id.
 
 The clocks of Krea's hosts and gateways may differ, so times only say how far back to read. Before a POST, every id of
 the newest part of the list is in the journal. The polls of a run keep that up to date, so a POST costs no call.
@@ -49,7 +49,7 @@ class JobListing:
 
 @dataclass(frozen=True, slots=True)
 class NewJobs:
-    """What a listing has that was not there before a POST.
+    """What a listing has that did not exist before a POST.
 
     `strangers` are the jobs that Krea's list had not shown before the POST and that no answer has named, newest first.
     `others` are further jobs that no answer has named and that came since the run of the POST began; `hidden` counts
@@ -162,7 +162,7 @@ class AccountJobs:
         return JobListing(tuple(found), made_by(found))
 
     async def new_since(self, post: Post, listing: JobListing, taken: set[str]) -> NewJobs:
-        """What a listing shows that was not there before a POST; `taken` are jobs of other lost answers.
+        """What a listing shows that did not exist before a POST; `taken` are jobs of other lost answers.
 
         For a POST before which no list was written down, its times decide.
         """
@@ -254,9 +254,9 @@ class AccountJobs:
         }
         hidden |= {job_id for job_id, created_at in self.shown.items() if created_at >= floor}
         if hidden := await self._still_there(hidden - shown):
-            raise AnswerLost(f"the list of jobs does not show job {min(hidden)}, which exists")
+            raise AnswerLost(f"the list of jobs does not contain job {min(hidden)}, which exists")
         if not found:
-            raise AnswerLost("the list of jobs is empty, so nothing shows that it is up to date")
+            raise AnswerLost("the list of jobs is empty, so it is unknown whether it is up to date")
 
     async def _still_there(self, jobs: set[str]) -> set[str]:
         """Those of our jobs that have to be shown: not one that was cancelled, or is known to be hidden."""

@@ -45,7 +45,7 @@ class BudgetLedger:
         return await future
 
     def commit(self, price: Decimal) -> None:
-        """Set a price aside that an earlier run may have spent. What it may have drawn is no new image of this one."""
+        """Set a price aside that an earlier run may have spent. Its image is not new in this run."""
         self.reserved += price
 
     def keep(self, price: Decimal, *, is_new: bool = True) -> None:
@@ -68,17 +68,17 @@ class BudgetLedger:
     def limit(self) -> Problem:
         """Which limit was reached, in words."""
         if self.most is not None and self.drawn >= self.most:
-            message = f"{self.drawn} new images were made, as many as --max-new allows"
+            message = f"{self.drawn} new images were generated, the most that --max-new allows"
         elif self.named is not None:
             left = usd(self.named.total - self.named.taken)
             message = (
-                f"{left} of the budget {self.named.name} of {usd(self.named.total)} are left, and the next image does "
-                "not fit"
+                f"{left} of the budget {self.named.name} of {usd(self.named.total)} is left, and the next image "
+                "would exceed it"
             )
         else:
             cap = usd(self.cap if self.cap is not None else self.spent)
-            message = f"{usd(self.spent)} of the cap of {cap} are spent, and the next image does not fit"
-        return Problem("limit_reached", message, hint="run the same command again to go on; nothing is paid twice")
+            message = f"{usd(self.spent)} of the cap of {cap} has been spent, and the next image would exceed it"
+        return Problem("limit_reached", message, hint="rerun the command to continue; nothing is charged twice")
 
     def shut(self) -> None:
         """Give nothing more."""
@@ -102,7 +102,7 @@ class BudgetLedger:
                 try:
                     more = await asyncio.to_thread(named.take, price)
                 except RemoteFailed as error:
-                    hint = "run the same command again when the shared store answers"
+                    hint = "rerun the command when the shared store answers"
                     problem = Problem("no_shared_store", f"the budget {named.name}: {error}", hint=hint)
                     raise StateError(problem) from error
                 self.cap = taken = taken + more

@@ -7,7 +7,7 @@ and no fewer than Krea has ever taken, halves what we hold. Each job that ends t
 held is held again. From there on new ground is tried, slowly at first.
 
 The gate: one POST at a time, unless the user says otherwise, so that a crash, or a lost answer, leaves one request open
-and not many. Whoever looks for the job of a lost answer has to know every other job of ours, so the gate is shut until
+and not many. A search for the job of a lost answer must know all our other jobs, so the gate is shut until
 each POST that is under way has its answer.
 
 Delays are own lines and no library: a wait has to end when the run does, and what may be repeated depends on the
@@ -69,7 +69,7 @@ class FairSemaphore:
         self.let_in()
 
     def let_in(self) -> None:
-        """Let in those for whom there are places now."""
+        """Admit the tasks for which there are places now."""
         while self._waiting and self.inside < self.size():
             place = self._waiting.popleft()
             if not place.done():
@@ -77,7 +77,7 @@ class FairSemaphore:
                 place.set_result(True)
 
     def close(self) -> None:
-        """Let nobody in any more, and tell those who wait."""
+        """Admit no more tasks, and tell the waiting ones."""
         self.is_closed = True
         while self._waiting:
             place = self._waiting.popleft()
@@ -97,12 +97,15 @@ ENOUGH = 3
 class Capacity:
     """Places for jobs at Krea. `most` is the user's limit; `limit` the one that is learned.
 
+    The run is one of so many `shares` that begin together, so that the last of them finds room as well.
+
     `filled` counts the places whose job Krea has; those in the other ones still wait to be sent. `proven` is how many
     jobs Krea has had at once, `doubted` how many it had at the last 429 when it had no fewer than that.
     """
 
     most: int
-    limit: float = START
+    shares: int = 1
+    limit: float = field(init=False)
     filled: int = 0
     proven: int = 0
     doubted: int = 0
@@ -114,6 +117,7 @@ class Capacity:
     semaphore: FairSemaphore = field(init=False)
 
     def __post_init__(self) -> None:
+        self.limit = max(1.0, START / self.shares)
         self.semaphore = FairSemaphore(self._size)
 
     @property
@@ -159,11 +163,11 @@ class Capacity:
     def learn(self, running: int) -> None:
         """Learn from a look at our jobs: twice as many as run at once never let Krea idle between two looks."""
         if self.refused_at is None:
-            self.limit = max(self.limit, 2 * running + AHEAD)
+            self.limit = max(self.limit, 2 * running + max(1, AHEAD // self.shares))
             self.semaphore.let_in()
 
     def _grow(self, refused_at: int) -> None:
-        """Come back to what was held at the last 429, then go on: slowly at first, for it may be all there is."""
+        """Return to the number held at the last 429, then grow slowly, because that may be the account's limit."""
         if self.limit < refused_at:
             self.limit += 2
             return
@@ -221,7 +225,7 @@ class SubmitGate:
 
     @asynccontextmanager
     async def passed(self) -> AsyncIterator[bool]:
-        """Wait until one may POST, in the order of coming; False when nobody may any more."""
+        """Wait for permission to POST, in the order of arrival; False if no task may POST now."""
         if not await self.semaphore.enter():
             yield False
             return
@@ -243,7 +247,7 @@ class SubmitGate:
         """Let POSTs through again."""
         self.shut_by -= 1
         self.semaphore.let_in()
-        if self.semaphore.inside:  # who was let in has not run yet, and may meet a gate that is shut again
+        if self.semaphore.inside:  # an admitted task has not run yet, and the gate may be shut before it does
             self.idle.clear()
 
     @asynccontextmanager

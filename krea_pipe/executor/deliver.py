@@ -91,8 +91,8 @@ class Delivery:
         problems = [one for one in placed if isinstance(one, Problem)]
         if problems:
             message = "; ".join(dict.fromkeys(problem.message for problem in problems))
-            kept = " and was left as it is" if problems[0].code == IN_THE_WAY else ""
-            return Failure(problems[0].code, f"{message}{kept}. The image is stored; nothing is paid twice")
+            kept = " and was left unchanged" if problems[0].code == IN_THE_WAY else ""
+            return Failure(problems[0].code, f"{message}{kept}. The image is stored; nothing is charged twice")
         return any(placed)
 
     def remember(self) -> None:
@@ -134,7 +134,7 @@ class Delivery:
         if data is None:
             blobs.drop(result.sha256)
             message = f"the stored image {result.sha256} is damaged"
-            raise StateError(Problem("image_damaged", message, hint="run again to read it from Krea again"))
+            raise StateError(Problem("image_damaged", message, hint="rerun to fetch it from Krea again"))
         if result.mime == "image/png":
             mark = Mark(self.out.kind, cell.id, step.key, result.job_id, result.sha256)
             data = with_mark(data, mark, step.request.fields())
@@ -204,7 +204,7 @@ def _check_folder(folder: Path) -> None:
         raise UsageError(not_a_folder(there))
     if not os.access(there, os.W_OK | os.X_OK):
         message = f"cannot write into {there}"
-        raise StateError(Problem("not_writable", message, hint="check the folder's rights, or use --out"))
+        raise StateError(Problem("not_writable", message, hint="check the folder's permissions, or use --out"))
 
 
 def remember(space: Space, plan: Plan, outcomes: Mapping[Key, Outcome]) -> None:
@@ -273,7 +273,7 @@ def _is_uncounted(step: Step) -> bool:
 
 
 def mark_reported(space: Space, plan: Plan, run_id: str) -> None:
-    """Note what now stands in a report, so that no later one counts it again.
+    """Note what is now in a report, so that no later one counts it again.
 
     Args:
         space: the store of the target.

@@ -34,7 +34,7 @@ from krea_pipe.executor.session import Session
 from krea_pipe.executor.shared_ledger import SharedLedger
 from krea_pipe.executor.stop import LAST_CALLS, Stop, stopped_by_signals
 from krea_pipe.executor.watch import JobWatch, Reader
-from krea_pipe.planning.budget import Permission
+from krea_pipe.planning.budget import Permission, shards_of
 from krea_pipe.planning.plan import Attach, Hold, Plan, Step, Submit
 from krea_pipe.store.crash_log import save_crash_log
 from krea_pipe.store.journal import Observe, unobserved
@@ -136,7 +136,7 @@ class Engine:
                 begun.add(step.key)
 
     async def _send_when_free(self, step: Step) -> bool:
-        """Begin a new request once there are budget and a slot for it; False when there will be none any more."""
+        """Begin a new request once there are budget and a slot for it; False if there will be none."""
         # Budget before slot, as everywhere: who has one and waits for the other must not hold up who has the other.
         slot, stop, budget = JobSlot(self.session.capacity), self.session.stop, self.session.budget
         if not await budget.reserve(step.price):
@@ -187,7 +187,7 @@ class Engine:
         self.tell(step, outcome)
 
     async def _bounded(self, work: Awaitable[_T]) -> _T | Failure:
-        """What came of some work for one request. What nobody foresaw fails that request alone.
+        """What came of some work for one request. An unexpected error fails only that request.
 
         Raises:
             KreaPipeError: what stops all work, such as a journal that cannot be written.
@@ -220,7 +220,7 @@ class Engine:
             self.session.stop.leave()
 
 
-STOPPING = "Stopping: what waits is cancelled, what runs is brought in. Interrupt again to leave at once."
+STOPPING = "Cancelling queued jobs, collecting running ones. Press Ctrl-C again to quit now."
 _THREADS = min(4, os.cpu_count() or 2)
 """They verify and store images. More than there are cores would only take Python's lock from each other."""
 
@@ -291,7 +291,7 @@ def execute(order: Order) -> tuple[Outcomes, Ending]:
 
 
 def _ended(work: "Future[tuple[Outcomes, Ending]]", remote: "_Remote") -> tuple[Outcomes, Ending]:
-    """What came of work that was interrupted: what runs is brought in, unless a second interrupt comes."""
+    """What came of work that was interrupted: running jobs are collected, unless a second interrupt comes."""
     try:
         remote.interrupt()
         return work.result()
@@ -367,7 +367,7 @@ async def _carried_out(order: Order, begun: Callable[[Session], None]) -> tuple[
 
 @contextlib.asynccontextmanager
 async def _listening(order: Order, engine: Engine) -> AsyncIterator[None]:
-    """Receive webhooks for as long as the run goes on, if that is wanted."""
+    """Receive webhooks during the run, if wanted."""
     if order.webhook_listener is None:
         yield
         return
@@ -409,8 +409,8 @@ async def _shared(order: Order, journal_writer: JournalWriter) -> AsyncIterator[
     finally:
         await shared.close()
         for reason in shared.lost[:1]:
-            hint = "`krea-pipe cache push` brings there what is missing"
-            remote.warn(Problem("not_shared", f"the shared store has not taken everything: {reason}", hint=hint))
+            hint = "`krea-pipe cache push` uploads what is missing"
+            remote.warn(Problem("not_shared", f"the shared store did not accept everything: {reason}", hint=hint))
 
 
 def _budget(order: Order) -> BudgetLedger:
@@ -436,7 +436,7 @@ def _opened(order: Order, client: Client, stop: Stop, request_ledger: RequestLed
         started=client.clock.steady(),
         probe=probe_for(order.space.folder.parent, order.origin, order.token.account),
         stop=stop,
-        capacity=Capacity(options.concurrency),
+        capacity=Capacity(options.concurrency, shards_of(order.plan)),
         budget=_budget(order),
         submit_gate=SubmitGate(options.submit_parallel),
         uncertain=options.uncertain,

@@ -113,13 +113,13 @@ def _fetched(space: Space, step: Step, offer: Offer, remote: Remote | None) -> C
     except RemoteFailed as error:
         return discarded(f"cannot be read: {error}")
     if data is None:
-        return discarded("cannot be read any more")
+        return discarded("can no longer be read")
     if offer.sha256 and hashlib.sha256(data).hexdigest() != offer.sha256:
-        return discarded("holds another image by now")
+        return discarded("now contains a different image")
     try:
         facts, thumbnail = images.examine(data)
     except images.NotAnImage as error:
-        return discarded(f"holds no whole image: {error}")
+        return discarded(f"does not contain a complete image: {error}")
     digest = space.blobs.put(data)
     write_atomically(space.thumbnail(digest), thumbnail, durable=False)
     at = offer.finished_at or utc_now()
@@ -128,7 +128,7 @@ def _fetched(space: Space, step: Step, offer: Offer, remote: Remote | None) -> C
 
 
 def _discarded(step: Step, offer: Offer, reason: str) -> Discarded:
-    message = f"{offer.source.place} {reason}: the image of {step.cells[0].id} is taken from elsewhere"
+    message = f"{offer.source.place} {reason}: the image of {step.cells[0].id} is fetched from another source"
     return Discarded(step.key, offer.source, Problem("fetched_image_wrong", message))
 
 

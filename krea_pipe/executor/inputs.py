@@ -35,7 +35,7 @@ class ImageChanged(CallFailed):
 class Uploads:
     """The URLs of the images that a run sends. `fresh` are those that this run uploaded itself.
 
-    `drawn` are images of this pipeline by the keys that they are drawn for; others are known by their bytes.
+    `drawn` are images of this pipeline by the keys that they are generated for; others are known by their bytes.
     """
 
     session: Session
@@ -58,7 +58,7 @@ class Uploads:
         return dict(zip(wanted, cast("list[str]", urls), strict=True))
 
     def renew(self, used: Mapping[Source, str]) -> bool:
-        """Upload anew what Krea may have dropped since an earlier run; whether there are other URLs than the used ones.
+        """Upload again what Krea may have dropped since an earlier run; True if a URL has changed.
 
         Another request that uses the same image may have had it renewed already.
         """
@@ -82,7 +82,7 @@ class Uploads:
         return error
 
     def _digest_of(self, source: Source) -> ByDigest:
-        """What the bytes that a source stands for are known by."""
+        """The identity of the bytes of a source."""
         found = self.drawn[source].source if isinstance(source, ByKey) else source
         assert isinstance(found, ByDigest), "a URL is sent as it is"
         return found
@@ -125,7 +125,7 @@ class Uploads:
         raise AssertionError("the last try returns or raises")
 
     async def _read(self, source: ByDigest) -> tuple[Image, bytes]:
-        """The bytes that a source stands for."""
+        """The bytes of a source."""
         drawn = next((one for one in self.drawn.values() if one.source == source), None)
         if drawn is None:
             return self.images[source], await asyncio.to_thread(_read, self.images[source])
@@ -133,7 +133,7 @@ class Uploads:
         data = await self.session.shielded(lambda: blobs.read(digest))
         if data is None:
             blobs.drop(digest)  # or the next run would take it for the image
-            raise ImageChanged(f"the stored image of {drawn.label} is missing or damaged; run again to read it again")
+            raise ImageChanged(f"the stored image of {drawn.label} is missing or damaged; rerun to fetch it again")
         return drawn, data
 
     def _fact(self, source: ByDigest) -> str:
@@ -141,13 +141,13 @@ class Uploads:
 
 
 def _read(image: Image) -> bytes:
-    """The bytes of a reference, as they were when it was planned: they are what the key stands for."""
+    """The bytes of a reference, as they were when it was planned: the key depends on them."""
     try:
         data = image.read()
     except OSError as error:
-        raise ImageChanged(f"{image.label} cannot be read any more: {error.strerror}") from error
+        raise ImageChanged(f"{image.label} can no longer be read: {error.strerror}") from error
     if image.source != ByDigest(hashlib.sha256(data).hexdigest()):
-        raise ImageChanged(f"{image.label} was changed while the run was under way; run again")
+        raise ImageChanged(f"{image.label} was changed during the run; rerun the command")
     return data
 
 
@@ -157,7 +157,7 @@ def _is_final(error: CallFailed) -> bool:
 
 @dataclass(slots=True)
 class UpstreamImages:
-    """What became of every request of a plan, for those that wait for it: its result, or None when there is none."""
+    """The result of each request of a plan, for the requests that wait for it; None for no image."""
 
     plan: Plan
     blobs: Blobs
@@ -165,7 +165,7 @@ class UpstreamImages:
     by_stage: dict[str, list[Key]] = field(default_factory=dict)
     names: dict[Key, str] = field(default_factory=dict)
     above: dict[str, set[str]] = field(default_factory=dict)
-    """For each stage those that its cells wait for, or are drawn for."""
+    """For each stage those that its cells wait for, or are generated for."""
     depths: dict[str, int] = field(default_factory=dict)
     stages: "dict[str, asyncio.Task[Key | None]]" = field(default_factory=dict)
     """For each stage that others need the wait for its end."""
@@ -208,7 +208,7 @@ class UpstreamImages:
                 self.end(key, None)
 
     async def missing(self, step: Step) -> Outcome | None:
-        """Wait for what a request needs; how it stands when something of that has no image."""
+        """Wait for the images that a request needs; returns its status if one of them has no image."""
         for stage in self._stages(step):
             if stage not in self.stages:  # one wait for all cells that need the stage, which may be many on both sides
                 self.stages[stage] = asyncio.create_task(self._first_without(self.by_stage.get(stage, ())))
@@ -232,7 +232,7 @@ class UpstreamImages:
         return Outcome("pending", failure=Failure("upstream_missing", message))
 
     async def images(self, step: Step) -> Mapping[ByKey, Image]:
-        """The images that stand for the keys in a request; all of them have to be there."""
+        """The images for the keys in a request; all of them must exist."""
         found = {}
         for key in step.request.upstream:
             result = await self.ends[key]
@@ -242,10 +242,10 @@ class UpstreamImages:
         return found
 
     def _stages(self, step: Step) -> tuple[str, ...]:
-        """The stages that have to be drawn before a request is sent.
+        """The stages that must be generated before a request is sent.
 
-        Cells of several stages may share it. It goes with the first of these that can be drawn: with another it might
-        wait for itself.
+        Cells of several stages may share it. It goes with the first of these that can be generated: with another it
+        might wait for itself.
         """
         return self.plan.needs.get(min((cell.stage for cell in step.cells), key=self.depths.__getitem__), ())
 

@@ -35,7 +35,7 @@ _Task: TypeAlias = tuple[JournalEntry | _Question, "asyncio.Future[object]"]
 
 
 class RequestLedger(Protocol):
-    """Who may send what: the journal of this home alone, or with it a store that several homes share."""
+    """Decides who may send a request: only the journal of this home, or also a store that several homes share."""
 
     def put(self, event: Event, key: str) -> "asyncio.Future[object]":
         """Hand over a line."""
@@ -113,7 +113,8 @@ class JournalWriter:
         *,
         only: RequestStatus | None = None,
     ) -> RequestStatus:
-        """Write a line if its request stands as expected; how it stood, by which one knows whether it was written.
+        """Write a line if its request has an expected status; returns the status before, which tells whether it was
+        written.
 
         Raises:
             StateError: it cannot be written, so what it announces must not be done.
@@ -122,7 +123,7 @@ class JournalWriter:
         return cast("RequestStatus", await asyncio.shield(self._hand_over(entry)))
 
     async def statuses(self, keys: Sequence[str]) -> list[RequestStatus]:
-        """How requests stand now.
+        """The current status of requests.
 
         Raises:
             StateError: the journal cannot be read.
@@ -201,7 +202,7 @@ def _new_job(event: Event) -> str | None:
 
 
 def _done(work: Callable[[], _T]) -> _T | BaseException:
-    """What came of some work, be it an error: whoever waits for it gets it."""
+    """What came of some work, be it an error: the waiting task gets it."""
     try:
         return work()
     except BaseException as error:  # noqa: BLE001 (the boundary of the thread)
@@ -214,7 +215,7 @@ def _resolve(answers: Sequence[tuple["asyncio.Future[object]", object]]) -> None
             continue
         if isinstance(answer, BaseException):
             future.set_exception(answer)
-            future.exception()  # a line that nobody waits for any more fails in silence
+            future.exception()  # a line without a waiting task fails silently
         else:
             future.set_result(answer)
 

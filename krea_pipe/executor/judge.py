@@ -92,10 +92,10 @@ class Evidence:
     """What is known about a POST whose answer was lost.
 
     `new` is what the list shows that it did not show before. `distrust` is why the list cannot be trusted, if so.
-    `rivals` are other POSTs without an answer, `disowned` jobs that were found to have drawn something else. A job may
-    be made so `late` after an answer was lost, and its time differ by `slack` from that of the answers. `is_shown` says
-    that the list shows what was made before that, `is_settled` that no job can come any more, `is_sender_gone` that
-    nobody can still send the POST, and `takes_any` that the user wants the likeliest job taken.
+    `rivals` are other POSTs without an answer, `disowned` jobs that were found to have generated something else. A job
+    may be made so `late` after an answer was lost, and its time differ by `slack` from that of the answers. `is_shown`
+    says that the list shows what was made before that, `is_settled` that no job can come any more, `is_sender_gone`
+    that nobody can still send the POST, and `takes_any` that the user wants the likeliest job taken.
     """
 
     own: LostPost
@@ -125,23 +125,25 @@ def judge(evidence: Evidence) -> Verdict:
     billed = tuple(job for job in evidence.new.strangers if not job.is_unbilled)
     if not billed:
         return _judge_without_job(evidence)
-    candidates = tuple(job for job in billed if _may_be_own(evidence, job)) or _of_another_clock(evidence, billed)
+    candidates = tuple(job for job in billed if _may_be_own(evidence, job))
+    if not candidates and evidence.is_settled:
+        candidates = _of_another_clock(evidence, billed)
     if not candidates:
         return Unclear(
-            "the list shows a job that krea-pipe did not start", billed, _awaited_by_a_stranger(evidence, billed)
+            "the list contains a job that krea-pipe did not start", billed, _awaited_by_a_stranger(evidence, billed)
         )
     fitting = [job for job in candidates if job.id not in evidence.disowned]
     if fitting and evidence.takes_any:
         return FoundJob(min(fitting, key=lambda job: _distance(job, evidence.own.post)))
     if any(job.created_at is None for job in candidates):
-        return Unclear("the list has a job whose time of creation cannot be read", candidates)
+        return Unclear("the list contains a job whose creation time cannot be read", candidates)
     if len(fitting) < len(candidates):
-        return Unclear("a job that may be its own has drawn another size than was asked for", candidates)
+        return Unclear("a possible job generated an image of a different size", candidates)
     return _judge_candidates(evidence, candidates)
 
 
 def failed_job_of(evidence: Evidence) -> tuple[Job, ...]:
-    """The one job that a POST has made in vain, if that is how it ended: it is no sign of anyone else."""
+    """The only job that a POST has made, if that job failed unbilled: it does not prove another program."""
     failed = tuple(job for job in evidence.new.strangers if job.is_unbilled and _may_be_own(evidence, job))
     return failed if len(failed) == 1 else ()
 
@@ -150,12 +152,13 @@ def _awaited_by_a_stranger(evidence: Evidence, billed: Sequence[Job]) -> Literal
     """What may yet tell whose jobs of other times than its own are: a `Date` is no time of jobs, and later jobs are."""
     if all(_rivals(evidence, job) for job in billed):
         return "others"
-    return "" if evidence.own.post.is_exact else "time"
+    may_be_told = not evidence.own.post.is_exact or (not evidence.is_settled and _of_another_clock(evidence, billed))
+    return "time" if may_be_told else ""
 
 
 def _of_another_clock(evidence: Evidence, billed: Sequence[Job]) -> tuple[Job, ...]:
     """The one new job, when it was made almost in time: a host whose clock is not known yet may have dated it."""
-    if len(billed) != 1 or evidence.rivals or not evidence.is_settled:
+    if len(billed) != 1 or evidence.rivals:
         return ()
     is_near = evidence.own.may_have_made(billed[0], evidence.late, evidence.slack)
     return tuple(billed) if is_near else ()
@@ -164,7 +167,7 @@ def _of_another_clock(evidence: Evidence, billed: Sequence[Job]) -> tuple[Job, .
 def _judge_without_job(evidence: Evidence) -> Verdict:
     if not evidence.is_sender_gone:
         return Unclear("the run that sent it may be paused, and may still send it")
-    return Nothing() if evidence.is_settled else Unclear("its job may show later", awaits="time")
+    return Nothing() if evidence.is_settled else Unclear("its job may appear later", awaits="time")
 
 
 def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdict:
@@ -180,13 +183,13 @@ def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdic
         jobs = "another job is" if foreign == 1 else f"{foreign} other jobs are"
         return Unclear(f"{jobs} on the account that krea-pipe did not start", candidates)
     if len(candidates) > 1 and len(in_time) != 1:
-        return Unclear("more than one job may be its own", candidates, "others")
+        return Unclear("more than one job is possible", candidates, "others")
     if not evidence.own.post.known_since and read_time(evidence.own.post.began) is None:
-        return Unclear("Krea had not told the time when the run began", candidates)
+        return Unclear("Krea had not sent its time when the run began", candidates)
     if _rivals(evidence, own):
         return Unclear("more than one answer was lost at that time", candidates, "others")
     if not (own in in_time and evidence.own.has_made(own)) and not evidence.is_shown:
-        return Unclear("other jobs may show later", candidates, "time")
+        return Unclear("other jobs may appear later", candidates, "time")
     return FoundJob(own)
 
 
@@ -215,7 +218,7 @@ def _unexplained(evidence: Evidence, jobs: Sequence[Job]) -> int:
 
 
 def _is_lately(job: Job, own: Job) -> bool:
-    """Whether a job is so young that whoever has started it may be at work still."""
+    """Whether a job is so young that the program that started it may still be running."""
     return job.created_at is not None and own.created_at is not None and job.created_at >= own.created_at - REACH
 
 

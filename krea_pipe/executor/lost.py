@@ -37,7 +37,9 @@ ROUNDS = 10
 LATE = 3
 """A job may take so many times as long to show as the latest of those before it."""
 ABANDONED = 7
-"""A POST without an answer may go on for a minute after its run has died, and its job be late then."""
+"""Krea may process a POST for up to a minute after its run has died, so its job can appear late."""
+GIVEN_UP = 2
+"""A POST that someone stopped waiting for may be processed late, and its job be listed late then."""
 LONGEST = 12
 """Settling lasts no longer than 12 times the `settle` of the pace: two minutes where that is ten seconds."""
 
@@ -52,6 +54,8 @@ class Search:
     """When this run got to know that an answer was lost, by the steady clock."""
     open: set[Post] = field(default_factory=set)
     """The POSTs whose jobs are looked for."""
+    given_up: set[Post] = field(default_factory=set)
+    """Those that someone stopped waiting for."""
     missing: set[Post] = field(default_factory=set)
     """Those of which a list has not shown any job yet."""
 
@@ -64,6 +68,8 @@ class Search:
         """
         gate = self.session.submit_gate
         self.open.add(post)
+        if is_given_up:
+            self.given_up.add(post)
         try:
             verdict, is_settled = await self._look(post)
             while (
@@ -77,7 +83,7 @@ class Search:
                     if not is_given_up:
                         gate.shut()
                 if is_ended:
-                    return Unclear("the run ended before its job could have shown")
+                    return Unclear("the run ended before its job could have appeared")
                 verdict, is_settled = await self._look(post)
         finally:
             self.open.discard(post)
@@ -106,7 +112,7 @@ class Search:
             The verdict, and whether the job would have shown by then.
         """
         if post.account not in ("", self.session.account):
-            return Unclear("it was sent with another key, whose jobs this one cannot see"), True
+            return Unclear("it was sent with another key, whose jobs this key cannot see"), True
         self.noticed.setdefault(post, self.session.client.clock.steady())
         for number in range(ROUNDS):
             verdict, is_settled = await self._looked(post)
@@ -121,7 +127,7 @@ class Search:
         """Judge once; also whether the job would have shown by then."""
         async with self.session.submit_gate.exclusive():
             if await self.session.stop.sleep_unless_leaving(self._first_wait(post)):
-                return Unclear("the run was left before Krea's list could be looked at"), True
+                return Unclear("the run ended before Krea's list could be read"), True
             evidence = await self._evidence(post)
             verdict = judge(evidence)
             match verdict:
@@ -138,10 +144,10 @@ class Search:
     async def _evidence(self, post: Post) -> Evidence:
         floor = self._floor(post)
         if floor is None:
-            distrust = "Krea had not told the time, so its jobs cannot be compared with it"
+            distrust = "Krea had not sent its time, so its jobs cannot be compared with it"
             return Evidence(LostPost(post), distrust=distrust, is_settled=True)
         if not post.known_since and not self._dated(post).is_exact:
-            distrust = "Krea's list of jobs had not been read when it was sent, and no job has told Krea's time"
+            distrust = "Krea's list of jobs had not been read when it was sent, and no job has shown Krea's time"
             return Evidence(LostPost(post), distrust=distrust, is_settled=True)
         is_shown, is_settled = self._unshown(post) <= 0, self._unsettled(post) <= 0  # before the list is read
         try:
@@ -218,8 +224,10 @@ class Search:
         return self._settling() - max(self._lost_for(post), self._ago(post))
 
     def _unsettled(self, post: Post) -> float:
-        """Seconds until a list without its job means that there is none; more when the POST may go on at Krea."""
+        """Seconds until a list without its job proves that no job exists; more if Krea may still process the POST."""
         factor = 1 if post.before or post.run == self.session.run_id else ABANDONED
+        if post in self.given_up:
+            factor = GIVEN_UP
         return factor * self._settling() - self._lost_for(post)
 
     def _settling(self) -> float:
@@ -255,7 +263,7 @@ class Search:
         return await self.session.account_jobs.list_since(floor, lost_at)
 
     async def _new_jobs(self, post: Post, listing: JobListing) -> NewJobs:
-        """Jobs that are nobody's of this home, once the POSTs that other runs have under way have their answers."""
+        """Jobs that belong to no run of this home, once the pending POSTs of other runs have their answers."""
         account_jobs = self.session.account_jobs
         new = await account_jobs.new_since(post, listing, self.taken)
         if new.strangers or new.others:
@@ -270,7 +278,7 @@ class Search:
             if await self.session.stop.sleep_unless_leaving(self.session.pace.first / 20):
                 break
             await self.session.journal_writer.read_account()
-        raise CallFailed("another run was waiting for an answer all the time")
+        raise CallFailed("another run was waiting for an answer the whole time")
 
     async def _others_under_way(self) -> frozenset[Post]:
         """The POSTs of other runs that have no answer yet."""
@@ -298,7 +306,7 @@ class Search:
         return await self.session.journal_writer.ask_account(ask)
 
     async def _is_sender_gone(self, post: Post) -> bool:
-        """Whether nobody can still send a POST: a run of another home may be paused."""
+        """Whether no run can still send a POST: a run of another home may be paused."""
         return await self.session.journal_writer.ask_account(lambda view: view.is_own(post))
 
 

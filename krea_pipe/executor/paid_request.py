@@ -1,6 +1,6 @@
 """One protocol for whatever is paid, be it an image or a training: submit, wait, collect, recover.
 
-What is done next follows from how the journal says that the request stands. There is no idempotency key, so a POST is
+The next step follows from the status of the request in the journal. There is no idempotency key, so a POST is
 repeated only when Krea said no, was never reached, or shows no job of it. What is about to be done is written down
 before: `submitting` before the POST, `submitted` before any look at the job.
 """
@@ -62,9 +62,8 @@ class PaidRequest(ABC, Generic[End]):
 
     `price` is in US dollars, and `has_price` says that it is reserved; `is_new` that it is for a POST of this run, and
     not for one that an earlier run may have paid. `patience` is how many seconds Krea may say that there are too many
-    requests. `may_repeat` says that the user wants it sent again, should nobody be able to tell what became of it, or
-    should it have been billed for nothing; `is_free` that the API bills nothing. `replaced` is the POST that it is sent
-    in place of, when that is so.
+    requests. `may_repeat` says that the user wants it sent again if its outcome cannot be determined, or if it was
+    billed without an image; `is_free` that the API bills nothing. `replaced` is the POST that it replaces, if any.
     """
 
     key: Key
@@ -86,7 +85,7 @@ class PaidRequest(ABC, Generic[End]):
 
     @abstractmethod
     async def first(self) -> RequestStatus | End:
-        """How the request stands before anything is done."""
+        """The status of the request before anything is done."""
 
     @abstractmethod
     async def ready(self) -> End | None:
@@ -102,7 +101,7 @@ class PaidRequest(ABC, Generic[End]):
 
     @abstractmethod
     async def collect(self, job: InFlight, submitted_at: str | None) -> RequestStatus | End:
-        """Wait until the job ends, and bring in what it made; `submitted_at` (UTC) when this run has sent it."""
+        """Wait until the job ends, and collect its result; `submitted_at` (UTC) when this run has sent it."""
 
     @abstractmethod
     async def other_run_done(self, busy: Busy) -> RequestStatus | End:
@@ -122,7 +121,7 @@ class PaidRequest(ABC, Generic[End]):
 
     @abstractmethod
     def unclear(self, verdict: Unclear, lost: Lost | None) -> End:
-        """The end when nobody can tell what became of a POST; `lost` when it was one of this run."""
+        """The end if it is unknown what became of a POST; `lost` when it was one of this run."""
 
     async def settled(self) -> End:
         """Go the whole way.
@@ -144,7 +143,7 @@ class PaidRequest(ABC, Generic[End]):
         return self.attempts[-1].at
 
     async def read_status(self) -> RequestStatus:
-        """How the request stands now, by the journal and the runs that are alive."""
+        """The current status of the request, by the journal and the runs that are alive."""
         return (await self.session.journal_writer.statuses([self.key]))[0]
 
     async def _on(self, status: RequestStatus) -> RequestStatus | End:
@@ -173,7 +172,7 @@ class PaidRequest(ABC, Generic[End]):
     def _blocked(self, blocked: Blocked) -> End:
         """The end when the shared store does not say whether the request is free: nothing is paid without a claim."""
         if blocked.is_down:
-            hint = "run again when the store answers; `--without-claims` pays without it"
+            hint = "rerun when the store answers; `--without-claims` pays without it"
             self.session.stop.refuse(Problem("no_shared_store", f"nothing more is sent: {blocked.reason}", hint=hint))
             return self.ended("pending")
         return self.ended("failed", Failure("claim_blocked", blocked.reason, "local"))
@@ -226,10 +225,9 @@ class PaidRequest(ABC, Generic[End]):
                     return answer
 
     async def _post(self, status: RequestStatus, urls: Mapping[Source, str]) -> _Answer | Lost | End:
-        """One POST, written down before and after, if the request still stands so.
+        """One POST, recorded before and after, if the status of the request has not changed.
 
-        None when there are too many jobs at Krea by now. After `Lost` the gate is left shut, for whoever looks for the
-        job.
+        None if there are too many jobs at Krea now. After `Lost` the gate is left shut for the search for the job.
         """
         session = self.session
         async with session.submit_gate.passed() as has_passed:
@@ -272,7 +270,7 @@ class PaidRequest(ABC, Generic[End]):
         except (AnswerLost, Refused, Unreachable) as error:
             return Lost(str(error), error) if error.may_have_acted else error
         if account_jobs.seen.get(job.id, seen) < seen:
-            return Lost(f"Krea's answer names job {job.id}, which was there before the request")
+            return Lost(f"Krea's answer names job {job.id}, which existed before the request")
         if account_jobs.has_ended_before(job):
             return Lost(f"Krea's answer names job {job.id}, which had ended long before the request")
         account_jobs.answers.append(clock.steady() - started)
@@ -282,7 +280,7 @@ class PaidRequest(ABC, Generic[End]):
         return job
 
     def _put_lost(self, post: Submitting) -> "asyncio.Future[object]":
-        """Shut the gate for whoever looks for the job of the POST, and write down that its answer is lost."""
+        """Shut the gate for the search for the job of the POST, and record that its answer is lost."""
         session = self.session
         session.submit_gate.shut()
         session.lost[self.key] = session.client.clock.steady()
@@ -291,12 +289,12 @@ class PaidRequest(ABC, Generic[End]):
         return written
 
     def _open_after_failure(self, written: "asyncio.Future[object]") -> None:
-        """Open the gate when a lost answer could not be written down: nobody will look for its job."""
+        """Open the gate if a lost answer could not be recorded: no task will look for its job."""
         if written.cancelled() or written.exception() is not None:
             self.session.submit_gate.open()
 
     def _make_room(self, error: CallFailed | None) -> None:
-        """Take in what a 429 means for all requests, while none of them can be sent yet, whoever has answered it."""
+        """Take in what a 429 means for all requests, while none of them can be sent yet, whoever sent it."""
         if isinstance(error, Refused) and error.status == 429 and self.session.capacity.refuse(error.retry_after or 0):
             self.slot.give_back()
 
@@ -409,10 +407,10 @@ class PaidRequest(ABC, Generic[End]):
                 return self.unclear(verdict, lost)
 
     async def _written(self, verdict: Verdict, post: Post) -> RequestStatus:
-        """Write a verdict down, unless the POST stands differently by now; how it stands."""
+        """Record a verdict, unless the status of the POST has changed; returns its status."""
         match verdict:
             case Nothing():
-                self.note("not_taken", "Krea's list shows no job of it")
+                self.note("not_taken", "Krea's list shows no job for it")
                 return await self.session.journal_writer.claim(Cleared(), self.key, (Post,), only=post)
             case FoundJob(job=job):
                 self.note("adopted", job.id)
@@ -428,7 +426,7 @@ class PaidRequest(ABC, Generic[End]):
                 return self.ended("pending")
             return self.ended("failed", failure_of(error))
         if self.lost >= MOST_LOST:
-            message = f"Krea did not answer {self.lost} times, and took none of them"
+            message = f"Krea did not answer {self.lost} times and accepted none of the requests"
             return self.ended("failed", Failure("no_answer", message, "transient"))
         wait = delay(self.lost, self.session.pace) if self.lost > 1 else 0
         return self.ended("pending") if await self.session.stop.sleep_unless_closing(wait) else Free()

@@ -30,7 +30,7 @@ OPENING_TRIES = 3
 """How often the list of jobs is read before anything is sent without it."""
 _NO_SERVICE = {
     401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
-    402: ("no_credit", "top up the API balance, then run the same command again; it goes on where this stopped"),
+    402: ("no_credit", "top up the API balance, then rerun the command to continue"),
     403: ("forbidden", "check that API access is enabled for the workspace of this key"),
 }
 
@@ -96,7 +96,7 @@ class Session:
         still waits for a thread.
         """
         done = asyncio.get_running_loop().run_in_executor(None, work)
-        # Asyncio complains of an exception that nobody waits for.
+        # Asyncio logs exceptions that are never retrieved.
         done.add_done_callback(lambda one: one.cancelled() or one.exception())
         return await asyncio.shield(done)
 
@@ -109,7 +109,6 @@ class Session:
         """Introduce the run, unless that has been tried: also one that began with nothing to send may come to it."""
         async with self.introducing:
             if not self.is_introduced:
-                self.is_introduced = True
                 await self.introduce()
 
     async def introduce(self) -> CallFailed | None:
@@ -120,6 +119,7 @@ class Session:
         Returns:
             Why that failed, or None when it did not.
         """
+        self.is_introduced = True
         failure: CallFailed | None = None
         for wait in (0.0, *delays(OPENING_TRIES - 1, self.pace)):
             if await self.stop.sleep_unless_closing(wait):
@@ -173,7 +173,7 @@ class Session:
         """
         is_elsewhere = isinstance(error, Refused) and not error.is_kreas and error.status in ELSEWHERE
         if is_elsewhere and not await self.is_served():
-            hint = "check KREA_API_BASE; what was sent all the same is looked for by the next run"
+            hint = "check KREA_API_BASE; the next run looks for any request that was sent anyway"
             message = f"no Krea API answers at this address: {error}"
             self.stop.refuse(Problem("no_api", message, hint=hint))
 

@@ -61,11 +61,11 @@ LOOK = 2
 """The store is asked about a request that another run works on after so many polls."""
 RETRY = 3
 """What the store has not taken is written again after so many polls."""
-PATIENCE = 30
+_PATIENCE = 30
 """A claim waits so many polls for the earlier lines of its request."""
 LAST_TRIES = 2
 """How often a line is written that is left when the run ends."""
-WIDTH = 16
+_WIDTH = 16
 """Calls to the store at once."""
 
 
@@ -92,7 +92,7 @@ class SharedLedger:
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     is_closing: bool = False
     lost: list[str] = field(default_factory=list)
-    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(WIDTH, "shared store"))
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_WIDTH, "shared store"))
 
     def put(self, event: Event, key: str) -> "asyncio.Future[object]":
         """Hand over a line; the future is done when it is on this home's disk. Other homes get it a little later."""
@@ -121,7 +121,7 @@ class SharedLedger:
         if not self.has_claims:
             return await self.journal.claim(event, key, expected, only=only)
         if not await self._sent(key):
-            return Blocked("the shared store has not taken the last line of this request", is_down=True)
+            return Blocked("the shared store did not accept the last entry of this request", is_down=True)
         while True:
             shared = await self._status(key)
             if isinstance(shared, Free):
@@ -213,7 +213,7 @@ class SharedLedger:
     async def _take(self, line: JournalLine) -> RequestStatus | None:
         """Write a claim to the store. None when it is there; `Busy` when another was faster, whose line is read then.
 
-        What costs nothing goes on without the store, and is written later.
+        What costs nothing continues without the store, and is written later.
         """
         key, number = line.key, self.claims.numbers.get(line.key, 0) + 1
         is_first = number == 1 and isinstance(line.event, Submitting)
@@ -262,7 +262,7 @@ class SharedLedger:
     async def _sent(self, key: str) -> bool:
         """Wait until the earlier lines of a request are in the store; False when that takes too long."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE * self.poll):
+            async with asyncio.timeout(_PATIENCE * self.poll):
                 while key in self.queues:
                     await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
         return key not in self.queues

@@ -14,7 +14,7 @@ from krea_pipe.core.errors import Problem
 class Stop:
     """The wish to end a run, and who has it.
 
-    Once it is closed nothing new is sent, but what is running is paid and still brought in: when Krea refuses the
+    Once it is closed nothing new is sent, but running jobs are paid and still collected: when Krea refuses the
     account, or a person or the system interrupts. Once it is left, because of a second interrupt or something that
     cannot be written down, nothing is waited for either.
     """
@@ -62,11 +62,11 @@ class Stop:
         return self.closing.is_set()
 
     async def sleep_unless_leaving(self, seconds: float) -> bool:
-        """Wait, or less if nothing is to be waited for; whether that is so."""
+        """Wait, or stop early if there is nothing to wait for; True if it stopped early."""
         return await _within(self.leaving, seconds)
 
     async def sleep_unless_closing(self, seconds: float) -> bool:
-        """Wait before something is sent, or less if nothing is to be sent; whether that is so."""
+        """Wait before something is sent, or stop early if nothing may be sent; True if it stopped early."""
         return await _within(self.closing, seconds)
 
 

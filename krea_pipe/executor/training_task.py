@@ -41,15 +41,15 @@ SLOWEST = 10
 UNKNOWN = 5
 """Reads in a row that may say that there is no such job."""
 _NOTICE_SECONDS = 60.0
-"""Seconds after which it is said again how a job stands."""
-AGAIN = "`--again` trains once more, and pays for it"
+"""Seconds between two messages about the state of a job."""
+AGAIN = "`--again` trains again and pays again"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOrder:
-    """What to train, where, for whom, and on which terms; `pipeline` is the name of the file's pipeline.
+    """What to train, the API and account, and the terms; `pipeline` is the name of the file's pipeline.
 
-    `max_cost` is in US dollars, and None when nobody has stated it. `seconds` is how long the end is waited for.
+    `max_cost` is in US dollars, and None if it was not stated. `seconds` is how long the end is waited for.
     `again` trains once more what was trained, or may have been.
     """
 
@@ -86,11 +86,11 @@ def execute_training(order: TrainingOrder) -> Trained | Failure:
         order: what to train, and on which terms.
 
     Returns:
-        The style, or why there is none.
+        The style, or the reason for its absence.
 
     Raises:
         RefusedByKrea: Krea refuses the account.
-        UsageError: nobody has stated what it may cost.
+        UsageError: no cost limit was stated.
         OverBudget: what it may cost is above the budget.
         StateError: nothing can be written down.
         KeyboardInterrupt: a second signal came; the journal is safe.
@@ -172,7 +172,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         return await self.settled()
 
     async def first(self) -> RequestStatus:
-        """How the training stands by the journal."""
+        """The status of the training according to the journal."""
         status = await self.read_status()
         if isinstance(status, Post):
             self.order.tell("An answer of Krea's was lost; looking for its job in Krea's list.")
@@ -190,7 +190,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         else:
             self.price = agreed_cost(self.order.budget, self.order.max_cost)
             cost = usd(self.price)
-            tell(f"{what} Its price is unknown; {cost} is what you allow, and what the journal counts.")
+            tell(f"{what} Its price is unknown; {cost} is the limit you set, and the journal records it.")
         self.is_agreed = True
         await self.session.introduce()
 
@@ -207,26 +207,28 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         """Wait for the job of a command that is alive, which writes down what becomes of it."""
         job = await self.session.journal_writer.ask(lambda replay: replay.in_flight.get(self.key))
         if isinstance(job, InFlight):
-            self.order.tell(f"{busy.run} trains it already; this command pays nothing.")
+            self.order.tell(f"{busy.run} is already training it; this command costs nothing.")
             return await self._wait(job, is_ours=False)
         is_ended = await self.session.stop.sleep_unless_closing(self.session.pace.first / 4)
         return self.ended("pending") if is_ended else await self.read_status()
 
     async def reused(self, drawn: DrawnElsewhere) -> Trained | Failure:
-        """The style that another command has brought in."""
+        """The style that another command has collected."""
         assert isinstance(drawn.result, Trained)  # a key stands for one kind of request
         return drawn.result
 
     def ended(self, status: Status, failure: Failure | None = None) -> Failure:  # noqa: ARG002 (for images)
         """Why there is no style."""
-        return failure or Failure("interrupted", "this ended before a training was known to run", "transient")
+        return failure or Failure(
+            "interrupted", "the command ended before a training was known to have started", "transient"
+        )
 
     def empty(self) -> Failure:
         """An earlier training was completed without a style."""
         return _empty()
 
     def unclear(self, verdict: Unclear, lost: Lost | None) -> Failure:  # noqa: ARG002 (for images)
-        """An answer was lost, and nobody can tell what became of its POST."""
+        """An answer was lost, and it is unknown what became of its POST."""
         if self.session.stop.interrupted:
             return self.ended("pending")
         return _uncertain(verdict.reason, tuple(job.id for job in verdict.candidates))
@@ -245,7 +247,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         return known
 
     async def _wait(self, job: InFlight, *, is_ours: bool = True) -> Trained | Failure:
-        """Wait for the end of a job, and write it down if nobody else does."""
+        """Wait for the end of a job, and record it if no other task does."""
         session, answered = self.session, self.answered
         end: Job | Failure
         if answered is not None and answered.id == job.job_id and answered.is_explained:
@@ -263,7 +265,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
             return trained
         if job.adopted and end.is_drawn:
             await self._record(Disowned(job_id=job.job_id))
-            return _uncertain(f"job {job.job_id}, which might have been its own, has drawn an image")
+            return _uncertain(f"job {job.job_id}, which might have been its own, generated an image")
         failure = _failed(end) if end.has_failed else _empty()
         if is_ours:
             lack = Unfetched(job_id=job.job_id, code="empty")
@@ -299,10 +301,10 @@ class JobWait:
             if self.unknown >= UNKNOWN:
                 return Failure("not_shown", f"Krea does not show job {job_id}", "stuck")
             if self.time() - begin > self.seconds:
-                return Failure("still_training", f"job {job_id} has not ended in {self.seconds:g} s", "stuck")
+                return Failure("still_training", f"job {job_id} has not finished within {self.seconds:g} s", "stuck")
             asked = job.retry_after or 0.0 if isinstance(job, Refused) else 0.0
             if await stop.sleep_unless_closing(max(wait, asked)):
-                return Failure("interrupted", f"job {job_id} goes on at Krea", "transient")
+                return Failure("interrupted", f"job {job_id} is still running at Krea", "transient")
             wait = min(wait * GROWTH, SLOWEST * self.session.pace.first)
 
     async def _read(self, job_id: str) -> Job | CallFailed:
@@ -327,7 +329,7 @@ def _failed(job: Job) -> Failure:
     """The job ended in a way that Krea does not bill."""
     if job.failure is None:
         return Failure(job.status, f"the training was {job.status}; it is not billed")
-    reason = f"the training has failed, and is not billed: {job.failure.message}"
+    reason = f"the training failed and is not billed: {job.failure.message}"
     return Failure(job.failure.code, reason, job.failure.kind)
 
 
@@ -338,13 +340,13 @@ def _empty() -> Failure:
 
 def _hidden(style_id: str) -> Failure:
     """There is a style, and this key is not the one that may use it."""
-    reason = f"style {style_id} was trained with another key, and this one does not see it"
+    reason = f"style {style_id} was trained with another key, and this key cannot see it"
     return Failure("style_hidden", f"{reason}; share it with the workspace. {AGAIN}", "refused")
 
 
 def _uncertain(reason: str, candidates: tuple[str, ...] = ()) -> Failure:
-    """An answer was lost, and nobody can tell what became of its POST; `candidates` are jobs that may be of it."""
-    jobs = f" Jobs that may be it: {', '.join(candidates)}." if candidates else ""
-    look = "`krea-pipe styles list` shows whether the style is there"
-    message = f"Krea may be training it, for its answer was lost, and {reason.rstrip('.')}.{jobs} {look}; {AGAIN}"
+    """An answer was lost, and it is unknown what became of its POST; `candidates` are jobs that may be of it."""
+    jobs = f" Possible jobs: {', '.join(candidates)}." if candidates else ""
+    look = "`krea-pipe styles list` shows whether the style exists"
+    message = f"Krea may be training it, because its answer was lost, and {reason.rstrip('.')}.{jobs} {look}; {AGAIN}"
     return Failure("answer_lost", message, "uncertain", candidates)

@@ -24,7 +24,7 @@ LONGEST_PAGE = 1000
 """The most that Krea lists in one answer."""
 PAGE_SPAN = 900
 SPARE = 100
-"""Of them ours, and others of the account that stand between."""
+"""Of them ours, and other jobs of the account between them."""
 OVERTAKEN = 500
 """A job that so many later ones have overtaken is looked at alone, so that the list need not reach back to it."""
 
@@ -74,7 +74,7 @@ class Watched:
     """Whether its image was here, and is read again: it ended long ago, so it is never cancelled."""
 
     def see(self, job: Job, now: float) -> None:
-        """Note how the job stands."""
+        """Note the state of the job."""
         self.unknown, self.denied, self.is_hinted, self.next_read = 0, 0, False, now + self.wait
         self.is_waiting, self.is_backlogged, self.is_seen = job.is_waiting, job.is_backlogged, True
         if not job.is_waiting and self.running_since is None:
@@ -86,7 +86,7 @@ class Watched:
             self.end.set_result(end)
 
     def is_stuck(self, now: float, last_end: float) -> bool:
-        """Whether it has run, or waited while no job of ours ended, longer than it may."""
+        """Whether it has run, or waited while none of our jobs ended, longer than it may."""
         start = self.running_since if self.running_since is not None else max(self.since, last_end)
         return not self.end.done() and now - start >= self.deadline
 
@@ -147,7 +147,7 @@ DENIED_READS = 2
 
 
 async def cancelled(client: Client, job_id: str) -> Job | None:
-    """Ask Krea to cancel a job, and read how it stands then; None when Krea does not show it any more.
+    """Ask Krea to cancel a job, and read its state afterwards; None if Krea no longer shows it.
 
     Args:
         client: the API.
@@ -196,7 +196,7 @@ class Reader:
     time: Callable[[], float] = time.monotonic
 
     async def read(self, due: Sequence[Watched]) -> list[tuple[Watched, Job | Lack | None]]:
-        """How jobs stand; None for those that could not be read this time."""
+        """The states of jobs; None for those that could not be read this time."""
         slots = asyncio.Semaphore(AT_ONCE)
 
         async def read(watched: Watched) -> tuple[Watched, Job | Lack | None]:
@@ -208,7 +208,7 @@ class Reader:
         return await asyncio.gather(*(read(one) for one in (*ended, *others[:MOST_READS])))
 
     async def cancelled(self, job_id: str) -> Job | None:
-        """How a job stands after Krea was asked to cancel it; None when Krea does not show it any more, or not now."""
+        """The state of a job after its cancellation was requested; None if Krea does not show it."""
         client = self.session.client
         with contextlib.suppress(CallFailed):
             return await cancelled(client, job_id)
@@ -276,7 +276,7 @@ class JobWatch:
     async def ended(
         self, job_id: str, created_at: datetime | None, deadline: float, *, was_stored: bool = False
     ) -> Job | Lack:
-        """Wait until a job ends, or cannot be waited for any more; `deadline` in seconds."""
+        """Wait until a job ends or its deadline passes; `deadline` in seconds."""
         if self.session.stop.leaving.is_set():
             return Lack("left")
         if job_id in self.jobs:  # Krea has named one job for two requests

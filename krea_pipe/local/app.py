@@ -74,7 +74,7 @@ def create_app(server_state: ServerState | None = None, *, dates: bool | None = 
     """A Krea with its own state, for `httpx.ASGITransport` or any ASGI server on loopback.
 
     `dates` says who writes the `Date` of answers: True the clock of its state, False the server, None whichever is
-    missing. A server that shall show that clock has to leave its own out, uvicorn by `date_header=False`.
+    missing. A server that shows that clock must omit its own header, in uvicorn with `date_header=False`.
     """
     server_state = ServerState() if server_state is None else server_state
     book, courier = BillingLog(), Courier(server_state)
@@ -141,7 +141,7 @@ class _DateMiddleware:
     """Adds a `Date` from the clock of the server state to every answer, where `dates` says so.
 
     `dates` None leaves it to a server. An ASGI server adds the present of this machine by itself, without a look at
-    the answer, so that one of ours would be a second `Date`; a transport in the same process adds none.
+    the answer, so our header would be a second `Date`; a transport in the same process adds no header.
     """
 
     def __init__(self, app: ASGIApp, server_state: ServerState, book: BillingLog, dates: bool | None) -> None:

@@ -1,4 +1,4 @@
-"""What shall go wrong at the local Krea, and when: rules, asked in order until one takes the call."""
+"""The faults of the local Krea: rules, checked in order until one matches the call."""
 
 import random
 from collections.abc import Sequence

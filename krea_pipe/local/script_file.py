@@ -156,7 +156,7 @@ def read_script(data: bytes) -> Script:
 
 def _decode(data: bytes) -> str:
     if len(data) > MAX_BYTES:
-        raise ScriptError(Flaw(1, 1, f"a script holds at most {MAX_BYTES:,} bytes"))
+        raise ScriptError(Flaw(1, 1, f"a script can have at most {MAX_BYTES:,} bytes"))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -175,7 +175,7 @@ def _parse(text: str) -> yaml.Node:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         column = error.position - before.rfind("\n")
-        raise ScriptError(Flaw(before.count("\n") + 1, column, "this character cannot stand in YAML")) from error
+        raise ScriptError(Flaw(before.count("\n") + 1, column, "this character is not allowed in YAML")) from error
     if root is None:
         raise ScriptError(Flaw(1, 1, "the script is empty", "it needs at least `rules: [{on: submit, do: 429}]`"))
     return root
@@ -209,7 +209,7 @@ class _Reader:
         rules = fields["rules"][1] if "rules" in fields else None
         if not isinstance(rules, yaml.SequenceNode):
             if rules is not None:
-                self._note(rules, "`rules` is a list of rules", "such as [{on: submit, do: 429}]")
+                self._note(rules, "`rules` must be a list of rules", "such as [{on: submit, do: 429}]")
             return Script()
         return Script([rule for rule in map(self._rule, rules.value) if rule is not None], seed)
 
@@ -225,7 +225,7 @@ class _Reader:
         do = _text(fields["do"][1])
         for key, (place, _) in fields.items():
             if key in _DETAILS and key not in takes:
-                self._note(place, f"`{key}` means nothing with `do: {do}`")
+                self._note(place, f"`{key}` has no meaning with `do: {do}`")
         for key, parameter in takes.items():
             if parameter.default is Parameter.empty and key not in fields:
                 self._note(node, f"`do: {do}` needs `{key}`")
@@ -238,17 +238,17 @@ class _Reader:
     def _fields(self, node: yaml.Node, known: Collection[str], what: str, *, needs: Collection[str]) -> _Fields:
         """The keys and values of a mapping by name; unknown and repeated keys are noted and left out."""
         if not isinstance(node, yaml.MappingNode):
-            self._note(node, f"{what} is a mapping", f"its keys are {', '.join(known)}")
+            self._note(node, f"{what} must be a mapping", f"valid keys: {', '.join(known)}")
             return {}
         fields: _Fields = {}
         for key, value in node.value:
             name = _text(key)
             if name not in known:
-                close = difflib.get_close_matches(name, known, 1)
-                hint = f"did you mean `{close[0]}`?" if close else f"its keys are {', '.join(known)}"
+                close = difflib.get_close_matches(name, known, 1, cutoff=0.75)
+                hint = f"did you mean `{close[0]}`?" if close else f"valid keys: {', '.join(known)}"
                 self._note(key, f"`{name}` is not a key of {what}", hint)
             elif name in fields:
-                self._note(key, f"`{name}` stands here twice")
+                self._note(key, f"`{name}` appears here twice")
             else:
                 fields[name] = (key, value)
         for name in needs:
@@ -262,12 +262,12 @@ class _Reader:
             return None
         node = fields[key][1]
         if not isinstance(node, yaml.ScalarNode):
-            self._note(node, f"`{key}` is one value, not {_text(node)}")
+            self._note(node, f"`{key}` must be one value, not {_text(node)}")
             return None
         try:
             return read(node.value)
         except ValueError as error:
-            self._note(node, f"`{key}` is {error}, not {node.value!r}")
+            self._note(node, f"`{key}` must be {error}, not {node.value!r}")
             return None
 
     def _note(self, node: yaml.Node, message: str, hint: str | None = None) -> None:

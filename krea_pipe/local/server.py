@@ -30,7 +30,7 @@ from krea_pipe.local.server_state import ServerState
 if sys.platform != "win32":
     import resource
 
-_CALLERS = 2048  # who may wait to be let in; a benchmark comes with hundreds at once
+_CALLERS = 2048  # connections that may wait to be accepted; a benchmark opens hundreds at once
 _IDLE = 75  # seconds; longer than a client waits between two looks, which would else find its connection closed
 _SILENCE = 30  # seconds for the head of a request; its body may take longer
 _OTHERS = 64  # file handles that are not for connections
@@ -72,17 +72,17 @@ def _prompt_of(server_state: ServerState, path: str) -> str | None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on an address of this machine; port 0 takes a free one.
+    """A socket that listens on an address of this machine; port 0 picks a free one.
 
     Raises:
-        OSError: the address is in use, may not be used, or is not there.
+        OSError: the address is in use, forbidden, or does not exist.
     """
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     return _Listener(socket.create_server(address[:2], family=family, backlog=_CALLERS))
 
 
 def serve(app: ASGIApp, listener: socket.socket, announce: Callable[[], None], *, seconds: float | None = None) -> None:
-    """Serve until SIGINT, SIGTERM or the end of `seconds`; `announce` is called once callers are let in."""
+    """Serve until SIGINT, SIGTERM or the end of `seconds`; `announce` is called once connections are accepted."""
     make_server(app, announce, seconds=seconds).run(sockets=[listener])
 
 
@@ -170,7 +170,8 @@ class _Listener(socket.socket):
         """The next connection.
 
         Raises:
-            ConnectionAbortedError: it was closed, because there are too many. BlockingIOError: there is none.
+            ConnectionAbortedError: it was closed, because there are too many. BlockingIOError: no connection is
+            waiting.
         """
         connection, address = super().accept()
         self._open.add(connection)

@@ -169,7 +169,7 @@ class ServerState:
                 self._settle(job)
 
     def seconds_to_webhook(self) -> float | None:
-        """The least time until a webhook can fall due, or None when there is none to come."""
+        """The least time until a webhook can fall due, or None if no webhook is pending."""
         with self._lock:
             now = self.now()
             if self.outbox:

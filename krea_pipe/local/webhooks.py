@@ -31,7 +31,7 @@ class Courier:
         self._nudge = asyncio.Event()
 
     def wake(self) -> None:
-        """Look anew at what is due, for something has changed; needs a running event loop."""
+        """Check again which webhooks are due, because something has changed; needs a running event loop."""
         if self._is_working():
             self._nudge.set()
         elif self._server_state.seconds_to_webhook() is not None:

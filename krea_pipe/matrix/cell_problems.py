@@ -68,7 +68,7 @@ class CellProblems:
             self.known.add((problem.code, (), str(problem.at)))
             self.problems.note(problem)
         if most is not None and len(matched.picks) > most:
-            message = f"{picks.document.file.name} has {len(matched.picks)} picks; this stage takes at most {most}"
+            message = f"{picks.document.file.name} has {len(matched.picks)} picks; this stage accepts at most {most}"
             self.note(CellProblem("too_many", message, (*stage.trail, "picks"), hint="remove picks, or raise `max`"))
 
     def check_rules(self, stage: Stage, used: Collection[Trail], *, is_empty: bool) -> None:

@@ -26,7 +26,7 @@ class Vertex:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Why a stage waits for another: it is drawn `for_each` of its images, or `needs` them to be drawn before."""
+    """Why a stage waits for another: it runs `for_each` of its images, or `needs` them first."""
 
     start: str
     end: str
@@ -83,7 +83,7 @@ def _edges(stage: Stage, waiting: Waiting | None) -> Iterator[Edge]:
 
 
 def _chain(upstream: SourceStage, waiting: Waiting | None) -> str:
-    """What a stage is drawn for, in words."""
+    """What a stage is generated for, in words."""
     verb = "promotes" if upstream.promotes else "for"
     if waiting is not None:
         return f"{verb} {waiting.found} of {_span(waiting.wants, str)} picks"
@@ -93,7 +93,7 @@ def _chain(upstream: SourceStage, waiting: Waiting | None) -> str:
 
 
 def text_lines(graph: Graph) -> Iterator[str]:
-    """The stages as a tree, each below the one that it is drawn for, or else the first that it needs."""
+    """The stages as a tree, each below the one that it is generated for, or else the first that it needs."""
     rows = list(_tree(graph))
     width = max(len(start) for start, _ in rows)
     sizes = [max(len(_size(one)) for _, one in rows), max(len(_cost(one)) for _, one in rows)]
@@ -105,7 +105,7 @@ def text_lines(graph: Graph) -> Iterator[str]:
         yield line.rstrip()
     if len(graph.vertices) > 1:
         yield ""
-        more = " and what waits for picks" if graph.waiting else ""
+        more = " and the stages that wait for picks" if graph.waiting else ""
         yield f"{_count(graph.images, 'image')} for {usd(graph.usd)}{more}"
 
 

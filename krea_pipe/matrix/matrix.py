@@ -56,7 +56,7 @@ class Expansion:
     collided: set[str] = field(default_factory=set)
     warnings: list[Problem] = field(default_factory=list)
     bereft: set[str] = field(default_factory=set)
-    """Stages that are drawn for picks, some of which are about no cell."""
+    """Stages that are generated for picks, some of which are about no cell."""
 
     def __post_init__(self) -> None:
         stages = self.pipeline.stages
@@ -107,7 +107,7 @@ class Expansion:
                 if draft.id == cell.id:
                     resolver.request(draft)  # adds its fields to the names
                     return draft
-        raise AssertionError(f"{cell.id} came of no combination of its stage")
+        raise AssertionError(f"{cell.id} is not a combination of its stage")
 
     def _placed(self, stage: Stage) -> Iterator[Cell]:
         """The cells of a stage, in their places; those that other stages need are kept."""
@@ -116,7 +116,7 @@ class Expansion:
             yield cell.at(self.count - 1)
             self._check_variables(stage, self.count)
             if self.count > self.max_cells:
-                what = f"with the stage `{stage.name}` there are more cells"
+                what = f"with the stage `{stage.name}`, the number of cells is"
                 self.problems.too_many(stage, what, self.max_cells, 10 * self.max_cells)
 
     def _kept_cells(self, name: str) -> list[Cell]:
@@ -186,11 +186,11 @@ class Expansion:
         self.checks += rules.exclude.checks + rules.patch.checks
         most = CHECKS_PER_CELL * self.max_cells
         if self.checks > most:
-            what = f"the rules of the stage `{stage.name}` have `if:` looked at for {self.checks:,} cells"
+            what = f"the rules of the stage `{stage.name}` test `if:` for {self.checks:,} cells"
             self.problems.too_many(stage, what, most, -(-self.checks // CHECKS_PER_CELL), code="too_many_rules")
 
     def _is_short(self, stage: Stage) -> bool:
-        """Whether a stage, or one that it is drawn for, has too few picks, or has lost some."""
+        """Whether a stage, or one that it is generated for, has too few picks, or has lost some."""
         above = next((one for one in self.pipeline.stages if stage.upstream and one.name == stage.upstream.stage), None)
         own = stage.name in self.bereft or any(one.stage == stage.name for one in self.waiting)
         return own or (above is not None and self._is_short(above))
@@ -229,7 +229,7 @@ class Expansion:
         return match_picks(picks, cells, cache(keys), stage, names)
 
     def _sources(self, stage: Stage, resolvers: Sequence[Resolver]) -> Iterator[Cell | None]:
-        """The cells that a stage is drawn for: one time without any, for a stage that stands alone."""
+        """The cells that a stage is generated for: one time without any, for a stage without `for_each`."""
         upstream = stage.upstream
         if upstream is None:
             yield None
@@ -249,7 +249,7 @@ class Expansion:
         self.waiting.append(Waiting(stage.name, upstream.stage, file, len(found), upstream.wants, each, low, high))
 
     def _chosen(self, stage: Stage, cells: Sequence[Cell]) -> list[Cell]:
-        """The picked cells among those that a stage is drawn for."""
+        """The picked cells among those that a stage is generated for."""
         upstream = stage.upstream
         assert upstream is not None
         if upstream.picks is None:
@@ -265,7 +265,7 @@ class Expansion:
         return [cell for cell in cells if cell.id in matched.picks]
 
     def _look_for_file(self, stage: Stage, upstream: SourceStage, cells: Sequence[Cell]) -> None:
-        """Warn of a picks file that is not there, if it may have another name."""
+        """Warn of a missing picks file, if it may have another name."""
         named = [one.upstream.file for one in self.pipeline.stages if one.upstream and one.upstream.file]
         if upstream.file is not None and upstream.file.parent.is_dir():
             document = self.pipeline.document
@@ -311,7 +311,7 @@ class Expansion:
         return Cell(self.count, identity, stage.name, names, axes, out, request, source, resolver.template(draft))
 
     def _collision(self, stage: Stage, identity: str, out: str) -> CellProblem:
-        """Which other cell has a path: found by expanding anew up to it."""
+        """The other cell with the same path, found by expanding again up to it."""
         for other in self.pipeline.stages:
             for draft in self._sampled(other, self._drafts(other, set())):
                 try:
@@ -324,7 +324,7 @@ class Expansion:
         raise AssertionError("a path that is taken belongs to a cell")
 
     def _source_cell(self, source: Cell, own: Sequence[str]) -> SourceCell:
-        """What cells have from the one that they are drawn for; `own` are the names of their own axes."""
+        """What cells have from the one that they are generated for; `own` are the names of their own axes."""
         parts = source.id.split("/")[1:]
         names = [f"source.{name}" if name in own else name for name in source.names]
         inherited = tuple(zip(names, parts, source.axes, strict=True))
@@ -334,7 +334,7 @@ class Expansion:
         """Each cell has all variables."""
         count = len(self.pipeline.variables)
         if count * cells > MAX_COPIED:
-            what = f"{count:,} variables in {cells:,} cells or more are {count * cells:,}"
+            what = f"{count:,} variables in at least {cells:,} cells make {count * cells:,}"
             self.problems.too_many(stage, what, MAX_COPIED, 0, code="too_many_variables")
 
     def _check_count(self) -> None:
@@ -349,7 +349,7 @@ class Expansion:
 
 
 def _indexes(matrix: Matrix, identity: str | None) -> list[list[int]]:
-    """For each axis the indexes of its values, or of those alone that may stand in an id."""
+    """For each axis the indexes of its values, or of those alone that are allowed in an id."""
     axes = matrix.axes
     if identity is None:
         return [list(range(len(axis.values))) for axis in axes]
@@ -373,6 +373,6 @@ def _may_repeat(stage: Stage) -> bool:
 
 def _refuse_repeated(identity: str, ids: set[str], matrix: Matrix, stage: Stage) -> None:
     if identity in ids:
-        message = f"two cells of the stage `{stage.name}` are called {identity}"
+        message = f"two cells of the stage `{stage.name}` have the id {identity}"
         raise CellProblem("repeated_cell", message, matrix.trail, hint="remove one of the two")
     ids.add(identity)

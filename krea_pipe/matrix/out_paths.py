@@ -84,13 +84,13 @@ def collision(first: str, second: str, out: str, stage: Stage) -> CellProblem:
 def _collision_hint(stage: Stage, taken: str) -> str:
     if taken.partition("/")[0] != stage.name:
         return (
-            "start `out` with {{ stage }}/" if stage.out else "upper and lower case are one on many disks: rename one"
+            "start `out` with {{ stage }}/" if stage.out else "many disks do not distinguish case: rename one of them"
         )
     used = compile_template(str(stage.out.data)).names if stage.out else frozenset()
     left = [axis.name for axis in stage.axes if axis.name not in used and len(axis.values) > 1 and "." not in axis.name]
     if stage.out and left:
         return f"add {{{{ {left[0]} }}}} to `out`"
-    return "their values read the same in a path, where case does not count: write one of them otherwise"
+    return "their values are the same in a path, where case is ignored: change one of them"
 
 
 def checked_path(text: str, stage: Stage) -> str:
@@ -102,17 +102,17 @@ def checked_path(text: str, stage: Stage) -> str:
     path = _IMAGE_SUFFIX.sub("", text.strip())
     trail = stage.out.trail if stage.out else stage.trail
     if not path:
-        raise CellProblem("path_empty", "`out` gives an empty path", trail)
+        raise CellProblem("path_empty", "`out` produces an empty path", trail)
     if path.startswith("/"):
-        message = f"`out` gives the absolute path {shown(path)}"
+        message = f"`out` produces the absolute path {shown(path)}"
         raise CellProblem("path_absolute", message, trail, hint="write it relative to the output folder")
     if len(path.encode()) > MAX_PATH:
-        raise CellProblem("path_too_long", f"`out` gives a path of over {MAX_PATH:,} bytes", trail)
+        raise CellProblem("path_too_long", f"`out` produces a path of over {MAX_PATH:,} bytes", trail)
     for part in path.split("/"):
         flaw = _flaw(part)
         if flaw:
             code, said, hint = flaw
-            raise CellProblem(code, f"`out` gives {shown(path)}, {said}", trail, hint=hint)
+            raise CellProblem(code, f"`out` produces {shown(path)}, {said}", trail, hint=hint)
     return path
 
 
@@ -122,14 +122,14 @@ def _flaw(part: str) -> tuple[str, str, str] | None:
     slug = "use the filter slug: {{ value | slug }}"
     if part in ("", ".", ".."):
         said = f"which has the part {shown(part)}" if part else "which has an empty part"
-        return "path_outside", said, "paths stay below the output folder, with one / between two parts"
+        return "path_outside", said, "paths must stay below the output folder, with a single / between parts"
     refused = _REFUSED_CHARACTERS.search(part)
     if refused:
         return "path_refused", f"and some file systems refuse {shown(refused[0])} in a name", slug
     if part[-1] in ". ":
         return "path_refused", f"and some file systems refuse names that end in {shown(part[-1])}", slug
     if _REFUSED_NAMES.fullmatch(part):
-        return "path_refused", f"and Windows keeps the name {shown(part)} for itself", "write {{ stage }}- before it"
+        return "path_refused", f"and Windows reserves the name {shown(part)}", "write {{ stage }}- before it"
     if len(part.encode()) > MAX_PATH_PART:
         return "path_too_long", f"which has a part of over {MAX_PATH_PART} bytes", "shorten it"
     return None

@@ -170,13 +170,15 @@ def lost_picks(picks: Picks, matched: Matched, stage: str, ids: Sequence[str], p
 
 
 def _near(identity: str, free: Sequence[str]) -> str:
-    """The cell that may be meant: one part of its id is another word, which is much like the one that stands there."""
+    """The cell that may be meant: one part of its id is another word, which is similar to the current one."""
     parts, found = identity.split("/"), list[str]()
     for cell in free[:MAX_NAMES]:
         others = cell.split("/")
         changed = [(one, other) for one, other in zip(parts, others, strict=False) if one != other]
-        if len(others) == len(parts) and len(changed) == 1 and closest(changed[0][0], changed[0][1:]):
-            found.append(cell)
+        if len(others) == len(parts) and len(changed) == 1:
+            before, after = changed[0]
+            if closest(before, [after], most=len(before) * 3 // 5 if len(before) > 2 else 0):
+                found.append(cell)
     return found[0] if len(found) == 1 else "CELL"
 
 

@@ -46,9 +46,9 @@ def match_cells(picks: Picks, found: Sequence[_KeyedCell], stage: str, pipeline:
     names = [one.name for one in pipeline.stages]
     file = picks.document.file
     if picks.is_of_others(stage, names):
-        message = f"{file.name} holds picks of {picks.stages_said}, and these are of `{stage}`"
+        message = f"{file.name} contains picks of {picks.stages_said}, not of `{stage}`"
         at = picks.document.place(picks.decisions[0].trail if picks.decisions else ())
-        raise UsageError(Problem("other_stage", message, at, "name that stage's file"))
+        raise UsageError(Problem("other_stage", message, at, "use the picks file of that stage"))
     keys = {cell.id: key for cell, key in found if cell.stage == stage}
     matched = match_picks(picks, keys, keys.__getitem__, stage, names)
     if problems := decided_twice(picks, matched):
@@ -57,7 +57,7 @@ def match_cells(picks: Picks, found: Sequence[_KeyedCell], stage: str, pipeline:
 
 
 def check_count(pipeline: Pipeline, stage: str, count: int, file: Path) -> None:
-    """Refuse more picks in a file than a stage takes that is drawn for them.
+    """Refuse more picks in a file than a stage takes that is generated for them.
 
     Raises:
         UsageError: they are too many.
@@ -66,8 +66,8 @@ def check_count(pipeline: Pipeline, stage: str, count: int, file: Path) -> None:
     mosts = [(one.wants[1], name) for name, one in upstreams if one.stage == stage and one.file == file.resolve()]
     for most, name in mosts:
         if most is not None and count > most:
-            message = f"{file.name} would hold {count} picks; the stage `{name}` takes at most {most}"
-            hint = "pick fewer, say --best-of AXIS with it, or raise `max`; nothing was written"
+            message = f"{file.name} would contain {count} picks; the stage `{name}` accepts at most {most}"
+            hint = "pick fewer, add --best-of AXIS, or raise `max`; nothing was written"
             raise UsageError(Problem("too_many", message, hint=hint))
 
 
@@ -89,7 +89,7 @@ def named_cells(found: Sequence[_KeyedCell], stage: str, words: Sequence[str], p
         try:
             chosen = selected(own, _expression(word), pipeline, {})
         except NothingSelected as error:
-            hint = suggestion(word, [cell.id for cell, _ in own]) or "show the cells with `krea-pipe expand`"
+            hint = suggestion(word, [cell.id for cell, _ in own]) or "list the cells with `krea-pipe expand`"
             raise NothingSelected(_fits_none(stage, word, hint)) from error
         ids.update(dict.fromkeys(cell.id for cell, _ in chosen))
     return list(ids)
@@ -115,7 +115,7 @@ def decided_cells(
                 if not meant:
                     raise
         if not meant:
-            hint = f"{picks.document.file.name} holds no decision about it"
+            hint = f"{picks.document.file.name} has no decision about it"
             raise NothingSelected(_fits_none(stage, word, hint))
         ids.update(dict.fromkeys(meant))
     return list(ids)
@@ -130,12 +130,12 @@ def _expression(word: str) -> Selection:
     selection = parse_selection([word], ())
     if selection.needs_status:
         hint = "pick by id, stage or axis"
-        raise UsageError(Problem("bad_selection", "a status is not known without the store", hint=hint))
+        raise UsageError(Problem("bad_selection", "cells cannot be picked by status", hint=hint))
     return selection
 
 
 def _fits_none(stage: str, word: str, hint: str) -> Problem:
-    return Problem("nothing_selected", f"no cell of the stage `{stage}` fits {word}", hint=hint)
+    return Problem("nothing_selected", f"no cell of the stage `{stage}` matches {word}", hint=hint)
 
 
 def best_of(matched: Matched, found: Sequence[_KeyedCell], axis: str) -> list[str]:
@@ -166,7 +166,7 @@ def best_of(matched: Matched, found: Sequence[_KeyedCell], axis: str) -> list[st
         best = max(group, key=lambda one: one.stars or 0)
         if len(group) > 1 and best.stars is None:
             rivals = ", ".join(one.id for one in group)
-            hint = "give stars first: krea-pipe pick FILE STAGE CELL --stars 5"
+            hint = "add stars first: krea-pipe pick FILE STAGE CELL --stars 5"
             raise UsageError(Problem("no_stars", f"none of these has stars: {rivals}", hint=hint))
         dropped += [one.id for one in group if one is not best]
     return dropped

@@ -115,7 +115,7 @@ class Precedence:
         looks = self.pipeline.looks
         if str(name) not in looks:
             hint = f"known: {', '.join(looks)}" if looks else None
-            raise CellProblem("unknown_name", f"nothing is called {shown(name)} under `looks:`", value.trail, hint=hint)
+            raise CellProblem("unknown_name", f"`looks:` does not define {shown(name)}", value.trail, hint=hint)
         return [self._looks[str(name)]]
 
     def _static_look(self) -> list[Layer] | None:
@@ -139,7 +139,7 @@ def merge_layers(layers: Iterable[Layer]) -> dict[str, Value]:
 
 
 def section_of(trail: Trail, stage: Stage) -> str:
-    """The section of a stage that an axis value stands in: `include` and `takes` make axes too."""
+    """The section of a stage that contains an axis value: `include` and `takes` make axes too."""
     own = trail[len(stage.trail) :][:1]
     return str(own[0]) if own in (("include",), ("takes",)) else "matrix"
 

@@ -54,7 +54,7 @@ class ReferenceResolver:
             return None
         found = self._images(str(text), value, context)
         if len(found) != 1:
-            raise CellProblem("several_files", f"`image` means {len(found)} files; Krea takes one", value.trail)
+            raise CellProblem("several_files", f"`image` matches {len(found)} files; Krea accepts one", value.trail)
         return self.with_strength(Weighted(found[0], SOURCE_STRENGTH), fields, context)
 
     def with_strength(
@@ -68,7 +68,7 @@ class ReferenceResolver:
         return Weighted(image.id, check_value(given, lambda: check_source_strength(data)))
 
     def is_fixed(self, kind: str, value: Value) -> bool:
-        """Whether a list names the same things with the same strengths in every cell that does not set it anew."""
+        """Whether a list names the same things with the same strengths in every cell that does not override it."""
         known = self._named(kind)
         names = [str(name) for name in cast("list[Json]", value.data)]
         strengths = [known[name].strength for name in names if name in known]
@@ -91,7 +91,7 @@ class ReferenceResolver:
         known = self._named(kind)
         if name not in known:
             listed = ", ".join(one for one in known if one[0] != "@")
-            message = f"nothing is called {shown(name)} under `{kind}:`"
+            message = f"`{kind}:` does not define {shown(name)}"
             raise CellProblem("unknown_name", message, value.trail, hint=f"known: {listed}" if listed else None)
         return known[name]
 
@@ -119,16 +119,16 @@ class ReferenceResolver:
 
     def _limited(self, kind: str, found: Items, value: Value) -> Items:
         if kind == "references" and len(found) > MAX_STYLE_REFERENCES:
-            message = f"{len(found)} style references in one request; Krea takes at most {MAX_STYLE_REFERENCES}"
+            message = f"{len(found)} style references in one request; Krea accepts at most {MAX_STYLE_REFERENCES}"
             raise CellProblem("too_many_references", message, value.trail, hint="name fewer images, or split the set")
         if kind == "moodboards" and len(found) > MAX_MOODBOARDS:
-            message = f"{len(found)} moodboards in one request; Krea takes one"
+            message = f"{len(found)} moodboards in one request; Krea accepts one"
             raise CellProblem("too_many_moodboards", message, value.trail)
         seen = set[Source | str]()
         for one in found:
             if one.id in seen:
-                message = f"{self._label(one.id)} is twice in the `{kind}` of one request"
-                raise CellProblem("repeated_reference", message, value.trail, hint="leave one of the two out")
+                message = f"{self._label(one.id)} appears twice in the `{kind}` of one request"
+                raise CellProblem("repeated_reference", message, value.trail, hint="remove one of the two")
             seen.add(one.id)
         return found
 

@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class CellProblem(ValueError):
-    """A cell cannot be made; `trail` and `word` say where in the file the reason stands."""
+    """A cell cannot be made; `trail` and `word` say the place of the reason in the file."""
 
     def __init__(
         self, code: str, message: str, trail: tuple[str | int, ...], *, word: str | None = None, hint: str | None = None
@@ -112,7 +112,9 @@ def _at(context: object, path: VariablePath) -> object:
 def _null_problem(value: Value, path: VariablePath) -> CellProblem:
     name = ".".join(path)
     hint = f"give it a value, in quotes if it is the word null, or write {{{{ {name} | default('plain', true) }}}}"
-    problem = CellProblem(NULL_IN_TEXT, f"`{name}` is null, and a template puts it into a text", value.trail, hint=hint)
+    problem = CellProblem(
+        NULL_IN_TEXT, f"`{name}` is null, but a template inserts it into text", value.trail, hint=hint
+    )
     problem.word, problem.null = path[0], path
     return problem
 

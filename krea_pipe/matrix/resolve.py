@@ -21,9 +21,9 @@ from krea_pipe.pipeline.template import is_template
 
 @dataclass(frozen=True)
 class SourceCell:
-    """The cell of another stage that a cell is drawn for: its key, its request, and what templates see as `source`.
+    """The cell of another stage that a cell is generated for: its key, its request, and what templates see as `source`.
 
-    `inherited` has the name, the part of an id and the value of each axis that cells drawn for it have from it.
+    `inherited` has the name, the part of an id and the value of each axis that cells generated for it inherit.
     """
 
     id: str
@@ -131,7 +131,7 @@ class Resolver:
 
         Args:
             combination: the index of a value in each axis.
-            source: the cell that it is drawn for, in a stage that has `for_each`.
+            source: the cell that it is generated for, in a stage that has `for_each`.
 
         Raises:
             CellProblem: a value's template fails.
@@ -191,11 +191,11 @@ class Resolver:
         if "prompt" in fields:
             prompt = self.renderer.text(fields["prompt"], context)
             if not prompt:
-                message = "the prompt renders to nothing but white space"
+                message = "the prompt is only white space once rendered"
                 raise CellProblem("empty_prompt", message, fields["prompt"].trail)
             return prompt
         if given is None:
-            hint = "set `prompt:` in the stage: rows and patches may give other ones"
+            hint = "set `prompt:` in the stage: rows and patches can override it"
             raise CellProblem("no_prompt", "some cells have no prompt", self.stage.trail, hint=hint)
         return given.prompt
 
@@ -233,7 +233,7 @@ class Resolver:
         self.fixed_lists = {kind: self.references.items(kind, fields, {}) for kind in fixed}
 
     def _is_simple(self) -> bool:
-        """Whether axes that set one plain field each stand over all else: a million cells go this way."""
+        """Whether axes that set one plain field each override everything else: a million cells go this way."""
         axes = [self.matrix.axes[index] for index in self.precedence.own]
         plain = all(
             set(value.sets) == {axis.name} and axis.name in DEFAULTS and not is_template(value.sets[axis.name].data)

@@ -24,7 +24,7 @@ _KeyedCells = Sequence[tuple[Cell, Key]]
 
 @dataclass(frozen=True, slots=True)
 class Drawable:
-    """The cells of a pipeline that can be drawn, with their keys; the stages that wait, and all that cannot begin."""
+    """The cells of a pipeline that can be generated, with their keys; the stages that wait or cannot begin."""
 
     found: _KeyedCells
     waiting: tuple[Waiting, ...]
@@ -57,10 +57,10 @@ def selected(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statu
         found: all cells, with their keys.
         selection: what was asked for.
         pipeline: what the cells are of.
-        statuses: how requests stand, for a selection that asks for it; a key without one has none.
+        statuses: the status of each request, for a selection that tests it; a missing key has no status.
 
     Raises:
-        NothingSelected: it takes none. UsageError: it names what is not there.
+        NothingSelected: it takes none. UsageError: it names something that does not exist.
     """
     if selection.is_all:
         return found
@@ -71,9 +71,7 @@ def selected(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statu
     labels = _labels(pipeline)
     chosen = [selection.takes(_subject(cell, labels, statuses.get(key, ""))) for cell, key in found]
     if not any(chosen):
-        raise NothingSelected(
-            Problem("nothing_selected", "no cell fits what was selected", hint=_hint(found, pipeline))
-        )
+        raise NothingSelected(Problem("nothing_selected", "no cell matches the selection", hint=_hint(found, pipeline)))
     taken = {key for (_, key), is_chosen in zip(found, chosen, strict=True) if is_chosen}
     needed = _with_upstream(taken, {key: cell for cell, key in found}) - taken
     return [one for one, is_chosen in zip(found, chosen, strict=True) if is_chosen or one[1] in needed]
@@ -82,11 +80,11 @@ def selected(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statu
 def _hint(found: _KeyedCells, pipeline: Pipeline) -> str:
     drawn = {cell.stage for cell, _ in found}
     waiting = [f"`{one.name}`" for one in pipeline.stages if one.name not in drawn]
-    words = "a word means a whole part of an id, *word* also a piece of one"
+    words = "a word matches a whole part of an id, *word* also within a part"
     if not waiting:
-        return f"show all cells with `krea-pipe expand`; {words}"
+        return f"list all cells with `krea-pipe expand`; {words}"
     verb = "waits" if len(waiting) == 1 else "wait"
-    return f"{', '.join(waiting)} {verb} for picks, so nothing of that can be drawn yet; {words}"
+    return f"{', '.join(waiting)} {verb} for picks, so its cells cannot be generated yet; {words}"
 
 
 def behind_waiting(stages: Sequence[Stage], waiting: Sequence[str]) -> set[str]:
@@ -142,7 +140,7 @@ def row_subject(identity: str, stage: str, axes: Mapping[str, Scalar], status: s
 
 
 def find_cell(cells: Iterable[Cell], text: str, waiting: Sequence[Waiting] = ()) -> Cell:
-    """The one cell of an id, of an end of an id, or of parts or a glob that stand in it, whichever fits first.
+    """The one cell of an id, of an end of an id, or of parts or a glob that match it, whichever fits first.
 
     Args:
         cells: all that there are.
@@ -170,12 +168,12 @@ def find_cell(cells: Iterable[Cell], text: str, waiting: Sequence[Waiting] = ())
 def _several(text: str, found: Sequence[str]) -> UsageError:
     more = f", and {len(found) - LISTED:,} more" if len(found) > LISTED else ""
     hint = f"name one of them: {', '.join(found[:LISTED])}{more}"
-    return UsageError(Problem("several_cells", f"{len(found):,} cells are called `{text}`", hint=hint))
+    return UsageError(Problem("several_cells", f"{len(found):,} cells match `{text}`", hint=hint))
 
 
 def _unknown(text: str, known: Sequence[str], waiting: Sequence[Waiting]) -> UsageError:
     near = _nearest(text, known)
-    hint = f"the nearest: {', '.join(near)}" if near else "show all cells with `krea-pipe expand`"
+    hint = f"similar ids: {', '.join(near)}" if near else "list all cells with `krea-pipe expand`"
     stage = text.partition("/")[0]
     for one in waiting:
         if one.stage == stage:

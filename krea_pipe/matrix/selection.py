@@ -1,7 +1,7 @@
 """Which cells a command takes: the expressions of `-k`/`--select` and `--exclude`, and `--only-failed`.
 
     serum                 a whole part of the cell's id, never a piece of one: `s1` does not take `s10`
-    serum/dawn            parts that stand in the id in a row; a whole id works too
+    serum/dawn            parts that follow each other in the id; a whole id works too
     *amber*               the same as a glob: * any characters, also /, ? one, [a-c] one of them, [!a-c] any other
     stage:explore         the cell's stage; status:failed its status; stage:explore,ladder is either of them
     product=serum,cream   the value of an axis, as in the id, by its label or as its text; 0.5 is 0.50
@@ -56,10 +56,10 @@ _FLAWS = {
     ">": "only = and != compare; name the values: seed=1,2,3",
 }
 _MISPLACED = {
-    ")": ("this bracket closes nothing", "remove it, or open one before"),
-    ",": ("a comma stands between values only", "write `and` or `or` between conditions"),
-    "=": ("a condition has one axis and one sign", "write `and` or `or` between conditions"),
-    "!=": ("a condition has one axis and one sign", "write `and` or `or` between conditions"),
+    ")": ("this bracket has no opening bracket", "remove it, or add the opening bracket"),
+    ",": ("a comma is only allowed between values", "write `and` or `or` between conditions"),
+    "=": ("a condition has one axis and one operator", "write `and` or `or` between conditions"),
+    "!=": ("a condition has one axis and one operator", "write `and` or `or` between conditions"),
 }
 
 
@@ -93,7 +93,7 @@ class Wanted:
 
     @property
     def is_glob(self) -> bool:
-        """Whether it stands for more than one text."""
+        """Whether it matches more than one text."""
         return not self.quoted and _GLOB.search(fold(self.text)) is not None
 
 
@@ -187,7 +187,7 @@ def unknown_name(name: Name, known: Collection[str]) -> Problem:
     options = sorted(one for one in known if len(one) <= _MAX_QUOTED)[:MAX_OPTIONS]
     hint = textwrap.shorten(near_word(fold(name.text), options), MAX_HINT, placeholder=" …")
     if name.what == "axis" and name.text in ("stage", "status"):
-        hint = f"write `{name.text}:` in place of `{name.text}=`"
+        hint = f"write `{name.text}:` instead of `{name.text}=`"
     return Problem(f"unknown_{name.what}", message, name.at, hint)
 
 
@@ -222,10 +222,10 @@ class Parser:
             UsageError: `bad_selection`, with the place in the expression.
         """
         if not self.text:
-            self._fail(0, "the expression is empty", f"leave the option out, or say what to take: {_EXAMPLE}")
+            self._fail(0, "the expression is empty", f"remove the option, or say what to select: {_EXAMPLE}")
         if len(self.text) > MAX_EXPRESSION:
             message = f"the expression is longer than {MAX_EXPRESSION:,} characters"
-            self._fail(MAX_EXPRESSION, message, "use globs, or give the option several times")
+            self._fail(MAX_EXPRESSION, message, "use globs, or repeat the option")
         self._next()
         test = self._alternatives(0)
         self._expect("end")
@@ -235,7 +235,7 @@ class Parser:
         for found in _TOKEN.finditer(self.text):
             kind, text, start = str(found.lastgroup), found[0], found.start()
             if kind == "flaw" and text in _FLAWS:
-                self._fail(start, f"{text} means nothing here", f"{_FLAWS[text]}; in quotes it is text")
+                self._fail(start, f"{text} has no meaning here", f"{_FLAWS[text]}; quote it to use it as text")
             elif kind == "flaw":
                 self._fail(start, "the quote that opens here is never closed", f"close it with {text}")
             elif kind == "mark" or (kind == "word" and text.lower() in _KEYWORDS):
@@ -276,7 +276,7 @@ class Parser:
     def _bracket(self, depth: int) -> Test:
         opened = self._next().start
         if depth > _MAX_DEPTH:
-            self._fail(opened, f"brackets stand more than {_MAX_DEPTH} deep", "leave out those that change nothing")
+            self._fail(opened, f"brackets are nested more than {_MAX_DEPTH} levels deep", "remove the redundant ones")
         test = self._alternatives(depth)
         if self.token.kind == "end":
             self._fail(opened, "the bracket that opens here is never closed", "close it with )")
@@ -304,10 +304,10 @@ class Parser:
         wanted = self._wanted(token)
         text = wanted.text.strip("/")
         if not text.strip():
-            self._fail(token.start, "this names no part of an id", f"write a word or a glob, {_EXAMPLE}")
+            self._fail(token.start, "this is not part of an id", f"write a word or a glob, {_EXAMPLE}")
         if ":" in text and not wanted.quoted:
             hint = "write product=serum for an axis; only stage: and status: have a colon"
-            self._fail(token.start + token.text.index(":"), "no id has a colon", hint)
+            self._fail(token.start + token.text.index(":"), "ids do not contain colons", hint)
         return on_id(Wanted(text, wanted.quoted))
 
     def _values(self, before: _Token, what: str, axis: str = "") -> Fits:
@@ -321,10 +321,10 @@ class Parser:
         token = self._next()
         if token.kind == "fact":
             hint = "write `and` or `or` before it, or put the value in quotes"
-            self._fail(token.start, f"{token.text} begins another condition", hint)
+            self._fail(token.start, f"{token.text} starts another condition", hint)
         if token.kind not in ("word", "quoted"):
             quoted = f'put the value in quotes: "{token.text}"'
-            hint = quoted if token.kind in _KEYWORDS else "write it there, as in product=serum,cream"
+            hint = quoted if token.kind in _KEYWORDS else "add it, as in product=serum,cream"
             self._fail(token.start, f"a value is missing after `{before.text}`", hint)
         wanted = self._wanted(token)
         self.names.append(Name(what, axis, wanted.text, fits_any([wanted]), self._place(token.start)))
@@ -333,9 +333,13 @@ class Parser:
     def _wanted(self, token: _Token) -> Wanted:
         wanted = Wanted(token.plain, token.kind == "quoted")
         if len(wanted.text) > _MAX_WORD:
-            self._fail(token.start, f"a word or value has up to {_MAX_WORD:,} characters", "use a glob: label=low*")
+            self._fail(
+                token.start, f"a word or value can have up to {_MAX_WORD:,} characters", "use a glob: label=low*"
+            )
         if len(fold(wanted.text)) > MAX_GLOB and wanted.is_glob:
-            self._fail(token.start, f"a glob has up to {MAX_GLOB} characters", "use a shorter one, or quote the text")
+            self._fail(
+                token.start, f"a glob can have up to {MAX_GLOB} characters", "use a shorter one, or quote the text"
+            )
         return wanted
 
     def _expect(self, kind: str) -> None:
@@ -409,7 +413,7 @@ class Selection:
 def parse_selection(select: Sequence[str], exclude: Sequence[str], *, only_failed: bool = False) -> Selection:
     """Read the expressions of the options.
 
-    `only_failed` is `status:failed`. An `uncertain` cell may have been paid, so it is not drawn again by the way.
+    `only_failed` is `status:failed`. An `uncertain` cell may have been paid, so it is not generated again by the way.
 
     Raises:
         UsageError: `bad_selection`, for every expression that cannot be read.

@@ -1,6 +1,6 @@
 """Shards: parts of the cells of a pipeline, so that several jobs or machines share the work.
 
-A request belongs to the shard that its key gives, so that editing other cells never moves it. What is drawn from an
+A request belongs to the shard that its key gives, so that editing other cells never moves it. What is generated from an
 image of the same pipeline goes with it: the key of the request at the beginning of the chain counts.
 """
 
@@ -19,7 +19,9 @@ INDEX, TOTAL = "KREA_PIPE_SHARD_INDEX", "KREA_PIPE_SHARDS"
 
 _WRITTEN = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 _AUTO = re.compile(r"auto(?:/([0-9]{1,9}))?")
-_EXAMPLE = "write --shard 2/8 for the second of eight shards, or --shard auto in a job that a CI or cluster numbers"
+_EXAMPLE = (
+    "write --shard 2/8 for the second of eight shards, or --shard auto in a job that CI or a cluster has numbered"
+)
 _NAMED = "name the shard, as in --shard 3/8"
 _GITLAB, _GITLAB_TOTAL = "CI_NODE_INDEX", "CI_NODE_TOTAL"
 _SLURM, _SLURM_COUNT = "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"
@@ -39,7 +41,7 @@ class Shard:
 
 
 def number_of(root: Key, total: int) -> int:
-    """The number of the shard, counted from 1, of a request and of all that is drawn from its image.
+    """The number of the shard, counted from 1, of a request and of everything generated from its image.
 
     Args:
         root: the key of the request at the beginning of the chain.
@@ -52,7 +54,7 @@ def shard_numbers(found: Sequence[tuple[Cell, Key]], total: int) -> dict[Key, in
     """The number of the shard of each request.
 
     Args:
-        found: all cells of a pipeline that can be drawn, with their keys.
+        found: all cells of a pipeline that can be generated, with their keys.
         total: how many shards there are.
 
     Returns:
@@ -63,7 +65,7 @@ def shard_numbers(found: Sequence[tuple[Cell, Key]], total: int) -> dict[Key, in
     for key in above:
         chain = [key]
         while chain[-1] not in roots and above.get(chain[-1]):
-            chain.append(above[chain[-1]][0])  # all that a request is drawn from has the same beginning
+            chain.append(above[chain[-1]][0])  # everything that a request is generated from has the same beginning
         root = roots.get(chain[-1], chain[-1])
         roots.update(dict.fromkeys(chain, root))
     return {key: number_of(roots[key], total) for key in above}
@@ -76,7 +78,7 @@ def of_shard(
 
     Args:
         chosen: the cells that were asked for, with those whose images they need.
-        found: all cells of the pipeline that can be drawn.
+        found: all cells of the pipeline that can be generated.
         shard: which shard.
     """
     numbers = shard_numbers(found, shard.total)
@@ -133,9 +135,9 @@ def _of_array(given: int | None, named: Mapping[str, str]) -> Shard:
     number, rest = divmod(task - least, step)
     if total == 1:
         message = f"{_SLURM}={task} is the only task of its array, which would be a shard of all cells"
-        raise _bad(message, f"{_NAMED}, or leave --shard out")
+        raise _bad(message, f"{_NAMED}, or remove --shard")
     if rest or not 0 <= number < total:
-        message = f"the numbers of the array have gaps: {_SLURM}={task} is one of {total} tasks from {least} on"
+        message = f"the numbers of the array have gaps: {_SLURM}={task} is one of {total} tasks, starting at {least}"
         raise _bad(message, f"number the tasks without gaps, as in --array=1-8, or {_NAMED}")
     return _checked(number + 1, total, f"{_SLURM}={task}")
 

@@ -65,4 +65,4 @@ def explain_cut(text: str, start: int, at: int, value: Json = "") -> Flaw:
     hint = f"quote the value: {said}" if said else "put the whole value in quotes"
     message = "the value is empty, because `#` starts a comment here" if value is None else "`#` starts a comment here"
     message += "" if value is None else ", so the rest of the value is lost"
-    return Flaw(CODE, message, at, f"{hint}; a comment has a space after the #")
+    return Flaw(CODE, message, at, f"{hint}; a comment needs a space after the #")

@@ -19,7 +19,7 @@ from krea_pipe.pipeline.source import Document, Trail
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """Data from the file, perhaps a template, and where it stands."""
+    """Data from the file, perhaps a template, and its place."""
 
     data: Json
     trail: Trail
@@ -103,9 +103,9 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class SourceStage:
-    """The stage whose cells a chained stage is drawn for, all of them or those that were picked.
+    """The stage whose cells a chained stage is generated for, all of them or those that were picked.
 
-    `wants` are the fewest and the most picks (None: any). `picks` is None while the file is not there.
+    `wants` are the fewest and the most picks (None: any). `picks` is None while the file is missing.
     """
 
     stage: str
@@ -167,7 +167,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One file. `root` is the folder that references may not leave; `overrides` are fields of `--set`.
+    """One file. `root` is the folder that references must not leave; `overrides` are fields of `--set`.
 
     `prices` are what its images cost, with what the user's settings and the file say.
     """

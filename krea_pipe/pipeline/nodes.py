@@ -104,7 +104,7 @@ def resolve_scalar(text: str) -> Json:
     if _FLOAT.fullmatch(text):
         number = float(text)
         if not math.isfinite(number):
-            raise ValueError(f"{text} is too large for a number")
+            raise ValueError(f"the number {text} is too large")
         return as_written(number, text)
     return text
 
@@ -148,8 +148,8 @@ class _Builder:
             self._judge_before(error, taken)
         except yaml.reader.ReaderError as error:
             code = error.character
-            message = f"not YAML: the character U+{code:04X} cannot stand in it"
-            self._fail("yaml_syntax", message, max(0, self.text.find(chr(code))), "take it out")
+            message = f"not valid YAML: the character U+{code:04X} is not allowed"
+            self._fail("yaml_syntax", message, max(0, self.text.find(chr(code))), "remove it")
         if self.root is None or self.root.data is None:
             self._fail("empty_file", "the file is empty", 0, "run `krea-pipe init` for a starter pipeline")
         return self.root
@@ -190,8 +190,8 @@ class _Builder:
             case yaml.DocumentStartEvent():
                 self.documents += 1
                 if self.documents > 1:
-                    message = "one file holds one pipeline; here a second starts"
-                    self._fail("second_document", message, start, "move it to a file of its own")
+                    message = "a file contains one pipeline; a second document starts here"
+                    self._fail("second_document", message, start, "move it to its own file")
             case yaml.AliasEvent():
                 self._add(self._aliased(event.anchor or "", start), start)
             case yaml.ScalarEvent():
@@ -217,7 +217,7 @@ class _Builder:
 
     def _typed(self, event: yaml.ScalarEvent, start: int) -> Json:
         if CONTROL_CHARACTERS.search(event.value):
-            self._note("control_character", "this text holds a control character", start, "take the escape out")
+            self._note("control_character", "this text contains a control character", start, "remove the escape")
             return CONTROL_CHARACTERS.sub("-", event.value)
         if not event.implicit[0]:
             return event.value
@@ -251,11 +251,11 @@ class _Builder:
 
     def _aliased(self, anchor: str, start: int) -> Node:
         if anchor not in self.anchors:
-            message = f"*{anchor} is an alias, and nothing before it is anchored as &{anchor}"
+            message = f"*{anchor} is an alias, but it is not preceded by the anchor &{anchor}"
             self._fail("unknown_alias", message, start, text_mark(self.text, start).hint)
         node = self.anchors[anchor]
         if node is None:
-            self._fail("recursive_alias", f"*{anchor} stands inside its own anchor", start, "write the value out")
+            self._fail("recursive_alias", f"*{anchor} is used inside its own anchor", start, "write out the value")
         return node
 
     def _add(self, node: Node, start: int) -> None:
@@ -288,21 +288,21 @@ class _Builder:
             self._fail_too_many(start)
 
     def _fail_too_deep(self, start: int) -> NoReturn:
-        self._fail("too_deep", f"nested more than {MAX_YAML_DEPTH} levels deep", start, "write it flatter")
+        self._fail("too_deep", f"nested more than {MAX_YAML_DEPTH} levels deep", start, "reduce the nesting")
 
     def _fail_too_many(self, start: int) -> NoReturn:
-        message = f"the file unfolds to more than {self.most:,} values, a mapping or list counted as {COLLECTION}"
+        message = f"the file expands to more than {self.most:,} values (a mapping or list counts as {COLLECTION})"
         self._fail("alias_bomb", message, start, "use fewer aliases, and put long lists of rows into a CSV file")
 
     def _key(self, node: Node, mapping: Node, start: int) -> str:
         key = node.data
         if not isinstance(key, str):
             written = cut(self.text[node.start : node.end], MAX_QUOTED) or "null"
-            self._note("key_not_text", f"a key is text, and {written} is not", start, f'write "{written}":')
+            self._note("key_not_text", f"a key must be text, but {written} is not", start, f'write "{written}":')
             return _DROPPED
         if key == "<<":
             # Read on, and all that it would have brought in would be reported as missing.
-            self._fail("merge_key", "merge keys (<<) are not supported", start, "write the keys out")
+            self._fail("merge_key", "merge keys (<<) are not supported", start, "write out the keys")
         if key in mapping.keys:
             first = self.lines.place(mapping.keys[key])
             message = f"the key `{cut(key, MAX_QUOTED)}` is already set in line {first.line}"
@@ -318,9 +318,7 @@ class _Builder:
         """Refuse a list or mapping in brackets that a comment takes an item out of."""
         if "#" not in self.text[node.start : node.end]:
             return
-        within = [
-            one for one in node.children.values() if node.start < one.start <= node.end
-        ]  # aliases stand elsewhere
+        within = [one for one in node.children.values() if node.start < one.start <= node.end]  # aliases are elsewhere
         spans = [(node.start, node.start + 1), *((one.start, one.end) for one in within), (node.end, node.end)]
         lost = cut_between(self.text, spans)
         self._refuse_cut(node, lost or 0, lost)
@@ -332,7 +330,7 @@ class _Builder:
     def _refuse_key(self, start: int) -> NoReturn:
         if self.text.startswith("{{", start - 1):
             self._fail(*unquoted_template(self.text, start - 1))
-        self._fail("key_not_text", "a key is text, not a list or a mapping", start, "put it in quotes")
+        self._fail("key_not_text", "a key must be text, not a list or a mapping", start, "put it in quotes")
 
     def _refuse_tag(self, tag: str | None, start: int) -> None:
         if tag is not None:

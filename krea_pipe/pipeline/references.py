@@ -88,7 +88,7 @@ class Fingerprints:
         """The images that a text names.
 
         Raises:
-            Unusable: there are none, or they cannot be used.
+            Unusable: there are no such files, or they cannot be used.
         """
         if text not in self.by_text:
             self.by_text[text] = tuple(self._images(text))
@@ -129,9 +129,9 @@ def fingerprint_images(pipeline: Pipeline, checked: CheckedDigests | None = None
     warnings: list[Problem] = []
     for number, value in enumerate(_image_values(pipeline), 1):
         if number > MAX_IMAGES:
-            message = f"the references of this file name more than {MAX_IMAGES:,} images"
+            message = f"the references in this file name more than {MAX_IMAGES:,} images"
             at = pipeline.document.place(value.trail)
-            problems.append(Problem("too_many", message, at, "name several at once: refs/*.jpg"))
+            problems.append(Problem("too_many", message, at, "use a pattern: refs/*.jpg"))
         if number > MAX_IMAGES or len(problems) > MAX_PROBLEMS:
             break
         try:
@@ -188,8 +188,8 @@ def _from_file(file: Path, label: str) -> tuple[Image, bytes]:
 def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: str | None = None) -> tuple[Image, bytes]:
     mime = sniff(data[:64])
     if mime not in _TAKEN:
-        hint = "Krea takes JPEG, PNG, WebP and HEIC; the bytes decide, not the name"
-        raise Unusable("reference_not_image", f"{label} is not an image that Krea takes", hint)
+        hint = "Krea accepts JPEG, PNG, WebP and HEIC; the content counts, not the file name"
+        raise Unusable("reference_not_image", f"{label} is not an image that Krea accepts", hint)
     try:
         check_work(data)
     except TooMuchWork as error:
@@ -197,7 +197,7 @@ def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: st
     digest = ByDigest(hashlib.sha256(data).hexdigest())
     size = image_size(data)
     if size is None and mime != "image/heic":
-        raise Unusable("reference_damaged", f"{label} starts like {mime} but is cut off or damaged", "export it again")
+        raise Unusable("reference_damaged", f"{label} looks like {mime} but is truncated or damaged", "export it again")
     return Image(digest, label, mime, file, size, inline), data
 
 
@@ -206,34 +206,34 @@ def _checked_url(text: str) -> str:
         parts = urlsplit(text)
         host = parts.hostname
     except ValueError as error:
-        raise Unusable("reference_url", "this is not a URL that can be read", "write https://HOST/PATH") from error
+        raise Unusable("reference_url", "this is not a valid URL", "write https://HOST/PATH") from error
     if parts.scheme != "https":
         hint = "use an https URL, or a file beside the pipeline"
-        raise Unusable("reference_url", f"{parts.scheme}: URLs are not taken as references", hint)
+        raise Unusable("reference_url", f"{parts.scheme}: URLs are not accepted as references", hint)
     if parts.username or parts.password:
-        raise Unusable("secret_in_file", "this URL holds a user name or password", "remove it")
+        raise Unusable("secret_in_file", "this URL contains a user name or password", "remove it")
     if not host or re.search(r"\s", text):
-        raise Unusable("reference_url", "this is not a URL that can be read", "write https://HOST/PATH")
+        raise Unusable("reference_url", "this is not a valid URL", "write https://HOST/PATH")
     if len(text) > MAX_URL:
-        raise Unusable("reference_url", f"Krea takes URLs of at most {MAX_URL:,} characters, not {len(text):,}")
+        raise Unusable("reference_url", f"Krea accepts URLs of at most {MAX_URL:,} characters, not {len(text):,}")
     return text
 
 
 def _decode_data_uri(text: str) -> bytes:
     head, comma, body = text.partition(",")
     if not comma or not head.endswith(";base64"):
-        raise Unusable("reference_data_uri", "this data URI holds no base64", "write data:image/png;base64,…")
+        raise Unusable("reference_data_uri", "this data URI does not contain base64", "write data:image/png;base64,…")
     try:
         return base64.b64decode(re.sub(r"\s+", "", body), validate=True)
     except ValueError as error:
-        raise Unusable("reference_data_uri", "what follows the comma is not base64") from error
+        raise Unusable("reference_data_uri", "the part after the comma is not base64") from error
 
 
 def _small(found: tuple[Image, ...], value: Value, pipeline: Pipeline) -> Iterator[Problem]:
     for image in found:
         if image.size and max(image.size) < SMALL_SIDE:
             message = f"{image.label} is {image.size[0]} x {image.size[1]} pixels"
-            hint = f"Krea tends to ignore references below {SMALL_SIDE} pixels; use a larger one"
+            hint = f"Krea tends to ignore references below {SMALL_SIDE} pixels; use a larger image"
             yield Problem("small_reference", message, pipeline.document.place(value.trail), hint)
 
 
@@ -244,4 +244,4 @@ def _pointers(found: tuple[Image, ...], value: Value, pipeline: Pipeline) -> Ite
 
 
 def _pointer_words(image: Image) -> str:
-    return f"{image.label} is a pointer of Git LFS: the image itself is not here"
+    return f"{image.label} is a Git LFS pointer: the image itself is missing"

@@ -67,7 +67,7 @@ def files_of(pattern: str, folder: Path, root: Path) -> list[Path]:
     """The files that a path or a glob means, sorted, seen from `folder` and below `root`, both resolved.
 
     Raises:
-        Unusable: there is none, or it is outside.
+        Unusable: there is no such file, or it is outside.
     """
     if pattern.startswith(("/", "~")) or PureWindowsPath(pattern).drive:
         raise Unusable("reference_outside", f"{pattern} is absolute", "write it relative to the pipeline file")
@@ -79,7 +79,7 @@ def files_of(pattern: str, folder: Path, root: Path) -> list[Path]:
         if isinstance(error, Unusable):
             raise
         reason = error.strerror if isinstance(error, OSError) else "it is not a path or pattern"
-        raise Unusable("reference_unreadable", f"cannot look for {shown(pattern)}: {reason}") from error
+        raise Unusable("reference_unreadable", f"cannot search for {shown(pattern)}: {reason}") from error
 
 
 def _matching(folder: Path, pattern: str, root: Path) -> list[Path]:
@@ -87,14 +87,14 @@ def _matching(folder: Path, pattern: str, root: Path) -> list[Path]:
     if len(parts) > MAX_PATH_PARTS or max(map(len, parts)) > MAX_PART_CHARACTERS:
         limits = f"{MAX_PATH_PARTS} parts of {MAX_PART_CHARACTERS} characters"
         message = f"{shown(pattern)} is too long: a pattern has up to {limits}"
-        raise Unusable("pattern_too_long", message, "write `**` for folders in any depth")
+        raise Unusable("pattern_too_long", message, "use `**` for folders at any depth")
     first = next(index for index, part in enumerate(parts) if WILDCARD.search(part))
     if ".." in parts[first:]:
         hint = "put it before the wildcard"
-        raise Unusable("reference_outside", f"`..` stands behind a wildcard in {pattern}", hint)
-    # Python 3.13 reads `**` inside a name anew; a file must mean the same in each tool.
+        raise Unusable("reference_outside", f"`..` follows a wildcard in {pattern}", hint)
+    # Python 3.13 changed the meaning of `**` inside a name; a file must mean the same everywhere.
     if any("**" in part and part != "**" for part in parts):
-        raise Unusable("reference_unreadable", f"`**` stands alone between slashes, and does not in {pattern}")
+        raise Unusable("reference_unreadable", f"`**` must stand alone between slashes, but does not in {pattern}")
     found = sorted(path for path in _followed(folder, pattern, root) if path.is_file())
     if not found:
         looked_in = _looked_in(folder.joinpath(*parts[:first]), root)
@@ -103,8 +103,8 @@ def _matching(folder: Path, pattern: str, root: Path) -> list[Path]:
 
 
 def _followed(folder: Path, pattern: str, root: Path) -> list[Path]:
-    # Each part is refused as soon as it leads out of the repository, whether by `..` or by a link, and before anything
-    # there is listed or looked for: what a message says, or that there is none, would tell which files a machine has.
+    # Each part is refused as soon as it leads out of the repository, by `..` or by a link, and before anything there is
+    # listed: messages, even that a file does not exist, would reveal which files a machine has.
     found = [folder]
     before = ""
     for part in (pattern + "/*" if pattern.endswith("**") else pattern).split("/"):
@@ -168,8 +168,8 @@ def reset_entry_budget() -> None:
 def _spend(entries: int) -> None:
     _BUDGET.entries -= entries
     if _BUDGET.entries < 0:
-        message = f"the patterns of this pipeline look at more than {MAX_FOLDER_ENTRIES:,} entries of folders"
-        raise Unusable("too_many_entries", message, "begin patterns with the folder that they are about")
+        message = f"the patterns in this pipeline search more than {MAX_FOLDER_ENTRIES:,} folder entries"
+        raise Unusable("too_many_entries", message, "start patterns with the folder to search")
 
 
 def _inside(path: Path, pattern: str, root: Path) -> Path:
@@ -177,15 +177,17 @@ def _inside(path: Path, pattern: str, root: Path) -> Path:
     if not real.is_relative_to(root):
         raise _outside(pattern, root)
     if real.is_dir():
-        raise Unusable("reference_missing", f"{pattern} is a folder", f"name a file in it, or all of them: {pattern}/*")
+        raise Unusable(
+            "reference_missing", f"{pattern} is a folder", f"name a file in it, or all its files: {pattern}/*"
+        )
     if not real.is_file():
-        near = _near_file(real)
+        near = _near_file(pattern, real)
         raise Unusable("reference_missing", f"{pattern} does not exist", near or _looked_in(real.parent, root))
     return real
 
 
 def _outside(pattern: str, root: Path) -> Unusable:
-    hint = f"references stay below {root.name}/, so that a pull request cannot upload other files"
+    hint = f"references must be inside {root.name}/, so that a pull request cannot upload other files"
     return Unusable("reference_outside", f"{pattern} leads outside the repository", hint)
 
 
@@ -196,7 +198,10 @@ def _looked_in(folder: Path, root: Path) -> str:
     return f"looked in {where}" if real.is_dir() else f"there is no folder {where}"
 
 
-def _near_file(missing: Path) -> str | None:
-    names = sorted(one.name for one in islice(missing.parent.iterdir(), MAX_NAMES)) if missing.parent.is_dir() else []
-    near = closest(missing.name, names)
-    return f"did you mean `{near}`?" if near else None
+def _near_file(pattern: str, missing: Path) -> str | None:
+    """A hint with the file of the same kind in the same folder whose name is nearly the one that was written."""
+    found = sorted(islice(missing.parent.iterdir(), MAX_NAMES)) if missing.parent.is_dir() else []
+    stems = {one.stem: one.name for one in found if missing.suffix in ("", one.suffix)}
+    near = missing.name if missing.name in stems else closest(missing.stem, stems)
+    folder, slash, _ = pattern.rpartition("/")
+    return f"did you mean `{folder}{slash}{stems[near]}`?" if near else None

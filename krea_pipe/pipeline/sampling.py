@@ -52,7 +52,7 @@ def _shuffled(cells: Sequence[Sequence[_AxisValue]], seed: int) -> list[int]:
 
 
 def _digest(cell: Sequence[_AxisValue], seed: int) -> bytes:
-    # Samples in people's repositories hang on these bytes: another text here draws, and bills, other cells.
+    # Samples in people's repositories hang on these bytes: changing this text would generate, and bill, other cells.
     return hashlib.sha256(json.dumps([seed, sorted(cell)]).encode()).digest()
 
 

@@ -29,7 +29,7 @@ class Document:
     digest: str
     problems: tuple[Problem, ...] = ()
     overlays: tuple[Place, ...] = ()
-    """Where values come from that stand over the file: a node that begins at -1 is of the first of them."""
+    """Where overriding values come from: a node that begins at -1 is of the first of them."""
     tables: dict[Trail, tuple[str, Sequence[int]]] = field(default_factory=dict, compare=False, repr=False)
     """For each axis that a table gives, the file and the line of each row."""
     lines: LineIndex = field(init=False, compare=False, repr=False)
@@ -52,16 +52,16 @@ class Document:
         return data if node.spelled is None or node.data != data else node.spelled
 
     def place(self, trail: Trail = ()) -> Place:
-        """Where the value at a trail of keys and indexes stands, or its nearest existing ancestor."""
+        """The place of the value at a trail of keys and indexes, or its nearest existing ancestor."""
         return self._at(self._node(trail).start)
 
     def key_place(self, trail: Trail) -> Place:
-        """Where the key that ends a trail stands; for a list item, the item."""
+        """The place of the key that ends a trail; for a list item, the item."""
         start = self._node(trail[:-1]).keys.get(str(trail[-1])) if trail else None
         return self.place(trail) if start is None else self._at(start)
 
     def has_anchor(self, trail: Trail) -> bool:
-        """Whether the value at a trail is one that aliases may stand for."""
+        """Whether the value at a trail can be the target of aliases."""
         start = self._node(trail).start
         return start >= 0 and self.text.startswith("&", start)
 
@@ -75,7 +75,7 @@ class Document:
         return ""
 
     def word_place(self, trail: Trail, word: str) -> Place:
-        """Where a word first stands inside the value at a trail, or the value itself."""
+        """The first place of a word inside the value at a trail, or the value itself."""
         node = self._node(trail)
         if node.start < 0:
             return self._at(node.start)
@@ -125,10 +125,12 @@ def check_inside(file: Path) -> None:
         top = next((one.resolve() for one in here.parents if (one / ".git").exists()), None)
         inside = top is None or file.resolve().is_relative_to(top)
     except (OSError, ValueError, RuntimeError) as error:
-        _fail("file_unreadable", f"cannot look for the file: {error}", Place(file, 1, 1))
+        _fail("file_unreadable", f"cannot access the file: {error}", Place(file, 1, 1))
     if not inside:
-        hint = "put the file itself there; links stay inside, so that a pull request cannot show other files"
-        _fail("file_outside", "this is a link that leads out of its repository", Place(file, 1, 1), hint)
+        hint = (
+            "replace the link with the file; links must stay inside, so that a pull request cannot expose other files"
+        )
+        _fail("file_outside", "this link leads outside its repository", Place(file, 1, 1), hint)
 
 
 def _read_bytes(file: Path) -> bytes:
@@ -138,7 +140,7 @@ def _read_bytes(file: Path) -> bytes:
     except OSError as error:
         _fail("file_unreadable", f"cannot read the file: {error.strerror}", Place(file, 1, 1))
     if len(raw) > MAX_PIPELINE_BYTES:
-        _fail("file_too_large", f"a pipeline file holds at most {MAX_PIPELINE_BYTES:,} bytes", Place(file, 1, 1))
+        _fail("file_too_large", f"a pipeline file can have at most {MAX_PIPELINE_BYTES:,} bytes", Place(file, 1, 1))
     return raw
 
 

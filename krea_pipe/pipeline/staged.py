@@ -134,7 +134,7 @@ def _pipeline_data(file: Path) -> Iterator[Json]:
 
 
 def _is_pipeline(data: dict[str, Json]) -> bool:
-    """Whether a mapping has a version and what is drawn; with another version than ours, only in our shape.
+    """Whether a mapping has a version and a prompt; with another version than ours, only in our shape.
 
     CI systems have files with a `version` and a list of `stages`.
     """

@@ -34,24 +34,24 @@ def explain_yaml_error(text: str, error: yaml.MarkedYAMLError) -> Flaw:
         return _unclosed(text, *_OPENERS[context], opened, at)
     if "mapping values are not allowed" in problem:
         return Flaw(
-            "unquoted_colon", "a value with a colon and a space in it must be quoted", at, quoting_hint(text, at)
+            "unquoted_colon", "a value that contains a colon and a space must be quoted", at, quoting_hint(text, at)
         )
     if "cannot start any token" in problem:
         return _bad_start(text, at)
     if "scanning an alias" in context or "scanning an anchor" in context or "tag" in context:
         return text_mark(text, opened)
     if "Unicode" in problem:
-        return Flaw("bad_escape", "this escape stands for no character", at, "write the character itself")
+        return Flaw("bad_escape", "this escape does not stand for a character", at, "write the character itself")
     if "could not find expected ':'" in problem:
         return _no_pair(text, opened)
     if "quoted scalar" in context:
-        hint = "write \\\\ for a backslash, or use single quotes, where a backslash is itself"
-        return Flaw("bad_escape", "this escape means nothing in a double-quoted text", at, hint)
+        hint = "write \\\\ for a backslash, or use single quotes, where a backslash is literal"
+        return Flaw("bad_escape", "this escape is not valid in double-quoted text", at, hint)
     return _misfit(text, at)
 
 
 def error_index(error: yaml.MarkedYAMLError) -> int:
-    """The index of the token that an error is about: all that stands before it was read."""
+    """The index of the token that an error is about: everything before it was read."""
     return min(mark_index(mark) for mark in (error.problem_mark, error.context_mark) if mark)
 
 
@@ -87,7 +87,7 @@ def quoting_hint(text: str, at: int) -> str:
 
 
 def line_at(text: str, at: int) -> str:
-    """The line that an index stands in, or what is near of a long one: what looks for words in it looks long."""
+    """The line that contains an index, or what is near of a long one: what looks for words in it looks long."""
     low, high = max(0, at - _MAX_LINE), min(len(text), at + _MAX_LINE)
     end = text.find("\n", at, high)
     return text[max(low, text.rfind("\n", low, at) + 1) : end if end >= 0 else high].rstrip("\r")
@@ -113,24 +113,24 @@ def _unclosed(text: str, what: str, opener: str, closer: str, opened: int, at: i
 def _bad_start(text: str, at: int) -> Flaw:
     line = line_at(text, at)
     if "\t" in line[: len(line) - len(line.lstrip())] or text[at : at + 1] == "\t":
-        return Flaw("tab", "a tab cannot indent YAML", at, "indent with spaces")
+        return Flaw("tab", "YAML cannot be indented with tabs", at, "use spaces")
     return Flaw("unquoted_mark", f"a value that starts with {text[at]} must be quoted", at, quoting_hint(text, at))
 
 
 def _no_pair(text: str, at: int) -> Flaw:
-    hint = "write `key: value`; text over several lines goes after `key: >-`, indented"
+    hint = "write `key: value`; put text of several lines after `key: >-`, indented"
     if re.match(r"\s*[\w.-]+:\S", line_at(text, at)):
         hint = "put a space after the colon"
-    return Flaw("yaml_syntax", "this line is no `key: value`", at, hint)
+    return Flaw("yaml_syntax", "this line is not `key: value`", at, hint)
 
 
 def _misfit(text: str, at: int) -> Flaw:
     line = line_at(text, at)
-    hint = "the keys of one mapping start in one column, each followed by a colon and a space"
+    hint = "the keys of a mapping must start in the same column, each followed by a colon and a space"
     if line.lstrip().startswith(":"):
         hint = "write a key before the colon"
     elif re.search(r":\s+'.*\w'\w", line):
-        hint = "inside single quotes write '' for an apostrophe, or use double quotes"
+        hint = "inside single quotes, write '' for an apostrophe, or use double quotes"
     elif re.search(r":\s+([\"']).*\1\s*\S", line):
         hint = "quote the whole value, or none of it"
-    return Flaw("yaml_syntax", "this does not fit what stands before it", at, hint)
+    return Flaw("yaml_syntax", "this does not fit the text before it", at, hint)

@@ -27,7 +27,7 @@ class Limits:
     is_named: bool = False
 
     def of_all(self, shards: int) -> "Limits":
-        """What all shards together may spend and draw, when each of them has these limits.
+        """What all shards together may spend and generate, when each of them has these limits.
 
         Args:
             shards: How many shards there are.
@@ -91,7 +91,7 @@ def _price_of(plan: Plan) -> Decimal:
     return plan.total(Submit).usd + sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
 
 
-ALLOW_RENDER = "add --allow-render to have it rendered at its price"
+ALLOW_RENDER = "add --allow-render to generate it at its price"
 NOT_ALLOWED = "render_not_allowed"
 """The code of a cell that a frozen run would have to pay for."""
 
@@ -100,8 +100,8 @@ NOT_ALLOWED = "render_not_allowed"
 class Permission:
     """Which requests a run may pay for.
 
-    `refusal` is why it may pay for none, if that is so; `approved` are the requests that a plan file names, None for
-    all.
+    `refusal` is the reason why it may pay for nothing, if any; `approved` are the requests that a plan file names, None
+    for all.
     """
 
     refusal: Failure | None = None
@@ -117,12 +117,12 @@ class Permission:
             The failure of its cells; None when it may be sent.
         """
         if self.refusal is None and self.approved is not None and key not in self.approved:
-            message = "the plan file does not say that it may be paid; make the plan file once more"
+            message = "the plan file does not allow paying for it; create a new plan file"
             return Failure("not_planned", message, "local")
         return self.refusal
 
 
-FROZEN = Failure(NOT_ALLOWED, f"`run --frozen` pays for nothing; {ALLOW_RENDER}", "local")
+FROZEN = Failure(NOT_ALLOWED, f"`run --frozen` does not pay; {ALLOW_RENDER}", "local")
 NO_CAP = Failure("no_cap", "no cap is set, so nothing is paid; add `budget:` to the file, or --max-cost", "local")
 
 
@@ -174,20 +174,22 @@ def check_budget(plan: Plan, whole: Plan, budget: Budget, limits: Limits) -> Non
     held = sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
     if (new.count or held) and cap_of(budget, limits) is None:
         hint = f"add `budget: {{usd: {new.usd + held}}}` to the file, or --max-cost {new.usd + held}"
-        raise UsageError(Problem("no_cap", f"{_images(new.count)} for {usd(new.usd)}, and no cap is set", hint=hint))
+        raise UsageError(Problem("no_cap", f"{_images(new.count)} for {usd(new.usd)}, but no cap is set", hint=hint))
     prefix = ""
     if plan.shard is not None:
         prefix, new = f"in all {plan.shard.total} shards, ", sum_within(whole, limits.of_all(shards_of(plan)))
         held = sum((step.price for step in whole.steps if _is_open(step)), Decimal(0))
     if new.count and budget.usd is not None and new.usd + held > budget.usd:
-        also = f" and {usd(held)} may be spent already" if held else ""
+        also = f" and {usd(held)} may already be spent" if held else ""
         above = f"above the cap of {usd(budget.usd)}; nothing was sent"
         message = f"{prefix}{_images(new.count)} cost {usd(new.usd)}{also}, {above}"
-        hint = "raise the cap, draw less, or draw a part with --max-cost or --max-new"
+        hint = "raise the cap, generate less, or generate a part with --max-cost or --max-new"
         raise OverBudget(Problem("over_budget", message, hint=hint))
     if budget.images is not None and new.count > budget.images:
         message = f"{prefix}{_images(new.count)}, above the budget of {budget.images}; nothing was sent"
-        raise OverBudget(Problem("over_budget", message, hint="raise `budget: images`, or draw a part with --max-new"))
+        raise OverBudget(
+            Problem("over_budget", message, hint="raise `budget: images`, or generate a part with --max-new")
+        )
 
 
 def sum_within(plan: Plan, limits: Limits) -> Sum:

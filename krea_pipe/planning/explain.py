@@ -43,7 +43,7 @@ from krea_pipe.store.space import Space
 class Origin:
     """Where a value comes from: the layer, the value as it is written there, perhaps a template, and the place.
 
-    Without a place it stands in no file.
+    Without a place it is not in a file.
     """
 
     layer: str
@@ -53,7 +53,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A value as the cell has it, where it comes from, and the lower layers that it stands over, the nearest first."""
+    """A value as the cell has it, where it comes from, and the lower layers that it overrides, the nearest first."""
 
     name: str
     value: Json
@@ -88,7 +88,7 @@ class Ingredient:
 
 @dataclass(frozen=True, slots=True)
 class PickedSource:
-    """The cell that a cell is drawn for, and the pick that chose it, with its place in the picks file."""
+    """The cell that a cell is generated for, and the pick that chose it, with its place in the picks file."""
 
     id: str
     key: Key
@@ -98,7 +98,7 @@ class PickedSource:
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """What a cell was when it was last drawn: its key, its image, and in a few words what is different now."""
+    """What a cell was when it was last generated: its key, its image, and in a few words what is different now."""
 
     key: Key
     result: Result
@@ -109,7 +109,8 @@ class Last:
 class Explanation:
     """Everything about one cell.
 
-    `step` is what a run would do for it, `last` is None when it was never drawn, and `price` is what Krea itself takes.
+    `step` is what a run would do for it, `last` is None when it was never generated, and `price` is what Krea itself
+    takes.
     """
 
     cell: Cell
@@ -175,7 +176,7 @@ def explain_cell(
 
 @dataclass
 class _Origins:
-    """The layers of one cell as they were folded, with the places of what they set; `overrides` stand over the file."""
+    """The layers of one cell as they were folded, with the places of what they set; `overrides` apply to the file."""
 
     pipeline: Pipeline
     overrides: Overrides
@@ -207,7 +208,7 @@ class _Origins:
         return [self.origin(title, value) for title, value in reversed(found)]
 
     def origin(self, layer: str, value: Value) -> Origin:
-        """Where a value of a layer stands: what was merged over the file is a layer of its own."""
+        """The place of a value of a layer: what was merged over the file is a layer of its own."""
         if layer == OVERRIDES or not value.trail:
             return Origin(layer, value.data)
         written, at = self.document.value(value.trail), self.document.place(value.trail)
@@ -234,7 +235,7 @@ class _Origins:
         return Value(value.data, (*matrix.trail, keys[name])) if name in keys else value
 
     def _overlaid(self, value: Value, at: Place) -> Origin:
-        """Where a value stands that `--set` or a file of `--vars` gives."""
+        """The place of a value that `--set` or a file of `--vars` gives."""
         if at.path not in self.overrides.var_files:
             return Origin(OVERRIDES, value.data)
         file = read_document(at.path)
@@ -258,7 +259,7 @@ class _Origins:
         if name in self.pipeline.variables:
             trail: Trail = path if name == "env" else ("vars", *path)
             return self.origin(str(trail[0]), Value(value, trail))
-        return Origin("name of the stage" if name == "stage" else "name of the pipeline", value)
+        return Origin("stage name" if name == "stage" else "pipeline name", value)
 
     def _of_axis(self, path: VariablePath, value: AxisValue, section: str) -> Origin:
         layer = f"row {path[0]}={value.part}" if isinstance(value.data, dict) else section
@@ -277,7 +278,7 @@ def _at(data: object, path: VariablePath) -> object:
 
 
 def _holds(node: Node, trail: Trail) -> bool:
-    """Whether something stands at a trail."""
+    """Whether there is something at a trail."""
     for step in trail:
         if step not in node.children:
             return False
@@ -323,7 +324,7 @@ class _Builder:
             yield self._ingredient("image", image, self._traced("strength", image.strength, unset), at=at)
 
     def upstream(self) -> PickedSource | None:
-        """The cell that this one is drawn for."""
+        """The cell that this one is generated for."""
         source, chain = self.origins.draft.source, self.origins.stage.upstream
         if source is None or chain is None:
             return None
@@ -363,7 +364,7 @@ class _Builder:
         return [None if one.startswith("@") else one for one in names]
 
     def _named(self, kind: str) -> Iterator[Ingredient]:
-        """What each name of a list stands for: the list of that name alone, resolved as the whole one is."""
+        """The meaning of each name in a list: the list of that name alone, resolved like the whole list."""
         value, draft = self.origins.fields[kind], self.origins.draft
         resolver, pipeline = draft.resolver, self.origins.pipeline
         in_place = OVERRIDES if self.origins.of(kind)[0].layer == OVERRIDES else kind
@@ -401,7 +402,7 @@ class _Builder:
 
 
 def _last(pipeline: str, cell: Cell, fingerprints: Fingerprints, space: Space) -> Last | None:
-    """What the store knows of the last time that a cell was drawn."""
+    """What the store knows of the last time that a cell was generated."""
     name = cell_name(f"{pipeline}/{cell.id}")
     key = str(space.facts.read([name]).get(name, {}).get("key", ""))
     fact = space.facts.read([result_name(key)]).get(result_name(key))

@@ -70,8 +70,8 @@ FreeSource: TypeAlias = FromFile | FromHome | FromRemote
 class Offer:
     """An image that can be copied, and what is known of it: its digest ("" when only the copy tells), job and price.
 
-    `finished_at` is when it was drawn (UTC, ISO 8601), "" when that is not known. `is_accepted` says that the lock file
-    has no line for the request, or names this image.
+    `finished_at` is when it was generated (UTC, ISO 8601), "" when that is not known. `is_accepted` says that the lock
+    file has no line for the request, or names this image.
     """
 
     source: FreeSource
@@ -94,7 +94,7 @@ class FreePlaces:
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What was found for each request, in the order in which it is to be tried, and which places cannot be read."""
+    """What was found for each request, in the order of the attempts, and the places that cannot be read."""
 
     by_key: Mapping[Key, Sequence[Offer]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
@@ -133,7 +133,7 @@ def find_offers(
             for key, offer in _in_remote(wanted, locked, places.remote):
                 offers[key].append(offer)
         except RemoteFailed as error:
-            hint = "the run goes on without it, and pays for nothing unless `--without-claims` is given"
+            hint = "the run continues without it, and pays for nothing without `--without-claims`"
             problems.append(Problem("no_shared_store", f"the shared store is not read: {error}", hint=hint))
     return Offers(offers, tuple(problems))
 

@@ -13,17 +13,17 @@ from krea_pipe.planning.lockfile import Lockfile, LockLine, locks_beside, space_
 from krea_pipe.planning.plan import Plan, Reuse, Step
 
 LockState: TypeAlias = Literal["accepted", "changed", "new", "missing"]
-"""`changed`: another image than the accepted one; `new`: the lock has no line for the request; `missing`: no image."""
+"""`changed`: differs from the accepted image; `new`: the lock has no line for the request; `missing`: no image."""
 
 SignatureOf: TypeAlias = Callable[[str], str]
-"""The perceptual signature of the stored image of a digest, "" when there is none."""
+"""The perceptual signature of the stored image of a digest, or "" if there is no such image."""
 
 _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """How a cell's image stands to the lock: `line` is what was accepted, `sha256` what there is.
+    """How a cell's image compares with the lock file: `line` is what was accepted, `sha256` what there is.
 
     `distance` tells how far the two are apart, from 0 to 1, None when that cannot be said.
     """
@@ -36,15 +36,15 @@ class Review:
 
     @property
     def is_open(self) -> bool:
-        """Whether a person has to look: there is an image that nobody has accepted."""
+        """Whether a person has to look: there is an image that was not accepted."""
         return self.state in ("changed", "new")
 
 
 @dataclass(frozen=True, slots=True)
 class LockOptions:
-    """What a run does with a lock file: `frozen` draws what it has and nothing else, `writes` keeps it up to date.
+    """What a run does with a lock file: `frozen` generates only what is in it, `writes` keeps it up to date.
 
-    `is_gone` tells of a cell's id whether the pipeline has no such cell any more, `keys` are the keys of all cells that
+    `is_gone` says whether the pipeline no longer has a cell with an id, `keys` are the keys of all cells that
     it has. `space` names the store of the API.
     """
 
@@ -82,8 +82,8 @@ def check_frozen(plan: Plan, lock: Lockfile) -> None:
         verb = "is" if len(loose) == 1 else "are"
         named = f"{', '.join(loose[:_SHOWN])}{more}"
         shard = "" if plan.shard is None else f" of shard {plan.shard}"
-        message = f"{len(loose)} of {len(cells)} cells{shard} {verb} not in {lock.file.name} as they are now: {named}"
-        hint = "run it without --frozen, look at the images, and commit the lock file"
+        message = f"{len(loose)} of {len(cells)} cells{shard} {verb} missing from {lock.file.name} or changed: {named}"
+        hint = "run without --frozen, review the images, and commit the lock file"
         moved = moved_lock(lock, {step.key for step in plan.steps})
         raise NotLocked(Problem("not_locked", message, hint=f"{moved.message}; {moved.hint}" if moved else hint))
 
@@ -110,7 +110,7 @@ def moved_lock(lock: Lockfile, keys: Collection[Key]) -> Problem | None:
 def update_lock(options: LockOptions, plan: Plan, outcomes: Mapping[Key, Outcome]) -> LockUpdate:
     """The lock as a run leaves it: a line for each image of a request that it lacked, none for cells that are gone.
 
-    A line stays when the same request has drawn another image this time: that image waits to be accepted.
+    A line stays when the same request has generated another image this time: that image waits to be accepted.
 
     Args:
         options: The lock as it is, and what the run does with it.
@@ -140,7 +140,7 @@ def update_lock(options: LockOptions, plan: Plan, outcomes: Mapping[Key, Outcome
 
 
 def review_images(lock: Lockfile, plan: Plan, signature_of: SignatureOf) -> Iterator[Review]:
-    """How the stored image of each cell of a plan stands to the lock.
+    """How the stored image of each cell of a plan compares with the lock file.
 
     Args:
         lock: The lock file as it is.
@@ -189,7 +189,7 @@ def accept_images(lock: Lockfile, plan: Plan, ids: Iterable[str], space: str) ->
 def review_files(
     lock: Lockfile, cells: Iterable[tuple[Cell, Key]], digests_of: Callable[[str], Iterable[str]]
 ) -> Iterator[Review]:
-    """How the file of each cell in the output folder stands to the lock.
+    """How the file of each cell in the output folder compares with the lock file.
 
     Args:
         lock: The lock file as it is.
@@ -211,7 +211,7 @@ def review_files(
 
 
 def lock_line(cell: Cell, step: Step, result: Result, space: str) -> LockLine:
-    """The line of a cell whose request has been drawn."""
+    """The line of a cell whose request has been generated."""
     request = step.request
     return LockLine(
         id=cell.id,

@@ -1,4 +1,4 @@
-"""The lock file: which image stands for each cell, committed beside the pipeline file.
+"""The lock file: the accepted image of each cell, committed beside the pipeline file.
 
 `campaign.lock.jsonl` beside `campaign.yaml` has a line for each cell, a JSON object, sorted by the cell's id: no head
 and no order of time, so that branches merge line by line. Git may keep the lines of both (`merge=union`): several lines
@@ -36,10 +36,10 @@ _MERGE_HINT = f"{merge_conflicts.KEEP_BOTH}; `*.lock.jsonl merge=union` in .gita
 
 @dataclass(frozen=True, slots=True)
 class LockLine:
-    """One cell's image: its request by key, the SHA-256 of the bytes that Krea sent, and how it was drawn.
+    """One cell's image: its request by key, the SHA-256 of the bytes that Krea sent, and how it was generated.
 
     `likeness` is the image's perceptual signature, "" when it is not known. `space` names the store of the API that has
-    drawn it; it is "" for Krea itself, and then not in the file. The fields stand in the file as here.
+    drawn it; it is "" for Krea itself, and then not in the file. The file has the fields in this order.
     """
 
     id: str
@@ -92,7 +92,7 @@ class Lockfile:
         return line if line is None or line.id == cell else replace(line, id=cell)
 
     def drawn_by(self, space: str) -> dict[Key, tuple[LockLine, ...]]:
-        """The lines that one API has drawn.
+        """The lines that one API has generated.
 
         Args:
             space: The name of its store.
@@ -127,7 +127,7 @@ class Lockfile:
 
 
 def lock_path(pipeline_file: Path) -> Path:
-    """Where the lock file of a pipeline file stands: beside it, named like it.
+    """The path of the lock file of a pipeline file: beside it, with a similar name.
 
     Args:
         pipeline_file: The path of the pipeline file.
@@ -143,11 +143,11 @@ def locks_beside(file: Path, keys: Collection[Key]) -> list[tuple[Path, int]]:
     """Lock files that a pipeline may have had before its file got another name.
 
     Args:
-        file: The path of its lock file, which is not there.
+        file: The path of its lock file, which is missing.
         keys: The keys of its requests.
 
     Returns:
-        Each lock file in the folder whose pipeline file is not there, and how many of the requests it has; those with
+        Each lock file in the folder whose pipeline file is missing, and how many of the requests it has; those with
         the most come first.
     """
     found = []
@@ -162,7 +162,7 @@ def locks_beside(file: Path, keys: Collection[Key]) -> list[tuple[Path, int]]:
 
 
 def space_mark(space: str) -> str:
-    """What a line says of the API that has drawn its image.
+    """What a line says of the API that has generated its image.
 
     Args:
         space: The name of its store.
@@ -245,8 +245,8 @@ def _taken(file: Path, number: int, row: bytes, problems: ProblemList) -> LockLi
     try:
         return line_of(json.loads(text if len(row) <= _MAX_LINE else ""))
     except (ValueError, TypeError, RecursionError) as error:
-        reason = "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-        problems.note(Problem("bad_lock", f"this is no line of a lock file: {reason}", at, _restore(file)))
+        reason = "it is not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+        problems.note(Problem("bad_lock", f"this is not a line of a lock file: {reason}", at, _restore(file)))
         return None
 
 
@@ -260,7 +260,7 @@ def line_of(data: Json) -> LockLine:
     texts = {name: row.text(name) for name in ("id", "key", "sha256", "variant", "price_usd", "job_id")}
     for name in ("key", "sha256"):
         if not DIGEST.fullmatch(texts[name]):
-            raise ValueError(f"`{name}` is no digest")
+            raise ValueError(f"`{name}` is not a digest")
     return LockLine(
         id=texts["id"],
         key=Key(texts["key"]),
@@ -275,4 +275,4 @@ def line_of(data: Json) -> LockLine:
 
 
 def _restore(file: Path) -> str:
-    return f"restore it: git checkout -- {file.name}; or delete it, and the next live run writes it anew"
+    return f"restore it: git checkout -- {file.name}; or delete it, and the next live run recreates it"

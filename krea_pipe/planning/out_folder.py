@@ -55,7 +55,7 @@ def in_the_way(taken: Sequence[InTheWay]) -> tuple[Problem, ...]:
         return tuple(one.problem for one in taken)
     named = ", ".join(one.file for one in taken[:MOST_NAMED])
     more = f" and {len(taken) - MOST_NAMED:,} more" if len(taken) > MOST_NAMED else ""
-    message = f"{len(taken):,} files are not as krea-pipe delivered them: {named}{more}"
+    message = f"{len(taken):,} files were changed, or not delivered by krea-pipe: {named}{more}"
     return (Problem(IN_THE_WAY, message, hint=_hint("images", "them", "NAME.krea-pipe.png")),)
 
 

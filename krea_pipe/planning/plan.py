@@ -22,18 +22,18 @@ from krea_pipe.store.known import Known
 from krea_pipe.store.replay import InFlight, Post, Replay
 
 DAMAGED = "stored image missing or damaged"
-"""The reason for reading again what was drawn, or drawing it again when nothing tells its job."""
+"""The reason for reading again what was generated, or generating it again when nothing tells its job."""
 
-LOCKED = "accepted in the lock file and missing here"
-ABSENT = "missing here"
-EMPTY = "an earlier job was completed without an image, and may be billed each time"
+LOCKED = "accepted in the lock file and missing locally"
+ABSENT = "missing locally"
+EMPTY = "an earlier job was completed without an image, and each attempt may be billed"
 """The reason for holding what may be billed for nothing."""
 
 _UNFETCHED = "the image could not be fetched"
 _LACKS: Mapping[str, str] = {
     "empty": "it was completed without an image",
-    "wrong_size": "its image has another size than was asked for",
-    "stuck": "it did not end in time",
+    "wrong_size": "its image does not have the requested size",
+    "stuck": "it did not finish in time",
 }
 """What is wrong with a job that may be billed and has no image here, by the code of its failure."""
 
@@ -76,7 +76,8 @@ class Attach:
 
     `account` is the one that started it, if that is known; `counted` says that an earlier run reported its price;
     `adopted` that the job was found in Krea's list; `created_at` is its time there. `was_stored` says that the image
-    was drawn and paid before, and is missing here: it is read again, and has the digest `sha256` unless that is empty.
+    was generated and paid before, and is missing locally: it is read again, and has the digest `sha256` unless that is
+    empty.
     """
 
     job_id: str
@@ -165,7 +166,7 @@ class Plan:
     images: tuple[Image, ...] = ()
     """The images of everything that Krea is asked about: what is held or in flight may have to be sent after all."""
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The stages that have to be drawn before a stage begins."""
+    """The stages that must be generated before a stage begins."""
     waiting: tuple[Waiting, ...] = ()
     shard: Shard | None = None
     """The shard whose requests these are, if a run is one of several."""
@@ -256,7 +257,7 @@ def is_read_again(action: Action) -> bool:
         action: What is done with a request.
 
     Returns:
-        False for a job that has not been brought in yet.
+        False for a job that has not been collected yet.
     """
     return isinstance(action, Attach) and action.was_stored
 
@@ -353,7 +354,7 @@ class _StepMaker:
         if job is not None and job.origin == self.options.origin:
             if self.options.resubmit and (job.lack or job.unseen):
                 lack = _LACKS.get(job.lack, _UNFETCHED) if job.lack else "Krea does not show it"
-                return Submit(again=True), f"sent again in place of job {job.job_id}: {lack}"
+                return Submit(again=True), f"sent again instead of job {job.job_id}: {lack}"
             return self._attach(key, job)
         is_empty = journal.failed.get(key) == "empty"
         if is_empty and not self.options.resubmit and not self.options.free:
@@ -363,7 +364,7 @@ class _StepMaker:
     def _reuse(self, key: Key) -> tuple[Action, str]:
         kept, journal = key not in self.known.unkept, self.known.journal
         counted = self._is_counted(key)
-        made = "drawn" if self.options.free else "drawn and billed"
+        made = "generated" if self.options.free else "generated and billed"
         reason = "cached" if counted else f"cached; {made} by a run that wrote no report"
         return Reuse(self.known.results[key], kept, counted, key in journal.adopted), reason
 
@@ -373,7 +374,7 @@ class _StepMaker:
         return journal.is_reported(key) or journal.drawn_by[key] in self.known.alive
 
     def _paid_job(self, key: Key) -> InFlight | None:
-        """The job that has drawn what is missing here, by the journal, or else by the cache or the lock file.
+        """The job that has generated what is missing locally, by the journal, or else by the cache or the lock file.
 
         These two do not say at which API it is; of a job that the journal knows, the journal does.
         """
@@ -395,7 +396,7 @@ class _StepMaker:
         action = Attach(job.job_id, job.account, counted, job.adopted, job.created_at, job.was_stored, job.sha256)
         if job.was_stored:
             lack = DAMAGED if key in self.known.damaged else LOCKED
-            return action, f"{lack}; read from Krea again at no cost{waiting}"
+            return action, f"{lack}; fetched again if Krea still has it{waiting}"
         if job.lack in _LACKS and not waiting:
             return action, f"job {job.job_id} is read again at no cost: {_LACKS[job.lack]}"
         return action, f"job {job.job_id} is in flight{waiting}"
@@ -404,13 +405,13 @@ class _StepMaker:
         if post.run in self.known.alive:
             return Hold("answer_lost"), "another run is sending it"
         if self.options.resubmit:
-            return Submit(again=True), "sent again, though an earlier answer was lost"
-        return Hold("answer_lost"), "an earlier answer was lost, so Krea may have drawn and billed it"
+            return Submit(again=True), "sent again, although an earlier answer was lost"
+        return Hold("answer_lost"), "an earlier answer was lost, so Krea may have generated and billed it"
 
     def _reason(self, key: Key, cell: Cell) -> str:
         failed = self.known.journal.failed.get(key)
         if failed is not None:
-            return "cancelled before it was drawn" if failed == "cancelled" else f"failed before: {failed}"
+            return "cancelled before it was generated" if failed == "cancelled" else f"failed before: {failed}"
         if key in self.known.damaged:
             return DAMAGED
         before = self.known.before.get(f"{self.options.pipeline}/{cell.id}")
@@ -418,7 +419,7 @@ class _StepMaker:
 
 
 def status_of(step: Step, journal: Replay) -> str:
-    """How a request stands before a run, in the words of a report; `new` for one that was never sent.
+    """The status of a request before a run, in the words of a report; `new` for one that was never sent.
 
     Args:
         step: The request, with what would be done with it.
@@ -463,7 +464,7 @@ def describe_change(before: Mapping[str, Json], now: Mapping[str, Json], fingerp
         elif name == "image_style_references":
             changes.append(_references_change(old, new, fingerprints))
         elif isinstance(old, (list, dict)) or isinstance(new, (list, dict)):
-            changes.append(f"{'source picture' if name == 'image' else name} changed")
+            changes.append(f"{'source image' if name == 'image' else name} changed")
         else:
             changes.append(f"{name} {_word(old)} → {_word(new)}")
     return ", ".join(changes) or "new"

@@ -1,6 +1,6 @@
 """A plan in a file, so that what was looked at is what is carried out: the same cells, and nothing else is sent.
 
-It holds no request, but the pipeline file and the options that it was planned with: a run makes the plan anew from
+It holds no request, but the pipeline file and the options that it was planned with: a run makes the plan again from
 these and compares. So a plan file is worth what a command line is; it reads no file outside of the repository, and
 changes no budget.
 """
@@ -41,7 +41,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """What a plan was made of, and what it may send; the fields stand in the file as here.
+    """What a plan was made of, and what it may send; the file has the fields in this order.
 
     `pipeline` is the pipeline file as it was named, `target` the API or `local`; `profiles`, `set` and `vars` stood
     over the file. `cells` are those that are carried out, with their keys, and `everything` is the digest of all cells
@@ -115,7 +115,7 @@ def fetches_of(plan: Plan) -> dict[Key, Send]:
 
 
 def limits_for(plan: Plan, budget: Budget, limits: Limits) -> Limits:
-    """The limits of a run of a plan file: where nobody has set a cap, its price by now is one.
+    """The limits of a run of a plan file: without a cap, its current price is the cap.
 
     Args:
         plan: What the run would do.
@@ -163,7 +163,7 @@ def planned_cells(found: Sequence[tuple[Cell, Key]], approved: PlanFile) -> list
         UsageError: The pipeline makes other cells or requests than it did.
     """
     if digest_of(found) != approved.everything:
-        raise _changed(f"{approved.pipeline} does not make the cells that were planned: {_difference(found, approved)}")
+        raise _changed(f"{approved.pipeline} does not produce the planned cells: {_difference(found, approved)}")
     return [one for one in found if one[0].id in approved.cells]
 
 
@@ -183,11 +183,11 @@ def check_planned(plan: Plan, approved: PlanFile) -> None:
         fetched, name = approved.fetches.get(step.key), step.cells[0].id
         planned = approved.sends.get(step.key) or fetched
         if planned is None:
-            raise _changed(f"{name} would be sent now, which was not planned: {step.reason}")
+            raise _changed(f"{name} would now be sent, which was not planned: {step.reason}")
         if step.price > planned.price_usd:
-            raise _changed(f"{name} costs {usd(step.price)} now, and was planned for {usd(planned.price_usd)}")
+            raise _changed(f"{name} now costs {usd(step.price)}, but was planned for {usd(planned.price_usd)}")
         if step.reason == DAMAGED != planned.reason and fetched is None:
-            raise _changed(f"{name} has been drawn since, and would be sent again: {step.reason}")
+            raise _changed(f"{name} has been generated since, and would be sent again: {step.reason}")
 
 
 def is_plan_file(file: Path) -> bool:
@@ -220,7 +220,7 @@ def read_plan_file(file: Path) -> PlanFile:
     Raises:
         InvalidInput: It cannot be read.
     """
-    hint = "make the plan anew: krea-pipe plan FILE --out PLANFILE"
+    hint = "make the plan again: krea-pipe plan FILE --out PLANFILE"
     try:
         raw = _bytes_of(file)
         if conflict := conflict_in(file, raw.decode("utf-8", "replace"), hint):
@@ -233,7 +233,7 @@ def read_plan_file(file: Path) -> PlanFile:
         raise InvalidInput(Problem("bad_plan_file", f"cannot read {file}: {error.strerror}")) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         at = Place(file, getattr(error, "lineno", 1), getattr(error, "colno", 1))
-        raise InvalidInput(Problem("bad_plan_file", "this is no whole plan file", at, hint)) from error
+        raise InvalidInput(Problem("bad_plan_file", "this is not a complete plan file", at, hint)) from error
 
 
 def _bytes_of(file: Path) -> bytes:
@@ -253,7 +253,7 @@ def _bytes_of(file: Path) -> bytes:
 def _decode(row: JsonObject) -> PlanFile:
     max_cells = row.number("max_cells")
     if max_cells is None or max_cells < 0:
-        raise ValueError("`max_cells` is no count")
+        raise ValueError("`max_cells` is not a count")
     return PlanFile(
         krea_pipe=row.text("krea_pipe"),
         pipeline=Path(row.text("pipeline")),
@@ -275,7 +275,7 @@ def _sends_in(row: JsonObject, name: str) -> dict[Key, Send]:
 
 
 def _changed(message: str) -> UsageError:
-    return UsageError(Problem("plan_changed", message, hint="look at it anew: krea-pipe plan FILE --out PLANFILE"))
+    return UsageError(Problem("plan_changed", message, hint="review it again: krea-pipe plan FILE --out PLANFILE"))
 
 
 def _difference(found: Sequence[tuple[Cell, Key]], approved: PlanFile) -> str:

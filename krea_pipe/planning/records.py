@@ -23,7 +23,7 @@ def record_text(record: object) -> str:
     """A dataclass as the text of a file: a JSON object, its fields in their order, a line for each.
 
     Args:
-        record: The dataclass; money in it is `Decimal`, a path stands with slashes.
+        record: The dataclass; money in it is `Decimal`, a path has slashes.
 
     Returns:
         The text with a line end.
@@ -61,24 +61,24 @@ class JsonObject:
         return text(self.data[name], name)
 
     def price(self, name: str) -> Decimal:
-        """An amount in US dollars, which stands as text."""
+        """An amount in US dollars, written as text."""
         amount = self.text(name)
         if not _PRICE.fullmatch(amount):
-            raise ValueError(f"`{name}` is no price")
+            raise ValueError(f"`{name}` is not a price")
         return Decimal(amount)
 
     def number(self, name: str) -> int | None:
-        """A whole number; None for null, and where there is none."""
+        """A whole number; None if it is null or missing."""
         value = self.data.get(name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-            raise TypeError(f"`{name}` is no number")
+            raise TypeError(f"`{name}` is not a number")
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts."""
         values = self.data.get(name)
         if not isinstance(values, list):
-            raise TypeError(f"`{name}` is no list")
+            raise TypeError(f"`{name}` is not a list")
         return tuple(text(one, name) for one in values)
 
     def members(self, name: str) -> dict[str, Json]:
@@ -90,10 +90,10 @@ def object_of(data: Json) -> JsonObject:
     """Data that has to be an object.
 
     Raises:
-        TypeError: it is none.
+        TypeError: it is not an object.
     """
     if not isinstance(data, dict):
-        raise TypeError("it is no object")
+        raise TypeError("it is not an object")
     return JsonObject(data)
 
 
@@ -104,7 +104,7 @@ def text(data: Json, name: str) -> str:
         TypeError: it is no text. ValueError: it has characters that no file can hold.
     """
     if not isinstance(data, str):
-        raise TypeError(f"`{name}` is no text")
+        raise TypeError(f"`{name}` is not text")
     if CONTROL_CHARACTERS.search(data):
-        raise ValueError(f"`{name}` holds what no text has")
+        raise ValueError(f"`{name}` contains invalid characters")
     return data

@@ -29,11 +29,11 @@ _MOST_BYTES = 256 * 1024 * 1024
 class ShardRecord:
     """One shard among all cells of its pipeline.
 
-    `keys` has every cell that can be drawn, in the order of the file, with the key of its request, `numbers` the number
-    of the shard that each of them belongs to. `left_out` are cells that were not selected. `images` is the output
-    folder, with which the paths of images in the report begin. `lock` is the path of the lock file as the run knew it,
-    "" when it kept none; `lines` are its lines of the shard's own cells, and of cells of stages that wait. `cap` is
-    what all shards together may spend, in US dollars.
+    `keys` has every cell that can be generated, in the order of the file, with the key of its request, `numbers` the
+    number of the shard that each of them belongs to. `left_out` are cells that were not selected. `images` is the
+    output folder, with which the paths of images in the report begin. `lock` is the path of the lock file as the run
+    knew it, "" when it kept none; `lines` are its lines of the shard's own cells, and of cells of stages that wait.
+    `cap` is what all shards together may spend, in US dollars.
     """
 
     shard: Shard
@@ -100,13 +100,13 @@ def read_shard_record(folder: Path) -> ShardRecord | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, UsageError, RecursionError) as error:
-        hint = "take the folder of the run as it was written"
+        hint = "use the unchanged folder of the run"
         raise StateError(Problem("unreadable_shard", f"cannot read {path}: {error}", hint=hint)) from error
 
 
 def _decode(row: JsonObject) -> ShardRecord:
     if row.data.get("schema") != SHARD_SCHEMA:
-        raise ValueError(f"it is not written as {SHARD_SCHEMA}")
+        raise ValueError(f"it does not have the schema {SHARD_SCHEMA}")
     cells = [_cell(one) for one in _list(row, "cells")]
     return ShardRecord(
         shard=parse_shard(row.text("shard"), {}),
@@ -124,7 +124,7 @@ def _cell(data: Json) -> tuple[str, Key, int]:
     match data:
         case [str(cell), str(key), int(number)]:
             return text(cell, "cells"), Key(text(key, "cells")), number
-    raise ValueError("`cells` holds what is not a cell")
+    raise ValueError("`cells` contains something that is not a cell")
 
 
 def _list(row: JsonObject, name: str) -> list[Json]:

@@ -18,7 +18,7 @@ from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.references import Fingerprints, Image, check_bytes
 
 MODELS = ("k2", "k2-large")
-"""The bases that Krea 2 draws with; Krea trains others as well."""
+"""The base models of Krea 2; Krea trains others as well."""
 STYLE_KINDS = ("Style", "Object", "Character")
 MOST_STEPS = 2000
 FEWEST = 5
@@ -84,7 +84,7 @@ def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -
     found = pipeline.references.get(name)
     if found is None:
         known = sorted(one for one in pipeline.references if not one.startswith("@"))
-        message = f"nothing is called `{name}` under `references:`"
+        message = f"`references:` does not define `{name}`"
         raise UsageError(Problem("unknown_name", message, hint=near_word(name, known)))
     place = pipeline.document.place(found.trail)
     images: dict[Source, Image] = {}
@@ -92,11 +92,11 @@ def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -
         for image in fingerprints.by_text.get(str(value.data), ()):
             images.setdefault(image.source, image)
         if str(value.data) not in fingerprints.by_text:
-            hint = "make a set of its own for the training"
-            raise InvalidInput(Problem("reference_template", "a template cannot be learnt from", place, hint))
+            hint = "create a separate set for the training"
+            raise InvalidInput(Problem("reference_template", "a template cannot be trained on", place, hint))
     if len(images) < FEWEST:
         message = f"`{name}` has {len(images)} different image{'s'[: len(images) != 1]}"
-        hint = f"a training needs {FEWEST} or more, each in the same style and of another subject"
+        hint = f"a training needs at least {FEWEST}, all in the same style and of different subjects"
         raise InvalidInput(Problem("few_images", message, place, hint))
     check_bytes(images.values())
     return tuple(images[source] for source in sorted(images, key=source_text))
@@ -117,12 +117,12 @@ def agreed_cost(budget: Budget, stated: Decimal | None) -> Decimal:
         OverBudget: It is nothing, or above the file's budget.
     """
     if stated is None:
-        message = "Krea publishes no price for a training, so krea-pipe cannot tell what this costs"
-        hint = "look at krea.ai/features/api, and say what it may cost: --max-cost USD; nothing was sent"
+        message = "Krea publishes no price for a training, so krea-pipe does not know the cost"
+        hint = "see krea.ai/features/api, and set a limit: --max-cost USD; nothing was sent"
         raise UsageError(Problem("unknown_price", message, hint=hint))
     if not stated:
-        message = "a training costs something, and --max-cost is nothing; nothing was sent"
-        raise OverBudget(Problem("over_budget", message, hint="say what it may cost"))
+        message = "--max-cost is 0, but a training is not free; nothing was sent"
+        raise OverBudget(Problem("over_budget", message, hint="set a limit above 0"))
     if budget.usd is not None and stated > budget.usd:
         message = f"a training for at most {usd(stated)} is above the budget of {usd(budget.usd)}; nothing was sent"
         raise OverBudget(Problem("over_budget", message, hint="raise `budget: {usd: …}`, or lower --max-cost"))

@@ -121,7 +121,7 @@ class _Building:
         for step in steps:
             outcome = self.outcomes[step.key]
             for index, cell in enumerate(step.cells):
-                reason = f"{step.reason}; output written again" if step.key in self.delivered.rewritten else step.reason
+                reason = f"{step.reason}; output rewritten" if step.key in self.delivered.rewritten else step.reason
                 if index:  # its request is paid, and counted, once
                     reason, outcome = f"same request as {step.cells[0].id}", replace(outcome, cost_usd=ZERO_USD)
                 yield cell.position, self._row(step, cell, outcome, reason)
@@ -175,7 +175,7 @@ def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | Non
 def _stage_views(pipeline: Pipeline, rows: Collection[Row]) -> tuple[StageView, ...]:
     """Every stage with the axes of its cells, those of a chained stage's sources first.
 
-    Values stand in the order of the file; those that are only known in cells follow in the order of the cells. They
+    Values are in the order of the file; those that are only known in cells follow in the order of the cells. They
     are told apart by `repr`: 1, True and "1" are three values.
     """
     stages = {stage.name: stage for stage in pipeline.stages}
@@ -272,7 +272,7 @@ def _given_in(pipeline: Pipeline, stage: Stage) -> dict[str, Json]:
 
 
 def _rows_of(pipeline: Pipeline, stage: str) -> Mapping[tuple[str, str], Json]:
-    """The data of axis values that are more than the scalar that stands for them."""
+    """The data of axis values that are more than a scalar."""
     axes = (axis for one in pipeline.stages if one.name == stage for axis in one.axes)
     values = ((axis.name, value) for axis in axes for value in axis.values)
     return {(name, repr(value.scalar)): value.data for name, value in values if isinstance(value.data, dict)}
@@ -312,7 +312,7 @@ def _git(folder: Path, *words: str) -> str | None:
 
 
 def prompt_place(pipeline: Pipeline, report: Report, row: Row) -> Place:
-    """Where the template of a cell's prompt stands; its stage, when it stands nowhere in the file."""
+    """The place of the template of a cell's prompt, or of its stage if the template is not in the file."""
     stage = next(one for one in pipeline.stages if one.name == row.stage)
     document = pipeline.document
     if row.template is not None:

@@ -57,7 +57,7 @@ _AFTER_AXES: Mapping[str, Callable[[Row], object]] = {
     "error_code": lambda row: row.error.code if row.error else None,
     "error_message": lambda row: row.error.message if row.error else None,
 }
-"""The columns before and after those of the axes, each with what stands in it."""
+"""The columns before and after those of the axes, each with its contents."""
 
 
 def render_csv(report: Report) -> str:
@@ -81,7 +81,7 @@ def render_csv(report: Report) -> str:
 
 
 def _axis(row: Row, name: str) -> object:
-    """The value of an axis: `none` is one, and an axis that a stage does not have is none at all."""
+    """The value of an axis; empty for an axis that the stage does not have, which differs from the value `none`."""
     value = row.axes.get(name)
     return label_of(value) if name in row.axes and (value is None or isinstance(value, bool)) else value
 

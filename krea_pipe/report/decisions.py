@@ -31,7 +31,7 @@ class RunStage:
             UsageError: it is about other stages. InvalidInput: a cell is decided twice.
         """
         if picks.is_of_others(self.name, self.stages):
-            message = f"{picks.document.file.name} holds picks of {picks.stages_said}, not of `{self.name}`"
+            message = f"{picks.document.file.name} contains picks of {picks.stages_said}, not of `{self.name}`"
             raise UsageError(Problem("other_stage", message))
         matched = match_picks(picks, self.keys, self.keys.__getitem__, self.name, self.stages)
         if problems := decided_twice(picks, matched):
@@ -107,7 +107,7 @@ def read_decisions(report: Report, folder: Path, pipeline: Pipeline | None = Non
         except (KreaPipeError, OSError) as error:
             problem = str(error)
         if not pipeline_file(report, folder).is_file():
-            problem = f"{report.pipeline.file} is not here, so no picks are shown"
+            problem = f"{report.pipeline.file} is missing, so no picks are shown"
     names = [stage.name for stage in report.stages]
     if pipeline is None:
         return {name: _unread(name, problem) for name in names}

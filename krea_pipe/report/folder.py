@@ -25,7 +25,7 @@ from krea_pipe.store.space import REPORT, Space, open_space
 RECORD = REPORT
 _HTML_NAME = "report.html"
 PLANNED = "started.json"
-"""What a run that goes on, or has died, was about to do: the report as it stood before the first request."""
+"""What an unfinished run was about to do: the report before the first request."""
 
 RUN_ORDER = "run-order.txt"
 """The runs in the order in which they began, in the home folder."""
@@ -70,7 +70,7 @@ def _order(home: Path) -> HomeList:
 
 
 def write_planned(report: Report, folder: Path) -> None:
-    """Write down what a run is about to do, for those who look at it while it goes on.
+    """Write down what a run is about to do, for viewers during the run.
 
     Raises:
         StateError: it cannot be written.
@@ -120,12 +120,12 @@ def read_report(folder: Path) -> Report:
     """The report of a finished run.
 
     Raises:
-        StateError: the record is damaged. UsageError: there is none.
+        StateError: the record is damaged. UsageError: there is no record.
     """
     try:
         return read_record(folder / RECORD)
     except FileNotFoundError as error:
-        hint = "it did not finish; run its pipeline again, which goes on where it stopped"
+        hint = "it did not finish; rerun its pipeline to continue"
         raise UsageError(Problem("no_report", f"there is no report in {folder}", hint=hint)) from error
 
 
@@ -133,7 +133,7 @@ def read_record(path: Path) -> Report:
     """The report that a file holds.
 
     Raises:
-        FileNotFoundError: there is none. StateError: it is damaged, or a link.
+        FileNotFoundError: there is no such file. StateError: it is damaged, or a link.
     """
     try:
         data = json.loads(read_plain(path).decode())
@@ -142,7 +142,7 @@ def read_record(path: Path) -> Report:
     except (OSError, ValueError, RecursionError) as error:
         raise StateError(Problem("unreadable_report", f"cannot read {path}: {error}")) from error
     if not isinstance(data, dict):
-        raise StateError(Problem("unreadable_report", f"{path} holds no report"))
+        raise StateError(Problem("unreadable_report", f"{path} contains no report"))
     return from_json(data)
 
 
@@ -177,18 +177,18 @@ def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
         return runs[-1]
     path = Path(os.path.expanduser(name))  # noqa: PTH111 (which fails where there is no such user)
     given = path.parent if path.name in (RECORD, PLANNED, _HTML_NAME) else path
-    if os.path.islink(given):  # noqa: PTH114 (a name may be too long); whoever names a link means what it leads to
+    if os.path.islink(given):  # noqa: PTH114 (a name may be too long); a named link means its target
         given = Path(os.path.realpath(given))
     if _holds(given, *files):
         return given
     for folder in (given, *folders):
         if not unfinished and (folder == given or folder.name.startswith(name)) and _holds(folder, PLANNED):
-            hint = "look at it with `krea-pipe view`, or run its pipeline again, which goes on where it stopped"
-            message = f"{folder.name} has no report: it goes on, or was cut off"
+            hint = "watch it with `krea-pipe view`, or rerun its pipeline to continue"
+            message = f"{folder.name} has no report: it is in progress or was interrupted"
             raise UsageError(Problem("no_report", message, hint=hint))
     found = [run for run in runs if run.name == name] or [run for run in runs if run.name.startswith(name)]
     if len(found) != 1:
-        raise _no_run(f"{len(found) or 'no'} runs are called {name}", runs)
+        raise _no_run(f"{len(found) or 'no'} runs match {name}", runs)
     return found[0]
 
 
@@ -204,7 +204,7 @@ def space_of(report: Report, home: Path) -> Space:
 
 def _no_run(message: str, runs: list[Path]) -> UsageError:
     latest = ", ".join(run.name for run in runs[-3:])
-    hint = f"the latest: {latest}" if latest else "run a pipeline first: krea-pipe run FILE --local"
+    hint = f"latest runs: {latest}" if latest else "run a pipeline first: krea-pipe run FILE --local"
     return UsageError(Problem("no_such_run", message, hint=hint))
 
 
@@ -231,7 +231,7 @@ def write_single(
     """
     if file.suffix.lower() not in (".html", ".htm"):  # so that a slip does not overwrite the pipeline file
         hint = f"name it {file.stem or 'report'}.html"
-        raise UsageError(Problem("not_a_page", f"{file} does not end in .html, as a page does", hint=hint))
+        raise UsageError(Problem("not_a_page", f"{file} does not end in .html", hint=hint))
     _check_free(file)
     digests = digests_of(report)
     make_thumbnails(digests, space, shrink)
@@ -239,8 +239,10 @@ def write_single(
     parts = list(html.render_html(report, replace(page, form="single", thumbnails=pictures)))
     size = sum(map(len, parts))
     if size > max_mb * MB:
-        message = f"{file} would be {_megabytes(size)} MB, and --max-mb is {max_mb}"
-        hint = f"select fewer cells with -k, raise it with --max-mb {-(-size // MB)}, or send the folder {folder}"
+        message = f"{file} would be {_megabytes(size)} MB, above --max-mb {max_mb}"
+        hint = (
+            f"select fewer cells with -k, raise the limit with --max-mb {-(-size // MB)}, or send the folder {folder}"
+        )
         raise UsageError(Problem("too_large", message, hint=hint))
     write_atomically(file, parts, durable=False)
     return size
@@ -256,8 +258,8 @@ def _check_free(path: Path) -> None:
     except OSError:
         is_ours = False
     if not is_ours:
-        hint = "choose another name; an earlier report is written over"
-        raise UsageError(Problem("file_in_the_way", f"{path} exists, and is no report", hint=hint))
+        hint = "choose another name; only an earlier report is overwritten"
+        raise UsageError(Problem("file_in_the_way", f"{path} exists and is not a report", hint=hint))
 
 
 def check_thumbnails_url(url: str) -> str:
@@ -274,7 +276,9 @@ def check_thumbnails_url(url: str) -> str:
     except ValueError:  # a port that is no number, brackets that do not close
         pass
     hint = "give the folder's URL, as in https://example.com/run/thumbnails"
-    raise UsageError(Problem("bad_url", f"{url!r} is no http or https URL that a file's name can follow", hint=hint))
+    raise UsageError(
+        Problem("bad_url", f"{url!r} is not an http or https URL to which a file name can be appended", hint=hint)
+    )
 
 
 def _megabytes(size: int) -> str:

@@ -36,13 +36,13 @@ _ESCAPES = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\
 
 @dataclass(frozen=True, slots=True)
 class HtmlOptions:
-    """How a page is made: what stands around it, and what it carries besides the report.
+    """How a page is made: what surrounds it, and what it contains besides the report.
 
     A `single` page holds its `thumbnails`, WebP bytes by the digest of the image that they show; others find them in
     the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of
     the store that holds images by digest, as seen from the page: what lies in the output folder may be of a later run.
-    `decisions` are the picks files, by stage. `is_live` says that the run goes on. `thumbnails_url` is where report.md
-    finds the small pictures, if not beside it.
+    `decisions` are the picks files, by stage. `is_live` says that the run is in progress. `thumbnails_url` is where
+    report.md finds the small pictures, if not beside it.
     """
 
     form: Literal["folder", "single", "view"] = "folder"
@@ -76,7 +76,7 @@ def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[b
 
 
 def policy() -> str:
-    """What the page may load: its own style and script, pictures from where it stands, answers of its server."""
+    """What the page may load: its own style and script, pictures beside it, answers of its server."""
     sources = "default-src 'none'; img-src data: file: 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
     return f"{sources}; style-src '{_csp_hash(_style())}'; script-src '{_csp_hash(_script())}'"
 
@@ -97,7 +97,7 @@ def _page_json(page: HtmlOptions) -> Iterator[bytes]:
 
 
 def _script_json(text: str) -> bytes:
-    """Write JSON in which nothing can end a script element or start a comment; these signs stand in strings only."""
+    """Write JSON that cannot end a script element or start a comment; these characters occur only in strings."""
     for sign, escape in _ESCAPES:
         text = text.replace(sign, escape)
     return text.encode("utf-8", "replace")

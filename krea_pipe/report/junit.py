@@ -86,5 +86,5 @@ def _add_problem(case: Element, tag: str, row: Row) -> None:
     if row.job_id:
         lines.append(f"job: {row.job_id}")
     if row.error and row.error.candidates:
-        lines.append(f"jobs that may be the lost one: {', '.join(row.error.candidates)}")
+        lines.append(f"possible jobs: {', '.join(row.error.candidates)}")
     problem.text = writable("\n".join([*lines, f"key: {row.key}", f"prompt: {row.prompt}"]))

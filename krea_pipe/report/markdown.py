@@ -192,7 +192,7 @@ def _status(row: Row) -> str:
 
 
 def _fitted(section: _Section, room: int) -> str:
-    """The section in at most so many bytes: rows that do not fit are counted, and what holds nothing is left out."""
+    """The section, limited in bytes: rows that do not fit are counted, and empty parts are left out."""
     lines = ["", f"### {section.title}", "", *section.head]
     left = room - sum(map(_size, lines)) - _NOTE
     if left < 0 or not (section.total or section.head):
@@ -200,7 +200,7 @@ def _fitted(section: _Section, room: int) -> str:
     shown = list(_taken(section.lines, left))
     if len(shown) < section.total:
         rest = section.total - len(shown)
-        shown += ["", f"*{rest:,} more {'is' if rest == 1 else 'are'} left out here; `report.html` has them all.*"]
+        shown += ["", f"*{rest:,} more {'is' if rest == 1 else 'are'} not shown; see `report.html`.*"]
     return "\n".join([*lines, *shown]).rstrip("\n") + "\n"
 
 

@@ -82,14 +82,14 @@ def check_same_version(runs: Sequence[ShardRun]) -> None:
         one, two = first.report, run.report
         if one.pipeline.name != two.pipeline.name:
             named = f"{one.pipeline.name} in {first.name}, {two.pipeline.name} in {run.name}"
-            hint = "merge the runs of one pipeline at a time: their ids have its name"
-            raise UsageError(Problem("other_pipeline", f"the runs are of different pipelines: {named}", hint=hint))
+            hint = "merge the runs of one pipeline at a time: their ids contain its name"
+            raise UsageError(Problem("other_pipeline", f"the runs are from different pipelines: {named}", hint=hint))
         if one.target != two.target:
             named = f"{_target(one)} in {first.name}, {_target(two)} in {run.name}"
             hint = "merge runs of the same API"
-            raise UsageError(Problem("other_target", f"the runs are of different APIs: {named}", hint=hint))
+            raise UsageError(Problem("other_target", f"the runs are from different APIs: {named}", hint=hint))
         if first.record.keys != run.record.keys:
-            message = f"{first.name} and {run.name} are of different versions of {one.pipeline.name}"
+            message = f"{first.name} and {run.name} are from different versions of {one.pipeline.name}"
             message = f"{message}: {_difference(first.record.keys, run.record.keys)}"
             hint = "run all shards at the same commit, with the same options and picks, and merge those runs"
             raise UsageError(Problem("other_version", message, hint=hint))
@@ -145,7 +145,7 @@ def _check_images(found: Mapping[str, Sequence[MergedRow]]) -> None:
     if differing:
         more = f", and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
         message = f"two runs have different images of the same cell: {', '.join(differing[:_SHOWN])}{more}"
-        hint = "leave one of the runs out; its images stay where they are"
+        hint = "leave out one of the runs; its images stay where they are"
         raise UsageError(Problem("other_image", message, hint=hint))
 
 
@@ -257,7 +257,7 @@ def _with_template(one: MergedRow, templates: Mapping[str, int]) -> Row:
 def _stages(reports: Sequence[Report], rows: Sequence[Row]) -> tuple[StageView, ...]:
     """The stages and axes of all reports.
 
-    Axes that cells alone tell have other values in each report; these stand in the order of the cells.
+    Axes that cells alone tell have other values in each report; these are in the order of the cells.
     """
     order: dict[tuple[str, str, str], int] = {}
     for place, row in enumerate(rows):

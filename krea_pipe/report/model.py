@@ -28,9 +28,9 @@ class Row:
 
     `width` and `height` are the image's pixels and `likeness` its perceptual signature (`likeness.py`), empty when it
     is not known. `template` is the place of its prompt's template in `Report.templates`, `values` what that template
-    reads, as this cell has it. `source` is the id of the cell that it is drawn for. In a report of two runs, `pair` is
-    what a cell and its counterpart have in common, `distance` how far apart their images are (0 to 1), and `same` says
-    that nothing differs.
+    reads, as this cell has it. `source` is the id of the cell that it is generated for. In a report of two runs, `pair`
+    is what a cell and its counterpart have in common, `distance` how far apart their images are (0 to 1), and `same`
+    says that nothing differs.
     """
 
     id: str

@@ -34,9 +34,9 @@ from krea_pipe.report.model import (
 _T = TypeVar("_T")
 _STATUSES = frozenset(get_args(Status))
 OF_SHARDS = ("shard", "merged")
-"""The fields of a report that stand in the file only where they say something."""
+"""The fields of a report that the file has only where they say something."""
 OF_PAIRS = ("pair", "distance", "same")
-"""The fields of a row that stand in the file only in a report of two runs."""
+"""The fields of a row that the file has only in a report of two runs."""
 
 
 def to_lines(report: Report) -> Iterator[str]:
@@ -87,8 +87,8 @@ def from_json(data: Mapping[str, Any]) -> Report:
         StateError: it is of another schema, or damaged.
     """
     if data.get("schema") != REPORT_SCHEMA:
-        found = data.get("schema", "no schema at all")
-        raise _unreadable(f"the report is written as {found}, this version reads {REPORT_SCHEMA}")
+        found = data.get("schema", "no schema")
+        raise _unreadable(f"the report has the schema {found}; this version reads {REPORT_SCHEMA}")
     try:
         sums = {"cells": data["totals"]["cells"], "cost": data["totals"]["cost"]}
         not_in_first_versions = {"templates": (), "references": ()}
@@ -98,7 +98,7 @@ def from_json(data: Mapping[str, Any]) -> Report:
 
 
 def _read(kind: type[_T], data: Mapping[str, Any]) -> _T:
-    """A dataclass from the data of its fields; more than these may stand there, unless all are plain values."""
+    """A dataclass from the data of its fields; more fields are allowed, unless all are plain values."""
     if kind is AxisView:
         data = {**data, "values": [(one["value"], one["label"]) for one in data["values"]]}
     if kind is Failure:
@@ -155,12 +155,12 @@ def _checked(report: Report) -> Report:
             raise ValueError(f"no template {row.template} for the cell {row.id}")
     digests = [*(row.sha256 for row in report.rows), *(one.sha256 for one in report.references)]
     if not all(digest is None or DIGEST.fullmatch(digest) for digest in digests):  # parts of paths come of them
-        raise ValueError("a digest is none")
+        raise ValueError("a digest is invalid")
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("a text is missing")
     return report
 
 
 def _unreadable(message: str) -> StateError:
-    hint = "run its pipeline again: what is stored is reused, and a new report is written"
+    hint = "rerun its pipeline: stored images are reused, and a new report is written"
     return StateError(Problem("unreadable_report", message, hint=hint))

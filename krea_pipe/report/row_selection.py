@@ -15,12 +15,12 @@ def select_rows(report: Report, selection: Selection) -> Report:
     """The report of the rows that a selection takes, with the sums of these alone.
 
     Raises:
-        NothingSelected: it takes none. UsageError: it names what is not there.
+        NothingSelected: it takes none. UsageError: it names something that does not exist.
     """
     takes = row_filter(selection, [stage.name for stage in report.stages], report.rows)
     rows = tuple(filter(takes, report.rows))
     if not rows:
-        raise NothingSelected(Problem("nothing_selected", "no cell of that run fits what was selected"))
+        raise NothingSelected(Problem("nothing_selected", "no cell of that run matches the selection"))
     return replace(report, rows=rows, cells=totals(rows), cost=costs(rows, cap=report.cost.cap_usd))
 
 

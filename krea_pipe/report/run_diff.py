@@ -35,7 +35,7 @@ SEPARATOR = ".."
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A cell as it is in each of two runs; one that only one run has stands alone.
+    """A cell as it is in each of two runs; one that only one run has is alone.
 
     `distance` tells how far the images are apart, from 0 to 1; None if that cannot be said. `change` says what the
     requests differ in, "" if in nothing.
@@ -66,7 +66,7 @@ class Pair:
 
     @property
     def is_moved(self) -> bool:
-        """Whether the same request stands in another cell."""
+        """Whether the same request is in another cell."""
         return self.before is not None and self.after is not None and self.before.id != self.after.id
 
 
@@ -96,7 +96,7 @@ def select_pairs(pairs: Sequence[Pair], selection: Selection) -> tuple[Pair, ...
     takes = row_filter(selection, {row.stage for row in rows}, rows)
     taken = tuple(pair for pair in pairs if any(map(takes, pair.rows)))
     if not taken:
-        raise NothingSelected(Problem("nothing_selected", "no cell of these runs fits what was selected"))
+        raise NothingSelected(Problem("nothing_selected", "no cell of these runs matches the selection"))
     return taken
 
 
@@ -138,7 +138,7 @@ class RunSide:
 def join_reports(before: RunSide, after: RunSide, pairs: Sequence[Pair], folder: Path) -> Report:
     """One report of both runs.
 
-    Ids begin with `before/` or `after/`, and paths are seen from the new folder. The rows of a pair stand one after
+    Ids begin with `before/` or `after/`, and paths are seen from the new folder. The rows of a pair come one after
     the other; the reason of the second is what its request changed.
 
     Args:
@@ -193,7 +193,7 @@ def check_diff_folder(folder: Path) -> None:
         is_ours = False
     if not is_ours:
         hint = "choose another folder with --out"
-        raise UsageError(Problem("file_in_the_way", f"{folder} exists, and holds no comparison", hint=hint))
+        raise UsageError(Problem("file_in_the_way", f"{folder} exists and does not contain a comparison", hint=hint))
 
 
 def labels_of(before: Report, after: Report) -> dict[AxisScalar, str]:
@@ -211,7 +211,7 @@ def labels_of(before: Report, after: Report) -> dict[AxisScalar, str]:
 def _joined_rows(
     before: RunSide, after: RunSide, pairs: Iterable[Pair], axis: str, templates: Mapping[str, int]
 ) -> Iterator[Row]:
-    """The rows of both runs; `templates` says where each template stands in the joined report."""
+    """The rows of both runs; `templates` says the place of each template in the joined report."""
     here = Path.cwd()
     for pair in pairs:
         for value, side, row in ((BEFORE, before, pair.before), (AFTER, after, pair.after)):

@@ -61,7 +61,7 @@ def keep_reference_thumbnails(report: Report, fingerprints: Fingerprints, space:
 
 
 def import_thumbnails(folder: Path, digests: Iterable[str], space: Space) -> None:
-    """Keep the small pictures of a run's own folder, which may have come from another machine, where there are none."""
+    """Keep the small pictures of a run's own folder, which may come from another machine without thumbnails."""
     for digest in digests:
         if space.has_thumbnail(digest):
             continue
@@ -98,7 +98,7 @@ def read_thumbnails(digests: Iterable[str], space: Space) -> Iterator[tuple[str,
 
 
 def _put(source: Path, target: Path) -> bool:
-    """Put a picture into its place; False where there is none."""
+    """Put a thumbnail into its place; False if there is no thumbnail."""
     if not is_plain(source):
         return False
     try:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.model import Report, Row
 
-LOCAL_NOTE = "nothing was sent to Krea, nothing was spent"
+LOCAL_NOTE = "nothing was sent to Krea or charged"
 STATUS_WORDS = {
     "succeeded": "rendered",
     "reused": "reused",
@@ -83,7 +83,7 @@ def explanation(row: Row) -> str:
     """Why a cell has no image, or what is to know about one that has."""
     if row.error is not None:
         return row.error.message
-    return "not done yet; the next run goes on here" if row.status == "pending" else row.reason
+    return "not done yet; the next run continues with it" if row.status == "pending" else row.reason
 
 
 def adopted_cells(report: Report) -> list[str]:
@@ -106,7 +106,7 @@ def notices(report: Report, show: Callable[[str], str] = str, most: int | None =
         return []
     named = ", ".join(show(name) for name in found[:most])
     more = f" and {len(found) - most:,} more" if most is not None and len(found) > most else ""
-    return [f"Adopted after a lost answer, so look whether they show what was asked for: {named}{more}"]
+    return [f"Adopted after a lost answer; check that they show what was requested: {named}{more}"]
 
 
 def _moment(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all."""
+"""Files that are complete or absent."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool
     """Write a file, whole or part after part, so that a crash leaves the old one or the new one.
 
     Args:
-        path: Where it stands; its folder is made.
+        path: Its path; its folder is made.
         data: The bytes, or their parts.
         durable: Whether to wait until it is on disk; what can be made again need not be waited for.
 
@@ -76,4 +76,4 @@ def sync_folder(folder: Path) -> None:
 
 def _unwritable(path: Path, error: OSError) -> StateError:
     message = f"cannot write {path}: {error.strerror}"
-    return StateError(Problem("not_writable", message, hint="check the folder's rights and the free space"))
+    return StateError(Problem("not_writable", message, hint="check the folder's permissions and the free space"))

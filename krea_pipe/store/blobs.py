@@ -126,7 +126,7 @@ class Blobs:
         return None if found is None else Stamp(found.st_size, found.st_mtime_ns)
 
     def drop(self, digest: str) -> None:
-        """Remove damaged bytes, so that nothing takes them for the image any more.
+        """Remove damaged bytes, so that they are no longer used as the image.
 
         Args:
             digest: SHA-256 in hexadecimal digits.

@@ -128,7 +128,7 @@ class Facts:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if exists(self.folder):
             with open_database(self.folder):
-                pass  # diskcache would obey whatever stands in it
+                pass  # diskcache would obey whatever it contains
         return diskcache.Cache(str(self.folder), disk=BytesDisk, timeout=BUSY_SECONDS, **settings())
 
 
@@ -152,7 +152,7 @@ def _at_most(count: int, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any,
     """Rows that cannot be more: in a damaged database, pages may be reached again and again."""
     for number, row in enumerate(rows):
         if number >= count:
-            raise sqlite3.DatabaseError("it has more rows than it can have")
+            raise sqlite3.DatabaseError("it has more rows than possible")
         yield row
 
 
@@ -168,5 +168,5 @@ def _damaged(folder: Path, error: Exception) -> StateError:
     if isinstance(error, diskcache.Timeout) or "locked" in str(error):
         message = f"another process has been using the cache in {folder} for {BUSY_SECONDS} s"
         return StateError(Problem("cache_busy", message, hint="try again when it is done"))
-    hint = f"move {folder} away; the results come back from the journal"
+    hint = f"move {folder} away; the results are restored from the journal"
     return StateError(Problem("cache_damaged", f"cannot use the cache in {folder}: {error}", hint=hint))

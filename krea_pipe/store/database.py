@@ -66,7 +66,7 @@ _SETTINGS = {
     "sqlite_synchronous": 2,
     "sqlite_trusted_schema": 0,
 }
-"""Settings of ours; diskcache obeys those that stand in a database where none are given."""
+"""Our settings; without arguments, diskcache uses those stored in a database."""
 
 
 def settings() -> dict[str, object]:
@@ -81,10 +81,10 @@ def exists(folder: Path) -> bool:
         folder: The folder of the facts.
 
     Returns:
-        False also when the folder is not there.
+        False also if the folder is missing.
 
     Raises:
-        StateError: Something else stands in its place, or in that of the files that SQLite keeps beside it.
+        StateError: Something else is in its place, or in that of the files that SQLite keeps beside it.
     """
     file = folder / DATABASE_NAME
     check_files(file, *(file.with_name(f"{DATABASE_NAME}{end}") for end in ("-journal", "-wal", "-shm")))
@@ -103,7 +103,7 @@ def open_database(folder: Path, *, writes: bool = True) -> Iterator[sqlite3.Conn
         The connection, for the `with` block.
 
     Raises:
-        sqlite3.DatabaseError: The database is damaged, or not one of ours.
+        sqlite3.DatabaseError: The database is damaged, or was not created by krea-pipe.
     """
     file = folder / DATABASE_NAME
     _check_files(file)
@@ -126,7 +126,7 @@ def _check_files(file: Path) -> None:
     with os.fdopen(open_plain(file), "rb") as stream:
         head = stream.read(20)
     if len(head) == 20 and head[18:] != _WRITTEN_IN_PLACE:
-        raise sqlite3.DatabaseError("it is not a database that krea-pipe has made")
+        raise sqlite3.DatabaseError("it is not a database created by krea-pipe")
     if _end_of(file.with_name(f"{DATABASE_NAME}-journal")) == _ANOTHER_NAMED:
         raise sqlite3.DatabaseError("the journal beside it names another file")
 
@@ -136,7 +136,7 @@ def _end_of(journal: Path) -> bytes:
         with os.fdopen(open_plain(journal), "rb") as stream:
             stream.seek(-len(_ANOTHER_NAMED), os.SEEK_END)
             return stream.read()
-    except OSError:  # there is none, or it has hardly begun
+    except OSError:  # it does not exist, or has just been created
         return b""
 
 
@@ -145,7 +145,7 @@ def _check_objects(connection: sqlite3.Connection) -> None:
     found = {" ".join(str(sql).split()) for (sql,) in rows}
     if not found <= _OBJECTS and not found <= _objects_now():
         strange = min(found - _OBJECTS)
-        raise sqlite3.DatabaseError(f"krea-pipe has not made all of it: {strange[:60]!r}")
+        raise sqlite3.DatabaseError(f"krea-pipe did not create all of it: {strange[:60]!r}")
 
 
 def _check_settings(connection: sqlite3.Connection) -> None:
@@ -158,7 +158,7 @@ def _check_settings(connection: sqlite3.Connection) -> None:
         raise
     known = settings().keys() | diskcache.core.METADATA.keys()
     if not all(name in known and (isinstance(value, int) or _WORD.fullmatch(str(value))) for name, value in found):
-        raise sqlite3.DatabaseError("it has settings that krea-pipe has not made")
+        raise sqlite3.DatabaseError("it has settings that krea-pipe did not create")
 
 
 @cache

@@ -75,7 +75,7 @@ class Foreign:
 Found: TypeAlias = Vacant | Ours | Foreign
 
 _CHANGED = Foreign("was changed after krea-pipe delivered it")
-_UNKNOWN = Foreign("exists, and krea-pipe did not deliver it")
+_UNKNOWN = Foreign("exists, but krea-pipe did not deliver it")
 
 
 def file_of(name: str) -> str:
@@ -127,7 +127,7 @@ def look_at(name: str, fact: Mapping[str, Json] | None, expected: Expected, blob
     try:
         found = os.stat(path)  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError):
-        return Foreign("is a link to nothing") if os.path.islink(path) else Vacant()  # noqa: PTH114
+        return Foreign("is a broken link") if os.path.islink(path) else Vacant()  # noqa: PTH114
     except OSError as error:
         return Foreign(f"cannot be read: {error.strerror}")
     stamp = _stamp(found)

@@ -3,7 +3,7 @@
 A line is one JSON object with the name of its `event`, the `key` of a request, the time `t` (UTC, ISO 8601), the `run`
 that wrote it, and the fields of the event. A field that is missing has its default, and unknown fields are passed over,
 so that a later version may add some. An unknown event is refused, because the money that it speaks of would be lost
-from the account; one that is marked `"informational": true` is not, for nothing follows from it.
+from the account; one that is marked `"informational": true` is not, because nothing follows from it.
 """
 
 import json
@@ -52,7 +52,7 @@ class Made(Sent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitting(Timed):
-    """The POST follows, and whoever has written this alone may make it: see `store.ledger`."""
+    """The POST follows, and only the writer of this line may make it: see `store.ledger`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +195,7 @@ EVENTS: Mapping[str, type[Event]] = {
     "reported": Reported,
     "counted": Counted,
 }
-"""The events by the names that stand in the file."""
+"""The events by the names that are in the file."""
 _INFORMATIONAL = frozenset({Listed})
 """Events that versions before them may pass over."""
 _NAMES = {kind: name for name, kind in EVENTS.items()}
@@ -241,7 +241,7 @@ def name_of(event: Event) -> str:
 
 
 def encode(line: JournalLine) -> str:
-    """A line as it stands in the file, with its end."""
+    """A line as in the file, with its end."""
     facts = {name: getattr(line.event, name) for name in _FIELDS[type(line.event)]}
     head = {"event": name_of(line.event), "key": line.key, "t": line.t, "run": line.run}
     marks = {"informational": True} if type(line.event) in _INFORMATIONAL else {}

@@ -1,6 +1,6 @@
 """The home folder, before anything in it is believed: whose it is, whether git brought it, and that it is no link.
 
-Who writes there says what is cached and what is paid for. A clone or an archive may bring a home folder of its own.
+Anyone who can write there decides what is cached and what is paid for. A clone or an archive may contain a home folder.
 """
 
 import os
@@ -33,7 +33,7 @@ def open_home(environment: Mapping[str, str], file: Path | None = None) -> Path:
         The path of the folder, which need not be there yet.
 
     Raises:
-        StateError: It is a link, git tracks it, it belongs to someone else, or something else stands in the place of
+        StateError: It is a link, git tracks it, it belongs to someone else, or something else is in the place of
             what is kept there.
         UsageError: KREA_PIPE_HOME begins with the name of a user who does not exist.
     """
@@ -83,7 +83,7 @@ def check_home(home: Path, environment: Mapping[str, str]) -> Path:
     _check_untracked(home, environment)
     if os.path.islink(home):  # noqa: PTH114 (no name is too long for it)
         if not environment.get(HOME_VARIABLE):
-            hint = "set KREA_PIPE_HOME to the place itself"
+            hint = "set KREA_PIPE_HOME to the folder itself"
             raise StateError(Problem("home_linked", f"{home} is a link, which is not followed", hint=hint))
         home = Path(os.path.realpath(home))
         _check_untracked(home, environment)
@@ -126,7 +126,10 @@ def check_owner(home: Path, *places: Path) -> None:
     for place, owner in strange:
         if owner != _owner_of(top):
             message = f"{place} belongs to {_owner_name(place, owner)}, not to you (uid {user}) or the owner of {top}"
-            hint = "if you trust what is in it, take it over with `chown -R`; if not, set KREA_PIPE_HOME to another one"
+            hint = (
+                "if you trust its contents, take ownership with `chown -R`; otherwise, set KREA_PIPE_HOME to "
+                "another folder"
+            )
             raise StateError(Problem("home_of_another", message, hint=hint))
 
 
@@ -140,7 +143,7 @@ def _owner_of(place: Path) -> int | None:
 def _owner_name(place: Path, owner: int | None) -> str:
     try:
         return f"{place.owner()} (uid {owner})"
-    except (KeyError, OSError, NotImplementedError):  # KeyError: nobody has that number here
+    except (KeyError, OSError, NotImplementedError):  # KeyError: no user has that number here
         return f"uid {owner}"
 
 
@@ -168,13 +171,18 @@ def _check_place(place: Path, top: Path, home: Path, environment: Mapping[str, s
         found = _tracked(top, name, environment)
     except GitFailed as error:
         if _may_be_tracked(top, place.name):
-            message = f"git cannot be asked whether it tracks {home}: {error}"
-            hint = f"put git right, or set KREA_PIPE_HOME to a folder outside of {top}"
+            message = f"cannot ask git whether it tracks {home}: {error}"
+            hint = f"fix git, or set KREA_PIPE_HOME to a folder outside {top}"
             raise StateError(Problem("home_tracked", message, hint=hint)) from error
         return
     if found:
-        message = f"git tracks {found[0]}: a home folder that came with a clone may be anybody's, and is not used"
-        hint = f"if you do not know who has made it, delete it; then `git rm -r --cached {name}`, and ignore it"
+        message = (
+            f"git tracks {found[0]}: a home folder from a clone may have been written by anyone, so it is not used"
+        )
+        hint = (
+            f"if you do not know who created it, delete it; then run `git rm -r --cached {name}` and add it to "
+            ".gitignore"
+        )
         raise StateError(Problem("home_tracked", message, hint=hint))
 
 

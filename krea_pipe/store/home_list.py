@@ -27,7 +27,7 @@ class HomeList:
         """Read every line.
 
         Returns:
-            The lines; none of a file that is not there, cannot be read, or is no plain file.
+            The lines; none of a file that is missing, unreadable, or not a regular file.
         """
         with suppress(OSError, StateError):
             check_folders(self._file.parent)

@@ -60,7 +60,7 @@ def other_homes(environment: Mapping[str, str], file: Path) -> list[Path]:
     """Further home folders that may hold images of a pipeline file, because earlier versions would have used them.
 
     Args:
-        environment: Where KREA_PIPE_HOME may be set: then there are none, because the user has chosen.
+        environment: Where KREA_PIPE_HOME may be set: if it is set, there are no others, because the user has chosen.
         file: The pipeline file.
 
     Returns:

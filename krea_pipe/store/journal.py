@@ -141,7 +141,7 @@ class Journal:
         return b"" if os.read(handle, 1) == b"\n" else b"\n"
 
     def _unknown(self, event: str) -> StateError:
-        message = f"{self.path} was written by a later krea-pipe: what its event {shown(event)} means is not known here"
+        message = f"{self.path} was written by a newer krea-pipe: this version does not know its event {shown(event)}"
         return StateError(Problem("journal_newer", message, hint="use that version, or a newer one"))
 
     def _failed(self, verb: str, error: OSError) -> StateError:

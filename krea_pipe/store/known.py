@@ -16,7 +16,7 @@ class Known:
     """Intact results by key, keys whose stored image is missing or damaged, the last request of each cell.
 
     `unkept` are the results that the journal alone knows: a run was killed before it could keep them as facts.
-    `alive` are the runs that go on at this moment. `lost` has the results whose images are missing or damaged, as far
+    `alive` are the runs in progress. `lost` has the results whose images are missing or damaged, as far
     as they can be read.
     """
 

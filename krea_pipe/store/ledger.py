@@ -51,12 +51,12 @@ class Blocked:
 
 
 RequestStatus: TypeAlias = Free | Busy | DrawnElsewhere | InFlight | Post | Blocked
-"""The state of a request: also a job that nobody waits for, or a POST without an answer whose run is dead."""
+"""The state of a request: also a job without a waiting run, or an unanswered POST whose run is dead."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A line to write; a claim is written only if its request stands as one of `expected` kinds.
+    """A line to write; a claim is written only if the status of its request is one of the `expected` kinds.
 
     With `only`, it has to stand exactly so. A line that makes the job `job_id` ours is not written when that job is
     known as ours already: no job counts for two requests.
@@ -127,7 +127,7 @@ class Ledger:
     observe: Observe = unobserved
     missing: dict[str, InFlight] = field(default_factory=dict)
     _news: set[str] = field(default_factory=set)
-    """Keys that other runs have brought in since this run was planned."""
+    """Keys that other runs have collected since this run was planned."""
     _lock: FileLock | None = None
 
     def commit(self, entries: Sequence[JournalEntry]) -> list[RequestStatus]:
@@ -137,7 +137,7 @@ class Ledger:
             entries: The lines, with what has to be true of their requests.
 
         Returns:
-            For each how its request stood just before, which tells whether a claim was written.
+            For each the status of its request just before, which tells whether a claim was written.
 
         Raises:
             StateError: Not everything could be written.
@@ -188,7 +188,7 @@ class Ledger:
                 self._news.add(line.key)
 
     def _status_for(self, entry: JournalEntry) -> RequestStatus:
-        """How the request of a claim stands; `Busy` also when someone else was faster with the same."""
+        """The status of the request of a claim; `Busy` also when someone else was faster with the same."""
         status = Free() if entry.expected is None else self.status(entry.line.key)
         if not isinstance(status, entry.expected or (Free,)):
             return status
@@ -196,7 +196,7 @@ class Ledger:
         return Busy("") if is_late else status
 
     def status(self, key: str) -> RequestStatus:
-        """How a request stands by what was read last.
+        """The status of a request according to the last read.
 
         Args:
             key: The key of the request.
@@ -223,7 +223,7 @@ class Ledger:
             self._lock.close()
 
     def _unknown_part(self, line: JournalLine) -> JournalLine | None:
-        """The line, with those of the jobs that it lists which the journal does not know; None when there are none."""
+        """The line, reduced to listed jobs that the journal does not know; None if there are no such jobs."""
         if not isinstance(line.event, Listed):
             return line
         known = self.replay
@@ -243,7 +243,7 @@ class Ledger:
     def _take(self, line: JournalLine) -> None:
         self.replay.take(line)
         self._forget_missing(line)
-        if isinstance(line.event, Done):  # nobody will ask for it again, and a long run would pile them up
+        if isinstance(line.event, Done):  # it is not needed again, and a long run would accumulate them
             self.replay.done.pop(line.key, None)
             self.replay.drawn_by.pop(line.key, None)
             self.replay.drawn.pop(line.key, None)

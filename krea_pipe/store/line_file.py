@@ -14,7 +14,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 """Windows would turn line ends into two bytes without it."""
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _BINARY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-"""Not blocking, so that a pipe that nobody reads holds up nothing; files do not care."""
+"""Non-blocking, so that a pipe without a reader blocks nothing; it makes no difference for files."""
 
 _HEAD = b'{"t":'
 """How every line begins. The journal's lines begin otherwise, so that it is not taken for a log."""
@@ -68,11 +68,11 @@ class LineFile:
         with self.path.open("rb") as stream:
             start = stream.read(len(_HEAD))
             if not _HEAD.startswith(start):
-                raise _unusable(f"{self.path} holds something else than events, and is left as it is")
+                raise _unusable(f"{self.path} contains something other than events, so it was left unchanged")
             if start:
                 stream.seek(-1, os.SEEK_END)
                 self._torn = stream.read(1) != b"\n"
 
 
 def _unusable(message: str) -> StateError:
-    return StateError(Problem("events_unusable", message, hint="give --events a file of its own that can be written"))
+    return StateError(Problem("events_unusable", message, hint="use a separate, writable file for --events"))

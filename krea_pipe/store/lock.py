@@ -136,16 +136,16 @@ def _check(path: Path) -> None:
     check_files(path, path.with_name(f"{path.name}-journal"))
     found = stat_of_plain(path)
     if found is not None and found.st_size:
-        raise StateError(Problem("lock_damaged", f"{path} is damaged", hint="delete it; nothing is kept in it"))
+        raise StateError(Problem("lock_damaged", f"{path} is damaged", hint="delete it; it contains no data"))
 
 
 def _not_taken(path: Path, error: sqlite3.DatabaseError) -> StateError:
     if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
         return _unusable(path, str(error))
     message = f"another process has been writing in {path.parent} for {BUSY_SECONDS} s"
-    return StateError(Problem(_BUSY, message, hint="look for a krea-pipe that hangs, and stop it"))
+    return StateError(Problem(_BUSY, message, hint="find the krea-pipe process that hangs, and stop it"))
 
 
 def _unusable(path: Path, reason: str) -> StateError:
-    hint = "check the folder's rights and the free space, or set KREA_PIPE_HOME to another one"
-    return StateError(Problem("home_unusable", f"cannot keep anything in {path.parent}: {reason}", hint=hint))
+    hint = "check the folder's permissions and the free space, or set KREA_PIPE_HOME to another folder"
+    return StateError(Problem("home_unusable", f"cannot write to {path.parent}: {reason}", hint=hint))

@@ -11,7 +11,7 @@ from pathlib import Path
 from krea_pipe.core.errors import Problem, StateError
 
 _CAREFUL = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
-"""Windows has neither of the first two; there, what a name stands for is looked at before it is opened."""
+"""Windows has neither of the first two; there, the kind of a file is checked before it is opened."""
 
 
 def is_plain(path: Path | str) -> bool:
@@ -53,10 +53,10 @@ def open_plain(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o600) ->
         _check_kind(path)
         handle = os.open(path, flags | _CAREFUL, mode)
     except ValueError as error:
-        raise OSError(errno.EINVAL, "no file has such a name", str(path)) from error
+        raise OSError(errno.EINVAL, "this is not a valid file name", str(path)) from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(errno.EINVAL, "it is not a plain file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return handle
 
 
@@ -80,7 +80,7 @@ def read_plain(path: Path | str, most: int | None = None) -> bytes:
 
 
 def check_folders(*folders: Path) -> None:
-    """Refuse what is not a folder of its own; one that is not there is not missed.
+    """Refuse what is not a folder of its own; a missing one is accepted.
 
     Args:
         folders: Paths below the home folder.
@@ -95,7 +95,7 @@ def check_folders(*folders: Path) -> None:
 
 
 def check_files(*files: Path) -> None:
-    """Refuse what is not a plain file, or has another name elsewhere; one that is not there is not missed.
+    """Refuse what is not a plain file, or has another name elsewhere; a missing one is accepted.
 
     Args:
         files: Their paths.
@@ -110,8 +110,8 @@ def check_files(*files: Path) -> None:
         if not stat.S_ISREG(found.st_mode):
             raise _not_plain(file, found, "file")
         if found.st_nlink > 1:  # what is written into it would change the other as well
-            hint = "copy it, and put the copy in its place"
-            raise StateError(Problem("home_linked", f"{file} is a file that has other names as well", hint=hint))
+            hint = "replace it with a copy"
+            raise StateError(Problem("home_linked", f"{file} has other hard links", hint=hint))
 
 
 def check_shards(folder: Path) -> None:
@@ -137,13 +137,13 @@ def _found(path: Path) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
-        hint = "check the folder's rights, or set KREA_PIPE_HOME to another one"
-        raise StateError(Problem("home_unreadable", f"cannot look at {path}: {reason}", hint=hint)) from error
+        reason = error.strerror if isinstance(error, OSError) else "this is not a valid file name"
+        hint = "check the folder's permissions, or set KREA_PIPE_HOME to another folder"
+        raise StateError(Problem("home_unreadable", f"cannot access {path}: {reason}", hint=hint)) from error
 
 
 def _check_kind(path: Path | str) -> None:
-    """Say what stands in a file's place: what the system says of a link or a pipe helps nobody."""
+    """Say what is in a file's place: the system's message about a link or a pipe does not help."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
@@ -153,8 +153,8 @@ def _check_kind(path: Path | str) -> None:
 
 
 def _not_plain(path: Path, found: os.stat_result, wanted: str) -> StateError:
-    message = f"{path} is {_kind_of(found.st_mode)}, where krea-pipe keeps a {wanted} of its own"
-    hint = "nothing below the home folder is followed out of it: move it away, or set KREA_PIPE_HOME"
+    message = f"{path} is {_kind_of(found.st_mode)}, but krea-pipe needs its own {wanted} there"
+    hint = "links that lead out of the home folder are not followed: move it away, or set KREA_PIPE_HOME"
     return StateError(Problem("home_linked" if stat.S_ISLNK(found.st_mode) else "home_unusable", message, hint=hint))
 
 

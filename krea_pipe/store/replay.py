@@ -1,6 +1,6 @@
 """What the journal says, line by line: which jobs are in flight, which POSTs have no answer, what is done.
 
-The one place where events get a meaning: whoever asks how a request stands asks a `Replay`.
+The only place that interprets events: the status of a request always comes from a `Replay`.
 """
 
 import sys
@@ -33,7 +33,7 @@ from krea_pipe.store.events import (
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A POST that Krea may or may not have taken.
+    """A POST that Krea may have accepted.
 
     `began` and `after` are times of Krea's clock, not later than the begin of the run and the POST, `before` is one not
     earlier than the loss of its answer, when that was seen; empty when no answer had told the time yet. `is_exact` says
@@ -68,7 +68,8 @@ class InFlight:
     `unfetched` names the last run that saw it as billed and without its image, `counted_by` the one in whose report its
     price is or will be, and `lack` says why it has none: the code of a failure. `unseen` says that Krea did not show it
     when asked, `adopted` that no answer named it: it was found in Krea's list. `was_stored` says that its image was
-    drawn and paid before, and is read again because it is missing; it has the digest `sha256`, unless that is empty.
+    generated and paid before, and is read again because it is missing; it has the digest `sha256`, unless that is
+    empty.
     """
 
     job_id: str
@@ -164,7 +165,7 @@ class Finished:
 
 
 State: TypeAlias = Idle | Sending | Unknown | InFlight | Without | Finished
-"""How a request stands by the lines of the journal alone; `store.ledger` also asks which runs are alive."""
+"""The status of a request according to the journal alone; `store.ledger` also asks which runs are alive."""
 
 
 @dataclass(slots=True)
@@ -172,11 +173,11 @@ class Replay:
     """The state that follows from the lines, by key.
 
     `open` POSTs have no answer yet, or were cut off by a crash; `lost` ones were not answered. `drawn_by` names the run
-    that counts the price of a result, `drawn` has the job that drew it, `reported` holds the runs that lived to tell,
-    `jobs` every job that is known to be ours with the key of its request, `disowned` those that were taken for the job
-    of a lost answer, and have drawn something else. `listed` numbers the jobs that Krea's list has shown and no answer
-    had named, in the order of the lines, and `listed_at_start` says how many there were before the first POST of a run.
-    `completed` has the last finished job of each API and account. `size` is how many bytes were read.
+    that counts the price of a result, `drawn` has the job that generated it, `reported` holds the runs that lived to
+    tell, `jobs` every job that is known to be ours with the key of its request, `disowned` those that were taken for
+    the job of a lost answer, and have generated something else. `listed` numbers the jobs that Krea's list has shown
+    and no answer had named, in the order of the lines, and `listed_at_start` says how many there were before the first
+    POST of a run. `completed` has the last finished job of each API and account. `size` is how many bytes were read.
     """
 
     in_flight: dict[str, InFlight] = field(default_factory=dict)
@@ -250,7 +251,7 @@ class Replay:
         return Trained(style_id, job_id, origin_of(origin), account, cost)
 
     def unanswered(self, key: str) -> Post | None:
-        """Find the POST of a request that Krea may or may not have taken.
+        """Find the POST of a request that Krea may have accepted.
 
         Args:
             key: the key of the request.

@@ -47,7 +47,7 @@ class Space:
             digest: The digest of the image.
 
         Returns:
-            False when there is none.
+            False if there is no such file.
         """
         return is_plain(self.thumbnail(digest))
 

@@ -51,15 +51,15 @@ def test_one_layer_of_gzip_is_taken_from_the_api(project, krea, encoding, pack):
 
 
 BAD = {
-    "two layers": ("gzip, gzip", lambda data: packed(2, data), "content encoding that was not asked for (2 layers)"),
+    "two layers": ("gzip, gzip", lambda data: packed(2, data), "content encoding that was not requested (2 layers)"),
     "eight layers": (", ".join(["gzip"] * 8), lambda data: packed(8, data), "(8 layers)"),
-    "unknown": ("br", bytes, "content encoding that was not asked for"),
-    "deflate": ("deflate", zlib.compress, "content encoding that was not asked for"),
+    "unknown": ("br", bytes, "content encoding that was not requested"),
+    "deflate": ("deflate", zlib.compress, "content encoding that was not requested"),
     "too large": ("gzip", lambda _: packed(1, bytes(MAX_ANSWER_BYTES + 1)), "larger than 8,388,608 bytes"),
-    "cut off": ("gzip", lambda data: gzip.compress(data)[:-9], "cut off"),
-    "not gzip": ("gzip", bytes, "cannot be inflated"),
-    "goes on": ("gzip", lambda data: gzip.compress(data) + b"more", "goes on behind"),
-    "goes on with gzip": ("gzip", lambda data: gzip.compress(data) * 2, "goes on behind"),
+    "cut off": ("gzip", lambda data: gzip.compress(data)[:-9], "truncated"),
+    "not gzip": ("gzip", bytes, "cannot be decompressed"),
+    "goes on": ("gzip", lambda data: gzip.compress(data) + b"more", "more data after"),
+    "goes on with gzip": ("gzip", lambda data: gzip.compress(data) * 2, "more data after"),
 }
 
 
@@ -78,7 +78,7 @@ def test_nothing_is_inflated_when_there_are_layers(project, krea):
     encode_answers(krea, "GET", "/styles", "gzip, gzip", bytes)
     done = project.run("styles", "list")
     assert "(2 layers)" in done.text
-    assert "inflated" not in done.text
+    assert "decompressed" not in done.text
 
 
 def test_an_answer_to_a_post_that_can_not_be_read_may_have_made_a_job(project, krea):
@@ -116,7 +116,7 @@ def test_an_image_is_compressed_in_itself_alone(project, krea, encoding):
     done = project.run("run", "p.yaml", "--json")
     error = done.rows["a"]["error"]
     assert (done.code, error["code"]) == (1, "image_unfetched")
-    assert "content encoding that was not asked for" in error["message"]
+    assert "content encoding that was not requested" in error["message"]
     assert krea.calls("GET", "/images/")[0].headers["accept-encoding"] == "identity"
     krea.rules.clear()
     again = project.run("run", "p.yaml", "--json")

@@ -138,7 +138,7 @@ def test_what_is_wrong_is_raised_before_anything_is_sent(place, monkeypatch):
             krea_pipe.run(pipeline, max_cost=amount)
         codes[str(amount)] = refused.value.code
     assert codes == {"None": "no_cap", "dear": "bad_amount", "nan": "bad_amount", "-1": "bad_amount"}
-    with pytest.raises(krea_pipe.KreaPipeError, match="cannot stand in a pipeline file"):
+    with pytest.raises(krea_pipe.KreaPipeError, match="is not allowed in a pipeline file"):
         krea_pipe.load("p.yaml", sets={"vars.word": object()})
     monkeypatch.delenv("KREA_API_KEY")
     with pytest.raises(krea_pipe.KreaPipeError, match="there is no API key"):

@@ -174,7 +174,7 @@ def test_the_export_is_a_picks_file_with_exactly_these_decisions(open_page, unde
     page.keyboard.type("null")
     page.keyboard.press("Enter")
     assert exported(page) == ([("lamp/1", None, ""), ("lamp/3", 4, f"{NOTE}\nno")], [("lamp/2", None, "null")])
-    expect(page.locator(".decisions .standing")).to_have_text("Exported: the file belongs at picks/lamp.yaml")
+    expect(page.locator(".decisions .standing")).to_have_text("Exported: save the file as picks/lamp.yaml")
     press(page, 1, "5")
     expect(page.locator(".decisions .standing")).to_have_text("1 change not exported yet")
 
@@ -198,7 +198,7 @@ def test_discarding_asks_first_and_goes_back_to_the_picks_file(open_page, decide
     press(page, 4, "x")
     discard, asked = page.locator('.decisions [data-act="discard"]'), page.locator("dialog.asks[open]")
     discard.click()
-    expect(asked).to_contain_text("Discard 2 decisions about lamp? The page goes back to picks/lamp.yaml.")
+    expect(asked).to_contain_text("Discard 2 decisions about lamp? The page returns to picks/lamp.yaml.")
     page.keyboard.press("Enter")
     assert marks(page) == {1: "★★★★★ note", 2: "rejected", 4: "rejected"}
     discard.click()

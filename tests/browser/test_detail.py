@@ -97,7 +97,7 @@ def test_without_its_original_a_cell_shows_its_thumbnail_and_says_so(open_page, 
     (lost,) = tmp_path.rglob("out/**/1.png")
     lost.unlink()
     frame(page, "lamp/1").click()
-    expect(page.locator("#detail-lost")).to_contain_text("not where the report says; this is its thumbnail")
+    expect(page.locator("#detail-lost")).to_contain_text("The original is missing; this is its thumbnail")
     large = page.locator("#detail-image")
     expect(large).to_have_attribute("data-shows", "thumbnail")
     assert large.evaluate("image => image.naturalWidth") == 60
@@ -180,7 +180,7 @@ def test_references_stand_with_picture_digest_strength_and_what_they_fed(open_pa
     expect(linked).to_contain_text("strength 1")
     expect(linked.locator("> img")).to_have_count(0)
     owned.locator("summary").click()
-    expect(owned.locator("summary")).to_have_text("fed 11 cells")
+    expect(owned.locator("summary")).to_have_text("used in 11 cells")
     expect(owned.locator(".cell-link")).to_have_count(11)
     owned.locator('.cell-link[data-cell="draft/marble/low/s7"]').click()
     expect(page.locator("#detail-text .id")).to_have_text("draft/marble/low/s7")
@@ -192,7 +192,7 @@ def test_one_goes_from_a_cell_to_its_source_and_to_what_is_drawn_from_it(open_pa
     source = page.locator("#detail-text .input", has_text="strength 0.8")
     source.locator(".input-name a").click()
     expect(title).to_have_text("draft/marble/raw/s7")
-    downstream = page.locator("#detail-text h3", has_text="Went into").locator("+ ul a")
+    downstream = page.locator("#detail-text h3", has_text="Used in").locator("+ ul a")
     assert [link.get_attribute("data-cell") for link in downstream.all()] == ["final/marble/raw/s7/true"]
     downstream.first.click()
     expect(title).to_have_text("final/marble/raw/s7/true")

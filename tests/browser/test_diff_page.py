@@ -76,7 +76,7 @@ def test_identical_pairs_are_folded_away_and_shown_when_asked_for(open_page, com
     expect(page.locator(".cell")).to_have_count(4)
     assert sorted(shown(page)) == sorted([*pair("dusk"), *pair("night")])
     folded = page.locator("#folded")
-    expect(folded).to_have_text("1 identical pair folded away: show")
+    expect(folded).to_have_text("1 identical pair hidden: show")
     folded.click()
     expect(page.locator(".cell")).to_have_count(6)
     assert "same=yes" in page.url
@@ -106,7 +106,7 @@ def test_a_pair_opens_beside_each_other_with_what_its_requests_differ_in(open_pa
     page.locator("#detail-compare").click()
     panes = page.locator("#compare-room .pane")
     assert [pane.get_attribute("data-cell") for pane in panes.all()] == pair("night")
-    expect(page.locator("#difference-sentence")).to_have_text("Nothing differs but the prompt.")
+    expect(page.locator("#difference-sentence")).to_have_text("Only this differs: prompt.")
     assert page.locator('#compare-text tr[data-field="prompt"] td:last-child mark').all_inner_texts() == ["pitch"]
     # Each run has its own picture, though both wrote the same file.
     for image in page.locator("#compare-room img").all():

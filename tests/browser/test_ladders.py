@@ -48,7 +48,7 @@ def test_the_words_say_from_where_to_where_nothing_visible_happens(open_page, la
     expect(page.locator(".ladder-words")).to_have_count(0)
     page.get_by_role("button", name="Ladder").click()
     expect(page.locator(".ladder-words")).to_have_text(
-        "From creativity medium to high nothing visible happens (median 0.008, in 2 of 2 combinations)."
+        "From creativity medium to high nothing changes visibly (median 0.008, in 2 of 2 combinations)."
     )
     assert "ladder=creativity" in page.url
     page.locator('.ladder [data-act="toggle"]').click()

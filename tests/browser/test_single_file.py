@@ -41,7 +41,7 @@ def test_a_single_file_shows_every_picture_and_asks_for_nothing_else(open_page, 
     expect(page.locator("#references .input img")).to_have_js_property("naturalWidth", 256)
     page.locator(".cell > .frame").first.click()
     expect(page.locator("#detail-image")).to_have_js_property("naturalWidth", 256)
-    expect(page.locator("#detail-lost")).to_have_text("This file holds small pictures only.")
+    expect(page.locator("#detail-lost")).to_have_text("This file contains only thumbnails.")
     expect(page.get_by_role("link", name="Open original")).to_have_count(0)
     for _ in range(2):
         page.locator("#detail-mark").click()

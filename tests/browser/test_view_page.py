@@ -111,8 +111,8 @@ def test_cells_fill_in_while_the_run_goes_on_and_the_line_says_how_it_stands(ope
         expect(frame(page, "c").locator(".picture")).to_have_js_property("width", 256)
         expect(live).to_have_text("3 of 3 done · $0.09 · ended")
         assert project.finish(run).code == 0
-    expect(live).to_contain_text("The server has ended")
+    expect(live).to_contain_text("The server has stopped")
     frame(page, "a").focus()
     page.keyboard.press("4")
-    expect(page.locator(".decisions .problem")).to_contain_text("1 change not saved: The server has ended")
+    expect(page.locator(".decisions .problem")).to_contain_text("1 change not saved: The server has stopped")
     expect(marks(page, "a")).to_have_text("★★★★")

@@ -1,4 +1,4 @@
-"""The sheet by keyboard alone: keys walk along the axes, and the focus is not lost."""
+"""The sheet by keyboard alone: keys move along the axes, and the focus is not lost."""
 
 import pytest
 from pictured import write_page
@@ -160,7 +160,7 @@ def test_a_list_says_what_each_key_does(open_page, address):
     cell_at(page, 1).focus()
     press(page, "?")
     keys = page.get_by_role("dialog", name="Keys")
-    expect(keys.get_by_role("row", name="walk along the axes")).to_contain_text("←→↑↓")
+    expect(keys.get_by_role("row", name="move along the axes")).to_contain_text("←→↑↓")
     expect(keys.get_by_role("row").nth(8)).to_be_visible()
     press(page, "Escape")
     expect(keys).to_be_hidden()

@@ -198,7 +198,7 @@ def test_make_check_fails_where_nothing_was_generated(tmp_path):
     words = ["make", "-s", "-f", str(ROOT / "docs/ci/Makefile"), f"KREA_PIPE={program}", "check"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
-    assert "1 cell has no image here to compare" in done.stdout
+    assert "1 cell has no local image to compare" in done.stdout
 
 
 def test_the_makefile_takes_a_name_for_no_command(tmp_path):

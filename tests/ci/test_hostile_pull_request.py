@@ -147,7 +147,7 @@ def test_a_folder_that_is_a_repository_of_its_own_is_refused(actions, plant, inp
     done = job.run(**inputs)
     assert done.failed == ["choose"]
     assert_ours(done)
-    assert "the folder 'art' is a git repository within that of the job" in done.log
+    assert "the folder 'art' is a git repository inside the repository of the job" in done.log
     assert not mark.exists()
 
 

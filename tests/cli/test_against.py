@@ -171,7 +171,7 @@ def test_a_submodule_that_is_not_checked_out_is_named(repo, library):
     found = repo.against("HEAD~1")
     assert found["base"]["problem"]["code"] == "reference_missing"
     assert [one["code"] for one in found["warnings"]] == ["submodule_missing"]
-    assert "the submodule lib is not here as it is in HEAD~1" in repo.plan("HEAD~1").text
+    assert "the submodule lib is not checked out as in HEAD~1" in repo.plan("HEAD~1").text
 
 
 def test_a_folder_that_only_looks_like_a_submodule_is_not_asked(repo, library):
@@ -310,7 +310,7 @@ def test_what_the_store_has_is_said_and_not_paid(repo):
     assert repo.project.run("run", "p.yaml").code == 0
     repo.edit(("w: [red]}", "w: [red, blue]}"))
     done = repo.plan("HEAD~1")
-    assert "The store has 1 of them already, so a run would pay $0.06." in done.out
+    assert "1 already stored, so a run would cost $0.06." in done.out
     found = repo.against("HEAD~1")["totals"]
     assert (found["rendered"]["usd"], found["stored"]["usd"], found["unpaid"]["usd"]) == ("0.120", "0.060", "0.060")
     assert repo.project.run("plan", "p.yaml", "--against", "HEAD~1", "--check", env=NO_KEY).code == 3
@@ -392,18 +392,18 @@ def test_a_table_in_git_lfs_is_read_from_where_git_lfs_keeps_it(repo):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--against", "nowhere"], "git knows no commit nowhere"),
+        (["--against", "nowhere"], "git does not know the commit nowhere"),
         (["--against", "feature"], "did you mean origin/feature?"),
-        (["--against=--output=x"], "git knows no commit --output=x"),
-        (["--against", "HEAD..-x"], "git knows no commit -x"),
-        (["--against", "^HEAD"], "git knows no commit ^HEAD"),
-        (["--against", "a\nb"], "git knows no commit"),
-        (["--against", "HEAD:p.yaml"], "git knows no commit"),
+        (["--against=--output=x"], "git does not know the commit --output=x"),
+        (["--against", "HEAD..-x"], "git does not know the commit -x"),
+        (["--against", "^HEAD"], "git does not know the commit ^HEAD"),
+        (["--against", "a\nb"], "git does not know the commit"),
+        (["--against", "HEAD:p.yaml"], "git does not know the commit"),
         (["--against", "HEAD...lone"], "no commit in common"),
-        (["--against", "HEAD", "--local"], "--local and --against exclude each other"),
-        (["--against", "HEAD", "--max-new", "0"], "--max-new and --against exclude each other"),
-        (["--against", "HEAD", "-k", "red"], "-k and --against exclude each other"),
-        (["--against", "HEAD", "--json", "--format", "markdown"], "exclude each other"),
+        (["--against", "HEAD", "--local"], "--local and --against cannot be combined"),
+        (["--against", "HEAD", "--max-new", "0"], "--max-new and --against cannot be combined"),
+        (["--against", "HEAD", "-k", "red"], "-k and --against cannot be combined"),
+        (["--against", "HEAD", "--json", "--format", "markdown"], "cannot be combined"),
         (["--format", "markdown"], "add --against REF"),
     ],
 )
@@ -423,7 +423,7 @@ def test_a_shallow_clone_and_a_folder_outside_git_say_what_to_do(repo):
     assert (done.code, "git fetch origin" in done.err) == (2, True)
     shutil.rmtree(repo.project.path / ".git")
     done = repo.project.run("plan", "p.yaml", "--against", "HEAD", env=NO_KEY)
-    assert (done.code, "p.yaml is in no git repository" in done.err) == (2, True)
+    assert (done.code, "p.yaml is not in a git repository" in done.err) == (2, True)
     done = repo.project.run("plan", "p.yaml", "--against", "HEAD", env={**NO_KEY, "PATH": str(repo.project.path)})
     assert (done.code, "git is not installed" in done.err) == (2, True)
 

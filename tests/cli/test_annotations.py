@@ -55,7 +55,7 @@ def test_only_as_many_are_printed_as_github_shows_and_the_rest_is_counted(projec
         "error",
         "",
         "krea-pipe",
-        "5 more errors: GitHub shows 10, the log of this step has all of them",
+        "5 more errors: GitHub shows 10, see the log of this step for the rest",
     )
 
 

@@ -37,7 +37,7 @@ def test_a_long_list_is_cut_unless_all_is_wanted(project):
     project.run("run", "p.yaml")
     done = project.run("cache", "ls")
     assert len(done.out.splitlines()) == 62
-    assert done.out.endswith("… and 2 more images; all with --all\n")
+    assert done.out.endswith("… and 2 more images; list all with --all\n")
     assert len(project.run("cache", "ls", "--all").out.splitlines()) == 63
 
 
@@ -72,7 +72,7 @@ def test_each_name_space_is_summed_up(project):
 def test_what_is_whole_is_said_and_an_image_that_is_gone_is_no_damage(project):
     project.pipeline(["a"])
     project.run("run", "p.yaml")
-    assert project.run("cache", "verify").out == "All that is stored in .krea-pipe is as it was written.\n"
+    assert project.run("cache", "verify").out == "Everything stored in .krea-pipe is intact.\n"
     journal = project.space / "journal.jsonl"
     journal.write_bytes(journal.read_bytes() + b'{"event":"done","ke\n')
     (project.path / "p.lock.jsonl").unlink(missing_ok=True)
@@ -80,8 +80,8 @@ def test_what_is_whole_is_said_and_an_image_that_is_gone_is_no_damage(project):
     done = project.run("cache", "verify", "--json")
     assert (done.code, done.json["ok"]) == (0, True)
     assert [one["message"].rpartition("loopback/")[2] for one in done.json["findings"]] == [
-        f"journal.jsonl:{journal.read_bytes().count(b'event')} was cut off by a crash",
-        "1 result has no stored image any more",
+        f"journal.jsonl:{journal.read_bytes().count(b'event')} was truncated by a crash",
+        "1 result has no stored image",
     ]
 
 

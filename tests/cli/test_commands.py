@@ -89,7 +89,7 @@ def test_init_starts_a_project_that_runs(project):
     assert plan["totals"]["new"]["requests"] == 8
     again = project.run("init")
     assert again.code == 2
-    assert "left as it is" in again.err
+    assert "left unchanged" in again.err
     assert (project.path / "pipeline.yaml").read_bytes() == starter
     assert project.run("init", "deeper/still").code == 0
     assert (project.path / "deeper/still/.gitignore").is_file()
@@ -105,7 +105,7 @@ def test_init_leaves_a_schema_of_the_user_alone(project, found):
         project.write("pipeline.schema.json", content)
     done = project.run("init")
     assert done.code == 0
-    assert ("left as it is" in done.err) == (found == "theirs")
+    assert ("left unchanged" in done.err) == (found == "theirs")
     assert (project.path / "pipeline.schema.json").read_bytes() == content
     (project.path / "pipeline.yaml").unlink()
     again = project.run("init", "--json").json
@@ -191,7 +191,7 @@ def test_messages_say_from_where_the_output_folder_counts(project, krea):
     assert f"\nimages  out/p in {top / 'pipelines'}\n" in project.run("report").out
     wrong = Project(project.write("pipelines/x/y", "").parent.resolve(), krea).run("verify", "../p.yaml")
     assert wrong.code == 8
-    assert f"Looked for them in {top / 'pipelines/x/out/p'}; --out names another folder." in wrong.out
+    assert f"Looked in {top / 'pipelines/x/out/p'}; use --out for another folder." in wrong.out
 
 
 def test_a_report_is_made_again_from_the_record(project, krea):

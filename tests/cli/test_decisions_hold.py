@@ -247,7 +247,7 @@ def test_parts_of_ids_are_renamed_everywhere(lamp):
     [
         (["elm", "oak"], "no decision in explore.yaml is about `elm`"),
         (["slate", "elm"], "`explore/elm/s1` is not a cell of the stage `explore`"),
-        (["explore/slate/s1", "explore/oak/s2"], "has a decision about `explore/oak/s2` already"),
+        (["explore/slate/s1", "explore/oak/s2"], "already has a decision about `explore/oak/s2`"),
         (["slate"], "one name is missing"),
     ],
 )

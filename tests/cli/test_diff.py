@@ -161,7 +161,7 @@ def test_a_folder_of_something_else_is_not_written_into(project, drawn):
     for folder in (run, project.path):
         done = project.run("diff", one, two, "--out", folder)
         assert done.code == 2
-        assert "holds no comparison" in done.err
+        assert "does not contain a comparison" in done.err
     assert (run / "report.json").read_bytes() == before
     for _ in range(2):  # an earlier comparison is written over
         assert project.run("diff", one, two, "--out", "compared").code == 0

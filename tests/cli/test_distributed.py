@@ -32,7 +32,7 @@ MISSING = [
     (("--on", "ray", "--shards", "2"), {}, "no Ray cluster is named"),
     (RAY, {"KREA_PIPE_REMOTE": None}, "--on needs a shared store"),
     (RAY, {"KREA_PIPE_REMOTE_MODE": "read"}, "may only be read here"),
-    ((*RAY, "--budget-name", "a b"), {}, "--budget-name 'a b' is not a name"),
+    ((*RAY, "--budget-name", "a b"), {}, "--budget-name 'a b' is not a valid name"),
     ((*RAY, "--allow-render"), {}, "--allow-render belongs to --frozen"),
     ((*RAY, "-k", "status:failed"), {}, "a status cannot be selected with --on"),
 ]

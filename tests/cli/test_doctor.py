@@ -22,8 +22,8 @@ def test_all_is_well_and_krea_is_asked_one_free_question(project, krea):
     assert [(one.method, one.path) for one in krea.seen] == [("GET", "/jobs")]
     assert {one["state"] for one in found.values()} == {"ok"}
     assert found["key"]["message"] == "from KREA_API_KEY"
-    assert found["Krea"]["message"] == f"{krea.base} is there and takes the key"
-    assert found["API"]["message"].endswith("a server on this machine, by KREA_API_BASE")
+    assert found["Krea"]["message"] == f"{krea.base} is reachable and accepts the key"
+    assert found["API"]["message"].endswith("a server on this machine, set by KREA_API_BASE")
     assert "click 8" in found["packages"]["message"]
     people = project.run("doctor")
     assert [line.split()[0] for line in people.out.splitlines()] == ["ok"] * len(found)
@@ -42,7 +42,7 @@ def test_offline_or_without_a_key_nobody_is_asked(project, krea):
     assert krea.seen == []
 
 
-@pytest.mark.parametrize(("status", "said"), [(401, "does not know"), (402, "no credit"), (403, "no right")])
+@pytest.mark.parametrize(("status", "said"), [(401, "does not know"), (402, "no credit"), (403, "lacks permission")])
 def test_a_refused_key_ends_with_4_and_says_why(project, krea, status, said):
     krea.answer("GET", "/jobs", status, {"error": f"your key {KEY} is no good"})
     done, found = doctor(project)

@@ -38,7 +38,7 @@ def test_a_store_that_is_well_is_named_and_nothing_is_left_there(project, tmp_pa
     assert found["shared store"]["message"].endswith("records are signed")
     assert found["store rights"]["message"] == "list, read, create, replace, delete"
     assert found["store clock"]["message"] == "agrees with this machine's to the second"
-    assert found["store races"]["message"].startswith("of 8 writers at once one creates an object")
+    assert found["store races"]["message"].startswith("of 8 concurrent writers, one creates an object")
     assert "hunter22" not in done.text
     assert left(tmp_path) == []
 
@@ -51,7 +51,7 @@ def test_a_store_that_lets_several_writers_win_is_refused(project, proxied, moto
     env = proxied(lets_all_win=True)
     done, found = doctor(project, env)
     assert (done.code, found["store races"]["state"]) == (1, "problem")
-    assert "writers at once have created the same object, and only one may" in found["store races"]["message"]
+    assert "concurrent writers created the same object; only one should succeed" in found["store races"]["message"]
     assert "two homes can pay for the same image" in found["store races"]["hint"]
     for name, value in moto.items():
         monkeypatch.setenv(name, value)
@@ -83,7 +83,7 @@ def test_a_store_that_may_only_be_read_is_not_written(project, tmp_path):
     env = {"KREA_PIPE_REMOTE": (tmp_path / "store").as_uri(), "KREA_PIPE_REMOTE_MODE": "read"}
     done, found = doctor(project, env)
     assert (done.code, found["store rights"]["message"], "store races" in found) == (0, "list, read", False)
-    assert "only read, by KREA_PIPE_REMOTE_MODE" in found["shared store"]["message"]
+    assert "read-only, set by KREA_PIPE_REMOTE_MODE" in found["shared store"]["message"]
     assert left(tmp_path) == []
 
 

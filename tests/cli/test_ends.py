@@ -234,5 +234,5 @@ def test_an_api_elsewhere_can_not_have_this_machine_called(url):
             assert not replace(client).allowed.here
             await client.download(url)
 
-    with pytest.raises(BadImage, match="neither https nor beside"):
+    with pytest.raises(BadImage, match="neither https nor on this machine"):
         asyncio.run(fetch())

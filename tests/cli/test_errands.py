@@ -57,7 +57,7 @@ def test_status_lists_what_a_killed_run_left_and_cancel_cancels_it(project, krea
     done = project.run("cancel", "p/p/a", "--json")
     assert (done.code, [one["end"] for one in done.json["jobs"]]) == (0, ["cancelled"])
     assert project.plan() == {
-        "a": ("new", "cancelled before it was drawn"),
+        "a": ("new", "cancelled before it was generated"),
         "b": ("attach", f"job {listed[1]['job_id']} is in flight"),
     }
     assert project.run("cancel").code == 0

@@ -219,7 +219,7 @@ def test_a_run_that_is_left_at_once_says_so(project, krea):
     process = project.start("run", "p.yaml", "--events", LOG)
     until(lambda: krea.posts)
     process.send_signal(signal.SIGINT)
-    assert b"Interrupt again" in process.stderr.readline()
+    assert b"Press Ctrl-C again" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     assert project.finish(process).code == 130
     last = events_of(project)[-1]

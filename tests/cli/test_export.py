@@ -189,7 +189,7 @@ def test_an_earlier_pack_is_replaced_and_any_other_file_is_not(lamp):
         archive.writestr("mine", "mine")
     done = lamp.run("export", "--picks", "--out", "p.zip")
     assert done.code == 2
-    assert "p.zip exists and is no hand-off pack" in done.err
+    assert "p.zip exists and is not an export of krea-pipe" in done.err
     assert zipfile.ZipFile(lamp.path / "p.zip").namelist() == ["mine"]
 
 
@@ -206,7 +206,7 @@ def test_picks_that_are_nowhere_are_missed_by_name(lamp):
     (lamp.path / "picks/explore.yaml").unlink()
     done = lamp.run("export", "--picks")
     assert done.code == 2
-    assert "nothing is picked (looked in picks/explore.yaml)" in done.err
+    assert "no cells are picked (looked in picks/explore.yaml)" in done.err
     lost = lamp.run("export", "--picks-file", "lost.yaml")
     assert lost.code == 2
     assert "lost.yaml" in lost.err
@@ -260,7 +260,7 @@ def test_the_pack_of_a_partial_run_says_so_and_replaces_no_fuller_one_unless_tol
     assert lamp.run("run", "lamp.yaml", "--local", "-k", "surface=oak").code == 0
     done = lamp.run("export")
     assert done.code == 2
-    assert f"{name} has 4 images, and this pack has 2 of 4" in done.err
+    assert f"{name} has 4 images, but this pack has 2 of 4" in done.err
     assert (lamp.path / name).read_bytes() == before
     assert leftovers(lamp) == [name]
     done = lamp.run("export", "--out", "new.zip")
@@ -279,7 +279,7 @@ def test_a_run_in_which_cells_failed_is_a_partial_one(lamp, krea):
     krea.answer("POST", "/generate/", 422, {"error": "no"}, text="wet")
     assert lamp.run("run", "lamp.yaml").code == 1
     done = lamp.run("export", "--out", "all.zip")
-    assert (done.code, "all.zip has 4 images, and this pack has 2 of 4" in done.err) == (2, True)
+    assert (done.code, "all.zip has 4 images, but this pack has 2 of 4" in done.err) == (2, True)
 
 
 def test_a_part_that_is_asked_for_replaces_a_fuller_pack_and_says_so(lamp):

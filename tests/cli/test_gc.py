@@ -20,7 +20,7 @@ from krea_pipe.store.presence import Presence
 PRICE = "0.03"
 PATH = {"PATH": os.environ.get("PATH", "")}
 """Where git is, which a command that runs in the process of the tests does not know."""
-GONE = ("fetch", "stored image missing or damaged; read from Krea again at no cost")
+GONE = ("fetch", "stored image missing or damaged; fetched again if Krea still has it")
 
 
 def gc(project, *words):
@@ -78,7 +78,7 @@ def git(project, *words):
 def test_nothing_is_removed_unless_told_and_the_next_plan_knows_what_is_gone(project):
     project.pipeline(["a", "b"])
     run_id = project.run("run", "p.yaml", "--json").json["run_id"]
-    assert project.run("gc").text.startswith("Nothing can go in .krea-pipe.")
+    assert project.run("gc").text.startswith("Nothing to delete in .krea-pipe.")
     unlocked(project)
     journal, before = (project.space / "journal.jsonl").read_bytes(), used(project.home)
     dry = gc(project, "--keep", "0d")
@@ -86,8 +86,8 @@ def test_nothing_is_removed_unless_told_and_the_next_plan_knows_what_is_gone(pro
     assert used(project.home) == before
     people = project.run("gc", "--keep", "0d")
     assert run_id in people.out
-    assert "To draw 2 images again would cost $0.06." in people.out
-    assert people.out.endswith("Nothing was removed. Add --delete to do it.\n")
+    assert "Regenerating 2 images would cost $0.06." in people.out
+    assert people.out.endswith("Nothing was deleted. Add --delete to delete.\n")
     assert project.plan()["a"] == ("reuse", "cached")
 
     done = gc(project, "--keep", "0d", "--delete")
@@ -210,7 +210,7 @@ def test_nothing_is_deleted_while_a_run_goes_on(project):
     project.run("run", "p.yaml")
     unlocked(project)
     with Presence(project.space / "running").shown("20260101-000000-p-aaaa"):
-        assert "--delete would refuse" in project.run("gc", "--keep", "0d").out
+        assert "--delete would be refused" in project.run("gc", "--keep", "0d").out
         done = project.run("gc", "--keep", "0d", "--delete", "--json")
     assert (done.code, done.json["error"]["code"], len(project.blobs())) == (1, "runs_alive", 1)
 
@@ -240,7 +240,7 @@ def test_what_is_in_flight_or_not_reported_stays_and_leftovers_of_crashes_go(pro
     assert {blob.name for blob in project.blobs()} == {known["unreported"][1], known["flying"][1], young.name}
     assert not old.exists()
     assert not half.exists()
-    assert project.plan()["unreported"] == ("reuse", "cached; drawn and billed by a run that wrote no report")
+    assert project.plan()["unreported"] == ("reuse", "cached; generated and billed by a run that wrote no report")
 
 
 def test_a_record_that_can_not_be_read_stops_it_because_it_may_name_images(project):

@@ -32,9 +32,9 @@ WAITING = """end                4 images           $0.12
 └─ subgraph        4 images           $0.24  promotes each image; needs graph
    └─ click        4 images           $0.06  promotes each image
 
-14 images for $0.48 and what waits for picks
+14 images for $0.48 and the stages that wait for picks
 
-`a.b-c_d` waits for 2 to 5 picks of `end` in picks.yaml (there are none yet): 4 to 10 images, $0.18 to $0.45. Pick \
+`a.b-c_d` waits for 2 to 5 picks of `end` in picks.yaml (none so far): 4 to 10 images, $0.18 to $0.45. Pick \
 with `krea-pipe pick`.
 """
 PICKS = "stage: end\npicks: [end/s1, end/s3]\n"

@@ -170,4 +170,4 @@ def test_a_tilde_with_the_name_of_nobody_is_said(project, words):
 def test_a_home_of_nobody_is_said(project):
     project.pipeline(["a"])
     done = project.run("plan", "p.yaml", env={"KREA_PIPE_HOME": "~no-such-user/x"})
-    assert (done.code, "KREA_PIPE_HOME names the folder of a user who does not exist" in done.err) == (2, True)
+    assert (done.code, "KREA_PIPE_HOME is the folder of a user who does not exist" in done.err) == (2, True)

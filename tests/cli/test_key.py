@@ -79,7 +79,7 @@ def test_an_image_that_holds_the_key_is_not_kept(project, krea):
     project.pipeline(["a"])
     done = project.run("run", "p.yaml")
     assert done.code == 1
-    assert "holds the API key" in done.text
+    assert "contains the API key" in done.text
     nothing_holds_the_key(project, done)
 
 

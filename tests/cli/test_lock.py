@@ -155,7 +155,7 @@ def test_a_link_that_leads_out_of_the_repository_is_not_looked_at(project, tmp_p
     private.unlink()
     assert [(one.code, one.err) for one in shown] == [(2, one.err) for one in shown]
     assert "hunter22" not in "".join(one.text for one in shown)
-    assert "leads out of its repository" in shown[0].err
+    assert "leads outside its repository" in shown[0].err
     assert project.run("verify", "p.yaml").err == shown[1].err
 
 
@@ -174,7 +174,7 @@ def test_frozen_sends_nothing_that_the_lock_does_not_have(project):
     before = len(project.krea.posts)
     done = ran(project, "--frozen", code=8)
     assert done.json["error"]["code"] == "not_locked"
-    assert "1 of 2 cells is not in p.lock.jsonl" in done.json["error"]["message"]
+    assert "1 of 2 cells is missing from p.lock.jsonl or changed" in done.json["error"]["message"]
     assert len(project.krea.posts) == before
     project.pipeline(["fox"], more="budget: {usd: 5}\ndefaults: {creativity: high}")
     assert ran(project, "--frozen", code=8).json["error"]["code"] == "not_locked"
@@ -209,7 +209,7 @@ def test_another_image_of_the_same_request_waits_to_be_accepted(project, krea):
     assert project.run("run", "p.yaml").code == 1
     krea.rules.clear()
     done = project.run("run", "p.yaml", "--uncertain", "resubmit")
-    assert "2 images are not those in p.lock.jsonl" in done.out
+    assert "2 images differ from p.lock.jsonl" in done.out
     assert lines(project) == before
 
     done = project.run("check", "p.yaml", "--json")
@@ -233,7 +233,7 @@ def test_check_fails_where_nothing_was_generated(project, krea):
     done = project.run("check", "p.yaml")
     assert done.code == 8
     assert "p.lock.jsonl: 2 not generated." in done.out
-    assert "2 cells have no image here to compare. Generate what is missing with: krea-pipe run p.yaml" in done.out
+    assert "2 cells have no local image to compare. To generate the missing images: krea-pipe run p.yaml" in done.out
     assert project.run("run", "p.yaml").code == 0
     assert project.run("check", "p.yaml").code == 0
     project.pipeline(["fox", "owl", "elk"])
@@ -292,7 +292,7 @@ def test_verify_sees_one_changed_byte_behind_the_texts_of_a_png(project):
     ("text", "said"),
     [
         ("<<<<<<< HEAD\n", "p.lock.jsonl:2:1: error: this is a merge conflict marker"),
-        ("{\n", "p.lock.jsonl:2:1: error: this is no line of a lock file: it is no JSON"),
+        ("{\n", "p.lock.jsonl:2:1: error: this is not a line of a lock file: it is not JSON"),
         ('{"id": "p/fox"}\n', "it has no `key`"),
         ("\xff\n", "this is not UTF-8 text"),
         (

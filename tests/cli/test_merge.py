@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -106,6 +107,26 @@ def test_runs_of_one_home_are_merged_by_their_ids_or_by_the_folder_of_all_runs(p
     assert (len(found["merged"]), ids[1] in found["merged"], ids[0] in found["merged"]) == (2, True, False)
 
 
+def test_gc_takes_the_folder_of_a_shard_as_a_whole(project):
+    project.pipeline(WORDS)
+    assert project.run("run", "p.yaml", "--shard", "1/2").code == 0
+    (folder,) = (project.home / "runs").iterdir()
+    assert (folder / "shard.json").is_file()
+    assert project.run("gc", "--delete", "--keep", "0d").code == 0
+    assert not folder.exists()
+
+
+def test_a_record_has_the_lock_lines_of_its_own_shard_alone(project):
+    project.pipeline(WORDS)
+    assert project.run("run", "p.yaml").code == 0
+    artifact, _ = draw(project, 1)
+    data = json.loads(record(artifact).with_name("shard.json").read_text())
+    assert [line["id"] for line in data["lines"]] == sorted(
+        row["id"] for row in json.loads(record(artifact).read_text())["cells"]
+    )
+    assert len(data["lines"]) < len(data["cells"]) == len(WORDS)
+
+
 def test_chains_and_dynamic_axes_stand_in_the_order_of_the_file(project):
     project.write(
         "p.yaml",
@@ -157,19 +178,39 @@ def test_cells_that_were_not_selected_are_not_missed(project):
 
 
 def test_a_shard_that_was_run_again_counts_with_both_runs(project, krea):
-    project.pipeline(WORDS)
+    project.pipeline(["yak", *WORDS])
+    assert project.run("run", "p.yaml").code == 0  # an earlier version, whose lock file each machine begins with
+    earlier = (project.path / "p.lock.jsonl").read_bytes()
+    krea.reset()
+    project.pipeline(WORDS, more="budget: {usd: 5}\ndefaults: {creativity: high}")
     number = number_of(project, "fox")
     for other in {1, 2, 3} - {number}:
         draw(project, other)
-    krea.answer("POST", GENERATE, 422, b'{"error": "no"}', text="fox", times=1)
+    krea.image(b"", status=404, text="fox")  # it is billed, and its image never comes
     draw(project, number, code=1)
     assert merged(project, code=1).json["cells"]["failed"] == 1
+    krea.rules.clear()
+    project.write("p.lock.jsonl", earlier)
     draw(project, number, "-k", "fox")
+    (project.path / "p.lock.jsonl").unlink()
     done = merged(project)
     assert done.json["cells"]["succeeded"] == len(WORDS)
     assert len(done.report["merged"]) == 4
+    assert {line["id"]: line["key"] for line in lines(project)} == {
+        row["id"]: row["key"] for row in done.report["cells"]
+    }
+    assert Decimal(done.json["cost"]["spent_usd"]) == sum(bill.amount for bill in krea.world.bills)
+    assert len(krea.world.bills) == len(WORDS) + 1
+
+
+def test_the_line_of_a_cell_that_is_gone_is_dropped_from_the_lock_file(project):
+    project.pipeline(["yak", *WORDS])
+    assert project.run("run", "p.yaml").code == 0
+    project.pipeline(WORDS)
+    for number in (1, 2, 3):
+        draw(project, number)
+    merged(project)
     assert {line["id"] for line in lines(project)} == {f"p/{word}" for word in WORDS}
-    assert float(done.json["cost"]["spent_usd"]) == float(sum(bill.amount for bill in krea.world.bills))
 
 
 def test_the_worst_exit_code_counts(project, krea):
@@ -251,7 +292,18 @@ def test_an_image_with_other_bytes_is_left_out_and_named(project):
     done = merged(project)
     assert done.json["images_absent"] == ["p/fox"]
     assert not project.image("fox").exists()
-    assert "1 image is not in what was merged: p/fox" in project.run("merge", "shards").err
+    assert "1 image is missing from the merged runs: p/fox" in project.run("merge", "shards").err
+
+
+def test_no_image_is_read_outside_of_what_was_named(project, tmp_path_factory):
+    project.pipeline(["fox"])
+    artifact, _ = draw(project, 1, total=1)
+    outside = tmp_path_factory.mktemp("private")
+    shutil.move(artifact / "out", outside / "out")
+    file = record(artifact)
+    report = json.loads(file.read_text())
+    file.write_text(json.dumps({**report, "base": str(outside)}))
+    assert merged(project).json["images_absent"] == ["p/fox"]
 
 
 def test_someone_s_work_in_the_output_folder_is_kept(project):

@@ -34,7 +34,7 @@ def test_a_pipeline_with_marks_is_said_to_have_a_merge_conflict(project, marks):
         done = project.run(command, "p.yaml")
         assert (done.code, done.err.count("error:")) == (2, 1), done.text
         assert f"p.yaml:{line}:1: error: this is a merge conflict marker" in done.err
-        assert "keep what is right from both sides" in done.err
+        assert "keep the correct parts of both sides" in done.err
 
 
 def test_what_only_looks_like_a_mark_is_text(project):
@@ -95,4 +95,4 @@ def test_a_plan_file_with_marks_is_said_to_have_a_merge_conflict(lamp):
     lamp.write("plan.json", f"{first}\n<<<<<<< HEAD\n{rest}")
     done = lamp.run("run", "plan.json")
     assert (done.code, "plan.json:2:1: error: this is a merge conflict marker" in done.err) == (2, True), done.text
-    assert "make the plan anew" in done.err
+    assert "make the plan again" in done.err

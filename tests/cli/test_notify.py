@@ -149,7 +149,7 @@ def test_an_interrupted_run_is_told_and_says_how_to_go_on_without_the_address(pr
     assert len(receiver.seen) == 2
     assert receiver.seen[0]["text"].startswith("krea-pipe p: interrupted. 1 image: 1 pending.")
     said = {line["event"]: line["message"] for line in map(json.loads, done.err.splitlines())}
-    assert "Interrupt again" in said["stopping"]
+    assert "Press Ctrl-C again" in said["stopping"]
     assert said["to_go_on"].endswith("krea-pipe run p.yaml --log-format json --notify '…' '--notify=…'")
     assert SECRET not in done.text
 
@@ -160,7 +160,7 @@ def test_a_webhook_that_refuses_costs_one_warning_and_shows_no_secret(project, r
     project.pipeline(["a"])
     done = project.run("run", "p.yaml", "--quiet", "--notify", receiver.url)
     assert done.code == 0
-    assert done.err == f"warning: {receiver.base}/… was not told: it answered {status}\n"
+    assert done.err == f"warning: {receiver.base}/… was not notified: it answered {status}\n"
     assert len(receiver.seen) == 1
 
 
@@ -176,8 +176,8 @@ def test_places_that_do_not_answer_are_given_up_after_a_time_and_the_others_are_
     )
     assert done.code == 0
     assert done.err.splitlines() == [
-        f"warning: {trickle.removesuffix(SECRET)}… was not told: it did not answer in time",
-        f"warning: {gone}/… was not told: it cannot be reached",
+        f"warning: {trickle.removesuffix(SECRET)}… was not notified: it did not answer in time",
+        f"warning: {gone}/… was not notified: it cannot be reached",
     ]
     assert len(receiver.seen) == 1
 
@@ -192,14 +192,14 @@ def test_a_service_of_apprise_is_told(project, receiver):
     receiver.status = 500
     project.pipeline(["b"])
     done = project.run("run", "p.yaml", "-q", "--notify", address)
-    assert (done.code, done.err) == (0, "warning: json://… was not told: apprise could not deliver it\n")
+    assert (done.code, done.err) == (0, "warning: json://… was not notified: apprise could not deliver it\n")
 
 
 def test_a_service_that_does_not_answer_is_given_up_with_the_process_that_asked_it(project, trickle, monkeypatch):
     monkeypatch.setattr(notify, "_SEND_SECONDS", 2.0)
     project.pipeline(["a"])
     done = project.run("run", "p.yaml", "-q", "--notify", trickle.replace("http://", "json://"))
-    assert (done.code, done.err) == (0, "warning: json://… was not told: it did not answer in time\n")
+    assert (done.code, done.err) == (0, "warning: json://… was not notified: it did not answer in time\n")
     children = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/children")
     if children.exists():
         named = (Path(f"/proc/{one}/cmdline") for one in children.read_text().split())
@@ -210,7 +210,7 @@ def test_an_address_that_no_library_can_use_costs_one_warning(project):
     project.pipeline(["a"])
     done = project.run("run", "p.yaml", "-q", "--notify", f"https://x..invalid/{SECRET}")
     assert (done.code, done.err.count("\n")) == (0, 1)
-    assert "was not told: it cannot be told" in done.err
+    assert "was not notified: it cannot be notified" in done.err
 
 
 @pytest.mark.parametrize(
@@ -258,4 +258,4 @@ def test_the_desktop_is_told(project):
     program.write_text("#!/bin/sh\nexit 3\n", encoding="utf-8")
     project.pipeline(["b"])
     done = project.run("run", "p.yaml", "-q", "--notify", "desktop", env=path)
-    assert (done.code, done.err) == (0, f"warning: desktop was not told: {program} failed with exit code 3\n")
+    assert (done.code, done.err) == (0, f"warning: desktop was not notified: {program} failed with exit code 3\n")

@@ -181,7 +181,7 @@ def test_later_files_win_and_the_rest_stays(project):
     ("text", "message"),
     [
         ("place: [", "v.yaml:1:"),
-        ("- a\n", "v.yaml:1:1: error: a file of variables is a mapping"),
+        ("- a\n", "v.yaml:1:1: error: a variables file must be a mapping"),
         ("place: a\nplace: b\n", "v.yaml:2:1: error:"),
         ("", "v.yaml:1:1: error: the file is empty"),
         (b"\xff", "v.yaml:1:1: error: this is not valid UTF-8"),

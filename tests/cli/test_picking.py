@@ -56,13 +56,13 @@ def test_a_stage_without_picks_waits_and_everything_else_is_drawn(project, krea,
     assert [one["stage"] for one in done.json["waiting"]] == ["large"]
     again = project.run("run", "lamp.yaml")
     assert again.code == 6
-    assert "`large` waits for 2 to 3 picks of `explore` in picks/explore.yaml (there are none yet)" in again.out
+    assert "`large` waits for 2 to 3 picks of `explore` in picks/explore.yaml (none so far)" in again.out
     assert len(krea.posts) == 4
 
 
 def test_a_plan_says_what_the_stage_that_waits_will_come_to_by_its_own_price(project, lamp):
     waits = project.run("plan", "lamp.yaml").out.splitlines()[-1]
-    assert waits.endswith("(there are none yet): 4 to 6 images, $0.24 to $0.36. Pick with `krea-pipe pick`.")
+    assert waits.endswith("(none so far): 4 to 6 images, $0.24 to $0.36. Pick with `krea-pipe pick`.")
     done = project.run("plan", "lamp.yaml", "--json").json
     assert done["waiting"] == [
         {
@@ -113,7 +113,7 @@ def test_least_and_most_are_the_first_and_the_last_number_that_will_do(project, 
     done = project.run("run", "lamp.yaml", "--local", "--json")
     assert done.code == code, done.text
     if code == 2:
-        assert "this stage takes at most 3" in done.text
+        assert "this stage accepts at most 3" in done.text
     else:
         assert done.json["cells"]["total"] == (4 if code else 4 + 2 * picked)
 
@@ -138,7 +138,7 @@ def test_what_is_selected_does_not_wait(project, lamp):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (OLD_FORM.replace("explore", "large"), "holds picks of `large`, and this stage is for `explore`"),
+        (OLD_FORM.replace("explore", "large"), "contains picks of `large`, but this stage uses `explore`"),
         (OLD_FORM.replace("oak/s2", "slate/s1"), "picks/explore.yaml:2:27: error: `explore/slate/s1` is decided twice"),
         ("- {pick: explore/oak/s1}\n- explore/oak/s2\n", "picks/explore.yaml:2:3: error: a decision cannot be"),
         ("stage: explore\npicks: {a: b}\n", "picks/explore.yaml:2:8: error: `picks` must be a list"),
@@ -179,7 +179,7 @@ def test_a_rejected_cell_is_no_pick_and_a_removed_one_is_neither(pick):
     pick("slate", "--note", "both")
     assert "- {reject: explore/slate/s2, note: both}" in pick("slate/s2", "--reject")
     assert pick("slate", "--remove") == []
-    assert "holds no decision about it" in pick("slate", "--remove", code=7)
+    assert "has no decision about it" in pick("slate", "--remove", code=7)
 
 
 @pytest.mark.parametrize("word", ["explore/elm/s2", "elm/s2", "elm", "*lm*", "elm/*"])
@@ -204,7 +204,7 @@ def test_rivals_without_stars_are_not_thinned_by_chance(pick):
 
 def test_picking_more_than_the_stage_takes_writes_nothing(project, pick):
     before = pick("slate")
-    assert "would hold 4 picks; the stage `large` takes at most 3" in pick("oak", code=2)
+    assert "would contain 4 picks; the stage `large` accepts at most 3" in pick("oak", code=2)
     kept = (project.path / "picks/explore.yaml").read_text(encoding="utf-8")
     assert KEY.sub("", kept).splitlines() == before
     assert len(pick("oak", "--stars", "3", "--best-of", "seed", code=2)) > 0, "the two of slate have no stars"
@@ -225,15 +225,15 @@ def test_a_file_with_too_many_picks_can_be_thinned(project, pick):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["elm"], 7, "no cell of the stage `explore` fits elm"),
+        (["elm"], 7, "no cell of the stage `explore` matches elm"),
         (["explore/oak/s3"], 7, "did you mean `explore/oak/s"),
         (["surfce=oak"], 2, "there is no axis `surfce`"),
-        (["status:failed"], 2, "a status is not known without the store"),
+        (["status:failed"], 2, "cells cannot be picked by status"),
         (["("], 2, "a condition is missing"),
         ([], 2, "nothing was picked"),
-        (["oak", "--reject", "--remove"], 2, "contradict each other"),
-        (["--best-of", "seed"], 2, "is not there yet"),
-        (["oak", "--remove"], 2, "is not there yet"),
+        (["oak", "--reject", "--remove"], 2, "cannot be combined"),
+        (["--best-of", "seed"], 2, "does not exist yet"),
+        (["oak", "--remove"], 2, "does not exist yet"),
         (["oak", "--stars", "6"], 2, "6 is not in the range"),
     ],
 )

@@ -84,7 +84,7 @@ def test_people_see_the_sum_and_the_cap(project):
     assert "below the cap of $5.00" in out
     assert "exactly the cap of $0.06" in project.run("plan", "p.yaml", "--max-cost", "0.06").out
     free = project.run("plan", "p.yaml", "--local").out
-    assert "New: 2, free: the local Krea spends nothing." in free
+    assert "New: 2, free with the local Krea." in free
     assert "$" not in free
 
 
@@ -108,7 +108,7 @@ def test_the_verdict_is_the_one_of_a_run(project, krea, budget, words, code):
     assert (plan["verdict"]["code"], plan["verdict"]["message"]) == (
         (code, error["message"]) if error else (None, None)
     )
-    assert (f"A run would refuse this: {error['message']}" if error else "below the cap of $5.00") in text
+    assert (f"A run would be refused: {error['message']}" if error else "below the cap of $5.00") in text
     assert ("below the cap" in text) == (error is None)
 
 
@@ -122,7 +122,7 @@ def test_a_local_plan_has_no_verdict_and_shows_the_budget_of_the_file(project):
 def test_an_image_may_have_been_uploaded_long_ago(project):
     project.write("refs/ref.png", picture(seed="1", size=(600, 600)))
     styled(project)
-    assert "uses 1 reference image, uploaded if this account has not;" in project.run("plan", "p.yaml").out
+    assert "uses 1 reference image, uploaded if not yet in this account;" in project.run("plan", "p.yaml").out
 
 
 def test_check_tells_whether_there_is_work(project, krea):

@@ -91,7 +91,7 @@ def test_what_was_cached_and_is_lost_is_not_sent(project):
     planned(project)
     shutil.rmtree(project.home)
     (project.path / "p.lock.jsonl").unlink()
-    assert "p/fox would be sent now" in refused(project)
+    assert "p/fox would now be sent" in refused(project)
 
 
 def test_what_was_drawn_since_and_is_lost_is_read_again_and_not_sent(project, krea):
@@ -137,10 +137,10 @@ def test_a_plan_file_says_what_it_may_cost_where_only_krea_can_tell(project):
     shutil.rmtree(project.home)
     shutil.rmtree(project.path / "out")
     said = project.run("plan", "p.yaml", "--out", "plan.json").out
-    assert "sends 1 request, and of 2 more those that Krea has no longer, for $0.03 to $0.09, and no other." in said
+    assert "sends only 1 request, and of 2 more those that Krea no longer has, for $0.03 to $0.09." in said
     project.pipeline(["fox"])
     said = project.run("plan", "p.yaml", "--out", "plan.json").out
-    assert "sends of 1 request those that Krea has no longer, for $0.00 to $0.03, and no other." in said
+    assert "sends only those of 1 request that Krea no longer has, for $0.00 to $0.03." in said
 
 
 def forget(krea, *words):
@@ -190,7 +190,7 @@ def test_a_request_that_got_dearer_is_not_sent(project):
     planned(project)
     file = project.path / "plan.json"
     file.write_text(file.read_text().replace('"price_usd": "0.030"', '"price_usd": "0.010"'))
-    assert "costs $0.03 now" in refused(project)
+    assert "now costs $0.03" in refused(project)
 
 
 @pytest.mark.parametrize(
@@ -266,8 +266,8 @@ def test_a_stage_that_stands_above_its_source_comes_after_it(project):
         ({"pipeline": "/etc/passwd"}, "files below"),
         ({"pipeline": ""}, "Is a directory"),
         ({"set": ["budget.usd=50"]}, "budget"),
-        ({"set": ["prompt=\ud800"]}, "no whole plan file"),
-        ({"pipeline": "a\0b"}, "no whole plan file"),
+        ({"set": ["prompt=\ud800"]}, "not a complete plan file"),
+        ({"pipeline": "a\0b"}, "not a complete plan file"),
     ],
 )
 def test_a_plan_file_is_no_more_than_a_plan_of_a_pipeline_here(project, change, said):

@@ -118,7 +118,7 @@ def test_xdg_config_home_names_the_folder_of_settings(project):
         ('prices: {medium: "0.05"}\n', "1:18: error: `prices.medium` must be a number from 0 to 1000"),
         ("prices: {medium: {txt: 1}}\n", "1:19: error: unknown key `txt` in `prices.medium`"),
         ("prices: {medium: -1}\n", "1:18: error: `prices.medium` must be a number from 0 to 1000, not -1"),
-        ("- medium\n", "1:1: error: settings are a mapping"),
+        ("- medium\n", "1:1: error: settings must be a mapping"),
         ("prices: {\n", "error:"),
     ],
 )
@@ -143,7 +143,7 @@ def test_a_pipeline_raises_a_price_and_plan_run_and_report_use_it(project, krea)
     project.pipeline(["a"], more="budget: {usd: 5}\nprices: {medium: {text: 0.07}}")
     done = project.run("run", "p.plan.json")
     assert (done.code, krea.posts) == (ExitCode.INVALID, [])
-    assert "costs $0.07 now, and was planned for $0.06" in done.err
+    assert "now costs $0.07, but was planned for $0.06" in done.err
     assert project.run("run", "p.yaml", "--json").report["totals"]["cost"]["spent_usd"] == "0.07"
     assert [line["usd"] for line in project.events("submitting")] == ["0.07"]
 
@@ -239,15 +239,15 @@ def test_a_price_that_the_document_lacks_is_a_difference(project):
         ("openapi: 3.1.0\npaths: {}\n", "has no x-krea-pricing"),
         ("[]", "has no x-krea-pricing"),
         ("", "cannot be read as YAML"),
-        ("{", "no JSON document"),
-        ('{"paths": ' + "[" * 100_000, "no JSON document"),
-        (b"\xff\xfe\x00", "no JSON document"),
+        ("{", "not a JSON document"),
+        ('{"paths": ' + "[" * 100_000, "not a JSON document"),
+        (b"\xff\xfe\x00", "not a JSON document"),
         (json.dumps(openapi(currency="EUR")), 'its `currency` is "EUR", not USD'),
         (json.dumps(openapi(price_points=[])), "no list of `price_points`"),
         (json.dumps(openapi(price_points=[1])), "no list of `price_points`"),
-        (json.dumps(openapi({("medium", "text"): "free"})), '"free" is no amount'),
-        (json.dumps(openapi({("medium", "text"): None})), "null is no amount"),
-        (json.dumps(openapi({("medium", "text"): True})), "true is no amount"),
+        (json.dumps(openapi({("medium", "text"): "free"})), '"free" is not an amount'),
+        (json.dumps(openapi({("medium", "text"): None})), "null is not an amount"),
+        (json.dumps(openapi({("medium", "text"): True})), "true is not an amount"),
     ],
 )
 def test_a_document_without_readable_prices_is_said(project, text, said):
@@ -332,12 +332,15 @@ def test_an_allowed_value_may_stand_wherever_a_known_one_may(project, how):
         ("allow_unknown: {variant: [xl]}", "4:26: error: `allow_unknown.variant` must be a mapping"),
         ("allow_unknown: {variant: {xl: }}", "`variant.xl` has no value"),
         ("allow_unknown: {variant: {xl: {text: 1}}}", "needs `references` and `moodboard`"),
-        ("allow_unknown: {variant: {../assets: 1}}", "`../assets` cannot be a name"),
+        ("allow_unknown: {variant: {../assets: 1}}", "`../assets` is not a valid name"),
         ("allow_unknown: {aspect_ratio: [wide]}", "`allow_unknown.aspect_ratio` item 1 cannot be"),
         ("allow_unknown: {seed: {7: 1}}", "unknown key `seed`"),
         ("allow_unknown: {}", "`allow_unknown` is empty"),
-        (f"allow_unknown: {{variant: {{{', '.join(f'v{n}: 1' for n in range(51))}}}}}", "holds 51 values; at most 50"),
-        (f"allow_unknown: {{aspect_ratio: [{', '.join(f'{n + 20}:19' for n in range(51))}]}}", "holds 51 items"),
+        (
+            f"allow_unknown: {{variant: {{{', '.join(f'v{n}: 1' for n in range(51))}}}}}",
+            "has 51 values; the maximum is 50",
+        ),
+        (f"allow_unknown: {{aspect_ratio: [{', '.join(f'{n + 20}:19' for n in range(51))}]}}", "has 51 items"),
     ],
 )
 def test_what_is_wrong_under_allow_unknown_is_said(project, more, said):

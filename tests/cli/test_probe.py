@@ -93,7 +93,7 @@ def test_a_krea_as_documented(project, account):
     assert report["list"]["item"]["items"][0]["created_at"] == "text"
     assert report["list"]["item"]["items"][-1]["result"] in ({"urls": ["text"]}, None)
     text = (project.home / "probe/report.txt").read_text()
-    assert "4 succeeded, 1 failed; the last one was to be cancelled" in text
+    assert "4 succeeded, 1 failed; the last one was meant to be cancelled" in text
 
 
 def test_it_spends_what_it_says_through_the_journal(project, account):
@@ -128,7 +128,7 @@ def test_a_limit_below_one_image_sends_nothing(project, krea):
     [
         (["--probe"], "add --max-cost 0.10"),
         (["--max-cost", "1"], "add --probe"),
-        (["--probe", "--offline", "--max-cost", "1"], "exclude each other"),
+        (["--probe", "--offline", "--max-cost", "1"], "cannot be combined"),
     ],
 )
 def test_the_options_belong_together(project, krea, words, said):
@@ -400,7 +400,7 @@ def test_without_credit_there_is_a_report_and_no_values(project, krea):
     report = doctor(project, code=ExitCode.REFUSED)
     assert (report["images"]["spent_usd"], report["values_file"]) == ("0", None)
     assert read_probe(project.home) is None
-    assert "no values were kept" in project.run("doctor", "--probe", "--max-cost", "0.10").out
+    assert "no values were saved" in project.run("doctor", "--probe", "--max-cost", "0.10").out
 
 
 def test_a_krea_that_is_gone_is_said(project):

@@ -139,7 +139,7 @@ def test_what_was_promoted_can_be_promoted_and_waits_for_picks_of_its_own(projec
     [
         (["exploer", "--to", "large"], "did you mean `explore`?"),
         (["explore", "--to", "lrge"], "'lrge' is not one of"),
-        (["explore", "--to", "large", "--name", "a b"], "cannot name a stage"),
+        (["explore", "--to", "large", "--name", "a b"], "is not a valid stage name"),
         (["explore"], "--to"),
     ],
 )

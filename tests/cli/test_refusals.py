@@ -99,7 +99,7 @@ def test_a_refusal_is_told_to_people_with_what_to_do(project, krea):
     assert done.code == 4
     assert "402 Your API balance is empty" in done.err
     assert "top up" in done.err
-    assert "with nothing paid twice: krea-pipe run p.yaml\n" in done.err
+    assert "To continue (nothing is charged twice): krea-pipe run p.yaml\n" in done.err
 
 
 def test_a_key_that_krea_does_not_know_is_found_out_before_anything_is_sent(project, krea):
@@ -244,4 +244,4 @@ def test_the_key_itself_is_not_sent_as_a_prompt(project, krea):
     project.pipeline([KEY])
     done = project.run("run", "p.yaml")
     assert (done.code, krea.posts) == (2, [])
-    assert "your API key stands in this file" in done.err
+    assert "this file contains your API key" in done.err

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 from command_line import Project
+from remote_servers import KEYS, free_ports
 
 PRICE = "0.03"
 
@@ -107,7 +108,7 @@ def test_an_image_that_does_not_have_its_digest_is_not_taken(project, other, sto
     other.pipeline(["a"])
     done = other.run("cache", "pull", "p.yaml", env=remote(store))
     assert done.code == 1
-    assert f"blobs/{blob.name} has other bytes in the shared store" in done.err
+    assert f"blobs/{blob.name} has different bytes in the shared store" in done.err
     assert other.blobs() == []
     assert other.plan()["a"] == ("new", "new")
 
@@ -155,7 +156,7 @@ def test_a_store_that_may_only_be_read_takes_nothing_and_gives(project, other, s
     drawn(project, ["a"])
     done = project.run("cache", "push", env=remote(store, KREA_PIPE_REMOTE_MODE="read"))
     assert (done.code, objects(store, "")) == (2, [])
-    assert "may only be read here, by KREA_PIPE_REMOTE_MODE" in done.err
+    assert "is read-only here, set by KREA_PIPE_REMOTE_MODE" in done.err
     cache(project, store, "push")
     before = objects(store, "")
     other.pipeline(["a"])
@@ -167,4 +168,18 @@ def test_a_store_that_may_only_be_read_takes_nothing_and_gives(project, other, s
 def test_without_a_store_the_command_says_how_to_name_one(project, words):
     project.pipeline(["a"])
     done = project.run("cache", *words)
-    assert (done.code, "no shared store is named" in done.err, "KREA_PIPE_REMOTE" in done.err) == (2, True, True)
+    assert (done.code, "no shared store is set" in done.err, "KREA_PIPE_REMOTE" in done.err) == (2, True, True)
+
+
+COMMANDS = [("cache", "push"), ("cache", "pull", "p.yaml"), ("cache", "ls", "--remote"), ("gc", "--remote")]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_a_store_that_is_down_is_told_in_words(project, words):
+    project.pipeline(["a"])
+    (port,) = free_ports(1)
+    env = {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "KREA_PIPE_REMOTE": "s3://bucket/x"}
+    done = project.run(*words, env=env)
+    first, hint = done.err.splitlines()
+    assert (done.code, first.startswith("error: cannot "), "s3://bucket/x/loopback" in first) == (1, True, True)
+    assert "krea-pipe doctor" in hint

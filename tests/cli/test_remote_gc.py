@@ -83,8 +83,8 @@ def test_nothing_goes_unless_told_and_then_only_what_nothing_needs(project, else
     assert dry["kept_results"] == {"lock": 0, "run": 0, "claim": 0, "recent": 1, "unreadable": 0}
     assert names(store) == before
     people = elsewhere.run("gc", "--remote", env=remote(store))
-    assert people.out.endswith("Nothing was deleted. Add --delete to do it.\n")
-    assert "To draw 2 images again would cost $0.06." in people.out
+    assert people.out.endswith("Nothing was deleted. Add --delete to delete.\n")
+    assert "Regenerating 2 images would cost $0.06." in people.out
 
     done = gc(elsewhere, store, "--delete")
     assert {**done, "deleted": False} == dry

@@ -76,7 +76,7 @@ def test_a_single_file_that_is_too_large_is_not_written(project, folder):
     done = project.run("report", "--single-file", "x.html", "--max-mb", "1", "--json")
     (problem,) = done.json["problems"]
     assert (done.code, problem["code"]) == (2, "too_large")
-    assert re.search(r"x\.html would be 1\.\d MB, and --max-mb is 1$", problem["message"])
+    assert re.search(r"x\.html would be 1\.\d MB, above --max-mb 1$", problem["message"])
     assert "-k" in problem["hint"]
     assert "--max-mb 2" in problem["hint"]
     assert folder.name in problem["hint"]

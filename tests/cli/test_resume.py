@@ -120,11 +120,11 @@ def test_a_second_interrupt_leaves_at_once(project, krea):
     process = project.start("run", "p.yaml")
     until(lambda: krea.posts)
     process.send_signal(signal.SIGINT)
-    assert b"Interrupt again" in process.stderr.readline()
+    assert b"Press Ctrl-C again" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     done = project.finish(process)
     assert done.code == 130
-    assert "run the same command again" in done.err
+    assert "rerun the command" in done.err
     krea.rules.clear()
     draw(krea)
     assert project.plan()["a"][0] == "hold"

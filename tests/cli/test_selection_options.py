@@ -86,7 +86,7 @@ def test_a_selection_never_changes_a_key_or_an_id(project, words):
 def test_a_selection_of_nothing_has_a_code_of_its_own_and_sends_nothing(project, krea, command, words):
     done = project.run(command, "lamp.yaml", *words)
     assert (done.code, done.out) == (7, "")
-    assert "no cell fits what was selected" in done.err
+    assert "no cell matches the selection" in done.err
     done = project.run(command, "lamp.yaml", "--json", *words)
     assert (done.code, done.json["exit_code"], done.json["error"]["code"]) == (7, 7, "nothing_selected")
     assert krea.seen == []
@@ -115,7 +115,7 @@ def test_a_stage_that_waits_for_picks_is_said_to_have_no_cells_yet(project, expr
     project.write("lamp.yaml", LAMP + picked)
     for command in ("expand", "plan", "run"):
         done = project.run(command, "lamp.yaml", "-k", expression)
-        assert (done.code, "`picked` waits for picks, so nothing of that can be drawn yet" in done.err) == (7, True), (
+        assert (done.code, "`picked` waits for picks, so its cells cannot be generated yet" in done.err) == (7, True), (
             done.text
         )
     project.write("picks.yaml", "stage: one\npicks: [one/a/raw]\n")
@@ -148,7 +148,7 @@ def test_only_failed_goes_together_with_an_expression(project, krea):
 def test_a_status_is_not_known_without_the_store(project):
     for words in (["--only-failed"], ["-k", "status:new"]):
         done = project.run("expand", "lamp.yaml", *words)
-        assert (done.code, "a status is not known without the store" in done.err) == (2, True)
+        assert (done.code, "cells cannot be selected by status here" in done.err) == (2, True)
 
 
 def test_runs_of_parts_add_up_to_the_whole(project, krea):

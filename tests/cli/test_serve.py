@@ -142,7 +142,7 @@ def test_a_port_in_use_is_said(project):
     assert (done.code, done.out) == (2, "")
     assert done.err == (
         f"error: cannot listen on 127.0.0.1:{port}: the port is in use\n"
-        "  hint: choose another --port; 0 takes a free one\n"
+        "  hint: choose another --port; 0 picks a free one\n"
     )
 
 
@@ -174,7 +174,7 @@ def test_mistakes_in_a_faults_file_are_said_with_their_places(project):
     done = project.run("serve", "--port", 0, "--faults", "faults.yaml")
     assert (done.code, done.out) == (2, "")
     assert done.err.splitlines() == [
-        "faults.yaml:2:22: error: `do` is one of reset, slow, truncated, corrupt, or a status from 400 to 599, "
+        "faults.yaml:2:22: error: `do` must be one of reset, slow, truncated, corrupt, or a status from 400 to 599, "
         "not '200'",
         "  2 |   - {on: submit, do: 200}",
         "    |                      ^",

@@ -1,6 +1,7 @@
 """`--shard`: each request in one shard, chains whole, and all that a run writes or says is of its shard."""
 
 import json
+import shutil
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -269,6 +270,21 @@ def test_frozen_looks_at_the_cells_of_its_shard_alone(project, krea):
             own = list(found.values()).count(number)
             said = f"1 of {own} cells of shard {number}/3 is not in p.lock.jsonl"
             assert said in done.json["error"]["message"]
+    assert len(krea.posts) == count
+
+
+def test_a_frozen_shard_pays_for_nothing_so_that_no_budget_stands_in_its_way(project, krea):
+    project.pipeline(WORDS)
+    assert project.run("run", "p.yaml").code == 0
+    lock = project.path / "p.lock.jsonl"
+    lock.write_text(lock.read_text().replace('"loopback"', '"host-elsewhere"'))
+    shutil.rmtree(project.home)
+    shutil.rmtree(project.path / "out")
+    count = len(krea.posts)
+    project.pipeline(WORDS, more="budget: {usd: 0.01}")
+    for number in (1, 2):
+        done = project.run("run", "p.yaml", "--frozen", "--json", "--shard", f"{number}/2")
+        assert {row["error"]["code"] for row in done.report["cells"]} == {"render_not_allowed"}
     assert len(krea.posts) == count
 
 

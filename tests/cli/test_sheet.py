@@ -107,14 +107,14 @@ def test_an_earlier_sheet_is_replaced_and_any_other_file_is_not(lamp, name):
     lamp.write(name, b"a drawing")
     refused = lamp.run(*words)
     assert refused.code == 2
-    assert f"{name} exists and is no contact sheet" in refused.err
+    assert f"{name} exists and is not a contact sheet" in refused.err
     assert (lamp.path / name).read_bytes() == b"a drawing"
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--out", "s.jpg"], "s.jpg is neither"),
+        (["--out", "s.jpg"], "not s.jpg"),
         (["--rows", "surfce"], "there is no axis `surfce`"),
         (["--stage", "explor"], "there is no stage `explor`"),
         (["--size", "4096", "--max-megapixels", "1"], "needs more than 1 megapixels"),
@@ -221,7 +221,7 @@ def test_the_sheet_of_a_partial_run_says_so_and_replaces_no_fuller_one_unless_to
     assert lamp.run("run", "lamp.yaml", "--local", "-k", "explore and surface=slate").code == 0
     done = lamp.run("sheet", "--out", out)
     assert done.code == 2
-    assert f"{out} has 6 pictures, and this sheet has 3 of 8" in done.err
+    assert f"{out} has 6 pictures, but this sheet has 3 of 8" in done.err
     assert (lamp.path / out).read_bytes() == before
     done = lamp.run("sheet", "--out", "new.pdf")
     assert (done.code, "partial 3 of 8 images" in done.err) == (0, True)

@@ -152,7 +152,7 @@ def test_without_a_command_the_help_is_shown(project):
     done = project.run("styles")
     assert (done.code, "train" in done.out, "list" in done.out) == (0, True, True)
     help_text = " ".join(project.run("styles", "train", "--help").out.split())
-    assert "No document of Krea's says what a training costs" in help_text
+    assert "Krea's documentation does not state the cost of a training" in help_text
 
 
 # --- training
@@ -439,7 +439,7 @@ def test_an_interrupt_ends_the_waiting_and_says_how_to_go_on(studio, krea):
     process.send_signal(signal.SIGINT)
     done = studio.finish(process)
     assert (done.code, done.json["error"]["code"]) == (130, "interrupted")
-    assert "run the same command again" in done.json["error"]["hint"]
+    assert "rerun the command" in done.json["error"]["hint"]
     assert trainings(krea)[0].id in done.json["error"]["message"]
     krea.finish_jobs()
     assert studio.run(*COMMAND).code == 0

@@ -202,4 +202,4 @@ def test_a_folder_that_is_not_there_does_not_turn_the_check_off(repository):
     assert repository.validate("pipes").code == 2
     for name in ("pips", "p" * 300):
         done = repository.validate(name)
-        assert (done.code, f"there is no {name} here" in done.err) == (2, True)
+        assert (done.code, f"{name} does not exist" in done.err) == (2, True)

@@ -240,5 +240,5 @@ def test_cmyk_is_shown(look):
 def test_twelve_bits_are_named():
     data = bytearray(encoded(Image.new("RGB", (96, 48)), "JPEG"))
     data[data.index(b"\xff\xc0") + 4] = 12
-    with pytest.raises(NotAnImage, match="12 bits for each sample"):
+    with pytest.raises(NotAnImage, match="12 bits per sample"):
         images.examine(bytes(data))

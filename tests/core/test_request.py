@@ -66,7 +66,7 @@ def test_numbers_that_are_none_have_no_canonical_json(number):
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", ["seed", "intensity"])
 def test_fields_are_finite_numbers(name, number):
-    with pytest.raises(ValueError, match=f"`{name}` must be a finite number, and this is none"):
+    with pytest.raises(ValueError, match=f"`{name}` must be a finite number, but is not"):
         check_field(name, number)
     with pytest.raises(ValueError, match="a strength of styles must be a finite number"):
         check_strength("styles", number)

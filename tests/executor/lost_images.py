@@ -9,7 +9,7 @@ from krea_server import until
 from money import change_list, job_ids, kill
 
 GONE = {"error": "Job not found"}
-AGAIN = ("fetch", "stored image missing or damaged; read from Krea again at no cost")
+AGAIN = ("fetch", "stored image missing or damaged; fetched again if Krea still has it")
 
 
 def blob_of(project, word):

@@ -191,7 +191,7 @@ def test_an_image_that_is_harmed_while_the_run_goes_on_fails_what_needs_it_and_n
     chain(project, ["a", "b"])
     done = run(project, "--concurrency", "1", code=1)
     assert statuses(done) == {"one/a": "succeeded", "one/b": "succeeded", "two/a": "failed", "two/b": "succeeded"}
-    message = "the stored image of one/a.png is missing or damaged; run again to read it again"
+    message = "the stored image of one/a.png is missing or damaged; rerun to fetch it again"
     assert message in done.err
     krea.rules.pop()
     run(project)

@@ -69,11 +69,11 @@ def test_a_clone_with_the_images_needs_no_network_no_key_and_no_money(clone, kre
     cell = plan["cells"][0]
     assert (cell["action"], cell["source"], cell["place"], cell["price_usd"]) == ("fetch", "file", "out/p/a.png", "0")
     said = clone.run("plan", "p.yaml", env=OFFLINE).out
-    assert "Nothing new; 8 fetched from this machine for $0.00." in said
-    assert "accepted in the lock file and missing here; copied from out/p/a.png" in said
+    assert "Nothing new; 8 fetched for $0.00." in said
+    assert "accepted in the lock file and missing locally; copied from out/p/a.png" in said
     assert not clone.home.exists()
     done = all_fetched(clone, "--frozen")
-    assert done.rows["a"]["reason"] == "accepted in the lock file and missing here; copied from out/p/a.png"
+    assert done.rows["a"]["reason"] == "accepted in the lock file and missing locally; copied from out/p/a.png"
     assert (done.json["lock"]["drifted"], krea.seen) == ([], [])
     assert (clone.path / "p.lock.jsonl").read_bytes() == locked
     assert set(actions(clone).values()) == {"reuse"}
@@ -274,7 +274,7 @@ def test_a_copy_that_is_another_image_is_discarded_and_said_and_the_next_source_
     assert {cell["source"] for cell in plan["cells"]} == {"home"}
     done = project.run("run", "repo/p.yaml", "--json")
     assert (done.code, done.counts, money(done), krea.posts) == (0, (1, 0, 7), (0, 0), []), done.text
-    words = "cannot be read any more: the image of p/a is taken from elsewhere"
+    words = "can no longer be read: the image of p/a is fetched from another source"
     assert [words in one for one in done.report["warnings"]] == [True]
 
 
@@ -344,8 +344,7 @@ def test_a_comparison_says_what_is_fetched_and_what_only_krea_can_tell(clone, kr
         f"p/{word}": None if word == "a" else "krea" if word in "bc" else "machine" for word in WORDS
     }
     words = (
-        "A run fetches 5 from this machine, a run fetches 2 from Krea if it still has them, "
-        "so a run would pay $0.00 to $0.06."
+        "A run fetches 5 at no cost, a run fetches 2 from Krea if it still has them, so a run would pay $0.00 to $0.06."
     )
     assert words in clone.run("plan", "p.yaml", "--against", "main", env=env).out
     assert words in clone.run("plan", "p.yaml", "--against", "main", "--format", "markdown", env=env).out

@@ -60,8 +60,11 @@ def test_an_image_that_never_comes_whole_stays_in_flight(project, krea):
     [
         ({"length": len(PNG) + 50}, "answer was lost"),
         ({"status": 404}, "404"),
-        ({"status": 302, "headers": {"location": "http://krea.example/x.png"}}, "neither https nor beside an API"),
-        ({"status": 302, "headers": {"location": "file:///etc/passwd"}}, "neither https nor beside an API"),
+        (
+            {"status": 302, "headers": {"location": "http://krea.example/x.png"}},
+            "neither https nor on this machine an API",
+        ),
+        ({"status": 302, "headers": {"location": "file:///etc/passwd"}}, "neither https nor on this machine an API"),
         ({"status": 302, "headers": {"location": "http://[::1"}}, ""),
         ({"status": 302, "headers": {"location": ""}}, "redirect"),
     ],

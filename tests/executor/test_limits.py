@@ -125,7 +125,7 @@ def test_requests_at_the_same_time_do_not_overshoot(project, krea, latency, para
 
 
 def test_the_dearest_that_fits_no_more_ends_the_run(project, krea):
-    """In the order of the file: what comes later is not drawn instead."""
+    """In the order of the file: what comes later is not generated instead."""
     project.write(
         "p.yaml",
         'version: 1\nbudget: {usd: 5}\nprompt: "{{ v }}"\nmatrix: {v: [medium, large, medium-turbo]}\n'
@@ -138,7 +138,7 @@ def test_the_dearest_that_fits_no_more_ends_the_run(project, krea):
 
 
 def lose_without_trace(krea, word):
-    """Let the answer of one request be lost, while Krea's list cannot be read any more."""
+    """Let the answer of one request be lost, while Krea's list can no longer be read."""
 
     async def act(scope, seen, send, app):
         if krea.posts:

@@ -101,6 +101,48 @@ def test_an_empty_list_proves_nothing(project, krea):
     check_paid_once(project, krea, ["a"])
 
 
+def test_an_empty_page_is_not_the_end_of_a_list_that_has_named_it(project, krea):
+    inhabit(krea)
+    empty = [True]
+
+    async def in_pages_of_one(scope, seen, send, app):
+        is_first = b"cursor" not in scope["query_string"]
+        _, headers, body = await ask(app, scope, seen)
+        page = json.loads(body)
+        if is_first:
+            page = {"items": page["items"][:1], "next_cursor": page["items"][0]["created_at"]}
+        elif empty and len(krea.posts) > 1:
+            empty.clear()
+            page = {"items": [], "next_cursor": None}
+        data = json.dumps(page).encode()
+        await send_answer(send, 200, {**headers, "content-length": str(len(data))}, data)
+
+    krea.rule("GET", "/jobs", in_pages_of_one)
+    krea.rule("POST", GENERATE, lose_after_acting, text='"a"', times=1)
+    project.pipeline(["a", "b"])
+    done = project.run("run", "p.yaml", "--json")
+    assert not empty
+    assert krea.billed_prompts() == ["a", "b"], done.text
+
+
+def test_a_date_that_is_ahead_decides_nothing_when_the_list_could_not_be_read_before(project, krea):
+    inhabit(krea)
+    lie = skew(krea, date=15)
+
+    async def refuse_before_the_post(scope, seen, send, app):
+        if krea.posts:
+            await lie(scope, seen, send, app)
+        else:
+            await send_answer(send, 502, {"content-length": "0", "date": told(krea, 15)}, b"")
+
+    krea.rule("GET", "/jobs", refuse_before_the_post)
+    krea.rule("POST", GENERATE, lose_after_acting, text='"a"', times=1)
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "--json")
+    assert krea.billed_prompts() == ["a"], done.text
+    assert done.rows["a"]["status"] == "uncertain", done.text
+
+
 def list_oldest_first(krea, page=1000):
     """List the oldest jobs first, no more than `page` at a time."""
 
@@ -326,6 +368,11 @@ def test_recover_pairs_nothing_in_order_when_a_time_can_not_be_read(project, kre
 # --- clocks that differ
 
 
+def told(krea, seconds):
+    """Krea's time as a `Date`, so many seconds ahead."""
+    return formatdate(krea.clock().timestamp() + seconds, usegmt=True)
+
+
 def skew(krea, *, date=0, jobs=0, prompt=None):
     """Show the gateway's clock, and that of the host which dates jobs (or the one job of a prompt), so much ahead."""
 
@@ -341,8 +388,7 @@ def skew(krea, *, date=0, jobs=0, prompt=None):
         data = json.loads(body)
         changed = {**data, "items": [change(one) for one in data["items"]]} if "items" in data else change(data)
         body = json.dumps(changed).encode()
-        told = formatdate(krea.clock().timestamp() + date, usegmt=True)
-        await send_answer(send, status, {**headers, "date": told, "content-length": str(len(body))}, body)
+        await send_answer(send, status, {**headers, "date": told(krea, date), "content-length": str(len(body))}, body)
 
     return act
 

@@ -20,7 +20,7 @@ from lost_images import (
 )
 from money import drop, inhabit, kill
 
-LOCKED = ("fetch", "accepted in the lock file and missing here; read from Krea again at no cost")
+LOCKED = ("fetch", "accepted in the lock file and missing locally; fetched again if Krea still has it")
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_frozen_run_pays_for_nothing_unless_that_is_allowed(drawn, krea):
     done = drawn.run("run", "p.yaml", "--json", "--frozen")
     error = done.rows["a"]["error"]
     assert (done.code, done.counts, error["code"], money(done)) == (8, (1, 1, 0), "render_not_allowed", (0, 0))
-    assert "Krea has no job" in error["message"]
+    assert "Krea no longer has job" in error["message"]
     assert "--allow-render" in error["message"]
     assert drawn.plan()["a"] == ("new", "failed before: job_gone")
     calls = len(krea.seen)
@@ -133,7 +133,7 @@ def test_a_frozen_run_does_not_send_a_request_again_whose_answer_was_lost(projec
 
 def test_allow_render_belongs_to_frozen(drawn):
     done = drawn.run("run", "p.yaml", "--allow-render")
-    assert (done.code, "--allow-render belongs to --frozen" in done.err) == (2, True)
+    assert (done.code, "--allow-render needs --frozen" in done.err) == (2, True)
 
 
 def test_jobs_that_krea_does_not_have_are_asked_for_twice_each(project, krea):
@@ -157,7 +157,7 @@ def test_an_image_with_another_digest_than_the_lock_file_names_is_discarded(draw
         done = drawn.run("run", "p.yaml", "--json")
         error = done.rows["a"]["error"]
         assert (done.code, error["code"], drawn.blobs(), money(done)) == (1, "image_gone", [], (0, 0))
-        assert "another digest" in error["message"]
+        assert "different digest from the accepted one" in error["message"]
     assert krea.billed_prompts() == ["a", "b"]
     assert drawn.run("run", "p.yaml", "--json", "--uncertain", "resubmit").counts == (2, 0, 0)
 

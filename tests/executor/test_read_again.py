@@ -26,7 +26,7 @@ def run(project, *words):
 
 
 def draw_small(krea, word):
-    """Serve the picture of one prompt in another size than was asked for, and all others as they should be."""
+    """Serve the picture of one prompt in does not have the requested size, and all others as they should be."""
 
     async def act(scope, seen, send, app):
         prompt = krea.job_of_image(seen.path).brief.order.prompt

@@ -184,3 +184,13 @@ def test_a_named_budget_is_never_passed_by_all_runs_together(homes, krea):
     assert sum(float(entry["data"]["taken"]) for entry in entries) == pytest.approx(0.12)
     differs = one.end("--budget-name", "release", "--max-cost", "0.5")
     assert differs.code in (0, 2)
+
+
+def test_shards_share_a_named_budget_and_do_not_divide_it(homes, krea):
+    """The budget of the file is not multiplied by the number of shards either: all cells would cost more."""
+    for home in homes:
+        home.pipeline([*WORDS, "d", "e", "f"], more="budget: {usd: 0.12}")
+    words = ("--budget-name", "release", "--max-cost", "0.12")
+    done = [home.end(*words, "--shard", f"{number}/2") for number, home in enumerate(homes, 1)]
+    assert 5 in {one.code for one in done} <= {0, 5}, [one.text for one in done]
+    assert len(krea.billed_prompts()) == 4

@@ -60,7 +60,7 @@ def test_what_waits_is_cancelled_what_runs_is_brought_in_and_the_rest_is_not_sen
     assert statuses(krea) == {"a": "completed", "b": "completed", **dict.fromkeys(REST, "cancelled")}
     assert krea.billed_prompts() == ["a", "b"]
     assert (len(krea.posts), deleted(krea)) == (6, REST)
-    assert project.plan()["c"] == ("new", "cancelled before it was drawn")
+    assert project.plan()["c"] == ("new", "cancelled before it was generated")
     assert project.plan()["h"] == ("new", "new")
     again = goes_on(project, krea, words=[*WORDS, "g", "h"], posts=6)
     assert again.counts == (6, 0, 2)
@@ -74,7 +74,7 @@ def test_people_are_told_what_happens_and_the_command_that_goes_on(project, krea
     krea.finish_jobs()
     done = run.end()
     assert done.code == 130
-    assert "what waits is cancelled, what runs is brought in. Interrupt again to leave at once" in done.err
+    assert "what waits is cancelled, what runs is brought in. Press Ctrl-C again to leave at once" in done.err
     assert done.err.endswith("krea-pipe run p.yaml --max-cost 4\n")
     assert "nothing paid twice" in done.err
     assert "4 pending" in done.out

@@ -204,7 +204,7 @@ def test_templates_of_a_file_make_no_more_data_than_fits(load):
     items = ", ".join(["a"] * 19_000)
     more = "".join(f"  v{number}: '{{{{ items + [{number}] }}}}'\n" for number in range(300))
     found = problems_of(load, f"version: 1\nprompt: a\nvars:\n  items: [{items}]\n{more}")
-    assert [problem.message for problem in found] == ["the templates of this file make too much data"]
+    assert [problem.message for problem in found] == ["the templates in this file produce too much data"]
 
 
 def test_a_template_that_reads_one_value_twice_is_not_confused_by_equal_values(cells):

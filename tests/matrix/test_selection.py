@@ -172,8 +172,8 @@ def test_characters_are_compared_in_any_of_their_forms():
 @pytest.mark.parametrize(
     ("expression", "column", "message", "hint"),
     [
-        ("", 1, "is empty", "leave the option out"),
-        (" \t", 1, "is empty", "leave the option out"),
+        ("", 1, "is empty", "remove the option"),
+        (" \t", 1, "is empty", "remove the option"),
         ("and", 1, "a condition is missing before `and`", "for example"),
         ("serum and", 10, "a condition is missing at the end", "for example"),
         ("not", 4, "a condition is missing at the end", "for example"),
@@ -183,29 +183,29 @@ def test_characters_are_compared_in_any_of_their_forms():
         ("serum dawn", 7, "`and` or `or` is missing here", "goes in quotes"),
         ("serum not dawn", 7, "`and` or `or` is missing here", "goes in quotes"),
         ("product=serum(dawn)", 14, "`and` or `or` is missing here", "goes in quotes"),
-        ("serum,cream", 6, "a comma stands between values only", "`and` or `or`"),
-        ("a=b=c", 4, "one axis and one sign", "`and` or `or`"),
-        ("product=serum,light!=dawn", 20, "one axis and one sign", "`and` or `or`"),
-        ("stage:explore,status:failed", 15, "status: begins another condition", "`and` or `or`"),
+        ("serum,cream", 6, "a comma is only allowed between values", "`and` or `or`"),
+        ("a=b=c", 4, "one axis and one operator", "`and` or `or`"),
+        ("product=serum,light!=dawn", 20, "one axis and one operator", "`and` or `or`"),
+        ("stage:explore,status:failed", 15, "status: starts another condition", "`and` or `or`"),
         ("product=", 9, "a value is missing after `=`", "product=serum,cream"),
         ("product==serum", 9, "a value is missing after `=`", "product=serum,cream"),
         ("product=serum,", 15, "a value is missing after `,`", "product=serum,cream"),
         ("Stage:", 7, "a value is missing after `Stage:`", "product=serum,cream"),
         ("product!=and", 10, "a value is missing after `!=`", 'put the value in quotes: "and"'),
         ("(a or (b)", 1, "never closed", "close it with )"),
-        ("a)", 2, "this bracket closes nothing", "remove it"),
+        ("a)", 2, "this bracket has no opening bracket", "remove it"),
         ('x or "abc', 6, "the quote that opens here is never closed", 'close it with "'),
         ("x=it's", 5, "the quote that opens here is never closed", "close it with '"),
-        ("a && b", 3, "& means nothing here", "write `and`"),
-        ("a || b", 3, "| means nothing here", "write `or`"),
-        ("!a", 1, "! means nothing here", "write `not`"),
-        ("seed>3", 5, "> means nothing here", "seed=1,2,3"),
-        ("product:serum", 8, "no id has a colon", "write product=serum"),
-        ("//", 1, "names no part of an id", "for example"),
-        ("a or ''", 6, "names no part of an id", "for example"),
-        ("(" * 10_000, 51, "more than 50 deep", "leave out"),
-        ("(" * 51 + "a" + ")" * 51, 51, "more than 50 deep", "leave out"),
-        ("a or " * 4_001, 20_001, "longer than 20,000 characters", "several times"),
+        ("a && b", 3, "& has no meaning here", "write `and`"),
+        ("a || b", 3, "| has no meaning here", "write `or`"),
+        ("!a", 1, "! has no meaning here", "write `not`"),
+        ("seed>3", 5, "> has no meaning here", "seed=1,2,3"),
+        ("product:serum", 8, "ids do not contain colons", "write product=serum"),
+        ("//", 1, "not part of an id", "for example"),
+        ("a or ''", 6, "not part of an id", "for example"),
+        ("(" * 10_000, 51, "more than 50 levels deep", "remove the redundant"),
+        ("(" * 51 + "a" + ")" * 51, 51, "more than 50 levels deep", "remove the redundant"),
+        ("a or " * 4_001, 20_001, "longer than 20,000 characters", "repeat the option"),
         ("b or " + "x" * 2_001, 6, "up to 2,000 characters", "glob"),
         ("b or " + "x" * 200 + "*", 6, "up to 200 characters", "shorter"),
         ("x=" + "x" * 200 + "*", 3, "up to 200 characters", "shorter"),
@@ -258,7 +258,7 @@ def test_unknown_names_are_told_at_once_with_the_nearest():
         ("unknown_axis", "--select:1:18", "did you mean `product`?"),
         ("unknown_status", "--exclude:1:8", "did you mean `failed`?"),
         ("unknown_axis", "--exclude:1:1", "did you mean `seed`?"),
-        ("unknown_stage", "--exclude:1:7", "there is amber-glass, explore, ladder"),
+        ("unknown_stage", "--exclude:1:7", "known: amber-glass, explore, ladder"),
     ]
     assert [one.message for one in found][:2] == ["there is no stage `explor`", "there is no axis `prodct`"]
 
@@ -283,7 +283,7 @@ def test_a_quoted_glob_is_no_name():
 def test_a_stage_or_status_that_is_written_like_an_axis_is_explained():
     selection = parse_selection(["stage=explore"], [])
     (problem,) = problems_of(selection.check_names, STAGES, AXES, STATUSES)
-    assert problem.hint == "write `stage:` in place of `stage=`"
+    assert problem.hint == "write `stage:` instead of `stage=`"
     parse_selection(["status=sale"], []).check_names(STAGES, ("status",), STATUSES)
 
 
@@ -297,9 +297,9 @@ def test_values_that_an_axis_does_not_have_are_told():
             "unknown_value",
             "--select:1:20",
             "there is no value `x*` of the axis `product`",
-            "there is Cream, cream, serum",
+            "known: Cream, cream, serum",
         ),
-        ("unknown_value", "--exclude:1:10", "there is no value `2` of the axis `seed`", "there is 1, s1"),
+        ("unknown_value", "--exclude:1:10", "there is no value `2` of the axis `seed`", "known: 1, s1"),
     ]
 
 
@@ -307,7 +307,7 @@ def test_hints_stay_short_however_many_values_there_are():
     values = {"seed": [(f"s{number}", str(number)) for number in range(5_000)] + [("0" * 10_000,)]}
     selection = parse_selection(["seed=dawn"], [])
     (problem,) = problems_of(selection.check_values, values)
-    assert problem.hint.startswith("there is 0, 1, 10, ")
+    assert problem.hint.startswith("known: 0, 1, 10, ")
     assert problem.hint.endswith("…")
     assert len(problem.hint) <= 200
 

@@ -140,7 +140,7 @@ def test_an_image_that_a_template_names_is_looked_at_too(project):
     project.write("p.yaml", f"{text}defaults: {{references: [r]}}\nmatrix: {{s: [half]}}\n")
     done = project.run("validate", "p.yaml")
     assert done.code == 2
-    assert "refs/half.jpg cannot be used: the JPEG file is cut off or damaged" in done.text
+    assert "refs/half.jpg cannot be used: the JPEG file is truncated or damaged" in done.text
 
 
 def test_what_was_found_whole_is_not_decoded_again(project):

@@ -288,7 +288,7 @@ def expansion(file):
 
 def test_without_out_the_images_would_move_so_the_file_stays_as_it_is():
     problem = problem_of(promoted, "prompt: a\nmatrix: {seed: [1]}\n", stage="lamp")
-    assert problem.message == "lamp.yaml has no `stages:`, and without `out:` its images would move to lamp/ with it"
+    assert problem.message == "lamp.yaml has no `stages:`, so without `out:` this edit would move its images to lamp/"
     assert problem.hint.split("\n")[1:] == ["stages:", "  lamp:", "    prompt: …", "    matrix: …"]
 
 

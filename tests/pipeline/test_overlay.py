@@ -140,8 +140,8 @@ def test_names_of_set_are_looked_up_and_no_line_of_the_file_is_blamed(load):
     with pytest.raises(InvalidInput) as caught:
         load(sets=["look=warm", "references=[brand]"])
     assert [(problem.at, problem.message) for problem in caught.value.problems] == [
-        (None, '--set: nothing is called "warm" under `looks:`'),
-        (None, "--set: nothing is called `brand` under `references:`"),
+        (None, '--set: `looks:` does not define "warm"'),
+        (None, "--set: `references:` does not define `brand`"),
     ]
 
 

@@ -172,13 +172,13 @@ reject: x
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a\n", '1:1 wrong_type: a picks file is a list of decisions, not "a"'),
+        ("a\n", '1:1 wrong_type: a picks file must be a list of decisions, not "a"'),
         ("stage: [a]\n", "1:8 wrong_type: `stage` must be the name of a stage, not a list"),
         ("stage: a\npicks: a/1\n", '2:8 wrong_type: `picks` must be a list, not "a/1"'),
         ("stage: a\nstage: b\n", "2:1 repeated_key: the key `stage` is already set in line 1"),
         (
             "- {pick: a/1}\n---\n- {pick: a/2}\n",
-            "2:1 second_document: one picks file is one document; here a second starts",
+            "2:1 second_document: a picks file contains one document; a second one starts here",
         ),
         ("- {pick: a\n", "1:3 unclosed_bracket: the { that opens here is not closed, or a comma is missing"),
         ("- {pick: a/1}\n<<<<<<< HEAD\n", "2:1 merge_conflict: this is a merge conflict marker"),
@@ -394,8 +394,8 @@ def test_any_key_comes_back_as_it_was_given(key):
     ("decisions", "code", "hint"),
     [
         ({"remove": ["explore/crem/s2"]}, "unknown_pick", "did you mean `explore/cream/s2`?"),
-        ({"add": ["explore/a"], "remove": ["explore/a"]}, "contradiction", "decide for one"),
-        ({"add": ["explore/a"], "reject": ["explore/a"]}, "contradiction", "decide for one"),
+        ({"add": ["explore/a"], "remove": ["explore/a"]}, "contradiction", "choose one of them"),
+        ({"add": ["explore/a"], "reject": ["explore/a"]}, "contradiction", "choose one of them"),
         ({"add": [Pick("explore/a", 6)]}, "out_of_range", None),
     ],
 )

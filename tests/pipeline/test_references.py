@@ -235,4 +235,4 @@ def test_the_entries_that_all_patterns_of_a_file_look_at_are_counted(folder, loa
     assert len(load("*.png").fingerprints.by_text["*.png"]) == 60
     problem = problem_of(load, "**/*.png")
     assert problem.code == "too_many_entries"
-    assert problem.hint == "begin patterns with the folder that they are about"
+    assert problem.hint == "start patterns with the folder to search"

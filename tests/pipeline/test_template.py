@@ -59,7 +59,7 @@ def test_loops_count_and_numbers_have_a_form(text, expected):
         ("{{ n | to_sentence }}", "did you mean `join_and`?"),
         ("{% for x in m %}{{ loop.indx }}{% endfor %}", "did you mean `index`?"),
         ("{% for x in m %}{{ loop }}{% endfor %}", "write {{ loop.index }}"),
-        ("a {#ff0000 lamp", "put a space between the two, `{ #`, or end the comment with #}"),
+        ("a {#ff0000 lamp", "write `{ #` with a space, or end the comment with #}"),
         ("{{ '%0999d' | format(n) }}", "write one of %d, %03d, %s or %.2f for each value: {{ '%03d' | format(seed) }}"),
     ],
 )
@@ -143,14 +143,14 @@ def test_text_can_not_grow_without_bound(text):
 @pytest.mark.parametrize(
     ("text", "names", "message", "hint"),
     [
-        ("a {{ x }}", {}, "nothing defines `x`", None),
-        ("{{ x }}", {}, "nothing defines `x`", None),
+        ("a {{ x }}", {}, "`x` is not defined", None),
+        ("{{ x }}", {}, "`x` is not defined", None),
         ("{{ x.txt }}", {"x": {"id": "a", "text": 1}}, "the row `a` has no field `txt`", "did you mean `text`?"),
-        ("{{ x.zz }}", {"x": {"text": 1}}, "this mapping has no field `zz`", "there is text"),
+        ("{{ x.zz }}", {"x": {"text": 1}}, "this mapping has no field `zz`", "known: text"),
         ("{{ x.a }}", {"x": "b"}, "a plain value has no field `a`", "only rows and mappings have fields"),
         ("{{ x[3] }}", {"x": [1]}, "this list has no item 3", "it has 1, counted from 0"),
         ("{{ 1 / 0 }}", {}, "the template divides by zero", None),
-        ("{{ x + 1 }}", {"x": "a"}, "+ needs two values of one kind; ~ joins text", None),
+        ("{{ x + 1 }}", {"x": "a"}, "+ needs two values of the same kind; ~ joins text", None),
         (
             "{{ x | join(1) }}",
             {"x": 1},
@@ -160,16 +160,16 @@ def test_text_can_not_grow_without_bound(text):
         (
             "a {{ x }}",
             {"x": {"id": "a", "text": 1}},
-            "a row or mapping cannot be a part of a text",
+            "a row or mapping cannot be part of text",
             "name one of its fields: id, text",
         ),
         (
             "a {{ x | upper }}",
             {"x": {"a": 1}},
-            "a row or mapping cannot be a part of a text",
+            "a row or mapping cannot be part of text",
             "name one of its fields: a",
         ),
-        ("a {{ x }}", {"x": [1]}, "a list cannot be a part of a text", "join its items: {{ items | join_and }}"),
+        ("a {{ x }}", {"x": [1]}, "a list cannot be part of text", "join its items: {{ items | join_and }}"),
     ],
 )
 def test_problems_say_what_and_what_to_do(text, names, message, hint):

@@ -100,9 +100,9 @@ CLEARED, ADOPTED = line("cleared"), line("adopted")
         ([SUBMITTING, SUBMITTED, line("unseen")], Attach, "job j is in flight"),
         ([SUBMITTING, SUBMITTED, line("failed", code="empty")], Attach, "completed without an image"),
         ([SUBMITTING, SUBMITTED, line("unfetched", code="empty")], Attach, "read again at no cost: it was completed"),
-        ([SUBMITTING, SUBMITTED, line("unfetched", code="wrong_size")], Attach, "another size than was asked for"),
+        ([SUBMITTING, SUBMITTED, line("unfetched", code="wrong_size")], Attach, "does not have the requested size"),
         ([line("failed", code="empty")], Hold, "completed without an image"),
-        ([SUBMITTING, SUBMITTED, line("failed", code="cancelled")], Submit, "cancelled before it was drawn"),
+        ([SUBMITTING, SUBMITTED, line("failed", code="cancelled")], Submit, "cancelled before it was generated"),
     ],
 )
 def test_the_journal_decides_what_is_in_flight(lines, action, reason):

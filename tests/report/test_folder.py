@@ -88,7 +88,7 @@ def test_a_folder_that_was_sent_names_no_place_of_this_machine(sent, project):
     assert project.run("report", "my run #1").code == 0
     for name in ("report.html", "report.md", "junit.xml", "results.csv", "report.json"):
         assert str(sent) not in (sent / "my run #1" / name).read_text(encoding="utf-8-sig"), name
-    assert "p.yaml is not here, so no picks are shown" in (sent / "my run #1/report.html").read_text(encoding="utf-8")
+    assert "p.yaml is missing, so no picks are shown" in (sent / "my run #1/report.html").read_text(encoding="utf-8")
 
 
 def test_no_picture_is_named_that_is_not_there(folder, project):
@@ -111,7 +111,7 @@ def test_a_run_without_a_report_is_told_from_one_that_is_not_there(folder, proje
     for name in (folder, folder.name):
         done = project.run("report", name)
         assert done.code == 2
-        assert "it goes on, or was cut off" in done.err
+        assert "it is in progress or was interrupted" in done.err
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_each_picture_is_embedded_once(small_report, thumbnail):
 
 
 def test_local_runs_are_marked_and_live_runs_are_not(small_report):
-    text = "nothing was sent to Krea, nothing was spent"
+    text = "nothing was sent to Krea or charged"
     assert text not in page_of(small_report)
     local = replace(small_report, target=replace(small_report.target, kind="local"))
     assert f'<p class="local-badge"><strong>LOCAL PROOFS</strong> – {text}</p>' in page_of(local)

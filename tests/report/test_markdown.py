@@ -116,8 +116,8 @@ def test_what_does_not_fit_is_left_out_and_counted(limit, reason):
     report = replace(many(2_000, reason=reason), warnings=("🪔" * 1_000,) * 2_000)
     text = render_markdown(report, limit=limit)
     assert limit - 2_000 < len(text.encode()) <= limit < GITHUB_DROPS_ABOVE
-    problems = int(re.findall(r"\*([\d,]+) more are left out", text.partition("### Cells")[0])[-1].replace(",", ""))
-    left_out = int(re.findall(r"\*([\d,]+) more are left out", text)[-1].replace(",", ""))
+    problems = int(re.findall(r"\*([\d,]+) more are not shown", text.partition("### Cells")[0])[-1].replace(",", ""))
+    left_out = int(re.findall(r"\*([\d,]+) more are not shown", text)[-1].replace(",", ""))
     assert len(cell_rows(text)) + left_out == len(report.rows)
     assert 0 < problems < 10_000
 

@@ -93,8 +93,8 @@ def test_keys_stand_in_the_order_of_the_report(small_report):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": "krea-pipe/run-report@9"}, "written as krea-pipe/run-report@9"),
-        ({"schema": None}, "written as None"),
+        ({"schema": "krea-pipe/run-report@9"}, "has the schema krea-pipe/run-report@9"),
+        ({"schema": None}, "has the schema None"),
         ({"totals": {}}, "damaged: KeyError"),
         ({"cells": [1]}, "damaged: TypeError"),
         ({"stages": None}, "damaged: TypeError"),
@@ -109,11 +109,11 @@ def test_a_damaged_report_is_a_state_error(small_report, change, message):
 def test_the_hint_for_a_damaged_report_leads_out(small_report):
     with pytest.raises(StateError) as caught:
         from_json({**to_json(small_report), "cells": None})
-    assert "run its pipeline again" in caught.value.problems[0].hint
+    assert "rerun its pipeline" in caught.value.problems[0].hint
 
 
 def test_a_report_without_a_schema_is_a_state_error():
-    with pytest.raises(StateError, match="no schema at all"):
+    with pytest.raises(StateError, match="no schema"):
         from_json({})
 
 

@@ -8,7 +8,7 @@ from money import change_list, job_ids
 
 from krea_pipe.core.contract import SIZES
 
-AGAIN = "stored image missing or damaged; read from Krea again at no cost"
+AGAIN = "stored image missing or damaged; fetched again if Krea still has it"
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_lost_output_file_is_written_again_for_nothing(drawn, krea, lost):
     done = drawn.run("run", "p.yaml", "--json", env={"KREA_API_KEY": None})
     assert (done.code, done.counts, len(krea.posts)) == (0, (0, 0, 2), 2)
     assert {name: (drawn.path / "out/p" / name).read_bytes() for name in images} == images
-    assert "output written again" in done.rows["a"]["reason"]
+    assert "output rewritten" in done.rows["a"]["reason"]
 
 
 def emptied(facts):

@@ -1,4 +1,4 @@
-"""What the home folder keeps: images one by one, name spaces summed up, and whether all is as it was written."""
+"""What the home folder keeps: images one by one, name spaces summed up, and whether all is intact."""
 
 import hashlib
 import json
@@ -21,8 +21,8 @@ from krea_pipe.store.space import Space
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """A stored image: the cells that had it last, its variant ("" when only the journal knows it), when it was drawn,
-    its price in US dollars, its bytes."""
+    """A stored image: the cells that had it last, its variant ("" when only the journal knows it), when it was
+    generated, its price in US dollars, its bytes."""
 
     key: str
     sha256: str
@@ -176,11 +176,11 @@ def _database(file: Path) -> Iterator[tuple[bool, str, str]]:
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(5)")]
     except (sqlite3.DatabaseError, OSError) as error:
         if file.with_name("cache.db-journal").exists():
-            yield False, f"{file} was being written", "a crash may have cut that off: the next run puts it right"
+            yield False, f"{file} was being written", "a crash may have interrupted it; the next run repairs it"
             return
         found = [str(error)]
     if found != ["ok"]:
-        hint = f"move {file.parent} away; the results come back from the journal"
+        hint = f"move {file.parent} away; the results are restored from the journal"
         yield True, f"{file} is damaged: {'; '.join(found)}", hint
 
 
@@ -195,9 +195,9 @@ def _journal(file: Path) -> Iterator[tuple[bool, str, str]]:
         if not line or _is_understood(line):
             continue
         if line.startswith(b"{") and not line.rstrip().endswith(b"}") and line.isascii() and b"\0" not in line:
-            yield False, f"{file}:{number} was cut off by a crash", "nothing to do: nothing had followed from it yet"
+            yield False, f"{file}:{number} was truncated by a crash", "no action is needed: nothing depended on it yet"
         else:
-            hint = "it is passed over; if a paid image is missing in plans, `krea-pipe recover` finds its job"
+            hint = "it is skipped; if a paid image is missing in plans, `krea-pipe recover` finds its job"
             yield True, f"{file}:{number} cannot be read", hint
 
 
@@ -219,15 +219,17 @@ def _images(space: Space) -> Iterator[tuple[bool, str, str]]:
     for digest, file in blobs.items():
         if not _is_whole(file.path, digest):
             price = f"; a new one would cost {usd(prices[digest])}" if digest in prices else ""
-            hint = f"delete it: a run reads it from Krea again if Krea still has it{price}"
+            hint = f"delete it: a run fetches it from Krea again if Krea still has it{price}"
             yield True, f"{file.path} is not the image that was stored", hint
     gone = {one.key: one.usd for one in drawn if one.sha256 not in blobs}
     kept = {one.key for one in drawn if one.sha256 in blobs}
     lost = [price for key, price in gone.items() if key not in kept]
     if lost:
-        message = f"{len(lost):,} {'result has' if len(lost) == 1 else 'results have'} no stored image any more"
+        message = f"{len(lost):,} {'result has' if len(lost) == 1 else 'results have'} no stored image"
         price = usd(sum(lost, Decimal(0)))
-        hint = f"as after gc; a run reads what it needs of them from Krea again, new images would cost {price} at most"
+        hint = (
+            f"as after gc; a run fetches the images that it needs from Krea again; new ones would cost at most {price}"
+        )
         yield False, message, hint
 
 

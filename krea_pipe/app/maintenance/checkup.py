@@ -42,9 +42,9 @@ LEAST_FREE = 1_000_000_000
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _GIT_TIMEOUT = 10
 REFUSALS = {
-    401: ("does not know this key", "copy it again, or make a new one: krea.ai/app/api/tokens"),
-    402: ("takes the key, but there is no credit left", "top up at krea.ai"),
-    403: ("knows the key, but it has no right to this", "check what the key may do: krea.ai/app/api/tokens"),
+    401: ("does not know this key", "copy it again, or create a new one: krea.ai/app/api/tokens"),
+    402: ("accepts the key, but no credit is left", "top up at krea.ai"),
+    403: ("knows the key, but the key lacks permission", "check the permissions of the key: krea.ai/app/api/tokens"),
 }
 
 
@@ -99,7 +99,7 @@ def home_folder_checks(home: Path, environment: Mapping[str, str], mounts: str |
         yield Check("home", "problem", f"{there} is not a folder", "move it away, or set KREA_PIPE_HOME")
         return
     if not os.access(there, os.W_OK | os.X_OK):
-        hint = "check the folder's rights, or set KREA_PIPE_HOME"
+        hint = "check the folder's permissions, or set KREA_PIPE_HOME"
         yield Check("home", "problem", f"cannot write into {there}", hint)
     else:
         yield Check("home", "ok", f"{home}{'' if home.is_dir() else ' (made by the first run)'}")
@@ -118,7 +118,7 @@ def _key_check(environment: Mapping[str, str]) -> Check:
         if problem.code == "no_key":
             return Check("key", "warning", problem.message, problem.hint or "")
         return Check("key", "problem", f"{names[0]}: {problem.message}", problem.hint or "")
-    also = f"; {names[1]} is set as well, and not used" if len(names) > 1 else ""
+    also = f"; {names[1]} is also set, but not used" if len(names) > 1 else ""
     return Check("key", "ok", f"from {names[0]}{also}")
 
 
@@ -130,13 +130,13 @@ def _target_check(environment: Mapping[str, str]) -> tuple[Check, Target | None]
         problem = error.problems[0]
         return Check("API", "problem", problem.message, problem.hint or ""), None
     if target.base == DEFAULT_BASE:
-        return Check("API", "ok", f"{target.base}: Krea itself, which bills"), target
-    kind = "a server on this machine" if target.space == "loopback" else "another address than Krea's own"
-    return Check("API", "ok", f"{target.base}: {kind}, by KREA_API_BASE"), target
+        return Check("API", "ok", f"{target.base}: Krea itself, which bills images"), target
+    kind = "a server on this machine" if target.space == "loopback" else "not Krea's own address"
+    return Check("API", "ok", f"{target.base}: {kind}, set by KREA_API_BASE"), target
 
 
 def _proxy_check(environment: Mapping[str, str], target: Target) -> Check:
-    """Which proxies stand between, without what they ask for as a password."""
+    """The proxies in between, without what they ask for as a password."""
     if is_loopback(urlsplit(target.base).hostname or ""):
         return Check("proxy", "ok", "none for this machine")
     names = [name for one in PROXIES for name in (one, one.lower()) if environment.get(name)]
@@ -154,7 +154,7 @@ def _packages() -> Check:
     try:
         wanted = importlib.metadata.requires("krea-pipe") or []
     except importlib.metadata.PackageNotFoundError:
-        return Check("packages", "warning", "krea-pipe is not installed, only found", "pip install krea-pipe")
+        return Check("packages", "warning", "krea-pipe is importable but not installed", "pip install krea-pipe")
     names = [re.split(r"[^\w.-]", one, maxsplit=1)[0] for one in wanted if "extra ==" not in one]
     versions = {name: _version(name) for name in sorted(names)}
     missing = [name for name, version in versions.items() if version is None]
@@ -174,7 +174,7 @@ def _free_space(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
     message = f"{free / 1e9:,.1f} GB free"
     if free < LEAST_FREE:
-        return Check("disk", "warning", message, "free some: `krea-pipe gc` shows what can go")
+        return Check("disk", "warning", message, "free disk space: `krea-pipe gc` lists what can be deleted")
     return Check("disk", "ok", message)
 
 
@@ -197,8 +197,8 @@ def _file_system(folder: Path, mounts: str) -> Check:
     if not kind:
         return Check("file system", "ok", "not known on this platform")
     if SHARED.fullmatch(kind):
-        hint = "two machines at once may break it: set KREA_PIPE_HOME to a folder on this machine"
-        return Check("file system", "warning", f"{kind}, over which SQLite's locks may not hold", hint)
+        hint = "two machines at once may corrupt it: set KREA_PIPE_HOME to a folder on this machine"
+        return Check("file system", "warning", f"{kind}, where SQLite's locks may be unreliable", hint)
     return Check("file system", "ok", kind)
 
 
@@ -211,7 +211,7 @@ def _ignored(home: Path, environment: Mapping[str, str]) -> Check:
         ask(top, environment, "check-ignore", "-q", "--", str(home / "journal"), seconds=_GIT_TIMEOUT)
     except GitFailed as error:
         if getattr(error.__cause__, "returncode", None) != 1:  # 1 says that it is not ignored
-            return Check("git", "warning", f"git cannot be asked about {top}: {error}", "reports name no commit then")
+            return Check("git", "warning", f"cannot run git in {top}: {error}", "reports will not name a commit")
         hint = f"add {home.name}/ to {top / '.gitignore'}"
         return Check("git", "warning", f"the repository {top} does not ignore the home folder", hint)
     return Check("git", "ok", f"{top} ignores the home folder")
@@ -233,7 +233,7 @@ def _look_at_krea(target: Target, token: Token) -> tuple[list[Check], bool]:
     except StateError as error:
         problem = error.problems[0]
         hint = "check the network, the proxy and KREA_API_BASE"
-        return [Check("Krea", "problem", f"{target.base} cannot be asked: {problem.message}", hint)], False
+        return [Check("Krea", "problem", f"{target.base} cannot be reached: {problem.message}", hint)], False
     return list(_checks(target, answer)), answer.status in REFUSALS
 
 
@@ -255,21 +255,23 @@ def _checks(target: Target, answer: _Answer) -> Iterator[Check]:
         said, hint = REFUSALS[answer.status]
         yield Check("Krea", "problem", f"{target.base} {said}: {answer.complaint} ({answer.status})", hint)
     elif answer.status == 429:
-        yield Check("Krea", "warning", f"{target.base} is asked too much at the moment (429)", "try again in a minute")
+        yield Check(
+            "Krea", "warning", f"{target.base} is limiting requests at the moment (429)", "try again in a minute"
+        )
     elif answer.status != 200:
-        hint = "try again later; should it stay so, check KREA_API_BASE"
+        hint = "try again later; if this persists, check KREA_API_BASE"
         yield Check("Krea", "problem", f"{target.base} answered {answer.complaint} ({answer.status})", hint)
     else:
-        yield Check("Krea", "ok", f"{target.base} is there and takes the key")
+        yield Check("Krea", "ok", f"{target.base} is reachable and accepts the key")
     yield _clock(answer.ahead)
 
 
 def _clock(ahead: float | None) -> Check:
     if ahead is None:
-        return Check("clock", "ok", "Krea did not tell the time")
+        return Check("clock", "ok", "Krea did not send its time")
     if not ahead:
         return Check("clock", "ok", "agrees with Krea's to the second")
     message = f"{abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} Krea's"
     if abs(ahead) <= MAX_CLOCK_SECONDS:
         return Check("clock", "ok", message)
-    return Check("clock", "warning", message, "set this machine's clock: reports have its times")
+    return Check("clock", "warning", message, "set this machine's clock: reports use its time")

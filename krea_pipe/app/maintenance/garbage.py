@@ -1,6 +1,6 @@
 """What `krea-pipe gc` does: finding out what must stay and what can go, and removing that.
 
-What a lock file or a kept run names stays, and what nobody has been told of yet. Things are removed one after the
+Images in lock files and kept runs stay, and images that no report has yet. Things are removed one after the
 other, so that a crash in between leaves a store that is right.
 """
 
@@ -40,7 +40,7 @@ from krea_pipe.store.lock import exclusive
 from krea_pipe.store.space import Space
 
 Holder: TypeAlias = Literal["lock", "run", "open", "recent"]
-"""Who needs an image: a lock file, a kept run, a result that no report has yet, or its own youth."""
+"""Why an image is kept: a lock file, a kept run, a result that no report has yet, or its age."""
 GarbageKind: TypeAlias = Literal["run folders", "diffs", "thumbnails", "images", "leftovers"]
 GARBAGE_KINDS: tuple[GarbageKind, ...] = get_args(GarbageKind)
 """In the order in which they are removed: what names an image goes before the image."""
@@ -107,7 +107,7 @@ class GarbageItem:
 
 @dataclass(frozen=True, slots=True)
 class Waste:
-    """Everything that would go, and what it would cost in US dollars to draw its images again."""
+    """Everything that would go, and what it would cost in US dollars to generate its images again."""
 
     pieces: tuple[GarbageItem, ...]
     usd: Decimal
@@ -180,7 +180,7 @@ def collect(
         home: the home folder.
         keep: for how long, from now backwards, what runs name is kept; nothing keeps none.
         environment: for git.
-        forgets: also let go what was drawn for pipelines whose folders are not there, as on a disk that is away.
+        forgets: also let go what was generated for pipelines whose folders are missing, as on a disk that is away.
         deletes: remove it; else it is only looked at.
 
     Returns:
@@ -188,7 +188,7 @@ def collect(
 
     Raises:
         InvalidInput: a lock file cannot be read. StateError: something else that names images cannot be, or things are
-            to be removed while a run goes on.
+            to be removed during a run.
     """
     if not deletes:
         return _survey(home, keep, environment, forgets=forgets), None
@@ -196,8 +196,8 @@ def collect(
         found = _survey(home, keep, environment, forgets=forgets)
         alive = found.listing.alive
         if alive:
-            message = f"nothing is deleted while runs go on: {', '.join(sorted(alive)[:3])}"
-            raise StateError(Problem("runs_alive", message, hint="wait for their end, or stop them with Ctrl-C"))
+            message = f"nothing is deleted while runs are in progress: {', '.join(sorted(alive)[:3])}"
+            raise StateError(Problem("runs_alive", message, hint="wait for them to end, or stop them with Ctrl-C"))
         return found, _remove_all(found.waste.pieces)
 
 
@@ -219,10 +219,10 @@ def read_all_locks(
 
     Args:
         home: the home folder.
-        spaces: its name spaces, whose facts say for which pipelines images were drawn.
+        spaces: its name spaces, whose facts name the pipeline of each image.
         folders: where else to look.
         environment: for git.
-        forgets: let go what was drawn for pipelines whose folders are not there.
+        forgets: let go what was generated for pipelines whose folders are missing.
 
     Returns:
         What the lock files name.
@@ -306,5 +306,5 @@ def _remove_own(folder: Path, files: Iterable[Stored]) -> None:
     for file in sorted((Path(one.path) for one in files), key=lambda one: one.name not in RECORDS):
         file.unlink(missing_ok=True)
     for name in PARTS:
-        with suppress(OSError):  # it is not empty, or not there
+        with suppress(OSError):  # it is not empty, or missing
             (folder / name).rmdir()

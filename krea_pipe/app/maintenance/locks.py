@@ -23,7 +23,7 @@ SKIPPED = frozenset({".git", HOME_NAME})
 class Locks:
     """What lock files name: digests of images and keys of requests, and where the files are.
 
-    `away` are pipelines and lock files whose folders are not there; what was drawn for them counts as locked.
+    `away` are pipelines and lock files whose folders are missing; what was generated for them counts as locked.
     """
 
     digests: frozenset[str] = frozenset()
@@ -61,7 +61,7 @@ def read_locks(around: Around) -> Locks:
 
 @dataclass(slots=True)
 class _Texts:
-    """The bytes of every lock file, each with the place where it stands."""
+    """The bytes of every lock file, each with its place."""
 
     around: Around
     _read: set[Path] = field(default_factory=set)
@@ -73,7 +73,7 @@ class _Texts:
                 yield from self._of_repository(Repository(top, self.around.environment))
             except GitFailed as error:
                 message = f"cannot ask git which lock files {top} has: {error}"
-                hint = "images that a branch needs must not go; put git right and try again"
+                hint = "images that a branch needs must be kept; fix git, and try again"
                 raise StateError(Problem("git_failed", message, hint=hint)) from error
         for folder in self.around.folders:
             if repository(folder) is None:
@@ -105,11 +105,11 @@ class _Texts:
             yield str(file), data
 
 
-_HINT = "put the file right, or delete it; until then it is not known which images it needs"
+_HINT = "fix or delete the file; until then, it is unknown which images it needs"
 
 
 def _committed(git: Repository, names: list[str]) -> Iterator[tuple[str, bytes]]:
-    """The lock files at the tips of everything that has a name, and where work trees stand."""
+    """The lock files at the tips of everything that has a name, and of all work trees."""
     places: dict[str, str] = {}
     for commit, name in _commits(git, names).items():
         short = re.sub(r"^refs/(heads|remotes|tags)/", "", name)
@@ -121,21 +121,21 @@ def _committed(git: Repository, names: list[str]) -> Iterator[tuple[str, bytes]]
 
 
 def _commits(git: Repository, names: list[str]) -> dict[str, str]:
-    """The commits of names, each with one of them; a name may also stand for a file, which is no lock file."""
+    """The commits of names, each with one of them; a name may also stand for a file, which is not a lock file."""
     asked = "".join(f"{name}^{{}}\n" for name in names)
     answers = ask(git.top, git.environment, "cat-file", "--batch-check", given=os.fsencode(asked))
     found: dict[str, str] = {}
     for name, answer in zip(names, os.fsdecode(answers).removesuffix("\n").split("\n") if names else (), strict=True):
         what, kind, *_ = (*answer.split(" "), "")
         if answer.endswith(" missing"):
-            raise GitFailed(f"there is nothing behind {name}")
+            raise GitFailed(f"{name} points to nothing")
         if kind == "commit":
             found.setdefault(what, name)
     return found
 
 
 def _heads(listing: str) -> Iterator[tuple[Path, str]]:
-    """The work trees of a repository, each with the commit that it stands on, "" when it has none yet."""
+    """The work trees of a repository, each with the commit that it is at, "" when it has none yet."""
     for block in listing.split("\n\n"):
         words = dict(line.partition(" ")[::2] for line in block.split("\n"))
         if "worktree" in words:
@@ -158,12 +158,12 @@ def _named(place: str, data: bytes) -> Iterator[tuple[str, str]]:
             if found is None:
                 shown = line.decode("utf-8", "replace").rstrip() if line.startswith((b"{", b"<", b"=", b">")) else ""
                 at = Place(Path(place), number, 1, shown)
-                raise InvalidInput(Problem("lock_unreadable", "this is no line of a lock file", at, _HINT))
+                raise InvalidInput(Problem("lock_unreadable", "this is not a line of a lock file", at, _HINT))
             yield found
 
 
 def _is_foreign(data: bytes) -> bool:
-    """Whether the first line is an object that no lock file of ours has."""
+    """Whether the first line is an object that none of our lock files contains."""
     try:
         first = json.loads(data.lstrip().partition(b"\n")[0])
     except (ValueError, RecursionError):

@@ -18,7 +18,7 @@ from krea_pipe.store.remote.results import BLOBS, RESULTS
 from krea_pipe.store.space import Space
 
 PushState: TypeAlias = Literal["sent", "present", "other", "ignored", "damaged"]
-"""What became of an image: `present` there already, `other` where the store has another image of the same request,
+"""What became of an image: `present` there already, `other` where the store has a different image of the same request,
 `ignored` where its record of that request cannot be believed, `damaged` where the image is so in this home."""
 PullState: TypeAlias = Literal["fetched", "present", "absent", "ignored", "in_flight"]
 """What became of a request: its image is `absent` from the store, its record there cannot be believed or has no image,
@@ -94,7 +94,7 @@ def remote_images(remote: Remote, space: Space, most: int | None) -> RemoteListi
 
 
 def push(remote: Remote, space: Space, plan: Plan | None) -> Transfer:
-    """Bring what this home has to the store, as far as it is not there.
+    """Bring what this home has to the store, unless it is already in the store.
 
     Args:
         remote: the store.

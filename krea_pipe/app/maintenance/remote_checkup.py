@@ -25,7 +25,7 @@ RACES = 5
 _BACKENDS = {"s3": "S3", "gs": "Google Cloud Storage", "az": "Azure Blob Storage", "file": "a folder"}
 _PRECISION = timedelta(seconds=1)
 """Stores give times in whole seconds."""
-_RIGHTS_HINT = "give these credentials the right, or set KREA_PIPE_REMOTE_MODE=read to write nothing"
+_RIGHTS_HINT = "allow this for these credentials, or set KREA_PIPE_REMOTE_MODE=read to write nothing"
 _RACE_HINT = "use another store, or another version of its server: with this one two homes can pay for the same image"
 
 
@@ -70,7 +70,7 @@ def remote_checks(environment: Mapping[str, str], target: Target, *, offline: bo
 def _backend(remote: Remote, environment: Mapping[str, str]) -> Check:
     """Which store it is, and how it is used; never a secret."""
     kind = _BACKENDS[remote.bucket.address.partition(":")[0]]
-    mode = f"only read, by {MODE_NAME}" if remote.bucket.is_read_only else "read and written"
+    mode = f"read-only, set by {MODE_NAME}" if remote.bucket.is_read_only else "read and written"
     message = f"{remote.bucket.address}: {kind}, by obstore {importlib.metadata.version('obstore')}; {mode}"
     if environment.get(SECRET_NAME):
         return Check("shared store", "ok", f"{message}; records are signed")
@@ -85,7 +85,7 @@ def _reading(bucket: Bucket) -> Check:
     try:
         next(iter(bucket.list(TRIALS)), None)
     except RemoteFailed as error:
-        return Check("store rights", "problem", str(error), "give these credentials the right to list and to read")
+        return Check("store rights", "problem", str(error), "allow these credentials to list and read")
     return Check("store rights", "ok", "list, read")
 
 
@@ -126,10 +126,14 @@ class _Trials:
             return
         if not (written and is_kept and is_gone):
             what = (
-                "is not listed" if not written else "is not as it was written" if not is_kept else "cannot be deleted"
+                "is not listed"
+                if not written
+                else "differs from what was written"
+                if not is_kept
+                else "cannot be deleted"
             )
             message = f"an object that was just created {what}"
-            yield Check("store rights", "problem", message, "use a store that shows what is written at once")
+            yield Check("store rights", "problem", message, "use a store that shows new objects immediately")
             return
         yield Check("store rights", "ok", "list, read, create, replace, delete")
         yield _clock(written[0].modified, earliest, latest)
@@ -151,13 +155,13 @@ class _Trials:
             try:
                 winners = self._race(buckets)
             except RemoteFailed as error:
-                message = f"{WRITERS} writers at once: {error}"
-                return Check("store races", "problem", message, "check what limits the store has, and try again")
+                message = f"{WRITERS} concurrent writers: {error}"
+                return Check("store races", "problem", message, "check the limits of the store, and try again")
             if winners != 1:
-                message = f"{winners} of {WRITERS} writers at once have created the same object, and only one may"
+                message = f"{winners} of {WRITERS} concurrent writers created the same object; only one should succeed"
                 return Check("store races", "problem", message, _RACE_HINT)
         return Check(
-            "store races", "ok", f"of {WRITERS} writers at once one creates an object, in {RACES} of {RACES} races"
+            "store races", "ok", f"of {WRITERS} concurrent writers, one creates an object, in {RACES} of {RACES} races"
         )
 
     def _race(self, buckets: list[Bucket]) -> int:
@@ -183,5 +187,5 @@ def _clock(written: datetime, earliest: datetime, latest: datetime) -> Check:
     if abs(ahead) <= MAX_CLOCK_SECONDS:
         return Check("store clock", "ok", message)
     return Check(
-        "store clock", "warning", message, "set this machine's clock; what is alive or old goes by the store's"
+        "store clock", "warning", message, "set this machine's clock; the store's clock decides what is alive or old"
     )

@@ -30,7 +30,7 @@ from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.remote.results import BLOBS, RESULTS, SharedResults
 
 RemoteHolder: TypeAlias = Literal["lock", "run", "recent", "claim", "unreadable"]
-"""Who needs a result: a lock file, a run that is kept, its own youth, a recent claim; or nobody knows what it says."""
+"""Why a result is kept: a lock file, a kept run, its age, a recent claim, or because it cannot be read."""
 REMOTE_HOLDERS: tuple[RemoteHolder, ...] = get_args(RemoteHolder)
 RemoteKind: TypeAlias = Literal["claims", "results", "images", "heartbeats"]
 REMOTE_KINDS: tuple[RemoteKind, ...] = get_args(RemoteKind)
@@ -47,7 +47,7 @@ class Needs:
     runs: tuple[RunFolder, ...]
 
     def holder(self, key: str, digest: str) -> RemoteHolder | None:
-        """Who needs a result.
+        """Why a result is kept.
 
         Args:
             key: the key of its request; "" for an image without one.
@@ -65,10 +65,10 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class RemoteSurvey:
-    """What goes by kind, the keys of the results that stay, how many stay for whom, and what is never deleted.
+    """What goes by kind, the keys of the results that stay, how many stay for each reason, and what is never deleted.
 
-    `usd` is what it would cost to draw the images again. `open` counts requests that have claims and no result, `jobs`
-    the names of jobs, `unknown` the objects that this version does not know. `alive` are the runs of all homes.
+    `usd` is what it would cost to generate the images again. `open` counts requests that have claims and no result,
+    `jobs` the names of jobs, `unknown` the objects that this version does not know. `alive` are the runs of all homes.
     """
 
     locks: Locks
@@ -123,7 +123,7 @@ def collect_remote(
         keep: for how long, from now backwards, everything is kept; nothing keeps what is needed alone.
         folders: where lock files are, besides the working folder and the home folder's pipelines.
         environment: for git.
-        forgets: also let go what was drawn for pipelines whose folders are not there.
+        forgets: also let go what was generated for pipelines whose folders are missing.
         deletes: delete it; else it is only looked at.
 
     Returns:
@@ -132,12 +132,12 @@ def collect_remote(
     Raises:
         RemoteFailed: the store does not answer, or refuses.
         InvalidInput: a lock file cannot be read. StateError: something else that names images cannot be, there are no
-            lock files at all, or runs go on.
+            lock files at all, or runs are in progress.
     """
     locks = read_all_locks(home, spaces_of(home), (Path.cwd(), *folders), environment, forgets=forgets)
     if deletes and not locks.places:
-        hint = "call it in the repository, and name the folders of all other repositories that share the store"
-        raise StateError(Problem("no_locks", "there is no lock file, so nothing says what is needed", hint=hint))
+        hint = "run it in the repository, and name the folders of all other repositories that share the store"
+        raise StateError(Problem("no_locks", "there is no lock file, so it is unknown what is needed", hint=hint))
     presence = remote.presence(f"gc-{secrets.token_hex(6)}", max(live_pace(environment).first, Pace().first))
     if not remote.bucket.is_read_only:
         presence.open()
@@ -199,7 +199,7 @@ def _survey(
 def _holder(
     key: str, objects: _Objects, result: Result | None, needs: Needs, since: datetime | None
 ) -> RemoteHolder | None:
-    """Who needs a result; None when it can go."""
+    """Why a result is kept; None if it can be deleted."""
     if result is None:
         return "unreadable"
     if (holder := needs.holder(key, result.sha256)) is not None:
@@ -242,7 +242,7 @@ def _by_digest(entries: Iterable[StoredObject]) -> dict[str, StoredObject]:
 
 
 def _read(remote: Remote, entries: Iterable[str]) -> dict[str, Result | None]:
-    """Read results, signed or not: what one names is not deleted, whoever has written it."""
+    """Read results, signed or not: what any of them names is not deleted."""
     shared = SharedResults(remote.bucket, Seal(), lambda _: None)
     keys = list(entries)
     return dict(zip(keys, in_parallel(shared.result, keys), strict=True))
@@ -252,8 +252,8 @@ def _delete(remote: Remote, found: RemoteSurvey, presence: SharedPresence) -> No
     """Delete in an order that leaves a store that is right, wherever it is cut off."""
     alive = presence.alive()
     if alive:
-        message = f"nothing is deleted while runs of any home go on: {', '.join(sorted(alive)[:3])}"
-        hint = "wait for their end; one that was killed counts for a minute"
+        message = f"nothing is deleted while runs of any home are in progress: {', '.join(sorted(alive)[:3])}"
+        hint = "wait for them to end; a killed run counts for a minute"
         raise StateError(Problem("runs_alive", message, hint=hint))
     bucket, going = remote.bucket, found.going
 

@@ -120,7 +120,7 @@ class Listing:
 
     @property
     def alive(self) -> frozenset[str]:
-        """The runs that go on at this moment."""
+        """the runs in progress."""
         return frozenset[str]().union(*(one.alive for one in self.holdings))
 
 
@@ -152,7 +152,7 @@ def folders_in(folder: Path) -> list[Path]:
         StateError: the folder cannot be read.
     """
     if folder.is_symlink():
-        hint = "nothing here follows a link; set KREA_PIPE_HOME to the place itself"
+        hint = "links are not followed; set KREA_PIPE_HOME to the folder itself"
         raise StateError(Problem("home_linked", f"{folder} is a link", hint=hint))
     try:
         return sorted(Path(one.path) for one in os.scandir(folder) if one.is_dir(follow_symlinks=False))
@@ -281,7 +281,7 @@ def _run(folder: Path) -> RunFolder | None:
     is_finished = file.name == RECORD
     moment = moment_of(str(data.get("finished_at" if is_finished else "started_at")))
     if moment is None or not str(data.get("schema")).startswith("krea-pipe/run-report@"):
-        raise _unreadable(file, "it is no report of a run")
+        raise _unreadable(file, "it is not a run report")
     rows, references = _objects(data.get("cells")), _objects(data.get("references"))
     return RunFolder(
         path=str(folder),
@@ -309,12 +309,12 @@ def _read(file: Path) -> dict[str, Json]:
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(file, str(error)) from error
     if not isinstance(data, dict):
-        raise _unreadable(file, "it is no report of a run")
+        raise _unreadable(file, "it is not a run report")
     return data
 
 
 def _unreadable(file: Path, reason: str) -> StateError:
-    hint = f"what this run names is not known; if you do not need it, delete {file.parent}"
+    hint = f"it is unknown which images this run uses; if you do not need it, delete {file.parent}"
     return StateError(Problem("unreadable_report", f"cannot read {file}: {reason}", hint=hint))
 
 
@@ -340,7 +340,7 @@ def _space(target: Json) -> str:
 
 
 def moment_of(text: str) -> datetime | None:
-    """A time of ISO 8601, in UTC where it names no zone, or None when it is none."""
+    """A time of ISO 8601, in UTC if it has no time zone, or None if it is not a time."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

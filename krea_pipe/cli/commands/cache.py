@@ -42,42 +42,44 @@ ROWS = 60
 _MAX_ROWS = 20
 PUSH_WORDS: Mapping[PushState, str] = {
     "sent": "copied",
-    "present": "already there",
-    "other": "not copied, because the store has another image of the same request",
+    "present": "already in the store",
+    "other": "not copied, because the store has a different image of the same request",
     "ignored": "not copied, because the record in the store cannot be trusted",
     "damaged": "not copied, because the stored image is damaged",
 }
 PULL_WORDS: Mapping[PullState, str] = {
     "fetched": "copied",
-    "present": "already here",
+    "present": "already stored locally",
     "absent": "not in the store",
     "ignored": "not copied, because the record in the store cannot be trusted or its image is missing",
-    "in_flight": "in flight here; the next run collects them",
+    "in_flight": "in flight locally; the next run collects them",
 }
-remote_option = click.option("--remote", is_flag=True, help="As in `ls --remote`; it changes nothing here.")
+remote_option = click.option(
+    "--remote", is_flag=True, help="List the shared store, as with `ls --remote`; nothing is changed locally."
+)
 
 
 @click.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @click.pass_context
 def cache(ctx: click.Context) -> None:
-    """List stored images, sum them up, check them, or copy them to and from the shared store. Needs no key; only the
+    """List, total or check stored images, or copy them to and from the shared store. Needs no key; only the
     shared store needs the network."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
-@cache.command("ls", short_help="List the stored images.")
-@click.option("--local", is_flag=True, help="The proofs of the local Krea.")
-@click.option("--remote", is_flag=True, help="The images in the shared store (KREA_PIPE_REMOTE).")
-@click.option("--all", "shows_all", is_flag=True, help=f"All of them, and not the newest {ROWS} alone.")
+@cache.command("ls", short_help="List the stored images, newest first.")
+@click.option("--local", is_flag=True, help="List the proofs of the local Krea.")
+@click.option("--remote", is_flag=True, help="List the images in the shared store (KREA_PIPE_REMOTE).")
+@click.option("--all", "shows_all", is_flag=True, help=f"List all images, not only the newest {ROWS}.")
 @json_option
 def list_images(*, local: bool, remote: bool, shows_all: bool, as_json: bool) -> int:
-    """List the stored images of the API that KREA_API_BASE names, the newest first.
+    """List the stored images of the API at KREA_API_BASE, newest first.
 
     With --remote, it lists the images in the shared store, with the cells for which this home last used them.
     """
     if local and remote:
-        raise UsageError(Problem("bad_option", "proofs are not in the shared store", hint="leave out --local"))
+        raise UsageError(Problem("bad_option", "proofs are not in the shared store", hint="remove --local"))
     workspace = open_workspace(os.environ, local=local)
     if remote:
         return _list_remote(workspace, shows_all=shows_all, as_json=as_json)
@@ -91,7 +93,7 @@ def list_images(*, local: bool, remote: bool, shows_all: bool, as_json: bool) ->
     else:
         _print_images(shown)
         if len(found) > len(shown):
-            click.echo(f"… and {counted(len(found) - len(shown), 'more image')}; all with --all")
+            click.echo(f"… and {counted(len(found) - len(shown), 'more image')}; list all with --all")
     return 0
 
 
@@ -100,7 +102,7 @@ def list_images(*, local: bool, remote: bool, shows_all: bool, as_json: bool) ->
 @remote_option
 @cell_options
 def push_images(file: Path | None, *, remote: bool, as_json: bool, **flags: Unpack[CellFlags]) -> int:  # noqa: ARG001
-    """Copy the stored images of this home to the shared store (KREA_PIPE_REMOTE), unless they are already there.
+    """Copy the stored images of this home to the shared store (KREA_PIPE_REMOTE), unless they are already in the store.
 
     With FILE, only the images of its cells. No object in the store is replaced. Needs no key.
     """
@@ -129,10 +131,10 @@ def pull_images(file: Path, *, remote: bool, as_json: bool, **flags: Unpack[Cell
     return int(bool(done.counts.get("ignored")))
 
 
-@cache.command(short_help="Sum up each name space.")
+@cache.command(short_help="Show totals for each name space.")
 @json_option
 def stats(*, as_json: bool) -> int:
-    """Sum up each name space: images, their price, and the bytes of everything that is kept."""
+    """Show totals for each name space: images, their price, and the bytes on disk."""
     home = open_home(os.environ)
     sums, diffs = space_totals(home), diff_bytes(home)
     if as_json:
@@ -150,10 +152,10 @@ def stats(*, as_json: bool) -> int:
     return 0
 
 
-@cache.command(short_help="Read everything, and say what is damaged.")
+@cache.command(short_help="Read everything that is stored and report damage.")
 @json_option
 def verify(*, as_json: bool) -> int:
-    """Read everything that is stored, and say what is damaged. Changes nothing; ends with 1 when something is."""
+    """Read everything that is stored and report damage. Changes nothing; exits with 1 if anything is damaged."""
     home = open_home(os.environ)
     spaces = spaces_of(home)
     found = [finding for space in spaces for finding in verify_space(space)]
@@ -168,7 +170,7 @@ def verify(*, as_json: bool) -> int:
         if not one.is_damage:
             click.echo(f"{one.space}: {one.message} ({one.hint})")
     count = counted(sum(one.is_damage for one in found), "damage")
-    click.echo(f"{count} in {home}." if is_damaged else f"All that is stored in {home} is as it was written.")
+    click.echo(f"{count} in {home}." if is_damaged else f"Everything stored in {home} is intact.")
     return int(is_damaged)
 
 
@@ -210,7 +212,7 @@ def _list_remote(workspace: Workspace, *, shows_all: bool, as_json: bool) -> int
         columns = ["cell", "written (UTC)", "price", "size", "key"]
         print_table(columns, [_remote_row(one) for one in found.images], numbers=["price", "size"], long=["cell"])
     if found.results > len(found.images):
-        click.echo(f"… and {counted(found.results - len(found.images), 'more result')}; all with --all")
+        click.echo(f"… and {counted(found.results - len(found.images), 'more result')}; list all with --all")
     click.echo(
         f"{counted(found.results, 'result')} and {counted(found.blobs, 'image')} ({size(found.size)}) in {address}."
     )
@@ -236,7 +238,7 @@ def _remote_json(one: RemoteImage) -> dict[str, object]:
 
 
 def _print_images(images: Iterable[StoredImage]) -> None:
-    columns = ["cell", "variant", "drawn (UTC)", "price", "size", "key"]
+    columns = ["cell", "variant", "generated (UTC)", "price", "size", "key"]
     rows = [
         [_cell(one.cells), one.variant, one.drawn_at[:19].replace("T", " "), usd(one.usd), size(one.size), one.key[:12]]
         for one in images
@@ -276,10 +278,10 @@ def _sums_json(one: SpaceTotals) -> dict[str, object]:
 
 def _problems(findings: Iterable[CacheFinding]) -> list[Problem]:
     found = [Problem("damaged", one.message, hint=one.hint) for one in findings]
-    more = f"{len(found) - _MAX_ROWS} more things are damaged"
+    more = f"{len(found) - _MAX_ROWS} more items are damaged"
     return [
         *found[:_MAX_ROWS],
-        *([Problem("damaged", more, hint="see all with --json")] if len(found) > _MAX_ROWS else []),
+        *([Problem("damaged", more, hint="list all with --json")] if len(found) > _MAX_ROWS else []),
     ]
 
 

@@ -11,9 +11,9 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> int:
-    """Print the script that completes commands, options, files, runs and stages in SHELL.
+    """Print the script that completes commands, options, files, runs and stages in your shell.
 
-    Put it where the shell looks for it, and open a new one:
+    Save it where the shell looks for completions, then open a new shell:
 
     \b
       bash   krea-pipe completion bash > ~/.local/share/bash-completion/completions/krea-pipe

@@ -37,14 +37,14 @@ _MAX_ROWS = 40
 @click.argument("run_b", shell_complete=complete_run)
 @select_options
 @click.option("--out", type=FILE, help="The folder for the page.  [default: diffs/RUN_A..RUN_B in .krea-pipe]")
-@click.option("--exit-code", "asks", is_flag=True, help="End with 1 when the runs differ, as `git diff` does.")
+@click.option("--exit-code", "asks", is_flag=True, help="Exit with 1 if the runs differ, like `git diff`.")
 @json_option
 def diff(run_a: str, run_b: str, *, out: Path | None, asks: bool, as_json: bool, **chosen: Unpack[SelectFlags]) -> int:
-    """Compare RUN_A, as it was before, with RUN_B: what changed, how much, and a page with the images side by side.
+    """Compare RUN_A (before) with RUN_B (after): list the changes and write a page with the images side by side.
 
-    Runs are named by their ids, the beginnings of these, or their folders. Cells belong together that have the same
-    id, or else the same request. A distance goes from 0, the same, to 1, black against white; below 0.01, two images
-    look alike. Needs no network and no key.
+    Name a run by its id, the start of its id, or its folder. Cells are matched by id, or else by request. A distance
+    ranges from 0 (identical) to 1 (black against white); below 0.01, two images look alike. Needs no network and no
+    key.
     """
     which = selection(chosen)
     home = open_home(os.environ)
@@ -79,7 +79,7 @@ def _side(folder: Path, home: Path) -> RunSide:
 
 
 def _plain_id(side: RunSide) -> str:
-    """The id of a run as a part of a folder's name, whatever stands in its report."""
+    """The id of a run as a part of a folder's name, whatever its report says."""
     return re.sub(r"[^\w-]", "_", side.report.run_id)
 
 
@@ -89,7 +89,7 @@ def _print(pairs: Sequence[Pair]) -> None:
         rows = [[distance_words(pair.distance), _name(pair), _change(pair)] for pair in changed[:_MAX_ROWS]]
         print_table(["distance", "cell", "change"], rows, numbers=["distance"], long=["cell", "change"])
     if len(changed) > _MAX_ROWS:
-        click.echo(f"… and {len(changed) - _MAX_ROWS} more, all of them on the page")
+        click.echo(f"… and {len(changed) - _MAX_ROWS} more; see the page for the rest")
     for word, alone in _alone(pairs).items():
         if alone:
             more = f" and {len(alone) - _MAX_ROWS} more" if len(alone) > _MAX_ROWS else ""
@@ -120,7 +120,7 @@ def _change(pair: Pair) -> str:
     lacking = [(word, row) for word, row in zip(("before", "after"), pair.rows, strict=True) if row.sha256 is None]
     lacks = [f"no image {word}: {row.error.message if row.error else row.status}" for word, row in lacking]
     words = [*lacks, *([pair.change] if pair.change else [])]
-    return "; ".join(words) or "the same request, drawn again"
+    return "; ".join(words) or "same request, regenerated"
 
 
 def _as_json(pairs: Sequence[Pair]) -> dict[str, object]:

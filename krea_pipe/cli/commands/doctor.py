@@ -22,26 +22,31 @@ _STATE_COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command()
-@click.option("--offline", is_flag=True, help="Do not ask Krea, or the shared store.")
+@click.option("--offline", is_flag=True, help="Do not call Krea or the shared store.")
 @click.option(
     "--probe",
     "probes",
     is_flag=True,
-    help="Order up to five of the cheapest images to learn how Krea's list of jobs, clocks and errors are. It is paid.",
+    help="Order up to five of the cheapest images to learn how Krea's job list, clocks and errors behave. This "
+    "costs money.",
 )
-@click.option("--max-cost", type=UsdType(), help="What --probe may spend in US dollars, which it needs, as in 0.10.")
+@click.option(
+    "--max-cost",
+    type=UsdType(),
+    help="The most that --probe may spend, in US dollars, for example 0.10. Required with --probe.",
+)
 @json_option
 def doctor(*, offline: bool, probes: bool, max_cost: Decimal | None, as_json: bool) -> int:
-    """Check the installation, the home folder, the key and Krea, and say what to do.
+    """Check the installation, the home folder, the key and Krea, and suggest fixes.
 
-    Asks Krea one question that is free, for the latest job, unless there is no key. Ends with 0, with 4 when Krea
-    refused the key, with 1 for other problems; warnings are none.
+    If a key is set, makes one free call to Krea, for the latest job. Exits with 0, with 4 if Krea refused the key, or
+    with 1 for other problems; warnings do not count.
 
     It also checks the shared store (KREA_PIPE_REMOTE): the rights, the clock, and that only one of several writers can
     create an object. It deletes what it has written there; with KREA_PIPE_REMOTE_MODE=read it writes nothing.
 
-    --probe orders images in place of that, through the journal as any run does. It writes a report without secrets,
-    which can be shared, and the values that later runs start from.
+    --probe orders images instead, through the journal like any run. It writes a report without secrets, which you can
+    share, and the values that later runs start from.
     """
     if probes or max_cost is not None:
         return _probe(max_cost, probes=probes, offline=offline, as_json=as_json)
@@ -61,11 +66,11 @@ def _probe(max_cost: Decimal | None, *, probes: bool, offline: bool, as_json: bo
         UsageError: the options contradict each other, or the limit is missing.
     """
     if not probes:
-        raise UsageError(Problem("bad_option", "--max-cost is for --probe", hint="add --probe, or leave it out"))
+        raise UsageError(Problem("bad_option", "--max-cost needs --probe", hint="add --probe, or remove --max-cost"))
     if offline:
-        raise UsageError(Problem("bad_option", "--probe and --offline exclude each other", hint="say one"))
+        raise UsageError(Problem("bad_option", "--probe and --offline cannot be combined", hint="use only one of them"))
     if max_cost is None:
-        raise UsageError(Problem("no_cap", "--probe orders images, and no cap is set", hint="add --max-cost 0.10"))
+        raise UsageError(Problem("no_cap", "--probe orders images, but no cap is set", hint="add --max-cost 0.10"))
     seen, home = probe(os.environ, max_cost, lambda text: click.echo(text, err=True))
     report = report_of(seen, datetime.now(UTC))
     folder = keep_probe_report(home, report)
@@ -74,8 +79,8 @@ def _probe(max_cost: Decimal | None, *, probes: bool, offline: bool, as_json: bo
         print_json({**report.data, "report": str(folder / PROBE_REPORT), "values_file": values})
     else:
         click.echo(report.text, nl=False)
-        kept = f"values in {home / PROBE}" if report.is_worth_keeping else "no values were kept"
-        click.echo(f"report  {folder / PROBE_REPORT} and {folder / TEXT}, to be shared; {kept}")
+        kept = f"values saved in {home / PROBE}" if report.is_worth_keeping else "no values were saved"
+        click.echo(f"report  {folder / PROBE_REPORT} and {folder / TEXT}, safe to share; {kept}")
     return report.exit_code
 
 

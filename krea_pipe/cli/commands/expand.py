@@ -23,10 +23,10 @@ _MAX_ROWS = 200
 
 @click.command()
 @file_argument
-@click.option("--jsonl", is_flag=True, help="Print one request a line as JSON, streamed.")
+@click.option("--jsonl", is_flag=True, help="Print the requests as JSON Lines, streamed.")
 @cell_options
 def expand(file: Path, *, jsonl: bool, as_json: bool, **flags: Unpack[CellFlags]) -> int:
-    """Show every request that FILE makes, in order.
+    """List every request that FILE makes, in order.
 
     Needs no network and no key. A table shows the first 200; --jsonl streams them all.
     """

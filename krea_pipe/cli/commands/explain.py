@@ -15,7 +15,7 @@ from rich.console import Console
 from krea_pipe.app import flow
 from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.workspace import open_workspace
-from krea_pipe.cli.commands.plan import ACTIONS
+from krea_pipe.cli.commands.plan import ACTIONS, COLUMNS
 from krea_pipe.cli.messages import place_json, print_json
 from krea_pipe.cli.options import (
     OverFlags,
@@ -48,7 +48,7 @@ from krea_pipe.store.home import open_other_homes
 
 _MIN_VALUE_WIDTH = 24
 MARGIN = "  "
-TITLES = {"references": "Style references", "moodboards": "Moodboards", "styles": "Styles", "image": "Source picture"}
+TITLES = {"references": "Style references", "moodboards": "Moodboards", "styles": "Styles", "image": "Source image"}
 
 
 @click.command()
@@ -59,9 +59,9 @@ TITLES = {"references": "Style references", "moodboards": "Moodboards", "styles"
 @max_cells_option
 @json_option
 def explain(file: Path, cell: str, max_cells: int, *, local: bool, as_json: bool, **over: Unpack[OverFlags]) -> int:
-    """Show where each value of one CELL of FILE comes from, what its key is made of, and what changed.
+    """Show where each value of a CELL of FILE comes from, how its key is computed, and what changed.
 
-    CELL is an id, the end of one, or a glob that one id alone fits. Needs no network and no key.
+    CELL is an id, the end of an id, or a glob that matches exactly one id. Needs no network and no key.
     """
     above = overrides(over)
     loaded = flow.load_pipeline(file, above)
@@ -150,7 +150,7 @@ def explanation_text(one: Explanation, *, width: int | None, local: bool) -> str
         [_title("Request"), *_rows(one.fields, width)],
         [_title("Prompt"), *_prompt(one.prompt, width)],
         *([_title(title), *_ingredients(one.ingredients, kind, width)] for kind, title in TITLES.items()),
-        [_title("Drawn for"), *(_pairs(_upstream(one.upstream), width) if one.upstream else ())],
+        [_title("Generated for"), *(_pairs(_upstream(one.upstream), width) if one.upstream else ())],
         [_title("Key"), *_key(one, width)],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if len(lines) > 1)
@@ -163,12 +163,12 @@ def _title(text: str) -> str:
 def _facts(one: Explanation, *, local: bool) -> Iterator[tuple[str, str]]:
     step = one.step
     yield "image", f"{one.cell.out}, below the output folder"
-    yield "price", "free: the local Krea spends nothing" if local else _price_words(one)
-    yield "plan", f"{ACTIONS[action_kind(step.action)]}: {step.reason}" if step.reason != "new" else "new"
+    yield "price", "free with the local Krea" if local else _price_words(one)
+    yield "plan", f"{COLUMNS[action_kind(step.action)]}: {step.reason}" if step.reason != "new" else "new"
     if one.shared:
         more = f" and {len(one.shared) - 1} more" if len(one.shared) > 1 else ""
-        yield "shared", f"paid once with {one.shared[0]}{more}: the same request"
-    yield "drawn", _drawn(one.last, step.key) if one.last else "never under this id"
+        yield "shared", f"paid once, shared with {one.shared[0]}{more}: same request"
+    yield "made", _drawn(one.last, step.key) if one.last else "never under this id"
 
 
 def _price_words(one: Explanation) -> str:
@@ -178,7 +178,7 @@ def _price_words(one: Explanation) -> str:
 
 def _drawn(last: Last, key: str) -> str:
     when = last.result.finished_at[:19].replace("T", " ")
-    since = "this very request" if last.key == key else f"since then: {last.changes or 'the key version changed'}"
+    since = "this same request" if last.key == key else f"since then: {last.changes or 'the key version changed'}"
     return f"{when} UTC, job {last.result.job_id}; {since}"
 
 
@@ -200,7 +200,7 @@ def _ingredients(found: Sequence[Ingredient], kind: str, width: int | None) -> I
     """The things of a kind under what defines them, because images of one set share all but their bytes."""
     kept = [one for one in found if one.kind == kind]
     for (name, at, strength), group in groupby(kept, lambda one: (one.name, one.at, one.strength)):
-        unnamed = "written in place" if at else "as in the upstream request"
+        unnamed = "written inline" if at else "from the upstream request"
         yield from _wrapped(f"{name or unnamed}, {at}" if at else unnamed, MARGIN, width)
         yield from _stacked(strength, width, MARGIN * 2)
         for one in group:
@@ -209,7 +209,7 @@ def _ingredients(found: Sequence[Ingredient], kind: str, width: int | None) -> I
 
 
 def _short(text: str) -> str:
-    """A text, or the begin of a digest: nobody compares more of one by eye."""
+    """A text, or the start of a digest, which is enough to compare by eye."""
     match parse_source(text):
         case ByDigest(digest) | ByKey(digest) if DIGEST.fullmatch(digest):
             return f"{text.removesuffix(digest)}{digest[:12]}…"
@@ -302,7 +302,7 @@ def _shown(value: Json) -> str:
         case bool():
             return str(value).lower()
         case list() if all(isinstance(item, str | None) for item in value):
-            return ", ".join("in place" if item is None else str(item) for item in value) or "none"
+            return ", ".join("inline" if item is None else str(item) for item in value) or "none"
         case dict() | list():
             return json.dumps(value, ensure_ascii=False)
     return str(value)
@@ -311,7 +311,7 @@ def _shown(value: Json) -> str:
 def _pairs(
     pairs: Iterable[tuple[str, str]], width: int | None, margin: str = MARGIN, *, faint: bool = False
 ) -> Iterator[str]:
-    """Words with what they stand for, aligned, the rest of long ones below their begin."""
+    """Aligned pairs of a name and a text; long texts continue on the next line."""
     found = list(pairs)
     size = max((len(name) for name, _ in found), default=0)
     for name, text in found:

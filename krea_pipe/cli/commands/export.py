@@ -37,23 +37,21 @@ class _Flags(SelectFlags):
 
 @click.command()
 @run_argument
-@click.option(
-    "--picks", is_flag=True, help="Only picked cells: those of picks/STAGE.yaml, or of the file that a stage names."
-)
+@click.option("--picks", is_flag=True, help="Only cells picked in picks/STAGE.yaml, or in the file that a stage names.")
 @click.option("--picks-file", "picks_files", multiple=True, type=FILE, help="Only the cells picked in this file.")
 @stages_option
 @select_options
 @click.option("--out", type=FILE, help="The zip file.  [default: NAME-picks.zip, or NAME.zip without picks]")
-@click.option("--allow-missing", is_flag=True, help="Leave out picks without an image and images that are lost.")
+@click.option("--allow-missing", is_flag=True, help="Skip picks without an image, and images that are lost.")
 @replace_option
 @json_option
 def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpack[_Flags]) -> int:
-    """Pack the images of a finished run to hand them on.
+    """Pack the images of a finished run into a zip file for handover.
 
-    RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. The zip holds the
-    images as Krea sent them under their final names, a JSON file beside each that tells how it was made, a contact
-    sheet, manifest.json, and SHA256SUMS for `sha256sum -c`. An earlier pack is replaced, unless it has more images and
-    this one is only a part; any other file is not.
+    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. The zip contains the images
+    as Krea sent them, under their final names; beside each a JSON file that says how it was made; a contact sheet;
+    manifest.json; and SHA256SUMS for `sha256sum -c`. An earlier export is replaced, unless it has more images and the
+    new one is partial; any other file is kept.
     """
     home = open_home(os.environ)
     folder = find_run(home, run)
@@ -94,9 +92,7 @@ def _chosen(report: Report, picked: Picked | None, options: _Flags) -> tuple[lis
             check_missing(missing, report)
     images = [one for one in images if not options["stages"] or one.row.stage in options["stages"]]
     if not images:
-        raise NothingSelected(
-            Problem("nothing_selected", "none of the cells that were selected has an image to export")
-        )
+        raise NothingSelected(Problem("nothing_selected", "none of the selected cells has an image to export"))
     return images, missing
 
 
@@ -128,7 +124,7 @@ def _say(packed: WrittenPack, report: Report, *, as_json: bool) -> None:
     print_partial(packed.images, packed.expected)
     print_replaced(packed.file, packed.replaced, packed.images)
     if report.target.kind == "local":
-        click.echo("Local proofs: not for use.")
+        click.echo("Local proofs: not for production.")
     images = "1 image" if packed.images == 1 else f"{packed.images} images"
     click.echo(f"{images}, {packed.size / 1_000_000:.1f} MB, sha256 {packed.sha256}")
     click.echo(f"pack    {packed.file}")

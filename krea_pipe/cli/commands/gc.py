@@ -28,14 +28,14 @@ from krea_pipe.store.home import open_home
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _MAX_ROWS = 10
 WORDS: dict[Holder, str] = {
-    "lock": "that lock files name",
-    "run": "of runs that are kept",
-    "open": "in flight, or that no report has yet",
-    "recent": "drawn since then",
+    "lock": "in lock files",
+    "run": "from runs that are kept",
+    "open": "in flight or not reported yet",
+    "recent": "generated since then",
 }
 REMOTE_WORDS: dict[RemoteHolder, str] = {
-    "lock": "that lock files name",
-    "run": "of runs that are kept",
+    "lock": "in lock files",
+    "run": "from runs that are kept",
     "recent": "written since then",
     "claim": "with a claim since then",
     "unreadable": "that cannot be read",
@@ -58,24 +58,24 @@ class Span(click.ParamType[timedelta]):
 
 
 @click.command()
-@click.option("--keep", type=Span(), default="30d", show_default=True, help="Keep what runs of this time name.")
-@click.option("--delete", "deletes", is_flag=True, help="Do it. Without it, only what would go is shown.")
+@click.option("--keep", type=Span(), default="30d", show_default=True, help="Keep the images of runs from this period.")
+@click.option("--delete", "deletes", is_flag=True, help="Delete. Without this option, only list what would be deleted.")
 @click.option(
     "--forget-missing",
     "forgets",
     is_flag=True,
-    help="Also what was drawn for pipelines whose folders are not there any more, as on a disk that is away.",
+    help="Also delete images of pipelines whose folders are missing, for example on a disk that is not mounted.",
 )
-@click.option("--remote", is_flag=True, help="In the shared store (KREA_PIPE_REMOTE), for all homes that use it.")
+@click.option("--remote", is_flag=True, help="Clean up the shared store (KREA_PIPE_REMOTE), for all homes that use it.")
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=FILE)
 @json_option
 def gc(*, keep: timedelta, deletes: bool, forgets: bool, remote: bool, folders: tuple[Path, ...], as_json: bool) -> int:
-    """Free disk space: old runs, and images that nothing needs any more.
+    """Free disk space: delete old runs and images that nothing needs any more.
 
-    Never goes: the journal; what a lock file names, in the git repository around and at the tips of all its branches
-    and tags; what a run within --keep names, or was drawn since; what is in flight or not reported yet. Images in the
-    output folders are not touched. When a pipeline needs an image that has gone, it is read from Krea again at no
-    cost; if Krea no longer has it, a run with `--uncertain resubmit` pays for it again.
+    Never deleted: the journal; images in a lock file, in the surrounding git repository and at the tips of all its
+    branches and tags; images of runs within --keep, or generated since; images in flight or not reported yet. Output
+    folders are not touched. If a pipeline needs a deleted image, it is fetched again if Krea still has it; if Krea no
+    longer has it, a run with `--uncertain resubmit` pays for it again.
 
     With --remote, it deletes from the shared store the results and images that are older than --keep by the store's
     own clock, and that no lock file needs. It reads the lock files around the working folder and around each FOLDER,
@@ -83,13 +83,13 @@ def gc(*, keep: timedelta, deletes: bool, forgets: bool, remote: bool, folders: 
     with their result, or when they are older than --keep. Claims without a result, names of jobs and unknown objects
     are never deleted. Nothing is deleted while any home has an active run.
 
-    Times: 12h, 30d, 8w; 0d keeps no run. Needs no key; only --remote needs the network.
+    Examples of TIME: 12h, 30d, 8w; 0d keeps no run. Needs no key; only --remote needs the network.
     """
     home = open_home(os.environ)
     if remote:
         return _remote(home, keep, _existing(folders), forgets=forgets, deletes=deletes, as_json=as_json)
     if folders:
-        raise UsageError(Problem("bad_option", "folders are for --remote", hint="add --remote, or leave them out"))
+        raise UsageError(Problem("bad_option", "folders need --remote", hint="add --remote, or remove the folders"))
     found, removed = collect(home, keep, os.environ, forgets=forgets, deletes=deletes)
     if as_json:
         print_json(_as_json(home, found, removed))
@@ -97,7 +97,7 @@ def gc(*, keep: timedelta, deletes: bool, forgets: bool, remote: bool, folders: 
         _print(home, found, removed)
     failures = removed.failures if removed else ()
     for failure in failures[:_MAX_ROWS]:
-        print_problems([Problem("not_removed", f"cannot remove {failure}", hint="check the folder's rights")])
+        print_problems([Problem("not_removed", f"cannot remove {failure}", hint="check the folder's permissions")])
     return int(bool(failures))
 
 
@@ -109,21 +109,21 @@ def _print(home: Path, found: Survey, removed: Removed | None) -> None:
         for piece in waste.of("run folders")[:_MAX_ROWS]:
             click.echo(f"  {Path(piece.path).name}")
         if len(waste.of("run folders")) > _MAX_ROWS:
-            click.echo(f"  … and {len(waste.of('run folders')) - _MAX_ROWS} more runs; all with --json")
+            click.echo(f"  … and {len(waste.of('run folders')) - _MAX_ROWS} more runs; list all with --json")
         images = counted(len(waste.of("images")), "image")
-        price = f" To draw {images} again would cost {usd(waste.usd)}." if waste.of("images") else ""
+        price = f" Regenerating {images} would cost {usd(waste.usd)}." if waste.of("images") else ""
         click.echo(f"{'Freed' if removed else 'Would free'} {size(sum(freed.values()))} in {home}.{price}")
     else:
-        click.echo(f"Nothing can go in {home}.")
+        click.echo(f"Nothing to delete in {home}.")
     held = [f"{count:,} {WORDS[holder]}" for holder, count in _held(found).items()]
-    click.echo(f"Images that stay: {'; '.join(held) or 'none'}. Lock files read: {len(found.locks.places)}.")
+    click.echo(f"Images kept: {'; '.join(held) or 'none'}. Lock files read: {len(found.locks.places)}.")
     if found.locks.away:
         places = ", ".join(sorted({str(file.parent) for file in found.locks.away})[:_MAX_ROWS])
-        click.echo(f"Kept for pipelines whose folders are not there (--forget-missing lets it go): {places}")
+        click.echo(f"Kept for pipelines whose folders are missing (delete with --forget-missing): {places}")
     if rows and removed is None:
-        click.echo("Nothing was removed. Add --delete to do it.")
+        click.echo("Nothing was deleted. Add --delete to delete.")
     if found.listing.alive and removed is None:
-        click.echo(f"Runs go on, so --delete would refuse: {', '.join(sorted(found.listing.alive)[:3])}")
+        click.echo(f"Runs are in progress, so --delete would be refused: {', '.join(sorted(found.listing.alive)[:3])}")
 
 
 def _held(found: Survey) -> Counter[Holder]:
@@ -157,7 +157,7 @@ def _existing(folders: tuple[Path, ...]) -> tuple[Path, ...]:
     """The folders, which have to be there: one that is not may have lock files.
 
     Raises:
-        UsageError: one is not there.
+        UsageError: one is missing.
     """
     for folder in folders:
         if not folder.is_dir():
@@ -185,21 +185,21 @@ def _print_remote(address: str, found: RemoteSurvey, *, deletes: bool) -> None:
         rows = [[kind, f"{len(one):,}", size(sum(each.size for each in one))] for kind, one in going.items()]
         print_table(["what", "count", "size"], rows, numbers=["count", "size"])
         results = counted(len(found.keys), "image")
-        price = f" To draw {results} again would cost {usd(found.usd)}." if found.keys else ""
+        price = f" Regenerating {results} would cost {usd(found.usd)}." if found.keys else ""
         click.echo(f"{'Deleted' if deletes else 'Would delete'} {size(found.size)} in {address}.{price}")
     else:
-        click.echo(f"Nothing can go in {address}.")
+        click.echo(f"Nothing to delete in {address}.")
     held = [f"{found.kept[holder]:,} {REMOTE_WORDS[holder]}" for holder in REMOTE_HOLDERS if found.kept[holder]]
-    click.echo(f"Results that stay: {'; '.join(held) or 'none'}. Lock files read: {len(found.locks.places)}.")
+    click.echo(f"Results kept: {'; '.join(held) or 'none'}. Lock files read: {len(found.locks.places)}.")
     never = f"claims of {counted(found.open, 'request')} without a result, {counted(found.jobs, 'name')} of jobs"
     click.echo(f"Never deleted: {never}, {counted(found.unknown, 'unknown object')}.")
     if found.locks.away:
         places = ", ".join(sorted({str(file.parent) for file in found.locks.away})[:_MAX_ROWS])
-        click.echo(f"Kept for pipelines whose folders are not there (--forget-missing lets it go): {places}")
+        click.echo(f"Kept for pipelines whose folders are missing (delete with --forget-missing): {places}")
     if going and not deletes:
-        click.echo("Nothing was deleted. Add --delete to do it.")
+        click.echo("Nothing was deleted. Add --delete to delete.")
     if found.alive and not deletes:
-        click.echo(f"Runs go on, so --delete would refuse: {', '.join(sorted(found.alive)[:3])}")
+        click.echo(f"Runs are in progress, so --delete would be refused: {', '.join(sorted(found.alive)[:3])}")
 
 
 def _remote_json(address: str, found: RemoteSurvey, *, deletes: bool) -> dict[str, object]:

@@ -16,14 +16,14 @@ FORMATS = {"text": text_lines, "mermaid": mermaid_lines, "dot": dot_lines}
 @click.command()
 @file_argument
 @click.option(
-    "--format", "form", type=click.Choice([*FORMATS]), default="text", show_default=True, help="How to draw it."
+    "--format", "form", type=click.Choice([*FORMATS]), default="text", show_default=True, help="The output format."
 )
 @over_options
 @max_cells_option
 def graph(file: Path, form: str, max_cells: int, **over: Unpack[OverFlags]) -> int:
-    """Show the stages of FILE with their images and prices, and which of them wait for others.
+    """Show the stages of FILE, their images and prices, and which stages wait for others.
 
-    Needs no network and no key. The prices are those of all images, drawn or not; `krea-pipe plan` says what is new.
+    Needs no network and no key. Prices cover all images, generated or not; `krea-pipe plan` shows what is new.
     """
     loaded = flow.load_pipeline(file, overrides(over))
     stage_graph = flow.stage_graph(loaded, max_cells)

@@ -1,4 +1,4 @@
-"""`krea-pipe status`, `cancel` and `recover`: jobs at Krea that no run has brought in."""
+"""`krea-pipe status`, `cancel` and `recover`: jobs at Krea that no run has collected."""
 
 import os
 from dataclasses import asdict
@@ -24,8 +24,8 @@ from krea_pipe.cli.tables import print_table
 
 _ENDINGS = {
     "cancelled": "cancelled, not billed",
-    "ended": "has ended; `krea-pipe run` brings its image in",
-    "goes on": "goes on: Krea does not cancel it any more",
+    "ended": "has ended; `krea-pipe run` collects its image",
+    "goes on": "still running: Krea can no longer cancel it",
     "unknown": "could not be read; see `krea-pipe status`",
 }
 
@@ -33,9 +33,9 @@ _ENDINGS = {
 @click.command()
 @json_option
 def status(*, as_json: bool) -> int:
-    """List what is in flight: jobs that Krea has and no run has brought in, and requests without an answer.
+    """List what is in flight: jobs at Krea that no run has collected, and requests without an answer.
 
-    Needs no network and no key. `krea-pipe run` brings in what belongs to its file, `krea-pipe cancel` cancels.
+    Needs no network and no key. `krea-pipe run` collects the jobs of its file; `krea-pipe cancel` cancels jobs.
     """
     workspace = open_workspace(os.environ)
     works, alive = jobs.works_in_flight(workspace)
@@ -61,9 +61,9 @@ def _columns(work: jobs.Work) -> list[str]:
 @click.argument("names", nargs=-1, metavar="[JOB]...")
 @json_option
 def cancel(names: tuple[str, ...], *, as_json: bool) -> int:
-    """Cancel jobs at Krea that no run has brought in: all of them, or those named by job id or by cell.
+    """Cancel jobs at Krea that no run has collected: all of them, or those named by job id or cell.
 
-    What is cancelled in time is not billed, and is drawn by the next run of its file.
+    A job cancelled in time is not billed; the next run of its file generates its image.
     """
     workspace = open_workspace(os.environ)
     found = jobs.cancel_account_jobs(workspace, names, os.environ)
@@ -80,14 +80,16 @@ def cancel(names: tuple[str, ...], *, as_json: bool) -> int:
 
 @click.command()
 @file_argument
-@click.option("--since", type=Number(0.01, 876_000), default=24.0, show_default=True, help="Look back so many hours.")
+@click.option(
+    "--since", type=Number(0.01, 876_000), default=24.0, show_default=True, help="How many hours to look back."
+)
 @click.option(
     "--in-order",
     is_flag=True,
-    help="Pair jobs with requests in the order in which krea-pipe sends them. Krea's list shows no prompts: look at "
-    "the images, which the report marks as adopted.",
+    help="Pair jobs with requests in the order in which krea-pipe sends them. Krea's list does not show prompts, so "
+    "check the images, which the report marks as adopted.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be paired, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be paired without writing anything.")
 @over_options
 @max_cells_option
 @json_option
@@ -101,10 +103,10 @@ def recover(
     as_json: bool,
     **over: Unpack[OverFlags],
 ) -> int:
-    """Find jobs at Krea that no journal here knows, and give them to the requests of FILE that have no image.
+    """Find jobs at Krea that are missing from the journal, and assign them to requests of FILE without an image.
 
-    For a journal that was lost, as when CI has dropped its cache. A job is paired only when its pixel size fits one
-    request alone, unless --in-order. The next run brings in what was paired.
+    Use this after losing a journal, for example when CI has dropped its cache. Without --in-order, a job is paired only
+    if its pixel size fits exactly one request. The next run collects the paired jobs.
     """
     loaded = flow.load_pipeline(file, overrides(over))
     workspace = open_workspace(os.environ, file)
@@ -122,7 +124,7 @@ def recover(
     count = sum(one.cell is not None for one in found)
     click.echo(f"{len(found)} unknown jobs, {missing} requests without an image, {count} paired.")
     if count and not dry_run:
-        click.echo(f"Bring them in: krea-pipe run {file}")
+        click.echo(f"To collect them: krea-pipe run {file}")
     elif found and not count:
-        click.echo("Sizes alone do not tell which is which; --in-order pairs by the order of sending.")
+        click.echo("Sizes alone cannot identify the jobs; --in-order pairs them in the order of sending.")
     return 0

@@ -29,15 +29,15 @@ from krea_pipe.planning.lock_check import LockState, Review
 _MAX_ROWS = 40
 DRAWN: dict[LockState, str] = {
     "accepted": "accepted",
-    "changed": "another image than the accepted one",
+    "changed": "differs from the accepted image",
     "new": "not in the lock file",
     "missing": "not generated",
 }
 ON_DISK: dict[LockState, str] = {
     "accepted": "as locked",
-    "changed": "not the image that is locked",
+    "changed": "differs from the locked image",
     "new": "not in the lock file",
-    "missing": "locked, but not there",
+    "missing": "locked, but missing",
 }
 
 
@@ -48,7 +48,7 @@ class _Flags(CellFlags):
 
 
 _compare_options = combined(
-    lock_option("The lock file, a name in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE]"),
+    lock_option("The lock file; its name ends in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE]"),
     cell_options,
 )
 
@@ -63,11 +63,11 @@ def _run_options(flags: _Flags) -> flow.RunOptions:
 def check(file: Path, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Compare the latest image of each cell of FILE with the lock file.
 
-    Exit with 8 when an image is not accepted, and when a cell has no image that could be compared.
+    Exit with 8 if an image is not accepted, or if a cell has no image to compare.
 
-    A seed is best effort, so the same request can give another image. The distance goes from 0, the same, to 1, black
-    against white; below 0.01, two images look alike. `krea-pipe accept` takes what was drawn. Needs no network and no
-    key.
+    A seed is best effort, so the same request can give a different image. The distance ranges from 0 (identical) to 1
+    (black against white); below 0.01, two images look alike. `krea-pipe accept` accepts the latest images. Needs no
+    network and no key.
     """
     found = lock_files.review_drawn(file, overrides(flags), _run_options(flags), os.environ)
     opened = [one for one in found.reviews if one.is_open]
@@ -78,9 +78,9 @@ def check(file: Path, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
         _print(found, [*opened, *lacking], DRAWN)
         if lacking:
             cells = "1 cell has" if len(lacking) == 1 else f"{len(lacking):,} cells have"
-            click.echo(f"{cells} no image here to compare. Generate what is missing with: {_same_for('run')}")
+            click.echo(f"{cells} no local image to compare. To generate the missing images: {_same_for('run')}")
         if opened:
-            click.echo(f"Accept what was drawn with: {_same_for('accept')}")
+            click.echo(f"To accept the latest images: {_same_for('accept')}")
     return ExitCode.NOT_AS_LOCKED if opened or lacking else 0
 
 
@@ -94,9 +94,9 @@ def _same_for(command: str) -> str:
 @click.argument("cells", nargs=-1, metavar="[CELL]...")
 @_compare_options
 def accept(file: Path, cells: tuple[str, ...], *, as_json: bool, **flags: Unpack[_Flags]) -> int:
-    """Take the images that were drawn last into the lock file of FILE: all that differ from it, or those of some cells.
+    """Accept the latest images into the lock file of FILE: all that differ from it, or those of some cells.
 
-    A CELL is an id or an expression as of -k. Look first, with `krea-pipe check` and `krea-pipe view`.
+    A CELL is an id or an expression as for -k. First review the images with `krea-pipe check` and `krea-pipe view`.
     """
     options = _run_options({**flags, "select": (*flags["select"], *cells)})
     lock, taken = lock_files.accept_drawn(file, overrides(flags), options, os.environ)
@@ -107,7 +107,7 @@ def accept(file: Path, cells: tuple[str, ...], *, as_json: bool, **flags: Unpack
         click.echo(f"accepted {one}")
     if len(taken) > _MAX_ROWS:
         click.echo(f"… and {len(taken) - _MAX_ROWS} more")
-    click.echo(f"{lock}: {len(taken)} accepted." if taken else f"{lock}: nothing differs from it.")
+    click.echo(f"{lock}: {len(taken)} accepted." if taken else f"{lock}: nothing to accept.")
     return 0
 
 
@@ -116,10 +116,10 @@ def accept(file: Path, cells: tuple[str, ...], *, as_json: bool, **flags: Unpack
 @out_option
 @_compare_options
 def verify(file: Path, out: Path | None, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
-    """Compare the images of FILE in its output folder with the lock file; exit with 8 when one is missing or another.
+    """Compare the images in FILE's output folder with the lock file; exit with 8 if an image is missing or differs.
 
-    The output folder is looked for in the working folder, as by `krea-pipe run`. Images are compared by the bytes that
-    Krea sent: the texts that krea-pipe adds to a PNG do not count. Needs no store, no network and no key.
+    The output folder is in the working folder, as for `krea-pipe run`. Images are compared by the bytes that
+    Krea sent; the metadata that krea-pipe adds to a PNG is ignored. Needs no store, no network and no key.
     """
     found = lock_files.review_delivered(file, overrides(flags), _run_options(flags), out)
     wrong = [one for one in found.reviews if one.state != "accepted"]
@@ -129,7 +129,7 @@ def verify(file: Path, out: Path | None, *, as_json: bool, **flags: Unpack[_Flag
     else:
         _print(found, wrong, ON_DISK)
         if found.out is not None and any(one.state == "missing" for one in wrong):
-            click.echo(f"Looked for them in {found.out.absolute()}; --out names another folder.")
+            click.echo(f"Looked in {found.out.absolute()}; use --out for another folder.")
     return ExitCode.NOT_AS_LOCKED if wrong else 0
 
 

@@ -17,7 +17,8 @@ from krea_pipe.store.home import open_home
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=complete_run)
 @out_option
 @lock_option(
-    "The lock file to write, a name in .lock.jsonl.  [default: the one that the runs kept, below the current folder]"
+    "The lock file to write; its name ends in .lock.jsonl.  [default: the lock file of the runs, below the current "
+    "folder]"
 )
 @json_option
 def merge(runs: tuple[str, ...], *, out: Path | None, lock: Path | None, as_json: bool) -> int:

@@ -1,4 +1,4 @@
-"""`krea-pipe pick`, `picks` and `promote`: write down which images were chosen, and draw them on another variant."""
+"""`krea-pipe pick`, `picks` and `promote`: record picked images, and generate them with another variant."""
 
 import difflib
 import os
@@ -20,19 +20,20 @@ from krea_pipe.core.errors import Problem, UsageError
 @file_argument
 @stage_argument
 @click.argument("cells", nargs=-1, metavar="CELL...")
-@click.option("--stars", type=click.IntRange(1, 5), help="How good they are.")
-@click.option("--note", default="", help="A remark that is kept with them.")
+@click.option("--stars", type=click.IntRange(1, 5), help="How many stars to give them.")
+@click.option("--note", default="", help="A note to store with them.")
 @click.option("--reject", is_flag=True, help="Reject them.")
-@click.option("--remove", is_flag=True, help="Take the decision about them back.")
+@click.option("--remove", is_flag=True, help="Remove the decision about them.")
 @click.option(
-    "--best-of", metavar="AXIS", help="Of picks that differ in this axis alone, keep the one with most stars."
+    "--best-of", metavar="AXIS", help="Of picks that differ only in this axis, keep the one with the most stars."
 )
 @click.option("--to", "target", type=FILE, help="The picks file.  [default: the one that FILE names for STAGE]")
 @json_option
 def pick(file: Path, stage: str, target: Path | None, *, as_json: bool, **decision: Unpack[Decision]) -> int:
-    """Pick cells of STAGE in FILE: their ids, or expressions as of -k. A chained stage is drawn for what was picked.
+    """Pick cells of STAGE in FILE by id, or by expression as for -k. Chained stages generate images for the picked
+    cells.
 
-    The picks file belongs in git: it keeps its comments, and has one line for each decision. The line has the key of
+    The picks file belongs in git: it keeps its comments, and has one line per decision. The line has the key of
     the request, so the decision stays valid if the cell gets another id. In a git repository, this command also adds
     a line to `.gitattributes`, so that git can merge picks files. Needs no network and no key.
     """
@@ -66,11 +67,11 @@ def rename(file: Path, stage: str, names: tuple[str, ...], target: Path | None, 
     """Update the cell ids in the picks file of STAGE in FILE.
 
     As long as its request stays the same, a cell keeps its decision under any id, and this command only makes the
-    file easier to read. If both the id and the request have changed, give both names: OLD is an id in the picks file,
+    file easier to read. If both the id and the request have changed, use both names: OLD is an id in the picks file,
     NEW the id of a cell. They can also be parts of ids, such as slate and stone. Needs no network and no key.
     """
     if len(names) not in (0, 2):
-        raise UsageError(Problem("usage", "one name is missing", hint="give both OLD and NEW, or neither"))
+        raise UsageError(Problem("usage", "one name is missing", hint="use both OLD and NEW, or neither"))
     decided = rename_picks(file, stage, (names[0], names[1]) if names else None, target, os.environ)
     path, renamed = Path(os.path.relpath(decided.file)), decided.renamed or {}
     if as_json:
@@ -99,15 +100,15 @@ def _say_more(decided: Decided) -> None:
 @click.command()
 @file_argument
 @stage_argument
-@click.option("--to", "variant", type=click.Choice(VARIANTS), required=True, help="The variant to draw on.")
+@click.option("--to", "variant", type=click.Choice(VARIANTS), required=True, help="The variant to generate with.")
 @click.option("--name", help="The name of the new stage.  [default: STAGE-VARIANT]")
-@click.option("--dry-run", is_flag=True, help="Show the change, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show the change without writing it.")
 @json_option
 def promote(file: Path, stage: str, variant: str, name: str | None, *, dry_run: bool, as_json: bool) -> int:
-    """Add a stage to FILE that draws the picked cells of STAGE on another variant.
+    """Add a stage to FILE that regenerates the picked cells of STAGE with another variant.
 
-    Prompt, references, seed and all else stay as they were. The edit leaves comments and layout alone; look at it
-    with git diff, then plan and run. Needs no network and no key.
+    Prompt, references, seed and everything else stay the same. The edit keeps comments and layout; review it with git
+    diff, then plan and run. Needs no network and no key.
     """
     edit = promote_picks(file, stage, variant, name, writes=not dry_run)
     if as_json:

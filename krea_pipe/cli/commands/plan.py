@@ -37,7 +37,7 @@ from krea_pipe.core.request import Key, source_text
 from krea_pipe.pipeline.pricing import exact, usd, usd_range
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import in_the_way
-from krea_pipe.planning.plan import Action, Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
+from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
 from krea_pipe.planning.plan_file import PlanFile
 from krea_pipe.report.compare.against import ComparisonInput, compare_with
 from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, Comparison, FetchKind
@@ -55,6 +55,9 @@ from krea_pipe.store.known import Known
 
 _MAX_ROWS = 60
 ACTIONS = {Reuse: "reuse", Fetch: "fetch", Attach: "attach", Submit: "new", Hold: "hold"}
+"""The actions in JSON."""
+COLUMNS = {Submit: "new", Reuse: "cached", Attach: "waiting", Hold: "unresolved", Fetch: "fetch"}
+"""The actions in tables."""
 COUNTS = ("images", *KIND_WORDS.values(), "price")
 
 _PlanFormat = Literal["text", "json", "markdown"]
@@ -77,8 +80,8 @@ _against_options = combined(
     click.option(
         "--against",
         metavar="REF",
-        help="Say what changes from a commit: REF to the files as they are, A..B, or A...B from where B left A. "
-        "Read from git as it is here, without fetching.",
+        help="Show what changes since a commit: REF compares with the working files, A..B two commits, A...B the "
+        "merge base with B. Reads the local git repository; never fetches.",
     ),
     click.option(
         "--format",
@@ -86,7 +89,7 @@ _against_options = combined(
         type=click.Choice(["text", "json", "markdown"]),
         default="text",
         show_default=True,
-        help="How to print; markdown, for a comment on a pull request, needs --against.",
+        help="The output format; markdown, for pull request comments, needs --against.",
     ),
 )
 
@@ -94,20 +97,18 @@ _against_options = combined(
 @click.command()
 @file_argument
 @local_option
-@click.option("--max-cost", type=UsdType(), help="Show how far a run with this limit in US dollars would come.")
-@click.option("--max-new", type=click.IntRange(min=0), help="Show how far a run with this limit would come.")
+@click.option("--max-cost", type=UsdType(), help="Show how far a run with this limit in US dollars would get.")
+@click.option("--max-new", type=click.IntRange(min=0), help="Show how far a run with this limit would get.")
+@click.option("--check", is_flag=True, help="Exit with 3 if a run would have work to do, or would keep a changed file.")
 @click.option(
-    "--check", is_flag=True, help="Exit with 3 when a run would have something to do, or would keep a changed file."
+    "--all", "show_all", is_flag=True, help=f"List every request, not only the first {_MAX_ROWS} that are not cached."
 )
-@click.option(
-    "--all", "show_all", is_flag=True, help=f"List every request, not the first {_MAX_ROWS} that are not cached."
-)
-@click.option("--out", type=FILE, help="Write the plan into this file; `krea-pipe run` with it carries out just that.")
+@click.option("--out", type=FILE, help="Write the plan to this file; `krea-pipe run` on it executes exactly this plan.")
 @shard_option
 @_against_options
 @cell_options
 def plan(file: Path, *, check: bool, as_json: bool, **flags: Unpack[_Flags]) -> int:
-    """Show what a run of FILE would reuse, fetch, attach to and send, each with its reason, and the price.
+    """Show what a run of FILE would do for each request and why, and the price.
 
     Needs no network and no key, and changes nothing.
     """
@@ -124,10 +125,12 @@ def _form(flags: _Flags, *, as_json: bool) -> _PlanFormat:
         UsageError: the options contradict each other.
     """
     if as_json and flags["form"] == "markdown":
-        raise UsageError(Problem("bad_option", "--json and --format markdown exclude each other", hint="say one"))
+        raise UsageError(
+            Problem("bad_option", "--json and --format markdown cannot be combined", hint="use only one of them")
+        )
     if flags["form"] == "markdown" and flags["against"] is None:
-        hint = "add --against REF; a run has report.md"
-        raise UsageError(Problem("bad_option", "--format markdown is for a comparison", hint=hint))
+        hint = "add --against REF; for a run, see its report.md"
+        raise UsageError(Problem("bad_option", "--format markdown needs a comparison", hint=hint))
     return "json" if as_json else flags["form"]
 
 
@@ -137,7 +140,7 @@ def _plan(file: Path, flags: _Flags, form: _PlanFormat) -> ExitCode:
     chosen = shard(flags["shard"])
     if chosen is not None and flags["out"] is not None:
         hint = f"write the plan without --shard, and run each shard of it: krea-pipe run PLANFILE --shard {chosen}"
-        raise UsageError(Problem("bad_option", "--shard and --out exclude each other", hint=hint))
+        raise UsageError(Problem("bad_option", "--shard and --out cannot be combined", hint=hint))
     options = flow.RunOptions(flags["max_cells"], limits, selection=selection(flags), shard=chosen)
     forecast = plan_files.forecast(file, overrides(flags), options, os.environ, local=flags["local"])
     if form == "json":
@@ -171,21 +174,21 @@ def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
         click.echo(_refusal_words(forecast.refusal))
     elif not forecast.is_whole:
         click.echo(
-            f"A run would send {forecast.reach.count} of them for {usd(forecast.reach.usd)}, and stop at the limit."
+            f"A run would send {forecast.reach.count} of them for {usd(forecast.reach.usd)}, then stop at the limit."
         )
 
 
 def _plan_file_words(path: Path, approval: PlanFile, *, is_refused: bool) -> str:
     """What a plan file is good for."""
     if is_refused:
-        return f"plan    {path}: a run refuses it as it stands."
+        return f"plan    {path}: a run refuses this plan."
     if not approval.sends and not approval.fetches:
         return f"plan    {path}: `krea-pipe run {path}` sends nothing."
     price = "" if approval.is_local else f" for {usd(approval.price_usd)}"
     if approval.fetches:
         return _fetching_words(path, approval)
     count = "this request" if len(approval.sends) == 1 else f"these {len(approval.sends)} requests"
-    return f"plan    {path}: `krea-pipe run {path}` sends {count}{price}, and no other."
+    return f"plan    {path}: `krea-pipe run {path}` sends only {count}{price}."
 
 
 def _fetching_words(path: Path, approval: PlanFile) -> str:
@@ -193,15 +196,15 @@ def _fetching_words(path: Path, approval: PlanFile) -> str:
     sent, doubtful = len(approval.sends), len(approval.fetches)
     price = usd_range(approval.price_usd, approval.at_most_usd)
     if sent:
-        sends = f"{sent} request{'' if sent == 1 else 's'}, and of {doubtful} more those that Krea has no longer"
+        sends = f"{sent} request{'' if sent == 1 else 's'}, and of {doubtful} more those that Krea no longer has"
     else:
-        sends = f"of {doubtful} request{'' if doubtful == 1 else 's'} those that Krea has no longer"
-    return f"plan    {path}: `krea-pipe run {path}` sends {sends}, for {price}, and no other."
+        sends = f"those of {doubtful} request{'' if doubtful == 1 else 's'} that Krea no longer has"
+    return f"plan    {path}: `krea-pipe run {path}` sends only {sends}, for {price}."
 
 
 def _refusal_words(refusal: Problem) -> str:
     hint = f"\n  {click.style('hint', fg='cyan')}: {refusal.hint}" if refusal.hint else ""
-    return f"{click.style('A run would refuse this', fg='red', bold=True)}: {refusal.message}{hint}"
+    return f"{click.style('A run would be refused', fg='red', bold=True)}: {refusal.message}{hint}"
 
 
 def _print_tables(plan: Plan, *, show_all: bool, local: bool) -> None:
@@ -210,11 +213,9 @@ def _print_tables(plan: Plan, *, show_all: bool, local: bool) -> None:
         shown = steps if show_all else steps[:_MAX_ROWS]
         _print_priced(["request", "action", "reason"], [_columns(step) for step in shown], local=local)
         if len(shown) < len(steps):
-            click.echo(f"… and {len(steps) - len(shown):,} more; --all lists them")
+            click.echo(f"… and {len(steps) - len(shown):,} more; list them with --all")
         click.echo()
-    shown_actions = _shown_actions(plan)
-    columns = ["stage", "images", *(ACTIONS[action] for action in shown_actions)]
-    _print_priced(columns, list(_stage_rows(plan, shown_actions)), local=local)
+    _print_priced(["stage", "images", *COLUMNS.values()], list(_stage_rows(plan)), local=local)
     click.echo()
 
 
@@ -223,12 +224,12 @@ def _print_priced(columns: list[str], rows: list[list[str]], *, local: bool) -> 
     if not local:
         columns = [*columns, "price"]
     rows = [row[: len(columns)] for row in rows]
-    print_table(columns, rows, numbers=["images", *ACTIONS.values(), "price"], long=["request", "reason", "stage"])
+    print_table(columns, rows, numbers=["images", *COLUMNS.values(), "price"], long=["request", "reason", "stage"])
 
 
 def _columns(step: Step) -> list[str]:
     more = f" (+{len(step.cells) - 1})" if len(step.cells) > 1 else ""
-    return [step.cells[0].id + more, ACTIONS[action_kind(step.action)], step.reason, _price_of(step)]
+    return [step.cells[0].id + more, COLUMNS[action_kind(step.action)], step.reason, _price_of(step)]
 
 
 def _price_of(step: Step) -> str:
@@ -242,19 +243,14 @@ def _price_of(step: Step) -> str:
     return ""
 
 
-def _shown_actions(plan: Plan) -> list[type[Action]]:
-    """The actions that have a column: nothing is to be fetched as a rule."""
-    return [action for action in ACTIONS if action is not Fetch or plan.total(Fetch).count]
-
-
-def _stage_rows(plan: Plan, actions: list[type[Action]]) -> Iterator[list[str]]:
+def _stage_rows(plan: Plan) -> Iterator[list[str]]:
     images = Counter(cell.stage for step in plan.steps for cell in step.cells)
     for stage, count in images.items():
-        counts = [str(plan.total(action, stage).count) for action in actions]
+        counts = [str(plan.total(action, stage).count) for action in COLUMNS]
         yield [stage, str(count), *counts, _price_range(plan, stage)]
     if len(images) > 1:
-        counts = [str(plan.total(action).count) for action in actions]
-        yield ["in all", str(images.total()), *counts, _price_range(plan, None)]
+        counts = [str(plan.total(action).count) for action in COLUMNS]
+        yield ["total", str(images.total()), *counts, _price_range(plan, None)]
 
 
 def _price_range(plan: Plan, stage: str | None) -> str:
@@ -270,12 +266,12 @@ def _sentence(plan: Plan, cap: Decimal | None, *, local: bool) -> str:
         parts.append(f"{reuse.count} cached" + ("" if local else f" ({usd(reuse.usd)} saved)"))
     parts += _fetch_words(plan)
     if attach.count:
-        parts.append(f"{attach.count} in flight, already sent")
+        parts.append(f"{attach.count} waiting, already submitted")
     if hold.count:
         parts.append(f"{hold.count} held, possibly billed ({usd(hold.usd)})")
     if plan.uploads:
         images = "reference image" if len(plan.uploads) == 1 else "reference images"
-        parts.append(f"uses {len(plan.uploads)} {images}" + ("" if local else ", uploaded if this account has not"))
+        parts.append(f"uses {len(plan.uploads)} {images}" + ("" if local else ", uploaded if not yet in this account"))
     if new.count and cap is not None and not local:
         what = "the cap of" if plan.shard is None else "this shard's part of the cap,"
         parts.append(f"{'below' if new.usd < cap else 'exactly'} {what} {usd(cap)}")
@@ -288,15 +284,18 @@ def _fetch_words(plan: Plan) -> Iterator[str]:
     doubt, nothing = plan.in_doubt(), usd(Decimal(0))
     copied = plan.total(Fetch).count - doubt.count
     if copied:
-        yield f"{copied} fetched from this machine for {nothing}"
+        yield f"{copied} fetched for {nothing}"
     if doubt.count:
-        yield f"{doubt.count} fetched from Krea for {usd_range(Decimal(0), doubt.usd)}, by whether it still has them"
+        yield (
+            f"{doubt.count} fetched from Krea for {usd_range(Decimal(0), doubt.usd)}, depending on whether it "
+            "still has them"
+        )
 
 
 def _new_words(plan: Plan, *, local: bool) -> str:
     new = plan.total(Submit)
     if local:
-        return f"New: {new.count}, free: the local Krea spends nothing"
+        return f"New: {new.count}, free with the local Krea"
     prices = Counter(step.price for step in plan.steps if isinstance(step.action, Submit))
     terms = " + ".join(f"{count} × {usd(price)}" for price, count in sorted(prices.items()))
     return f"New: {terms} = {usd(new.usd)}"
@@ -427,8 +426,8 @@ def _refuse_with_against(given: Mapping[str, bool]) -> None:
     """
     for name, is_given in given.items():
         if is_given:
-            hint = "leave it out: --against compares every image of both states, at the prices of Krea itself"
-            raise UsageError(Problem("bad_option", f"{name} and --against exclude each other", hint=hint))
+            hint = "remove it: --against compares all images of both states at Krea's own prices"
+            raise UsageError(Problem("bad_option", f"{name} and --against cannot be combined", hint=hint))
 
 
 def _print_changes(comparison: Comparison, *, show_all: bool) -> None:
@@ -438,7 +437,7 @@ def _print_changes(comparison: Comparison, *, show_all: bool) -> None:
         columns = ["cell", "change", "reason", "price"]
         print_table(columns, [_change_columns(row) for row in shown], numbers=["price"], long=["cell", "reason"])
         if len(shown) < len(rows):
-            click.echo(f"… and {len(rows) - len(shown):,} more; --all lists them")
+            click.echo(f"… and {len(rows) - len(shown):,} more; list them with --all")
         click.echo()
     print_table(["stage", *COUNTS], list(_change_rows(comparison)), numbers=COUNTS, long=["stage"])
     click.echo()
@@ -455,7 +454,7 @@ def _change_rows(comparison: Comparison) -> Iterator[list[str]]:
     for stage in comparison.stages:
         yield [stage, *_change_counts(comparison, stage)]
     if len(comparison.stages) > 1:
-        yield ["in all", *_change_counts(comparison, None)]
+        yield ["total", *_change_counts(comparison, None)]
 
 
 def _change_counts(comparison: Comparison, stage: str | None) -> list[str]:

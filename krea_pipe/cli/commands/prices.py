@@ -25,15 +25,15 @@ from krea_pipe.pipeline.pricing import PRICE_CLASSES, PriceList, PriceRow, exact
     "document",
     type=FILE,
     metavar="OPENAPI",
-    help="Compare with the `x-krea-pricing` of this OpenAPI document, JSON or YAML; exit with 8 when they differ.",
+    help="Compare with `x-krea-pricing` in this OpenAPI document (JSON or YAML); exit with 8 if they differ.",
 )
 @json_option
 def prices(file: Path | None, document: Path | None, *, as_json: bool) -> int:
-    """List what one image costs in US dollars, and where that is said.
+    """List what one image costs in US dollars, and the source of each price.
 
     The built-in prices are those that Krea documents. `prices:` in your own settings overrides them:
     `krea-pipe/settings.yaml` in XDG_CONFIG_HOME, or in ~/.config. With FILE, a pipeline, its `prices:` and
-    `allow_unknown:` count as well. Needs no network and no key.
+    `allow_unknown:` apply as well. Needs no network and no key.
     """
     found = effective_prices(file, os.environ)
     differences = None if document is None else compare_prices(found, document)
@@ -57,7 +57,7 @@ def _table(found: PriceList) -> Iterator[list[str]]:
         yield [group[0].field, group[0].value, *(usd(row.price.usd) for row in group), ", ".join(places)]
     for value in found.allowed.get("aspect_ratio", ()):
         if value not in found.ratios:
-            yield ["aspect_ratio", value, *("" for _ in PRICE_CLASSES), "as its variant"]
+            yield ["aspect_ratio", value, *("" for _ in PRICE_CLASSES), "as for its variant"]
 
 
 def _source(at: Place | None) -> str:

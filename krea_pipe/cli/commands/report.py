@@ -44,27 +44,27 @@ class _Flags(SelectFlags):
     "--single-file",
     type=FILE,
     metavar="PATH",
-    help="Write one HTML file that has every small picture in it, and nothing else.",
+    help="Write only one HTML file with all thumbnails embedded.",
 )
 @click.option(
     "--max-mb",
     type=click.IntRange(min=1),
     default=MAX_MB,
     show_default=True,
-    help="Refuse a single file that is larger.",
+    help="Refuse to write a larger single file.",
 )
 @click.option(
     "--thumbnails-url",
     metavar="URL",
-    help="Where the folder `thumbnails` can be loaded from, for the pictures in report.md.",
+    help="The URL of the published `thumbnails` folder, for the pictures in report.md.",
 )
 @select_options
 @json_option
 def report(run: str | None, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
-    """Render the report of a finished run again.
+    """Regenerate the report of a finished run.
 
-    RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. A report of some
-    cells goes into the folder `selected` beside the whole one.
+    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. A report of selected cells
+    is written into the folder `selected` beside the full one.
     """
     which, url = selection(flags), _thumbnails_url(flags)
     home = open_home(os.environ)
@@ -97,6 +97,6 @@ def report(run: str | None, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
 def _thumbnails_url(flags: _Flags) -> str | None:
     url = flags["thumbnails_url"]
     if url is not None and flags["single_file"] is not None:
-        hint = "leave one of them out: the URL is for the pictures in report.md"
-        raise UsageError(Problem("usage", "--thumbnails-url has no place in a single file", hint=hint))
+        hint = "remove one of them: the URL is only for the pictures in report.md"
+        raise UsageError(Problem("usage", "--thumbnails-url and --single-file cannot be combined", hint=hint))
     return None if url is None else check_thumbnails_url(url)

@@ -1,4 +1,4 @@
-"""`krea-pipe run`: make the images that are not there yet, and a report."""
+"""`krea-pipe run`: generate the missing images, and write a report."""
 
 import os
 import shlex
@@ -60,51 +60,50 @@ MAX_PARALLEL = 8
 @file_argument
 @local_option
 @out_option
-@click.option("--max-cost", type=UsdType(), help="Spend no more than this many US dollars, then stop with exit code 5.")
 @click.option(
-    "--max-new", type=click.IntRange(min=0), help="Make no more new images than this, then stop with exit code 5."
+    "--max-cost", type=UsdType(), help="Stop with exit code 5 before spending more than this many US dollars."
 )
+@click.option("--max-new", type=click.IntRange(min=0), help="Stop with exit code 5 after this many new images.")
 @shard_option
 @click.option(
     "--concurrency",
     type=click.IntRange(1, MAX_CONCURRENCY),
     default=500,
     show_default=True,
-    help="The most jobs that Krea may hold at once. How many the account takes is learned from its answers.",
+    help="The most jobs to have at Krea at once. The account's own limit is learned from Krea's answers.",
 )
 @click.option(
     "--submit-parallel",
     type=click.IntRange(1, MAX_PARALLEL),
     default=1,
     show_default=True,
-    help="How many requests may be on their way to Krea at once. More send faster, but a crash or a broken line "
-    "can then leave as many of them without an answer, and none of those can be told from another.",
+    help="How many requests may be on their way to Krea at once. Higher values send faster, but a crash or a broken "
+    "connection can leave that many requests without an answer, and their jobs cannot be told apart.",
 )
 @click.option(
     "--uncertain",
     type=click.Choice(["hold", "adopt", "resubmit"]),
     default="hold",
     show_default=True,
-    help="Requests that may have been paid but have no answer, and that Krea's list of jobs does not settle: leave "
-    "them, take the job nearest in time, or pay again. resubmit also gives up images that cannot be fetched, or "
-    "that Krea no longer has.",
+    help="What to do with requests that have no answer, may have been billed, and cannot be resolved from Krea's "
+    "list of jobs: leave them, adopt the job nearest in time, or pay again. resubmit also pays again for images "
+    "that cannot be fetched or that Krea no longer has.",
 )
 @click.option(
     "--job-timeout",
     type=Number(min=0.1),
-    help="Seconds after which a running job is given up and cancelled.  [default: 300 for Turbo, 600 for Medium, "
-    "900 for Large]",
+    help="Cancel a running job after this many seconds.  [default: 300 for Turbo, 600 for Medium, 900 for Large]",
 )
-@click.option("--webhook-url", help="Ask Krea to tell this address when a job has ended.")
+@click.option("--webhook-url", help="Ask Krea to call this URL when a job has ended.")
 @click.option(
     "--webhook-listen",
     metavar="HOST:PORT",
-    help="Be told of finished jobs here; with --webhook-url, that is how Krea reaches it.",
+    help="Listen for Krea's webhooks on this address; --webhook-url is the public URL that leads to it.",
 )
 @log_options
 @lock_option(
-    "The lock file that a live run keeps, a name in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE; none "
-    "with --profile, --set or --vars, which change the cells]"
+    "The lock file that a live run updates; its name ends in .lock.jsonl.  [default: NAME.lock.jsonl beside FILE; "
+    "none with --profile, --set or --vars, because they change the cells]"
 )
 @click.option(
     "--frozen",
@@ -118,18 +117,18 @@ MAX_PARALLEL = 8
 @click.option(
     "--overwrite-changed",
     is_flag=True,
-    help="Replace files in the output folder that someone has changed or put there; otherwise they are kept.",
+    help="Replace files in the output folder that someone has changed or added. By default, they are kept.",
 )
 @click.option(
     "--keep-both",
     is_flag=True,
-    help="Keep such files, and write the images beside them, as NAME.krea-pipe.png; later runs then do so, too.",
+    help="Keep such files and write the images beside them, as NAME.krea-pipe.png; later runs do the same.",
 )
 @click.option(
     "--budget-name",
     metavar="NAME",
-    help="Take the cap (--max-cost, or `budget: {usd: …}`) as a budget of this name in the shared store "
-    "(KREA_PIPE_REMOTE), for all runs that name it.",
+    help="Use the cap (--max-cost, or `budget: {usd: …}`) as a budget with this name in the shared store "
+    "(KREA_PIPE_REMOTE), shared by all runs that use the name.",
 )
 @engine_options
 @click.option(
@@ -139,13 +138,13 @@ MAX_PARALLEL = 8
 )
 @cell_options
 def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
-    """Make the images of FILE that are not there yet, and a report.
+    """Generate only the missing images of FILE, and write a report.
 
-    What is stored is reused, what is in flight is waited for, what is accepted or paid and is missing here is fetched
-    from where it is at no cost, the rest is sent. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}`
-    in the file, or --max-cost). Run it again after anything went wrong: nothing is paid twice. Two runs at once share
-    the work. FILE may be a plan of `krea-pipe plan --out`: then just that is carried out, and nothing when the pipeline
-    makes other requests by now. With --on ray, the shards run on the machines of a Ray cluster.
+    Cached images are reused, running jobs are awaited, accepted or paid images that are missing locally are fetched at
+    no cost, and the rest is submitted. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file,
+    or --max-cost). If anything goes wrong, rerun the command: nothing is charged twice. Two concurrent runs share the
+    work. FILE may also be a plan from `krea-pipe plan --out`: exactly that plan is executed, or nothing if the
+    pipeline's requests have changed since. With --on ray, the shards run on the machines of a Ray cluster.
     """
     if flags["engine"] is not None or flags["shards"] is not None or flags["ray_address"] is not None:
         from krea_pipe.cli.distributed import run_distributed  # noqa: PLC0415 (an engine, which other runs do without)
@@ -161,8 +160,8 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
     """Make the images, and show how far the run has come meanwhile."""
     stderr_log = notifications.stderr_log
     if flags["allow_render"] and not flags["frozen"]:
-        hint = "leave it out: without --frozen, a run renders what is missing"
-        raise UsageError(Problem("bad_option", "--allow-render belongs to --frozen", hint=hint))
+        hint = "remove it: without --frozen, a run generates missing images"
+        raise UsageError(Problem("bad_option", "--allow-render needs --frozen", hint=hint))
     notifications.shard = chosen = shard(flags["shard"])
     options = flow.RunOptions(
         max_cells=flags["max_cells"],
@@ -226,7 +225,7 @@ def _changed(flags: RunFlags) -> Changed:
         UsageError: both options are given.
     """
     if flags["overwrite_changed"] and flags["keep_both"]:
-        message = "--overwrite-changed and --keep-both exclude each other"
+        message = "--overwrite-changed and --keep-both cannot be combined"
         raise UsageError(Problem("bad_option", message, hint="use one of them"))
     return "overwrite" if flags["overwrite_changed"] else "beside" if flags["keep_both"] else "keep"
 
@@ -267,7 +266,7 @@ def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool) ->
             stderr_log.say("error", "drifted", lock_words(finished)[-1], cells=list(finished.kept.drifted))
     cells = report.cells
     if is_told and report.exit_code in GOES_ON and cells.succeeded + cells.reused < cells.total:
-        stderr_log.say("info", "to_go_on", f"To go on, with nothing paid twice: {_command()}")
+        stderr_log.say("info", "to_go_on", f"To continue (nothing is charged twice): {_command()}")
     return report.exit_code
 
 
@@ -288,7 +287,7 @@ def _print_end(finished: flow.FinishedRun, problems: tuple[Problem, ...], *, qui
 
 
 def _command() -> str:
-    """The command that was given, as a shell takes it; whom it tells is a secret."""
+    """The given command, quoted for a shell, without the secret address of --notify."""
     words = ["krea-pipe", *sys.argv[1:]]
     for number, word in enumerate(words):
         if word.startswith("--notify="):

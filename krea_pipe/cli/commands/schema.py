@@ -14,12 +14,16 @@ SCHEMAS = {
 
 @click.command()
 @click.option(
-    "--which", type=click.Choice([*SCHEMAS]), default="pipeline", show_default=True, help="What the schema is of."
+    "--which",
+    type=click.Choice([*SCHEMAS]),
+    default="pipeline",
+    show_default=True,
+    help="The file format.",
 )
 def schema(which: str) -> int:
-    """Print the JSON Schema of pipeline files, of the record of a run, or of another file.
+    """Print the JSON Schema of pipeline files, run reports, lock files or events.
 
-    Editors complete and check a pipeline by it: save it beside your pipelines, and name it in their first line.
+    Editors use it to complete and check pipelines: save it beside your pipelines, and name it in their first line.
     """
     click.echo(schema_text(SCHEMAS[which]).rstrip("\n"))
     return 0

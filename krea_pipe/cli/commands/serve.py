@@ -21,7 +21,7 @@ _MAX_BYTES = 64 * 1024 * 1024
 
 
 class Size(TypedDict):
-    """How fast and how large the Krea is, and whom it lets in."""
+    """Speed, capacity and access of the local Krea."""
 
     latency: float
     spread: float
@@ -31,15 +31,21 @@ class Size(TypedDict):
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8377, show_default=True, help="0 takes a free one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="An address of this machine itself.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8377,
+    show_default=True,
+    help="The port to listen on; 0 picks a free port.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="A loopback address of this machine.")
 @click.option(
     "--latency",
     type=Number(0, DAY),
     default=0.15,
     show_default=True,
     metavar="SECONDS",
-    help="How long a job runs.",
+    help="How long a job takes.",
 )
 @click.option(
     "--spread",
@@ -47,13 +53,15 @@ class Size(TypedDict):
     default=0,
     show_default=True,
     metavar="SHARE",
-    help="Let jobs run longer or shorter by up to this share.",
+    help="Make jobs take longer or shorter by up to this share.",
 )
 @click.option("--concurrency", type=click.IntRange(min=1), help="How many jobs run at once.  [default: all]")
-@click.option("--backlog", type=click.IntRange(min=0), help="How many more may wait; then 429.  [default: all]")
-@click.option("--token", help="The only token that is let in.  [default: any]")
-@click.option("--image", type=FILE, help="Send this file as every image, and draw no proofs.")
-@click.option("--faults", type=FILE, help="What goes wrong, and when: see above.")
+@click.option(
+    "--backlog", type=click.IntRange(min=0), help="How many more jobs may wait before requests get 429.  [default: all]"
+)
+@click.option("--token", help="The only accepted token.  [default: any]")
+@click.option("--image", type=FILE, help="Send this file as every image instead of drawing proofs.")
+@click.option("--faults", type=FILE, help="A YAML file of faults; see above.")
 @seconds_option
 @json_option
 def serve(
@@ -68,10 +76,10 @@ def serve(
 ) -> int:
     """Serve the local Krea over HTTP, to test programs that call Krea.
 
-    It has the documented API, draws proofs, forgets everything at its end, and spends nothing. Only programs of this
-    machine can reach it, and no page of a browser. GET /_local/book tells what happened. Stop it with Ctrl-C.
+    It implements the documented API, draws proofs, forgets everything when it stops, and costs nothing. Only programs
+    on this machine can reach it, and web pages cannot. GET /_local/book lists what happened. Stop it with Ctrl-C.
 
-    A file for --faults is YAML. Rules are asked in order, and the first that takes a call acts:
+    The --faults file is YAML. The first rule that matches a call applies:
 
     \b
       seed: 7
@@ -91,7 +99,7 @@ def serve(
     Each rule may select by prompt: TEXT, every: N, share: 0 to 1, times: N.
     """
     if size["backlog"] is not None and size["concurrency"] is None:
-        raise click.UsageError("--backlog needs --concurrency: nobody waits while all jobs run at once")
+        raise click.UsageError("--backlog needs --concurrency: no job waits while all run at once")
     _check_host(host)
     app = server.build_app(image=None if image is None else _read(image), script=_read_script(faults), **size)
     with _listen(host, port) as listener:
@@ -102,7 +110,7 @@ def serve(
 
 def _check_host(host: str) -> None:
     if not is_loopback(host):
-        message = f"{host} is not an address of this machine alone, and serve is only for tests on it"
+        message = f"{host} is not a loopback address, and `serve` accepts only connections from this machine"
         raise UsageError(Problem("not_loopback", message, hint="use 127.0.0.1, ::1 or localhost"))
 
 
@@ -131,7 +139,9 @@ def _read(file: Path) -> bytes:
         message = f"cannot read the file: {error.strerror}"
         raise InvalidInput(Problem("file_unreadable", message, Place(file, 1, 1))) from error
     if len(data) > _MAX_BYTES:
-        raise InvalidInput(Problem("file_too_large", f"a file holds at most {_MAX_BYTES:,} bytes", Place(file, 1, 1)))
+        raise InvalidInput(
+            Problem("file_too_large", f"a file can have at most {_MAX_BYTES:,} bytes", Place(file, 1, 1))
+        )
     return data
 
 
@@ -141,7 +151,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "the port is in use" if taken else error.strerror
-        hint = "choose another --port; 0 takes a free one" if taken else "choose another --port or --host"
+        hint = "choose another --port; 0 picks a free one" if taken else "choose another --port or --host"
         raise UsageError(Problem("cannot_listen", f"cannot listen on {host}:{port}: {reason}", hint=hint)) from error
 
 

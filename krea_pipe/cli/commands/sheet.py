@@ -37,31 +37,39 @@ class _Flags(SelectFlags):
 @click.command()
 @run_argument
 @select_options
-@click.option("--out", type=FILE, default=Path("sheet.pdf"), show_default=True, help="A .pdf, or a .png for each page.")
+@click.option(
+    "--out",
+    type=FILE,
+    default=Path("sheet.pdf"),
+    show_default=True,
+    help="A .pdf file, or .png files, one for each page.",
+)
 @stages_option
-@click.option("--rows", metavar="AXIS[,AXIS]", help="The axes over the rows.  [default: the last axis but one]")
-@click.option("--columns", metavar="AXIS[,AXIS]", help="The axes over the columns.  [default: the last axis]")
-@click.option("--size", type=click.IntRange(32, 4096), default=360, show_default=True, help="A picture's side in px.")
+@click.option("--rows", metavar="AXIS[,AXIS]", help="The axes of the rows.  [default: the last axis but one]")
+@click.option("--columns", metavar="AXIS[,AXIS]", help="The axes of the columns.  [default: the last axis]")
+@click.option(
+    "--size", type=click.IntRange(32, 4096), default=360, show_default=True, help="The side of a picture in pixels."
+)
 @click.option(
     "--max-megapixels",
     type=Number(0.5, 170),
     default=40,
     show_default=True,
-    help="The most pixels of a page; what does not fit goes on the next.",
+    help="The largest page; the rest continues on the next page.",
 )
-@click.option("--title", help="What stands at the top.  [default: the pipeline's name]")
+@click.option("--title", help="The heading.  [default: the pipeline's name]")
 @replace_option
 @json_option
 def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags]) -> int:
-    """Print a contact sheet of a finished run, with captions.
+    """Create a contact sheet of a finished run, with captions.
 
-    RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. Stages follow each
-    other, each on pages of its own; axes that are neither rows nor columns head blocks of them. Several pages of PNG
-    are numbered: sheet-1.png, sheet-2.png. An earlier sheet is replaced, unless it has more pictures and
-    this one is only a part; any other file is not.
+    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Each stage starts on a new
+    page; the values of axes that are neither rows nor columns become block headings. Multiple PNG pages are numbered:
+    sheet-1.png, sheet-2.png. An earlier sheet is replaced, unless it has more pictures and the new one is partial; any
+    other file is kept.
 
-    Latin, Greek and Cyrillic are always there. Other scripts are taken from the fonts of this machine: Noto Sans CJK
-    is one for Chinese, Japanese and Korean. Letters that no font has become empty boxes.
+    Latin, Greek and Cyrillic are built in. Other scripts need fonts on this machine, for example Noto Sans CJK for
+    Chinese, Japanese and Korean. Letters that no font contains become empty boxes.
     """
     check_path(out)
     home = open_home(os.environ)
@@ -110,7 +118,9 @@ def _say(made: Sheet, files: list[Path], cells: int, expected: int, missing: lis
         return
     print_partial(pictures, expected)
     for name in missing[:10]:
-        click.echo(f"{click.style('missing', fg='yellow', bold=True)} {name}: its picture is gone or damaged", err=True)
+        click.echo(
+            f"{click.style('missing', fg='yellow', bold=True)} {name}: its picture is missing or damaged", err=True
+        )
     if len(missing) > 10:
         click.echo(f"… and {len(missing) - 10} more", err=True)
     click.echo(f"{cells} {'cell' if cells == 1 else 'cells'} on {pages} {'page' if pages == 1 else 'pages'}")

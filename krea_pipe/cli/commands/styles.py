@@ -24,19 +24,19 @@ FILTERS = ("user", "all", "community", "krea", "shared", "unapproved", "editor",
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 EXIT_CODES = {"interrupted": ExitCode.INTERRUPTED, "still_training": ExitCode.WORK_PENDING}
 HINTS = {
-    "interrupted": "run the same command again to go on; nothing is paid twice",
-    "still_training": "run the same command again to wait on, or `krea-pipe cancel` to cancel it",
-    "not_shown": "run the same command again later; `--again` gives it up and pays for another",
+    "interrupted": "rerun the command to continue; nothing is charged twice",
+    "still_training": "rerun the command to keep waiting, or run `krea-pipe cancel` to cancel it",
+    "not_shown": "rerun the command later; `--again` gives up this training and pays for another",
 }
 
 
 @click.group(invoke_without_command=True, subcommand_metavar="[COMMAND] [ARGS]...")
 @click.pass_context
 def styles(ctx: click.Context) -> None:
-    """List trained styles, or train one.
+    """List trained styles, or train a style.
 
-    A style is trained once and then named by its id under `styles:` of a pipeline. It belongs to the API user of
-    the key until it is shared with the workspace; styles that were trained in Krea's app are not seen before that.
+    A style is trained once and then referenced by its id under `styles:` of a pipeline. It belongs to the API user of
+    the key until it is shared with the workspace; styles trained in Krea's app are not visible before that.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -49,9 +49,9 @@ def styles(ctx: click.Context) -> None:
     type=click.Choice(FILTERS),
     default="user",
     show_default=True,
-    help="Which of Krea's styles; `user` are those of this key, `all` also what others have published.",
+    help="Which of Krea's styles to list: `user` for those of this key, `all` to include those published by others.",
 )
-@click.option("--limit", type=click.IntRange(1, 10_000), default=200, show_default=True, help="Show no more than this.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=200, show_default=True, help="List at most this many.")
 @local_option
 @json_option
 def list_(which: str, limit: int, *, local: bool, as_json: bool) -> int:
@@ -67,39 +67,52 @@ def list_(which: str, limit: int, *, local: bool, as_json: bool) -> int:
     else:
         click.echo(f"No styles (--filter {which}).")
     if page.next is not None:
-        click.echo(f"… and more; see them with --limit {10 * limit}", err=True)
+        click.echo(f"… and more; list them with --limit {10 * limit}", err=True)
     return 0
 
 
 @styles.command(short_help="Train a style from a set of reference images.")
 @file_argument
 @click.argument("references")
-@click.option("--name", required=True, help="What the style is called, at Krea and under `styles:`.")
+@click.option("--name", required=True, help="The style's name, at Krea and under `styles:`.")
 @click.option(
-    "--model", type=click.Choice(MODELS), default="k2", show_default=True, help="The base: k2 Medium, k2-large Large."
+    "--model",
+    type=click.Choice(MODELS),
+    default="k2",
+    show_default=True,
+    help="The base model: k2 is Medium, k2-large is Large.",
 )
 @click.option(
-    "--type", "kind", type=click.Choice(STYLE_KINDS), default="Style", show_default=True, help="What the images share."
+    "--type",
+    "kind",
+    type=click.Choice(STYLE_KINDS),
+    default="Style",
+    show_default=True,
+    help="What the images have in common.",
 )
-@click.option("--trigger", metavar="WORD", help="A word that calls for the style in prompts.")
-@click.option("--steps", type=click.IntRange(1, MOST_STEPS), help="The most training steps.  [default: Krea chooses]")
+@click.option("--trigger", metavar="WORD", help="A word that invokes the style in prompts.")
+@click.option(
+    "--steps", type=click.IntRange(1, MOST_STEPS), help="The maximum number of training steps.  [default: Krea chooses]"
+)
 @click.option(
     "--max-cost",
     type=UsdType(),
-    help="What the training may cost in US dollars. Krea publishes no price, so nothing is sent without it; the "
-    "journal counts this sum. It cannot hold Krea to it.",
+    help="What the training may cost in US dollars. Required, because Krea publishes no price; the journal records "
+    "this amount. Krea does not enforce it.",
 )
 @click.option(
     "--wait",
     type=Number(min=0),
     default=7200.0,
     show_default=True,
-    help="Wait no longer than so many seconds for the end; the training goes on at Krea.",
+    help="Stop waiting after this many seconds; the training continues at Krea.",
 )
 @click.option(
-    "--again", is_flag=True, help="Train, and pay, even if this was trained before or a lost answer may have done it."
+    "--again",
+    is_flag=True,
+    help="Train and pay again, even if the style was trained before or a lost answer may have started the training.",
 )
-@click.option("--write", is_flag=True, help="Write the style's id into FILE, under `styles:`.")
+@click.option("--write", is_flag=True, help="Add the style's id to FILE, under `styles:`.")
 @over_options
 @local_option
 @json_option
@@ -116,12 +129,12 @@ def train(
 ) -> int:
     """Train a style from the images of REFERENCES, a set under `references:` of FILE.
 
-    It takes five images or more, of one style. What the same images and options have trained before is found in the
-    journal, a job that is in flight is waited for: nothing is paid twice. At the end the lines for `styles:` are
-    printed; --write puts them into FILE.
+    It takes five or more images of one style. If the journal already has a training with the same images and options,
+    its result is reused or its job is awaited: nothing is charged twice. At the end, the lines for `styles:` are
+    printed; --write adds them to FILE.
 
-    No document of Krea's says what a training costs. State what it may cost with --max-cost; a `budget:` in FILE
-    holds for it too. Failed and cancelled trainings are not billed.
+    Krea's documentation does not state the cost of a training. Set a limit with --max-cost; a `budget:` in FILE applies
+    too. Failed and cancelled trainings are not billed.
     """
     trained = train_style(
         file,
@@ -137,13 +150,13 @@ def train(
     if isinstance(end, Failure):
         return _say_failure(end, as_json=as_json)
     if not as_json:  # before the file is touched: what was paid for must not get lost
-        click.echo(f"Style {end.style_id} {'is trained' if end.is_new else 'was trained before; nothing was paid'}.")
+        click.echo(f"Style {end.style_id} {'is trained' if end.is_new else 'was trained before; nothing was charged'}.")
     _say(end, trained, is_written=write_style(trained, end.style_id), as_json=as_json)
     return 0
 
 
 def _tell(message: str) -> None:
-    with contextlib.suppress(OSError):  # who listened has gone, and the training goes on
+    with contextlib.suppress(OSError):  # the reader has gone, and the training continues
         click.echo(message, err=True)
 
 

@@ -16,8 +16,8 @@ from krea_pipe.core.exit_codes import ExitCode
 @click.option(
     "--staged",
     is_flag=True,
-    help="Check what a commit is about: staged pipelines, and those that read a staged or deleted file; "
-    "all of the repository when nothing is staged. FILE is then a folder or file to look for pipelines in.",
+    help="Check what a commit affects: staged pipelines, and those that read a staged or deleted file; every "
+    "pipeline of the repository if nothing is staged. FILE then limits the search to a folder or file.",
 )
 @over_options
 @max_cells_option
@@ -25,8 +25,8 @@ from krea_pipe.core.exit_codes import ExitCode
 def validate(files: tuple[Path, ...], max_cells: int, *, staged: bool, as_json: bool, **over: Unpack[OverFlags]) -> int:
     """Check pipeline files.
 
-    Reads each FILE and the images that it names, makes every request, and reports all problems at once, each as
-    file:line:column. Needs no network and no key.
+    Reads each FILE and its images, builds every request, and reports all problems at once, each as file:line:column.
+    Needs no network and no key.
     """
     if not files and not staged:
         raise click.UsageError("Missing argument 'FILE...'.")

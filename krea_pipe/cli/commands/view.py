@@ -1,4 +1,4 @@
-"""`krea-pipe view`: look at a run in the browser, while it goes on and afterwards."""
+"""`krea-pipe view`: view a run in the browser, during and after the run."""
 
 import os
 import re
@@ -21,17 +21,23 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:
 
 @click.command()
 @run_argument
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="The port to listen on; 0 picks a free port.",
+)
 @click.option(
     "--allow-host",
     "hosts",
     multiple=True,
     metavar="HOST",
     callback=lambda _, __, value: frozenset(map(_host, value)),
-    help="Also answer to this host, as NAME or NAME:PORT: what the browser shows when a port is forwarded to this "
-    "machine. May be given again.",
+    help="Also answer to this host, as NAME or NAME:PORT: the address that the browser shows when a port is "
+    "forwarded to this machine. Can be repeated.",
 )
-@click.option("--open/--no-open", "opens", default=None, help="Open a browser.  [default: on a terminal]")
+@click.option("--open/--no-open", "opens", default=None, help="Open the page in a browser.  [default: on a terminal]")
 @seconds_option
 @json_option
 def view(
@@ -43,13 +49,13 @@ def view(
     seconds: float | None,
     as_json: bool,
 ) -> int:
-    """Serve the report of a run to the browser on this machine, also while the run goes on.
+    """Serve the report of a run to the browser on this machine, even while the run is in progress.
 
-    RUN is a run's id, the beginning of one, or its folder. Without it, the latest run is taken. Stars, rejections and
-    notes that are made in the page are written into the picks files at once.
+    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Stars, rejections and notes
+    made on the page are saved to the picks files immediately.
 
-    The address has a token and works on this machine alone, until Ctrl-C. Whoever has it can see the run and change
-    its picks.
+    The URL contains a token and works only on this machine, until you press Ctrl-C. Anyone with the URL can see the run
+    and change its picks.
     """
     home = open_home(os.environ)
     folder = find_run(home, run, unfinished=True)
@@ -60,7 +66,7 @@ def view(
 
 
 def _host(text: str) -> str:
-    """A host as a request names it; a wildcard would let in every site that a browser visits."""
+    """A host as a request names it; a wildcard would admit every site that a browser visits."""
     if not _HOST.fullmatch(text):
         raise click.BadParameter(f"{text!r} is not a host: write NAME or NAME:PORT, as in localhost:9000")
     return text.lower()

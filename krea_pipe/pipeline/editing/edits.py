@@ -1,6 +1,6 @@
 """Edits of a pipeline file that a person can review: the diff is what was added, and nothing else.
 
-A stage that stands at the top level is first written below `stages:`: the same cells, other lines.
+A stage at the top level is first written below `stages:`: the same cells, other lines.
 """
 
 import re
@@ -23,7 +23,7 @@ _FILE = Path("pipeline.yaml")
 _BEFORE_STYLES = ("version", "name", "description", "budget", "env", "vars", "defaults", "references", "moodboards")
 _STYLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _STAGE_NAME = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?", re.ASCII)
-_COMMENT_COLUMN = 34  # where the comments of stages stand in the documentation
+_COMMENT_COLUMN = 34  # where the comments of stages are in the documentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ def add_style(text: str, name: str, style_id: str, *, file: Path = _FILE) -> str
     mark, body = split_mark(text)
     edited = _EditedFile.of(body, file)
     if not _STYLE_NAME.fullmatch(name):
-        hint = "use letters, digits and _, such as house_2; the first is no digit"
-        raise UsageError(Problem("bad_name", f"`{name}` cannot name a style", hint=hint))
+        hint = "use letters, digits and _, not starting with a digit, such as house_2"
+        raise UsageError(Problem("bad_name", f"`{name}` is not a valid style name", hint=hint))
     styles = edited.data.get("styles")
     if isinstance(styles, list):
-        message = "`styles:` is a list here, the styles of the one stage"
+        message = "`styles:` in this file is a list: the styles of its only stage"
         hint = "move the list to `defaults: {styles: […]}`, so that styles can be named under `styles:`"
         raise UsageError(Problem("unsafe_edit", message, edited.place("styles"), hint))
     if isinstance(styles, dict) and name in styles:
@@ -69,7 +69,7 @@ def add_style(text: str, name: str, style_id: str, *, file: Path = _FILE) -> str
 def add_stage(
     text: str, stage: str, to: str, *, picks_file: str, name: str | None = None, file: Path = _FILE
 ) -> Promotion:
-    """Add a stage that draws the picked cells of another stage again on another variant.
+    """Add a stage that generates the picked cells of another stage again on another variant.
 
     A file in shorthand gets its one stage written below `stages:` first, where that leaves every cell as it is.
 
@@ -106,11 +106,11 @@ def add_stage(
 
 def _free_name(wanted: str, known: Sequence[str], *, is_given: bool) -> str:
     if wanted in known:
-        hint = "choose another with --name" if is_given else "it is drawn with the others; another one needs --name"
-        raise UsageError(Problem("name_taken", f"there is a stage `{wanted}` already", hint=hint))
+        hint = "choose another with --name" if is_given else "to add another stage, use --name"
+        raise UsageError(Problem("name_taken", f"a stage named `{wanted}` already exists", hint=hint))
     if not _STAGE_NAME.fullmatch(wanted):
-        hint = "use up to 64 letters, digits, dots, _ and -, beginning with a letter or digit"
-        raise UsageError(Problem("bad_name", f"`{wanted}` cannot name a stage", hint=hint))
+        hint = "use up to 64 letters, digits, dots, _ and -, starting with a letter or digit"
+        raise UsageError(Problem("bad_name", f"`{wanted}` is not a valid stage name", hint=hint))
     return wanted
 
 
@@ -125,7 +125,7 @@ class _Entry:
 
     @property
     def flow(self) -> str:
-        """The entry as it stands between braces."""
+        """The entry as written between braces."""
         return flow_text({self.name: self.data}).removeprefix("{").removesuffix("}")
 
     def under(self, column: int, step: int) -> list[str]:
@@ -151,11 +151,11 @@ class _EditedFile:
     def of(cls, text: str, file: Path) -> "_EditedFile":
         data = build_nodes(file, text).data
         if not isinstance(data, dict):
-            raise InvalidInput(Problem("wrong_type", "a pipeline file is a mapping", Place(file, 1, 1)))
+            raise InvalidInput(Problem("wrong_type", "a pipeline file must be a mapping", Place(file, 1, 1)))
         return cls(file, Layout(text), data)
 
     def place(self, section: str, name: str | None = None) -> Place:
-        """Where the value of a section stands, or the key of an entry of it."""
+        """The place of the value of a section, or of the key of one of its entries."""
         part = self.layout.root.children[section]
         index = part.keys[name].start if name in part.keys else part.start
         return LineIndex(self.file, self.layout.text).place(index)
@@ -224,12 +224,12 @@ def with_stages(text: str, file: Path) -> str:
     edited = _EditedFile.of(body, file)
     data, name, moved = edited.data, _only_stage(edited.data, file), _stage_keys(edited.data)
     if "out" not in moved:
-        message = f"{file.name} has no `stages:`, and without `out:` its images would move to {name}/ with it"
-        raise _refusal(message, name, moved, file, "write `out:`, or let them move")
+        message = f"{file.name} has no `stages:`, so without `out:` this edit would move its images to {name}/"
+        raise _refusal(message, name, moved, file, "add `out:`, or accept the move")
     profiles = data.get("profiles")
     found = profiles.values() if isinstance(profiles, dict) else ()
     if any(_stage_keys(profile) for profile in found if isinstance(profile, dict)):
-        message = f"{file.name} has no `stages:`, and its profiles change the one stage at the top level"
+        message = f"{file.name} has no `stages:`, and its profiles change its only stage, at the top level"
         raise _refusal(message, name, moved, file, "change the profiles too")
     new = _with_stage_moved(edited.layout, name, moved)
     wanted = {key: value for key, value in data.items() if key not in moved}
@@ -250,7 +250,7 @@ def _refusal(message: str, name: str, moved: Sequence[str], file: Path, first: s
 
 
 def _with_stage_moved(layout: Layout, name: str, moved: Sequence[str]) -> str:
-    """The text with all that is moved where the last of it stands."""
+    """The text with all that is moved to the place of its last part."""
     if layout.root.kind != "block":
         return layout.text
     column, step = layout.indent(layout.root), layout.step
@@ -267,7 +267,7 @@ def _runs(layout: Layout, moved: Sequence[str]) -> list[tuple[int, int]]:
     keys = list(layout.root.keys)
     column = layout.indent(layout.root)
     ends = [layout.below(layout.root.children[key].end, column) for key in keys]
-    # What stands above the first key is about the file.
+    # What is above the first key is about the file.
     starts = [layout.line_start(layout.root.keys[keys[0]].start)]
     starts += [max(layout.above(layout.root.keys[key].start), end) for key, end in zip(keys[1:], ends, strict=False)]
     runs = []

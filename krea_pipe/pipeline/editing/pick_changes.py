@@ -34,9 +34,9 @@ def change_picks(
 ) -> str:
     """Write decisions down in the text of a picks file.
 
-    A cell that is already there is changed in its line: stars that are None and an empty note leave what is written.
-    Where a pick becomes a rejection, or the other way round, its note stays, and its stars go.
-    A new line goes where its id belongs in the order of ids, so that two branches seldom change the same place.
+    A cell that is already in the file keeps its line: stars that are None and an empty note leave what is
+    written. Where a pick becomes a rejection, or the other way round, its note stays, and its stars go. A new line goes
+    where its id belongs in the order of ids, so that two branches seldom change the same place.
 
     Args:
         text: the file as it is; None, or a text without data, begins a file.
@@ -92,7 +92,7 @@ class _Line:
 
 @dataclass(slots=True)
 class _Sheet:
-    """A picks file that is changed: its lines, what stands below them, its line ends and its margin."""
+    """A picks file that is changed: its lines, what is below them, its line ends and its margin."""
 
     lines: list[_Line]
     below: str = ""
@@ -154,12 +154,12 @@ class _Decisions:
         said: set[str] = set()
         for name in (*self.add, *self.reject, *self.remove):
             if name in said:
-                message = f"{name} is named twice, and one cell is picked, rejected or removed"
-                raise UsageError(Problem("contradiction", message, hint="decide for one"))
+                message = f"{name} is given twice, but a cell can only be picked, rejected or removed"
+                raise UsageError(Problem("contradiction", message, hint="choose one of them"))
             said.add(name)
         for one in (*self.add.values(), *self.reject.values()):
             if one.stars is not None and not 1 <= one.stars <= MAX_STARS:
-                message = f"stars are 1 to {MAX_STARS}, not {one.stars}"
+                message = f"stars must be from 1 to {MAX_STARS}, not {one.stars}"
                 raise UsageError(Problem("out_of_range", message))
 
     def apply(self, sheet: _Sheet, file: Path) -> None:
@@ -282,7 +282,7 @@ def _as_it_stands(layout: Layout, found: Sequence[_Found]) -> _Sheet:
 
 
 def _converted(layout: Layout, found: Sequence[_Found]) -> _Sheet:
-    """Each decision as a new line, with the comments that stood above, within and behind it."""
+    """Each decision as a new line, with the comments that were above, within and behind it."""
     lines = [_Line(verdict, pick) for _, verdict, pick in found]
     sheet = _Sheet(lines, newline=layout.newline)
     ends = [part.end for part, _, _ in found]

@@ -39,7 +39,7 @@ _MERGE_HINT = f"{KEEP_BOTH}; `picks/*.yaml merge=union` in .gitattributes does t
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One decision: a cell's id, 1 to 5 stars (None: not said), a note, and where it stands in the file.
+    """One decision: a cell's id, 1 to 5 stars (None: not said), a note, and its place in the file.
 
     `key` is the beginning of the key of the request that was decided about, "" where the file does not say.
     """
@@ -155,7 +155,7 @@ class _Reader:
         if isinstance(data, list):
             return self._lines(data)
         if not isinstance(data, dict):
-            self._note("wrong_type", f"a picks file is a list of decisions, not {shown(data)}", (), _STARTER)
+            self._note("wrong_type", f"a picks file must be a list of decisions, not {shown(data)}", (), _STARTER)
             raise InvalidInput(*self.problems.all())
         self._check_keys(data, (), OLD_FILE_KEYS)
         lists = {key: tuple(self._old_entries(key, data.get(key))) for key in ("picks", "rejected")}
@@ -187,7 +187,7 @@ class _Reader:
         key = self._text(entry, "key", trail)
         if key and not _KEY.fullmatch(key):
             message = f"`key` must be the first {KEY_DIGITS} to 64 hexadecimal digits of a request's key"
-            self._note("invalid_value", message, (*trail, "key"), "leave it out: the next `krea-pipe pick` writes it")
+            self._note("invalid_value", message, (*trail, "key"), "remove it: the next `krea-pipe pick` writes it")
         found = [verdict for verdict in VERDICTS if entry.get(verdict) is not None]
         if len(found) != 1:
             message = f"a decision {'is either' if found else 'needs'} `pick` or `reject`"
@@ -291,7 +291,7 @@ def _about_picks(problem: Problem) -> Problem:
     """A problem of loading in the words of a picks file."""
     if problem.code == CONFLICT:
         return replace(problem, hint=_MERGE_HINT)
-    words = {"second_document": "one picks file is one document; here a second starts"}
+    words = {"second_document": "a picks file contains one document; a second one starts here"}
     message = words.get(problem.code, problem.message.replace("a pipeline file", "a picks file"))
     hint = problem.hint and problem.hint.replace("a pipeline is a YAML file", "a picks file is a YAML file")
     return replace(problem, message=message, hint=hint)

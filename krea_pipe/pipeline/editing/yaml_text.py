@@ -1,9 +1,9 @@
-"""A YAML text that is edited: where its parts stand, and how a value is written on one line.
+"""A YAML text that is edited: the places of its parts, and how a value is written on one line.
 
 An edit adds its lines and leaves every other byte alone. So the places come from the events of the parser that loads
 pipelines, whose marks are exact for what a line-based edit needs: where a value's own text ends, before the comments
 and blank lines that follow it. ruamel.yaml is used here and nowhere else, and on one value at a time: a round trip of
-a whole file may lay it out anew (indented lists, spaces before comments and in brackets, line ends) and takes about
+a whole file may change its layout (indented lists, spaces before comments and in brackets, line ends) and takes about
 ten seconds for each megabyte.
 """
 
@@ -94,7 +94,7 @@ class Layout:
         return self.text.find("\n", index) + 1 or len(self.text)
 
     def dash(self, item: YamlValue) -> int:
-        """Where the dash of an item stands, which comments may part from its value."""
+        """The place of the dash of an item, which comments may part from its value."""
         start = item.start
         while True:
             begin = self.line_start(start)
@@ -123,7 +123,7 @@ class Layout:
         return start
 
     def spaced(self, mapping: YamlValue) -> bool:
-        """Whether a blank line stands before the last entry; a lone entry tells by having several lines."""
+        """Whether a blank line precedes the last entry; a lone entry tells by having several lines."""
         keys = list(mapping.keys.values())
         if len(keys) < 2:
             return "\n" in self.text[keys[-1].start : mapping.last.end].strip() if keys else False
@@ -166,7 +166,7 @@ class Layout:
         return "".join([*pieces, self.text[done:]])
 
     def _spaces(self, start: int) -> int:
-        """How many spaces stand from an index on."""
+        """How many spaces there are from an index on."""
         found = _SPACES.match(self.text, start)
         return len(found[0]) if found else 0
 

@@ -82,13 +82,13 @@ class AxisBuilder:
 
     def _check_name(self, name: str, trail: Trail) -> None:
         if name == UPSTREAM:
-            message = f"`{name}` is the upstream cell in templates"
+            message = f"`{name}` refers to the upstream cell in templates"
             self._problems.add_key("reserved_name", message, trail, "rename the axis")
         if "." in name:
             kind, one, _ = name.split(".")
             if one not in self.library.names(kind) and one not in self._problems.dropped:
                 near = suggestion(one, self.library.names(kind))
-                self._problems.add_key("unknown_name", f"nothing is called `{one}` under `{kind}:`", trail, near)
+                self._problems.add_key("unknown_name", f"`{kind}:` does not define `{one}`", trail, near)
 
     def _values(self, name: str, data: Json, trail: Trail) -> list[AxisValue]:
         if data == "all" and name in self.library.axes:
@@ -133,15 +133,15 @@ class AxisBuilder:
     def _rendered_list(self, name: str, data: str, trail: Trail) -> Json:
         if data == "all":
             hint = suggestion(name, self.library.axes) or "write its values as a list"
-            what = f"nothing is called `{name}` under `axes:`"
+            what = f"`axes:` does not define `{name}`"
             if name == "look":
-                what, hint = "there are no looks", "define some: `looks: {plain: {}, warm: {intensity: 10}}`"
+                what, hint = "no looks are defined", "define some: `looks: {plain: {}, warm: {intensity: 10}}`"
             if not self._problems.was_dropped(name) and not self._problems.was_dropped(f"{name}s"):
                 self._problems.add("unknown_name", what, trail, hint)
             return []
         if self._reads_axes(data):
             hint = f"write a list of templates, as in `{name}: ['{{{{ product }}}} in the rain']`, or use `vars`"
-            self._problems.add("axis_over_axis", "which values an axis has cannot depend on other axes", trail, hint)
+            self._problems.add("axis_over_axis", "the values of an axis cannot depend on other axes", trail, hint)
             return []
         found = self._rendered(data, trail, whole=True)
         wrong = None if is_template(found) else matrix_problem(name, found, self.library.allowed)
@@ -179,7 +179,9 @@ class AxisBuilder:
                 return AxisValue("none", None, "none", None, {}, trail)
             return self._row(item, trail)
         if isinstance(item, list) and not sets_list(name):
-            hint = "write the values in one list; values that belong together make a row: {id: dawn, text: low light}"
+            hint = (
+                "write the values in one list; write values that belong together as a row: {id: dawn, text: low light}"
+            )
             self._problems.add("wrong_type", f"a value of `{name}` is one value, not a list", trail, hint)
         if not field or (name != "prompt" and not sets_list(name)):
             item = self._rendered(item, trail)
@@ -193,8 +195,8 @@ class AxisBuilder:
         return AxisValue(part_of(name, scalar), scalar, label, item, sets, trail, dynamic)
 
     def _refuse_row(self, name: str, trail: Trail) -> None:
-        hint = f"give `{name}` plain values, or name the axis otherwise and use `set:` in its rows"
-        self._problems.add("row_in_field_axis", f"`{name}` sets a field and takes no rows", trail, hint)
+        hint = f"give `{name}` plain values, or rename the axis and use `set:` in its rows"
+        self._problems.add("row_in_field_axis", f"`{name}` sets a field, so it cannot have rows", trail, hint)
 
     def _is_sound(self, name: str, item: Json, trail: Trail, hint: str | None = None) -> bool:
         """Whether a request can have a value, which is said here where the schema could not say it."""
@@ -265,18 +267,18 @@ class AxisBuilder:
             other = known.setdefault(value.part, value)
             if other is value:
                 continue
-            message = f"the axis `{name}` has {shown(value.scalar)} twice"
-            hint = "remove one: it would draw the same images again"
+            message = f"the axis `{name}` lists {shown(value.scalar)} twice"
+            hint = "remove one: it would generate the same images twice"
             if repr(value.scalar) != repr(other.scalar):
                 both = f"{shown(value.scalar)} and {shown(other.scalar)} of `{name}`"
-                message = f"{both} would both be `{value.part}` in ids"
-                hint = f"make them rows with ids of their own: {{id: {value.part}-2, text: {shown(value.scalar)}}}"
+                message = f"{both} would both become `{value.part}` in ids"
+                hint = f"make them rows with their own ids: {{id: {value.part}-2, text: {shown(value.scalar)}}}"
             elif value.label != other.label:
                 both = f"{other.label} and {value.label} of `{name}`"
-                message = f"{both} are one value, and would both be `{value.part}` in ids"
-                hint = f'write both in quotes if they are texts: "{other.label}" and "{value.label}"'
+                message = f"{both} are the same value and would both become `{value.part}` in ids"
+                hint = f'quote both if they are text: "{other.label}" and "{value.label}"'
                 if part_of(name, other.label) == part_of(name, value.label):
-                    hint = f'make them rows with ids of their own: {{id: {value.part}-2, text: "{value.label}"}}'
+                    hint = f'make them rows with their own ids: {{id: {value.part}-2, text: "{value.label}"}}'
             self._problems.add("repeated_value", message, value.trail, hint)
         return values
 

@@ -20,14 +20,14 @@ from krea_pipe.pipeline.template import TemplateProblem, is_template
 _ROW_KEYS = ("id", "label", "note", "set", *FIELD_NAMES)
 BUILT_IN = ("stage", "pipeline", "look", *DEFAULTS)
 _NOT_VARIABLES = {
-    **{name: f"`{name}` always names the cell's own {name}" for name in BUILT_IN},
-    UPSTREAM: f"`{UPSTREAM}` is the upstream cell in templates",
-    "env": "`env` holds the environment variables that `env:` declares",
+    **{name: f"`{name}` always refers to the cell's own {name}" for name in BUILT_IN},
+    UPSTREAM: f"`{UPSTREAM}` refers to the upstream cell in templates",
+    "env": "`env` contains the environment variables that `env:` declares",
 }
 _UNUSED_HINT = "use it, or remove it"
 _NOT_AXES = ("stage", "pipeline", "env", UPSTREAM)
 _MAX_STAGE_DEPTH = 200
-"""Stages that are drawn for each other."""
+"""Stages that are generated for each other."""
 SOURCE_FIELDS = ("id", "prompt", "image", "axes", "seed", "variant", "aspect_ratio", "creativity")
 
 
@@ -39,10 +39,10 @@ def check_variables(variables: Iterable[str], stages: Iterable[Stage], problems:
     for stage in stages:
         for axis in stage.all_axes:
             if axis.name in names and axis.name not in _NOT_VARIABLES:
-                message = f"the axis `{axis.name}` hides the variable of that name"
+                message = f"the axis `{axis.name}` hides the variable of the same name"
                 problems.add_key("name_taken", message, axis.trail, "rename one of the two")
             elif axis.name in _NOT_AXES and axis.name != UPSTREAM:
-                message = f"`{axis.name}` is already known to templates"
+                message = f"`{axis.name}` is already defined in templates"
                 problems.add_key("reserved_name", message, axis.trail, "rename it")
 
 
@@ -93,7 +93,7 @@ def _check_takes(stage: Stage, values: Iterable[tuple[str, Value]], problems: Pr
     if not any(axis.trail == trail for axis in stage.axes) or problems.was_dropped("seed"):
         return
     seeds = [value for name, value in values if name == "seed"]
-    message = "`takes` tells images without a seed apart, and this stage has seeds"
+    message = "`takes` distinguishes images without a seed, but this stage has seeds"
     hint = "write `seed: null` beside it, or `matrix: {seed: {count: 4}}` for images with seeds"
     given = next((value for value in seeds if value.data is not None), None)
     if given is not None:
@@ -107,16 +107,18 @@ def _check_picture(values: Iterable[tuple[str, Value]], problems: Problems) -> N
     for name, value in values:
         if name in ("prompt", "out", "if") and isinstance(value.data, str) and SOURCE_IMAGE.search(value.data):
             hint = 'use it as `image:`, or as a reference: {image: "{{ source.image }}"}'
-            message = "`source.image` is a picture, and this is a text"
+            message = "`source.image` is an image, but this is text"
             problems.add("not_text", message, value.trail, hint, word="source")
 
 
 def _check_strength(stage: Stage, values: Iterable[tuple[str, Value]], problems: Problems) -> None:
-    """Refuse a strength of a source picture where there is none."""
+    """Refuse the strength of a source image in a stage without one."""
     found = {name: value for name, value in values if name in ("image", "strength")}
     if "strength" in found and "image" not in found and not stage.promotes and not problems.was_dropped("image"):
-        hint = "set `image:` too; the strength of a reference stands in its set, or as an axis references.NAME.strength"
-        message = "`strength` is of the source picture, and this stage has no `image`"
+        hint = (
+            "set `image:` too; the strength of a reference belongs in its set, or in an axis references.NAME.strength"
+        )
+        message = "`strength` applies to the source image, but this stage has no `image`"
         problems.add_key("strength_without_image", message, found["strength"].trail, hint)
 
 
@@ -139,7 +141,7 @@ def _texts(value: Value) -> list[str]:
 
 
 class _TemplateReader:
-    """Reads the templates of a stage: which names they use, and which of them are not there.
+    """Reads the templates of a stage: which names they use, and which of them are missing.
 
     Names are variables, which are those of all stages, with the fields of those that have some, axes, and what each
     stage has.
@@ -171,7 +173,7 @@ class _TemplateReader:
         except TemplateProblem as error:
             message, hint = str(error), error.hint
             if is_rule and error.code == "template_syntax" and error.word is None:
-                message, hint = "this expression cannot be read", "write it as in `surface == 'slate' and seed > 2`"
+                message, hint = "this expression is not valid", "write it like `surface == 'slate' and seed > 2`"
             self.problems.add(error.code, message, trail, hint, word=error.word)
             yield from words_of(text)
             return
@@ -191,19 +193,19 @@ class _TemplateReader:
         near = nearest(name, chain(self.axes, self.variables)) or nearest(name, BUILT_IN)
         elsewhere = "define it under `vars:`, or as an axis under `matrix:`"
         if self.is_chained:
-            elsewhere = f"an axis of the upstream cell is {{{{ source.axes.{name} }}}}"
+            elsewhere = f"for an axis of the upstream cell, write {{{{ source.axes.{name} }}}}"
         hint = f"did you mean `{near}`?" if near else elsewhere
         if name in ("vars", "matrix", "axes", "with"):
             found = re.search(rf"\b{name}\.(\w+)", str(self.problems.document.value(trail)))
             hint = f"write the bare name: {{{{ {found[1] if found else 'subject'} }}}}"
         if name == UPSTREAM:
-            hint = "it is the upstream cell of a stage with `for_each:`"
+            hint = "it refers to the upstream cell of a stage with `for_each:`"
         if name == "env":
-            hint = "declare what is read of the environment: `env: {SEASON: autumn}`"
+            hint = "declare the environment variable: `env: {SEASON: autumn}`"
         if name in BUILT_IN:
-            hint = "a rule reads axes, variables and `source`, and no other fields of a request"
+            hint = "a rule can read axes, variables and `source`, but no other request fields"
         near = None if name in ("vars", "matrix", "axes", "with") else near
-        message = f"the template uses `{name}`, which nothing defines"
+        message = f"the template uses `{name}`, which is not defined"
         self.problems.add("undefined_variable", message, trail, hint, word=name)
         if near:
             yield near
@@ -214,7 +216,7 @@ class _TemplateReader:
         for value in axis.values:
             for key in value.data if isinstance(value.data, dict) else ():
                 if key not in near:
-                    meant = nearest(key, FIELD_NAMES, alike=0.8)
+                    meant = nearest(key, FIELD_NAMES, most=2 if len(key) > 5 else 1)
                     near[key] = None if meant and any(key in text for text in texts) else meant
                 if meant := near[key]:
                     message = f"`{key}` of `{value.label}` sets nothing, and no template reads it"
@@ -243,7 +245,7 @@ class _TemplateReader:
         self.said.add((axis.name, field))
         for value in without:
             near = nearest(field, value.data) if isinstance(value.data, dict) else None
-            hint = f"did you mean `{field}` by `{near}`?" if near else f"add `{field}:`, which other rows have"
+            hint = f"did you mean `{field}` instead of `{near}`?" if near else f"add `{field}:`, as in the other rows"
             message = f"the value `{value.label}` of `{axis.name}` has no field `{field}`, which a template uses"
             self.problems.add("missing_field", message, value.trail, hint)
 
@@ -301,8 +303,8 @@ def strength_warnings(library: Library, stages: Iterable[Stage]) -> Iterator[Pro
         low, high = STRENGTHS[kind].sure
         if isinstance(strength.data, (int, float)) and not low <= strength.data <= high:
             at = library.problems.document.place(strength.trail)
-            message = f"the strength {strength.data:g} of {kind} is outside {low:g} to {high:g}"
-            yield Problem("unsure_strength", message, at, "only Krea's older guides allow it; it may be refused")
+            message = f"the strength {strength.data:g} of {kind} is outside the range {low:g} to {high:g}"
+            yield Problem("unsure_strength", message, at, "only Krea's older guides allow it; Krea may refuse it")
 
 
 def unused_warnings(library: Library, stages: Sequence[Stage]) -> Iterator[Problem]:
@@ -334,23 +336,23 @@ def check_graph(stages: Sequence[Stage], problems: Problems) -> None:
                 hint = suggestion(name, [one for one in known if one != stage.name])
                 problems.add("unknown_stage", f"there is no stage `{name}`", trail, hint)
         if _depth(stage, known) > _MAX_STAGE_DEPTH:
-            message = f"more than {_MAX_STAGE_DEPTH} stages are drawn for each other"
-            problems.add("too_many", message, (*stage.trail, "for_each"), "draw some of them without `for_each`")
+            message = f"more than {_MAX_STAGE_DEPTH} stages are chained with `for_each`"
+            problems.add("too_many", message, (*stage.trail, "for_each"), "remove `for_each` from some of them")
         circle = _circle(stage, known)
         if circle and frozenset(circle) not in circles:
             circles.add(frozenset(circle))
             trail = next(trail for name, trail in _edges(stage) if name == circle[1])
-            message = f"the stages wait for each other: {' → '.join(circle)}"
-            problems.add("stage_cycle", message, trail, "a stage can only use stages that do not use it")
+            message = f"the stages depend on each other: {' → '.join(circle)}"
+            problems.add("stage_cycle", message, trail, "a stage cannot depend on stages that depend on it")
         picks = stage.upstream.picks if stage.upstream else None
         if stage.upstream and picks and picks.is_of_others(stage.upstream.stage, known):
-            said = f"holds picks of {picks.stages_said}, and this stage is for `{stage.upstream.stage}`"
+            said = f"contains picks of {picks.stages_said}, but this stage uses `{stage.upstream.stage}`"
             message = f"{picks.document.file.name} {said}"
             problems.add("other_stage", message, (*stage.trail, "picks"), "name the picks file of that stage")
 
 
 def _depth(stage: Stage, known: Mapping[str, Stage]) -> int:
-    """How many stages a stage is drawn for, one after the other, up to the limit; a circle is said elsewhere."""
+    """How many stages a stage is generated for, one after the other, up to the limit; a circle is said elsewhere."""
     seen = {stage.name}
     while len(seen) <= _MAX_STAGE_DEPTH + 1 and stage.upstream and stage.upstream.stage in known.keys() - seen:
         stage = known[stage.upstream.stage]

@@ -76,8 +76,8 @@ def _table_rows(data: Mapping[str, Json], folder: Path, root: Path, allowed: All
     table = read_table(_one_text("csv", pattern, folder, root), pattern, "\t" if said == "tab" else said)
     rows = _rows(table)
     if not rows:
-        hint = "write each column's name, and a row below them"
-        raise Unusable("empty_value", f"{pattern} holds no values", hint)
+        hint = "write a header row, and at least one row below it"
+        raise Unusable("empty_value", f"{pattern} contains no values", hint)
     _check_rows(rows, allowed, [f"in line {line} of {pattern}" for line in table.lines])
     return Generated(rows, table.lines)
 
@@ -86,8 +86,8 @@ def _check_rows(rows: Sequence[Json], allowed: Allowed, places: Sequence[str] = 
     """Refuse rows with a field that no request can have, which the schema says of rows in the file itself."""
     for number, row in enumerate(cast("Sequence[Mapping[str, Json]]", rows), 1):
         if "set" in row:
-            hint = "name each column like the field that it sets, such as `creativity`"
-            raise Unusable("reserved_name", "`set` is for rows that are written out", hint)
+            hint = "name each column after the field that it sets, such as `creativity`"
+            raise Unusable("reserved_name", "`set` is only for rows in the pipeline file", hint)
         try:
             for name in (name for name in _CHECKED if name in row and not is_template(row[name])):
                 value = unspelled(row[name])
@@ -107,10 +107,10 @@ def _range(data: Mapping[str, Json]) -> list[Json]:
     step = Decimal(repr(data["by"]))
     if step == 0 or (last - first) / step < 0:
         way = "down: write a negative number" if last < first else "up: write a positive number"
-        raise Unusable("invalid_value", f"`by: {data['by']}` never leads from `from` to `to`", f"they go {way}")
+        raise Unusable("invalid_value", f"`by: {data['by']}` never gets from `from` to `to`", f"the values go {way}")
     count = int((last - first) / step) + 1
     if count > MAX_RANGE_VALUES:
-        message = f"this range has {count:,} values; an axis takes at most {MAX_RANGE_VALUES:,}"
+        message = f"this range has {count:,} values; an axis can have at most {MAX_RANGE_VALUES:,}"
         raise Unusable("too_many", message, "write a larger `by`")
     return [_number(first + step * index) for index in range(count)]
 
@@ -120,12 +120,12 @@ def _number(value: Decimal) -> Json:
 
 
 def _zipped(lists: Mapping[str, list[Json]], allowed: Allowed) -> list[Json]:
-    """Rows of the values that stand at one place in each list."""
+    """Rows of the values at one place in each list."""
     lengths = {len(values) for values in lists.values()}
     if len(lengths) > 1:
         said = ", ".join(f"`{name}` has {len(values)}" for name, values in lists.items())
-        hint = "add what is missing, or write rows: - {id: wide, aspect_ratio: 16:9}"
-        raise Unusable("zip_lengths", f"the lists of a `zip` need one length: {said}", hint)
+        hint = "add the missing values, or write rows: - {id: wide, aspect_ratio: 16:9}"
+        raise Unusable("zip_lengths", f"the lists of a `zip` must have equal lengths: {said}", hint)
     rows: list[Json] = []
     for values in zip(*lists.values(), strict=True):
         row = dict(zip(lists, values, strict=True))
@@ -142,14 +142,16 @@ def _read_values(kind: str, pattern: str, folder: Path, root: Path) -> list[Json
         return [_file_row(file, folder) for file in files_of(pattern, folder, root)]
     found = _words(_one_text(kind, pattern, folder, root), pattern)
     if not found:
-        raise Unusable("empty_value", f"{pattern} holds no values", "write one value a line")
+        raise Unusable("empty_value", f"{pattern} contains no values", "write one value per line")
     return found
 
 
 def _one_text(kind: str, pattern: str, folder: Path, root: Path) -> str:
     files = files_of(pattern.rstrip("/"), folder, root)
     if len(files) > 1:
-        raise Unusable("several_files", f"{pattern} means {len(files)} files; `{kind}` reads one", "name one of them")
+        raise Unusable(
+            "several_files", f"{pattern} matches {len(files)} files; `{kind}` reads one file", "name one of them"
+        )
     return _text_of(files[0], pattern)
 
 
@@ -170,18 +172,18 @@ def _text_of(file: Path, pattern: str) -> str:
         raise Unusable("file_unreadable", f"cannot read {pattern}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        message = f"{pattern} is not valid UTF-8 text: line {line} holds the byte 0x{raw[error.start]:02x}"
+        message = f"{pattern} is not valid UTF-8 text: line {line} contains the byte 0x{raw[error.start]:02x}"
         raise Unusable("not_utf8", message, "save it as UTF-8") from error
     if len(raw) > MAX_TABLE_BYTES:
         raise Unusable("file_too_large", f"{pattern} is larger than {MAX_TABLE_BYTES // 2**20} MB", "split the file")
     if lfs.pointer_in(raw):
-        raise Unusable("lfs_pointer", f"{pattern} is a pointer of Git LFS: the table itself is not here", lfs.LFS_HINT)
+        raise Unusable("lfs_pointer", f"{pattern} is a Git LFS pointer: the table itself is missing", lfs.LFS_HINT)
     at = conflict_at(text)
     if at is not None:
         message = f"line {text.count(chr(10), 0, at) + 1} of {pattern} is a merge conflict marker"
         raise Unusable(CONFLICT, message, CHOOSE)
     if CONTROL_CHARACTERS.search(text):
-        raise Unusable("control_character", f"{pattern} holds a control character", "save it as plain text")
+        raise Unusable("control_character", f"{pattern} contains a control character", "save it as plain text")
     return text
 
 
@@ -191,14 +193,14 @@ def _words(text: str, pattern: str) -> list[Json]:
         for word in map(str.strip, line.splitlines()):
             if word and not word.startswith("#"):
                 found.append(word)
-                refuse_many(len(found), MAX_RANGE_VALUES, "values, which is the most that an axis takes", pattern)
+                refuse_many(len(found), MAX_RANGE_VALUES, "values, the maximum for an axis", pattern)
     return found
 
 
 def _lines(text: str, pattern: str) -> Iterator[str]:
     """The lines of a file, each as soon as it is asked for: they may be far more than it has values."""
     for number, line in enumerate(io.StringIO(text, newline=""), 1):
-        refuse_many(number, MAX_LINES, "lines, which is the most that is read", pattern)
+        refuse_many(number, MAX_LINES, "lines, the maximum for a file", pattern)
         yield line
 
 

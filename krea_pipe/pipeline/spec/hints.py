@@ -1,6 +1,6 @@
 """What a person probably meant, and how each part of a file is written.
 
-Near names, words of other tools, keys that have their place elsewhere. The words stand in `data/hints.yaml`, which is
+Near names, words of other tools, keys that have their place elsewhere. The words are in `data/hints.yaml`, which is
 read when the first hint is asked for.
 """
 
@@ -21,6 +21,7 @@ from krea_pipe.pipeline.nodes import build_nodes
 from krea_pipe.pipeline.source import Trail
 
 _MAX_LISTED = 12
+_PARTS = re.compile(r"[\W_]+")
 
 _STAGE_KEYS = ("prompt", "matrix", "exclude", "include", "patch", "sample", "with", "takes", "out")
 _CHAIN_KEYS = ("for_each", "needs", "picks", "promote")
@@ -54,8 +55,8 @@ def suggestion(word: str, known: Iterable[object]) -> str | None:
     return f"known: {', '.join(options)}" if options and len(options) <= _MAX_LISTED else None
 
 
-def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str | None:
-    """The known word that was probably meant, if one is near; `alike` is how near, up to 1."""
+def nearest(word: str, known: Iterable[str], *, most: int | None = None) -> str | None:
+    """The known word that was probably meant, if one is near; `most` is the most slips, as for `closest`."""
     if not has_budget():
         return None
     options = {_snake(one): one for one in islice(known, MAX_NAMES)}
@@ -65,8 +66,8 @@ def nearest(word: str, known: Iterable[str], *, alike: float = 0.6) -> str | Non
         return options[alias if alias in options else wanted]
     if len(wanted) > MAX_NAME_LENGTH:
         return None
-    close = closest(wanted, options, alike=alike)
-    within = [one for one in options if len(wanted) > 3 and wanted in one]
+    close = closest(wanted, options, most=most)
+    within = [one for one in options if len(wanted) > 3 and wanted in _PARTS.split(one)]
     return options[close] if close else options[within[0]] if len(within) == 1 else None
 
 
@@ -79,11 +80,14 @@ def near_ratio(text: str) -> str | None:
     return f"the nearest shape is {min(ASPECT_RATIOS, key=lambda ratio: abs(shape / _shape(ratio) - 1))}"
 
 
-def unknown_key_hint(trail: Trail, known: Iterable[str]) -> str | None:
-    """What to do about an unknown key at the end of a trail, given the keys that may stand there."""
+def unknown_key_hint(trail: Trail, known: Iterable[str], fitting: Iterable[str]) -> str | None:
+    """What to do about an unknown key at the end of a trail.
+
+    `known` are the keys that are allowed there, `fitting` those of them that take a value of the same kind.
+    """
     options = list(known)
     key = _snake(str(trail[-1]))
-    near = None if key in (*FIELD_NAMES, *_CHAIN_KEYS) and len(trail) == 1 else nearest(key, options)
+    near = None if key in (*FIELD_NAMES, *_CHAIN_KEYS) and len(trail) == 1 else nearest(key, fitting)
     foreign = _words().foreign.get(key)
     if near and (foreign is None or near in (key, "n")):
         return f"did you mean `{near}`?"
@@ -119,12 +123,12 @@ def axis_at(trail: Trail) -> tuple[str, Trail] | None:
 
 
 def _listed(options: list[str]) -> str | None:
-    """The keys that may stand somewhere; request fields are many, and known by one of them."""
+    """The keys that are allowed somewhere; request fields are many, and known by one of them."""
     others = [one for one in options if one not in FIELD_NAMES or one == "prompt"]
     if len(options) <= _MAX_LISTED + 4:
-        return f"the keys here are {', '.join(options)}"
+        return f"valid keys: {', '.join(options)}"
     if {*DEFAULTS} <= {*options} and len(others) <= _MAX_LISTED + 4:
-        return f"the keys here are {', '.join(others)}, and request fields such as creativity"
+        return f"valid keys: {', '.join(others)}, and request fields such as creativity"
     return None
 
 

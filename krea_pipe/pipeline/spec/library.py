@@ -74,8 +74,10 @@ class Library:
         """Refuse two names of one field side by side, because only one of them would count."""
         for one, kind in SINGULARS.items():
             if one in data and kind in data:
-                message = f"`{one}` and `{kind}` are one field"
-                self.problems.add_key("name_taken", message, (*trail, one), f"remove it, and list all under `{kind}`")
+                message = f"`{one}` and `{kind}` are the same field"
+                self.problems.add_key(
+                    "name_taken", message, (*trail, one), f"remove it, and list everything under `{kind}`"
+                )
 
     def define(self, kind: str, name: str, data: Json, trail: Trail) -> None:
         """Put one set of references, moodboard or style under a name."""
@@ -108,7 +110,7 @@ class Library:
         if is_template(data) or data in self.problems.dropped:
             return
         if not isinstance(data, str) or data not in self.looks:
-            message = f"nothing is called {shown(data)} under `looks:`"
+            message = f"`looks:` does not define {shown(data)}"
             hint = suggestion(str(data), self.looks) or "define it: `looks: {plain: {}}`"
             self.problems.add("unknown_name", message, trail, hint)
 
@@ -121,7 +123,7 @@ class Library:
         self.counts["values"] += count
         if self.counts["values"] > MAX_AXIS_VALUES:
             message = f"the axes of all matrices have more than {MAX_AXIS_VALUES:,} values"
-            self.problems.add_key("too_many", message, trail, "let fewer stages use long axes")
+            self.problems.add_key("too_many", message, trail, "use long axes in fewer stages")
             self.problems.check()
 
     def names(self, kind: str) -> "Mapping[str, ReferenceSet | Board]":
@@ -134,20 +136,20 @@ class Library:
             self.define(kind, name, item, trail)
             return name
         if not isinstance(item, str):
-            self.problems.add("wrong_type", f"{kind} are named by text, not by {shown(item)}", trail)
+            self.problems.add("wrong_type", f"{kind} are given by name, not by {shown(item)}", trail)
         elif SOURCE_IMAGE.search(item):
             hint = 'write {image: "{{ source.image }}"}' if kind == "references" else None
-            self.problems.add("not_text", f"`source.image` is a picture, not a name under `{kind}:`", trail, hint)
+            self.problems.add("not_text", f"`source.image` is an image, not a name under `{kind}:`", trail, hint)
         elif item not in self.names(kind) and not is_template(item) and item not in self.problems.dropped:
-            message = f"nothing is called `{item}` under `{kind}:`"
+            message = f"`{kind}:` does not define `{item}`"
             self.problems.add("unknown_name", message, trail, self._hint(kind, item))
         return item
 
     def _hint(self, kind: str, name: str) -> str | None:
         if kind == "references" and re.search(r"[/.:]", name):
-            return f"to use a file write {{image: {name}}}"
+            return f"to use a file, write {{image: {name}}}"
         if kind == "moodboards" and re.fullmatch(r"[0-9A-Fa-f-]{36}", name):
-            return f"to use a moodboard by its id write {{id: {name}}}"
+            return f"to use a moodboard by its id, write {{id: {name}}}"
         known = [one for one in self.names(kind) if not one.startswith("@")]
         return suggestion(name, known) or f"define it: `{kind}: {{{name}: {{…}}}}`"
 
@@ -160,7 +162,7 @@ class Library:
             return self.prompts[data]
         near = nearest(data, self.prompts) if re.fullmatch(r"\w+", data) else None
         if near:
-            what = f"nothing is called `{data}` under `prompts:`"
+            what = f"`prompts:` does not define `{data}`"
             self.problems.add("unknown_name", what, trail, f"did you mean `{near}`?")
         return Value(data, trail)
 

@@ -75,7 +75,7 @@ def read_pipeline(
         checked: the digests of images that need not be decoded, because they were; new ones are added.
 
     Raises:
-        InvalidInput: with every problem of the file and of its images. UsageError: what stands over it is wrong.
+        InvalidInput: with every problem of the file and of its images. UsageError: the overrides are wrong.
     """
     draft = draft_pipeline(file, overrides)
     fingerprints = fingerprint_images(draft.pipeline, checked)
@@ -88,7 +88,7 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
     """Read one pipeline file; a draft with problems is good for finding more of them, and for nothing else.
 
     Raises:
-        InvalidInput: the file makes no sense at all. UsageError: what stands over it does not.
+        InvalidInput: the file makes no sense at all. UsageError: the overrides make none.
     """
     reset_budgets()
     reset_entry_budget()
@@ -169,7 +169,7 @@ class _Builder:
         )
 
     def _overrides(self) -> dict[str, Value]:
-        """The fields of `--set`; what is wrong with them stands in no file."""
+        """The fields of `--set`; what is wrong with them is in no file."""
         own = Problems(self.document)
         own.dropped = self.problems.dropped
         data = {name: node.data for name, node in self.fields.items()}
@@ -184,24 +184,31 @@ class _Builder:
         found: dict[str, Json] = {}
         for name, default in mapping_in(self.data, "env").items():
             if name.startswith("KREA_"):
-                hint = "keys and settings are not for templates"
+                hint = "templates cannot use keys and settings"
                 self.problems.add_key("reserved_name", f"`{name}` cannot be declared", ("env", name), hint)
                 continue
             if is_secret_name(name):
-                hint = "prompts are sent away, so no secret is for them; give a value that is none another name"
-                message = f"`{name}` is a name for a secret, and cannot be declared"
+                hint = (
+                    "prompts are sent to Krea, so they must not contain secrets; if the value is not secret, rename it"
+                )
+                message = f"`{name}` is a typical name for a secret, so it cannot be declared"
                 self.problems.add_key("secret_name", message, ("env", name), hint)
                 found[name] = ""
                 continue
             value = environment.get(name, default)
             if value is None:
                 hint = f"set it, or give a default: `env: {{{name}: autumn}}`"
-                self.problems.add_key("missing_env", f"the environment has no `{name}`", ("env", name), hint)
+                self.problems.add_key(
+                    "missing_env", f"the environment variable `{name}` is not set", ("env", name), hint
+                )
             elif isinstance(value, str) and len(value) > MAX_ENVIRONMENT_TEXT:
-                self.problems.add_key("too_long", f"the environment's `{name}` is too long", ("env", name))
+                self.problems.add_key("too_long", f"the environment variable `{name}` is too long", ("env", name))
             found[name] = "" if value is None else value
             if name in environment:
-                hint = "it comes from the environment, and prompts are sent away: declare no variable that holds a key"
+                hint = (
+                    "it comes from the environment, and prompts are sent to Krea: do not declare variables that "
+                    "contain keys"
+                )
                 check_secrets(value, self.problems, ("env", name), hint)
         return found
 
@@ -213,7 +220,7 @@ class _Builder:
                 return self.problems.rendering(text, known)
             except TemplateProblem as error:
                 if not self.problems.was_dropped(error.word or "?"):
-                    hint = "a variable may use the ones above it" if error.code == "undefined_variable" else error.hint
+                    hint = "a variable can use the ones above it" if error.code == "undefined_variable" else error.hint
                     self.problems.add(error.code, str(error), trail, hint, word=error.word)
                 return text
 
@@ -230,11 +237,11 @@ class _Builder:
             return [] if has_stages else [self._stage(name, self._shorthand(), ())]
         for key in self._shorthand():
             hint = "move it into a stage"
-            message = f"`{key}` here is shorthand for a file with one stage, and this file has `stages:`"
+            message = f"`{key}` here is shorthand for a file with one stage, but this file has `stages:`"
             self.problems.add_key("shorthand_with_stages", message, (key,), hint)
         if len(stages) > MAX_STAGES:
-            message = f"a pipeline has at most {MAX_STAGES} stages, and here are {len(stages):,}"
-            self.problems.add_key("too_many", message, ("stages",), "put some of them into another file")
+            message = f"a pipeline can have at most {MAX_STAGES} stages; this one has {len(stages):,}"
+            self.problems.add_key("too_many", message, ("stages",), "move some of them to another file")
             return []
         return [self._stage(own, mapping_in(stages, own), ("stages", own)) for own in stages]
 
@@ -251,17 +258,17 @@ def _check_sizes(data: Json, problems: Problems) -> None:
     """Refuse a file that defines more than can be looked at."""
     fields = data if isinstance(data, dict) else {}
     if len(fields) > MAX_DEFINITIONS:
-        problems.add("too_many", f"a file has at most {MAX_DEFINITIONS:,} keys, and here are {len(fields):,}", ())
+        problems.add("too_many", f"a file can have at most {MAX_DEFINITIONS:,} keys; this one has {len(fields):,}", ())
         problems.check()
     for key, own in fields.items():
         if key != "vars" and isinstance(own, dict) and len(own) > MAX_DEFINITIONS:
-            message = f"`{key}` holds {len(own):,} definitions; at most {MAX_DEFINITIONS:,} may stand there"
-            problems.add_key("too_many", message, (key,), "put some of them into another file")
+            message = f"`{key}` has {len(own):,} definitions; the maximum is {MAX_DEFINITIONS:,}"
+            problems.add_key("too_many", message, (key,), "move some of them to another file")
             problems.check()
 
 
 def repository_root(file: Path) -> Path:
-    """The folder that a pipeline's references may not leave: its git repository, or its own folder outside one."""
+    """The folder that a pipeline's references must not leave: its git repository, or its own folder outside one."""
     folder = file.resolve().parent
     return next((one for one in (folder, *folder.parents) if (one / ".git").exists()), folder)
 

@@ -1,4 +1,4 @@
-"""What stands over a file: a profile, values of the command line, variables of other files, declared environment.
+"""What overrides a file: a profile, values of the command line, variables of other files, declared environment.
 
 A file's nodes are merged, not its data, so that each value still knows its place.
 """
@@ -66,7 +66,7 @@ def _is_field(path: Sequence[str]) -> bool:
 
 
 def apply_overrides(document: Document, overrides: Overrides, sets: Sequence[tuple[list[str], Node]]) -> Document:
-    """A document with everything merged that stands over it, low to high: profile, variable files, `--set`.
+    """A document with all overrides merged into it, low to high: profile, variable files, `--set`.
 
     Raises:
         UsageError: there is no such profile, or a value cannot be set. InvalidInput: a variable file is wrong.
@@ -110,7 +110,7 @@ def _with(root: Node, path: Sequence[str], value: Node) -> Node:
         return merge_nodes(root, value) if isinstance(value.data, dict) and isinstance(root.data, dict) else value
     head, *rest = path
     if isinstance(root.data, list):
-        message = f"`{head}` stands in a list, and a list is set as a whole"
+        message = f"`{head}` is inside a list, and a list can only be set as a whole"
         raise UsageError(Problem("bad_set", message, hint="write --set path.to.list='[one, two]'"))
     if not isinstance(root.data, dict):
         root = Node({}, value.start, value.start)
@@ -126,7 +126,7 @@ def said(data: Json) -> str:
 
 
 def moved_to(node: Node, start: int) -> Node:
-    """A node whose parts all stand at one place."""
+    """A node whose parts all have one place."""
     children = {key: moved_to(child, start) for key, child in node.children.items()}
     return Node(node.data, start, start, children, dict.fromkeys(node.keys, start), node.size, node.spelled)
 
@@ -136,12 +136,12 @@ def _variables(file: Path) -> Node:
     problems = ProblemList()
     problems.extend(document.problems)
     if not isinstance(document.data, dict):
-        problems.note(Problem("wrong_type", "a file of variables is a mapping: `brand: Aurelle`", document.place()))
+        problems.note(Problem("wrong_type", "a variables file must be a mapping: `brand: Aurelle`", document.place()))
     for name in document.root.keys:
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
             hint = "use letters, digits and _, not starting with a digit"
             at = document.key_place((name,))
-            problems.note(Problem("invalid_name", f"`{name}` cannot be a name", at, hint))
+            problems.note(Problem("invalid_name", f"`{name}` is not a valid name", at, hint))
     problems.check()
     return document.root
 
@@ -149,7 +149,7 @@ def _variables(file: Path) -> Node:
 def _assignment(text: str) -> tuple[list[str], Node]:
     """`path.to.key=value`; the value is read as YAML, without comments."""
     if CONTROL_CHARACTERS.search(text):
-        raise UsageError(Problem("bad_set", f"{shown(text)} is no text", hint="write it in UTF-8"))
+        raise UsageError(Problem("bad_set", f"{shown(text)} is not valid text", hint="encode it as UTF-8"))
     path, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)*", path):
         message = f"{shown(text)} does not say what to set"

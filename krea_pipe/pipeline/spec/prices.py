@@ -59,7 +59,7 @@ def _is_there(file: Path) -> bool:
 def _settings(document: Document, problems: Problems) -> dict[str, Json]:
     data = document.data
     if not isinstance(data, dict):
-        problems.add("wrong_type", "settings are a mapping", (), "write `prices: {medium: 0.04}`")
+        problems.add("wrong_type", "settings must be a mapping", (), "write `prices: {medium: 0.04}`")
         return {}
     for key in data:
         if key != "prices":
@@ -108,7 +108,7 @@ def known_value_warnings(document: Document, prices: PriceList) -> Iterator[Prob
             if value in _KNOWN[name]:
                 at = document.key_place(("allow_unknown", name, value))
                 hint = "remove it" + ("; `prices:` raises its price" if name == "variant" else "")
-                yield Problem("known_value", f"krea-pipe knows the {name} {value}", at, hint)
+                yield Problem("known_value", f"krea-pipe already knows the {name} {value}", at, hint)
 
 
 def _with_variants(

@@ -23,7 +23,7 @@ MAX_DATA = 20_000_000
 MAX_TEMPLATE_WORK = 150_000
 """What different templates may hold: each counts for 100 letters, each of its expressions for 50 and its own."""
 
-PASSWORD = "this URL holds a user name or password"
+PASSWORD = "this URL contains a user name or password"
 """As `references` says of images, so that it is said once."""
 _SECRET_HINT = "keys belong in the environment: set KREA_API_KEY; if this file was ever shared, revoke the key"
 
@@ -34,7 +34,7 @@ _PART = 16  # how many letters one part of a list or mapping counts for
 class Problems(ProblemList):
     """What was found so far in one document.
 
-    `dropped` are the words of what was wrong and is left out: a check may not complain that such a word is missing
+    `dropped` are the words of what was wrong and is left out: a check must not complain that such a word is missing
     or unused, because that would only repeat the first problem in other words.
     """
 
@@ -62,14 +62,19 @@ class Problems(ProblemList):
         """Compile a template of the file, as long as there are not too many.
 
         Raises:
-            TemplateProblem: it is none. InvalidInput: the limit is reached.
+            TemplateProblem: it is not a template. InvalidInput: the limit is reached.
         """
         if text not in self.templates and is_template(text):
             self.templates.add(text)
             self.template_work += _work_of(text)
             if self.template_work > MAX_TEMPLATE_WORK:
-                hint = "values that differ in a word can be plain values of an axis, which one template reads"
-                self.add("too_many_templates", "this file has too many different templates, or too long ones", (), hint)
+                hint = "for values that differ in a word, use an axis of plain values and one template"
+                self.add(
+                    "too_many_templates",
+                    "this file has too many different templates, or templates that are too long",
+                    (),
+                    hint,
+                )
                 self.check()
         return compile_template(text)
 
@@ -84,8 +89,8 @@ class Problems(ProblemList):
         value = self.compiled(text).render(known)
         self.rendered += _size(value) if is_template(text) else 0
         if self.rendered > MAX_DATA:
-            hint = "write fewer variables and values that repeat long ones"
-            raise TemplateProblem("template_too_large", "the templates of this file make too much data", hint=hint)
+            hint = "use fewer variables and values that repeat long ones"
+            raise TemplateProblem("template_too_large", "the templates in this file produce too much data", hint=hint)
         return value
 
     def add(self, code: str, message: str, trail: Trail, hint: str | None = None, *, word: str | None = None) -> None:
@@ -98,7 +103,7 @@ class Problems(ProblemList):
         self.note(Problem(code, message + self.document.row_of(trail), self.document.key_place(trail), hint))
 
     def add_secret(self, message: str, trail: Trail, hint: str, *, is_key: bool = False) -> None:
-        """Note that the value at a trail, or the key that ends it, looks like a secret, and show its line to nobody."""
+        """Note that the value at a trail, or the key that ends it, looks like a secret, and do not show its line."""
         at = self.document.key_place(trail) if is_key else self.document.place(trail)
         self.secret_lines.add((at.path, at.line))
         self.note(Problem("secret_in_file", message, at, hint))

@@ -23,7 +23,8 @@ from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.core.written import Written
 from krea_pipe.pipeline.source import Document, Trail
 from krea_pipe.pipeline.spec.hints import axis_at, form_of, form_of_key, near_ratio, nearest, unknown_key_hint
-from krea_pipe.pipeline.template import slug
+from krea_pipe.pipeline.spec.variables import names_read
+from krea_pipe.pipeline.template import is_template, slug
 
 MAX_ERRORS = 10 * MAX_PROBLEMS
 """Of JSON Schema; several may be about one value."""
@@ -47,6 +48,9 @@ _RANK = ("type", "const", "enum", "minimum", "maximum", "minItems", "minProperti
 _RANGE = {"from", "to", "steps", "by", "count", "zip", "glob", "csv", "words"}
 
 
+_Validator = jsonschema.Draft202012Validator
+
+
 @dataclass(frozen=True, slots=True)
 class _Finding:
     """A problem, and the trail of what has to go before the rest of the data can be looked at."""
@@ -64,7 +68,7 @@ def schema_text(name: str) -> str:
 
 
 def top_keys() -> list[str]:
-    """The keys that may stand at the top of a file."""
+    """The keys that are allowed at the top of a file."""
     return list(cast("Mapping[str, Any]", _validator(()).schema)["properties"])
 
 
@@ -86,7 +90,7 @@ def find_problems(document: Document, data: Json) -> list[_Finding]:
     """What the JSON Schema says against a document's data, or against what is left of it."""
     validator = _validator_for(allowed_values(document.data))
     errors = sorted(islice(validator.iter_errors(cast("Any", data)), MAX_ERRORS), key=_path)
-    found = (finding for _, group in groupby(errors, _path) for finding in _describe(document, list(group)))
+    found = (finding for _, group in groupby(errors, _path) for finding in _describe(document, list(group), validator))
     return list(islice(found, MAX_PROBLEMS + 1))
 
 
@@ -108,7 +112,7 @@ def _problem_of(data: Json, allowed: Allowed, above: int = 0) -> Problem | None:
     if errors[0].validator == "required":
         return Problem("missing_key", f"{_name_of(trail)} needs an `id`")
     if errors[0].validator == "additionalProperties" or "propertyNames" in errors[0].absolute_schema_path:
-        return Problem("invalid_value", f"{_name_of(trail)} has a key that it cannot have")
+        return Problem("invalid_value", f"{_name_of(trail)} has a key that is not allowed")
     code, message, near = _value_message(trail, errors[0])
     return Problem(code, message, hint=near)
 
@@ -150,7 +154,7 @@ def _validator_for(allowed: Allowed) -> jsonschema.Draft202012Validator:
 
 @lru_cache(maxsize=4)
 def _validator(allowed: tuple[tuple[str, tuple[str, ...]], ...]) -> jsonschema.Draft202012Validator:
-    # Kept, because jsonschema.validate() would check the schema itself anew in each call.
+    # Kept, because jsonschema.validate() would check the schema itself again in each call.
     schema = json.loads(schema_text("pipeline.schema.json"))
     for name in UNKNOWN_FIELDS:
         # Editors cannot know what a file allows, so for them any value of the form is valid.
@@ -181,7 +185,7 @@ def _path(error: ValidationError) -> list[tuple[bool, int | str]]:
     return [(isinstance(step, str), step) for step in error.absolute_path]
 
 
-def _describe(document: Document, errors: list[ValidationError]) -> Iterator[_Finding]:
+def _describe(document: Document, errors: list[ValidationError], validator: _Validator) -> Iterator[_Finding]:
     """What to say about all errors of one value."""
     trail: Trail = tuple(errors[0].absolute_path)
     value = errors[0].instance
@@ -193,7 +197,7 @@ def _describe(document: Document, errors: list[ValidationError]) -> Iterator[_Fi
         return
     for error in names:
         yield _bad_name(document, tuple(error.absolute_path), str(error.instance))
-    unknown = [finding for error in errors for finding in _unknown_keys(document, error)]
+    unknown = [finding for error in errors for finding in _unknown_keys(document, error, validator)]
     yield from unknown
     missing = [str(error.message).split("'")[1] for error in errors if error.validator == "required"]
     if not any(error.validator == "type" for error in errors):
@@ -205,17 +209,49 @@ def _describe(document: Document, errors: list[ValidationError]) -> Iterator[_Fi
         yield _Finding(Problem(code, message, document.place(trail), hint), trail)
 
 
-def _unknown_keys(document: Document, error: ValidationError) -> Iterator[_Finding]:
+def _unknown_keys(document: Document, error: ValidationError, validator: _Validator) -> Iterator[_Finding]:
     if error.validator != "additionalProperties":
         return
     known = cast("Mapping[str, Any]", error.schema)["properties"]
     above = tuple(error.absolute_path)
     inside = f" in {_name_of(above)}" if above else ""
-    for key in cast("dict[str, Json]", error.instance):
+    for key, value in cast("dict[str, Json]", error.instance).items():
         if key not in known:
             trail: Trail = (*above, key)
-            at, hint = document.key_place(trail), unknown_key_hint(trail, known)
+            fitting = [name for name in known if _fits(known[name], value, validator)]
+            at, hint = document.key_place(trail), None if above else _name_hint(document.data, key)
+            hint = hint or unknown_key_hint(trail, known, fitting)
+            hint = hint or ("if it is a variable, put it under `vars:`" if not above else None)
             yield _Finding(Problem("unknown_key", f"unknown key `{key}`{inside}", at, hint), trail)
+
+
+def _fits(part: Mapping[str, Any], value: Json, validator: _Validator) -> bool:
+    """Whether a part of the schema takes values of this kind: text, a number, a list or a mapping."""
+    if isinstance(value, str) and is_template(value):
+        return True
+    shell: Any = {} if isinstance(value, dict) else [] if isinstance(value, list) else value
+    return not any(map(_is_of_other_kind, validator.evolve(schema=part).iter_errors(shell)))
+
+
+def _is_of_other_kind(error: ValidationError) -> bool:
+    if error.path or error.validator not in ("type", "anyOf", "oneOf"):
+        return False
+    branches = groupby(error.context or (), lambda one: one.schema_path[0])
+    return error.validator == "type" or all(any(map(_is_of_other_kind, branch)) for _, branch in branches)
+
+
+def _name_hint(data: Json, key: str) -> str | None:
+    """What to do with a key at the top of a file that is the name of a variable or an axis."""
+    value = data.get(key) if isinstance(data, dict) else None
+    if isinstance(data, dict) and key in mapping_in(data, "vars"):
+        return f"did you mean `vars.{key}`?"
+    if key not in names_read(data):
+        return None
+    return (
+        f"put it under `matrix:`: `matrix: {{{key}: [ … ]}}`"
+        if isinstance(value, list)
+        else (f"put it under `vars:`: `vars: {{{key}: …}}`")
+    )
 
 
 def _missing(document: Document, trail: Trail, keys: list[str], unknown: list[str]) -> Iterator[_Finding]:
@@ -233,7 +269,7 @@ def _missing(document: Document, trail: Trail, keys: list[str], unknown: list[st
 
 def _missing_hint(trail: Trail, keys: list[str]) -> str | None:
     if keys == ["id"]:
-        return None if {"moodboards", "styles"} & {*trail} else "give the row a short name: `id: serum`"
+        return None if {"moodboards", "styles"} & {*trail} else "give the row a short id: `id: serum`"
     if keys[0] in _RANGE:
         return "write {from: 0, to: 1, steps: 5}, {count: 4}, or a list"
     return form_of_key("patch" if "patch" in trail else keys[0])
@@ -250,7 +286,7 @@ def _bad_name(document: Document, trail: Trail, name: str) -> _Finding:
     else:
         near = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_")
         hint = f"write `{'_' * near[:1].isdigit()}{near or 'name'}`: letters, digits and _, not starting with a digit"
-    return _Finding(Problem("invalid_name", f"`{name}` cannot be a name", at, hint), (*trail, name))
+    return _Finding(Problem("invalid_name", f"`{name}` is not a valid name", at, hint), (*trail, name))
 
 
 def _rank(error: ValidationError) -> int:
@@ -265,24 +301,24 @@ def _value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str 
         case "type" | "const" | "enum" | "minimum" | "maximum":
             return _unwanted(trail, error)
         case "maxItems":
-            message = f"{name} holds {len(cast('list[Json]', value))} items; at most {limit} may stand there"
-            return "too_many", message, "Krea takes one moodboard a request" if "moodboards" in trail else None
+            message = f"{name} has {len(cast('list[Json]', value))} items; the maximum is {limit}"
+            return "too_many", message, "Krea accepts one moodboard per request" if "moodboards" in trail else None
         case "minItems" | "minProperties" | "minLength":
             return "empty_value", f"{name} is empty", form_of(trail)
         case "pattern" if not str(value).strip():
             return "empty_value", f"{name} is empty", form_of(trail)
         case "maxProperties" if "allow_unknown" in trail:
-            return "too_many", f"{name} holds {len(value)} values; at most {limit} may stand there", None
+            return "too_many", f"{name} has {len(value)} values; the maximum is {limit}", None
         case "maxProperties":
             alone, *others = sorted(value, key=lambda key: key not in _ALONE)
             listed = " and ".join(f"`{key}`" for key in others)
-            return "too_many", f"in {name} `{alone}` stands alone", f"remove {listed}"
+            return "too_many", f"`{alone}` in {name} cannot be combined with other keys", f"remove {listed}"
         case "anyOf":
             return "missing_key", f"{name} has no `images`", "write {images: refs/brand.jpg}"
         case "not" if "by" in value:
-            return "too_many", f"{name} takes `steps` or `by`, not both", "remove one of the two"
+            return "too_many", f"{name} can have `steps` or `by`, not both", "remove one of the two"
         case "not":
-            return "too_many", f"{name} takes `images` or `image`, not both", "put all of them under `images`"
+            return "too_many", f"{name} can have `images` or `image`, not both", "put all of them under `images`"
         case _:
             return "invalid_value", f"{name} cannot be {shown(value)}", _pattern_hint(trail)
 
@@ -350,7 +386,7 @@ def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
     if isinstance(value, dict) and len(rest) == 1:
         if axis in LIST_FIELDS:
             return f"define it under `{axis}:` and write its name here"
-        return f"write plain values; for rows name the axis otherwise and set the field in them: set: {{{axis}: …}}"
+        return f"write plain values; to use rows, rename the axis and set the field in them: set: {{{axis}: …}}"
     if "enum" in schema:
         return _enum_hint(schema["enum"], value)
     if "object" in schema["type"]:
@@ -365,7 +401,7 @@ def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
 def _enum_hint(options: list[str], value: object) -> str | None:
     name = next((one for one, known in _KNOWN.items() if known <= {*options}), "")
     if name == "resolution":
-        near: str | None = f"Krea 2 has {' and '.join(options)} alone, as far as is known: leave the line out"
+        near: str | None = f"Krea 2 has only {' and '.join(options)}, as far as is known: remove this line"
     elif not isinstance(value, str):
         return None
     elif name == "aspect_ratio":

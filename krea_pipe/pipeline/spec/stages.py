@@ -29,7 +29,7 @@ MAX_FITTED = 50_000
 """Rules times matrices."""
 
 _NOT_AXES = ("if", "allow_unused")
-_WITH_SCOPE = "`with` is the same in every cell: it may use `vars`, and what stands above it"
+_WITH_SCOPE = "`with` is the same in every cell: it can use `vars` and the entries above it"
 
 
 @dataclass(slots=True)
@@ -97,13 +97,13 @@ class StageBuilder:
             axes = self._axis_builder().matrix(self._few_axes(one, at), at)
             for axis in self.fixed:
                 if any(own.name == axis.name for own in axes):
-                    message = f"`{axis.name}` stands under `with` and under `matrix`"
+                    message = f"`{axis.name}` is set under both `with` and `matrix`"
                     self._problems.add_key("name_taken", message, axis.trail, "remove one of the two")
             yield Matrix((*axes, *self._takes(axes)), (), (), at)
 
     def _few_axes(self, data: Mapping[str, Json], trail: Trail) -> Mapping[str, Json]:
         if len(data) > MAX_AXES:
-            message = f"a matrix has at most {MAX_AXES} axes, and here are {len(data):,}"
+            message = f"a matrix can have at most {MAX_AXES} axes; this one has {len(data):,}"
             self._problems.add_key("too_many", message, trail, "put values that belong together into rows")
             return {}
         return data
@@ -113,8 +113,8 @@ class StageBuilder:
         before = self.library.counts["matrices"]
         self.library.counts["matrices"] += count
         if before <= MAX_MATRICES < before + count:
-            message = f"the stages have more than {MAX_MATRICES:,} matrices, each cell of `include` counted as one"
-            self._problems.add_key("too_many", message, trail, "write axes with several values")
+            message = f"the stages have more than {MAX_MATRICES:,} matrices (each cell of `include` counts as one)"
+            self._problems.add_key("too_many", message, trail, "use axes with several values")
         return before + count <= MAX_MATRICES
 
     def _takes(self, axes: Sequence[Axis]) -> Iterator[Axis]:
@@ -122,7 +122,7 @@ class StageBuilder:
             return
         here: Trail = (*self.trail, "takes")
         if any(axis.name == TAKE for axis in axes):
-            message = f"`{TAKE}` is the axis that `takes` makes"
+            message = f"`{TAKE}` is the axis that `takes` creates"
             self._problems.add_key("name_taken", message, here, "rename the other axis")
             return
         numbers = range(1, cast("int", self.data["takes"]) + 1)
@@ -161,9 +161,9 @@ class StageBuilder:
         if {*entry} <= known and not any(self._problems.was_dropped(axis) for axis in ("matrix", *entry)):
             said = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
             if not missing:
-                said = "these stand in no one matrix together"
-            message = f"a cell of `include` has a value for each axis of a matrix, and {said}"
-            hint = "a matrix with other axes is a second one, in a list: `matrix: [{…}, {…}]`"
+                said = "no matrix has all of these axes"
+            message = f"a cell of `include` needs a value for each axis of a matrix, but {said}"
+            hint = "for other axes, write a second matrix, in a list: `matrix: [{…}, {…}]`"
             self._problems.add("incomplete_cell", message, here, hint)
 
     def _rules(self, kind: str, matrices: Sequence[Matrix], indexes: ValueIndexes) -> list[list[Rule]]:
@@ -173,8 +173,12 @@ class StageBuilder:
     def _fields(self) -> dict[str, Value]:
         if "promote" in self.data:  # what is not named here is the upstream request's
             for key in (key for key in self.data if key in FIELD_NAMES):
-                hint = "remove it: the prompt is the upstream one's" if key == "prompt" else "move it under `promote:`"
-                message = f"`{key}` changes nothing beside `promote`"
+                hint = (
+                    "remove it: the prompt comes from the upstream cell"
+                    if key == "prompt"
+                    else "move it under `promote:`"
+                )
+                message = f"`{key}` has no effect beside `promote`"
                 self._problems.add_key("beside_promote", message, (*self.trail, key), hint)
             return self.library.fields(mapping_in(self.data, "promote"), (*self.trail, "promote"))
         own = {key: one for key, one in self.data.items() if key in FIELD_NAMES}
@@ -184,7 +188,7 @@ class StageBuilder:
         if "for_each" not in self.data:
             for key in ("picks", "promote"):
                 if key in self.data:
-                    hint = "name the stage whose images it is about: `for_each: explore`"
+                    hint = "name the stage whose images it uses: `for_each: explore`"
                     self._problems.add_key("missing_key", f"`{key}` needs `for_each`", (*self.trail, key), hint)
             return None
         upstream = SourceStage(str(self.data["for_each"]), (*self.trail, "for_each"), promotes="promote" in self.data)
@@ -194,7 +198,7 @@ class StageBuilder:
         said = given if isinstance(given, dict) else {"file": given}
         most, least = cast("int | None", said.get("max")), cast("int", said.get("min", 1))
         if most is not None and most < least:
-            message = f"at most {most} picks are fewer than at least {least}"
+            message = f"`max: {most}` is less than `min: {least}`"
             self._problems.add("invalid_value", message, (*at, "max"), "swap the two")
         name = str(said["file"])
         picks = self._picks(name, (*at, "file") if isinstance(given, dict) else at)
@@ -203,7 +207,7 @@ class StageBuilder:
     def _picks(self, text: str, at: Trail) -> Picks | None:
         library = self.library
         if WILDCARD.search(text):
-            message = "`picks` names one file, without wildcards"
+            message = "`picks` must name one file, without wildcards"
             self._problems.add("invalid_value", message, at, form_of_key("picks"))
             return None
         if self._is_awaited(text):
@@ -281,11 +285,11 @@ class _RuleFitter:
     def _few(self, rules: Sequence[Json], trail: Trail) -> Sequence[Json]:
         """The rules, unless they are so many that fitting each to each matrix takes long."""
         if len(rules) > MAX_RULES:
-            message = f"`{trail[-1]}` holds {len(rules):,} rules; at most {MAX_RULES:,} may stand there"
-            hint = "a rule may name several values: {light: [dawn, noon]}"
+            message = f"`{trail[-1]}` has {len(rules):,} rules; the maximum is {MAX_RULES:,}"
+            hint = "a rule can name several values: {light: [dawn, noon]}"
         elif len(rules) * len(self.matrices) > MAX_FITTED:
-            message = f"{len(rules):,} rules for {len(self.matrices):,} matrices are more than can be looked at"
-            hint = f"rules times matrices, each cell of `include` counted as one, may be {MAX_FITTED:,}"
+            message = f"{len(rules):,} rules for {len(self.matrices):,} matrices are too many"
+            hint = f"rules times matrices (each cell of `include` counts as one) can be at most {MAX_FITTED:,}"
         else:
             return rules
         self.library.problems.add_key("too_many_rules", message, trail, hint)
@@ -296,7 +300,7 @@ class _RuleFitter:
         keys = [key for key in when if key not in _NOT_AXES]
         if not keys and condition is None:
             hint = "name an axis, `surface: slate`, or write `if:` and an expression"
-            self.library.problems.add("empty_value", "this rule says of no cell that it is meant", at, hint)
+            self.library.problems.add("empty_value", "this rule does not say which cells it is for", at, hint)
         self._check_axes(keys, at)
         for own, rules in zip(self.named, found, strict=True):
             if all(key in own for key in keys):
@@ -313,7 +317,7 @@ class _RuleFitter:
                 message = f"this matrix has no axis `{key}`" if known else "there is no matrix for a rule"
                 hint = suggestion(key, known)
                 if self.chained and not (hint or "").startswith("did"):
-                    hint = f'an axis of the source stands in an expression: `if: "source.axes.{key} == …"`'
+                    hint = f'to test an axis of the source, use an expression: `if: "source.axes.{key} == …"`'
                 problems.add_key("unknown_axis", message, (*at, key), hint)
 
     def _indexes(self, wanted: Json, axis: Axis) -> frozenset[int]:
@@ -340,7 +344,7 @@ class _RuleFitter:
             message = f"`{key}` in a rule must be a value or a list of values, not {shown(wanted)}"
             hint = f"name rows by their ids: {{{key}: {values[0].part if values else 'serum'}}}"
         elif any(value.is_dynamic and isinstance(value.data, str) for value in values):
-            hint = f'its values read other axes: write an expression, `if: "{key} == ..."`'
+            hint = f'its values depend on other axes: use an expression, `if: "{key} == ..."`'
         self.library.problems.add("matches_nothing", message, at, hint)
 
 

@@ -21,7 +21,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r|\Z")
 
 
 class TableCell(NamedTuple):
-    """The text of a cell, and whether it stands in quotes."""
+    """The text of a cell, and whether it is quoted."""
 
     text: str
     is_quoted: bool
@@ -45,7 +45,7 @@ def read_table(text: str, pattern: str, delimiter: str | None) -> CsvTable:
     Args:
         text: what the file holds.
         pattern: the file, as messages name it.
-        delimiter: what stands between cells; None is found out from the first line.
+        delimiter: what separates cells; None is found out from the first line.
 
     Raises:
         Unusable: it cannot be read as a table, or has too much in it.
@@ -73,7 +73,7 @@ def refuse_many(count: int, most: int, what: str, pattern: str) -> None:
         Unusable: it does.
     """
     if count > most:
-        message = f"{pattern} holds more than {most:,} {what}"
+        message = f"{pattern} contains more than {most:,} {what}"
         raise Unusable("too_many", message, "split the file")
 
 
@@ -95,15 +95,15 @@ def _fits(text: str, delimiter: str, pattern: str) -> bool:
 def _check_names(names: Sequence[str], pattern: str, delimiter: str) -> None:
     if "" in names or len(set(names)) < len(names):
         wrong = next(i for i, name in enumerate(names, 1) if not name or name in names[: i - 1])
-        what = f"column {wrong} has none" if not names[wrong - 1] else f"`{names[wrong - 1]}` is there twice"
-        message = f"each column of {pattern} needs a name of its own in the first line, and {what}"
-        hint = f"write them with {_NAMES[delimiter]} between: {delimiter.join(('id', 'text', 'creativity'))}"
+        what = f"column {wrong} has none" if not names[wrong - 1] else f"`{names[wrong - 1]}` appears twice"
+        message = f"each column of {pattern} needs a unique name in the first line, but {what}"
+        hint = f"separate them with {_NAMES[delimiter]}: {delimiter.join(('id', 'text', 'creativity'))}"
         raise Unusable("bad_csv", message, hint)
 
 
 def _check_width(cells: Sequence[TableCell], names: Sequence[str], line: int, pattern: str, delimiter: str) -> None:
     if len(cells) < len(names) or any(cell.text.strip() for cell in cells[len(names) :]):
-        message = f"line {line} of {pattern} has {len(cells)} cells, and the first line {len(names)}"
+        message = f"line {line} of {pattern} has {len(cells)} cells, but the first line has {len(names)}"
         hint = f"cells are separated by {_NAMES[delimiter]}; put a cell with one of them in double quotes"
         raise Unusable("bad_csv", message, hint)
 
@@ -114,10 +114,10 @@ def _filled(text: str, delimiter: str, pattern: str, first_line: int, *, strict:
     for line, cells in _records(text, delimiter, pattern, first_line, strict=strict):
         if any(cell.text.strip() for cell in cells):
             count += len(cells)
-            refuse_many(count, MAX_TABLE_CELLS, "cells, which is the most that a table has", pattern)
+            refuse_many(count, MAX_TABLE_CELLS, "cells, the maximum for a table", pattern)
             yield line, cells
             values += 1
-            refuse_many(values - 1, MAX_VALUES, "values, which is the most that an axis takes", pattern)
+            refuse_many(values - 1, MAX_VALUES, "values, the maximum for an axis", pattern)
 
 
 def _records(text: str, delimiter: str, pattern: str, line: int, *, strict: bool) -> Iterator[_Record]:
@@ -138,7 +138,7 @@ def _records(text: str, delimiter: str, pattern: str, line: int, *, strict: bool
         if text.startswith(delimiter, at):
             at += 1
             continue
-        refuse_many(line, MAX_LINES, "lines, which is the most that is read", pattern)
+        refuse_many(line, MAX_LINES, "lines, the maximum for a file", pattern)
         yield start, cells
         ending = _LINE_END.match(text, at)
         at, line, cells = ending.end() if ending else at, line + 1, []
@@ -147,6 +147,6 @@ def _records(text: str, delimiter: str, pattern: str, line: int, *, strict: bool
 
 def _refuse_quote(text: str, at: int, line: int, column: int, pattern: str) -> NoReturn:
     closed = re.compile(r'"[^"]*(?:""[^"]*)*"').match(text, at)
-    what = "text follows the closing quote" if closed else "its quote is never closed"
+    what = "text follows the closing quote" if closed else "the quote is never closed"
     message = f"line {line} of {pattern} cannot be read: in column {column} {what}"
-    raise Unusable("bad_csv", message, 'write a quote inside a quoted cell twice: "5"" pot"')
+    raise Unusable("bad_csv", message, 'double a quote inside a quoted cell: "5"" pot"')

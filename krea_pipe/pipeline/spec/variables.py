@@ -53,7 +53,7 @@ def variable_warnings(
     meant = {name.partition(".")[0] for _, _, name in foreign}
     for trail, written, name in foreign:
         at = document.word_place(trail, name.partition(".")[0])
-        message = f"`{written}` is no template, so it is sent as it stands"
+        message = f"`{written}` is not a template, so it is sent unchanged"
         yield Problem("foreign_template", message, at, f"write {{{{ {name} }}}}")
     for name in variables:
         is_anchored = document.has_anchor(("vars", name))  # an alias may use it

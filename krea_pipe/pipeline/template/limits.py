@@ -55,15 +55,17 @@ def too_long() -> TemplateProblem:
 
 def not_finite() -> TemplateProblem:
     """What to raise for a number above the limit, infinite or the result of a sum that has none."""
-    hint = f"numbers have up to {MAX_DIGITS} digits"
-    return TemplateProblem("number_not_finite", "the template gives a number that is too large, or none", hint=hint)
+    hint = f"numbers can have up to {MAX_DIGITS} digits"
+    return TemplateProblem(
+        "number_not_finite", "the template produces a number that is too large or not a number", hint=hint
+    )
 
 
 def as_text(value: object) -> str:
     """A value as a part of a text: as it was written, or as YAML writes it.
 
     Raises:
-        TemplateProblem: it is a row, a mapping, a list or null, which nobody wants to read in a prompt, or no number.
+        TemplateProblem: it is a row, a mapping, a list or null, which does not belong in a prompt, or not a number.
     """
     match value:
         case Written():
@@ -78,13 +80,13 @@ def as_text(value: object) -> str:
             return str(value)
         case None:
             hint = "give it a value, in quotes if it is the word null, or write {{ … | default('plain', true) }}"
-            raise TemplateProblem(NULL_IN_TEXT, "null cannot be a part of a text", hint=hint)
+            raise TemplateProblem(NULL_IN_TEXT, "null cannot be part of text", hint=hint)
         case dict():
             hint = f"name one of its fields: {', '.join(str(key) for key in value)}"
-            raise TemplateProblem("template_not_text", "a row or mapping cannot be a part of a text", hint=hint)
+            raise TemplateProblem("template_not_text", "a row or mapping cannot be part of text", hint=hint)
         case list() | tuple():
             hint = "join its items: {{ items | join_and }}"
-            raise TemplateProblem("template_not_text", "a list cannot be a part of a text", hint=hint)
+            raise TemplateProblem("template_not_text", "a list cannot be part of text", hint=hint)
     return str(value)
 
 

@@ -59,7 +59,7 @@ _T = TypeVar("_T")
 
 
 class _Missing(jinja2.StrictUndefined):
-    """A name or a field that is not there, which says so in our words as soon as it is used."""
+    """A missing name or field, which says so in our words as soon as it is used."""
 
     __slots__ = ()
 
@@ -76,7 +76,7 @@ class _Missing(jinja2.StrictUndefined):
             case LoopContext():
                 message, hint = f"`loop` has no `{name}`", near_word(name, _LOOP_FIELDS)
             case jinja2.utils.missing:
-                message, hint = f"nothing defines `{name}`", None
+                message, hint = f"`{name}` is not defined", None
             case _:
                 message, hint = f"a plain value has no field `{name}`", "only rows and mappings have fields"
         raise TemplateProblem("undefined_variable", message, name, hint)
@@ -150,7 +150,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     count_content, count_items = staticmethod(count_content), staticmethod(count_items)
 
     def joined(self, parts: tuple[object, ...]) -> str:
-        """Join what stands around `~`."""
+        """Join what is around `~`."""
         return join_bounded([part if type(part) is str else as_text(part) for part in parts])
 
     def getattr(self, obj: object, attribute: str) -> object:
@@ -169,9 +169,9 @@ class _Environment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
         numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
         if not numbers and operator != "+":
-            raise TemplateProblem("template_operator", f"{operator} is for numbers alone", operator)
+            raise TemplateProblem("template_operator", f"{operator} works only on numbers", operator)
         if operator == "+" and not numbers and not isinstance(left, type(right)):
-            raise TemplateProblem("template_operator", "+ needs two values of one kind; ~ joins text", "+")
+            raise TemplateProblem("template_operator", "+ needs two values of the same kind; ~ joins text", "+")
         check_sum(left, right)
         result: object = super().call_binop(context, operator, left, right)
         check_number(result)
@@ -181,9 +181,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 def _finalized(value: object) -> object:
     """A value as the part of a text that it becomes."""
     if isinstance(value, LoopContext):
-        raise TemplateProblem(
-            "template_not_text", "`loop` cannot be a part of a text", "loop", "write {{ loop.index }}"
-        )
+        raise TemplateProblem("template_not_text", "`loop` cannot be part of text", "loop", "write {{ loop.index }}")
     # Nearly all output is text, and an undefined has to stay one until Jinja raises for it.
     return value if type(value) is str or isinstance(value, jinja2.Undefined) else as_text(value)
 
@@ -209,7 +207,7 @@ def _on_list(list_filter: Callable[..., Any]) -> Callable[..., Any]:
 def _rounding(round_number: Callable[..., float]) -> Callable[..., float]:
     def rounded(value: float, precision: int = 0, method: str = "common") -> float:
         if not -MAX_DIGITS <= precision <= MAX_DIGITS:
-            raise TemplateProblem("template_render", f"round takes at most {MAX_DIGITS} digits", "round")
+            raise TemplateProblem("template_render", f"round allows at most {MAX_DIGITS} digits", "round")
         return round_number(value, precision, method)
 
     return rounded
@@ -261,20 +259,21 @@ def _choice(values: Sequence[object], seed: object = 1) -> object:
 def _replace(value: object, old: object, new: object) -> str:
     text, target, instead = count_content(as_text(value)), as_text(old), as_text(new)
     if not target or text.count(target) * len(instead) > MAX_RENDERED:
-        raise TemplateProblem("template_too_large", "replace would make a very long text", "replace")
+        raise TemplateProblem("template_too_large", "replace would produce a very long text", "replace")
     return text.replace(target, instead)
 
 
 def _plain_argument(value: _T) -> _T:
     if isinstance(value, (list, tuple, dict)) or (isinstance(value, str) and len(value) > MAX_NAME_IN_ERROR):
-        message = f"a filter takes numbers, and texts of up to {MAX_NAME_IN_ERROR} characters, in its brackets"
+        message = f"the arguments of a filter must be numbers, or texts of up to {MAX_NAME_IN_ERROR} characters"
         raise TemplateProblem("template_too_large", message)
     return value
 
 
 def filter_hint(name: str) -> str:
-    """What to write in place of a filter that is not there."""
-    meant = _MEANT.get(name.lower())
+    """What to write in place of an unknown filter."""
+    longest = max((one for one in ENVIRONMENT.filters if name.lower().startswith(one)), key=len, default="")
+    meant = _MEANT.get(name.lower()) or (longest if len(longest) > 3 else None)
     return f"did you mean `{meant}`?" if meant else near_word(name, [*ENVIRONMENT.filters])
 
 

@@ -69,7 +69,7 @@ def compile_template(text: str) -> Template:
     """Compile one value once.
 
     Raises:
-        TemplateProblem: it is not a template, or uses what templates may not use.
+        TemplateProblem: it is not a template, or uses something that templates must not use.
     """
     if len(text) > MAX_RENDERED:
         raise too_long()
@@ -92,7 +92,7 @@ def compile_template(text: str) -> Template:
 
 
 def _allows_missing(tree: nodes.Template) -> bool:
-    """Whether some name may be missing: it stands under a condition, a test or the filter `default`."""
+    """Whether some name may be missing: it is under a condition, a test or the filter `default`."""
     conditional = any(True for _ in tree.find_all((nodes.Test, nodes.CondExpr, nodes.If)))
     return conditional or any(node.name == "default" for node in tree.find_all(nodes.Filter))
 
@@ -129,8 +129,8 @@ def _text(tree: nodes.Template) -> Callable[[Mapping[str, Any]], Json]:
 def _without_controls(text: str) -> str:
     """A rendered text, unless it holds what would confuse a terminal, or could not be sent at all."""
     if not text.isprintable() and CONTROL_CHARACTERS.search(text):
-        hint = "take the escape out"
-        raise TemplateProblem("control_character", "the template gives a text with a control character", hint=hint)
+        hint = "remove the escape"
+        raise TemplateProblem("control_character", "the template produces text with a control character", hint=hint)
     return text
 
 
@@ -164,7 +164,7 @@ def _plain_scalar(value: str | float | None) -> Json:
 
 def _plain_tree(value: object, budget: Iterator[int], depth: int) -> Json:
     if next(budget, None) is None or not depth:
-        message = f"the value holds more than {MAX_RENDERED:,} parts, or nests more than {_MAX_DEPTH} deep"
+        message = f"the value has more than {MAX_RENDERED:,} parts, or is nested more than {_MAX_DEPTH} levels deep"
         raise TemplateProblem("template_too_large", message)
     if value is None or isinstance(value, (str, int, float)):
         return _plain_scalar(value)
@@ -194,7 +194,7 @@ def _guard(render: Callable[[], Json]) -> Json:
 
 
 def _check_tree(tree: nodes.Template) -> None:
-    """Refuse what templates may not use, before anything walks the tree with recursion."""
+    """Refuse what templates must not use, before anything walks the tree recursively."""
     level: list[nodes.Node] = [tree]
     for _ in range(_MAX_DEPTH):
         level = [child for node in level for child in node.iter_child_nodes()]
@@ -209,13 +209,13 @@ def _check_tree(tree: nodes.Template) -> None:
     if any(node.name in ("self", "super") for node in tree.find_all(nodes.Name)):
         raise TemplateProblem("template_forbidden", "templates cannot use self or super; they only read data", "self")
     if _loop_depth(tree) > MAX_LOOPS:
-        raise TemplateProblem("template_forbidden", f"loops nest at most {MAX_LOOPS} deep", "for")
+        raise TemplateProblem("template_forbidden", f"loops can be nested at most {MAX_LOOPS} deep", "for")
 
 
 def _too_deep() -> TemplateProblem:
-    hint = "put parts of it under `vars:`"
+    hint = "move parts of it to `vars:`"
     return TemplateProblem(
-        "template_too_large", "an expression in the template is too long, or nests too deep", hint=hint
+        "template_too_large", "an expression in the template is too long, or nested too deeply", hint=hint
     )
 
 
@@ -225,7 +225,9 @@ def _syntax_problem(said: str) -> TemplateProblem:
     if unknown:
         kind, name = unknown[1] or unknown[2], unknown[3]
         if name in ("else", "elif", "endif", "endfor"):
-            return TemplateProblem("template_syntax", f"{{% {name} %}} stands alone", name, "open it with {% if … %}")
+            return TemplateProblem(
+                "template_syntax", f"{{% {name} %}} is never opened", name, "open it with {% if … %}"
+            )
         known = {"filter": ENVIRONMENT.filters, "test": ENVIRONMENT.tests, "tag": ("if", "elif", "else", "for")}
         hint = filter_hint(name) if kind == "filter" else near_word(name, [*known[kind]])
         return TemplateProblem("template_syntax", f"unknown {kind} `{name}`", name, hint)
@@ -235,12 +237,12 @@ def _syntax_problem(said: str) -> TemplateProblem:
             "template_syntax", f"{{% {block[1]} %}} is not closed", hint=f"close it with {{% end{block[1]} %}}"
         )
     if "end of comment" in said:
-        hint = "put a space between the two, `{ #`, or end the comment with #}"
-        return TemplateProblem("template_syntax", "{# begins a comment, and no #} ends it", "{#", hint)
+        hint = "write `{ #` with a space, or end the comment with #}"
+        return TemplateProblem("template_syntax", "{# starts a comment, but no #} ends it", "{#", hint)
     hint = "an expression looks like {{ surface }} or {{ product.text | title }}"
     if "end of print statement" in said or "end of template" in said.lower():
         return TemplateProblem("template_syntax", "an expression in {{ }} is not complete or not closed", hint=hint)
-    return TemplateProblem("template_syntax", f"the template cannot be read: {said.rstrip('.')}", hint=hint)
+    return TemplateProblem("template_syntax", f"the template is not valid: {said.rstrip('.')}", hint=hint)
 
 
 def _loop_depth(node: nodes.Node) -> int:

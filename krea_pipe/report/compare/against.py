@@ -52,7 +52,7 @@ def _find_repository(file: Path, environment: Mapping[str, str]) -> Repository:
     """The repository around a pipeline file.
 
     Raises:
-        UsageError: there is none, or git does not open it.
+        UsageError: there is no repository, or git does not open it.
     """
     folder = file.resolve().parent
     try:
@@ -82,7 +82,7 @@ def _read_range(text: str, repository: Repository) -> _RevisionRange:
     found = repository.merge_base(first.commit, other.commit)
     if found is None:
         hint = DEEPEN if repository.is_shallow else "compare with a commit itself: --against REF"
-        message = f"{first.name} and {other.name} have no commit in common here"
+        message = f"{first.name} and {other.name} have no commit in common in this clone"
         raise UsageError(Problem("no_merge_base", message, hint=hint))
     return _RevisionRange(Revision(f"{first.name}...{other.name}", found), last)
 
@@ -90,7 +90,7 @@ def _read_range(text: str, repository: Repository) -> _RevisionRange:
 def _commit(name: str, repository: Repository) -> Revision:
     found = repository.commit_of(name)
     if found is None:
-        raise UsageError(Problem("unknown_ref", f"git knows no commit {name}", hint=_hint(name, repository)))
+        raise UsageError(Problem("unknown_ref", f"git does not know the commit {name}", hint=_hint(name, repository)))
     return Revision(name, found)
 
 
@@ -103,29 +103,31 @@ def _hint(name: str, repository: Repository) -> str:
         return f"did you mean origin/{name}?"
     if repository.is_shallow:
         return f"this clone is shallow; fetch it: git fetch origin {name}, and compare with FETCH_HEAD"
-    return "fetch it first, as nothing is fetched here: git fetch origin"
+    return "krea-pipe does not fetch, so run this first: git fetch origin"
 
 
 def _refuse_folder(file: Path, folder: Path, reason: str, error: GitFailed) -> NoReturn:
     if not folder.is_dir():
-        problem = Problem("file_unreadable", f"there is no folder {folder}", hint="run this where the pipeline is")
+        problem = Problem(
+            "file_unreadable", f"there is no folder {folder}", hint="run this in the folder of the pipeline"
+        )
     elif "dubious ownership" in reason:
         hint = f"if you trust it: git config --global --add safe.directory {repository_root(file)}"
         problem = Problem(
-            "untrusted_repository", f"git does not open {folder}, because it is someone else's", hint=hint
+            "untrusted_repository", f"git does not open {folder}, because someone else owns it", hint=hint
         )
     elif "not a git repository" in reason:
-        hint = "--against compares with a commit, so the pipeline has to be in a git repository"
-        problem = Problem("no_repository", f"{file} is in no git repository", hint=hint)
+        hint = "--against compares with a commit, so the pipeline must be in a git repository"
+        problem = Problem("no_repository", f"{file} is not in a git repository", hint=hint)
     else:
-        hint = "--against reads the files of a commit with git, 2.31 or newer, which has to be on PATH"
-        problem = Problem("git_failed", f"git cannot be asked about {folder}: {reason}", hint=hint)
+        hint = "--against needs git 2.31 or newer on PATH"
+        problem = Problem("git_failed", f"cannot run git in {folder}: {reason}", hint=hint)
     raise UsageError(problem) from error
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonInput:
-    """What is compared: a pipeline file, what stands over both of its states, and the most cells that each may have."""
+    """What is compared: a pipeline file, the overrides of both of its states, and the most cells that each may have."""
 
     file: Path
     overrides: Overrides
@@ -147,9 +149,9 @@ def compare_with(
     """Compare a pipeline with its state at another commit.
 
     Args:
-        subject: the pipeline file and what stands over it.
+        subject: the pipeline file and its overrides.
         against: `REF`, `A..B` or `A...B`.
-        space: the name space of the store, which says what is drawn already.
+        space: the name space of the store, which says what is already generated.
         environment: what git is run with.
         find_fetched: tells of the cells of the work tree which images can be fetched for nothing.
 
@@ -182,7 +184,7 @@ def compare_with(
 
 
 class _Unchecked:
-    """Stands for the images of the base, which are not sent: whoever replaces a damaged one wants to see that."""
+    """Replaces the images of the base, which are not sent, so that replacing a damaged image shows up."""
 
     def __contains__(self, digest: object) -> bool:
         return True
@@ -211,7 +213,7 @@ class _Reading:
             raise type(error)(*(_placed(one, tree, revision) for one in error.problems)) from error
 
     def base(self, meant: _RevisionRange) -> _Base:
-        """The cells of the base; one that is not there or does not load has none, and a problem."""
+        """The cells of the base; a base that is missing or does not load has none, and a problem."""
         revision, tree = meant.base, self._tree(meant.base)
         old_name = None if self.name in tree.entries else self._old_name(meant)
         if old_name is None and self.name not in tree.entries:
@@ -248,7 +250,7 @@ def _name(file: Path, repository: Repository) -> str:
     """The path of a pipeline below the top of its repository."""
     real = file.resolve()
     if not real.is_relative_to(repository.top):
-        raise UsageError(Problem("no_repository", f"{file} is outside of the work tree {repository.top}"))
+        raise UsageError(Problem("no_repository", f"{file} is outside the work tree {repository.top}"))
     return real.relative_to(repository.top).as_posix()
 
 
@@ -272,10 +274,12 @@ def _placed(problem: Problem, tree: Tree, revision: Revision) -> Problem:
 def _missing(base: _Base, revision: Revision) -> Iterator[Problem]:
     if base.missing:
         files = "file" if base.missing == 1 else "files"
-        message = f"this clone lacks the content of {base.missing:,} {files} of {revision.words}, which count as absent"
-        hint = "it is a partial clone, and nothing is fetched here: clone without --filter"
+        message = (
+            f"this clone lacks the content of {base.missing:,} {files} of {revision.words}, which count as missing"
+        )
+        hint = "it is a partial clone, and krea-pipe does not fetch: clone without --filter"
         yield Problem("partial_clone", message, hint=hint)
     for path in base.absent:
-        message = f"the submodule {path} is not here as it is in {revision.words}, so its files count as absent"
+        message = f"the submodule {path} is not checked out as in {revision.words}, so its files count as missing"
         hint = f"fetch it: git submodule update --init {shlex.quote(path)}, and in it git fetch --unshallow"
         yield Problem("submodule_missing", message, hint=hint)

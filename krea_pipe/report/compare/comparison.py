@@ -71,7 +71,7 @@ class CellChange:
         """Why a run pays nothing for the image, or may pay nothing; "" when it pays."""
         if self.stored:
             return "in the store"
-        return {"": "", "machine": "fetched from this machine", "krea": "fetched from Krea if it has it"}[self.fetched]
+        return {"": "", "machine": "fetched at no cost", "krea": "fetched from Krea if it has it"}[self.fetched]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Comparison:
     """Two states of a pipeline: every cell of the head in the order of the file, then those that are gone.
 
     `file` is its path below the top of the repository, `old_file` the one that it had in the base if it was renamed.
-    `problem` says why the base has no cells, if that is so.
+    `problem` says why the base has no cells, if it has none.
     """
 
     pipeline: str
@@ -191,7 +191,7 @@ class _Comparing:
         for cell, key in self.base.found:
             if cell.id not in ids and cell.id not in taken:
                 waits = "its stage waits for picks" if cell.stage in self.head.idle else ""
-                loss = waits or ("left out" if cell.stage in self.head.stages else "its stage is gone")
+                loss = waits or ("left out" if cell.stage in self.head.stages else "its stage was removed")
                 yield CellChange("gone", cell.id, cell.stage, key, loss)
 
     def _row(self, one: KeyedCell) -> CellChange:

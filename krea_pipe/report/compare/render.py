@@ -1,4 +1,4 @@
-"""A comparison in words, as JSON data, and as Markdown for a comment on a pull request that each push writes anew."""
+"""A comparison in words, as JSON data, and as Markdown for a pull request comment that each push rewrites."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -34,7 +34,7 @@ def headline(comparison: Comparison) -> str:
     counts = [", ".join(parts[kind] for kind in kinds if kind in parts) for kinds in _GROUPS]
     found = "; ".join(one for one in counts if one)
     if not rendered:
-        return f"Renders nothing: {found}." if found else "Renders nothing."
+        return f"Nothing to render: {found}." if found else "Nothing to render."
     verb = "Re-renders" if comparison.count("changed") else "Renders"
     requests = comparison.rendered()
     shared = f" ({_counted(requests.count, 'request')})" if requests.count != rendered else ""
@@ -48,21 +48,21 @@ def stored_words(comparison: Comparison) -> str:
     if not stored.count and not copied.count and not doubt.count:
         return ""
     if not unpaid.count and not copied.count and not doubt.count:
-        return "The store has all of them already, so a run would pay nothing."
+        return "All of them are already stored, so a run would cost nothing."
     found = [
-        f"the store has {stored.count:,} of them already" if stored.count else "",
-        f"a run fetches {copied.count:,} from this machine" if copied.count else "",
+        f"{stored.count:,} already stored" if stored.count else "",
+        f"a run fetches {copied.count:,} at no cost" if copied.count else "",
         f"a run fetches {doubt.count:,} from Krea if it still has them" if doubt.count else "",
     ]
     words = ", ".join(filter(None, found))
     most = unpaid.usd + doubt.usd
     price = usd_range(unpaid.usd, most) if most else "nothing"
-    return f"{words[0].upper()}{words[1:]}, so a run would pay {price}."
+    return f"{words[0].upper()}{words[1:]}, so a run would cost {price}."
 
 
 def base_words(comparison: Comparison) -> str:
     """Between which two states the images were compared."""
-    head = f", as {comparison.head.words} has it" if comparison.head.commit else ""
+    head = f", as in {comparison.head.words}" if comparison.head.commit else ""
     old = f", where it is {comparison.old_file}" if comparison.old_file else ""
     return f"{comparison.file}{head}, against {comparison.base.words}{old}"
 
@@ -135,7 +135,7 @@ def _row(row: CellChange) -> dict[str, object]:
 def render_comparison(
     comparison: Comparison, waiting: Sequence[str] = (), *, limit: int = _MAX_COMMENT_CHARACTERS
 ) -> str:
-    """Render a comparison as a comment of at most so many characters; `waiting` are sentences about stages that wait.
+    """Render a comparison as a comment with a maximum length; `waiting` are sentences about stages that wait.
 
     Its first line is the same for the same file, so that the comment can be found again.
     """
@@ -170,7 +170,7 @@ def _opening(comparison: Comparison, waiting: Sequence[str]) -> str:
         "",
         f"**{headline(comparison)}**{f' {stored}' if stored else ''}",
         "",
-        f"Against {_revision(comparison.base)}{old}{head}; nothing was rendered for this.",
+        f"Against {_revision(comparison.base)}{old}{head}; nothing was rendered.",
     ]
     if comparison.problem is not None:
         lines += ["", code(problem_words(comparison.problem), 400)]

@@ -27,7 +27,7 @@ CLASHES = (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError)
 
 
 def open_tree(repository: Repository, commit: str, folder: Path, *, root: Path) -> "Tree":
-    """The tree of a commit below an empty folder; `root` is the one of the work tree that pipelines may not leave.
+    """The tree of a commit below an empty folder; `root` is the one of the work tree that pipelines must not leave.
 
     Raises:
         StateError: git, or the disk, does not do it.
@@ -111,7 +111,7 @@ class Tree:
         """
         parts = pattern.split("/")
         first = next((index for index, part in enumerate(parts) if WILDCARD.search(part)), len(parts))
-        with suppress(RuntimeError, *CLASHES):  # no path, or a circle of links: whoever looks for it says so
+        with suppress(RuntimeError, *CLASHES):  # no path, or a circle of links: the reader reports it
             place = folder.joinpath(*parts[:first]).resolve()
             if place.is_relative_to(self.top):
                 self._open_submodules(self._path(place), below=first < len(parts))
@@ -162,7 +162,7 @@ class Tree:
         except GitFailed as error:
             raise _unreadable(self.commit, error) from error
         except OSError as error:
-            message = f"the files of {self.commit[:10]} cannot be put into {self.top.parent}: {error.strerror}"
+            message = f"the files of {self.commit[:10]} cannot be written to {self.top.parent}: {error.strerror}"
             raise StateError(Problem("folder_unwritable", message)) from error
 
     def _copied(self, entry: Entry) -> bool:

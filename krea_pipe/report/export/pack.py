@@ -28,7 +28,7 @@ from krea_pipe.store.space import Space
 
 IMAGE_SCHEMA = "krea-pipe/hand-off-image@1"
 MANIFEST_SCHEMA = "krea-pipe/hand-off@1"
-NOTICE = "LOCAL PROOFS: drawn by the local Krea, not for use"
+NOTICE = "LOCAL PROOFS: drawn by the local Krea, not for production"
 _PROOFS_NAME = "LOCAL-PROOFS"
 SHEET = "contact-sheet.pdf"
 _COMMENT = b"krea-pipe hand-off"
@@ -89,7 +89,7 @@ def check_target(path: Path) -> None:
         UsageError: something else is there.
     """
     if os.path.lexists(path) and not _is_pack(path):
-        message = f"{path} exists and is no hand-off pack"
+        message = f"{path} exists and is not an export of krea-pipe"
         raise UsageError(Problem("file_in_the_way", message, hint="move it away, or use --out"))
 
 
@@ -106,7 +106,7 @@ def write_pack(
         replace_fuller: whether a pack with more images may be replaced by a part of what could be packed.
 
     Raises:
-        UsageError: there is such a pack, and it may not be replaced.
+        UsageError: there is such a pack, and it must not be replaced.
         StateError: a stored image is missing or damaged, or the file cannot be written.
     """
     earlier = _images_in(path)
@@ -117,7 +117,7 @@ def write_pack(
             lost = packing.write(space, allow_missing=allow_missing)
         count = len(contents.images) - len(lost)
         if count < min(contents.expected, earlier) and not replace_fuller:
-            message = f"{path} has {earlier:,} images, and this pack has {count:,} of {contents.expected:,}"
+            message = f"{path} has {earlier:,} images, but this pack has {count:,} of {contents.expected:,}"
             raise UsageError(Problem("fuller_file", message, hint="use --out for another file, or --replace"))
         stream.flush()
     with path.open("rb") as written:
@@ -147,7 +147,7 @@ class _Packing:
             if data is None:
                 if not allow_missing:
                     message = f"the stored image of {image.row.id} is missing or damaged"
-                    hint = "run its pipeline again, which draws it anew, or leave it out with --allow-missing"
+                    hint = "rerun its pipeline to get it again, or skip it with --allow-missing"
                     raise StateError(Problem("image_damaged", message, hint=hint))
                 lost.append(image.row.id)
                 continue
@@ -314,7 +314,9 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         message = f"cannot write {path}: {error.strerror}"
-        raise StateError(Problem("not_writable", message, hint="check the folder's rights and free space")) from error
+        raise StateError(
+            Problem("not_writable", message, hint="check the folder's permissions and free space")
+        ) from error
 
 
 def _moment(text: str) -> _Moment:

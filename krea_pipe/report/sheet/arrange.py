@@ -61,7 +61,7 @@ class StageLayout:
 
 
 def check_axes(stages: Iterable[StageView], wanted: AxisChoice) -> None:
-    """Refuse axes that no stage has, or that stand twice.
+    """Refuse axes that no stage has, or that are named twice.
 
     Raises:
         UsageError: there is one.

@@ -34,7 +34,7 @@ _SUFFIXES = (".pdf", ".png")
 SIGNATURE = "krea-pipe contact sheet"
 """Stands in each file, so that a later sheet may replace it."""
 _PICTURES = re.compile(SIGNATURE.encode() + rb", pictures: (\d{1,9})")
-MISSING = ("missing", "The picture is not where the report says, or is damaged")
+MISSING = ("missing", "The picture is missing or damaged")
 _COLOURS = {
     "paper": (255, 255, 255),
     "ink": (24, 24, 26),
@@ -59,7 +59,7 @@ def check_path(path: Path) -> None:
         UsageError: it has no suffix of a sheet, or is a folder.
     """
     if path.suffix.lower() not in _SUFFIXES:
-        message = f"a sheet is a PDF or a PNG, and {path} is neither"
+        message = f"a sheet must be a PDF or PNG file, not {path}"
         raise UsageError(Problem("unknown_suffix", message, hint=f"write {path.with_suffix('.pdf')}"))
 
 
@@ -77,7 +77,7 @@ def page_files(sheet: Sheet, path: Path) -> list[Path]:
         files = [path.with_name(f"{path.stem}-{at:0{digits}}{path.suffix}") for at in range(1, count + 1)]
     hint = "move it away, or use --out"
     problems = [
-        Problem("file_in_the_way", f"{file} exists and is no contact sheet", hint=hint)
+        Problem("file_in_the_way", f"{file} exists and is not a contact sheet", hint=hint)
         for file in files
         if _is_foreign(file)
     ]
@@ -103,7 +103,7 @@ def check_fuller(sheet: Sheet, files: list[Path], expected: int, *, replace_full
     """
     count, earlier = pictures_of(sheet), max(map(_pictures_in, files))
     if count < min(expected, earlier) and not replace_fuller:
-        message = f"{files[0]} has {earlier:,} pictures, and this sheet has {count:,} of {expected:,}"
+        message = f"{files[0]} has {earlier:,} pictures, but this sheet has {count:,} of {expected:,}"
         raise UsageError(Problem("fuller_file", message, hint="use --out for another file, or --replace"))
     return earlier
 
@@ -151,7 +151,7 @@ def write_sheet(sheet: Sheet, files: list[Path], painter: "Painter") -> None:
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether something is there that is not a sheet of ours."""
+    """Whether something exists there that is not one of our sheets."""
     if not path.exists():
         return path.is_symlink()
     try:
@@ -174,7 +174,7 @@ class Painter:
     """Draws the pages of a sheet with the pictures of a run.
 
     `space` keeps what Krea sent, `base` is the folder that the images' paths start from, `typesetter` the one that the
-    sheet was laid out with. `missing` are the ids of the cells whose picture was not there.
+    sheet was laid out with. `missing` are the ids of the cells whose picture was missing.
     """
 
     space: Space
@@ -233,7 +233,7 @@ class Painter:
                 canvas.write(text)
 
     def _picture(self, tile: Tile) -> Image.Image | None:
-        """The picture of a tile in RGB, as large as fits into its box; None when there is none, or no whole one."""
+        """The picture of a tile in RGB, as large as fits into its box; None if it is missing or damaged."""
         if tile.note or tile.row.image is None:
             return None
         for data in self._candidates(tile.row, max(tile.box.width, tile.box.height)):

@@ -54,7 +54,7 @@ class Text:
 
     @property
     def baseline(self) -> int:
-        """Where the letters stand."""
+        """The places of the letters."""
         return self.box.top + round(self.size * 1.05)
 
     def moved(self, across: int, down: int) -> "Text":

@@ -62,7 +62,7 @@ def _height_of(bands: Sequence[_Band], space: int) -> int:
 def pack(bands: Sequence[_Band], rooms: tuple[int, int], space: int) -> list[list[_Band]] | None:
     """The bands of each page, or None when a line is too high.
 
-    As many lines as fit stand on each page, and a table on one page rather than cut in two. `rooms` are the heights of
+    Each page has as many lines as fit, and a table on one page rather than cut in two. `rooms` are the heights of
     the first page and of the others, `space` is between two bands, in pixels.
     """
     pages: list[list[_Band]] = [[]]
@@ -124,7 +124,7 @@ def make_sheet(report: Report, stages: Sequence[StageLayout], paper: Paper, *, t
         report: what the head and the foot of each page say.
         stages: the stages with their cells, as `arrange_stage` or `list_cells` give them.
         paper: how large pages are.
-        title: what stands at the top.
+        title: the heading.
         fonts: the typefaces, which measure each text.
 
     Raises:
@@ -219,7 +219,7 @@ class _Composer:
         return SheetPage(draft.width, top + self.foot + 2 * self.m.margin, whole.tiles, whole.texts)
 
     def _head(self, stage: StageLayout, page_width: int, number: int) -> TileGroup:
-        """What stands over the cells of a page: in full on the first page of a stage."""
+        """The headings above the cells of a page: in full on the first page of a stage."""
         width = page_width - 2 * self.m.margin
         local = _PROOFS_TITLE if self.report.target.kind == "local" else ""
         mark = self.typesetter.text(local, width, self.m.label, tone="mark", strong=True, most=1)

@@ -98,7 +98,7 @@ class Typesetter:
         return TileGroup(width, box.height + self.measures.small // 2 + caption.height, (tile,))
 
     def note(self, word: str, reason: str, box: Box) -> tuple[Text, ...]:
-        """What is said in the box of a picture that is not there; what does not fit is left out."""
+        """What is said in the box of a missing picture; what does not fit is left out."""
         small, inset = self.measures.small, self.measures.small
         width = box.width - 2 * inset
         most = (box.height - 2 * inset) // line_height(small)
@@ -156,7 +156,7 @@ class Typesetter:
     def _names(
         self, stage: StageLayout, labels: Sequence[str], places: Sequence[tuple[int, int]], corner: int
     ) -> TileGroup:
-        """The labels over the columns; the axes' names stand small over the first of them and in the corner."""
+        """The labels over the columns; the axes' names are small above the first of them and in the corner."""
         m = self.measures
         first = self.text(stage.columns, places[0][1], m.small, tone="quiet", most=2).moved(places[0][0], 0)
         below = [

@@ -80,7 +80,7 @@ class FontSet:
         return sum(self._advance(char, size, strong) for char in text)
 
     def wrapped(self, text: str, width: int, size: int, *, strong: bool = False, most: int = 3) -> tuple[str, ...]:
-        """A text as lines that fit a width, at most so many; what is left out ends in an ellipsis."""
+        """A text as lines that fit a width, up to a number of lines; cut text ends in an ellipsis."""
         lines: list[str] = []
         rest = plain(text)
         while rest and len(lines) < most:

@@ -81,7 +81,7 @@ async function paint(canvas, image) {
   canvas.dataset.painted = "yes";
 }
 
-const lostPicture = () => noteBox(make("span", { className: "why", textContent: "The picture is not where the report says" }));
+const lostPicture = () => noteBox(make("span", { className: "why", textContent: "The picture is missing" }));
 
 function flagOf(name, text) {
   return make("span", { className: "flag", title: text, "data-flag": name }, mark(name), make("span", { className: "flag-word", textContent: text }));

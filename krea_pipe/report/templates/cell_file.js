@@ -5,8 +5,8 @@ function pipelineOf(cell) {
   const chain = chainTo(cell);
   const files = chain.flatMap((one) => imagesOf(one.request)).filter((source) => fileOf(source).path && !source.startsWith("key:"));
   const lines = [
-    `# ${onOneLine(cell.id)}, as the run ${onOneLine(report.run_id)} asked for it.`,
-    ...(files.length ? ["# It belongs at the top of the repository: paths of images are seen from there."] : []),
+    `# ${onOneLine(cell.id)}, as requested in the run ${onOneLine(report.run_id)}.`,
+    ...(files.length ? ["# Save it at the top of the repository: image paths are relative to it."] : []),
     "version: 1",
     `name: ${plainName(report.pipeline.name)}`,
     "stages:",

@@ -95,7 +95,7 @@ function drawBar() {
   if (marked.length < MOST_COMPARED) document.getElementById("compare-full").hidden = true;
   document.getElementById("compare-marked").replaceChildren(...marked.map((cell, place) => {
     const address = thumbnailOf(cell);
-    const button = make("button", { type: "button", className: "marked", title: cell.id, "aria-label": `Take away ${LETTERS[place]}, ${cell.id}` },
+    const button = make("button", { type: "button", className: "marked", title: cell.id, "aria-label": `Remove ${LETTERS[place]}, ${cell.id}` },
       make("span", { className: "letter", textContent: LETTERS[place] }), smallPicture(address));
     button.addEventListener("click", () => takeAway(cell, place));
     return make("li", {}, button);

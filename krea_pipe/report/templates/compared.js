@@ -5,7 +5,7 @@ const PANE_GAP = 12;
 let comparedZoom = null;
 let flickered = 0;
 
-/** How the pictures stand: a slider is for two. */
+/** Layout of the pictures: a slider is for two. */
 function modeNow() {
   const wanted = view.compareAs in COMPARE_MODES ? view.compareAs : "side";
   return wanted === "slider" && view.compare.length !== 2 ? "side" : wanted;
@@ -140,7 +140,7 @@ function startPictures() {
   for (const name of ["pointerup", "pointercancel"]) hold.addEventListener(name, () => flicker(false));
   document.getElementById("compare-modes").addEventListener("change", (event) => setView({ compareAs: event.target.value }));
   bindKeys(["+", "=", "-", ".", "0"], "", (_, event) => (view.comparing ? zoomByKey(comparedZoom, event.key) : false));
-  bindKeys(["f", " "], "in a comparison: hold for the other picture", (_, event) => {
+  bindKeys(["f", " "], "in a comparison: hold to see the other picture", (_, event) => {
     if (!view.comparing || (event.key === " " && event.target.closest?.("button:not(#compare-hold), input, a, summary"))) return false;
     if (modeNow() !== "flicker") setView({ compareAs: "flicker" });
     if (!event.repeat) flicker(true);

@@ -72,7 +72,7 @@ function curlOf(cell) {
   ].join("\n");
 }
 
-/** The request as Krea takes it: images by URL, the source picture and its strength under names of their own. */
+/** The request as Krea takes it: images by URL, the source image and its strength under names of their own. */
 function bodyOf(request, urls) {
   const { variant, take, image, image_style_references: references, ...body } = request;
   if (image) Object.assign(body, { image_url: urls.get(image.image), strength: image.strength });
@@ -90,7 +90,7 @@ function uploadsOf(request, base) {
     const name = url ?? `URL_OF_IMAGE_${uploads.length / 2 + 1}`;
     urls.set(source, name);
     if (url) continue;
-    uploads.push(onOneLine(`# Upload ${path ?? missing} first, and put the image_url of the answer in place of ${name}:`));
+    uploads.push(onOneLine(`# Upload ${path ?? missing} first, and replace ${name} with the image_url of the answer:`));
     uploads.push(onOneLine(`# curl -sS ${shellQuoted(`${base}/assets`)} -H "Authorization: Bearer $KREA_API_KEY" -F ${shellQuoted(formField(path ?? "FILE"))}`));
   }
   return { uploads, urls };

@@ -122,7 +122,7 @@ const axesOf = (cell) => stagesByName.get(cell.stage)?.axes ?? [];
 function whyOf(cell) {
   if (cell.error) return cell.error.message;
   if (cell.status !== "pending") return cell.reason;
-  return page.live ? "not done yet" : "not done yet; the next run goes on here";
+  return page.live ? "not done yet" : "not done yet; the next run continues with it";
 }
 
 function dollars(text) {

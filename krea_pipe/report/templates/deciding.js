@@ -27,7 +27,7 @@ function decisionEditor(cell) {
   const pick = decisionButton(cell, { "data-decide": "pick", textContent: "Pick" }, () => togglePick(cell));
   const reject = decisionButton(cell, { "data-decide": "reject", textContent: "Reject" }, () => toggleReject(cell));
   const note = noteField(cell);
-  const waits = make("p", { className: "waits", textContent: "The note is kept in this browser. It goes into the picks file with a pick or a rejection." });
+  const waits = make("p", { className: "waits", textContent: "The note is kept in this browser. It is added to the picks file with a pick or a rejection." });
   editor.append(make("div", { className: "stars-row", role: "group", "aria-label": "Stars" }, ...stars), pick, reject, make("label", {}, make("span", { textContent: "Note" }), note), waits);
   showDecision(editor);
   return editor;
@@ -41,7 +41,7 @@ function decisionButton(cell, properties, act) {
 
 /** Enter saves and so does leaving the field; Escape brings the old text back; Shift+Enter begins a new line. */
 function noteField(cell) {
-  const field = make("textarea", { rows: 2, spellcheck: true, "aria-description": "Enter saves, Escape leaves" });
+  const field = make("textarea", { rows: 2, spellcheck: true, "aria-description": "Enter saves, Escape cancels" });
   field.addEventListener("change", () => decide(cell, { note: field.value }));
   field.addEventListener("keydown", (event) => {
     if (event.isComposing || !["Enter", "Escape"].includes(event.key) || event.shiftKey) return;
@@ -103,7 +103,7 @@ function openNote(cell) {
 
 function noteDialog() {
   const title = make("h2", { id: "note-title" });
-  const field = make("textarea", { rows: 3, "aria-labelledby": "note-title", "aria-description": "Enter saves, Escape leaves" });
+  const field = make("textarea", { rows: 3, "aria-labelledby": "note-title", "aria-description": "Enter saves, Escape cancels" });
   const waits = make("p", { className: "waits", textContent: "The cell is neither picked nor rejected: until it is, the note stays in this browser." });
   const save = make("button", { type: "button", className: "action", textContent: "Save note" });
   const leave = make("button", { type: "button", className: "action", textContent: "Cancel" });
@@ -154,7 +154,7 @@ function undoAndShow() {
   if (index === undefined) return;
   if (view.cell) setView({ cell: cells[index].id });
   else revealCell(index, { focus: true });
-  announce(`Taken back: ${nameOf(axesOf(cells[index]), cells[index])}`);
+  announce(`Undone: ${nameOf(axesOf(cells[index]), cells[index])}`);
 }
 
 const decisionSaid = make("div", { id: "decision-said", className: "unseen", role: "status" });
@@ -167,7 +167,7 @@ function announce(text) {
 }
 
 function announceDecisions(indexes) {
-  if (indexes.length === 1) announce(decisionWords(cells[indexes[0]]) || "nothing decided");
+  if (indexes.length === 1) announce(decisionWords(cells[indexes[0]]) || "not decided");
   for (const editor of document.querySelectorAll(".decision")) showDecision(editor);
 }
 
@@ -175,10 +175,10 @@ function startDeciding() {
   document.body.append(noteDialog(), decisionSaid);
   if (isDiff) return;
   bindDecision(["1", "2", "3", "4", "5"], "so many stars; the same again takes the stars away, and the cell stays picked", (cell, key) => giveStars(cell, Number(key)));
-  bindDecision(["p"], "pick without stars, or take the pick away", togglePick);
-  bindDecision(["x"], "reject, or take the rejection away", toggleReject);
-  bindDecision(["0", "Backspace"], "decide nothing, and drop the note", (cell) => decide(cell, NO_DECISION));
-  bindDecision(["n"], "write a note: Enter saves, Escape leaves", editNote);
-  bindKeys(["z"], "take the last decision back", () => (document.querySelector("dialog.asks[open]") ? false : undoAndShow()));
+  bindDecision(["p"], "pick without stars, or remove the pick", togglePick);
+  bindDecision(["x"], "reject, or remove the rejection", toggleReject);
+  bindDecision(["0", "Backspace"], "remove the decision and the note", (cell) => decide(cell, NO_DECISION));
+  bindDecision(["n"], "write a note: Enter saves, Escape cancels", editNote);
+  bindKeys(["z"], "undo the last decision", () => (document.querySelector("dialog.asks[open]") ? false : undoAndShow()));
   onDecisions(announceDecisions);
 }

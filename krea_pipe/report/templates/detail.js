@@ -50,7 +50,7 @@ function showPicture(cell) {
   note.hidden = !isBare;
   note.replaceChildren(...(isBare ? noteOf(cell) : []));
   note.parentElement.dataset.status = cell.status;
-  tellOfPicture(page.form === "single" && small ? "This file holds small pictures only." : "");
+  tellOfPicture(page.form === "single" && small ? "This file contains only thumbnails." : "");
   large.alt = cell.prompt || cell.id;
   large.dataset.shows = "thumbnail";
   if (small) large.src = small;
@@ -74,7 +74,7 @@ function loadOriginal(cell, address) {
     large.dataset.shows = "original";
   });
   probe.addEventListener("error", () => {
-    if (isStillOpen()) tellOfPicture(`The original is not where the report says${thumbnailOf(cell) ? "; this is its thumbnail" : ""}.`);
+    if (isStillOpen()) tellOfPicture(`The original is missing${thumbnailOf(cell) ? "; this is its thumbnail" : ""}.`);
   });
   probe.src = address;
 }
@@ -119,7 +119,7 @@ function bindDetailKeys() {
     return walk(cell, WALKS[event.key]);
   });
   // "0" takes a decision back in the open cell; where there is none, in a comparison, it is "." too.
-  bindKeys(["+", "=", "-", "."], "zoom in, out, and back to all of it", (cell, event) => {
+  bindKeys(["+", "=", "-", "."], "zoom in, zoom out, reset", (cell, event) => {
     if (!view.cell || view.comparing) return false;
     return zoomByKey(largeZoom, event.key);
   });
@@ -129,7 +129,7 @@ function bindDetailKeys() {
 function showLevel(name, scale) {
   const level = document.getElementById(`${name}-fit`);
   level.textContent = scale > 1 ? `${Math.round(scale * 100)} %` : "Fit";
-  level.setAttribute("aria-label", scale > 1 ? `${level.textContent}: back to all of it` : "All of it is shown");
+  level.setAttribute("aria-label", scale > 1 ? `${level.textContent}: reset zoom` : "The whole picture is shown");
   level.disabled = scale <= 1;
   document.getElementById(`${name}-out`).disabled = scale <= 1;
 }

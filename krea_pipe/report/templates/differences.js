@@ -19,7 +19,7 @@ function inputLines(some, kind) {
   const ids = [...new Set(each.flat().map(({ id }) => id))];
   const lines = ids.map((id) => ({
     field: kind,
-    label: kind === "image" ? "source picture" : kind === "image_style_references" ? "reference" : kind.slice(0, -1),
+    label: kind === "image" ? "source image" : kind === "image_style_references" ? "reference" : kind.slice(0, -1),
     input: { kind, id },
     values: each.map((items) => strengthsOf(items, id)),
   }));
@@ -44,7 +44,7 @@ function orderLine(each, kind) {
 function differenceSentence(differences) {
   const names = [...new Set(differences.map(({ label }) => label))];
   if (!names.length) return "The requests are the same.";
-  if (names.length === 1) return `Nothing differs but the ${names[0].replace("_", " ")}.`;
+  if (names.length === 1) return `Only this differs: ${names[0].replace("_", " ")}.`;
   return `${countOf(names.length, "field")} differ: ${names.map((name) => name.replace("_", " ")).join(", ")}.`;
 }
 

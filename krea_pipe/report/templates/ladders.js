@@ -70,7 +70,7 @@ const stepText = (distance) => distance.toFixed(distance < 0.1 ? 3 : 2);
 function ladderSentences(ladder) {
   const { axis, values, medians } = ladder;
   const known = medians.filter((one) => one !== null);
-  if (!known.length) return ["No two neighbours have pictures that can be compared."];
+  if (!known.length) return ["No two neighbours have comparable pictures."];
   const runs = flatRuns(medians);
   if (!runs.length) {
     const at = medians.indexOf(Math.max(...known));
@@ -79,7 +79,7 @@ function ladderSentences(ladder) {
   return runs.map(([from, to]) => {
     const steps = medians.slice(from, to);
     const amount = steps.length > 1 ? `medians ${steps.map(stepText).join(", ")}` : `median ${stepText(steps[0])}`;
-    return `From ${axis.name} ${values[from].label} to ${values[to].label} nothing visible happens (${amount}${howMany(ladder, from, to)}).`;
+    return `From ${axis.name} ${values[from].label} to ${values[to].label} nothing changes visibly (${amount}${howMany(ladder, from, to)}).`;
   });
 }
 

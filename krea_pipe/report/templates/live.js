@@ -1,6 +1,6 @@
 /* A page that `krea-pipe view` serves: it follows the run and the picks files, and has decisions written down. */
 
-const SERVER_GONE = "The server has ended: what is here stays, and nothing more is saved. Start it again with krea-pipe view.";
+const SERVER_GONE = "The server has stopped. This page stays, but nothing more is saved. Restart it with krea-pipe view.";
 
 /** How the run stands, as the line says it: "running", "ended", or a sentence; "" when there is nothing to say. */
 let runState = page.form === "view" && page.live ? "running" : "";
@@ -90,7 +90,7 @@ function startLive() {
  * throws {code, message, hint}, and then nothing was written.
  */
 async function savePicks(stage, change) {
-  const lost = { code: "server_gone", message: "The server has ended, so nothing was written.", hint: "Start it again with krea-pipe view" };
+  const lost = { code: "server_gone", message: "The server has stopped, so nothing was saved.", hint: "Restart it with krea-pipe view" };
   let answer;
   let said;
   try {

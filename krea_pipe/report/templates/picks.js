@@ -124,7 +124,7 @@ function fillSummary(stage) {
     ...(waiting ? [make("span", { className: "waits", textContent: `${waiting === 1 ? "1 note waits" : `${waiting} notes wait`} for a pick or a rejection` })] : []),
     ...parts,
     ...(problem ? [make("span", { className: "problem", textContent: problem })] : []),
-    ...(decisionsKept ? [] : [make("span", { className: "problem", textContent: "This browser keeps nothing: export before you close the page" })]),
+    ...(decisionsKept ? [] : [make("span", { className: "problem", textContent: "This browser does not keep decisions: export them before you close the page" })]),
   );
   if (focused) summary.querySelector(`[data-act="${focused}"]`)?.focus();
 }
@@ -134,7 +134,7 @@ function countsText(stage) {
   const count = (state) => members.filter((cell) => decisionState(cell) === state).length;
   const [picked, rejected] = [count("picked"), count("rejected")];
   const elsewhere = [...picksFiles.get(stage).entries.keys()].filter((id) => !isOf(stage, id)).length;
-  if (!picked && !rejected && !elsewhere) return picksFiles.get(stage).problem ? "" : "Nothing picked yet: 1 to 5 give stars, x rejects";
+  if (!picked && !rejected && !elsewhere) return picksFiles.get(stage).problem ? "" : "Nothing picked yet: press 1 to 5 for stars, x to reject";
   const more = elsewhere ? [`${elsewhere} in the file ${elsewhere === 1 ? "is" : "are"} not in this run`] : [];
   return [`${picked} picked`, `${rejected} rejected`, `${members.length - picked - rejected} open`, ...more].join(", ");
 }
@@ -144,7 +144,7 @@ function exportParts(stage, waiting) {
   const outstanding = outstandingOf(stage).length;
   const exported = changesOf(stage).length - outstanding - waiting > 0;
   const buttons = [];
-  const line = outstanding ? `${counted(outstanding, "change")} not exported yet` : exported ? `Exported: the file belongs at ${file}` : entries.size ? `as in ${file}` : "";
+  const line = outstanding ? `${counted(outstanding, "change")} not exported yet` : exported ? `Exported: save the file as ${file}` : entries.size ? `as in ${file}` : "";
   if (outstanding || exported || decidedIn(stage).length) {
     buttons.push(summaryButton("export", `Export ${fileNameOf(file)}`, () => exportPicks(stage)), summaryButton("copy", "Copy YAML", (button) => copyPicks(stage, button)));
     buttons[0].title = `Downloads the whole file; put it at ${file}, in place of what is there`;
@@ -173,8 +173,8 @@ function summaryButton(act, label, run) {
 }
 
 function askDiscard(stage, count) {
-  const back = changesOf(stage).some(([, { exported }]) => exported) ? "the last export" : picksFiles.get(stage).entries.size ? picksFiles.get(stage).file : "an empty sheet";
-  askFirst(`Discard ${counted(count, "decision")} about ${stage}? The page goes back to ${back}.`, "Discard", () => discardChanges(stage));
+  const back = changesOf(stage).some(([, { exported }]) => exported) ? "the last export" : picksFiles.get(stage).entries.size ? picksFiles.get(stage).file : "no decisions";
+  askFirst(`Discard ${counted(count, "decision")} about ${stage}? The page returns to ${back}.`, "Discard", () => discardChanges(stage));
 }
 
 /** Follow decisions: the headers show them, and `krea-pipe view` writes them down. */

@@ -1,7 +1,7 @@
-/* Where an image comes from: references, moodboards, styles, source pictures; and what came of each. */
+/* Where an image comes from: references, moodboards, styles, source images; and what came of each. */
 
 const MOST_FED = 24;
-const ROLES = { image_style_references: "References", image: "Source picture", moodboards: "Moodboards", styles: "Styles" };
+const ROLES = { image_style_references: "References", image: "Source image", moodboards: "Moodboards", styles: "Styles" };
 let fedIndex = null;
 
 /**
@@ -99,9 +99,9 @@ function cellLinks(indexes) {
   return list;
 }
 
-/** "fed 12 cells", which opens to links to them. */
+/** "used in 12 cells", which opens to links to them. */
 function fedBy(indexes) {
-  const details = make("details", { className: "fed" }, make("summary", { textContent: `fed ${countOf(indexes.length, "cell")}` }));
+  const details = make("details", { className: "fed" }, make("summary", { textContent: `used in ${countOf(indexes.length, "cell")}` }));
   details.addEventListener("toggle", () => {
     if (details.open && details.children.length === 1) details.append(cellLinks(indexes));
   });
@@ -118,7 +118,7 @@ function knownAs({ kind, id }) {
     return { name: cell?.id ?? `the image of ${id.slice(4, 16)}`, cell, picture: cell && thumbnailOf(cell), digest: cell?.sha256 };
   }
   const reference = referencesBySource.get(id);
-  const unknown = id.startsWith("sha256:") ? "an image that this report does not name" : id;
+  const unknown = id.startsWith("sha256:") ? "an image that is not in this report" : id;
   return { name: reference?.label ?? unknown, picture: thumbnailAt(reference?.sha256), digest: id.startsWith("sha256:") ? id.slice(7) : null };
 }
 
@@ -140,7 +140,7 @@ function provenanceNodes(cell) {
   const source = cellsById.get(cell.source);
   if (source && !inputs.some(({ id }) => id === `key:${source.key}`)) {
     const item = make("li", { className: "input" }, cellPicture(source), make("p", { className: "input-words" }, cellLink(source, { label: source.id })));
-    nodes.push(...section("Drawn for", make("ul", { className: "inputs" }, item)));
+    nodes.push(...section("Generated for", make("ul", { className: "inputs" }, item)));
   }
   for (const [kind, title] of Object.entries(ROLES)) {
     const items = inputs.filter((one) => one.kind === kind);
@@ -149,7 +149,7 @@ function provenanceNodes(cell) {
     nodes.push(...section(title, make("ul", { className: "inputs" }, ...listed)));
   }
   const downstream = drawnFor(cell);
-  if (downstream.length) nodes.push(...section(`Went into ${countOf(downstream.length, "cell")}`, cellLinks(downstream)));
+  if (downstream.length) nodes.push(...section(`Used in ${countOf(downstream.length, "cell")}`, cellLinks(downstream)));
   return nodes;
 }
 
@@ -163,7 +163,7 @@ function startReferences() {
     const items = inputs.filter((one) => one.kind === kind);
     if (!items.length) continue;
     const listed = items.map((one) => inputItem({ ...one, strengths: [...one.strengths].sort((a, b) => a - b) }));
-    const heading = title === "Source picture" && items.length > 1 ? "Source pictures" : title;
+    const heading = title === "Source image" && items.length > 1 ? "Source images" : title;
     place.append(make("h2", { textContent: heading }), make("ul", { className: "inputs" }, ...listed));
   }
 }

@@ -124,7 +124,7 @@ function drawFolded() {
   const line = toolAt("folded");
   line.hidden = folded === 0;
   const pairs = `${folded} identical ${folded === 1 ? "pair" : "pairs"}`;
-  line.textContent = view.same ? `${pairs} shown: fold away` : `${pairs} folded away: show`;
+  line.textContent = view.same ? `${pairs} shown: hide` : `${pairs} hidden: show`;
   line.setAttribute("aria-pressed", String(view.same));
 }
 

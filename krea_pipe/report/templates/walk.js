@@ -162,9 +162,9 @@ function moveFocus(event) {
 }
 
 function startPivotKeys() {
-  bindKeys(Object.keys(STEPS), "walk along the axes", (_, event) => moveFocus(event));
-  bindKeys(["Home", "End"], "first and last cell of a line; with Ctrl of the stage", (_, event) => moveFocus(event));
-  bindKeys(["PageUp", "PageDown"], "a window further", (_, event) => moveFocus(event));
+  bindKeys(Object.keys(STEPS), "move along the axes", (_, event) => moveFocus(event));
+  bindKeys(["Home", "End"], "first or last cell of a line; with Ctrl, of the stage", (_, event) => moveFocus(event));
+  bindKeys(["PageUp", "PageDown"], "move by one screen", (_, event) => moveFocus(event));
   document.getElementById("stages").addEventListener("keydown", (event) => {
     if (!(event.ctrlKey || event.metaKey) || (event.key !== "Home" && event.key !== "End")) return;
     if (moveFocus(event)) event.preventDefault();

@@ -1,1 +1,1 @@
-"""A run's report over HTTP, for the browser of whoever sits at this machine, and for nobody else."""
+"""A run's report over HTTP, for browsers on this machine only."""

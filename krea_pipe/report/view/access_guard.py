@@ -1,4 +1,4 @@
-"""Who is let in: callers that know the token, name an allowed host, and do not come from another site's page.
+"""Admits callers that know the token, name an allowed host, and do not come from another site's page.
 
 Every page that a browser on this machine shows can send requests here. It cannot know the token; a name of its own
 that leads here (DNS rebinding) shows in `Host`; a form or a script of its own shows in `Origin` and `Content-Type`.
@@ -62,7 +62,7 @@ class AccessGuard:
         if scope["method"] == "POST":
             origins = headers.getlist("origin")
             if origins and not (len(origins) == 1 and self._is_origin(origins[0])):
-                return "Forbidden: this request comes from the page of another site", 403
+                return "Forbidden: this request comes from a page of another site", 403
             if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
                 return "Unsupported Media Type", 415
         return None

@@ -15,13 +15,13 @@ from krea_pipe.report.record import json_default
 from krea_pipe.store.blobs import Stamp, stamp_of
 
 LOOK_SECONDS = 0.2
-"""Between two looks at a run that goes on, and so between two events."""
+"""Between two looks at a run in progress, and so between two events."""
 REST_SECONDS = 1.0
 """Between two looks at the picks files, and at a run that has ended."""
 HEARTBEAT_SECONDS = 15.0
 CUT_OFF = {
     "message": "This run ended without a report.",
-    "hint": "Run the same command again: it goes on where this run stopped, and nothing is paid twice.",
+    "hint": "Rerun the command to continue; nothing is charged twice.",
 }
 
 

@@ -49,15 +49,15 @@ def parse_change(data: Json) -> _PicksChange:
     """A change as a page sends it.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a change.
     """
     if not isinstance(data, dict) or not data or data.keys() - set(_LISTS):
-        raise _bad_change("a change is an object with `add`, `reject` or `remove`")
+        raise _bad_change("a change must be an object with `add`, `reject` or `remove`")
     lists: dict[str, list[Json]] = {}
     for name in _LISTS:
         found = data.get(name, [])
         if not isinstance(found, list) or len(found) > _MAX_REQUEST_CELLS:
-            raise _bad_change(f"`{name}` is a list of at most {_MAX_REQUEST_CELLS:,} entries")
+            raise _bad_change(f"`{name}` must be a list of at most {_MAX_REQUEST_CELLS:,} entries")
         lists[name] = found
     add, reject = (tuple(map(_decision, lists[name])) for name in ("add", "reject"))
     return _PicksChange(add, reject, tuple(map(_id, lists["remove"])))
@@ -65,18 +65,18 @@ def parse_change(data: Json) -> _PicksChange:
 
 def _decision(data: Json) -> _CellDecision:
     if not isinstance(data, dict) or data.keys() - set(FIELDS):
-        raise _bad_change("a decision is an object with `id`, `stars` and `note`")
+        raise _bad_change("a decision must be an object with `id`, `stars` and `note`")
     stars, note = data.get("stars"), data.get("note")
     if stars is not None and (not isinstance(stars, int) or isinstance(stars, bool) or not 1 <= stars <= MAX_STARS):
-        raise _bad_change(f"`stars` is a number from 1 to {MAX_STARS}, or null")
+        raise _bad_change(f"`stars` must be a number from 1 to {MAX_STARS}, or null")
     if note is not None and not isinstance(note, str):
-        raise _bad_change("`note` is a text, or null")
+        raise _bad_change("`note` must be text or null")
     return _CellDecision(_id(data.get("id")), stars, note or "", frozenset(data) - {"id"})
 
 
 def _id(data: Json) -> str:
     if not isinstance(data, str) or not data:
-        raise _bad_change("a cell is named by its id")
+        raise _bad_change("cells must be named by id")
     return data
 
 
@@ -87,7 +87,7 @@ def _bad_change(message: str) -> UsageError:
 def write_change(report: Report, folder: Path, stage: str, change: _PicksChange, *, lock: Path) -> StageDecisions:
     """Write decisions about cells of one stage into its picks file; what that holds then.
 
-    `lock` is the lock file that whoever writes picks files holds.
+    `lock` is the lock file that every writer of picks files holds.
 
     Raises:
         UsageError: the stage or a cell is unknown, or the file cannot be edited safely.
@@ -121,14 +121,14 @@ def _check_cells(report: Report, stage: str, change: _PicksChange) -> None:
     known = {row.id for row in report.rows if row.stage == stage}
     strange = next((one for one in change.ids if one not in known), None)
     if strange is not None:
-        raise UsageError(Problem("unknown_cell", f"{strange} is no cell of the stage `{stage}` in this run"))
+        raise UsageError(Problem("unknown_cell", f"{strange} is not a cell of the stage `{stage}` in this run"))
     twice = next((one for one, count in Counter(change.ids).items() if count > 1), None)
     if twice is not None:
-        raise UsageError(Problem("contradiction", f"{twice} is named twice, and one cell is decided about once"))
+        raise UsageError(Problem("contradiction", f"{twice} is named twice, but a cell can have only one decision"))
 
 
 def _text(path: Path) -> str | None:
-    """The text of a picks file, line ends and all; None when it is not there."""
+    """The text of a picks file, line ends and all; None if it is missing."""
     try:
         return path.read_bytes().decode()
     except FileNotFoundError:

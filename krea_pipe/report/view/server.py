@@ -111,7 +111,7 @@ class _Endpoints:
         async for part in request.stream():
             body += part
             if len(body) > MAX_BODY:
-                return _refused("too_large", f"a change has at most {MAX_BODY:,} bytes", status=413)
+                return _refused("too_large", f"a change can have at most {MAX_BODY:,} bytes", status=413)
         try:
             change = parse_change(json.loads(bytes(body)))
             lock = picks_lock(feed.progress.space.folder.parent)
@@ -156,16 +156,16 @@ def _thumbnail(progress: RunProgress, digest: str) -> bytes | None:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on a port of this machine alone; 0 takes a free one.
+    """A socket on a port of this machine only; port 0 picks a free one.
 
     Raises:
-        UsageError: the port is in use, or may not be used.
+        UsageError: the port is in use or forbidden.
     """
     try:
         return Listener(socket.create_server((HOST, port), backlog=BACKLOG), MAX_CONNECTIONS)
     except OSError as error:
         reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror
-        hint = "choose another --port; 0 takes a free one"
+        hint = "choose another --port; 0 picks a free one"
         raise UsageError(Problem("cannot_listen", f"cannot listen on {HOST}:{port}: {reason}", hint=hint)) from error
 
 
@@ -184,7 +184,7 @@ def serve_run(
         home: the home folder.
         folder: the folder of the run.
         listener: the socket of `listen`.
-        announce: is given the page's URL and the run's id, once callers are let in.
+        announce: called with the page's URL and the run's id, once connections are accepted.
         seconds: how long to serve; None serves until a signal.
         allowed: other hosts that requests may name, as NAME or NAME:PORT in lower case.
 

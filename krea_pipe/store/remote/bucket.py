@@ -26,7 +26,7 @@ PAGE = 1000
 _TIMEOUT = "20s"
 _CONNECT_TIMEOUT = "5s"
 _RETRY: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
-_HINT = "KREA_PIPE_REMOTE is s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER"
+_HINT = "KREA_PIPE_REMOTE must be s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER"
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 
 
@@ -68,7 +68,7 @@ class Bucket:
             Whether the object has these bytes now; False when another writer was faster.
 
         Raises:
-            RemoteFailed: nobody can tell; a later answer may still create it.
+            RemoteFailed: it is unknown; a later answer may still create it.
         """
         self._check_writable()
         failure: Exception | None = None
@@ -160,7 +160,7 @@ class Bucket:
 
     def _check_writable(self) -> None:
         if self.is_read_only:
-            raise RemoteFailed(f"{self.address} may only be read here (KREA_PIPE_REMOTE_MODE)")
+            raise RemoteFailed(f"{self.address} is read-only here (KREA_PIPE_REMOTE_MODE)")
 
     def _call(self, verb: str, name: str, call: Callable[[], _T]) -> _T:
         try:
@@ -227,9 +227,9 @@ def _allows_http(environment: Mapping[str, str]) -> bool:
 
 
 def _words(error: Exception | None) -> str:
-    """The first line of an error: obstore adds pages of details."""
+    """The first line of an error, without the XML of the server: obstore adds pages of details."""
     text = str(error).strip().splitlines()
-    return re.sub(r"\s+", " ", text[0])[:300] if text else type(error).__name__
+    return re.sub(r"\s+", " ", re.sub(r":?\s*<\?xml.*", "", text[0]))[:300] if text else type(error).__name__
 
 
 def _failures() -> tuple[type[Exception], ...]:

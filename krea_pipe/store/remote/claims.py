@@ -60,7 +60,7 @@ class Claims:
             False when the line of another run has the number.
 
         Raises:
-            RemoteFailed: nobody can tell.
+            RemoteFailed: it is unknown.
         """
         return self._log.append(f"{CLAIMS}/{line.key}", number, {"line": json.loads(encode(line))})
 
@@ -96,7 +96,7 @@ class Claims:
         """Look at the whole store: a call for every thousand objects.
 
         Returns:
-            What other homes have ordered and not brought in.
+            What other homes have ordered and not collected.
 
         Raises:
             RemoteFailed: it could not be listed.
@@ -165,7 +165,7 @@ class Claims:
             key: the key of the request.
 
         Returns:
-            The last one; None when there is none, or when it is this run's own.
+            The last claim; None if there is no claim, or if it is this run's own.
         """
         work = self.replay.unanswered(key) or self.replay.in_flight.get(key)
         return None if work is None or work.run == self.run else work
@@ -177,12 +177,12 @@ class Claims:
     def _take(self, key: str, event: LoggedEvent) -> None:
         if event.data is None:
             hint = "if you know that nothing was paid for it, delete these objects"
-            self.blocked[key] = f"its claims in the shared store cannot be believed: {event.reason}; {hint}"
+            self.blocked[key] = f"its claims in the shared store are not trusted: {event.reason}; {hint}"
             return
         try:
             line = decode(json.dumps(event.data.get("line")).encode())
         except UnknownEvent as error:
-            self.blocked[key] = f"a later version of krea-pipe has claimed it ({error}); update krea-pipe"
+            self.blocked[key] = f"a newer version of krea-pipe has claimed it ({error}); update krea-pipe"
             return
         if line is None or line.key != key:
             self.blocked[key] = f"{CLAIMS}/{key}/{event.number:04} in the shared store is not a claim"

@@ -17,12 +17,14 @@ from krea_pipe.store.remote.numbered_log import LoggedEvent, NumberedLog
 BUDGETS = "budgets"
 SLICES = 200
 """About so many times a whole budget is asked for."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+BUDGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(slots=True)
 class NamedBudget:
-    """A budget that several runs share. Its methods call the store, and belong to one thread at a time.
+    """A budget that several runs share.
+
+    Its methods call the store, and belong to one thread at a time.
 
     Args:
         log: the numbered events of the store.
@@ -88,8 +90,8 @@ class NamedBudget:
     def _take_in(self, event: LoggedEvent) -> None:
         cap, taken = self._amounts(event)
         if cap != self.total:
-            message = f"the budget {self.name} has a cap of {usd(cap)}, and this run says {usd(self.total)}"
-            hint = "give all runs the same cap, or use a budget of another name"
+            message = f"the budget {self.name} has a cap of {usd(cap)}, but this run has {usd(self.total)}"
+            hint = "give all runs the same cap, or use a budget with another name"
             raise UsageError(Problem("budget_differs", message, hint=hint))
         self.number, self.taken = event.number, self.taken + taken
 
@@ -102,7 +104,7 @@ class NamedBudget:
         except (KeyError, InvalidOperation):
             pass
         reason = event.reason or f"{self._prefix}/{event.number:04} is not an entry of a budget"
-        hint = "use a budget of another name"
+        hint = "use a budget with another name"
         raise StateError(Problem("bad_budget", f"the budget {self.name} cannot be used: {reason}", hint=hint))
 
     @property

@@ -44,7 +44,7 @@ class NumberedLog:
             Whether the event has the number; False when another event took it.
 
         Raises:
-            RemoteFailed: nobody can tell.
+            RemoteFailed: it is unknown.
         """
         name = _name(prefix, number)
         return self.bucket.create(name, self.seal.encode(name, {**data, "nonce": process_nonce()}))
@@ -86,6 +86,6 @@ def _name(prefix: str, number: int) -> str:
 
 
 def number_in(name: str) -> int:
-    """The number at the end of an object's name; 0 when there is none."""
+    """The number at the end of an object's name; 0 if it has no number."""
     last = name.rpartition("/")[2]
     return int(last) if _NUMBER.fullmatch(last) else 0

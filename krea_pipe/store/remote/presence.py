@@ -42,7 +42,7 @@ class SharedPresence:
         self._thread.start()
 
     def close(self) -> None:
-        """End it: nobody has to wait for this run."""
+        """End it: no run has to wait for this one."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()

@@ -84,7 +84,7 @@ class Remote:
         return NamedBudget(NumberedLog(self.bucket, self.seal), name, run, total)
 
     def check_format(self) -> Problem | None:
-        """Read the version of the layout, and write it where there is none.
+        """Read the version of the layout, or write it into an empty store.
 
         Returns:
             A warning when a later version will be needed soon.
@@ -103,9 +103,9 @@ class Remote:
             version, announced = int(data["version"]), int(data["announced"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             message = f"{self.bucket.address} is not a shared store of krea-pipe: its `{_FORMAT_NAME}` cannot be read"
-            raise UsageError(Problem("bad_remote", message, hint=f"give {ADDRESS_NAME} a prefix of its own")) from error
+            raise UsageError(Problem("bad_remote", message, hint=f"give {ADDRESS_NAME} its own prefix")) from error
         if version > FORMAT:
-            message = f"{self.bucket.address} has format {version}, and this version of krea-pipe knows {FORMAT}"
+            message = f"{self.bucket.address} has format {version}, but this version of krea-pipe knows {FORMAT}"
             raise UsageError(Problem("remote_format", message, hint="update krea-pipe"))
         if announced > FORMAT:
             message = f"{self.bucket.address} will change to format {announced}, which this version does not know"

@@ -56,7 +56,7 @@ class SharedResults:
             key: the key of the request.
 
         Returns:
-            The result; None when there is none that can be believed.
+            The result; None if there is no trustworthy result.
 
         Raises:
             RemoteFailed: it could not be read.
@@ -93,7 +93,7 @@ class SharedResults:
             self._ignore(f"{BLOBS}/{result.sha256} is missing")
             return None
         if hashlib.sha256(data).hexdigest() != result.sha256:
-            self._ignore(f"{BLOBS}/{result.sha256} has other bytes")
+            self._ignore(f"{BLOBS}/{result.sha256} has different bytes")
             return None
         return SharedImage(result, data)
 

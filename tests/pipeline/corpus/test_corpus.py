@@ -57,6 +57,40 @@ def test_every_problem_stands_in_the_file_in_order_and_in_plain_words(file, fold
         assert places == sorted(places)
 
 
+SUGGESTED = re.compile(r"did you mean `([^`]+)`(?: instead of `([^`]+)`)?\?")
+
+
+@pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
+def test_a_suggestion_works_when_it_is_tried(file, folder):
+    """Each `did you mean` in turn is written in place of the word that it is about; its problem is gone then."""
+    copy = folder / file.name
+    text = file.read_bytes().decode("utf-8")
+    copy.write_text(text, encoding="utf-8", newline="")
+    before = problems_of(copy)
+    for problem in before:
+        found = SUGGESTED.search(problem.hint or "")
+        if found is None or problem.at.path != copy:
+            continue
+        changed = with_suggestion(text, problem, *found.groups())
+        copy.write_text(changed, encoding="utf-8", newline="")
+        at = (problem.code, problem.at.line, problem.at.column)
+        after = {(one.code, one.at.line, one.at.column): one.message for one in problems_of(copy) if one.at}
+        assert after.get(at) != problem.message, f"{found[0]} does not help: {changed}"
+        assert after.get(at) is None or len(after) < len(before), after[at]
+
+
+def with_suggestion(text, problem, new, old):
+    """The text of a pipeline with the suggested word in place of the one that a problem is about."""
+    lines = text.split("\n")
+    line = lines[problem.at.line - 1]
+    words = [old] if old else [word.strip('`",') for word in problem.message.split()]
+    start = problem.at.column - 1
+    after = [(line.find(word, start), -len(word), word) for word in words if word in line[start:]]
+    at, _, word = min(after or [(line.find(word), -len(word), word) for word in words if word in line])
+    lines[problem.at.line - 1] = line[:at] + new + line[at + len(word) :]
+    return "\n".join(lines)
+
+
 def test_every_file_of_expectations_has_its_pipeline():
     for expected in [*HERE.glob("*valid/*.txt"), *HERE.glob("*valid/*.jsonl")]:
         assert expected.with_suffix(".yaml").exists()

@@ -109,7 +109,7 @@ def test_a_run_that_is_killed_is_shown_as_it_stood(project, krea, stuck):
         stuck.kill()
         said = events.next("cut_off")
         assert "without a report" in said["message"]
-        assert "same command" in said["hint"]
+        assert "Rerun the command" in said["hint"]
         assert '"live": false' in view.get().text
     assert not (run_folder(project) / "report.json").exists()
     with viewed(project) as view:
