@@ -31,7 +31,7 @@ MISSING = [
     (("--on", "ray"), {}, "--on needs the number of shards"),
     (("--on", "ray", "--shards", "2"), {}, "no Ray cluster is named"),
     (RAY, {"KREA_PIPE_REMOTE": None}, "--on needs a shared store"),
-    (RAY, {"KREA_PIPE_REMOTE_MODE": "read"}, "may only be read here"),
+    (RAY, {"KREA_PIPE_REMOTE_MODE": "read"}, "is read-only here"),
     ((*RAY, "--budget-name", "a b"), {}, "--budget-name 'a b' is not a valid name"),
     ((*RAY, "--allow-render"), {}, "--allow-render belongs to --frozen"),
     ((*RAY, "-k", "status:failed"), {}, "a status cannot be selected with --on"),
@@ -77,7 +77,7 @@ def test_a_frozen_run_looks_at_the_lock_file_here(project):
 
 def test_what_only_this_home_knows_to_be_in_flight_is_finished_here_first(project, krea):
     krea.world.latency = 1e6
-    run = project.start("run", "p.yaml")
+    run = project.start("run", "p.yaml", anew=True)
     assert until(lambda: len(project.events("submitted")) == 2, "both jobs")
     kill(run)
     krea.seen.clear()
