@@ -39,6 +39,7 @@ LATE = {
     "krea_pipe.app.notify": "httpx and apprise",
     "krea_pipe.executor.fetch": "Pillow",
     "krea_pipe.app.pictures": "Pillow",
+    "krea_pipe.app.ray_cluster": "Ray, and what a worker has of krea-pipe",
     "krea_pipe.store.remote.bucket": "obstore",
     "krea_pipe.cli.commands.run": "rich",
     "krea_pipe.cli.main": "what tells errors",
@@ -46,7 +47,10 @@ LATE = {
 }
 """Where modules are imported when they are needed, and not before: typed, so that mypy checks what is called."""
 READERS = {"krea_pipe.store.events", "krea_pipe.store.replay"}
-EDGES = {"krea_pipe.app.package", "krea_pipe.report.decisions", "krea_pipe.report.build", "krea_pipe.__main__"}
+EDGES = {
+    *("krea_pipe.app.package", "krea_pipe.report.decisions", "krea_pipe.report.build", "krea_pipe.__main__"),
+    "krea_pipe.app.shard_task",
+}
 """Where the environment is read, besides the command line."""
 MAX_FILE = 500
 MAX_FUNCTION = 60

@@ -211,7 +211,7 @@ def run_pipeline(
         locking = _locking(basis, target, options)
         if locking is not None and options.frozen:
             check_frozen(basis.plan, locking.lock)
-        fetched = _fetch(loaded, space, target, options, basis)
+        fetched = fetch_copies(loaded, space, target, options, basis)
         basis = replace(basis, plan=fetched.plan, whole=fetched.plan if options.shard is None else basis.whole)
         prepared = _prepared(loaded, space, execution, options, basis, fetched, locking)
         if prepared.plan.has_calls:
@@ -262,8 +262,22 @@ def _prepared(
     )
 
 
-def _fetch(loaded: Loaded, space: Space, target: Target, options: RunOptions, basis: PlannedRun) -> Fetched:
-    """Copy what lies elsewhere on this machine; where that is not what was promised, the plan is made once more."""
+def fetch_copies(loaded: Loaded, space: Space, target: Target, options: RunOptions, basis: PlannedRun) -> Fetched:
+    """Copy what lies elsewhere; where that is not what was promised, the plan is made once more.
+
+    Args:
+        loaded: the pipeline.
+        space: where the images are stored.
+        target: the API.
+        options: which cells, and where images may lie.
+        basis: the plan.
+
+    Returns:
+        The plan with what was copied.
+
+    Raises:
+        StateError: the store cannot be read or written.
+    """
     copied, reasons = dict[Key, Copied](), dict[Key, str]()
     problems = list(basis.problems)
     while True:

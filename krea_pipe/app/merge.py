@@ -65,7 +65,15 @@ class Merged:
     problems: tuple[Problem, ...]
 
 
-def merge_runs(home: Path, words: Sequence[str], *, out: Path | None, lock: Path | None) -> Merged:
+def merge_runs(
+    home: Path,
+    words: Sequence[str],
+    *,
+    out: Path | None,
+    lock: Path | None,
+    codes: Iterable[int] = (),
+    needs_images: bool = False,
+) -> Merged:
     """Make one run of several.
 
     Args:
@@ -73,6 +81,8 @@ def merge_runs(home: Path, words: Sequence[str], *, out: Path | None, lock: Path
         words: ids or folders of runs, or folders that hold folders of runs.
         out: the folder for the images; None is that of a run of the pipeline.
         lock: the lock file to write; None is the one that the runs kept, as seen from the working folder.
+        codes: exit codes of shards that wrote no report.
+        needs_images: whether an image that is not here is a failure.
 
     Returns:
         The merged run.
@@ -92,8 +102,8 @@ def merge_runs(home: Path, words: Sequence[str], *, out: Path | None, lock: Path
     place = out_folder(out, latest.pipeline.name, local=latest.target.kind == "local")
     delivery = _Images(space, place, latest.target.kind)
     rows = [delivery.deliver(one) for one in rows]
-    code = merged_exit_code(runs, rows, missing)
-    if delivery.kept and code in (ExitCode.DONE, ExitCode.WAITING):
+    code = merged_exit_code(runs, rows, missing, codes)
+    if (delivery.kept or (needs_images and delivery.absent)) and code in (ExitCode.DONE, ExitCode.WAITING):
         code = ExitCode.SOME_FAILED
     report = merged_report(runs, rows, place.as_posix(), MergedRun(folder.name, folder, code, missing))
     if target is not None:

@@ -176,17 +176,21 @@ def missing_cells(runs: Sequence[ShardRun], rows: Iterable[MergedRow]) -> list[M
     return [Missing(str(shard), cells, shard in came) for shard, cells in shards.items()]
 
 
-def merged_exit_code(runs: Sequence[ShardRun], rows: Iterable[MergedRow], missing: Sequence[Missing]) -> ExitCode:
+def merged_exit_code(
+    runs: Sequence[ShardRun], rows: Iterable[MergedRow], missing: Sequence[Missing], others: Iterable[int] = ()
+) -> ExitCode:
     """The worst exit code of the latest run of each shard; a cell without an image is a failure in any case.
 
     Args:
         runs: the runs, oldest first.
         rows: the cells that there are.
         missing: the cells that there are not.
+        others: exit codes of shards that wrote no report.
     """
     latest = {run.record.shard: run.report.exit_code for run in runs}
-    codes = {code for code in _WORST_FIRST if code in latest.values()}
-    if missing or {*latest.values()} - codes or any(one.row.status not in _BEST_FIRST for one in rows):
+    found = {*latest.values(), *others}
+    codes = {code for code in _WORST_FIRST if code in found}
+    if missing or found - codes or any(one.row.status not in _BEST_FIRST for one in rows):
         codes.add(ExitCode.SOME_FAILED)
     return next(code for code in _WORST_FIRST if code in codes)
 

@@ -11,14 +11,17 @@ from krea_pipe.store.plain import check_files, stat_of_plain
 
 BUSY_SECONDS = 60
 """How long to wait for another process that is writing, and how long one read of the facts may take."""
+_TURN_SECONDS = 1
+"""How long one try to get a lock takes that is waited for without an end: signals wait as long."""
+_BUSY = "home_busy"
 
 
 class FileLock:
     """A lock file, opened by and for one thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, seconds: float = BUSY_SECONDS) -> None:
         self.path = path
-        self._connection = _opened(path)
+        self._connection = _opened(path, seconds)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -80,6 +83,28 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def exclusive_in_turn(path: Path) -> Iterator[None]:
+    """Hold a lock file's lock, and wait for it as long as another process has it.
+
+    Args:
+        path: The lock file; its folder is made.
+
+    Raises:
+        StateError: It cannot be had at all.
+    """
+    with closing(FileLock(path, _TURN_SECONDS)) as lock, contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(lock.held())
+            except StateError as error:
+                if error.code != _BUSY:
+                    raise
+            else:
+                break
+        yield
+
+
 def is_held(path: Path) -> bool:
     """Whether a living process holds a lock file's lock; what cannot be asked is taken for held."""
     found = stat_of_plain(path)
@@ -95,11 +120,11 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path, seconds: float) -> sqlite3.Connection:
     _check(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        return sqlite3.connect(path, timeout=seconds, isolation_level=None)
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
     except sqlite3.Error as error:
@@ -118,7 +143,7 @@ def _not_taken(path: Path, error: sqlite3.DatabaseError) -> StateError:
     if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
         return _unusable(path, str(error))
     message = f"another process has been writing in {path.parent} for {BUSY_SECONDS} s"
-    return StateError(Problem("home_busy", message, hint="find the krea-pipe process that hangs, and stop it"))
+    return StateError(Problem(_BUSY, message, hint="find the krea-pipe process that hangs, and stop it"))
 
 
 def _unusable(path: Path, reason: str) -> StateError:

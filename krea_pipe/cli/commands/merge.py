@@ -5,15 +5,12 @@ from pathlib import Path
 
 import click
 
-from krea_pipe.app.merge import Merged, merge_runs
+from krea_pipe.app.merge import merge_runs
 from krea_pipe.cli.completing import complete_run
+from krea_pipe.cli.merged_summary import merged_json, print_merged
 from krea_pipe.cli.messages import StderrLog, print_json
 from krea_pipe.cli.options import json_option, lock_option, out_option
-from krea_pipe.cli.summary import print_summary, print_troubles, summary_json
-from krea_pipe.core.errors import Problem
 from krea_pipe.store.home import open_home
-
-_SHOWN = 5
 
 
 @click.command()
@@ -33,40 +30,7 @@ def merge(runs: tuple[str, ...], *, out: Path | None, lock: Path | None, as_json
     """
     merged = merge_runs(open_home(os.environ), runs, out=out, lock=lock)
     if as_json:
-        print_json({**summary_json(merged.report, merged.folder), **_more_json(merged)})
-        return merged.report.exit_code
-    stderr_log = StderrLog()
-    print_troubles(merged.report, stderr_log)
-    stderr_log.problems(_missing(merged))
-    stderr_log.problems(merged.problems)
-    stderr_log.problems(_absent(merged), "warning")
-    print_summary(merged.report, merged.folder / "report.html", merged.folder / merged.report.base)
-    if merged.lock is not None:
-        click.echo(f"lock    {merged.lock}")
+        print_json(merged_json(merged))
+    else:
+        print_merged(merged, StderrLog())
     return merged.report.exit_code
-
-
-def _missing(merged: Merged) -> list[Problem]:
-    hint = "run that shard, or add its run to the command"
-    return [Problem("shard_missing", str(one), hint=hint) for one in merged.missing]
-
-
-def _absent(merged: Merged) -> list[Problem]:
-    if not merged.absent:
-        return []
-    named = f"{', '.join(merged.absent[:_SHOWN])}{' …' if len(merged.absent) > _SHOWN else ''}"
-    count = "1 image is" if len(merged.absent) == 1 else f"{len(merged.absent)} images are"
-    hint = "keep the output folder in the artifacts, beside .krea-pipe/runs"
-    return [Problem("images_absent", f"{count} missing from the merged runs: {named}", hint=hint)]
-
-
-def _more_json(merged: Merged) -> dict[str, object]:
-    missing = [{"shard": one.shard, "came": one.came, "cells": list(one.cells)} for one in merged.missing]
-    return {
-        "schema": "krea-pipe/merge@1",
-        "merged": list(merged.report.merged),
-        "missing": missing,
-        "images_absent": list(merged.absent),
-        "lock": None if merged.lock is None else str(merged.lock),
-        "in_the_way": [str(one) for one in merged.problems],
-    }

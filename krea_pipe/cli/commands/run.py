@@ -6,19 +6,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Unpack
 
 import click
 
 from krea_pipe.app import flow
-from krea_pipe.app.execution import Listeners, Prepared, SendOptions, Uncertain, open_execution
+from krea_pipe.app.execution import Listeners, Prepared, SendOptions, open_execution
 from krea_pipe.app.plan_files import run_request
 from krea_pipe.cli.messages import StderrLog, print_json, problem_json
 from krea_pipe.cli.options import (
-    CellFlags,
-    LogFlags,
     Number,
     UsdType,
     cell_options,
@@ -33,6 +30,7 @@ from krea_pipe.cli.options import (
     shard_option,
 )
 from krea_pipe.cli.progress import Display, LineProgress, ProgressObserver, ProgressState
+from krea_pipe.cli.run_flags import GOES_ON, RunFlags, check_budget_name, engine_options
 from krea_pipe.cli.run_notifications import RunNotifications
 from krea_pipe.cli.streams import can_move
 from krea_pipe.cli.summary import (
@@ -48,42 +46,14 @@ from krea_pipe.cli.summary import (
     waiting_words,
 )
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
-from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.store.home import open_home, open_other_homes
-from krea_pipe.store.remote.named_budget import BUDGET_NAME
-from krea_pipe.store.remote.remote import Remote, open_remote
+from krea_pipe.store.remote.remote import open_remote
 
 MAX_CONCURRENCY = 10_000
 MAX_PARALLEL = 8
-
-GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
-"""Ends after which the same command continues where this one stopped."""
-
-
-class RunFlags(CellFlags, LogFlags):
-    """The options of a run."""
-
-    local: bool
-    out: Path | None
-    max_cost: Decimal | None
-    max_new: int | None
-    concurrency: int
-    submit_parallel: int
-    uncertain: Uncertain
-    job_timeout: float | None
-    webhook_url: str | None
-    webhook_listen: str | None
-    lock: Path | None
-    frozen: bool
-    allow_render: bool
-    overwrite_changed: bool
-    keep_both: bool
-    without_claims: bool
-    budget_name: str | None
-    shard: str | None
 
 
 @click.command()
@@ -160,6 +130,7 @@ class RunFlags(CellFlags, LogFlags):
     help="Use the cap (--max-cost, or `budget: {usd: …}`) as a budget with this name in the shared store "
     "(KREA_PIPE_REMOTE), shared by all runs that use the name.",
 )
+@engine_options
 @click.option(
     "--without-claims",
     is_flag=True,
@@ -173,8 +144,12 @@ def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     no cost, and the rest is submitted. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file,
     or --max-cost). If anything goes wrong, rerun the command: nothing is charged twice. Two concurrent runs share the
     work. FILE may also be a plan from `krea-pipe plan --out`: exactly that plan is executed, or nothing if the
-    pipeline's requests have changed since.
+    pipeline's requests have changed since. With --on ray, the shards run on the machines of a Ray cluster.
     """
+    if flags["engine"] is not None or flags["shards"] is not None or flags["ray_address"] is not None:
+        from krea_pipe.cli.distributed import run_distributed  # noqa: PLC0415 (an engine, which other runs do without)
+
+        return run_distributed(file, flags, as_json=as_json)
     with RunNotifications(flags, file) as notifications:
         finished = _run(file, flags, notifications, as_json=as_json)
         notifications.finished(finished)
@@ -222,7 +197,7 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
             yield Listeners(watch, lambda message: stderr_log.say("info", "stopping", message), observe)
 
     remote = open_remote(os.environ, request.target, warn, has_claims=not flags["without_claims"])
-    _check_budget_name(flags["budget_name"], remote)
+    check_budget_name(flags["budget_name"], remote)
     finished = flow.run_pipeline(
         loaded,
         open_home(os.environ, request.file),
@@ -253,22 +228,6 @@ def _changed(flags: RunFlags) -> Changed:
         message = "--overwrite-changed and --keep-both cannot be combined"
         raise UsageError(Problem("bad_option", message, hint="use one of them"))
     return "overwrite" if flags["overwrite_changed"] else "beside" if flags["keep_both"] else "keep"
-
-
-def _check_budget_name(name: str | None, remote: Remote | None) -> None:
-    """Refuse the name of a budget that no store can keep.
-
-    Raises:
-        UsageError: it is not a valid name, or there is no shared store that can be written.
-    """
-    if name is None:
-        return
-    if not BUDGET_NAME.fullmatch(name):
-        hint = "letters, digits, `.`, `_` and `-`, at most 64"
-        raise UsageError(Problem("bad_option", f"--budget-name {name!r} is not a valid name", hint=hint))
-    if remote is None or remote.bucket.is_read_only:
-        hint = "set KREA_PIPE_REMOTE to a writable store, or remove --budget-name"
-        raise UsageError(Problem("bad_option", "--budget-name needs a shared store", hint=hint))
 
 
 def _send_options(flags: RunFlags) -> SendOptions:

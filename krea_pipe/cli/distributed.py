@@ -1,0 +1,265 @@
+"""`run --on ray`: the shards of a run on the machines of a cluster, with their progress, and one report here."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from krea_pipe.app import flow
+from krea_pipe.app.distributed_run import (
+    Began,
+    DistributedOrder,
+    DistributedRun,
+    Ended,
+    News,
+    Queued,
+    Said,
+    ShardEnd,
+    prepare_shards,
+    run_shards,
+)
+from krea_pipe.app.plan_files import RunRequest, run_request
+from krea_pipe.app.ray_cluster import RAY_ADDRESS, open_ray
+from krea_pipe.app.shard_files import from_here
+from krea_pipe.app.shared_store import shared_store
+from krea_pipe.cli.merged_summary import merged_json, print_merged
+from krea_pipe.cli.messages import Level, StderrLog, print_json, problem_json
+from krea_pipe.cli.options import overrides, selection
+from krea_pipe.cli.run_flags import GOES_ON, RunFlags, check_budget_name
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.planning.budget import Limits
+from krea_pipe.store.home import open_home, open_other_homes
+from krea_pipe.store.remote.remote import ADDRESS_NAME, Remote
+
+
+def run_distributed(file: Path, flags: RunFlags, *, as_json: bool) -> int:
+    """Run a pipeline on a cluster, and say how it has ended.
+
+    Args:
+        file: the pipeline, or a plan of it.
+        flags: the options of the run.
+        as_json: print one JSON object on stdout.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        KreaPipeError: the run cannot begin, or no shard wrote a report.
+    """
+    address, shards = _engine(flags)
+    stderr_log = StderrLog(flags["quiet"], flags["log_format"] == "json")
+    is_told = not as_json or stderr_log.in_json
+
+    def warn(problem: Problem) -> None:
+        if is_told:
+            stderr_log.problems([problem], "warning")
+
+    options = flow.RunOptions(
+        max_cells=flags["max_cells"],
+        limits=Limits(flags["max_cost"], None, is_named=True),
+        resubmit=flags["uncertain"] == "resubmit",
+        selection=selection(flags),
+        lock=flags["lock"],
+        frozen=flags["frozen"],
+        allow_render=flags["allow_render"],
+    )
+    if options.selection.needs_status:
+        hint = "name the cells in another way: the machines of the cluster do not know how they ended here"
+        raise UsageError(Problem("bad_option", "a status cannot be selected with --on", hint=hint))
+    request = run_request(file, overrides(flags), options, os.environ, local=False)
+    with shared_store(os.environ, request.target, warn, writes=True) as remote:
+        check_budget_name(flags["budget_name"], remote)
+        order = _order(file, flags, request, options, remote, shards)
+        for problem in order.loaded.warnings:
+            warn(problem)
+        ready = prepare_shards(order)
+        reporter = _Reporter(stderr_log if is_told else StderrLog(quiet=True))
+        with open_ray(address) as engine, _interrupts(reporter) as interrupts:
+            done = run_shards(ready, engine, reporter.tell, interrupts.is_stopping)
+    return _say(done, stderr_log, as_json=as_json)
+
+
+def _engine(flags: RunFlags) -> tuple[str, int]:
+    """The address of the cluster and the number of shards.
+
+    Raises:
+        UsageError: options are missing, or do not go together.
+    """
+    if flags["engine"] is None:
+        name = "--shards" if flags["shards"] is not None else "--ray-address"
+        raise UsageError(Problem("bad_option", f"{name} belongs to --on", hint="add --on ray"))
+    if flags["shards"] is None:
+        hint = "add --shards 8 for eight shards; two or three for each machine are a good start"
+        raise UsageError(Problem("bad_option", "--on needs the number of shards", hint=hint))
+    others = {
+        "--local": flags["local"],
+        "--shard": flags["shard"] is not None,
+        "--max-new": flags["max_new"] is not None,
+        "--webhook-url": flags["webhook_url"],
+        "--webhook-listen": flags["webhook_listen"],
+        "--overwrite-changed": flags["overwrite_changed"],
+        "--keep-both": flags["keep_both"],
+        "--without-claims": flags["without_claims"],
+        "--events": flags["events"],
+        "--notify": flags["notify"],
+    }
+    if given := next((name for name, value in others.items() if value), None):
+        message = f"{given} cannot be used with --on"
+        raise UsageError(Problem("bad_option", message, hint="leave it out; docs/how-to/ray.md says why"))
+    if flags["allow_render"] and not flags["frozen"]:
+        hint = "leave it out: without --frozen, a run renders what is missing"
+        raise UsageError(Problem("bad_option", "--allow-render belongs to --frozen", hint=hint))
+    if not os.environ.get(ADDRESS_NAME, "").strip():
+        hint = f"set {ADDRESS_NAME} to a store that all machines of the cluster reach, such as s3://BUCKET/PREFIX"
+        raise UsageError(Problem("no_remote", "--on needs a shared store", hint=hint))
+    address = (flags["ray_address"] or os.environ.get(RAY_ADDRESS, "")).strip()
+    if not address:
+        hint = f"set {RAY_ADDRESS}, or add --ray-address HOST:PORT, or --ray-address auto on a machine of the cluster"
+        raise UsageError(Problem("no_ray_address", "no Ray cluster is named", hint=hint))
+    return address, flags["shards"]
+
+
+def _order(
+    file: Path, flags: RunFlags, request: RunRequest, options: flow.RunOptions, remote: Remote, shards: int
+) -> DistributedOrder:
+    loaded = flow.load_pipeline(request.file, request.overrides)
+    options = replace(
+        options,
+        remote=remote,
+        homes=open_other_homes(os.environ, request.file),
+        max_cells=request.max_cells,
+        lock=request.lock,
+        approval=request.approval,
+    )
+    return DistributedOrder(
+        loaded=loaded,
+        overrides=request.overrides,
+        file=file,
+        options=options,
+        target=request.target,
+        home=open_home(os.environ, request.file),
+        out=flags["out"],
+        words=tuple(_words(flags)),
+        shards=shards,
+        budget_name=flags["budget_name"] or "",
+        environment=dict(os.environ),
+    )
+
+
+def _words(flags: RunFlags) -> Iterator[str]:
+    """The options that the run of each shard has as well."""
+    several = {"--profile": flags["profiles"], "--set": flags["sets"], "--select": flags["select"]}
+    several["--exclude"] = flags["exclude"]
+    for name, values in several.items():
+        yield from (f"{name}={value}" for value in values)
+    yield from (f"--vars={from_here(path)}" for path in flags["var_files"])
+    single = {
+        "--max-cost": flags["max_cost"],
+        "--concurrency": flags["concurrency"],
+        "--submit-parallel": flags["submit_parallel"],
+        "--uncertain": flags["uncertain"],
+        "--job-timeout": flags["job_timeout"],
+        "--max-cells": flags["max_cells"],
+    }
+    yield from (f"{name}={value}" for name, value in single.items() if value is not None)
+    yield from (name for name, value in _switches(flags).items() if value)
+
+
+def _switches(flags: RunFlags) -> dict[str, bool]:
+    return {"--frozen": flags["frozen"], "--allow-render": flags["allow_render"]}
+
+
+@dataclass(slots=True)
+class _Reporter:
+    """Says what the shards do."""
+
+    stderr_log: StderrLog
+    starts: dict[str, int] = field(default_factory=dict)
+
+    def tell(self, one: News) -> None:
+        """Say one thing."""
+        match one:
+            case Began(shard=shard, machine=machine):
+                self.starts[shard] = count = self.starts.get(shard, 0) + 1
+                text = f"started on {machine}" + (f", for the {count}. time: its worker was lost" if count > 1 else "")
+                self._say("info" if count == 1 else "warning", "shard_started", shard, text, machine=machine)
+            case Said(shard=shard, line=line):
+                level, event = str(line.get("level")), str(line.get("event"))
+                facts: dict[str, Any] = {name: value for name, value in line.items() if name not in _OWN}
+                self._say(_LEVELS.get(level, "info"), event, shard, str(line.get("message")), **facts)
+            case Queued():
+                text = "no shard has started yet: each needs a free CPU of the cluster"
+                self.stderr_log.say("warning", "queued", text)
+            case Ended(shard=shard, result=result, problem=problem):
+                code = None if result is None else result.code
+                text = f"failed: {problem}" if problem else f"ended with exit code {code}"
+                self._say("error" if problem else "info", "shard_ended", shard, text, exit_code=code)
+
+    def stopping(self) -> None:
+        """Say that the run is stopping."""
+        text = "stopping: nothing more is sent, and what is running is brought in; a second Ctrl-C leaves at once"
+        self.stderr_log.say("info", "stopping", text)
+
+    def _say(self, level: Level, event: str, shard: str, text: str, **facts: object) -> None:
+        self.stderr_log.say(level, event, f"shard {shard}: {text}", styled=None, shard=shard, **facts)
+
+
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_OWN = ("t", "level", "event", "message", "shard", "text", "styled")
+_LEVELS: dict[str, Level] = {"warning": "warning", "error": "error"}
+
+
+@dataclass(slots=True)
+class _Interrupts:
+    count: int = 0
+
+    def is_stopping(self) -> bool:
+        """Whether the first signal has come."""
+        return self.count > 0
+
+
+@contextmanager
+def _interrupts(reporter: _Reporter) -> Iterator[_Interrupts]:
+    """The first signal stops the shards as it stops a single run; the second leaves them."""
+    found = _Interrupts()
+
+    def on_signal(*_: object) -> None:
+        found.count += 1
+        if found.count > 1:
+            raise KeyboardInterrupt
+        reporter.stopping()
+
+    before = {one: signal.getsignal(one) for one in _SIGNALS}
+    taken = [one for one in _SIGNALS if one == signal.SIGINT or before[one] is not signal.SIG_IGN]
+    for one in taken:
+        signal.signal(one, on_signal)
+    try:
+        yield found
+    finally:
+        for one in taken:
+            signal.signal(one, before[one])
+
+
+def _say(done: DistributedRun, stderr_log: StderrLog, *, as_json: bool) -> int:
+    merged = done.merged
+    if as_json:
+        print_json({**merged_json(merged), "shards": [_end_json(end) for end in done.ends]})
+    else:
+        print_merged(merged, stderr_log, needs_images=True)
+        if merged.report.exit_code in GOES_ON:
+            stderr_log.say("info", "to_go_on", "To go on, with nothing paid twice, run the same command again")
+    return merged.report.exit_code
+
+
+def _end_json(end: ShardEnd) -> dict[str, object]:
+    error = None if end.problem is None else problem_json(end.problem)
+    return {
+        "shard": end.shard,
+        "starts": end.starts,
+        "machine": end.machine,
+        "exit_code": end.code,
+        "error": error,
+    }

@@ -1,0 +1,78 @@
+"""The options of a run, and what `--on` and `--budget-name` need."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import click
+
+from krea_pipe.app.execution import Uncertain
+from krea_pipe.cli.options import CellFlags, LogFlags, combined
+from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.exit_codes import ExitCode
+from krea_pipe.matrix.sharding import MAX_SHARDS
+from krea_pipe.store.remote.named_budget import BUDGET_NAME
+from krea_pipe.store.remote.remote import Remote
+
+GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
+"""Ends after which the same command continues where this one stopped."""
+
+engine_options = combined(
+    click.option(
+        "--on",
+        "engine",
+        type=click.Choice(["ray"]),
+        help="Run the shards as tasks of a Ray cluster; needs the extra `ray`, --shards and a shared store "
+        "(KREA_PIPE_REMOTE).",
+    ),
+    click.option(
+        "--shards", type=click.IntRange(1, MAX_SHARDS), help="With --on, into how many shards a run is split."
+    ),
+    click.option(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="With --on ray, HOST:PORT of the cluster, `auto` for one of this machine, `local` for one that ends with "
+        "the run.  [default: RAY_ADDRESS]",
+    ),
+)
+
+
+class RunFlags(CellFlags, LogFlags):
+    """The options of a run."""
+
+    local: bool
+    out: Path | None
+    max_cost: Decimal | None
+    max_new: int | None
+    concurrency: int
+    submit_parallel: int
+    uncertain: Uncertain
+    job_timeout: float | None
+    webhook_url: str | None
+    webhook_listen: str | None
+    lock: Path | None
+    frozen: bool
+    allow_render: bool
+    overwrite_changed: bool
+    keep_both: bool
+    without_claims: bool
+    budget_name: str | None
+    shard: str | None
+    engine: str | None
+    shards: int | None
+    ray_address: str | None
+
+
+def check_budget_name(name: str | None, remote: Remote | None) -> None:
+    """Refuse the name of a budget that no store can keep.
+
+    Raises:
+        UsageError: it is not a valid name, or there is no shared store that can be written.
+    """
+    if name is None:
+        return
+    if not BUDGET_NAME.fullmatch(name):
+        hint = "letters, digits, `.`, `_` and `-`, at most 64"
+        raise UsageError(Problem("bad_option", f"--budget-name {name!r} is not a valid name", hint=hint))
+    if remote is None or remote.bucket.is_read_only:
+        hint = "set KREA_PIPE_REMOTE to a writable store, or remove --budget-name"
+        raise UsageError(Problem("bad_option", "--budget-name needs a shared store", hint=hint))
