@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
+from krea_pipe.app.maintenance.remote_cache import push
 from krea_pipe.app.pictures import shrink
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
@@ -28,6 +29,7 @@ from krea_pipe.report.model import Report, seen_from
 from krea_pipe.report.thumbnails import keep_reference_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive, lockfiles_lock
+from krea_pipe.store.remote.bucket import RemoteFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def finish_run(
         outcomes |= done
         facts = replace(facts, warnings=(*facts.warnings, *ending.warnings))
     remember(prepared.space, prepared.plan, outcomes)
+    _share(prepared)
     prepared.delivery.remember()
     lock, problem = _keep_lock(prepared, outcomes)
     code = exit_code_of(prepared.plan, outcomes, ending)
@@ -84,6 +87,19 @@ def finish_run(
     mark_reported(prepared.space, prepared.plan, report.run_id)
     problems = (*prepared.delivery.problems, *([problem] if problem else []))
     return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, loaded.of_cells)
+
+
+def _share(prepared: Prepared) -> None:
+    """Copy to the shared store what this home had before: a killed run may not have shared it."""
+    remote, copied = prepared.remote, prepared.fetched.copied
+    steps = [step for step in prepared.plan.steps if isinstance(step.action, Reuse) and step.key not in copied]
+    if remote is None or remote.bucket.is_read_only or not steps:
+        return
+    try:
+        push(remote, prepared.space, replace(prepared.plan, steps=tuple(steps)))
+    except RemoteFailed as error:
+        hint = "`krea-pipe cache push` copies them later"
+        remote.warn(Problem("not_shared", f"the stored images are not in the shared store: {error}", hint=hint))
 
 
 def _note_shard(prepared: Prepared, folder: Path, lock: LockUpdate | None) -> None:

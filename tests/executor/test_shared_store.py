@@ -120,6 +120,16 @@ def test_a_paused_home_that_wakes_up_pays_nothing_twice(homes, krea):
         check_paid_once(home, krea, WORDS)
 
 
+def test_a_run_shares_what_its_home_had_before(homes, krea):
+    one, two = homes
+    assert one.end(KREA_PIPE_REMOTE="").code == 0
+    assert one.names("results") == []
+    assert one.end().code == 0
+    assert len(one.names("results")) == len(one.names("blobs")) == 3
+    assert statuses(two.end()) == {"a": "reused", "b": "reused", "c": "reused"}
+    check_paid_once(two, krea, WORDS)
+
+
 def test_nothing_is_paid_while_the_store_is_down_unless_it_is_allowed(homes, krea):
     one, _ = homes
     down = {"KREA_PIPE_REMOTE": "s3://team/x", "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_REGION": "x"}
