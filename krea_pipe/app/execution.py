@@ -185,6 +185,7 @@ class Execution:
             transport=transport_for(self.target, prepared.loaded.pipeline.prices.allowed),
             observe=listeners.observe,
             remote=prepared.remote,
+            accepted={} if prepared.locking is None else prepared.locking.lock.digests(),
         )
         return execute(order)
 

@@ -19,6 +19,7 @@ def iso(moment: datetime) -> str:
 
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
+_COST = re.compile(r"[0-9]{1,10}(\.[0-9]{1,10})?")
 MIMES = ("image/png", "image/jpeg", "image/webp", "image/avif")
 
 FailureClass = Literal[
@@ -101,6 +102,8 @@ class Result:
         """
         if not DIGEST.fullmatch(str(data["sha256"])) or data["mime"] not in MIMES:  # parts of paths come of them
             raise ValueError("not the digest and the type of an image")
+        if not _COST.fullmatch(str(data["cost_usd"])):
+            raise ValueError("not a price")
         return cls(
             sha256=str(data["sha256"]),
             mime=str(data["mime"]),

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import httpx
 
 from krea_pipe.api.client import Client, open_client
+from krea_pipe.core import images
+from krea_pipe.core.contract import documented_size
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.outcome import Ending, Failure, Outcome, Result
 from krea_pipe.core.request import Key
@@ -41,6 +43,7 @@ from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.ledger import Ledger
 from krea_pipe.store.probe import probe_for
 from krea_pipe.store.remote.remote import Remote
+from krea_pipe.store.remote.results import SharedImage
 from krea_pipe.store.replay import InFlight, Replay
 from krea_pipe.store.space import Space
 
@@ -265,6 +268,8 @@ class Order:
     transport: httpx.AsyncBaseTransport | None = None
     observe: Observe = unobserved
     remote: Remote | None = None
+    accepted: Mapping[Key, frozenset[str]] = field(default_factory=dict)
+    """The digests that the lock file names, by the keys of their requests."""
 
 
 def execute(order: Order) -> tuple[Outcomes, Ending]:
@@ -400,6 +405,7 @@ async def _shared(order: Order, journal_writer: JournalWriter) -> AsyncIterator[
         remote.presence(order.run_id, order.pace.first),
         remote.results,
         order.space.blobs,
+        partial(_is_fit, order),
         order.pace.first,
         has_claims=remote.has_claims,
     )
@@ -411,6 +417,19 @@ async def _shared(order: Order, journal_writer: JournalWriter) -> AsyncIterator[
         for reason in shared.lost[:1]:
             hint = "`krea-pipe cache push` uploads what is missing"
             remote.warn(Problem("not_shared", f"the shared store did not accept everything: {reason}", hint=hint))
+
+
+def _is_fit(order: Order, key: str, image: SharedImage) -> bool:
+    """Whether an image of the shared store is whole, of the size that was requested, and one that is accepted."""
+    request = next((step.request for step in order.plan.steps if step.key == key), None)
+    try:
+        facts, _ = images.examine(image.data)
+    except images.NotAnImage:
+        return False
+    accepted = order.accepted.get(Key(key), frozenset())
+    if accepted and image.result.sha256 not in accepted:
+        return False
+    return request is None or documented_size(request) in (None, (facts.width, facts.height))
 
 
 def _budget(order: Order) -> BudgetLedger:

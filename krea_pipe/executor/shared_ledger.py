@@ -39,7 +39,7 @@ from krea_pipe.store.ledger import AccountView, Blocked, Busy, DrawnElsewhere, F
 from krea_pipe.store.remote.bucket import RemoteFailed
 from krea_pipe.store.remote.claims import Claims
 from krea_pipe.store.remote.presence import SharedPresence
-from krea_pipe.store.remote.results import SharedResults
+from krea_pipe.store.remote.results import SharedImage, SharedResults
 from krea_pipe.store.replay import InFlight, Post, Replay
 
 _T = TypeVar("_T")
@@ -73,9 +73,10 @@ _WIDTH = 16
 class SharedLedger:
     """The journal of this home and the claims of all, as tasks on an event loop use them; see `JournalWriter`.
 
-    Without claims, only results go to the store. `looked` has the times of the last looks at requests of other runs,
-    `done` the results that they have published, and `queues` the lines that are on their way to the store. `lost` says
-    why something could not be written there. All waits are multiples of `poll`, the seconds between two polls.
+    `is_fit` says whether an image is one of its request. Without claims, only results go to the store. `distrust` says
+    why the store cannot keep claims. `looked` has the times of the last looks at requests of other runs, `done` the
+    results that they have published, and `queues` the lines that are on their way to the store. `lost` says why
+    something could not be written there. All waits are multiples of `poll`, the seconds between two polls.
     """
 
     journal: JournalWriter
@@ -83,8 +84,10 @@ class SharedLedger:
     presence: SharedPresence
     results: SharedResults
     blobs: Blobs
+    is_fit: Callable[[str, SharedImage], bool]
     poll: float = 1.0
     has_claims: bool = True
+    distrust: str = ""
     looked: dict[str, float] = field(default_factory=dict)
     done: dict[str, Result] = field(default_factory=dict)
     alive: frozenset[str] = frozenset()
@@ -120,8 +123,8 @@ class SharedLedger:
         """Write a line here and in the store if its request has the expected state; the state that it had."""
         if not self.has_claims:
             return await self.journal.claim(event, key, expected, only=only)
-        if not await self._sent(key):
-            return Blocked("the shared store did not accept the last entry of this request", is_down=True)
+        if reason := await self._refusal(event, key):
+            return Blocked(reason, is_down=True)
         while True:
             shared = await self._status(key)
             if isinstance(shared, Free):
@@ -179,7 +182,7 @@ class SharedLedger:
 
     async def open(self) -> None:
         """Show that this run is alive. Where the store is down, the first claim will say so."""
-        await self._call(self.presence.open)
+        self.distrust = await self._call(self.presence.open)
 
     async def close(self) -> None:
         """Bring to the store what is left."""
@@ -190,6 +193,13 @@ class SharedLedger:
         self._threads.shutdown(wait=False)
 
     # --- claims
+
+    async def _refusal(self, event: Event, key: str) -> str:
+        """Why a claim cannot be made now; "" when it can."""
+        if self.distrust and isinstance(event, Submitting):
+            return self.distrust
+        is_sent = await self._sent(key)
+        return "" if is_sent else "the shared store did not accept the last entry of this request"
 
     async def _status(self, key: str) -> RequestStatus:
         """The state of a request by the store, which is asked only about what another run works on."""
@@ -242,7 +252,7 @@ class SharedLedger:
         if key in self.done:
             return True
         image = await self._call(partial(self.results.image, key))
-        if image is None:
+        if image is None or not await self._call(partial(self.is_fit, key, image)):
             return False
         await self._call(partial(self.blobs.put, image.data))
         self.done[key] = image.result

@@ -75,6 +75,17 @@ class Lockfile:
         """
         return {cell: tuple(lines) for cell, lines in groupby(self.lines, lambda line: line.id)}
 
+    def digests(self) -> dict[Key, frozenset[str]]:
+        """The accepted images of each request.
+
+        Returns:
+            The digests by key; a merge may have left several.
+        """
+        found: dict[Key, set[str]] = {}
+        for line in self.lines:
+            found.setdefault(line.key, set()).add(line.sha256)
+        return {key: frozenset(digests) for key, digests in found.items()}
+
     def line_of(self, cell: str, key: Key, digests: Collection[str] = ()) -> LockLine | None:
         """The line of a cell's request: its own, or that of another id, which the cell may have had before.
 

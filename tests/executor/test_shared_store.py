@@ -1,13 +1,17 @@
 """Homes that share a store pay for each request once, whoever dies, pauses or loses an answer."""
 
 import asyncio
+import hashlib
 import json
 import signal
 
 import pytest
 from command_line import Project
-from krea_server import GENERATE, ask, send_answer, until
+from krea_server import GENERATE, ask, picture, send_answer, until
 from money import check_paid_once, draw, inhabit, job_ids, kill, kill_at_post
+
+from krea_pipe.store.remote.bucket import Bucket, open_bucket
+from krea_pipe.store.remote.presence import SharedPresence
 
 WORDS = ["a", "b", "c"]
 
@@ -181,6 +185,63 @@ def test_what_another_home_pushes_while_a_run_goes_on_is_not_paid_again(homes, k
     done = second.end("--submit-parallel", "1", "--concurrency", "1")
     assert (done.code, done.counts) == (0, (1, 0, 3)), done.text
     assert krea.billed_prompts() == [*WORDS, "new"]
+
+
+def change_results(home, change):
+    """Change what every result in the store says."""
+    for path in (home.store / "loopback/results").iterdir():
+        record = json.loads(path.read_text())
+        change(record["data"])
+        path.write_text(json.dumps(record))
+
+
+def plant(home, data):
+    """Put an image into the store, and let every result name it."""
+    digest = hashlib.sha256(data).hexdigest()
+    (home.store / "loopback/blobs" / digest).write_bytes(data)
+    change_results(home, lambda result: result.update(sha256=digest))
+
+
+@pytest.mark.parametrize("data", [b"<html>", b"", picture(size=(256, 256))])
+def test_what_is_not_an_image_of_the_request_is_fetched_from_krea(homes, krea, data):
+    one, two = homes
+    assert one.end().code == 0
+    plant(one, data)
+    done = two.end()
+    assert done.code == 0, done.text
+    check_paid_once(two, krea, WORDS)
+
+
+def test_no_other_image_than_the_one_of_the_lock_file_is_taken(homes, krea):
+    one, two = homes
+    assert one.end().code == 0
+    two.write("p.lock.jsonl", (one.path / "p.lock.jsonl").read_bytes())
+    plant(one, one.image("a").read_bytes())
+    done = two.end("--frozen")
+    assert done.code == 0, done.text
+    check_paid_once(two, krea, WORDS)
+
+
+@pytest.mark.parametrize("price", ["NaN", "-5", "Infinity", "1e999999"])
+def test_a_price_that_is_none_is_not_believed(homes, krea, price):
+    one, two = homes
+    assert one.end().code == 0
+    change_results(one, lambda result: result.update(cost_usd=price))
+    assert two.end().code == 0
+    assert price not in (two.path / "p.lock.jsonl").read_text()
+    check_paid_once(two, krea, WORDS)
+
+
+def test_a_store_that_lets_two_writers_create_the_same_object_is_not_paid_with(homes, krea, monkeypatch):
+    bucket = open_bucket(homes[0].store.as_uri(), {})
+    monkeypatch.setattr(Bucket, "create", lambda *_: True)
+    assert "lets two writers create the same object" in SharedPresence(bucket, "run", 0.01).open()
+
+
+@pytest.mark.parametrize("address", ["file://srv/krea", "file://srv", "file:///", "file:"])
+def test_an_address_of_a_folder_that_names_a_host_or_no_folder_is_refused(homes, krea, address):
+    done = homes[0].end(KREA_PIPE_REMOTE=address)
+    assert (done.code, krea.posts) == (2, []), done.text
 
 
 def test_a_named_budget_is_never_passed_by_all_runs_together(homes, krea):

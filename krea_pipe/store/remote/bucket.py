@@ -188,7 +188,10 @@ def open_bucket(address: str, environment: Mapping[str, str]) -> Bucket:
         UsageError: the address cannot be used, or `krea-pipe[remote]` is not installed.
     """
     parts = urlsplit(address)
-    if parts.scheme not in SCHEMES or (parts.scheme != "file" and not parts.netloc) or parts.query or parts.fragment:
+    is_place = bool(parts.netloc)
+    if parts.scheme == "file":  # with two slashes, the first folder would be a host
+        is_place = parts.netloc in ("", "localhost") and bool(parts.path.strip("/").partition("/")[2])
+    if parts.scheme not in SCHEMES or not is_place or parts.query or parts.fragment:
         raise UsageError(Problem("bad_remote", f"the shared store {plain(address)} cannot be used", hint=_HINT))
     if parts.username or parts.password:
         message = f"the shared store {plain(address)} has credentials in its address"

@@ -10,6 +10,8 @@ from datetime import timedelta
 from krea_pipe.store.remote.bucket import Bucket, RemoteFailed
 
 RUNS = "runs"
+TRIALS = "trials"
+"""Each run tries here, before it claims anything, whether the store refuses to create an object twice."""
 BEAT = 15
 """A run writes after so many polls."""
 DEAD_AFTER = 60
@@ -35,11 +37,16 @@ class SharedPresence:
     _seen: frozenset[str] = frozenset()
     _seen_at: float = -math.inf
 
-    def open(self) -> None:
-        """Begin to show it; where the store is down, that is tried again with each beat."""
+    def open(self) -> str:
+        """Begin to show it; where the store is down, that is tried again with each beat.
+
+        Returns:
+            Why the store cannot keep claims, if it keeps no objects or lets two writers create the same one.
+        """
         self._show()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
+        return self._fault()
 
     def close(self) -> None:
         """End it: no run has to wait for this one."""
@@ -73,6 +80,18 @@ class SharedPresence:
     def _beat(self) -> None:
         while not self._stopped.wait(BEAT * self.poll):
             self._show()
+
+    def _fault(self) -> str:
+        name = f"{TRIALS}/{self.run}"
+        try:
+            winners = [self.bucket.create(name, f"{number}\n".encode()) for number in range(2)]
+            self.bucket.delete(name)
+        except RemoteFailed:
+            return ""  # a claim will fail as well
+        if winners == [True, False]:
+            return ""
+        reason = "lets two writers create the same object, or does not keep it; see `krea-pipe doctor`"
+        return f"the shared store {self.bucket.address} {reason}"
 
     def _show(self) -> None:
         with contextlib.suppress(RemoteFailed):
