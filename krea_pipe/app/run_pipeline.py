@@ -90,7 +90,7 @@ def finish_run(
 
 
 def _share(prepared: Prepared) -> None:
-    """Copy to the shared store what this home had before: a killed run may not have shared it."""
+    """Copy to the shared store what this home had before: a killed run might not have shared it."""
     remote, copied = prepared.remote, prepared.fetched.copied
     steps = [step for step in prepared.plan.steps if isinstance(step.action, Reuse) and step.key not in copied]
     if remote is None or remote.bucket.is_read_only or not steps:
