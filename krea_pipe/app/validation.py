@@ -14,13 +14,17 @@ from krea_pipe.report.model import seen_from
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A pipeline file that was read: how many cells it has, what is wrong with it, and which other files it reads."""
+    """A pipeline file that was read: how many cells it has, what is wrong with it, and which other files it reads.
+
+    `is_skipped` is for a staged YAML file that is not a pipeline.
+    """
 
     file: Path
     cells: int
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     inputs: frozenset[Path] = frozenset()
+    is_skipped: bool = False
 
 
 def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
@@ -70,6 +74,10 @@ def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) 
             checked = _without(check_file(Path(seen_from(Path.cwd(), one.file)), overrides, max_cells), index)
             if everywhere or checked.problems or one.name in index.staged or _reads(one, checked, others, index):
                 yield checked
+    for name in sorted(others & set(index.yaml_names)):
+        file = index.top / name
+        if _is_in(file, folders) and file.resolve() not in variables and not any(one.names(name) for one in pipelines):
+            yield Checked(Path(seen_from(Path.cwd(), file)), 0, is_skipped=True)
 
 
 def _without(checked: Checked, index: Index) -> Checked:

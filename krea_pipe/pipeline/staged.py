@@ -18,6 +18,13 @@ from krea_pipe.pipeline.source import read_document
 from krea_pipe.pipeline.spec.generated import FILE_KINDS
 
 SHAPES = {"prompt": str, "prompts": dict, "stages": dict}
+OWN_KEYS = frozenset(
+    (
+        *("prompt", "prompts", "matrix", "vars", "budget", "prices", "references", "moodboards", "styles"),
+        *("takes", "look", "looks", "axes", "patch"),
+    )
+)
+"""The keys at the top of a pipeline that files of other tools hardly have."""
 READ_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".csv", ".tsv", ".txt"))
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _BROKEN = (
@@ -30,13 +37,15 @@ _BROKEN = (
 class Index:
     """A repository's folder, the YAML files that git tracks there, and the names that are staged, deleted ones too.
 
-    `deleted` are those that the commit removes, though they may still lie in the work tree.
+    `deleted` are those that the commit removes, though they may still lie in the work tree. `former` are the YAML files
+    of the commit that were pipelines before it.
     """
 
     top: Path
     yaml_names: tuple[str, ...]
     staged: frozenset[str]
     deleted: frozenset[str]
+    former: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,9 @@ def read_index(folder: Path, environment: Mapping[str, str]) -> Index:
     staged = _git(top, environment, "diff", "--cached", "--name-only", "-z", "--no-renames")
     deleted = _git(top, environment, "diff", "--cached", "--name-only", "-z", "--no-renames", "--diff-filter=D")
     tracked = _git(top, environment, "ls-files", "-z", "--", "*.yaml", "*.yml")
-    return Index(top, tuple(dict.fromkeys(_names(tracked))), frozenset(_names(staged)), frozenset(_names(deleted)))
+    names, changed = tuple(dict.fromkeys(_names(tracked))), frozenset(_names(staged))
+    former = frozenset(name for name in names if name in changed and _was_pipeline(top, name, environment))
+    return Index(top, names, changed, frozenset(_names(deleted)), former)
 
 
 def find_pipelines(index: Index) -> list[Candidate]:
@@ -72,7 +83,7 @@ def find_pipelines(index: Index) -> list[Candidate]:
         Candidate(name, file, tuple(_patterns(name, data)))
         for name, file in files
         if file.is_file() and not file.is_symlink()
-        for data in _pipeline_data(file)
+        for data in _pipeline_data(file, is_former=name in index.former)
     ]
 
 
@@ -115,31 +126,42 @@ def _named_table(pattern: str, pipeline: Pipeline) -> list[Path]:
         return []  # a variable of that name
 
 
-def _pipeline_data(file: Path) -> Iterator[Json]:
+def _was_pipeline(top: Path, name: str, environment: Mapping[str, str]) -> bool:
+    """Whether the last commit has a pipeline of this name."""
+    try:
+        text = ask(top, environment, "cat-file", "-p", f"HEAD:{name}").decode(errors="replace")
+    except GitFailed:  # there is no such file, or no commit
+        return False
+    return all(sign.search(text) for sign in _BROKEN)
+
+
+def _pipeline_data(file: Path, *, is_former: bool) -> Iterator[Json]:
     """The data of a file that is a pipeline; None when it is meant to be one and cannot be parsed."""
     try:
         text = file.read_bytes().decode(errors="replace")
     except OSError:
         return
-    if "version" not in text or not any(key in text for key in SHAPES):
+    if not is_former and not any(key in text for key in ("version", *OWN_KEYS, *SHAPES)):
         return
     try:
         data = read_document(file).data
     except InvalidInput:
-        if all(sign.search(text) for sign in _BROKEN):
+        if is_former or all(sign.search(text) for sign in _BROKEN):
             yield None
         return
-    if isinstance(data, dict) and _is_pipeline(data):
+    if is_former or (isinstance(data, dict) and _is_pipeline(data)):
         yield data
 
 
 def _is_pipeline(data: dict[str, Json]) -> bool:
-    """Whether a mapping has a version and a prompt; with another version than ours, only in our shape.
+    """Whether a mapping has two keys of a pipeline; with another version than ours, or none, only keys of our own.
 
-    CI systems have files with a `version` and a list of `stages`.
+    CI systems have files with a `version` and a list of `stages`, and package files a `name` and a `version`.
     """
-    if data.get("version") == 1 and not isinstance(data["version"], bool):
-        return any(key in data for key in SHAPES)
+    if data.get("version") == 1 and isinstance(data["version"], int) and not isinstance(data["version"], bool):
+        return any(key in data for key in ("name", *SHAPES, *OWN_KEYS))
+    if len(OWN_KEYS & data.keys()) > 1:
+        return True
     return "version" in data and any(isinstance(data.get(key), kind) for key, kind in SHAPES.items())
 
 

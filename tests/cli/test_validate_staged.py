@@ -125,7 +125,7 @@ def test_a_file_of_variables_brings_in_every_pipeline_that_is_checked_with_it(re
     repository.commit()
     repository.stage(**{"brand.yaml": "[]\n"})
     assert repository.validate("--vars", "brand.yaml").code == 2
-    assert repository.validate().text == ""
+    assert repository.validate().text == "brand.yaml: skipped, because it is not a pipeline\n"
 
 
 def test_a_commit_of_other_files_is_no_concern_even_while_a_pipeline_is_broken(repository):
@@ -149,7 +149,8 @@ def test_with_nothing_staged_every_pipeline_is_checked(repository):
 def test_the_yaml_of_other_programs_is_never_complained_about(repository):
     repository.stage(**OTHERS)
     done = repository.validate()
-    assert (done.code, done.text) == (0, "")
+    skipped = "".join(f"{name}: skipped, because it is not a pipeline\n" for name in sorted(OTHERS))
+    assert (done.code, done.out, done.err) == (0, skipped, "")
 
 
 def test_a_pipeline_that_is_no_yaml_any_more_is_reported(repository):
@@ -203,3 +204,32 @@ def test_a_folder_that_is_not_there_does_not_turn_the_check_off(repository):
     for name in ("pips", "p" * 300):
         done = repository.validate(name)
         assert (done.code, f"{name} does not exist" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version: 1\nname: b\npromt: a lamp\n",
+        "version: 1\npromt: a lamp\nmatrix: {x: [1]}\n",
+        "prompt: a lamp\nmatrix: {creativity: [raw]}\n",
+        "verson: 1\nprompt: a lamp\nbudget: {usd: 1}\n",
+    ],
+)
+def test_a_file_with_two_keys_of_a_pipeline_is_checked_though_one_is_missing_or_misspelt(repository, text):
+    repository.stage(**{"pipelines/b.yaml": text})
+    done = repository.validate()
+    assert done.code == 2
+    assert "pipelines/b.yaml:" in done.err
+
+
+def test_what_was_a_pipeline_in_the_last_commit_is_checked(repository):
+    repository.stage(**{"good.yaml": "promt: a lamp\n"})
+    done = repository.validate()
+    assert (done.code, "good.yaml:1:1: error: unknown key `promt`" in done.err) == (2, True), done.text
+
+
+def test_staged_files_that_are_not_pipelines_are_named_as_skipped(repository):
+    repository.stage(**{"compose.yaml": "services: {web: {image: nginx}}\n"})
+    done = repository.validate()
+    assert (done.code, done.out) == (0, "compose.yaml: skipped, because it is not a pipeline\n"), done.text
+    assert repository.validate("--json").json["files"][0]["skipped"]

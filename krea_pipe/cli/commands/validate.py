@@ -44,14 +44,17 @@ def validate(files: tuple[Path, ...], max_cells: int, *, staged: bool, as_json: 
 def _print(checked: Checked) -> None:
     print_problems(checked.problems)
     print_problems(checked.warnings, kind="warning")
-    if not checked.problems:
+    if checked.is_skipped:
+        click.echo(f"{checked.file}: skipped, because it is not a pipeline")
+    elif not checked.problems:
         click.echo(f"{checked.file}: valid, {checked.cells:,} image{'' if checked.cells == 1 else 's'}")
 
 
 def _json(checked: Checked) -> dict[str, object]:
     return {
         "file": str(checked.file),
-        "valid": not checked.problems,
+        "valid": not checked.problems and not checked.is_skipped,
+        "skipped": checked.is_skipped,
         "cells": checked.cells,
         "problems": [problem_json(one) for one in checked.problems],
         "warnings": [problem_json(one) for one in checked.warnings],
