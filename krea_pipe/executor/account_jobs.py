@@ -14,7 +14,6 @@ from itertools import accumulate
 from typing import cast
 
 from krea_pipe.api.client import Client
-from krea_pipe.api.clock import CLOCK_SLACK
 from krea_pipe.api.failures import AnswerLost
 from krea_pipe.api.wire import Job, JobPage, read_time
 from krea_pipe.core.outcome import iso
@@ -34,7 +33,6 @@ _FIRST_PAGE_JOBS = 100
 _PAGE_JOBS = 1000
 _MAX_PAGES = 30
 _SHOWN_JOBS = 2000
-_SLACK = timedelta(seconds=CLOCK_SLACK)
 _SHOWN = timedelta(milliseconds=1)
 _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -173,7 +171,7 @@ class AccountJobs:
             replay = view.journal
             unnamed = [job for job in listing.jobs if not view.is_named(job.id) and job.id not in taken]
             if since is None:
-                return NewJobs(tuple(job for job in unnamed if _is_since(listing.made_by.get(job.id), began, _SLACK)))
+                return NewJobs(tuple(job for job in unnamed if _is_since(listing.made_by.get(job.id), began, REACH)))
             if not view.is_own(post):
                 return _since_newest(post, listing, unnamed)
             new = [

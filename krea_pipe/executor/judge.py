@@ -95,7 +95,8 @@ class Evidence:
     `rivals` are other POSTs without an answer, `disowned` jobs that were found to have generated something else. A job
     may be made so `late` after an answer was lost, and its time differ by `slack` from that of the answers. `is_shown`
     says that the list shows what was made before that, `is_settled` that no job can come any more, `is_sender_gone`
-    that nobody can still send the POST, and `takes_any` that the user wants the likeliest job taken.
+    that nobody can still send the POST, `is_blind` that no list was read before it, and `takes_any` that the user wants
+    the likeliest job taken.
     """
 
     own: LostPost
@@ -108,6 +109,7 @@ class Evidence:
     is_shown: bool = False
     is_settled: bool = False
     is_sender_gone: bool = True
+    is_blind: bool = False
     takes_any: bool = False
 
 
@@ -126,8 +128,6 @@ def judge(evidence: Evidence) -> Verdict:
     if not billed:
         return _judge_without_job(evidence)
     candidates = tuple(job for job in billed if _may_be_own(evidence, job))
-    if not candidates and evidence.is_settled:
-        candidates = _of_another_clock(evidence, billed)
     if not candidates:
         return Unclear(
             "the list contains a job that krea-pipe did not start", billed, _awaited_by_a_stranger(evidence, billed)
@@ -152,19 +152,12 @@ def _awaited_by_a_stranger(evidence: Evidence, billed: Sequence[Job]) -> Literal
     """What may yet tell whose jobs of other times than its own are: a `Date` is no time of jobs, and later jobs are."""
     if all(_rivals(evidence, job) for job in billed):
         return "others"
-    may_be_told = not evidence.own.post.is_exact or (not evidence.is_settled and _of_another_clock(evidence, billed))
-    return "time" if may_be_told else ""
-
-
-def _of_another_clock(evidence: Evidence, billed: Sequence[Job]) -> tuple[Job, ...]:
-    """The one new job, when it was made almost in time: a host whose clock is not known yet may have dated it."""
-    if len(billed) != 1 or evidence.rivals:
-        return ()
-    is_near = evidence.own.may_have_made(billed[0], evidence.late, evidence.slack)
-    return tuple(billed) if is_near else ()
+    return "" if evidence.own.post.is_exact else "time"
 
 
 def _judge_without_job(evidence: Evidence) -> Verdict:
+    if evidence.is_blind:
+        return Unclear("Krea's list of jobs could not be read before it was sent", awaits="time")
     if not evidence.is_sender_gone:
         return Unclear("the run that sent it may be paused, and may still send it")
     return Nothing() if evidence.is_settled else Unclear("its job may appear later", awaits="time")

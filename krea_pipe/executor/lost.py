@@ -146,20 +146,20 @@ class Search:
         if floor is None:
             distrust = "Krea had not sent its time, so its jobs cannot be compared with it"
             return Evidence(LostPost(post), distrust=distrust, is_settled=True)
-        if not post.known_since and not self._dated(post).is_exact:
-            distrust = "Krea's list of jobs had not been read when it was sent, and no job has shown Krea's time"
-            return Evidence(LostPost(post), distrust=distrust, is_settled=True)
+        dated = self._dated(post)
+        is_blind = not post.known_since and not dated.is_exact
         is_shown, is_settled = self._unshown(post) <= 0, self._unsettled(post) <= 0  # before the list is read
         try:
             listing = await self._listing(post, floor, _CHECK_ATTEMPTS if is_settled else 0)
             await self.session.journal_writer.read_account()  # what has made the jobs of the list was written before
-            new = await self._new_jobs(self._dated(post), listing)
+            new = await self._new_jobs(dated, listing)
         except CallFailed as error:
             distrust = f"Krea's list of jobs could not be read: {error}"
             return Evidence(LostPost(post), distrust=distrust, is_settled=is_settled)
         rivals, disowned = await self._others(post, new)
         return Evidence(
-            own=self._timed(post),  # the list's own answer may have told the time better
+            # Dated once more: the list's own answer may have told the time better.
+            own=LostPost(dated, is_dated=False) if is_blind else self._timed(post),
             new=new,
             rivals=tuple(self._rival(one, new, before) for one, before in rivals),
             disowned=disowned,
@@ -167,6 +167,7 @@ class Search:
             slack=max(SLACK, timedelta(seconds=self.session.probe.tolerance_seconds if self.session.probe else 0)),
             is_shown=is_shown,
             is_settled=is_settled,
+            is_blind=is_blind,
             is_sender_gone=await self._is_sender_gone(post),
             takes_any=self.session.uncertain == "adopt",
         )

@@ -135,5 +135,5 @@ def test_pictures_are_loaded_from_plain_web_addresses_only(project, folder, url)
 
 def test_a_single_file_loads_no_pictures_from_anywhere(project, folder):
     done = project.run("report", "--single-file", "x.html", "--thumbnails-url", URL)
-    assert (done.code, "has no place in a single file" in done.err) == (2, True)
+    assert (done.code, "cannot be combined" in done.err) == (2, True)
     assert not (project.path / "x.html").exists()

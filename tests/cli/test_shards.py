@@ -268,7 +268,7 @@ def test_frozen_looks_at_the_cells_of_its_shard_alone(project, krea):
         assert done.code == (8 if number == found["p/yak"] else 0), done.text
         if done.code:
             own = list(found.values()).count(number)
-            said = f"1 of {own} cells of shard {number}/3 is not in p.lock.jsonl"
+            said = f"1 of {own} cells of shard {number}/3 is missing from p.lock.jsonl or changed"
             assert said in done.json["error"]["message"]
     assert len(krea.posts) == count
 

@@ -123,7 +123,7 @@ def test_a_moderated_job_without_any_reason_ends_by_its_name(project, krea):
     done = project.run("run", "p.yaml", "--json")
     error = done.rows["a"]["error"]
     assert (error["code"], error["class"]) == ("moderated", "rejected")
-    assert "gives no reason" in error["message"]
+    assert "gave no reason" in error["message"]
 
 
 # --- answers to a POST
@@ -210,4 +210,4 @@ def test_a_deprecation_is_said_once_on_stderr(project, krea):
     project.pipeline(["a", "b"])
     done = project.run("run", "p.yaml")
     assert done.code == 0
-    assert done.err.count("GET /jobs deprecated since 2025-01-01") == 1
+    assert done.err.count("the route GET /jobs since 2025-01-01") == 1

@@ -223,7 +223,7 @@ def test_the_home_of_an_earlier_version_is_a_source_and_is_named(moved, krea):
     assert {(cell["action"], cell["source"], cell["place"]) for cell in plan["cells"]} == {
         ("fetch", "home", moved.home.as_posix())
     }
-    assert "missing here; copied from the home folder" in plan["cells"][0]["reason"]
+    assert "missing locally; copied from the home folder" in plan["cells"][0]["reason"]
     before = {path: path.stat() for path in moved.home.rglob("*")}
     done = moved.run("run", "repo/p.yaml", env=OFFLINE)
     after = {path: path.stat() for path in moved.home.rglob("*")}
@@ -344,7 +344,7 @@ def test_a_comparison_says_what_is_fetched_and_what_only_krea_can_tell(clone, kr
         f"p/{word}": None if word == "a" else "krea" if word in "bc" else "machine" for word in WORDS
     }
     words = (
-        "A run fetches 5 at no cost, a run fetches 2 from Krea if it still has them, so a run would pay $0.00 to $0.06."
+        "A run fetches 5 at no cost, a run fetches 2 from Krea if it still has them, so a run would cost $0.00 to $0."
     )
     assert words in clone.run("plan", "p.yaml", "--against", "main", env=env).out
     assert words in clone.run("plan", "p.yaml", "--against", "main", "--format", "markdown", env=env).out

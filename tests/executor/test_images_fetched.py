@@ -44,7 +44,7 @@ def test_an_image_that_never_comes_whole_stays_in_flight(project, krea):
     assert done.code == 1
     errors = {row["prompt"]: row["error"] for row in done.report["cells"]}
     assert {word: error["code"] for word, error in errors.items()} == dict.fromkeys(words, "image_unfetched")
-    assert all("nothing is paid twice" in error["message"] for error in errors.values())
+    assert all("nothing is charged twice" in error["message"] for error in errors.values())
     assert "more than 89 megapixels" in errors["bomb"]["message"]
     assert list((project.path / "out").rglob("*.*")) == []
     assert {action for action, _ in project.plan().values()} == {"attach"}
@@ -62,9 +62,9 @@ def test_an_image_that_never_comes_whole_stays_in_flight(project, krea):
         ({"status": 404}, "404"),
         (
             {"status": 302, "headers": {"location": "http://krea.example/x.png"}},
-            "neither https nor on this machine an API",
+            "neither https nor on this machine beside the API",
         ),
-        ({"status": 302, "headers": {"location": "file:///etc/passwd"}}, "neither https nor on this machine an API"),
+        ({"status": 302, "headers": {"location": "file:///etc/passwd"}}, "neither https nor on this machine beside"),
         ({"status": 302, "headers": {"location": "http://[::1"}}, ""),
         ({"status": 302, "headers": {"location": ""}}, "redirect"),
     ],

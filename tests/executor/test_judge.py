@@ -57,13 +57,3 @@ def test_a_job_of_another_time_than_the_date_of_answers_is_looked_at_again_once_
     verdict = judge(Evidence(own, NewJobs((job("own", 0.5),)), is_settled=True))
     assert isinstance(verdict, Unclear)
     assert verdict.awaits == "time"
-
-
-def test_the_only_new_job_is_taken_once_all_have_shown_though_a_host_dated_it_before_the_request():
-    own, found = lost_post("a", 10, 10.2), job("own", 6)
-    early = judge(Evidence(own, NewJobs((found,)), is_shown=True))
-    assert isinstance(early, Unclear)
-    assert early.awaits == "time"
-    assert judge(Evidence(own, NewJobs((found,)), is_shown=True, is_settled=True)) == FoundJob(found)
-    rival = lost_post("b", 9, 9.5)
-    assert isinstance(judge(Evidence(own, NewJobs((found,)), rivals=(rival,), is_shown=True, is_settled=True)), Unclear)

@@ -69,7 +69,7 @@ def test_a_limit_that_is_just_enough_is_not_reached(project, krea, words):
 
 def test_a_plan_says_how_far_a_run_would_come(project, krea):
     project.pipeline(WORDS)
-    assert "3 of them for $0.09, and stop at the limit" in project.run("plan", "p.yaml", "--max-new", "3").out
+    assert "3 of them for $0.09, then stop at the limit" in project.run("plan", "p.yaml", "--max-new", "3").out
     whole = project.run("plan", "p.yaml", "--json").json["reach"]
     assert (whole["requests"], Decimal(whole["usd"])) == (5, 5 * PRICE)
     assert krea.seen == []

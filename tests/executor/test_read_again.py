@@ -150,7 +150,7 @@ def test_an_image_of_another_size_is_kept_and_shown_and_counted_and_not_delivere
         "wrong_size",
         "wrong_size",
     )
-    assert "64 x 64 pixels, and 1024 x 1024 were asked for" in row["error"]["message"]
+    assert "64 x 64 pixels instead of 1024 x 1024" in row["error"]["message"]
     assert (row["image"], row["width"], row["height"], row["cost_usd"]) == (None, 64, 64, "0.030")
     assert project.image("b").exists() is False
     assert (project.space / "blobs" / row["sha256"][:2] / row["sha256"]).read_bytes() == drawing("b", SMALL)

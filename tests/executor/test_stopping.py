@@ -74,9 +74,9 @@ def test_people_are_told_what_happens_and_the_command_that_goes_on(project, krea
     krea.finish_jobs()
     done = run.end()
     assert done.code == 130
-    assert "what waits is cancelled, what runs is brought in. Press Ctrl-C again to leave at once" in done.err
+    assert "Cancelling queued jobs, collecting running ones. Press Ctrl-C again to quit now." in done.err
     assert done.err.endswith("krea-pipe run p.yaml --max-cost 4\n")
-    assert "nothing paid twice" in done.err
+    assert "nothing is charged twice" in done.err
     assert "4 pending" in done.out
 
 

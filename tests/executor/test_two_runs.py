@@ -206,4 +206,4 @@ def test_a_plan_while_a_run_goes_on_says_what_it_works_on(project, krea):
     }
     kill(first)
     assert project.plan()["a"] == ("attach", f"job {job_id} is in flight")
-    assert project.plan()["b"] == ("hold", "an earlier answer was lost, so Krea may have drawn and billed it")
+    assert project.plan()["b"] == ("hold", "an earlier answer was lost, so Krea may have generated and billed it")

@@ -95,7 +95,7 @@ def test_words_that_yaml_would_read_as_something_else_are_text():
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("on: ^nowhere, do: 429", "`on` is one of submit, job, jobs, cancel, upload, image, any, end, webhook,"),
+        ("on: ^nowhere, do: 429", "`on` must be one of submit, job, jobs, cancel, upload, image, any, end, webhook,"),
         ("on: submit, do: ^399", "`do` must be one of reset, slow, truncated, corrupt, or a status from 400 to 599,"),
         ("on: submit, do: ^stuck", "`do` must be one of reset, slow, truncated, corrupt, or a status from 400 to 599,"),
         ("on: end, do: ^500", "`do` must be one of stuck, failed, empty, not '500'"),
@@ -115,7 +115,7 @@ def test_words_that_yaml_would_read_as_something_else_are_text():
         ("on: job, do: slow, seconds: ^soon", "`seconds` must be a number from 0 to 86,400, not 'soon'"),
         ("on: job, do: reset, ^seconds: 1", "`seconds` has no meaning with `do: reset`"),
         ("on: image, do: corrupt, ^after: true", "`after` has no meaning with `do: corrupt`"),
-        ("on: end, do: failed, where: ^left", "`where` is one of top, result, nowhere, not 'left'"),
+        ("on: end, do: failed, where: ^left", "`where` must be one of top, result, nowhere, not 'left'"),
         ("on: job, do: 429, ^do: 500", "`do` appears here twice"),
     ],
 )
