@@ -81,7 +81,7 @@ def test_commits_that_break_a_pipeline_are_stopped_and_all_others_pass(tmp_path)
     repository.write("refs/a.png", picture("PNG", "red")[:20])
     passed, said = repository.commit()
     assert not passed
-    assert "good.yaml:3:22: error: refs/a.png starts like image/png but is truncated or damaged" in said
+    assert "good.yaml:3:22: error: refs/a.png looks like image/png but is truncated or damaged" in said
 
     repository.run("git", "checkout", "-q", "HEAD", "--", "refs/a.png")
     repository.write("README.md", "words")
