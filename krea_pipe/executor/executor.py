@@ -23,7 +23,7 @@ from krea_pipe.core import images
 from krea_pipe.core.contract import documented_size
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.outcome import Ending, Failure, Outcome, Result
-from krea_pipe.core.request import Key
+from krea_pipe.core.request import Key, Request
 from krea_pipe.core.settings import Pace, Target, Token
 from krea_pipe.executor.budget_ledger import BudgetLedger
 from krea_pipe.executor.capacity import Capacity, JobSlot, SubmitGate
@@ -405,7 +405,7 @@ async def _shared(order: Order, journal_writer: JournalWriter) -> AsyncIterator[
         remote.presence(order.run_id, order.pace.first),
         remote.results,
         order.space.blobs,
-        partial(_is_fit, order),
+        partial(_is_fit, {step.key: step.request for step in order.plan.steps}, order.accepted),
         order.pace.first,
         has_claims=remote.has_claims,
     )
@@ -419,15 +419,16 @@ async def _shared(order: Order, journal_writer: JournalWriter) -> AsyncIterator[
             remote.warn(Problem("not_shared", f"the shared store did not accept everything: {reason}", hint=hint))
 
 
-def _is_fit(order: Order, key: str, image: SharedImage) -> bool:
+def _is_fit(
+    requests: Mapping[Key, Request], accepted: Mapping[Key, frozenset[str]], key: str, image: SharedImage
+) -> bool:
     """Whether an image of the shared store is whole, of the size that was requested, and one that is accepted."""
-    request = next((step.request for step in order.plan.steps if step.key == key), None)
+    request, digests = requests.get(Key(key)), accepted.get(Key(key), frozenset())
+    if digests and image.result.sha256 not in digests:
+        return False
     try:
         facts, _ = images.examine(image.data)
     except images.NotAnImage:
-        return False
-    accepted = order.accepted.get(Key(key), frozenset())
-    if accepted and image.result.sha256 not in accepted:
         return False
     return request is None or documented_size(request) in (None, (facts.width, facts.height))
 

@@ -225,15 +225,12 @@ class SharedLedger:
 
         What costs nothing continues without the store, and is written later.
         """
-        key, number = line.key, self.claims.numbers.get(line.key, 0) + 1
-        is_first = number == 1 and isinstance(line.event, Submitting)
+        key = line.key
+        is_first = key not in self.claims.numbers and isinstance(line.event, Submitting)
         try:
-            is_taken = await self._call(partial(self.claims.append, number, line))
-            if not is_taken:
-                await self._read(key)
+            if not await self._write(line):
                 self.looked.pop(key, None)
                 return Busy("")
-            self.claims.note(number, line)
             if is_first and await self._fetch(key):  # published without a claim
                 self._queue(_done(), self.journal.line(Declined(code="claimed"), key))
                 return DrawnElsewhere(self.done[key], "")
@@ -242,6 +239,20 @@ class SharedLedger:
                 return Blocked(str(error), is_down=True)
             self._queue(_done(), line)
         return None
+
+    async def _write(self, line: JournalLine) -> bool:
+        """Write a line as the next of its request, and name its job; False when another was faster, which is then read.
+
+        A job is named only once its line is there: a name hides it from the lost answers of other homes.
+        """
+        number = self.claims.numbers.get(line.key, 0) + 1
+        if not await self._call(partial(self.claims.append, number, line)):
+            await self._read(line.key)
+            return False
+        self.claims.note(number, line)
+        if isinstance(line.event, Submitted | Adopted):
+            await self._call(partial(self.claims.name_job, line.event.job_id, line.key))
+        return True
 
     async def _read(self, key: str) -> None:
         number = self.claims.numbers.get(key, 0)
@@ -290,14 +301,9 @@ class SharedLedger:
         """Write a line to the store, after whatever others have written."""
         tries = 0
         while True:
-            number = self.claims.numbers.get(line.key, 0) + 1
             try:
-                if await self._call(partial(self.claims.append, number, line)):
-                    self.claims.note(number, line)
-                    if isinstance(line.event, Submitted | Adopted):
-                        await self._call(partial(self.claims.name_job, line.event.job_id, line.key))
+                if await self._write(line):
                     return
-                await self._read(line.key)
             except RemoteFailed as error:
                 tries += 1
                 if self.is_closing and tries >= LAST_TRIES:

@@ -107,6 +107,7 @@ def test_a_lost_answer_is_settled_although_another_home_submits(homes, krea):
     done = [home.finish(process) for home, process in [(home, home.begin()) for home in homes]]
     assert [one.code for one in done] == [0, 0], [done[0].text, done[1].text]
     assert krea.billed_prompts() == ["a", "b", "c", "d", "e", "f"]
+    assert set(job_ids(krea, "b")) <= set(homes[0].names("jobs"))  # also one that no answer has named
 
 
 def test_a_paused_home_that_wakes_up_pays_nothing_twice(homes, krea):

@@ -5,7 +5,6 @@ answer was lost, which then meets its own object: a refused PUT is read back and
 """
 
 import contextlib
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -248,8 +247,3 @@ def _obstore() -> Any:  # noqa: ANN401 (an optional library)
         message = "a shared store needs obstore, which is not installed"
         raise UsageError(Problem("no_obstore", message, hint="pip install 'krea-pipe[remote]'")) from error
     return obstore
-
-
-def process_nonce() -> str:
-    """A text that no other writer has."""
-    return os.urandom(12).hex()

@@ -5,11 +5,12 @@ different events cannot both take it.
 """
 
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from krea_pipe.core.json_data import Json
-from krea_pipe.store.remote.bucket import Bucket, process_nonce
+from krea_pipe.store.remote.bucket import Bucket
 from krea_pipe.store.remote.record import BadRecord, Seal
 
 _NUMBER = re.compile(r"\d{4,9}")
@@ -47,7 +48,7 @@ class NumberedLog:
             RemoteFailed: it is unknown.
         """
         name = _name(prefix, number)
-        return self.bucket.create(name, self.seal.encode(name, {**data, "nonce": process_nonce()}))
+        return self.bucket.create(name, self.seal.encode(name, {**data, "nonce": secrets.token_hex(12)}))
 
     def read_after(self, prefix: str, number: int) -> Sequence[LoggedEvent]:
         """Read the events after a number, one by one until there is no next one.
