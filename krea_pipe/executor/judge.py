@@ -25,6 +25,8 @@ LATEST = timedelta(seconds=CALL_SECONDS) + SLACK
 """A job that was created longer after a POST is not of that POST."""
 SHORT = timedelta(seconds=1)
 """Hardly another job is made in so short a time."""
+LONG = timedelta(seconds=10)
+"""A POST that took longer had its job made at any time, and someone may have stopped waiting for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,8 @@ Verdict: TypeAlias = Nothing | FoundJob | Unclear
 class LostPost:
     """A POST whose answer was lost, with its times as they are known by now.
 
-    `windows` are the times that its job has, one window for each host of Krea's that may have dated it, when they are
-    known so well that hardly another job falls into them; empty otherwise. `not_made` are jobs that came when its own
+    `windows` are the times that its job has if nothing was late, one window for each host of Krea's that may have dated
+    it; empty where they are not known well. `not_made` are jobs that came when its own
     would have shown already. `is_dated` says that its times are by the clocks that date jobs.
     """
 
@@ -68,8 +70,18 @@ class LostPost:
     not_made: frozenset[str] = frozenset()
     is_dated: bool = True
 
+    @property
+    def is_short(self) -> bool:
+        """Whether hardly another job is made in its windows."""
+        return sum((until - since for since, until in self.windows), timedelta(0)) <= SHORT
+
+    @property
+    def may_be_late(self) -> bool:
+        """Whether its job may have any other time as well."""
+        return self.post.is_given_up or not self.windows
+
     def has_made(self, job: Job) -> bool:
-        """Whether a job has a time that makes it the POST's own, most likely."""
+        """Whether a job has the time of the POST's own."""
         at = job.created_at
         if at is None or not at.microsecond:  # a time of whole seconds
             return False
@@ -95,8 +107,8 @@ class Evidence:
     `rivals` are other POSTs without an answer, `disowned` jobs that were found to have generated something else. A job
     may be made so `late` after an answer was lost, and its time differ by `slack` from that of the answers. `is_shown`
     says that the list shows what was made before that, `is_settled` that no job can come any more, `is_sender_gone`
-    that nobody can still send the POST, `is_blind` that no list was read before it, and `takes_any` that the user wants
-    the likeliest job taken.
+    that nobody can still send the POST, `is_blind` that no list was read before it, `has_all_hosts` that so many jobs
+    were dated that no other host of Krea's is likely, and `takes_any` that the user wants the likeliest job taken.
     """
 
     own: LostPost
@@ -110,6 +122,7 @@ class Evidence:
     is_settled: bool = False
     is_sender_gone: bool = True
     is_blind: bool = False
+    has_all_hosts: bool = False
     takes_any: bool = False
 
 
@@ -164,7 +177,7 @@ def _judge_without_job(evidence: Evidence) -> Verdict:
 
 
 def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdict:
-    in_time = [job for job in candidates if evidence.own.has_made(job)]
+    in_time = [job for job in candidates if _is_in_time(evidence, job)]
     if len(in_time) != 1 and len(candidates) > 1:  # those that no other POST can have made
         punctual = [job for job in candidates if evidence.own.may_have_made(job, timedelta(0), EXACT_SLACK)]
         in_time = [job for job in punctual or candidates if not _late_rivals(evidence, job)]
@@ -181,7 +194,7 @@ def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdic
         return Unclear("Krea had not sent its time when the run began", candidates)
     if _rivals(evidence, own):
         return Unclear("more than one answer was lost at that time", candidates, "others")
-    if not (own in in_time and evidence.own.has_made(own)) and not evidence.is_shown:
+    if not (evidence.own.is_short and evidence.own.has_made(own)) and not evidence.is_shown:
         return Unclear("other jobs may appear later", candidates, "time")
     return FoundJob(own)
 
@@ -191,11 +204,17 @@ def _may_be_own(evidence: Evidence, job: Job) -> bool:
     return evidence.own.has_made(job) or evidence.own.may_have_made(job, evidence.late, slack)
 
 
+def _is_in_time(evidence: Evidence, job: Job) -> bool:
+    """Whether a job has the time of the POST's own, and hardly another job can have it."""
+    return evidence.own.has_made(job) and (evidence.own.is_short or evidence.has_all_hosts)
+
+
 def _rivals(evidence: Evidence, job: Job) -> list[LostPost]:
     """Other POSTs without an answer that may have made the same job; where times tell, only those that have in time."""
-    if evidence.own.has_made(job):
-        return [one for one in evidence.rivals if one.has_made(job)]
-    return _late_rivals(evidence, job)
+    late = _late_rivals(evidence, job)
+    if _is_in_time(evidence, job):
+        return [one for one in evidence.rivals if one.has_made(job) or (one.may_be_late and one in late)]
+    return late
 
 
 def _late_rivals(evidence: Evidence, job: Job) -> list[LostPost]:

@@ -5,6 +5,7 @@ What the list shows is evidence, and `executor.judge` decides.
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias, cast
 
 from krea_pipe.api.client import CALL_SECONDS
 from krea_pipe.api.failures import CallFailed
@@ -14,8 +15,8 @@ from krea_pipe.core.request import Key
 from krea_pipe.executor.account_jobs import REACH, JobListing, NewJobs
 from krea_pipe.executor.capacity import delays
 from krea_pipe.executor.judge import (
+    LONG,
     ROUNDED,
-    SHORT,
     SLACK,
     Evidence,
     FoundJob,
@@ -40,8 +41,13 @@ ABANDONED = 7
 """Krea may process a POST for up to a minute after its run has died, so its job can appear late."""
 GIVEN_UP = 2
 """A POST that someone stopped waiting for may be processed late, and its job be listed late then."""
+ALL_HOSTS = 8
+"""Jobs whose times show the clocks of all hosts of Krea's, most likely."""
 LONGEST = 12
 """Settling lasts no longer than 12 times the `settle` of the pace: two minutes where that is ten seconds."""
+
+_Spread: TypeAlias = tuple[timedelta, timedelta] | None
+"""The least and the most by which jobs were made later than the `after` of their POSTs."""
 
 
 @dataclass(slots=True)
@@ -54,22 +60,18 @@ class Search:
     """When this run got to know that an answer was lost, by the steady clock."""
     open: set[Post] = field(default_factory=set)
     """The POSTs whose jobs are looked for."""
-    given_up: set[Post] = field(default_factory=set)
-    """Those that someone stopped waiting for."""
     missing: set[Post] = field(default_factory=set)
     """Those of which a list has not shown any job yet."""
 
-    async def resolve(self, post: Post, *, is_given_up: bool = False) -> Verdict:
+    async def resolve(self, post: Post) -> Verdict:
         """Find out what became of a POST. The gate has to be shut once for it, and is open at the end.
 
         Others go on while time has to pass, because a list may be late. When someone has given up waiting for the
-        answer (`is_given_up`), nothing else is sent: the job may be made late, and would be taken for that of another
+        answer, nothing else is sent: the job may be made late, and would be taken for that of another
         lost answer.
         """
-        gate = self.session.submit_gate
+        gate, is_given_up = self.session.submit_gate, post.is_given_up and post.run == self.session.run_id
         self.open.add(post)
-        if is_given_up:
-            self.given_up.add(post)
         try:
             verdict, is_settled = await self._look(post)
             while (
@@ -157,17 +159,20 @@ class Search:
             distrust = f"Krea's list of jobs could not be read: {error}"
             return Evidence(LostPost(post), distrust=distrust, is_settled=is_settled)
         rivals, disowned = await self._others(post, new)
+        lags = await self._lags()
+        spread = (min(lags), max(lags)) if lags else None
         return Evidence(
             # Dated once more: the list's own answer may have told the time better.
-            own=LostPost(dated, is_dated=False) if is_blind else self._timed(post),
+            own=LostPost(dated, is_dated=False) if is_blind else self._timed(post, spread),
             new=new,
-            rivals=tuple(self._rival(one, new, before) for one, before in rivals),
+            rivals=tuple(self._rival(one, new, before, spread) for one, before in rivals),
             disowned=disowned,
             late=timedelta(seconds=self._settling()),
             slack=max(SLACK, timedelta(seconds=self.session.probe.tolerance_seconds if self.session.probe else 0)),
             is_shown=is_shown,
             is_settled=is_settled,
             is_blind=is_blind,
+            has_all_hosts=len(lags) >= ALL_HOSTS,
             is_sender_gone=await self._is_sender_gone(post),
             takes_any=self.session.uncertain == "adopt",
         )
@@ -181,21 +186,29 @@ class Search:
         times = [at for at in (read_time(dated.began), read_time(dated.after)) if at is not None]
         return min(times) - REACH if times else None
 
-    def _timed(self, post: Post) -> LostPost:
-        """A POST with what is known of its times by now."""
+    def _timed(self, post: Post, spread: _Spread) -> LostPost:
+        """A POST with what is known of its times by now; of one of an earlier run, by the `spread` of others."""
         dated = self._dated(post)
         key, clock = Key(post.key), self.session.client.clock
         sent, lost = self.session.sent.get(key), self.session.lost.get(key)
         if post.run == self.session.run_id and sent is not None and lost is not None:
-            return LostPost(dated, _if_short(clock.windows(sent, lost)))
+            return LostPost(dated, _if_known(clock.windows(sent, lost)))
         after, before = read_time(post.after), read_time(post.before)
-        if not post.is_exact or after is None or before is None:
+        if not post.is_exact or after is None or (before is None and spread is None):
             return LostPost(dated)
-        return LostPost(dated, _if_short(((after, before),)))
+        least, most = spread or (timedelta(0), timedelta(0))
+        return LostPost(dated, _if_known(((after + min(least, timedelta(0)), before or after + most),)))
 
-    def _rival(self, post: Post, new: NewJobs, before: frozenset[str]) -> LostPost:
+    async def _lags(self) -> list[timedelta]:
+        """By how much the last jobs of this account were made later than the `after` of their POSTs."""
+        account = (self.session.origin, self.session.account)
+        pairs = await self.session.journal_writer.ask(lambda replay: [*replay.made_after.get(account, ())])
+        times = [(read_time(after), read_time(made)) for after, made in cast("list[tuple[str, str]]", pairs)]
+        return [made - after for after, made in times if after is not None and made is not None]
+
+    def _rival(self, post: Post, new: NewJobs, before: frozenset[str], spread: _Spread) -> LostPost:
         """Another POST without an answer, and which of the jobs it has not made: some were listed `before` it."""
-        timed, later = self._timed(post), frozenset[str]()
+        timed, later = self._timed(post, spread), frozenset[str]()
         if post in self.noticed:
             settled, missed = (
                 self.session.client.clock.steady() + self._unsettled(post),
@@ -227,7 +240,7 @@ class Search:
     def _unsettled(self, post: Post) -> float:
         """Seconds until a list without its job proves that no job exists; more if Krea may still process the POST."""
         factor = 1 if post.before or post.run == self.session.run_id else ABANDONED
-        if post in self.given_up:
+        if post.is_given_up:
             factor = GIVEN_UP
         return factor * self._settling() - self._lost_for(post)
 
@@ -311,9 +324,9 @@ class Search:
         return await self.session.journal_writer.ask_account(lambda view: view.is_own(post))
 
 
-def _if_short(windows: tuple[tuple[datetime, datetime], ...]) -> tuple[tuple[datetime, datetime], ...]:
-    whole = sum((until - since for since, until in windows), timedelta(0))
-    return windows if whole <= SHORT else ()
+def _if_known(windows: tuple[tuple[datetime, datetime], ...]) -> tuple[tuple[datetime, datetime], ...]:
+    """Windows, if none of them is so long that it tells nothing."""
+    return windows if all(until - since <= LONG for since, until in windows) else ()
 
 
 def _later(noted: str, known: datetime | None) -> str:

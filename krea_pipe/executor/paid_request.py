@@ -249,7 +249,7 @@ class PaidRequest(ABC, Generic[End]):
                     session.capacity.accept()
                     written = session.journal_writer.put(_submitted(post, answer), self.key)
                 case Lost(error=error):
-                    written = self._put_lost(post)
+                    written = self._put_lost(post, is_given_up=error is not None and error.is_given_up)
                     self._make_room(error)
                 case error:
                     self._make_room(error)
@@ -258,7 +258,7 @@ class PaidRequest(ABC, Generic[End]):
         # The next POST may begin while this line is written: its own line comes after it.
         if isinstance(await written, Busy) and isinstance(answer, Job):
             answer = Lost(f"Krea's answer names job {answer.id}, which is the job of another request")
-            await self._put_lost(post)
+            await self._put_lost(post, is_given_up=False)
         self.note(*_words(answer))
         return answer
 
@@ -279,12 +279,15 @@ class PaidRequest(ABC, Generic[End]):
         clock.observe_job(job.created_at, started)
         return job
 
-    def _put_lost(self, post: Submitting) -> "asyncio.Future[object]":
+    def _put_lost(self, post: Submitting, *, is_given_up: bool) -> "asyncio.Future[object]":
         """Shut the gate for the search for the job of the POST, and record that its answer is lost."""
         session = self.session
         session.submit_gate.shut()
         session.lost[self.key] = session.client.clock.steady()
-        written = session.journal_writer.put(self._unanswered(post), self.key)
+        latest = session.client.clock.latest()
+        before = "" if latest is None else iso(latest + timedelta(milliseconds=1))
+        event = Unanswered(**asdict(post), before=before, given_up=is_given_up)
+        written = session.journal_writer.put(event, self.key)
         written.add_done_callback(self._open_after_failure)
         return written
 
@@ -342,12 +345,6 @@ class PaidRequest(ABC, Generic[End]):
             newest=newest,
         )
 
-    def _unanswered(self, post: Submitting) -> Unanswered:
-        """The event after a POST whose answer was lost, not later than now by Krea's clock."""
-        latest = self.session.client.clock.latest()
-        before = "" if latest is None else iso(latest + timedelta(milliseconds=1))
-        return Unanswered(**asdict(post), before=before)
-
     # --- wait and collect what an earlier run has sent
 
     async def _attach(self, job: InFlight) -> RequestStatus | End:
@@ -387,8 +384,7 @@ class PaidRequest(ABC, Generic[End]):
             self.has_price, self.is_new = True, False
         if lost is None:  # the gate was left shut otherwise
             self.session.submit_gate.shut()
-        is_given_up = lost is not None and lost.error is not None and lost.error.is_given_up
-        verdict = await self.search.resolve(post, is_given_up=is_given_up)
+        verdict = await self.search.resolve(post)
         status = await self._written(verdict, post)
         if status != post:  # another run was faster
             return status

@@ -70,9 +70,13 @@ class Declined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered(Timed):
-    """The answer to the POST was lost; `before` is a time of Krea's clock not earlier than that."""
+    """The answer to the POST was lost; `before` is a time of Krea's clock not earlier than that.
+
+    `given_up` says that someone stopped waiting for it, so that the job may be made late.
+    """
 
     before: str = ""
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,7 +288,7 @@ def _event(kind: type[Event], data: Mapping[str, Any]) -> Event:
             facts[name] = dict(value)
         elif name == "jobs":
             facts[name] = tuple(map(str, value))
-        elif name == "exact":
+        elif isinstance(default, bool):
             facts[name] = value is True
         elif name == "status":
             facts[name] = value if isinstance(value, int) else None

@@ -4,6 +4,7 @@ The only place that interprets events: the status of a request always comes from
 """
 
 import sys
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -30,6 +31,8 @@ from krea_pipe.store.events import (
     Unseen,
 )
 
+_MOST_TIMES = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Post:
@@ -37,7 +40,8 @@ class Post:
 
     `began` and `after` are times of Krea's clock, not later than the begin of the run and the POST, `before` is one not
     earlier than the loss of its answer, when that was seen; empty when no answer had told the time yet. `is_exact` says
-    that our own jobs had told the time, and not the `Date` of answers, which has whole seconds.
+    that our own jobs had told the time, and not the `Date` of answers, which has whole seconds. `is_given_up` says that
+    someone stopped waiting for the answer, so that its job may be made late.
 
     `t` is when it was written down, by the clock of the machine. `known_since` and `newest` are those of
     `store.events.Timed`. Of the jobs that no answer has named, Krea's list had
@@ -54,6 +58,7 @@ class Post:
     after: str = ""
     before: str = ""
     is_exact: bool = False
+    is_given_up: bool = False
     t: str = ""
     known_since: str = ""
     newest: str = ""
@@ -177,7 +182,8 @@ class Replay:
     tell, `jobs` every job that is known to be ours with the key of its request, `disowned` those that were taken for
     the job of a lost answer, and have generated something else. `listed` numbers the jobs that Krea's list has shown
     and no answer had named, in the order of the lines, and `listed_at_start` says how many there were before the first
-    POST of a run. `completed` has the last finished job of each API and account. `size` is how many bytes were read.
+    POST of a run. `completed` has the last finished job of each API and account, and `made_after` for its last POSTs
+    with exact times `after` and the `created_at` of the job. `size` is how many bytes were read.
     """
 
     in_flight: dict[str, InFlight] = field(default_factory=dict)
@@ -194,6 +200,7 @@ class Replay:
     listed: dict[str, int] = field(default_factory=dict)
     listed_at_start: dict[str, int] = field(default_factory=dict)
     completed: dict[tuple[str, str], InFlight] = field(default_factory=dict)
+    made_after: dict[tuple[str, str], deque[tuple[str, str]]] = field(default_factory=dict)
     size: int = 0
 
     def result(self, key: str) -> Result | None:
@@ -400,6 +407,7 @@ class Replay:
             after=event.after,
             before=event.before if isinstance(event, Unanswered) else "",
             is_exact=event.exact,
+            is_given_up=isinstance(event, Unanswered) and event.given_up,
             t=line.t,
             known_since=event.known_since if is_known else "",
             newest=event.newest if is_known else "",
@@ -421,11 +429,14 @@ class Replay:
         self.in_flight[line.key] = replace(job, unfetched=line.run, lack=code, counted_by=counted_by)
 
     def _take_job(self, line: JournalLine, event: Submitted | Adopted) -> None:
-        self.open.pop(line.key, None)
+        post = self.open.pop(line.key, None)
         if self.jobs.setdefault(event.job_id, line.key) != line.key:  # written before jobs were held to one request
             self.lost[line.key] = Post(line.key, line.run, event.origin, event.account, event.cell, event.usd)
             return
         self.lost.pop(line.key, None)
+        if isinstance(event, Submitted) and post is not None and post.is_exact:
+            times = self.made_after.setdefault((event.origin, event.account), deque(maxlen=_MOST_TIMES))
+            times.append((post.after, event.created_at))
         self.in_flight[line.key] = InFlight(
             job_id=event.job_id,
             origin=event.origin,

@@ -12,15 +12,17 @@ from krea_pipe.store.replay import Idle, InFlight
 RESULT = {"sha256": "ab" * 32, "cost_usd": "0.03"}
 
 
-def made(kind):
-    """An event of a kind whose every field has a value of its own."""
-    values = {"status": 429, "exact": True, "origin": "https://api.krea.ai", "result": RESULT, "jobs": ("i", "j")}
+def made(kind, *, switch):
+    """An event of a kind whose every field has a value of its own; those that are true or false are as the `switch`."""
+    values = {"status": 429, "origin": "https://api.krea.ai", "result": RESULT, "jobs": ("i", "j")}
+    values |= {field.name: switch for field in fields(kind) if isinstance(field.default, bool)}
     return kind(**{field.name: values.get(field.name, f"a {field.name}") for field in fields(kind)})
 
 
+@pytest.mark.parametrize("switch", [True, False])
 @pytest.mark.parametrize("name", EVENTS)
-def test_each_event_is_read_as_it_was_written(name):
-    line = JournalLine(made(EVENTS[name]), "k", "2026-11-29T10:00:00.000Z", "run-1")
+def test_each_event_is_read_as_it_was_written(name, switch):
+    line = JournalLine(made(EVENTS[name], switch=switch), "k", "2026-11-29T10:00:00.000Z", "run-1")
     assert decode(encode(line).encode()) == line
     assert json.loads(encode(line))["event"] == name == name_of(line.event)
 
@@ -52,6 +54,6 @@ def test_an_event_of_a_later_version_is_refused_by_every_command_that_reads_the_
 def test_a_replay_says_how_a_request_stands(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     for name in ("submitting", "submitted"):
-        journal.append(made(EVENTS[name]), "k", t="T", run="r")
+        journal.append(made(EVENTS[name], switch=True), "k", t="T", run="r")
     assert isinstance(journal.replay().state("k"), InFlight)
     assert journal.replay().state("other") == Idle()
