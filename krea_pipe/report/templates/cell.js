@@ -26,6 +26,9 @@ function fillCell(node, layout) {
   }
   node.dataset.status = cell.status;
   node.dataset.decision = decisionState(cell);
+  open.querySelector(".verdict")?.remove();
+  open.append(...verdictOf(cell));
+  markSelected(node);
   labelCell(open, cell);
   fillCaption(node.lastElementChild, cell, layout);
 }

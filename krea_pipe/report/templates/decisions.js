@@ -53,15 +53,20 @@ function changesOf(stage) {
   return [...decisionChanges].filter(([id]) => cellsById.get(id).stage === stage);
 }
 
-/** Decide about a cell: {picked}, {rejected}, {stars} or {note}; stars pick, and a rejection takes picks and stars away. */
-function decide(cell, change) {
-  const before = decisionOf(cell);
-  const now = settled(before, change);
-  if (sameDecision(before, now)) return;
-  remember([[cell.id, before]]);
-  setDecision(cell, now);
-  tellDecisions([cell.index]);
+/**
+ * Decide about cells at once: {picked}, {rejected}, {stars} or {note}; stars pick, and a rejection takes picks and
+ * stars away. One undo takes it back for all of them.
+ */
+function decideAbout(some, change) {
+  const settle = some.map((cell) => ({ cell, before: decisionOf(cell), now: settled(decisionOf(cell), change) }));
+  const changed = settle.filter(({ before, now }) => !sameDecision(before, now));
+  if (!changed.length) return;
+  remember(changed.map(({ cell, before }) => [cell.id, before]));
+  for (const { cell, now } of changed) setDecision(cell, now);
+  tellDecisions(changed.map(({ cell }) => cell.index));
 }
+
+const decide = (cell, change) => decideAbout([cell], change);
 
 function settled(before, change) {
   const now = { ...before, ...change, note: speakable(change.note ?? before.note) };

@@ -118,11 +118,10 @@ function bindDetailKeys() {
     if (!view.cell || view.comparing || !isFree(event) || event.target.closest?.(".panel")) return false;
     return walk(cell, WALKS[event.key]);
   });
-  // "0" takes a decision back in the open cell; where there is none, in a comparison, it is "." too.
   bindKeys(["+", "=", "-", "."], "zoom in, zoom out, reset", (cell, event) => {
     if (!view.cell || view.comparing) return false;
     return zoomByKey(largeZoom, event.key);
-  });
+  }, "View");
 }
 
 /** The buttons of a zoom: out, the level, which leads back to all of it, and in. */

@@ -171,7 +171,7 @@ const LADDER_PARTS = ["ladder", "only", "statuses", "decided", "search"];
 function placeInStages() {
   for (const stage of report.stages) {
     const header = document.querySelector(`.stage[data-stage="${CSS.escape(stage.name)}"] > header`);
-    header?.append(make("div", { className: "stage-facts" }, decisionSummary(stage), ladderSection(stage)));
+    header?.append(make("div", { className: "stage-facts" }, decisionSummary(stage), ...pairsButton(stage), ladderSection(stage)));
   }
 }
 

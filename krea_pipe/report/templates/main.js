@@ -7,5 +7,8 @@ startSheet();
 startLadders();
 startDetail();
 startCompare();
+startContests();
+startDrafts();
+startSelection();
 startState();
 startLive();

@@ -18,11 +18,14 @@ const PLAIN_VIEW = Object.freeze({
   ladder: "",
   /** The id of the cell that is open, or "". */
   cell: "",
-  /** The ids of the cells that are marked for comparison, at most four; `comparing` says that they are beside each other. */
+  /** The ids of the cells that are marked for comparison, at most MOST_COMPARED; `comparing` says that they are beside each other. */
   compare: [],
   comparing: false,
-  /** How the compared pictures stand: "" is side by side, else "slider" or "flicker". */
+  /** How the compared pictures stand: "" is side by side, else "slider" or "flicker", which show two of them: `pair`. */
   compareAs: "",
+  pair: [],
+  /** The stage whose images are shown beside their drafts, or "". */
+  drafts: "",
   /** Whether pairs that are the same in both runs of a diff are shown. */
   same: false,
 });
@@ -68,8 +71,8 @@ function hashOf(one) {
     if (!keys.length) pairs.push([`only.${axis}`, ""]);
     for (const key of keys) pairs.push([`only.${axis}`, key || NO_VALUE]);
   }
-  for (const name of ["statuses", "compare"]) for (const text of one[name]) pairs.push([name, text]);
-  for (const name of ["decided", "search", "sort", "ladder", "cell", "compareAs"]) if (one[name]) pairs.push([name, one[name]]);
+  for (const name of ["statuses", "compare", "pair"]) for (const text of one[name]) pairs.push([name, text]);
+  for (const name of ["decided", "search", "sort", "ladder", "cell", "compareAs", "drafts"]) if (one[name]) pairs.push([name, one[name]]);
   if (one.size !== PLAIN_VIEW.size) pairs.push(["size", String(one.size)]);
   for (const name of ["comparing", "same"]) if (one[name]) pairs.push([name, "yes"]);
   return new URLSearchParams(pairs).toString();
@@ -77,9 +80,9 @@ function hashOf(one) {
 
 /** The view that an address carries; what does not belong to this report is left out. */
 function viewOf(hash) {
-  const found = { ...PLAIN_VIEW, pivots: {}, only: {}, statuses: [], compare: [] };
+  const found = { ...PLAIN_VIEW, pivots: {}, only: {}, statuses: [], compare: [], pair: [] };
   for (const [name, text] of new URLSearchParams(hash)) readPair(found, name, text);
-  found.compare = found.compare.slice(0, 4);
+  found.compare = found.compare.slice(0, MOST_COMPARED);
   found.comparing &&= found.compare.length > 1;
   return found;
 }
@@ -89,11 +92,12 @@ function readPair(found, name, text) {
   if (kind === "rows" || kind === "columns") readAxis(found.pivots, kind, rest, text);
   else if (kind === "only" && isAxis(rest)) (found.only[rest] ??= []).push(...(text ? [text === NO_VALUE ? "" : text] : []));
   else if (name === "statuses") found.statuses.push(...(text in WORDS ? [text] : []));
-  else if (name === "compare") found.compare.push(...(cellsById.has(text) ? [text] : []));
+  else if (name === "compare" || name === "pair") found[name].push(...(cellsById.has(text) ? [text] : []));
   else if (name === "cell") found.cell = cellsById.has(text) ? text : "";
   else if (name === "size") found.size = Math.min(480, Math.max(80, Number(text) || PLAIN_VIEW.size));
   else if (name === "comparing" || name === "same") found[name] = text === "yes";
   else if (name === "decided") found.decided = DECIDED.includes(text) ? text : "";
+  else if (name === "drafts") found.drafts = stagesByName.has(text) ? text : "";
   else if (name === "sort") found.sort = orderNamed(text) ? text : "";
   else if (["search", "ladder", "compareAs"].includes(name)) found[name] = text;
 }
