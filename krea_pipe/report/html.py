@@ -37,7 +37,7 @@ _SCRIPTS = (
     *("axismenu.js", "shelves.js", "filter.js", "tools.js", "ladder_chart.js", "ladders.js"),
     *("wording.js", "cell_file.js", "copying.js", "provenance.js", "panel.js", "zoom.js", "detail.js"),
     *("differences.js", "survey.js", "compared.js", "contest.js", "compare.js"),
-    *("drafts.js", "selection.js"),
+    *("drafts.js", "selection.js", "culling.js", "reviewing.js"),
     *("live.js", "main.js"),
 )
 """The parts of the script in their order; a part may use what the ones before it define."""

@@ -30,7 +30,7 @@ function fillCell(node, layout) {
   open.append(...verdictOf(cell));
   markSelected(node);
   labelCell(open, cell);
-  fillCaption(node.lastElementChild, cell, layout);
+  fillCaption(open.nextElementSibling, cell, layout);
 }
 
 /** A data URL is too long to be kept twice; its end tells pictures apart. */

@@ -143,7 +143,9 @@ function bindDecision(keys, help, act) {
   bindKeys(keys, help, (cell, event) => {
     const some = decidedCells(cell);
     if (!some.length || document.querySelector("dialog.asks[open]")) return false;
+    const goOn = wayOn(some);
     act(some, event.key);
+    goOn?.(event.key);
     return true;
   }, "Decide");
 }

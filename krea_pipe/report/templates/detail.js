@@ -79,8 +79,8 @@ function loadOriginal(cell, address) {
   probe.src = address;
 }
 
-/** The cells as they stand on the page. */
-const inOrder = () => (typeof shownCells === "function" ? shownCells() : cells.map(({ index }) => index));
+/** The cells as they stand on the page, or those of them that a slideshow is about. */
+const inOrder = () => shownWay ?? shownCells();
 
 function showPosition(cell) {
   const order = inOrder();

@@ -10,5 +10,7 @@ startCompare();
 startContests();
 startDrafts();
 startSelection();
+startCulling();
+startReviewing();
 startState();
 startLive();

@@ -131,10 +131,31 @@ function compareSelected() {
   return true;
 }
 
+/** Whether any press selects a cell, as with a finger, which has neither Ctrl nor Shift. */
+let pressingSelects = false;
+
+function togglePressing() {
+  pressingSelects = !pressingSelects;
+  document.documentElement.toggleAttribute("data-pressing-selects", pressingSelects);
+}
+
+/** The corner of the cell under the pointer, which selects it. */
+const selectKnob = make("button", { type: "button", className: "select-knob", tabIndex: -1, "aria-label": "Select" });
+
+function moveKnob({ target, pointerType }) {
+  const node = target.closest?.(".grid .cell");
+  if (node && pointerType === "mouse" && selectKnob.parentElement !== node) node.append(selectKnob);
+}
+
+function pressKnob(event) {
+  const index = Number(selectKnob.parentElement.dataset.index);
+  if (!pressSelects(index, event)) toggleSelected(index);
+}
+
 /** A press with Ctrl, ⌘ or Shift selects; any other opens the cell. True where it selected. */
 function pressSelects(index, event) {
   if (event.shiftKey) selectTo(index);
-  else if (event.ctrlKey || event.metaKey) toggleSelected(index);
+  else if (event.ctrlKey || event.metaKey || pressingSelects) toggleSelected(index);
   else return false;
   revealCell(index, { focus: true, centre: false });
   return true;
@@ -172,10 +193,13 @@ function startSelection() {
       selectAll();
     }
   });
+  stages.addEventListener("pointerover", moveKnob);
+  selectKnob.addEventListener("click", pressKnob);
   const isOnSheet = () => !document.querySelector("dialog[open]");
   bindKeys(["s"], "select a cell, or no longer; also Ctrl with a click, or Shift for a range", (cell) => (cell && isOnSheet() ? toggleSelected(cell.index) : false), "Select");
   bindKeys(["r"], "select the whole row, or no longer", (cell) => (cell && isOnSheet() ? toggleLine(cell) : false), "Select");
   bindKeys(["a"], "select all cells that are shown, or none", () => (isOnSheet() ? selectAll() : false), "Select");
+  bindKeys(["M"], "select by clicking a cell, or open it again", () => (isOnSheet() ? togglePressing() : false), "Select");
   bindKeys(["Escape"], "clear the selection", () => (isOnSheet() ? clearSelection() : false), "Select");
   onView(keepSelectionShown);
   onDecisions(keepSelectionShown);
