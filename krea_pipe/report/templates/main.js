@@ -12,5 +12,6 @@ startDrafts();
 startSelection();
 startCulling();
 startReviewing();
+startValues();
 startState();
 startLive();

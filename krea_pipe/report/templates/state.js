@@ -14,8 +14,10 @@ const PLAIN_VIEW = Object.freeze({
   sort: "",
   /** The side of a typical cell in CSS pixels. */
   size: 260,
-  /** The axis whose ladder is shown, or "". */
+  /** The axis whose ladder is shown, or ""; the axis that splits it, or ""; and whether it is measured from the first value. */
   ladder: "",
+  ladderBy: "",
+  ladderFirst: false,
   /** The id of the cell that is open, or "". */
   cell: "",
   /** The ids of the cells that are marked for comparison, at most MOST_COMPARED; `comparing` says that they are beside each other. */
@@ -26,6 +28,8 @@ const PLAIN_VIEW = Object.freeze({
   pair: [],
   /** The stage whose images are shown beside their drafts, or "". */
   drafts: "",
+  /** The stage of which the page shows which values win, or "". */
+  values: "",
   /** Whether pairs that are the same in both runs of a diff are shown. */
   same: false,
 });
@@ -72,9 +76,9 @@ function hashOf(one) {
     for (const key of keys) pairs.push([`only.${axis}`, key || NO_VALUE]);
   }
   for (const name of ["statuses", "compare", "pair"]) for (const text of one[name]) pairs.push([name, text]);
-  for (const name of ["decided", "search", "sort", "ladder", "cell", "compareAs", "drafts"]) if (one[name]) pairs.push([name, one[name]]);
+  for (const name of ["decided", "search", "sort", "ladder", "ladderBy", "cell", "compareAs", "drafts", "values"]) if (one[name]) pairs.push([name, one[name]]);
   if (one.size !== PLAIN_VIEW.size) pairs.push(["size", String(one.size)]);
-  for (const name of ["comparing", "same"]) if (one[name]) pairs.push([name, "yes"]);
+  for (const name of ["comparing", "same", "ladderFirst"]) if (one[name]) pairs.push([name, "yes"]);
   return new URLSearchParams(pairs).toString();
 }
 
@@ -95,11 +99,11 @@ function readPair(found, name, text) {
   else if (name === "compare" || name === "pair") found[name].push(...(cellsById.has(text) ? [text] : []));
   else if (name === "cell") found.cell = cellsById.has(text) ? text : "";
   else if (name === "size") found.size = Math.min(480, Math.max(80, Number(text) || PLAIN_VIEW.size));
-  else if (name === "comparing" || name === "same") found[name] = text === "yes";
+  else if (["comparing", "same", "ladderFirst"].includes(name)) found[name] = text === "yes";
   else if (name === "decided") found.decided = DECIDED.includes(text) ? text : "";
-  else if (name === "drafts") found.drafts = stagesByName.has(text) ? text : "";
+  else if (name === "drafts" || name === "values") found[name] = stagesByName.has(text) ? text : "";
   else if (name === "sort") found.sort = orderNamed(text) ? text : "";
-  else if (["search", "ladder", "compareAs"].includes(name)) found[name] = text;
+  else if (["search", "ladder", "ladderBy", "compareAs"].includes(name)) found[name] = text;
 }
 
 const DECIDED = ["picked", "rejected", "open", "1", "2", "3", "4", "5"];
