@@ -66,7 +66,7 @@ function compareFor(some, change = {}) {
   setView({ compare: some.map(({ id }) => id), pair: [], comparing: true, cell: "", ...change });
 }
 
-const comparedCells = () => view.compare.map((id) => cellsById.get(id)).filter(Boolean);
+const comparedCells = () => inBlindOrder(view.compare.map((id) => cellsById.get(id)).filter(Boolean));
 
 function showCompared(now, before) {
   const marksChanged = now.compare.join("\n") !== before.compare.join("\n");
@@ -105,7 +105,7 @@ function drawBar() {
   if (marked.length < MOST_COMPARED) document.getElementById("compare-full").hidden = true;
   document.getElementById("compare-marked").replaceChildren(...marked.map((cell, place) => {
     const address = thumbnailOf(cell);
-    const button = make("button", { type: "button", className: "marked", title: cell.id, "aria-label": `Remove ${LETTERS[place]}, ${cell.id}` },
+    const button = make("button", { type: "button", className: "marked", title: view.blind ? "" : cell.id, "aria-label": `Remove ${LETTERS[place]}${view.blind ? "" : `, ${cell.id}`}` },
       make("span", { className: "letter", textContent: LETTERS[place] }), smallPicture(address));
     button.addEventListener("click", () => takeAway(cell, place));
     return make("li", {}, button);

@@ -9,7 +9,7 @@ const modeNow = () => (view.compareAs in COMPARE_MODES ? view.compareAs : "side"
 /** The two pictures that a slider or flicker shows: the chosen ones, else those that were in hand last. */
 function pairShown() {
   const some = comparedCells();
-  const chosen = [...view.pair, ...handled, ...view.compare].filter((id) => view.compare.includes(id));
+  const chosen = [...view.pair, ...handled, ...some.map(({ id }) => id)].filter((id) => view.compare.includes(id));
   const [first, second] = new Set(chosen);
   return view.pair.length === 2 ? [first, second].map((id) => cellsById.get(id)) : some.filter(({ id }) => id === first || id === second);
 }
@@ -17,7 +17,7 @@ function pairShown() {
 /** The cells whose pictures are in sight. */
 const shownPanes = () => (modeNow() === "side" ? comparedCells() : pairShown());
 
-const letterOf = (cell) => LETTERS[view.compare.indexOf(cell.id)];
+const letterOf = (cell) => LETTERS[comparedCells().indexOf(cell)];
 
 function drawComparison() {
   const some = comparedCells();
@@ -42,9 +42,10 @@ const areDifferencesShown = () => differencesWanted ?? (!contest && view.compare
 function drawCompareText(some) {
   const text = document.getElementById("compare-text");
   const toggle = document.getElementById("compare-differences");
+  toggle.hidden = Boolean(view.blind);
   toggle.setAttribute("aria-expanded", String(areDifferencesShown()));
   const names = modeNow() === "side" ? [] : [make("ul", { className: "captions" }, ...shownPanes().map((cell) => make("li", {}, ...paneCaption(cell))))];
-  text.replaceChildren(...names, ...(areDifferencesShown() ? differencesTable(some) : []));
+  text.replaceChildren(...names, ...(areDifferencesShown() && !view.blind ? differencesTable(some) : []));
 }
 
 function drawCompareTools(some) {
@@ -100,7 +101,7 @@ function pictureOf(cell) {
   const small = thumbnailOf(cell);
   const original = originalOf(cell);
   if (!small && !original) return [make("div", { className: "note" }, ...noteOf(cell))];
-  const image = make("img", { className: "compared", alt: cell.prompt || cell.id, draggable: false });
+  const image = make("img", { className: "compared", alt: view.blind ? "" : cell.prompt || cell.id, draggable: false });
   if (small) image.src = small;
   if (!original) return [image];
   const probe = new Image();

@@ -13,7 +13,7 @@ function contestants(cell) {
 
 /** Begin a contest; the cell at hand is the first to defend its place if it takes part. */
 function startContest(cell) {
-  const some = contestants(cell).filter((one) => pictureSource(one));
+  const some = inBlindOrder(contestants(cell).filter((one) => pictureSource(one)));
   if (some.length < 2) return false;
   const first = cell && some.includes(cell) && view.comparing ? cell : some[0];
   const [challenger, ...queue] = some.filter((one) => one !== first);
@@ -31,7 +31,7 @@ function keepWinner(cell) {
   Object.assign(contest, { queue, met: contest.met + 1 });
   if (!next) {
     contest.winner = cell.id;
-    announce(`${surveyName(cell)} wins`);
+    announce(`${surveyName(cell) || letterOf(cell)} wins`);
     drawContest();
     return;
   }

@@ -132,7 +132,7 @@ function drawShow() {
   const cell = openedCell();
   if (!cell || !isBare) return;
   light.append(...verdictOf(cell));
-  bareName.textContent = [document.getElementById("position").textContent, nameOf(axesOf(cell), cell)].filter(Boolean).join(" · ");
+  bareName.textContent = [document.getElementById("position").textContent, view.blind ? "" : nameOf(axesOf(cell), cell)].filter(Boolean).join(" · ");
 }
 
 function followDetail(now, before) {

@@ -1,9 +1,9 @@
 /* Deciding: keys, the marks of a caption, and the editor in the detail panel. */
 
-/** What a cell's caption shows of its decision: that there is a note; the rest is on its picture. */
+/** What a cell's caption shows of decisions: that there is a note, and what others say; the rest is on its picture. */
 function decisionMarks(cell) {
   const { note } = decisionOf(cell);
-  return note ? [make("span", { className: "noted", title: note, textContent: "note" })] : [];
+  return [...(note ? [make("span", { className: "noted", title: note, textContent: "note" })] : []), ...otherMarks(cell)];
 }
 
 const counted = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
@@ -24,7 +24,7 @@ function decisionEditor(cell) {
   const reject = decisionButton(cell, { "data-decide": "reject", textContent: "Reject" }, () => toggleReject([cell]));
   const note = noteField(cell);
   const waits = make("p", { className: "waits", textContent: "The note is kept in this browser. It is added to the picks file with a pick or a rejection." });
-  editor.append(make("div", { className: "stars-row", role: "group", "aria-label": "Stars" }, ...stars), pick, reject, make("label", {}, make("span", { textContent: "Note" }), note), waits);
+  editor.append(make("div", { className: "stars-row", role: "group", "aria-label": "Stars" }, ...stars), pick, reject, make("label", {}, make("span", { textContent: "Note" }), note), waits, make("ul", { className: "others", "aria-label": "Decisions of others" }));
   showDecision(editor);
   return editor;
 }
@@ -60,6 +60,7 @@ function showDecision(editor) {
   editor.querySelector('[data-decide="pick"]').setAttribute("aria-pressed", String(picked));
   editor.querySelector('[data-decide="reject"]').setAttribute("aria-pressed", String(rejected));
   editor.querySelector(".waits").hidden = picked || rejected || !note;
+  showOthers(editor.querySelector(".others"), cells[editor.dataset.index]);
   const field = editor.querySelector("textarea");
   if (field !== document.activeElement) field.value = note;
 }
@@ -89,7 +90,7 @@ function openNote(some) {
   const dialog = document.getElementById("note-dialog");
   const field = dialog.querySelector("textarea");
   notedCells = some;
-  dialog.querySelector("h2").textContent = some.length > 1 ? `Note on ${some.length} cells` : nameOf(axesOf(some[0]), some[0]);
+  dialog.querySelector("h2").textContent = some.length > 1 ? `Note on ${some.length} cells` : saidName(some[0]);
   dialog.querySelector(".waits").hidden = some.every(decisionState);
   field.value = some.every((cell) => decisionOf(cell).note === decisionOf(some[0]).note) ? decisionOf(some[0]).note : "";
   dialog.showModal();
@@ -158,7 +159,7 @@ function undoAndShow() {
   if (view.comparing) takeInHand(cells[index].id);
   else if (view.cell) setView({ cell: cells[index].id });
   else revealCell(index, { focus: true });
-  announce(`Undone: ${indexes.length > 1 ? counted(indexes.length, "cell") : nameOf(axesOf(cells[index]), cells[index])}`);
+  announce(`Undone: ${indexes.length > 1 ? counted(indexes.length, "cell") : saidName(cells[index])}`);
 }
 
 const decisionSaid = make("div", { id: "decision-said", className: "unseen", role: "status" });

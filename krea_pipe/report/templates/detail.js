@@ -51,7 +51,7 @@ function showPicture(cell) {
   note.replaceChildren(...(isBare ? noteOf(cell) : []));
   note.parentElement.dataset.status = cell.status;
   tellOfPicture(page.form === "single" && small ? "This file contains only thumbnails." : "");
-  large.alt = cell.prompt || cell.id;
+  large.alt = view.blind ? saidName(cell) : cell.prompt || cell.id;
   large.dataset.shows = "thumbnail";
   if (small) large.src = small;
   else large.removeAttribute("src");

@@ -147,7 +147,7 @@ function startDrafts() {
   bindKeys(["d"], "a draft and the final images that were made of it", compareDrafts, "Compare");
   bindKeys(["D"], "all final images beside their drafts", () => {
     const [stage] = chainedStages().slice(-1);
-    if (!stage || view.comparing || view.cell) return false;
+    if (!stage || view.comparing || view.cell || view.blind) return false;
     return setView({ drafts: view.drafts ? "" : stage.name });
   }, "Compare");
   bindKeys(["PageUp", "PageDown"], "", (_, { key }) => {

@@ -12,6 +12,7 @@ startDrafts();
 startSelection();
 startCulling();
 startReviewing();
+startBlind();
 startValues();
 startState();
 startLive();

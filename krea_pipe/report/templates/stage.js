@@ -117,7 +117,7 @@ function startSheet() {
   document.addEventListener("click", followProblem);
 }
 
-const LAYOUT_FIELDS = ["pivots", "only", "statuses", "decided", "search", "sort", "size", "same"];
+const LAYOUT_FIELDS = ["pivots", "only", "statuses", "decided", "search", "sort", "size", "same", "blind"];
 let layoutDone = false;
 let drawWaits = 0;
 let lastWidth = 0;

@@ -7,7 +7,7 @@ const PLAIN_VIEW = Object.freeze({
   only: {},
   /** The statuses that are shown; empty: all. */
   statuses: [],
-  /** Which decisions are shown: "", "picked", "rejected", "open", or "1" to "5" for at least so many stars. */
+  /** Which decisions are shown: "", "picked", "rejected", "open", "disputed", "1" to "5" for at least so many stars, or "by:NAME". */
   decided: "",
   search: "",
   /** "" is the pivot; else cells stand in one line, sorted by "time", "cost", "stars", "distance" or "axis.NAME"; "-" turns it round. */
@@ -30,6 +30,8 @@ const PLAIN_VIEW = Object.freeze({
   drafts: "",
   /** The stage of which the page shows which values win, or "". */
   values: "",
+  /** The seed of the order in which cells are shown without their names, or "". */
+  blind: "",
   /** Whether pairs that are the same in both runs of a diff are shown. */
   same: false,
 });
@@ -63,7 +65,9 @@ function writeHash(opens) {
 }
 
 /** A view as the text after "#": readable, and without what is as usual. */
-function hashOf(one) {
+function hashOf(whole) {
+  // While the page is blind, the address does not name cells either.
+  const one = whole.blind ? { ...whole, cell: "", compare: [], pair: [], comparing: false } : whole;
   const pairs = [];
   for (const [stage, { rows, columns }] of Object.entries(one.pivots)) {
     for (const [kind, axes] of [["rows", rows], ["columns", columns]]) {
@@ -76,7 +80,7 @@ function hashOf(one) {
     for (const key of keys) pairs.push([`only.${axis}`, key || NO_VALUE]);
   }
   for (const name of ["statuses", "compare", "pair"]) for (const text of one[name]) pairs.push([name, text]);
-  for (const name of ["decided", "search", "sort", "ladder", "ladderBy", "cell", "compareAs", "drafts", "values"]) if (one[name]) pairs.push([name, one[name]]);
+  for (const name of ["decided", "search", "sort", "ladder", "ladderBy", "cell", "compareAs", "drafts", "values", "blind"]) if (one[name]) pairs.push([name, one[name]]);
   if (one.size !== PLAIN_VIEW.size) pairs.push(["size", String(one.size)]);
   for (const name of ["comparing", "same", "ladderFirst"]) if (one[name]) pairs.push([name, "yes"]);
   return new URLSearchParams(pairs).toString();
@@ -100,13 +104,13 @@ function readPair(found, name, text) {
   else if (name === "cell") found.cell = cellsById.has(text) ? text : "";
   else if (name === "size") found.size = Math.min(480, Math.max(80, Number(text) || PLAIN_VIEW.size));
   else if (["comparing", "same", "ladderFirst"].includes(name)) found[name] = text === "yes";
-  else if (name === "decided") found.decided = DECIDED.includes(text) ? text : "";
+  else if (name === "decided") found.decided = DECIDED.includes(text) || text.startsWith(DECIDED_BY) ? text : "";
   else if (name === "drafts" || name === "values") found[name] = stagesByName.has(text) ? text : "";
   else if (name === "sort") found.sort = orderNamed(text) ? text : "";
-  else if (["search", "ladder", "ladderBy", "compareAs"].includes(name)) found[name] = text;
+  else if (["search", "ladder", "ladderBy", "compareAs", "blind"].includes(name)) found[name] = text;
 }
 
-const DECIDED = ["picked", "rejected", "open", "1", "2", "3", "4", "5"];
+const DECIDED = ["picked", "rejected", "open", "disputed", "1", "2", "3", "4", "5"];
 const isAxis = (name) => report.stages.some(({ axes }) => axes.some((axis) => axis.name === name));
 
 function readAxis(pivots, kind, stage, axis) {

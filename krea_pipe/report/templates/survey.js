@@ -125,6 +125,7 @@ function placePanes(panes, { ratios, lines, height, caption, size }) {
 
 /** In what the compared cells differ, in a few words. */
 function surveyName(cell) {
+  if (view.blind) return "";
   const some = comparedCells();
   const isOneStage = some.every(({ stage }) => stage === some[0].stage);
   const axes = axesOf(some[0]).filter(({ name }) => some.some((one) => keyOf(one.axes[name]) !== keyOf(some[0].axes[name])));
@@ -132,7 +133,7 @@ function surveyName(cell) {
 }
 
 function paneCaption(cell) {
-  const name = make("span", { className: "pane-name" }, make("span", { className: "letter", textContent: letterOf(cell) }), cellLink(cell, { label: surveyName(cell) }));
+  const name = make("span", { className: "pane-name" }, make("span", { className: "letter", textContent: letterOf(cell) }), ...(view.blind ? [] : [cellLink(cell, { label: surveyName(cell) })]));
   const controls = make("span", { className: "pane-controls", "data-index": cell.index });
   if (!isDiff) controls.append(...paneButtons(cell));
   showControls(controls);
@@ -171,10 +172,11 @@ function showControls(controls) {
 function showPaneDecision(figure) {
   const cell = cellsById.get(figure.dataset.cell);
   figure.dataset.decision = decisionState(cell);
-  figure.setAttribute("aria-label", [`${letterOf(cell)}: ${surveyName(cell)}`, decisionWords(cell)].filter(Boolean).join(", "));
+  figure.setAttribute("aria-label", [view.blind ? letterOf(cell) : `${letterOf(cell)}: ${surveyName(cell)}`, decisionWords(cell)].filter(Boolean).join(", "));
   const place = figure.firstElementChild;
   place.querySelector(".verdict")?.remove();
-  place.append(...verdictOf(cell));
+  place.querySelector(".others")?.remove();
+  place.append(...verdictOf(cell), ...othersPlate(cell));
 }
 
 function showDecisionsCompared() {

@@ -64,9 +64,9 @@ function spreadOf(some) {
   return shares.length > 1 ? Math.max(...shares) - Math.min(...shares) : 0;
 }
 
-/** What the decisions say, in a sentence. */
-function winningSentence(stage, axes) {
-  const ranked = axes.map((axis) => ({ axis, some: talliesOf(stage, axis) })).map((one) => ({ ...one, spread: spreadOf(one.some) }));
+/** What decisions say, in a sentence; `tally` gives those of an axis, value by value. */
+function winningSentence(axes, tally) {
+  const ranked = axes.map((axis) => ({ axis, some: tally(axis) })).map((one) => ({ ...one, spread: spreadOf(one.some) }));
   const telling = ranked.filter(({ spread }) => spread >= 0.1).sort((a, b) => b.spread - a.spread).slice(0, 3);
   if (!ranked.some(({ some }) => some.some((one) => shareOf(one) !== null))) return "None of the cells that are shown is picked or rejected yet.";
   if (!telling.length) return "No value is preferred: on each axis, all values are picked about equally often.";
@@ -106,7 +106,7 @@ function valuesBody(stage) {
   countedMembers.clear();
   const axes = tellingAxes(stage);
   return [
-    make("p", { className: "values-words", textContent: winningSentence(stage, axes) }),
+    make("p", { className: "values-words", textContent: winningSentence(axes, (axis) => talliesOf(stage, axis)) }),
     make("div", { className: "values-tables" }, ...axes.map((axis) => valueTable(stage, axis))),
     ...(axes.length > 1 ? [pairsPart(stage, axes)] : []),
   ];
@@ -242,7 +242,7 @@ function startValues() {
   onRows(() => view.values && redrawValues());
   onDecisions(() => view.values && redrawValues());
   bindKeys(["v"], "which values win", (cell) => {
-    if (view.comparing || view.cell || pairsDialog.open || !valuesSections.size) return false;
+    if (view.comparing || view.cell || view.blind || pairsDialog.open || !valuesSections.size) return false;
     const stage = valuesSections.has(cell?.stage) ? cell.stage : [...valuesSections.keys()][0];
     setView({ values: view.values === stage ? "" : stage });
     if (view.values) valuesSections.get(stage).scrollIntoView({ block: "center" });
