@@ -152,6 +152,7 @@ function startCompare() {
   onPress("compare-clear", clearMarks);
   const leave = () => setView({ comparing: false, pair: [], ...(isPairMarked() ? { compare: [] } : {}) });
   onPress("compare-close", leave);
+  comparison.addEventListener("cancel", leave); // at once: the next key is about the sheet already
   comparison.addEventListener("close", () => {
     if (view.comparing) leave();
     leaveComparison();

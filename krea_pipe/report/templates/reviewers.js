@@ -112,7 +112,7 @@ function othersPlate(cell) {
   const others = othersOf(cell);
   if (!others.length) return [];
   const plate = make("ul", { className: "others panzoom-exclude", title: othersSaid(cell), "aria-label": "Decisions of others" });
-  plate.append(...others.map((one) => make("li", { textContent: `${nameSaid(one.by)} ${shortVerdict(one)}` })));
+  plate.append(...others.map((one) => make("li", {}, make("span", { className: "other-name", textContent: `${nameSaid(one.by)} ` }), shortVerdict(one))));
   plate.classList.toggle("disputed", isDisputed(cell));
   return [plate];
 }

@@ -2,7 +2,7 @@
 
 const PANE_GAP = 12;
 /** Below a picture, in CSS pixels: its name and its decision on one line, on two, or its name alone. */
-const CAPTIONS = [{ name: "line", height: 32, least: 380 }, { name: "two", height: 60, least: 200 }, { name: "name", height: 32, least: 0 }];
+const CAPTIONS = [{ name: "line", height: 32, least: 380 }, { name: "two", height: 60, least: 190 }, { name: "name", height: 32, least: 0 }];
 
 /** Ids of cells whose pictures were in hand, the last one first: that which the pointer is over, else that with the focus. */
 let handled = [];
@@ -33,6 +33,17 @@ function holdHand() {
     one.toggleAttribute("data-in-hand", isInHand);
     if (isInHand && hadFocus) one.focus({ preventScroll: true });
   }
+  drawHand();
+}
+
+/** Where pictures are too small for it, the decision about the one in hand is below all of them. */
+function drawHand() {
+  const place = document.getElementById("compare-hand");
+  place.hidden = document.getElementById("compare-room").dataset.captions !== "name" || isDiff;
+  const id = place.hidden ? "" : paneInHand();
+  if (place.dataset.cell === `${id} ${view.compare.length} ${contest?.met}`) return;
+  place.dataset.cell = `${id} ${view.compare.length} ${contest?.met}`;
+  place.replaceChildren(...(id ? [make("li", {}, ...paneCaption(cellsById.get(id)))] : []));
 }
 
 /** Another picture comes into hand: across in the order of the survey, down in the line above or below. */
@@ -60,11 +71,14 @@ function fitPanes() {
   const size = { width: room.clientWidth, height: room.clientHeight };
   if (modeNow() !== "side") {
     const widest = Math.max(...ratios);
+    delete room.dataset.captions;
+    drawHand();
     style(room, { h: `${Math.max(60, Math.floor(Math.min(size.height, size.width / widest)))}px`, widest });
     return;
   }
   const { caption, height, lines } = surveyIn(ratios, size);
   room.dataset.captions = caption.name;
+  drawHand();
   placePanes(room.querySelectorAll(".pane"), { ratios, lines, height, caption, size });
 }
 
@@ -123,17 +137,27 @@ function placePanes(panes, { ratios, lines, height, caption, size }) {
 
 /* What stands below a picture. */
 
-/** In what the compared cells differ, in a few words. */
+/** The axes on which compared cells of one stage differ; none where they are of several. */
+function differingAxes() {
+  const [first, ...others] = comparedCells();
+  if (others.some(({ stage }) => stage !== first.stage)) return [];
+  return axesOf(first).filter(({ name }) => others.some((one) => keyOf(one.axes[name]) !== keyOf(first.axes[name])));
+}
+
+/** In what a compared cell differs from the others, in a few words. */
 function surveyName(cell) {
   if (view.blind) return "";
-  const some = comparedCells();
-  const isOneStage = some.every(({ stage }) => stage === some[0].stage);
-  const axes = axesOf(some[0]).filter(({ name }) => some.some((one) => keyOf(one.axes[name]) !== keyOf(some[0].axes[name])));
-  return isOneStage && axes.length ? axes.map((axis) => `${axis.name} ${labelOf(cell, axis)}`).join(" · ") : cell.id;
+  return differingAxes().map((axis) => `${axis.name} ${labelOf(cell, axis)}`).join(" · ") || cell.id;
+}
+
+/** The same as an element; where there is little room, the names of the axes are left out. */
+function surveyLabel(cell) {
+  const parts = differingAxes().flatMap((axis, at) => [...(at ? [" · "] : []), make("span", { className: "axis-name", textContent: `${axis.name} ` }), labelOf(cell, axis)]);
+  return make("span", {}, ...(parts.length ? parts : [cell.id]));
 }
 
 function paneCaption(cell) {
-  const name = make("span", { className: "pane-name" }, make("span", { className: "letter", textContent: letterOf(cell) }), ...(view.blind ? [] : [cellLink(cell, { label: surveyName(cell) })]));
+  const name = make("span", { className: "pane-name" }, make("span", { className: "letter", textContent: letterOf(cell) }), ...(view.blind ? [] : [cellLink(cell, { label: surveyLabel(cell) })]));
   const controls = make("span", { className: "pane-controls", "data-index": cell.index });
   if (!isDiff) controls.append(...paneButtons(cell));
   showControls(controls);
@@ -187,10 +211,12 @@ function showDecisionsCompared() {
 
 function startSurvey() {
   const room = document.getElementById("compare-room");
-  room.addEventListener("pointermove", ({ target }) => {
+  const point = ({ target }) => {
     const id = target.closest(".pane")?.dataset.cell;
     if (id && id !== handled[0]) takeInHand(id);
-  });
+  };
+  room.addEventListener("pointermove", point);
+  room.addEventListener("pointerdown", point);
   room.addEventListener("pointerleave", () => {
     const focused = document.activeElement.closest?.(".pane");
     if (focused) takeInHand(focused.dataset.cell);

@@ -64,18 +64,21 @@ function spreadOf(some) {
   return shares.length > 1 ? Math.max(...shares) - Math.min(...shares) : 0;
 }
 
+/** Whether so many cells are decided that they say something. */
+const isTelling = ({ picked, rejected }) => picked + rejected > 1;
+
 /** What decisions say, in a sentence; `tally` gives those of an axis, value by value. */
 function winningSentence(axes, tally) {
-  const ranked = axes.map((axis) => ({ axis, some: tally(axis) })).map((one) => ({ ...one, spread: spreadOf(one.some) }));
-  const telling = ranked.filter(({ spread }) => spread >= 0.1).sort((a, b) => b.spread - a.spread).slice(0, 3);
+  const ranked = axes.map((axis) => ({ axis, some: tally(axis) }));
+  const telling = ranked.map((one) => ({ ...one, spread: spreadOf(one.some.filter(isTelling)) })).filter(({ spread }) => spread >= 0.1).sort((a, b) => b.spread - a.spread).slice(0, 3);
   if (!ranked.some(({ some }) => some.some((one) => shareOf(one) !== null))) return "None of the cells that are shown is picked or rejected yet.";
-  if (!telling.length) return "No value is preferred: on each axis, all values are picked about equally often.";
+  if (!telling.length) return "No value is clearly preferred.";
   const named = telling.map(({ axis, some }) => {
-    const [best, worst] = [[...some].sort(isBetter)[0], [...some].filter((one) => shareOf(one) !== null).sort(isBetter).at(-1)];
-    const label = (one) => axis.values[some.indexOf(one)].label;
-    return `${axis.name} ${label(best)} (${percent(shareOf(best))} of its decided cells are picked; of ${label(worst)} ${percent(shareOf(worst))})`;
+    const sorted = some.filter(isTelling).sort(isBetter);
+    const said = (one) => `${axis.values[some.indexOf(one)].label} (${one.picked} of ${one.picked + one.rejected} decided cells picked)`;
+    return `${axis.name} ${said(sorted[0])} before ${said(sorted.at(-1))}`;
   });
-  return `Preferred values: ${named.join(", ")}.`;
+  return `Preferred values: ${named.join("; ")}.`;
 }
 
 /* The section under the header of a stage. */
