@@ -159,6 +159,14 @@ def fetch(top: Path, environment: Mapping[str, str], commit: str) -> None:
     _answer(top, _environment(environment) | _PROTOCOLS, words, b"", FETCH_SECONDS)
 
 
+def user_name(folder: Path, environment: Mapping[str, str]) -> str:
+    """The `user.name` that git is configured with in a folder, "" without one."""
+    try:
+        return ask(folder, environment, "config", "--get", "user.name").decode("utf-8", "replace").strip()
+    except GitFailed:
+        return ""
+
+
 def git_location(top: Path) -> tuple[str, ...]:
     """Where the repository of a top folder is, as words for git, which then looks for none."""
     return f"--git-dir={top / '.git'}", f"--work-tree={top}"

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.problem_list import ProblemList
-from krea_pipe.matrix.pick_matching import Matched, decided_twice
+from krea_pipe.matrix.pick_matching import Matched, decided_twice, disputes
 from krea_pipe.matrix.rendering import CellProblem
 from krea_pipe.pipeline.editing.picks import Picks
 from krea_pipe.pipeline.model import Stage
@@ -57,14 +57,15 @@ class CellProblems:
                 self.problems.note(Problem(error.code, message, at, hint))
 
     def check_picks(self, stage: Stage, picks: Picks, matched: Matched) -> None:
-        """Note cells that are decided twice, and more picks than the most that a stage takes.
+        """Note cells that are decided twice or disputed, and more picks than the most that a stage takes.
 
         Raises:
             InvalidInput: there are too many problems.
         """
         assert stage.upstream is not None
         most = stage.upstream.wants[1]
-        for problem in decided_twice(picks, matched):
+        file = self.document.file
+        for problem in (*decided_twice(picks, matched), *disputes(picks, matched, stage.upstream.stage, file)):
             self.known.add((problem.code, (), str(problem.at)))
             self.problems.note(problem)
         if most is not None and len(matched.picks) > most:

@@ -3,9 +3,10 @@
 import os
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.near_names import MAX_NAMES, closest
@@ -22,26 +23,35 @@ _MOST_FILES = 50
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """The decisions of a picks file by the id of the cell that each is about.
+    """What the decisions of a picks file are about, and what they come to.
 
-    `picks` and `rejected` are in the order of the file. `lost` are about no cell. `twice` are pairs about one cell that
-    contradict each other.
+    `cells` gives the id of the cell of each decision, in the order of the file. `picks` and `rejected` are the joint
+    decisions by the id of the cell: of several people who agree, with the mean of their stars. `disputed` are a pick
+    and a rejection of a cell on which people do not agree. `lost` are about no cell. `twice` are pairs of one person
+    about one cell that contradict each other.
     """
 
+    cells: Mapping[Pick, str] = field(default_factory=dict)
     picks: Mapping[str, Pick] = field(default_factory=dict)
     rejected: Mapping[str, Pick] = field(default_factory=dict)
+    disputed: Mapping[str, tuple[Pick, Pick]] = field(default_factory=dict)
     lost: tuple[Pick, ...] = ()
     twice: tuple[tuple[Pick, Pick], ...] = ()
 
     @property
-    def decisions(self) -> dict[str, Pick]:
-        """Picks and rejections by the id of the cell."""
-        return {**self.picks, **self.rejected}
+    def decided(self) -> frozenset[str]:
+        """The cells that somebody has decided about."""
+        return frozenset(self.cells.values())
 
     @property
     def renamed(self) -> dict[str, str]:
         """The present id of each cell that the file calls by another."""
-        return {pick.id: cell for cell, pick in self.decisions.items() if pick.id != cell}
+        return {pick.id: cell for pick, cell in self.cells.items() if pick.id != cell}
+
+    def by(self, name: str) -> dict[str, Pick]:
+        """The decisions of one person by the id of the cell; one without a name is anyone's."""
+        own = {cell: pick for pick, cell in self.cells.items() if pick.by == name}
+        return {cell: pick for pick, cell in self.cells.items() if not pick.by} | own
 
 
 def match_picks(picks: Picks, cells: Iterable[str], key_of: KeyOf, stage: str, stages: Iterable[str]) -> Matched:
@@ -58,13 +68,53 @@ def match_picks(picks: Picks, cells: Iterable[str], key_of: KeyOf, stage: str, s
         stage: the name of the stage.
         stages: the names of all stages of the pipeline.
     """
-    matcher = _Matcher(picks, list(cells), key_of, stage, frozenset(stages))
-    return matcher.matched()
+    ids, names = list(cells), frozenset(stages)
+    people: dict[str, list[Pick]] = {}
+    for one in picks.decisions:
+        people.setdefault(one.by, []).append(one)
+    matchers = [_Matcher(picks, own, ids, key_of, stage, names) for own in people.values()]
+    left = {one for matcher in matchers for one in matcher.match()}
+    found = {pick: cell for matcher in matchers for cell, pick in matcher.found.items()}
+    about = {one: found[one] for one in picks.decisions if one in found}
+    lost = tuple(one for one in picks.decisions if one in left)
+    return Matched(about, *_joined(picks, about), lost, tuple(pair for one in matchers for pair in one.twice))
+
+
+_Joint: TypeAlias = tuple[dict[str, Pick], dict[str, Pick], dict[str, tuple[Pick, Pick]]]
+
+
+def _joined(picks: Picks, about: Mapping[Pick, str]) -> _Joint:
+    """What people have picked, what they have rejected, and what they do not agree on, by the id of the cell."""
+    chosen, groups = frozenset(picks.picks), dict[str, list[Pick]]()
+    for pick, cell in about.items():
+        groups.setdefault(cell, []).append(pick)
+    joint, disputed = (dict[str, Pick](), dict[str, Pick]()), dict[str, tuple[Pick, Pick]]()
+    for cell, decisions in groups.items():
+        chosen_by = next((one for one in decisions if one in chosen), None)
+        rejected_by = next((one for one in decisions if one not in chosen), None)
+        if chosen_by is not None and rejected_by is not None:
+            disputed[cell] = (chosen_by, rejected_by)
+        else:
+            joint[0 if rejected_by is None else 1][cell] = _joint_decision(decisions)
+    return *joint, disputed
+
+
+def _joint_decision(decisions: Sequence[Pick]) -> Pick:
+    """What the same decision of several people comes to: the mean of their stars, rounded up from the middle."""
+    if len(decisions) == 1:
+        return decisions[0]
+    stars = [one.stars for one in decisions if one.stars is not None]
+    mean = (2 * sum(stars) + len(stars)) // (2 * len(stars)) if stars else None
+    notes = [f"{one.by}: {one.note}" if one.by else one.note for one in decisions if one.note]
+    return replace(decisions[0], stars=mean, note="; ".join(notes), by="")
 
 
 @dataclass(slots=True)
 class _Matcher:
+    """Finds the cells of the decisions of one person, who has one about each cell."""
+
     picks: Picks
+    decisions: Sequence[Pick]
     ids: Sequence[str]
     key_of: KeyOf
     stage: str
@@ -72,18 +122,15 @@ class _Matcher:
     found: dict[str, Pick] = field(default_factory=dict)
     twice: list[tuple[Pick, Pick]] = field(default_factory=list)
 
-    def matched(self) -> Matched:
+    def match(self) -> list[Pick]:
+        """Fill in what is found; the decisions that are about no cell."""
         known = set(self.ids)
-        left = [one for one in self.picks.decisions if not (one.id in known and self._has_key(one))]
+        left = [one for one in self.decisions if not (one.id in known and self._has_key(one))]
         open_ = set(left)
-        self.found = {one.id: one for one in self.picks.decisions if one not in open_}
+        self.found = {one.id: one for one in self.decisions if one not in open_}
         for take in (self._by_keys, self._by_ids, self._by_parts):
             left = take(left, known) if left else left
-        chosen = {one: cell for cell, one in self.found.items()}
-        picks, rejected = (
-            {chosen[one]: one for one in some if one in chosen} for some in (self.picks.picks, self.picks.rejected)
-        )
-        return Matched(picks, rejected, tuple(left), tuple(self.twice))
+        return left
 
     def _has_key(self, pick: Pick) -> bool:
         return not pick.key or self.key_of(pick.id).startswith(pick.key)
@@ -158,7 +205,8 @@ def lost_picks(picks: Picks, matched: Matched, stage: str, ids: Sequence[str], p
         ids: the ids of its cells.
         pipeline: the pipeline file.
     """
-    free = [one for one in ids if one not in matched.decisions]
+    decided = matched.decided
+    free = [one for one in ids if one not in decided]
     found = []
     for pick in islice((one for one in matched.lost if picks.is_pick(one)), MAX_PROBLEMS):
         message = f"`{pick.id}` is not a cell of the stage `{stage}`"
@@ -210,7 +258,7 @@ def moved_file(missing: Path, named: Collection[Path], keys: Collection[str], pi
 
 
 def decided_twice(picks: Picks, matched: Matched) -> list[Problem]:
-    """A problem for each pair of decisions about one cell that contradict each other."""
+    """A problem for each pair of decisions of one person about one cell that contradict each other."""
     found = []
     for first, second in matched.twice:
         lines = [picks.document.place(one.trail).line for one in (first, second)]
@@ -218,4 +266,24 @@ def decided_twice(picks: Picks, matched: Matched) -> list[Problem]:
         message = f"one request is decided twice: {said[0]} in line {lines[0]}, {said[1]} in line {lines[1]}"
         at = picks.document.place(second.trail)
         found.append(Problem("decided_twice", message, at, "keep one of the two lines"))
+    return found
+
+
+def disputes(picks: Picks, matched: Matched, stage: str, pipeline: Path) -> list[Problem]:
+    """A problem for each cell that somebody has picked and somebody else has rejected, up to a hundred.
+
+    Args:
+        picks: the file.
+        matched: what its decisions are about.
+        stage: the name of the stage.
+        pipeline: the pipeline file.
+    """
+    found = []
+    for cell, pair in islice(matched.disputed.items(), MAX_PROBLEMS):
+        lines = [picks.document.place(one.trail) for one in pair]
+        names = [f" by {one.by}" if one.by else "" for one in pair]
+        message = f"`{cell}` is picked{names[0]} in line {lines[0].line} and rejected{names[1]} in line {lines[1].line}"
+        words = shlex.join(["krea-pipe", "pick", str(pipeline), stage, cell, "--settle"])
+        hint = f"settle it: {words}; add --reject to reject it"
+        found.append(Problem("disputed", message, max(lines, key=lambda one: one.line), hint))
     return found

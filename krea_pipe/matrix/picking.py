@@ -98,19 +98,22 @@ def named_cells(found: Sequence[_KeyedCell], stage: str, words: Sequence[str], p
 def decided_cells(
     picks: Picks, matched: Matched, found: Sequence[_KeyedCell], stage: str, words: Sequence[str], pipeline: Pipeline
 ) -> list[str]:
-    """The ids in a picks file that ids or expressions mean, as the file has them, also of cells that are no more.
+    """The ids in a picks file that ids or expressions mean, as the file has them, also of cells that no longer exist.
 
     Raises:
         NothingSelected: one of them means none. UsageError: as of `named_cells`.
     """
     decided = [one.id for one in picks.decisions]
-    now = matched.decisions
+    now: dict[str, list[str]] = {}
+    for pick, cell in matched.cells.items():
+        now.setdefault(cell, []).append(pick.id)
     ids: dict[str, None] = {}
     for word in words:
         meant = [word] if word in decided else [one for one in decided if one not in now and _is_named(word, one)]
         if word not in decided:
             try:
-                meant += [now[one].id for one in named_cells(found, stage, [word], pipeline) if one in now]
+                cells = named_cells(found, stage, [word], pipeline)
+                meant += [one for cell in cells for one in now.get(cell, ())]
             except (NothingSelected, UsageError):
                 if not meant:
                     raise

@@ -68,7 +68,7 @@ class StageDecisions:
 
 def _entry(pick: Pick) -> Json:
     more: dict[str, Json] = {"key": pick.key} if pick.key else {}
-    return {"id": pick.id, "stars": pick.stars, "note": pick.note, **more}
+    return {"id": pick.id, "stars": pick.stars, "note": pick.note, **({"by": pick.by} if pick.by else {}), **more}
 
 
 def add_merge_rule(path: Path) -> None:
@@ -138,7 +138,7 @@ def read_stage(path: Path, stage: RunStage, base: Path) -> StageDecisions:
         matched = stage.matched(found)
     except (KreaPipeError, OSError) as error:
         return StageDecisions(file, path, problem=str(error))
-    cells = {pick: cell for cell, pick in matched.decisions.items()}
+    cells = matched.cells
 
     def shown(pick: Pick) -> Pick:
         return replace(pick, id=cells[pick], key="") if pick in cells else pick

@@ -54,13 +54,15 @@ class HtmlOptions:
     A `single` page holds its `thumbnails`, WebP bytes by the digest of the image that they show; others find them in
     the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of
     the store that holds images by digest, as seen from the page: what lies in the output folder may be of a later run.
-    `decisions` are the picks files, by stage. `is_live` says that the run is in progress. `thumbnails_url` is where
-    report.md finds the small pictures, if not beside it.
+    `decisions` are the picks files, by stage, and `reviewer` is who decides on the page, "" if that is unknown.
+    `is_live` says that the run is in progress. `thumbnails_url` is where report.md finds the small pictures, if not
+    beside it.
     """
 
     form: Literal["folder", "single", "view"] = "folder"
     is_live: bool = False
     decisions: Mapping[str, Json] = field(default_factory=dict)
+    reviewer: str = ""
     thumbnails: Mapping[str, bytes] | None = None
     missing: Sequence[str] = ()
     originals: str = ""
@@ -97,7 +99,8 @@ def policy() -> str:
 def _page_json(page: HtmlOptions) -> Iterator[bytes]:
     """How the page was made, as JSON; each picture as base64, which needs no escaping."""
     options = {"form": page.form, "live": page.is_live, "decisions": dict(page.decisions), "missing": [*page.missing]}
-    text = json.dumps({**options, "originals": page.originals, "thumbnails": None}, ensure_ascii=False)
+    more = {"reviewer": page.reviewer, "originals": page.originals, "thumbnails": None}
+    text = json.dumps({**options, **more}, ensure_ascii=False)
     if page.thumbnails is None:
         yield _script_json(text)
         return

@@ -59,7 +59,7 @@ class Repository:
 
     def decisions(self):
         text = (self.project.path / "picks/explore.yaml").read_text(encoding="utf-8")
-        return re.sub(r", key: \"?[0-9a-f]{16}\"?", "", text).splitlines()
+        return re.sub(r"(?:, by: a)?, key: \"?[0-9a-f]{16}\"?", "", text).splitlines()
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_a_picks_file_and_a_pipeline_that_git_has_renamed_keep_their_decisions(r
     repository.git("mv", "vase.yaml", "jug.yaml")
     repository.git("mv", "picks/vase.yaml", "picks/jug.yaml")
     done = project.run("pick", "jug.yaml", "jug", "oak", "--note", "calm")
-    assert (done.out, done.err) == ("★★     jug/oak  calm\n1 pick in picks/jug.yaml\n", "")
+    assert (done.out, done.err) == ("★★     jug/oak  calm  (a)\n1 pick in picks/jug.yaml\n", "")
 
 
 def test_marks_of_a_conflict_in_a_picks_file_are_named_with_their_line(repository):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from krea_pipe.core.errors import InvalidInput, UsageError
-from krea_pipe.pipeline.editing.pick_changes import change_picks
+from krea_pipe.pipeline.editing.pick_changes import PicksEdit, change_picks
 from krea_pipe.pipeline.editing.picks import Pick, parse_picks, read_picks
 
 FILE = Path("picks.yaml")
@@ -78,7 +78,7 @@ def diff(old, new):
 
 def change(old, **decisions):
     """The diff of some decisions."""
-    return diff(old, change_picks(old, **decisions))
+    return diff(old, change_picks(old, PicksEdit(**decisions)))
 
 
 def test_every_way_to_write_a_decision_is_read(read):
@@ -212,7 +212,7 @@ def test_a_missing_file_is_unreadable_and_no_traceback(tmp_path):
 def test_lines_that_say_the_same_are_one_decision(read):
     picks = read(f"- {{pick: a/1, stars: 2}}\n- {{pick: a/1, stars: 2, key: {KEY}}}\n")
     assert said(picks.picks) == [("a/1", 2, "")]
-    assert change_picks("- {pick: a/1}\n- {pick: a/1}\n", add=["a/2"]) == "- {pick: a/1}\n- {pick: a/2}\n"
+    assert change_picks("- {pick: a/1}\n- {pick: a/1}\n", PicksEdit(add=["a/2"])) == "- {pick: a/1}\n- {pick: a/2}\n"
 
 
 def test_a_file_may_reject_a_large_sweep():
@@ -226,7 +226,7 @@ def test_a_file_may_reject_a_large_sweep():
 def test_a_new_file_has_a_line_for_each_decision_by_id():
     picks = [Pick("explore/b", 5, "keep, but: darker"), Pick("explore/a")]
     keys = {"explore/a": f"{KEY}{'0' * 48}", "explore/c": "1" * 64}
-    assert change_picks(None, add=picks, reject=["explore/c"], keys=keys) == (
+    assert change_picks(None, PicksEdit(add=picks, reject=["explore/c"], keys=keys)) == (
         f"- {{pick: explore/a, key: {KEY}}}\n"
         "- {pick: explore/b, stars: 5, note: 'keep, but: darker'}\n"
         '- {reject: explore/c, key: "1111111111111111"}\n'
@@ -242,7 +242,7 @@ def test_a_decision_is_a_diff_of_one_line():
 
 
 def test_a_first_line_goes_below_what_begins_the_file():
-    assert change_picks(FULL, add=["explore/a"]).startswith(
+    assert change_picks(FULL, PicksEdit(add=["explore/a"])).startswith(
         "# what we liked\n\n- {pick: explore/a}\n# the best\n- {pick:"
     )
 
@@ -257,11 +257,11 @@ def test_a_line_is_changed_in_place_and_keeps_its_comment():
         "+ - {pick: explore/cream/s2, note: warmer}  # a line of its own",
     ]
     block = "- pick: a/b   # first\n  # inside\n  stars: 1   # hm\n"
-    assert change_picks(block, add=[Pick("a/b", 5)]) == "# first\n# inside\n- {pick: a/b, stars: 5}  # hm\n"
+    assert change_picks(block, PicksEdit(add=[Pick("a/b", 5)])) == "# first\n# inside\n- {pick: a/b, stars: 5}  # hm\n"
 
 
 def test_a_decision_that_is_reversed_keeps_its_note_and_loses_its_stars():
-    new = change_picks(FULL, reject=["explore/serum/s1"])
+    new = change_picks(FULL, PicksEdit(reject=["explore/serum/s1"]))
     assert said(parse_picks(new, FILE).rejected)[0] == ("explore/serum/s1", None, "keep the droplets")
 
 
@@ -278,7 +278,7 @@ def test_a_decision_that_is_reversed_keeps_its_note_and_loses_its_stars():
 )
 def test_a_line_loses_what_is_named_alone(fields, values, new):
     text = "- {pick: p/a, stars: 3, note: x}\n"
-    assert change_picks(text, add=[Pick("p/a", **values)], clear={"p/a": fields}) == f"- {new}\n"
+    assert change_picks(text, PicksEdit(add=[Pick("p/a", **values)], clear={"p/a": fields})) == f"- {new}\n"
 
 
 def test_lines_get_the_key_that_they_lack_and_keep_the_one_that_they_have():
@@ -289,18 +289,18 @@ def test_lines_get_the_key_that_they_lack_and_keep_the_one_that_they_have():
         "+ - {pick: a/1, key: aaaaaaaaaaaaaaaa}",
         "+ - {pick: a/4, key: cccccccccccccccc}",
     ]
-    assert "reject: a/2, key: bbbbbbbbbbbbbbbb" in change_picks(text, reject=["a/2"], keys=keys)
+    assert "reject: a/2, key: bbbbbbbbbbbbbbbb" in change_picks(text, PicksEdit(reject=["a/2"], keys=keys))
 
 
 def test_a_cell_gets_another_id_in_its_line():
     text = f"- {{pick: a/1, stars: 2, key: {KEY}}} # x\n- {{reject: a/2}}\n"
-    assert change_picks(text, rename={"a/1": "a/one"}, keys={"a/one": "a" * 64}) == (
+    assert change_picks(text, PicksEdit(rename={"a/1": "a/one"}, keys={"a/one": "a" * 64})) == (
         "- {pick: a/one, stars: 2, key: aaaaaaaaaaaaaaaa}  # x\n- {reject: a/2}\n"
     )
 
 
 def test_a_file_of_the_first_form_is_written_anew_with_its_comments():
-    assert change_picks(OLD, add=["explore/aa"], keys={"explore/neon/s1": "d" * 64}) == (
+    assert change_picks(OLD, PicksEdit(add=["explore/aa"], keys={"explore/neon/s1": "d" * 64})) == (
         "# what we liked\n"
         "# the best\n"
         "- {pick: explore/aa}\n"
@@ -340,7 +340,7 @@ HARD = [
 
 @pytest.mark.parametrize("old", HARD)
 def test_hard_files_take_new_picks_and_lose_nothing(old):
-    new = change_picks(old, add=[Pick("explore/new", 5, "a\nb ?")], reject=["explore/bad"])
+    new = change_picks(old, PicksEdit(add=[Pick("explore/new", 5, "a\nb ?")], reject=["explore/bad"]))
     assert sorted(comments(old)) == sorted(comments(new))
     assert ("\r\n" in old) == ("\r\n" in new)
     assert new.count("\n") == new.count("\r\n") or "\r\n" not in old
@@ -353,16 +353,16 @@ def test_hard_files_take_new_picks_and_lose_nothing(old):
 
 @pytest.mark.parametrize("old", [one for one in HARD if "explore/a" in one])
 def test_hard_files_give_up_what_is_removed(old):
-    new = change_picks(old, remove=["explore/a"])
+    new = change_picks(old, PicksEdit(remove=["explore/a"]))
     kept = [one for one in all_said(old)[0] if one[0] != "explore/a"]
     assert all_said(new) == (kept, all_said(old)[1])
-    again = change_picks(new, add=["explore/a"])
+    again = change_picks(new, PicksEdit(add=["explore/a"]))
     assert all_said(again)[0] == sorted([*kept, ("explore/a", None, "")])
 
 
 @pytest.mark.parametrize("old", [one for one in HARD if "explore/a" in one])
 def test_hard_files_give_stars_to_what_is_there(old):
-    new = change_picks(old, add=[Pick("explore/a", 1)])
+    new = change_picks(old, PicksEdit(add=[Pick("explore/a", 1)]))
     before, after = all_said(old), all_said(new)
     assert after[0] == [(one, 1 if one == "explore/a" else stars, note) for one, stars, note in before[0]]
     assert sorted(comments(new)) == sorted(comments(old))
@@ -379,14 +379,14 @@ def comments(text):
 )  # fmt: skip
 def test_any_note_comes_back_as_it_was_given(note):
     for old in (None, "stage: explore\npicks:\n  - explore/a\n", "- pick: explore/a\n"):
-        new = change_picks(old, add=[Pick("explore/a", 5, note)])
+        new = change_picks(old, PicksEdit(add=[Pick("explore/a", 5, note)]))
         assert said(parse_picks(new, FILE).picks) == [("explore/a", 5, note)]
         assert new.count("\n") == 1
 
 
 @pytest.mark.parametrize("key", ["1234567890123456", "12345678e0123456", "0000000000000000", "abcdefabcdefabcd"])
 def test_any_key_comes_back_as_it_was_given(key):
-    new = change_picks(None, add=["explore/a"], keys={"explore/a": key * 4})
+    new = change_picks(None, PicksEdit(add=["explore/a"], keys={"explore/a": key * 4}))
     assert [one.key for one in parse_picks(new, FILE).picks] == [key]
 
 
@@ -401,6 +401,6 @@ def test_any_key_comes_back_as_it_was_given(key):
 )
 def test_decisions_that_make_no_sense_are_refused(decisions, code, hint):
     with pytest.raises(UsageError) as caught:
-        change_picks(FULL, **decisions)
+        change_picks(FULL, PicksEdit(**decisions))
     (problem,) = caught.value.problems
     assert (problem.code, problem.hint) == (code, hint)

@@ -2,12 +2,13 @@
 
 import difflib
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Unpack
 
 import click
 
-from krea_pipe.app.picks import Decided, Decision, decide, promote_picks, rename_picks
+from krea_pipe.app.picks import Decided, Decision, decide, import_picks, promote_picks, rename_picks
 from krea_pipe.cli.completing import stage_argument
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import FILE, file_argument, json_option
@@ -27,26 +28,53 @@ from krea_pipe.core.errors import Problem, UsageError
 @click.option(
     "--best-of", metavar="AXIS", help="Of picks that differ only in this axis, keep the one with the most stars."
 )
+@click.option(
+    "--as", "by", metavar="NAME", help="Who decides.  [default: git's user.name; with --import, the name in that file]"
+)
+@click.option("--settle", is_flag=True, help="Replace everyone's decisions about them.")
+@click.option("--import", "review", type=FILE, help="Import the decisions that a reviewer has exported from a report.")
 @click.option("--to", "target", type=FILE, help="The picks file.  [default: the one that FILE names for STAGE]")
 @json_option
-def pick(file: Path, stage: str, target: Path | None, *, as_json: bool, **decision: Unpack[Decision]) -> int:
+def pick(
+    file: Path, stage: str, target: Path | None, review: Path | None, *, as_json: bool, **decision: Unpack[Decision]
+) -> int:
     """Pick cells of STAGE in FILE by id, or by expression as for -k. Chained stages generate images for the picked
     cells.
 
-    The picks file belongs in git: it keeps its comments, and has one line per decision. The line has the key of
-    the request, so the decision stays valid if the cell gets another id. In a git repository, this command also adds
-    a line to `.gitattributes`, so that git can merge picks files. Needs no network and no key.
+    The picks file belongs in git: it keeps its comments, and has one line per decision and person. The line has the key
+    of the request, so the decision stays valid if the cell gets another id. A cell that one person picks and another
+    rejects is disputed: no stage that needs the picks can run until someone uses --settle. In a git repository, this
+    command also adds a line to `.gitattributes`, so that git can merge picks files. Needs no network and no key.
     """
-    decided = decide(file, stage, decision, target, os.environ)
+    if review is None:
+        decided = decide(file, stage, decision, target, os.environ)
+    else:
+        _check_import(decision)
+        decided = import_picks(file, stage, review, decision["by"], target, os.environ)
     path, picks = Path(os.path.relpath(decided.file)), decided.picks
     if as_json:
-        print_json({"schema": "krea-pipe/pick@1", "file": str(path), "picks": _rows(decided)})
+        more = {"imported": asdict(decided.imported)} if decided.imported else {}
+        print_json({"schema": "krea-pipe/pick@1", "file": str(path), **more, "picks": _rows(decided)})
+        print_problems(decided.warnings, kind="warning")
         return 0
     for one in picks:
-        click.echo(f"{'★' * (one.stars or 0):5}  {one.id}{f'  {one.note}' if one.note else ''}")
+        by = f"  ({one.by})" if one.by else ""
+        click.echo(f"{'★' * (one.stars or 0):5}  {one.id}{f'  {one.note}' if one.note else ''}{by}")
+    if (imported := decided.imported) is not None:
+        by = f" by {imported.by}" if imported.by else ""
+        counts = f"{imported.new} new, {imported.changed} changed, {imported.unchanged} unchanged"
+        click.echo(f"Imported decisions{by}: {counts}.")
     click.echo(f"{counted(len(picks), 'pick')} in {path}")
     _say_more(decided)
     return 0
+
+
+def _check_import(decision: Decision) -> None:
+    """Refuse what would decide about cells together with --import."""
+    given = [name for name in ("stars", "note", "reject", "remove", "best_of", "settle") if decision[name]]
+    if decision["cells"] or given:
+        name = f"--{given[0].replace('_', '-')}" if given else "CELL"
+        raise UsageError(Problem("usage", f"{name} and --import cannot be combined", hint="import first, then pick"))
 
 
 @click.group(invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...")
@@ -86,7 +114,10 @@ def rename(file: Path, stage: str, names: tuple[str, ...], target: Path | None, 
 
 
 def _rows(decided: Decided) -> list[dict[str, object]]:
-    return [{"id": one.id, "stars": one.stars, "note": one.note} for one in decided.picks]
+    return [
+        {"id": one.id, "stars": one.stars, "note": one.note, **({"by": one.by} if one.by else {})}
+        for one in decided.picks
+    ]
 
 
 def _say_more(decided: Decided) -> None:

@@ -6,9 +6,11 @@ import sys
 import threading
 import webbrowser
 from functools import partial
+from pathlib import Path
 
 import click
 
+from krea_pipe.app.picks import reviewer_name
 from krea_pipe.cli.completing import run_argument
 from krea_pipe.cli.messages import print_json_line
 from krea_pipe.cli.options import json_option, seconds_option
@@ -38,12 +40,14 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:
     "forwarded to this machine. Can be repeated.",
 )
 @click.option("--open/--no-open", "opens", default=None, help="Open the page in a browser.  [default: on a terminal]")
+@click.option("--as", "by", metavar="NAME", help="Who decides on the page.  [default: git's user.name]")
 @seconds_option
 @json_option
 def view(
     run: str | None,
     port: int,
     hosts: frozenset[str],
+    by: str | None,
     *,
     opens: bool | None,
     seconds: float | None,
@@ -52,7 +56,7 @@ def view(
     """Serve the report of a run to the browser on this machine, even while the run is in progress.
 
     RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Stars, rejections and notes
-    made on the page are saved to the picks files immediately.
+    made on the page are saved to the picks files immediately, with your name.
 
     The URL contains a token and works only on this machine, until you press Ctrl-C. Anyone with the URL can see the run
     and change its picks.
@@ -60,8 +64,9 @@ def view(
     home = open_home(os.environ)
     folder = find_run(home, run, unfinished=True)
     announce = partial(_announce, opens=opens, as_json=as_json)
+    name = reviewer_name(by, Path.cwd(), os.environ)
     with listen(port) as listener:
-        serve_run(home, folder, listener, announce, seconds=seconds, allowed=hosts)
+        serve_run(home, folder, listener, announce, seconds=seconds, allowed=hosts, by=name)
     return 0
 
 

@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -13,61 +13,89 @@ from krea_pipe.pipeline.editing.picks import KEY_DIGITS, MAX_STARS, Pick, Picks,
 from krea_pipe.pipeline.editing.yaml_text import Layout, YamlValue, flow_text, split_mark, unsafe_edit
 
 _FILE = Path("picks.yaml")
-_NOTHING: Mapping[str, Collection[str]] = {}
-_NO_NAMES: Mapping[str, str] = {}
 _PLAIN = re.compile(r"[^\W\d_][\w./-]*(?: [\w./-]+)*")
 _WORDS = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
 _NO_NUMBER = re.compile(r"[0-9a-f]*[a-df][0-9a-f]*")
 _COMMENT = re.compile(r"(?:(?<!\S)|(?<=[,\[\]{}]))#[^\r\n]*")
 
 
-def change_picks(
-    text: str | None,
-    *,
-    add: Sequence[Pick | str] = (),
-    remove: Sequence[str] = (),
-    reject: Sequence[Pick | str] = (),
-    clear: Mapping[str, Collection[str]] = _NOTHING,
-    rename: Mapping[str, str] = _NO_NAMES,
-    keys: Mapping[str, str] = _NO_NAMES,
-    file: Path = _FILE,
-) -> str:
-    """Write decisions down in the text of a picks file.
-
-    A cell that is already in the file keeps its line: stars that are None and an empty note leave what is
-    written. Where a pick becomes a rejection, or the other way round, its note stays, and its stars go. A new line goes
-    where its id belongs in the order of ids, so that two branches seldom change the same place.
+@dataclass(frozen=True, slots=True)
+class PicksEdit:
+    """Decisions of one person, to be written into a picks file.
 
     Args:
-        text: the file as it is; None, or a text without data, begins a file.
         add: the cells that are picked, by id or with stars and a note.
-        remove: the ids of cells that are taken out of the file.
+        remove: the ids of cells about which the decision is taken out of the file.
         reject: the cells that are rejected, as in `add`.
         clear: by cell id, which of "stars" and "note" are taken out.
         rename: other ids for cells that are in the file, before anything else is done.
         keys: the keys of requests by cell id: written for what is decided or renamed, and where the file has none.
+        by: the name of the person, "" if it is unknown.
+        settles: take out what other people have decided about the same cells.
+    """
+
+    add: Sequence[Pick | str] = ()
+    remove: Sequence[str] = ()
+    reject: Sequence[Pick | str] = ()
+    clear: Mapping[str, Collection[str]] = field(default_factory=dict)
+    rename: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    by: str = ""
+    settles: bool = False
+
+
+def change_picks(text: str | None, edit: PicksEdit, file: Path = _FILE) -> str:
+    """Write the decisions of one person down in the text of a picks file.
+
+    A decision of that person about the same cell, or else one without a name, keeps its line: stars that are None and
+    an empty note leave what is written. Where a pick becomes a rejection, or the other way round, its note stays, and
+    its stars go. A new line goes where its id belongs in the order of ids, so that two branches seldom change the same
+    place.
+
+    Args:
+        text: the file as it is; None, or a text without data, begins a file.
+        edit: what is decided.
         file: the file's name, for the places of problems.
 
     Returns:
         The new text, in which no other line has changed.
 
     Raises:
-        UsageError: the decisions contradict each other, remove a cell that is not in the file, or the file cannot be
-            edited safely. InvalidInput: the text is no picks file.
+        UsageError: the decisions contradict each other, remove a decision that is not in the file, or the file cannot
+            be edited safely. InvalidInput: the text is no picks file.
     """
-    decisions = _Decisions(_by_id(add), _by_id(reject), tuple(dict.fromkeys(remove)), clear, keys)
-    decisions.check()
+    _check(edit)
     mark, body = split_mark(text or "")
     before = parse_picks(body, file)
     sheet = _sheet_of(body, before)
-    for line in (one for one in sheet.lines if one.pick.id in rename):
-        name = rename[line.pick.id]
-        line.become(replace(line.pick, id=name, key=keys.get(name, "")[:KEY_DIGITS] or line.pick.key), line.verdict)
-    decisions.apply(sheet, file)
+    for line in (one for one in sheet.lines if one.pick.id in edit.rename):
+        name = edit.rename[line.pick.id]
+        key = edit.keys.get(name, "")[:KEY_DIGITS] or line.pick.key
+        line.become(replace(line.pick, id=name, key=key), line.verdict)
+    _Editor(edit, sheet, file).apply()
     new = sheet.text()
     if not _says(new, sheet, file):
         raise unsafe_edit(file, [_text(one.verdict, one.pick) for one in sheet.lines if one.raw is None])
     return mark + new
+
+
+def _check(edit: PicksEdit) -> None:
+    """Refuse decisions that contradict each other."""
+    add, reject = _picks(edit.add), _picks(edit.reject)
+    said: set[str] = set()
+    for name in (
+        *dict.fromkeys(one.id for one in add),
+        *dict.fromkeys(one.id for one in reject),
+        *dict.fromkeys(edit.remove),
+    ):
+        if name in said:
+            message = f"{name} is given twice, but a cell can only be picked, rejected or removed"
+            raise UsageError(Problem("contradiction", message, hint="choose one of them"))
+        said.add(name)
+    for one in (*add, *reject):
+        if one.stars is not None and not 1 <= one.stars <= MAX_STARS:
+            message = f"stars must be from 1 to {MAX_STARS}, not {one.stars}"
+            raise UsageError(Problem("out_of_range", message))
 
 
 @dataclass(slots=True, eq=False)
@@ -100,8 +128,9 @@ class _Sheet:
     margin: str = ""
 
     def insert(self, line: _Line) -> None:
-        """Add a line before the first one with a greater id, and below what begins the file."""
-        place = next((i for i, one in enumerate(self.lines) if one.pick.id > line.pick.id), len(self.lines))
+        """Add a line before the first one with a greater id, or name, and below what begins the file."""
+        pick, after = line.pick, len(self.lines)
+        place = next((i for i, one in enumerate(self.lines) if (one.pick.id, one.pick.by) > (pick.id, pick.by)), after)
         if not self.lines:
             line.above, self.below = self.below, ""
         elif place == 0:
@@ -140,67 +169,73 @@ def _head_and_rest(above: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Decisions:
-    """The decisions to write down."""
+class _Editor:
+    """Writes decisions into the lines of a file."""
 
-    add: Mapping[str, Pick]
-    reject: Mapping[str, Pick]
-    remove: tuple[str, ...]
-    clear: Mapping[str, Collection[str]]
-    keys: Mapping[str, str]
+    edit: PicksEdit
+    sheet: _Sheet
+    file: Path
 
-    def check(self) -> None:
-        """Refuse decisions that contradict each other."""
-        said: set[str] = set()
-        for name in (*self.add, *self.reject, *self.remove):
-            if name in said:
-                message = f"{name} is given twice, but a cell can only be picked, rejected or removed"
-                raise UsageError(Problem("contradiction", message, hint="choose one of them"))
-            said.add(name)
-        for one in (*self.add.values(), *self.reject.values()):
-            if one.stars is not None and not 1 <= one.stars <= MAX_STARS:
-                message = f"stars must be from 1 to {MAX_STARS}, not {one.stars}"
-                raise UsageError(Problem("out_of_range", message))
-
-    def apply(self, sheet: _Sheet, file: Path) -> None:
-        """Change the lines of a file."""
-        known = {one.pick.id: one for one in sheet.lines}
-        for name in self.remove:
-            if name not in known:
-                message = f"{name} is neither picked nor rejected in {file.name}"
-                raise UsageError(Problem("unknown_pick", message, hint=near_word(name, list(known))))
-            sheet.drop(known[name])
-        for verdict, new in (("pick", self.add), ("reject", self.reject)):
-            for one in new.values():
-                keyed = replace(one, key=self._key(one.id) or one.key)
-                if one.id in known:
-                    known[one.id].become(self._updated(known[one.id], keyed, verdict), verdict)
-                else:
-                    sheet.insert(_Line(verdict, keyed))
-        for line in sheet.lines:
+    def apply(self) -> None:
+        """Change the lines."""
+        known: dict[str, dict[str, _Line]] = {}
+        for line in self.sheet.lines:
+            known.setdefault(line.pick.id, {})[line.pick.by] = line
+        for name in dict.fromkeys(self.edit.remove):
+            self._remove(name, known)
+        for verdict, new in (("pick", self.edit.add), ("reject", self.edit.reject)):
+            for one in {one.id: one for one in _picks(new)}.values():
+                self._decide(replace(one, by=self.edit.by, key=self._key(one.id) or one.key), verdict, known)
+        for line in self.sheet.lines:
             if not line.pick.key:
                 line.become(replace(line.pick, key=self._key(line.pick.id)), line.verdict)
 
+    def _decide(self, pick: Pick, verdict: str, known: Mapping[str, Mapping[str, _Line]]) -> None:
+        lines = known.get(pick.id, {})
+        own = self._own(lines)
+        if own is None:
+            self.sheet.insert(_Line(verdict, pick))
+        else:
+            own.become(self._updated(own, pick, verdict), verdict)
+        for other in [line for line in lines.values() if self.edit.settles and line is not own]:
+            self.sheet.drop(other)
+
+    def _own(self, lines: Mapping[str, _Line]) -> _Line | None:
+        """The line of the person who decides, among those about one cell by name; one without a name is anyone's."""
+        return lines.get(self.edit.by) or lines.get("")
+
+    def _remove(self, name: str, known: Mapping[str, Mapping[str, _Line]]) -> None:
+        lines = known.get(name, {})
+        own = self._own(lines)
+        if not lines or (own is None and not self.edit.settles):
+            others = " and ".join(sorted(lines))
+            by = f" by {self.edit.by}" if lines and self.edit.by else ""
+            message = f"{name} is neither picked nor rejected{by} in {self.file.name}"
+            hint = f"decided by {others}; add --settle to remove everyone's decision" if lines else None
+            raise UsageError(Problem("unknown_pick", message, hint=hint or near_word(name, list(known))))
+        for line in list(lines.values()) if self.edit.settles else [own]:
+            if line is not None:
+                self.sheet.drop(line)
+
     def _key(self, identity: str) -> str:
-        return self.keys.get(identity, "")[:KEY_DIGITS]
+        return self.edit.keys.get(identity, "")[:KEY_DIGITS]
 
     def _updated(self, line: _Line, new: Pick, verdict: str) -> Pick:
         old = line.pick  # whose stars are for the verdict that it had; its note stays
         stars_left = old.stars if line.verdict == verdict else None
-        left = {"stars": stars_left, "note": old.note} | dict.fromkeys(self.clear.get(old.id, ()))
+        left = {"stars": stars_left, "note": old.note} | dict.fromkeys(self.edit.clear.get(old.id, ()))
         stars = cast("int | None", left["stars"]) if new.stars is None else new.stars
         # The whole key, where a person has written that, is as good as its beginning.
         key = old.key if new.key and old.key.startswith(new.key) else new.key or old.key
-        return replace(old, stars=stars, note=new.note or str(left["note"] or ""), key=key)
+        return replace(old, stars=stars, note=new.note or str(left["note"] or ""), key=key, by=new.by or old.by)
 
 
-def _by_id(picks: Iterable[Pick | str]) -> dict[str, Pick]:
-    found = (Pick(one) if isinstance(one, str) else one for one in picks)
-    return {one.id: one for one in found}
+def _picks(decided: Iterable[Pick | str]) -> list[Pick]:
+    return [Pick(one) if isinstance(one, str) else one for one in decided]
 
 
-def _content(pick: Pick) -> tuple[str, int | None, str, str]:
-    return pick.id, pick.stars, pick.note, pick.key
+def _content(pick: Pick) -> tuple[str, int | None, str, str, str]:
+    return pick.id, pick.stars, pick.note, pick.by, pick.key
 
 
 def _says(text: str, sheet: _Sheet, file: Path) -> bool:
@@ -220,6 +255,7 @@ def _text(verdict: str, pick: Pick) -> str:
     parts = [f"{verdict}: {_scalar(pick.id)}"]
     parts += [f"stars: {pick.stars}"] if pick.stars else []
     parts += [f"note: {_scalar(pick.note)}"] if pick.note else []
+    parts += [f"by: {_scalar(pick.by)}"] if pick.by else []
     quote = "" if _NO_NUMBER.fullmatch(pick.key) else '"'
     parts += [f"key: {quote}{pick.key}{quote}"] if pick.key else []
     return f"{{{', '.join(parts)}}}"

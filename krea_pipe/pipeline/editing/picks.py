@@ -1,9 +1,10 @@
 """Which cells of a stage a person has chosen, as a committed file says.
 
-The file is a list with one line for each decision, `- {pick: explore/serum/s1, stars: 5, key: 86197a33cafe1234}` or
-`- {reject: …}`, and nothing else, so that git may keep the lines of both sides of a merge. The key is the beginning of
-that of the request, by which the decision finds its cell under another id. Files of the first form, with `stage`,
-`picks` and `rejected`, are read as well; the next change converts them.
+The file is a list with one line for each decision, as in `- {pick: explore/serum/s1, stars: 5, by: Ada, key: …}` or
+`- {reject: …}`, and nothing else, so that git may keep the lines of both sides of a merge. `by` is who decided: each
+person has one decision about a cell. The key is the beginning of that of the request, by which the decision finds its
+cell under another id. Files of the first form, with `stage`, `picks` and `rejected`, are read as well; the next change
+converts them.
 """
 
 import hashlib
@@ -22,10 +23,12 @@ from krea_pipe.pipeline.nodes import Node, collect_nodes
 from krea_pipe.pipeline.source import Document, Trail, read_document
 
 VERDICTS = ("pick", "reject")
-LINE_KEYS = (*VERDICTS, "stars", "note", "key")
+LINE_KEYS = (*VERDICTS, "stars", "note", "by", "key")
 OLD_FILE_KEYS = ("stage", "picks", "rejected")
 OLD_PICK_KEYS = ("id", "stars", "note")
 MAX_STARS = 5
+MAX_NAME = 100
+"""Characters of the name of a reviewer."""
 MAX_PICKS_NODES = 1_000_000
 """Values of a picks file, counted as in any other: some fifty thousand decisions."""
 KEY_DIGITS = 16
@@ -41,7 +44,8 @@ _MERGE_HINT = f"{KEEP_BOTH}; `picks/*.yaml merge=union` in .gitattributes does t
 class Pick:
     """One decision: a cell's id, 1 to 5 stars (None: not said), a note, and its place in the file.
 
-    `key` is the beginning of the key of the request that was decided about, "" where the file does not say.
+    `key` is the beginning of the key of the request that was decided about, and `by` the name of the person who
+    decided, "" where the file does not say.
     """
 
     id: str
@@ -49,6 +53,7 @@ class Pick:
     note: str = ""
     trail: Trail = ()
     key: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +189,10 @@ class _Reader:
             return {}
         self._check_keys(entry, trail, LINE_KEYS)
         stars, note = self._stars(entry.get("stars"), trail), self._text(entry, "note", trail)
-        key = self._text(entry, "key", trail)
+        key, by = self._text(entry, "key", trail), self._text(entry, "by", trail)
+        if by and not is_reviewer_name(by):
+            message = f"`by` must be a name on one line of up to {MAX_NAME} characters"
+            self._note("invalid_value", message, (*trail, "by"))
         if key and not _KEY.fullmatch(key):
             message = f"`key` must be the first {KEY_DIGITS} to 64 hexadecimal digits of a request's key"
             self._note("invalid_value", message, (*trail, "key"), "remove it: the next `krea-pipe pick` writes it")
@@ -194,7 +202,7 @@ class _Reader:
             self._note("contradiction" if found else "missing_key", message, trail, _STARTER)
             return {}
         name = self._text(entry, found[0], trail)
-        return {Pick(name, stars, note, trail, key): found[0]} if name else {}
+        return {Pick(name, stars, note, trail, key, by): found[0]} if name else {}
 
     def _stage(self, data: dict[str, Json]) -> str:
         stage = data.get("stage")
@@ -260,11 +268,11 @@ class _Reader:
                 self.problems.note(Problem("unknown_key", f"unknown key `{key}`{inside}", at, near_word(key, known)))
 
     def _check_repeats(self, entries: list[Pick], verdicts: dict[Pick, str]) -> list[Pick]:
-        """Refuse a cell that is decided twice; what lines say again, as a merge may leave them, is given back."""
-        first: dict[str, Pick] = {}
+        """Refuse two decisions of one person about a cell; lines that repeat one, as after a merge, are returned."""
+        first: dict[tuple[str, str], Pick] = {}
         again = []
         for entry in entries:
-            before = first.setdefault(entry.id, entry)
+            before = first.setdefault((entry.id, entry.by), entry)
             if before is entry:
                 continue
             said = [_said(verdicts[one], one) for one in (before, entry)]
@@ -272,12 +280,18 @@ class _Reader:
                 again.append(entry)
                 continue
             lines = [self.document.place(one.trail).line for one in (before, entry)]
-            message = f"`{entry.id}` is decided twice: {said[0]} in line {lines[0]}, {said[1]} in line {lines[1]}"
+            twice = f"decided twice by {entry.by}" if entry.by else "decided twice"
+            message = f"`{entry.id}` is {twice}: {said[0]} in line {lines[0]}, {said[1]} in line {lines[1]}"
             self._note("decided_twice", message, entry.trail, "keep one of the two lines")
         return again
 
     def _note(self, code: str, message: str, trail: Trail, hint: str | None = None) -> None:
         self.problems.note(Problem(code, message, self.document.place(trail), hint))
+
+
+def is_reviewer_name(text: str) -> bool:
+    """Whether a text can be the name of a person who decides."""
+    return 0 < len(text) <= MAX_NAME and text.isprintable() and text == text.strip()
 
 
 def _said(verdict: str, pick: Pick) -> str:

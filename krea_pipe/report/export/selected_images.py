@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Problem, UsageError
+from krea_pipe.matrix.pick_matching import disputes
 from krea_pipe.matrix.picking import picks_file
 from krea_pipe.pipeline.editing.picks import Pick, Picks, read_picks
 from krea_pipe.report.decisions import draft_of, pipeline_file, stage_of
@@ -42,7 +43,7 @@ def read_selected_picks(report: Report, folder: Path, stages: Sequence[str], fil
     """The picks of a run's stages: from the files that are named, or from those that its pipeline file means.
 
     Raises:
-        UsageError: nothing is picked. InvalidInput: a file cannot be read.
+        UsageError: nothing is picked. InvalidInput: a file cannot be read, or people do not agree about a cell.
     """
     given = [(file, read_picks(file)) for file in files]
     looked = list(files) if files else list(_picks_files(report, folder, stages))
@@ -61,11 +62,18 @@ def _of_run(report: Report, picks: Picks, stages: Sequence[str]) -> Iterator[Pic
     wanted = [name for name in known if not stages or name in stages]
     is_known = picks.stages <= set(known)  # any other name may be what a stage was called before
     cells: dict[Pick, str] = {}
+    joint: dict[str, Pick] = {}
     for name in (one for one in wanted if one in picks.stages or not is_known):
-        cells = {pick: cell for cell, pick in stage_of(report, name).matched(picks).picks.items()} | cells
+        matched = stage_of(report, name).matched(picks)
+        if problems := disputes(picks, matched, name, Path(report.pipeline.file)):
+            raise InvalidInput(*problems)
+        cells = dict(matched.cells) | cells
+        joint = dict(matched.picks) | joint
+    for cell, pick in joint.items():
+        yield replace(pick, id=cell)
     for pick in picks.picks:
-        if pick in cells or not is_known or (picks.stage or pick.id.partition("/")[0]) in wanted:
-            yield replace(pick, id=cells.get(pick, pick.id))
+        if pick not in cells and (not is_known or (picks.stage or pick.id.partition("/")[0]) in wanted):
+            yield pick
 
 
 def selected_images(report: Report, picked: Picked | None) -> tuple[list[SelectedImage], list[str]]:

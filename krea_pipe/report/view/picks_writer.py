@@ -8,7 +8,7 @@ from krea_pipe.core.errors import InvalidInput, Problem, StateError, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.matrix.pick_matching import Matched
 from krea_pipe.matrix.picking import check_count, picks_file
-from krea_pipe.pipeline.editing.pick_changes import change_picks
+from krea_pipe.pipeline.editing.pick_changes import PicksEdit, change_picks
 from krea_pipe.pipeline.editing.picks import MAX_STARS, Pick, parse_picks, read_picks
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.report.decisions import RunStage, StageDecisions, add_merge_rule, draft_of, read_stage, stage_of
@@ -84,10 +84,12 @@ def _bad_change(message: str) -> UsageError:
     return UsageError(Problem("bad_change", message))
 
 
-def write_change(report: Report, folder: Path, stage: str, change: _PicksChange, *, lock: Path) -> StageDecisions:
-    """Write decisions about cells of one stage into its picks file; what that holds then.
+def write_change(
+    report: Report, folder: Path, stage: str, change: _PicksChange, *, by: str, lock: Path
+) -> StageDecisions:
+    """Write decisions of one person about cells of one stage into its picks file; what that holds then.
 
-    `lock` is the lock file that every writer of picks files holds.
+    `by` is the name of the person, "" if it is unknown. Every writer of picks files holds the lock file `lock`.
 
     Raises:
         UsageError: the stage or a cell is unknown, or the file cannot be edited safely.
@@ -99,15 +101,15 @@ def write_change(report: Report, folder: Path, stage: str, change: _PicksChange,
         raise InvalidInput(*problems)
     path, of_run = picks_file(draft.pipeline, stage), stage_of(report, stage)
     with exclusive(lock):
-        _rewrite(path, of_run, draft.pipeline, change)
+        _rewrite(path, of_run, draft.pipeline, change, by)
         add_merge_rule(path)
     return read_stage(path, of_run, Path(folder, report.base).resolve())
 
 
-def _rewrite(path: Path, stage: RunStage, pipeline: Pipeline, change: _PicksChange) -> None:
+def _rewrite(path: Path, stage: RunStage, pipeline: Pipeline, change: _PicksChange, by: str) -> None:
     text = _text(path)
     before = stage.matched(parse_picks(text or "", path))
-    new = _changed(text, before, stage, change, path)
+    new = _changed(text, before, stage, change, by, path)
     if new is not None and new != text:
         after = stage.matched(parse_picks(new, path))
         if text is None or len(after.picks) > len(before.picks):
@@ -139,9 +141,11 @@ def _text(path: Path) -> str | None:
         raise StateError(Problem("file_unreadable", f"cannot read {path}: {error.strerror}")) from error
 
 
-def _changed(text: str | None, before: Matched, stage: RunStage, change: _PicksChange, path: Path) -> str | None:
+def _changed(
+    text: str | None, before: Matched, stage: RunStage, change: _PicksChange, by: str, path: Path
+) -> str | None:
     """The text with a change, in which decisions about cells that had another id get the one of this run."""
-    held = before.decisions
+    held = before.by(by)
     remove = [held[one].id for one in change.remove if one in held]
     if not (change.add or change.reject or remove):
         return text
@@ -150,7 +154,9 @@ def _changed(text: str | None, before: Matched, stage: RunStage, change: _PicksC
         one.id: [name for name in ("stars", "note") if name in one.said and not getattr(one, name)] for one in decided
     }
     ids = {one.id for one in decided}
-    keys = {pick.id: stage.keys[cell] for cell, pick in held.items()} | {one: stage.keys[one] for one in ids}
+    keys = {pick.id: stage.keys[cell] for pick, cell in before.cells.items()} | {one: stage.keys[one] for one in ids}
     rename = {old: new for old, new in before.renamed.items() if new in ids}
     add, reject = ([Pick(one.id, one.stars, one.note) for one in some] for some in (change.add, change.reject))
-    return change_picks(text, add=add, reject=reject, remove=remove, clear=clear, rename=rename, keys=keys, file=path)
+    return change_picks(
+        text, PicksEdit(add=add, reject=reject, remove=remove, clear=clear, rename=rename, keys=keys, by=by), path
+    )

@@ -42,7 +42,9 @@ FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 """What a digest names never changes."""
 
 
-def create_app(feed: RunFeed, *, token: str, port: int, allowed: frozenset[str] = frozenset()) -> AccessGuard:
+def create_app(
+    feed: RunFeed, *, token: str, port: int, allowed: frozenset[str] = frozenset(), by: str = ""
+) -> AccessGuard:
     """Everything that is served of one run.
 
     Args:
@@ -50,8 +52,9 @@ def create_app(feed: RunFeed, *, token: str, port: int, allowed: frozenset[str] 
         token: the first part of every path.
         port: the port of this machine that it listens on.
         allowed: other hosts that requests may name, as NAME or NAME:PORT in lower case.
+        by: who decides on the page, "" if that is unknown.
     """
-    served = _Endpoints(feed)
+    served = _Endpoints(feed, by)
     app = Starlette(
         routes=[
             Route("/", served.page),
@@ -72,11 +75,13 @@ class _Endpoints:
     """Answers requests. Of images only those are served that the run names; files are read in threads."""
 
     feed: RunFeed
+    by: str
 
     async def page(self, _: Request) -> Response:
         await self.feed.read_picks()
         report, is_live = self.feed.report, self.feed.state == "running"
-        page = html.HtmlOptions("view", is_live=is_live, decisions=decisions_json(self.feed.decisions))
+        decisions = decisions_json(self.feed.decisions)
+        page = html.HtmlOptions("view", is_live=is_live, decisions=decisions, reviewer=self.by)
         data = await asyncio.to_thread(lambda: b"".join(html.render_html(report, page)))
         return Response(data, media_type="text/html")
 
@@ -115,7 +120,7 @@ class _Endpoints:
         try:
             change = parse_change(json.loads(bytes(body)))
             lock = picks_lock(feed.progress.space.folder.parent)
-            write = partial(write_change, feed.report, feed.progress.folder, stage, change, lock=lock)
+            write = partial(write_change, feed.report, feed.progress.folder, stage, change, by=self.by, lock=lock)
             async with feed.lock:
                 written = await asyncio.to_thread(write)
         except (ValueError, RecursionError):
@@ -177,6 +182,7 @@ def serve_run(
     *,
     seconds: float | None = None,
     allowed: frozenset[str] = frozenset(),
+    by: str = "",
 ) -> None:
     """Serve the run in a folder until SIGINT, SIGTERM or the end of `seconds`.
 
@@ -187,6 +193,7 @@ def serve_run(
         announce: called with the page's URL and the run's id, once connections are accepted.
         seconds: how long to serve; None serves until a signal.
         allowed: other hosts that requests may name, as NAME or NAME:PORT in lower case.
+        by: who decides on the page, "" if that is unknown.
 
     Raises:
         StateError: the run cannot be read.
@@ -194,7 +201,7 @@ def serve_run(
     feed = RunFeed(open_progress(home, folder))
     port, token = listener.getsockname()[1], secrets.token_urlsafe(32)
     config = uvicorn.Config(
-        create_app(feed, token=token, port=port, allowed=allowed),
+        create_app(feed, token=token, port=port, allowed=allowed, by=by),
         http=Connection,
         loop="asyncio",
         ws="none",

@@ -285,3 +285,15 @@ def test_a_stage_that_is_drawn_for_picks_names_their_file_and_how_many(tmp_path,
         before = (project.path / "chosen.yaml").read_text()
         assert said(view.post("draft", {"add": [{"id": "draft/c"}]}), 422) == "too_many"
         assert (project.path / "chosen.yaml").read_text() == before
+
+
+def test_decisions_of_a_page_have_the_name_of_its_reader_and_others_are_shown(project, view):
+    project.write("picks/p.yaml", "- {pick: p/b, stars: 2, by: Ada}\n")
+    with viewed(project, "--as", "Ben") as page:
+        assert '"reviewer": "Ben"' in page.get().text
+        assert page.post("p", {"reject": [{"id": "p/b"}], "add": [{"id": "p/a", "stars": 3}]}).status_code == 200
+        found = page.json("picks")["p"]
+        assert [(one["id"], one["by"]) for one in found["picks"]] == [("p/a", "Ben"), ("p/b", "Ada")]
+        assert [(one["id"], one["by"]) for one in found["rejected"]] == [("p/b", "Ben")]
+        assert page.post("p", {"remove": ["p/b"]}).status_code == 200
+    assert lines_of(project) == "- {pick: p/a, stars: 3, by: Ben}\n- {pick: p/b, stars: 2, by: Ada}\n"
