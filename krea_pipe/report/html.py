@@ -18,15 +18,28 @@ from krea_pipe.report.record import to_lines
 from krea_pipe.report.words import LOCAL_NOTE, facts_of, summary_sentence
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_STYLES = ("page.css", "tools.css", "sheet.css", "decisions.css", "ladders.css", "dialog.css", "compare.css")
+_STYLES = (
+    "page.css",
+    "tools.css",
+    "sheet.css",
+    "decisions.css",
+    "ladders.css",
+    "dialog.css",
+    "compare.css",
+    "survey.css",
+    "culling.css",
+    "values.css",
+    "reviewers.css",
+)
 _SCRIPTS = (
     *("vendor/sortable-1.15.7.min.js", "vendor/panzoom-4.6.2.min.js"),
     *("data.js", "elements.js", "state.js", "keys.js", "likeness.js"),
-    *("decisions.js", "deciding.js", "picks.js"),
+    *("reviewers.js", "decisions.js", "verdict.js", "deciding.js", "picks.js"),
     *("measure.js", "pivot.js", "arrange.js", "cell.js", "stage.js", "sheet.js", "walk.js", "print.js"),
-    *("axismenu.js", "shelves.js", "filter.js", "tools.js", "ladder_chart.js", "ladders.js"),
+    *("axismenu.js", "shelves.js", "filter.js", "tools.js", "values.js", "ladder_chart.js", "ladders.js"),
     *("wording.js", "cell_file.js", "copying.js", "provenance.js", "panel.js", "zoom.js", "detail.js"),
-    *("differences.js", "compared.js", "compare.js"),
+    *("differences.js", "survey.js", "compared.js", "contest.js", "compare.js"),
+    *("drafts.js", "selection.js", "culling.js", "reviewing.js", "blind.js"),
     *("live.js", "main.js"),
 )
 """The parts of the script in their order; a part may use what the ones before it define."""

@@ -1,4 +1,4 @@
-"""What axe finds on each face of the page: nothing serious, light or dark, wide or narrow."""
+"""What axe finds on each face of the page: nothing serious, light or dark, wide or narrow; and the size of controls."""
 
 from dataclasses import replace
 
@@ -89,6 +89,66 @@ def show_keys(page):
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
 
 
+def show_survey(page):
+    for index in (0, 1, 2, 3, 8):
+        cell_at(page, index).focus()
+        page.keyboard.press("c")
+    page.keyboard.press("Shift+C")
+    expect(page.locator("#compare-room .pane")).to_have_count(5)
+
+
+def show_slider(page):
+    show_survey(page)
+    page.keyboard.press("s")
+    expect(page.locator("#compare-slider")).to_be_visible()
+
+
+def show_contest(page):
+    show_survey(page)
+    page.keyboard.press("w")
+    expect(page.locator("#compare-contest")).to_be_visible()
+
+
+def show_pairs(page):
+    page.get_by_role("button", name="Beside its drafts").click()
+    expect(page.locator("#pairs")).to_be_visible()
+
+
+def show_selection(page):
+    cell_at(page, 0).focus()
+    page.keyboard.press("a")
+    expect(page.locator("#selection-bar")).to_be_visible()
+
+
+def show_review_menu(page):
+    page.get_by_role("button", name="Review").click()
+    expect(page.get_by_role("menu", name="Review")).to_be_visible()
+
+
+def show_picture_alone(page):
+    cell_at(page, 0).focus()
+    page.keyboard.press("Shift+F")
+    expect(page.locator(".bare-name")).to_be_visible()
+
+
+def show_values(page):
+    page.get_by_role("button", name="Which values win").first.click()
+    expect(page.locator(".values-words")).to_be_visible()
+
+
+def show_reviewer(page):
+    page.get_by_role("button", name="Decide under a name").first.click()
+    expect(page.get_by_role("textbox", name="Your name")).to_be_focused()
+
+
+def show_revealed(page):
+    cell_at(page, 0).focus()
+    page.keyboard.press("b")
+    page.keyboard.press("2")
+    page.keyboard.press("b")
+    expect(page.locator("#revealed")).to_be_visible()
+
+
 FACES = (
     show_sheet,
     show_menu,
@@ -99,7 +159,28 @@ FACES = (
     show_ladder,
     show_note,
     show_keys,
+    show_survey,
+    show_slider,
+    show_contest,
+    show_pairs,
+    show_selection,
+    show_review_menu,
+    show_picture_alone,
+    show_values,
+    show_reviewer,
+    show_revealed,
 )
+
+# Controls below 24 CSS pixels in one direction; a link in a text may be as high as the text.
+SMALL = """() => [...document.querySelectorAll("button, select, input, summary, a[href]")].filter((node) => {
+  const { width, height } = node.getBoundingClientRect();
+  const isInText = node.matches("a") && getComputedStyle(node).display === "inline";
+  const isShown = node.checkVisibility({ opacityProperty: true }) && width && !isInText && !node.closest("[inert]");
+  const isHidden = node.matches("input[type=radio]") && getComputedStyle(node).opacity === "0";
+  const target = (node.matches("input[type=checkbox]") ? node.closest("label") : node).getBoundingClientRect();
+  const top = document.querySelector("dialog:modal");
+  return isShown && !isHidden && (!top || top.contains(node)) && (target.width < 23.9 || target.height < 23.9);
+}).map((node) => `${node.outerHTML.slice(0, 120)} ${JSON.stringify(node.getBoundingClientRect())}`)"""
 
 
 @pytest.mark.parametrize("show", FACES, ids=lambda show: show.__name__.removeprefix("show_"))
@@ -112,6 +193,7 @@ def test_axe_finds_nothing_serious(open_page, everything, steps, show):
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)
         found += [{"width": width, "scheme": scheme, **one} for one in page.evaluate(FINDINGS)]
+        found += [{"width": width, "impact": "serious", "small": one} for one in page.evaluate(SMALL)]
     assert [one for one in found if one["impact"] in ("serious", "critical")] == []
 
 

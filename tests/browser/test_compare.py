@@ -75,21 +75,6 @@ def test_cells_are_marked_by_key_and_button_and_stand_side_by_side_in_that_order
     expect(page.locator(".caption .letter")).to_have_count(0)
 
 
-def test_four_stand_side_by_side_and_a_fifth_is_not_taken(open_page, lamps):
-    page = open_page(lamps)
-    for seed in SEEDS:
-        frame(page, seed).focus()
-        page.keyboard.press("c")
-    expect(page.locator("#compare-full")).to_be_visible()
-    expect(page.locator("#compare-marked .marked")).to_have_count(4)
-    page.locator("#compare-open").click()
-    assert panes(page) == [f"lamp/{seed}" for seed in (1, 2, 3, 4)]
-    boxes = [pane.bounding_box() for pane in page.locator("#compare-room .pane").all()]
-    assert len({(box["x"], box["y"]) for box in boxes}) == 4
-    assert len({round(box["height"]) for box in boxes}) == 1
-    expect(page.locator('#compare-modes input[value="slider"]')).to_be_disabled()
-
-
 def test_what_differs_between_requests_is_said_and_in_the_prompt_word_by_word(open_page, lamps):
     page = open_page(f"{lamps}#{PAIR}")
     sentence = page.locator("#difference-sentence")
@@ -200,6 +185,6 @@ def test_after_a_comparison_the_focus_is_back_on_the_cell(open_page, lamps):
     expect(frame(page, 4)).to_be_focused()
     page.keyboard.press("Shift+C")
     expect(page.locator("#compare")).to_be_visible()
-    page.locator("#compare-text .captions a").last.click()
+    page.locator("#compare-room figcaption a").last.click()
     expect(page.locator("#detail-text .id")).to_have_text("lamp/2")
     expect(page.locator("#compare")).to_be_hidden()

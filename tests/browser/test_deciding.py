@@ -41,9 +41,22 @@ def frame(page, seed):
 
 
 def marks(page):
-    """What the captions say of decisions, by seed."""
-    found = {seed: frame(page, seed).locator("+ .caption .marks").inner_text() for seed in (1, 2, 3, 4)}
-    return {seed: text.replace("\n", " ") for seed, text in found.items() if text}
+    """What a cell shows of its decision, by seed: the mark on its picture, and whether its caption has a note."""
+    found = {
+        seed: (verdict(page, seed), frame(page, seed).locator("+ .caption .marks").inner_text())
+        for seed in (1, 2, 3, 4)
+    }
+    return {seed: " ".join(filter(None, texts)) for seed, texts in found.items() if any(texts)}
+
+
+def verdict(page, seed):
+    """The stars of a picture, else the word of its mark."""
+    mark = frame(page, seed).locator(".verdict")
+    return (
+        mark.get_attribute("aria-label")
+        if mark.locator(".mark").count()
+        else "".join(mark.locator(".stars").all_inner_texts())
+    )
 
 
 def press(page, seed, *keys):

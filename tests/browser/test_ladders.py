@@ -31,6 +31,18 @@ def steep(tmp_path_factory):
     )
 
 
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    """Three levels of two surfaces: slate goes on from step to step, linen changes only once."""
+    greys = {"slate": {"raw": 0, "low": 51, "medium": 102}, "linen": {"raw": 0, "low": 0, "medium": 153}}
+    report = make_report(make_stage("lamp", {"creativity": ["raw", "low", "medium"], "surface": [*greys]}))
+
+    def likeness(row):
+        return signature_of(greys[row.axes["surface"]][row.axes["creativity"]])
+
+    return write_page(with_likeness(report, likeness), tmp_path_factory.mktemp("split"))
+
+
 def compared(page):
     expect(page.locator("#compare")).to_be_visible()
     return [pane.get_attribute("data-cell") for pane in page.locator("#compare-room .pane").all()]
@@ -111,3 +123,32 @@ def test_the_chart_is_as_wide_as_its_stage_lets_it_be(open_page, ladder):
     page.set_viewport_size({"width": 420, "height": 800})
     expect(page.locator(".ladder svg")).not_to_have_attribute("width", str(round(wide)))
     assert page.locator(".ladder svg").bounding_box()["width"] < 400 < wide + 140
+
+
+def test_a_second_axis_splits_a_ladder_into_one_for_each_of_its_values(open_page, split):
+    page = open_page(f"{split}#ladder=creativity")
+    page.get_by_label("Split the ladder of lamp").select_option("split by surface")
+    expect(page.locator(".ladder-words")).to_have_text(
+        "surface slate: Every step of creativity shows; most from raw to low (median 0.20). "
+        "surface linen: From creativity raw to low nothing changes visibly (median 0.000)."
+    )
+    expect(page.locator(".ladder svg .group")).to_have_text(["linen", "slate"])
+    expect(page.locator(".ladder svg .median:not(.dots)")).to_have_count(2)
+    page.locator(".ladder-table summary").click()
+    assert numbers(page)[1:3] == [["Median, surface slate", "0.20", "0.20"], ["Median, surface linen", "0.000", "0.60"]]
+    again = open_page(page.url)
+    expect(again.get_by_label("Split the ladder of lamp")).to_have_value("surface")
+
+
+def test_a_ladder_is_measured_from_its_first_value_when_asked(open_page, split):
+    page = open_page(f"{split}#ladder=creativity&only.surface=%22slate%22")
+    page.get_by_label("Distances are measured").select_option("from the first value")
+    expect(page.locator(".ladder-words")).to_have_text("Median distances from creativity raw: low 0.20, medium 0.40.")
+    page.locator(".ladder-table summary").click()
+    assert numbers(page) == [["creativity", "raw → low", "raw → medium"], ["creativity", "0.20", "0.40"]]
+    page.locator(".ladder-table button").last.click()
+    assert compared(page) == ["lamp/raw/slate", "lamp/medium/slate"]
+    linen = open_page(f"{split}#ladder=creativity&only.surface=%22linen%22&ladderFirst=yes")
+    expect(linen.locator(".ladder-words")).to_have_text(
+        "Median distances from creativity raw: low 0.000, medium 0.60. low does not differ visibly from it."
+    )

@@ -152,7 +152,7 @@ def test_keys_mean_nothing_while_one_types(open_page, address):
     expect(page.locator("#shown")).to_have_text("0 of 8 shown")
     page.get_by_role("searchbox").press("Escape")
     expect(cell_at(page, 1)).to_be_visible()
-    expect(page.locator(".marks .decided, .marks .stars")).to_have_count(0)
+    expect(page.locator(".verdict")).to_have_count(0)
 
 
 def test_a_list_says_what_each_key_does(open_page, address):

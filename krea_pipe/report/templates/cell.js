@@ -26,8 +26,11 @@ function fillCell(node, layout) {
   }
   node.dataset.status = cell.status;
   node.dataset.decision = decisionState(cell);
+  open.querySelector(".verdict")?.remove();
+  open.append(...verdictOf(cell));
+  markSelected(node);
   labelCell(open, cell);
-  fillCaption(node.lastElementChild, cell, layout);
+  fillCaption(open.nextElementSibling, cell, layout);
 }
 
 /** A data URL is too long to be kept twice; its end tells pictures apart. */
@@ -35,9 +38,9 @@ const digestText = (text) => (text.length > 400 ? `${text.length} ${text.slice(-
 
 function labelCell(open, cell) {
   const decision = decisionWords(cell);
-  const parts = [`${fullName(cell)}: ${WORDS[cell.status]}`, cell.error?.message, decision, cell.adopted && "adopted"];
+  const parts = [`${view.blind ? saidName(cell) : fullName(cell)}: ${WORDS[cell.status]}`, cell.error?.message, decision, cell.adopted && "adopted"];
   open.setAttribute("aria-label", parts.filter(Boolean).join(", "));
-  open.title = [cell.id, whyOf(cell)].filter(Boolean).join("\n");
+  open.title = view.blind ? "" : [cell.id, whyOf(cell)].filter(Boolean).join("\n");
 }
 
 /** The labels on all axes, from the tables: nameOf would look each of them up in the file's list. */
@@ -100,8 +103,8 @@ function flagsOf(cell) {
 
 /** What the heads do not say, then the marks; they are reached by keys and menus, so that a grid has one tab stop. */
 function fillCaption(caption, cell, layout) {
-  const text = whatOf(layout, cell.index);
-  const marks = make("span", { className: "marks" }, ...flagsOf(cell), ...decisionMarks(cell), ...compareMarks(cell));
+  const text = view.blind ? "" : whatOf(layout, cell.index);
+  const marks = make("span", { className: "marks" }, ...flagsOf(cell), ...decisionMarks(cell), ...(view.blind ? [] : compareMarks(cell)));
   for (const control of marks.querySelectorAll("button, a, input")) control.tabIndex = -1;
   caption.replaceChildren(...(text ? [make("span", { className: "what", textContent: text })] : []), marks);
 }

@@ -1,12 +1,15 @@
 /* Cells that are marked for comparison, the bar that shows them, and the dialog in which they stand beside each other. */
 
-const MOST_COMPARED = 4;
+const MOST_COMPARED = LETTERS.length;
 const comparison = document.getElementById("compare");
 /** Where the focus goes when what had it is no more. */
 const ANY_CELL = '#stages [tabindex="0"]';
 let opener = null;
 
-/** Mark or unmark a cell for comparison; what is over four is not taken, and the bar says so. */
+/** The marks of before a comparison that has brought its own cells; they come back when it ends. */
+let lentMarks = null;
+
+/** Mark or unmark a cell for comparison; what is over twelve is not taken, and the bar says so. */
 function toggleCompare(cell) {
   const isMarked = view.compare.includes(cell.id);
   const isFull = !isMarked && view.compare.length === MOST_COMPARED;
@@ -48,40 +51,47 @@ function walkPairs(step) {
   }
 }
 
-/** Show the marked cells beside each other; without marks a cell and its pair in the other run. */
+/** Show the marked cells beside each other; else the selected ones, else a cell and its pair in the other run, or its draft. */
 function openCompare(cell) {
-  const marked = view.compare.length > 1 ? view.compare : pairOf(cell)?.map(({ id }) => id);
-  if (!marked) return false;
-  setView({ compare: marked, comparing: true, cell: "" });
+  if (view.compare.length > 1) setView({ comparing: true, cell: "" });
+  else if (!view.cell && compareSelected()) return true;
+  else if (pairOf(cell) ?? draftPairOf(cell)) compareFor(pairOf(cell) ?? draftPairOf(cell));
+  else return false;
   return true;
 }
 
-const comparedCells = () => view.compare.map((id) => cellsById.get(id)).filter(Boolean);
+/** Compare other cells than the marked ones, which stay marked. */
+function compareFor(some, change = {}) {
+  lentMarks ??= view.compare;
+  setView({ compare: some.map(({ id }) => id), pair: [], comparing: true, cell: "", ...change });
+}
+
+const comparedCells = () => inBlindOrder(view.compare.map((id) => cellsById.get(id)).filter(Boolean));
 
 function showCompared(now, before) {
   const marksChanged = now.compare.join("\n") !== before.compare.join("\n");
   const runsChanged = now.comparing !== before.comparing;
   if (marksChanged || runsChanged) drawBar();
-  if (marksChanged && typeof redrawCells === "function") {
-    redrawCells([...new Set([...before.compare, ...now.compare])].map((id) => cellsById.get(id)?.index).filter((index) => index !== undefined));
-  }
   if (!now.comparing || now.compare.length < 2) {
     if (comparison.open) comparison.close();
   } else if (!comparison.open) {
-    opener = before.cell || currentId();
+    opener = before.cell || currentIdOnSheet();
     comparison.showModal();
     comparison.focus();
     drawComparison();
-  } else if (marksChanged || now.compareAs !== before.compareAs) {
+  } else if (marksChanged || now.compareAs !== before.compareAs || now.pair !== before.pair) {
     drawComparison();
   }
 }
 
-const currentId = () => currentCell()?.id ?? "";
+const currentIdOnSheet = () => cells[focusedIndex()]?.id ?? "";
 
 function leaveComparison() {
+  const marks = lentMarks;
+  [lentMarks, contest] = [null, null];
   stopPictures();
   document.getElementById("compare-room").replaceChildren();
+  if (marks) setView({ compare: marks, pair: [] });
   if (!view.cell && opener) returnFocus(opener);
   opener = null;
 }
@@ -95,7 +105,7 @@ function drawBar() {
   if (marked.length < MOST_COMPARED) document.getElementById("compare-full").hidden = true;
   document.getElementById("compare-marked").replaceChildren(...marked.map((cell, place) => {
     const address = thumbnailOf(cell);
-    const button = make("button", { type: "button", className: "marked", title: cell.id, "aria-label": `Remove ${LETTERS[place]}, ${cell.id}` },
+    const button = make("button", { type: "button", className: "marked", title: view.blind ? "" : cell.id, "aria-label": `Remove ${LETTERS[place]}${view.blind ? "" : `, ${cell.id}`}` },
       make("span", { className: "letter", textContent: LETTERS[place] }), smallPicture(address));
     button.addEventListener("click", () => takeAway(cell, place));
     return make("li", {}, button);
@@ -109,7 +119,7 @@ function takeAway(cell, place) {
 }
 
 function clearMarks() {
-  setView({ compare: [], comparing: false, compareAs: "" });
+  setView({ compare: [], comparing: false, compareAs: "", pair: [] });
   document.querySelector(ANY_CELL)?.focus();
 }
 
@@ -120,10 +130,19 @@ function showMarked(cell) {
   button.setAttribute("aria-pressed", String(place >= 0));
   button.textContent = place < 0 ? "Mark to compare" : `Marked as ${LETTERS[place]}`;
   button.disabled = place < 0 && view.compare.length === MOST_COMPARED;
-  const pair = view.compare.length < 2 && pairOf(cell);
+  const pair = view.compare.length < 2 && (pairOf(cell) ?? draftPairOf(cell));
   const open = document.getElementById("detail-compare");
   open.hidden = view.compare.length < 2 && !pair;
-  open.textContent = pair ? "Compare the two runs" : `Compare ${view.compare.length}`;
+  open.textContent = !pair ? `Compare ${view.compare.length}` : pairOf(cell) ? "Compare the two runs" : pair[0] === cell ? "Compare with the final" : "Compare with the draft";
+}
+
+/** Take a picture out of an open comparison, unless two are left. */
+function removeFromSurvey(cell) {
+  if (!cell || view.compare.length < 3) return false;
+  const at = view.compare.indexOf(cell.id);
+  toggleCompare(cell);
+  takeInHand(view.compare[Math.min(at, view.compare.length - 1)], { focus: true });
+  return true;
 }
 
 function startCompare() {
@@ -131,19 +150,20 @@ function startCompare() {
   onPress("compare-open", () => openCompare(null));
   onPress("detail-compare", () => openCompare(cellsById.get(view.cell)));
   onPress("compare-clear", clearMarks);
-  const leave = () => setView({ comparing: false, ...(isPairMarked() ? { compare: [] } : {}) });
+  const leave = () => setView({ comparing: false, pair: [], ...(isPairMarked() ? { compare: [] } : {}) });
   onPress("compare-close", leave);
+  comparison.addEventListener("cancel", leave); // at once: the next key is about the sheet already
   comparison.addEventListener("close", () => {
     if (view.comparing) leave();
     leaveComparison();
   });
-  bindKeys(["c"], "mark a cell to compare it, up to four", (cell) => (cell && !view.comparing ? toggleCompare(cell) : false));
-  bindKeys(["C"], "compare the marked cells", (cell) => (view.comparing ? false : openCompare(cell)));
-  bindKeys(["ArrowLeft", "ArrowRight"], "", (_, event) => {
-    if (!view.comparing || !isPairMarked() || event.target.closest?.("input")) return false;
-    return walkPairs(WALKS[event.key][0]);
-  });
+  bindKeys(["c"], "mark a cell to compare it, up to twelve; in a comparison, remove it", (cell) => {
+    if (view.comparing) return removeFromSurvey(cell);
+    return cell ? toggleCompare(cell) : false;
+  }, "Compare");
+  bindKeys(["C"], "compare the marked cells", (cell) => (view.comparing ? false : openCompare(cell)), "Compare");
   startPictures();
+  startSurvey();
   onView(showCompared);
   onRows((changed) => {
     if (view.compare.some((id) => changed.includes(cellsById.get(id).index))) {

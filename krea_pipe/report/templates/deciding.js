@@ -1,13 +1,9 @@
 /* Deciding: keys, the marks of a caption, and the editor in the detail panel. */
 
-/** What a cell's caption shows of its decision: nodes, none where nothing is decided. */
+/** What a cell's caption shows of decisions: that there is a note, and what others say; the rest is on its picture. */
 function decisionMarks(cell) {
-  const { picked, rejected, stars, note } = decisionOf(cell);
-  const marks = [];
-  if (picked && stars) marks.push(make("span", { className: "stars", role: "img", "aria-label": starsText(stars), textContent: "★".repeat(stars) }));
-  else if (picked || rejected) marks.push(make("span", { className: "decided", textContent: picked ? "picked" : "rejected" }));
-  if (note) marks.push(make("span", { className: "noted", title: note, textContent: "note" }));
-  return marks;
+  const { note } = decisionOf(cell);
+  return [...(note ? [make("span", { className: "noted", title: note, textContent: "note" })] : []), ...otherMarks(cell)];
 }
 
 const counted = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
@@ -23,12 +19,12 @@ function decisionWords(cell) {
 /** The stars, the two words and the note of one cell; it follows the cell's decision as long as it is in the page. */
 function decisionEditor(cell) {
   const editor = make("div", { className: "decision", role: "group", "aria-label": "Decision", "data-index": cell.index, hidden: isDiff });
-  const stars = [1, 2, 3, 4, 5].map((count) => decisionButton(cell, { "aria-label": starsText(count), "data-stars": count, textContent: "★" }, () => giveStars(cell, count)));
-  const pick = decisionButton(cell, { "data-decide": "pick", textContent: "Pick" }, () => togglePick(cell));
-  const reject = decisionButton(cell, { "data-decide": "reject", textContent: "Reject" }, () => toggleReject(cell));
+  const stars = [1, 2, 3, 4, 5].map((count) => decisionButton(cell, { "aria-label": starsText(count), "data-stars": count, textContent: "★" }, () => giveStars([cell], count)));
+  const pick = decisionButton(cell, { "data-decide": "pick", textContent: "Pick" }, () => togglePick([cell]));
+  const reject = decisionButton(cell, { "data-decide": "reject", textContent: "Reject" }, () => toggleReject([cell]));
   const note = noteField(cell);
   const waits = make("p", { className: "waits", textContent: "The note is kept in this browser. It is added to the picks file with a pick or a rejection." });
-  editor.append(make("div", { className: "stars-row", role: "group", "aria-label": "Stars" }, ...stars), pick, reject, make("label", {}, make("span", { textContent: "Note" }), note), waits);
+  editor.append(make("div", { className: "stars-row", role: "group", "aria-label": "Stars" }, ...stars), pick, reject, make("label", {}, make("span", { textContent: "Note" }), note), waits, make("ul", { className: "others", "aria-label": "Decisions of others" }));
   showDecision(editor);
   return editor;
 }
@@ -64,42 +60,46 @@ function showDecision(editor) {
   editor.querySelector('[data-decide="pick"]').setAttribute("aria-pressed", String(picked));
   editor.querySelector('[data-decide="reject"]').setAttribute("aria-pressed", String(rejected));
   editor.querySelector(".waits").hidden = picked || rejected || !note;
+  showOthers(editor.querySelector(".others"), cells[editor.dataset.index]);
   const field = editor.querySelector("textarea");
   if (field !== document.activeElement) field.value = note;
 }
 
-/** The same stars again take them away, and leave the cell picked. */
-function giveStars(cell, stars) {
-  const before = decisionOf(cell);
-  decide(cell, before.picked && before.stars === stars ? { stars: 0 } : { stars });
+/** The same stars again take them away, and leave the cells picked. */
+function giveStars(some, stars) {
+  const hasAll = some.every((cell) => decisionOf(cell).picked && decisionOf(cell).stars === stars);
+  decideAbout(some, hasAll ? { stars: 0 } : { stars });
 }
 
-function togglePick(cell) {
-  decide(cell, { picked: !decisionOf(cell).picked });
+function togglePick(some) {
+  decideAbout(some, { picked: !some.every((cell) => decisionOf(cell).picked) });
 }
 
-function toggleReject(cell) {
-  decide(cell, { rejected: !decisionOf(cell).rejected });
+function toggleReject(some) {
+  decideAbout(some, { rejected: !some.every((cell) => decisionOf(cell).rejected) });
 }
 
-/** Open the note of a cell: in the panel where the cell is open there, else in a dialog. */
-function editNote(cell) {
-  const field = document.querySelector(`dialog[open] .decision[data-index="${cell.index}"] textarea`);
+/** Open the note of cells: in the panel where the cell is open there, else in a dialog. */
+function editNote(some) {
+  const field = document.querySelector(`#detail[open] .decision[data-index="${some[0].index}"] textarea`);
   if (field) field.focus();
-  else openNote(cell);
+  else openNote(some);
 }
 
-function openNote(cell) {
+function openNote(some) {
   const dialog = document.getElementById("note-dialog");
   const field = dialog.querySelector("textarea");
-  dialog.dataset.index = cell.index;
-  dialog.querySelector("h2").textContent = nameOf(axesOf(cell), cell);
-  dialog.querySelector(".waits").hidden = Boolean(decisionState(cell));
-  field.value = decisionOf(cell).note;
+  notedCells = some;
+  dialog.querySelector("h2").textContent = some.length > 1 ? `Note on ${some.length} cells` : saidName(some[0]);
+  dialog.querySelector(".waits").hidden = some.every(decisionState);
+  field.value = some.every((cell) => decisionOf(cell).note === decisionOf(some[0]).note) ? decisionOf(some[0]).note : "";
   dialog.showModal();
   field.focus();
   field.select();
 }
+
+/** The cells that the open note is about. */
+let notedCells = [];
 
 function noteDialog() {
   const title = make("h2", { id: "note-title" });
@@ -110,7 +110,7 @@ function noteDialog() {
   const dialog = make("dialog", { id: "note-dialog", className: "asks", "aria-labelledby": "note-title" }, title, field, waits, make("div", { className: "actions" }, save, leave));
   const keep = () => {
     dialog.close();
-    decide(cells[dialog.dataset.index], { note: field.value });
+    decideAbout(notedCells, { note: field.value });
   };
   field.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -139,22 +139,27 @@ function askFirst(question, verb, act) {
   no.focus();
 }
 
-/** A key that decides: not without a cell, and not under a question. */
+/** A key that decides about cells: not without one, and not under a question. */
 function bindDecision(keys, help, act) {
   bindKeys(keys, help, (cell, event) => {
-    if (!cell || document.querySelector("dialog.asks[open]")) return false;
-    act(cell, event.key);
+    const some = decidedCells(cell);
+    if (!some.length || document.querySelector("dialog.asks[open]")) return false;
+    const goOn = wayOn(some);
+    act(some, event.key);
+    goOn?.(event.key);
     return true;
-  });
+  }, "Decide");
 }
 
 /** Take back the last decision, and show the cell that it was about. */
 function undoAndShow() {
-  const [index] = undoDecision();
+  const indexes = undoDecision();
+  const [index] = indexes;
   if (index === undefined) return;
-  if (view.cell) setView({ cell: cells[index].id });
+  if (view.comparing) takeInHand(cells[index].id);
+  else if (view.cell) setView({ cell: cells[index].id });
   else revealCell(index, { focus: true });
-  announce(`Undone: ${nameOf(axesOf(cells[index]), cells[index])}`);
+  announce(`Undone: ${indexes.length > 1 ? counted(indexes.length, "cell") : saidName(cells[index])}`);
 }
 
 const decisionSaid = make("div", { id: "decision-said", className: "unseen", role: "status" });
@@ -167,18 +172,18 @@ function announce(text) {
 }
 
 function announceDecisions(indexes) {
-  if (indexes.length === 1) announce(decisionWords(cells[indexes[0]]) || "not decided");
+  if (indexes.length) announce(`${indexes.length > 1 ? `${counted(indexes.length, "cell")}: ` : ""}${decisionWords(cells[indexes[0]]) || "not decided"}`);
   for (const editor of document.querySelectorAll(".decision")) showDecision(editor);
 }
 
 function startDeciding() {
   document.body.append(noteDialog(), decisionSaid);
   if (isDiff) return;
-  bindDecision(["1", "2", "3", "4", "5"], "so many stars; the same again takes the stars away, and the cell stays picked", (cell, key) => giveStars(cell, Number(key)));
+  bindDecision(["1", "2", "3", "4", "5"], "so many stars; the same again takes the stars away, and the cell stays picked", (some, key) => giveStars(some, Number(key)));
   bindDecision(["p"], "pick without stars, or remove the pick", togglePick);
   bindDecision(["x"], "reject, or remove the rejection", toggleReject);
-  bindDecision(["0", "Backspace"], "remove the decision and the note", (cell) => decide(cell, NO_DECISION));
+  bindDecision(["0", "Backspace"], "remove the decision and the note", (some) => decideAbout(some, NO_DECISION));
   bindDecision(["n"], "write a note: Enter saves, Escape cancels", editNote);
-  bindKeys(["z"], "undo the last decision", () => (document.querySelector("dialog.asks[open]") ? false : undoAndShow()));
+  bindKeys(["z"], "undo the last decision", () => (document.querySelector("dialog.asks[open]") ? false : undoAndShow()), "Decide");
   onDecisions(announceDecisions);
 }

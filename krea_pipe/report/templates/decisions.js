@@ -4,7 +4,10 @@ const NO_DECISION = Object.freeze({ picked: false, rejected: false, stars: 0, no
 const DECISION_STORE = `krea-pipe decisions ${report.pipeline.name}`;
 const MOST_PAST = 500;
 
-/** By stage: {file, problem, entries}; the entries are decisions by id, in the order of the file. */
+/**
+ * By stage: {file, problem, lines, entries, others}. `lines` are all decisions of the file as [id, decision]; of each id,
+ * `entries` holds the one that counts for the reader of this page, and `others` lists those of other people.
+ */
 const picksFiles = new Map();
 
 /**
@@ -53,15 +56,20 @@ function changesOf(stage) {
   return [...decisionChanges].filter(([id]) => cellsById.get(id).stage === stage);
 }
 
-/** Decide about a cell: {picked}, {rejected}, {stars} or {note}; stars pick, and a rejection takes picks and stars away. */
-function decide(cell, change) {
-  const before = decisionOf(cell);
-  const now = settled(before, change);
-  if (sameDecision(before, now)) return;
-  remember([[cell.id, before]]);
-  setDecision(cell, now);
-  tellDecisions([cell.index]);
+/**
+ * Decide about cells at once: {picked}, {rejected}, {stars} or {note}; stars pick, and a rejection takes picks and
+ * stars away. One undo takes it back for all of them.
+ */
+function decideAbout(some, change) {
+  const settle = some.map((cell) => ({ cell, before: decisionOf(cell), now: settled(decisionOf(cell), change) }));
+  const changed = settle.filter(({ before, now }) => !sameDecision(before, now));
+  if (!changed.length) return;
+  remember(changed.map(({ cell, before }) => [cell.id, before]));
+  for (const { cell, now } of changed) setDecision(cell, now);
+  tellDecisions(changed.map(({ cell }) => cell.index));
 }
+
+const decide = (cell, change) => decideAbout([cell], change);
 
 function settled(before, change) {
   const now = { ...before, ...change, note: speakable(change.note ?? before.note) };
@@ -123,16 +131,18 @@ function tellDecisions(indexes) {
 function takeDecisions(stage, state) {
   const members = cells.filter((cell) => cell.stage === stage);
   const before = members.map(decisionOf);
+  const othersBefore = members.map(othersSaid);
   // A file that cannot be read says nothing: what it said before stays in sight.
   picksFiles.set(stage, state.problem ? { ...picksFiles.get(stage), problem: state.problem } : picksFile(stage, state));
   dropFiled();
-  tellDecisions(members.filter((cell, at) => !sameDecision(decisionOf(cell), before[at])).map(({ index }) => index));
+  const isChanged = (cell, at) => !sameDecision(decisionOf(cell), before[at]) || othersSaid(cell) !== othersBefore[at];
+  tellDecisions(members.filter(isChanged).map(({ index }) => index));
 }
 
 function picksFile(stage, state) {
-  const entry = (rejected) => ({ id, stars, note, key }) => [id, Object.freeze({ picked: !rejected, rejected, stars: stars ?? 0, note: note ?? "", key })];
-  const entries = new Map([...(state.picks ?? []).map(entry(false)), ...(state.rejected ?? []).map(entry(true))]);
-  return { file: state.file ?? `picks/${stage}.yaml`, problem: state.problem ?? "", entries };
+  const line = (rejected) => ({ id, stars, note, key, by }) => [id, Object.freeze({ picked: !rejected, rejected, stars: stars ?? 0, note: note ?? "", key, by: by ?? "" })];
+  const lines = [...(state.picks ?? []).map(line(false)), ...(state.rejected ?? []).map(line(true))];
+  return { file: state.file ?? `picks/${stage}.yaml`, problem: state.problem ?? "", lines, ...sharedOut(lines) };
 }
 
 /** Drop what the file says already, and what was exported before somebody changed the file. */
@@ -203,6 +213,7 @@ function followStorage(event) {
 }
 
 function startDecisions() {
+  reviewer = storedReviewer() || page.reviewer || "";
   for (const { name } of report.stages) picksFiles.set(name, picksFile(name, page.decisions?.[name] ?? {}));
   takeStored();
   window.addEventListener("storage", followStorage);

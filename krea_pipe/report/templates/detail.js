@@ -51,7 +51,7 @@ function showPicture(cell) {
   note.replaceChildren(...(isBare ? noteOf(cell) : []));
   note.parentElement.dataset.status = cell.status;
   tellOfPicture(page.form === "single" && small ? "This file contains only thumbnails." : "");
-  large.alt = cell.prompt || cell.id;
+  large.alt = view.blind ? saidName(cell) : cell.prompt || cell.id;
   large.dataset.shows = "thumbnail";
   if (small) large.src = small;
   else large.removeAttribute("src");
@@ -79,8 +79,8 @@ function loadOriginal(cell, address) {
   probe.src = address;
 }
 
-/** The cells as they stand on the page. */
-const inOrder = () => (typeof shownCells === "function" ? shownCells() : cells.map(({ index }) => index));
+/** The cells as they stand on the page, or those of them that a slideshow is about. */
+const inOrder = () => shownWay ?? shownCells();
 
 function showPosition(cell) {
   const order = inOrder();
@@ -118,11 +118,10 @@ function bindDetailKeys() {
     if (!view.cell || view.comparing || !isFree(event) || event.target.closest?.(".panel")) return false;
     return walk(cell, WALKS[event.key]);
   });
-  // "0" takes a decision back in the open cell; where there is none, in a comparison, it is "." too.
   bindKeys(["+", "=", "-", "."], "zoom in, zoom out, reset", (cell, event) => {
     if (!view.cell || view.comparing) return false;
     return zoomByKey(largeZoom, event.key);
-  });
+  }, "View");
 }
 
 /** The buttons of a zoom: out, the level, which leads back to all of it, and in. */

@@ -107,7 +107,7 @@ function wordNodes(words) {
   return runs.map(({ isMarked, text }) => (isMarked ? make("mark", { textContent: text }) : text));
 }
 
-const LETTERS = ["A", "B", "C", "D"];
+const LETTERS = [..."ABCDEFGHIJKL"];
 
 /** The differences as a table, a column for each cell, and below them what came of the requests. */
 function differencesTable(some) {

@@ -40,6 +40,8 @@ function hasWord(index, word) {
 
 function isDecided(cell, wanted) {
   const { picked, rejected, stars } = decisionOf(cell);
+  if (wanted === "disputed") return isDisputed(cell);
+  if (wanted.startsWith(DECIDED_BY)) return isDecidedBy(cell, wanted.slice(DECIDED_BY.length));
   if (wanted === "picked") return picked;
   if (wanted === "rejected") return rejected;
   if (wanted === "open") return !picked && !rejected;
@@ -87,10 +89,13 @@ function orderNamed(sort) {
   return report.stages.some(({ axes }) => axes.some((one) => one.name === axis)) ? { name: axis, of, ways: ["in order", "reversed"] } : null;
 }
 
+/** The order in which cells are shown; null for the pivot. */
+const orderNow = (sort = view.sort) => (view.blind ? BLIND_ORDER : orderNamed(sort));
+
 /** Put cells in the order of a sort; those of a pair of runs stay together. */
 function sortCells(indexes, sort) {
-  const order = orderNamed(sort);
-  const way = sort.startsWith("-") ? -1 : 1;
+  const order = orderNow(sort);
+  const way = sort.startsWith("-") && !view.blind ? -1 : 1;
   const values = new Map(indexes.map((index) => [index, order.of(cells[index])]));
   return [...indexes].sort((one, other) => {
     const [a, b] = [values.get(one), values.get(other)];

@@ -2,14 +2,22 @@
 
 const KEYS = [];
 
-/** Give keys a meaning: act(cell, event) may return false to leave the event alone; `help` says it in the list of keys. */
-function bindKeys(keys, help, act) {
-  KEYS.push({ keys, help, act });
+/** The groups of the list of keys, in its order. */
+const KEY_GROUPS = ["Move", "Decide", "Select", "Compare", "View"];
+
+/**
+ * Give keys a meaning: act(cell, event) may return false to leave the event alone; `help` says it in the list of keys,
+ * under `group`.
+ */
+function bindKeys(keys, help, act, group = "Move") {
+  KEYS.push({ keys, help, act, group });
 }
 
-/** The cell that keys are about: the open one, else the one with the focus; null without any. */
+/** The cell that keys are about: in a comparison the one in hand, else the open one, else the one with the focus, or null. */
 function currentCell() {
+  if (view.comparing) return cellsById.get(paneInHand()) ?? null;
   if (view.cell) return cellsById.get(view.cell);
+  if (pairsDialog.open) return tileInHand();
   const button = document.activeElement?.closest?.(".cell");
   return button ? cells[Number(button.dataset.index)] : null;
 }
@@ -26,11 +34,17 @@ function pressed(event) {
   }
 }
 
+/** The list of keys: for each group a heading and its lines. */
 function keysHelp() {
-  return KEYS.filter(({ help }) => help).map(({ keys, help }) => {
-    const names = keys.map((key) => make("kbd", { textContent: KEY_NAMES[key] ?? key }));
-    return make("tr", {}, make("th", { scope: "row" }, ...names), make("td", { textContent: help }));
+  return KEY_GROUPS.flatMap((group) => {
+    const lines = KEYS.filter((one) => one.help && one.group === group).map(keyLine);
+    return lines.length ? [make("tr", {}, make("th", { scope: "rowgroup", colSpan: 2, className: "key-group", textContent: group })), ...lines] : [];
   });
+}
+
+function keyLine({ keys, help }) {
+  const names = keys.map((key) => make("kbd", { textContent: KEY_NAMES[key] ?? key }));
+  return make("tr", {}, make("th", { scope: "row" }, ...names), make("td", { textContent: help }));
 }
 
 const KEY_NAMES = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", " ": "Space" };
@@ -41,5 +55,5 @@ function startKeys() {
   bindKeys(["?"], "this list", () => {
     dialog.querySelector("tbody").replaceChildren(...keysHelp());
     dialog.showModal();
-  });
+  }, "View");
 }

@@ -33,11 +33,13 @@ function placesOf({ values, lines }, room) {
   return { width, step, most, floor, x: (at) => CHART.left + (at + 0.5) * step, y: (distance) => floor - distance * scale };
 }
 
+const distancesNamed = ({ axis, values, isFromFirst }) => (isFromFirst ? `Distances from ${axis.name} ${values[0].label}` : `Distances between neighbours along ${axis.name}`);
+
 function chartOf(ladder, places) {
   const { width, floor, y } = places;
   const { lines, medians, axis, stage } = ladder;
   const end = width - CHART.right;
-  const label = `Distances between neighbours along ${axis.name} in ${stage.name}`;
+  const label = `${distancesNamed(ladder)} in ${stage.name}`;
   const band = shape("rect", { class: "band", x: CHART.left, width: end - CHART.left, y: y(HARDLY_DIFFERS), height: floor - y(HARDLY_DIFFERS) });
   const named = floor - y(HARDLY_DIFFERS) > 14 ? [shape("text", { class: "step", x: end - 6, y: y(HARDLY_DIFFERS) + 12, "text-anchor": "end" }, "hardly differs")] : [];
   const rules = ticksTo(places.most).flatMap((tick) => [
@@ -50,8 +52,29 @@ function chartOf(ladder, places) {
     band, ...rules, ...named, ...stepNames(ladder, places),
     shape("path", { class: "courses", d: all.map((one) => lineOf(one, places)).join("") }),
     shape("path", { class: "dots", d: all.map((one) => dotsOf(one, places)).join("") }),
-    ...(lines.length > 1 ? [shape("path", { class: "median", d: lineOf(medians, places) }), shape("path", { class: "median dots", d: dotsOf(medians, places) })] : []));
+    ...(ladder.groups.length ? groupCourses(ladder, places) : lines.length > 1 ? medianCourse(medians, places) : []));
   return style(svg, { faint: Math.max(0.02, Math.min(0.45, 14 / lines.length)) });
+}
+
+const medianCourse = (medians, places) => [shape("path", { class: "median", d: lineOf(medians, places) }), shape("path", { class: "median dots", d: dotsOf(medians, places) })];
+
+/** Patterns of lines that tell the groups of a split ladder apart, with their names at the end. */
+const DASHES = ["", "9 5", "2 5", "12 4 2 4", "5 3", "1 3"];
+
+function groupCourses({ groups }, places) {
+  let lowest = -Infinity;
+  const ends = groups.map(({ medians }) => medians.findLastIndex((one) => one !== null));
+  const tops = new Map(groups.map((group, at) => [group, ends[at] < 0 ? 0 : places.y(group.medians[ends[at]])]));
+  const labels = [...groups].sort((a, b) => tops.get(a) - tops.get(b)).map((group) => {
+    lowest = Math.max(lowest + 14, tops.get(group) + 4);
+    return shape("text", { class: "group", x: places.x(Math.max(0, ends[groups.indexOf(group)])) + 9, y: lowest }, cut(group.label));
+  });
+  const courses = groups.flatMap(({ medians }, at) => {
+    const [course, dots] = medianCourse(medians, places);
+    course.setAttribute("stroke-dasharray", DASHES[at % DASHES.length]);
+    return [course, dots];
+  });
+  return [...courses, ...labels];
 }
 
 /** A line through what is known; a gap breaks it. */
@@ -76,13 +99,14 @@ function ticksTo(most) {
 }
 
 /** "raw → low" under each step; over two lines where it is narrow, and not under each where it is narrower. */
-function stepNames({ values }, { x, step, floor }) {
+function stepNames(ladder, { x, step, floor }) {
+  const { values } = ladder;
   const longest = Math.max(...values.map(({ label }) => label.length));
   const every = Math.ceil((longest * 7 + 22) / step);
   const inOne = (2 * longest + 3) * 7 < step;
   return values.slice(1).flatMap(({ label }, at) => {
     if (at % every) return [];
-    const before = `${cut(values[at].label)} →`;
+    const before = `${cut(values[stepStart(ladder, at)].label)} →`;
     const rows = inOne ? [`${before} ${cut(label)}`] : [before, cut(label)];
     return rows.map((text, row) => shape("text", { class: "step", x: x(at), y: floor + 18 + row * 16, "text-anchor": "middle" }, text));
   });
@@ -105,7 +129,7 @@ function followPoints(chart) {
   plot.addEventListener("pointermove", (event) => move(nearestPoint(chart, event)));
   plot.addEventListener("click", (event) => {
     if (event.detail && event.target !== point) move(nearestPoint(chart, event));
-    if (!event.detail || nearestPoint(chart, event)) comparePoint(current);
+    if (!event.detail || nearestPoint(chart, event)) comparePoint(chart.ladder, current);
   });
   point.addEventListener("focus", () => move(current));
   point.addEventListener("keydown", (event) => {
@@ -137,14 +161,15 @@ function walkPoints(points, current, key) {
 }
 
 /** Both cells of a point, as they stand in its line. */
-const stepPair = ({ line, at }) => [line.cells[at], line.cells[at + 1]];
+const stepPair = (ladder, { line, at }) => [line.cells[stepStart(ladder, at)], line.cells[at + 1]];
 
-function pointText({ axis, values }, { line, at, distance }) {
-  return `${line.name ? `${line.name}: ` : ""}${axis.name} ${values[at].label} → ${values[at + 1].label}, ${stepText(distance)}`;
+function pointText(ladder, { line, at, distance }) {
+  const { axis, values } = ladder;
+  return `${line.name ? `${line.name}: ` : ""}${axis.name} ${values[stepStart(ladder, at)].label} → ${values[at + 1].label}, ${stepText(distance)}`;
 }
 
 function showPoint({ point, readout, ladder }, current, isMeant) {
-  const [a, b] = stepPair(current);
+  const [a, b] = stepPair(ladder, current);
   point.style.left = `${current.x}px`;
   point.style.top = `${current.y}px`;
   point.setAttribute("aria-label", `Compare ${pointText(ladder, current)}`);
@@ -160,8 +185,8 @@ function smallOf(cell) {
   return address ? make("img", { src: address, alt: cell.id }) : make("span", { className: "blank" });
 }
 
-function comparePoint(point) {
-  setView({ compare: stepPair(point).map(({ id }) => id), comparing: true });
+function comparePoint(ladder, point) {
+  compareFor(stepPair(ladder, point));
 }
 
 /** All distances as a table, whose numbers open the comparison; it is made when it is asked for. */
@@ -175,15 +200,17 @@ function ladderTable(ladder) {
 
 function tableOf(ladder) {
   const { axis, values, lines, medians, stage } = ladder;
-  const heads = values.slice(1).map(({ label }, at) => make("th", { scope: "col", textContent: `${values[at].label} → ${label}` }));
-  const median = lines.length > 1 ? [make("tr", { className: "median" }, make("th", { scope: "row", textContent: "Median" }), ...medians.map((one) => make("td", { textContent: one === null ? "–" : stepText(one) })))] : [];
+  const heads = values.slice(1).map(({ label }, at) => make("th", { scope: "col", textContent: `${values[stepStart(ladder, at)].label} → ${label}` }));
+  const medianRow = (name, of) => make("tr", { className: "median" }, make("th", { scope: "row", textContent: name }), ...of.map((one) => make("td", { textContent: one === null ? "–" : stepText(one) })));
+  const grouped = ladder.groups.map((group) => medianRow(`Median, ${ladder.splitter.name} ${group.label}`, group.medians));
+  const median = grouped.length ? grouped : lines.length > 1 ? [medianRow("Median", medians)] : [];
   const rows = lines.slice(0, MOST_TABLE_LINES).map((line) => {
     const numbers = line.distances.map((distance, at) => make("td", {}, distance === null ? "–" : pairButton(ladder, { line, at, distance })));
     return make("tr", {}, make("th", { scope: "row", textContent: line.name || axis.name }), ...numbers);
   });
   const left = lines.length - rows.length;
   const table = make("table", {},
-    make("caption", { className: "unseen", textContent: `Distances between neighbours along ${axis.name} in ${stage.name}` }),
+    make("caption", { className: "unseen", textContent: `${distancesNamed(ladder)} in ${stage.name}` }),
     make("thead", {}, make("tr", {}, make("th", { scope: "col", textContent: axis.name }), ...heads)),
     make("tbody", {}, ...median, ...rows));
   const more = left > 0 ? [make("p", { textContent: `${left} more; filter the sheet to see them.` })] : [];
@@ -191,8 +218,8 @@ function tableOf(ladder) {
 }
 
 function pairButton(ladder, point) {
-  const [a, b] = stepPair(point);
+  const [a, b] = stepPair(ladder, point);
   const button = make("button", { type: "button", "data-a": a.id, "data-b": b.id, "aria-label": `Compare ${pointText(ladder, point)}`, textContent: stepText(point.distance) });
-  button.addEventListener("click", () => comparePoint(point));
+  button.addEventListener("click", () => comparePoint(ladder, point));
   return button;
 }

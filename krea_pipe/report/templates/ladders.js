@@ -32,11 +32,14 @@ const membersOf = (stage) => cells.filter((cell) => cell.stage === stage.name);
 
 /**
  * The ladder of an axis: its values, for each combination of the other axes a line {name, cells, distances}, and the
- * median distance of each step; null where a cell is missing or a picture is not known.
+ * median distance of each step; null where a cell is missing or a picture is not known. `by` splits the lines into
+ * `groups` {label, lines, medians} by their values of another axis; `isFromFirst` measures from the first value instead
+ * of the one before.
  */
-function ladderOf(stage, name, members) {
+function ladderOf(stage, name, members, { by = "", isFromFirst = false } = {}) {
   const axis = stage.axes.find((one) => one.name === name);
   const { values } = stepsOf(axis, members);
+  const splitter = stage.axes.find((one) => one.name === by && one !== axis);
   const places = new Map(values.map(({ key }, place) => [key, place]));
   const others = stage.axes.filter((one) => one !== axis && valuesInUse(one, members).length > 1);
   const lines = new Map();
@@ -44,18 +47,28 @@ function ladderOf(stage, name, members) {
     const place = places.get(keyOf(cell.axes[name]));
     const key = others.map((other) => keyOf(cell.axes[other.name])).join("\n");
     if (place === undefined) continue;
-    if (!lines.has(key)) lines.set(key, { name: others.map((other) => labelOf(cell, other)).join(" · "), cells: Array(values.length).fill(null) });
+    if (!lines.has(key)) lines.set(key, { group: splitter ? keyOf(cell.axes[by]) : "", name: others.map((other) => labelOf(cell, other)).join(" · "), cells: Array(values.length).fill(null) });
     lines.get(key).cells[place] ??= cell;
   }
-  const found = [...lines.values()].map((line) => ({ ...line, distances: distancesAlong(line.cells) }));
-  const medians = values.slice(1).map((value, at) => medianOf(found.map(({ distances }) => distances[at])));
-  return { stage, axis, values, lines: found, medians };
+  const found = [...lines.values()].map((line) => ({ ...line, distances: distancesAlong(line.cells, isFromFirst) }));
+  const groups = splitter ? valuesInUse(splitter, members).map(({ key, label }) => groupOf(label, found.filter(({ group }) => group === key), values)) : [];
+  return { stage, axis, values, lines: found, medians: mediansOf(found, values), groups, splitter, isFromFirst };
 }
 
-/** From each cell to the next one. */
-function distancesAlong(row) {
-  return row.slice(1).map((cell, at) => (cell && row[at] ? likenessDistance(row[at].likeness, cell.likeness) : null));
+const groupOf = (label, lines, values) => ({ label, lines, medians: mediansOf(lines, values) });
+
+const mediansOf = (lines, values) => values.slice(1).map((value, at) => medianOf(lines.map(({ distances }) => distances[at])));
+
+/** From each cell to the next one, or from the first cell to each other. */
+function distancesAlong(row, isFromFirst) {
+  return row.slice(1).map((cell, at) => {
+    const from = row[isFromFirst ? 0 : at];
+    return cell && from ? likenessDistance(from.likeness, cell.likeness) : null;
+  });
 }
+
+/** From which value a step is measured: its place. */
+const stepStart = ({ isFromFirst }, at) => (isFromFirst ? 0 : at);
 
 function medianOf(numbers) {
   const known = numbers.filter((one) => one !== null).sort((a, b) => a - b);
@@ -66,11 +79,21 @@ function medianOf(numbers) {
 
 const stepText = (distance) => distance.toFixed(distance < 0.1 ? 3 : 2);
 
-/** What a ladder shows, in words. */
+/** Groups of a split ladder that are put into words. */
+const MOST_GROUPS_SAID = 6;
+
+/** What a ladder shows, in words: of each of its groups, where it is split. */
 function ladderSentences(ladder) {
+  const { groups, splitter } = ladder;
+  if (!groups.length) return sentencesOf(ladder);
+  return groups.slice(0, MOST_GROUPS_SAID).map((group) => `${splitter.name} ${group.label}: ${sentencesOf({ ...ladder, ...group }).join(" ")}`);
+}
+
+function sentencesOf(ladder) {
   const { axis, values, medians } = ladder;
   const known = medians.filter((one) => one !== null);
   if (!known.length) return ["No two neighbours have comparable pictures."];
+  if (ladder.isFromFirst) return [sentenceFromFirst(ladder)];
   const runs = flatRuns(medians);
   if (!runs.length) {
     const at = medians.indexOf(Math.max(...known));
@@ -81,6 +104,15 @@ function ladderSentences(ladder) {
     const amount = steps.length > 1 ? `medians ${steps.map(stepText).join(", ")}` : `median ${stepText(steps[0])}`;
     return `From ${axis.name} ${values[from].label} to ${values[to].label} nothing changes visibly (${amount}${howMany(ladder, from, to)}).`;
   });
+}
+
+/** How far each value is from the first one, and up to which one that does not show. */
+function sentenceFromFirst({ axis, values, medians }) {
+  const [first, ...others] = values.map(({ label }) => label);
+  const reached = others.filter((label, at) => medians[at] !== null && medians[at] < HARDLY_DIFFERS);
+  const listed = others.map((label, at) => `${label} ${medians[at] === null ? "–" : stepText(medians[at])}`).join(", ");
+  const hidden = reached.length ? ` ${reached.join(", ")} ${reached.length > 1 ? "do" : "does"} not differ visibly from it.` : "";
+  return `Median distances from ${axis.name} ${first}: ${listed}.${hidden}`;
 }
 
 /** Neighbouring steps that hardly differ, as [first value, last value]. */
@@ -137,12 +169,32 @@ function ladderBar(stage, axes, shown) {
   const select = make("select", { "aria-label": `Axis of the ladder of ${stage.name}`, "data-act": "axis" }, ...first);
   if (others.length) select.append(first.length ? make("optgroup", { label: "without an order" }, ...others) : others[0], ...(first.length ? [] : others.slice(1)));
   select.addEventListener("change", () => setView({ ladder: select.value }));
-  return make("div", { className: "ladder-bar" }, toggle, select);
+  return make("div", { className: "ladder-bar" }, toggle, select, ...splitChoice(stage, shown.axis), firstChoice());
+}
+
+/** By which other axis a ladder is split. */
+function splitChoice(stage, axis) {
+  const members = membersOf(stage);
+  const others = stage.axes.filter((one) => one !== axis && valuesInUse(one, members).length > 1);
+  if (!others.length) return [];
+  const options = [["", "not split"], ...others.map(({ name }) => [name, `split by ${name}`])];
+  const select = make("select", { "aria-label": `Split the ladder of ${stage.name}`, "data-act": "split" },
+    ...options.map(([value, textContent]) => make("option", { value, textContent, selected: value === view.ladderBy })));
+  select.addEventListener("change", () => setView({ ladderBy: select.value }));
+  return [select];
+}
+
+function firstChoice() {
+  const options = [["", "from each value to the next"], ["first", "from the first value"]];
+  const select = make("select", { "aria-label": "Distances are measured", "data-act": "from" },
+    ...options.map(([value, textContent]) => make("option", { value, textContent, selected: Boolean(value) === view.ladderFirst })));
+  select.addEventListener("change", () => setView({ ladderFirst: Boolean(select.value) }));
+  return select;
 }
 
 function ladderBody(section, stage, axis) {
   const members = shownCells().map((index) => cells[index]).filter((cell) => cell.stage === stage.name);
-  const ladder = ladderOf(stage, axis.name, members);
+  const ladder = ladderOf(stage, axis.name, members, { by: view.ladderBy, isFromFirst: view.ladderFirst });
   const words = make("p", { className: "ladder-words" });
   if (ladder.values.length < 2) {
     words.textContent = `Fewer than two values of ${axis.name} are shown.`;
@@ -165,13 +217,13 @@ function redrawLadders() {
 }
 
 /** What of the view changes a ladder. */
-const LADDER_PARTS = ["ladder", "only", "statuses", "decided", "search"];
+const LADDER_PARTS = ["ladder", "ladderBy", "ladderFirst", "only", "statuses", "decided", "search"];
 
 /** Put the summary of decisions and the ladder under the name of each stage. */
 function placeInStages() {
   for (const stage of report.stages) {
     const header = document.querySelector(`.stage[data-stage="${CSS.escape(stage.name)}"] > header`);
-    header?.append(make("div", { className: "stage-facts" }, decisionSummary(stage), ladderSection(stage)));
+    header?.append(make("div", { className: "stage-facts" }, decisionSummary(stage), ...pairsButton(stage), ...valuesSection(stage), ladderSection(stage)));
   }
 }
 

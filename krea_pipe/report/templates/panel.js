@@ -3,6 +3,7 @@
 const IMAGE_FIELDS = new Set(["prompt", "image_style_references", "image", "moodboards", "styles"]);
 
 function panelOf(cell) {
+  if (view.blind) return blindPanel(cell);
   const parameters = Object.entries(cell.request).filter(([name]) => !IMAGE_FIELDS.has(name));
   const editor = typeof decisionEditor === "function" ? [decisionEditor(cell)] : [];
   return [

@@ -15,24 +15,38 @@ const KEY_DIGITS = 16;
 const keyYaml = (key) => (/[a-df]/.test(key) ? key : `"${key}"`);
 
 /** A decision as a line of a picks file, with the key of its request, by which it finds its cell under another name. */
-function picksLine([id, { rejected, stars, note, key }]) {
+function picksLine([id, { rejected, stars, note, key, by }]) {
   const known = (cellsById.get(id)?.key ?? key ?? "").slice(0, KEY_DIGITS);
-  const more = [...(stars ? [`stars: ${stars}`] : []), ...(note ? [`note: ${picksYaml(note)}`] : []), ...(known ? [`key: ${keyYaml(known)}`] : [])];
+  const said = [...(note ? [`note: ${picksYaml(note)}`] : []), ...(by ? [`by: ${picksYaml(by)}`] : [])];
+  const more = [...(stars ? [`stars: ${stars}`] : []), ...said, ...(known ? [`key: ${keyYaml(known)}`] : [])];
   return `- {${[`${rejected ? "reject" : "pick"}: ${picksYaml(id)}`, ...more].join(", ")}}\n`;
 }
 
 /** The decisions of a stage as [id, decision]: those of its file in their order, then the cells in theirs. */
 function decidedIn(stage) {
-  const { entries } = picksFiles.get(stage);
-  const kept = [...entries].map(([id, filed]) => [id, isOf(stage, id) ? decisionOf(cellsById.get(id)) : filed]);
-  const fresh = cells.filter((cell) => cell.stage === stage && !entries.has(cell.id)).map((cell) => [cell.id, decisionOf(cell)]);
+  const { lines, entries } = picksFiles.get(stage);
+  const kept = lines.flatMap(([id, filed]) => (entries.get(id) === filed && isOf(stage, id) ? changedLines(id, filed) : [[id, filed]]));
+  const fresh = cells.filter((cell) => cell.stage === stage && !entries.has(cell.id)).map((cell) => [cell.id, { ...decisionOf(cell), by: reviewer }]);
   return [...kept, ...fresh].filter(([, { picked, rejected }]) => picked || rejected);
+}
+
+/** What becomes of the line that counts for the reader: one without a name stays beside the reader's own decision. */
+function changedLines(id, filed) {
+  const now = decisionOf(cellsById.get(id));
+  if (sameDecision(now, filed)) return [[id, filed]];
+  const mine = [id, { ...now, by: reviewer }];
+  return filed.by === reviewer || filable(now) !== now ? [mine] : [[id, filed], mine];
 }
 
 const isOf = (stage, id) => cellsById.get(id)?.stage === stage;
 
 /** The text of a picks file with the decisions of a stage, by id; those about cells that are not in this run are kept. */
-const picksText = (stage) => decidedIn(stage).sort(([a], [b]) => (a < b ? -1 : 1)).map(picksLine).join("");
+const picksText = (stage) => decidedIn(stage).sort(inFileOrder).map(picksLine).join("");
+
+/** By id, then by name. */
+function inFileOrder([a, { by: one }], [b, { by: other }]) {
+  return a === b ? ((one ?? "") < (other ?? "") ? -1 : 1) : a < b ? -1 : 1;
+}
 
 const fileNameOf = (path) => path.split(/[\\/]/).at(-1);
 
@@ -123,6 +137,7 @@ function fillSummary(stage) {
     make("span", { className: "counts", textContent: countsText(stage) }),
     ...(waiting ? [make("span", { className: "waits", textContent: `${waiting === 1 ? "1 note waits" : `${waiting} notes wait`} for a pick or a rejection` })] : []),
     ...parts,
+    ...reviewerParts(stage),
     ...(problem ? [make("span", { className: "problem", textContent: problem })] : []),
     ...(decisionsKept ? [] : [make("span", { className: "problem", textContent: "This browser does not keep decisions: export them before you close the page" })]),
   );
@@ -133,18 +148,18 @@ function countsText(stage) {
   const members = cells.filter((cell) => cell.stage === stage);
   const count = (state) => members.filter((cell) => decisionState(cell) === state).length;
   const [picked, rejected] = [count("picked"), count("rejected")];
-  const elsewhere = [...picksFiles.get(stage).entries.keys()].filter((id) => !isOf(stage, id)).length;
+  const elsewhere = new Set(picksFiles.get(stage).lines.map(([id]) => id).filter((id) => !isOf(stage, id))).size;
   if (!picked && !rejected && !elsewhere) return picksFiles.get(stage).problem ? "" : "Nothing picked yet: press 1 to 5 for stars, x to reject";
   const more = elsewhere ? [`${elsewhere} in the file ${elsewhere === 1 ? "is" : "are"} not in this run`] : [];
   return [`${picked} picked`, `${rejected} rejected`, `${members.length - picked - rejected} open`, ...more].join(", ");
 }
 
 function exportParts(stage, waiting) {
-  const { file, entries } = picksFiles.get(stage);
+  const { file, lines } = picksFiles.get(stage);
   const outstanding = outstandingOf(stage).length;
   const exported = changesOf(stage).length - outstanding - waiting > 0;
   const buttons = [];
-  const line = outstanding ? `${counted(outstanding, "change")} not exported yet` : exported ? `Exported: save the file as ${file}` : entries.size ? `as in ${file}` : "";
+  const line = outstanding ? `${counted(outstanding, "change")} not exported yet` : exported ? `Exported: save the file as ${file}` : lines.length ? `as in ${file}` : "";
   if (outstanding || exported || decidedIn(stage).length) {
     buttons.push(summaryButton("export", `Export ${fileNameOf(file)}`, () => exportPicks(stage)), summaryButton("copy", "Copy YAML", (button) => copyPicks(stage, button)));
     buttons[0].title = `Downloads the whole file; put it at ${file}, in place of what is there`;
@@ -173,7 +188,7 @@ function summaryButton(act, label, run) {
 }
 
 function askDiscard(stage, count) {
-  const back = changesOf(stage).some(([, { exported }]) => exported) ? "the last export" : picksFiles.get(stage).entries.size ? picksFiles.get(stage).file : "no decisions";
+  const back = changesOf(stage).some(([, { exported }]) => exported) ? "the last export" : picksFiles.get(stage).lines.length ? picksFiles.get(stage).file : "no decisions";
   askFirst(`Discard ${counted(count, "decision")} about ${stage}? The page returns to ${back}.`, "Discard", () => discardChanges(stage));
 }
 

@@ -67,7 +67,7 @@ function layOut() {
 }
 
 function layOutSheet(sheet, indexes, room) {
-  const sorted = orderNamed(view.sort) !== null;
+  const sorted = orderNow() !== null;
   const pivot = sorted ? { rows: [], columns: [] } : pivotOf(sheet.stage);
   sheet.layout = arrange(sheet.stage, sorted ? sortCells(indexes, view.sort) : indexes, pivot, { room, ordered: sorted });
   sheet.section.hidden = indexes.length === 0;

@@ -110,14 +110,14 @@ function startSheet() {
     const node = target.closest?.(".grid .cell");
     if (node) takeTabStop(Number(node.dataset.index));
   });
-  document.getElementById("stages").addEventListener("click", ({ target }) => {
-    const open = target.closest(".cell > .frame");
-    if (open) setView({ cell: cells[Number(open.parentElement.dataset.index)].id });
+  document.getElementById("stages").addEventListener("click", (event) => {
+    const open = event.target.closest(".cell > .frame");
+    if (open && !pressSelects(Number(open.parentElement.dataset.index), event)) setView({ cell: cells[Number(open.parentElement.dataset.index)].id });
   });
   document.addEventListener("click", followProblem);
 }
 
-const LAYOUT_FIELDS = ["pivots", "only", "statuses", "decided", "search", "sort", "size", "same"];
+const LAYOUT_FIELDS = ["pivots", "only", "statuses", "decided", "search", "sort", "size", "same", "blind"];
 let layoutDone = false;
 let drawWaits = 0;
 let lastWidth = 0;

@@ -7,22 +7,31 @@ const PLAIN_VIEW = Object.freeze({
   only: {},
   /** The statuses that are shown; empty: all. */
   statuses: [],
-  /** Which decisions are shown: "", "picked", "rejected", "open", or "1" to "5" for at least so many stars. */
+  /** Which decisions are shown: "", "picked", "rejected", "open", "disputed", "1" to "5" for at least so many stars, or "by:NAME". */
   decided: "",
   search: "",
   /** "" is the pivot; else cells stand in one line, sorted by "time", "cost", "stars", "distance" or "axis.NAME"; "-" turns it round. */
   sort: "",
   /** The side of a typical cell in CSS pixels. */
   size: 260,
-  /** The axis whose ladder is shown, or "". */
+  /** The axis whose ladder is shown, or ""; the axis that splits it, or ""; and whether it is measured from the first value. */
   ladder: "",
+  ladderBy: "",
+  ladderFirst: false,
   /** The id of the cell that is open, or "". */
   cell: "",
-  /** The ids of the cells that are marked for comparison, at most four; `comparing` says that they are beside each other. */
+  /** The ids of the cells that are marked for comparison, at most MOST_COMPARED; `comparing` says that they are beside each other. */
   compare: [],
   comparing: false,
-  /** How the compared pictures stand: "" is side by side, else "slider" or "flicker". */
+  /** How the compared pictures stand: "" is side by side, else "slider" or "flicker", which show two of them: `pair`. */
   compareAs: "",
+  pair: [],
+  /** The stage whose images are shown beside their drafts, or "". */
+  drafts: "",
+  /** The stage of which the page shows which values win, or "". */
+  values: "",
+  /** The seed of the order in which cells are shown without their names, or "". */
+  blind: "",
   /** Whether pairs that are the same in both runs of a diff are shown. */
   same: false,
 });
@@ -56,7 +65,9 @@ function writeHash(opens) {
 }
 
 /** A view as the text after "#": readable, and without what is as usual. */
-function hashOf(one) {
+function hashOf(whole) {
+  // While the page is blind, the address does not name cells either.
+  const one = whole.blind ? { ...whole, cell: "", compare: [], pair: [], comparing: false } : whole;
   const pairs = [];
   for (const [stage, { rows, columns }] of Object.entries(one.pivots)) {
     for (const [kind, axes] of [["rows", rows], ["columns", columns]]) {
@@ -68,18 +79,18 @@ function hashOf(one) {
     if (!keys.length) pairs.push([`only.${axis}`, ""]);
     for (const key of keys) pairs.push([`only.${axis}`, key || NO_VALUE]);
   }
-  for (const name of ["statuses", "compare"]) for (const text of one[name]) pairs.push([name, text]);
-  for (const name of ["decided", "search", "sort", "ladder", "cell", "compareAs"]) if (one[name]) pairs.push([name, one[name]]);
+  for (const name of ["statuses", "compare", "pair"]) for (const text of one[name]) pairs.push([name, text]);
+  for (const name of ["decided", "search", "sort", "ladder", "ladderBy", "cell", "compareAs", "drafts", "values", "blind"]) if (one[name]) pairs.push([name, one[name]]);
   if (one.size !== PLAIN_VIEW.size) pairs.push(["size", String(one.size)]);
-  for (const name of ["comparing", "same"]) if (one[name]) pairs.push([name, "yes"]);
+  for (const name of ["comparing", "same", "ladderFirst"]) if (one[name]) pairs.push([name, "yes"]);
   return new URLSearchParams(pairs).toString();
 }
 
 /** The view that an address carries; what does not belong to this report is left out. */
 function viewOf(hash) {
-  const found = { ...PLAIN_VIEW, pivots: {}, only: {}, statuses: [], compare: [] };
+  const found = { ...PLAIN_VIEW, pivots: {}, only: {}, statuses: [], compare: [], pair: [] };
   for (const [name, text] of new URLSearchParams(hash)) readPair(found, name, text);
-  found.compare = found.compare.slice(0, 4);
+  found.compare = found.compare.slice(0, MOST_COMPARED);
   found.comparing &&= found.compare.length > 1;
   return found;
 }
@@ -89,16 +100,17 @@ function readPair(found, name, text) {
   if (kind === "rows" || kind === "columns") readAxis(found.pivots, kind, rest, text);
   else if (kind === "only" && isAxis(rest)) (found.only[rest] ??= []).push(...(text ? [text === NO_VALUE ? "" : text] : []));
   else if (name === "statuses") found.statuses.push(...(text in WORDS ? [text] : []));
-  else if (name === "compare") found.compare.push(...(cellsById.has(text) ? [text] : []));
+  else if (name === "compare" || name === "pair") found[name].push(...(cellsById.has(text) ? [text] : []));
   else if (name === "cell") found.cell = cellsById.has(text) ? text : "";
   else if (name === "size") found.size = Math.min(480, Math.max(80, Number(text) || PLAIN_VIEW.size));
-  else if (name === "comparing" || name === "same") found[name] = text === "yes";
-  else if (name === "decided") found.decided = DECIDED.includes(text) ? text : "";
+  else if (["comparing", "same", "ladderFirst"].includes(name)) found[name] = text === "yes";
+  else if (name === "decided") found.decided = DECIDED.includes(text) || text.startsWith(DECIDED_BY) ? text : "";
+  else if (name === "drafts" || name === "values") found[name] = stagesByName.has(text) ? text : "";
   else if (name === "sort") found.sort = orderNamed(text) ? text : "";
-  else if (["search", "ladder", "compareAs"].includes(name)) found[name] = text;
+  else if (["search", "ladder", "ladderBy", "compareAs", "blind"].includes(name)) found[name] = text;
 }
 
-const DECIDED = ["picked", "rejected", "open", "1", "2", "3", "4", "5"];
+const DECIDED = ["picked", "rejected", "open", "disputed", "1", "2", "3", "4", "5"];
 const isAxis = (name) => report.stages.some(({ axes }) => axes.some((axis) => axis.name === name));
 
 function readAxis(pivots, kind, stage, axis) {

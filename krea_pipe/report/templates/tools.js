@@ -49,6 +49,7 @@ function startChoices() {
   fillSelect("sort", orders, (sort) => setView({ sort }));
   const stars = [1, 2, 3, 4, 5].map((count) => [String(count), `${"\u2605".repeat(count)}${count < 5 ? " and more" : ""}`]);
   fillSelect("decided", [["", "All"], ["picked", "Picked"], ["rejected", "Rejected"], ["open", "Open"], ...stars], (decided) => setView({ decided }));
+  drawPeople();
   toolAt("turn").addEventListener("click", () => setView({ sort: view.sort.startsWith("-") ? view.sort.slice(1) : `-${view.sort}` }));
 }
 
@@ -73,6 +74,7 @@ function drawTools() {
   const search = toolAt("search");
   if (!searchWaits && search.value !== view.search) search.value = view.search;
   drawStatuses();
+  drawPeople();
   toolAt("decided").value = view.decided;
   toolAt("decided").parentElement.hidden = isDiff;
   toolAt("sort").value = view.sort.replace(/^-/, "");

@@ -99,6 +99,6 @@ function withinLimits({ x, y, scale }, images) {
 
 /** What "+", "-" and "." do to a zoom. */
 function zoomByKey(zoom, key) {
-  if (key === "." || key === "0") zoom.rest();
+  if (key === ".") zoom.rest();
   else zoom.by(key === "-" ? 1 / 1.4 : 1.4);
 }
