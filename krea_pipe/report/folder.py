@@ -45,6 +45,7 @@ FORMS: Mapping[str, _ReportFormat] = {
     ),
     "junit.xml": lambda report, _: junit.render_junit(report),
     "results.csv": lambda report, _: csv_table.render_csv(report),
+    html.STYLE_NAME: lambda _report, _page: html.render_style(),
     _HTML_NAME: html.render_html,
 }
 """The forms of a report by the names of their files, beside the record. A new form is a function and a line here."""

@@ -3,9 +3,8 @@
 const report = JSON.parse(document.getElementById("report").textContent);
 
 /**
- * How the page was made: `form` is "folder", "single" or "view"; `live` says that the run goes on; `thumbnails` holds
- * small pictures as base64 by digest where they are embedded; `missing` the digests without one,
- * `decisions` the picks files by stage.
+ * How the page was made: `form` is "folder", "single" or "view"; `live` says that the run goes on; `missing` has the
+ * digests without a small picture, `decisions` the picks files by stage.
  */
 const page = JSON.parse(document.getElementById("page").textContent);
 
@@ -54,12 +53,24 @@ const WORDS = {
 
 const missingPictures = new Set(page.missing);
 
+/** Of a single page: small pictures as data URLs, by digest. They are in the static sheet, which is text to scripts. */
+const embeddedPictures = new Map();
+
+/** Take the static sheet away, which is for browsers without scripts, and keep the pictures that it contains. */
+function takeStaticSheet() {
+  const sheet = document.querySelector("#stages > noscript");
+  if (page.form === "single") {
+    for (const [, digest, address] of (sheet?.textContent ?? "").matchAll(/<img data-of="([0-9a-f]{64})" src="([^"]*)"/g)) embeddedPictures.set(digest, address);
+  }
+  sheet?.remove();
+}
+
+takeStaticSheet();
+
 /** Where the small picture of a digest is, from here; null where there is none. */
 function thumbnailAt(digest) {
   if (!digest || missingPictures.has(digest)) return null;
-  if (!page.thumbnails) return `thumbnails/${digest}.webp`;
-  const embedded = page.thumbnails[digest];
-  return embedded ? `data:image/webp;base64,${embedded}` : null;
+  return page.form === "single" ? embeddedPictures.get(digest) ?? null : `thumbnails/${digest}.webp`;
 }
 
 const thumbnailOf = (cell) => thumbnailAt(cell.sha256);

@@ -64,7 +64,7 @@ def create_app(feed: RunFeed, *, token: str, port: int, allowed: frozenset[str] 
         ]
     )
     app.router.redirect_slashes = False
-    return AccessGuard(app, token, port, f"{html.policy()}; frame-ancestors 'none'", allowed)
+    return AccessGuard(app, token, port, f"{html.policy('view')}; frame-ancestors 'none'", allowed)
 
 
 @dataclass(frozen=True, slots=True)
