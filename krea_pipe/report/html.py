@@ -60,7 +60,8 @@ class HtmlOptions:
     find them in the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of
     the store that holds images by digest, as seen from the page: what lies in the output folder may be of a later run.
     `decisions` are the picks files, by stage. `is_live` says that the run is in progress. `thumbnails_url` is where
-    report.md finds the small pictures, if not beside it.
+    report.md finds the small pictures, if not beside it. `previews` are larger pictures that take the place of
+    originals: WebP bytes by digest in a `single` page, otherwise the folder beside the page that has them.
     """
 
     form: Form = "folder"
@@ -70,6 +71,7 @@ class HtmlOptions:
     missing: Sequence[str] = ()
     originals: str = ""
     thumbnails_url: str | None = None
+    previews: Mapping[str, bytes] | str | None = None
 
 
 def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[bytes]:
@@ -112,10 +114,19 @@ def render_style() -> str:
 
 
 def _page_json(page: HtmlOptions) -> Iterator[bytes]:
-    """How the page was made, as JSON."""
+    """How the page was made, as JSON; each preview as base64, which needs no escaping."""
     options = {"form": page.form, "live": page.is_live, "decisions": dict(page.decisions), "missing": [*page.missing]}
-    text = json.dumps({**options, "originals": page.originals}, ensure_ascii=False)
-    yield _script_json(text)
+    previews = page.previews if isinstance(page.previews, str) else None
+    text = json.dumps({**options, "originals": page.originals, "previews": previews}, ensure_ascii=False)
+    if page.previews is None or isinstance(page.previews, str):
+        yield _script_json(text)
+        return
+    yield _script_json(text.removesuffix("null}")) + b"{"
+    comma = b""
+    for digest, picture in page.previews.items():
+        yield b'%s"%s":"%s"' % (comma, digest.encode(), base64.b64encode(picture))
+        comma = b","
+    yield b"}}"
 
 
 def _script_json(text: str) -> bytes:
