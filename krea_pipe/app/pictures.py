@@ -1,5 +1,7 @@
 """Small pictures and perceptual signatures, by code that is loaded only when one is missing."""
 
+from krea_pipe.report.export.review import PREVIEW_SIDE
+
 
 def shrink(data: bytes) -> bytes | None:
     """A thumbnail as WebP.
@@ -13,6 +15,20 @@ def shrink(data: bytes) -> bytes | None:
     from krea_pipe.core.images import small_picture  # noqa: PLC0415 (Pillow, which most commands do without)
 
     return small_picture(data)
+
+
+def preview(data: bytes) -> bytes | None:
+    """A preview of at most 1,024 pixels a side as WebP.
+
+    Args:
+        data: an image file.
+
+    Returns:
+        The bytes of the preview, None of what is no image.
+    """
+    from krea_pipe.core.images import small_picture  # noqa: PLC0415 (Pillow, which most commands do without)
+
+    return small_picture(data, PREVIEW_SIDE)
 
 
 def sign(data: bytes) -> str:

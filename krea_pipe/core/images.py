@@ -111,10 +111,10 @@ def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
     return examine(data, side)[1]
 
 
-def small_picture(data: bytes) -> bytes | None:
+def small_picture(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes | None:
     """A thumbnail, or None of what is not a whole image of a kind that can be shown."""
     try:
-        return thumbnail(data)
+        return thumbnail(data, side)
     except NotAnImage:
         return None
 

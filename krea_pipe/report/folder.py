@@ -23,7 +23,7 @@ from krea_pipe.store.presence import RUN_ID
 from krea_pipe.store.space import REPORT, Space, open_space
 
 RECORD = REPORT
-_HTML_NAME = "report.html"
+PAGE_NAME = "report.html"
 PLANNED = "started.json"
 """What an unfinished run was about to do: the report before the first request."""
 
@@ -45,7 +45,8 @@ FORMS: Mapping[str, _ReportFormat] = {
     ),
     "junit.xml": lambda report, _: junit.render_junit(report),
     "results.csv": lambda report, _: csv_table.render_csv(report),
-    _HTML_NAME: html.render_html,
+    html.STYLE_NAME: lambda _report, _page: html.render_style(),
+    PAGE_NAME: html.render_html,
 }
 """The forms of a report by the names of their files, beside the record. A new form is a function and a line here."""
 
@@ -109,7 +110,7 @@ def write_report(
         rendered = render(report, page)
         data = rendered.encode("utf-8", "replace") if isinstance(rendered, str) else rendered
         write_atomically(folder / name, data, durable=False)
-    return folder / _HTML_NAME
+    return folder / PAGE_NAME
 
 
 def _encoded(report: Report) -> Iterator[bytes]:
@@ -176,7 +177,7 @@ def find_run(home: Path, name: str | None, *, unfinished: bool = False) -> Path:
             raise _no_run(f"no run is stored in {home}", runs)
         return runs[-1]
     path = Path(os.path.expanduser(name))  # noqa: PTH111 (which fails where there is no such user)
-    given = path.parent if path.name in (RECORD, PLANNED, _HTML_NAME) else path
+    given = path.parent if path.name in (RECORD, PLANNED, PAGE_NAME) else path
     if os.path.islink(given):  # noqa: PTH114 (a name may be too long); a named link means its target
         given = Path(os.path.realpath(given))
     if _holds(given, *files):
@@ -232,14 +233,14 @@ def write_single(
     if file.suffix.lower() not in (".html", ".htm"):  # so that a slip does not overwrite the pipeline file
         hint = f"name it {file.stem or 'report'}.html"
         raise UsageError(Problem("not_a_page", f"{file} does not end in .html", hint=hint))
-    _check_free(file)
+    check_free(file)
     digests = digests_of(report)
     make_thumbnails(digests, space, shrink)
     pictures = dict(read_thumbnails(digests, space))
     parts = list(html.render_html(report, replace(page, form="single", thumbnails=pictures)))
     size = sum(map(len, parts))
     if size > max_mb * MB:
-        message = f"{file} would be {_megabytes(size)} MB, above --max-mb {max_mb}"
+        message = f"{file} would be {megabytes(size)} MB, above --max-mb {max_mb}"
         hint = (
             f"select fewer cells with -k, raise the limit with --max-mb {-(-size // MB)}, or send the folder {folder}"
         )
@@ -248,7 +249,7 @@ def write_single(
     return size
 
 
-def _check_free(path: Path) -> None:
+def check_free(path: Path) -> None:
     """Refuse to write over a file that is no report's page."""
     try:
         with path.open("rb") as stream:
@@ -281,6 +282,6 @@ def check_thumbnails_url(url: str) -> str:
     )
 
 
-def _megabytes(size: int) -> str:
+def megabytes(size: int) -> str:
     """Rounded up, so that what is too large never looks as if it fitted."""
     return f"{-(-size * 10 // MB) / 10:,.1f}"

@@ -1,13 +1,18 @@
-"""The report as one HTML page, which opens from disk and asks the network for nothing."""
+"""The report as one HTML page, which opens from disk and asks the network for nothing.
+
+Its pictures are plain HTML (`static_sheet`) for browsers that run no scripts, with a style sheet beside the page for
+servers that forbid styles inside it. A short script before each of these opens a `noscript` element. If scripts run,
+the sheet is therefore text, whose pictures are neither loaded nor shown; if they are disabled or forbidden, it is HTML.
+"""
 
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
@@ -15,21 +20,15 @@ from markupsafe import Markup
 from krea_pipe.core.json_data import Json
 from krea_pipe.report.model import Report
 from krea_pipe.report.record import to_lines
+from krea_pipe.report.static_sheet import StaticSheet
 from krea_pipe.report.words import LOCAL_NOTE, facts_of, summary_sentence
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_STATIC_STYLES = ("page.css", "plain.css")
 _STYLES = (
-    "page.css",
-    "tools.css",
-    "sheet.css",
-    "decisions.css",
-    "ladders.css",
-    "dialog.css",
-    "compare.css",
-    "survey.css",
-    "culling.css",
-    "values.css",
-    "reviewers.css",
+    *_STATIC_STYLES,
+    *("tools.css", "sheet.css", "decisions.css", "ladders.css", "dialog.css", "compare.css"),
+    *("survey.css", "culling.css", "values.css", "reviewers.css"),
 )
 _SCRIPTS = (
     *("vendor/sortable-1.15.7.min.js", "vendor/panzoom-4.6.2.min.js"),
@@ -43,23 +42,32 @@ _SCRIPTS = (
     *("live.js", "main.js"),
 )
 """The parts of the script in their order; a part may use what the ones before it define."""
+_SKIP = 'document.write("<noscript>")'
+"""Makes text of what follows, up to the next `</noscript>`, if scripts run."""
+STYLE_NAME = "report.css"
+"""The style sheet beside the page of a folder, for the static sheet."""
 _SLOT = Markup("<slot>")  # no text of a report comes out like this
 _ESCAPES = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
+
+
+Form: TypeAlias = Literal["folder", "single", "view"]
+"""What surrounds a page: files beside it, nothing, or the server of `krea-pipe view`."""
 
 
 @dataclass(frozen=True, slots=True)
 class HtmlOptions:
     """How a page is made: what surrounds it, and what it contains besides the report.
 
-    A `single` page holds its `thumbnails`, WebP bytes by the digest of the image that they show; others find them in
-    the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of
+    A `single` page holds its `thumbnails`, WebP bytes by the digest of the image that they show; others
+    find them in the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of
     the store that holds images by digest, as seen from the page: what lies in the output folder may be of a later run.
     `decisions` are the picks files, by stage, and `reviewer` is who decides on the page, "" if that is unknown.
     `is_live` says that the run is in progress. `thumbnails_url` is where report.md finds the small pictures, if not
-    beside it.
+    beside it. `previews` are larger pictures that take the place of originals: WebP bytes by digest in a `single` page,
+    otherwise the folder beside the page that has them.
     """
 
-    form: Literal["folder", "single", "view"] = "folder"
+    form: Form = "folder"
     is_live: bool = False
     decisions: Mapping[str, Json] = field(default_factory=dict)
     reviewer: str = ""
@@ -67,6 +75,7 @@ class HtmlOptions:
     missing: Sequence[str] = ()
     originals: str = ""
     thumbnails_url: str | None = None
+    previews: Mapping[str, bytes] | str | None = None
 
 
 def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[bytes]:
@@ -77,36 +86,49 @@ def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[b
         sentence=summary_sentence(report),
         facts=facts_of(report),
         problems=[row for row in report.rows if row.error or row.status == "failed"],
-        policy=policy(),
+        policy=policy(page.form),
         style=Markup(_style()),
+        style_sheet=STYLE_NAME if page.form == "folder" else "",
+        skip=Markup(_SKIP),
         script=Markup(_script()),
         slot=_SLOT,
     )
-    head, middle, tail = shell.encode("utf-8", "replace").split(_SLOT.encode())
+    head, after_sheet, middle, tail = shell.encode("utf-8", "replace").split(_SLOT.encode())
     yield head
+    sheet = StaticSheet(report, missing=page.missing, embedded=page.thumbnails, decisions=page.decisions)
+    yield from sheet.parts()
+    yield after_sheet
     yield from map(_script_json, to_lines(report))
     yield middle
     yield from _page_json(page)
     yield tail
 
 
-def policy() -> str:
-    """What the page may load: its own style and script, pictures beside it, answers of its server."""
+def policy(form: Form) -> str:
+    """What a page may load: its own style and script, pictures beside it, answers of its server."""
     sources = "default-src 'none'; img-src data: file: 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
-    return f"{sources}; style-src '{_csp_hash(_style())}'; script-src '{_csp_hash(_script())}'"
+    beside = " file: 'self'" if form == "folder" else ""
+    style = f"'{_csp_hash(_style())}'{beside}"
+    return f"{sources}; style-src {style}; script-src '{_csp_hash(_SKIP)}' '{_csp_hash(_script())}'"
+
+
+def render_style() -> str:
+    """The style sheet beside the page of a folder."""
+    return _joined(_STATIC_STYLES)
 
 
 def _page_json(page: HtmlOptions) -> Iterator[bytes]:
-    """How the page was made, as JSON; each picture as base64, which needs no escaping."""
+    """How the page was made, as JSON; each preview as base64, which needs no escaping."""
     options = {"form": page.form, "live": page.is_live, "decisions": dict(page.decisions), "missing": [*page.missing]}
-    more = {"reviewer": page.reviewer, "originals": page.originals, "thumbnails": None}
+    previews = page.previews if isinstance(page.previews, str) else None
+    more = {"reviewer": page.reviewer, "originals": page.originals, "previews": previews}
     text = json.dumps({**options, **more}, ensure_ascii=False)
-    if page.thumbnails is None:
+    if page.previews is None or isinstance(page.previews, str):
         yield _script_json(text)
         return
     yield _script_json(text.removesuffix("null}")) + b"{"
     comma = b""
-    for digest, picture in page.thumbnails.items():
+    for digest, picture in page.previews.items():
         yield b'%s"%s":"%s"' % (comma, digest.encode(), base64.b64encode(picture))
         comma = b","
     yield b"}}"
@@ -134,10 +156,13 @@ def _template() -> Template:
 
 @cache
 def _style() -> str:
-    return "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _STYLES)
+    return _joined(_STYLES)
 
 
 @cache
 def _script() -> str:
-    parts = "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    return f'(() => {{\n"use strict";\n{parts}}})();'
+    return f'(() => {{\n"use strict";\n{_joined(_SCRIPTS)}}})();'
+
+
+def _joined(names: Iterable[str]) -> str:
+    return "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in names)

@@ -21,6 +21,7 @@ def write_page(report, folder, decisions=None):
     for one in report.references:
         if one.sha256:
             _put(folder / "thumbnails" / f"{one.sha256}.webp", picture("WEBP", one.sha256, (60, 40)))
+    (folder / html.STYLE_NAME).write_text(html.render_style(), encoding="utf-8")
     write_atomically(folder / "report.html", html.render_html(report, html.HtmlOptions(decisions=decisions or {})))
     return (folder / "report.html").as_uri()
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from krea_server import picture
 from sample_reports import make_report, make_stage
 
 from krea_pipe.report import html
@@ -15,6 +16,13 @@ IMAGES = {
 }
 
 
+def answer(route):
+    if "report.html" in route.request.url:
+        route.continue_()
+    else:
+        route.fulfill(body=picture(), content_type="image/png")
+
+
 @pytest.fixture
 def link_to(open_page, tmp_path):
     """The address of the original of one cell."""
@@ -25,7 +33,7 @@ def link_to(open_page, tmp_path):
         file = tmp_path / "report.html"
         file.write_bytes(b"".join(html.render_html(replace(report, rows=(row,), references=()), page(row))))
         page = open_page("about:blank")
-        page.route("**/*", lambda route: route.continue_() if "report.html" in route.request.url else route.fulfill())
+        page.route("**/*", lambda route: answer(route))
         page.goto(f"{file.as_uri()}#cell=one")
         link = page.get_by_role("link", name="Open original")
         return link.get_attribute("href") if link.count() else None

@@ -25,7 +25,7 @@ def files(folder):
 
 def pictures(page):
     """The small pictures that a page holds."""
-    return set(re.findall(r'"[0-9a-f]{64}":"UklGR', page))
+    return set(re.findall(r'data-of="([0-9a-f]{64})" src="data:image/webp;base64,UklGR', page))
 
 
 def test_a_run_leaves_its_text_forms_beside_the_page(project, folder):

@@ -44,6 +44,7 @@ def write_folder(report, folder):
         os.link(thumbnails / f"{ratio.replace(':', 'x')}-{number}.webp", thumbnails / f"{row.sha256}.webp")
     for one in report.references:
         os.link(thumbnails / "4x5-0.webp", thumbnails / f"{one.sha256}.webp")
+    (folder / html.STYLE_NAME).write_text(html.render_style(), encoding="utf-8")
     write_atomically(folder / "report.html", html.render_html(report))
     return folder / "report.html"
 

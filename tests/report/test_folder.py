@@ -18,7 +18,7 @@ def folder(project):
 
 
 def test_every_form_of_the_report_stands_in_the_folder(folder):
-    names = {"report.json", "report.html", "report.md", "junit.xml", "results.csv", "thumbnails"}
+    names = {"report.json", "report.html", "report.css", "report.md", "junit.xml", "results.csv", "thumbnails"}
     assert {path.name for path in folder.iterdir()} == names
 
 
@@ -78,15 +78,14 @@ def sent(folder, project, tmp_path_factory):
 def test_a_folder_that_was_sent_has_its_pictures_in_every_form(sent, project):
     assert project.run("report", "my run #1", "--single-file", "one.html").code == 0
     page = (sent / "one.html").read_text(encoding="utf-8")
-    slot = json.loads(re.search(r'id="page">(.*?)</script>', page)[1])
-    assert len(slot["thumbnails"]) == 2
+    assert len(set(re.findall(r'data-of="(.*?)" src="data:', page))) == 2
     done = project.run("sheet", "my run #1", "--size", "64", "--json")
     assert done.json["missing"] == []
 
 
 def test_a_folder_that_was_sent_names_no_place_of_this_machine(sent, project):
     assert project.run("report", "my run #1").code == 0
-    for name in ("report.html", "report.md", "junit.xml", "results.csv", "report.json"):
+    for name in ("report.html", "report.css", "report.md", "junit.xml", "results.csv", "report.json"):
         assert str(sent) not in (sent / "my run #1" / name).read_text(encoding="utf-8-sig"), name
     assert "p.yaml is missing, so no picks are shown" in (sent / "my run #1/report.html").read_text(encoding="utf-8")
 

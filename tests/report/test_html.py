@@ -70,7 +70,7 @@ def test_the_page_carries_the_whole_report(small_report):
 def test_hostile_text_stays_text(hostile_report):
     page = page_of(hostile_report)
     elements = Elements(page)
-    assert page.lower().count("</script") == 3
+    assert page.lower().count("</script") == 4
     assert "<img src" not in page
     assert "{{ 7*7 }}" in page
     assert [attrs["id"] for tag, attrs in elements.tags if tag == "img"] == ["detail-image"]
@@ -100,24 +100,39 @@ def test_nothing_refers_to_the_network(hostile_report, thumbnail):
     assert not re.search(r"XMLHttpRequest|WebSocket|import\(", elements.raw["script"])
 
 
+def digest_of(text):
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def test_the_page_of_a_folder_admits_style_sheets_beside_it_too(small_report):
+    page = b"".join(render_html(small_report)).decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="(.*?)"', page)
+    style = html.unescape(policy).split("style-src ")[1].split(";")[0]
+    assert style == f"{digest_of(Elements(page).raw['style'])} file: 'self'"
+    assert '<link rel="stylesheet" href="report.css">' in page
+    assert "stylesheet" not in page_of(small_report), "a single page has nothing beside it"
+
+
 def test_the_policy_admits_this_style_and_this_script_only(small_report):
     elements = Elements(page_of(small_report))
+    skip, app = re.findall(r"<script>(.*?)</script>", page_of(small_report), re.DOTALL)
     policies = [attrs["content"] for _, attrs in elements.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
     sources = dict(part.strip().split(" ", 1) for part in policies[0].split(";"))
-    for name in ("style", "script"):
-        digest = base64.b64encode(hashlib.sha256(elements.raw[name].encode()).digest()).decode()
-        assert sources[f"{name}-src"] == f"'sha256-{digest}'"
+    assert sources["style-src"] == digest_of(elements.raw["style"])
+    assert sources["script-src"] == f"{digest_of(skip)} {digest_of(app)}"
     assert sources["default-src"] == "'none'"
     assert sources["img-src"] == "data: file: 'self'"
     assert not [attrs for _, attrs in elements.tags if "style" in attrs]
 
 
-def test_each_picture_is_embedded_once(small_report, thumbnail):
+def test_each_picture_is_embedded_in_the_static_sheet(small_report, thumbnail):
     first, second, *rest = small_report.rows
     rows = (first, replace(second, sha256=first.sha256), *rest)
     page = page_of(replace(small_report, rows=rows), **{first.sha256: thumbnail})
-    embedded = data_of(page, "page")["thumbnails"]
-    assert embedded == {first.sha256: base64.b64encode(thumbnail).decode()}
+    assert set(re.findall(r'data-of="(.*?)" src="data:image/webp;base64,(.*?)"', page)) == {
+        (first.sha256, base64.b64encode(thumbnail).decode())
+    }
+    assert page.count(base64.b64encode(thumbnail).decode()) == 2, "one for each of its two cells"
 
 
 def test_local_runs_are_marked_and_live_runs_are_not(small_report):

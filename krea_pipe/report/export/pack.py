@@ -4,19 +4,15 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
-from typing import IO, TypeAlias
+from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.request import ByKey, Key, source_text
-from krea_pipe.matrix.out_paths import MAX_PATH_PART, case_folded
 from krea_pipe.pipeline.pricing import exact
+from krea_pipe.report.export.archive import ZipMoment, final_names, replacing, safe_part, zip_moment
 from krea_pipe.report.export.selected_images import SelectedImage
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.sheet.arrange import AxisChoice, arrange_stage, list_cells, stages_of
@@ -32,11 +28,7 @@ NOTICE = "LOCAL PROOFS: drawn by the local Krea, not for production"
 _PROOFS_NAME = "LOCAL-PROOFS"
 SHEET = "contact-sheet.pdf"
 _COMMENT = b"krea-pipe hand-off"
-_REFUSED = re.compile(r'[<>:"/|?*\\\x00-\x1f\x7f\ud800-\udfff]')
-_KEPT_BY_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif")
 _IMAGE = re.compile(r"[^/]+/images/.+(?<!\.json)")
-_Moment: TypeAlias = tuple[int, int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +71,7 @@ class WrittenPack:
 def title_of(report: Report, *, is_picked: bool) -> str:
     """The name of a pack and of the folder in it."""
     words = [report.pipeline.name, "picks" if is_picked else "", _PROOFS_NAME if report.target.kind == "local" else ""]
-    return _safe_part("-".join(filter(None, words)))
+    return safe_part("-".join(filter(None, words)))
 
 
 def check_target(path: Path) -> None:
@@ -110,10 +102,10 @@ def write_pack(
         StateError: a stored image is missing or damaged, or the file cannot be written.
     """
     earlier = _images_in(path)
-    with _replacing(path) as stream:
+    with replacing(path) as stream:
         with zipfile.ZipFile(stream, "w") as archive:
             archive.comment = _COMMENT
-            packing = _Packing(contents, archive, _moment(contents.report.finished_at))
+            packing = _Packing(contents, archive, zip_moment(contents.report.finished_at))
             lost = packing.write(space, allow_missing=allow_missing)
         count = len(contents.images) - len(lost)
         if count < min(contents.expected, earlier) and not replace_fuller:
@@ -129,7 +121,7 @@ def write_pack(
 class _Packing:
     """Adds files to the folder of a pack and remembers their digests. Nothing is deflated: images do not shrink."""
 
-    def __init__(self, contents: PackContents, archive: zipfile.ZipFile, moment: _Moment) -> None:
+    def __init__(self, contents: PackContents, archive: zipfile.ZipFile, moment: ZipMoment) -> None:
         self.contents, self.archive, self.moment = contents, archive, moment
         self.sums: list[tuple[str, str]] = []
         report = contents.report
@@ -140,7 +132,7 @@ class _Packing:
 
     def write(self, space: Space, *, allow_missing: bool) -> list[str]:
         """Write every file of a pack; the ids of images that are lost."""
-        names = _names_of(self.contents)
+        names = final_names(self.contents.report, self.contents.folder, [one.row for one in self.contents.images])
         lost, listed, packed = [], [], []
         for image in sorted(self.contents.images, key=lambda one: names[one.row.id]):
             data = space.blobs.read(image.row.sha256 or "")
@@ -257,76 +249,6 @@ def _contact_sheet(contents: PackContents, space: Space, images: Sequence[Select
     fonts, paper = FontSet(), Paper(even=True)
     sheet = make_sheet(part, stages, paper, title=part.pipeline.name, fonts=fonts)
     return Painter(space, contents.folder / part.base, Typesetter(fonts, paper.side)).pdf(sheet)
-
-
-def _names_of(contents: PackContents) -> dict[str, str]:
-    """The path of each image below `images/` by its cell's id: as in the output folder, safe on every disk, unique."""
-    base = contents.folder / contents.report.base
-    out = Path(os.path.normpath(base / contents.report.out))
-    taken: set[str] = set()
-    return {image.row.id: _free(_name(image.row, base, out), taken) for image in contents.images}
-
-
-def _safe_part(text: str) -> str:
-    """One part of a path as every file system takes it."""
-    part = _REFUSED.sub("-", text).rstrip(". ") or "-"
-    if _KEPT_BY_WINDOWS.fullmatch(part):
-        part = f"_{part}"
-    while len(part.encode()) > MAX_PATH_PART:
-        part = part[:-1]
-    return part
-
-
-def _name(row: Row, base: Path, out: Path) -> PurePosixPath:
-    """Where the image is below the output folder; for one that is elsewhere, the path that its id makes."""
-    path = Path(os.path.normpath(base / (row.image or "")))
-    suffix = path.suffix.lower() if path.suffix.lower() in _SUFFIXES else ".png"
-    parts = path.relative_to(out).with_suffix("").parts if path.is_relative_to(out) else tuple(row.id.split("/"))
-    safe = [_safe_part(part) for part in parts if part not in ("", ".", "..")] or ["image"]
-    return PurePosixPath(*safe[:-1], safe[-1] + suffix)
-
-
-def _free(path: PurePosixPath, taken: set[str]) -> str:
-    """The path, or one beside it, of which neither image nor sidecar has the name of another."""
-    stem, number = path.stem, 1
-    while case_folded(str(path.with_suffix(""))) in taken:
-        number += 1
-        path = path.with_name(f"{stem}-{number}{path.suffix}")
-    taken.add(case_folded(str(path.with_suffix(""))))
-    return str(path)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file beside a path that takes its place when all is written, and is gone when something went wrong."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".krea-pipe-", suffix=".tmp", dir=path.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w+b") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        message = f"cannot write {path}: {error.strerror}"
-        raise StateError(
-            Problem("not_writable", message, hint="check the folder's permissions and free space")
-        ) from error
-
-
-def _moment(text: str) -> _Moment:
-    """The end of the run, which is the same each time; zip knows no year before 1980."""
-    try:
-        moment = datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        moment = datetime(1980, 1, 1, tzinfo=UTC)
-    year = min(max(moment.year, 1980), 2107)
-    return year, moment.month, moment.day, moment.hour, moment.minute, moment.second
 
 
 def _is_pack(path: Path) -> bool:

@@ -3,9 +3,8 @@
 const report = JSON.parse(document.getElementById("report").textContent);
 
 /**
- * How the page was made: `form` is "folder", "single" or "view"; `live` says that the run goes on; `thumbnails` holds
- * small pictures as base64 by digest where they are embedded; `missing` the digests without one,
- * `decisions` the picks files by stage.
+ * How the page was made: `form` is "folder", "single" or "view"; `live` says that the run goes on; `missing` has the
+ * digests without a small picture, `decisions` the picks files by stage.
  */
 const page = JSON.parse(document.getElementById("page").textContent);
 
@@ -54,12 +53,24 @@ const WORDS = {
 
 const missingPictures = new Set(page.missing);
 
+/** Of a single page: small pictures as data URLs, by digest. They are in the static sheet, which is text to scripts. */
+const embeddedPictures = new Map();
+
+/** Take the static sheet away, which is for browsers without scripts, and keep the pictures that it contains. */
+function takeStaticSheet() {
+  const sheet = document.querySelector("#stages > noscript");
+  if (page.form === "single") {
+    for (const [, digest, address] of (sheet?.textContent ?? "").matchAll(/<img data-of="([0-9a-f]{64})" src="([^"]*)"/g)) embeddedPictures.set(digest, address);
+  }
+  sheet?.remove();
+}
+
+takeStaticSheet();
+
 /** Where the small picture of a digest is, from here; null where there is none. */
 function thumbnailAt(digest) {
   if (!digest || missingPictures.has(digest)) return null;
-  if (!page.thumbnails) return `thumbnails/${digest}.webp`;
-  const embedded = page.thumbnails[digest];
-  return embedded ? `data:image/webp;base64,${embedded}` : null;
+  return page.form === "single" ? embeddedPictures.get(digest) ?? null : `thumbnails/${digest}.webp`;
 }
 
 const thumbnailOf = (cell) => thumbnailAt(cell.sha256);
@@ -67,13 +78,31 @@ const thumbnailOf = (cell) => thumbnailAt(cell.sha256);
 const DRIVE = /^[A-Za-z]:\//;
 const isAbsolute = (path) => path.startsWith("/") || DRIVE.test(path);
 
-/** Where the picture is, from here; an absolute path stands for what is on another drive, or in an old report. */
+/** Which of its places originals were found in last; that of the others is probably the same. */
+let originalsAt = "";
+
+/** The places where the original may be, as addresses from here by name, best first: none where there is no original. */
+function originalsOf(cell) {
+  const { sha256, image } = cell;
+  if (page.form === "view") return sha256 ? { stored: `originals/${sha256}` } : {};
+  if (page.previews) return previewOf(sha256);
+  if (page.form === "single") return {}; // it is made to be sent away
+  const places = {};
+  if (page.originals && sha256) places.stored = addressOf(`${page.originals}/${sha256.slice(0, 2)}/${sha256}`);
+  if (image) places.out = addressOf(isAbsolute(image) ? image : `${report.base}/${image}`);
+  if (image && !isAbsolute(image) && report.base !== ".") places.beside = addressOf(image.replace(/^(\.\.\/)+/, ""));
+  return places;
+}
+
+function previewOf(digest) {
+  if (typeof page.previews === "string") return digest ? { preview: `${page.previews}/${digest}.webp` } : {};
+  return page.previews[digest] ? { preview: `data:image/webp;base64,${page.previews[digest]}` } : {};
+}
+
+/** Where the original is, from here, as far as is known; an absolute path is on another drive, or in an old report. */
 function originalOf(cell) {
-  if (page.form === "single") return null; // it is made to be sent away
-  if (page.form === "view") return cell.sha256 ? `originals/${cell.sha256}` : null;
-  if (page.originals && cell.sha256) return addressOf(`${page.originals}/${cell.sha256.slice(0, 2)}/${cell.sha256}`);
-  if (!cell.image) return null;
-  return addressOf(isAbsolute(cell.image) ? cell.image : `${report.base}/${cell.image}`);
+  const places = originalsOf(cell);
+  return places[originalsAt] ?? Object.values(places)[0] ?? null;
 }
 
 /** A path as an address, from here. */

@@ -34,8 +34,8 @@ function returnFocus(id) {
 
 function showCell(cell) {
   const text = document.getElementById("detail-text");
-  showPicture(cell);
   text.replaceChildren(...panelOf(cell));
+  showPicture(cell);
   text.scrollTop = 0;
 }
 
@@ -50,12 +50,12 @@ function showPicture(cell) {
   note.hidden = !isBare;
   note.replaceChildren(...(isBare ? noteOf(cell) : []));
   note.parentElement.dataset.status = cell.status;
-  tellOfPicture(page.form === "single" && small ? "This file contains only thumbnails." : "");
+  tellOfPicture(page.form === "single" && small && !original ? "This file contains only thumbnails." : "");
   large.alt = view.blind ? saidName(cell) : cell.prompt || cell.id;
   large.dataset.shows = "thumbnail";
   if (small) large.src = small;
   else large.removeAttribute("src");
-  if (original) loadOriginal(cell, original);
+  if (original) loadOriginal(cell);
 }
 
 /** Say quietly why the picture is not the original. */
@@ -65,18 +65,53 @@ function tellOfPicture(text) {
   line.hidden = !text;
 }
 
-function loadOriginal(cell, address) {
-  const probe = new Image();
+/** Show the original from the first place that has it. */
+async function loadOriginal(cell) {
   const isStillOpen = () => openedCell()?.id === cell.id;
-  probe.addEventListener("load", () => {
+  const places = originalsOf(cell);
+  const names = Object.keys(places).sort((one, other) => (other === originalsAt) - (one === originalsAt));
+  for (const name of names) {
+    const picture = await loaded(places[name]);
     if (!isStillOpen()) return;
-    large.src = probe.src;
+    if (!picture || !mayBeOf(cell, picture, name, places)) continue;
+    originalsAt = name;
+    large.src = picture.src;
     large.dataset.shows = "original";
+    showOriginalLink(places[name]);
+    if (name !== "stored" && places.stored) tellOfPicture("This is the file in the output folder, which a later run may have replaced.");
+    return;
+  }
+  showOriginalLink(null);
+  tellOfPicture([`The original is missing${thumbnailOf(cell) ? "; this is its thumbnail" : ""}.`, ...whereOf(cell)].join(" "));
+}
+
+/** A picture once it is loaded; null where there is none. */
+function loaded(address) {
+  return new Promise((found) => {
+    const probe = new Image();
+    probe.addEventListener("load", () => found(probe));
+    probe.addEventListener("error", () => found(null));
+    probe.src = address;
   });
-  probe.addEventListener("error", () => {
-    if (isStillOpen()) tellOfPicture(`The original is missing${thumbnailOf(cell) ? "; this is its thumbnail" : ""}.`);
-  });
-  probe.src = address;
+}
+
+/** A file of the output folder is of another run if it has another size. */
+function mayBeOf({ width, height }, picture, name, places) {
+  if (name === "stored" || !places.stored || !width || !height) return true;
+  return picture.naturalWidth === width && picture.naturalHeight === height;
+}
+
+/** Where a lost original was, and how a report keeps its originals. */
+function whereOf({ image }) {
+  if (page.form !== "folder" || page.previews || !image) return [];
+  return [`The run wrote it to ${image}. "krea-pipe report --pack FILE.zip" makes a report that contains its originals.`];
+}
+
+function showOriginalLink(address) {
+  const link = document.getElementById("open-original");
+  if (!link) return;
+  link.hidden = !address;
+  if (address) link.href = address;
 }
 
 /** The cells as they stand on the page, or those of them that a slideshow is about. */

@@ -49,7 +49,7 @@ async function renewHead() {
   document.querySelector("header").replaceWith(fresh.querySelector("header"));
   document.querySelector(".problems")?.remove();
   const problems = fresh.querySelector(".problems");
-  if (problems) document.querySelector("noscript").before(problems);
+  if (problems) document.getElementById("live").before(problems);
 }
 
 function takeCutOff({ message, hint }) {

@@ -1,5 +1,6 @@
 /* Starts the parts of the page; the view comes last, when all of them listen. */
 
+document.head.append(make("link", { rel: "icon", href: "data:," })); // else a browser asks the server for one
 startKeys();
 startDecisions();
 startTools();

@@ -28,7 +28,7 @@ function actionsOf(cell) {
     copyButton("Copy request", () => requestText(cell), { id: "copy-request" }),
     copyButton("Copy as cURL", () => curlOf(cell), { id: "copy-curl" }),
     copyButton("Copy as YAML", () => pipelineOf(cell), { id: "copy-yaml" }));
-  if (original) actions.append(make("a", { className: "action", href: original, target: "_blank", rel: "noopener", textContent: "Open original" }));
+  if (original) actions.append(make("a", { id: "open-original", className: "action", href: original, target: "_blank", rel: "noopener", textContent: page.previews ? "Open preview" : "Open original" }));
   return actions;
 }
 

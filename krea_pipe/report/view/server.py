@@ -67,7 +67,7 @@ def create_app(
         ]
     )
     app.router.redirect_slashes = False
-    return AccessGuard(app, token, port, f"{html.policy()}; frame-ancestors 'none'", allowed)
+    return AccessGuard(app, token, port, f"{html.policy('view')}; frame-ancestors 'none'", allowed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def test_the_page_is_made_for_the_server(ended):
     assert view.run_id in page.text
     slot = page.text.split('<script type="application/json" id="page">')[1].split("</script>")[0]
     how = json.loads(slot)
-    assert (how["form"], how["live"], how["thumbnails"]) == ("view", False, None)
+    assert (how["form"], how["live"]) == ("view", False)
     assert how["decisions"]["p"]["file"] == "picks/p.yaml"
 
 
