@@ -11,7 +11,7 @@ from krea_pipe.report import html
 from krea_pipe.store.atomic import write_atomically
 
 
-def write_page(report, folder, decisions=None):
+def write_page(report, folder, decisions=None, reviewer=""):
     """Write the page, a thumbnail of 60 x 40 for each digest, and an original of 300 x 200 for each image."""
     report = replace(report, base=".")
     for row in report.rows:
@@ -22,7 +22,8 @@ def write_page(report, folder, decisions=None):
         if one.sha256:
             _put(folder / "thumbnails" / f"{one.sha256}.webp", picture("WEBP", one.sha256, (60, 40)))
     (folder / html.STYLE_NAME).write_text(html.render_style(), encoding="utf-8")
-    write_atomically(folder / "report.html", html.render_html(report, html.HtmlOptions(decisions=decisions or {})))
+    page = html.HtmlOptions(decisions=decisions or {}, reviewer=reviewer)
+    write_atomically(folder / "report.html", html.render_html(report, page))
     return (folder / "report.html").as_uri()
 
 

@@ -209,3 +209,18 @@ def test_differences_give_their_room_to_many_pictures_until_they_are_asked_for(o
     assert boxes_of(page)[0]["height"] < before
     page.keyboard.press("i")
     expect(page.locator(".differences")).to_have_count(0)
+
+
+def test_the_compared_pictures_fill_the_screen_and_are_decided_there(open_page, lamps):
+    page = open_page(lamps + survey(IDS[:2]))
+    page.keyboard.press("i")
+    before = boxes_of(page)[0]["height"]
+    page.keyboard.press("Shift+F")
+    page.wait_for_function("() => document.fullscreenElement?.id === 'compare-room'")
+    page.wait_for_function("before => document.querySelector('.pane-frame').clientHeight > before", arg=before)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("4")
+    assert verdicts(page) == {2: "4 stars"}
+    page.keyboard.press("Shift+F")
+    page.wait_for_function("() => !document.fullscreenElement")
+    expect(page.locator("#compare-close")).to_be_visible()

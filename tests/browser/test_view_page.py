@@ -74,6 +74,23 @@ def test_a_star_is_saved_in_place_and_an_edit_of_the_file_appears(open_page, pro
     assert "# the droplets" in file.read_text()
 
 
+def test_two_people_decide_one_after_the_other_and_each_sees_the_other(open_page, project, view):
+    file = project.path / "picks/p.yaml"
+    file.write_text("- {pick: p/a, stars: 5, by: Ada}\n- {pick: p/b, stars: 4, by: Ada}\n")
+    with viewed(project, "--as", "Ben") as as_ben:
+        page = open_page(as_ben.url)
+        expect(verdict(page, "a")).to_have_count(0)
+        expect(marks(page, "a")).to_contain_text("Ada 5★")
+        expect(page.locator(".decisions .reviewer")).to_have_text("deciding as Ben")
+        frame(page, "a").focus()
+        page.keyboard.press("x")
+        expect(page.locator(".decisions .standing")).to_have_text("saved in picks/p.yaml")
+        page.get_by_role("button", name="1 disputed").click()
+        expect(page.locator(".cell")).to_have_count(1)
+        assert {(one.id, one.by, one.stars) for one in read_picks(file).picks} == {("p/a", "Ada", 5), ("p/b", "Ada", 4)}
+        assert [(one.id, one.by) for one in read_picks(file).rejected] == [("p/a", "Ben")]
+
+
 def test_a_save_that_is_refused_says_why_and_keeps_the_change_for_the_next_try(open_page, project, view):
     # The browser says itself that a request was refused.
     open_page.forgive("422 (Unprocessable")

@@ -71,8 +71,18 @@ function leaveFullScreen() {
 }
 
 function showBare(cell) {
+  if (view.comparing) {
+    toggleRoom();
+    return;
+  }
   if (!view.cell) openCell(cell.index);
   toggleBare();
+}
+
+/** The compared pictures in full screen, or back in their dialog. */
+function toggleRoom() {
+  if (document.fullscreenElement) leaveFullScreen();
+  else document.getElementById("compare-room").requestFullscreen?.().catch(() => {});
 }
 
 /* The slideshow. */
@@ -164,7 +174,7 @@ function startCulling() {
   onView(followDetail);
   onDecisions(() => view.cell && drawShow());
   const isElsewhere = () => view.comparing || pairsDialog.open;
-  bindKeys(["F"], "the picture alone in full screen, or leave it", (cell) => (cell && !isElsewhere() ? showBare(cell) : false), "View");
+  bindKeys(["F"], "a picture alone, or those of a comparison, in full screen; or leave it", (cell) => (cell && !pairsDialog.open ? showBare(cell) : false), "View");
   bindKeys(["S"], "slideshow of the selected cells, or of all that are shown", (cell) => (isElsewhere() || !inOrder().length ? false : toggleShow(cell)), "View");
   bindKeys([" "], "", (_, { target }) => (view.cell && detail.hasAttribute("data-bare") && !target.closest("button, select") ? toggleShow(openedCell()) : false));
   bindKeys(["A"], "auto-advance: after a decision, go on to the next cell", () => (isDiff ? false : setAdvance(!advances)), "Decide");

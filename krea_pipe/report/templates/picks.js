@@ -25,17 +25,15 @@ function picksLine([id, { rejected, stars, note, key, by }]) {
 /** The decisions of a stage as [id, decision]: those of its file in their order, then the cells in theirs. */
 function decidedIn(stage) {
   const { lines, entries } = picksFiles.get(stage);
-  const kept = lines.flatMap(([id, filed]) => (entries.get(id) === filed && isOf(stage, id) ? changedLines(id, filed) : [[id, filed]]));
+  const kept = lines.map(([id, filed]) => (entries.get(id) === filed && isOf(stage, id) ? readersLine(id, filed) : [id, filed]));
   const fresh = cells.filter((cell) => cell.stage === stage && !entries.has(cell.id)).map((cell) => [cell.id, { ...decisionOf(cell), by: reviewer }]);
   return [...kept, ...fresh].filter(([, { picked, rejected }]) => picked || rejected);
 }
 
-/** What becomes of the line that counts for the reader: one without a name stays beside the reader's own decision. */
-function changedLines(id, filed) {
+/** What becomes of the line that counts for the reader: as soon as they change it, it has their name. */
+function readersLine(id, filed) {
   const now = decisionOf(cellsById.get(id));
-  if (sameDecision(now, filed)) return [[id, filed]];
-  const mine = [id, { ...now, by: reviewer }];
-  return filed.by === reviewer || filable(now) !== now ? [mine] : [[id, filed], mine];
+  return [id, sameDecision(now, filed) ? filed : { ...now, by: reviewer }];
 }
 
 const isOf = (stage, id) => cellsById.get(id)?.stage === stage;

@@ -37,13 +37,7 @@ function sharedOut(lines) {
 }
 
 const NO_OTHERS = [];
-
-/** The decisions of other people; one without a name is another's as soon as the reader decides. */
-function othersOf(cell) {
-  const others = picksFiles.get(cell.stage)?.others.get(cell.id) ?? NO_OTHERS;
-  const filed = filedDecision(cell);
-  return reviewer && filed.by === "" && decisionChanges.has(cell.id) && decisionState(cell) ? [filed, ...others] : others;
-}
+const othersOf = (cell) => picksFiles.get(cell.stage)?.others.get(cell.id) ?? NO_OTHERS;
 
 const nameSaid = (by) => by || "without a name";
 const verdictWords = ({ picked, rejected, stars }) => (rejected ? "rejected" : stars ? starsText(stars) : picked ? "picked" : "not decided");
