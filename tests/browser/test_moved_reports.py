@@ -89,6 +89,34 @@ def test_a_review_shows_previews_and_its_decisions_come_back_as_a_picks_file(ope
     cell_at(page, 1).focus()
     page.keyboard.press("4")
     with page.expect_download() as download:
-        page.get_by_role("button", name="Export p.yaml").click()
+        page.get_by_role("button", name="Export p-review.yaml").click()
     text = download.value.path().read_text(encoding="utf-8")
     assert text.startswith("- {pick: p/b, stars: 4, ")
+
+
+def test_what_two_reviewers_decide_comes_together_in_the_picks_file(open_page, ran, tmp_path_factory):
+    assert ran.run("pick", "p.yaml", "p", "a", "--stars", "2", "--as", "Cy").code == 0
+    assert ran.run("report", "--for-review", "r.html").code == 0
+    address = (ran.path / "r.html").as_uri()
+    for name, key in [("Ada K.", "4"), ("Ben", "x")]:
+        page = open_page(address)
+        page.locator('.decisions [data-act="reviewer"]').click()
+        page.get_by_role("textbox", name="Your name").fill(name)
+        page.get_by_role("button", name="Save name").click()
+        cell_at(page, 1).focus()
+        page.keyboard.press(key)
+        with page.expect_download() as download:
+            page.locator('.decisions [data-act="export"]').click()
+        file = ran.path / download.value.suggested_filename
+        download.value.save_as(file)
+        assert ran.run("pick", "p.yaml", "p", "--import", file.name).code == 0
+    assert sorted(file.name for file in ran.path.glob("p-*.yaml")) == ["p-Ada-K-.yaml", "p-Ben.yaml"]
+    lines = (ran.path / "picks/p.yaml").read_text(encoding="utf-8").splitlines()
+    assert [line.partition(", key: ")[0] for line in lines] == [
+        "- {pick: p/a, stars: 2, by: Cy",
+        "- {pick: p/b, stars: 4, by: Ada K.",
+        "- {reject: p/b, by: Ben",
+    ]
+    assert ran.run("report").code == 0
+    page = open_page((next(ran.home.glob("runs/*")) / "report.html").as_uri())
+    expect(page.locator('.decisions [data-act="disputed"]')).to_have_text("1 disputed")

@@ -38,8 +38,12 @@ function readersLine(id, filed) {
 
 const isOf = (stage, id) => cellsById.get(id)?.stage === stage;
 
+/** A page for review gives back the decisions of its reader alone, for `pick --import`. */
+const isForReview = Boolean(page.previews);
+const isExported = ([, { by }]) => !isForReview || (by ?? "") === reviewer;
+
 /** The text of a picks file with the decisions of a stage, by id; those about cells that are not in this run are kept. */
-const picksText = (stage) => decidedIn(stage).sort(inFileOrder).map(picksLine).join("");
+const picksText = (stage) => decidedIn(stage).filter(isExported).sort(inFileOrder).map(picksLine).join("");
 
 /** By id, then by name. */
 function inFileOrder([a, { by: one }], [b, { by: other }]) {
@@ -48,9 +52,16 @@ function inFileOrder([a, { by: one }], [b, { by: other }]) {
 
 const fileNameOf = (path) => path.split(/[\\/]/).at(-1);
 
+/** A file of a review has the name of its reader, so that those of several people have different names. */
+function exportName(stage) {
+  const name = fileNameOf(picksFiles.get(stage).file);
+  const from = reviewer.replace(/[^\p{L}\p{N}]+/gu, "-") || "review";
+  return isForReview ? name.replace(/(?:\.ya?ml)?$/, `-${from}.yaml`) : name;
+}
+
 function exportPicks(stage) {
   const address = URL.createObjectURL(new Blob([picksText(stage)], { type: "application/yaml" }));
-  const link = make("a", { href: address, download: fileNameOf(picksFiles.get(stage).file), hidden: true });
+  const link = make("a", { href: address, download: exportName(stage), hidden: true });
   document.body.append(link);
   link.click();
   link.remove();
@@ -159,7 +170,7 @@ function exportParts(stage, waiting) {
   const buttons = [];
   const line = outstanding ? `${counted(outstanding, "change")} not exported yet` : exported ? `Exported: save the file as ${file}` : lines.length ? `as in ${file}` : "";
   if (outstanding || exported || decidedIn(stage).length) {
-    buttons.push(summaryButton("export", `Export ${fileNameOf(file)}`, () => exportPicks(stage)), summaryButton("copy", "Copy YAML", (button) => copyPicks(stage, button)));
+    buttons.push(summaryButton("export", `Export ${exportName(stage)}`, () => exportPicks(stage)), summaryButton("copy", "Copy YAML", (button) => copyPicks(stage, button)));
     buttons[0].title = `Downloads the whole file; put it at ${file}, in place of what is there`;
   }
   if (outstanding || waiting) buttons.push(summaryButton("discard", "Discard", () => askDiscard(stage, outstanding + waiting)));

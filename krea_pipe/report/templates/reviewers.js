@@ -124,7 +124,7 @@ function reviewerParts(stage) {
 }
 
 function setReviewer(name) {
-  reviewer = speakable(name).replace(/\s+/g, " ").slice(0, LONGEST_NAME);
+  reviewer = speakable(name).replace(/\s+/gu, " ").replace(/\p{C}/gu, "").slice(0, LONGEST_NAME).trim();
   try {
     if (reviewer) localStorage.setItem(REVIEWER_STORE, reviewer);
     else localStorage.removeItem(REVIEWER_STORE);
