@@ -53,12 +53,12 @@ async def order(app, scope, prompt):
     return json.loads(answer)["job_id"]
 
 
-def inhabit(krea):
-    """Put a job on the account that was there long before, and is not billed: an empty list proves nothing."""
+def inhabit(krea, prompt="local:fail-nsfw"):
+    """Put a job on the account before a run, because an empty list proves nothing; by default it is not billed."""
     path = f"{GENERATE}image/krea/krea-2/medium"
     scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
     scope |= {"headers": [(b"authorization", b"Bearer x"), (b"content-type", b"application/json")]}
-    job_id = asyncio.run(order(krea.app, scope, "local:fail-nsfw"))
+    job_id = asyncio.run(order(krea.app, scope, prompt))
     krea.clock.advance(3600)
     return job_id
 

@@ -148,7 +148,8 @@ class SharedLedger:
     async def statuses(self, keys: Sequence[str]) -> list[RequestStatus]:
         """Read the state of requests, by this home's journal and the store."""
         local = await self.journal.statuses(keys)
-        shared = await asyncio.gather(*(self._status(key) for key in keys))
+        posts = [key for key, one in zip(keys, local, strict=True) if isinstance(one, Post)]
+        shared = await asyncio.gather(*(self._status(key, is_asked=key in posts) for key in keys))
         return [_combined(one, other) for one, other in zip(local, shared, strict=True)]
 
     async def ask(self, question: Callable[[Replay], object]) -> object:
@@ -201,12 +202,16 @@ class SharedLedger:
         is_sent = await self._sent(key)
         return "" if is_sent else "the shared store did not accept the last entry of this request"
 
-    async def _status(self, key: str) -> RequestStatus:
-        """The state of a request by the store, which is asked only about what another run works on."""
+    async def _status(self, key: str, *, is_asked: bool = False) -> RequestStatus:
+        """The state of a request by the store, which is asked only about what another run works on.
+
+        With `is_asked` it is asked once in any case: what an earlier run may have sent, another home may have paid.
+        """
         if key in self.done:  # also when no claim is left, or there never was one
             work = self.claims.work(key)
             return DrawnElsewhere(self.done[key], work.run if work else "")
-        if self.claims.work(key) is None or key in self.claims.blocked:
+        is_news = is_asked and self.has_claims and key not in self.looked
+        if (self.claims.work(key) is None and not is_news) or key in self.claims.blocked:
             return self.claims.status(key, self.alive)
         now = asyncio.get_running_loop().time()
         if now - self.looked.get(key, -math.inf) >= LOOK * self.poll:

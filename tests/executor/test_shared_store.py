@@ -9,7 +9,7 @@ import signal
 import pytest
 from command_line import Project
 from krea_server import GENERATE, ask, picture, send_answer, until
-from money import check_paid_once, draw, inhabit, job_ids, kill, kill_at_post, lose_after_acting
+from money import STRANGER, check_paid_once, draw, inhabit, job_ids, kill, kill_at_post, lose_after_acting
 
 from krea_pipe.store.remote.bucket import Bucket, open_bucket
 from krea_pipe.store.remote.presence import SharedPresence
@@ -127,6 +127,27 @@ def test_a_job_that_is_found_while_its_dead_run_seems_alive_is_adopted_later(hom
     os.utime(beat, (later, later))
     assert statuses(one.end()) == dict.fromkeys(WORDS, "succeeded")
     check_paid_once(one, krea, WORDS)
+
+
+def test_a_job_of_another_home_is_taken_although_an_earlier_run_may_have_sent_its_request(homes, krea):
+    """A run that is killed before its claim leaves a request that only its own journal knows, and another run pays."""
+    one, two = homes
+    kill_at_post(krea, one, "b", acts="never")
+    one.begin(KREA_PIPE_REMOTE="").wait()
+    krea.rules.clear()
+    draw(krea)
+    inhabit(krea, STRANGER)
+    inhabit(krea, STRANGER)
+    krea.world.latency = 1e6
+    two.pipeline(["b"])
+    process = two.begin()
+    until(lambda: len(two.names("jobs")) == 1, "the job of the other home in the store")
+    kill(process)
+    krea.catch_up()
+    krea.finish_jobs()
+    done = one.end()
+    assert (done.code, statuses(done)) == (0, dict.fromkeys(WORDS, "succeeded")), done.text
+    assert krea.billed_prompts() == sorted([*WORDS, STRANGER, STRANGER])
 
 
 def test_a_lost_answer_is_settled_although_another_home_submits(homes, krea):
