@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from krea_pipe.api.failures import CallFailed
 from krea_pipe.core.outcome import Result
@@ -184,6 +184,9 @@ class SharedLedger:
     async def open(self) -> None:
         """Show that this run is alive. Where the store is down, the first claim will say so."""
         self.distrust = await self._call(self.presence.open)
+        if self.has_claims and not self.results.bucket.is_read_only:
+            with contextlib.suppress(RemoteFailed):
+                await self._tell_earlier()
 
     async def close(self) -> None:
         """Bring to the store what is left."""
@@ -275,6 +278,18 @@ class SharedLedger:
         return True
 
     # --- what goes to the store later
+
+    async def _tell_earlier(self) -> None:
+        """Bring to the store the jobs that an earlier run of this home was killed before it could tell.
+
+        To other homes they are strangers until then, which leaves their lost answers uncertain.
+        """
+        jobs = cast("dict[str, InFlight]", await self.journal.ask(lambda replay: dict(replay.in_flight)))
+        own = {key: job for key, job in jobs.items() if job.account == self.claims.account and not job.was_stored}
+        named = await self._call(self.claims.named) if own else frozenset()
+        for key, job in own.items():
+            if job.job_id not in named:
+                self._queue(_done(), JournalLine(_submitted(job), key, job.t, job.run))
 
     def _queue(self, written: "asyncio.Future[object]", line: JournalLine) -> None:
         """Write a line to the store once it is on this home's disk, after the earlier lines of its request."""
@@ -370,15 +385,20 @@ def _combined(local: RequestStatus, shared: RequestStatus) -> RequestStatus:
 def _local(event: Event, status: RequestStatus) -> Event:
     """What this home's journal has to say of a claim of which only the store knew: the job of another home is ours."""
     if isinstance(event, Attached) and isinstance(status, InFlight):
-        return Submitted(
-            job_id=status.job_id,
-            origin=status.origin,
-            account=status.account,
-            usd=status.usd,
-            cell=event.cell,
-            created_at=status.created_at,
-        )
+        return replace(_submitted(status), cell=event.cell)
     return event
+
+
+def _submitted(job: InFlight) -> Submitted:
+    """The line that a job was begun with."""
+    return Submitted(
+        job_id=job.job_id,
+        origin=job.origin,
+        account=job.account,
+        usd=job.usd,
+        cell=job.cell,
+        created_at=job.created_at,
+    )
 
 
 def _done() -> "asyncio.Future[object]":

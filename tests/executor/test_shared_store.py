@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -105,6 +106,23 @@ def test_a_request_whose_home_was_killed_at_the_post_is_adopted_or_stays_uncerta
         assert two.end().code == 0
     for home in homes:
         check_paid_once(home, krea, WORDS) if home is two or acts == "never" else None
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_killed_home_names_its_job_when_it_runs_again(homes, krea, ends):
+    """Without a name, a job is a stranger to other homes, and may be that of any of their lost answers."""
+    one, _ = homes
+    assert one.end(KREA_PIPE_REMOTE="").code == 0  # what a run leaves that is killed before it tells the store
+    if not ends:
+        journal = one.space / "journal.jsonl"
+        lines = [json.dumps(line) for line in one.journal() if line["event"] in ("submitting", "submitted")]
+        shutil.rmtree(one.home)
+        one.space.mkdir(parents=True)
+        journal.write_text("\n".join(lines) + "\n")
+    assert one.names("jobs") == []
+    assert one.end().code == 0
+    assert one.names("jobs") == sorted(job for word in WORDS for job in job_ids(krea, word))
+    check_paid_once(one, krea, WORDS)
 
 
 def test_a_job_that_is_found_while_its_dead_run_seems_alive_is_adopted_later(homes, krea):
