@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from rig import KREA_PIPE, Krea, end_on_signal, environment, krea, pipeline
@@ -36,13 +37,11 @@ rules:
 class Home:
     """A home folder with its pipeline, and the run that is at work there."""
 
-    def __init__(self, folder: Path, served: Krea, store: Path) -> None:
+    def __init__(self, folder: Path, cells: int, env: Mapping[str, str]) -> None:
         folder.mkdir()
-        (folder / "p.yaml").write_text(pipeline(CELLS))
+        (folder / "p.yaml").write_text(pipeline(cells))
         self.folder = folder
-        self.env = environment(
-            {**served.env, **PACE, "KREA_PIPE_HOME": str(folder / "home"), "KREA_PIPE_REMOTE": store.as_uri()}
-        )
+        self.env = environment({**env, "KREA_PIPE_HOME": str(folder / "home")})
         self.process: subprocess.Popen[bytes] | None = None
         self.codes: Counter[int] = Counter()
 
@@ -73,6 +72,11 @@ class Home:
         time.sleep(seconds)
         self.process.send_signal(signal.SIGCONT)
 
+    def lines(self) -> int:
+        """How many lines its journal has."""
+        file = self.folder / "home/loopback/journal.jsonl"
+        return file.read_bytes().count(b"\n") if file.exists() else 0
+
     def rows(self) -> list[dict]:
         """The cells of the last report."""
         report = json.loads((self.folder / "out.txt").read_text())["report"]
@@ -83,7 +87,8 @@ def trial(folder: Path, seed: int) -> tuple[list[str], Counter[str]]:
     """One trial: what is wrong, and what happened."""
     chance = random.Random(seed)
     with krea(folder, faults=FAULTS.format(seed=seed), latency=1, spread=0.5, concurrency=8) as served:
-        homes = [Home(folder / f"home-{number}", served, folder / "store") for number in range(HOMES)]
+        env = {**served.env, **PACE, "KREA_PIPE_REMOTE": (folder / "store").as_uri()}
+        homes = [Home(folder / f"home-{number}", CELLS, env) for number in range(HOMES)]
         counts: Counter[str] = Counter()
         while counts["kills"] < KILLS_PER_TRIAL:
             for home in homes:

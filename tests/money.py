@@ -53,12 +53,12 @@ async def order(app, scope, prompt):
     return json.loads(answer)["job_id"]
 
 
-def inhabit(krea):
-    """Put a job on the account that was there long before, and is not billed: an empty list proves nothing."""
+def inhabit(krea, prompt="local:fail-nsfw"):
+    """Put a job on the account before a run, because an empty list proves nothing; by default it is not billed."""
     path = f"{GENERATE}image/krea/krea-2/medium"
     scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
     scope |= {"headers": [(b"authorization", b"Bearer x"), (b"content-type", b"application/json")]}
-    job_id = asyncio.run(order(krea.app, scope, "local:fail-nsfw"))
+    job_id = asyncio.run(order(krea.app, scope, prompt))
     krea.clock.advance(3600)
     return job_id
 
@@ -222,10 +222,15 @@ def alive(project) -> list[str]:
 # --- bills
 
 
-def check_paid_once(project, krea, words, *, out=("out/p",)):
-    """Every request was billed exactly once, and each image is in one of the folders, as it was asked for."""
+def check_paid_once(project, krea, words, *, out=("out/p",), but=()):
+    """Every request was billed exactly once, and each image is in one of the folders, as it was asked for.
+
+    What is uncertain has no image: `but` names it.
+    """
     assert krea.billed_prompts() == sorted(words)
     for word in words:
+        if word in but:
+            continue
         found = [project.image(word, folder) for folder in out if project.image(word, folder).exists()]
         with Image.open(found[0]) as image:
             assert (image.size, image.getpixel((0, 0))) == (SIZE, colour(word)), word

@@ -126,13 +126,15 @@ class Proxy:
     """Stands before a server. `loses` says of a method how many of its answers get lost after the server has acted.
 
     With `lets_all_win` a PUT has no condition, so that each writer is told that it has created the object. `refuses`
-    are methods that are forbidden, and `rewrite` changes the bodies of answers.
+    are methods that are forbidden, and `rewrite` changes the bodies of answers. While it `is_down`, every answer is a
+    503, and the server is not asked; while it `is_cut`, connections end without one.
     """
 
     def __init__(self, env, *, loses=(), lets_all_win=False, refuses=(), rewrite=bytes):
         self.target = env["AWS_ENDPOINT_URL"].removeprefix("http://")
         self.loses, self.lets_all_win, self.seen = dict(loses), lets_all_win, []
         self.refuses, self.rewrite = refuses, rewrite
+        self.is_down = self.is_cut = False
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
@@ -149,8 +151,11 @@ class Proxy:
             def handle_any(self):
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 proxy.seen.append((self.command, self.path))
-                if self.command in proxy.refuses:
-                    self.send_response_only(403)
+                if proxy.is_cut:
+                    self.close_connection = True
+                    return
+                if proxy.is_down or self.command in proxy.refuses:
+                    self.send_response_only(503 if proxy.is_down else 403)
                     self.send_header("content-length", "0")
                     self.end_headers()
                     return

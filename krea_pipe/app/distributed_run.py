@@ -4,7 +4,6 @@ The engine may start a task again as it likes. The claims in the shared store de
 holds for all tasks together, and the images come here from the store.
 """
 
-import json
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,10 +14,12 @@ from typing import Protocol, TypeAlias
 from krea_pipe.app import flow
 from krea_pipe.app.maintenance.remote_cache import pull, push
 from krea_pipe.app.merge import Merged, merge_runs
+from krea_pipe.app.packed_runs import write_runs
 from krea_pipe.app.shard_files import ShardFiles, check_shard_files, collect_files, from_here
-from krea_pipe.app.shard_task import Line, ShardResult, ShardTask, unpacked_runs
+from krea_pipe.app.shard_task import Line, ShardResult, ShardTask
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
+from krea_pipe.core.json_data import Json
 from krea_pipe.core.settings import Target
 from krea_pipe.matrix.sharding import Shard
 from krea_pipe.pipeline.spec import Loaded, Overrides
@@ -27,7 +28,6 @@ from krea_pipe.planning.lock_check import check_frozen
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Attach, Hold, Plan
 from krea_pipe.report.build import git_state
-from krea_pipe.report.folder import RECORD
 from krea_pipe.store.home import make_home
 from krea_pipe.store.home_place import HOME_VARIABLE
 from krea_pipe.store.remote.remote import Remote
@@ -276,10 +276,11 @@ def _merged(ready: ReadyShards, ended: Sequence[Ended], ends: Sequence[ShardEnd]
     """Make one run of those of all shards, with the images from the shared store."""
     order = ready.order
     with tempfile.TemporaryDirectory() as name:
-        folders, bare = list[str](), set[str]()
+        folders, bare, git = list[str](), set[str](), git_state(order.loaded.pipeline.document.file)
+        own: dict[str, Json] = {"git": {"commit": git.commit, "dirty": git.dirty}} if git is not None else {}
         for one in ended:
-            runs = _write_runs(Path(name), one, order) if one.result else []
-            folders += runs
+            runs = write_runs(Path(name), one.result.runs, own) if one.result else []
+            folders += map(str, runs)
             if not runs:
                 bare.add(one.shard)
         codes = [end.code for end in ends if end.shard in bare]
@@ -297,18 +298,3 @@ def _fail(ends: Sequence[ShardEnd]) -> None:
     problems = {(end.problem.code, end.problem.message): end.problem for end in ends if end.problem}
     named = tuple(problems.values()) or (Problem("no_report", "no shard wrote a report"),)
     raise ShardsFailed(max(end.code for end in ends), *named)
-
-
-def _write_runs(root: Path, ended: Ended, order: DistributedOrder) -> list[str]:
-    """Write the records of a shard's runs, which know nothing of the repository here."""
-    git = git_state(order.loaded.pipeline.document.file)
-    folders = []
-    for run, files in unpacked_runs(ended.result.runs if ended.result else b""):
-        folder = root / Path(run).name
-        folder.mkdir()
-        for name, text in files.items():
-            if name == RECORD and git is not None:
-                text = json.dumps({**json.loads(text), "git": {"commit": git.commit, "dirty": git.dirty}})
-            (folder / name).write_text(text, encoding="utf-8")
-        folders.append(str(folder))
-    return folders

@@ -93,7 +93,8 @@ class Prepared:
 
     `replay` is the journal as it was when the plan was made. `cap` is what may be spent, in US dollars, `most` how many
     new images may be made; None is no limit. `permission` says which requests may be paid for. `pipeline_cells` is how
-    many cells the pipeline has, selected or not. `record` is what is noted of a shard.
+    many cells the pipeline has, selected or not. `record` is what is noted of a shard, which the shared
+    store gets under its `run_name`.
     """
 
     loaded: Loaded
@@ -109,6 +110,7 @@ class Prepared:
     permission: Permission
     fetched: Fetched
     remote: Remote | None = None
+    run_name: str = ""
     pipeline_cells: int | None = None
     record: ShardRecord | None = None
 

@@ -257,6 +257,7 @@ def _prepared(
         permission=_permission(target, options, cap),
         fetched=fetched,
         remote=options.remote,
+        run_name=options.run_name,
         pipeline_cells=len(basis.found),
         record=record_of(basis, options, cap_of(budget, limits.of_all(shards_of(plan)))),
     )

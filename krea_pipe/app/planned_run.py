@@ -72,6 +72,8 @@ class RunOptions:
     discarded: frozenset[tuple[Key, FreeSource]] = frozenset()
     """Sources that did not give the image that they promised."""
     shard: Shard | None = None
+    run_name: str = ""
+    """What shards that belong together are named in the shared store."""
 
 
 @dataclass(frozen=True, slots=True)

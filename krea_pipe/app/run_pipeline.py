@@ -9,6 +9,7 @@ from pathlib import Path
 
 from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
 from krea_pipe.app.maintenance.remote_cache import push
+from krea_pipe.app.packed_runs import pack_runs
 from krea_pipe.app.pictures import shrink
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
@@ -84,6 +85,7 @@ def finish_run(
     _note_shard(prepared, folder, lock)
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
+    _share_shard(prepared, folder)
     mark_reported(prepared.space, prepared.plan, report.run_id)
     problems = (*prepared.delivery.problems, *([problem] if problem else []))
     return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, loaded.of_cells)
@@ -100,6 +102,18 @@ def _share(prepared: Prepared) -> None:
     except RemoteFailed as error:
         hint = "`krea-pipe cache push` copies them later"
         remote.warn(Problem("not_shared", f"the stored images are not in the shared store: {error}", hint=hint))
+
+
+def _share_shard(prepared: Prepared, folder: Path) -> None:
+    """Leave the run of a shard in the shared store, for `merge --remote`."""
+    remote, name = prepared.remote, prepared.run_name
+    if prepared.record is None or remote is None or remote.bucket.is_read_only or not name:
+        return
+    try:
+        remote.shard_runs.publish(name, folder.name, pack_runs([folder]))
+    except RemoteFailed as error:
+        hint = "run the shard again before `krea-pipe merge --remote`; nothing is paid twice"
+        remote.warn(Problem("not_shared", f"this run is not in the shared store: {error}", hint=hint))
 
 
 def _note_shard(prepared: Prepared, folder: Path, lock: LockUpdate | None) -> None:

@@ -6,7 +6,6 @@ that is started again on the same machine waits for that, and goes on in the sam
 """
 
 import json
-import lzma
 import os
 import queue
 import shutil
@@ -15,16 +14,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeAlias
 
+from krea_pipe.app.packed_runs import pack_runs
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import Json
-from krea_pipe.planning.shard_record import SHARD_FILE
-from krea_pipe.report.folder import RECORD, runs_folder
+from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.home_place import HOME_VARIABLE
 
 BEAT_SECONDS = 1.0
@@ -74,7 +73,7 @@ class ShardResult:
         code: the exit code of its run.
         machine: the name of the machine.
         problem: why there is no report, or what ended the run early.
-        runs: the packed records of its runs; see `unpacked_runs`.
+        runs: the packed records of its runs; see `app.packed_runs`.
     """
 
     code: int
@@ -109,7 +108,7 @@ def carry_out(task: ShardTask, exchange: Exchange) -> ShardResult:
         was_killed = True
     if was_killed:  # perhaps after an image was stored here, and before it was in the shared store
         _Child(task, place, _PUSH).wait(lambda _: False)
-    result = ShardResult(ended.code, machine, ended.problem, packed_runs(place / "home"))
+    result = ShardResult(ended.code, machine, ended.problem, pack_runs(sorted(runs_folder(place / "home").glob("*"))))
     shutil.rmtree(place, ignore_errors=True)
     return result
 
@@ -127,37 +126,6 @@ def write_files(task: ShardTask, root: Path) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-
-
-def packed_runs(home: Path) -> bytes:
-    """Pack what merging needs of the runs of a home folder.
-
-    Args:
-        home: the home folder.
-
-    Returns:
-        The records, compressed; without images.
-    """
-    found = {
-        folder.name: [(folder / name).read_text(encoding="utf-8") for name in (RECORD, SHARD_FILE)]
-        for folder in sorted(runs_folder(home).glob("*"))
-        if (folder / RECORD).is_file() and (folder / SHARD_FILE).is_file()
-    }
-    return lzma.compress(json.dumps(found).encode(), preset=6)
-
-
-def unpacked_runs(data: bytes) -> Iterator[tuple[str, dict[str, str]]]:
-    """Unpack records.
-
-    Args:
-        data: what `packed_runs` gave.
-
-    Yields:
-        The id of each run, and the texts of its files by their names.
-    """
-    if data:
-        for run, texts in json.loads(lzma.decompress(data)).items():
-            yield str(run), dict(zip((RECORD, SHARD_FILE), map(str, texts), strict=True))
 
 
 def _own_folder(task: ShardTask) -> Path:

@@ -97,6 +97,7 @@ def _engine(flags: RunFlags) -> tuple[str, int]:
     others = {
         "--local": flags["local"],
         "--shard": flags["shard"] is not None,
+        "--run-name": flags["run_name"] is not None,
         "--max-new": flags["max_new"] is not None,
         "--webhook-url": flags["webhook_url"],
         "--webhook-listen": flags["webhook_listen"],

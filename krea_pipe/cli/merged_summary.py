@@ -8,14 +8,17 @@ from krea_pipe.cli.summary import print_summary, print_troubles, summary_json
 from krea_pipe.core.errors import Problem
 
 _SHOWN = 5
+_RUN_SHARD = "run that shard, or add its run to the command"
 _KEEP = "keep the output folder in the artifacts, beside .krea-pipe/runs"
 _AGAIN = "run the same command again; nothing is paid twice"
 
 
-def print_merged(merged: Merged, stderr_log: StderrLog, *, needs_images: bool = False) -> None:
+def print_merged(
+    merged: Merged, stderr_log: StderrLog, *, needs_images: bool = False, missing_hint: str = _RUN_SHARD
+) -> None:
     """Print what happened in all runs, and say what is missing; an image that is not here may be a failure."""
     print_troubles(merged.report, stderr_log)
-    stderr_log.problems(_missing(merged))
+    stderr_log.problems(_missing(merged, missing_hint))
     stderr_log.problems(merged.problems)
     hint = _AGAIN if needs_images else _KEEP
     stderr_log.problems(_absent(merged, hint), "error" if needs_images else "warning")
@@ -26,8 +29,7 @@ def print_merged(merged: Merged, stderr_log: StderrLog, *, needs_images: bool = 
         click.echo(f"lock    {merged.lock}")
 
 
-def _missing(merged: Merged) -> list[Problem]:
-    hint = "run that shard, or add its run to the command"
+def _missing(merged: Merged, hint: str) -> list[Problem]:
     return [Problem("shard_missing", str(one), hint=hint) for one in merged.missing]
 
 

@@ -123,6 +123,12 @@ shard_option = click.option(
     "Kubernetes, or from KREA_PIPE_SHARD_INDEX (counted from 0) and KREA_PIPE_SHARDS; auto/8 also sets the number "
     "of shards.",
 )
+run_name_option = click.option(
+    "--run-name",
+    metavar="NAME",
+    help="The name that all shards of a distributed run have in common in the shared store (KREA_PIPE_REMOTE), for "
+    "`merge --remote`.  [default: KREA_PIPE_RUN_NAME, GITHUB_RUN_ID or CI_PIPELINE_ID]",
+)
 
 
 class OverFlags(TypedDict):

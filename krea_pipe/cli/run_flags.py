@@ -9,7 +9,7 @@ from krea_pipe.app.execution import Uncertain
 from krea_pipe.cli.options import CellFlags, LogFlags, combined
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
-from krea_pipe.matrix.sharding import MAX_SHARDS
+from krea_pipe.matrix.sharding import MAX_SHARDS, Shard
 from krea_pipe.store.remote.named_budget import BUDGET_NAME
 from krea_pipe.store.remote.remote import Remote
 
@@ -57,6 +57,7 @@ class RunFlags(CellFlags, LogFlags):
     without_claims: bool
     budget_name: str | None
     shard: str | None
+    run_name: str | None
     engine: str | None
     shards: int | None
     ray_address: str | None
@@ -76,3 +77,20 @@ def check_budget_name(name: str | None, remote: Remote | None) -> None:
     if remote is None or remote.bucket.is_read_only:
         hint = "set KREA_PIPE_REMOTE to a writable store, or remove --budget-name"
         raise UsageError(Problem("bad_option", "--budget-name needs a shared store", hint=hint))
+
+
+def check_run_name(name: str | None, shard: Shard | None, remote: Remote | None) -> None:
+    """Refuse a name for a run that is of no shard, or that no store can keep.
+
+    Raises:
+        UsageError: so it is.
+    """
+    if name is None:
+        return
+    if shard is None:
+        raise UsageError(
+            Problem("bad_option", "--run-name needs --shard", hint="add --shard 1/4, or remove --run-name")
+        )
+    if remote is None or remote.bucket.is_read_only:
+        hint = "set KREA_PIPE_REMOTE to a writable store, or remove --run-name"
+        raise UsageError(Problem("bad_option", "--run-name needs a shared store", hint=hint))

@@ -411,7 +411,10 @@ class PaidRequest(ABC, Generic[End]):
             case FoundJob(job=job):
                 self.note("adopted", job.id)
                 event = _adopted(post, job, self.session.account)
-                return await self.session.journal_writer.claim(event, self.key, (Post,), only=post)
+                status = await self.session.journal_writer.claim(event, self.key, (Post,), only=post)
+                if status != post:  # the job is not taken, and is looked for again
+                    self.search.taken.discard(job.id)
+                return status
             case Unclear():
                 return post
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from krea_pipe.api.failures import CallFailed
 from krea_pipe.core.outcome import Result
@@ -148,7 +148,8 @@ class SharedLedger:
     async def statuses(self, keys: Sequence[str]) -> list[RequestStatus]:
         """Read the state of requests, by this home's journal and the store."""
         local = await self.journal.statuses(keys)
-        shared = await asyncio.gather(*(self._status(key) for key in keys))
+        posts = [key for key, one in zip(keys, local, strict=True) if isinstance(one, Post)]
+        shared = await asyncio.gather(*(self._status(key, is_asked=key in posts) for key in keys))
         return [_combined(one, other) for one, other in zip(local, shared, strict=True)]
 
     async def ask(self, question: Callable[[Replay], object]) -> object:
@@ -183,6 +184,9 @@ class SharedLedger:
     async def open(self) -> None:
         """Show that this run is alive. Where the store is down, the first claim will say so."""
         self.distrust = await self._call(self.presence.open)
+        if self.has_claims and not self.results.bucket.is_read_only:
+            with contextlib.suppress(RemoteFailed):
+                await self._tell_earlier()
 
     async def close(self) -> None:
         """Bring to the store what is left."""
@@ -201,12 +205,16 @@ class SharedLedger:
         is_sent = await self._sent(key)
         return "" if is_sent else "the shared store did not accept the last entry of this request"
 
-    async def _status(self, key: str) -> RequestStatus:
-        """The state of a request by the store, which is asked only about what another run works on."""
+    async def _status(self, key: str, *, is_asked: bool = False) -> RequestStatus:
+        """The state of a request by the store, which is asked only about what another run works on.
+
+        With `is_asked` it is asked once in any case: what an earlier run may have sent, another home may have paid.
+        """
         if key in self.done:  # also when no claim is left, or there never was one
             work = self.claims.work(key)
             return DrawnElsewhere(self.done[key], work.run if work else "")
-        if self.claims.work(key) is None or key in self.claims.blocked:
+        is_news = is_asked and self.has_claims and key not in self.looked
+        if (self.claims.work(key) is None and not is_news) or key in self.claims.blocked:
             return self.claims.status(key, self.alive)
         now = asyncio.get_running_loop().time()
         if now - self.looked.get(key, -math.inf) >= LOOK * self.poll:
@@ -270,6 +278,18 @@ class SharedLedger:
         return True
 
     # --- what goes to the store later
+
+    async def _tell_earlier(self) -> None:
+        """Bring to the store the jobs that an earlier run of this home was killed before it could tell.
+
+        To other homes they are strangers until then, which leaves their lost answers uncertain.
+        """
+        jobs = cast("dict[str, InFlight]", await self.journal.ask(lambda replay: dict(replay.in_flight)))
+        own = {key: job for key, job in jobs.items() if job.account == self.claims.account and not job.was_stored}
+        named = await self._call(self.claims.named) if own else frozenset()
+        for key, job in own.items():
+            if job.job_id not in named:
+                self._queue(_done(), JournalLine(_submitted(job), key, job.t, job.run))
 
     def _queue(self, written: "asyncio.Future[object]", line: JournalLine) -> None:
         """Write a line to the store once it is on this home's disk, after the earlier lines of its request."""
@@ -365,15 +385,20 @@ def _combined(local: RequestStatus, shared: RequestStatus) -> RequestStatus:
 def _local(event: Event, status: RequestStatus) -> Event:
     """What this home's journal has to say of a claim of which only the store knew: the job of another home is ours."""
     if isinstance(event, Attached) and isinstance(status, InFlight):
-        return Submitted(
-            job_id=status.job_id,
-            origin=status.origin,
-            account=status.account,
-            usd=status.usd,
-            cell=event.cell,
-            created_at=status.created_at,
-        )
+        return replace(_submitted(status), cell=event.cell)
     return event
+
+
+def _submitted(job: InFlight) -> Submitted:
+    """The line that a job was begun with."""
+    return Submitted(
+        job_id=job.job_id,
+        origin=job.origin,
+        account=job.account,
+        usd=job.usd,
+        cell=job.cell,
+        created_at=job.created_at,
+    )
 
 
 def _done() -> "asyncio.Future[object]":

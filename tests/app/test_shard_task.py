@@ -10,7 +10,8 @@ from krea_server import until
 from money import draw
 
 from krea_pipe.app import shard_task
-from krea_pipe.app.shard_task import ShardTask, carry_out, unpacked_runs
+from krea_pipe.app.packed_runs import unpacked_runs
+from krea_pipe.app.shard_task import ShardTask, carry_out
 
 WORDS = ["a", "b", "c"]
 LATENCY = 1000.0

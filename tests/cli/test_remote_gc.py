@@ -1,5 +1,7 @@
 """`krea-pipe gc --remote`: what no lock file, run or claim needs goes from the shared store, and nothing else does."""
 
+import hashlib
+import json
 import os
 import re
 from decimal import Decimal
@@ -80,7 +82,7 @@ def test_nothing_goes_unless_told_and_then_only_what_nothing_needs(project, else
         sorted(old.values()),
         2 * Decimal(PRICE),
     )
-    assert dry["kept_results"] == {"lock": 0, "run": 0, "claim": 0, "recent": 1, "unreadable": 0}
+    assert dry["kept_results"] == {"lock": 0, "run": 0, "shard": 0, "claim": 0, "recent": 1, "unreadable": 0}
     assert names(store) == before
     people = elsewhere.run("gc", "--remote", env=remote(store))
     assert people.out.endswith("Nothing was deleted. Add --delete to delete.\n")
@@ -151,6 +153,35 @@ def test_claims_without_a_result_jobs_and_unknown_objects_are_never_deleted(proj
     assert {name.partition("/")[0] for name in before - left} == {"claims", "results", "blobs"}
     assert not any(keys["b"] in name for name in left)
     assert [name for name in before - left if keys["a"] in name] == []
+
+
+def test_what_a_shard_left_to_be_merged_keeps_its_images_until_it_is_old(project, elsewhere, store):
+    project.pipeline(["a"])
+    words = ("run", "p.yaml", "--json", "--shard", "1/1", "--run-name", "release")
+    assert project.run(*words, env=remote(store)).code == 0
+    unlocked(project)
+    elsewhere.write("empty.lock.jsonl", "")
+    aged(store)
+    aged(store, -40, "shards/")
+    found = gc(elsewhere, store, "--delete")
+    assert (found["results"], found["kept_results"]["shard"], found["waste"]["shards"]["count"]) == ([], 1, 0)
+    merge = ("merge", "--remote", "--run-name", "release", "--json")
+    assert elsewhere.run(*merge, env=remote(store)).json["images_absent"] == []
+    unlocked(elsewhere)
+    aged(store)
+    assert gc(elsewhere, store, "--keep", "0d", "--delete")["waste"]["shards"]["count"] == 1
+    assert {name.partition("/")[0] for name in names(store)} == {"jobs"}
+
+
+def test_nothing_is_deleted_while_the_run_of_a_shard_cannot_be_read(project, store):
+    drawn(project, store, ["a"])
+    file = store / "loopback/shards/release/20261130-220511-003-p-0000"
+    file.parent.mkdir(parents=True)
+    digest = hashlib.sha256(b"x").hexdigest()
+    file.write_text(json.dumps({"data": {"sha256": digest}}) + "\nx")
+    before = names(store)
+    done = gc(project, store, "--delete", code=1)
+    assert (done["error"]["code"], names(store)) == ("unreadable_run", before)
 
 
 def test_old_claims_of_a_result_that_stays_go_and_the_image_is_not_paid_again(project, elsewhere, store, krea):

@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 import json
+import os
+import shutil
 import signal
 
 import pytest
 from command_line import Project
 from krea_server import GENERATE, ask, picture, send_answer, until
-from money import check_paid_once, draw, inhabit, job_ids, kill, kill_at_post
+from money import STRANGER, check_paid_once, draw, inhabit, job_ids, kill, kill_at_post, lose_after_acting
 
 from krea_pipe.store.remote.bucket import Bucket, open_bucket
 from krea_pipe.store.remote.presence import SharedPresence
@@ -48,6 +50,11 @@ class Home(Project):
 
     def end(self, *words, **env):
         return self.finish(self.begin(*words, **env))
+
+    def claimed(self, event):
+        """Whether the store has a line of an event."""
+        lines = (self.store / "loopback/claims").rglob("0*")
+        return any(json.loads(line.read_bytes())["data"]["line"]["event"] == event for line in lines)
 
     def names(self, folder):
         return sorted(path.name for path in (self.store / "loopback" / folder).rglob("*") if path.is_file())
@@ -99,6 +106,66 @@ def test_a_request_whose_home_was_killed_at_the_post_is_adopted_or_stays_uncerta
         assert two.end().code == 0
     for home in homes:
         check_paid_once(home, krea, WORDS) if home is two or acts == "never" else None
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_killed_home_names_its_job_when_it_runs_again(homes, krea, ends):
+    """Without a name, a job is a stranger to other homes, and may be that of any of their lost answers."""
+    one, _ = homes
+    assert one.end(KREA_PIPE_REMOTE="").code == 0  # what a run leaves that is killed before it tells the store
+    if not ends:
+        journal = one.space / "journal.jsonl"
+        lines = [json.dumps(line) for line in one.journal() if line["event"] in ("submitting", "submitted")]
+        shutil.rmtree(one.home)
+        one.space.mkdir(parents=True)
+        journal.write_text("\n".join(lines) + "\n")
+    assert one.names("jobs") == []
+    assert one.end().code == 0
+    assert one.names("jobs") == sorted(job for word in WORDS for job in job_ids(krea, word))
+    check_paid_once(one, krea, WORDS)
+
+
+def test_a_job_that_is_found_while_its_dead_run_seems_alive_is_adopted_later(homes, krea):
+    """The store takes a killed run for alive for a minute: until then nothing is decided, nor forgotten."""
+    one, _ = homes
+
+    async def lose_and_hide(scope, seen, send, app):
+        krea.hang("GET", "/jobs")
+        await lose_after_acting(scope, seen, send, app)
+
+    krea.rule("POST", GENERATE, lose_and_hide, text='"b"', times=1)
+    process = one.begin()
+    until(lambda: one.claimed("unanswered"), "the lost answer in the store")
+    kill(process)
+    krea.rules.clear()
+    draw(krea)
+    krea.finish_jobs()
+    (beat,) = (one.store / "loopback/runs").iterdir()
+    later = beat.stat().st_mtime + 2
+    os.utime(beat, (later, later))
+    assert statuses(one.end()) == dict.fromkeys(WORDS, "succeeded")
+    check_paid_once(one, krea, WORDS)
+
+
+def test_a_job_of_another_home_is_taken_although_an_earlier_run_may_have_sent_its_request(homes, krea):
+    """A run that is killed before its claim leaves a request that only its own journal knows, and another run pays."""
+    one, two = homes
+    kill_at_post(krea, one, "b", acts="never")
+    one.begin(KREA_PIPE_REMOTE="").wait()
+    krea.rules.clear()
+    draw(krea)
+    inhabit(krea, STRANGER)
+    inhabit(krea, STRANGER)
+    krea.world.latency = 1e6
+    two.pipeline(["b"])
+    process = two.begin()
+    until(lambda: len(two.names("jobs")) == 1, "the job of the other home in the store")
+    kill(process)
+    krea.catch_up()
+    krea.finish_jobs()
+    done = one.end()
+    assert (done.code, statuses(done)) == (0, dict.fromkeys(WORDS, "succeeded")), done.text
+    assert krea.billed_prompts() == sorted([*WORDS, STRANGER, STRANGER])
 
 
 def test_a_lost_answer_is_settled_although_another_home_submits(homes, krea):

@@ -1,7 +1,7 @@
 """What a shared store has: its images listed, and images of this home brought there, or from there to this home."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -108,6 +108,7 @@ def push(remote: Remote, space: Space, plan: Plan | None) -> Transfer:
         RemoteFailed: the store does not answer. StateError: this home cannot be read.
     """
     found = _stored(space) if plan is None else _reused(plan)
+    _name_jobs(remote, space, found.keys())
     keys, digests = remote.results.keys(), {_last(one) for one in remote.bucket.list(BLOBS)}
 
     def send(item: tuple[str, Result]) -> tuple[PushState, int, Decimal]:
@@ -125,6 +126,19 @@ def push(remote: Remote, space: Space, plan: Plan | None) -> Transfer:
         return "sent", len(data), result.cost_usd
 
     return _transfer(list(in_parallel(send, found.items())))
+
+
+def _name_jobs(remote: Remote, space: Space, keys: Collection[str]) -> None:
+    """Tell all homes which jobs have drawn images of this one: a run that was killed might not have told it."""
+    drawn = space.read_journal().drawn
+    jobs: dict[str, dict[str, str]] = {}
+    for key in keys:
+        if key in drawn and drawn[key].account:
+            jobs.setdefault(drawn[key].account, {})[drawn[key].job_id] = key
+    for account, own in jobs.items():
+        claims = remote.claims("", account)
+        missing = sorted(own.keys() - claims.named())
+        deque(in_parallel(lambda job: claims.name_job(job, own[job]), missing), maxlen=0)  # noqa: B023 (at once)
 
 
 def pull(remote: Remote, space: Space, plan: Plan) -> Transfer:

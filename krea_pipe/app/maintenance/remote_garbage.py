@@ -1,16 +1,19 @@
 """What `krea-pipe gc --remote` does: finding out which objects of the shared store have to stay, and deleting others.
 
 A result goes when it is old and no lock file, kept run or recent claim needs it; its claims go before it, since they
-say that the request is paid. An image goes when no result that stays names it. Claims without a result, the names of
-jobs, and whatever this version does not know are never deleted.
+say that the request is paid. An image goes when no result that stays names it. What a shard left for `merge --remote`
+keeps its images until it is old. Claims without a result, the names of jobs, and whatever this version does not know
+are never deleted.
 """
 
+import json
 import secrets
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -18,21 +21,25 @@ from typing import Literal, TypeAlias, get_args
 from krea_pipe.app.maintenance.garbage import read_all_locks
 from krea_pipe.app.maintenance.locks import Locks
 from krea_pipe.app.maintenance.stored import RunFolder, read_runs, spaces_of
+from krea_pipe.app.packed_runs import unpacked_runs
 from krea_pipe.app.shared_store import in_parallel
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.outcome import DIGEST, Result
 from krea_pipe.core.settings import Pace, live_pace
+from krea_pipe.report.folder import RECORD
 from krea_pipe.store.remote.bucket import StoredObject
 from krea_pipe.store.remote.claims import CLAIMS, JOBS
 from krea_pipe.store.remote.presence import DEAD_AFTER, RUNS, SharedPresence
 from krea_pipe.store.remote.record import Seal
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.remote.results import BLOBS, RESULTS, SharedResults
+from krea_pipe.store.remote.shard_runs import SHARDS, ShardRuns
 
-RemoteHolder: TypeAlias = Literal["lock", "run", "recent", "claim", "unreadable"]
-"""Why a result is kept: a lock file, a kept run, its age, a recent claim, or because it cannot be read."""
+RemoteHolder: TypeAlias = Literal["lock", "run", "shard", "recent", "claim", "unreadable"]
+"""Why a result is kept: a lock file, a kept run, a recent run of a shard, its age, a recent claim, or because it cannot
+be read."""
 REMOTE_HOLDERS: tuple[RemoteHolder, ...] = get_args(RemoteHolder)
-RemoteKind: TypeAlias = Literal["claims", "results", "images", "heartbeats"]
+RemoteKind: TypeAlias = Literal["claims", "results", "images", "heartbeats", "shards"]
 REMOTE_KINDS: tuple[RemoteKind, ...] = get_args(RemoteKind)
 """In the order in which they are deleted: what names an image goes before the image."""
 YOUNG = timedelta(hours=1)
@@ -41,10 +48,11 @@ YOUNG = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What stays by name: what lock files name, and the runs of this home that are kept."""
+    """What stays by name: what lock files and kept runs of this home name, and the images of recent runs of shards."""
 
     locks: Locks
     runs: tuple[RunFolder, ...]
+    shards: frozenset[str]
 
     def holder(self, key: str, digest: str) -> RemoteHolder | None:
         """Why a result is kept.
@@ -54,13 +62,13 @@ class Needs:
             digest: its image.
 
         Returns:
-            A lock file, a run, or None.
+            A lock file, a run, a run of a shard, or None.
         """
         if digest in self.locks.digests or key in self.locks.keys:
             return "lock"
         if any(digest in run.digests or key in run.keys for run in self.runs):
             return "run"
-        return None
+        return "shard" if digest in self.shards else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,7 @@ class _Objects:
     blobs: Mapping[str, StoredObject]
     claims: Mapping[str, tuple[StoredObject, ...]]
     runs: tuple[StoredObject, ...]
+    shards: tuple[StoredObject, ...]
     jobs: int
     unknown: int
     now: datetime
@@ -157,7 +166,9 @@ def _survey(
     since = objects.now - keep if keep else None
     records = _read(remote, objects.results)
     alive = frozenset(_last(one) for one in objects.runs if objects.now - one.modified < dead_after)
-    needs = Needs(locks, tuple(run for run in runs if run.id in alive or (since is not None and run.at >= since)))
+    kept = tuple(run for run in runs if run.id in alive or (since is not None and run.at >= since))
+    left = [one for one in objects.shards if _is_recent(one, since)]
+    needs = Needs(locks, kept, frozenset().union(*in_parallel(partial(_images_of, remote), left)))
     holders = {key: _holder(key, objects, records[key], needs, since) for key in objects.results}
     gone = {key for key, holder in holders.items() if holder is None}
     named = {result.sha256 for key, result in records.items() if result is not None and key not in gone}
@@ -185,6 +196,7 @@ def _survey(
             "results": tuple(objects.results[key] for key in sorted(gone)),
             "images": tuple(images),
             "heartbeats": tuple(beats),
+            "shards": tuple(one for one in objects.shards if one not in left),
         },
         staying=frozenset(holders.keys() - gone),
         kept=Counter(holder for holder in holders.values() if holder is not None),
@@ -220,10 +232,9 @@ def _objects(remote: Remote, own: str) -> _Objects:
         kinds.setdefault(entry.name.partition("/")[0], []).append(entry)
     results, blobs = (_by_digest(kinds.get(name, ())) for name in (RESULTS, BLOBS))
     claims = [one for one in kinds.get(CLAIMS, ()) if one.name.count("/") == 2 and DIGEST.fullmatch(_key_of(one))]
-    runs = tuple(kinds.get(RUNS, ()))
-    known = (
-        len(results) + len(blobs) + len(claims) + len(runs) + len(kinds.get(JOBS, ())) + len(kinds.get("format", ()))
-    )
+    runs, jobs = tuple(kinds.get(RUNS, ())), len(kinds.get(JOBS, ()))
+    shards = tuple(one for one in kinds.get(SHARDS, ()) if one.name.count("/") == 2)
+    known = sum(map(len, (results, blobs, claims, runs, shards, kinds.get("format", ())))) + jobs
     times = {_last(one): one.modified for one in runs}
     latest = max((one.modified for found in kinds.values() for one in found), default=datetime.now(UTC))
     return _Objects(
@@ -231,7 +242,8 @@ def _objects(remote: Remote, own: str) -> _Objects:
         blobs=blobs,
         claims={key: tuple(found) for key, found in groupby(sorted(claims, key=lambda one: one.name), _key_of)},
         runs=runs,
-        jobs=len(kinds.get(JOBS, ())),
+        shards=shards,
+        jobs=jobs,
         unknown=sum(map(len, kinds.values())) - known,
         now=times.get(own, latest),
     )
@@ -246,6 +258,23 @@ def _read(remote: Remote, entries: Iterable[str]) -> dict[str, Result | None]:
     shared = SharedResults(remote.bucket, Seal(), lambda _: None)
     keys = list(entries)
     return dict(zip(keys, in_parallel(shared.result, keys), strict=True))
+
+
+def _images_of(remote: Remote, entry: StoredObject) -> frozenset[str]:
+    """The images that the run of a shard names, signed or not.
+
+    Raises:
+        StateError: it cannot be read, so that it is unknown what it needs.
+    """
+    packed = ShardRuns(remote.bucket, Seal(), remote.warn).packed(entry.name) or b""
+    try:
+        reports = [json.loads(files[RECORD]) for _, files in unpacked_runs(packed)]
+        return frozenset(str(cell.get("sha256")) for report in reports for cell in report["cells"])
+    except (StateError, ValueError, TypeError, KeyError, AttributeError) as error:
+        message = f"{entry.name} in the shared store cannot be read, so it is unknown which images it needs"
+        raise StateError(
+            Problem("unreadable_run", message, hint="delete that object, or use a shorter --keep")
+        ) from error
 
 
 def _delete(remote: Remote, found: RemoteSurvey, presence: SharedPresence) -> None:
@@ -273,6 +302,7 @@ def _delete(remote: Remote, found: RemoteSurvey, presence: SharedPresence) -> No
     named = {result.sha256 for result in published.values() if result is not None}
     delete_all(one for one in going["images"] if _last(one) not in named)
     delete_all(going["heartbeats"])
+    delete_all(going["shards"])
 
 
 def _key_of(claim: StoredObject) -> str:

@@ -36,6 +36,7 @@ WORDS: dict[Holder, str] = {
 REMOTE_WORDS: dict[RemoteHolder, str] = {
     "lock": "in lock files",
     "run": "from runs that are kept",
+    "shard": "from runs of shards since then",
     "recent": "written since then",
     "claim": "with a claim since then",
     "unreadable": "that cannot be read",

@@ -14,6 +14,7 @@ import click
 from krea_pipe.app import flow
 from krea_pipe.app.execution import Listeners, Prepared, SendOptions, open_execution
 from krea_pipe.app.plan_files import run_request
+from krea_pipe.app.shared_runs import read_run_name
 from krea_pipe.cli.messages import StderrLog, print_json, problem_json
 from krea_pipe.cli.options import (
     Number,
@@ -25,12 +26,13 @@ from krea_pipe.cli.options import (
     log_options,
     out_option,
     overrides,
+    run_name_option,
     selection,
     shard,
     shard_option,
 )
 from krea_pipe.cli.progress import Display, LineProgress, ProgressObserver, ProgressState
-from krea_pipe.cli.run_flags import GOES_ON, RunFlags, check_budget_name, engine_options
+from krea_pipe.cli.run_flags import GOES_ON, RunFlags, check_budget_name, check_run_name, engine_options
 from krea_pipe.cli.run_notifications import RunNotifications
 from krea_pipe.cli.streams import can_move
 from krea_pipe.cli.summary import (
@@ -47,6 +49,7 @@ from krea_pipe.cli.summary import (
 )
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.outcome import Ending
+from krea_pipe.matrix.sharding import Shard
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.store.home import open_home, open_other_homes
@@ -65,6 +68,7 @@ MAX_PARALLEL = 8
 )
 @click.option("--max-new", type=click.IntRange(min=0), help="Stop with exit code 5 after this many new images.")
 @shard_option
+@run_name_option
 @click.option(
     "--concurrency",
     type=click.IntRange(1, MAX_CONCURRENCY),
@@ -163,17 +167,7 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
         hint = "remove it: without --frozen, a run generates missing images"
         raise UsageError(Problem("bad_option", "--allow-render needs --frozen", hint=hint))
     notifications.shard = chosen = shard(flags["shard"])
-    options = flow.RunOptions(
-        max_cells=flags["max_cells"],
-        limits=Limits(flags["max_cost"], flags["max_new"], is_named=flags["budget_name"] is not None),
-        resubmit=flags["uncertain"] == "resubmit",
-        selection=selection(flags),
-        lock=flags["lock"],
-        frozen=flags["frozen"],
-        allow_render=flags["allow_render"],
-        changed=_changed(flags),
-        shard=chosen,
-    )
+    options = _run_options(flags, chosen)
     request = run_request(file, overrides(flags), options, os.environ, local=flags["local"])
     loaded = flow.load_pipeline(request.file, request.overrides)
     if request.over and not as_json:
@@ -198,6 +192,7 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
 
     remote = open_remote(os.environ, request.target, warn, has_claims=not flags["without_claims"])
     check_budget_name(flags["budget_name"], remote)
+    check_run_name(flags["run_name"], chosen, remote)
     finished = flow.run_pipeline(
         loaded,
         open_home(os.environ, request.file),
@@ -216,6 +211,21 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
     if not stderr_log.in_json:
         annotate_cells(finished.report, loaded.pipeline)
     return finished
+
+
+def _run_options(flags: RunFlags, chosen: Shard | None) -> flow.RunOptions:
+    return flow.RunOptions(
+        max_cells=flags["max_cells"],
+        limits=Limits(flags["max_cost"], flags["max_new"], is_named=flags["budget_name"] is not None),
+        resubmit=flags["uncertain"] == "resubmit",
+        selection=selection(flags),
+        lock=flags["lock"],
+        frozen=flags["frozen"],
+        allow_render=flags["allow_render"],
+        changed=_changed(flags),
+        shard=chosen,
+        run_name=read_run_name(flags["run_name"], os.environ) if chosen is not None else "",
+    )
 
 
 def _changed(flags: RunFlags) -> Changed:

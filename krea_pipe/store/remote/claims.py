@@ -92,6 +92,17 @@ class Claims:
         name = f"{JOBS}/{self.account}/{job_id}"
         self.bucket.keep(name, self.seal.encode(name, {"key": key}))
 
+    def named(self) -> frozenset[str]:
+        """List the jobs whose requests are known: a call for every thousand.
+
+        Returns:
+            Their ids.
+
+        Raises:
+            RemoteFailed: they could not be listed.
+        """
+        return frozenset(_last(entry.name) for entry in self.bucket.list(f"{JOBS}/{self.account}"))
+
     def scan(self) -> AccountScan:
         """Look at the whole store: a call for every thousand objects.
 
@@ -101,7 +112,7 @@ class Claims:
         Raises:
             RemoteFailed: it could not be listed.
         """
-        jobs = frozenset(_last(entry.name) for entry in self.bucket.list(f"{JOBS}/{self.account}"))
+        jobs = self.named()
         numbers: dict[str, int] = {}
         for entry in self.bucket.list(CLAIMS):
             key = entry.name.split("/")[-2]

@@ -14,6 +14,7 @@ from krea_pipe.store.remote.numbered_log import NumberedLog
 from krea_pipe.store.remote.presence import SharedPresence
 from krea_pipe.store.remote.record import Seal
 from krea_pipe.store.remote.results import SharedResults
+from krea_pipe.store.remote.shard_runs import ShardRuns
 
 ADDRESS_NAME = "KREA_PIPE_REMOTE"
 MODE_NAME = "KREA_PIPE_REMOTE_MODE"
@@ -45,6 +46,11 @@ class Remote:
     def results(self) -> SharedResults:
         """The images that others have paid for."""
         return SharedResults(self.bucket, self.seal, self.warn)
+
+    @property
+    def shard_runs(self) -> ShardRuns:
+        """The runs that shards have left to be merged."""
+        return ShardRuns(self.bucket, self.seal, self.warn)
 
     def claims(self, run: str, account: str) -> Claims:
         """Open the claims as a run sees them.
