@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import cast
 
 from krea_pipe.app import flow
-from krea_pipe.core.errors import InvalidInput, Place, Problem
+from krea_pipe.core.errors import InvalidInput, Place, Problem, whole_file
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.json_data import Json, list_in, mapping_in
 from krea_pipe.core.merge_conflicts import conflict_in
 from krea_pipe.core.problem_list import ProblemList
+from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.pipeline.nodes import collect_nodes
 from krea_pipe.pipeline.pricing import PriceClass, PriceList, Rate, usd
 from krea_pipe.pipeline.spec import CLASS_WORDS, Overrides, user_prices
@@ -177,11 +178,10 @@ def _read(file: Path) -> Json:
         with file.open("rb") as stream:
             raw = stream.read(_MAX_BYTES + 1)
     except OSError as error:
-        message = f"cannot read the document: {error.strerror}"
-        raise InvalidInput(Problem("file_unreadable", message, Place(file, 1, 1))) from error
+        raise InvalidInput(unreadable_file(file, error)) from error
     if len(raw) > _MAX_BYTES:
         raise InvalidInput(
-            Problem("file_too_large", f"a document can have at most {_MAX_BYTES:,} bytes", Place(file, 1, 1))
+            Problem("file_too_large", f"a document can have at most {_MAX_BYTES:,} bytes", whole_file(file))
         )
     if conflict := conflict_in(file, raw.decode("utf-8-sig", "replace")):
         raise InvalidInput(conflict)

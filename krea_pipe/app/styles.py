@@ -15,6 +15,7 @@ from krea_pipe.app.workspace import Workspace, open_workspace, target_of
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.settings import LOCAL_PACE, Target, live_pace
+from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.executor.account_calls import list_styles
 from krea_pipe.executor.training_task import TrainingOrder, execute_training
 from krea_pipe.pipeline.editing.edits import add_style
@@ -181,5 +182,5 @@ def _edited(file: Path, name: str, style_id: str) -> str:
     try:
         text = file.read_bytes().decode()
     except OSError as error:
-        raise StateError(Problem("file_unreadable", f"cannot read {file}: {error.strerror}")) from error
+        raise StateError(unreadable_file(file, error)) from error
     return add_style(text, name, style_id, file=file)

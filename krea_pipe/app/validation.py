@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from krea_pipe.app import flow
-from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Problem, UsageError, whole_file
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.pipeline.staged import Candidate, Index, find_pipelines, inputs_of, may_be_read, read_index
 from krea_pipe.report.model import seen_from
@@ -87,7 +87,7 @@ def _without(checked: Checked, index: Index) -> Checked:
         return checked
     hint = f"keep it, or remove it from {checked.file}"
     problems = [
-        Problem("reference_missing", f"{name} is deleted by this commit", Place(checked.file, 1, 1), hint)
+        Problem("reference_missing", f"{name} is deleted by this commit", whole_file(checked.file), hint)
         for name in gone
     ]
     return replace(checked, problems=(*checked.problems, *problems))

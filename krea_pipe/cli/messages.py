@@ -119,6 +119,8 @@ def _excerpt(at: Place, colour: str) -> str:
     """The line with a caret under the column, cut to the width of a terminal, tabs shown as one space."""
     text = re.sub(r"[\t\r]", " ", writable(at.text))
     here = at.column - 1 - at.cut
+    if at.is_whole:
+        return f"  | {_piece(text, 0, _COLUMNS - 4, is_cut=at.cut > 0)[0]}"
     head = f"  {at.line} | "
     shown, before = _piece(text, here if 0 <= here <= len(text) else 0, _COLUMNS - len(head), is_cut=at.cut > 0)
     if not 0 <= here <= len(text):  # the text there is masked

@@ -22,7 +22,8 @@ from krea_pipe.core.exit_codes import ExitCode
 class Place:
     """A spot in a file: line and column count from 1.
 
-    `text` is that line, or a piece of it if it is long; `cut` characters of the line precede the piece.
+    `text` is that line, or a piece of it if it is long; `cut` characters of the line precede the piece. A problem of
+    the whole file has no line: `is_whole`.
     """
 
     path: Path
@@ -30,9 +31,15 @@ class Place:
     column: int
     text: str = ""
     cut: int = 0
+    is_whole: bool = False
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}"
+        return str(self.path) if self.is_whole else f"{self.path}:{self.line}:{self.column}"
+
+
+def whole_file(path: Path, text: str = "") -> Place:
+    """The place of a problem that is about a file as a whole."""
+    return Place(path, 1, 1, text, is_whole=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from krea_pipe.core.errors import InvalidInput, Place, Problem
+from krea_pipe.core.errors import InvalidInput, Place, Problem, whole_file
 from krea_pipe.core.excerpts import LineIndex
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.merge_conflicts import conflict_in
+from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.pipeline.nodes import MAX_NODES, Node, collect_nodes
 
 Trail: TypeAlias = tuple[str | int, ...]
@@ -125,12 +126,12 @@ def check_inside(file: Path) -> None:
         top = next((one.resolve() for one in here.parents if (one / ".git").exists()), None)
         inside = top is None or file.resolve().is_relative_to(top)
     except (OSError, ValueError, RuntimeError) as error:
-        _fail("file_unreadable", f"cannot access the file: {error}", Place(file, 1, 1))
+        _fail("file_unreadable", f"cannot access the file: {error}", whole_file(file))
     if not inside:
         hint = (
             "replace the link with the file; links must stay inside, so that a pull request cannot expose other files"
         )
-        _fail("file_outside", "this link leads outside its repository", Place(file, 1, 1), hint)
+        _fail("file_outside", "this link leads outside its repository", whole_file(file), hint)
 
 
 def _read_bytes(file: Path) -> bytes:
@@ -138,9 +139,9 @@ def _read_bytes(file: Path) -> bytes:
         with file.open("rb") as stream:
             raw = stream.read(MAX_PIPELINE_BYTES + 1)  # no more, because a device has no end
     except OSError as error:
-        _fail("file_unreadable", f"cannot read the file: {error.strerror}", Place(file, 1, 1))
+        raise InvalidInput(unreadable_file(file, error)) from error
     if len(raw) > MAX_PIPELINE_BYTES:
-        _fail("file_too_large", f"a pipeline file can have at most {MAX_PIPELINE_BYTES:,} bytes", Place(file, 1, 1))
+        _fail("file_too_large", f"a pipeline file can have at most {MAX_PIPELINE_BYTES:,} bytes", whole_file(file))
     return raw
 
 

@@ -20,6 +20,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import DIGEST
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.core.request import Key
+from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.pipeline.source import check_inside
 from krea_pipe.planning.records import object_of, record_line
 
@@ -209,13 +210,13 @@ def lock_bytes(file: Path) -> bytes | None:
     check_inside(file)
     try:
         if file.exists() and not file.is_file():  # a pipe or a device has no end
-            raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: it is not a file"))
+            raise InvalidInput(Problem("lock_unreadable", f"{file} is not a regular file"))
         with file.open("rb") as stream:
             data = stream.read(MAX_LOCK_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: {error.strerror}")) from error
+        raise InvalidInput(unreadable_file(file, error, "lock_unreadable")) from error
     if len(data) > MAX_LOCK_BYTES or data.count(b"\n") > MAX_LOCK_LINES:
         message = f"{file} is too large: {MAX_LOCK_BYTES // 2**20} MB and {MAX_LOCK_LINES:,} lines are read"
         raise InvalidInput(Problem("lock_too_large", message, hint="split the pipeline into several files"))

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
-from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.merge_conflicts import conflict_in
 from krea_pipe.core.request import Key
+from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
@@ -227,10 +228,10 @@ def read_plan_file(file: Path) -> PlanFile:
             raise InvalidInput(conflict)
         row = object_of(json.loads(raw))
         if row.data["schema"] != _SCHEMA:
-            raise InvalidInput(Problem("bad_plan_file", f"{file} is of another version", Place(file, 1, 1), hint))
+            raise InvalidInput(Problem("bad_plan_file", "this plan file is of another version", whole_file(file), hint))
         return _decode(row)
     except OSError as error:
-        raise InvalidInput(Problem("bad_plan_file", f"cannot read {file}: {error.strerror}")) from error
+        raise InvalidInput(unreadable_file(file, error, "bad_plan_file")) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         at = Place(file, getattr(error, "lineno", 1), getattr(error, "colno", 1))
         raise InvalidInput(Problem("bad_plan_file", "this is not a complete plan file", at, hint)) from error

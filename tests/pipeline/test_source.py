@@ -57,9 +57,9 @@ def test_bytes_that_are_no_text_are_located(read, data, expected):
 
 
 def test_a_folder_and_a_missing_file_are_said_to_be_that(tmp_path):
-    assert said(problem_of(read_document, tmp_path)) == "1:1 file_unreadable: cannot read the file: Is a directory"
+    assert said(problem_of(read_document, tmp_path)) == "1:1 file_unreadable: this is a folder, not a file"
     missing = problem_of(read_document, tmp_path / "none.yaml")
-    assert said(missing) == "1:1 file_unreadable: cannot read the file: No such file or directory"
+    assert said(missing) == "1:1 file_unreadable: the file does not exist"
 
 
 def test_a_file_above_the_limit_is_refused(read):

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from krea_pipe.core.contract import VARIANTS
-from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.excerpts import LineIndex
 from krea_pipe.core.fields import LIST_FIELDS, STAGE_KEYS
 from krea_pipe.core.json_data import Json
@@ -151,7 +151,7 @@ class _EditedFile:
     def of(cls, text: str, file: Path) -> "_EditedFile":
         data = build_nodes(file, text).data
         if not isinstance(data, dict):
-            raise InvalidInput(Problem("wrong_type", "a pipeline file must be a mapping", Place(file, 1, 1)))
+            raise InvalidInput(Problem("wrong_type", "a pipeline file must be a mapping", whole_file(file)))
         return cls(file, Layout(text), data)
 
     def place(self, section: str, name: str | None = None) -> Place:
@@ -246,7 +246,7 @@ def _stage_keys(data: dict[str, Json]) -> list[str]:
 def _refusal(message: str, name: str, moved: Sequence[str], file: Path, first: str = "") -> UsageError:
     lines = ["stages:", f"  {flow_text(name)}:", *(f"    {key}: …" for key in moved)]
     hint = "\n".join([f"{first}{'; ' * bool(first)}write the stage below `stages:` by hand:", *lines])
-    return UsageError(Problem("unsafe_edit", message, Place(file, 1, 1), hint))
+    return UsageError(Problem("unsafe_edit", message, whole_file(file), hint))
 
 
 def _with_stage_moved(layout: Layout, name: str, moved: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Problem, UsageError, whole_file
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.nodes import build_nodes
 from krea_pipe.pipeline.syntax import mark_index
@@ -212,7 +212,7 @@ def _same(one: Json, other: Json) -> bool:
 def unsafe_edit(file: Path, by_hand: Iterable[str]) -> UsageError:
     """The error that leaves a file as it is and shows what to write by hand."""
     hint = "edit it by hand:\n" + "\n".join(by_hand)
-    return UsageError(Problem("unsafe_edit", "the file cannot be edited safely", Place(file, 1, 1), hint))
+    return UsageError(Problem("unsafe_edit", "the file cannot be edited safely", whole_file(file), hint))
 
 
 @dataclass(slots=True)

@@ -40,7 +40,9 @@ def check_variables(variables: Iterable[str], stages: Iterable[Stage], problems:
         for axis in stage.all_axes:
             if axis.name in names and axis.name not in _NOT_VARIABLES:
                 message = f"the axis `{axis.name}` hides the variable of the same name"
-                problems.add_key("name_taken", message, axis.trail, "rename one of the two")
+                given = problems.document.key_place(("vars", axis.name)).is_whole  # by `--set` or `--vars`
+                hint = f"select values of the axis with `-k {axis.name}=…`" if given else "rename one of the two"
+                problems.add_key("name_taken", message, axis.trail, hint)
             elif axis.name in _NOT_AXES and axis.name != UPSTREAM:
                 message = f"`{axis.name}` is already defined in templates"
                 problems.add_key("reserved_name", message, axis.trail, "rename it")

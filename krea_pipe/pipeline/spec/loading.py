@@ -24,6 +24,7 @@ from krea_pipe.pipeline.spec.checks import (
     strength_warnings,
     unused_warnings,
 )
+from krea_pipe.pipeline.spec.given_names import check_given_names, check_set_paths
 from krea_pipe.pipeline.spec.hints import nearest
 from krea_pipe.pipeline.spec.library import Library
 from krea_pipe.pipeline.spec.overlay import Overrides, apply_overrides, check_sets, parse_sets
@@ -31,7 +32,7 @@ from krea_pipe.pipeline.spec.prices import known_value_warnings, read_prices, us
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_errors, with_texts
 from krea_pipe.pipeline.spec.schema import allowed_values, find_problems, part_without, top_keys
 from krea_pipe.pipeline.spec.stages import MAX_STAGES, StageBuilder
-from krea_pipe.pipeline.spec.variables import check_given_names, names_read, variable_warnings
+from krea_pipe.pipeline.spec.variables import names_read, variable_warnings
 from krea_pipe.pipeline.template import TemplateProblem, reset_budgets, slug
 
 MAX_DEFINITIONS = 5_000
@@ -95,9 +96,11 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
     with masking_errors():
         fields, others = parse_sets(overrides.sets)
         own = read_document(file)
+        defined = apply_overrides(own, Overrides(overrides.profiles), ())
+        if isinstance(defined.data, dict):
+            check_set_paths([*(name.split(".") for name in fields), *(path for path, _ in others)], defined.data)
         document = apply_overrides(own, overrides, others)
         check_sets(fields, allowed_values(document.data))
-        defined = apply_overrides(own, Overrides(overrides.profiles), ())
     problems = Problems(document)
     check_secrets(document.data, problems)  # first, because all problems are told without them
     problems.extend(document.problems)

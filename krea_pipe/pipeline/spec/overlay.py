@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import FIELD_NAMES, LIST_FIELDS, Allowed
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
@@ -75,10 +75,10 @@ def apply_overrides(document: Document, overrides: Overrides, sets: Sequence[tup
     for name in overrides.profiles:
         root = merge_nodes(root, _profile(document.root, name))
     for file in overrides.var_files:
-        places.append(Place(file, 1, 1))
+        places.append(whole_file(file))
         root = _with(root, ["vars"], moved_to(_variables(file), -len(places)))
     for path, value in sets:
-        places.append(Place(Path("--set"), 1, 1, f"{'.'.join(path)}={said(value.data)}"))
+        places.append(whole_file(Path("--set"), f"{'.'.join(path)}={said(value.data)}"))
         root = _with(root, path, moved_to(value, -len(places)))
     return document if root is document.root else replace(document, root=root, overlays=tuple(places))
 

@@ -22,6 +22,7 @@ from krea_pipe.core.json_data import Json, mapping_in
 from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.core.written import Written
 from krea_pipe.pipeline.source import Document, Trail
+from krea_pipe.pipeline.spec.given_names import set_hint
 from krea_pipe.pipeline.spec.hints import axis_at, form_of, form_of_key, near_ratio, nearest, unknown_key_hint
 from krea_pipe.pipeline.spec.variables import names_read
 from krea_pipe.pipeline.template import is_template, slug
@@ -219,7 +220,7 @@ def _unknown_keys(document: Document, error: ValidationError, validator: _Valida
         if key not in known:
             trail: Trail = (*above, key)
             fitting = [name for name in known if _fits(known[name], value, validator)]
-            at, hint = document.key_place(trail), None if above else _name_hint(document.data, key)
+            at, hint = document.key_place(trail), None if above else _name_hint(document, key)
             hint = hint or unknown_key_hint(trail, known, fitting)
             hint = hint or ("if it is a variable, put it under `vars:`" if not above else None)
             yield _Finding(Problem("unknown_key", f"unknown key `{key}`{inside}", at, hint), trail)
@@ -240,8 +241,11 @@ def _is_of_other_kind(error: ValidationError) -> bool:
     return error.validator == "type" or all(any(map(_is_of_other_kind, branch)) for _, branch in branches)
 
 
-def _name_hint(data: Json, key: str) -> str | None:
+def _name_hint(document: Document, key: str) -> str | None:
     """What to do with a key at the top of a file that is the name of a variable or an axis."""
+    data = document.data
+    if isinstance(data, dict) and document.key_place((key,)).is_whole:  # of `--set`
+        return set_hint({name: one for name, one in data.items() if name != key}, key)
     value = data.get(key) if isinstance(data, dict) else None
     if isinstance(data, dict) and key in mapping_in(data, "vars"):
         return f"did you mean `vars.{key}`?"

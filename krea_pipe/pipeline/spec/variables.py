@@ -1,14 +1,12 @@
 """Names of variables that nothing reads, and variables that are written as other tools write them."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.model import Stage
 from krea_pipe.pipeline.source import Document, Trail
-from krea_pipe.pipeline.spec.hints import suggestion
-from krea_pipe.pipeline.spec.problems import Problems
 
 _EXPRESSION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _FOREIGN = re.compile(
@@ -27,21 +25,6 @@ def names_read(data: Json, key: str = "") -> Iterator[str]:
     elif isinstance(data, str):
         for part in [data] if key == "if" else _EXPRESSION.findall(data):
             yield from re.findall(r"[A-Za-z_]\w*", part)
-
-
-def check_given_names(
-    names: Iterable[str], variables: Collection[str], used: Collection[str], problems: Problems
-) -> None:
-    """Refuse variables of `--set` and `--vars` that the file neither defines nor uses."""
-    for name in names:
-        if name not in variables and name not in used:
-            near = suggestion(name, variables)
-            hint = near.replace("`", "`vars.", 1) if near and near.startswith("did") else near
-            hint = hint or "define it under `vars:`, or remove it"
-            message = f"the file has no variable `{name}`, and no template uses it"
-            problems.add_key(
-                "unknown_variable", message, ("vars", name), hint or "define it under `vars:`, or remove it"
-            )
 
 
 def variable_warnings(
