@@ -165,7 +165,7 @@ class _Change:
         others = {one: _with_parts(one, old, new) for one in ids}
         renamed = {old: new} if old in ids else {one: name for one, name in others.items() if name != one}
         if not renamed:
-            message = f"no decision in {self.path.name} is about `{old}`"
+            message = f"{self.path.name} contains no decision about `{old}`"
             raise UsageError(Problem("unknown_pick", message, hint="name an id from the file, or parts of ids"))
         kept = set(ids) - renamed.keys()
         for name in renamed.values():
@@ -173,7 +173,7 @@ class _Change:
                 message = f"`{name}` is not a cell of the stage `{self.stage}`"
                 raise UsageError(Problem("unknown_cell", message, hint="list the cells with `krea-pipe expand`"))
             if name in kept:
-                message = f"{self.path.name} already has a decision about `{name}`"
+                message = f"{self.path.name} already contains a decision about `{name}`"
                 hint = f"remove one of them: krea-pipe pick FILE {self.stage} {name} --remove"
                 raise UsageError(Problem("decided_twice", message, hint=hint))
         return renamed

@@ -243,10 +243,10 @@ def _lines(probe: Probe, data: Mapping[str, Json]) -> Iterator[str]:
         f"{counts or 'none'}{'; the last one was meant to be cancelled' if data['cancel'] else ''}"
     )
     yield f"order of GET /jobs      {probe.order.replace('_', ' ')}"
-    yield f"lag of GET /jobs        {_seconds(probe.lag_seconds)}, looked at every {lists['seconds_between_looks']} s"
+    yield f"lag of GET /jobs        {_seconds(probe.lag_seconds)}, polled every {lists['seconds_between_looks']} s"
     pages = f"{lists['missing_in_pages']} jobs missing and {lists['repeated_in_pages']} repeated in pages of two"
     yield f"cursor                  {probe.cursor}; {probe.ties} jobs share a time; {pages}"
-    yield f"created_at and Date     {_seconds(probe.date_offset_seconds)} apart at least"
+    yield f"created_at and Date     {_seconds(probe.date_offset_seconds)} apart or more"
     yield f"times that contradict   {_seconds(clocks['contradictions_seconds'])}"
     yield f"slowest POST            {_seconds(probe.post_seconds)}"
     for title, name in (("error", "errors"), ("cancel", "cancel")):
@@ -258,7 +258,7 @@ def _lines(probe: Probe, data: Mapping[str, Json]) -> Iterator[str]:
             answered = f"{one['status']} {one['content_type']}{odd}" if one["status"] else "no answer"
             yield f"{title:<24}{one['call']}: {answered}  {said}".rstrip()
     pixels = _part(data, "pixels")
-    yield f"pixels                  asked {pixels['asked']}, got {pixels['got']}"
+    yield f"pixels                  requested {pixels['asked']}, received {pixels['got']}"
     headers = ", ".join(f"{name}: {texts}" for name, texts in _part(data, "headers").items())
     yield f"headers                 {headers or 'none of limits'}"
     yield f"later runs start from   tolerance {probe.tolerance_seconds} s, settling {probe.settle_seconds} s"

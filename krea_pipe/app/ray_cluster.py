@@ -159,8 +159,10 @@ def _read(head: Mapping[str, Any], runs: bytes) -> tuple[ShardResult | None, Pro
     machine = str(head["machine"])
     if "version" in head:
         found = str(head["version"])
-        what = f"has krea-pipe {found}, and this is {__version__}" if found else "has no krea-pipe"
-        hint = f"pip install 'krea-pipe[remote]=={__version__}' on every worker, or in the image of the cluster"
+        what = f"has krea-pipe {found}, but this machine has {__version__}" if found else "has no krea-pipe"
+        hint = (
+            f"pip install 'krea-pipe[remote]=={__version__}' on every worker, or in the container image of the cluster"
+        )
         return None, Problem("worker_without_krea_pipe", f"the worker {machine} {what}", hint=hint)
     problem = None
     if head["problem"] is not None:
@@ -170,8 +172,8 @@ def _read(head: Mapping[str, Any], runs: bytes) -> tuple[ShardResult | None, Pro
 
 
 def _lost(error: Exception) -> Problem:
-    hint = "run the same command again; nothing is paid twice"
-    return Problem("task_lost", f"Ray has given its task up: {_words(error)}", hint=hint)
+    hint = "rerun the command to continue; nothing is charged twice"
+    return Problem("task_lost", f"Ray gave up on its task: {_words(error)}", hint=hint)
 
 
 def _words(error: Exception) -> str:

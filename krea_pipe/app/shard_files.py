@@ -73,10 +73,8 @@ def collect_files(
         files[_SETTINGS] = _read(settings)
     size = sum(map(len, files.values()))
     if size > _MOST_BYTES:
-        message = (
-            f"the files of the pipeline have {size / 1e6:,.0f} MB, and at most {_MOST_BYTES / 1e6:,.0f} MB are sent"
-        )
-        raise UsageError(Problem("too_large", message, hint="run it on machines that have them, with --shard"))
+        message = f"the files of the pipeline total {size / 1e6:,.0f} MB; the maximum is {_MOST_BYTES / 1e6:,.0f} MB"
+        raise UsageError(Problem("too_large", message, hint="use --shard on machines that have the files"))
     return ShardFiles(files, below(here), (below(git),) if git.exists() else ())
 
 
@@ -103,14 +101,12 @@ def check_shard_files(found: ShardFiles, loaded: Loaded, overrides: Overrides, m
         except KreaPipeError as error:
             raise _incomplete(str(error.problems[0]).replace(str(place), ".")) from error
     if there != [(cell.id, key) for cell, key in flow.cells(loaded, max_cells=max_cells)]:
-        raise _incomplete("it makes other requests")
+        raise _incomplete("they produce different requests")
 
 
 def _incomplete(why: str) -> KreaPipeError:
-    message = f"the files that the pipeline reads do not suffice on another machine: {why}"
-    return UsageError(
-        Problem("not_portable", message, hint="put the files themselves into the folder, not links to them")
-    )
+    message = f"the pipeline would not work on another machine with only the files it reads: {why}"
+    return UsageError(Problem("not_portable", message, hint="replace links with the files themselves"))
 
 
 def _read(file: Path) -> bytes:

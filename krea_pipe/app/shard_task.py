@@ -98,7 +98,7 @@ def carry_out(task: ShardTask, exchange: Exchange) -> ShardResult:
     """
     machine = socket.gethostname()
     if exchange(()):
-        return ShardResult(ExitCode.INTERRUPTED, machine, Problem("interrupted", "it was stopped before it began"))
+        return ShardResult(ExitCode.INTERRUPTED, machine, Problem("interrupted", "it was stopped before it started"))
     place = _own_folder(task)
     was_killed = (place / "home").exists()
     write_files(task, place / "files")

@@ -192,7 +192,7 @@ def _answer(folder: Path, environment: Mapping[str, str], words: Iterable[str], 
     except subprocess.CalledProcessError as error:
         raise GitFailed(_reason(error.stderr)) from error
     except subprocess.TimeoutExpired as error:
-        raise GitFailed(f"git gave no answer within {seconds:g} seconds") from error
+        raise GitFailed(f"git did not answer within {seconds:g} seconds") from error
     except FileNotFoundError as error:
         raise GitFailed("git is not installed") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL among the words

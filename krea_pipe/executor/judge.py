@@ -173,8 +173,8 @@ def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdic
     others += [job for job in evidence.new.earlier if _is_lately(job, own)]
     foreign = evidence.new.hidden + _unexplained(evidence, others)
     if foreign:
-        jobs = "another job is" if foreign == 1 else f"{foreign} other jobs are"
-        return Unclear(f"{jobs} on the account that krea-pipe did not start", candidates)
+        jobs = "another job" if foreign == 1 else f"{foreign} other jobs"
+        return Unclear(f"the account has {jobs} that krea-pipe did not start", candidates)
     if len(candidates) > 1 and len(in_time) != 1:
         return Unclear("more than one job is possible", candidates, "others")
     if not evidence.own.post.known_since and read_time(evidence.own.post.began) is None:

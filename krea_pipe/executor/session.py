@@ -29,7 +29,7 @@ ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
 OPENING_TRIES = 3
 """How often the list of jobs is read before anything is sent without it."""
 _NO_SERVICE = {
-    401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
+    401: ("key_refused", "check KREA_API_KEY; create keys at krea.ai/app/api/tokens"),
     402: ("no_credit", "top up the API balance, then rerun the command to continue"),
     403: ("forbidden", "check that API access is enabled for the workspace of this key"),
 }

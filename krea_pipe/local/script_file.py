@@ -248,7 +248,7 @@ class _Reader:
                 hint = f"did you mean `{close[0]}`?" if close else f"valid keys: {', '.join(known)}"
                 self._note(key, f"`{name}` is not a key of {what}", hint)
             elif name in fields:
-                self._note(key, f"`{name}` appears here twice")
+                self._note(key, f"`{name}` appears twice")
             else:
                 fields[name] = (key, value)
         for name in needs:

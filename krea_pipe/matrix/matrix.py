@@ -151,7 +151,7 @@ class Expansion:
             spanned += each if source is not None else 0
             if spanned > self.max_cells:  # before rules and samples, which would have to look at each of them
                 sources = spanned // each
-                what = f"the stage `{stage.name}` spans {each:,} cells for each of {sources:,} sources or more"
+                what = f"the stage `{stage.name}` has {each:,} cells for each of at least {sources:,} sources"
                 self.problems.too_many(stage, what, self.max_cells, 10 * self.max_cells)
             for resolver in resolvers:
                 yield from self._of_matrix(resolver, source, used)

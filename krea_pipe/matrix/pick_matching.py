@@ -204,7 +204,7 @@ def moved_file(missing: Path, named: Collection[Path], keys: Collection[str], pi
             folder = pipeline.resolve().parent
             old, new = ((pipeline.parent / os.path.relpath(one, folder)).as_posix() for one in (file, missing))
             said = "1 decision" if found == 1 else f"{found} decisions"
-            message = f"{new} does not exist, but {old} has {said} about these requests"
+            message = f"{new} does not exist, but {old} contains {said} about these requests"
             return Problem("file_renamed", message, hint=f"rename the file: git mv {old} {new}")
     return None
 
@@ -215,7 +215,7 @@ def decided_twice(picks: Picks, matched: Matched) -> list[Problem]:
     for first, second in matched.twice:
         lines = [picks.document.place(one.trail).line for one in (first, second)]
         said = [picks.said(one) for one in (first, second)]
-        message = f"one request is decided twice: {said[0]} in line {lines[0]}, {said[1]} in line {lines[1]}"
+        message = f"one request is decided twice: {said[0]} on line {lines[0]}, {said[1]} on line {lines[1]}"
         at = picks.document.place(second.trail)
         found.append(Problem("decided_twice", message, at, "keep one of the two lines"))
     return found

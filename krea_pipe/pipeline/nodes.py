@@ -305,7 +305,7 @@ class _Builder:
             self._fail("merge_key", "merge keys (<<) are not supported", start, "write out the keys")
         if key in mapping.keys:
             first = self.lines.place(mapping.keys[key])
-            message = f"the key `{cut(key, MAX_QUOTED)}` is already set in line {first.line}"
+            message = f"the key `{cut(key, MAX_QUOTED)}` is already set on line {first.line}"
             self._note("repeated_key", message, start, "remove one of the two")
             return _DROPPED
         mapping.keys[key] = start

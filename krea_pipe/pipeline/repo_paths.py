@@ -94,7 +94,7 @@ def _matching(folder: Path, pattern: str, root: Path) -> list[Path]:
         raise Unusable("reference_outside", f"`..` follows a wildcard in {pattern}", hint)
     # Python 3.13 changed the meaning of `**` inside a name; a file must mean the same everywhere.
     if any("**" in part and part != "**" for part in parts):
-        raise Unusable("reference_unreadable", f"`**` must stand alone between slashes, but does not in {pattern}")
+        raise Unusable("reference_unreadable", f"`**` must be a whole part of a path, but is not in {pattern}")
     found = sorted(path for path in _followed(folder, pattern, root) if path.is_file())
     if not found:
         looked_in = _looked_in(folder.joinpath(*parts[:first]), root)

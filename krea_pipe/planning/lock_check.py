@@ -102,7 +102,7 @@ def moved_lock(lock: Lockfile, keys: Collection[Key]) -> Problem | None:
         return None
     for other, count in locks_beside(lock.file, keys)[:1]:
         said = "1 of these requests" if count == 1 else f"{count} of these requests"
-        message = f"{lock.file} does not exist, but {other} has {said}"
+        message = f"{lock.file} does not exist, but {other} contains {said}"
         return Problem("file_renamed", message, hint=f"rename it: git mv {other} {lock.file}")
     return None
 

@@ -218,7 +218,7 @@ def lock_bytes(file: Path) -> bytes | None:
     except OSError as error:
         raise InvalidInput(unreadable_file(file, error, "lock_unreadable")) from error
     if len(data) > MAX_LOCK_BYTES or data.count(b"\n") > MAX_LOCK_LINES:
-        message = f"{file} is too large: {MAX_LOCK_BYTES // 2**20} MB and {MAX_LOCK_LINES:,} lines are read"
+        message = f"{file} is too large: {MAX_LOCK_BYTES // 2**20} MB and {MAX_LOCK_LINES:,} lines are allowed"
         raise InvalidInput(Problem("lock_too_large", message, hint="split the pipeline into several files"))
     return data
 

@@ -221,7 +221,7 @@ def read_plan_file(file: Path) -> PlanFile:
     Raises:
         InvalidInput: It cannot be read.
     """
-    hint = "make the plan again: krea-pipe plan FILE --out PLANFILE"
+    hint = "create a new plan: krea-pipe plan FILE --out PLANFILE"
     try:
         raw = _bytes_of(file)
         if conflict := conflict_in(file, raw.decode("utf-8", "replace"), hint):

@@ -62,10 +62,10 @@ class Missing:
     def __str__(self) -> str:
         named = f"{', '.join(self.cells[:_SHOWN])}{' …' if len(self.cells) > _SHOWN else ''}"
         count = f"{len(self.cells)} {'cell is' if len(self.cells) == 1 else 'cells are'} missing: {named}"
-        return f"the runs of shard {self.shard} are incomplete, {count}" if self.came else self._absent(count)
+        return f"the run of shard {self.shard} is incomplete: {count}" if self.came else self._absent(count)
 
     def _absent(self, count: str) -> str:
-        return f"there is no run of shard {self.shard}, {count}"
+        return f"shard {self.shard} has no run: {count}"
 
 
 def check_same_version(runs: Sequence[ShardRun]) -> None:

@@ -137,10 +137,10 @@ def test_a_plan_file_says_what_it_may_cost_where_only_krea_can_tell(project):
     shutil.rmtree(project.home)
     shutil.rmtree(project.path / "out")
     said = project.run("plan", "p.yaml", "--out", "plan.json").out
-    assert "sends only 1 request, and of 2 more those that Krea no longer has, for $0.03 to $0.09." in said
+    assert "sends only 1 request, and up to 2 more for images that Krea no longer has, for $0.03 to $0.09." in said
     project.pipeline(["fox"])
     said = project.run("plan", "p.yaml", "--out", "plan.json").out
-    assert "sends only those of 1 request that Krea no longer has, for $0.00 to $0.03." in said
+    assert "sends at most 1 request, for images that Krea no longer has, for $0.00 to $0.03." in said
 
 
 def forget(krea, *words):

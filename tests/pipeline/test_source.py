@@ -167,9 +167,9 @@ def test_repeated_and_foreign_keys_are_all_found_and_the_first_value_counts(tmp_
     document = read_document(file)
     assert document.data == {"a": 1, "b": {"c": 1}}
     assert [said(problem) for problem in document.problems] == [
-        "2:1 repeated_key: the key `a` is already set in line 1",
+        "2:1 repeated_key: the key `a` is already set on line 1",
         "3:1 key_not_text: a key must be text, but 3 is not",
-        "4:11 repeated_key: the key `c` is already set in line 4",
+        "4:11 repeated_key: the key `c` is already set on line 4",
     ]
 
 

@@ -20,7 +20,7 @@ from krea_pipe.core.errors import Problem, UsageError
 @file_argument
 @stage_argument
 @click.argument("cells", nargs=-1, metavar="CELL...")
-@click.option("--stars", type=click.IntRange(1, 5), help="How many stars to give them.")
+@click.option("--stars", type=click.IntRange(1, 5), help="The number of stars to give them.")
 @click.option("--note", default="", help="A note to store with them.")
 @click.option("--reject", is_flag=True, help="Reject them.")
 @click.option("--remove", is_flag=True, help="Remove the decision about them.")

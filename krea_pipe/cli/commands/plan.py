@@ -196,10 +196,10 @@ def _fetching_words(path: Path, approval: PlanFile) -> str:
     sent, doubtful = len(approval.sends), len(approval.fetches)
     price = usd_range(approval.price_usd, approval.at_most_usd)
     if sent:
-        sends = f"{sent} request{'' if sent == 1 else 's'}, and of {doubtful} more those that Krea no longer has"
+        sends = f"only {sent} request{'' if sent == 1 else 's'}, and up to {doubtful} more for"
     else:
-        sends = f"those of {doubtful} request{'' if doubtful == 1 else 's'} that Krea no longer has"
-    return f"plan    {path}: `krea-pipe run {path}` sends only {sends}, for {price}."
+        sends = f"at most {doubtful} request{'' if doubtful == 1 else 's'}, for"
+    return f"plan    {path}: `krea-pipe run {path}` sends {sends} images that Krea no longer has, for {price}."
 
 
 def _refusal_words(refusal: Problem) -> str:

@@ -272,7 +272,7 @@ class _Reader:
                 again.append(entry)
                 continue
             lines = [self.document.place(one.trail).line for one in (before, entry)]
-            message = f"`{entry.id}` is decided twice: {said[0]} in line {lines[0]}, {said[1]} in line {lines[1]}"
+            message = f"`{entry.id}` is decided twice: {said[0]} on line {lines[0]}, {said[1]} on line {lines[1]}"
             self._note("decided_twice", message, entry.trail, "keep one of the two lines")
         return again
 

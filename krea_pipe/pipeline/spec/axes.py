@@ -182,7 +182,7 @@ class AxisBuilder:
             hint = (
                 "write the values in one list; write values that belong together as a row: {id: dawn, text: low light}"
             )
-            self._problems.add("wrong_type", f"a value of `{name}` is one value, not a list", trail, hint)
+            self._problems.add("wrong_type", f"a value of `{name}` must be a single value, not a list", trail, hint)
         if not field or (name != "prompt" and not sets_list(name)):
             item = self._rendered(item, trail)
         item = unspelled(item) if field else item

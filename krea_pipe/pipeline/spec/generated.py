@@ -78,7 +78,7 @@ def _table_rows(data: Mapping[str, Json], folder: Path, root: Path, allowed: All
     if not rows:
         hint = "write a header row, and at least one row below it"
         raise Unusable("empty_value", f"{pattern} contains no values", hint)
-    _check_rows(rows, allowed, [f"in line {line} of {pattern}" for line in table.lines])
+    _check_rows(rows, allowed, [f"on line {line} of {pattern}" for line in table.lines])
     return Generated(rows, table.lines)
 
 
@@ -95,7 +95,7 @@ def _check_rows(rows: Sequence[Json], allowed: Allowed, places: Sequence[str] = 
         except ValueError as error:
             near = error.hint if isinstance(error, UnknownValueError) else None
             place = places[number - 1] if places else f"in row {number}"
-            raise Unusable("invalid_value", f"{place} {error}", near) from error
+            raise Unusable("invalid_value", f"{place}, {error}", near) from error
 
 
 def _range(data: Mapping[str, Json]) -> list[Json]:
@@ -107,7 +107,7 @@ def _range(data: Mapping[str, Json]) -> list[Json]:
     step = Decimal(repr(data["by"]))
     if step == 0 or (last - first) / step < 0:
         way = "down: write a negative number" if last < first else "up: write a positive number"
-        raise Unusable("invalid_value", f"`by: {data['by']}` never gets from `from` to `to`", f"the values go {way}")
+        raise Unusable("invalid_value", f"`by: {data['by']}` never leads from `from` to `to`", f"the values go {way}")
     count = int((last - first) / step) + 1
     if count > MAX_RANGE_VALUES:
         message = f"this range has {count:,} values; an axis can have at most {MAX_RANGE_VALUES:,}"

@@ -385,7 +385,11 @@ def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
     if isinstance(value, list) and last in DEFAULTS:
         return f"only a matrix multiplies: write the list there, `matrix: {{{last}: [ … ]}}`"
     if "const" in schema:
-        return "write it without quotes" if value == str(schema["const"]) else "this krea-pipe reads version 1"
+        return (
+            "write it without quotes"
+            if value == str(schema["const"])
+            else "this version of krea-pipe reads `version: 1`"
+        )
     axis, rest = axis_at(trail) or ("", ())
     if isinstance(value, dict) and len(rest) == 1:
         if axis in LIST_FIELDS:
@@ -405,7 +409,7 @@ def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
 def _enum_hint(options: list[str], value: object) -> str | None:
     name = next((one for one, known in _KNOWN.items() if known <= {*options}), "")
     if name == "resolution":
-        near: str | None = f"Krea 2 has only {' and '.join(options)}, as far as is known: remove this line"
+        near: str | None = f"Krea 2 is only known to offer {' and '.join(options)}: remove this line"
     elif not isinstance(value, str):
         return None
     elif name == "aspect_ratio":

@@ -300,7 +300,7 @@ class _RuleFitter:
         keys = [key for key in when if key not in _NOT_AXES]
         if not keys and condition is None:
             hint = "name an axis, `surface: slate`, or write `if:` and an expression"
-            self.library.problems.add("empty_value", "this rule does not say which cells it is for", at, hint)
+            self.library.problems.add("empty_value", "this rule does not say which cells it applies to", at, hint)
         self._check_axes(keys, at)
         for own, rules in zip(self.named, found, strict=True):
             if all(key in own for key in keys):

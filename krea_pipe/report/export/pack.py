@@ -147,7 +147,7 @@ class _Packing:
             if data is None:
                 if not allow_missing:
                     message = f"the stored image of {image.row.id} is missing or damaged"
-                    hint = "rerun its pipeline to get it again, or skip it with --allow-missing"
+                    hint = "rerun its pipeline to fetch it again, or skip it with --allow-missing"
                     raise StateError(Problem("image_damaged", message, hint=hint))
                 lost.append(image.row.id)
                 continue

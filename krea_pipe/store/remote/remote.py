@@ -138,7 +138,7 @@ def open_remote(
         raise UsageError(Problem("bad_remote", f"{MODE_NAME} is `read` or `write`, not {mode!r}"))
     secret = environment.get(SECRET_NAME, "")
     if secret and len(secret) < LEAST_SECRET:
-        hint = "make one with `python -c 'import secrets; print(secrets.token_hex(32))'`"
+        hint = "create one with `python -c 'import secrets; print(secrets.token_hex(32))'`"
         message = f"{SECRET_NAME} is shorter than {LEAST_SECRET} characters"
         raise UsageError(Problem("bad_remote", message, hint=hint))
     bucket = open_bucket(f"{address.rstrip('/')}/{target.space}", environment)
