@@ -1,7 +1,7 @@
-"""What Krea's clock may show, from the `Date` of its answers.
+"""Bounds for Krea's clock, from the `Date` of its answers.
 
-`created_at` of a job is compared with it and never with our own clock, which may be wrong by hours. A `Date` has whole
-seconds and was written some time between our sending and the answer's coming, so what is known are two bounds.
+The `created_at` of a job is compared with Krea's clock and never with ours, which can be wrong by hours. A `Date` has
+whole seconds and was written some time between the request and the arrival of the answer, so only two bounds are known.
 """
 
 import math
@@ -13,9 +13,12 @@ from datetime import UTC, datetime, timedelta
 from krea_pipe.api.wire import read_http_date
 
 _LONGEST = 5.0
-"""Seconds. A slower answer tells the time too badly."""
+"""Seconds; a slower answer is too inaccurate to tell the time.
+
+A slower answer tells the time too badly.
+"""
 CLOCK_SLACK = 2.0
-"""Seconds between the clock that dates answers and the one that dates jobs."""
+"""Seconds between the clock that dates answers and the clock that dates jobs."""
 _MOST_HOSTS = 8
 
 

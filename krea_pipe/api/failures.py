@@ -1,4 +1,4 @@
-"""How a call to Krea can fail.
+"""The ways in which a call to Krea can fail.
 
 CallFailed
 ├── Unreachable   nothing was sent
@@ -73,7 +73,7 @@ class Refused(CallFailed):
 
 
 class BadImage(CallFailed):
-    """What came is not the image that was announced."""
+    """The received data is not the image that was announced."""
 
 
 class translated:  # noqa: N801 (used like a function)

@@ -31,7 +31,7 @@ _MAX_CURSOR = 1024
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 _ADDRESSES = ("urls", "images", "image", "url", "image_url", "output", "outputs")
-"""Where a result may have its images; the first that has one counts."""
+"""Fields in which a result may list its images; the first one with an image is used."""
 ADDRESS_FIELDS = frozenset(_ADDRESSES)
 _ADDRESS = ("url", "uri", "href", "src", "image_url")
 _KIND = ("type", "kind", "role")
@@ -279,7 +279,7 @@ def _style_id(result: Json) -> str | None:
 
 
 def _urls(result: Json) -> tuple[str, ...]:
-    """Where a result has its image: what says that it is final first, and nothing that says that it is a preview."""
+    """Where a result has its image: fields marked as final first, and never fields marked as a preview."""
     if not isinstance(result, dict):
         return tuple(_sorted(islice(_addresses(result, "", 0), _MOST_IMAGES)))
     found = (_sorted(islice(_addresses(result.get(name), "", 0), _MOST_IMAGES)) for name in _ADDRESSES)
@@ -293,7 +293,7 @@ def _sorted(found: Iterator[tuple[str, str]]) -> list[str]:
 
 
 def _is_preview_by_path(url: str) -> bool:
-    """Whether a folder in an address is called after previews; alone, it may be the image all the same."""
+    """Whether a folder in an address has a name for previews; if it is the only image, it may still be final."""
     return re.search(r"/(?:previews?|thumb(?:nail)?s?)/", url[:2000], re.IGNORECASE) is not None
 
 
@@ -320,7 +320,7 @@ def _addresses(data: Json, kind: str, depth: int) -> Iterator[tuple[str, str]]:
 
 
 _REASONS = ("failure", "failure_reason", "reason", "message", "detail", "moderation")
-"""Where a job that has failed may say why, when it has no error."""
+"""Fields in which a failed job may state the reason if it has no error."""
 
 
 def _failure(data: Mapping[str, Json], status: str) -> Failure | None:

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from krea_pipe.api.webhook import WebhookListener
 
 Uncertain: TypeAlias = Literal["hold", "adopt", "resubmit"]
-"""What becomes of a request that may have been paid: leave it, take the job nearest in time, or send it again."""
+"""What to do with a request that may have been paid: leave it, use the job nearest in time, or resubmit it."""
 
 _WEBHOOK_HINT = "leave the webhook out, or start `krea-pipe serve` and set KREA_API_BASE to its address"
 
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """How requests are sent, and how long their jobs are waited for.
+    """How requests are sent, and how long to wait for their jobs.
 
     Args:
         concurrency: the most jobs that Krea may hold for the run at once.
@@ -89,7 +89,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan that may be carried out, and where its images come from and go.
+    """A plan that is ready to run, with the source and the target of its images.
 
     `replay` is the journal as it was when the plan was made. `cap` is what may be spent, in US dollars, `most` how many
     new images may be made; None is no limit. `permission` says which requests may be paid for. `pipeline_cells` is how
@@ -142,7 +142,7 @@ class Execution:
         return token_for(self.target, self.environment)
 
     def carry_out(self, prepared: Prepared, run_id: str, listeners: Listeners) -> tuple[dict[Key, Outcome], Ending]:
-        """Do the work of a plan, in a thread of its own if an event loop runs in this one already.
+        """Run a plan, in a separate thread if this thread already has an event loop.
 
         Args:
             prepared: the plan, and where its images come from and go.
@@ -191,7 +191,7 @@ class Execution:
 
 
 def open_execution(target: Target, options: SendOptions, environment: Mapping[str, str]) -> Execution:
-    """Get ready to carry out a plan.
+    """Prepare to run a plan.
 
     Nothing is sent, and no network code is loaded without a webhook.
 

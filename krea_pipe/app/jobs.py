@@ -130,7 +130,7 @@ def recover_account_jobs(
     in_order: bool,
     writes: bool,
 ) -> tuple[list[UnknownJob], int]:
-    """Find jobs that no journal here knows, and give them to the requests of a plan that have no image.
+    """Find jobs that the journal does not contain, and pair them with the requests of a plan that have no image.
 
     Args:
         workspace: where the journal is.

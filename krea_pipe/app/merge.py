@@ -1,7 +1,7 @@
-"""Runs of shards, perhaps from other machines, become one run in the home folder: report, images and lock file.
+"""Merges runs of shards, possibly from other machines, into one run in the home folder: report, images, lock file.
 
-What comes from another machine is read with care: an image counts only with the digest that its report names, and no
-path that a report names is read or written outside of the folders that the user has named.
+Input from other machines is not trusted: an image counts only with the digest that its report names, and no path in a
+report is read or written outside the folders that the user has specified.
 """
 
 import os
@@ -74,7 +74,7 @@ def merge_runs(
     codes: Iterable[int] = (),
     needs_images: bool = False,
 ) -> Merged:
-    """Make one run of several.
+    """Merge several runs into one.
 
     Args:
         home: the home folder, in which the merged run is kept.
@@ -117,7 +117,7 @@ def merge_runs(
 
 
 def find_shard_runs(home: Path, words: Iterable[str]) -> list[ShardRun]:
-    """The runs that are named, each once, the oldest first.
+    """The specified runs, without duplicates, oldest first.
 
     Args:
         home: the home folder, for ids of runs.
@@ -249,7 +249,7 @@ def _below(one: MergedRow) -> PurePosixPath:
 
 
 def _lock_file(runs: Sequence[ShardRun], lock: Path | None) -> Path | None:
-    """The lock file to write; None where the runs kept none.
+    """The lock file to write; None if the runs used none.
 
     Raises:
         UsageError: it is not said which one, or the one of the runs is not below the working folder.

@@ -20,7 +20,7 @@ from krea_pipe.store.lock import exclusive, picks_lock
 
 
 class Decision(TypedDict):
-    """What is said about cells, given by ids or expressions.
+    """A decision about cells, given by ids or expressions.
 
     `remove` takes back what was said before. `best_of` is an axis: of picks that differ in it alone, those with fewer
     stars are dropped.
@@ -50,7 +50,7 @@ class Decided:
 
 
 def decide(file: Path, stage: str, decision: Decision, target: Path | None, environment: Mapping[str, str]) -> Decided:
-    """Write a decision about cells of a stage into its picks file.
+    """Write a decision about cells of a stage to its picks file.
 
     Args:
         file: the pipeline.
@@ -145,7 +145,7 @@ class _Change:
         return renamed, self._shown(matched, text or "")
 
     def warnings(self) -> tuple[Problem, ...]:
-        """What is to be said of a missing picks file, and may have another name."""
+        """The warning about a missing picks file that may have another name."""
         if self.path.exists() or not self.path.parent.is_dir():
             return ()
         pipeline = self.loaded.pipeline

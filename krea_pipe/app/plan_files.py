@@ -1,4 +1,4 @@
-"""What a run would do and how far it would come; plan files, which hold a run to just that."""
+"""What a run would do and how far it would get; and plan files, which limit a run to exactly that."""
 
 import os
 import shlex
@@ -54,7 +54,9 @@ class Forecast:
 
     @property
     def most(self) -> Decimal:
-        """What a run may cost at most, in US dollars: when Krea has none of the images that it alone can give."""
+        """The maximum price of a run in US dollars: the price if Krea has none of the images that only Krea can provide
+        for free.
+        """
         return self.plan.total(Submit).usd + self.plan.in_doubt().usd
 
     @property
@@ -153,7 +155,7 @@ def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run was asked to carry out: a pipeline file with its overrides, or the plan of one."""
+    """The subject of a run: a pipeline file with its overrides, or a plan of it."""
 
     file: Path
     overrides: Overrides
@@ -174,7 +176,7 @@ class RunRequest:
 def run_request(
     file: Path, overrides: Overrides, options: flow.RunOptions, environment: Mapping[str, str], *, local: bool
 ) -> RunRequest:
-    """What a file, a pipeline or a plan of one, and options ask for.
+    """The subject that a file (a pipeline or a plan) and options specify.
 
     Args:
         file: a pipeline, or a plan file.

@@ -1,4 +1,4 @@
-"""What images cost, who says so, and whether an OpenAPI document of Krea says the same."""
+"""The prices of images, their sources, and a comparison with an OpenAPI document of Krea."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,12 +28,12 @@ _TIER_WORDS: tuple[tuple[str, PriceClass], ...] = (
     ("style", "references"),
     ("text", "text"),
 )
-"""What tells the class of a price point in the name of its tier; Krea publishes `text-to-image` alone for certain."""
+"""The part of a tier's name that identifies the class of a price point; only `text-to-image` is documented."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceDifference:
-    """Where a document and the effective prices differ; None is a price that one of them does not have."""
+    """A difference between a document and the effective prices; None means that one of them has no price."""
 
     variant: str
     tier: str
@@ -58,7 +58,7 @@ class _PricePoint:
 
 
 def effective_prices(file: Path | None, environment: Mapping[str, str]) -> PriceList:
-    """The prices that plans count with.
+    """The prices that plans use.
 
     Args:
         file: a pipeline, whose prices count as well; None for those of the user alone.
@@ -156,7 +156,7 @@ def _points(pricing: Json) -> Iterator[_PricePoint]:
 
 
 def _class_of(dimensions: Mapping[str, Json]) -> PriceClass | None:
-    """What an image of a price point uses, None where it has more dimensions than the tier."""
+    """The features that an image of a price point uses; None if it has more dimensions than the tier."""
     if any(name != _TIER and (name, one) != ("resolution", "1K") for name, one in dimensions.items()):
         return None
     tier = str(dimensions.get(_TIER, "")).lower()

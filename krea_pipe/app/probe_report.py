@@ -1,4 +1,4 @@
-"""What a probe has learnt: values that later runs start from, and a report to be shared, without key, ids and paths."""
+"""The results of a probe: values for later runs, and a report without key, ids and paths that can be shared."""
 
 import json
 import re
@@ -43,7 +43,7 @@ _MAX_WORDS = 300
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """What a probe has learnt: values for later runs, the report as JSON data and in words, and an exit code.
+    """The results of a probe: values for later runs, the report as JSON and as text, and an exit code.
 
     `is_worth_keeping` says that it has ordered images: without any, its values are guesses.
     """
@@ -56,7 +56,7 @@ class ProbeReport:
 
 
 def report_of(seen: Observations, moment: datetime) -> ProbeReport:
-    """What follows from the observations of a probe.
+    """Evaluate the observations of a probe.
 
     Args:
         seen: the observations.
@@ -115,7 +115,7 @@ def keep_probe_report(home: Path, report: ProbeReport) -> Path:
 
 
 def _exit_code(seen: Observations) -> ExitCode:
-    """That of the run, unless it has generated images: one of its jobs was cancelled on purpose."""
+    """The exit code of the run, unless it has generated images: one of its jobs was cancelled on purpose."""
     report = seen.finished.report
     code = ExitCode(report.exit_code)
     drawn = any(row.status in ("succeeded", "reused") for row in report.rows) or any(_unfit_sizes(report.rows))

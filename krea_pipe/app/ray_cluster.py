@@ -1,11 +1,13 @@
-"""Shards as tasks of a Ray cluster. Ray is imported here and nowhere else.
+"""Runs shards as tasks of a Ray cluster; the only module that imports Ray.
+
+Ray is imported here and nowhere else.
 
 What goes to Ray is chosen for what Ray does with it. The command line of this process, names of tasks and runtime
 environments stand in the cluster's metadata and its dashboard, so nothing secret is in them. Small arguments of a task
-go from process to process, so the environment is one; the files are an object, which may be written to a disk. A
-result of at most 100 KiB stays with this process, while a larger one is lost with its machine, and Ray would run the
-finished task again: results are cut into parts below that. A task that calls `sys.exit` counts as crashed. Words of
-Ray's own about lost workers go to stdout, whatever `log_to_driver` says, and would stand in what a run prints there.
+go from process to process, so the environment is one; the files are an object, which may be written to a disk. A result
+of at most 100 KiB stays with this process, while a larger one is lost with its machine, and Ray would run the finished
+task again: results are cut into parts below that. A task that calls `sys.exit` counts as crashed. Words of Ray's own
+about lost workers go to stdout, whatever `log_to_driver` says, and would stand in what a run prints there.
 
 What runs on the workers begins with functions that are sent as code and import nothing of krea-pipe before they have
 looked which version is there.
@@ -31,7 +33,7 @@ _PARTS = 64
 _PART_BYTES = 90 * 1024
 """Ray keeps results of up to 100 KiB, with what it adds, in the process that wants them."""
 _RETRIES = 5
-"""How often a task is started again whose worker was lost."""
+"""The maximum number of restarts of a task whose worker is lost."""
 _LOOK_SECONDS = 0.5
 _CALL_SECONDS = 10.0
 _CONNECT_SECONDS = 10.0
@@ -61,7 +63,7 @@ def open_ray(address: str) -> Iterator["RayEngine"]:
 
 
 def _check_answers(address: str) -> None:
-    """Refuse an address at which nobody listens: Ray itself tries for more than a minute, and says so on stderr."""
+    """Refuse an address at which nothing listens: Ray itself retries for over a minute, and reports it on stderr."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdecimal():  # `auto`, `local`, or what Ray refuses
         return
@@ -116,7 +118,7 @@ class RayEngine:
             )
 
     def look(self, *, stopping: bool) -> Iterable[News]:
-        """Wait for a moment, and give what has happened; `stopping` tells all tasks to stop."""
+        """Wait for a moment and return the new events; `stopping` makes all tasks stop."""
         firsts = {parts[0]: shard for shard, parts in self._parts.items()}
         done, _ = self.ray.wait(list(firsts), num_returns=len(firsts), timeout=_LOOK_SECONDS, fetch_local=False)
         yield from self._said(stopping=stopping)
@@ -124,7 +126,7 @@ class RayEngine:
             yield self._ended(firsts[ref])
 
     def _said(self, *, stopping: bool) -> Iterator[News]:
-        """What the tasks have said since; nothing while the machine with the channel is lost."""
+        """The new messages of the tasks; none while the machine with the channel is lost."""
         try:
             told = self.ray.get(self._channel.take.remote(stopping), timeout=_CALL_SECONDS)
         except (self.ray.exceptions.RayError, TimeoutError):
@@ -184,7 +186,7 @@ def _words(error: Exception) -> str:
 
 
 def _channel_class() -> type:
-    """An actor that keeps what tasks say until it is asked for, and whether they are to stop.
+    """An actor that collects messages of tasks, and stores whether they should stop.
 
     If it is lost, Ray makes a new one, and what was said in it is lost: progress alone.
     """
@@ -208,7 +210,10 @@ def _channel_class() -> type:
 
 
 def _task_function() -> Callable[..., Any]:
-    """What a worker carries out. It is sent as code, as the worker may have no krea-pipe, or another version."""
+    """The code that a worker runs.
+
+    It is sent as code, as the worker may have no krea-pipe, or another version.
+    """
 
     def krea_pipe_shard(
         plain: tuple[Any, ...],

@@ -43,7 +43,7 @@ def from_here(file: Path) -> str:
 def collect_files(
     loaded: Loaded, overrides: Overrides, named: Iterable[Path], environment: Mapping[str, str]
 ) -> ShardFiles:
-    """Read what a pipeline reads.
+    """Read the files that a pipeline reads.
 
     Args:
         loaded: the pipeline, of which all cells have been made.
@@ -79,7 +79,7 @@ def collect_files(
 
 
 def check_shard_files(found: ShardFiles, loaded: Loaded, overrides: Overrides, max_cells: int) -> None:
-    """Make sure that the files alone make the same requests, before another machine pays for others.
+    """Check that the files alone produce the same requests, before another machine pays for different ones.
 
     Args:
         found: the files.

@@ -30,7 +30,7 @@ RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 
 
 class StyleTerms(TypedDict):
-    """What is trained, and on which terms.
+    """What to train, and on which terms.
 
     Args:
         name: what the style is called.
@@ -68,7 +68,7 @@ class TrainedStyle:
 
 
 def styles_of_account(environment: Mapping[str, str], which: str, limit: int, *, local: bool) -> StylePage:
-    """The first styles, `limit` at most, that one of Krea's filters shows; `next` of the page says that there are more.
+    """The first styles, at most `limit`, that one of Krea's filters returns.
 
     Args:
         environment: where the API and the key come from.
@@ -98,7 +98,7 @@ def train_style(
     warn: Callable[[Loaded], None],
     tell: Callable[[str], None],
 ) -> TrainedStyle:
-    """Train a style, or find the one that was trained, or wait for the job that is in flight.
+    """Train a style, find the trained one, or wait for the job in flight.
 
     Args:
         file: the pipeline.

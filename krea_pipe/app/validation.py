@@ -49,7 +49,7 @@ def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
 
 
 def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) -> Iterator[Checked]:
-    """Check the pipelines that a commit is about; what is valid and has nothing to do with it is passed over.
+    """Check the pipelines that a commit affects.
 
     Args:
         folders: folders and files in which pipelines are looked for; none means the whole repository.
@@ -81,7 +81,7 @@ def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) 
 
 
 def _without(checked: Checked, index: Index) -> Checked:
-    """What was found, and each file that the pipeline reads and the commit removes, though it still lies there."""
+    """The result, and each file that the pipeline reads and the commit removes, even if it is still on disk."""
     gone = [name for name in sorted(index.deleted) if (index.top / name).resolve() in checked.inputs]
     if not gone:
         return checked
@@ -94,7 +94,7 @@ def _without(checked: Checked, index: Index) -> Checked:
 
 
 def _check_folders(folders: Sequence[Path], index: Index) -> None:
-    """Refuse what is neither there nor known to git: a slip of the pen would turn the check off."""
+    """Refuse a path that neither exists nor is known to git: a typo would turn the check off."""
     known = [index.top / name for name in (*index.yaml_names, *index.staged)]
     for folder in folders:
         if not os.path.exists(folder) and not any(  # noqa: PTH110 (Path raises when a name is too long)

@@ -58,7 +58,7 @@ class UsdType(click.ParamType[Decimal]):
 
 
 class Number(click.FloatRange):
-    """A finite number in a range: click lets `nan` pass every range, and `inf` one without an upper end."""
+    """A finite number in a range: click accepts `nan` in every range, and `inf` in one without an upper end."""
 
     name = "number"
 
@@ -126,7 +126,7 @@ shard_option = click.option(
 
 
 class OverFlags(TypedDict):
-    """What the command line says over a file."""
+    """The overrides that the command line gives."""
 
     profiles: tuple[str, ...]
     sets: tuple[str, ...]
@@ -142,7 +142,7 @@ class SelectFlags(TypedDict):
 
 
 class CellFlags(OverFlags, SelectFlags):
-    """What the command line says over a file, which of its cells are meant, and the most that it may have."""
+    """The overrides of the command line, the selected cells, and the maximum number of cells."""
 
     max_cells: int
 

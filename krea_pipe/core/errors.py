@@ -73,7 +73,7 @@ class KreaPipeError(Exception):
 
 
 class InvalidInput(KreaPipeError):
-    """A pipeline file, or something it names, cannot be used as it is."""
+    """A pipeline file, or a file that it names, cannot be used."""
 
     exit_code = ExitCode.INVALID
 
@@ -91,7 +91,7 @@ class RefusedByKrea(KreaPipeError):
 
 
 class OverBudget(KreaPipeError):
-    """The price of what is new is above the cap, so nothing was sent."""
+    """The price of the new images is above the cap, so nothing was sent."""
 
     exit_code = ExitCode.LIMIT_REACHED
 
@@ -103,10 +103,10 @@ class NothingSelected(KreaPipeError):
 
 
 class NotLocked(KreaPipeError):
-    """A request is not the one that the lock file has, and nothing else may be generated."""
+    """A request differs from the lock file, and no other image may be generated."""
 
     exit_code = ExitCode.NOT_AS_LOCKED
 
 
 class StateError(KreaPipeError):
-    """What is stored on disk cannot be read or written."""
+    """Stored data cannot be read or written."""

@@ -1,4 +1,4 @@
-"""What secrets look like, and how they are taken out of texts.
+"""Detects secrets, and removes them from texts.
 
 The kinds are values of the forms that their makers document, in `data/secret_kinds.json`, and names of variables for
 them. A pattern tells a secret by its beginning: it need not match all of it. Each is bounded, so that a text costs as
@@ -169,7 +169,7 @@ def _forms(secret: str) -> tuple[str, ...]:
 
 
 def _decodings(text: str) -> Iterator[str]:
-    """A text as others may read it: decoded, up to so many times, and without what is not seen."""
+    """A text as a reader would see it: decoded up to a number of times, without invisible characters."""
     seen, latest = {text}, [text]
     for _ in range(_ROUNDS):
         latest = [one for form in latest for one in _decoded(form) if one not in seen][:_MAX_FORMS]

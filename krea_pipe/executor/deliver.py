@@ -64,7 +64,7 @@ class Delivery:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What the user has to decide; nothing when no work was kept."""
+        """The decision that the user has to make; None if no changed file was kept."""
         return in_the_way(self.kept)
 
     def prepare(self) -> None:
@@ -147,7 +147,7 @@ class Delivery:
 def open_delivery(
     space: Space, folder: Path, kind: str, plan: Plan, *, file: Path, changed: Changed = "keep"
 ) -> Delivery:
-    """Open the output folder of a run of a pipeline file, once nothing is in the way of what has to be paid.
+    """Open the output folder of a run, unless a file is in the way of an image that must be paid for.
 
     Args:
         space: the store of the target.
@@ -208,7 +208,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def remember(space: Space, plan: Plan, outcomes: Mapping[Key, Outcome]) -> None:
-    """Keep results, and which request each cell had last, as facts.
+    """Store results as facts, and which request each cell used last.
 
     Args:
         space: the store of the target.
@@ -241,7 +241,7 @@ def remember_lock(space: Space, file: Path) -> None:
 
 
 def take_over_costs(space: Space, plan: Plan, run_id: str) -> frozenset[Key]:
-    """Have the report of this run count what dead runs have paid for and not reported, unless another run does.
+    """Let the report of this run count what dead runs have paid and not reported, unless another run does so.
 
     Args:
         space: the store of the target.
@@ -273,7 +273,7 @@ def _is_uncounted(step: Step) -> bool:
 
 
 def mark_reported(space: Space, plan: Plan, run_id: str) -> None:
-    """Note what is now in a report, so that no later one counts it again.
+    """Record what a report now contains, so that no later report counts it again.
 
     Args:
         space: the store of the target.

@@ -1,4 +1,4 @@
-"""What a request needs before it can be sent: images of earlier stages, and the URLs of its references.
+"""Provides the inputs of a request before it is sent: images of earlier stages, and the URLs of its references.
 
 References are uploaded once for each account, and their URLs remembered. A request that needs the images of others goes
 on as soon as those are there.
@@ -141,7 +141,7 @@ class Uploads:
 
 
 def _read(image: Image) -> bytes:
-    """The bytes of a reference, as they were when it was planned: the key depends on them."""
+    """The bytes of a reference, unchanged since it was planned: the key depends on them."""
     try:
         data = image.read()
     except OSError as error:
@@ -251,7 +251,7 @@ class UpstreamImages:
 
 
 def _depths(above: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """How many stages come before each, one after the other; a circle was refused when the file was loaded."""
+    """The number of stages before each stage in its chain; cycles were refused when the file was loaded."""
     depths: dict[str, int] = {}
     waiting = list(above)
     while waiting:

@@ -1,8 +1,8 @@
-"""One protocol for whatever is paid, be it an image or a training: submit, wait, collect, recover.
+"""The protocol for everything that is paid, images and trainings: submit, wait, collect, recover.
 
-The next step follows from the status of the request in the journal. There is no idempotency key, so a POST is
-repeated only when Krea said no, was never reached, or shows no job of it. What is about to be done is written down
-before: `submitting` before the POST, `submitted` before any look at the job.
+The next step follows from the status of the request in the journal. There is no idempotency key, so a POST is repeated
+only when Krea said no, was never reached, or shows no job of it. What is about to be done is written down before:
+`submitting` before the POST, `submitted` before any look at the job.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class _Tries:
 
 @dataclass(slots=True, kw_only=True)
 class PaidRequest(ABC, Generic[End]):
-    """One request on its way to its end.
+    """One request from its start to its outcome.
 
     Kinds of requests differ in what has to be there first (`ready`), in what is posted (`post`), in how the job is
     waited for and what it leaves (`collect`), and in how the end is told.
@@ -453,7 +453,7 @@ class PaidRequest(ABC, Generic[End]):
 
 
 def created_at(job: Job) -> str:
-    """When Krea says that a job was made (UTC, ISO 8601); "" if it does not."""
+    """When a job was created according to Krea (UTC, ISO 8601); "" if Krea does not say."""
     return "" if job.created_at is None else job.created_at.isoformat()
 
 

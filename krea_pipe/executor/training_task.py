@@ -80,7 +80,7 @@ class TrainingOrder:
 
 
 def execute_training(order: TrainingOrder) -> Trained | Failure:
-    """Train a style, or find the one that was trained, or wait for the job that is in flight.
+    """Train a style, find the trained one, or wait for the job in flight.
 
     Args:
         order: what to train, and on which terms.
@@ -234,7 +234,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         return _uncertain(verdict.reason, tuple(job.id for job in verdict.candidates))
 
     async def _checked(self, known: Trained) -> Trained | Failure:
-        """A style of another key is looked for first: it belongs to the account that trained it."""
+        """Look first for the style of another key, because it belongs to the account that trained it."""
         if self.order.is_free or known.account == self.session.account:
             return known
         try:
@@ -339,7 +339,7 @@ def _empty() -> Failure:
 
 
 def _hidden(style_id: str) -> Failure:
-    """There is a style, and this key is not the one that may use it."""
+    """Report that the style exists but this key cannot use it."""
     reason = f"style {style_id} was trained with another key, and this key cannot see it"
     return Failure("style_hidden", f"{reason}; share it with the workspace. {AGAIN}", "refused")
 

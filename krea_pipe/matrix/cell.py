@@ -34,7 +34,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A stage that waits for picks: the file that will hold them, how many there are, and what it may come to.
+    """A stage that waits for picks: the picks file, the number of picks in it, and the expected cost.
 
     `each` is how many images the first cell would give if it were picked; `usd_each` and `usd_most` are the least and
     the most that one pick may cost.

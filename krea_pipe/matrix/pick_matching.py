@@ -1,4 +1,4 @@
-"""Which cell each decision of a picks file is about: the one of its request, under whatever id, or else of its id."""
+"""Finds the cell of each decision in a picks file: the cell with its request, under any id, or else with its id."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ KeyOf = Callable[[str], str]
 
 
 _MOST_FILES = 50
-"""Files of a folder that are looked at."""
+"""The number of files in a folder that are examined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class _Matcher:
         return rest
 
     def _in_stage(self, identity: str) -> str:
-        """An id in the stage as it is called now, if the pipeline has no stage of the name that it has."""
+        """An id with the current name of the stage, if the pipeline has no stage with the given name."""
         first, slash, parts = identity.partition("/")
         return identity if first in self.stages else f"{self.stage}{slash}{parts}"
 

@@ -117,7 +117,7 @@ def _subject(cell: Cell, labels: Mapping[tuple[str, str], str], status: str) -> 
 
 
 def _values(pipeline: Pipeline) -> dict[str, list[tuple[str, ...]]]:
-    """The values of the axes that the file alone tells, as they may be named."""
+    """The values of the axes that are known from the file alone, in the forms that expressions can name."""
     found: dict[str, list[tuple[str, ...]]] = {}
     dynamic = set()
     for axis in (axis for stage in pipeline.stages for axis in stage.axes):

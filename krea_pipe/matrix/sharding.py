@@ -143,7 +143,7 @@ def _of_array(given: int | None, named: Mapping[str, str]) -> Shard:
 
 
 def _total(given: int | None, named: Mapping[str, str], name: str) -> int:
-    """How many shards there are, as the user or a variable says; both have to say the same."""
+    """The number of shards according to the user or a variable; both must agree."""
     found = _number(name, named) if name in named else None
     if found is not None and given is not None and found != given:
         raise _bad(f"--shard auto/{given} contradicts {name}={found}", f"write --shard auto, or {_NAMED}")

@@ -107,7 +107,7 @@ class Fingerprints:
                 yield self.by_file[file]
 
     def _whole(self, found: tuple[Image, bytes]) -> Image:
-        """An image, after a look at its bytes, which are decoded once and not again by later commands."""
+        """Examine an image; its bytes are decoded once, and not again by later commands."""
         image, data = found
         digest = image.source.sha256 if isinstance(image.source, ByDigest) else ""
         if not image.is_pointer and digest not in self.checked:
@@ -150,7 +150,7 @@ def _image_values(pipeline: Pipeline) -> Iterator[Value]:
 
 
 def check_bytes(images: Iterable[Image]) -> None:
-    """Refuse to send images of which there is no more than a pointer of Git LFS.
+    """Refuse to send images that exist only as a Git LFS pointer.
 
     Raises:
         InvalidInput: there are such.

@@ -30,7 +30,7 @@ class Document:
     digest: str
     problems: tuple[Problem, ...] = ()
     overlays: tuple[Place, ...] = ()
-    """Where overriding values come from: a node that begins at -1 is of the first of them."""
+    """The sources of overriding values: a node that begins at -1 is from the first of them."""
     tables: dict[Trail, tuple[str, Sequence[int]]] = field(default_factory=dict, compare=False, repr=False)
     """For each axis that a table gives, the file and the line of each row."""
     lines: LineIndex = field(init=False, compare=False, repr=False)
@@ -116,7 +116,7 @@ def read_document(file: Path, most: int = MAX_NODES) -> Document:
 
 
 def check_inside(file: Path) -> None:
-    """Refuse a file that a link leads out of its repository to: messages show lines of what cannot be read.
+    """Refuse a file that a link leads out of its repository: error messages quote lines of files.
 
     Raises:
         InvalidInput: it does; what is there is not looked at.

@@ -62,7 +62,7 @@ class Candidate:
 
 
 def read_index(folder: Path, environment: Mapping[str, str]) -> Index:
-    """What git has staged around a folder.
+    """The files that git has staged around a folder.
 
     Raises:
         UsageError: it is in no repository, or git cannot tell.
@@ -166,7 +166,7 @@ def _is_pipeline(data: dict[str, Json]) -> bool:
 
 
 def _patterns(name: str, data: Json) -> Iterator[str]:
-    """What the texts of a pipeline may mean as paths of the repository."""
+    """The repository paths that the texts of a pipeline may refer to."""
     folder = posixpath.dirname(name)
     for text in _texts(data):
         wild = _TEMPLATE.sub("*", text) if "{" in text else text
@@ -175,7 +175,7 @@ def _patterns(name: str, data: Json) -> Iterator[str]:
 
 
 def _texts(data: Json) -> Iterator[str]:
-    """Every text of a pipeline but the paths of its own images."""
+    """Every text of a pipeline except the paths of its own images."""
     if isinstance(data, str):
         yield data
     elif isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""What the lock file accepts: the lines that a run leaves in it, and the images that differ from it."""
+"""Compares images with the lock file, and updates its lines after a run."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """How a cell's image compares with the lock file: `line` is what was accepted, `sha256` what there is.
+    """How the image of a cell compares with the lock file: `line` is the accepted image, `sha256` the current one.
 
     `distance` tells how far the two are apart, from 0 to 1, None when that cannot be said.
     """
@@ -42,10 +42,10 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class LockOptions:
-    """What a run does with a lock file: `frozen` generates only what is in it, `writes` keeps it up to date.
+    """How a run uses a lock file: `frozen` generates only what is in it, `writes` keeps it up to date.
 
-    `is_gone` says whether the pipeline no longer has a cell with an id, `keys` are the keys of all cells that
-    it has. `space` names the store of the API.
+    `is_gone` says whether the pipeline no longer has a cell with an id, `keys` are the keys of all cells that it has.
+    `space` names the store of the API.
     """
 
     lock: Lockfile
@@ -66,7 +66,7 @@ class LockUpdate:
 
 
 def check_frozen(plan: Plan, lock: Lockfile) -> None:
-    """Refuse a plan with a request that the lock does not have.
+    """Refuse a plan with a request that is missing from the lock file.
 
     Args:
         plan: What a run would do.
@@ -89,7 +89,7 @@ def check_frozen(plan: Plan, lock: Lockfile) -> None:
 
 
 def moved_lock(lock: Lockfile, keys: Collection[Key]) -> Problem | None:
-    """A warning where a lock file does not exist, and another in its folder has the same requests.
+    """A warning if a lock file does not exist, but another one in its folder has the same requests.
 
     Args:
         lock: The lock file as it was read.
@@ -108,7 +108,7 @@ def moved_lock(lock: Lockfile, keys: Collection[Key]) -> Problem | None:
 
 
 def update_lock(options: LockOptions, plan: Plan, outcomes: Mapping[Key, Outcome]) -> LockUpdate:
-    """The lock as a run leaves it: a line for each image of a request that it lacked, none for cells that are gone.
+    """The lock file after a run: a line for each image whose request had none, and no lines for cells that are gone.
 
     A line stays when the same request has generated another image this time: that image waits to be accepted.
 
@@ -227,7 +227,7 @@ def lock_line(cell: Cell, step: Step, result: Result, space: str) -> LockLine:
 
 
 def _apart(lines: tuple[LockLine, ...], result: Result, signature_of: SignatureOf) -> float | None:
-    """How far an image is from the one that was accepted for its cell last."""
+    """The distance between an image and the last accepted image of its cell."""
     if not lines:
         return None
     before = lines[-1]

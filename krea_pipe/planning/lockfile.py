@@ -28,7 +28,7 @@ SUFFIX = ".lock.jsonl"
 MAX_LOCK_BYTES = 128 * 1024 * 1024
 MAX_LOCK_LINES = 250_000
 _MOST_FILES = 50
-"""Of a folder, which are looked at for a lock file of another name."""
+"""The number of lock files in a folder to search for one that was renamed."""
 _MAX_LINE = 64 * 1024
 """Bytes: a line of JSON takes a hundred times as much once it is read."""
 
@@ -174,7 +174,7 @@ def locks_beside(file: Path, keys: Collection[Key]) -> list[tuple[Path, int]]:
 
 
 def space_mark(space: str) -> str:
-    """What a line says of the API that has generated its image.
+    """The name in a lock line of the API that generated the image.
 
     Args:
         space: The name of its store.
@@ -196,7 +196,7 @@ def lockfile_of(file: Path, lines: Iterable[LockLine]) -> Lockfile:
 
 
 def lock_bytes(file: Path) -> bytes | None:
-    """What a lock file holds; a link out of the repository is not followed.
+    """Read the bytes of a lock file; a link out of the repository is not followed.
 
     Args:
         file: The path of the lock file.

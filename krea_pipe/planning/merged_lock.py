@@ -7,7 +7,7 @@ from krea_pipe.planning.shard_record import ShardRecord
 
 
 def merged_lock(base: Lockfile, records: Sequence[ShardRecord]) -> Lockfile:
-    """A lock file with the lines of all shards.
+    """Merge the lines of all shards into a lock file.
 
     Args:
         base: The lock file as it is. Its lines stay for cells of which no shard has any; those of cells that the

@@ -1,4 +1,4 @@
-"""The output folder of a plan: which images are there as they were delivered, and where someone's work is in the way.
+"""The output folder of a plan: which images are there unchanged, and which files are in the way.
 
 Nothing is written. A run decides by the same functions when it puts an image into its place.
 """
@@ -24,7 +24,7 @@ IN_THE_WAY = "file_in_the_way"
 """The code of a problem, and of the failure of a cell, whose place has someone's work."""
 
 Changed: TypeAlias = Literal["keep", "overwrite", "beside"]
-"""What becomes of files that are not as they were delivered: kept, overwritten, or kept with the image beside them."""
+"""What to do with changed files: keep them, overwrite them, or keep them and write the image beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def beside_name(name: str) -> str:
 
 @dataclass(slots=True)
 class OutFolder:
-    """An output folder, and what is known of its files.
+    """An output folder, and what is known about its files.
 
     Files are known by the names of their facts, plain text, because a path object for each would cost more than all the
     rest of a run that has nothing to do.
@@ -133,7 +133,7 @@ class OutFolder:
         self.earlier = {**self.earlier, **known}
 
     def found(self, name: str, step: Step, image: str) -> Found:
-        """What is at a path now.
+        """Determine what is at a path now.
 
         Args:
             name: the name of its fact.
@@ -149,7 +149,7 @@ class OutFolder:
         return look_at(name, fact, expected, self.space.blobs)
 
     def place(self, name: str, taken: InTheWay, step: Step, image: str) -> tuple[str, Found] | InTheWay:
-        """Where an image goes whose place has someone's work.
+        """Where to write an image if a changed file is in its place.
 
         Args:
             name: the name of the fact of that place; the fact of the place beside it has been read.
@@ -183,7 +183,7 @@ class _Others:
 
 @dataclass(slots=True)
 class LookedOver:
-    """What was found in an output folder.
+    """The files found in an output folder.
 
     Args:
         out: the folder.
@@ -261,7 +261,7 @@ def _foreign(over: LookedOver, names: Mapping[str, tuple[Step, Cell]], source: s
 def _undecided(
     out: OutFolder, names: Mapping[str, tuple[Step, Cell]], foreign: Mapping[str, Foreign]
 ) -> Iterator[InTheWay]:
-    """Someone's work where neither our image beside it nor the user says what becomes of it."""
+    """A changed file, if neither an image beside it nor an option determines what to do with it."""
     for name, found in foreign.items():
         if out.changed == "overwrite" and found.is_file:
             continue

@@ -1,4 +1,4 @@
-"""A plan in a file, so that what was looked at is what is carried out: the same cells, and nothing else is sent.
+"""A plan in a file, so that exactly the reviewed plan is run: the same cells, and no other requests.
 
 It holds no request, but the pipeline file and the options that it was planned with: a run makes the plan again from
 these and compares. So a plan file is worth what a command line is; it reads no file outside of the repository, and
@@ -42,7 +42,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """What a plan was made of, and what it may send; the file has the fields in this order.
+    """The inputs of a plan, and the requests that it may send; the file has the fields in this order.
 
     `pipeline` is the pipeline file as it was named, `target` the API or `local`; `profiles`, `set` and `vars` stood
     over the file. `cells` are those that are carried out, with their keys, and `everything` is the digest of all cells
@@ -78,7 +78,7 @@ class PlanFile:
 
 
 def parts_of(plan: Plan, reach: int) -> tuple[dict[str, Key], dict[Key, Send]]:
-    """The cells that a plan carries out, and the first requests that it sends.
+    """The cells of a plan, and the first requests that it sends.
 
     A held request is sent again by the run when Krea's list shows that nothing was ordered.
 
@@ -151,7 +151,7 @@ def digest_of(found: Iterable[tuple[Cell, Key]]) -> str:
 
 
 def planned_cells(found: Sequence[tuple[Cell, Key]], approved: PlanFile) -> list[tuple[Cell, Key]]:
-    """The cells of a plan file, as they are now.
+    """The current cells of a plan file.
 
     Args:
         found: Each cell that the pipeline makes, with the key of its request.
@@ -238,7 +238,7 @@ def read_plan_file(file: Path) -> PlanFile:
 
 
 def _bytes_of(file: Path) -> bytes:
-    """What a plan file holds, unless it would be far more once it is read.
+    """The content of a plan file, unless it would be far larger after parsing.
 
     Raises:
         ValueError: it would.

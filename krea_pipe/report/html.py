@@ -1,4 +1,4 @@
-"""The report as one HTML page, which opens from disk and asks the network for nothing."""
+"""The report as one HTML page, which opens from disk and makes no network requests."""
 
 import base64
 import hashlib
@@ -36,13 +36,13 @@ _ESCAPES = (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\
 
 @dataclass(frozen=True, slots=True)
 class HtmlOptions:
-    """How a page is made: what surrounds it, and what it contains besides the report.
+    """How a page is built: its surroundings, and its contents besides the report.
 
     A `single` page holds its `thumbnails`, WebP bytes by the digest of the image that they show; others find them in
-    the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of
-    the store that holds images by digest, as seen from the page: what lies in the output folder may be of a later run.
-    `decisions` are the picks files, by stage. `is_live` says that the run is in progress. `thumbnails_url` is where
-    report.md finds the small pictures, if not beside it.
+    the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of the store that
+    holds images by digest, as seen from the page: what lies in the output folder may be of a later run. `decisions` are
+    the picks files, by stage. `is_live` says that the run is in progress. `thumbnails_url` is where report.md finds the
+    small pictures, if not beside it.
     """
 
     form: Literal["folder", "single", "view"] = "folder"
@@ -76,13 +76,13 @@ def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[b
 
 
 def policy() -> str:
-    """What the page may load: its own style and script, pictures beside it, answers of its server."""
+    """What the page may load: its own style and script, pictures beside it, and answers of its server."""
     sources = "default-src 'none'; img-src data: file: 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
     return f"{sources}; style-src '{_csp_hash(_style())}'; script-src '{_csp_hash(_script())}'"
 
 
 def _page_json(page: HtmlOptions) -> Iterator[bytes]:
-    """How the page was made, as JSON; each picture as base64, which needs no escaping."""
+    """How the page was built, as JSON; pictures are in base64, which needs no escaping."""
     options = {"form": page.form, "live": page.is_live, "decisions": dict(page.decisions), "missing": [*page.missing]}
     text = json.dumps({**options, "originals": page.originals, "thumbnails": None}, ensure_ascii=False)
     if page.thumbnails is None:

@@ -39,7 +39,7 @@ class ShardRun:
 
     @property
     def name(self) -> str:
-        """How messages name the run: by its id and its shard."""
+        """The name of the run in messages: its id and its shard."""
         return f"{self.report.run_id} (shard {self.record.shard})"
 
 
@@ -53,7 +53,7 @@ class MergedRow:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Cells of a shard that are in no run; `came` says whether there is a run of that shard at all."""
+    """Cells of a shard that are in no run; `came` says whether the shard has a run."""
 
     shard: str
     cells: tuple[str, ...]
@@ -197,7 +197,7 @@ def merged_exit_code(
 
 @dataclass(frozen=True, slots=True)
 class MergedRun:
-    """What a merged report says of itself: its id and folder, its exit code, and what is missing."""
+    """The data of a merged report about itself: its id and folder, its exit code, and what is missing."""
 
     run_id: str
     folder: Path

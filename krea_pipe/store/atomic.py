@@ -50,7 +50,7 @@ def _created(file: str, folder: Path) -> int:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
+    """Create a folder and its parents.
 
     Args:
         folder: Its path; one that is there is left as it is.

@@ -215,7 +215,7 @@ class JournalLine:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a run tells its observers beside the journal; nothing follows from it."""
+    """A note from a run to its observers that is not in the journal, and has no effect on the state."""
 
     name: Literal["uploaded", "upload_failed", "waiting", "download_failed"]
     key: str
@@ -229,7 +229,7 @@ class UnknownEvent(ValueError):
 
 
 def name_of(event: Event) -> str:
-    """Name an event as it is named in the file.
+    """The name of an event in the file.
 
     Args:
         event: the event.

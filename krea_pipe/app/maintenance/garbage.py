@@ -1,7 +1,7 @@
-"""What `krea-pipe gc` does: finding out what must stay and what can go, and removing that.
+"""Implements `krea-pipe gc`: decides what is kept, and deletes the rest.
 
-Images in lock files and kept runs stay, and images that no report has yet. Things are removed one after the
-other, so that a crash in between leaves a store that is right.
+Images in lock files and kept runs stay, and images that no report has yet. Things are removed one after the other, so
+that a crash in between leaves a store that is right.
 """
 
 import os
@@ -155,7 +155,7 @@ def _pieces(listing: Listing, reach: Reach) -> Iterator[GarbageItem]:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What there is, which lock files there are, what has to stay and what would go."""
+    """Everything in the home folder: the lock files, what is kept, and what would be deleted."""
 
     listing: Listing
     locks: Locks
@@ -165,7 +165,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """How many things are gone, and which could not be removed, each with the reason."""
+    """The number of deleted items, and those that could not be deleted, each with the reason."""
 
     count: int
     failures: tuple[str, ...]
@@ -174,7 +174,7 @@ class Removed:
 def collect(
     home: Path, keep: timedelta, environment: Mapping[str, str], *, forgets: bool, deletes: bool
 ) -> tuple[Survey, Removed | None]:
-    """Look through a home folder, and remove what can go.
+    """Examine a home folder, and delete what is not needed.
 
     Args:
         home: the home folder.
@@ -215,7 +215,7 @@ def _survey(home: Path, keep: timedelta, environment: Mapping[str, str], *, forg
 def read_all_locks(
     home: Path, spaces: Sequence[Space], folders: Iterable[Path], environment: Mapping[str, str], *, forgets: bool
 ) -> Locks:
-    """Read the lock files around here, those of the home folder, and those around other folders.
+    """Read the lock files near the working folder, those of the home folder, and those near other folders.
 
     Args:
         home: the home folder.

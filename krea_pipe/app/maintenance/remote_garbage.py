@@ -1,4 +1,4 @@
-"""What `krea-pipe gc --remote` does: finding out which objects of the shared store have to stay, and deleting others.
+"""Implements `krea-pipe gc --remote`: decides which objects of the shared store are kept, and deletes others.
 
 A result goes when it is old and no lock file, kept run or recent claim needs it; its claims go before it, since they
 say that the request is paid. An image goes when no result that stays names it. Claims without a result, the names of
@@ -41,7 +41,7 @@ YOUNG = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What stays by name: what lock files name, and the runs of this home that are kept."""
+    """The names to keep: those in lock files, and those of this home's kept runs."""
 
     locks: Locks
     runs: tuple[RunFolder, ...]
@@ -65,7 +65,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class RemoteSurvey:
-    """What goes by kind, the keys of the results that stay, how many stay for each reason, and what is never deleted.
+    """The objects to delete by kind, the number of kept results for each reason, and what is never deleted.
 
     `usd` is what it would cost to generate the images again. `open` counts requests that have claims and no result,
     `jobs` the names of jobs, `unknown` the objects that this version does not know. `alive` are the runs of all homes.
@@ -115,7 +115,7 @@ def collect_remote(
     forgets: bool,
     deletes: bool,
 ) -> RemoteSurvey:
-    """Look through a shared store, and delete what can go.
+    """Examine a shared store, and delete what is not needed.
 
     Args:
         remote: the store.

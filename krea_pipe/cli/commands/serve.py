@@ -154,7 +154,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _announce(base: str, token: str | None, *, as_json: bool) -> None:
-    """Say where the server is, at once: who has started it may wait for this line."""
+    """Print where the server is immediately, because the caller may wait for this line."""
     if as_json:
         port = int(base.rpartition(":")[2])
         print_json_line({"schema": "krea-pipe/serve@1", "base": base, "port": port, "pid": os.getpid()})

@@ -73,7 +73,7 @@ def _host(text: str) -> str:
 
 
 def _announce(url: str, run_id: str, *, opens: bool | None, as_json: bool) -> None:
-    """Say where the page is, at once: who has started it may wait for this line."""
+    """Print where the page is immediately, because the caller may wait for this line."""
     if as_json:
         print_json_line({"schema": "krea-pipe/view@1", "url": url, "run_id": run_id})
     else:

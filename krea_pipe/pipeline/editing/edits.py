@@ -69,7 +69,7 @@ def add_style(text: str, name: str, style_id: str, *, file: Path = _FILE) -> str
 def add_stage(
     text: str, stage: str, to: str, *, picks_file: str, name: str | None = None, file: Path = _FILE
 ) -> Promotion:
-    """Add a stage that generates the picked cells of another stage again on another variant.
+    """Add a stage that regenerates the picked cells of another stage with another variant.
 
     A file in shorthand gets its one stage written below `stages:` first, where that leaves every cell as it is.
 
@@ -116,7 +116,7 @@ def _free_name(wanted: str, known: Sequence[str], *, is_given: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What is added to one of a file's named sections; with a comment, each key has a line of its own."""
+    """The text to add to one of a file's named sections; with a comment, each key has a separate line."""
 
     section: str
     name: str
@@ -211,7 +211,7 @@ def _only_stage(data: dict[str, Json], file: Path) -> str:
 
 
 def with_stages(text: str, file: Path) -> str:
-    """The text of a file in shorthand with its stage below `stages:`, each line as it was, but indented.
+    """The text of a file in shorthand with its stage moved below `stages:` and indented, otherwise unchanged.
 
     Cells keep their ids, requests and paths. A file without `out:` is refused, because the path of an image is its
     cell's id, and begins with the stage's name only below `stages:`.
@@ -239,7 +239,7 @@ def with_stages(text: str, file: Path) -> str:
 
 
 def _stage_keys(data: dict[str, Json]) -> list[str]:
-    """What belongs to the one stage, in the order of the file."""
+    """The keys that belong to the single stage, in the order of the file."""
     return [key for key, value in data.items() if key in STAGE_KEYS or (key in LIST_FIELDS and isinstance(value, list))]
 
 

@@ -32,11 +32,11 @@ def change_picks(
     keys: Mapping[str, str] = _NO_NAMES,
     file: Path = _FILE,
 ) -> str:
-    """Write decisions down in the text of a picks file.
+    """Write decisions into the text of a picks file.
 
-    A cell that is already in the file keeps its line: stars that are None and an empty note leave what is
-    written. Where a pick becomes a rejection, or the other way round, its note stays, and its stars go. A new line goes
-    where its id belongs in the order of ids, so that two branches seldom change the same place.
+    A cell that is already in the file keeps its line: stars that are None and an empty note leave what is written.
+    Where a pick becomes a rejection, or the other way round, its note stays, and its stars go. A new line goes where
+    its id belongs in the order of ids, so that two branches seldom change the same place.
 
     Args:
         text: the file as it is; None, or a text without data, begins a file.
@@ -134,7 +134,7 @@ class _Sheet:
 
 
 def _head_and_rest(above: str) -> tuple[str, str]:
-    """What begins a file, and the comments of its first line: those after the last blank line, if there is one."""
+    """The head of a file and the comments of its first line: those after the last blank line, if there is one."""
     found = list(re.finditer(r"^[ \t]*\r?\n", above, re.MULTILINE))
     return (above[: found[-1].end()], above[found[-1].end() :]) if found else (above, "")
 
@@ -216,7 +216,7 @@ def _says(text: str, sheet: _Sheet, file: Path) -> bool:
 
 
 def _text(verdict: str, pick: Pick) -> str:
-    """A decision as it is written after the dash."""
+    """A decision in the form in which it is written after the dash."""
     parts = [f"{verdict}: {_scalar(pick.id)}"]
     parts += [f"stars: {pick.stars}"] if pick.stars else []
     parts += [f"note: {_scalar(pick.note)}"] if pick.note else []
@@ -226,7 +226,7 @@ def _text(verdict: str, pick: Pick) -> str:
 
 
 def _scalar(text: str) -> str:
-    """A text as YAML on one line, within braces; ruamel.yaml, which is slow, knows how to write what is not plain."""
+    """A text as YAML on one line inside braces; ruamel.yaml, which is slow, writes only texts that are not plain."""
     return text if _PLAIN.fullmatch(text) and text.lower() not in _WORDS else flow_text(text)
 
 
@@ -234,7 +234,7 @@ def _scalar(text: str) -> str:
 
 
 def _sheet_of(text: str, picks: Picks) -> _Sheet:
-    """The lines of a file, those of the first form as they are written from now on."""
+    """The lines of a file; lines of the old form are converted."""
     verdicts = [*(("pick", one) for one in picks.picks), *(("reject", one) for one in picks.rejected)]
     if not verdicts and not picks.document.data:
         return _Sheet([], below=_comments_alone(text), newline="\r\n" if "\r\n" in text else "\n")
@@ -247,7 +247,7 @@ def _sheet_of(text: str, picks: Picks) -> _Sheet:
 
 
 def _comments_alone(text: str) -> str:
-    """A text without data, of which nothing but the comments is kept."""
+    """A text without data, of which only the comments are kept."""
     lines = text.splitlines(keepends=True)
     return "".join(one for one in lines if not one.strip() or one.lstrip().startswith("#"))
 
@@ -263,7 +263,7 @@ _Found = tuple[YamlValue, str, Pick]
 
 
 def _as_it_stands(layout: Layout, found: Sequence[_Found]) -> _Sheet:
-    """Each line with its own text; a line that says another one again is left out."""
+    """Each line with its text; repeated lines are omitted."""
     wanted = {pick.trail: (verdict, pick) for _, verdict, pick in found}
     comments = list(_comments(layout))
     lines, end, above = list[_Line](), 0, ""

@@ -74,7 +74,7 @@ class Picks:
         return " and ".join(f"`{one}`" for one in sorted(self.stages))
 
     def is_of_others(self, stage: str, known: Collection[str]) -> bool:
-        """Whether a file is about other stages that a pipeline has, so that its name must be a mistake.
+        """Whether a file is about other stages of the pipeline, so that its name must be a mistake.
 
         A name that the pipeline does not have may be what the stage was called before, and keys tell for themselves.
         """
@@ -137,7 +137,7 @@ def _empty(file: Path, text: str) -> Document:
 
 
 def picks_of(document: Document) -> Picks:
-    """What a document says as a picks file.
+    """Interpret a document as a picks file.
 
     Raises:
         InvalidInput: with every problem of the document.

@@ -261,7 +261,7 @@ class AxisBuilder:
         return with_texts(data, trail, rendered)
 
     def _distinct(self, name: str, values: list[AxisValue]) -> list[AxisValue]:
-        """The values, each with a part of its own, which says nothing of its neighbours: a list may grow."""
+        """The values, each with its part of an id, which does not depend on its neighbours, so that a list can grow."""
         known: dict[str, AxisValue] = {}
         for value in values:
             other = known.setdefault(value.part, value)

@@ -1,4 +1,4 @@
-"""What only shows when a file is seen as a whole: names that nothing defines, and axes that nothing uses."""
+"""Checks that need the whole file: names that nothing defines, and axes that nothing uses."""
 
 import re
 from collections import Counter
@@ -164,7 +164,7 @@ class _TemplateReader:
         self.said: set[tuple[str, str]] = set()
 
     def names(self, value: Value, *, is_rule: bool = False) -> Iterator[str]:
-        """The names that a value uses; where a name is wrong, also the one that was probably meant."""
+        """The names that a value uses; for a wrong name, also the one that was probably meant."""
         for text in _texts(value):
             if "{" in text:
                 yield from self._names_in(text, value.trail, is_rule=is_rule)
@@ -354,7 +354,7 @@ def check_graph(stages: Sequence[Stage], problems: Problems) -> None:
 
 
 def _depth(stage: Stage, known: Mapping[str, Stage]) -> int:
-    """How many stages a stage is generated for, one after the other, up to the limit; a circle is said elsewhere."""
+    """The length of the chain of stages before a stage, up to the limit; cycles are reported elsewhere."""
     seen = {stage.name}
     while len(seen) <= _MAX_STAGE_DEPTH + 1 and stage.upstream and stage.upstream.stage in known.keys() - seen:
         stage = known[stage.upstream.stage]

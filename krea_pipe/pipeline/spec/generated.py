@@ -198,7 +198,7 @@ def _words(text: str, pattern: str) -> list[Json]:
 
 
 def _lines(text: str, pattern: str) -> Iterator[str]:
-    """The lines of a file, each as soon as it is asked for: they may be far more than it has values."""
+    """The lines of a file, read lazily, because it may have far more of them than values."""
     for number, line in enumerate(io.StringIO(text, newline=""), 1):
         refuse_many(number, MAX_LINES, "lines, the maximum for a file", pattern)
         yield line
@@ -217,7 +217,7 @@ def _row(cells: Mapping[str, TableCell]) -> Json:
 
 
 def _typed(cell: TableCell, *, is_field: bool) -> Json:
-    """A cell's value as it is written; quotes make a text of it, which a request field reads as any other cell."""
+    """The value of a cell as written; quotes make it a text, which a request field converts like any other cell."""
     text = cell.text.strip()
     try:
         value = text if not text or (cell.is_quoted and not is_field) else resolve_scalar(text)

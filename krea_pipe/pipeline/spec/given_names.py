@@ -20,7 +20,7 @@ _DEFINITIONS = {
     "profiles": "profile",
     "env": "environment variable",
 }
-"""Keys whose own keys are names, and what such a name stands for."""
+"""Keys whose own keys are names, and the kind of thing that such a name stands for."""
 
 
 def check_set_paths(paths: Iterable[Sequence[str]], data: Mapping[str, Json]) -> None:

@@ -51,13 +51,13 @@ class Loaded:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is allowed but probably not meant."""
+        """Warnings about things that are allowed but probably unintended."""
         return (*self.pipeline.warnings, *self.fingerprints.warnings, *self.of_cells)
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a file says, as far as it makes sense, and what is wrong with it."""
+    """The valid part of a file, and its problems."""
 
     pipeline: Pipeline
     problems: Problems
@@ -86,7 +86,7 @@ def read_pipeline(
 
 
 def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # noqa: B008 (frozen)
-    """Read one pipeline file; a draft with problems is good for finding more of them, and for nothing else.
+    """Read one pipeline file; a draft with problems is only useful for finding more problems.
 
     Raises:
         InvalidInput: the file makes no sense at all. UsageError: the overrides make none.
@@ -183,7 +183,9 @@ class _Builder:
         return fields
 
     def _declared_environment(self, environment: Mapping[str, str]) -> dict[str, Json]:
-        """The values of `env:` by name: from the environment, of which nothing else is read, or the file's default."""
+        """The values of `env:` by name: from the environment, of which nothing else is read, or the defaults in the
+        file.
+        """
         found: dict[str, Json] = {}
         for name, default in mapping_in(self.data, "env").items():
             if name.startswith("KREA_"):
@@ -258,7 +260,7 @@ class _Builder:
 
 
 def _check_sizes(data: Json, problems: Problems) -> None:
-    """Refuse a file that defines more than can be looked at."""
+    """Refuse a file with too many definitions to examine."""
     fields = data if isinstance(data, dict) else {}
     if len(fields) > MAX_DEFINITIONS:
         problems.add("too_many", f"a file can have at most {MAX_DEFINITIONS:,} keys; this one has {len(fields):,}", ())

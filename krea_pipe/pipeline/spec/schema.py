@@ -54,7 +54,7 @@ _Validator = jsonschema.Draft202012Validator
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """A problem, and the trail of what has to go before the rest of the data can be looked at."""
+    """A problem, and the trail of the part to drop before the rest of the data can be checked."""
 
     problem: Problem
     trail: Trail
@@ -88,7 +88,7 @@ def allowed_values(data: Json) -> Allowed:
 
 
 def find_problems(document: Document, data: Json) -> list[_Finding]:
-    """What the JSON Schema says against a document's data, or against what is left of it."""
+    """The problems that the JSON Schema finds in a document's data, or in the remaining part of it."""
     validator = _validator_for(allowed_values(document.data))
     errors = sorted(islice(validator.iter_errors(cast("Any", data)), MAX_ERRORS), key=_path)
     found = (finding for _, group in groupby(errors, _path) for finding in _describe(document, list(group), validator))
@@ -96,12 +96,12 @@ def find_problems(document: Document, data: Json) -> list[_Finding]:
 
 
 def matrix_problem(axis: str, values: Json, allowed: Allowed) -> Problem | None:
-    """What the schema says first, without a place, against values of an axis that come from a variable."""
+    """The first problem, without a place, that the schema finds in values of an axis that come from a variable."""
     return _problem_of({"version": 1, "matrix": {axis: values}}, allowed)
 
 
 def field_problem(name: str, value: Json, allowed: Allowed) -> Problem | None:
-    """What the schema says first, without a place, against the value of a request field."""
+    """The first problem, without a place, that the schema finds in the value of a request field."""
     return _problem_of({"version": 1, "stages": {"stage": {name: value}}}, allowed, above=2)
 
 
@@ -119,7 +119,7 @@ def _problem_of(data: Json, allowed: Allowed, above: int = 0) -> Problem | None:
 
 
 def part_without(document: Document, found: Iterable[_Finding]) -> tuple[Json, list[Trail]]:
-    """The data without what is wrong, so that the rest can be checked too, and the trails of what was left out.
+    """The data without its invalid parts, so that the rest can be checked too, and the trails of these parts.
 
     Nothing is left when the file as a whole is no mapping.
     """
@@ -294,7 +294,7 @@ def _bad_name(document: Document, trail: Trail, name: str) -> _Finding:
 
 
 def _rank(error: ValidationError) -> int:
-    """How telling an error is among several about one value; the lowest says most."""
+    """The rank of an error among several about one value; the lowest is the most informative."""
     return _RANK.index(str(error.validator)) if error.validator in _RANK else len(_RANK)
 
 
@@ -328,7 +328,7 @@ def _value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str 
 
 
 def _name_of(trail: Trail) -> str:
-    """What a message calls the value at a trail: its last two keys, and its number in a list."""
+    """The name of the value at a trail in messages: its last two keys, and its number in a list."""
     words = [str(one) for one in trail if isinstance(one, str)]
     if not words:
         return "the file"

@@ -78,7 +78,7 @@ def refuse_many(count: int, most: int, what: str, pattern: str) -> None:
 
 
 def _delimiter_of(text: str, pattern: str) -> str:
-    """What the first line has between its cells; where it has several such characters, what all lines agree with."""
+    """The delimiter in the first line; if several characters are possible, the one on which all lines agree."""
     heads = {one: next(_filled(text, one, pattern, 1, strict=False), (1, []))[1] for one in _DETECTED}
     found = [one for one, cells in heads.items() if len(cells) > 1]
     fits = [one for one in found if _fits(text, one, pattern)] if len(found) > 1 else found

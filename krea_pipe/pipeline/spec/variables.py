@@ -30,7 +30,7 @@ def names_read(data: Json, key: str = "") -> Iterator[str]:
 def variable_warnings(
     document: Document, variables: Mapping[str, Json], used: Collection[str], stages: Sequence[Stage]
 ) -> Iterator[Problem]:
-    """Warn about variables that nothing uses, and about `{name}`, `$name` and `${name}` where there is such a name."""
+    """Warn about unused variables, and about `{name}`, `$name` and `${name}` if a variable or an axis has that name."""
     known = {*variables, *(axis.name for stage in stages for axis in stage.all_axes if not axis.field)}
     foreign = dict.fromkeys(_foreign(document.data, known, ()))
     meant = {name.partition(".")[0] for _, _, name in foreign}

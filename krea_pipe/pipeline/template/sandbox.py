@@ -59,7 +59,7 @@ _T = TypeVar("_T")
 
 
 class _Missing(jinja2.StrictUndefined):
-    """A missing name or field, which says so in our words as soon as it is used."""
+    """A missing name or field, which raises our error as soon as it is used."""
 
     __slots__ = ()
 

@@ -98,7 +98,7 @@ def _allows_missing(tree: nodes.Template) -> bool:
 
 
 def _fields(tree: nodes.Template, names: frozenset[str]) -> frozenset[tuple[str, str]]:
-    """Every `name.field` of a template whose name comes from outside."""
+    """Every `name.field` in a template whose name is defined outside it."""
     return frozenset(
         (node.node.name, node.attr)
         for node in tree.find_all(nodes.Getattr)
@@ -127,7 +127,7 @@ def _text(tree: nodes.Template) -> Callable[[Mapping[str, Any]], Json]:
 
 
 def _without_controls(text: str) -> str:
-    """A rendered text, unless it holds what would confuse a terminal, or could not be sent at all."""
+    """A rendered text, unless it contains characters that would confuse a terminal, or that cannot be sent."""
     if not text.isprintable() and CONTROL_CHARACTERS.search(text):
         hint = "remove the escape"
         raise TemplateProblem("control_character", "the template produces text with a control character", hint=hint)
@@ -220,7 +220,7 @@ def _too_deep() -> TemplateProblem:
 
 
 def _syntax_problem(said: str) -> TemplateProblem:
-    """Say what Jinja says about a template that it cannot read, in words for people who do not know Jinja."""
+    """Translate Jinja's error about an invalid template into words for people who do not know Jinja."""
     unknown = re.match(r"(?:No (filter|test) named|Encountered unknown (tag)) '([^']+)'", said)
     if unknown:
         kind, name = unknown[1] or unknown[2], unknown[3]

@@ -41,7 +41,7 @@ _Moment: TypeAlias = tuple[int, int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class PackContents:
-    """What goes into a pack: the images of a run, the picks files that chose them, and picks that have no image.
+    """The contents of a pack: the images of a run, the picks files that chose them, and picks without an image.
 
     `folder` is the run's, `picks` are paths as seen from where the run was started, empty for all images of a run.
     `expected` is how many images a whole pack would have.
@@ -202,7 +202,7 @@ class _Packing:
         }
 
     def _manifest(self, images: list[dict[str, object]], lost: list[str]) -> dict[str, object]:
-        """What is in the pack and where it comes from."""
+        """The manifest of the pack."""
         report = self.contents.report
         return {
             "schema": MANIFEST_SCHEMA,
@@ -225,7 +225,7 @@ class _Packing:
         return next(labels, None)
 
     def _labelled(self, data: object) -> object:
-        """A request in which each image that has a name in the project is told by it, too."""
+        """A request with references named by their paths in the project as well, where they have one."""
         if isinstance(data, Mapping):
             label = self.labels.get(data["image"]) if isinstance(data.get("image"), str) else None
             found = {key: self._labelled(value) for key, value in data.items()}
@@ -247,7 +247,7 @@ def _decision(image: SelectedImage) -> dict[str, object]:
 
 
 def _contact_sheet(contents: PackContents, space: Space, images: Sequence[SelectedImage]) -> bytes:
-    """A PDF of what is exported: picks one after the other with what was said about them, a whole run by its axes."""
+    """A PDF of the exported images: picks one after the other with their notes, or a whole run by its axes."""
     part = replace(contents.report, rows=tuple(image.row for image in images))
     remarks = {image.row.id: image.remark for image in images}
     stages = [
@@ -278,7 +278,7 @@ def _safe_part(text: str) -> str:
 
 
 def _name(row: Row, base: Path, out: Path) -> PurePosixPath:
-    """Where the image is below the output folder; for one that is elsewhere, the path that its id makes."""
+    """The path of the image below the output folder; for an image elsewhere, a path made from its id."""
     path = Path(os.path.normpath(base / (row.image or "")))
     suffix = path.suffix.lower() if path.suffix.lower() in _SUFFIXES else ".png"
     parts = path.relative_to(out).with_suffix("").parts if path.is_relative_to(out) else tuple(row.id.split("/"))
@@ -287,7 +287,7 @@ def _name(row: Row, base: Path, out: Path) -> PurePosixPath:
 
 
 def _free(path: PurePosixPath, taken: set[str]) -> str:
-    """The path, or one beside it, of which neither image nor sidecar has the name of another."""
+    """The path, or a similar one, such that neither image nor sidecar has the name of another."""
     stem, number = path.stem, 1
     while case_folded(str(path.with_suffix(""))) in taken:
         number += 1
@@ -338,7 +338,7 @@ def _is_pack(path: Path) -> bool:
 
 
 def _images_in(path: Path) -> int:
-    """How many images a pack has; none where there is no pack."""
+    """The number of images in a pack; 0 if there is no pack."""
     try:
         with zipfile.ZipFile(path) as archive:
             return sum(_IMAGE.fullmatch(name) is not None for name in archive.namelist())

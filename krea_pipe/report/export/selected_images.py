@@ -15,7 +15,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class SelectedImage:
-    """One cell with its image, and what was said when it was picked."""
+    """One cell with its image, and its decision."""
 
     row: Row
     pick: Pick | None = None
@@ -32,7 +32,7 @@ class SelectedImage:
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """What picks files say: the files that were read, and every pick."""
+    """The contents of picks files: the files that were read, and every pick."""
 
     files: tuple[Path, ...]
     picks: tuple[Pick, ...]

@@ -1,4 +1,4 @@
-"""Where decisions that were made in the page are written into the picks files, one after the other."""
+"""Writes decisions from the page into the picks files, one after the other."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -23,7 +23,10 @@ FIELDS = ("id", "stars", "note")
 
 @dataclass(frozen=True, slots=True)
 class _CellDecision:
-    """What is decided about one cell. Of `stars` and `note` those named by `said` are set, also to nothing."""
+    """A decision about one cell.
+
+    Of `stars` and `note` those named by `said` are set, also to nothing.
+    """
 
     id: str
     stars: int | None = None
@@ -140,7 +143,7 @@ def _text(path: Path) -> str | None:
 
 
 def _changed(text: str | None, before: Matched, stage: RunStage, change: _PicksChange, path: Path) -> str | None:
-    """The text with a change, in which decisions about cells that had another id get the one of this run."""
+    """The text with a change; decisions about cells with other ids get the ids of this run."""
     held = before.decisions
     remove = [held[one].id for one in change.remove if one in held]
     if not (change.add or change.reject or remove):

@@ -1,4 +1,4 @@
-"""JSON records in a shared store, signed when the team has a secret.
+"""JSON records in a shared store, signed if the team has a secret.
 
 Whoever may write to the bucket may put anything there. A signature binds a record to its name, so that it can be
 neither forged nor moved without the secret.

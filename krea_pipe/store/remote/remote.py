@@ -19,8 +19,10 @@ ADDRESS_NAME = "KREA_PIPE_REMOTE"
 MODE_NAME = "KREA_PIPE_REMOTE_MODE"
 SECRET_NAME = "KREA_PIPE_REMOTE_SECRET"
 FORMAT = 1
-"""The version of the layout that this version writes. `format` in the store has the one that is in use, and `announced`
-the one that will follow it."""
+"""The layout version that this version of krea-pipe writes.
+
+`format` in the store has the one that is in use, and `announced` the one that will follow it.
+"""
 _FORMAT_NAME = "format"
 LEAST_SECRET = 16
 
@@ -47,7 +49,7 @@ class Remote:
         return SharedResults(self.bucket, self.seal, self.warn)
 
     def claims(self, run: str, account: str) -> Claims:
-        """Open the claims as a run sees them.
+        """Open the claims from the point of view of a run.
 
         Args:
             run: the id of the run.
