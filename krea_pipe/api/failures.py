@@ -19,8 +19,8 @@ _MAX_SAID = 700
 class CallFailed(Exception):
     """A call did not bring what it was for; the message is one line for people.
 
-    `may_have_acted` says that Krea may have done what was asked for all the same, `is_given_up` that someone stopped
-    waiting for it, so that it may yet be done.
+    `may_have_acted` says that Krea may have carried out the call nevertheless, `is_given_up` that someone stopped
+    waiting for it, so Krea may still carry it out.
     """
 
     may_have_acted: bool = False

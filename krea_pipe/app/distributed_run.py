@@ -91,7 +91,7 @@ class DistributedOrder:
 
     Args:
         loaded: the pipeline.
-        overrides: what stands over it.
+        overrides: its overrides.
         file: the file that was named: the pipeline, or a plan of it.
         options: which cells, the limits, the lock file, and the shared store.
         target: the API.
@@ -193,8 +193,8 @@ def run_shards(
     Args:
         ready: the tasks.
         engine: what starts them.
-        tell: told of what happens.
-        is_stopping: whether nothing more is to be begun.
+        tell: receives the events.
+        is_stopping: whether to start nothing more.
 
     Returns:
         The merged run.

@@ -44,7 +44,7 @@ class SendOptions:
     Args:
         concurrency: the most jobs that Krea may hold for the run at once.
         submit_parallel: how many requests may be on their way to Krea at once.
-        uncertain: what becomes of requests that may have been paid.
+        uncertain: what to do with requests that may have been paid.
         job_timeout: seconds after which a running job is given up; None takes the default of its variant.
         webhook_url: an address that Krea is to tell of ended jobs.
         webhook_listen: HOST:PORT at which the run itself is told of them.
@@ -65,9 +65,9 @@ class Listeners:
     """The receivers of events during a run.
 
     Args:
-        watch: told of each step, with None when it is begun and with its outcome when it has ended.
-        tell: told in words that the run is stopping.
-        observe: told of the journal's lines once they are on disk.
+        watch: called for each step, with None when it starts and with its outcome when it ends.
+        tell: receives a message that the run is stopping.
+        observe: receives the journal's lines once they are on disk.
     """
 
     watch: Callable[[Step, Outcome | None], None]
@@ -147,10 +147,10 @@ class Execution:
         Args:
             prepared: the plan, and where its images come from and go.
             run_id: the name of the run, which the journal has in each line.
-            listeners: who is told of it.
+            listeners: the receivers of its events.
 
         Returns:
-            What became of each request that was worked on, and what ended the run early, if anything did.
+            The outcome of each request that was processed, and the error that ended the run early, if any.
 
         Raises:
             KeyboardInterrupt: interrupted twice; the journal is safe.

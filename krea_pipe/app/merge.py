@@ -54,7 +54,7 @@ class Merged:
     """Several runs as one: its report and folder, and the lock file if the runs kept one.
 
     `missing` are selected cells that no run has, `absent` the ids of cells whose images are not here. `problems` say
-    which files in the output folder were kept because they are someone's work.
+    which files in the output folder were kept because someone has changed them.
     """
 
     report: Report
@@ -121,8 +121,8 @@ def find_shard_runs(home: Path, words: Iterable[str]) -> list[ShardRun]:
 
     Args:
         home: the home folder, for ids of runs.
-        words: ids or folders of runs, or folders that hold folders of runs. Of several runs of a shard that stand
-            side by side, the latest is taken: it began with what the others had stored.
+        words: ids or folders of runs, or folders that hold folders of runs. Of several runs of a shard that are side by
+            side, the latest is taken: it began with what the others had stored.
 
     Raises:
         UsageError: there is no such run, or it is not of a shard. StateError: it cannot be read.

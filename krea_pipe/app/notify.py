@@ -238,7 +238,7 @@ def tell_all(targets: Sequence[NotificationTarget], message: Message) -> list[Pr
         message: how the run ended.
 
     Returns:
-        A problem for each target that could not be told in time.
+        A problem for each target that could not be notified in time.
     """
     answers: dict[int, str | None] = {}
 

@@ -180,12 +180,12 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         local: draw proofs with the local Krea: no key, no network, nothing paid.
         out: the folder for images; `out/NAME` by default, `proofs/NAME` with `local`.
         select: only the cells that one of these expressions takes, as with `-k`.
-        frozen: make only what the lock file has, pay for nothing, and leave the file as it is. Without it a live run
+        frozen: make only what the lock file has, pay for nothing, and leave the file unchanged. Without it a live run
             keeps the lock file of a pipeline without overrides.
         allow_render: with `frozen`, pay for images that cannot be had for nothing.
         max_cost: stop before more than this is spent, in US dollars.
-        max_new: stop after so many new images.
-        changed: what becomes of files in the output folder that someone has changed or put there: "keep",
+        max_new: stop after this many new images.
+        changed: what to do with files in the output folder that someone has changed or put there: "keep",
             "overwrite", or "beside", which keeps them and writes the images beside them.
         on_progress: called when a request has ended; what it raises ends the run, gently.
 

@@ -33,7 +33,7 @@ class Forecast:
 
     `cap` is what it may spend, in US dollars, `reach` how many requests it would send before it stops at a limit, and
     their price; `refusal` says why it would send nothing; `in_the_way` are the files in the output folder that it would
-    keep, because they are someone's work.
+    keep, because someone has changed them.
     """
 
     file: Path

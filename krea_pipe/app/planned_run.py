@@ -50,11 +50,11 @@ ALL = parse_selection((), ())
 class RunOptions:
     """The options of a run: its cells, its limits, and whether to resubmit lost answers.
 
-    `lock` is the lock file that a live run keeps, and whose images and jobs are looked for when they are missing; with
-    `frozen` it generates only what is in it, and pays only with `allow_render`. With an `approval` it carries out just
-    that. `out` is the output folder, None for the usual one, and `homes` are other home folders: there images may lie
-    that the store lacks. `changed` is for files in the output folder that are someone's work. Of what is selected, a
-    `shard` is all that is generated.
+    `lock` is the lock file that a live run keeps, and whose images and jobs are searched for when they are missing;
+    with `frozen` it generates only what is in it, and pays only with `allow_render`. With an `approval` it carries out
+    just that. `out` is the output folder, None for the usual one, and `homes` are other home folders: there images may
+    lie that the store lacks. `changed` is for changed files in the output folder. Of what is selected, a `shard` is all
+    that is generated.
     """
 
     max_cells: int = MAX_CELLS
@@ -258,7 +258,7 @@ def out_folder(out: Path | None, name: str, *, local: bool) -> Path:
     """The folder of the images; proofs have a separate one, so that they never mix with real images.
 
     Args:
-        out: the folder that was asked for, which is taken as it is.
+        out: the folder that was asked for, which is used unchanged.
         name: the name of the pipeline.
         local: whether proofs are drawn.
 

@@ -62,7 +62,7 @@ def effective_prices(file: Path | None, environment: Mapping[str, str]) -> Price
 
     Args:
         file: a pipeline, whose prices count as well; None for those of the user alone.
-        environment: where the user's settings are looked for.
+        environment: where the user's settings are searched for.
 
     Returns:
         The prices, each with the place that states it.

@@ -170,13 +170,13 @@ def probe(environment: Mapping[str, str], max_cost: Decimal, tell: Callable[[str
     Args:
         environment: where the API, the key, the pace and the home folder come from.
         max_cost: the most that may be spent, in US dollars.
-        tell: told in words what is done.
+        tell: receives messages about the progress.
 
     Returns:
         What was seen, and the home folder.
 
     Raises:
-        OverBudget: not even one image can be paid. RefusedByKrea: the key is not good.
+        OverBudget: not even one image can be paid. RefusedByKrea: the key is not valid.
         KreaPipeError: Krea cannot be asked, or the run has failed as a whole.
     """
     workspace = open_workspace(environment)
@@ -326,7 +326,7 @@ def _path_of(job_id: str) -> str:
 async def _pages(client: Client, observer: _Observer) -> tuple[CursorMeaning, int, int]:
     """The meaning of a cursor, and the number of jobs missing or repeated when the list is read in pages of two.
 
-    The cancelled job is deleted once more, to see what becomes of a job that has ended.
+    The cancelled job is deleted once more, to see what happens to a job that has ended.
     """
     if observer.cancel and _status(observer.cancel[-1]) == "cancelled":
         path = observer.cancel[-1].path
@@ -342,7 +342,7 @@ async def _read_pages(client: Client, observer: _Observer) -> tuple[CursorMeanin
     """The whole list, with a cursor, and page by page.
 
     Raises:
-        CallFailed: an answer did not come; what was paid is reported all the same.
+        CallFailed: an answer did not come; what was paid is still reported.
     """
     look = look_of(await observer.ask(client, "GET", "/jobs", params={"limit": str(_LIST)}))
     jobs = [] if look is None else [job for job in look.jobs if job.at is not None]

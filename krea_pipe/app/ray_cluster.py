@@ -1,13 +1,13 @@
 """Runs shards as tasks of a Ray cluster; the only module that imports Ray.
 
-Ray is imported here and nowhere else.
+
 
 What goes to Ray is chosen for what Ray does with it. The command line of this process, names of tasks and runtime
-environments stand in the cluster's metadata and its dashboard, so nothing secret is in them. Small arguments of a task
+environments appear in the cluster's metadata and its dashboard, so nothing secret is in them. Small arguments of a task
 go from process to process, so the environment is one; the files are an object, which may be written to a disk. A result
 of at most 100 KiB stays with this process, while a larger one is lost with its machine, and Ray would run the finished
 task again: results are cut into parts below that. A task that calls `sys.exit` counts as crashed. Words of Ray's own
-about lost workers go to stdout, whatever `log_to_driver` says, and would stand in what a run prints there.
+about lost workers go to stdout, whatever `log_to_driver` says, and would appear in the output of a run.
 
 What runs on the workers begins with functions that are sent as code and import nothing of krea-pipe before they have
 looked which version is there.

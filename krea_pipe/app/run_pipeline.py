@@ -36,9 +36,9 @@ from krea_pipe.store.remote.bucket import RemoteFailed
 class FinishedRun:
     """A finished run: its report, its folder, how it ended, and the new lock file.
 
-    `problems` say why the lock file could not be written, and which files in the output folder were kept because they
-    are someone's work; the images are stored all the same. `fetched` are copied images, `warnings` are about picks and
-    lock files.
+    `problems` say why the lock file could not be written, and which files in the output folder were kept because
+    someone has changed them; the images are stored nevertheless. `fetched` are copied images, `warnings` are about
+    picks and lock files.
     """
 
     report: Report

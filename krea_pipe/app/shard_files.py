@@ -47,7 +47,7 @@ def collect_files(
 
     Args:
         loaded: the pipeline, of which all cells have been made.
-        overrides: what stands over it.
+        overrides: its overrides.
         named: further files that the command names; those that do not exist are left out.
         environment: where the user's settings are.
 
@@ -84,7 +84,7 @@ def check_shard_files(found: ShardFiles, loaded: Loaded, overrides: Overrides, m
     Args:
         found: the files.
         loaded: the pipeline that they are of.
-        overrides: what stands over it.
+        overrides: its overrides.
         max_cells: refuse a matrix with more cells.
 
     Raises:

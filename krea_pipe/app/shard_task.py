@@ -1,4 +1,4 @@
-"""One shard as a task of an engine: a pipeline's files are written to a folder, and a process of its own runs them.
+"""One shard as a task of an engine: a pipeline's files are written to a folder, and a separate process runs them.
 
 An engine may start a task again, on the same machine or on another: what was paid is in the shared store. The process
 ends its run as a first Ctrl-C does when its input is closed, so also when the task that started it is killed; a task
@@ -35,7 +35,7 @@ _PUSH = ("cache", "push", "--json")
 _CHILD = "krea_pipe.cli.shard_process"
 SETTINGS_VARIABLE = "XDG_CONFIG_HOME"
 _MOST_LINES = 1000
-"""Lines that wait to be told; more are dropped."""
+"""The maximum number of unread lines; more are dropped."""
 
 Line: TypeAlias = Mapping[str, Json]
 """A message of a run in progress: an object of `--log-format json`."""

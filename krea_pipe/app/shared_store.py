@@ -25,7 +25,7 @@ def shared_store(
     Args:
         environment: names the store.
         target: the API.
-        warn: told of records that are ignored, and of a format that will be needed soon.
+        warn: receives warnings about ignored records, and of a format that will be needed soon.
         writes: whether the command changes the store.
 
     Yields:

@@ -80,7 +80,7 @@ def styles_of_account(environment: Mapping[str, str], which: str, limit: int, *,
         The styles, the newest first.
 
     Raises:
-        RefusedByKrea: the key is not good. StateError: Krea cannot be asked.
+        RefusedByKrea: the key is not valid. StateError: Krea cannot be asked.
     """
     target = target_of(environment, local=local)
     token = token_for(target, environment)
@@ -108,7 +108,7 @@ def train_style(
         environment: where the API, the key, the pace and the home folder come from.
         local: train at the local Krea.
         warn: told of the file once it can be used.
-        tell: told in words how far the training has come.
+        tell: receives messages about the progress.
 
     Returns:
         The style, or the reason for its absence, with its file and terms.

@@ -52,7 +52,7 @@ def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) 
     """Check the pipelines that a commit affects.
 
     Args:
-        folders: folders and files in which pipelines are looked for; none means the whole repository.
+        folders: folders and files in which pipelines are searched for; none means the whole repository.
         overrides: settings that override each file; its environment is also for git.
         max_cells: refuse a matrix with more cells.
 

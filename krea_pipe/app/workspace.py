@@ -32,7 +32,7 @@ def open_workspace(environment: Mapping[str, str], file: Path | None = None, *, 
 
     Args:
         environment: where the address of the API and the home folder may be named.
-        file: the pipeline file, beside which a home folder is looked for as well.
+        file: the pipeline file, beside which a home folder is searched for as well.
         local: take the local Krea.
 
     Returns:

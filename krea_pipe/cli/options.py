@@ -71,7 +71,7 @@ class Number(click.FloatRange):
 
 
 class PathType(click.Path):
-    """A path in which `~` and `~USER` stand for the folder of a user, as in `--out=~/x`, which no shell expands."""
+    """A path in which `~` and `~USER` stand for the folder of a user, as in `--out=~/x`, which shells do not expand."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)

@@ -29,7 +29,7 @@ _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 
 
 def orientation(data: bytes) -> int:
-    """Find out which way up an image is to be shown.
+    """Find out the orientation in which to show an image.
 
     Args:
         data: the bytes of a PNG, JPEG or WebP; other files are upright.

@@ -1,7 +1,7 @@
 """The checkout of a CI job: the repository that the job created, never one that its files bring.
 
 git looks for a repository from a folder upwards, and takes the first folder that looks like one, with a configuration
-that can name programs. A pull request has the right to any folder below the top, so the repository is looked for from
+that can name programs. A pull request has the right to any folder below the top, so the repository is searched for from
 the job's workspace downwards.
 """
 

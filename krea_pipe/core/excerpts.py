@@ -1,6 +1,7 @@
 """How messages quote files: the place of a character with part of its line, values, and shortened words.
 
-What is cut is looked at before for secrets, well beyond the cut: half of a secret is not known for one afterwards.
+Texts are examined for secrets before they are cut, well beyond the cut: half of a secret is not known for one
+afterwards.
 """
 
 import json

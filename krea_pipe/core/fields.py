@@ -97,7 +97,7 @@ def check_field(name: str, value: Json, allowed: Allowed = NONE_ALLOWED) -> Json
 
     Args:
         name: the request field.
-        value: what it is to be.
+        value: what it must be.
         allowed: by field, values that may be sent though Krea does not document them.
 
     Returns:

@@ -75,7 +75,7 @@ def repository(folder: Path) -> Path | None:
 
 
 def main_worktree(top: Path) -> Path | None:
-    """The top of the main work tree of a repository, told from a linked one by git's own files.
+    """The top of the main work tree of a repository, distinguished from a linked one by git's own files.
 
     Args:
         top: the top of a work tree.

@@ -159,8 +159,8 @@ def check_whole(data: bytes) -> None:
     """Check that an image from a user is complete, as far as this can be determined here.
 
     Args:
-        data: the bytes of a PNG, JPEG, WebP or HEIC; of a HEIC, or an image that is too large, only the end is looked
-            for.
+        data: the bytes of a PNG, JPEG, WebP or HEIC; of a HEIC, or an image that is too large, only the end is checked.
+
 
     Raises:
         NotAnImage: a part of it is missing or damaged.

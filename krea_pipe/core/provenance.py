@@ -22,7 +22,7 @@ _MARK, _DESCRIPTION, _SOFTWARE, _XMP = "krea-pipe", "Description", "Software", "
 _PROMPT, _SEED, _REQUEST = "prompt", "seed", "request"
 """Texts that earlier versions wrote beside the mark; ComfyUI and others expect JSON in a text `prompt`.
 
-ComfyUI and others take a text `prompt` for JSON of their own.
+
 """
 _SIGNED = frozenset([b"caBX", b"dSIG"])
 """Chunks that vouch for all bytes of the file: Content Credentials (C2PA) and PNG's digital signature."""

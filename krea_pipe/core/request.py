@@ -19,7 +19,7 @@ Key = NewType("Key", str)
 
 @dataclass(frozen=True, slots=True)
 class ByDigest:
-    """An image that is known by the SHA-256 of its bytes, as hexadecimal digits."""
+    """An image identified by the SHA-256 of its bytes, as hexadecimal digits."""
 
     sha256: str
 

@@ -28,10 +28,7 @@ SAME_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An API token, which never prints its value; `account` represents it on disk.
-
-    It never shows itself; `account` stands for it on disk.
-    """
+    """An API token, which never prints its value; `account` represents it on disk."""
 
     secret: str
 

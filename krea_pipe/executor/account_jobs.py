@@ -144,7 +144,7 @@ class AccountJobs:
     async def list_since(self, floor: datetime, named_before: float) -> JobListing:
         """Read every job that may have been made since a time of a job's.
 
-        Jobs that were named before a time of the steady clock have to be shown; later ones may be late.
+        Jobs that were named before a time of the monotonic clock have to be shown; later ones may be late.
 
         Raises:
             CallFailed: the list could not be read, or does not show what it should.

@@ -46,7 +46,7 @@ class Delivery:
     """One run's output folder.
 
     `settled` are the files that were as they should be when the run began. `beside` holds the paths of images that were
-    put beside someone's work, below the folder, by the ids of their cells; `kept` is the work that nothing was done
+    put beside changed files, below the folder, by the ids of their cells; `kept` is the work that nothing was done
     about.
     """
 
@@ -71,7 +71,7 @@ class Delivery:
         """Make the folder.
 
         Raises:
-            StateError: it cannot be made.
+            StateError: it cannot be created.
         """
         make_folder(self.folder)
 

@@ -39,8 +39,8 @@ _NO_SERVICE = {
 class Session:
     """The client, the store and the identity of one run, and what its tasks share.
 
-    `origin` marks the API that its jobs belong to; `started` is a time of the steady clock when nothing had been sent
-    yet. `webhook` is the address that Krea is to tell of ended jobs, `is_told` whether that is this run itself.
+    `origin` marks the API that its jobs belong to; `started` is a time of the monotonic clock when nothing had been
+    sent yet. `webhook` is the address that Krea is to tell of ended jobs, `is_told` whether that is this run itself.
     """
 
     client: Client
@@ -62,9 +62,9 @@ class Session:
     started: float = 0.0
     observe: Observe = unobserved
     sent: dict[Key, float] = field(default_factory=dict)
-    """When the last POST of each request started, by the steady clock."""
+    """When the last POST of each request started, by the monotonic clock."""
     lost: dict[Key, float] = field(default_factory=dict)
-    """When its answer was lost, by the steady clock."""
+    """When its answer was lost, by the monotonic clock."""
     account_jobs: AccountJobs = field(init=False)
     introducing: asyncio.Lock = field(default_factory=asyncio.Lock)
     is_introduced: bool = False

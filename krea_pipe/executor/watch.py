@@ -46,7 +46,7 @@ class Lack:
 class Watched:
     """A job in progress, as it was last seen.
 
-    Times are seconds of a steady clock.
+    Times are seconds of a monotonic clock.
 
     `number` counts the jobs of this run in the order of submission. `unknown` counts reads that did not find it, and
     `denied` those of them by which Krea itself has said that there is no such job. `is_missing` says that the last list

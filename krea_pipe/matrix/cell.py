@@ -12,7 +12,7 @@ class Cell:
     """One image of the matrix: its place in the order of the file, its id, axes, path and request.
 
     `names` and `axes` are the names and values of its axes. `source` is the id of the cell that it is generated for.
-    `template` is what its prompt was rendered from, None where the prompt of its source is taken as it is.
+    `template` is what its prompt was rendered from, None where the prompt of its source is used unchanged.
     """
 
     position: int

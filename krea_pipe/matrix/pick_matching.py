@@ -13,7 +13,7 @@ from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.pipeline.editing.picks import KEY_DIGITS, Pick, Picks, read_picks
 
 KeyOf = Callable[[str], str]
-"""The key of the request of a cell, by the cell's id; "" when it cannot be made."""
+"""The key of the request of a cell, by the cell's id; "" when it cannot be created."""
 
 
 _MOST_FILES = 50

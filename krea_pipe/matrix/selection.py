@@ -380,7 +380,7 @@ class Selection:
 
     @property
     def needs_status(self) -> bool:
-        """Whether the answer depends on what became of a cell before."""
+        """Whether the answer depends on the earlier outcome of a cell."""
         return self.only_failed or any(name.what == "status" for name in self._names)
 
     def takes(self, subject: Subject) -> bool:

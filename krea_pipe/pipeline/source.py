@@ -119,7 +119,7 @@ def check_inside(file: Path) -> None:
     """Refuse a file that a link leads out of its repository: error messages quote lines of files.
 
     Raises:
-        InvalidInput: it does; what is there is not looked at.
+        InvalidInput: it does; its target is not read.
     """
     try:
         here = Path(os.path.abspath(file))  # noqa: PTH100 (links stay as they are written)

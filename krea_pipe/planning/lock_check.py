@@ -70,7 +70,7 @@ def check_frozen(plan: Plan, lock: Lockfile) -> None:
 
     Args:
         plan: What a run would do.
-        lock: The lock file as it is.
+        lock: The current lock file.
 
     Raises:
         NotLocked: There is one.
@@ -96,7 +96,7 @@ def moved_lock(lock: Lockfile, keys: Collection[Key]) -> Problem | None:
         keys: The keys of the requests.
 
     Returns:
-        The warning, None where there is nothing to say.
+        The warning, None if there is nothing to report.
     """
     if lock.file.exists():
         return None
@@ -113,9 +113,9 @@ def update_lock(options: LockOptions, plan: Plan, outcomes: Mapping[Key, Outcome
     A line stays when the same request has generated another image this time: that image waits to be accepted.
 
     Args:
-        options: The lock as it is, and what the run does with it.
+        options: The current lock file, and what the run does with it.
         plan: What the run did.
-        outcomes: What became of each request of the plan.
+        outcomes: The outcome of each request of the plan.
 
     Returns:
         The new lock, and how it differs from the old one; nothing is written.
@@ -143,7 +143,7 @@ def review_images(lock: Lockfile, plan: Plan, signature_of: SignatureOf) -> Iter
     """How the stored image of each cell of a plan compares with the lock file.
 
     Args:
-        lock: The lock file as it is.
+        lock: The current lock file.
         plan: The cells, and which of their images are stored.
         signature_of: Gives the signature of an image for which neither the lock nor the store has one.
 
@@ -169,7 +169,7 @@ def accept_images(lock: Lockfile, plan: Plan, ids: Iterable[str], space: str) ->
     """The lock with the stored images of some cells in it.
 
     Args:
-        lock: The lock file as it is.
+        lock: The current lock file.
         plan: A plan that has these cells.
         ids: The ids of the cells; one whose image is not stored changes nothing.
         space: The name of the store that the plan is about.
@@ -192,7 +192,7 @@ def review_files(
     """How the file of each cell in the output folder compares with the lock file.
 
     Args:
-        lock: The lock file as it is.
+        lock: The current lock file.
         cells: Each cell with the key of its request.
         digests_of: Gives the digests that the files at a cell's path stand for, one for each file that there is.
 

@@ -21,7 +21,7 @@ MOST_NAMED = 20
 """Files in the way that an error names."""
 _SUFFIXES = ("png", "jpg", "webp", "avif")
 IN_THE_WAY = "file_in_the_way"
-"""The code of a problem, and of the failure of a cell, whose place has someone's work."""
+"""The code of a problem, and of the failure of a cell, whose place contains a changed file."""
 
 Changed: TypeAlias = Literal["keep", "overwrite", "beside"]
 """What to do with changed files: keep them, overwrite them, or keep them and write the image beside them."""
@@ -43,7 +43,7 @@ class InTheWay:
 
 
 def in_the_way(taken: Sequence[InTheWay]) -> tuple[Problem, ...]:
-    """Files that are someone's work as one problem, which says what can be done.
+    """Changed files as one problem, which says what can be done.
 
     Args:
         taken: the files.
@@ -67,10 +67,10 @@ def _hint(images: str, them: str, beside: str) -> str:
 
 
 def beside_name(name: str) -> str:
-    """The name for an image beside someone's work.
+    """The name for an image beside a changed file.
 
     Args:
-        name: the path of that work, or the name of its fact.
+        name: the path of that file, or the name of its fact.
 
     Returns:
         The same with `.krea-pipe` before the suffix.
@@ -90,7 +90,7 @@ class OutFolder:
         space: the store of the target.
         folder: the folder as the user knows it; it need not exist.
         kind: `live` or `local`.
-        changed: what becomes of someone's work.
+        changed: what to do with changed files.
         facts: what earlier runs delivered, by the names of the facts.
         earlier: the digests of images by key, for facts of earlier versions, which name the key alone.
         images: the keys of a plan's stored images, by their digests.
@@ -137,11 +137,11 @@ class OutFolder:
 
         Args:
             name: the name of its fact.
-            step: the step whose image is to be there.
+            step: the step whose image belongs there.
             image: the digest of that image; "" before there is one.
 
         Returns:
-            Nothing, a file as it was delivered, or someone's work.
+            Nothing, an unchanged file, or a file in the way.
         """
         fact = self.facts.get(name)
         earlier = self.earlier.get(str(fact.get("key")), "") if fact else ""
@@ -188,8 +188,8 @@ class LookedOver:
     Args:
         out: the folder.
         settled: the names of files that are as they should be.
-        notes: what is to be noted of files, by their names.
-        taken: someone's work that somebody has to decide on, in the order of the plan.
+        notes: the facts to record about files, by their names.
+        taken: changed files that need a decision, in the order of the plan.
         problems: what no option decides.
     """
 
@@ -211,7 +211,7 @@ def look_over(
         kind: `live` or `local`.
         plan: whose images go there.
         file: the pipeline file.
-        changed: what becomes of someone's work.
+        changed: what to do with changed files.
 
     Returns:
         What is there.
@@ -241,7 +241,7 @@ def _names(out: OutFolder, plan: Plan) -> Iterator[tuple[str, tuple[Step, Cell]]
 
 
 def _foreign(over: LookedOver, names: Mapping[str, tuple[Step, Cell]], source: str) -> Iterator[tuple[str, Foreign]]:
-    """Look at each file, and give those that are someone's work."""
+    """Look at each file, and return those that were changed."""
     others = []
     for name, (step, _) in names.items():
         found = over.out.found(name, step, _image(step))

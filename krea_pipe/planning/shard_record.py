@@ -61,7 +61,7 @@ def write_shard_record(record: ShardRecord, folder: Path) -> None:
     """Write the record into the folder of its run.
 
     Args:
-        record: What is to be known of the shard.
+        record: The facts about the shard.
         folder: The folder of the run.
 
     Raises:

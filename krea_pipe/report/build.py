@@ -61,7 +61,7 @@ class Delivered:
     """What a run did in the output folder besides its usual deliveries.
 
     `rewritten` holds the keys of reused images that had to be put there again, `beside` the paths of images that were
-    put beside someone's work, below the folder, by the ids of their cells.
+    put beside changed files, below the folder, by the ids of their cells.
     """
 
     rewritten: frozenset[str] = frozenset()

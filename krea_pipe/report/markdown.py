@@ -78,7 +78,7 @@ def render_markdown(
     """Render the run as GitHub-flavoured Markdown of at most `limit` bytes, of which the head needs up to 50,000.
 
     Rows that do not fit are left out and counted. `thumbnails` is the URL of the folder that holds the small pictures;
-    without it they are looked for beside the text, in `thumbnails/`. `missing` are digests without one.
+    without it they are searched for beside the text, in `thumbnails/`. `missing` are digests without one.
     """
     text = _opening(report)
     for section, share in (

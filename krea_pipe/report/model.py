@@ -24,7 +24,7 @@ AxisScalar = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One cell of the matrix and what became of it; `adopted` says that its job was found in Krea's list.
+    """One cell of the matrix and its outcome; `adopted` says that its job was found in Krea's list.
 
     `width` and `height` are the image's pixels and `likeness` its perceptual signature (`likeness.py`), empty when it
     is not known. `template` is the place of its prompt's template in `Report.templates`, `values` what that template

@@ -2,7 +2,7 @@
 
 A run that has something to do writes `started.json` before it begins, in the form of its report; `report.json`, which
 it writes at its end, replaces that. In between, and for a run that was killed, the journal's lines about its requests
-tell what became of its cells.
+give the state of its cells.
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ class _RequestChange:
 def changed_row(row: Row, change: _RequestChange, *, run: str) -> Row:
     """The cell after a line about its request; `run` is the cell's own run.
 
-    Times that cannot be read leave it as it is.
+    Times that cannot be read leave it unchanged.
     """
     try:
         return _after_own_run(row, change) if change.run == run else _after_other_run(row, change)

@@ -53,10 +53,10 @@ def make_folder(folder: Path) -> None:
     """Create a folder and its parents.
 
     Args:
-        folder: Its path; one that is there is left as it is.
+        folder: Its path; an existing one is left unchanged.
 
     Raises:
-        StateError: It cannot be made.
+        StateError: It cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,9 @@
 """Opens the database of facts such that nothing in it can take effect that a stranger has put there.
 
 A database may have come with a clone or an archive. Views and triggers in it would be run, its settings be obeyed, and
-its journal could name another file that SQLite then deletes. So it is looked at first, and refused when it is not as
-diskcache makes it.
+its journal could name another file that SQLite then deletes. So it is examined first, and refused unless it is exactly
+as diskcache creates it.
+
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Files in output folders: which of them are as krea-pipe delivered them, and which are someone's work.
+"""Files in output folders: which of them are as krea-pipe delivered them, and which were changed.
 
 A fact for each delivered file notes its size, times, inode and digest. The file is read again only where one of those
 differs. Then it is ours if its bytes, without our texts, are an image that was delivered there; where no fact says so,
@@ -51,8 +51,8 @@ class Ours:
     """The file is unchanged since its delivery.
 
     Args:
-        is_expected: whether it is the image that is to be there, and so need not be written.
-        note: what is to be noted of it, if that is not noted yet.
+        is_expected: whether it is the expected image, so that nothing need be written.
+        note: the fact to record about it, if it is not recorded yet.
     """
 
     is_expected: bool
@@ -117,11 +117,11 @@ def look_at(name: str, fact: Mapping[str, Json] | None, expected: Expected, blob
     Args:
         name: the name of its fact.
         fact: what was noted when it was last delivered, if anything was.
-        expected: what is to be there.
+        expected: the expected content.
         blobs: the stored images.
 
     Returns:
-        Nothing, a file as it was delivered, or someone's work.
+        Nothing, an unchanged file, or a file in the way.
     """
     path = file_of(name)
     try:

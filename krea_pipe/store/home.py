@@ -98,10 +98,10 @@ def make_home(home: Path) -> None:
     """Create a home folder that git ignores.
 
     Args:
-        home: Its path; one that is there is left as it is.
+        home: Its path; an existing one is left unchanged.
 
     Raises:
-        StateError: It cannot be made.
+        StateError: It cannot be created.
     """
     if not home.is_dir():
         make_folder(home)

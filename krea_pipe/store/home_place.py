@@ -32,8 +32,8 @@ class _Tree:
 def find_home(environment: Mapping[str, str], file: Path | None = None) -> Path:
     """The home folder: KREA_PIPE_HOME, the nearest `.krea-pipe`, or the place for a new one.
 
-    It is looked for from the folder of the pipeline file upwards to the top of its git repository. A new one is made at
-    that top, outside of git beside the file. Without a file, the working folder counts in its place.
+    It is searched for from the folder of the pipeline file upwards to the top of its git repository. A new one is made
+    at that top, outside of git beside the file. Without a file, the working folder counts in its place.
 
     Args:
         environment: Where KREA_PIPE_HOME may be set.

@@ -58,8 +58,8 @@ RequestStatus: TypeAlias = Free | Busy | DrawnElsewhere | InFlight | Post | Bloc
 class JournalEntry:
     """A line to write; a claim is written only if the status of its request is one of the `expected` kinds.
 
-    With `only`, it has to stand exactly so. A line that makes the job `job_id` ours is not written when that job is
-    known as ours already: no job counts for two requests.
+    With `only`, the status must be exactly this one. A line that makes the job `job_id` ours is not written when that
+    job is known as ours already: no job counts for two requests.
     """
 
     line: JournalLine

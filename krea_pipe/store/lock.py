@@ -32,7 +32,7 @@ class FileLock:
         """Hold the lock, after waiting for another process that holds it.
 
         Raises:
-            StateError: it was not to be had in time, or not at all.
+            StateError: it was not available in time.
         """
         try:
             self._connection.execute("BEGIN EXCLUSIVE")
@@ -77,7 +77,7 @@ def exclusive(path: Path) -> Iterator[None]:
         path: The lock file; its folder is made.
 
     Raises:
-        StateError: It was not to be had in time, or not at all.
+        StateError: It was not available in time.
     """
     with closing(FileLock(path)) as lock, lock.held():
         yield
@@ -91,7 +91,7 @@ def exclusive_in_turn(path: Path) -> Iterator[None]:
         path: The lock file; its folder is made.
 
     Raises:
-        StateError: It cannot be had at all.
+        StateError: It is not available.
     """
     with closing(FileLock(path, _TURN_SECONDS)) as lock, contextlib.ExitStack() as stack:
         while True:

@@ -157,7 +157,7 @@ def verify_space(space: Space) -> Iterator[CacheFinding]:
         space: the name space.
 
     Yields:
-        What is not as it should be, as it is found.
+        Each problem, as it is found.
 
     Raises:
         StateError: a folder cannot be read.

@@ -181,14 +181,15 @@ def collect(
         keep: for how long, from now backwards, what runs name is kept; nothing keeps none.
         environment: for git.
         forgets: also let go what was generated for pipelines whose folders are missing, as on a disk that is away.
-        deletes: remove it; else it is only looked at.
+        deletes: remove it; otherwise only report.
 
     Returns:
-        What there is, and what was removed, if anything was to be.
+        The contents, and what was removed, if anything.
 
     Raises:
-        InvalidInput: a lock file cannot be read. StateError: something else that names images cannot be, or things are
-            to be removed during a run.
+        InvalidInput: a lock file cannot be read. StateError: something else that names images cannot be, or a run is in
+            progress.
+
     """
     if not deletes:
         return _survey(home, keep, environment, forgets=forgets), None

@@ -100,7 +100,7 @@ def push(remote: Remote, space: Space, plan: Plan | None) -> Transfer:
         plan: whose images are meant; None is for all that are stored.
 
     Returns:
-        What became of each image.
+        The outcome of each image.
 
     Raises:
         RemoteFailed: the store does not answer. StateError: this home cannot be read.
@@ -134,7 +134,7 @@ def pull(remote: Remote, space: Space, plan: Plan) -> Transfer:
         plan: what is needed, and what is here.
 
     Returns:
-        What became of each request.
+        The outcome of each request.
 
     Raises:
         RemoteFailed: the store does not answer; what has come until then is kept.

@@ -124,7 +124,7 @@ def collect_remote(
         folders: where lock files are, besides the working folder and the home folder's pipelines.
         environment: for git.
         forgets: also let go what was generated for pipelines whose folders are missing.
-        deletes: delete it; else it is only looked at.
+        deletes: delete it; otherwise only report.
 
     Returns:
         What went, or would go.

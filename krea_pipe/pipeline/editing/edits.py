@@ -38,7 +38,7 @@ def add_style(text: str, name: str, style_id: str, *, file: Path = _FILE) -> str
     """Add a trained style under `styles:`.
 
     Args:
-        text: the pipeline file as it is.
+        text: the current text of the pipeline file.
         name: what stages will call the style.
         style_id: the id of the style at Krea.
         file: the file's name, for the places of problems.
@@ -71,10 +71,10 @@ def add_stage(
 ) -> Promotion:
     """Add a stage that regenerates the picked cells of another stage with another variant.
 
-    A file in shorthand gets its one stage written below `stages:` first, where that leaves every cell as it is.
+    A file in shorthand gets its one stage written below `stages:` first, if that leaves every cell unchanged.
 
     Args:
-        text: the pipeline file as it is.
+        text: the current text of the pipeline file.
         stage: the stage whose cells were picked.
         to: the variant of the new stage.
         picks_file: the picks file, as the pipeline file names it.

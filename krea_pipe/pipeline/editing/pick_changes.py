@@ -39,7 +39,7 @@ def change_picks(
     its id belongs in the order of ids, so that two branches seldom change the same place.
 
     Args:
-        text: the file as it is; None, or a text without data, begins a file.
+        text: the current text; None, or a text without data, begins a file.
         add: the cells that are picked, by id or with stars and a note.
         remove: the ids of cells that are taken out of the file.
         reject: the cells that are rejected, as in `add`.
@@ -85,7 +85,7 @@ class _Line:
     inside: tuple[str, ...] = ()
 
     def become(self, pick: Pick, verdict: str) -> None:
-        """Say something else from now on."""
+        """Change the text."""
         if (verdict, _content(pick)) != (self.verdict, _content(self.pick)):
             self.verdict, self.pick, self.raw = verdict, pick, None
 

@@ -32,7 +32,7 @@ SOURCE_IMAGE = re.compile(r"\bsource\s*\.\s*image\b")
 class Library:
     """The definitions that stages use by name.
 
-    An item that is written in place gets a name of its own, which no file can spell.
+    An item that is written in place gets a separate name that no file can contain.
 
     `folder` is the pipeline file's, `root` the one that no file of it may leave. `allowed` are the values of request
     fields that `allow_unknown` names. `built` keeps what `axes` became; `counts` are the values and matrices of all

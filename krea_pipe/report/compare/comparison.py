@@ -1,4 +1,4 @@
-"""The cells of two states of a pipeline, and what becomes of each: a function of their requests and keys alone."""
+"""The cells of two states of a pipeline, and the change of each: a function of their requests and keys alone."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ class PipelineState:
 
 @dataclass(frozen=True, slots=True)
 class CellChange:
-    """One cell and what becomes of it.
+    """One cell and its change.
 
     `price` is that of a request that the base does not have, on the first cell that it is for and 0 on others.
     `stored` says that the store has its image, so that a run pays nothing. `was` is the id that a moved cell had.
@@ -154,7 +154,7 @@ def compare(
 
     An image whose request the base has under the same id is untouched; under another id it has moved, at no cost.
     `fingerprints` name the images of the head; `stored` are the keys whose images are kept, and `fetched` those whose
-    images are to be had for nothing otherwise.
+    images are available at no cost otherwise.
     """
     return tuple(_Comparing(base, head, fingerprints, stored, fetched).rows())
 

@@ -1,4 +1,4 @@
-"""The files of a commit in a folder of their own, each put there when a pipeline asks for it. No filter is run.
+"""The files of a commit in a separate folder, each put there when a pipeline asks for it. No filter is run.
 
 Those of submodules are among them, as far as a submodule is checked out and its clone has the commit.
 """

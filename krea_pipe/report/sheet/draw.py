@@ -93,10 +93,10 @@ def check_fuller(sheet: Sheet, files: list[Path], expected: int, *, replace_full
         sheet: the pages.
         files: where they would go.
         expected: how many pictures a whole sheet would have.
-        replace_fuller: whether it may be replaced all the same.
+        replace_fuller: whether it may be replaced nevertheless.
 
     Returns:
-        How many pictures the sheet has that is there.
+        The number of pictures in the existing sheet.
 
     Raises:
         UsageError: one of the files is a sheet with more pictures.

@@ -34,7 +34,7 @@ class Remote:
     Args:
         bucket: its objects.
         seal: signs and checks records.
-        warn: told of records that are ignored.
+        warn: receives warnings about ignored records.
         has_claims: whether a request is claimed before it is paid.
     """
 
@@ -123,7 +123,7 @@ def open_remote(
     Args:
         environment: KREA_PIPE_REMOTE, KREA_PIPE_REMOTE_MODE and KREA_PIPE_REMOTE_SECRET.
         target: the API; proofs are never shared.
-        warn: told of records that are ignored.
+        warn: receives warnings about ignored records.
         has_claims: whether a request is claimed before it is paid.
 
     Returns:

@@ -30,7 +30,7 @@ class SharedResults:
     Args:
         bucket: the objects of the store.
         seal: signs and checks the records.
-        warn: told of records that are ignored.
+        warn: receives warnings about ignored records.
     """
 
     bucket: Bucket
