@@ -192,7 +192,7 @@ def read_page(data: Json) -> JobPage | None:
     """A page of the list of jobs, or None if the answer is not a page."""
     items, cursor = _page_of(data)
     jobs = [read_job(item) for item in items or ()]
-    if items is None or None in jobs:  # what cannot be read may be the job that is looked for
+    if items is None or None in jobs:  # an unreadable job may be the wanted one
         return None
     return JobPage(tuple(job for job in jobs if job is not None), cursor)
 

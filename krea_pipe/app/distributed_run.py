@@ -87,7 +87,7 @@ class ShardEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DistributedOrder:
-    """What is run on an engine.
+    """The subject of a run on an engine.
 
     Args:
         loaded: the pipeline.

@@ -46,9 +46,9 @@ class SendOptions:
         submit_parallel: how many requests may be on their way to Krea at once.
         uncertain: what to do with requests that may have been paid.
         job_timeout: seconds after which a running job is given up; None takes the default of its variant.
-        webhook_url: an address that Krea is to tell of ended jobs.
-        webhook_listen: HOST:PORT at which the run itself is told of them.
-        budget_name: the name of a budget that several runs share in the shared store; "" for a cap of this run's own.
+        webhook_url: an address for Krea's notifications about ended jobs.
+        webhook_listen: HOST:PORT at which the run itself receives them.
+        budget_name: the name of a budget that several runs share in the shared store; "" for a separate cap.
     """
 
     concurrency: int = 500

@@ -155,7 +155,7 @@ def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
-    """Refuse a file that holds the very key that would send it, also in its overrides and in the files it reads.
+    """Refuse a file that contains the key used to send it; its overrides and the files it reads count as well.
 
     Raises:
         InvalidInput: it does.

@@ -133,7 +133,7 @@ def _lock_of(file: Path, lock: Path | None, overrides: Overrides) -> Path:
     """The lock file that is meant.
 
     Raises:
-        UsageError: the command line changes the cells, which then do not belong into that of the file.
+        UsageError: the command line changes the cells, so they do not belong in the file's default one.
     """
     if lock is None and changes_cells(overrides):
         message = "--profile, --set and --vars change the cells, so the default lock file does not match"

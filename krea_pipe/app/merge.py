@@ -214,7 +214,7 @@ class _Images:
         return data if bare(data).digest == digest else None
 
     def _write(self, row: Row, digest: str, name: PurePosixPath, data: bytes) -> None:
-        """Write the image unless it is there; someone's work is kept."""
+        """Write the image unless it exists; a changed file is kept."""
         target = self.folder / name
         if os.path.lexists(target):
             try:

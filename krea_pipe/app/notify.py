@@ -145,7 +145,7 @@ def _show(command: tuple[str, ...], message: Message) -> str | None:
 def _webhook(text: str) -> NotificationTarget:
     """A target that accepts JSON.
 
-    Slack reads `text`, Discord `content`, a receiver of one's own `run`.
+    Slack reads `text`, Discord `content`, your own receiver `run`.
     """
     import httpx  # noqa: PLC0415 (network code, which a run without such a target spares)
 

@@ -2,7 +2,7 @@
 
 An engine may start a task again, on the same machine or on another: what was paid is in the shared store. The process
 ends its run as a first Ctrl-C does when its input is closed, so also when the task that started it is killed; a task
-that is started again on the same machine waits for that, and goes on in the same home folder.
+that is started again on the same machine waits for that, and continues in the same home folder.
 """
 
 import json

@@ -107,7 +107,7 @@ def train_style(
         terms: what is trained, and on which terms.
         environment: where the API, the key, the pace and the home folder come from.
         local: train at the local Krea.
-        warn: told of the file once it can be used.
+        warn: receives warnings about the file.
         tell: receives messages about the progress.
 
     Returns:

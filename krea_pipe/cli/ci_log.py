@@ -1,6 +1,6 @@
 """The log of a CI job, some of whose lines its host obeys: those that krea-pipe means, and no text that it quotes.
 
-GitHub's runner obeys `::name::` at the begin of a line and the older `##[name]` anywhere in a line; Azure and TeamCity
+GitHub's runner obeys `::name::` at the start of a line and the older `##[name]` anywhere in a line; Azure and TeamCity
 have forms such as `##vso[`, and GitLab has `section_start:1700000000:name`. Where they may be read, everything that is
 printed passes `inert`, below the streams of Python, so that no way of printing goes around it.
 """

@@ -100,7 +100,7 @@ _MOST_POINTER = 64 * 1024
 
 
 def _named(file: Path, before: str, base: Path) -> Path | None:
-    """The path that a small file of git names, after some words at the begin of a line; None when it names none."""
+    """The path that a small file of git names, after some words at the start of a line; None if it names none."""
     try:
         if not file.is_file():
             return None
@@ -150,7 +150,7 @@ def fetch(top: Path, environment: Mapping[str, str], commit: str) -> None:
     How `origin` is reached, its credentials among that, is what the repository's own configuration says.
 
     Raises:
-        GitFailed: it is not to be had, or this is no name of a commit.
+        GitFailed: it is not available, or this is not the name of a commit.
     """
     if not COMMIT.fullmatch(commit):
         raise GitFailed(f"{commit!r} is not a commit")

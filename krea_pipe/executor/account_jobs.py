@@ -266,7 +266,7 @@ class AccountJobs:
 
 
 def _since_newest(post: Post, listing: JobListing, unnamed: Sequence[Job]) -> NewJobs:
-    """The jobs that came since a POST of another home, whose list of before is known by its newest time.
+    """The jobs that came since a POST of another home, of whose earlier list only the newest time is known.
 
     A host whose clock is behind may have dated its job to before that: then it is not found, and the POST stays open.
     """

@@ -1,8 +1,8 @@
 """Images go where the file's author wants them: below the output folder, each with its prompt and request inside.
 
 The stored bytes stay as Krea sent them; the copy carries text chunks that are spliced into the PNG, not re-encoded.
-A file that is not as krea-pipe delivered it is someone's work: it is kept, unless the user says otherwise.
-What a run leaves in the store for the next one is here too; the journal already has what was paid.
+A file that differs from what krea-pipe delivered is kept, unless the user decides otherwise.
+This module also stores what the next run needs; the journal already contains what was paid.
 """
 
 import os
@@ -155,13 +155,13 @@ def open_delivery(
         kind: `live` or `local`.
         plan: whose images are put there.
         file: the pipeline file.
-        changed: what becomes of files that are not as they were delivered.
+        changed: what to do with changed files.
 
     Returns:
         The folder, to put images into.
 
     Raises:
-        UsageError: someone's work is where an image goes that is not stored yet, or a file of another pipeline.
+        UsageError: a changed file, or a file of another pipeline, is at the path of an image that is not stored yet.
         StateError: the folder cannot be written.
     """
     _check_folder(folder)

@@ -1,7 +1,8 @@
 """Runs all requests of a plan as tasks on one event loop, and stops them on request.
 
-What was paid comes first, what is new as there is room for it. A program that has an event loop of its own, such as a
-notebook, has the work done in a thread.
+Paid jobs come first; new requests follow as places become free. For a program with its own event loop, such as a
+notebook, the work is done in a thread.
+
 """
 
 import asyncio

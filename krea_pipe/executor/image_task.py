@@ -139,7 +139,7 @@ class ImageTask(PaidRequest[Outcome]):
         return Failure("empty", f"{EMPTY}; `--uncertain resubmit` sends it again", "empty")
 
     def unclear(self, verdict: Unclear, lost: Lost | None) -> Outcome:
-        """The outcome if it is unknown what became of a POST."""
+        """The outcome if that of a POST is unknown."""
         price = f" for {usd(self.price)}" if self.price else ""
         what = "an earlier answer was lost" if lost is None else lost.reason
         jobs = [job.id for job in verdict.candidates]
@@ -360,7 +360,7 @@ class Collector:
         return self._outcome("failed", failure=failure)
 
     async def _record_lack(self, code: str) -> None:
-        """Write down that the job may be billed, and is to be read again before anything is bought."""
+        """Record that the job may be billed, and must be read again before a new image is bought."""
         await self.task.session.record(Unfetched(job_id=self.job.job_id, code=code), self.task.key)
 
     async def _record_failure(self, code: str) -> None:

@@ -35,7 +35,7 @@ class ImageChanged(CallFailed):
 class Uploads:
     """The URLs of the images that a run sends. `fresh` are those that this run uploaded itself.
 
-    `drawn` are images of this pipeline by the keys that they are generated for; others are known by their bytes.
+    `drawn` are images of this pipeline by the keys that they are generated for; others are identified by their bytes.
     """
 
     session: Session
@@ -196,7 +196,7 @@ class UpstreamImages:
         self.end(key, outcome.result)
 
     def end(self, key: Key, result: Result | None) -> None:
-        """Say what became of a request."""
+        """Publish the outcome of a request."""
         if key in self.ends and not self.ends[key].done():
             self.ends[key].set_result(result)
 

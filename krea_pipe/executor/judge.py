@@ -41,7 +41,7 @@ class FoundJob:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """It cannot be told; these jobs may be it.
+    """The outcome is unclear; these jobs are candidates.
 
     `awaits` says what may yet tell it: time in which a job may show, or the fate of other lost answers.
     """
@@ -114,7 +114,7 @@ class Evidence:
 
 
 def judge(evidence: Evidence) -> Verdict:
-    """Judge what became of a POST, by values alone.
+    """Judge the outcome of a POST, by values alone.
 
     Args:
         evidence: what is known about it.
@@ -149,7 +149,7 @@ def failed_job_of(evidence: Evidence) -> tuple[Job, ...]:
 
 
 def _awaited_by_a_stranger(evidence: Evidence, billed: Sequence[Job]) -> Literal["", "time", "others"]:
-    """What may yet tell whose jobs of other times than its own are: a `Date` is no time of jobs, and later jobs are."""
+    """What can still identify the owner of jobs with other times: later jobs, unless a `Date` is the only time."""
     if all(_rivals(evidence, job) for job in billed):
         return "others"
     return "" if evidence.own.post.is_exact else "time"

@@ -121,7 +121,7 @@ class PaidRequest(ABC, Generic[End]):
 
     @abstractmethod
     def unclear(self, verdict: Unclear, lost: Lost | None) -> End:
-        """The end if it is unknown what became of a POST; `lost` when it was one of this run."""
+        """The end if the outcome of a POST is unknown; `lost` if it was one of this run."""
 
     async def settled(self) -> End:
         """Go the whole way.
@@ -381,7 +381,9 @@ class PaidRequest(ABC, Generic[End]):
         return await self._ask(status, lost) if isinstance(status, Post) else status
 
     async def _ask(self, post: Post, lost: Lost | None = None) -> RequestStatus | End:
-        """Look what became of a POST; it is sent again only if Krea made no job of it, or the user wants that."""
+        """Determine the outcome of a POST; it is resubmitted only if Krea created no job for it, or the user wants
+        that.
+        """
         if not self.has_price:
             self.session.budget.commit(self.price)
             self.has_price, self.is_new = True, False

@@ -165,7 +165,7 @@ class Session:
     async def refuse_address(self, error: CallFailed) -> None:
         """Stop the run when there is no Krea API at its address.
 
-        A redirect, or a page that says that nothing is there, may be about one call: a free one that fails as well
+        A redirect, or a page about a missing resource, may concern only one call: a free one that fails as well
         shows that it is not.
 
         Args:

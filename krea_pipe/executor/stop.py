@@ -58,7 +58,7 @@ class Stop:
 
     @property
     def wanted(self) -> bool:
-        """Whether nothing new is to be sent."""
+        """Whether to send nothing new."""
         return self.closing.is_set()
 
     async def sleep_unless_leaving(self, seconds: float) -> bool:

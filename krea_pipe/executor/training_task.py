@@ -204,7 +204,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         return await self._wait(job)
 
     async def other_run_done(self, busy: Busy) -> RequestStatus | Trained | Failure:
-        """Wait for the job of a command that is alive, which writes down what becomes of it."""
+        """Wait for the job of a command that is alive, which records its outcome."""
         job = await self.session.journal_writer.ask(lambda replay: replay.in_flight.get(self.key))
         if isinstance(job, InFlight):
             self.order.tell(f"{busy.run} is already training it; this command costs nothing.")
@@ -228,7 +228,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         return _empty()
 
     def unclear(self, verdict: Unclear, lost: Lost | None) -> Failure:  # noqa: ARG002 (for images)
-        """An answer was lost, and it is unknown what became of its POST."""
+        """An answer was lost, and the outcome of its POST is unknown."""
         if self.session.stop.interrupted:
             return self.ended("pending")
         return _uncertain(verdict.reason, tuple(job.id for job in verdict.candidates))
@@ -345,7 +345,7 @@ def _hidden(style_id: str) -> Failure:
 
 
 def _uncertain(reason: str, candidates: tuple[str, ...] = ()) -> Failure:
-    """An answer was lost, and it is unknown what became of its POST; `candidates` are jobs that may be of it."""
+    """An answer was lost, and the outcome of its POST is unknown; `candidates` are jobs that may belong to it."""
     jobs = f" Possible jobs: {', '.join(candidates)}." if candidates else ""
     look = "`krea-pipe styles list` shows whether the style exists"
     message = f"Krea may be training it, because its answer was lost, and {reason.rstrip('.')}.{jobs} {look}; {AGAIN}"

@@ -1,12 +1,13 @@
 """The documented Krea API as an ASGI app that draws proofs and spends nothing.
 
-The account can be bounded: so many jobs at once, so many in the backlog, 429 beyond that. The end of a job is told to
-its `X-Webhook-URL` once. Trigger words in a prompt, which make a job fail or get stuck, are in `krea_pipe.local.job`.
+The account can have limits: a number of concurrent jobs, a number in the backlog, and 429 beyond that. The end of a job
+is reported once to its `X-Webhook-URL`. Trigger words in a prompt, which make a job fail or get stuck, are in
+`krea_pipe.local.job`.
 
-Known differences from Krea: images are never fetched from outside, webhooks come for ends alone, `user` and `liked` do
-not filter styles, and a training costs nothing and gives a style that nobody has learnt. What Krea does not document
-was decided here: 429 carries no Retry-After, DELETE comes too late for a job that is past `scheduled` unless it is
-stuck, and a stuck job is never timed out. `GET /_local/book` is not Krea's; see `krea_pipe.local.billing_log`.
+Known differences from Krea: images are never fetched from outside, webhooks are sent only for ends, `user` and `liked`
+do not filter styles, and a training costs nothing and creates a style without any learning. Undocumented behaviour was
+decided here: 429 carries no Retry-After, DELETE comes too late for a job that is past `scheduled` unless it is stuck,
+and a stuck job is never timed out. `GET /_local/book` is not Krea's; see `krea_pipe.local.billing_log`.
 """
 
 import asyncio

@@ -47,9 +47,10 @@ class Matched:
 def match_picks(picks: Picks, cells: Iterable[str], key_of: KeyOf, stage: str, stages: Iterable[str]) -> Matched:
     """Find the cell of each decision.
 
-    Whether the id has the very request counts first, then any cell with that request, because axes, stages and values
-    may have other names by now. Where no cell has it, as after a change of the prompt, the id alone does; then the id
-    in the stage as it is called now; and for a decision without a key the same parts in another order.
+    The first match counts: the cell with the id and the request; any cell with the request, because axes, stages and
+    values may have been renamed; if no cell has it, for example after a change of the prompt, the cell with the id; the
+    id with the current name of the stage; and for a decision without a key, the same parts in another order.
+
 
     Args:
         picks: the decisions.

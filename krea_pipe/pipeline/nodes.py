@@ -301,7 +301,7 @@ class _Builder:
             self._note("key_not_text", f"a key must be text, but {written} is not", start, f'write "{written}":')
             return _DROPPED
         if key == "<<":
-            # Read on, and all that it would have brought in would be reported as missing.
+            # Continuing would report everything that it would have merged as missing.
             self._fail("merge_key", "merge keys (<<) are not supported", start, "write out the keys")
         if key in mapping.keys:
             first = self.lines.place(mapping.keys[key])

@@ -81,7 +81,7 @@ class Document:
         if node.start < 0:
             return self._at(node.start)
         end = max(node.end, node.start)
-        # A name is looked for before a field of that name: in `{{ text.text }}` the first is the name.
+        # A name is searched for before a field of that name: in `{{ text.text }}` the first is the name.
         found = None
         for before in (r"(?<![\w.])", r"(?<!\w)"):
             found = found or re.compile(rf"{before}{re.escape(word)}(?!\w)").search(self.text, node.start, end)

@@ -83,8 +83,8 @@ def beside_name(name: str) -> str:
 class OutFolder:
     """An output folder, and what is known about its files.
 
-    Files are known by the names of their facts, plain text, because a path object for each would cost more than all the
-    rest of a run that has nothing to do.
+    Files are identified by the names of their facts, plain text, because a path object for each would cost more than
+    all the rest of a run that has nothing to do.
 
     Args:
         space: the store of the target.

@@ -30,9 +30,9 @@ class Timed(Sent):
     """A POST with times of Krea's clock.
 
     `began` and `after` are not later than the start of the run and the POST; `exact` says that they are exact to the
-    millisecond. Every job that was made since `known_since` and was in Krea's list before the POST is known by its id,
-    and the POST's own job is not older than `newest` by more than the clocks of Krea's hosts differ: both are times of
-    jobs, and empty when the list could not be read.
+    millisecond. Every job that was made since `known_since` and was in Krea's list before the POST is identified by its
+    id, and the POST's own job is not older than `newest` by more than the clocks of Krea's hosts differ: both are times
+    of jobs, and empty when the list could not be read.
     """
 
     began: str = ""

@@ -178,9 +178,9 @@ def collect(
 
     Args:
         home: the home folder.
-        keep: for how long, from now backwards, what runs name is kept; nothing keeps none.
+        keep: how far back the images of runs are kept; None keeps none.
         environment: for git.
-        forgets: also let go what was generated for pipelines whose folders are missing, as on a disk that is away.
+        forgets: also remove images of pipelines whose folders are missing, for example on a disk that is not mounted.
         deletes: remove it; otherwise only report.
 
     Returns:
@@ -223,7 +223,7 @@ def read_all_locks(
         spaces: its name spaces, whose facts name the pipeline of each image.
         folders: where else to look.
         environment: for git.
-        forgets: let go what was generated for pipelines whose folders are missing.
+        forgets: ignore images of pipelines whose folders are missing.
 
     Returns:
         What the lock files name.

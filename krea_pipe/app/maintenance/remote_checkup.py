@@ -179,7 +179,7 @@ class _Trials:
 
 
 def _clock(written: datetime, earliest: datetime, latest: datetime) -> Check:
-    """The offset of this machine's clock from that of the store, measured with an object written between two readings."""
+    """The offset of this machine's clock from that of the store."""
     ahead = max((earliest - written - _PRECISION).total_seconds(), 0.0) or min((latest - written).total_seconds(), 0.0)
     if not ahead:
         return Check("store clock", "ok", "agrees with this machine's to the second")

@@ -123,7 +123,7 @@ def collect_remote(
         keep: for how long, from now backwards, everything is kept; nothing keeps what is needed alone.
         folders: where lock files are, besides the working folder and the home folder's pipelines.
         environment: for git.
-        forgets: also let go what was generated for pipelines whose folders are missing.
+        forgets: also remove images of pipelines whose folders are missing.
         deletes: delete it; otherwise only report.
 
     Returns:

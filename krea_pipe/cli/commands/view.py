@@ -80,7 +80,7 @@ def _announce(url: str, run_id: str, *, opens: bool | None, as_json: bool) -> No
         click.echo(url)
         click.echo(f"Showing {run_id}; stop with Ctrl-C.", err=True)
     if opens if opens is not None else not as_json and _has_reader():
-        # In a thread of its own: some browsers are waited for.
+        # In a separate thread, because opening some browsers blocks.
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 

@@ -230,7 +230,7 @@ class StageBuilder:
             file = (self.library.folder / text).resolve()
             return file.is_relative_to(self.library.root) and not file.exists()
         except (OSError, ValueError, RuntimeError):
-            return False  # it is no path at all, which is said when it is looked for
+            return False  # it is not a path, which is reported when the file is searched for
 
     def _unused_ok(self) -> Iterator[Trail]:
         """The trails of the rules that may match nothing."""

@@ -1,8 +1,8 @@
 """Admits callers that know the token, name an allowed host, and do not come from a page of another site.
 
-Every page that a browser on this machine shows can send requests here. It cannot know the token; a name of its own that
-leads here (DNS rebinding) shows in `Host`; a form or a script of its own shows in `Origin` and `Content-Type`. Behind a
-forwarded port, a browser names another host, which the user allows.
+Every page that a browser on this machine shows can send requests here. It cannot know the token; a name that it points
+here (DNS rebinding) shows in `Host`; its forms and scripts show in `Origin` and `Content-Type`. Behind a forwarded
+port, a browser names another host, which the user allows.
 """
 
 import hmac
