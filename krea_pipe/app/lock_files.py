@@ -137,5 +137,5 @@ def _lock_of(file: Path, lock: Path | None, overrides: Overrides) -> Path:
     """
     if lock is None and changes_cells(overrides):
         message = "--profile, --set and --vars change the cells, so the default lock file does not match"
-        raise UsageError(Problem("needs_lock", message, hint="name the lock file of that run with --lock FILE"))
+        raise UsageError(Problem("needs_lock", message, hint="specify the lock file of that run with --lock FILE"))
     return lock or lock_path(file)

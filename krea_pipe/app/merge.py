@@ -265,7 +265,7 @@ def _lock_file(runs: Sequence[ShardRun], lock: Path | None) -> Path | None:
         message = (
             f"the runs used the lock file {', '.join(sorted(names)[:_SHOWN])}, which was not found from this folder"
         )
-        hint = "name the lock file to write with --lock FILE, or merge in the folder where the shards ran"
+        hint = "specify the lock file to write with --lock FILE, or merge in the folder where the shards ran"
         raise UsageError(Problem("lock_elsewhere", message, hint=hint))
     return found
 

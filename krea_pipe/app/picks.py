@@ -69,7 +69,7 @@ def decide(file: Path, stage: str, decision: Decision, target: Path | None, envi
     if (decision["reject"] and decision["remove"]) or not (decision["cells"] or decision["best_of"]):
         both = decision["reject"] and decision["remove"]
         message = "--reject and --remove cannot be combined" if both else "nothing was picked"
-        raise UsageError(Problem("usage", message, hint=None if both else "name cells, or use --best-of AXIS"))
+        raise UsageError(Problem("usage", message, hint=None if both else "specify cells, or use --best-of AXIS"))
     loaded = flow.load_pipeline(file)
     path = target or picks_file(loaded.pipeline, stage)
     change = _Change(loaded, stage, path, flow.stage_cells(loaded, stage))
@@ -166,7 +166,7 @@ class _Change:
         renamed = {old: new} if old in ids else {one: name for one, name in others.items() if name != one}
         if not renamed:
             message = f"{self.path.name} contains no decision about `{old}`"
-            raise UsageError(Problem("unknown_pick", message, hint="name an id from the file, or parts of ids"))
+            raise UsageError(Problem("unknown_pick", message, hint="specify an id from the file, or parts of ids"))
         kept = set(ids) - renamed.keys()
         for name in renamed.values():
             if name not in cells:

@@ -214,7 +214,9 @@ def _check_contents(approval: PlanFile) -> None:
             inside = False
         if not inside:
             message = f"a plan file can only name files below {here}, not {shown(str(file))}"
-            raise UsageError(Problem("plan_file_outside", message, hint="make and run it in the pipeline's repository"))
+            raise UsageError(
+                Problem("plan_file_outside", message, hint="create and run the plan in the pipeline's repository")
+            )
     if any(one.partition("=")[0].split(".")[0] == "budget" for one in approval.set):
         hint = "write it into the pipeline, or run the plan with --max-cost"
         raise UsageError(Problem("plan_file_budget", "a plan file does not change the budget", hint=hint))
@@ -236,16 +238,18 @@ def _check_options(file: Path, overrides: Overrides, options: flow.RunOptions) -
         message = (
             f"{file} is a plan, which already defines the cells and settings, so it cannot be combined with {given}"
         )
-        hint = f"make another: krea-pipe plan FILE {given} … --out PLANFILE"
+        hint = f"create another plan: krea-pipe plan FILE {given} … --out PLANFILE"
         raise UsageError(Problem("plan_file_options", message, hint=hint))
 
 
 def _check_target(file: Path, approval: PlanFile, environment: Mapping[str, str], *, local: bool) -> None:
     if local and not approval.is_local:
         message = f"{file} is a plan for {approval.target}, not for the local Krea"
-        hint = "make another: krea-pipe plan FILE --local --out PLANFILE"
+        hint = "create another plan: krea-pipe plan FILE --local --out PLANFILE"
         raise UsageError(Problem("plan_file_target", message, hint=hint))
     target = live_target(environment)
     if not approval.is_local and target.origin != origin_of(approval.target):
         message = f"{file} is a plan for {approval.target}, not for {target.base}"
-        raise UsageError(Problem("plan_file_target", message, hint="set KREA_API_BASE as it was, or make another plan"))
+        raise UsageError(
+            Problem("plan_file_target", message, hint="set KREA_API_BASE as it was, or create another plan")
+        )

@@ -100,7 +100,7 @@ def _check_folders(folders: Sequence[Path], index: Index) -> None:
         if not os.path.exists(folder) and not any(  # noqa: PTH110 (Path raises when a name is too long)
             one.is_relative_to(folder.resolve()) for one in known
         ):
-            raise UsageError(Problem("no_such_file", f"{folder} does not exist", hint="name a folder or a file"))
+            raise UsageError(Problem("no_such_file", f"{folder} does not exist", hint="specify a folder or a file"))
 
 
 def _is_in(file: Path, folders: Sequence[Path]) -> bool:

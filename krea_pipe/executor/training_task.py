@@ -175,7 +175,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         """The status of the training according to the journal."""
         status = await self.read_status()
         if isinstance(status, Post):
-            self.order.tell("An answer of Krea's was lost; looking for its job in Krea's list.")
+            self.order.tell("An answer from Krea was lost; searching for its job in Krea's list.")
             await self.session.introduce()
         return status
 

@@ -1,6 +1,6 @@
 """Reads a script from a YAML file, and reports every mistake with its place.
 
-seed: 7                                                    # for the shares; 0 when it is left out
+    seed: 7                                                    # for the shares; 0 when it is left out
     rules:                                                     # asked in order; the first that takes a call acts
       - {on: submit, do: 429, retry_after: 2, share: 0.05}
       - {on: submit, do: reset, times: 3}                      # before Krea has acted

@@ -191,7 +191,7 @@ class Resolver:
         if "prompt" in fields:
             prompt = self.renderer.text(fields["prompt"], context)
             if not prompt:
-                message = "the prompt is only white space once rendered"
+                message = "the rendered prompt contains only white space"
                 raise CellProblem("empty_prompt", message, fields["prompt"].trail)
             return prompt
         if given is None:

@@ -1,6 +1,6 @@
 """Selects cells: the expressions of `-k`/`--select` and `--exclude`, and `--only-failed`.
 
-serum                 a whole part of the cell's id, never a piece of one: `s1` does not take `s10`
+    serum                 a whole part of the cell's id, never a piece of one: `s1` does not take `s10`
     serum/dawn            parts that follow each other in the id; a whole id works too
     *amber*               the same as a glob: * any characters, also /, ? one, [a-c] one of them, [!a-c] any other
     stage:explore         the cell's stage; status:failed its status; stage:explore,ladder is either of them
@@ -52,8 +52,8 @@ _FLAWS = {
     "&": "write `and`",
     "|": "write `or`",
     "!": "write `not` before a condition, or != between an axis and a value",
-    "<": "only = and != compare; name the values: seed=1,2,3",
-    ">": "only = and != compare; name the values: seed=1,2,3",
+    "<": "only = and != compare; list the values: seed=1,2,3",
+    ">": "only = and != compare; list the values: seed=1,2,3",
 }
 _MISPLACED = {
     ")": ("this bracket has no opening bracket", "remove it, or add the opening bracket"),

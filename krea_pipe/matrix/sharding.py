@@ -22,7 +22,7 @@ _AUTO = re.compile(r"auto(?:/([0-9]{1,9}))?")
 _EXAMPLE = (
     "write --shard 2/8 for the second of eight shards, or --shard auto in a job that is numbered by CI or a cluster"
 )
-_NAMED = "name the shard, as in --shard 3/8"
+_NAMED = "specify the shard, as in --shard 3/8"
 _GITLAB, _GITLAB_TOTAL = "CI_NODE_INDEX", "CI_NODE_TOTAL"
 _SLURM, _SLURM_COUNT = "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"
 _SLURM_MIN, _SLURM_STEP = "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP"

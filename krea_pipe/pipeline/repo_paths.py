@@ -178,7 +178,7 @@ def _inside(path: Path, pattern: str, root: Path) -> Path:
         raise _outside(pattern, root)
     if real.is_dir():
         raise Unusable(
-            "reference_missing", f"{pattern} is a folder", f"name a file in it, or all its files: {pattern}/*"
+            "reference_missing", f"{pattern} is a folder", f"specify a file in it, or all its files: {pattern}/*"
         )
     if not real.is_file():
         near = _near_file(pattern, real)

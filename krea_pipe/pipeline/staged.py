@@ -195,5 +195,5 @@ def _git(folder: Path, environment: Mapping[str, str], *words: str) -> str:
     try:
         return os.fsdecode(ask(folder, environment, *words, index=Path(index).absolute() if index else None))
     except GitFailed as error:
-        hint = "run it inside a git repository, or name the FILEs instead of --staged"
+        hint = "run it inside a git repository, or specify the FILEs instead of --staged"
         raise UsageError(Problem("git_failed", str(error), hint=hint)) from error

@@ -126,7 +126,7 @@ def _no_pair(text: str, at: int) -> Flaw:
 
 def _misfit(text: str, at: int) -> Flaw:
     line = line_at(text, at)
-    hint = "the keys of a mapping must start in the same column, each followed by a colon and a space"
+    hint = "the keys of a mapping must start in the same column and be followed by a colon and a space"
     if line.lstrip().startswith(":"):
         hint = "write a key before the colon"
     elif re.search(r":\s+'.*\w'\w", line):

@@ -133,7 +133,7 @@ def find_offers(
             for key, offer in _in_remote(wanted, locked, places.remote):
                 offers[key].append(offer)
         except RemoteFailed as error:
-            hint = "the run continues without it, and pays for nothing without `--without-claims`"
+            hint = "the run continues without it, and pays only with `--without-claims`"
             problems.append(Problem("no_shared_store", f"the shared store is not read: {error}", hint=hint))
     return Offers(offers, tuple(problems))
 

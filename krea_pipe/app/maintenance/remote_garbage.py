@@ -136,7 +136,7 @@ def collect_remote(
     """
     locks = read_all_locks(home, spaces_of(home), (Path.cwd(), *folders), environment, forgets=forgets)
     if deletes and not locks.places:
-        hint = "run it in the repository, and name the folders of all other repositories that share the store"
+        hint = "run it in the repository, and specify the folders of all other repositories that share the store"
         raise StateError(Problem("no_locks", "there is no lock file, so it is unknown what is needed", hint=hint))
     presence = remote.presence(f"gc-{secrets.token_hex(6)}", max(live_pace(environment).first, Pace().first))
     if not remote.bucket.is_read_only:

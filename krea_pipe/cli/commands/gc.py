@@ -161,7 +161,7 @@ def _existing(folders: tuple[Path, ...]) -> tuple[Path, ...]:
     """
     for folder in folders:
         if not folder.is_dir():
-            hint = "name the folders of repositories, or of pipelines with their lock files"
+            hint = "specify the folders of repositories, or of pipelines with their lock files"
             raise UsageError(Problem("no_folder", f"{folder} is not a folder", hint=hint))
     return folders
 

@@ -350,7 +350,7 @@ def check_graph(stages: Sequence[Stage], problems: Problems) -> None:
         if stage.upstream and picks and picks.is_of_others(stage.upstream.stage, known):
             said = f"contains picks of {picks.stages_said}, but this stage uses `{stage.upstream.stage}`"
             message = f"{picks.document.file.name} {said}"
-            problems.add("other_stage", message, (*stage.trail, "picks"), "name the picks file of that stage")
+            problems.add("other_stage", message, (*stage.trail, "picks"), "specify the picks file of that stage")
 
 
 def _depth(stage: Stage, known: Mapping[str, Stage]) -> int:

@@ -150,7 +150,7 @@ def _one_text(kind: str, pattern: str, folder: Path, root: Path) -> str:
     files = files_of(pattern.rstrip("/"), folder, root)
     if len(files) > 1:
         raise Unusable(
-            "several_files", f"{pattern} matches {len(files)} files; `{kind}` reads one file", "name one of them"
+            "several_files", f"{pattern} matches {len(files)} files; `{kind}` reads one file", "specify one of them"
         )
     return _text_of(files[0], pattern)
 

@@ -188,7 +188,7 @@ class StageBuilder:
         if "for_each" not in self.data:
             for key in ("picks", "promote"):
                 if key in self.data:
-                    hint = "name the stage whose images it uses: `for_each: explore`"
+                    hint = "specify the stage whose images it uses: `for_each: explore`"
                     self._problems.add_key("missing_key", f"`{key}` needs `for_each`", (*self.trail, key), hint)
             return None
         upstream = SourceStage(str(self.data["for_each"]), (*self.trail, "for_each"), promotes="promote" in self.data)

@@ -82,7 +82,7 @@ def as_text(value: object) -> str:
             hint = "give it a value, in quotes if it is the word null, or write {{ … | default('plain', true) }}"
             raise TemplateProblem(NULL_IN_TEXT, "null cannot be part of text", hint=hint)
         case dict():
-            hint = f"name one of its fields: {', '.join(str(key) for key in value)}"
+            hint = f"use one of its fields: {', '.join(str(key) for key in value)}"
             raise TemplateProblem("template_not_text", "a row or mapping cannot be part of text", hint=hint)
         case list() | tuple():
             hint = "join its items: {{ items | join_and }}"

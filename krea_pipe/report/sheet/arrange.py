@@ -72,7 +72,7 @@ def check_axes(stages: Iterable[StageView], wanted: AxisChoice) -> None:
         if name not in known:
             raise UsageError(Problem("unknown_axis", f"there is no axis `{name}`", hint=suggestion(name, known)))
         if name in named[:number]:
-            raise UsageError(Problem("repeated_axis", f"the axis `{name}` is named twice", hint="name it once"))
+            raise UsageError(Problem("repeated_axis", f"the axis `{name}` is named twice", hint="list it only once"))
 
 
 def arrange_stage(stage: StageView, rows: Sequence[Row], wanted: AxisChoice) -> StageLayout:

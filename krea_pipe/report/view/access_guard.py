@@ -102,6 +102,6 @@ class AccessGuard:
 
 def _host_refusal(hosts: list[str]) -> str:
     if len(hosts) != 1 or not _SHOWN.fullmatch(hosts[0]):
-        return "Forbidden: this request does not name one host"
+        return "Forbidden: this request must name exactly one host"
     hint = f"If you forward a port to it, start it with: krea-pipe view --allow-host {hosts[0]}"
     return f"Forbidden: this view does not answer to the host {hosts[0]}. {hint}"
