@@ -75,12 +75,15 @@ class Document:
                 return f" (line {table[1][row]} of {table[0]}{column})"
         return ""
 
-    def word_place(self, trail: Trail, word: str) -> Place:
-        """The first place of a word inside the value at a trail, or the value itself."""
+    def word_place(self, trail: Trail, word: str, within: str = "") -> Place:
+        """The first place of a word in the value at a trail, or in the text `within` it; else the value itself."""
         node = self._node(trail)
         if node.start < 0:
             return self._at(node.start)
         end = max(node.end, node.start)
+        around = self.text.find(within, node.start, end) if within else -1
+        if around >= 0:
+            return self.lines.place(around + max(within.find(word), 0))
         # A name is searched for before a field of that name: in `{{ text.text }}` the first is the name.
         found = None
         for before in (r"(?<![\w.])", r"(?<!\w)"):

@@ -182,7 +182,7 @@ def test_outside_of_a_repository_it_says_so(project):
     done = project.run("validate", "--staged", env=GIT)
     assert done.code == 2
     assert "not a git repository" in done.err
-    assert "name the FILEs" in done.err
+    assert "specify the FILEs" in done.err
 
 
 def test_without_files_and_without_staged_it_is_a_usage_error(project):

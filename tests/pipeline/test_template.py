@@ -56,6 +56,8 @@ def test_loops_count_and_numbers_have_a_form(text, expected):
         ("{{ n | uppercase }}", "did you mean `upper`?"),
         ("{{ n | zfill(3) }}", "did you mean `format`?"),
         ("{{ n | slugify }}", "did you mean `slug`?"),
+        ("{{ m | list }}", "remove it; the value can be used without it"),
+        ("{{ n | e }}", "remove it; the value can be used without it"),
         ("{{ n | to_sentence }}", "did you mean `join_and`?"),
         ("{% for x in m %}{{ loop.indx }}{% endfor %}", "did you mean `index`?"),
         ("{% for x in m %}{{ loop }}{% endfor %}", "write {{ loop.index }}"),

@@ -239,7 +239,9 @@ class _TemplateReader:
             hint = f"write {{{{ {axis.name} }}}}, or make them rows: {{id: …{others}}}"
             self.problems.add("undefined_variable", message, trail, hint, word=field)
         elif len(without) == len(axis.values):
-            hint = near_word(field, list(dict.fromkeys(key for row in rows for key in row)))
+            known = list(dict.fromkeys(key for row in rows for key in row))
+            joined = next((key for key in known if field in re.split(r"\s*[|:]\s*", key)), None)
+            hint = near_word(field, known) if joined is None else _delimiter_hint(joined)
             message = f"no row of `{axis.name}` has a field `{field}`"
             self.problems.add("undefined_variable", message, trail, hint, word=field)
         if len(without) == len(axis.values) or (axis.name, field) in self.said:
@@ -250,6 +252,11 @@ class _TemplateReader:
             hint = f"did you mean `{field}` instead of `{near}`?" if near else f"add `{field}:`, as in the other rows"
             message = f"the value `{value.label}` of `{axis.name}` has no field `{field}`, which a template uses"
             self.problems.add("missing_field", message, value.trail, hint)
+
+
+def _delimiter_hint(header: str) -> str:
+    """What to do about a table whose first line was read as a single name."""
+    return f'if `{header}` is several columns, set the separator: `delimiter: "{"|" if "|" in header else ":"}"`'
 
 
 def _values_of(stage: Stage, library: Library) -> Iterator[tuple[str, Value]]:

@@ -103,7 +103,8 @@ def _check_names(names: Sequence[str], pattern: str, delimiter: str) -> None:
 
 def _check_width(cells: Sequence[TableCell], names: Sequence[str], line: int, pattern: str, delimiter: str) -> None:
     if len(cells) < len(names) or any(cell.text.strip() for cell in cells[len(names) :]):
-        message = f"line {line} of {pattern} has {len(cells)} cells, but the first line has {len(names)}"
+        count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+        message = f"line {line} of {pattern} has {count}, but the first line has {len(names)}"
         hint = f"cells are separated by {_NAMES[delimiter]}; put a cell with one of them in double quotes"
         raise Unusable("bad_csv", message, hint)
 

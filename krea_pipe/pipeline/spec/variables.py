@@ -35,7 +35,7 @@ def variable_warnings(
     foreign = dict.fromkeys(_foreign(document.data, known, ()))
     meant = {name.partition(".")[0] for _, _, name in foreign}
     for trail, written, name in foreign:
-        at = document.word_place(trail, name.partition(".")[0])
+        at = document.word_place(trail, name.partition(".")[0], written)
         message = f"`{written}` is not a template, so it is sent unchanged"
         yield Problem("foreign_template", message, at, f"write {{{{ {name} }}}}")
     for name in variables:

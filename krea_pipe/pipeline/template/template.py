@@ -81,7 +81,7 @@ def compile_template(text: str) -> Template:
         names = frozenset(meta.find_undeclared_variables(tree))
         render = _expression(tree, text, names) or _text(tree)
     except jinja2.TemplateError as error:
-        raise _syntax_problem(error.message or "") from error
+        raise _syntax_problem(error.message or "", text) from error
     except TemplateProblem:
         raise
     except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
@@ -219,7 +219,7 @@ def _too_deep() -> TemplateProblem:
     )
 
 
-def _syntax_problem(said: str) -> TemplateProblem:
+def _syntax_problem(said: str, text: str) -> TemplateProblem:
     """Translate Jinja's error about an invalid template into words for people who do not know Jinja."""
     unknown = re.match(r"(?:No (filter|test) named|Encountered unknown (tag)) '([^']+)'", said)
     if unknown:
@@ -239,6 +239,12 @@ def _syntax_problem(said: str) -> TemplateProblem:
     if "end of comment" in said:
         hint = "write `{ #` with a space, or end the comment with #}"
         return TemplateProblem("template_syntax", "{# starts a comment, but no #} ends it", "{#", hint)
+    if named := re.search(r"\{\{\{\s*(\w+(?:\.\w+)*)\s*\}\}\}", text):
+        message = "three braces do not enclose an expression"
+        return TemplateProblem("template_syntax", message, named[1], f"write {{{{ {named[1]} }}}}")
+    if named := re.search(r"\{\{\s*(\w+(?:\.\w+)*)\s*\}(?!\})", text):
+        message = f"`{named[0]}` is not closed with }}}}"
+        return TemplateProblem("template_syntax", message, named[1], f"write {{{{ {named[1]} }}}}")
     hint = "an expression looks like {{ surface }} or {{ product.text | title }}"
     if "end of print statement" in said or "end of template" in said.lower():
         return TemplateProblem("template_syntax", "an expression in {{ }} is not complete or not closed", hint=hint)
