@@ -70,7 +70,7 @@ def read_index(folder: Path, environment: Mapping[str, str]) -> Index:
     top = Path(_git(folder, environment, "rev-parse", "--show-toplevel").removesuffix("\n"))
     staged = _git(top, environment, "diff", "--cached", "--name-only", "-z", "--no-renames")
     deleted = _git(top, environment, "diff", "--cached", "--name-only", "-z", "--no-renames", "--diff-filter=D")
-    tracked = _git(top, environment, "ls-files", "-z", "--", "*.yaml", "*.yml")
+    tracked = _git(top, environment, "ls-files", "-z", "--", ":(icase)*.yaml", ":(icase)*.yml")
     names, changed = tuple(dict.fromkeys(_names(tracked))), frozenset(_names(staged))
     former = frozenset(name for name in names if name in changed and _was_pipeline(top, name, environment))
     return Index(top, names, changed, frozenset(_names(deleted)), former)
@@ -196,4 +196,6 @@ def _git(folder: Path, environment: Mapping[str, str], *words: str) -> str:
         return os.fsdecode(ask(folder, environment, *words, index=Path(index).absolute() if index else None))
     except GitFailed as error:
         hint = "run it inside a git repository, or specify the FILEs instead of --staged"
-        raise UsageError(Problem("git_failed", str(error), hint=hint)) from error
+        outside = "not a git repository" in str(error)
+        message = f"{folder.absolute()} is not in a git repository" if outside else str(error)
+        raise UsageError(Problem("git_failed", message, hint=hint)) from error
