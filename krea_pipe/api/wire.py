@@ -30,11 +30,12 @@ _MAX_ID = 200
 _MAX_CURSOR = 1024
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
-_ADDRESSES = ("urls", "images", "image", "url", "image_url", "output", "outputs")
+_ADDRESSES = ("urls", "images", "image", "url", "image_url", "output", "outputs", "data")
 """Fields in which a result may list its images; the first one with an image is used."""
 ADDRESS_FIELDS = frozenset(_ADDRESSES)
 _ADDRESS = ("url", "uri", "href", "src", "image_url")
 _KIND = ("type", "kind", "role")
+_PREVIEW_FLAGS = ("preview", "is_preview", "isPreview", "thumbnail", "is_thumbnail")
 _NOT_FINAL = re.compile(
     r"preview|thumb|intermediate|partial|draft|placeholder|blur|lowres|low_res|input|reference|mask|source|sketch|step"
 )
@@ -180,7 +181,7 @@ def read_job(data: Json) -> Job | None:
     return Job(
         id=identity,
         status=word,
-        urls=_urls(data.get("result")),
+        urls=_urls(data.get("result")) or _urls({name: data.get(name) for name in ("output", "outputs")}),
         failure=_failure(data, word),
         completed_at=completed_at if isinstance(completed_at, str) else None,
         created_at=read_time(data.get("created_at")),
@@ -293,8 +294,9 @@ def _sorted(found: Iterator[tuple[str, str]]) -> list[str]:
 
 
 def _is_preview_by_path(url: str) -> bool:
-    """Whether a folder in an address has a name for previews; if it is the only image, it may still be final."""
-    return re.search(r"/(?:previews?|thumb(?:nail)?s?)/", url[:2000], re.IGNORECASE) is not None
+    """Whether a folder or file in an address has a name for previews; the only image may still be the final one."""
+    path = url[:2000].partition("?")[0]
+    return re.search(r"[/_.-](?:previews?|thumb(?:nail)?s?)(?:[/_.-]|$)", path, re.IGNORECASE) is not None
 
 
 def _addresses(data: Json, kind: str, depth: int) -> Iterator[tuple[str, str]]:
@@ -310,6 +312,8 @@ def _addresses(data: Json, kind: str, depth: int) -> Iterator[tuple[str, str]]:
         case dict():
             said = next((one for name in _KIND if isinstance(one := data.get(name), str)), "")
             own = code_of(said) if said else kind
+            if any(data.get(name) is True for name in _PREVIEW_FLAGS):
+                own = "preview"
             address = next((one for name in _ADDRESS if isinstance(one := data.get(name), str) and one), None)
             if address is not None:
                 yield own, address
