@@ -1,6 +1,6 @@
-"""The least that an expansion has to do: render the same templates and hash the same bodies.
+"""The minimum work of an expansion: render the same templates and hash the same bodies.
 
-`python benchmarks/bare_expansion.py NUMBERS` makes 1,000 times so many requests, as `startup.MILLION` does.
+`python benchmarks/bare_expansion.py NUMBERS` makes 1,000 times as many requests, as `startup.MILLION` does.
 """
 
 import hashlib

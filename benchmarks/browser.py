@@ -1,6 +1,6 @@
-"""Opens the page of a report with thousands of cells in headless Chromium, and prints what that took as JSON.
+"""Opens the page of a report with thousands of cells in headless Chromium, and prints the measurements as JSON.
 
-It is started by `reports.py`: `python benchmarks/browser.py FOLDER CELLS`.
+`reports.py` starts it: `python benchmarks/browser.py FOLDER CELLS`.
 """
 
 import json

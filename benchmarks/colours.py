@@ -1,4 +1,4 @@
-"""The local Krea over HTTP with no latency and a picture of its own for each job, drawn far faster than a proof."""
+"""The local Krea over HTTP, without latency, with a different picture for each job, far faster than proofs."""
 
 import json
 
@@ -12,7 +12,7 @@ from krea_pipe.local.server_state import ServerState
 
 
 def picture(job: Job) -> bytes:
-    """One colour and the job's id behind the end of the image: no two are the same."""
+    """One colour, with the job's id after the end of the image, so that no two are the same."""
     return BLANK + job.id.encode()
 
 

@@ -1,7 +1,7 @@
-"""What files cost that repeat one construct: `python benchmarks/costs.py [NAME ...]`, about ten minutes for all.
+"""The cost of files that repeat one construct: `python benchmarks/costs.py [NAME ...]`, about ten minutes for all.
 
-Every construct of `tests/pipeline/costs.py` grows up to what a file may have, each file read by a process of its own;
-see the cost mode of `tests/pipeline/fuzzing.py`, which says what fails.
+Every construct of `tests/pipeline/costs.py` grows up to the limit of a file. A separate process reads each file; see
+the cost mode of `tests/pipeline/fuzzing.py`, which defines the failures.
 """
 
 import subprocess

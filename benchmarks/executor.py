@@ -1,4 +1,4 @@
-"""How krea-pipe uses a Krea that is served over HTTP, beside a bare loop that does only the same requests."""
+"""Measures how krea-pipe uses a Krea over HTTP, compared with a bare loop that makes only the same requests."""
 
 from collections import Counter
 from datetime import datetime
@@ -26,12 +26,12 @@ FAULTS = (
 
 
 def script(share: float) -> str:
-    """Every fault that passes, each in this share of the calls that it is about."""
+    """Every temporary fault, each in this share of the calls that it concerns."""
     return "seed: 3\nrules:\n" + "".join(f"  - {rule}, share: {share}}}\n" for rule in FAULTS)
 
 
 def cold(folder: Path, scale: float) -> list[Row]:
-    """Jobs as an account draws them, with images as large as Krea's."""
+    """Jobs as an account generates them, with images as large as Krea's."""
     jobs = round(200 * scale)
     (folder / "large.png").write_bytes(png(1024, 1024, noise=True))
     server = {"latency": 4, "spread": 0.2, "concurrency": 50, "image": folder / "large.png"}
@@ -70,7 +70,7 @@ def cold_rows(run: Trial, bare: Trial, jobs: int) -> list[Row]:
 
 
 def flight(folder: Path, scale: float) -> list[Row]:
-    """As many jobs at Krea at once as there are; they last long enough for all to be sent meanwhile."""
+    """The maximum number of concurrent jobs; they last long enough for all to be sent in the meantime."""
     jobs, seconds = round(2000 * scale), 30
     (folder / "small.png").write_bytes(png(64, 48, noise=False))
     server = {"latency": seconds, "concurrency": jobs, "image": folder / "small.png"}
@@ -97,7 +97,10 @@ def flight(folder: Path, scale: float) -> list[Row]:
 
 
 def faults(folder: Path, scale: float) -> list[Row]:
-    """The same jobs without and with faults. The images have the size that was asked for, so that jobs are adopted."""
+    """The same jobs without and with faults; images have the requested size, so that jobs are adopted.
+
+    The images have the size that was asked for, so that jobs are adopted.
+    """
     jobs = round(1000 * scale)
     (folder / "flat.png").write_bytes(png(1024, 1024, noise=False))
     server = {"latency": 8, "spread": 0.2, "concurrency": 50, "image": folder / "flat.png"}
@@ -133,14 +136,14 @@ def fault_rows(run: Trial, calm: Trial, bare: Trial, jobs: int) -> list[Row]:
 
 
 def overlap(trial: Trial) -> int:
-    """The most jobs that Krea had at the same time."""
+    """The maximum number of jobs that Krea had at the same time."""
     steps = [(datetime.fromisoformat(job["created_at"]), 1) for job in trial.book["jobs"]]
     steps += [(datetime.fromisoformat(job["finished_at"]), -1) for job in trial.book["jobs"]]
     return max(accumulate(step for _, step in sorted(steps)))
 
 
 def mismatched(trial: Trial) -> int:
-    """How many cells have the image of a job that was started for another prompt."""
+    """The number of cells with the image of a job that was started for another prompt."""
     prompts = {job["job_id"]: job["prompt"] for job in trial.book["jobs"]}
     drawn = [row for row in trial.report.get("cells", []) if row["status"] == "succeeded"]
     return sum(prompts.get(row["job_id"]) != row["prompt"] for row in drawn)

@@ -1,4 +1,4 @@
-"""The least that has to be done: POST everything, look at the list every second, fetch each image as it is there.
+"""The minimum work of a run: POST everything, poll the list every second, fetch each image when it is ready.
 
 A bare asyncio loop without journal, cache, checks or retries; `python benchmarks/floor.py JOBS`, with the Krea and the
 folder for images in the environment.
@@ -15,7 +15,7 @@ ROUTE = "/generate/image/krea/krea-2/medium"
 
 
 class Loop:
-    """What is open, and what was fetched."""
+    """The jobs in progress, and the fetched images."""
 
     def __init__(self, client: httpx.AsyncClient, folder: Path) -> None:
         self.client, self.folder = client, folder
@@ -24,7 +24,7 @@ class Loop:
         self.posting, self.fetching = asyncio.Semaphore(12), asyncio.Semaphore(20)
 
     async def run(self, jobs: int) -> None:
-        """Have so many jobs drawn."""
+        """Have a number of jobs generated."""
         posts = [asyncio.create_task(self._post(number)) for number in range(jobs)]
         while len(self.fetches) < jobs:
             await asyncio.sleep(1)

@@ -1,8 +1,8 @@
-"""Schedules of lost answers, by the million: `python benchmarks/lost_answers.py [HOW MANY] [FIRST]`.
+"""Runs millions of schedules of lost answers: `python benchmarks/lost_answers.py [HOW MANY] [FIRST]`.
 
-Each drives the product's own protocol against an account whose clocks, lists and answers lie; see the model in
-`tests/executor/lost_answer_model.py`. Whatever pays twice or swaps images is printed with its number, which makes it
-happen again, and the exit code is 1 then.
+Each runs the real protocol against an account whose clocks, lists and answers are wrong; see the model in
+`tests/executor/lost_answer_model.py`. A schedule that pays twice or swaps images is printed with its number, which
+reproduces it, and the exit code is then 1.
 """
 
 import os
@@ -19,7 +19,7 @@ PART = 500
 
 
 def main() -> int:
-    """Search in all cores, and print what came of it."""
+    """Search on all cores, and print the result."""
     words = [int(word) for word in sys.argv[1:]]
     many, first = words[0] if words else 1_000_000, words[1] if len(words) > 1 else 0
     parts = [range(start, min(start + PART, first + many)) for start in range(first, first + many, PART)]

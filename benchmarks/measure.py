@@ -1,7 +1,7 @@
 """Measure krea-pipe on this machine: `python benchmarks/measure.py [--only NAME …] [--scale SHARE] [--write]`.
 
-Each figure is a ratio to a baseline that ran beside it, or stands beside the same figure of a bare loop; the rest tells
-of this machine. `--write` puts the rows into the table of README.md, where rows that were not measured stay.
+Ratios compare a figure with a baseline that ran beside it, or with the same figure of a bare loop; other figures apply
+only to this machine. `--write` writes the rows into the table of README.md; rows that were not measured are kept.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def part_of(row: str) -> str:
 
 
 def machine() -> str:
-    """Where and how busy."""
+    """The machine and its load."""
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     return f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, load {load}"
 

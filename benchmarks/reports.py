@@ -1,4 +1,4 @@
-"""What a report costs: its page in a browser."""
+"""Measures the page of a report in a browser."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ CELLS = 5_000
 
 
 def page(folder: Path, scale: float) -> list[Row]:
-    """The page of thousands of cells, opened from disk in headless Chromium by a process of its own."""
+    """The page of thousands of cells, opened from disk in headless Chromium by a separate process."""
     cells = round(CELLS * scale)
     ran = run([PYTHON, str(HERE / "browser.py"), str(folder), str(cells)], folder)
     assert ran.code == 0, ran.err

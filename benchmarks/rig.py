@@ -1,7 +1,7 @@
-"""What the benchmarks share: a Krea and a client as processes of their own, and what they used.
+"""Shared parts of the benchmarks: a Krea and a client as separate processes, and the resources that they used.
 
-Nothing but the standard library is imported here: Linux counts the memory of the process that starts another as a part
-of the other's peak, so this one has to stay small.
+This module imports only the standard library: Linux counts the memory of a process that starts another as part of the
+other's peak, so this process must stay small.
 """
 
 import json
@@ -30,12 +30,12 @@ LONGEST = 600
 """Seconds after which a client is ended."""
 MOST_TEXT = 1_000_000
 LIFE = 1800
-"""Seconds after which a server ends by itself, should its benchmark be killed."""
+"""Seconds after which a server ends by itself, in case its benchmark is killed."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `floor` is the same figure of a bare loop, `is_good` whether the limit is kept."""
+    """One row of the table; `floor` is the same figure of a bare loop, `is_good` whether it is within the limit."""
 
     what: str
     measured: str
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Ran:
-    """A process from its start to its end: seconds of wall and CPU, and its peak of memory in MB."""
+    """A finished process: seconds of wall and CPU time, and its peak memory in MB."""
 
     code: int
     wall: float
@@ -58,7 +58,10 @@ class Ran:
 
 @dataclass(frozen=True)
 class Trial:
-    """A client at a Krea of its own. `book` is that Krea's account book, `report` the run's, where there is one."""
+    """A client with a separate Krea.
+
+    `book` is that Krea's account book, `report` the run's, where there is one.
+    """
 
     ran: Ran
     book: dict[str, Any]
@@ -74,7 +77,7 @@ class Krea:
 
     @property
     def env(self) -> dict[str, str]:
-        """What a client has to know."""
+        """The environment of a client."""
         return {"KREA_API_BASE": self.base, "KREA_API_KEY": "local-key"}
 
     def get(self, path: str) -> Any:  # noqa: ANN401 (as the answer is)
@@ -84,7 +87,7 @@ class Krea:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment without anything of krea-pipe's, and with the krea-pipe that stands beside these files."""
+    """The environment without krea-pipe's variables, and with the krea-pipe beside these files."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("KREA_")}
     return {**plain, "PYTHONPATH": str(HERE.parent), **(more or {})}
 
@@ -104,7 +107,7 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = No
 
 @contextmanager
 def ended_after(process: subprocess.Popen[Any], seconds: float) -> Iterator[None]:
-    """End a process that takes too long, or whose benchmark is ended."""
+    """End a process that takes too long, or whose benchmark ends."""
     watchdog = threading.Timer(seconds, process.kill)
     watchdog.start()
     try:
@@ -117,7 +120,7 @@ def ended_after(process: subprocess.Popen[Any], seconds: float) -> Iterator[None
 
 
 def end_on_signal() -> None:
-    """Leave as after Ctrl-C when the process is ended, so that what it has started is ended too."""
+    """Exit as after Ctrl-C when the process is ended, so that its child processes end too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
@@ -143,14 +146,14 @@ def serving(command: Sequence[str]) -> Iterator[Krea]:
 
 
 def ours(folder: Path, jobs: int, options: Sequence[str] = (), **server: object) -> Trial:
-    """A fresh `krea-pipe run` of so many jobs; its report says what became of them."""
+    """A new `krea-pipe run` of a number of jobs; its report contains their outcomes."""
     place = _fresh(folder)
     (place / "p.yaml").write_text(pipeline(jobs))
     return _trial(place, [*KREA_PIPE, "run", "p.yaml", "--json", *options], server)
 
 
 def floor(folder: Path, jobs: int, **server: object) -> Trial:
-    """The bare loop with as many jobs at the same kind of Krea."""
+    """The bare loop with the same number of jobs at the same kind of Krea."""
     trial = _trial(_fresh(folder), [*FLOOR, str(jobs)], server)
     if trial.ran.code != 0:
         raise RuntimeError(f"the bare loop has failed:\n{trial.ran.err[-2000:]}")
@@ -158,7 +161,7 @@ def floor(folder: Path, jobs: int, **server: object) -> Trial:
 
 
 def _fresh(folder: Path) -> Path:
-    """A folder for one trial: a lock file would name the jobs of another Krea."""
+    """A folder for one trial, because a lock file would name the jobs of another Krea."""
     return Path(tempfile.mkdtemp(prefix="trial-", dir=folder))
 
 
@@ -178,14 +181,14 @@ def _report(ran: Ran, folder: Path) -> dict[str, Any]:
 
 
 def finished(trial: Trial, jobs: int) -> Trial:
-    """The trial, if every job of it was done: figures of anything less mean nothing."""
+    """The trial, if every job was done; otherwise its figures are meaningless."""
     if trial.ran.code != 0 or len(trial.book["bills"]) != jobs:
         raise RuntimeError(f"{len(trial.book['bills'])} of {jobs} were done:\n{trial.ran.err[-2000:]}")
     return trial
 
 
 def pipeline(jobs: int) -> str:
-    """A pipeline with so many different requests, each with a short prompt of its own."""
+    """A pipeline with a number of different requests, each with a different short prompt."""
     return f"""\
 version: 1
 name: p
@@ -197,7 +200,7 @@ matrix:
 
 
 def png(width: int, height: int, *, noise: bool) -> bytes:
-    """An image: noise, which hardly shrinks, or one colour, of which next to nothing is left."""
+    """An image: noise, which hardly compresses, or one colour, which compresses to almost nothing."""
     dice = random.Random(0)
     rows = (dice.randbytes(3 * width) if noise else bytes(3 * width) for _ in range(height))
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows), 1)

@@ -1,7 +1,7 @@
 """Homes with one account and one shared store, killed at random: `python benchmarks/shared_store.py [KILLS] [SEED]`.
 
-Each trial starts several runs of the same cells, each with a home of its own, at a Krea that loses answers. Runs are
-killed and paused at random moments and started again, until as many were killed as were asked for. Then all of them run
+Each trial starts several runs of the same cells, each with a separate home, at a Krea that loses answers. Runs are
+killed and paused at random moments and restarted, until the requested number of kills is reached. Then all of them run
 to their end. Whatever was billed twice, is missing, or is another request's image is printed, and the exit code is 1.
 """
 
@@ -35,7 +35,7 @@ rules:
 
 
 class Home:
-    """A home folder with its pipeline, and the run that is at work there."""
+    """A home folder with its pipeline, and its current run."""
 
     def __init__(self, folder: Path, cells: int, env: Mapping[str, str]) -> None:
         folder.mkdir()
@@ -52,7 +52,7 @@ class Home:
             self.process = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=out, stderr=err)
 
     def is_running(self) -> bool:
-        """Whether a run is at work."""
+        """Whether a run is in progress."""
         if self.process is not None and self.process.poll() is not None:
             self.codes[self.process.returncode] += 1
             self.process = None
@@ -66,7 +66,7 @@ class Home:
         self.process = None
 
     def pause(self, seconds: float) -> None:
-        """Stop the run for a while."""
+        """Pause the run."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         time.sleep(seconds)
@@ -84,7 +84,7 @@ class Home:
 
 
 def trial(folder: Path, seed: int) -> tuple[list[str], Counter[str]]:
-    """One trial: what is wrong, and what happened."""
+    """One trial: the problems, and the events."""
     chance = random.Random(seed)
     with krea(folder, faults=FAULTS.format(seed=seed), latency=1, spread=0.5, concurrency=8) as served:
         env = {**served.env, **PACE, "KREA_PIPE_REMOTE": (folder / "store").as_uri()}
@@ -109,7 +109,7 @@ def trial(folder: Path, seed: int) -> tuple[list[str], Counter[str]]:
 
 
 def _finish(homes: list[Home]) -> None:
-    """Let all runs end, and each run once more."""
+    """Let all runs end, then run each once more."""
     for _ in range(2):
         for home in homes:
             if not home.is_running():
@@ -137,7 +137,7 @@ def _faults(homes: list[Home], served: Krea, counts: Counter[str]) -> list[str]:
 
 
 def main() -> int:
-    """Make trials until enough runs were killed."""
+    """Run trials until enough runs were killed."""
     words = [int(word) for word in sys.argv[1:]]
     kills, seed = words[0] if words else 200, words[1] if len(words) > 1 else 0
     end_on_signal()

@@ -1,4 +1,4 @@
-"""A long run with faults, whose memory has to stay flat: `python benchmarks/soak.py [JOBS]`.
+"""A long run with faults, whose memory must not grow: `python benchmarks/soak.py [JOBS]`.
 
 20,000 jobs of 50 ms with 1 % of each fault that passes. The client's memory is read every half second; the peak of the
 last quarter, by jobs done, must be within 10 % of the second's. The report, which is written when all are done, holds
@@ -23,13 +23,13 @@ LONGEST = 1500
 
 
 class Progress:
-    """How many jobs are done, by the lines that come to the journal."""
+    """The number of finished jobs, according to the journal."""
 
     def __init__(self, home: Path) -> None:
         self.path, self.at, self.done = home / "loopback" / "journal.jsonl", 0, 0
 
     def count(self) -> int:
-        """Read what has come since."""
+        """Read the new lines."""
         if self.path.exists():
             with self.path.open("rb") as stream:
                 stream.seek(self.at)
@@ -41,7 +41,7 @@ class Progress:
 
 
 def soak(folder: Path, server: Krea, jobs: int) -> list[tuple[int, float]]:
-    """Run to the end; jobs done and MB of memory, again and again."""
+    """Run to the end; yield the finished jobs and the memory in MB, repeatedly."""
     (folder / "p.yaml").write_text(pipeline(jobs))
     env = environment({**server.env, "KREA_PIPE_HOME": str(folder / "home")})
     progress, samples = Progress(folder / "home"), []
@@ -63,7 +63,7 @@ def quarter(samples: list[tuple[int, float]], jobs: int, number: int) -> float:
 
 
 def main() -> int:
-    """Print the figures; 1 if something was not as it should be."""
+    """Print the figures; 1 if there is a problem."""
     end_on_signal()
     jobs = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     with tempfile.TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-"""What runs cost that have little or nothing to do at Krea."""
+"""Measures runs that have little or nothing to do at Krea."""
 
 import json
 import statistics
@@ -31,7 +31,7 @@ def sweep(cells: int) -> str:
 
 
 def succeeded(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Ran:
-    """Run a command that has to succeed."""
+    """Run a command that must succeed."""
     ran = run(command, folder, env)
     if ran.code != 0:
         raise RuntimeError(f"{' '.join(command)} ended with {ran.code}:\n{ran.err[-2000:]}")
@@ -41,14 +41,14 @@ def succeeded(command: Sequence[str], folder: Path, env: Mapping[str, str] | Non
 def medians(
     command: Sequence[str], baseline: Sequence[str], folder: Path, env: Mapping[str, str] | None = None
 ) -> tuple[float, float, float]:
-    """Medians of a command and its baseline in seconds, run by turns, and their ratio."""
+    """Medians of a command and its baseline in seconds, run alternately, and their ratio."""
     pairs = [(succeeded(command, folder, env).wall, succeeded(baseline, folder, env).wall) for _ in range(REPEATS)]
     ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
     return ours, theirs, ours / theirs
 
 
 def version(folder: Path, _: float) -> list[Row]:
-    """The least that a command takes."""
+    """The minimum work of a command."""
     script = str(Path(PYTHON).with_name("krea-pipe"))
     ours, theirs, times = medians([script, "--version"], [PYTHON, "-c", "import click"], folder)
     return [
@@ -71,7 +71,7 @@ def proofs(folder: Path, scale: float) -> list[Row]:
 
 
 def warm(folder: Path, scale: float) -> list[Row]:
-    """Cells whose images were drawn before, each another one, by a run over HTTP."""
+    """Cells with different images that an earlier run generated over HTTP."""
     cells = round(10_000 * scale)
     (folder / "p.yaml").write_text(pipeline(cells))
     command = [*KREA_PIPE, "run", "p.yaml", "--json"]
@@ -90,7 +90,7 @@ def warm(folder: Path, scale: float) -> list[Row]:
 
 
 def plan(folder: Path, scale: float) -> list[Row]:
-    """Expand and plan 50,000 cells in a process of its own: cells a second of CPU, and peak memory."""
+    """Expand and plan 50,000 cells in a separate process: cells per second of CPU time, and peak memory."""
     (folder / "large.yaml").write_text(sweep(round(50_000 * scale) // 8 * 8))
     script = """
 import json, resource, time
@@ -114,7 +114,9 @@ print(json.dumps({"rate": len(plan.steps) / took, "peak": peak}))
 
 
 def expand(folder: Path, scale: float) -> list[Row]:
-    """A million cells through `expand --jsonl`, beside a loop that renders the same templates and hashes the bodies."""
+    """A million cells through `expand --jsonl`, compared with a loop that renders the same templates and hashes the
+    bodies.
+    """
     numbers = round(1_000 * scale)
     axes = {
         "subject": bare_expansion.SUBJECTS,
@@ -145,7 +147,7 @@ def expand(folder: Path, scale: float) -> list[Row]:
 
 
 def _proofs_on_one_core() -> Row:
-    """Proofs a second, PNG encoding included."""
+    """Proofs per second, including PNG encoding."""
     script = """
 import asyncio, json, time
 import httpx

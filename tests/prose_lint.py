@@ -2,8 +2,8 @@
 
     python tests/prose_lint.py [PATH ...]
 
-prints `file:line: what stands there: what to write` for each finding, and how many there are at the end. The exit code
-is 1 when there are more than MOST, which may only become less.
+prints `file:line: the wording: what to write` for each finding, and their number at the end. The exit code is 1 if
+there are more than MOST, which must not grow.
 """
 
 import ast
@@ -16,8 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MOST = 0
-"""How many findings there may be."""
-PATHS = ("krea_pipe", "docs", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "action.yml", ".github")
+"""The maximum number of findings."""
+PATHS = ("krea_pipe", "benchmarks", "docs", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "action.yml", ".github")
 RULES: tuple[tuple[str, str], ...] = (
     (r"\bcan not\b", "write `cannot`"),
     (r"\banew\b", "write `again`"),
@@ -45,9 +45,7 @@ RULES: tuple[tuple[str, str], ...] = (
     ),
     (r"\bhow (?:it|they|a request|a job|requests|jobs) stands?\b", "write `the state of …`"),
     (r"\b(?:stands|stand) in the way\b", "write `already exists`"),
-)
-PAGE_RULES: tuple[tuple[str, str], ...] = (
-    (r"\bgo(?:es)? on\b", "write `continue`"),
+    (r"\bgo(?:es)? on\b(?= [a-z]|[.,;])", "write `continue`"),
     (r"\b(?:bring|brings|brought) in\b", "write `collect`"),
     (r"\bis no [a-z]+ of\b", "write `is not a … of`"),
     (r"\bstands? (?:in|under|above|below|beside|at)\b", "write `is in`, `is under`"),
@@ -55,10 +53,20 @@ PAGE_RULES: tuple[tuple[str, str], ...] = (
     (r"\b(?:is|are) known by (?:its|their|the)\b", "write `is identified by`"),
     (r"\bwhat (?:was|is) drawn\b|\bwhat (?:waits|runs)\b", "name the images or the jobs"),
     (r"\bat the begin\b", "write `at the start`"),
+    (r"\b[Ww]hat (?:becomes|became) of\b", "write `the outcome of`, `what to do with`"),
+    (r"\bsomeone's work\b", "write `a changed file`"),
+    (r"\btold (?:of|in words)\b", "write `receives`, `is called with`"),
+    (r"\bin line (?:\{|\d)", "write `on line`"),
+    (r"\bbelongs to --", "write `requires --`"),
+    (r"\b(?:is|are|was|were) looked (?:at|for)\b", "write `is examined`, `is searched for`"),
+    (r"\bas it (?:stands|came|comes)\b", "write `unchanged` or `as received`"),
+    (r"\ball the same\b", "write `nevertheless` or `still`"),
+    (
+        r"\b(?:is|are|was|were) to be (?:told|kept|sent|read|made|written|noted|put|found)\b",
+        "write `must be …` or `will be …`",
+    ),
 )
-"""Rules only for pages, because the code still breaks them often."""
 COMPILED = tuple((re.compile(pattern), advice) for pattern, advice in RULES)
-COMPILED_FOR_PAGES = (*COMPILED, *((re.compile(pattern), advice) for pattern, advice in PAGE_RULES))
 FENCE = re.compile(r"^\s*```")
 
 
@@ -67,15 +75,14 @@ def findings(paths: tuple[Path, ...]) -> Iterator[str]:
     for path in paths:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.suffix in (".py", ".md", ".yml"):
-                rules = COMPILED if file.suffix == ".py" else COMPILED_FOR_PAGES
                 for number, text in _texts(file):
-                    for pattern, advice in rules:
+                    for pattern, advice in COMPILED:
                         for found in pattern.finditer(text):
                             yield f"{file.relative_to(ROOT)}:{number}: `{found[0].strip()}`: {advice}"
 
 
 def _texts(file: Path) -> Iterator[tuple[int, str]]:
-    """The prose of a file, by line: what is neither code nor an example."""
+    """The prose of a file, by line, without code and examples."""
     source = file.read_text(encoding="utf-8")
     if file.suffix == ".py":
         yield from _texts_of_python(source)
@@ -99,7 +106,7 @@ def _texts_of_python(source: str) -> Iterator[tuple[int, str]]:
 
 
 def main(words: list[str]) -> int:
-    """Print the findings; 1 when there are too many."""
+    """Print the findings; 1 if there are too many."""
     paths = tuple(Path(word).resolve() for word in words) or tuple(ROOT / path for path in PATHS)
     lines = list(findings(paths))
     print("".join(f"{line}\n" for line in lines), end="")

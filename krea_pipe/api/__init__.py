@@ -1,1 +1,1 @@
-"""What we say to Krea, and how its answers are read."""
+"""Sends requests to Krea and reads its answers."""

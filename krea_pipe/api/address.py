@@ -1,8 +1,8 @@
-"""Where images may be fetched from: the public network, and this machine when the API is on it.
+"""Decides from which addresses images may be fetched: the public network, and this machine if the API is on it.
 
-An API elsewhere must not have us call services of this machine or of its network. What counts is the address that is
-connected to: a name is looked up once, its addresses are judged, and one of those is called. Behind a proxy the proxy
-looks names up, and only what an address says itself can be judged here.
+An API elsewhere must not make us call services on this machine or in its network. The check applies to the address of
+the connection: a name is resolved once, its addresses are checked, and one of them is used. A proxy resolves names
+itself, so behind a proxy only literal addresses can be checked.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ _INSIDE = "the image URL points to this machine or to a private network"
 
 @dataclass(frozen=True, slots=True)
 class AllowedAddresses:
-    """What images may be fetched from: `here` says that the API is on this machine, `api` is its own host and port.
+    """The addresses from which images may be fetched.
 
     The API's own address is always allowed, because the user has set it.
     """
@@ -49,7 +49,7 @@ class AllowedAddresses:
     api: tuple[str, int]
 
     def check(self, url: str) -> httpx.URL:
-        """An image's address, if it is https or on this machine beside the API, as far as it tells without a look-up.
+        """Check that the address of an image is https, or on this machine beside the API, without resolving its name.
 
         Raises:
             BadImage: it is neither, or no address at all.
@@ -70,7 +70,7 @@ class AllowedAddresses:
         return parsed
 
     def permits(self, address: _IP, host: str, port: int) -> bool:
-        """Whether an address that a host stands for may be connected to."""
+        """Whether krea-pipe may connect to an address of a host."""
         return is_public(address) or (self.here and address.is_loopback) or (host.lower(), port) == self.api
 
 
@@ -100,7 +100,7 @@ def literal_in(host: str) -> _IP | None:
 
 
 class ImageNetwork(httpcore.AsyncNetworkBackend):
-    """Connections for images: to addresses that are allowed, judged as they are connected to."""
+    """Connects to addresses for images, and checks each address as it connects."""
 
     def __init__(self, inner: httpcore.AsyncNetworkBackend, allowed: AllowedAddresses) -> None:
         self.inner, self.allowed = inner, allowed
@@ -113,7 +113,7 @@ class ImageNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to one of the addresses that a host stands for, the host's own order kept.
+        """Connect to one of the addresses of a host, tried in the order of the resolver.
 
         Raises:
             BadImage: none of them is allowed. httpcore.ConnectError, httpcore.ConnectTimeout: none can be reached.

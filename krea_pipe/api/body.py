@@ -1,7 +1,7 @@
-"""The body of an answer: read as it came, inflated here and not by httpx, and never larger than a limit.
+"""Reads the body of an answer: received unchanged, decompressed here and not by httpx, and never larger than a limit.
 
-httpx inflates whatever `Content-Encoding` names, in as many layers as it names, before anyone can count: 275 bytes can
-stand for 2 GB. So its decoders are never asked.
+httpx decompresses every layer that `Content-Encoding` names before anyone can count: 275 bytes can become 2 GB. For
+this reason its decoders are never used.
 """
 
 import zlib
@@ -32,7 +32,7 @@ async def read_body(response: httpx.Response, limit: int, *, inflates: bool) -> 
 
 
 async def parts(response: httpx.Response, limit: int, *, inflates: bool) -> AsyncIterator[bytes]:
-    """The body of an answer in parts, for those who want what comes before it fails; see `read_body`.
+    """Read the body of an answer in parts, for callers that need what arrives before it fails; see `read_body`.
 
     Raises:
         AnswerLost: it is larger than the limit, not whole, or in another encoding.
@@ -51,7 +51,7 @@ async def parts(response: httpx.Response, limit: int, *, inflates: bool) -> Asyn
 
 
 def _is_compressed(response: httpx.Response, *, inflates: bool) -> bool:
-    """Whether a body is one layer of gzip, if it is not as it is; no encoding may be said in many ways."""
+    """Whether a body is one layer of gzip; False if it is uncompressed, which headers express in several ways."""
     named = response.headers.get_list("content-encoding", split_commas=True)
     encodings = [one for one in (name.strip().lower() for name in named) if one not in ("", "identity")]
     if not encodings:
@@ -63,7 +63,7 @@ def _is_compressed(response: httpx.Response, *, inflates: bool) -> bool:
 
 
 def _inflated(stream: "zlib._Decompress", raw: bytes, most: int) -> bytes:
-    """Bytes of one gzip member, and nothing behind it; what is left over beyond `most` is never looked at."""
+    """Decompress one gzip member, up to `most` bytes; bytes beyond that are never read."""
     try:
         part = stream.decompress(raw, most) if not stream.eof else b""
     except zlib.error as error:

@@ -60,7 +60,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 @dataclass(slots=True)
 class CallTimeLimit:
-    """How many seconds a call to the API may take as a whole, and the calls that are under way.
+    """The maximum duration of a call to the API in seconds, and the calls in progress.
 
     A server that sends a byte now and then trips no other time-out.
     """
@@ -83,7 +83,7 @@ class CallTimeLimit:
                 self._open.discard(timeout)
 
     def cut(self, seconds: float) -> None:
-        """Give no call more than so many seconds from now on, those under way included."""
+        """Limit each call, including those in progress, to a number of seconds from now."""
         self.seconds = min(seconds, self.seconds)
         latest = asyncio.get_running_loop().time() + self.seconds
         for timeout in self._open:
@@ -352,7 +352,7 @@ class _NoCookies(CookieJar):
 
 @asynccontextmanager
 async def _limited(seconds: float) -> AsyncIterator[asyncio.Timeout]:
-    """End what takes longer than so many seconds, as a lost answer."""
+    """Treat a call that takes longer than some seconds as a lost answer."""
     try:
         async with asyncio.timeout(seconds) as timeout:
             yield timeout
@@ -361,7 +361,7 @@ async def _limited(seconds: float) -> AsyncIterator[asyncio.Timeout]:
 
 
 def _absolute(url: str, base: httpx.URL) -> str:
-    """An image's address in full; what is no address stays as it is, and is refused."""
+    """The absolute address of an image; text that is not an address is returned unchanged, and refused later."""
     if _SCHEME.match(url) or not url.isprintable():
         return url
     try:
@@ -372,7 +372,7 @@ def _absolute(url: str, base: httpx.URL) -> str:
 
 @asynccontextmanager
 async def _opened(client: httpx.AsyncClient, url: str, allowed: AllowedAddresses) -> AsyncIterator[httpx.Response]:
-    """The answer to a GET, past a few redirects, each of which is judged as the first address is."""
+    """The answer to a GET after a few redirects, each of which is checked like the first address."""
     for _ in range(_MAX_REDIRECTS + 1):
         address = allowed.check(url)
         with translated():
@@ -396,7 +396,7 @@ async def _image_bytes(response: httpx.Response) -> bytes:
 
 
 def _redirected(response: httpx.Response) -> str:
-    """Where a redirect leads; httpx raises more than its own errors on what is no address."""
+    """The target of a redirect; for invalid addresses, httpx raises errors that are not its own."""
     try:
         return str(response.url.join(response.headers.get("location", "")))
     except (httpx.InvalidURL, ValueError) as error:
@@ -404,7 +404,7 @@ def _redirected(response: httpx.Response) -> str:
 
 
 def _without_token(data: Json, token: Token) -> Json:
-    """An answer without the token; the addresses of images, which are fetched and never written, stay as they came."""
+    """An answer without the token; addresses of images, which are fetched but never written, are unchanged."""
     clean = token.masked_data(data)
     for own, other in _jobs_in(data, clean):
         result, masked = own.get("result"), other.get("result")
@@ -416,7 +416,7 @@ def _without_token(data: Json, token: Token) -> Json:
 
 
 def _jobs_in(data: Json, clean: Json) -> Iterator[tuple[dict[str, Json], dict[str, Json]]]:
-    """What may be jobs in an answer: itself, and what it lists; with the same in its masked form."""
+    """Candidates for jobs in an answer: the answer itself, and the items of its lists, each with its masked form."""
     if isinstance(data, dict) and isinstance(clean, dict):
         yield data, clean
         listed, masked = data.get("items"), clean.get("items")

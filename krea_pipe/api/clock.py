@@ -1,7 +1,7 @@
-"""What Krea's clock may show, from the `Date` of its answers.
+"""Bounds for Krea's clock, from the `Date` of its answers.
 
-`created_at` of a job is compared with it and never with our own clock, which may be wrong by hours. A `Date` has whole
-seconds and was written some time between our sending and the answer's coming, so what is known are two bounds.
+The `created_at` of a job is compared with Krea's clock and never with ours, which can be wrong by hours. A `Date` has
+whole seconds and was written some time between the request and the arrival of the answer, so only two bounds are known.
 """
 
 import math
@@ -13,9 +13,12 @@ from datetime import UTC, datetime, timedelta
 from krea_pipe.api.wire import read_http_date
 
 _LONGEST = 5.0
-"""Seconds. A slower answer tells the time too badly."""
+"""Seconds; a slower answer is too inaccurate to tell the time.
+
+A slower answer tells the time too badly.
+"""
 CLOCK_SLACK = 2.0
-"""Seconds between the clock that dates answers and the one that dates jobs."""
+"""Seconds between the clock that dates answers and the clock that dates jobs."""
 _MOST_HOSTS = 8
 
 
@@ -37,7 +40,7 @@ class ServerClock:
         return bool(self.offsets)
 
     def observe_job(self, created_at: datetime | None, sent: float) -> None:
-        """Take the time of a job that was made between its POST, at a time of the steady clock, and now."""
+        """Take the time of a job that was made between its POST, at a time of the monotonic clock, and now."""
         if created_at is None:
             return
         rounded = 0 if created_at.microsecond else 1  # a time of whole seconds
@@ -49,7 +52,7 @@ class ServerClock:
         self.offsets = [*self.offsets[-_MOST_HOSTS + 1 :], (low, high)]
 
     def observe(self, date: str, sent: float) -> None:
-        """Take the `Date` of an answer whose call was sent at a time of the steady clock."""
+        """Take the `Date` of an answer whose call was sent at a time of the monotonic clock."""
         received, moment = self.steady(), read_http_date(date)
         if moment is None or received - sent > _LONGEST:
             return
@@ -59,17 +62,17 @@ class ServerClock:
         self.dated = min(low, shown - received), max(high, shown + 1 - sent)
 
     def earliest(self, at: float | None = None) -> datetime | None:
-        """A time that Krea's clocks had surely reached at a time of the steady clock, or now, if they have told any."""
+        """A time that Krea's clocks had reached at a time of the monotonic clock, or now, if they have told any."""
         bounds = self._bounds()
         return _moment(self._at(at) + min(low for low, _ in bounds)) if bounds else None
 
     def latest(self, at: float | None = None) -> datetime | None:
-        """A time that Krea's clocks had not passed at a time of the steady clock, or now, if they have told any."""
+        """A time that Krea's clocks had not passed at a time of the monotonic clock, or now, if they have told any."""
         bounds = self._bounds()
         return _moment(self._at(at) + max(high for _, high in bounds)) if bounds else None
 
     def windows(self, since: float, until: float) -> tuple[tuple[datetime, datetime], ...]:
-        """The times that a job may have which was made between two times of the steady clock, for each host."""
+        """The times that a job may have which was made between two times of the monotonic clock, for each host."""
         return tuple((_moment(since + low), _moment(until + high)) for low, high in self.offsets)
 
     def _bounds(self) -> list[tuple[float, float]]:

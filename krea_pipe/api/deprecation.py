@@ -1,4 +1,4 @@
-"""What Krea says of routes that will end: the headers `Deprecation`, `Sunset` and `Link` of its answers.
+"""Reads Krea's announcements of routes that will end: the headers `Deprecation`, `Sunset` and `Link`.
 
 They are those of RFC 9745 and RFC 8594; older services send `Deprecation: true` or a date of HTTP.
 """
@@ -54,7 +54,7 @@ def _words(route: str, deprecated: str, sunset: str, links: list[str]) -> str:
 
 
 def _since(deprecated: str) -> str:
-    """Since when, as far as the header tells: `@1735689600`, a date of HTTP, or `true`."""
+    """The start of the deprecation, as far as the header states it: `@1735689600`, an HTTP date, or `true`."""
     if re.fullmatch(r"@[0-9]{1,11}", deprecated):
         return f" since {datetime.fromtimestamp(int(deprecated[1:]), UTC):%Y-%m-%d}"
     return f" since {deprecated}" if re.search(r"[0-9]{4}", deprecated) else ""

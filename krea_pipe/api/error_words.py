@@ -1,4 +1,4 @@
-"""What an error of Krea says: its words, the path of the field that they are about, and whether it is moderation.
+"""Reads errors of Krea: the message, the path of the field, and whether the error is a moderation result.
 
 Krea's documents name several forms of error bodies, and services like it answer with those of the libraries that they
 are made of: zod (issues, flattened, treeified, formatted), problem+json (RFC 9457), pydantic, HTML of a gateway.
@@ -22,7 +22,7 @@ _MAX_EXCERPT = 160
 _MAX_HTML = 20_000
 _MAX_DEPTH = 12
 _MOST_PARTS = 5
-"""Parts of a list, and of what is said in all."""
+"""The maximum number of parts of a list, and of all parts together."""
 
 _SENTENCES = ("message", "msg", "error", "detail", "reason", "description", "error_description", "failure_reason")
 _LISTS = ("errors", "issues", "details", "validationErrors", "validation_errors", "formErrors", "_errors")
@@ -35,7 +35,7 @@ _TROUBLE = re.compile(
     r"time[ds]?[ _-]?out|unavailable|internal|gateway|upstream|try again|retry|overload|temporar|connection",
     re.IGNORECASE,
 )
-"""Words of a server that may have acted all the same."""
+"""Words of a server that may have acted in spite of the error."""
 _MODERATION = re.compile(
     r"(?:^|_)(?:nsfw|moderat|polic(?:y|ies)|content_filter|filtered|safety|unsafe|prohibited|disallowed|flagged"
     r"|ip_detected|ip_infring|intellectual_property|copyright|trademark|violen|violat|gore|personal_info|pii(?:_|$)"
@@ -45,7 +45,7 @@ _MODERATION = re.compile(
 
 
 def as_json(body: bytes) -> Json:
-    """The JSON of an answer, or None for what is not JSON."""
+    """The JSON of an answer; None if it is not JSON."""
     try:
         return cast("Json", json.loads(body))
     except (ValueError, RecursionError):
@@ -53,12 +53,12 @@ def as_json(body: bytes) -> Json:
 
 
 def words_in(data: Json) -> str:
-    """What an error says, with the path of each field that it complains of; "" for what has no words."""
+    """The message of an error, with the path of each field that it names; "" if it has no message."""
     return "; ".join(dict.fromkeys(islice(_Reader().said(data), _MOST_PARTS)))
 
 
 def read_refusal(status: int, body: bytes, token: Token | None = None) -> str:
-    """What an HTTP error says, in one line; a piece of its body when that has no words.
+    """The message of an HTTP error on one line; part of its body if it has no message.
 
     A token is taken out before a text is cut, so that no part of it is left.
     """
@@ -133,7 +133,7 @@ def one_line(text: str) -> str:
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads the words of one error; `left` is how many values it may still look at."""
+    """Reads the message of one error; `left` is the number of values that it may still visit."""
 
     left: int = 5_000
 
@@ -169,7 +169,7 @@ class _Reader:
         yield from parts
 
     def _parts(self, data: Mapping[str, Json], place: str, depth: int) -> Iterator[str]:
-        """What is said of single fields: lists of issues, texts by the names of fields, and the trees of zod."""
+        """The messages about single fields: lists of issues, texts by field name, and the trees of zod."""
         for name in _LISTS:
             found = data.get(name)
             if isinstance(found, dict) and not _NO_WORDS.union(_SENTENCES).intersection(found):
@@ -207,7 +207,7 @@ def _joined(place: str, more: str) -> str:
 
 
 def _names_job(data: Json, depth: int) -> bool:
-    """Whether something in an answer looks like a job, or lies too deep to tell."""
+    """Whether something in an answer looks like a job, or is nested too deeply to decide."""
     if depth > _MAX_DEPTH:
         return True
     if isinstance(data, list):

@@ -1,4 +1,4 @@
-"""How a call to Krea can fail.
+"""The ways in which a call to Krea can fail.
 
 CallFailed
 ├── Unreachable   nothing was sent
@@ -19,8 +19,8 @@ _MAX_SAID = 700
 class CallFailed(Exception):
     """A call did not bring what it was for; the message is one line for people.
 
-    `may_have_acted` says that Krea may have done what was asked for all the same, `is_given_up` that someone stopped
-    waiting for it, so that it may yet be done.
+    `may_have_acted` says that Krea may have carried out the call nevertheless, `is_given_up` that someone stopped
+    waiting for it, so Krea may still carry it out.
     """
 
     may_have_acted: bool = False
@@ -73,7 +73,7 @@ class Refused(CallFailed):
 
 
 class BadImage(CallFailed):
-    """What came is not the image that was announced."""
+    """The received data is not the image that was announced."""
 
 
 class translated:  # noqa: N801 (used like a function)

@@ -1,4 +1,4 @@
-"""An answer as it came: its status, its headers, and the form of its body, to learn from it what Krea does."""
+"""An answer with its status, its headers and the form of its body, for observing Krea's behaviour."""
 
 import re
 from collections.abc import Mapping
@@ -57,7 +57,7 @@ async def ask_raw(
     params: Mapping[str, str] | None = None,
     json: Mapping[str, Json] | None = None,
 ) -> RawAnswer:
-    """Send one call and take its answer as it is, an error as well.
+    """Send one call and return its answer, even if it is an error.
 
     Args:
         client: for the account.

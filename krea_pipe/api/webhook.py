@@ -1,4 +1,4 @@
-"""The receiver of Krea's webhooks: each delivery is a hint that a job may have ended, and nothing more.
+"""Receives Krea's webhooks; each delivery is only a hint that a job may have ended.
 
 Krea signs nothing, so anyone who knows the address can post anything. The path is a secret, only the id of a job is
 taken from a delivery, and the caller reads that job from Krea itself.
@@ -320,6 +320,6 @@ def _bad_address(text: str) -> UsageError:
 
 
 def _bad_url() -> UsageError:
-    """What was given is not shown: it may hold a password."""
+    """Does not show the given address, which may contain a password."""
     message = "--webhook-url must be an http or https URL without a password, query or fragment"
     return UsageError(Problem("bad_webhook_url", message, hint="for example https://hooks.example.org/krea"))

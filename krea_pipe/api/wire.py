@@ -30,11 +30,12 @@ _MAX_ID = 200
 _MAX_CURSOR = 1024
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
-_ADDRESSES = ("urls", "images", "image", "url", "image_url", "output", "outputs")
-"""Where a result may have its images; the first that has one counts."""
+_ADDRESSES = ("urls", "images", "image", "url", "image_url", "output", "outputs", "data")
+"""Fields in which a result may list its images; the first one with an image is used."""
 ADDRESS_FIELDS = frozenset(_ADDRESSES)
 _ADDRESS = ("url", "uri", "href", "src", "image_url")
 _KIND = ("type", "kind", "role")
+_PREVIEW_FLAGS = ("preview", "is_preview", "isPreview", "thumbnail", "is_thumbnail")
 _NOT_FINAL = re.compile(
     r"preview|thumb|intermediate|partial|draft|placeholder|blur|lowres|low_res|input|reference|mask|source|sketch|step"
 )
@@ -180,7 +181,7 @@ def read_job(data: Json) -> Job | None:
     return Job(
         id=identity,
         status=word,
-        urls=_urls(data.get("result")),
+        urls=_urls(data.get("result")) or _urls({name: data.get(name) for name in ("output", "outputs")}),
         failure=_failure(data, word),
         completed_at=completed_at if isinstance(completed_at, str) else None,
         created_at=read_time(data.get("created_at")),
@@ -192,7 +193,7 @@ def read_page(data: Json) -> JobPage | None:
     """A page of the list of jobs, or None if the answer is not a page."""
     items, cursor = _page_of(data)
     jobs = [read_job(item) for item in items or ()]
-    if items is None or None in jobs:  # what cannot be read may be the job that is looked for
+    if items is None or None in jobs:  # an unreadable job may be the wanted one
         return None
     return JobPage(tuple(job for job in jobs if job is not None), cursor)
 
@@ -279,7 +280,7 @@ def _style_id(result: Json) -> str | None:
 
 
 def _urls(result: Json) -> tuple[str, ...]:
-    """Where a result has its image: what says that it is final first, and nothing that says that it is a preview."""
+    """Where a result has its image: fields marked as final first, and never fields marked as a preview."""
     if not isinstance(result, dict):
         return tuple(_sorted(islice(_addresses(result, "", 0), _MOST_IMAGES)))
     found = (_sorted(islice(_addresses(result.get(name), "", 0), _MOST_IMAGES)) for name in _ADDRESSES)
@@ -293,8 +294,9 @@ def _sorted(found: Iterator[tuple[str, str]]) -> list[str]:
 
 
 def _is_preview_by_path(url: str) -> bool:
-    """Whether a folder in an address is called after previews; alone, it may be the image all the same."""
-    return re.search(r"/(?:previews?|thumb(?:nail)?s?)/", url[:2000], re.IGNORECASE) is not None
+    """Whether a folder or file in an address has a name for previews; the only image may still be the final one."""
+    path = url[:2000].partition("?")[0]
+    return re.search(r"[/_.-](?:previews?|thumb(?:nail)?s?)(?:[/_.-]|$)", path, re.IGNORECASE) is not None
 
 
 def _addresses(data: Json, kind: str, depth: int) -> Iterator[tuple[str, str]]:
@@ -310,6 +312,8 @@ def _addresses(data: Json, kind: str, depth: int) -> Iterator[tuple[str, str]]:
         case dict():
             said = next((one for name in _KIND if isinstance(one := data.get(name), str)), "")
             own = code_of(said) if said else kind
+            if any(data.get(name) is True for name in _PREVIEW_FLAGS):
+                own = "preview"
             address = next((one for name in _ADDRESS if isinstance(one := data.get(name), str) and one), None)
             if address is not None:
                 yield own, address
@@ -320,7 +324,7 @@ def _addresses(data: Json, kind: str, depth: int) -> Iterator[tuple[str, str]]:
 
 
 _REASONS = ("failure", "failure_reason", "reason", "message", "detail", "moderation")
-"""Where a job that has failed may say why, when it has no error."""
+"""Fields in which a failed job may state the reason if it has no error."""
 
 
 def _failure(data: Mapping[str, Json], status: str) -> Failure | None:

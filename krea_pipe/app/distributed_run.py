@@ -1,7 +1,8 @@
-"""A run whose shards are tasks of an engine on other machines: what they need is sent, and their runs become one here.
+"""A run whose shards are tasks of an engine on other machines.
 
-The engine may start a task again as it likes. The claims in the shared store decide who pays, a budget in the store
-holds for all tasks together, and the images come here from the store.
+The tasks receive the files that they need, and their runs are merged here. The engine may restart a task at any time:
+the claims in the shared store decide who pays, a budget in the store applies to all tasks together, and the images are
+copied from the store.
 """
 
 import secrets
@@ -34,11 +35,11 @@ from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.space import Space, open_space
 
 _PASSED = ("KREA_", "AWS_", "AZURE_", "GOOGLE_")
-"""How the names of variables begin that tasks get from here: the key, the API, and the shared store."""
+"""Prefixes of the variables that tasks receive from here: the key, the API, and the shared store."""
 _KEPT_HERE = frozenset({HOME_VARIABLE, "KREA_PIPE_SHARD_INDEX", "KREA_PIPE_SHARDS"})
 _SHOWN = 5
 _IDLE_LOOKS = 20
-"""After so many looks without a shard that has begun, that is told."""
+"""The number of polls without a started shard after which the user is informed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the run of a shard says."""
+    """A line of output from the run of a shard."""
 
     shard: str
     line: Line
@@ -75,22 +76,22 @@ News: TypeAlias = Began | Said | Ended | Queued
 
 
 class ShardEngine(Protocol):
-    """What starts tasks on other machines, and starts them again when a machine is lost."""
+    """Starts tasks on other machines, and restarts them when a machine is lost."""
 
     def start(self, tasks: Sequence[ShardTask]) -> None:
         """Start tasks; they differ in their shard alone."""
 
     def look(self, *, stopping: bool) -> Iterable[News]:
-        """Wait for a moment, and give what has happened; `stopping` tells all tasks to stop."""
+        """Wait for a moment and return the new events; `stopping` makes all tasks stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class DistributedOrder:
-    """What is run on an engine.
+    """The subject of a run on an engine.
 
     Args:
         loaded: the pipeline.
-        overrides: what stands over it.
+        overrides: its overrides.
         file: the file that was named: the pipeline, or a plan of it.
         options: which cells, the limits, the lock file, and the shared store.
         target: the API.
@@ -128,7 +129,7 @@ class ReadyShards:
 
 @dataclass(frozen=True, slots=True)
 class ShardEnd:
-    """How a shard ended: how often it was started, on which machine last, its exit code, and what went wrong."""
+    """How a shard ended: the number of starts, the last machine, the exit code, and the problem."""
 
     shard: str
     starts: int
@@ -187,13 +188,13 @@ def prepare_shards(order: DistributedOrder) -> ReadyShards:
 def run_shards(
     ready: ReadyShards, engine: ShardEngine, tell: Callable[[News], None], is_stopping: Callable[[], bool]
 ) -> DistributedRun:
-    """Have the tasks carried out, and merge their runs.
+    """Run the tasks and merge their runs.
 
     Args:
         ready: the tasks.
         engine: what starts them.
-        tell: told of what happens.
-        is_stopping: whether nothing more is to be begun.
+        tell: receives the events.
+        is_stopping: whether to start nothing more.
 
     Returns:
         The merged run.
@@ -221,7 +222,7 @@ def run_shards(
 
 
 def _check_nothing_open(plan: Plan) -> None:
-    """Refuse requests of which only this home knows that they are or may be paid."""
+    """Refuse requests that may have been paid and that only this home knows."""
     found = [
         step.cells[0].id
         for step in plan.steps

@@ -82,7 +82,7 @@ _KEPT: Mapping[type[JournalEvent], tuple[str, ...]] = {
     Unseen: ("job_id",),
     Failed: ("job_id", "code"),
 }
-"""What is told of an event of the journal; the others are not told."""
+"""The fields of a journal event that the event log includes; other events are omitted."""
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class EventLog:
     _sent: dict[str, datetime] = field(default_factory=dict)
 
     def observe(self, lines: Sequence[JournalLine | Note]) -> None:
-        """Take lines that are in the journal, or that a run tells of itself.
+        """Take lines of the journal, and notes of the run itself.
 
         Args:
             lines: lines that are in the journal, or notes of the run itself.

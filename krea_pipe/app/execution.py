@@ -32,23 +32,23 @@ if TYPE_CHECKING:
     from krea_pipe.api.webhook import WebhookListener
 
 Uncertain: TypeAlias = Literal["hold", "adopt", "resubmit"]
-"""What becomes of a request that may have been paid: leave it, take the job nearest in time, or send it again."""
+"""What to do with a request that may have been paid: leave it, use the job nearest in time, or resubmit it."""
 
 _WEBHOOK_HINT = "leave the webhook out, or start `krea-pipe serve` and set KREA_API_BASE to its address"
 
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """How requests are sent, and how long their jobs are waited for.
+    """How requests are sent, and how long to wait for their jobs.
 
     Args:
         concurrency: the most jobs that Krea may hold for the run at once.
         submit_parallel: how many requests may be on their way to Krea at once.
-        uncertain: what becomes of requests that may have been paid.
+        uncertain: what to do with requests that may have been paid.
         job_timeout: seconds after which a running job is given up; None takes the default of its variant.
-        webhook_url: an address that Krea is to tell of ended jobs.
-        webhook_listen: HOST:PORT at which the run itself is told of them.
-        budget_name: the name of a budget that several runs share in the shared store; "" for a cap of this run's own.
+        webhook_url: an address for Krea's notifications about ended jobs.
+        webhook_listen: HOST:PORT at which the run itself receives them.
+        budget_name: the name of a budget that several runs share in the shared store; "" for a separate cap.
     """
 
     concurrency: int = 500
@@ -65,9 +65,9 @@ class Listeners:
     """The receivers of events during a run.
 
     Args:
-        watch: told of each step, with None when it is begun and with its outcome when it has ended.
-        tell: told in words that the run is stopping.
-        observe: told of the journal's lines once they are on disk.
+        watch: called for each step, with None when it starts and with its outcome when it ends.
+        tell: receives a message that the run is stopping.
+        observe: receives the journal's lines once they are on disk.
     """
 
     watch: Callable[[Step, Outcome | None], None]
@@ -89,7 +89,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan that may be carried out, and where its images come from and go.
+    """A plan that is ready to run, with the source and the target of its images.
 
     `replay` is the journal as it was when the plan was made. `cap` is what may be spent, in US dollars, `most` how many
     new images may be made; None is no limit. `permission` says which requests may be paid for. `pipeline_cells` is how
@@ -144,15 +144,15 @@ class Execution:
         return token_for(self.target, self.environment)
 
     def carry_out(self, prepared: Prepared, run_id: str, listeners: Listeners) -> tuple[dict[Key, Outcome], Ending]:
-        """Do the work of a plan, in a thread of its own if an event loop runs in this one already.
+        """Run a plan, in a separate thread if this thread already has an event loop.
 
         Args:
             prepared: the plan, and where its images come from and go.
             run_id: the name of the run, which the journal has in each line.
-            listeners: who is told of it.
+            listeners: the receivers of its events.
 
         Returns:
-            What became of each request that was worked on, and what ended the run early, if anything did.
+            The outcome of each request that was processed, and the error that ended the run early, if any.
 
         Raises:
             KeyboardInterrupt: interrupted twice; the journal is safe.
@@ -193,7 +193,7 @@ class Execution:
 
 
 def open_execution(target: Target, options: SendOptions, environment: Mapping[str, str]) -> Execution:
-    """Get ready to carry out a plan.
+    """Prepare to run a plan.
 
     Nothing is sent, and no network code is loaded without a webhook.
 

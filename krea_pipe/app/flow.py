@@ -94,7 +94,7 @@ def texts(
     selection: Selection | None = None,
     warnings: list[Problem] | None = None,
 ) -> Iterator[tuple[Cell, Key, str]]:
-    """Every cell with its key and its request as canonical JSON, of which the key is made.
+    """Yield every cell with its key and the canonical JSON of its request, from which the key is computed.
 
     Args:
         loaded: the pipeline.
@@ -155,7 +155,7 @@ def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
-    """Refuse a file that holds the very key that would send it, also in its overrides and in the files it reads.
+    """Refuse a file that contains the key used to send it; its overrides and the files it reads count as well.
 
     Raises:
         InvalidInput: it does.
@@ -230,7 +230,7 @@ def _prepared(
     fetched: Fetched,
     locking: LockOptions | None,
 ) -> Prepared:
-    """What is needed to carry out a plan, once nothing prevents it."""
+    """Everything needed to run a plan, once all checks have passed."""
     target, budget = execution.target, loaded.pipeline.budget
     if _is_unpaid(target, options):
         basis = replace(basis, plan=_unpaid(basis.plan), whole=_unpaid(basis.whole))
@@ -299,13 +299,13 @@ def _is_unpaid(target: Target, options: RunOptions) -> bool:
 
 
 def _unpaid(plan: Plan) -> Plan:
-    """A plan of which nothing is sent."""
+    """A plan that sends nothing."""
     held = {step.key: replace(step, action=Hold(NOT_ALLOWED)) for step in plan.steps if isinstance(step.action, Submit)}
     return replace(plan, steps=tuple(held.get(step.key, step) for step in plan.steps), uploads=())
 
 
 def _permission(target: Target, options: RunOptions, cap: Decimal | None) -> Permission:
-    """What a run may pay for, should it turn out that Krea has an image no longer."""
+    """The requests that a run may pay for if Krea no longer has an image."""
     if target.kind == "local":
         return Permission()
     approval = options.approval
@@ -322,8 +322,7 @@ def _approved_limits(plan: Plan, budget: Budget, options: RunOptions) -> Limits:
 
 
 def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) -> tuple[Decimal | None, int | None]:
-    """What a run may spend, in US dollars, and how many images it may generate, once all shards together stay within
-    that.
+    """The amount in US dollars that a run may spend, and the images it may generate, within the limits for all shards.
 
     Raises:
         KreaPipeError: there is no cap, or it costs more.
@@ -336,7 +335,10 @@ def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) 
 
 
 def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOptions | None:
-    """What becomes of the lock file. Only live runs write one, because proofs are not results."""
+    """What a run does with the lock file.
+
+    Only live runs write one, because proofs are not results.
+    """
     if options.lock is None or not (options.frozen or target.kind == "live"):
         return None
     lock = basis.lock or read_lock(options.lock)
@@ -345,5 +347,5 @@ def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOpti
 
 
 def new_run_id(name: str, moment: datetime) -> str:
-    """A name for a run that sorts by time and tells its pipeline."""
+    """A name for a run that sorts by time and contains the name of its pipeline."""
     return f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03}-{name}-{secrets.token_hex(2)}"

@@ -95,10 +95,11 @@ def cancel_account_jobs(
         environment: where the key comes from.
 
     Returns:
-        What became of each of them; nothing, if none is in flight.
+        The outcome of each; empty if none is in flight.
 
     Raises:
-        UsageError: no job in flight is called so. RefusedByKrea: the key is not good. StateError: Krea cannot be asked.
+        UsageError: no job in flight is called so. RefusedByKrea: the key is not valid. StateError: Krea cannot be
+            asked.
     """
     chosen = _chosen(workspace.space.journal.replay(), names, workspace.target.origin)
     if not chosen:
@@ -130,7 +131,7 @@ def recover_account_jobs(
     in_order: bool,
     writes: bool,
 ) -> tuple[list[UnknownJob], int]:
-    """Find jobs that no journal here knows, and give them to the requests of a plan that have no image.
+    """Find jobs that the journal does not contain, and pair them with the requests of a plan that have no image.
 
     Args:
         workspace: where the journal is.
@@ -145,7 +146,8 @@ def recover_account_jobs(
 
     Raises:
         StateError: a run is in progress, the order does not fit, or Krea cannot be asked. RefusedByKrea: the key is not
-        good.
+            valid.
+
     """
     from krea_pipe.executor.account_calls import find_orphans, pair, record_recovered  # noqa: PLC0415 (network code)
 

@@ -133,9 +133,9 @@ def _lock_of(file: Path, lock: Path | None, overrides: Overrides) -> Path:
     """The lock file that is meant.
 
     Raises:
-        UsageError: the command line changes the cells, which then do not belong into that of the file.
+        UsageError: the command line changes the cells, so they do not belong in the file's default one.
     """
     if lock is None and changes_cells(overrides):
-        message = "with --profile, --set or --vars, the cells differ from those of the file's own lock file"
-        raise UsageError(Problem("needs_lock", message, hint="use --lock FILE with the lock file of that run"))
+        message = "--profile, --set and --vars change the cells, so the default lock file does not match"
+        raise UsageError(Problem("needs_lock", message, hint="specify the lock file of that run with --lock FILE"))
     return lock or lock_path(file)

@@ -1,7 +1,7 @@
-"""Runs of shards, perhaps from other machines, become one run in the home folder: report, images and lock file.
+"""Merges runs of shards, possibly from other machines, into one run in the home folder: report, images, lock file.
 
-What comes from another machine is read with care: an image counts only with the digest that its report names, and no
-path that a report names is read or written outside of the folders that the user has named.
+Input from other machines is not trusted: an image counts only with the digest that its report names, and no path in a
+report is read or written outside the folders that the user has specified.
 """
 
 import os
@@ -54,7 +54,7 @@ class Merged:
     """Several runs as one: its report and folder, and the lock file if the runs kept one.
 
     `missing` are selected cells that no run has, `absent` the ids of cells whose images are not here. `problems` say
-    which files in the output folder were kept because they are someone's work.
+    which files in the output folder were kept because someone has changed them.
     """
 
     report: Report
@@ -74,7 +74,7 @@ def merge_runs(
     codes: Iterable[int] = (),
     needs_images: bool = False,
 ) -> Merged:
-    """Make one run of several.
+    """Merge several runs into one.
 
     Args:
         home: the home folder, in which the merged run is kept.
@@ -117,12 +117,12 @@ def merge_runs(
 
 
 def find_shard_runs(home: Path, words: Iterable[str]) -> list[ShardRun]:
-    """The runs that are named, each once, the oldest first.
+    """The specified runs, without duplicates, oldest first.
 
     Args:
         home: the home folder, for ids of runs.
-        words: ids or folders of runs, or folders that hold folders of runs. Of several runs of a shard that stand
-            side by side, the latest is taken: it began with what the others had stored.
+        words: ids or folders of runs, or folders that hold folders of runs. Of several runs of a shard that are side by
+            side, the latest is taken: it began with what the others had stored.
 
     Raises:
         UsageError: there is no such run, or it is not of a shard. StateError: it cannot be read.
@@ -146,8 +146,8 @@ def _named(home: Path, word: str) -> list[ShardRun]:
         if key not in latest or latest[key].report.started_at < run.report.started_at:
             latest[key] = run
     if not latest:
-        hint = f"a run of a shard has {RECORD} and {SHARD_FILE} in its folder: put both into the artifact"
-        raise UsageError(Problem("no_such_run", f"there is no run of a shard in {root}", hint=hint))
+        hint = f"the run of a shard writes {RECORD} and {SHARD_FILE}: include both in the artifact"
+        raise UsageError(Problem("no_such_run", f"no shard run was found in {root}", hint=hint))
     return list(latest.values())
 
 
@@ -158,8 +158,10 @@ def _folders_below(root: Path) -> Iterator[Path]:
         if RECORD in files and SHARD_FILE in files:
             yield Path(folder)
         if count > _MOST_FOLDERS:
-            hint = "name the folders of the runs"
-            raise UsageError(Problem("too_many_folders", f"{root} has more than {_MOST_FOLDERS:,} folders", hint=hint))
+            hint = "specify the folders of the runs"
+            raise UsageError(
+                Problem("too_many_folders", f"{root} contains more than {_MOST_FOLDERS:,} folders", hint=hint)
+            )
 
 
 def _read(folder: Path, root: Path) -> ShardRun:
@@ -170,7 +172,7 @@ def _read(folder: Path, root: Path) -> ShardRun:
         raise StateError(Problem("unreadable_report", message, hint="use the unchanged folder of the run"))
     if record is None:
         hint = "merge needs runs of `krea-pipe run --shard`"
-        raise UsageError(Problem("not_a_shard", f"{report.run_id} is not a run of a shard", hint=hint))
+        raise UsageError(Problem("not_a_shard", f"{report.run_id} is not a shard run", hint=hint))
     return ShardRun(report, record, folder, root)
 
 
@@ -212,7 +214,7 @@ class _Images:
         return data if bare(data).digest == digest else None
 
     def _write(self, row: Row, digest: str, name: PurePosixPath, data: bytes) -> None:
-        """Write the image unless it is there; someone's work is kept."""
+        """Write the image unless it exists; a changed file is kept."""
         target = self.folder / name
         if os.path.lexists(target):
             try:
@@ -241,13 +243,13 @@ def _below(one: MergedRow) -> PurePosixPath:
     images, image = PurePosixPath(one.run.record.images), PurePosixPath(one.row.image or "")
     name = image.relative_to(images) if image.is_relative_to(images) else PurePosixPath("..")
     if not name.parts or ".." in name.parts or "\\" in str(name) or ":" in str(name):
-        message = f"{one.run.name} has the image of {one.row.id} at {one.row.image}, which is not below {images}"
+        message = f"{one.run.name} lists the image of {one.row.id} as {one.row.image}, which is outside {images}"
         raise UsageError(Problem("bad_path", message, hint="use the unchanged folder of the run"))
     return name
 
 
 def _lock_file(runs: Sequence[ShardRun], lock: Path | None) -> Path | None:
-    """The lock file to write; None where the runs kept none.
+    """The lock file to write; None if the runs used none.
 
     Raises:
         UsageError: it is not said which one, or the one of the runs is not below the working folder.
@@ -261,9 +263,9 @@ def _lock_file(runs: Sequence[ShardRun], lock: Path | None) -> Path | None:
     is_here = not found.is_absolute() and ".." not in found.parts and found.parent.is_dir()
     if len(names) > 1 or not is_here or not found.name.endswith(SUFFIX):
         message = (
-            f"the runs kept the lock file {', '.join(sorted(names)[:_SHOWN])}, which cannot be found from this folder"
+            f"the runs used the lock file {', '.join(sorted(names)[:_SHOWN])}, which was not found from this folder"
         )
-        hint = "name the lock file to write with --lock FILE, or merge in the folder in which the shards were run"
+        hint = "specify the lock file to write with --lock FILE, or merge in the folder where the shards ran"
         raise UsageError(Problem("lock_elsewhere", message, hint=hint))
     return found
 

@@ -1,4 +1,4 @@
-"""Telling people that a run has ended: the desktop, a webhook, or what apprise knows to reach.
+"""Sends a message that a run has ended: to the desktop, a webhook, or a service that apprise supports.
 
 apprise knows chat services, mail and phones. It is an extra (`pip install 'krea-pipe[notify]'`). A webhook's address is
 a secret: anyone who has it can post. It is shown as far as its host, in messages too.
@@ -24,7 +24,7 @@ from krea_pipe.report.model import Report
 from krea_pipe.report.words import summary_sentence
 
 _SEND_SECONDS = 10.0
-"""How long all of it may take."""
+"""The maximum duration of all notifications together."""
 
 _ENDINGS: Mapping[int, str] = {
     ExitCode.DONE: "done",
@@ -40,7 +40,7 @@ _DISPLAY = 'display notification (item 1 of argv) with title "krea-pipe"'
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """How a run ended: one line for people, and the object that `run --json` prints."""
+    """The result of a run: one line for people, and the object that `run --json` prints."""
 
     text: str
     run: Mapping[str, object]
@@ -49,14 +49,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class NotificationTarget:
-    """Where a message goes: what may be shown of it, and what sends there and says why that failed, if it did."""
+    """The target of a message: a form that is safe to show, and a function that sends and returns any problem."""
 
     name: str
     send: Callable[[Message], str | None] = field(repr=False)
 
 
 def message_of(report: Report, run: Mapping[str, object]) -> Message:
-    """How a run ended.
+    """The message about a run that has ended.
 
     Args:
         report: the report of the run.
@@ -71,7 +71,7 @@ def message_of(report: Report, run: Mapping[str, object]) -> Message:
 
 
 def message_of_refusal(name: str, problem: Problem, exit_code: int, run: Mapping[str, object]) -> Message:
-    """That a run was not begun, or left without a report.
+    """The message about a run that was not started, or has no report.
 
     What the problem says in full may hold someone's text, so only its code is told.
 
@@ -143,7 +143,10 @@ def _show(command: tuple[str, ...], message: Message) -> str | None:
 
 
 def _webhook(text: str) -> NotificationTarget:
-    """An address that takes JSON. Slack reads `text`, Discord `content`, a receiver of one's own `run`."""
+    """A target that accepts JSON.
+
+    Slack reads `text`, Discord `content`, your own receiver `run`.
+    """
     import httpx  # noqa: PLC0415 (network code, which a run without such a target spares)
 
     try:
@@ -160,7 +163,7 @@ def _webhook(text: str) -> NotificationTarget:
 
 
 def _bad_webhook(reason: str) -> UsageError:
-    """What was given is not shown: it is a secret."""
+    """Does not show the given address, which is secret."""
     hint = "for example --notify https://hooks.example.org/T0/B0/X"
     return UsageError(Problem("bad_notify", f"the --notify address {reason}", hint=hint))
 
@@ -179,7 +182,7 @@ def _post(url: str, message: Message) -> str | None:
 
 
 def _send_by_apprise(url: str, message: Message) -> str | None:
-    """Send it in a process of its own: apprise's threads outlive any time limit."""
+    """Send it in a separate process: apprise's threads outlive any time limit."""
     given = json.dumps({"url": url, "text": message.text, "is_good": message.is_good})
     command = [sys.executable, "-m", "krea_pipe.cli.service"]
     try:
@@ -190,7 +193,7 @@ def _send_by_apprise(url: str, message: Message) -> str | None:
 
 
 def open_service(url: str) -> Callable[[Message], bool]:
-    """What sends a message through apprise to the service of a URL, and says whether it was delivered.
+    """A function that sends a message through apprise to the service of a URL, and returns whether it was delivered.
 
     Args:
         url: a URL that apprise knows.
@@ -235,7 +238,7 @@ def tell_all(targets: Sequence[NotificationTarget], message: Message) -> list[Pr
         message: how the run ended.
 
     Returns:
-        A problem for each target that could not be told in time.
+        A problem for each target that could not be notified in time.
     """
     answers: dict[int, str | None] = {}
 

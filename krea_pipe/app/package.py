@@ -1,4 +1,4 @@
-"""krea-pipe for other programs: load → plan → run, as the command line does it, without printing anything.
+"""krea-pipe for other programs: load → plan → run, as on the command line, without printing anything.
 
     pipeline = krea_pipe.load("pipelines/quickstart.yaml")
     plan = krea_pipe.plan(pipeline)
@@ -55,13 +55,16 @@ class Pipeline:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is allowed but probably not meant."""
+        """Warnings about things that are allowed but probably unintended."""
         return self.loaded.warnings
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a run would do. Each step is one distinct request, with its action, reason, price and cells."""
+    """The actions of a run.
+
+    Each step is one distinct request, with its action, reason, price and cells.
+    """
 
     plan: Plan
 
@@ -72,17 +75,19 @@ class Planned:
 
     @property
     def price(self) -> Decimal:
-        """What is new would cost, in US dollars; what may have been paid before is not in it."""
+        """The price of the new images in US dollars, without what may have been paid before."""
         return self.plan.total(Submit).usd
 
     @property
     def most(self) -> Decimal:
-        """What a run may cost at most, in US dollars: when Krea has none of the images that it alone can give."""
+        """The maximum price of a run in US dollars: the price if Krea no longer has images that only Krea can provide
+        for free.
+        """
         return self.price + self.plan.in_doubt().usd
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many requests are new, reused, fetched for nothing, attached to a job that Krea has, and held."""
+        """The numbers of requests that are new, reused, fetched at no cost, attached to a job at Krea, and held."""
         actions = {"new": Submit, "reuse": Reuse, "fetch": Fetch, "attach": Attach, "hold": Hold}
         return {name: self.plan.total(action).count for name, action in actions.items()}
 
@@ -175,12 +180,12 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         local: draw proofs with the local Krea: no key, no network, nothing paid.
         out: the folder for images; `out/NAME` by default, `proofs/NAME` with `local`.
         select: only the cells that one of these expressions takes, as with `-k`.
-        frozen: make only what the lock file has, pay for nothing, and leave the file as it is. Without it a live run
+        frozen: make only what the lock file has, pay for nothing, and leave the file unchanged. Without it a live run
             keeps the lock file of a pipeline without overrides.
         allow_render: with `frozen`, pay for images that cannot be had for nothing.
         max_cost: stop before more than this is spent, in US dollars.
-        max_new: stop after so many new images.
-        changed: what becomes of files in the output folder that someone has changed or put there: "keep",
+        max_new: stop after this many new images.
+        changed: what to do with files in the output folder that someone has changed or put there: "keep",
             "overwrite", or "beside", which keeps them and writes the images beside them.
         on_progress: called when a request has ended; what it raises ends the run, gently.
 
@@ -241,7 +246,7 @@ def _texts(texts: Texts) -> tuple[str, ...]:
 
 
 def _selection(select: Texts | None) -> Selection:
-    """What is selected: all of it when nothing is said, and nothing by an empty list, which is no way to say all."""
+    """The selection: every cell by default; an empty list is an error, because it does not mean every cell."""
     words = () if select is None else _texts(select)
     if select is not None and not words:
         raise NothingSelected(Problem("nothing_selected", "`select` is empty", hint="omit it to select every cell"))
@@ -264,7 +269,7 @@ def _written(value: object) -> str:
 
 
 def _money(value: UsdAmount | None) -> Decimal | None:
-    """An amount in US dollars; a float counts as it is written."""
+    """An amount in US dollars; a float counts as written."""
     if value is None:
         return None
     try:

@@ -60,7 +60,7 @@ def write_runs(root: Path, data: bytes, more: Mapping[str, Json] | None = None) 
     Args:
         root: where the folders are made.
         data: what `pack_runs` gave.
-        more: what stands in the reports in place of what they have.
+        more: fields that replace those in the reports.
 
     Returns:
         The folders.

@@ -22,7 +22,7 @@ from krea_pipe.store.lock import exclusive, picks_lock
 
 
 class Decision(TypedDict):
-    """What is said about cells, given by ids or expressions.
+    """A decision about cells, given by ids or expressions.
 
     `remove` takes back what was said before. `best_of` is an axis: of picks that differ in it alone, those with fewer
     stars are dropped. `by` is who decides, None for the name that git has. `settle` replaces everyone's decisions.
@@ -40,7 +40,7 @@ class Decision(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """How many decisions of a person were new, changed and unchanged; `by` is the name, "" where there is none."""
+    """How many decisions of a person were new, changed and unchanged; `by` is their name, or ""."""
 
     by: str
     new: int
@@ -76,7 +76,7 @@ def reviewer_name(given: str | None, folder: Path, environment: Mapping[str, str
         The name, "" if neither has one.
 
     Raises:
-        UsageError: the given name cannot stand in a picks file.
+        UsageError: a picks file cannot contain the given name.
     """
     if given is None:
         name = " ".join(user_name(folder, environment).split())[:MAX_NAME].strip()
@@ -88,7 +88,7 @@ def reviewer_name(given: str | None, folder: Path, environment: Mapping[str, str
 
 
 def decide(file: Path, stage: str, decision: Decision, target: Path | None, environment: Mapping[str, str]) -> Decided:
-    """Write a decision about cells of a stage into its picks file.
+    """Write a decision about cells of a stage to its picks file.
 
     Args:
         file: the pipeline.
@@ -107,7 +107,7 @@ def decide(file: Path, stage: str, decision: Decision, target: Path | None, envi
     if (decision["reject"] and decision["remove"]) or not (decision["cells"] or decision["best_of"]):
         both = decision["reject"] and decision["remove"]
         message = "--reject and --remove cannot be combined" if both else "nothing was picked"
-        raise UsageError(Problem("usage", message, hint=None if both else "name cells, or use --best-of AXIS"))
+        raise UsageError(Problem("usage", message, hint=None if both else "specify cells, or use --best-of AXIS"))
     by = reviewer_name(decision["by"], file.absolute().parent, environment)
     change = _change_of(file, stage, target, by)
     with exclusive(picks_lock(open_home(environment, file))):
@@ -273,7 +273,7 @@ class _Change:
         return renamed, self._shown(matched, parse_picks(text or "", self.path))
 
     def warnings(self) -> tuple[Problem, ...]:
-        """What is to be said of a missing picks file, and may have another name."""
+        """The warning about a missing picks file that may have another name."""
         if self.path.exists() or not self.path.parent.is_dir():
             return ()
         pipeline = self.loaded.pipeline
@@ -293,15 +293,15 @@ class _Change:
         others = {one: _with_parts(one, old, new) for one in ids}
         renamed = {old: new} if old in ids else {one: name for one, name in others.items() if name != one}
         if not renamed:
-            message = f"no decision in {self.path.name} is about `{old}`"
-            raise UsageError(Problem("unknown_pick", message, hint="name an id from the file, or parts of ids"))
+            message = f"{self.path.name} contains no decision about `{old}`"
+            raise UsageError(Problem("unknown_pick", message, hint="specify an id from the file, or parts of ids"))
         kept = set(ids) - renamed.keys()
         for name in renamed.values():
             if name not in cells:
                 message = f"`{name}` is not a cell of the stage `{self.stage}`"
                 raise UsageError(Problem("unknown_cell", message, hint="list the cells with `krea-pipe expand`"))
             if name in kept:
-                message = f"{self.path.name} already has a decision about `{name}`"
+                message = f"{self.path.name} already contains a decision about `{name}`"
                 hint = f"remove one of them: krea-pipe pick FILE {self.stage} {name} --remove"
                 raise UsageError(Problem("decided_twice", message, hint=hint))
         return renamed

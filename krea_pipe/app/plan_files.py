@@ -1,4 +1,4 @@
-"""What a run would do and how far it would come; plan files, which hold a run to just that."""
+"""What a run would do and how far it would get; and plan files, which limit a run to exactly that."""
 
 import os
 import shlex
@@ -33,7 +33,7 @@ class Forecast:
 
     `cap` is what it may spend, in US dollars, `reach` how many requests it would send before it stops at a limit, and
     their price; `refusal` says why it would send nothing; `in_the_way` are the files in the output folder that it would
-    keep, because they are someone's work.
+    keep, because someone has changed them.
     """
 
     file: Path
@@ -54,7 +54,9 @@ class Forecast:
 
     @property
     def most(self) -> Decimal:
-        """What a run may cost at most, in US dollars: when Krea has none of the images that it alone can give."""
+        """The maximum price of a run in US dollars: the price if Krea has none of the images that only Krea can provide
+        for free.
+        """
         return self.plan.total(Submit).usd + self.plan.in_doubt().usd
 
     @property
@@ -153,7 +155,7 @@ def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run was asked to carry out: a pipeline file with its overrides, or the plan of one."""
+    """The subject of a run: a pipeline file with its overrides, or a plan of it."""
 
     file: Path
     overrides: Overrides
@@ -174,7 +176,7 @@ class RunRequest:
 def run_request(
     file: Path, overrides: Overrides, options: flow.RunOptions, environment: Mapping[str, str], *, local: bool
 ) -> RunRequest:
-    """What a file, a pipeline or a plan of one, and options ask for.
+    """The subject that a file (a pipeline or a plan) and options specify.
 
     Args:
         file: a pipeline, or a plan file.
@@ -212,7 +214,9 @@ def _check_contents(approval: PlanFile) -> None:
             inside = False
         if not inside:
             message = f"a plan file can only name files below {here}, not {shown(str(file))}"
-            raise UsageError(Problem("plan_file_outside", message, hint="make and run it in the pipeline's repository"))
+            raise UsageError(
+                Problem("plan_file_outside", message, hint="create and run the plan in the pipeline's repository")
+            )
     if any(one.partition("=")[0].split(".")[0] == "budget" for one in approval.set):
         hint = "write it into the pipeline, or run the plan with --max-cost"
         raise UsageError(Problem("plan_file_budget", "a plan file does not change the budget", hint=hint))
@@ -234,16 +238,18 @@ def _check_options(file: Path, overrides: Overrides, options: flow.RunOptions) -
         message = (
             f"{file} is a plan, which already defines the cells and settings, so it cannot be combined with {given}"
         )
-        hint = f"make another: krea-pipe plan FILE {given} … --out PLANFILE"
+        hint = f"create another plan: krea-pipe plan FILE {given} … --out PLANFILE"
         raise UsageError(Problem("plan_file_options", message, hint=hint))
 
 
 def _check_target(file: Path, approval: PlanFile, environment: Mapping[str, str], *, local: bool) -> None:
     if local and not approval.is_local:
         message = f"{file} is a plan for {approval.target}, not for the local Krea"
-        hint = "make another: krea-pipe plan FILE --local --out PLANFILE"
+        hint = "create another plan: krea-pipe plan FILE --local --out PLANFILE"
         raise UsageError(Problem("plan_file_target", message, hint=hint))
     target = live_target(environment)
     if not approval.is_local and target.origin != origin_of(approval.target):
         message = f"{file} is a plan for {approval.target}, not for {target.base}"
-        raise UsageError(Problem("plan_file_target", message, hint="set KREA_API_BASE as it was, or make another plan"))
+        raise UsageError(
+            Problem("plan_file_target", message, hint="set KREA_API_BASE as it was, or create another plan")
+        )

@@ -1,4 +1,4 @@
-"""What a run would do, from the files and the store alone: which cells, and what is done about each request."""
+"""Plans a run from the files and the store alone: its cells, and the action for each request."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,13 +48,13 @@ ALL = parse_selection((), ())
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line says about a run: which cells, its limits, and whether to send lost answers again.
+    """The options of a run: its cells, its limits, and whether to resubmit lost answers.
 
-    `lock` is the lock file that a live run keeps, and whose images and jobs are looked for when they are missing; with
-    `frozen` it generates only what is in it, and pays only with `allow_render`. With an `approval` it
-    carries out just that. `out` is the output folder, None for the usual one, and `homes` are other home folders: there
-    images may lie that the store lacks. `changed` is for files in the output folder that are someone's work. Of what is
-    selected, a `shard` is all that is generated.
+    `lock` is the lock file that a live run keeps, and whose images and jobs are searched for when they are missing;
+    with `frozen` it generates only what is in it, and pays only with `allow_render`. With an `approval` it carries out
+    just that. `out` is the output folder, None for the usual one, and `homes` are other home folders: there images may
+    lie that the store lacks. `changed` is for changed files in the output folder. Of what is selected, a `shard` is all
+    that is generated.
     """
 
     max_cells: int = MAX_CELLS
@@ -78,7 +78,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """A plan, the journal as it was read for it, all cells that the pipeline has, and the stages that wait.
+    """A plan, the journal that it is based on, all cells of the pipeline, and the stages that wait.
 
     `lock` is the lock file, if it had to be read. `problems` say which other home folders cannot be read, `warnings`
     are about picks and lock files. `whole` is the plan of all shards; without shards it is `plan`.
@@ -94,7 +94,7 @@ class PlannedRun:
     warnings: tuple[Problem, ...] = ()
 
     def cells_gone(self) -> Callable[[str], bool]:
-        """Tell cells that are gone.
+        """Decide which cells no longer exist.
 
         Returns:
             Whether no cell has an id any longer. The cells of stages that wait are not known, and such a stage
@@ -184,7 +184,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
 def fetch_kinds(
     loaded: Loaded, found: Sequence[KeyedCell], known: Known, space: Space, target: Target, options: RunOptions
 ) -> dict[Key, FetchKind]:
-    """Which images of cells a run would fetch for nothing.
+    """The images that a run would fetch at no cost.
 
     Args:
         loaded: the pipeline.
@@ -257,10 +257,10 @@ def record_of(basis: PlannedRun, options: RunOptions, cap: Decimal | None) -> Sh
 
 
 def out_folder(out: Path | None, name: str, *, local: bool) -> Path:
-    """Where images go: proofs have a folder of their own, so that they never mix with real images.
+    """The folder of the images; proofs have a separate one, so that they never mix with real images.
 
     Args:
-        out: the folder that was asked for, which is taken as it is.
+        out: the folder that was asked for, which is used unchanged.
         name: the name of the pipeline.
         local: whether proofs are drawn.
 

@@ -1,4 +1,4 @@
-"""What images cost, who says so, and whether an OpenAPI document of Krea says the same."""
+"""The prices of images, their sources, and a comparison with an OpenAPI document of Krea."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import cast
 
 from krea_pipe.app import flow
-from krea_pipe.core.errors import InvalidInput, Place, Problem
+from krea_pipe.core.errors import InvalidInput, Place, Problem, whole_file
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.json_data import Json, list_in, mapping_in
 from krea_pipe.core.merge_conflicts import conflict_in
 from krea_pipe.core.problem_list import ProblemList
+from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.pipeline.nodes import collect_nodes
 from krea_pipe.pipeline.pricing import PriceClass, PriceList, Rate, usd
 from krea_pipe.pipeline.spec import CLASS_WORDS, Overrides, user_prices
@@ -27,12 +28,12 @@ _TIER_WORDS: tuple[tuple[str, PriceClass], ...] = (
     ("style", "references"),
     ("text", "text"),
 )
-"""What tells the class of a price point in the name of its tier; Krea publishes `text-to-image` alone for certain."""
+"""The part of a tier's name that identifies the class of a price point; only `text-to-image` is documented."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceDifference:
-    """Where a document and the effective prices differ; None is a price that one of them does not have."""
+    """A difference between a document and the effective prices; None means that one of them has no price."""
 
     variant: str
     tier: str
@@ -57,11 +58,11 @@ class _PricePoint:
 
 
 def effective_prices(file: Path | None, environment: Mapping[str, str]) -> PriceList:
-    """The prices that plans count with.
+    """The prices that plans use.
 
     Args:
         file: a pipeline, whose prices count as well; None for those of the user alone.
-        environment: where the user's settings are looked for.
+        environment: where the user's settings are searched for.
 
     Returns:
         The prices, each with the place that states it.
@@ -155,7 +156,7 @@ def _points(pricing: Json) -> Iterator[_PricePoint]:
 
 
 def _class_of(dimensions: Mapping[str, Json]) -> PriceClass | None:
-    """What an image of a price point uses, None where it has more dimensions than the tier."""
+    """The features that an image of a price point uses; None if it has more dimensions than the tier."""
     if any(name != _TIER and (name, one) != ("resolution", "1K") for name, one in dimensions.items()):
         return None
     tier = str(dimensions.get(_TIER, "")).lower()
@@ -177,11 +178,10 @@ def _read(file: Path) -> Json:
         with file.open("rb") as stream:
             raw = stream.read(_MAX_BYTES + 1)
     except OSError as error:
-        message = f"cannot read the document: {error.strerror}"
-        raise InvalidInput(Problem("file_unreadable", message, Place(file, 1, 1))) from error
+        raise InvalidInput(unreadable_file(file, error)) from error
     if len(raw) > _MAX_BYTES:
         raise InvalidInput(
-            Problem("file_too_large", f"a document can have at most {_MAX_BYTES:,} bytes", Place(file, 1, 1))
+            Problem("file_too_large", f"a document can have at most {_MAX_BYTES:,} bytes", whole_file(file))
         )
     if conflict := conflict_in(file, raw.decode("utf-8-sig", "replace")):
         raise InvalidInput(conflict)

@@ -1,4 +1,4 @@
-"""`doctor --probe`: a few of the cheapest images are ordered, to learn what no document of Krea says.
+"""`doctor --probe`: orders a few of the cheapest images to learn what Krea does not document.
 
 They are ordered by an ordinary run of an ordinary pipeline file in the home folder, so that the journal knows them, and
 a killed probe continues with what it has paid. Meanwhile a second client looks at the list of jobs.
@@ -55,7 +55,7 @@ _WRONG = {"aspect_ratio": "none", "resolution": "none"}
 _LIST = 100
 _PAGES = 10
 _AFTER = 30.0
-"""Seconds for which the list is looked at after the run, while it does not show all jobs."""
+"""Seconds for which the list is polled after the run, until it shows all jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Observations:
 
 @dataclass(slots=True)
 class _Observer:
-    """Looks at the account during the run, from another thread; the run tells it of its jobs."""
+    """Observes the account during the run from another thread; the run reports its jobs to it."""
 
     target: Target
     token: Token
@@ -165,18 +165,18 @@ class _Observer:
 
 
 def probe(environment: Mapping[str, str], max_cost: Decimal, tell: Callable[[str], None]) -> tuple[Observations, Path]:
-    """Order a few images, and observe what Krea does meanwhile.
+    """Order a few images, and observe Krea's behaviour.
 
     Args:
         environment: where the API, the key, the pace and the home folder come from.
         max_cost: the most that may be spent, in US dollars.
-        tell: told in words what is done.
+        tell: receives messages about the progress.
 
     Returns:
         What was seen, and the home folder.
 
     Raises:
-        OverBudget: not even one image can be paid. RefusedByKrea: the key is not good.
+        OverBudget: not even one image can be paid. RefusedByKrea: the key is not valid.
         KreaPipeError: Krea cannot be asked, or the run has failed as a whole.
     """
     workspace = open_workspace(environment)
@@ -256,7 +256,7 @@ def _run(
     observer: _Observer,
     tell: Callable[[str], None],
 ) -> flow.FinishedRun:
-    """Order the images as any run does, and look at the account meanwhile."""
+    """Order the images as any run does, and observe the account in the meantime."""
 
     def listen(_: Prepared, __: str) -> nullcontext[Listeners]:
         return nullcontext(Listeners(lambda _, __: None, tell, observer.observe))
@@ -324,9 +324,9 @@ def _path_of(job_id: str) -> str:
 
 
 async def _pages(client: Client, observer: _Observer) -> tuple[CursorMeaning, int, int]:
-    """What a cursor means, and how many jobs are missing or repeated where the list is read in pages of two.
+    """The meaning of a cursor, and the number of jobs missing or repeated when the list is read in pages of two.
 
-    The cancelled job is deleted once more, to see what becomes of a job that has ended.
+    The cancelled job is deleted once more, to see what happens to a job that has ended.
     """
     if observer.cancel and _status(observer.cancel[-1]) == "cancelled":
         path = observer.cancel[-1].path
@@ -339,10 +339,10 @@ async def _pages(client: Client, observer: _Observer) -> tuple[CursorMeaning, in
 
 
 async def _read_pages(client: Client, observer: _Observer) -> tuple[CursorMeaning, int, int]:
-    """The list as a whole, with a cursor, and page by page.
+    """The whole list, with a cursor, and page by page.
 
     Raises:
-        CallFailed: an answer did not come; what was paid is reported all the same.
+        CallFailed: an answer did not come; what was paid is still reported.
     """
     look = look_of(await observer.ask(client, "GET", "/jobs", params={"limit": str(_LIST)}))
     jobs = [] if look is None else [job for job in look.jobs if job.at is not None]
@@ -357,7 +357,7 @@ async def _read_pages(client: Client, observer: _Observer) -> tuple[CursorMeanin
 
 
 async def _cursor(client: Client, observer: _Observer, jobs: Sequence[ListedJob]) -> CursorMeaning:
-    """What a cursor at the time of a job means that is neither the newest nor the oldest, if there is such a job."""
+    """The meaning of a cursor at the time of a job that is neither the newest nor the oldest, if there is one."""
     by_time = sorted(jobs, key=lambda job: job.at or datetime.min.replace(tzinfo=UTC), reverse=True)
     job = by_time[min(1, len(by_time) - 1)]
     query = {"limit": str(_LIST), "cursor": job.created}

@@ -1,4 +1,4 @@
-"""What the observations of a probe say: the order and the lag of the list, cursors, clocks, and what follows from them.
+"""Conclusions from the observations of a probe: the order and lag of the list, cursors, and clocks.
 
 All of it is computed from values, so that each finding can be traced to what was seen.
 """
@@ -22,12 +22,12 @@ SETTLE = (10.0, 120.0)
 _MILLISECOND = 0.001
 """The journal's times end with it."""
 _POSTS = 5
-"""How many times as long as the slowest POST an answer may take that never came."""
+"""Settling time as a multiple of the duration of the slowest POST."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedJob:
-    """A job as the list shows it; `created` is its time as it is written there."""
+    """A job as the list shows it; `created` is its time as written there."""
 
     id: str
     created: str
@@ -62,7 +62,7 @@ class Posted:
 
 @dataclass(frozen=True, slots=True)
 class ClockDifference:
-    """How far a clock is ahead of another in seconds, at least and at most.
+    """The minimum and maximum offset of one clock from another, in seconds.
 
     `spread` is by how much observations of it contradict each other at least.
     """
@@ -77,12 +77,12 @@ class ClockDifference:
         return 0.0 if self.low <= 0 <= self.high else min(abs(self.low), abs(self.high))
 
     def minus(self, other: "ClockDifference") -> "ClockDifference":
-        """How far one clock is ahead of another, when both are known against a third."""
+        """The offset of one clock from another, if the offsets of both from a third are known."""
         return ClockDifference(self.low - other.high, self.high - other.low, self.spread + other.spread)
 
 
 def look_of(answer: RawAnswer) -> ListReading | None:
-    """What an answer to `GET /jobs` shows, None for one that shows no list."""
+    """The jobs in an answer to `GET /jobs`; None if it contains no list."""
     data = answer.data
     if answer.status != 200 or not isinstance(data, dict) or not isinstance(data.get("items"), list):
         return None
@@ -104,7 +104,7 @@ def order_of(jobs: Sequence[ListedJob]) -> JobOrder:
 
 
 def lag_of(posts: Iterable[Posted], looks: Sequence[ListReading]) -> float | None:
-    """How long the list took at most to show a job after its POST was answered.
+    """The maximum time between the answer to a POST and the appearance of its job in the list.
 
     A job that the first look after its answer shows has none. None says that no look shows some job.
     """
@@ -121,13 +121,13 @@ def lag_of(posts: Iterable[Posted], looks: Sequence[ListReading]) -> float | Non
 
 
 def ties_in(jobs: Iterable[ListedJob]) -> int:
-    """How many jobs share their time with another."""
+    """The number of jobs that share their time with another."""
     times = Counter(job.created for job in jobs if job.created)
     return sum(count for count in times.values() if count > 1)
 
 
 def cursor_of(newest: Sequence[ListedJob], job: ListedJob, answer: RawAnswer) -> CursorMeaning:
-    """What a cursor at the time of a job leaves out.
+    """The jobs that a cursor at the time of a job omits.
 
     Args:
         newest: the jobs of the list without a cursor.
@@ -146,7 +146,7 @@ def cursor_of(newest: Sequence[ListedJob], job: ListedJob, answer: RawAnswer) ->
 
 
 def job_clock(posts: Iterable[Posted]) -> ClockDifference | None:
-    """How far `created_at` is ahead of this machine's clock."""
+    """The offset of `created_at` from this machine's clock."""
     dated = [(post, post.created_at) for post in posts if post.created_at is not None]
     return _span(
         ((at - post.answered).total_seconds() - _MILLISECOND, (at - post.begun).total_seconds() + _cut_off(at))
@@ -155,25 +155,25 @@ def job_clock(posts: Iterable[Posted]) -> ClockDifference | None:
 
 
 def date_clock(answers: Iterable[RawAnswer]) -> ClockDifference | None:
-    """How far the `Date` of answers is ahead of this machine's clock; it has whole seconds, cut off."""
+    """The offset of the `Date` of answers from this machine's clock; `Date` has whole seconds, truncated."""
     dated = [(one, one.date) for one in answers if one.date is not None]
     return _span(((at - one.received).total_seconds(), (at - one.sent).total_seconds() + 1) for one, at in dated)
 
 
 def tolerance_of(offset: ClockDifference | None) -> float:
-    """How far times of Krea may be apart that mean one moment: twice what was seen, from a least value on."""
+    """The tolerance between times of Krea that mean the same moment: twice the observed difference, with a minimum."""
     seen = 0.0 if offset is None else offset.nearest + offset.spread
     return _tenths(max(LEAST_TOLERANCE, 2 * seen))
 
 
 def settle_of(lag: float | None, slowest_post: float) -> float:
-    """How long a POST without an answer may take to show its job: the longest time where the list hid one."""
+    """The maximum time that the job of a POST without an answer may take to appear."""
     least, most = SETTLE
     return most if lag is None else _tenths(min(max(least, 2 * lag, _POSTS * slowest_post), most))
 
 
 def _span(bounds: Iterable[tuple[float, float]]) -> ClockDifference | None:
-    """What all observations say together; where they contradict each other, all that some of them say."""
+    """The common conclusion of all observations; if they contradict each other, all conclusions."""
     found = list(bounds)
     if not found:
         return None

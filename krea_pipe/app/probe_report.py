@@ -1,4 +1,4 @@
-"""What a probe has learnt: values that later runs start from, and a report to be shared, without key, ids and paths."""
+"""The results of a probe: values for later runs, and a report without key, ids and paths that can be shared."""
 
 import json
 import re
@@ -43,7 +43,7 @@ _MAX_WORDS = 300
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """What a probe has learnt: values for later runs, the report as JSON data and in words, and an exit code.
+    """The results of a probe: values for later runs, the report as JSON and as text, and an exit code.
 
     `is_worth_keeping` says that it has ordered images: without any, its values are guesses.
     """
@@ -56,7 +56,7 @@ class ProbeReport:
 
 
 def report_of(seen: Observations, moment: datetime) -> ProbeReport:
-    """What follows from the observations of a probe.
+    """Evaluate the observations of a probe.
 
     Args:
         seen: the observations.
@@ -115,7 +115,7 @@ def keep_probe_report(home: Path, report: ProbeReport) -> Path:
 
 
 def _exit_code(seen: Observations) -> ExitCode:
-    """That of the run, unless it has generated images: one of its jobs was cancelled on purpose."""
+    """The exit code of the run, unless it has generated images: one of its jobs was cancelled on purpose."""
     report = seen.finished.report
     code = ExitCode(report.exit_code)
     drawn = any(row.status in ("succeeded", "reused") for row in report.rows) or any(_unfit_sizes(report.rows))
@@ -243,10 +243,10 @@ def _lines(probe: Probe, data: Mapping[str, Json]) -> Iterator[str]:
         f"{counts or 'none'}{'; the last one was meant to be cancelled' if data['cancel'] else ''}"
     )
     yield f"order of GET /jobs      {probe.order.replace('_', ' ')}"
-    yield f"lag of GET /jobs        {_seconds(probe.lag_seconds)}, looked at every {lists['seconds_between_looks']} s"
+    yield f"lag of GET /jobs        {_seconds(probe.lag_seconds)}, polled every {lists['seconds_between_looks']} s"
     pages = f"{lists['missing_in_pages']} jobs missing and {lists['repeated_in_pages']} repeated in pages of two"
     yield f"cursor                  {probe.cursor}; {probe.ties} jobs share a time; {pages}"
-    yield f"created_at and Date     {_seconds(probe.date_offset_seconds)} apart at least"
+    yield f"created_at and Date     {_seconds(probe.date_offset_seconds)} apart or more"
     yield f"times that contradict   {_seconds(clocks['contradictions_seconds'])}"
     yield f"slowest POST            {_seconds(probe.post_seconds)}"
     for title, name in (("error", "errors"), ("cancel", "cancel")):
@@ -258,7 +258,7 @@ def _lines(probe: Probe, data: Mapping[str, Json]) -> Iterator[str]:
             answered = f"{one['status']} {one['content_type']}{odd}" if one["status"] else "no answer"
             yield f"{title:<24}{one['call']}: {answered}  {said}".rstrip()
     pixels = _part(data, "pixels")
-    yield f"pixels                  asked {pixels['asked']}, got {pixels['got']}"
+    yield f"pixels                  requested {pixels['asked']}, received {pixels['got']}"
     headers = ", ".join(f"{name}: {texts}" for name, texts in _part(data, "headers").items())
     yield f"headers                 {headers or 'none of limits'}"
     yield f"later runs start from   tolerance {probe.tolerance_seconds} s, settling {probe.settle_seconds} s"

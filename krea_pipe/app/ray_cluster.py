@@ -1,11 +1,13 @@
-"""Shards as tasks of a Ray cluster. Ray is imported here and nowhere else.
+"""Runs shards as tasks of a Ray cluster; the only module that imports Ray.
+
+
 
 What goes to Ray is chosen for what Ray does with it. The command line of this process, names of tasks and runtime
-environments stand in the cluster's metadata and its dashboard, so nothing secret is in them. Small arguments of a task
-go from process to process, so the environment is one; the files are an object, which may be written to a disk. A
-result of at most 100 KiB stays with this process, while a larger one is lost with its machine, and Ray would run the
-finished task again: results are cut into parts below that. A task that calls `sys.exit` counts as crashed. Words of
-Ray's own about lost workers go to stdout, whatever `log_to_driver` says, and would stand in what a run prints there.
+environments appear in the cluster's metadata and its dashboard, so nothing secret is in them. Small arguments of a task
+go from process to process, so the environment is one; the files are an object, which may be written to a disk. A result
+of at most 100 KiB stays with this process, while a larger one is lost with its machine, and Ray would run the finished
+task again: results are cut into parts below that. A task that calls `sys.exit` counts as crashed. Words of Ray's own
+about lost workers go to stdout, whatever `log_to_driver` says, and would appear in the output of a run.
 
 What runs on the workers begins with functions that are sent as code and import nothing of krea-pipe before they have
 looked which version is there.
@@ -31,7 +33,7 @@ _PARTS = 64
 _PART_BYTES = 90 * 1024
 """Ray keeps results of up to 100 KiB, with what it adds, in the process that wants them."""
 _RETRIES = 5
-"""How often a task is started again whose worker was lost."""
+"""The maximum number of restarts of a task whose worker is lost."""
 _LOOK_SECONDS = 0.5
 _CALL_SECONDS = 10.0
 _CONNECT_SECONDS = 10.0
@@ -61,7 +63,7 @@ def open_ray(address: str) -> Iterator["RayEngine"]:
 
 
 def _check_answers(address: str) -> None:
-    """Refuse an address at which nobody listens: Ray itself tries for more than a minute, and says so on stderr."""
+    """Refuse an address at which nothing listens: Ray itself retries for over a minute, and reports it on stderr."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdecimal():  # `auto`, `local`, or what Ray refuses
         return
@@ -116,7 +118,7 @@ class RayEngine:
             )
 
     def look(self, *, stopping: bool) -> Iterable[News]:
-        """Wait for a moment, and give what has happened; `stopping` tells all tasks to stop."""
+        """Wait for a moment and return the new events; `stopping` makes all tasks stop."""
         firsts = {parts[0]: shard for shard, parts in self._parts.items()}
         done, _ = self.ray.wait(list(firsts), num_returns=len(firsts), timeout=_LOOK_SECONDS, fetch_local=False)
         yield from self._said(stopping=stopping)
@@ -124,7 +126,7 @@ class RayEngine:
             yield self._ended(firsts[ref])
 
     def _said(self, *, stopping: bool) -> Iterator[News]:
-        """What the tasks have said since; nothing while the machine with the channel is lost."""
+        """The new messages of the tasks; none while the machine with the channel is lost."""
         try:
             told = self.ray.get(self._channel.take.remote(stopping), timeout=_CALL_SECONDS)
         except (self.ray.exceptions.RayError, TimeoutError):
@@ -159,8 +161,10 @@ def _read(head: Mapping[str, Any], runs: bytes) -> tuple[ShardResult | None, Pro
     machine = str(head["machine"])
     if "version" in head:
         found = str(head["version"])
-        what = f"has krea-pipe {found}, and this is {__version__}" if found else "has no krea-pipe"
-        hint = f"pip install 'krea-pipe[remote]=={__version__}' on every worker, or in the image of the cluster"
+        what = f"has krea-pipe {found}, but this machine has {__version__}" if found else "has no krea-pipe"
+        hint = (
+            f"pip install 'krea-pipe[remote]=={__version__}' on every worker, or in the container image of the cluster"
+        )
         return None, Problem("worker_without_krea_pipe", f"the worker {machine} {what}", hint=hint)
     problem = None
     if head["problem"] is not None:
@@ -170,8 +174,8 @@ def _read(head: Mapping[str, Any], runs: bytes) -> tuple[ShardResult | None, Pro
 
 
 def _lost(error: Exception) -> Problem:
-    hint = "run the same command again; nothing is paid twice"
-    return Problem("task_lost", f"Ray has given its task up: {_words(error)}", hint=hint)
+    hint = "rerun the command to continue; nothing is charged twice"
+    return Problem("task_lost", f"Ray gave up on its task: {_words(error)}", hint=hint)
 
 
 def _words(error: Exception) -> str:
@@ -182,7 +186,7 @@ def _words(error: Exception) -> str:
 
 
 def _channel_class() -> type:
-    """An actor that keeps what tasks say until it is asked for, and whether they are to stop.
+    """An actor that collects messages of tasks, and stores whether they should stop.
 
     If it is lost, Ray makes a new one, and what was said in it is lost: progress alone.
     """
@@ -206,7 +210,10 @@ def _channel_class() -> type:
 
 
 def _task_function() -> Callable[..., Any]:
-    """What a worker carries out. It is sent as code, as the worker may have no krea-pipe, or another version."""
+    """The code that a worker runs.
+
+    It is sent as code, as the worker may have no krea-pipe, or another version.
+    """
 
     def krea_pipe_shard(
         plain: tuple[Any, ...],

@@ -35,11 +35,11 @@ from krea_pipe.store.remote.bucket import RemoteFailed
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A run that has ended: its report, its folder, how its work ended, and the lock file as it is now.
+    """A finished run: its report, its folder, how it ended, and the new lock file.
 
-    `problems` say why the lock file could not be written, and which files in the output folder were kept because they
-    are someone's work; the images are stored all the same. `fetched` are copied images, `warnings` are about picks and
-    lock files.
+    `problems` say why the lock file could not be written, and which files in the output folder were kept because
+    someone has changed them; the images are stored nevertheless. `fetched` are copied images, `warnings` are about
+    picks and lock files.
     """
 
     report: Report
@@ -160,7 +160,7 @@ def _code_of_lock(prepared: Prepared, lock: LockUpdate | None, problem: Problem 
 
 
 def _facts(prepared: Prepared, folder: Path, started_at: datetime) -> RunFacts:
-    """What is known of a run when it begins."""
+    """The facts about a run that are known when it starts."""
     return RunFacts(
         run_id=folder.name,
         folder=folder,

@@ -43,11 +43,11 @@ def from_here(file: Path) -> str:
 def collect_files(
     loaded: Loaded, overrides: Overrides, named: Iterable[Path], environment: Mapping[str, str]
 ) -> ShardFiles:
-    """Read what a pipeline reads.
+    """Read the files that a pipeline reads.
 
     Args:
         loaded: the pipeline, of which all cells have been made.
-        overrides: what stands over it.
+        overrides: its overrides.
         named: further files that the command names; those that do not exist are left out.
         environment: where the user's settings are.
 
@@ -73,20 +73,18 @@ def collect_files(
         files[_SETTINGS] = _read(settings)
     size = sum(map(len, files.values()))
     if size > _MOST_BYTES:
-        message = (
-            f"the files of the pipeline have {size / 1e6:,.0f} MB, and at most {_MOST_BYTES / 1e6:,.0f} MB are sent"
-        )
-        raise UsageError(Problem("too_large", message, hint="run it on machines that have them, with --shard"))
+        message = f"the files of the pipeline total {size / 1e6:,.0f} MB; the maximum is {_MOST_BYTES / 1e6:,.0f} MB"
+        raise UsageError(Problem("too_large", message, hint="use --shard on machines that have the files"))
     return ShardFiles(files, below(here), (below(git),) if git.exists() else ())
 
 
 def check_shard_files(found: ShardFiles, loaded: Loaded, overrides: Overrides, max_cells: int) -> None:
-    """Make sure that the files alone make the same requests, before another machine pays for others.
+    """Check that the files alone produce the same requests, before another machine pays for different ones.
 
     Args:
         found: the files.
         loaded: the pipeline that they are of.
-        overrides: what stands over it.
+        overrides: its overrides.
         max_cells: refuse a matrix with more cells.
 
     Raises:
@@ -103,14 +101,12 @@ def check_shard_files(found: ShardFiles, loaded: Loaded, overrides: Overrides, m
         except KreaPipeError as error:
             raise _incomplete(str(error.problems[0]).replace(str(place), ".")) from error
     if there != [(cell.id, key) for cell, key in flow.cells(loaded, max_cells=max_cells)]:
-        raise _incomplete("it makes other requests")
+        raise _incomplete("they produce different requests")
 
 
 def _incomplete(why: str) -> KreaPipeError:
-    message = f"the files that the pipeline reads do not suffice on another machine: {why}"
-    return UsageError(
-        Problem("not_portable", message, hint="put the files themselves into the folder, not links to them")
-    )
+    message = f"the pipeline would not work on another machine with only the files it reads: {why}"
+    return UsageError(Problem("not_portable", message, hint="replace links with the files themselves"))
 
 
 def _read(file: Path) -> bytes:

@@ -1,8 +1,8 @@
-"""One shard as a task of an engine: a pipeline's files are written to a folder, and a process of its own runs them.
+"""One shard as a task of an engine: a pipeline's files are written to a folder, and a separate process runs them.
 
 An engine may start a task again, on the same machine or on another: what was paid is in the shared store. The process
 ends its run as a first Ctrl-C does when its input is closed, so also when the task that started it is killed; a task
-that is started again on the same machine waits for that, and goes on in the same home folder.
+that is started again on the same machine waits for that, and continues in the same home folder.
 """
 
 import json
@@ -27,24 +27,24 @@ from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.home_place import HOME_VARIABLE
 
 BEAT_SECONDS = 1.0
-"""Seconds after which a task says what is new, and asks whether it is to stop."""
+"""Seconds between messages from a task, which also checks then whether to stop."""
 _TRIES = 3
-"""How often a process is started that the system ends, as it does when memory is short."""
+"""How often to restart a process that the system ends, as it does when memory runs out."""
 _PUSH = ("cache", "push", "--json")
 _CHILD = "krea_pipe.cli.shard_process"
 SETTINGS_VARIABLE = "XDG_CONFIG_HOME"
 _MOST_LINES = 1000
-"""Lines that wait to be told; more are dropped."""
+"""The maximum number of unread lines; more are dropped."""
 
 Line: TypeAlias = Mapping[str, Json]
-"""What a run says while it goes on: an object of `--log-format json`."""
+"""A message of a run in progress: an object of `--log-format json`."""
 Exchange: TypeAlias = Callable[[Sequence[Line]], bool]
 """Tells lines, and answers whether the shard is to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """What a machine needs to run a shard.
+    """Everything that a machine needs to run a shard.
 
     Args:
         launch: a name for all shards that were started together, which nobody can guess.
@@ -67,7 +67,7 @@ class ShardTask:
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """How a shard ended: small, without images.
+    """The result of a shard: small, without images.
 
     Args:
         code: the exit code of its run.
@@ -97,7 +97,7 @@ def carry_out(task: ShardTask, exchange: Exchange) -> ShardResult:
     """
     machine = socket.gethostname()
     if exchange(()):
-        return ShardResult(ExitCode.INTERRUPTED, machine, Problem("interrupted", "it was stopped before it began"))
+        return ShardResult(ExitCode.INTERRUPTED, machine, Problem("interrupted", "it was stopped before it started"))
     place = _own_folder(task)
     was_killed = (place / "home").exists()
     write_files(task, place / "files")
@@ -150,7 +150,7 @@ class _Ended:
 
 
 class _Child:
-    """A process that runs a shard, whose lines are told while it goes on."""
+    """A process that runs a shard and reports its lines during the run."""
 
     def __init__(self, task: ShardTask, place: Path, words: Sequence[str]) -> None:
         self.process = subprocess.Popen(
@@ -207,7 +207,7 @@ class _Child:
                 self.lines.put(data)
 
     def _problem(self) -> Problem | None:
-        """What the process says that went wrong."""
+        """The problem according to the output of the process."""
         code = self.process.returncode
         if code < 0:
             return Problem("process_killed", f"the system ended its process with signal {-code}")

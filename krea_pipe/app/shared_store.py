@@ -25,7 +25,7 @@ def shared_store(
     Args:
         environment: names the store.
         target: the API.
-        warn: told of records that are ignored, and of a format that will be needed soon.
+        warn: receives warnings about ignored records, and of a format that will be needed soon.
         writes: whether the command changes the store.
 
     Yields:
@@ -37,7 +37,7 @@ def shared_store(
     """
     remote = open_remote(environment, target, warn)
     if remote is None:
-        hint = f"set {ADDRESS_NAME}; docs/how-to/team.md says how"
+        hint = f"set {ADDRESS_NAME}; see docs/how-to/team.md"
         raise UsageError(Problem("no_remote", "no shared store is set", hint=hint))
     if writes and remote.bucket.is_read_only:
         message = f"{remote.bucket.address} is read-only here, set by {MODE_NAME}"

@@ -15,6 +15,7 @@ from krea_pipe.app.workspace import Workspace, open_workspace, target_of
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.settings import LOCAL_PACE, Target, live_pace
+from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.executor.account_calls import list_styles
 from krea_pipe.executor.training_task import TrainingOrder, execute_training
 from krea_pipe.pipeline.editing.edits import add_style
@@ -29,7 +30,7 @@ RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off"})
 
 
 class StyleTerms(TypedDict):
-    """What is trained, and on which terms.
+    """What to train, and on which terms.
 
     Args:
         name: what the style is called.
@@ -67,7 +68,7 @@ class TrainedStyle:
 
 
 def styles_of_account(environment: Mapping[str, str], which: str, limit: int, *, local: bool) -> StylePage:
-    """The first styles, `limit` at most, that one of Krea's filters shows; `next` of the page says that there are more.
+    """The first styles, at most `limit`, that one of Krea's filters returns.
 
     Args:
         environment: where the API and the key come from.
@@ -79,7 +80,7 @@ def styles_of_account(environment: Mapping[str, str], which: str, limit: int, *,
         The styles, the newest first.
 
     Raises:
-        RefusedByKrea: the key is not good. StateError: Krea cannot be asked.
+        RefusedByKrea: the key is not valid. StateError: Krea cannot be asked.
     """
     target = target_of(environment, local=local)
     token = token_for(target, environment)
@@ -97,7 +98,7 @@ def train_style(
     warn: Callable[[Loaded], None],
     tell: Callable[[str], None],
 ) -> TrainedStyle:
-    """Train a style, or find the one that was trained, or wait for the job that is in flight.
+    """Train a style, find the trained one, or wait for the job in flight.
 
     Args:
         file: the pipeline.
@@ -106,8 +107,8 @@ def train_style(
         terms: what is trained, and on which terms.
         environment: where the API, the key, the pace and the home folder come from.
         local: train at the local Krea.
-        warn: told of the file once it can be used.
-        tell: told in words how far the training has come.
+        warn: receives warnings about the file.
+        tell: receives messages about the progress.
 
     Returns:
         The style, or the reason for its absence, with its file and terms.
@@ -181,5 +182,5 @@ def _edited(file: Path, name: str, style_id: str) -> str:
     try:
         text = file.read_bytes().decode()
     except OSError as error:
-        raise StateError(Problem("file_unreadable", f"cannot read {file}: {error.strerror}")) from error
+        raise StateError(unreadable_file(file, error)) from error
     return add_style(text, name, style_id, file=file)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from krea_pipe.app import flow
-from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Problem, UsageError, whole_file
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.pipeline.staged import Candidate, Index, find_pipelines, inputs_of, may_be_read, read_index
 from krea_pipe.report.model import seen_from
@@ -49,10 +49,10 @@ def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
 
 
 def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) -> Iterator[Checked]:
-    """Check the pipelines that a commit is about; what is valid and has nothing to do with it is passed over.
+    """Check the pipelines that a commit affects.
 
     Args:
-        folders: folders and files in which pipelines are looked for; none means the whole repository.
+        folders: folders and files in which pipelines are searched for; none means the whole repository.
         overrides: settings that override each file; its environment is also for git.
         max_cells: refuse a matrix with more cells.
 
@@ -81,26 +81,26 @@ def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) 
 
 
 def _without(checked: Checked, index: Index) -> Checked:
-    """What was found, and each file that the pipeline reads and the commit removes, though it still lies there."""
+    """The result, and each file that the pipeline reads and the commit removes, even if it is still on disk."""
     gone = [name for name in sorted(index.deleted) if (index.top / name).resolve() in checked.inputs]
     if not gone:
         return checked
     hint = f"keep it, or remove it from {checked.file}"
     problems = [
-        Problem("reference_missing", f"{name} is deleted by this commit", Place(checked.file, 1, 1), hint)
+        Problem("reference_missing", f"{name} is deleted by this commit", whole_file(checked.file), hint)
         for name in gone
     ]
     return replace(checked, problems=(*checked.problems, *problems))
 
 
 def _check_folders(folders: Sequence[Path], index: Index) -> None:
-    """Refuse what is neither there nor known to git: a slip of the pen would turn the check off."""
+    """Refuse a path that neither exists nor is known to git: a typo would turn the check off."""
     known = [index.top / name for name in (*index.yaml_names, *index.staged)]
     for folder in folders:
         if not os.path.exists(folder) and not any(  # noqa: PTH110 (Path raises when a name is too long)
             one.is_relative_to(folder.resolve()) for one in known
         ):
-            raise UsageError(Problem("no_such_file", f"{folder} does not exist", hint="name a folder or a file"))
+            raise UsageError(Problem("no_such_file", f"{folder} does not exist", hint="specify a folder or a file"))
 
 
 def _is_in(file: Path, folders: Sequence[Path]) -> bool:

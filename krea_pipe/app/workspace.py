@@ -1,4 +1,4 @@
-"""Where a command works: the API that it is for, the home folder, and what is stored there of that API."""
+"""The environment of a command: the API, the home folder, and the store of that API."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ def target_of(environment: Mapping[str, str], *, local: bool) -> Target:
 
 
 def open_workspace(environment: Mapping[str, str], file: Path | None = None, *, local: bool = False) -> Workspace:
-    """Find the home folder; nothing is made.
+    """Find the home folder, without creating anything.
 
     Args:
         environment: where the address of the API and the home folder may be named.
-        file: the pipeline file, beside which a home folder is looked for as well.
+        file: the pipeline file, beside which a home folder is searched for as well.
         local: take the local Krea.
 
     Returns:

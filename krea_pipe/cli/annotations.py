@@ -14,7 +14,7 @@ from krea_pipe.core.errors import Place
 AnnotationKind = Literal["error", "warning"]
 
 _MAX_ANNOTATIONS = 10
-"""GitHub shows so many of each kind for one step, and drops the rest without a word."""
+"""GitHub shows this many annotations of each kind for a step, and silently drops the rest."""
 
 
 @dataclass(frozen=True, slots=True)

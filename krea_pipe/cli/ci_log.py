@@ -1,6 +1,6 @@
 """The log of a CI job, some of whose lines its host obeys: those that krea-pipe means, and no text that it quotes.
 
-GitHub's runner obeys `::name::` at the begin of a line and the older `##[name]` anywhere in a line; Azure and TeamCity
+GitHub's runner obeys `::name::` at the start of a line and the older `##[name]` anywhere in a line; Azure and TeamCity
 have forms such as `##vso[`, and GitLab has `section_start:1700000000:name`. Where they may be read, everything that is
 printed passes `inert`, below the streams of Python, so that no way of printing goes around it.
 """
@@ -28,7 +28,7 @@ _UNSEEN = (
 _ANYWHERE = re.compile(rf"(#{_UNSEEN}*+#(?:{_UNSEEN}|\w)*+)(\[)|(section_(?:start|end):)(?=\d)")
 _AT_BEGIN = re.compile(rf"((?:{_UNSEEN}|\s)*+:{_UNSEEN}*+)(?=:)")
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")
-"""Those that JSON may have in a string as they are."""
+"""Control characters that JSON strings may contain unescaped."""
 _KEPT = 4096
 """Characters of a line that is not yet at its end, which the next ones are read together with."""
 
@@ -44,7 +44,7 @@ def inert(text: str) -> str:
 
 
 def inert_json(text: str) -> str:
-    """JSON that says the same and that `inert` leaves as it is: commands can occur only in its strings."""
+    """Equivalent JSON that `inert` does not change: commands can occur only in its strings."""
     text = _ANYWHERE.sub(lambda found: f"{found[1]}\\u005b" if found[1] else found[3].replace(":", "\\u003a"), text)
     return _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -74,7 +74,7 @@ def print_command(
     *,
     err: bool = False,
 ) -> None:
-    """Print a command of our own for GitHub's runner, on a line of its own; none of its texts can be another."""
+    """Print a command for GitHub's runner on a separate line; none of its texts can become another command."""
     listed = ",".join(f"{key}={_property(str(value))}" for key, value in (properties or {}).items())
     # https://docs.github.com/actions/reference/workflow-commands-for-github-actions
     line = f"::{name}{' ' if listed else ''}{listed}::{_data(message)}"
@@ -131,7 +131,7 @@ class _InertBytes(io.BufferedIOBase):
         return len(given)
 
     def write_command(self, line: str) -> None:
-        """Write a line as it is, and not behind another."""
+        """Write a line unchanged, at the start of a line."""
         self._below.write((("\n" if self._begun else "") + line + "\n").encode("utf-8", "backslashreplace"))
         self._below.flush()
         self._begun = ""

@@ -67,8 +67,8 @@ def run_distributed(file: Path, flags: RunFlags, *, as_json: bool) -> int:
         allow_render=flags["allow_render"],
     )
     if options.selection.needs_status:
-        hint = "name the cells in another way: the machines of the cluster do not know how they ended here"
-        raise UsageError(Problem("bad_option", "a status cannot be selected with --on", hint=hint))
+        hint = "select the cells in another way: the cluster does not know the status of cells on this machine"
+        raise UsageError(Problem("bad_option", "cells cannot be selected by status with --on", hint=hint))
     request = run_request(file, overrides(flags), options, os.environ, local=False)
     with shared_store(os.environ, request.target, warn, writes=True) as remote:
         check_budget_name(flags["budget_name"], remote)
@@ -90,9 +90,9 @@ def _engine(flags: RunFlags) -> tuple[str, int]:
     """
     if flags["engine"] is None:
         name = "--shards" if flags["shards"] is not None else "--ray-address"
-        raise UsageError(Problem("bad_option", f"{name} belongs to --on", hint="add --on ray"))
+        raise UsageError(Problem("bad_option", f"{name} requires --on", hint="add --on ray"))
     if flags["shards"] is None:
-        hint = "add --shards 8 for eight shards; two or three for each machine are a good start"
+        hint = "add --shards N; two or three shards per machine are a good start"
         raise UsageError(Problem("bad_option", "--on needs the number of shards", hint=hint))
     others = {
         "--local": flags["local"],
@@ -109,17 +109,17 @@ def _engine(flags: RunFlags) -> tuple[str, int]:
     }
     if given := next((name for name, value in others.items() if value), None):
         message = f"{given} cannot be used with --on"
-        raise UsageError(Problem("bad_option", message, hint="leave it out; docs/how-to/ray.md says why"))
+        raise UsageError(Problem("bad_option", message, hint="remove it; see docs/how-to/ray.md"))
     if flags["allow_render"] and not flags["frozen"]:
-        hint = "leave it out: without --frozen, a run renders what is missing"
-        raise UsageError(Problem("bad_option", "--allow-render belongs to --frozen", hint=hint))
+        hint = "remove it: without --frozen, a run generates missing images"
+        raise UsageError(Problem("bad_option", "--allow-render needs --frozen", hint=hint))
     if not os.environ.get(ADDRESS_NAME, "").strip():
         hint = f"set {ADDRESS_NAME} to a store that all machines of the cluster reach, such as s3://BUCKET/PREFIX"
         raise UsageError(Problem("no_remote", "--on needs a shared store", hint=hint))
     address = (flags["ray_address"] or os.environ.get(RAY_ADDRESS, "")).strip()
     if not address:
         hint = f"set {RAY_ADDRESS}, or add --ray-address HOST:PORT, or --ray-address auto on a machine of the cluster"
-        raise UsageError(Problem("no_ray_address", "no Ray cluster is named", hint=hint))
+        raise UsageError(Problem("no_ray_address", "no Ray cluster is specified", hint=hint))
     return address, flags["shards"]
 
 
@@ -192,7 +192,7 @@ class _Reporter:
                 facts: dict[str, Any] = {name: value for name, value in line.items() if name not in _OWN}
                 self._say(_LEVELS.get(level, "info"), event, shard, str(line.get("message")), **facts)
             case Queued():
-                text = "no shard has started yet: each needs a free CPU of the cluster"
+                text = "no shard has started yet: each needs a free CPU in the cluster"
                 self.stderr_log.say("warning", "queued", text)
             case Ended(shard=shard, result=result, problem=problem):
                 code = None if result is None else result.code
@@ -201,7 +201,7 @@ class _Reporter:
 
     def stopping(self) -> None:
         """Say that the run is stopping."""
-        text = "stopping: nothing more is sent, and what is running is brought in; a second Ctrl-C leaves at once"
+        text = "Stopping: nothing more is sent, and running jobs are collected. Press Ctrl-C again to quit now."
         self.stderr_log.say("info", "stopping", text)
 
     def _say(self, level: Level, event: str, shard: str, text: str, **facts: object) -> None:
@@ -251,7 +251,7 @@ def _say(done: DistributedRun, stderr_log: StderrLog, *, as_json: bool) -> int:
     else:
         print_merged(merged, stderr_log, needs_images=True)
         if merged.report.exit_code in GOES_ON:
-            stderr_log.say("info", "to_go_on", "To go on, with nothing paid twice, run the same command again")
+            stderr_log.say("info", "to_go_on", "To continue (nothing is charged twice), run the same command again.")
     return merged.report.exit_code
 
 

@@ -32,7 +32,7 @@ OUTPUT_ERRORS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, e
 
 
 def problems_of(error: BaseException) -> tuple[tuple[Problem, ...], ExitCode]:
-    """What an error is to people and programs, and its exit code."""
+    """An error for people and programs, with its exit code."""
     match error:
         case KreaPipeError():
             return error.problems, error.exit_code
@@ -72,7 +72,10 @@ def _hint(error: BaseException) -> str:
 
 
 def _output_failed(error: OSError) -> int:
-    """A reader that has left needs no words; a full disk does. What names a file did not come from printing."""
+    """Print nothing if the reader has closed the stream; a full disk is reported.
+
+    What names a file did not come from printing.
+    """
     drop_streams(sys.stdout)
     if error.errno == errno.EPIPE:
         drop_streams(sys.stderr)

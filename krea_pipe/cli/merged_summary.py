@@ -10,7 +10,7 @@ from krea_pipe.core.errors import Problem
 _SHOWN = 5
 _RUN_SHARD = "run that shard, or add its run to the command"
 _KEEP = "keep the output folder in the artifacts, beside .krea-pipe/runs"
-_AGAIN = "run the same command again; nothing is paid twice"
+_AGAIN = "rerun the command to continue; nothing is charged twice"
 
 
 def print_merged(

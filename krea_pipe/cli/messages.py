@@ -1,4 +1,4 @@
-"""What people and programs read: problems with their line and caret, JSON, and what a run says on stderr."""
+"""Output for people and programs: problems with their line and caret, JSON, and the messages of a run on stderr."""
 
 import contextlib
 import itertools
@@ -46,7 +46,7 @@ def print_replaced(path: Path, earlier: int, count: int) -> None:
 
 
 def print_json_line(data: Mapping[str, object]) -> None:
-    """Print one JSON object on a line of its own."""
+    """Print one JSON object on a separate line."""
     click.echo(inert_json(json.dumps(data, ensure_ascii=not _utf8())))
 
 
@@ -119,6 +119,8 @@ def _excerpt(at: Place, colour: str) -> str:
     """The line with a caret under the column, cut to the width of a terminal, tabs shown as one space."""
     text = re.sub(r"[\t\r]", " ", writable(at.text))
     here = at.column - 1 - at.cut
+    if at.is_whole:
+        return f"  | {_piece(text, 0, _COLUMNS - 4, is_cut=at.cut > 0)[0]}"
     head = f"  {at.line} | "
     shown, before = _piece(text, here if 0 <= here <= len(text) else 0, _COLUMNS - len(head), is_cut=at.cut > 0)
     if not 0 <= here <= len(text):  # the text there is masked
@@ -128,7 +130,7 @@ def _excerpt(at: Place, colour: str) -> str:
 
 
 def _piece(text: str, here: int, room: int, *, is_cut: bool) -> tuple[str, int]:
-    """What of a line fits into some columns around a character, and how many columns precede the character."""
+    """The part of a line that fits some columns around a character, and the columns before that character."""
     start, end = here, here
     if sum(map(_width, text)) <= room - is_cut:
         start, end = 0, len(text)
@@ -162,13 +164,13 @@ def _utf8() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StderrLog:
-    """How a command writes to stderr while it works: in words, in JSON lines for a log collector, or only errors."""
+    """How a command writes to stderr: as text, as JSON Lines for a log collector, or only errors."""
 
     quiet: bool = False
     in_json: bool = False
 
     def say(self, level: Level, event: str, text: str, *, styled: str | None = None, **facts: object) -> None:
-        """Say one line; `styled` is how a terminal shows it, `facts` are what only programs are told."""
+        """Print one message; `styled` is its form on a terminal, `facts` appear only in JSON."""
         if self.quiet and level != "error":
             return
         with contextlib.suppress(OSError):  # the reader has gone, and the run must not end in the middle of it
@@ -195,7 +197,7 @@ class StderrLog:
 
 
 def stderr_log_of(words: Sequence[str]) -> StderrLog:
-    """What a command line asks for, also when it cannot be understood as a whole."""
+    """Options that can be read even if the command line as a whole is invalid."""
     before = ("", *words)
     asked = ("--log-format", "json") in zip(before, words, strict=False)
     return StderrLog(in_json=asked or "--log-format=json" in words)

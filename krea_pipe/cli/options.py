@@ -58,7 +58,7 @@ class UsdType(click.ParamType[Decimal]):
 
 
 class Number(click.FloatRange):
-    """A finite number in a range: click lets `nan` pass every range, and `inf` one without an upper end."""
+    """A finite number in a range: click accepts `nan` in every range, and `inf` in one without an upper end."""
 
     name = "number"
 
@@ -71,7 +71,7 @@ class Number(click.FloatRange):
 
 
 class PathType(click.Path):
-    """A path in which `~` and `~USER` stand for the folder of a user, as in `--out=~/x`, which no shell expands."""
+    """A path in which `~` and `~USER` stand for the folder of a user, as in `--out=~/x`, which shells do not expand."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -132,7 +132,7 @@ run_name_option = click.option(
 
 
 class OverFlags(TypedDict):
-    """What the command line says over a file."""
+    """The overrides that the command line gives."""
 
     profiles: tuple[str, ...]
     sets: tuple[str, ...]
@@ -148,7 +148,7 @@ class SelectFlags(TypedDict):
 
 
 class CellFlags(OverFlags, SelectFlags):
-    """What the command line says over a file, which of its cells are meant, and the most that it may have."""
+    """The overrides of the command line, the selected cells, and the maximum number of cells."""
 
     max_cells: int
 

@@ -1,4 +1,4 @@
-"""How far a run has come, and lines of it for logs."""
+"""The progress of a run, and lines about it for logs."""
 
 import time
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class ProgressState:
     spent: Decimal = Decimal(0)
 
     def tail(self) -> str:
-        """What has been spent and failed so far, in words."""
+        """The amount spent and the number of failures so far, as text."""
         spent = "" if self.local else f", {usd(self.spent)} spent"
         return f"{spent}{f', {self.failed} failed' if self.failed else ''}"
 
@@ -54,7 +54,7 @@ class Display(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProgressObserver:
-    """Keeps the counts from what the executor tells, and has them shown."""
+    """Counts the steps that the executor reports, and shows them."""
 
     progress_state: ProgressState
     display: Display

@@ -24,9 +24,7 @@ engine_options = combined(
         help="Run the shards as tasks of a Ray cluster; needs the extra `ray`, --shards and a shared store "
         "(KREA_PIPE_REMOTE).",
     ),
-    click.option(
-        "--shards", type=click.IntRange(1, MAX_SHARDS), help="With --on, into how many shards a run is split."
-    ),
+    click.option("--shards", type=click.IntRange(1, MAX_SHARDS), help="With --on, the number of shards."),
     click.option(
         "--ray-address",
         metavar="ADDRESS",

@@ -27,7 +27,7 @@ class RunNotifications:
     """Tells of one run, from the options to the exit code. Nothing that goes wrong here changes how the run ends."""
 
     def __init__(self, flags: LogFlags, file: Path) -> None:
-        """Get ready to tell.
+        """Prepare notifications.
 
         Raises:
             KreaPipeError: the log cannot be written, or a target cannot be told.
@@ -42,7 +42,7 @@ class RunNotifications:
         self.message: Message | None = None
 
     def begun(self, prepared: Prepared, run_id: str) -> Observe:
-        """Take the begin of a run that has something to do, and return who observes its steps."""
+        """Take the start of a run that has work to do, and return the observer of its steps."""
         self.run_id = run_id
         if self.log is None:
             return unobserved
@@ -54,7 +54,7 @@ class RunNotifications:
         return self.event_log.observe
 
     def watched(self, watch: _StepListener) -> _StepListener:
-        """Also take the end of each request that a watcher is told of."""
+        """Also report the end of each request to a watcher."""
         event_log = self.event_log
         if event_log is None:
             return watch

@@ -1,4 +1,4 @@
-"""stdout and stderr as they are found: narrow encodings, readers that leave, closed from the start; and colours."""
+"""stdout and stderr as they are: narrow encodings, closed readers, streams closed from the start; and colours."""
 
 import contextlib
 import io
@@ -60,5 +60,5 @@ def can_move() -> bool:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person reads it as it comes; a process may be started with its output closed."""
+    """Whether a person reads the output live; a process can be started with its output closed."""
     return stream is not None and stream.isatty()

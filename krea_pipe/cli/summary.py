@@ -119,7 +119,7 @@ def fetched_json(finished: FinishedRun) -> list[dict[str, object]]:
 
 
 def source_json(source: FreeSource) -> dict[str, object]:
-    """Where an image is copied from: the kind of place, and the place."""
+    """The source of a copied image: the kind of place, and the place."""
     return {"source": _SOURCES[type(source)], "place": source.place}
 
 
@@ -132,7 +132,7 @@ def _folder_of(source: FreeSource) -> str:
 
 
 def lock_words(finished: FinishedRun) -> list[str]:
-    """What a run has to say of its lock file."""
+    """What to report about the lock file of a run."""
     found = finished.kept
     if found is None:
         return []
@@ -153,7 +153,7 @@ def lock_json(finished: FinishedRun) -> dict[str, object] | None:
 
 
 def waiting_words(one: Waiting, *, local: bool) -> str:
-    """What a stage waits for, and what it will come to."""
+    """What a stage waits for, and what it would cost."""
     least, most = one.wants
     wanted = f"{least}" if most == least else f"{least} to {most}" if most else f"at least {least}"
     noun = "pick" if least == 1 and most in (1, None) else "picks"

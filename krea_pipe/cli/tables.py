@@ -55,5 +55,5 @@ def counted(count: int, name: str) -> str:
 
 
 def distance_words(distance: float | None) -> str:
-    """How far two images are apart, from 0 to 1, a dash when that cannot be said."""
+    """The distance between two images, from 0 to 1; a dash if it is unknown."""
     return "–" if distance is None else f"{distance:.3f}"

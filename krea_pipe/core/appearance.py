@@ -1,4 +1,4 @@
-"""How the pixels of an image file are to be shown: which way up, and in which colours.
+"""How to show the pixels of an image file: its orientation and its colours.
 
 Both are in metadata, which is never given to a decoder. What is read here is bounded: one tag of Exif, and one colour
 profile. Sources: CIPA DC-008 (Exif 2.3), 4.6.4; ICC.1:2022, annex B; PNG, 11.3.2; RFC 9649, 2.7; ISO 14496-12, 12.1.5.
@@ -23,13 +23,13 @@ MAX_PROFILE = 4 * 1024 * 1024
 """Bytes of a colour profile; those of printing presses have up to 3 MB, those of screens have fewer than 10 kB."""
 _MAX_TAGS = 256
 _GAMMA_OF_SRGB = 45_455
-"""What a PNG of sRGB has in its chunk `gAMA`; programs take what is within 5 % of it for sRGB."""
+"""The `gAMA` chunk of a PNG in sRGB; programs treat values within 5 % of it as sRGB."""
 _ORIENTATION = 0x0112
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 
 
 def orientation(data: bytes) -> int:
-    """Find out which way up an image is to be shown.
+    """Find out the orientation in which to show an image.
 
     Args:
         data: the bytes of a PNG, JPEG or WebP; other files are upright.

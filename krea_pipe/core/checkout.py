@@ -1,7 +1,7 @@
-"""The checkout that a CI job works in: the repository that the job has made, and none that its files may bring.
+"""The checkout of a CI job: the repository that the job created, never one that its files bring.
 
 git looks for a repository from a folder upwards, and takes the first folder that looks like one, with a configuration
-that can name programs. A pull request has the right to any folder below the top, so the repository is looked for from
+that can name programs. A pull request has the right to any folder below the top, so the repository is searched for from
 the job's workspace downwards.
 """
 
@@ -27,7 +27,7 @@ def find_top(workspace: Path, folder: Path) -> Path | None:
 
 
 def refuse_other_repositories(top: Path, folders: Iterable[Path]) -> None:
-    """Refuse folders that git would take for, or for a part of, another repository than that of the top folder.
+    """Refuse folders that git would treat as, or as part of, a repository other than that of the top folder.
 
     Submodules are let through: their configuration lies within the top's own `.git`, where no file of a commit gets.
 

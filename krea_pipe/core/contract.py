@@ -1,4 +1,4 @@
-"""What Krea documents of Krea 2, read from `data/krea_2.json`, where each fact occurs once, with its source."""
+"""Krea's documentation of Krea 2, read from `data/krea_2.json`, which contains each fact once, with its source."""
 
 import json
 from collections.abc import Mapping

@@ -22,7 +22,8 @@ from krea_pipe.core.exit_codes import ExitCode
 class Place:
     """A spot in a file: line and column count from 1.
 
-    `text` is that line, or a piece of it if it is long; `cut` characters of the line precede the piece.
+    `text` is that line, or a piece of it if it is long; `cut` characters of the line precede the piece. A problem of
+    the whole file has no line: `is_whole`.
     """
 
     path: Path
@@ -30,9 +31,15 @@ class Place:
     column: int
     text: str = ""
     cut: int = 0
+    is_whole: bool = False
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}"
+        return str(self.path) if self.is_whole else f"{self.path}:{self.line}:{self.column}"
+
+
+def whole_file(path: Path, text: str = "") -> Place:
+    """The place of a problem that is about a file as a whole."""
+    return Place(path, 1, 1, text, is_whole=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class KreaPipeError(Exception):
 
 
 class InvalidInput(KreaPipeError):
-    """A pipeline file, or something it names, cannot be used as it is."""
+    """A pipeline file, or a file that it names, cannot be used."""
 
     exit_code = ExitCode.INVALID
 
@@ -84,7 +91,7 @@ class RefusedByKrea(KreaPipeError):
 
 
 class OverBudget(KreaPipeError):
-    """The price of what is new is above the cap, so nothing was sent."""
+    """The price of the new images is above the cap, so nothing was sent."""
 
     exit_code = ExitCode.LIMIT_REACHED
 
@@ -96,10 +103,10 @@ class NothingSelected(KreaPipeError):
 
 
 class NotLocked(KreaPipeError):
-    """A request is not the one that the lock file has, and nothing else may be generated."""
+    """A request differs from the lock file, and no other image may be generated."""
 
     exit_code = ExitCode.NOT_AS_LOCKED
 
 
 class StateError(KreaPipeError):
-    """What is stored on disk cannot be read or written."""
+    """Stored data cannot be read or written."""

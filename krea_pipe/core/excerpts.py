@@ -1,6 +1,7 @@
-"""How messages show texts: the place of a character with a piece of its line, values, and words cut to a length.
+"""How messages quote files: the place of a character with part of its line, values, and shortened words.
 
-What is cut is looked at before for secrets, well beyond the cut: half of a secret is not known for one afterwards.
+Texts are examined for secrets before they are cut, well beyond the cut: half of a secret is not known for one
+afterwards.
 """
 
 import json
@@ -21,7 +22,10 @@ _MARGIN = 4096  # longer than secrets that are written in one line
 
 
 class LineIndex:
-    """The lines of a text. What precedes each block is counted once, so that a place costs no look at it all."""
+    """The lines of a text; the lines before each block are counted once, so that finding a place is fast.
+
+    What precedes each block is counted once, so that a place costs no look at it all.
+    """
 
     __slots__ = ("_blocks", "file", "text")
 
@@ -49,7 +53,7 @@ class LineIndex:
             start = max(start, self.text.rfind("\n", first, first + _BLOCK) + 1)
 
     def _piece(self, start: int, index: int) -> tuple[str, int]:
-        """What is shown of a line, and how much of the line precedes it."""
+        """The part of a line that is shown, and the number of characters before it."""
         low, high = max(start, index - _MARGIN), index + _MARGIN
         end = self.text.find("\n", index, high)
         end = end if end >= 0 else min(high, len(self.text))

@@ -1,4 +1,4 @@
-"""What krea-pipe gives back to the shell."""
+"""The exit codes of krea-pipe."""
 
 from enum import IntEnum
 
@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
     """Everything is generated except stages that wait for picks."""
     NOTHING_SELECTED = 7
     NOT_AS_LOCKED = 8
-    """An image is not the one that the lock file has, or prices are not those of a document."""
+    """An image differs from the lock file, or prices differ from a document."""
     BUG = 70
     INTERRUPTED = 130
     """By a person or the system; the same command continues."""

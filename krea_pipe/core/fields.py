@@ -33,7 +33,7 @@ SOURCE = ("image", "strength")
 """The source image of image-to-image, and how much of it is regenerated."""
 SOURCE_STRENGTH = 0.99
 UNKNOWN_FIELDS = ("variant", "aspect_ratio", "resolution")
-"""Fields of which Krea may have values that krea-pipe does not know; `allow_unknown` lets a file send them."""
+"""Fields that can have values krea-pipe does not know; `allow_unknown` lets a file send them."""
 OWN_FIELDS = (*DEFAULTS, *LIST_FIELDS, *SOURCE, "prompt")
 FIELD_NAMES = (*OWN_FIELDS, *SINGULARS, "look")
 """Names that set something of a request wherever they occur as a key or an axis."""
@@ -52,7 +52,7 @@ STAGE_KEYS = (
     "strength",
     "out",
 )
-"""What is allowed at the top level of a file with one stage, besides lists of names."""
+"""Keys that are allowed at the top level of a file with one stage, besides lists of names."""
 
 
 Allowed: TypeAlias = Mapping[str, Collection[str]]
@@ -68,7 +68,7 @@ _ALLOWABLE: Mapping[str, re.Pattern[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class StrengthRange:
-    """What a strength may be (`low` to `high`), what every source documents (`sure`), and the default."""
+    """The range of a strength (`low` to `high`), the range that every source documents (`sure`), and the default."""
 
     low: float
     high: float
@@ -97,7 +97,7 @@ def check_field(name: str, value: Json, allowed: Allowed = NONE_ALLOWED) -> Json
 
     Args:
         name: the request field.
-        value: what it is to be.
+        value: what it must be.
         allowed: by field, values that may be sent though Krea does not document them.
 
     Returns:
@@ -112,7 +112,7 @@ def check_field(name: str, value: Json, allowed: Allowed = NONE_ALLOWED) -> Json
 
 
 def allow_hint(name: str, value: Json) -> str | None:
-    """How a value that Krea does not document may be sent all the same, for a field that can have such values."""
+    """How to send a value that Krea does not document, for a field that can have such values."""
     if name not in UNKNOWN_FIELDS or not isinstance(value, str) or not _ALLOWABLE[name].fullmatch(value):
         return None
     if name == "aspect_ratio":

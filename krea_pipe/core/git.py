@@ -1,4 +1,4 @@
-"""git, asked about a repository: it writes nothing, and runs no program that a pull request can name.
+"""Queries to git: they write nothing, and run no program that a pull request can name.
 
 It fetches nothing, but for `fetch`, which is told its repository and does not look for one. Filters of the repository's
 own `.git/config`, such as those of LFS, are run by `git status` and `git diff`.
@@ -75,7 +75,7 @@ def repository(folder: Path) -> Path | None:
 
 
 def main_worktree(top: Path) -> Path | None:
-    """The top of the main work tree of a repository, told from a linked one by git's own files.
+    """The top of the main work tree of a repository, distinguished from a linked one by git's own files.
 
     Args:
         top: the top of a work tree.
@@ -100,7 +100,7 @@ _MOST_POINTER = 64 * 1024
 
 
 def _named(file: Path, before: str, base: Path) -> Path | None:
-    """The path that a small file of git names, after some words at the begin of a line; None when it names none."""
+    """The path that a small file of git names, after some words at the start of a line; None if it names none."""
     try:
         if not file.is_file():
             return None
@@ -124,7 +124,7 @@ def ask(
     index: Path | None = None,
     seconds: float = _GIT_TIMEOUT,
 ) -> bytes:
-    """Run git, which writes nothing.
+    """Run a git command that writes nothing.
 
     Args:
         folder: the folder to run in.
@@ -150,7 +150,7 @@ def fetch(top: Path, environment: Mapping[str, str], commit: str) -> None:
     How `origin` is reached, its credentials among that, is what the repository's own configuration says.
 
     Raises:
-        GitFailed: it is not to be had, or this is no name of a commit.
+        GitFailed: it is not available, or this is not the name of a commit.
     """
     if not COMMIT.fullmatch(commit):
         raise GitFailed(f"{commit!r} is not a commit")
@@ -168,7 +168,7 @@ def user_name(folder: Path, environment: Mapping[str, str]) -> str:
 
 
 def git_location(top: Path) -> tuple[str, ...]:
-    """Where the repository of a top folder is, as words for git, which then looks for none."""
+    """The arguments that give git the repository of a top folder, so that it does not search for one."""
     return f"--git-dir={top / '.git'}", f"--work-tree={top}"
 
 
@@ -200,7 +200,7 @@ def _answer(folder: Path, environment: Mapping[str, str], words: Iterable[str], 
     except subprocess.CalledProcessError as error:
         raise GitFailed(_reason(error.stderr)) from error
     except subprocess.TimeoutExpired as error:
-        raise GitFailed(f"git gave no answer within {seconds:g} seconds") from error
+        raise GitFailed(f"git did not answer within {seconds:g} seconds") from error
     except FileNotFoundError as error:
         raise GitFailed("git is not installed") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL among the words
@@ -216,7 +216,7 @@ class Repository:
     environment: Mapping[str, str]
 
     def text(self, *words: str) -> str:
-        """What git prints, without the end of the line.
+        """The output of git, without the final line break.
 
         Raises:
             GitFailed: it cannot tell.
@@ -266,7 +266,7 @@ class Repository:
         return [_entry(line) for line in printed.split(b"\0") if line]
 
     def changed(self, commit: str) -> set[str]:
-        """The paths of a commit whose files in the work tree are others, or gone.
+        """The paths of a commit whose files in the work tree differ or are missing.
 
         Raises:
             GitFailed: git cannot tell.
@@ -275,12 +275,12 @@ class Repository:
         return {os.fsdecode(path) for path in printed.split(b"\0") if path} | self._unwatched()
 
     def _unwatched(self) -> set[str]:
-        """The files that git was told not to look at, so that it would not see that they are others."""
+        """The files that git was told to ignore changes of, so that it would not report differences."""
         listed = os.fsdecode(self._ask("ls-files", "-v", "-z")).split("\0")
         return {one[2:] for one in listed if one[:1].islower() or one[:1] == "S"}
 
     def old_name(self, commit: str, path: str, head: str | None) -> str | None:
-        """The path that a file had in a commit before it was renamed; without a head, the work tree has the new one.
+        """The path of a file in a commit before it was renamed; without a head, the work tree has the new path.
 
         Raises:
             GitFailed: git cannot tell.
@@ -292,7 +292,10 @@ class Repository:
         return next((old for old, new in pairs if new == path), None)
 
     def _diff(self, *words: str) -> bytes:
-        """What `git diff` prints. It notes in the index which files it looked into, so it gets a copy of that."""
+        """The output of `git diff`, run with a copy of the index, because git records in it which files it has read.
+
+        It notes in the index which files it looked into, so it gets a copy of that.
+        """
         quiet = ("-z", "--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=all")
         with tempfile.TemporaryDirectory(prefix="krea-pipe-") as folder:
             index = Path(folder) / "index"
@@ -305,7 +308,7 @@ class Repository:
             return ask(self.top, self.environment, "diff", *quiet, *words, "--", index=index)
 
     def sizes(self, blobs: Iterable[str]) -> dict[str, int]:
-        """The sizes of blobs in bytes; those that this clone does not have are left out.
+        """The sizes of blobs in bytes; blobs missing from this clone are left out.
 
         Raises:
             GitFailed: git cannot tell.
@@ -353,7 +356,7 @@ class Repository:
 
 
 def _parsed(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
-    """The answers of `git cat-file --batch`: a line `BLOB blob SIZE`, so many bytes, and a line's end."""
+    """The answers of `git cat-file --batch`: a line `BLOB blob SIZE`, that number of bytes, and a line break."""
     while head := stream.readline().split():
         if len(head) != 3 or not head[2].isdigit():
             raise GitFailed("a file's content is missing in this clone")

@@ -1,4 +1,4 @@
-"""What image files are made of, read without decoding them: their real type and size, parts, work and text.
+"""Reads the structure of image files without decoding them: type, size, parts, decoding work and texts.
 
 Decoders bound memory, not work. For each scan of a JPEG, which may be a hundred bytes, libjpeg passes over all pixels.
 Pillow reads each marker and chunk in Python, joins parts of Exif and reads all that they point at, and inflates every
@@ -136,7 +136,7 @@ def has_all_rows(png: bytes) -> bool:
 
 
 def _scanline_bytes(png: bytes) -> int:
-    """How many bytes the rows of a PNG have before they are packed, each with one for its filter (PNG, section 7.2)."""
+    """The number of bytes in the unpacked rows of a PNG, including the filter byte of each (PNG, section 7.2)."""
     width, height, depth, colour, _, _, interlace = struct.unpack_from(">IIBBBBB", png, 16)
     bits = depth * _CHANNELS.get(colour, 1)
     passes = _ADAM7 if interlace else ((0, 0, 1, 1),)
@@ -145,7 +145,7 @@ def _scanline_bytes(png: bytes) -> int:
 
 
 def ends_whole(data: bytes) -> bool:
-    """Whether an image has its end, which decoders do not insist on; its pixels may be damaged all the same.
+    """Whether an image is complete, which decoders do not check; its pixels may still be damaged.
 
     Args:
         data: the bytes of a file that begins like a PNG, JPEG, WebP, AVIF or HEIC.
@@ -317,7 +317,7 @@ def _avif_size(data: bytes) -> tuple[int, int] | None:
 
 
 def avif_properties(data: bytes) -> Iterator[_ImagePart]:
-    """The boxes that tell the properties of an AVIF's images.
+    """The boxes with the properties of an AVIF's images.
 
     The boxes `meta`, `iprp` and `ipco` that hold them lie in each other; the first has a version in front.
 
@@ -360,7 +360,7 @@ def check_work(data: bytes) -> None:
 
 
 def only_pixels(data: bytes) -> bytes:
-    """An image without what its pixels do not depend on and Pillow would read all the same; a WebP as it is.
+    """An image without the parts that Pillow would read although its pixels do not depend on them; WebP is unchanged.
 
     Raises:
         TooMuchWork: it has too many parts.

@@ -1,4 +1,4 @@
-"""Image bytes become facts: the real type, the size, whether every pixel can be decoded; and small pictures.
+"""Examines images: the real type, the size, whether every pixel can be decoded; and creates thumbnails.
 
 Small pictures are as a browser shows the image: upright, with 8 bits for each channel, in sRGB. Pillow by itself heeds
 neither Exif nor colour profiles, and turns 16 bits of grey into white.
@@ -52,7 +52,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes an image upright, by its orientation."""
+"""The operation that makes an image upright, by its orientation."""
 _SIDEWAYS = frozenset({_TURNS[number] for number in (5, 6, 7, 8)})
 
 # What Pillow and its codecs raise on damaged input, besides OSErrors that hold no error number; the filter below makes
@@ -82,19 +82,19 @@ class NotAnImage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """How the pixels of a file are shown: what makes them upright, and the ICC profile of their colours."""
+    """How to show the pixels of a file: the operation that makes them upright, and the ICC profile."""
 
     turn: Image.Transpose | None
     profile: bytes | None
 
     def upright(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Width and height as they are shown, of an image whose rows and columns are given."""
+        """The displayed width and height of an image with a number of columns and rows."""
         return (size[1], size[0]) if self.turn in _SIDEWAYS else size
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What an image is, told by its bytes alone: media type, size in pixels when upright, perceptual signature."""
+    """The properties of an image according to its bytes: media type, upright size in pixels, perceptual signature."""
 
     mime: Mime
     width: int
@@ -137,7 +137,7 @@ def examine(data: bytes, side: int = THUMBNAIL_SIDE) -> tuple[ImageFacts, bytes]
 
 
 def likeness_of(data: bytes) -> str:
-    """The perceptual signature of an image, empty for what is not a whole image."""
+    """The perceptual signature of an image; empty if the bytes are not a complete image."""
     try:
         return _seen(data, THUMBNAIL_SIDE)[0].likeness
     except NotAnImage:
@@ -156,11 +156,11 @@ def _seen(data: bytes, side: int) -> tuple[ImageFacts, Image.Image]:
 
 
 def check_whole(data: bytes) -> None:
-    """Find out whether an image that someone sends is whole: all of it, as far as that can be told here.
+    """Check that an image from a user is complete, as far as this can be determined here.
 
     Args:
-        data: the bytes of a PNG, JPEG, WebP or HEIC; of a HEIC, or an image that is too large, only the end is looked
-            for.
+        data: the bytes of a PNG, JPEG, WebP or HEIC; of a HEIC, or an image that is too large, only the end is checked.
+
 
     Raises:
         NotAnImage: a part of it is missing or damaged.
@@ -262,7 +262,7 @@ def _refuse_bomb(size: tuple[int, int]) -> None:
 
 
 def appearance_of(image: Image.Image, data: bytes) -> Appearance:
-    """What the metadata of a file says of how its image is shown.
+    """The metadata of a file that determines how its image is shown.
 
     Args:
         image: the image as it was opened.
@@ -274,7 +274,7 @@ def appearance_of(image: Image.Image, data: bytes) -> Appearance:
 
 
 def as_seen(image: Image.Image, appearance: Appearance) -> Image.Image:
-    """An image as it is meant to be seen: upright and in sRGB.
+    """An image as it should be displayed: upright and in sRGB.
 
     Args:
         image: the image in a mode that `eight_bits` gives; it may have been shrunk.
@@ -299,7 +299,7 @@ def eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """An image whose colours are those of sRGB; as it is if its profile is damaged, or is one for other images."""
+    """An image converted to sRGB; unchanged if its profile is damaged or is for another kind of image."""
     modes = _MODES_OF_SPACE.get(profile[16:20], ()) if profile else ()
     if "RGB" in modes and image.mode == "L":
         image = image.convert("RGB")

@@ -25,7 +25,7 @@ def list_in(data: Mapping[str, Json], key: str) -> list[Json]:
 
 
 def leaves(data: Json) -> Iterator[Json]:
-    """Every value of some data that is neither a mapping nor a list."""
+    """Every scalar value in some data."""
     if isinstance(data, (dict, list)):
         for one in data.values() if isinstance(data, dict) else data:
             yield from leaves(one)

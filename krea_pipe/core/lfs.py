@@ -17,7 +17,7 @@ _POINTER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """What a pointer says about its file: the SHA-256 and the number of its bytes."""
+    """The SHA-256 and the size of the file that a pointer represents."""
 
     digest: str
     size: int
@@ -30,7 +30,7 @@ def pointer_in(data: bytes) -> Pointer | None:
 
 
 def stored_object(git_folder: Path, pointer: Pointer) -> Path | None:
-    """Where Git LFS keeps the file of a pointer; None if it is not on this machine."""
+    """The path at which Git LFS stores the file of a pointer; None if it is not on this machine."""
     digest = pointer.digest
     kept = git_folder / "lfs" / "objects" / digest[:2] / digest[2:4] / digest
     return kept if kept.is_file() and kept.stat().st_size == pointer.size else None

@@ -1,4 +1,4 @@
-"""How alike two images are: a signature for each image, made once, and a distance between any two signatures.
+"""The similarity of two images: a signature for each image, and a distance between two signatures.
 
 A signature (see `images`) holds three small pictures that Pillow makes: 8 x 8 of the light and 4 x 4 of each colour
 difference (the planes of JPEG), and 8 x 8 of how much the picture varies inside each of those 64 squares, which is its
@@ -33,7 +33,7 @@ _DETAIL_WEIGHT = 4
 
 
 def distance(one: str, other: str) -> float | None:
-    """How far two signatures are apart, from 0 to 1; None if one is not known or of another version.
+    """The distance between two signatures, from 0 to 1; None if one is unknown or of another version.
 
     `likeness.js` computes the same number in the page.
     """

@@ -1,4 +1,4 @@
-"""Servers of this program bound what strangers can take: connections before they are set up, and time for a request.
+"""Limits for our servers: the number of connections before they are set up, and the time for a request.
 
 asyncio accepts as many connections in one turn as wait at the door, and prints a traceback for each that finds no file
 handle left. So the listening socket itself counts, and lets go at once of what is too much.
@@ -26,7 +26,7 @@ _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Listener(socket.socket):
-    """A listening socket that has so many connections open at once; it accepts further ones only to close them."""
+    """A listening socket with a limit on open connections; it accepts further ones only to close them."""
 
     def __init__(self, listening: socket.socket, most: int) -> None:
         """Take over a socket that listens; `most` is lowered where the process may open few files."""
@@ -65,7 +65,7 @@ class Listener(socket.socket):
             self._spare = -1
 
     def _turn_away(self) -> None:
-        """Close who comes next, by the handle that is kept for it: who waits would be announced again and again."""
+        """Close the next connection with the reserved file handle: otherwise it would be announced repeatedly."""
         if self._spare >= 0:
             os.close(self._spare)
         with suppress(OSError):
@@ -77,7 +77,7 @@ class Listener(socket.socket):
 
 
 def _handles() -> int:
-    """How many files this process may have open."""
+    """The number of files that this process may open."""
     if sys.platform == "win32":
         return 1 << 16
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

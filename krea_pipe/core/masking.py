@@ -1,12 +1,12 @@
-"""What secrets look like, and how they are taken out of texts.
+"""Detects secrets, and removes them from texts.
 
 The kinds are values of the forms that their makers document, in `data/secret_kinds.json`, and names of variables for
 them. A pattern tells a secret by its beginning: it need not match all of it. Each is bounded, so that a text costs as
 much time as it is long.
 
-A secret that is known is taken out of what others send, in whatever way they write it: escaped, and not only once. What
-is looked at are texts that are decoded already, so that no escaping of JSON is left; each is then read as HTML, as
-percent-encoded and with backslashes as well, one inside the other.
+A secret that is known is taken out of what others send, in whatever way they write it: escaped, and not only once. The
+examined texts are already decoded, so that no escaping of JSON is left; each is then read as HTML, as percent-encoded
+and with backslashes as well, one inside the other.
 """
 
 import base64
@@ -85,7 +85,7 @@ def has_password(text: str) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a variable's name says that its value is a secret: by one of its words, told by `_`, digits and case."""
+    """Whether a variable's name says that its value is a secret: by one of its words, split at `_`, digits and case."""
     words = [word.upper() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
     found = (word for word in words if _SAYS_SECRET.search(word) and not _ORDINARY.fullmatch(word))
     return name not in _WORKING_FOLDER and any(found)
@@ -169,7 +169,7 @@ def _forms(secret: str) -> tuple[str, ...]:
 
 
 def _decodings(text: str) -> Iterator[str]:
-    """A text as others may read it: decoded, up to so many times, and without what is not seen."""
+    """A text as a reader would see it: decoded up to a number of times, without invisible characters."""
     seen, latest = {text}, [text]
     for _ in range(_ROUNDS):
         latest = [one for form in latest for one in _decoded(form) if one not in seen][:_MAX_FORMS]

@@ -1,4 +1,6 @@
-"""Names that are nearly the one that was written. Looking takes long, so a file has a budget for it, and then none.
+"""Finds names similar to a given one; because this is slow, each file has a budget for it.
+
+Looking takes long, so a file has a budget for it, and then none.
 
 The budget of each thread is full again when it starts on a pipeline.
 """
@@ -40,7 +42,7 @@ def has_budget() -> bool:
 
 
 def closest(word: str, names: Sequence[str] | Mapping[str, object], *, most: int | None = None) -> str | None:
-    """Find the name that differs from a word by a slip or two.
+    """Find the name that differs from a word by a few typing errors.
 
     Args:
         word: the word that was written.
@@ -81,7 +83,7 @@ def _slips_allowed(word: str) -> int:
 
 
 def _slips(word: str, name: str, limit: int) -> int | None:
-    """How many letters are missing, added, wrong or swapped with their neighbours; None for more than the limit."""
+    """The number of letters that are missing, added, wrong or swapped with their neighbours; None above the limit."""
     before: list[int] = []
     row = list(range(len(name) + 1))
     for i, letter in enumerate(word, 1):

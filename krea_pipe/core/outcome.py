@@ -1,4 +1,4 @@
-"""What became of a request, and the image that came of it."""
+"""The result of a request, and its image."""
 
 import re
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ MIMES = ("image/png", "image/jpeg", "image/webp", "image/avif")
 FailureClass = Literal[
     "transient", "rejected", "empty", "wrong_size", "refused", "gone", "stuck", "failed", "uncertain", "local"
 ]
-"""What kind of failure it was: after a `transient` one, another run may well succeed."""
+"""The class of a failure: after a `transient` one, another run is likely to succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a cell has no image: a stable snake_case code, one line for people, and the class of failure.
+    """Why a cell has no image: a stable snake_case code, one line for people, and the class of the failure.
 
     `candidates` are jobs at Krea that may be the one of a lost answer.
     """
@@ -43,7 +43,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One thing that was tried for a request, at a UTC time in ISO 8601."""
+    """One attempt at a request, with its UTC time in ISO 8601."""
 
     at: str
     event: str
@@ -52,7 +52,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """When a request was accepted and settled (UTC, ISO 8601) and how long that took, in seconds."""
+    """When a request was accepted and settled (UTC, ISO 8601), and the seconds in between."""
 
     submitted_at: str | None = None
     finished_at: str | None = None
@@ -132,11 +132,13 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one distinct request ended. `cost_usd` is what this run paid for it, or may have paid when uncertain.
+    """How one distinct request ended.
 
-    `unfit` is an image that is not what was asked for: it is stored and shown, and counts as none.
-    `adopted` says that no answer named the job: it was found in Krea's list. `attempts` are empty when all went as it
-    should, so that a long run stays small: `history` has them anyway.
+    `cost_usd` is what this run paid for it, or may have paid when uncertain.
+
+    `unfit` is an image that is not what was asked for: it is stored and shown, and counts as none. `adopted` says that
+    no answer named the job: it was found in Krea's list. `attempts` are empty when all went as it should, so that a
+    long run stays small: `history` has them anyway.
     """
 
     status: Status
@@ -162,7 +164,7 @@ class Outcome:
 
     @property
     def timings(self) -> Timings:
-        """When it was accepted and settled, and how long that took."""
+        """When it was accepted and settled, and the seconds in between."""
         if self.submitted_at is None or self.finished_at is None:
             return Timings(self.submitted_at, self.finished_at)
         took = datetime.fromisoformat(self.finished_at) - datetime.fromisoformat(self.submitted_at)

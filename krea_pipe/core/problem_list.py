@@ -1,4 +1,4 @@
-"""What is wrong with one file, as it is found, up to a number that a person can do something with."""
+"""Collects the problems of one file, up to a useful number."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,8 +1,8 @@
-"""What krea-pipe writes into the PNGs that it delivers, and how that is told from what others have written.
+"""The metadata that krea-pipe writes into delivered PNGs, and how to distinguish it from that of others.
 
 Programs that edit metadata move chunks about and add their own, so that a text counts wherever it is. It counts as ours
-only while it says what the others say: a prompt that someone has rewritten is theirs, and so is the file.
-An image that came with Content Credentials, or is signed otherwise, gets no texts: they would make it invalid.
+only while it says what the others say: a prompt that someone has rewritten is theirs, and so is the file. An image that
+came with Content Credentials, or is signed otherwise, gets no texts: they would make it invalid.
 """
 
 import hashlib
@@ -20,7 +20,10 @@ from krea_pipe.core.request import canonical_json
 
 _MARK, _DESCRIPTION, _SOFTWARE, _XMP = "krea-pipe", "Description", "Software", "XML:com.adobe.xmp"
 _PROMPT, _SEED, _REQUEST = "prompt", "seed", "request"
-"""What earlier versions wrote beside the mark. ComfyUI and others take a text `prompt` for JSON of their own."""
+"""Texts that earlier versions wrote beside the mark; ComfyUI and others expect JSON in a text `prompt`.
+
+
+"""
 _SIGNED = frozenset([b"caBX", b"dSIG"])
 """Chunks that vouch for all bytes of the file: Content Credentials (C2PA) and PNG's digital signature."""
 _REMOTE = b"dcterms:provenance"
@@ -39,7 +42,7 @@ _PACKET = (
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a delivered PNG says of itself.
+    """The metadata of a delivered PNG.
 
     Args:
         target: the kind of API that it came from, `live` or `local`.
@@ -65,7 +68,7 @@ class Bare:
 
 
 def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
-    """Insert our texts into a PNG, except where Krea has written a text of that key.
+    """Insert our texts into a PNG, except under keys for which Krea has written a text.
 
     Args:
         png: its bytes, as Krea sent them.
@@ -105,7 +108,7 @@ def _is_signed(png: bytes) -> bool:
 
 
 def bare(data: bytes) -> Bare:
-    """Take our texts out of a delivered image.
+    """Remove our texts from a delivered image.
 
     Args:
         data: the bytes of a file of any type.
@@ -133,7 +136,7 @@ def bare_bytes(data: bytes) -> bytes:
 
 
 def _between(data: bytes, texts: list[PlainText]) -> Iterator[memoryview]:
-    """What is between texts, which are sorted by their places."""
+    """The bytes between texts, which are sorted by position."""
     at, view = 0, memoryview(data)
     for one in texts:
         yield view[at : one.start]

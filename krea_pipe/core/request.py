@@ -1,7 +1,7 @@
 """A request as it is sent, with references by digest, and the key that identifies it.
 
-The key is the SHA-256 of the canonical request. Reformatting a file, renaming a stage, reordering axes or uploading
-a reference again changes no key. Whatever changes a key needs a new `KEY_VERSION`; golden keys notice.
+The key is the SHA-256 of the canonical request. Reformatting a file, renaming a stage, reordering axes or uploading a
+reference again changes no key. Whatever changes a key needs a new `KEY_VERSION`; golden keys notice.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ Key = NewType("Key", str)
 
 @dataclass(frozen=True, slots=True)
 class ByDigest:
-    """An image that is known by the SHA-256 of its bytes, as hexadecimal digits."""
+    """An image identified by the SHA-256 of its bytes, as hexadecimal digits."""
 
     sha256: str
 
@@ -39,7 +39,7 @@ class ByKey:
 
 
 Source: TypeAlias = ByDigest | ByUrl | ByKey
-"""What identifies an image in a request."""
+"""The identity of an image in a request."""
 
 _DIGEST, _KEY = "sha256:", "key:"
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

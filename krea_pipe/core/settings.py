@@ -28,7 +28,7 @@ SAME_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An API token. It never shows itself; `account` stands for it on disk."""
+    """An API token, which never prints its value; `account` represents it on disk."""
 
     secret: str
 
@@ -39,7 +39,9 @@ class Token:
 
     @property
     def can_be_masked(self) -> bool:
-        """Whether a text that holds the token tells it; a shorter one may be any word, and goes to no real API."""
+        """Whether a text that contains the token reveals it; a shorter token may be any word, and is refused by real
+        APIs.
+        """
         return len(self.secret) >= SHORTEST_SECRET
 
     def masked(self, text: str) -> str:
@@ -55,7 +57,7 @@ class Token:
         return data
 
     def _secrets(self) -> Iterator[str]:
-        """What tells the token: all of it, and the secret behind the id in a token of the form `id:secret`."""
+        """The parts that reveal the token: all of it, and the secret in a token of the form `id:secret`."""
         for secret in dict.fromkeys((self.secret, self.secret.rpartition(":")[2])):
             if len(secret) >= SHORTEST_SECRET:
                 yield secret
@@ -86,7 +88,7 @@ LOCAL_TARGET = Target("local", "http://localhost", "local", lasting=False)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often Krea is asked, in seconds: `first` to `longest` between two looks at the list of jobs.
+    """How often Krea is polled, in seconds: from `first` to `longest` between two polls of the list of jobs.
 
     `settle` is how long a POST without an answer may take to show its job. Every other wait is a multiple of `first`.
     `job` is how long a job may run without an end, for every variant; when it is None, `JOB_SECONDS` says it for each.
@@ -98,7 +100,7 @@ class Pace:
     job: float | None = None
 
     def deadline(self, variant: str) -> float:
-        """How long a job may run, or wait while no other ends, before it is given up."""
+        """The maximum time for a job to run, or to wait while no other job ends."""
         return self.job if self.job is not None else JOB_SECONDS.get(variant, max(JOB_SECONDS.values()))
 
 
@@ -109,7 +111,7 @@ LOCAL_PACE = Pace(first=0.05, longest=0.2)
 
 
 def user_settings_file(environment: Mapping[str, str]) -> Path | None:
-    """Where the user's own settings are: `krea-pipe/settings.yaml` in XDG_CONFIG_HOME, or in `.config` of HOME.
+    """The path of the user's settings: `krea-pipe/settings.yaml` in XDG_CONFIG_HOME, or in `.config` of HOME.
 
     Args:
         environment: where XDG_CONFIG_HOME and HOME may be set; XDG_CONFIG_HOME counts if it is an absolute path.
@@ -127,7 +129,7 @@ def user_settings_file(environment: Mapping[str, str]) -> Path | None:
 
 
 def expanded_path(text: str, environment: Mapping[str, str], name: str) -> Path:
-    """A path from an option or the environment, in which `~` and `~USER` stand for the folder of a user.
+    """A path from an option or the environment, with `~` and `~USER` expanded.
 
     Args:
         text: the path as it was given.

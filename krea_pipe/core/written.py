@@ -25,7 +25,7 @@ class WrittenInt(Written, int):
         return new
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        """What a copy is made of."""
+        """The arguments for a copy."""
         return int(self), self.written
 
 
@@ -43,7 +43,7 @@ class WrittenFloat(Written, float):
         return new
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        """What a copy is made of."""
+        """The arguments for a copy."""
         return float(self), self.written
 
 
@@ -57,7 +57,7 @@ class WrittenNull(Written, str):
         return new
 
     def __getnewargs__(self) -> tuple[str]:
-        """What a copy is made of."""
+        """The arguments for a copy."""
         return (self.written,)
 
     def __eq__(self, other: object) -> bool:

@@ -59,7 +59,7 @@ def asked(
         What `work` gives.
 
     Raises:
-        RefusedByKrea: the key is not good.
+        RefusedByKrea: the key is not valid.
         StateError: Krea could not be asked.
     """
 
@@ -98,7 +98,7 @@ def list_styles(
         The styles; `next` says that there are more.
 
     Raises:
-        RefusedByKrea: the key is not good.
+        RefusedByKrea: the key is not valid.
         StateError: Krea could not be asked.
     """
     return asked(target, token, lambda client: _styles(client, which, most), transport)
@@ -128,10 +128,10 @@ def cancel_jobs(api_call: ApiCall, jobs: Mapping[str, InFlight]) -> dict[str, Ca
         jobs: the jobs by the keys of their requests.
 
     Returns:
-        What became of each job, by key.
+        The outcome of each job, by key.
 
     Raises:
-        RefusedByKrea: the key is not good.
+        RefusedByKrea: the key is not valid.
         StateError: nothing can be written down.
     """
 
@@ -193,7 +193,7 @@ def find_orphans(api_call: ApiCall, known: frozenset[str], age: timedelta) -> li
         The jobs, the oldest first.
 
     Raises:
-        RefusedByKrea: the key is not good.
+        RefusedByKrea: the key is not valid.
         StateError: Krea's list cannot be read.
     """
 

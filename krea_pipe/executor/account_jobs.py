@@ -23,11 +23,11 @@ from krea_pipe.store.ledger import AccountView
 from krea_pipe.store.replay import InFlight, Post, Replay
 
 REACH = timedelta(seconds=30)
-"""How far back a list is read beyond the newest known job: clocks of Krea's hosts may differ by as much."""
+"""Seconds to read back in a list beyond the newest known job: the clocks of Krea's hosts may differ by this much."""
 OVERLAP = timedelta(seconds=2)
-"""How much of one page the next one shows again: jobs of one moment may be cut in two by a page's end."""
+"""The part of a page that the next page repeats: a page may end between two jobs of the same moment."""
 NEWEST = 5
-"""Of so many of the newest times the oldest counts, so that a few that are dated ahead hide nothing."""
+"""The number of newest times of which the oldest is used, so that a few wrong future times hide nothing."""
 ANSWERS = 32
 _FIRST_PAGE_JOBS = 100
 _PAGE_JOBS = 1000
@@ -39,7 +39,7 @@ _BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class JobListing:
-    """The newest jobs of the account, as far back as they were read, and for each a time by which it was made."""
+    """The newest jobs of the account, as far back as they were read, each with a time before which it was created."""
 
     jobs: tuple[Job, ...]
     made_by: dict[str, datetime]
@@ -47,7 +47,7 @@ class JobListing:
 
 @dataclass(frozen=True, slots=True)
 class NewJobs:
-    """What a listing has that did not exist before a POST.
+    """The jobs in a listing that did not exist before a POST.
 
     `strangers` are the jobs that Krea's list had not shown before the POST and that no answer has named, newest first.
     `others` are further jobs that no answer has named and that came since the run of the POST began; `hidden` counts
@@ -100,7 +100,7 @@ class AccountJobs:
     """The seconds that the last answers to POSTs took."""
 
     async def open(self) -> None:
-        """Read the newest part of the list before anything is sent, and write down what is in it.
+        """Read the newest part of the list before anything is sent, and record the jobs in it.
 
         Raises:
             CallFailed: it could not be read.
@@ -144,7 +144,7 @@ class AccountJobs:
     async def list_since(self, floor: datetime, named_before: float) -> JobListing:
         """Read every job that may have been made since a time of a job's.
 
-        Jobs that were named before a time of the steady clock have to be shown; later ones may be late.
+        Jobs that were named before a time of the monotonic clock have to be shown; later ones may be late.
 
         Raises:
             CallFailed: the list could not be read, or does not show what it should.
@@ -160,7 +160,7 @@ class AccountJobs:
         return JobListing(tuple(found), made_by(found))
 
     async def new_since(self, post: Post, listing: JobListing, taken: set[str]) -> NewJobs:
-        """What a listing shows that did not exist before a POST; `taken` are jobs of other lost answers.
+        """The jobs in a listing that did not exist before a POST; `taken` are jobs of other lost answers.
 
         For a POST before which no list was written down, its times decide.
         """
@@ -266,7 +266,7 @@ class AccountJobs:
 
 
 def _since_newest(post: Post, listing: JobListing, unnamed: Sequence[Job]) -> NewJobs:
-    """The jobs that came since a POST of another home, whose list of before is known by its newest time.
+    """The jobs that came since a POST of another home, of whose earlier list only the newest time is known.
 
     A host whose clock is behind may have dated its job to before that: then it is not found, and the POST stays open.
     """
@@ -300,7 +300,7 @@ def _reached(jobs: Sequence[Job], *, is_whole: bool) -> datetime:
 
 
 def _reach(jobs: Iterable[Job]) -> datetime:
-    """How far back a list is read that begins with some jobs: somewhat beyond the newest."""
+    """How far back to read a list that begins with some jobs: slightly further than the newest."""
     times = sorted(job.created_at for job in jobs if job.created_at is not None)
     return times[-NEWEST:][0] - REACH
 

@@ -1,4 +1,7 @@
-"""What one run may spend. A price is reserved before its request is sent, so that no two can share the last cent."""
+"""The budget of one run; a price is reserved before its request is sent, so that two requests never share a cent.
+
+A price is reserved before its request is sent, so that no two can share the last cent.
+"""
 
 import asyncio
 import contextlib
@@ -89,7 +92,7 @@ class BudgetLedger:
         self._waiting.clear()
 
     async def give_back(self) -> None:
-        """Return to a named budget what was not spent; where the store is down, that is lost to the budget."""
+        """Return the unspent amount to a named budget; if the store is down, this amount is lost to the budget."""
         if self.named is not None and self.cap is not None:
             unused, self.cap = self.cap - self.spent, self.spent
             with contextlib.suppress(RemoteFailed):

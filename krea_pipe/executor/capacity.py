@@ -1,4 +1,4 @@
-"""How many jobs and POSTs there are at once, and how long to wait before another try.
+"""Limits the number of simultaneous jobs and POSTs, and determines the time until the next attempt.
 
 Capacity: enough jobs that Krea never idles, no more than the account takes. Nobody publishes an account's concurrency
 or backlog, so both are learned from answers. Jobs wait in Krea's backlog in the order of submission, so some are always
@@ -7,8 +7,8 @@ and no fewer than Krea has ever taken, halves what we hold. Each job that ends t
 held is held again. From there on new ground is tried, slowly at first.
 
 The gate: one POST at a time, unless the user says otherwise, so that a crash, or a lost answer, leaves one request open
-and not many. A search for the job of a lost answer must know all our other jobs, so the gate is shut until
-each POST that is under way has its answer.
+and not many. A search for the job of a lost answer must know all our other jobs, so the gate is shut until each POST
+that is under way has its answer.
 
 Delays are own lines and no library: a wait has to end when the run does, and what may be repeated depends on the
 journal.
@@ -77,7 +77,7 @@ class FairSemaphore:
                 place.set_result(True)
 
     def close(self) -> None:
-        """Admit no more tasks, and tell the waiting ones."""
+        """Admit no more tasks, and wake the waiting ones."""
         self.is_closed = True
         while self._waiting:
             place = self._waiting.popleft()
@@ -95,7 +95,9 @@ ENOUGH = 3
 
 @dataclass(slots=True)
 class Capacity:
-    """Places for jobs at Krea. `most` is the user's limit; `limit` the one that is learned.
+    """Places for jobs at Krea.
+
+    `most` is the user's limit; `limit` the one that is learned.
 
     The run is one of so many `shares` that begin together, so that the last of them finds room as well.
 
@@ -161,7 +163,7 @@ class Capacity:
             self.doubts = 0
 
     def learn(self, running: int) -> None:
-        """Learn from a look at our jobs: twice as many as run at once never let Krea idle between two looks."""
+        """Learn from a poll of our jobs: with twice as many jobs as run at once, Krea is never idle between polls."""
         if self.refused_at is None:
             self.limit = max(self.limit, 2 * running + max(1, AHEAD // self.shares))
             self.semaphore.let_in()
@@ -238,7 +240,7 @@ class SubmitGate:
                 self.idle.set()
 
     def shut(self) -> None:
-        """Let no more through, until it is opened as often as it was shut."""
+        """Close the gate until it is opened as often as it was closed."""
         self.shut_by += 1
         if not self.semaphore.inside:
             self.idle.set()

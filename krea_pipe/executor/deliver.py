@@ -1,8 +1,8 @@
 """Images go where the file's author wants them: below the output folder, each with its prompt and request inside.
 
 The stored bytes stay as Krea sent them; the copy carries text chunks that are spliced into the PNG, not re-encoded.
-A file that is not as krea-pipe delivered it is someone's work: it is kept, unless the user says otherwise.
-What a run leaves in the store for the next one is here too; the journal already has what was paid.
+A file that differs from what krea-pipe delivered is kept, unless the user decides otherwise.
+This module also stores what the next run needs; the journal already contains what was paid.
 """
 
 import os
@@ -46,7 +46,7 @@ class Delivery:
     """One run's output folder.
 
     `settled` are the files that were as they should be when the run began. `beside` holds the paths of images that were
-    put beside someone's work, below the folder, by the ids of their cells; `kept` is the work that nothing was done
+    put beside changed files, below the folder, by the ids of their cells; `kept` is the work that nothing was done
     about.
     """
 
@@ -64,14 +64,14 @@ class Delivery:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What the user has to decide; nothing when no work was kept."""
+        """The decision that the user has to make; None if no changed file was kept."""
         return in_the_way(self.kept)
 
     def prepare(self) -> None:
         """Make the folder.
 
         Raises:
-            StateError: it cannot be made.
+            StateError: it cannot be created.
         """
         make_folder(self.folder)
 
@@ -147,7 +147,7 @@ class Delivery:
 def open_delivery(
     space: Space, folder: Path, kind: str, plan: Plan, *, file: Path, changed: Changed = "keep"
 ) -> Delivery:
-    """Open the output folder of a run of a pipeline file, once nothing is in the way of what has to be paid.
+    """Open the output folder of a run, unless a file is in the way of an image that must be paid for.
 
     Args:
         space: the store of the target.
@@ -155,13 +155,13 @@ def open_delivery(
         kind: `live` or `local`.
         plan: whose images are put there.
         file: the pipeline file.
-        changed: what becomes of files that are not as they were delivered.
+        changed: what to do with changed files.
 
     Returns:
         The folder, to put images into.
 
     Raises:
-        UsageError: someone's work is where an image goes that is not stored yet, or a file of another pipeline.
+        UsageError: a changed file, or a file of another pipeline, is at the path of an image that is not stored yet.
         StateError: the folder cannot be written.
     """
     _check_folder(folder)
@@ -208,7 +208,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def remember(space: Space, plan: Plan, outcomes: Mapping[Key, Outcome]) -> None:
-    """Keep results, and which request each cell had last, as facts.
+    """Store results as facts, and which request each cell used last.
 
     Args:
         space: the store of the target.
@@ -241,7 +241,7 @@ def remember_lock(space: Space, file: Path) -> None:
 
 
 def take_over_costs(space: Space, plan: Plan, run_id: str) -> frozenset[Key]:
-    """Have the report of this run count what dead runs have paid for and not reported, unless another run does.
+    """Let the report of this run count what dead runs have paid and not reported, unless another run does so.
 
     Args:
         space: the store of the target.
@@ -273,7 +273,7 @@ def _is_uncounted(step: Step) -> bool:
 
 
 def mark_reported(space: Space, plan: Plan, run_id: str) -> None:
-    """Note what is now in a report, so that no later one counts it again.
+    """Record what a report now contains, so that no later report counts it again.
 
     Args:
         space: the store of the target.

@@ -1,7 +1,8 @@
-"""All requests of a plan, each on its way as a task, on one event loop, with the ways to stop it.
+"""Runs all requests of a plan as tasks on one event loop, and stops them on request.
 
-What was paid comes first, what is new as there is room for it. A program that has an event loop of its own, such as a
-notebook, has the work done in a thread.
+Paid jobs come first; new requests follow as places become free. For a program with its own event loop, such as a
+notebook, the work is done in a thread.
+
 """
 
 import asyncio
@@ -153,7 +154,7 @@ class Engine:
         return True
 
     async def _chained(self, step: Step) -> None:
-        """Begin a request once the images that it needs are there; until then it holds neither budget nor a slot."""
+        """Start a request once its input images are available; until then it holds neither budget nor a place."""
         upstream = self.shared.upstream
         lack = await upstream.missing(step)
         if lack is not None:
@@ -190,7 +191,9 @@ class Engine:
         self.tell(step, outcome)
 
     async def _bounded(self, work: Awaitable[_T]) -> _T | Failure:
-        """What came of some work for one request. An unexpected error fails only that request.
+        """The result of some work for one request; an unexpected error fails only that request.
+
+        An unexpected error fails only that request.
 
         Raises:
             KreaPipeError: what stops all work, such as a journal that cannot be written.
@@ -230,7 +233,7 @@ _THREADS = min(4, os.cpu_count() or 2)
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOptions:
-    """How much of a plan is carried out, and how it is sent.
+    """How much of a plan to run, and how to send it.
 
     `webhook` is an address of someone else's to tell. With a `budget_name`, the cap is for all runs that share it.
     """
@@ -247,7 +250,7 @@ class ExecutionOptions:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to carry out, where, and how.
+    """What to run, where, and how; `replay` is the journal on which the plan is based.
 
     `replay` is the journal as it was when the plan was made.
     """
@@ -273,7 +276,7 @@ class Order:
 
 
 def execute(order: Order) -> tuple[Outcomes, Ending]:
-    """Do the work of a plan, in a thread of its own if an event loop runs in this one already.
+    """Run a plan, in a separate thread if this thread already has an event loop.
 
     Args:
         order: what to carry out, where, and how.
@@ -296,7 +299,7 @@ def execute(order: Order) -> tuple[Outcomes, Ending]:
 
 
 def _ended(work: "Future[tuple[Outcomes, Ending]]", remote: "_Remote") -> tuple[Outcomes, Ending]:
-    """What came of work that was interrupted: running jobs are collected, unless a second interrupt comes."""
+    """The result of interrupted work: running jobs are collected, unless a second interrupt follows."""
     try:
         remote.interrupt()
         return work.result()
@@ -315,7 +318,7 @@ def _has_loop() -> bool:
 
 @dataclass(slots=True)
 class _Remote:
-    """Ends a run from the main thread, which alone is told of signals."""
+    """Ends a run from the main thread, the only one that receives signals."""
 
     loop: asyncio.AbstractEventLoop | None = None
     session: Session | None = None
@@ -331,7 +334,7 @@ class _Remote:
             self._do(partial(self.session.client.time_limit.cut, LAST_CALLS))
 
     def leave(self) -> None:
-        """Wait for nothing more."""
+        """Stop waiting."""
         if self.session is not None:
             self._do(self.session.stop.leave)
 

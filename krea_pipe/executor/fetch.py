@@ -50,14 +50,14 @@ class Discarded:
 
 @dataclass(frozen=True, slots=True)
 class FetchedImages:
-    """What came of the images that a plan wanted to copy."""
+    """The result of copying the images of a plan."""
 
     copied: dict[Key, Copied]
     discarded: tuple[Discarded, ...] = ()
 
 
 def fetch_images(space: Space, plan: Plan, remote: Remote | None = None) -> FetchedImages:
-    """Copy the images into the store that a plan wants to fetch without Krea.
+    """Copy the images that a plan fetches from sources other than Krea.
 
     Args:
         space: The store.
@@ -105,7 +105,7 @@ def _reused(step: Step, copied: Copied | None, reasons: dict[Key, str]) -> Step:
 
 
 def _fetched(space: Space, step: Step, offer: Offer, remote: Remote | None) -> Copied | Discarded:
-    """Copy one image, if it is the one that is meant."""
+    """Copy one image, if it is the right one."""
     from krea_pipe.core import images  # noqa: PLC0415 (Pillow, which a run without such images does without)
 
     discarded = partial(_discarded, step, offer)
@@ -136,7 +136,7 @@ def _discarded(step: Step, offer: Offer, reason: str) -> Discarded:
 
 
 def _read(offer: Offer, remote: Remote | None) -> tuple[Offer, bytes | None]:
-    """The bytes of an image as Krea sent them, and what is known of it by then."""
+    """The bytes of an image as Krea sent them, and what is known about it."""
     match offer.source:
         case FromFile(path=path):
             try:

@@ -1,4 +1,4 @@
-"""The way of one image from its place in the plan to its outcome: what is paid is never let go until it is stored."""
+"""Handles one image from the plan to its outcome: a paid job is never abandoned before its image is stored."""
 
 import hashlib
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ WENT_WELL = ["submitted", "done"]
 
 @dataclass(frozen=True, slots=True)
 class SharedParts:
-    """What the images of one run share."""
+    """The objects that the images of one run share."""
 
     session: Session
     watch: JobWatch
@@ -94,7 +94,10 @@ class ImageTask(PaidRequest[Outcome]):
         return await self.read_status() if self.may_repeat else Free()
 
     async def _held(self) -> RequestStatus | Outcome:
-        """What became of an earlier POST. The gate was shut for that, so that no crash can add another open one."""
+        """The outcome of an earlier POST, found while the gate is closed so that no crash can add another open POST.
+
+        The gate was shut for that, so that no crash can add another open one.
+        """
         try:
             request_status = await self.read_status()
             return await self._ask(request_status) if isinstance(request_status, Post) else request_status
@@ -136,7 +139,7 @@ class ImageTask(PaidRequest[Outcome]):
         return Failure("empty", f"{EMPTY}; `--uncertain resubmit` sends it again", "empty")
 
     def unclear(self, verdict: Unclear, lost: Lost | None) -> Outcome:
-        """The outcome if it is unknown what became of a POST."""
+        """The outcome if that of a POST is unknown."""
         price = f" for {usd(self.price)}" if self.price else ""
         what = "an earlier answer was lost" if lost is None else lost.reason
         jobs = [job.id for job in verdict.candidates]
@@ -219,7 +222,7 @@ class Collector:
         return await (self._failed(end) if end.has_failed else self._empty(end))
 
     async def _end(self) -> Job | Lack:
-        """The job as it has ended: at once, when the answer to its POST says why it has failed, or once it is seen."""
+        """The finished job: immediately if the answer to the POST reports a failure, otherwise once it is detected."""
         answered = self.task.answered
         if answered is not None and answered.id == self.job.job_id and answered.is_explained:
             return answered
@@ -357,7 +360,7 @@ class Collector:
         return self._outcome("failed", failure=failure)
 
     async def _record_lack(self, code: str) -> None:
-        """Write down that the job may be billed, and is to be read again before anything is bought."""
+        """Record that the job may be billed, and must be read again before a new image is bought."""
         await self.task.session.record(Unfetched(job_id=self.job.job_id, code=code), self.task.key)
 
     async def _record_failure(self, code: str) -> None:
@@ -391,7 +394,7 @@ class Collector:
         return self._outcome("succeeded", result=result, paid=True)
 
     async def _disowned(self, result: Result) -> Outcome:
-        """What was found in Krea's list is not what was asked for: a wrong image is worse than a missing one."""
+        """Reject a job from Krea's list that does not match the request: a wrong image is worse than a missing one."""
         await self.task.session.record(Disowned(job_id=self.job.job_id), self.task.key)
         message = (
             f"an answer was lost, and the only job that may be its own, {self.job.job_id}, generated {result.width} "
@@ -432,7 +435,7 @@ class Collector:
         return self._outcome("failed", failure=Failure("image_unfetched", message, "transient"), paid=True)
 
     def _keep(self, data: bytes) -> Result | None:
-        """Verify an image and store it; None for another one than that whose digest is known."""
+        """Verify an image and store it; None if its digest differs from the known one."""
         if self.task.session.stop.leaving.is_set():  # many images may wait for a thread, and they are no longer awaited
             raise BadImage("the run ended before it could be stored")
         try:

@@ -1,4 +1,4 @@
-"""What a request needs before it can be sent: images of earlier stages, and the URLs of its references.
+"""Provides the inputs of a request before it is sent: images of earlier stages, and the URLs of its references.
 
 References are uploaded once for each account, and their URLs remembered. A request that needs the images of others goes
 on as soon as those are there.
@@ -35,7 +35,7 @@ class ImageChanged(CallFailed):
 class Uploads:
     """The URLs of the images that a run sends. `fresh` are those that this run uploaded itself.
 
-    `drawn` are images of this pipeline by the keys that they are generated for; others are known by their bytes.
+    `drawn` are images of this pipeline by the keys that they are generated for; others are identified by their bytes.
     """
 
     session: Session
@@ -141,7 +141,7 @@ class Uploads:
 
 
 def _read(image: Image) -> bytes:
-    """The bytes of a reference, as they were when it was planned: the key depends on them."""
+    """The bytes of a reference, unchanged since it was planned: the key depends on them."""
     try:
         data = image.read()
     except OSError as error:
@@ -196,7 +196,7 @@ class UpstreamImages:
         self.end(key, outcome.result)
 
     def end(self, key: Key, result: Result | None) -> None:
-        """Say what became of a request."""
+        """Publish the outcome of a request."""
         if key in self.ends and not self.ends[key].done():
             self.ends[key].set_result(result)
 
@@ -251,7 +251,7 @@ class UpstreamImages:
 
 
 def _depths(above: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """How many stages come before each, one after the other; a circle was refused when the file was loaded."""
+    """The number of stages before each stage in its chain; cycles were refused when the file was loaded."""
     depths: dict[str, int] = {}
     waiting = list(above)
     while waiting:

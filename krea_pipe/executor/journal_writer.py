@@ -1,4 +1,4 @@
-"""Writes the journal in a thread of its own, many lines at a time: a line that is given to it will be written."""
+"""Writes the journal in a separate thread, many lines at a time; every line that it accepts will be written."""
 
 import asyncio
 import queue
@@ -35,7 +35,7 @@ _Task: TypeAlias = tuple[JournalEntry | _Question, "asyncio.Future[object]"]
 
 
 class RequestLedger(Protocol):
-    """Decides who may send a request: only the journal of this home, or also a store that several homes share."""
+    """Decides who may send a request: the journal of this home, or also a store that several homes share."""
 
     def put(self, event: Event, key: str) -> "asyncio.Future[object]":
         """Hand over a line."""
@@ -67,7 +67,7 @@ class RequestLedger(Protocol):
         """
 
     async def ask_account(self, question: Callable[[AccountView], _T]) -> _T:
-        """Ask about the account's jobs and POSTs, with those of other homes as they were read last."""
+        """The account's jobs and POSTs, including those of other homes according to the last read."""
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ class JournalWriter:
         *,
         only: RequestStatus | None = None,
     ) -> RequestStatus:
-        """Write a line if its request has an expected status; returns the status before, which tells whether it was
+        """Write a line if its request has an expected status; return the status before, which shows whether it was
         written.
 
         Raises:
@@ -202,7 +202,7 @@ def _new_job(event: Event) -> str | None:
 
 
 def _done(work: Callable[[], _T]) -> _T | BaseException:
-    """What came of some work, be it an error: the waiting task gets it."""
+    """Pass the result of some work, or its error, to the waiting task."""
     try:
         return work()
     except BaseException as error:  # noqa: BLE001 (the boundary of the thread)

@@ -43,7 +43,7 @@ class FoundJob:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """It cannot be told; these jobs may be it.
+    """The outcome is unclear; these jobs are candidates.
 
     `awaits` says what may yet tell it: time in which a job may show, or the fate of other lost answers.
     """
@@ -127,7 +127,7 @@ class Evidence:
 
 
 def judge(evidence: Evidence) -> Verdict:
-    """Judge what became of a POST, by values alone.
+    """Judge the outcome of a POST, by values alone.
 
     Args:
         evidence: what is known about it.
@@ -162,7 +162,7 @@ def failed_job_of(evidence: Evidence) -> tuple[Job, ...]:
 
 
 def _awaited_by_a_stranger(evidence: Evidence, billed: Sequence[Job]) -> Literal["", "time", "others"]:
-    """What may yet tell whose jobs of other times than its own are: a `Date` is no time of jobs, and later jobs are."""
+    """What can still identify the owner of jobs with other times: later jobs, unless a `Date` is the only time."""
     if all(_rivals(evidence, job) for job in billed):
         return "others"
     return "" if evidence.own.post.is_exact else "time"
@@ -186,8 +186,8 @@ def _judge_candidates(evidence: Evidence, candidates: tuple[Job, ...]) -> Verdic
     others += [job for job in evidence.new.earlier if _is_lately(job, own)]
     foreign = evidence.new.hidden + _unexplained(evidence, others)
     if foreign:
-        jobs = "another job is" if foreign == 1 else f"{foreign} other jobs are"
-        return Unclear(f"{jobs} on the account that krea-pipe did not start", candidates)
+        jobs = "another job" if foreign == 1 else f"{foreign} other jobs"
+        return Unclear(f"the account has {jobs} that krea-pipe did not start", candidates)
     if len(candidates) > 1 and len(in_time) != 1:
         return Unclear("more than one job is possible", candidates, "others")
     if not evidence.own.post.known_since and read_time(evidence.own.post.began) is None:

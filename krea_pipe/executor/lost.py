@@ -59,16 +59,16 @@ class Search:
     noticed: dict[Post, float] = field(default_factory=dict)
     """When this run got to know that an answer was lost, by the steady clock."""
     open: set[Post] = field(default_factory=set)
-    """The POSTs whose jobs are looked for."""
+    """The POSTs whose jobs are being searched for."""
     missing: set[Post] = field(default_factory=set)
     """Those of which a list has not shown any job yet."""
 
     async def resolve(self, post: Post) -> Verdict:
-        """Find out what became of a POST. The gate has to be shut once for it, and is open at the end.
+        """Determine the outcome of a POST. The gate must be closed once for it, and is open at the end.
 
-        Others go on while time has to pass, because a list may be late. When someone has given up waiting for the
-        answer, nothing else is sent: the job may be made late, and would be taken for that of another
-        lost answer.
+        Other requests continue while time must pass, because a list may be late. When someone has given up waiting for
+        the answer, nothing else is sent: the job may be created late, and would be taken for that of another lost
+        answer.
         """
         gate, is_given_up = self.session.submit_gate, post.is_given_up and post.run == self.session.run_id
         self.open.add(post)
@@ -104,7 +104,7 @@ class Search:
         return others + self.session.pace.first / 4 if others > 0 else None
 
     def _others_unsettled(self, post: Post) -> float:
-        """Seconds until every other lost answer that is looked for is settled."""
+        """Seconds until every other lost answer with an open search is settled."""
         return max((self._unsettled(one) for one in self.open & self.noticed.keys() if one != post), default=0.0)
 
     async def _look(self, post: Post) -> tuple[Verdict, bool]:

@@ -7,12 +7,12 @@ from krea_pipe.executor.session import Session
 from krea_pipe.store.ledger import Busy, RequestStatus
 
 LOOKS = 4
-"""How often the journal is read for every look at Krea."""
+"""The number of reads of the journal for each poll of Krea."""
 
 
 @dataclass(slots=True)
 class OtherRuns:
-    """Requests that another run works on, and those who wait for them."""
+    """Requests that another run works on, and the tasks that wait for them."""
 
     session: Session
     waiting: dict[str, "asyncio.Future[RequestStatus | None]"] = field(default_factory=dict)

@@ -1,8 +1,8 @@
-"""One protocol for whatever is paid, be it an image or a training: submit, wait, collect, recover.
+"""The protocol for everything that is paid, images and trainings: submit, wait, collect, recover.
 
-The next step follows from the status of the request in the journal. There is no idempotency key, so a POST is
-repeated only when Krea said no, was never reached, or shows no job of it. What is about to be done is written down
-before: `submitting` before the POST, `submitted` before any look at the job.
+The next step follows from the status of the request in the journal. There is no idempotency key, so a POST is repeated
+only when Krea said no, was never reached, or shows no job of it. What is about to be done is written down before:
+`submitting` before the POST, `submitted` before any look at the job.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class _Tries:
 
 @dataclass(slots=True, kw_only=True)
 class PaidRequest(ABC, Generic[End]):
-    """One request on its way to its end.
+    """One request from its start to its outcome.
 
     Kinds of requests differ in what has to be there first (`ready`), in what is posted (`post`), in how the job is
     waited for and what it leaves (`collect`), and in how the end is told.
@@ -121,7 +121,7 @@ class PaidRequest(ABC, Generic[End]):
 
     @abstractmethod
     def unclear(self, verdict: Unclear, lost: Lost | None) -> End:
-        """The end if it is unknown what became of a POST; `lost` when it was one of this run."""
+        """The end if the outcome of a POST is unknown; `lost` if it was one of this run."""
 
     async def settled(self) -> End:
         """Go the whole way.
@@ -378,7 +378,9 @@ class PaidRequest(ABC, Generic[End]):
         return await self._ask(status, lost) if isinstance(status, Post) else status
 
     async def _ask(self, post: Post, lost: Lost | None = None) -> RequestStatus | End:
-        """Look what became of a POST; it is sent again only if Krea made no job of it, or the user wants that."""
+        """Determine the outcome of a POST; it is resubmitted only if Krea created no job for it, or the user wants
+        that.
+        """
         if not self.has_price:
             self.session.budget.commit(self.price)
             self.has_price, self.is_new = True, False
@@ -412,7 +414,7 @@ class PaidRequest(ABC, Generic[End]):
                 self.note("adopted", job.id)
                 event = _adopted(post, job, self.session.account)
                 status = await self.session.journal_writer.claim(event, self.key, (Post,), only=post)
-                if status != post:  # the job is not taken, and is looked for again
+                if status != post:  # the job is not taken, and is searched for again
                     self.search.taken.discard(job.id)
                 return status
             case Unclear():
@@ -452,7 +454,7 @@ class PaidRequest(ABC, Generic[End]):
 
 
 def created_at(job: Job) -> str:
-    """When Krea says that a job was made (UTC, ISO 8601); "" if it does not."""
+    """When a job was created according to Krea (UTC, ISO 8601); "" if Krea does not say."""
     return "" if job.created_at is None else job.created_at.isoformat()
 
 

@@ -1,4 +1,4 @@
-"""What one run works with, and when Krea refuses the account rather than a request, so that nothing more is sent."""
+"""The objects of one run; it stops sending when Krea refuses the account rather than a request."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,9 +27,9 @@ from krea_pipe.store.space import Space
 _T = TypeVar("_T")
 ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
 OPENING_TRIES = 3
-"""How often the list of jobs is read before anything is sent without it."""
+"""The number of attempts to read the list of jobs before the run sends without it."""
 _NO_SERVICE = {
-    401: ("key_refused", "check KREA_API_KEY; keys are made at krea.ai/app/api/tokens"),
+    401: ("key_refused", "check KREA_API_KEY; create keys at krea.ai/app/api/tokens"),
     402: ("no_credit", "top up the API balance, then rerun the command to continue"),
     403: ("forbidden", "check that API access is enabled for the workspace of this key"),
 }
@@ -37,10 +37,10 @@ _NO_SERVICE = {
 
 @dataclass(slots=True)
 class Session:
-    """One run's client, store and identity, and what its tasks share.
+    """The client, the store and the identity of one run, and what its tasks share.
 
-    `origin` marks the API that its jobs belong to; `started` is a time of the steady clock when nothing had been sent
-    yet. `webhook` is the address that Krea is to tell of ended jobs, `is_told` whether that is this run itself.
+    `origin` marks the API that its jobs belong to; `started` is a time of the monotonic clock when nothing had been
+    sent yet. `webhook` is the address that Krea is to tell of ended jobs, `is_told` whether that is this run itself.
     """
 
     client: Client
@@ -62,16 +62,16 @@ class Session:
     started: float = 0.0
     observe: Observe = unobserved
     sent: dict[Key, float] = field(default_factory=dict)
-    """When the last POST of each request was begun, by the steady clock."""
+    """When the last POST of each request started, by the monotonic clock."""
     lost: dict[Key, float] = field(default_factory=dict)
-    """When its answer was lost."""
+    """When its answer was lost, by the monotonic clock."""
     account_jobs: AccountJobs = field(init=False)
     introducing: asyncio.Lock = field(default_factory=asyncio.Lock)
     is_introduced: bool = False
     has_served: bool = False
     """Whether Krea has answered a call that was made to find out whether it does."""
     probe: Probe | None = None
-    """What `doctor --probe` has learnt of the account, if it was asked to."""
+    """The results of `doctor --probe` for the account, if there are any."""
 
     def __post_init__(self) -> None:
         self.account_jobs = AccountJobs(self.client, self.journal_writer, self.run_id, self.origin, self.account)
@@ -86,7 +86,7 @@ class Session:
         key: str = "",
         **facts: Json,
     ) -> None:
-        """Tell who observes the run of something that the journal does not keep."""
+        """Inform observers of the run about something that the journal does not contain."""
         self.observe([Note(name, key, utc_now(), self.run_id, facts)])
 
     async def shielded(self, work: Callable[[], _T]) -> _T:
@@ -106,13 +106,13 @@ class Session:
         return self.client.clock.earliest(self.started)
 
     async def before_sending(self) -> None:
-        """Introduce the run, unless that has been tried: also one that began with nothing to send may come to it."""
+        """Announce the run, unless this was already attempted; a run with nothing to send may still need it."""
         async with self.introducing:
             if not self.is_introduced:
                 await self.introduce()
 
     async def introduce(self) -> CallFailed | None:
-        """Ask for the newest jobs before anything is sent, which is free.
+        """Read the newest jobs, which is free, before anything is sent.
 
         The answer tells Krea's time, whether the key is good, and which jobs are not of what will be sent.
 
@@ -165,7 +165,7 @@ class Session:
     async def refuse_address(self, error: CallFailed) -> None:
         """Stop the run when there is no Krea API at its address.
 
-        A redirect, or a page that says that nothing is there, may be about one call: a free one that fails as well
+        A redirect, or a page about a missing resource, may concern only one call: a free one that fails as well
         shows that it is not.
 
         Args:

@@ -56,22 +56,25 @@ SHARED_EVENTS = (
     Unseen,
     Failed,
 )
-"""What other homes have to know of a request. `Done` becomes a result, and reports are of one home."""
+"""The events that other homes need to know about a request; results and reports are stored separately.
+
+`Done` becomes a result, and reports are of one home.
+"""
 LOOK = 2
-"""The store is asked about a request that another run works on after so many polls."""
+"""The number of polls after which the store is asked about a request of another run."""
 RETRY = 3
-"""What the store has not taken is written again after so many polls."""
+"""The number of polls after which a line that the store has not accepted is written again."""
 _PATIENCE = 30
-"""A claim waits so many polls for the earlier lines of its request."""
+"""The number of polls for which a claim waits for earlier lines of its request."""
 LAST_TRIES = 2
-"""How often a line is written that is left when the run ends."""
+"""The number of attempts for a line that is left at the end of a run."""
 _WIDTH = 16
 """Calls to the store at once."""
 
 
 @dataclass(slots=True)
 class SharedLedger:
-    """The journal of this home and the claims of all, as tasks on an event loop use them; see `JournalWriter`.
+    """The journal of this home and the claims of all homes, for tasks on an event loop; see `JournalWriter`.
 
     `is_fit` says whether an image is one of its request. Without claims, only results go to the store. `distrust` says
     why the store cannot keep claims. `looked` has the times of the last looks at requests of other runs, `done` the
@@ -174,7 +177,7 @@ class SharedLedger:
             raise CallFailed(f"the shared store could not be read: {error}") from error
 
     async def ask_account(self, question: Callable[[AccountView], _T]) -> _T:
-        """Ask about the account's jobs and POSTs, with those of other homes as they were read last."""
+        """The account's jobs and POSTs, including those of other homes according to the last read."""
         known, alive = self.claims.replay, self.alive
         others = Replay(open=dict(known.open), lost=dict(known.lost), jobs=dict(known.jobs))
         return await self.journal.ask_account(
@@ -189,7 +192,7 @@ class SharedLedger:
                 await self._tell_earlier()
 
     async def close(self) -> None:
-        """Bring to the store what is left."""
+        """Write the remaining lines to the store."""
         self.is_closing = True
         while self.tasks:
             await asyncio.wait(self.tasks)
@@ -366,7 +369,7 @@ def _fits(status: RequestStatus, expected: tuple[type[RequestStatus], ...], only
 
 
 def _combined(local: RequestStatus, shared: RequestStatus) -> RequestStatus:
-    """The state of a request by this home's journal and by the store: the one that is further counts."""
+    """The state of a request according to this home's journal and the store: the more advanced one counts."""
     match local, shared:
         case DrawnElsewhere(), _:
             return local
@@ -383,7 +386,7 @@ def _combined(local: RequestStatus, shared: RequestStatus) -> RequestStatus:
 
 
 def _local(event: Event, status: RequestStatus) -> Event:
-    """What this home's journal has to say of a claim of which only the store knew: the job of another home is ours."""
+    """The line that this home's journal needs for a claim that only the store contained."""
     if isinstance(event, Attached) and isinstance(status, InFlight):
         return replace(_submitted(status), cell=event.cell)
     return event

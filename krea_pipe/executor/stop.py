@@ -1,4 +1,4 @@
-"""How a run is told to end, by signals and otherwise."""
+"""How a run is stopped, by signals or otherwise."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,11 @@ from krea_pipe.core.errors import Problem
 
 @dataclass(slots=True)
 class Stop:
-    """The wish to end a run, and who has it.
+    """A request to stop a run, and its observers.
 
-    Once it is closed nothing new is sent, but running jobs are paid and still collected: when Krea refuses the
-    account, or a person or the system interrupts. Once it is left, because of a second interrupt or something that
-    cannot be written down, nothing is waited for either.
+    Once it is closed nothing new is sent, but running jobs are paid and still collected: when Krea refuses the account,
+    or a person or the system interrupts. Once it is left, because of a second interrupt or something that cannot be
+    written down, nothing is waited for either.
     """
 
     closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -41,12 +41,12 @@ class Stop:
         self.close()
 
     def leave(self) -> None:
-        """Wait for nothing more."""
+        """Stop waiting."""
         self.leaving.set()
         self.close()
 
     def close(self) -> None:
-        """Send nothing more, and wake those who wait to."""
+        """Send nothing more, and wake the tasks that wait to send."""
         self.closing.set()
         for listener in self.listeners:
             listener()
@@ -58,7 +58,7 @@ class Stop:
 
     @property
     def wanted(self) -> bool:
-        """Whether nothing new is to be sent."""
+        """Whether to send nothing new."""
         return self.closing.is_set()
 
     async def sleep_unless_leaving(self, seconds: float) -> bool:
@@ -86,7 +86,7 @@ LAST_CALLS = 10.0
 
 @contextlib.contextmanager
 def stopped_by_signals(stop: Stop, client: Client, tell: Callable[[], None]) -> Iterator[None]:
-    """The first signal asks the work to end, and is told; the second ends it."""
+    """Ask the work to stop on the first signal, and end it on the second."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def on_signal() -> None:

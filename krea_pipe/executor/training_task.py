@@ -80,7 +80,7 @@ class TrainingOrder:
 
 
 def execute_training(order: TrainingOrder) -> Trained | Failure:
-    """Train a style, or find the one that was trained, or wait for the job that is in flight.
+    """Train a style, find the trained one, or wait for the job in flight.
 
     Args:
         order: what to train, and on which terms.
@@ -175,7 +175,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         """The status of the training according to the journal."""
         status = await self.read_status()
         if isinstance(status, Post):
-            self.order.tell("An answer of Krea's was lost; looking for its job in Krea's list.")
+            self.order.tell("An answer from Krea was lost; searching for its job in Krea's list.")
             await self.session.introduce()
         return status
 
@@ -204,7 +204,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         return await self._wait(job)
 
     async def other_run_done(self, busy: Busy) -> RequestStatus | Trained | Failure:
-        """Wait for the job of a command that is alive, which writes down what becomes of it."""
+        """Wait for the job of a command that is alive, which records its outcome."""
         job = await self.session.journal_writer.ask(lambda replay: replay.in_flight.get(self.key))
         if isinstance(job, InFlight):
             self.order.tell(f"{busy.run} is already training it; this command costs nothing.")
@@ -228,13 +228,13 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         return _empty()
 
     def unclear(self, verdict: Unclear, lost: Lost | None) -> Failure:  # noqa: ARG002 (for images)
-        """An answer was lost, and it is unknown what became of its POST."""
+        """An answer was lost, and the outcome of its POST is unknown."""
         if self.session.stop.interrupted:
             return self.ended("pending")
         return _uncertain(verdict.reason, tuple(job.id for job in verdict.candidates))
 
     async def _checked(self, known: Trained) -> Trained | Failure:
-        """A style of another key is looked for first: it belongs to the account that trained it."""
+        """Look first for the style of another key, because it belongs to the account that trained it."""
         if self.order.is_free or known.account == self.session.account:
             return known
         try:
@@ -339,13 +339,13 @@ def _empty() -> Failure:
 
 
 def _hidden(style_id: str) -> Failure:
-    """There is a style, and this key is not the one that may use it."""
+    """Report that the style exists but this key cannot use it."""
     reason = f"style {style_id} was trained with another key, and this key cannot see it"
     return Failure("style_hidden", f"{reason}; share it with the workspace. {AGAIN}", "refused")
 
 
 def _uncertain(reason: str, candidates: tuple[str, ...] = ()) -> Failure:
-    """An answer was lost, and it is unknown what became of its POST; `candidates` are jobs that may be of it."""
+    """An answer was lost, and the outcome of its POST is unknown; `candidates` are jobs that may belong to it."""
     jobs = f" Possible jobs: {', '.join(candidates)}." if candidates else ""
     look = "`krea-pipe styles list` shows whether the style exists"
     message = f"Krea may be training it, because its answer was lost, and {reason.rstrip('.')}.{jobs} {look}; {AGAIN}"

@@ -1,7 +1,7 @@
-"""How a finished job is noticed: one look at the list of jobs for all of them, single reads for what it does not show.
+"""Detects finished jobs: one poll of the list for all of them, and single reads for jobs that it does not show.
 
-Jobs in flight are no connections: each is one future here, and one task looks every second or two. A webhook is a
-hint to look at once. The list has up to 1,000 of an account's jobs, the newest first.
+Jobs in flight are no connections: each is one future here, and one task looks every second or two. A webhook is a hint
+to look at once. The list has up to 1,000 of an account's jobs, the newest first.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ PAGE_SPAN = 900
 SPARE = 100
 """Of them ours, and other jobs of the account between them."""
 OVERTAKEN = 500
-"""A job that so many later ones have overtaken is looked at alone, so that the list need not reach back to it."""
+"""The number of later jobs after which a job is read individually, so that the list need not reach back to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """Why a job did not come to an end before our eyes.
+    """Why waiting for a job ended without a result.
 
     `left`: the run ends; `cancelled` by us, unbilled; `hidden`: Krea does not show it; `gone`: Krea itself has said
     twice that it has no such job, whose image was stored before; `stuck`: it did not end in time, and was not cancelled
@@ -44,11 +44,13 @@ class Lack:
 
 @dataclass(slots=True, eq=False)
 class Watched:
-    """A job that has not ended, as it was last seen. Times are seconds of a steady clock.
+    """A job in progress, as it was last seen.
+
+    Times are seconds of a monotonic clock.
 
     `number` counts the jobs of this run in the order of submission. `unknown` counts reads that did not find it, and
-    `denied` those of them by which Krea itself has said that there is no such job.
-    `is_missing` says that the last list did not show it, though it went back further.
+    `denied` those of them by which Krea itself has said that there is no such job. `is_missing` says that the last list
+    did not show it, though it went back further.
     """
 
     id: str
@@ -69,7 +71,7 @@ class Watched:
     hints: int = 0
     is_hinted: bool = False
     asked: int = 0
-    """How often Krea was asked to cancel it."""
+    """The number of attempts to cancel it at Krea."""
     was_stored: bool = False
     """Whether its image was here, and is read again: it ended long ago, so it is never cancelled."""
 
@@ -81,7 +83,7 @@ class Watched:
             self.running_since = now
 
     def resolve(self, end: Job | Lack) -> None:
-        """Tell the one who waits."""
+        """Wake the waiting task."""
         if not self.end.done():
             self.end.set_result(end)
 
@@ -93,7 +95,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The jobs that a look covers, the `limit` and `before` of its call, and the jobs that it leaves out for good."""
+    """The jobs that a poll covers, the `limit` and `before` of its call, and the jobs that it leaves out for good."""
 
     jobs: Sequence[Watched]
     limit: int
@@ -102,7 +104,7 @@ class Sight:
 
 
 def choose_sight(watched: Sequence[Watched], count: int, turn: int) -> Sight:
-    """What to look at: everything if it fits, otherwise the oldest jobs and the others by turns.
+    """The jobs to poll: all if they fit, otherwise the oldest jobs and the others in turn.
 
     `watched` is in the order of submission, `count` how many were submitted in all. Krea works in that order, so the
     oldest end first; another variant's jobs may end earlier, so every second look is at those behind.
@@ -247,11 +249,11 @@ LENGTHS = 64
 LIST_TRIES = 3
 LIST_REST = 30.0
 ASKS = 3
-"""How often Krea is asked to cancel a job that waits, in case a call is lost."""
+"""The number of attempts to cancel a queued job, in case a call is lost."""
 _FEW_JOBS = 100
-"""Jobs of which a list is short enough to be looked at oftener, once the run ends with them."""
+"""The number of jobs up to which a list is short enough for more frequent polls at the end of a run."""
 HINTED = 6
-"""With webhooks the list is looked at this many times more rarely, in case none arrives."""
+"""With webhooks, the factor by which polls become rarer; they continue in case no webhook arrives."""
 
 
 @dataclass(slots=True)

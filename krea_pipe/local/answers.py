@@ -1,4 +1,4 @@
-"""What all handlers answer in the same way: refusals, times, and the pages of lists."""
+"""Answers that all handlers share: refusals, times, and pages of lists."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime

@@ -1,13 +1,13 @@
 """The documented Krea API as an ASGI app that draws proofs and spends nothing.
 
-The account can be bounded: so many jobs at once, so many in the backlog, 429 beyond that. The end of a job is told to
-its `X-Webhook-URL` once. Trigger words in a prompt, which make a job fail or get stuck, are in
+The account can have limits: a number of concurrent jobs, a number in the backlog, and 429 beyond that. The end of a job
+is reported once to its `X-Webhook-URL`. Trigger words in a prompt, which make a job fail or get stuck, are in
 `krea_pipe.local.job`.
 
-Known differences from Krea: images are never fetched from outside, webhooks come for ends alone, `user` and `liked`
-do not filter styles, and a training costs nothing and gives a style that nobody has learnt. What Krea does not document
-was decided here: 429 carries no Retry-After, DELETE comes too late for a job that is past `scheduled` unless it is
-stuck, and a stuck job is never timed out. `GET /_local/book` is not Krea's; see `krea_pipe.local.billing_log`.
+Known differences from Krea: images are never fetched from outside, webhooks are sent only for ends, `user` and `liked`
+do not filter styles, and a training costs nothing and creates a style without any learning. Undocumented behaviour was
+decided here: 429 carries no Retry-After, DELETE comes too late for a job that is past `scheduled` unless it is stuck,
+and a stuck job is never timed out. `GET /_local/book` is not Krea's; see `krea_pipe.local.billing_log`.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class _Call(NamedTuple):
-    """What answers one method on one path, `is_open` without a token."""
+    """The handler of one method on one path; `is_open` means that it needs no token."""
 
     method: str
     path: str
@@ -47,7 +47,7 @@ class _Call(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """What the book calls it: the three variants are one kind, and a file is known by its folder."""
+        """Its name in the account book: the three variants are one kind, and a file is identified by its folder."""
         folder = self.path.split("/")[1]
         return f"{self.method} {f'/{folder}' if folder in _FOLDERS else self.path}"
 
@@ -98,7 +98,7 @@ def create_app(server_state: ServerState | None = None, *, dates: bool | None = 
 
 
 def open_transport(undocumented: Mapping[str, Sequence[str]] | None = None) -> httpx.ASGITransport:
-    """A transport, with no socket in between, to a Krea of one's own that lives as long as the transport.
+    """A transport, without a socket, to a separate Krea that exists as long as the transport.
 
     Args:
         undocumented: values of `variant`, `aspect_ratio` and `resolution` that it takes although no document has them.
@@ -138,10 +138,10 @@ async def _answer_unknown(_: Request, __: Exception) -> Response:
 
 
 class _DateMiddleware:
-    """Adds a `Date` from the clock of the server state to every answer, where `dates` says so.
+    """Adds a `Date` from the clock of the server state to every answer, if `dates` says so.
 
-    `dates` None leaves it to a server. An ASGI server adds the present of this machine by itself, without a look at
-    the answer, so our header would be a second `Date`; a transport in the same process adds no header.
+    `dates` None leaves it to a server. An ASGI server adds the present of this machine by itself, without a look at the
+    answer, so our header would be a second `Date`; a transport in the same process adds no header.
     """
 
     def __init__(self, app: ASGIApp, server_state: ServerState, book: BillingLog, dates: bool | None) -> None:
@@ -165,5 +165,5 @@ class _DateMiddleware:
 
 
 def _is_in_process(scope: Scope) -> bool:
-    """Servers tell which version of the ASGI specification they speak; httpx's transport does not."""
+    """Servers state their version of the ASGI specification; httpx's transport does not."""
     return "spec_version" not in scope["asgi"]

@@ -56,7 +56,7 @@ async def delete_asset(server_state: ServerState, request: Request) -> Response:
 
 
 async def read_upload(server_state: ServerState, request: Request) -> Response:
-    """GET /uploads/{id}.{suffix}: the bytes as they were uploaded."""
+    """GET /uploads/{id}.{suffix}: the bytes as uploaded."""
     name = request.path_params["name"]
     asset = server_state.asset(name.partition(".")[0])
     if asset is None or asset.file_name != name:

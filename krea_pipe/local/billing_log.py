@@ -1,6 +1,6 @@
 """The account book of a local Krea: what was asked of it, what it did when, and what it billed.
 
-The book is no part of Krea's API. It is for tests and benchmarks that have the local Krea in another process.
+The book is not part of Krea's API. It is for tests and benchmarks that have the local Krea in another process.
 """
 
 from collections import Counter

@@ -34,7 +34,7 @@ class Colour:
 
     @property
     def chroma(self) -> float:
-        """How colourful it is, 0 for grey."""
+        """The colourfulness, 0 for grey."""
         return abs(self.tint)
 
     @property
@@ -54,7 +54,7 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def distance(first: Colour, second: Colour) -> float:
-    """How different two colours look; black and white are 1 apart."""
+    """The visible difference between two colours; black and white have a distance of 1."""
     return math.hypot(first.light - second.light, abs(first.tint - second.tint))
 
 

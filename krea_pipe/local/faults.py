@@ -31,7 +31,7 @@ _REASONS: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """An ASGI app with the faults of a script in front.
+    """An ASGI app that applies the faults of a script.
 
     `prompt_of` gives the prompt of the job that a path is about. `GET /_local/faults` tells how often each rule has
     acted; nothing under `/_local/` is ever broken.
@@ -90,7 +90,7 @@ def _prompt_in(body: bytes) -> str | None:
 
 @dataclass(slots=True)
 class _Answer:
-    """What the app said: the message that starts its answer, and the whole body."""
+    """The answer of the app: the message that starts it, and the whole body."""
 
     start: Message = field(default_factory=dict)
     body: bytes = b""
@@ -145,7 +145,7 @@ class _Exchange:
             await self._wait_until_gone()
 
     async def reset(self) -> None:
-        """Break the connection with an RST; where the server has no way to, half an answer stands for it."""
+        """Break the connection with an RST; if the server cannot do this, send half an answer."""
         if self.transport is None:
             start = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
             await self.send_half(_Answer(start, b'{"job_id": "' * 2))
@@ -161,7 +161,7 @@ class _Exchange:
 
 
 async def _act(action: Action | None, exchange: _Exchange) -> None:
-    """Do to a call what a rule says; None lets it pass."""
+    """Apply a rule to a call; None lets the call pass."""
     is_late = action.after if isinstance(action, Refuse | Reset | Slow) else isinstance(action, Truncate | Corrupt)
     answer = await exchange.ask() if is_late else _Answer()
     match action:
@@ -209,7 +209,7 @@ async def _read_body(receive: Receive) -> bytes | None:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body once more before it goes on with what the server has."""
+    """A `receive` that returns the body once more before it continues with the server's messages."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:

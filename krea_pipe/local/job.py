@@ -37,7 +37,7 @@ class JobOutcome:
 
     @property
     def is_billed(self) -> bool:
-        """Whether a job that comes to this end is paid for."""
+        """Whether a job that ends in this way is billed."""
         return self.outcome in ("image", "empty")
 
 
@@ -85,7 +85,7 @@ _PHASES: tuple[tuple[Status, float], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where a job's end is to be told, and the base of the URLs in what is told."""
+    """The address for the notification about a job's end, and the base of the URLs in it."""
 
     url: str
     base_url: str
@@ -114,12 +114,12 @@ class Job:
 
     @property
     def price(self) -> Decimal:
-        """What the job costs in USD if it completes."""
+        """The price of the job in USD if it completes."""
         return self.brief.order.price
 
     @property
     def reserve(self) -> Decimal:
-        """What the job will cost in USD unless it is cancelled."""
+        """The price of the job in USD unless it is cancelled."""
         return self.price if self.fate.is_billed else Decimal(0)
 
     def start(self, instant: datetime) -> None:
@@ -144,7 +144,7 @@ class Job:
         return next(reached, "processing")
 
     def finished_at(self, now: datetime) -> datetime | None:
-        """When the job reached its terminal state, or None while it is pending."""
+        """When the job reached its final state; None while it is pending."""
         if self.cancelled_at is not None:
             return max(self.cancelled_at, self.created_at)
         if self.ends_at is None or now < self.ends_at:
@@ -207,5 +207,5 @@ def name_type(job: Job) -> str:
 
 
 def name_style(image_id: str) -> str:
-    """The id of the style that comes of a job, from the id that its image would have."""
+    """The id of the style that a job creates, derived from the id that its image would have."""
     return f"st_{image_id.replace('-', '')[:12]}"

@@ -80,7 +80,7 @@ def accept(job: Job) -> Response:
 
 
 def read_webhook(request: Request) -> Webhook | None:
-    """Where the end of the job is to be told; raises `RefusalError` with 400 for what cannot be called."""
+    """The address for the notification about the job's end; raises `RefusalError` with 400 if it cannot be called."""
     text = request.headers.get("x-webhook-url")
     if text is None:
         return None

@@ -1,4 +1,4 @@
-"""What a generate call asks for, as values, what it costs, and what decides how its proof looks."""
+"""The contents of a generate call, its price, and the values that determine its proof."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ STRENGTHS: Mapping[str, tuple[float, float]] = {
     kind: tuple(_DATA["strengths"][kind]) for kind in ("references", "moodboards", "styles", "image")
 }
 MOST: Mapping[str, int] = _DATA["most"]
-"""How many references and moodboards a request may have."""
+"""The maximum numbers of references and moodboards in a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def _rounded(pixels: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Training(Order):
-    """An order of which a style comes, and no image; its prompt is the name with the trigger word."""
+    """An order for a style instead of an image; its prompt is the name with the trigger word."""
 
     name: str = ""
     model: str = "flux_dev"
@@ -116,7 +116,7 @@ class Tint:
 
 @dataclass(frozen=True, slots=True)
 class ProofSpec:
-    """An order with its input images; `take` tells apart equal orders without a seed, which Krea draws at random."""
+    """An order with its input images; `take` distinguishes equal orders without a seed."""
 
     order: Order
     tints: tuple[Tint, ...] = ()

@@ -66,7 +66,7 @@ def box(left: float, top: float, right: float, bottom: float) -> Outline:
 
 
 def arch(x: float, base: float, half: float, height: float) -> Outline:
-    """A doorway with a round top that stands on `base`, by half its width."""
+    """A doorway with a round top on `base`, given half its width."""
     return ((x - half, base), *bow(x, base - height + half, half, half, 180, 360), (x + half, base))
 
 

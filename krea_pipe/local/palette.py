@@ -29,7 +29,7 @@ _Weighed = tuple[Colour, float]
 
 
 class Palette(NamedTuple):
-    """What each part of a composition is painted with."""
+    """The colour for each part of a composition."""
 
     ground: Colour
     haze: Colour
@@ -44,7 +44,7 @@ class Palette(NamedTuple):
 
     @property
     def is_dark(self) -> bool:
-        """Whether the ground is darker than what stands on it."""
+        """Whether the background is darker than the objects."""
         return self.ground.light < 0.5
 
 
@@ -76,7 +76,7 @@ def _from_prompt(prompt: str) -> Palette:
 
 
 def _harmonise(rng: random.Random, base: Colour | None = None) -> Palette:
-    """A palette of its own, light two times out of three, around the hue of `base` or a random one."""
+    """A separate palette, light in two of three cases, around the hue of `base` or a random one."""
     hue = math.degrees(cmath.phase(base.tint)) if base else rng.uniform(0, 360)
     to_second, to_accent = rng.choice(_HARMONIES)
     is_dark = base.light < 0.35 if base else rng.random() < 0.34
@@ -103,7 +103,7 @@ def _gather(tints: Sequence[Tint]) -> list[_Weighed]:
 
 
 def _assign(weighed: Sequence[_Weighed]) -> Palette:
-    """Give colours their roles: the heaviest is the ground, the liveliest and most distant stand on it."""
+    """Assign roles to colours: the heaviest is the background, the liveliest and most distant are the objects."""
     ground = max(weighed, key=_suits_ground)[0]
     main = _pick(weighed, [ground], 12) or ground.shift(0.28 if ground.light < 0.5 else -0.28, chroma=1.1)
     accent = _pick(weighed, [ground, main], 20) or main.shift(0.12, chroma=1.25, hue=18)

@@ -1,4 +1,4 @@
-"""What a proof needs to know of an input image: its size, its dominant colours and a thumbnail."""
+"""The properties of an input image that a proof uses: size, dominant colours and a thumbnail."""
 
 import base64
 import binascii
@@ -94,7 +94,7 @@ def _look_at(image: Image.Image) -> Picture:
 
 
 def _in_srgb(thumb: Image.Image, profile: object) -> Image.Image:
-    """An RGB image whose colours are those of sRGB; as it is without a profile for RGB, or with a damaged one."""
+    """An RGB image converted to sRGB; unchanged without an RGB profile, or with a damaged one."""
     if not isinstance(profile, bytes) or profile[16:20] != b"RGB ":
         return thumb
     try:

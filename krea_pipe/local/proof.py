@@ -1,9 +1,9 @@
-"""Proofs: stand-ins for Krea's images that show the parameters of the request that asked for them.
+"""Proofs: stand-ins for Krea's images that show the parameters of their requests.
 
 What to read where: size and shape from the aspect ratio; colours from the words of the prompt, overlaid by the
-moodboard's and by the references' own pixels, as far as their strengths go; the composition from the seed; how
-much of it is shown from `creativity` and `complexity`; chroma and contrast from `intensity`; slant and blur
-from `movement`; contour lines from trained styles; grain from Large, flat fills from Turbo; the rest in the caption.
+moodboard's and by the references' own pixels, as far as their strengths go; the composition from the seed; how much of
+it is shown from `creativity` and `complexity`; chroma and contrast from `intensity`; slant and blur from `movement`;
+contour lines from trained styles; grain from Large, flat fills from Turbo; the rest in the caption.
 
 A proof depends on its spec alone: the same spec gives the same bytes.
 """

@@ -23,7 +23,7 @@ class Queue:
     _line: deque[Job] = field(default_factory=deque)
 
     def add(self, job: Job, now: datetime) -> None:
-        """Let a job run, or wait for a place; the queue has to stand at `now`."""
+        """Start a job, or queue it; the queue must be up to date at `now`."""
         self._line.append(job)
         self.waiting += 1
         self._fill(now)
@@ -43,7 +43,7 @@ class Queue:
         return ended
 
     def cancel(self, job: Job, now: datetime) -> None:
-        """End a job early, and let the next one have its place."""
+        """End a job early, and give its place to the next one."""
         job.cancelled_at = now
         if job.started_at is None:
             self.waiting -= 1

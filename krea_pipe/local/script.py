@@ -13,7 +13,7 @@ CALLS = ("submit", "job", "jobs", "cancel", "upload", "image")
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Answer with an HTTP error; `after` Krea has acted on the call all the same."""
+    """Answer with an HTTP error; with `after`, Krea has acted on the call nevertheless."""
 
     status: int
     retry_after: int | None = None
@@ -54,7 +54,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """How often the webhook of a job is delivered."""
+    """The number of deliveries of a job's webhook."""
 
     copies: int
 
@@ -64,10 +64,10 @@ Action: TypeAlias = Refuse | Reset | Slow | Truncate | Corrupt | End | Deliver
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line of a script: what it is about, what happens, and which of the calls or jobs it takes.
+    """One rule of a script: its subject, its effect, and the calls or jobs that it selects.
 
-    `on` is a call, `any` for every call, `end` or `webhook`. `prompt` is text inside the job's prompt; of what is
-    left the rule takes each one of `every`, of these the `share`, and in all no more than `times`.
+    `on` is a call, `any` for every call, `end` or `webhook`. `prompt` is text inside the job's prompt; of what is left
+    the rule takes each one of `every`, of these the `share`, and in all no more than `times`.
     """
 
     on: str
@@ -85,7 +85,7 @@ class Rule:
 
 @dataclass(slots=True, eq=False)
 class _Tally:
-    """How often a rule was asked and how often it acted, with dice of its own."""
+    """The number of times that a rule was asked and has acted, with its own random numbers."""
 
     rule: Rule
     dice: random.Random
@@ -115,7 +115,7 @@ class Script:
 
     @property
     def acted(self) -> tuple[int, ...]:
-        """How often each rule has acted, in the order of the rules."""
+        """The number of times that each rule has acted, in the order of the rules."""
         return tuple(tally.acted for tally in self._tallies)
 
     @property
@@ -124,14 +124,14 @@ class Script:
         return any(rule.prompt for rule in self.rules)
 
     def pick(self, on: str, prompt: str | None) -> Action | None:
-        """What happens to this call or job; None lets it pass."""
+        """The effect on this call or job; None lets it pass."""
         for tally in self._tallies:
             if tally.rule.is_about(on, prompt) and tally.takes_the_next():
                 return tally.rule.action
         return None
 
     def decide_fates(self, otherwise: FateOf) -> FateOf:
-        """How jobs end: as the rules on `end` have it, otherwise as they would without them."""
+        """How jobs end: according to the rules on `end`, otherwise as without them."""
 
         def fate_of(brief: ProofSpec) -> JobOutcome:
             action = self.pick("end", brief.order.prompt)
@@ -140,6 +140,6 @@ class Script:
         return fate_of
 
     def count_webhooks(self, job: Job) -> int:
-        """How often a job's webhook is delivered."""
+        """The number of deliveries of a job's webhook."""
         action = self.pick("webhook", job.brief.order.prompt)
         return action.copies if isinstance(action, Deliver) else 1

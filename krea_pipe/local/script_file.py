@@ -1,4 +1,4 @@
-"""A script as a YAML file, read with the place of every mistake.
+"""Reads a script from a YAML file, and reports every mistake with its place.
 
     seed: 7                                                    # for the shares; 0 when it is left out
     rules:                                                     # asked in order; the first that takes a call acts
@@ -10,14 +10,11 @@
 
 `on` is a call (submit, job, jobs, cancel, upload, image), `any` call, the `end` of a job, or its `webhook`.
 
-| `do` | what happens | more keys |
-|---|---|---|
-| 400 to 599 | that status; from 500 with a gateway's HTML, below with Krea's JSON | `retry_after`, `after` |
-| `reset` | the connection is reset | `after` |
-| `slow` | the answer takes so long | `seconds`, `after` |
-| `truncated`, `corrupt` | half of the answer; all of it with other bytes in its middle | |
-| `stuck`, `failed`, `empty` (end) | the job never ends, fails, or has no image | `code`, `message`, `where` |
-| `twice`, `missing` (webhook) | the delivery is repeated, or does not come | |
+| `do` | what happens | more keys | |---|---|---| | 400 to 599 | that status; from 500 with a gateway's HTML, below with
+Krea's JSON | `retry_after`, `after` | | `reset` | the connection is reset | `after` | | `slow` | the answer takes so
+long | `seconds`, `after` | | `truncated`, `corrupt` | half of the answer; all of it with other bytes in its middle | |
+| `stuck`, `failed`, `empty` (end) | the job never ends, fails, or has no image | `code`, `message`, `where` | |
+`twice`, `missing` (webhook) | the delivery is repeated, or does not come | |
 
 `after: true` lets Krea act first. `where` is where a failed job says why: `top`, `result` or `nowhere`. Every rule may
 select: `prompt` is text in the job's prompt, `every` each Nth, `share` a part from 0 to 1, `times` the first N.
@@ -113,7 +110,7 @@ _BY_SUBJECT = {**dict.fromkeys((*CALLS, "any"), _HTTP), "end": _ENDS, "webhook":
 
 
 def _read_word(on: str, text: str) -> Callable[..., Action]:
-    """What a `do` makes for a subject, such as `submit` or `end`."""
+    """The effect of a `do` on a subject, such as `submit` or `end`."""
     words = _BY_SUBJECT[on]
     if text in words:
         return words[text]
@@ -199,7 +196,7 @@ _Fields: TypeAlias = dict[str, tuple[yaml.Node, yaml.Node]]
 
 @dataclass(slots=True)
 class _Reader:
-    """Nodes become a script; what is wrong with them is collected, so that all of it is told at once."""
+    """Converts nodes to a script, and collects all problems."""
 
     flaws: list[Flaw] = field(default_factory=list)
 
@@ -248,7 +245,7 @@ class _Reader:
                 hint = f"did you mean `{close[0]}`?" if close else f"valid keys: {', '.join(known)}"
                 self._note(key, f"`{name}` is not a key of {what}", hint)
             elif name in fields:
-                self._note(key, f"`{name}` appears here twice")
+                self._note(key, f"`{name}` appears twice")
             else:
                 fields[name] = (key, value)
         for name in needs:

@@ -47,7 +47,7 @@ def build_app(
     backlog: int | None = None,
     token: str | None = None,
 ) -> ASGIApp:
-    """The app of a Krea with a state of its own and the faults of a script; `image` stands for every result."""
+    """The app of a Krea with its own state and the faults of a script; `image` replaces every result."""
     server_state = ServerState(
         latency=latency,
         spread=spread,

@@ -41,7 +41,7 @@ class Asset:
 
 
 class Bill(NamedTuple):
-    """What one completed job cost, in USD."""
+    """The price of one completed job in USD."""
 
     job_id: str
     amount: Decimal
@@ -59,15 +59,15 @@ def deliver_once(_: Job) -> int:
 
 @dataclass(slots=True, eq=False)
 class ServerState:
-    """The state behind one local Krea, which any thread may read.
+    """The state of one local Krea, which any thread may read.
 
-    `latency` is how long a job runs in seconds, give or take the share `spread` of it, drawn from the job's number.
-    At most `concurrency` jobs run at once and `backlog` more wait for them, None for any number. `token` None accepts
-    any bearer token, `balance_usd` None pays for everything, `asset_limit` is in bytes. `fate_of` decides how a job
-    ends; the default reads the trigger words of `krea_pipe.local.job`. `image_of` gives the bytes of a job's
-    image, None draws a proof. `webhook_copies` is how often the end of a job is told to its webhook; the jobs whose
-    end is still to be told are in the `outbox`. `undocumented` are values of `variant`, `aspect_ratio` and `resolution`
-    that are taken although no document has them.
+    `latency` is how long a job runs in seconds, give or take the share `spread` of it, drawn from the job's number. At
+    most `concurrency` jobs run at once and `backlog` more wait for them, None for any number. `token` None accepts any
+    bearer token, `balance_usd` None pays for everything, `asset_limit` is in bytes. `fate_of` decides how a job ends;
+    the default reads the trigger words of `krea_pipe.local.job`. `image_of` gives the bytes of a job's image, None
+    draws a proof. `webhook_copies` is how often the end of a job is told to its webhook; the jobs whose end is still to
+    be told are in the `outbox`. `undocumented` are values of `variant`, `aspect_ratio` and `resolution` that are taken
+    although no document has them.
     """
 
     latency: float = 0.15
@@ -99,7 +99,7 @@ class ServerState:
 
     @property
     def submits(self) -> int:
-        """How many generate calls were accepted."""
+        """The number of accepted generate calls."""
         return len(self._jobs)
 
     @property
@@ -143,7 +143,7 @@ class ServerState:
             return job
 
     def job(self, job_id: str) -> Job | None:
-        """The job of that id, as it is now."""
+        """The current state of the job with that id."""
         self.now()
         return self._jobs.get(job_id)
 

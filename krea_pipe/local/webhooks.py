@@ -1,4 +1,4 @@
-"""Webhooks: the end of a job is told once, without a second try, as far as Krea documents it."""
+"""Delivers webhooks: one notification for the end of each job, without retries, as Krea documents it."""
 
 import asyncio
 from contextlib import suppress
@@ -15,7 +15,7 @@ _LONGEST_SLEEP = 0.25
 
 
 async def deliver_due(server_state: ServerState) -> None:
-    """Tell every end that is due by now and that nobody has begun to tell, and return when that is done."""
+    """Deliver all notifications that are due and not yet in progress, and return when they are delivered."""
     if server_state.seconds_to_webhook() == 0:
         async with _open_client() as client, asyncio.TaskGroup() as group:
             for _ in range(min(DELIVERIES, len(server_state.outbox))):
@@ -63,7 +63,7 @@ class Courier:
 
 
 def _limit_sleep(pause: float | None) -> float | None:
-    """What is due already is with the deliveries, so that only the next end matters."""
+    """The time of the next end; notifications that are already due are being delivered."""
     return None if pause is None else min(pause or _LONGEST_SLEEP, _LONGEST_SLEEP)
 
 

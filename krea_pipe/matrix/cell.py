@@ -12,7 +12,7 @@ class Cell:
     """One image of the matrix: its place in the order of the file, its id, axes, path and request.
 
     `names` and `axes` are the names and values of its axes. `source` is the id of the cell that it is generated for.
-    `template` is what its prompt was rendered from, None where the prompt of its source is taken as it is.
+    `template` is what its prompt was rendered from, None where the prompt of its source is used unchanged.
     """
 
     position: int
@@ -34,7 +34,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A stage that waits for picks: the file that will hold them, how many there are, and what it may come to.
+    """A stage that waits for picks: the picks file, the number of picks in it, and the expected cost.
 
     `each` is how many images the first cell would give if it were picked; `usd_each` and `usd_most` are the least and
     the most that one pick may cost.

@@ -1,4 +1,4 @@
-"""What is wrong with the cells of a pipeline: the first problem of each kind at each place."""
+"""Collects the problems of a pipeline's cells: the first problem of each kind at each place."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field

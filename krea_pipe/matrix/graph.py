@@ -49,7 +49,7 @@ class Graph:
 
     @property
     def usd(self) -> Decimal:
-        """What those cost in US dollars, when none is there yet."""
+        """Their price in US dollars if no image exists yet."""
         return sum((one.usd for one in self.vertices), Decimal(0))
 
     @property
@@ -83,7 +83,7 @@ def _edges(stage: Stage, waiting: Waiting | None) -> Iterator[Edge]:
 
 
 def _chain(upstream: SourceStage, waiting: Waiting | None) -> str:
-    """What a stage is generated for, in words."""
+    """The stage whose images a stage uses, in words."""
     verb = "promotes" if upstream.promotes else "for"
     if waiting is not None:
         return f"{verb} {waiting.found} of {_span(waiting.wants, str)} picks"
@@ -93,7 +93,7 @@ def _chain(upstream: SourceStage, waiting: Waiting | None) -> str:
 
 
 def text_lines(graph: Graph) -> Iterator[str]:
-    """The stages as a tree, each below the one that it is generated for, or else the first that it needs."""
+    """The stages as a tree: each below the stage whose images it uses, or else the first that it needs."""
     rows = list(_tree(graph))
     width = max(len(start) for start, _ in rows)
     sizes = [max(len(_size(one)) for _, one in rows), max(len(_cost(one)) for _, one in rows)]

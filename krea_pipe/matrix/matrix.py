@@ -28,13 +28,13 @@ MAX_CELLS = 100_000
 MAX_COPIED = 50_000_000
 """Variables times cells."""
 CHECKS_PER_CELL = 5
-"""Conditions of rules that may be looked at, for each cell that a pipeline may have."""
+"""The maximum number of conditions of rules to evaluate, for each possible cell of a pipeline."""
 MAX_PRICED = 500
-"""Source cells that are looked at for what a pick of one may cost."""
+"""The number of source cells examined to estimate the cost of a pick."""
 
 
 def cell_count(stage: Stage) -> int:
-    """How many cells the axes of a stage span for each source, before rules."""
+    """The number of cells that the axes of a stage span for each source, before rules."""
     return sum(math.prod(len(axis.values) for axis in matrix.axes) for matrix in stage.matrices)
 
 
@@ -56,7 +56,7 @@ class Expansion:
     collided: set[str] = field(default_factory=set)
     warnings: list[Problem] = field(default_factory=list)
     bereft: set[str] = field(default_factory=set)
-    """Stages that are generated for picks, some of which are about no cell."""
+    """Stages generated for picks, some of which match no cell."""
 
     def __post_init__(self) -> None:
         stages = self.pipeline.stages
@@ -89,7 +89,7 @@ class Expansion:
         return found
 
     def draft_of(self, cell: Cell, cells: Mapping[str, Cell]) -> CellDraft:
-        """What a cell was made of, with all names that its templates saw.
+        """The origin of a cell, with all names that its templates read.
 
         Args:
             cell: a cell that an expansion of the same pipeline gave.
@@ -151,7 +151,7 @@ class Expansion:
             spanned += each if source is not None else 0
             if spanned > self.max_cells:  # before rules and samples, which would have to look at each of them
                 sources = spanned // each
-                what = f"the stage `{stage.name}` spans {each:,} cells for each of {sources:,} sources or more"
+                what = f"the stage `{stage.name}` has {each:,} cells for each of at least {sources:,} sources"
                 self.problems.too_many(stage, what, self.max_cells, 10 * self.max_cells)
             for resolver in resolvers:
                 yield from self._of_matrix(resolver, source, used)
@@ -181,7 +181,7 @@ class Expansion:
         used.update(rule.trail for _, rule in rules.patch.of(patching))
 
     def _count_checks(self, resolver: Resolver) -> None:
-        """Stop before conditions of rules are looked at too often."""
+        """Stop before too many conditions of rules are evaluated."""
         stage, rules = resolver.stage, resolver.precedence
         self.checks += rules.exclude.checks + rules.patch.checks
         most = CHECKS_PER_CELL * self.max_cells
@@ -224,7 +224,7 @@ class Expansion:
         return {cell for matched in found for cell in matched.picks}
 
     def match(self, picks: Picks, stage: str, cells: Iterable[str], keys: Callable[[str], str]) -> Matched:
-        """What the decisions of a picks file are about; each key is made once."""
+        """The cells of the decisions in a picks file; each key is computed once."""
         names = [one.name for one in self.pipeline.stages]
         return match_picks(picks, cells, cache(keys), stage, names)
 
@@ -274,7 +274,7 @@ class Expansion:
             self.warnings += [replace(found, at=at)] if found else []
 
     def _prices(self, source: Cell, resolvers: Sequence[Resolver]) -> list[Decimal]:
-        """What each image of one source cell would cost."""
+        """The price of each image of one source cell."""
         prices = []
         for resolver in resolvers:
             for draft in self._of_matrix(resolver, source, set()):
@@ -324,7 +324,7 @@ class Expansion:
         raise AssertionError("a path that is taken belongs to a cell")
 
     def _source_cell(self, source: Cell, own: Sequence[str]) -> SourceCell:
-        """What cells have from the one that they are generated for; `own` are the names of their own axes."""
+        """The values that cells inherit from their source; `own` are the names of their own axes."""
         parts = source.id.split("/")[1:]
         names = [f"source.{name}" if name in own else name for name in source.names]
         inherited = tuple(zip(names, parts, source.axes, strict=True))

@@ -1,4 +1,4 @@
-"""Where each image goes below the output folder: every path checked, and no two the same."""
+"""The path of each image below the output folder; every path is checked, and no two are the same."""
 
 import re
 import unicodedata
@@ -62,7 +62,7 @@ def may_collide(stages: Sequence[Stage]) -> bool:
 
 
 class PathTaken(ValueError):
-    """Another cell has this path; which one, a second look at all of them tells."""
+    """Another cell has this path; a second pass over all cells determines which."""
 
     def __init__(self, out: str) -> None:
         super().__init__(out)

@@ -1,4 +1,4 @@
-"""Which cell each decision of a picks file is about: the one of its request, under whatever id, or else of its id."""
+"""Finds the cell of each decision in a picks file: the cell with its request, under any id, or else with its id."""
 
 import os
 import shlex
@@ -14,11 +14,11 @@ from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.pipeline.editing.picks import KEY_DIGITS, Pick, Picks, read_picks
 
 KeyOf = Callable[[str], str]
-"""The key of the request of a cell, by the cell's id; "" when it cannot be made."""
+"""The key of the request of a cell, by the cell's id; "" when it cannot be created."""
 
 
 _MOST_FILES = 50
-"""Files of a folder that are looked at."""
+"""The number of files in a folder that are examined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,10 @@ class Matched:
 def match_picks(picks: Picks, cells: Iterable[str], key_of: KeyOf, stage: str, stages: Iterable[str]) -> Matched:
     """Find the cell of each decision.
 
-    Whether the id has the very request counts first, then any cell with that request, because axes, stages and values
-    may have other names by now. Where no cell has it, as after a change of the prompt, the id alone does; then the id
-    in the stage as it is called now; and for a decision without a key the same parts in another order.
+    The first match counts: the cell with the id and the request; any cell with the request, because axes, stages and
+    values may have been renamed; if no cell has it, for example after a change of the prompt, the cell with the id; the
+    id with the current name of the stage; and for a decision without a key, the same parts in another order.
+
 
     Args:
         picks: the decisions.
@@ -111,7 +112,7 @@ def _joint_decision(decisions: Sequence[Pick]) -> Pick:
 
 @dataclass(slots=True)
 class _Matcher:
-    """Finds the cells of the decisions of one person, who has one about each cell."""
+    """Finds the cells of the decisions of one person: one decision about each cell."""
 
     picks: Picks
     decisions: Sequence[Pick]
@@ -185,7 +186,7 @@ class _Matcher:
         return rest
 
     def _in_stage(self, identity: str) -> str:
-        """An id in the stage as it is called now, if the pipeline has no stage of the name that it has."""
+        """An id with the current name of the stage, if the pipeline has no stage with the given name."""
         first, slash, parts = identity.partition("/")
         return identity if first in self.stages else f"{self.stage}{slash}{parts}"
 
@@ -252,7 +253,7 @@ def moved_file(missing: Path, named: Collection[Path], keys: Collection[str], pi
             folder = pipeline.resolve().parent
             old, new = ((pipeline.parent / os.path.relpath(one, folder)).as_posix() for one in (file, missing))
             said = "1 decision" if found == 1 else f"{found} decisions"
-            message = f"{new} does not exist, but {old} has {said} about these requests"
+            message = f"{new} does not exist, but {old} contains {said} about these requests"
             return Problem("file_renamed", message, hint=f"rename the file: git mv {old} {new}")
     return None
 
@@ -263,7 +264,7 @@ def decided_twice(picks: Picks, matched: Matched) -> list[Problem]:
     for first, second in matched.twice:
         lines = [picks.document.place(one.trail).line for one in (first, second)]
         said = [picks.said(one) for one in (first, second)]
-        message = f"one request is decided twice: {said[0]} in line {lines[0]}, {said[1]} in line {lines[1]}"
+        message = f"one request is decided twice: {said[0]} on line {lines[0]}, {said[1]} on line {lines[1]}"
         at = picks.document.place(second.trail)
         found.append(Problem("decided_twice", message, at, "keep one of the two lines"))
     return found
@@ -282,7 +283,7 @@ def disputes(picks: Picks, matched: Matched, stage: str, pipeline: Path) -> list
     for cell, pair in islice(matched.disputed.items(), MAX_PROBLEMS):
         lines = [picks.document.place(one.trail) for one in pair]
         names = [f" by {one.by}" if one.by else "" for one in pair]
-        message = f"`{cell}` is picked{names[0]} in line {lines[0].line} and rejected{names[1]} in line {lines[1].line}"
+        message = f"`{cell}` is picked{names[0]} on line {lines[0].line} and rejected{names[1]} on line {lines[1].line}"
         words = shlex.join(["krea-pipe", "pick", str(pipeline), stage, cell, "--settle"])
         hint = f"settle it: {words}; add --reject to reject it"
         found.append(Problem("disputed", message, max(lines, key=lambda one: one.line), hint))

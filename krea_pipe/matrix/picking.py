@@ -18,7 +18,7 @@ _KeyedCell: TypeAlias = tuple[Cell, Key]
 
 
 def picks_file(pipeline: Pipeline, stage: str) -> Path:
-    """The file that holds the picks of a stage: the one that a chained stage names, or `picks/STAGE.yaml`.
+    """The picks file of a stage: the one that a chained stage names, or `picks/STAGE.yaml`.
 
     Raises:
         UsageError: there is no such stage.
@@ -32,7 +32,7 @@ def picks_file(pipeline: Pipeline, stage: str) -> Path:
 
 
 def match_cells(picks: Picks, found: Sequence[_KeyedCell], stage: str, pipeline: Pipeline) -> Matched:
-    """What the decisions of a picks file are about.
+    """The cells of the decisions in a picks file.
 
     Args:
         picks: the file.
@@ -72,7 +72,7 @@ def check_count(pipeline: Pipeline, stage: str, count: int, file: Path) -> None:
 
 
 def named_cells(found: Sequence[_KeyedCell], stage: str, words: Sequence[str], pipeline: Pipeline) -> list[str]:
-    """The ids of the cells of a stage that ids or expressions mean, each of which has to mean at least one.
+    """The ids of the cells of a stage that match ids or expressions, each of which must match at least one.
 
     Args:
         found: all cells of the pipeline, with their keys.

@@ -1,4 +1,4 @@
-"""Where the fields of a cell come from, low to high.
+"""The origin of each field of a cell, from lowest to highest precedence.
 
 `defaults`, stage fields, a look, a row's fields, `with`, axes named like a field, `patch`, `--set`.
 """
@@ -40,7 +40,7 @@ class Precedence:
         self.overrides = Layer(OVERRIDES, pipeline.overrides)
         self.static_look = self._static_look()
         self.constants = merge_layers((*self.lowest, *(self.static_look or ()), *self.fixed, self.overrides))
-        """The fields of a cell as far as no axis, look or patch of its own sets them."""
+        """The fields of a cell before its own axes, look and patches are applied."""
 
     def met(self, rules: "RuleIndex", combination: Sequence[int], context: Context) -> int:
         """The rules that are about a cell, as bits."""
@@ -100,7 +100,7 @@ class Precedence:
         return Layer("include" if self.matrix.is_included and section == "matrix" else section, value.sets)
 
     def _lowest(self) -> list[Layer]:
-        """What a stage says itself, over what the file says for all stages."""
+        """The settings of a stage, merged over those for all stages."""
         stage = self.stage
         own = {name: value for name, value in stage.fields.items() if stage.defaults.get(name) is not value}
         promotes = stage.upstream is not None and stage.upstream.promotes
@@ -192,7 +192,7 @@ class RuleIndex:
 
     @cached_property
     def checks(self) -> int:
-        """How many times a condition is looked at when all combinations are."""
+        """The number of times that a condition is evaluated over all combinations."""
         return sum(self._cells(rule) for _, rule in self.of(self.conditional))
 
     def _cells(self, rule: Rule) -> int:

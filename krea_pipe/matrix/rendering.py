@@ -90,7 +90,7 @@ class Renderer:
 
 
 def check_value(value: Value, check: Callable[[], _T]) -> _T:
-    """What a check gives; what it refuses is a problem at a value's place."""
+    """The result of a check; a refusal is a problem at the place of a value."""
     try:
         return check()
     except ValueError as error:

@@ -34,7 +34,7 @@ class SourceCell:
 
     @cached_property
     def data(self) -> dict[str, Json]:
-        """What templates see."""
+        """The names that templates can read."""
         request = self.request
         return {
             "id": self.id,
@@ -90,7 +90,7 @@ class CellDraft:
 
 
 class RequestParts(TypedDict, total=False):
-    """The fields of a `Request`, as they are put together."""
+    """The fields of a `Request`, while they are being collected."""
 
     variant: str
     prompt: str
@@ -182,7 +182,7 @@ class Resolver:
         return Request(**cast("RequestParts", parts))
 
     def template(self, draft: CellDraft) -> str | None:
-        """What the prompt of a cell is rendered from; None where that of its source is taken as it is."""
+        """The template of the prompt of a cell; None if it uses the prompt of its source."""
         is_varying = "prompt" in self.varying_names
         fields = merge_layers(self.layers(draft)) if is_varying else self.precedence.constants
         return str(fields["prompt"].data) if "prompt" in fields else None
@@ -191,7 +191,7 @@ class Resolver:
         if "prompt" in fields:
             prompt = self.renderer.text(fields["prompt"], context)
             if not prompt:
-                message = "the prompt is only white space once rendered"
+                message = "the rendered prompt contains only white space"
                 raise CellProblem("empty_prompt", message, fields["prompt"].trail)
             return prompt
         if given is None:
@@ -244,7 +244,7 @@ class Resolver:
         return plain and not higher and set(self.varying) == {axis.name for axis in axes}
 
     def _checked_sets(self, value: AxisValue, context: Context) -> dict[str, Json]:
-        """What a value sets, checked once."""
+        """The field that a value sets, checked once."""
         found = self.simple.get(id(value))
         if found is None:
             found = self.simple[id(value)] = self._scalars(list(value.sets), value.sets, context, None)

@@ -80,7 +80,7 @@ def selected(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statu
 def _hint(found: _KeyedCells, pipeline: Pipeline) -> str:
     drawn = {cell.stage for cell, _ in found}
     waiting = [f"`{one.name}`" for one in pipeline.stages if one.name not in drawn]
-    words = "a word matches a whole part of an id, *word* also within a part"
+    words = "a word matches only whole parts of an id, *word* also matches within a part"
     if not waiting:
         return f"list all cells with `krea-pipe expand`; {words}"
     verb = "waits" if len(waiting) == 1 else "wait"
@@ -117,7 +117,7 @@ def _subject(cell: Cell, labels: Mapping[tuple[str, str], str], status: str) -> 
 
 
 def _values(pipeline: Pipeline) -> dict[str, list[tuple[str, ...]]]:
-    """The values of the axes that the file alone tells, as they may be named."""
+    """The values of the axes that are known from the file alone, in the forms that expressions can name."""
     found: dict[str, list[tuple[str, ...]]] = {}
     dynamic = set()
     for axis in (axis for stage in pipeline.stages for axis in stage.axes):
@@ -167,7 +167,7 @@ def find_cell(cells: Iterable[Cell], text: str, waiting: Sequence[Waiting] = ())
 
 def _several(text: str, found: Sequence[str]) -> UsageError:
     more = f", and {len(found) - LISTED:,} more" if len(found) > LISTED else ""
-    hint = f"name one of them: {', '.join(found[:LISTED])}{more}"
+    hint = f"specify one of them: {', '.join(found[:LISTED])}{more}"
     return UsageError(Problem("several_cells", f"{len(found):,} cells match `{text}`", hint=hint))
 
 

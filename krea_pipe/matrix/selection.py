@@ -1,4 +1,4 @@
-"""Which cells a command takes: the expressions of `-k`/`--select` and `--exclude`, and `--only-failed`.
+"""Selects cells: the expressions of `-k`/`--select` and `--exclude`, and `--only-failed`.
 
     serum                 a whole part of the cell's id, never a piece of one: `s1` does not take `s10`
     serum/dawn            parts that follow each other in the id; a whole id works too
@@ -52,8 +52,8 @@ _FLAWS = {
     "&": "write `and`",
     "|": "write `or`",
     "!": "write `not` before a condition, or != between an axis and a value",
-    "<": "only = and != compare; name the values: seed=1,2,3",
-    ">": "only = and != compare; name the values: seed=1,2,3",
+    "<": "only = and != compare; list the values: seed=1,2,3",
+    ">": "only = and != compare; list the values: seed=1,2,3",
 }
 _MISPLACED = {
     ")": ("this bracket has no opening bracket", "remove it, or add the opening bracket"),
@@ -65,7 +65,7 @@ _MISPLACED = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What an expression sees of a cell; `axes` has the texts that may name a value: its part, label and plain text."""
+    """The parts of a cell that an expression tests; `axes` has the texts that may name a value."""
 
     id: str
     stage: str
@@ -78,7 +78,7 @@ Fits: TypeAlias = Callable[[str], bool]
 
 
 def fold(text: str) -> str:
-    """A text as it is compared: without case, and each character in one of its Unicode forms."""
+    """A text in the form used for comparison: without case, in one Unicode form."""
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
@@ -86,7 +86,7 @@ def fold(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A word or value that is asked for; quoted, it is neither a glob nor a number."""
+    """A word or value of an expression; if quoted, it is neither a glob nor a number."""
 
     text: str
     quoted: bool = False
@@ -154,7 +154,7 @@ def any_of(tests: Sequence[Test]) -> Test:
 
 
 def all_of(tests: Sequence[Test]) -> Test:
-    """Every one of several conditions; none asks for nothing."""
+    """True if all of several conditions are; an empty group is always true."""
     return tests[0] if len(tests) == 1 else lambda subject: all(test(subject) for test in tests)
 
 
@@ -172,7 +172,7 @@ def _number(text: str) -> int | Decimal | None:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What has to exist: the name of a stage, a status or an axis, or a value of `axis`; what fits it; its place."""
+    """A name that must exist: of a stage, a status or an axis, or a value of `axis`; the candidates; its place."""
 
     what: str
     axis: str
@@ -193,7 +193,7 @@ def unknown_name(name: Name, known: Collection[str]) -> Problem:
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A piece of an expression and the index where it starts; a mark or a keyword is a kind of its own."""
+    """A token of an expression, and the index where it starts; a mark or a keyword is a separate kind."""
 
     kind: str
     text: str
@@ -245,7 +245,7 @@ class Parser:
         yield _Token("end", "", len(self.text))
 
     def _next(self) -> _Token:
-        """Go on to the next token, and return the one that was left."""
+        """Advance to the next token, and return the current one."""
         left = self.token
         if left.kind != "end":
             self.token = next(self.tokens)
@@ -311,7 +311,7 @@ class Parser:
         return on_id(Wanted(text, wanted.quoted))
 
     def _values(self, before: _Token, what: str, axis: str = "") -> Fits:
-        """The values after a sign, of which any will do."""
+        """The values after an operator, any of which may match."""
         wanted = [self._value(before, what, axis)]
         while self.token.kind == ",":
             wanted.append(self._value(self._next(), what, axis))
@@ -380,7 +380,7 @@ class Selection:
 
     @property
     def needs_status(self) -> bool:
-        """Whether the answer depends on what became of a cell before."""
+        """Whether the answer depends on the earlier outcome of a cell."""
         return self.only_failed or any(name.what == "status" for name in self._names)
 
     def takes(self, subject: Subject) -> bool:

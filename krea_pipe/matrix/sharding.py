@@ -20,9 +20,9 @@ INDEX, TOTAL = "KREA_PIPE_SHARD_INDEX", "KREA_PIPE_SHARDS"
 _WRITTEN = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 _AUTO = re.compile(r"auto(?:/([0-9]{1,9}))?")
 _EXAMPLE = (
-    "write --shard 2/8 for the second of eight shards, or --shard auto in a job that CI or a cluster has numbered"
+    "write --shard 2/8 for the second of eight shards, or --shard auto in a job that is numbered by CI or a cluster"
 )
-_NAMED = "name the shard, as in --shard 3/8"
+_NAMED = "specify the shard, as in --shard 3/8"
 _GITLAB, _GITLAB_TOTAL = "CI_NODE_INDEX", "CI_NODE_TOTAL"
 _SLURM, _SLURM_COUNT = "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"
 _SLURM_MIN, _SLURM_STEP = "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP"
@@ -119,8 +119,8 @@ def _numbered(given: int | None, environment: Mapping[str, str]) -> Shard:
             if given in (None, 1) and named.get(_GITLAB_TOTAL) == "1":  # a job without `parallel`, which has no index
                 return Shard(1, 1)
             looked = f"{INDEX}, {_GITLAB}, {_SLURM} and {_KUBERNETES} are not set"
-            raise _bad(f"--shard auto does not know which shard this is: {looked}", _EXAMPLE)
-    raise _bad(f"--shard auto does not know which shard this is: {' and '.join(found)} are set", _NAMED)
+            raise _bad(f"--shard auto cannot tell which shard this is: {looked}", _EXAMPLE)
+    raise _bad(f"--shard auto cannot tell which shard this is: {' and '.join(found)} are set", _NAMED)
 
 
 def _from_zero(name: str, given: int | None, named: Mapping[str, str]) -> Shard:
@@ -134,7 +134,7 @@ def _of_array(given: int | None, named: Mapping[str, str]) -> Shard:
     least, step = _number(_SLURM_MIN, named), _number(_SLURM_STEP, {_SLURM_STEP: "1", **named}) or 1
     number, rest = divmod(task - least, step)
     if total == 1:
-        message = f"{_SLURM}={task} is the only task of its array, which would be a shard of all cells"
+        message = f"{_SLURM}={task} is the only task of its array, so its shard would contain all cells"
         raise _bad(message, f"{_NAMED}, or remove --shard")
     if rest or not 0 <= number < total:
         message = f"the numbers of the array have gaps: {_SLURM}={task} is one of {total} tasks, starting at {least}"
@@ -143,20 +143,20 @@ def _of_array(given: int | None, named: Mapping[str, str]) -> Shard:
 
 
 def _total(given: int | None, named: Mapping[str, str], name: str) -> int:
-    """How many shards there are, as the user or a variable says; both have to say the same."""
+    """The number of shards according to the user or a variable; both must agree."""
     found = _number(name, named) if name in named else None
     if found is not None and given is not None and found != given:
         raise _bad(f"--shard auto/{given} contradicts {name}={found}", f"write --shard auto, or {_NAMED}")
     total = given if found is None else found
     if total is None:
-        raise _bad("--shard auto does not know how many shards there are", f"set {name}, or write --shard auto/8")
+        raise _bad("--shard auto cannot tell how many shards there are", f"set {name}, or write --shard auto/8")
     return total
 
 
 def _number(name: str, named: Mapping[str, str]) -> int:
     if not re.fullmatch("[0-9]{1,9}", named.get(name, "")):
         found = f"{name}={shown(named[name])} is not a number" if name in named else f"{name} is not set"
-        raise _bad(f"--shard auto does not know which shard this is: {found}", _NAMED)
+        raise _bad(f"--shard auto cannot tell which shard this is: {found}", _NAMED)
     return int(named[name])
 
 

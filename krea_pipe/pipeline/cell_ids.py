@@ -1,4 +1,4 @@
-"""How an axis value reads in a cell id, in a path and to a person."""
+"""How an axis value appears in a cell id, in a path and in texts for people."""
 
 import hashlib
 from typing import TypeAlias
@@ -12,7 +12,7 @@ _MAX_PART = 48
 
 
 def part_of(axis: str, scalar: Scalar) -> str:
-    """The part of a cell id that stands for a value: `s1` for the seed 1, a slug for a text."""
+    """The part of a cell id for a value: `s1` for the seed 1, a slug for a text."""
     if axis == "seed" and isinstance(scalar, int):
         return f"s{scalar}"
     if scalar is None:
@@ -33,5 +33,5 @@ def label_of(scalar: Scalar | Written) -> str:
 
 
 def digest(text: str) -> str:
-    """Six digits that tell one text from another."""
+    """Six digits that distinguish one text from another."""
     return hashlib.sha256(text.encode()).hexdigest()[:6]

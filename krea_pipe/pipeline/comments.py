@@ -23,7 +23,7 @@ _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^']|'')*'", re.DOTALL)
 
 
 def cut_after(text: str, end: int, value: Json) -> int | None:
-    """Where a comment cuts a plain value that ends at an index, if one does."""
+    """The place where a comment cuts off a plain value that ends at an index, if there is one."""
     form = _COLOUR if isinstance(value, (bool, int, float)) else _WORD
     found = form.match(text, end)
     if found is None and value is None and (line_end := _NEXT_LINE.match(text, end)):
@@ -32,7 +32,7 @@ def cut_after(text: str, end: int, value: Json) -> int | None:
 
 
 def cut_between(text: str, spans: list[tuple[int, int]]) -> int | None:
-    """Where a comment takes an item out of a list or mapping in brackets.
+    """The place where a comment removes an item from a list or mapping in brackets.
 
     Args:
         text: the file.
@@ -47,7 +47,7 @@ def cut_between(text: str, spans: list[tuple[int, int]]) -> int | None:
 
 
 def cut_in_open(text: str, opened: int, at: int) -> int | None:
-    """Where a comment takes the end of a list or mapping whose bracket is never closed."""
+    """The place where a comment removes the end of a list or mapping whose bracket is never closed."""
     plain = _QUOTED.sub(lambda one: "_" * len(one[0]), text[opened : at + 1])
     found = re.search(r"[\[{,:\s](#[\w{.])", plain)
     return opened + found.start(1) if found else None

@@ -159,7 +159,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one live run may cost: US dollars and new images; None is no limit from the file."""
+    """The limits of one live run: US dollars and new images; None means that the file sets no limit."""
 
     usd: Decimal | None = None
     images: int | None = None

@@ -301,11 +301,11 @@ class _Builder:
             self._note("key_not_text", f"a key must be text, but {written} is not", start, f'write "{written}":')
             return _DROPPED
         if key == "<<":
-            # Read on, and all that it would have brought in would be reported as missing.
+            # Continuing would report everything that it would have merged as missing.
             self._fail("merge_key", "merge keys (<<) are not supported", start, "write out the keys")
         if key in mapping.keys:
             first = self.lines.place(mapping.keys[key])
-            message = f"the key `{cut(key, MAX_QUOTED)}` is already set in line {first.line}"
+            message = f"the key `{cut(key, MAX_QUOTED)}` is already set on line {first.line}"
             self._note("repeated_key", message, start, "remove one of the two")
             return _DROPPED
         mapping.keys[key] = start

@@ -1,4 +1,4 @@
-"""What a request costs and who says so, which values may be sent beyond those that are known, and how money is written.
+"""The prices of requests and their sources, the values that may be sent, and the format of amounts of money.
 
 Prices come from `krea_pipe/data/krea_2.json`, from the user's own settings, and from the pipeline file, which can only
 raise them. What `allow_unknown` names is priced there.
@@ -27,7 +27,7 @@ class Price:
 
 
 Rate: TypeAlias = Mapping[PriceClass, Price]
-"""What an image costs by the dearest thing that it uses."""
+"""The price of an image by the most expensive feature that it uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class PriceRow:
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """What an image costs: the rate of each variant, and those of aspect ratios and resolutions that have their own.
+    """The prices of images: the rate of each variant, and those of aspect ratios and resolutions with separate prices.
 
     `allowed` are the values of request fields that may be sent though krea-pipe does not know them.
     """
@@ -100,7 +100,7 @@ def exact(amount: Decimal) -> str:
 
 
 def usd(amount: Decimal) -> str:
-    """Money for people: at least two decimals, and as many as it has."""
+    """An amount for people, with at least two decimals."""
     places = max(2, -int(amount.normalize().as_tuple().exponent))
     return f"${amount:,.{places}f}"
 

@@ -107,7 +107,7 @@ class Fingerprints:
                 yield self.by_file[file]
 
     def _whole(self, found: tuple[Image, bytes]) -> Image:
-        """An image, after a look at its bytes, which are decoded once and not again by later commands."""
+        """Examine an image; its bytes are decoded once, and not again by later commands."""
         image, data = found
         digest = image.source.sha256 if isinstance(image.source, ByDigest) else ""
         if not image.is_pointer and digest not in self.checked:
@@ -150,7 +150,7 @@ def _image_values(pipeline: Pipeline) -> Iterator[Value]:
 
 
 def check_bytes(images: Iterable[Image]) -> None:
-    """Refuse to send images of which there is no more than a pointer of Git LFS.
+    """Refuse to send images that exist only as a Git LFS pointer.
 
     Raises:
         InvalidInput: there are such.
@@ -168,7 +168,7 @@ def _check_whole(data: bytes, label: str) -> None:
     try:
         check_whole(data)
     except NotAnImage as error:
-        hint = "export it again as an ordinary JPEG or PNG"
+        hint = "export it again as a standard JPEG or PNG"
         raise Unusable("reference_damaged", f"{label} cannot be used: {error}", hint) from error
 
 
@@ -188,12 +188,12 @@ def _from_file(file: Path, label: str) -> tuple[Image, bytes]:
 def _from_bytes(data: bytes, label: str, *, file: Path | None = None, inline: str | None = None) -> tuple[Image, bytes]:
     mime = sniff(data[:64])
     if mime not in _TAKEN:
-        hint = "Krea accepts JPEG, PNG, WebP and HEIC; the content counts, not the file name"
+        hint = "Krea accepts JPEG, PNG, WebP and HEIC; the content matters, not the file name"
         raise Unusable("reference_not_image", f"{label} is not an image that Krea accepts", hint)
     try:
         check_work(data)
     except TooMuchWork as error:
-        raise Unusable("reference_too_costly", f"{label} has {error}", "export it again as an ordinary file") from error
+        raise Unusable("reference_too_costly", f"{label} has {error}", "export it again in a standard form") from error
     digest = ByDigest(hashlib.sha256(data).hexdigest())
     size = image_size(data)
     if size is None and mime != "image/heic":

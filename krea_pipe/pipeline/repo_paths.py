@@ -17,7 +17,7 @@ from krea_pipe.core.near_names import MAX_NAMES, closest
 MAX_PATH_PARTS = 32
 MAX_PART_CHARACTERS = 255
 MAX_FOLDER_ENTRIES = 100_000
-"""Entries of folders that the patterns of one pipeline lead to; one counts each time that it is looked at."""
+"""The maximum number of folder entries that the patterns of one pipeline visit; repeated visits count again."""
 
 
 class _Budget(threading.local):
@@ -44,7 +44,7 @@ class Unusable(ValueError):
 
 @contextmanager
 def supplying_files(supply: FileSupplier) -> Iterator[None]:
-    """Have files put in place just before they are looked for, as those of a commit are, while the context is open.
+    """Provide files just before they are searched for, such as those of a commit, while the context is open.
 
     Args:
         supply: is given the folder of the pipeline file, and the path or glob that is about to be looked for.
@@ -94,7 +94,7 @@ def _matching(folder: Path, pattern: str, root: Path) -> list[Path]:
         raise Unusable("reference_outside", f"`..` follows a wildcard in {pattern}", hint)
     # Python 3.13 changed the meaning of `**` inside a name; a file must mean the same everywhere.
     if any("**" in part and part != "**" for part in parts):
-        raise Unusable("reference_unreadable", f"`**` must stand alone between slashes, but does not in {pattern}")
+        raise Unusable("reference_unreadable", f"`**` must be a whole part of a path, but is not in {pattern}")
     found = sorted(path for path in _followed(folder, pattern, root) if path.is_file())
     if not found:
         looked_in = _looked_in(folder.joinpath(*parts[:first]), root)
@@ -122,7 +122,7 @@ def _leads_out(path: Path, part: str, root: Path) -> bool:
 
 
 def _steps(paths: Sequence[Path], part: str) -> Iterator[Path]:
-    """What one part of a pattern leads to from some paths; `**` follows no links, and goes into no folder twice."""
+    """The paths that one part of a pattern matches below some paths; `**` follows no links and repeats no folder."""
     if not WILDCARD.search(part):
         _spend(len(paths))
         yield from (path / part for path in paths)
@@ -161,7 +161,7 @@ def _names_in(path: Path) -> Iterator[str]:
 
 
 def reset_entry_budget() -> None:
-    """Begin with a pipeline, for which so many entries of folders are looked at."""
+    """Start a pipeline, with a full budget of folder entries."""
     _BUDGET.entries = MAX_FOLDER_ENTRIES
 
 
@@ -178,7 +178,7 @@ def _inside(path: Path, pattern: str, root: Path) -> Path:
         raise _outside(pattern, root)
     if real.is_dir():
         raise Unusable(
-            "reference_missing", f"{pattern} is a folder", f"name a file in it, or all its files: {pattern}/*"
+            "reference_missing", f"{pattern} is a folder", f"specify a file in it, or all its files: {pattern}/*"
         )
     if not real.is_file():
         near = _near_file(pattern, real)
@@ -199,7 +199,7 @@ def _looked_in(folder: Path, root: Path) -> str:
 
 
 def _near_file(pattern: str, missing: Path) -> str | None:
-    """A hint with the file of the same kind in the same folder whose name is nearly the one that was written."""
+    """A hint with the file of the same type in the same folder whose name is most similar to the given one."""
     found = sorted(islice(missing.parent.iterdir(), MAX_NAMES)) if missing.parent.is_dir() else []
     stems = {one.stem: one.name for one in found if missing.suffix in ("", one.suffix)}
     near = missing.name if missing.name in stems else closest(missing.stem, stems)

@@ -18,7 +18,7 @@ _AxisValue = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How a stage is thinned out; `n` is the most cells that are kept, and None keeps what the method asks for."""
+    """How a stage is sampled; `n` is the maximum number of cells, None keeps as many as the method needs."""
 
     method: Literal["pairwise", "random", "first"]
     n: int | None

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
-from krea_pipe.core.errors import InvalidInput, Place, Problem
+from krea_pipe.core.errors import InvalidInput, Place, Problem, whole_file
 from krea_pipe.core.excerpts import LineIndex
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.merge_conflicts import conflict_in
+from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.pipeline.nodes import MAX_NODES, Node, collect_nodes
 
 Trail: TypeAlias = tuple[str | int, ...]
@@ -29,7 +30,7 @@ class Document:
     digest: str
     problems: tuple[Problem, ...] = ()
     overlays: tuple[Place, ...] = ()
-    """Where overriding values come from: a node that begins at -1 is of the first of them."""
+    """The sources of overriding values: a node that begins at -1 is from the first of them."""
     tables: dict[Trail, tuple[str, Sequence[int]]] = field(default_factory=dict, compare=False, repr=False)
     """For each axis that a table gives, the file and the line of each row."""
     lines: LineIndex = field(init=False, compare=False, repr=False)
@@ -74,13 +75,16 @@ class Document:
                 return f" (line {table[1][row]} of {table[0]}{column})"
         return ""
 
-    def word_place(self, trail: Trail, word: str) -> Place:
-        """The first place of a word inside the value at a trail, or the value itself."""
+    def word_place(self, trail: Trail, word: str, within: str = "") -> Place:
+        """The first place of a word in the value at a trail, or in the text `within` it; else the value itself."""
         node = self._node(trail)
         if node.start < 0:
             return self._at(node.start)
         end = max(node.end, node.start)
-        # A name is looked for before a field of that name: in `{{ text.text }}` the first is the name.
+        around = self.text.find(within, node.start, end) if within else -1
+        if around >= 0:
+            return self.lines.place(around + max(within.find(word), 0))
+        # A name is searched for before a field of that name: in `{{ text.text }}` the first is the name.
         found = None
         for before in (r"(?<![\w.])", r"(?<!\w)"):
             found = found or re.compile(rf"{before}{re.escape(word)}(?!\w)").search(self.text, node.start, end)
@@ -115,22 +119,22 @@ def read_document(file: Path, most: int = MAX_NODES) -> Document:
 
 
 def check_inside(file: Path) -> None:
-    """Refuse a file that a link leads out of its repository to: messages show lines of what cannot be read.
+    """Refuse a file that a link leads out of its repository: error messages quote lines of files.
 
     Raises:
-        InvalidInput: it does; what is there is not looked at.
+        InvalidInput: it does; its target is not read.
     """
     try:
         here = Path(os.path.abspath(file))  # noqa: PTH100 (links stay as they are written)
         top = next((one.resolve() for one in here.parents if (one / ".git").exists()), None)
         inside = top is None or file.resolve().is_relative_to(top)
     except (OSError, ValueError, RuntimeError) as error:
-        _fail("file_unreadable", f"cannot access the file: {error}", Place(file, 1, 1))
+        _fail("file_unreadable", f"cannot access the file: {error}", whole_file(file))
     if not inside:
         hint = (
             "replace the link with the file; links must stay inside, so that a pull request cannot expose other files"
         )
-        _fail("file_outside", "this link leads outside its repository", Place(file, 1, 1), hint)
+        _fail("file_outside", "this link leads outside its repository", whole_file(file), hint)
 
 
 def _read_bytes(file: Path) -> bytes:
@@ -138,9 +142,9 @@ def _read_bytes(file: Path) -> bytes:
         with file.open("rb") as stream:
             raw = stream.read(MAX_PIPELINE_BYTES + 1)  # no more, because a device has no end
     except OSError as error:
-        _fail("file_unreadable", f"cannot read the file: {error.strerror}", Place(file, 1, 1))
+        raise InvalidInput(unreadable_file(file, error)) from error
     if len(raw) > MAX_PIPELINE_BYTES:
-        _fail("file_too_large", f"a pipeline file can have at most {MAX_PIPELINE_BYTES:,} bytes", Place(file, 1, 1))
+        _fail("file_too_large", f"a pipeline file can have at most {MAX_PIPELINE_BYTES:,} bytes", whole_file(file))
     return raw
 
 

@@ -62,7 +62,7 @@ class Candidate:
 
 
 def read_index(folder: Path, environment: Mapping[str, str]) -> Index:
-    """What git has staged around a folder.
+    """The files that git has staged around a folder.
 
     Raises:
         UsageError: it is in no repository, or git cannot tell.
@@ -70,7 +70,7 @@ def read_index(folder: Path, environment: Mapping[str, str]) -> Index:
     top = Path(_git(folder, environment, "rev-parse", "--show-toplevel").removesuffix("\n"))
     staged = _git(top, environment, "diff", "--cached", "--name-only", "-z", "--no-renames")
     deleted = _git(top, environment, "diff", "--cached", "--name-only", "-z", "--no-renames", "--diff-filter=D")
-    tracked = _git(top, environment, "ls-files", "-z", "--", "*.yaml", "*.yml")
+    tracked = _git(top, environment, "ls-files", "-z", "--", ":(icase)*.yaml", ":(icase)*.yml")
     names, changed = tuple(dict.fromkeys(_names(tracked))), frozenset(_names(staged))
     former = frozenset(name for name in names if name in changed and _was_pipeline(top, name, environment))
     return Index(top, names, changed, frozenset(_names(deleted)), former)
@@ -166,7 +166,7 @@ def _is_pipeline(data: dict[str, Json]) -> bool:
 
 
 def _patterns(name: str, data: Json) -> Iterator[str]:
-    """What the texts of a pipeline may mean as paths of the repository."""
+    """The repository paths that the texts of a pipeline may refer to."""
     folder = posixpath.dirname(name)
     for text in _texts(data):
         wild = _TEMPLATE.sub("*", text) if "{" in text else text
@@ -175,7 +175,7 @@ def _patterns(name: str, data: Json) -> Iterator[str]:
 
 
 def _texts(data: Json) -> Iterator[str]:
-    """Every text of a pipeline but the paths of its own images."""
+    """Every text of a pipeline except the paths of its own images."""
     if isinstance(data, str):
         yield data
     elif isinstance(data, dict):
@@ -195,5 +195,7 @@ def _git(folder: Path, environment: Mapping[str, str], *words: str) -> str:
     try:
         return os.fsdecode(ask(folder, environment, *words, index=Path(index).absolute() if index else None))
     except GitFailed as error:
-        hint = "run it inside a git repository, or name the FILEs instead of --staged"
-        raise UsageError(Problem("git_failed", str(error), hint=hint)) from error
+        hint = "run it inside a git repository, or specify the FILEs instead of --staged"
+        outside = "not a git repository" in str(error)
+        message = f"{folder.absolute()} is not in a git repository" if outside else str(error)
+        raise UsageError(Problem("git_failed", message, hint=hint)) from error

@@ -1,4 +1,4 @@
-"""What libyaml says about text that is not YAML, in words that tell a person what to change."""
+"""Translates libyaml's errors into messages that tell people what to change."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def error_index(error: yaml.MarkedYAMLError) -> int:
 
 
 def is_depth_limit(error: yaml.MarkedYAMLError) -> bool:
-    """Whether a scanner gave up on a depth of its own, though the text may be YAML."""
+    """Whether a scanner reached its own depth limit, although the text may be valid YAML."""
     return "maximum nesting depth" in (error.problem or "")
 
 
@@ -73,7 +73,7 @@ def text_mark(text: str, at: int) -> Flaw:
 
 
 def quoting_hint(text: str, at: int) -> str:
-    """The hint that shows the value at an index, or the one that it is a part of, in quotes."""
+    """The hint that shows the value at an index, or the value that contains it, in quotes."""
     line, column = line_at(text, at), at - text.rfind("\n", 0, at) - 1
     if column > _MAX_LINE or len(line) > _MAX_LINE:
         return "put the value in quotes"
@@ -87,7 +87,7 @@ def quoting_hint(text: str, at: int) -> str:
 
 
 def line_at(text: str, at: int) -> str:
-    """The line that contains an index, or what is near of a long one: what looks for words in it looks long."""
+    """The line that contains an index; for a long line, only the part near it, because searching it takes long."""
     low, high = max(0, at - _MAX_LINE), min(len(text), at + _MAX_LINE)
     end = text.find("\n", at, high)
     return text[max(low, text.rfind("\n", low, at) + 1) : end if end >= 0 else high].rstrip("\r")
@@ -126,7 +126,7 @@ def _no_pair(text: str, at: int) -> Flaw:
 
 def _misfit(text: str, at: int) -> Flaw:
     line = line_at(text, at)
-    hint = "the keys of a mapping must start in the same column, each followed by a colon and a space"
+    hint = "the keys of a mapping must start in the same column and be followed by a colon and a space"
     if line.lstrip().startswith(":"):
         hint = "write a key before the colon"
     elif re.search(r":\s+'.*\w'\w", line):

@@ -1,4 +1,4 @@
-"""What a plan may cost: the file's budget, and how far the limits of the command line let a run come."""
+"""The budget of a plan: that of the file, and how far the limits of the command line let a run get."""
 
 from collections.abc import Container
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _THOUSANDTH = Decimal("0.001")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the command line says that a run may spend, in US dollars, and draw; a run stops there.
+    """The limits of the command line: US dollars and new images; a run stops when it reaches one.
 
     `is_named` says that the cap is a named budget, which several runs share.
     """
@@ -27,7 +27,7 @@ class Limits:
     is_named: bool = False
 
     def of_all(self, shards: int) -> "Limits":
-        """What all shards together may spend and generate, when each of them has these limits.
+        """The limits for all shards together, if each of them has these limits.
 
         Args:
             shards: How many shards there are.
@@ -40,7 +40,7 @@ class Limits:
 
 
 def shards_of(plan: Plan) -> int:
-    """How many shards a run is one of.
+    """The number of shards of which a run is one.
 
     Args:
         plan: What the run would do.
@@ -52,7 +52,7 @@ def shards_of(plan: Plan) -> int:
 
 
 def share_of(budget: Budget, plan: Plan, whole: Plan, limits: Limits) -> Budget:
-    """What one shard may use of a file's budget: the price of its own plan, and an equal part of what is left over.
+    """The part of a file's budget for one shard: the price of its own plan, and an equal part of the remaining budget.
 
     The shares of all shards add up to no more than the budget. A named budget is not divided: the shards share it.
 
@@ -98,7 +98,7 @@ NOT_ALLOWED = "render_not_allowed"
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Which requests a run may pay for.
+    """The requests that a run may pay for.
 
     `refusal` is the reason why it may pay for nothing, if any; `approved` are the requests that a plan file names, None
     for all.
@@ -193,7 +193,7 @@ def check_budget(plan: Plan, whole: Plan, budget: Budget, limits: Limits) -> Non
 
 
 def sum_within(plan: Plan, limits: Limits) -> Sum:
-    """How far a run would come within the limits of the command line; what is held counts as spent.
+    """How far a run would get within the limits of the command line; held requests count as spent.
 
     Args:
         plan: What a run would do.

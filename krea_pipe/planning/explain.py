@@ -1,4 +1,4 @@
-"""Where everything in one cell's request comes from, what its key is made of, and what a run would do with it."""
+"""Explains one cell: the origin of every value in its request, the contents of its key, and the action of a run."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ from krea_pipe.store.space import Space
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value comes from: the layer, the value as it is written there, perhaps a template, and the place.
+    """The origin of a value: the layer, the value as written there, possibly a template, and the place.
 
     Without a place it is not in a file.
     """
@@ -53,7 +53,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A value as the cell has it, where it comes from, and the lower layers that it overrides, the nearest first."""
+    """The value of a cell, its origin, and the lower layers that it overrides, nearest first."""
 
     name: str
     value: Json
@@ -98,7 +98,7 @@ class PickedSource:
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """What a cell was when it was last generated: its key, its image, and in a few words what is different now."""
+    """The cell when it was last generated: its key, its image, and a short list of the differences from now."""
 
     key: Key
     result: Result
@@ -176,7 +176,7 @@ def explain_cell(
 
 @dataclass
 class _Origins:
-    """The layers of one cell as they were folded, with the places of what they set; `overrides` apply to the file."""
+    """The layers of one cell in the order of their application, with the places of what they set."""
 
     pipeline: Pipeline
     overrides: Overrides
@@ -208,7 +208,7 @@ class _Origins:
         return [self.origin(title, value) for title, value in reversed(found)]
 
     def origin(self, layer: str, value: Value) -> Origin:
-        """The place of a value of a layer: what was merged over the file is a layer of its own."""
+        """The place of a value of a layer; overrides count as a separate layer."""
         if layer == OVERRIDES or not value.trail:
             return Origin(layer, value.data)
         written, at = self.document.value(value.trail), self.document.place(value.trail)
@@ -242,8 +242,7 @@ class _Origins:
         return Origin(f"--vars {at.path}", self.document.value(value.trail), file.place(value.trail[1:]))
 
     def _of_variable(self, path: VariablePath, value: Json) -> Origin:
-        """Where a name of a template comes from, by the order in which they hide each other: fields, axes, `with`,
-        variables."""
+        """The origin of a name in a template, in the order of precedence: fields, axes, `with`, variables."""
         name, resolver = path[0], self.draft.resolver
         axes = dict(zip(resolver.names, self.draft.values, strict=True))
         fixed = {axis.name: axis.values[0] for axis in self.stage.fixed}
@@ -337,7 +336,7 @@ class _Builder:
         return PickedSource(source.id, source.key, pick, at and self._beside(at))
 
     def _beside(self, at: Place) -> Place:
-        """A place in a file beside the pipeline's, with a path like the one that the pipeline's was given by."""
+        """A place in a file beside the pipeline file, with the path given relative to it."""
         file = self.origins.document.file
         folder = file.resolve().parent
         inside = at.path.is_relative_to(folder)
@@ -348,7 +347,7 @@ class _Builder:
         return Traced(name, value, origin, tuple(over))
 
     def _unset(self, name: str) -> Origin:
-        """Where a field comes from that no layer sets: the upstream request that is promoted, or Krea's default."""
+        """The origin of a field that no layer sets: the promoted upstream request, or Krea's default."""
         draft = self.origins.draft
         if draft.resolver.promotes and draft.source is not None:
             return Origin(f"source {draft.source.id}", None)
@@ -389,7 +388,7 @@ class _Builder:
         return Ingredient(kind, name, text, self._label(item.id), at, strength)
 
     def _label(self, identity: Source | str) -> str:
-        """What people call something that has a strength."""
+        """The name of something that has a strength, as people know it."""
         if isinstance(identity, str):
             return identity
         image, source = self.fingerprints.by_source.get(identity), self.origins.draft.source
@@ -402,7 +401,7 @@ class _Builder:
 
 
 def _last(pipeline: str, cell: Cell, fingerprints: Fingerprints, space: Space) -> Last | None:
-    """What the store knows of the last time that a cell was generated."""
+    """The facts in the store about the last time that a cell was generated."""
     name = cell_name(f"{pipeline}/{cell.id}")
     key = str(space.facts.read([name]).get(name, {}).get("key", ""))
     fact = space.facts.read([result_name(key)]).get(result_name(key))

@@ -1,4 +1,4 @@
-"""Where images lie that are not in the store and need no request: in files, other home folders and a shared store.
+"""Finds images that are missing from the store and need no request: in files, other home folders and a shared store.
 
 An image below the output folder counts when its bytes, without our texts, have the digest that the lock file names for
 the request; its name and place do not matter. Nothing is written, and a run verifies each image that it copies.
@@ -33,7 +33,7 @@ class FromFile:
 
     @property
     def place(self) -> str:
-        """Where it is, in words."""
+        """The place, in words."""
         return self.path.as_posix()
 
 
@@ -45,7 +45,7 @@ class FromHome:
 
     @property
     def place(self) -> str:
-        """Where it is, in words."""
+        """The place, in words."""
         return self.space.parent.as_posix()
 
 
@@ -58,17 +58,17 @@ class FromRemote:
 
     @property
     def place(self) -> str:
-        """Where it is, in words."""
+        """The place, in words."""
         return self.address
 
 
 FreeSource: TypeAlias = FromFile | FromHome | FromRemote
-"""Where an image can be copied from at no cost, without a question to Krea."""
+"""A place from which an image can be copied at no cost, without asking Krea."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An image that can be copied, and what is known of it: its digest ("" when only the copy tells), job and price.
+    """An image that can be copied, and what is known about it.
 
     `finished_at` is when it was generated (UTC, ISO 8601), "" when that is not known. `is_accepted` says that the lock
     file has no line for the request, or names this image.
@@ -84,7 +84,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class FreePlaces:
-    """Where images are looked for: the output folder, other homes and a shared store; `space` is the store itself."""
+    """The places to search: the output folder, other homes and a shared store; `space` is the store itself."""
 
     space: Space
     out: Path
@@ -94,7 +94,7 @@ class FreePlaces:
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """What was found for each request, in the order of the attempts, and the places that cannot be read."""
+    """The results for each request, in the order of the attempts, and the places that cannot be read."""
 
     by_key: Mapping[Key, Sequence[Offer]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
@@ -133,7 +133,7 @@ def find_offers(
             for key, offer in _in_remote(wanted, locked, places.remote):
                 offers[key].append(offer)
         except RemoteFailed as error:
-            hint = "the run continues without it, and pays for nothing without `--without-claims`"
+            hint = "the run continues without it, and pays only with `--without-claims`"
             problems.append(Problem("no_shared_store", f"the shared store is not read: {error}", hint=hint))
     return Offers(offers, tuple(problems))
 
@@ -169,7 +169,7 @@ class _Files:
     folder: Path
 
     def digests(self, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """The digest of the image in each file that is one; a file that is as it was delivered is not read for it."""
+        """The digest of the image in each image file; a file that is unchanged since its delivery is not read."""
         base = f"{PREFIX}{self.folder.absolute().as_posix()}/"
         listed = [name for name in names if os.path.exists(f"{self.folder}/{name}")]  # noqa: PTH110 (many, as text)
         facts = self.space.facts.read(f"{base}{name}" for name in listed)

@@ -1,4 +1,4 @@
-"""What the lock file accepts: the lines that a run leaves in it, and the images that differ from it."""
+"""Compares images with the lock file, and updates its lines after a run."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """How a cell's image compares with the lock file: `line` is what was accepted, `sha256` what there is.
+    """How the image of a cell compares with the lock file: `line` is the accepted image, `sha256` the current one.
 
     `distance` tells how far the two are apart, from 0 to 1, None when that cannot be said.
     """
@@ -42,10 +42,10 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class LockOptions:
-    """What a run does with a lock file: `frozen` generates only what is in it, `writes` keeps it up to date.
+    """How a run uses a lock file: `frozen` generates only what is in it, `writes` keeps it up to date.
 
-    `is_gone` says whether the pipeline no longer has a cell with an id, `keys` are the keys of all cells that
-    it has. `space` names the store of the API.
+    `is_gone` says whether the pipeline no longer has a cell with an id, `keys` are the keys of all cells that it has.
+    `space` names the store of the API.
     """
 
     lock: Lockfile
@@ -66,11 +66,11 @@ class LockUpdate:
 
 
 def check_frozen(plan: Plan, lock: Lockfile) -> None:
-    """Refuse a plan with a request that the lock does not have.
+    """Refuse a plan with a request that is missing from the lock file.
 
     Args:
         plan: What a run would do.
-        lock: The lock file as it is.
+        lock: The current lock file.
 
     Raises:
         NotLocked: There is one.
@@ -89,33 +89,33 @@ def check_frozen(plan: Plan, lock: Lockfile) -> None:
 
 
 def moved_lock(lock: Lockfile, keys: Collection[Key]) -> Problem | None:
-    """A warning where a lock file does not exist, and another in its folder has the same requests.
+    """A warning if a lock file does not exist, but another one in its folder has the same requests.
 
     Args:
         lock: The lock file as it was read.
         keys: The keys of the requests.
 
     Returns:
-        The warning, None where there is nothing to say.
+        The warning, None if there is nothing to report.
     """
     if lock.file.exists():
         return None
     for other, count in locks_beside(lock.file, keys)[:1]:
         said = "1 of these requests" if count == 1 else f"{count} of these requests"
-        message = f"{lock.file} does not exist, but {other} has {said}"
+        message = f"{lock.file} does not exist, but {other} contains {said}"
         return Problem("file_renamed", message, hint=f"rename it: git mv {other} {lock.file}")
     return None
 
 
 def update_lock(options: LockOptions, plan: Plan, outcomes: Mapping[Key, Outcome]) -> LockUpdate:
-    """The lock as a run leaves it: a line for each image of a request that it lacked, none for cells that are gone.
+    """The lock file after a run: a line for each image whose request had none, and no lines for cells that are gone.
 
     A line stays when the same request has generated another image this time: that image waits to be accepted.
 
     Args:
-        options: The lock as it is, and what the run does with it.
+        options: The current lock file, and what the run does with it.
         plan: What the run did.
-        outcomes: What became of each request of the plan.
+        outcomes: The outcome of each request of the plan.
 
     Returns:
         The new lock, and how it differs from the old one; nothing is written.
@@ -143,7 +143,7 @@ def review_images(lock: Lockfile, plan: Plan, signature_of: SignatureOf) -> Iter
     """How the stored image of each cell of a plan compares with the lock file.
 
     Args:
-        lock: The lock file as it is.
+        lock: The current lock file.
         plan: The cells, and which of their images are stored.
         signature_of: Gives the signature of an image for which neither the lock nor the store has one.
 
@@ -169,7 +169,7 @@ def accept_images(lock: Lockfile, plan: Plan, ids: Iterable[str], space: str) ->
     """The lock with the stored images of some cells in it.
 
     Args:
-        lock: The lock file as it is.
+        lock: The current lock file.
         plan: A plan that has these cells.
         ids: The ids of the cells; one whose image is not stored changes nothing.
         space: The name of the store that the plan is about.
@@ -192,7 +192,7 @@ def review_files(
     """How the file of each cell in the output folder compares with the lock file.
 
     Args:
-        lock: The lock file as it is.
+        lock: The current lock file.
         cells: Each cell with the key of its request.
         digests_of: Gives the digests that the files at a cell's path stand for, one for each file that there is.
 
@@ -227,7 +227,7 @@ def lock_line(cell: Cell, step: Step, result: Result, space: str) -> LockLine:
 
 
 def _apart(lines: tuple[LockLine, ...], result: Result, signature_of: SignatureOf) -> float | None:
-    """How far an image is from the one that was accepted for its cell last."""
+    """The distance between an image and the last accepted image of its cell."""
     if not lines:
         return None
     before = lines[-1]

@@ -20,6 +20,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import DIGEST
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.core.request import Key
+from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.pipeline.source import check_inside
 from krea_pipe.planning.records import object_of, record_line
 
@@ -27,7 +28,7 @@ SUFFIX = ".lock.jsonl"
 MAX_LOCK_BYTES = 128 * 1024 * 1024
 MAX_LOCK_LINES = 250_000
 _MOST_FILES = 50
-"""Of a folder, which are looked at for a lock file of another name."""
+"""The number of lock files in a folder to search for one that was renamed."""
 _MAX_LINE = 64 * 1024
 """Bytes: a line of JSON takes a hundred times as much once it is read."""
 
@@ -173,7 +174,7 @@ def locks_beside(file: Path, keys: Collection[Key]) -> list[tuple[Path, int]]:
 
 
 def space_mark(space: str) -> str:
-    """What a line says of the API that has generated its image.
+    """The name in a lock line of the API that generated the image.
 
     Args:
         space: The name of its store.
@@ -195,7 +196,7 @@ def lockfile_of(file: Path, lines: Iterable[LockLine]) -> Lockfile:
 
 
 def lock_bytes(file: Path) -> bytes | None:
-    """What a lock file holds; a link out of the repository is not followed.
+    """Read the bytes of a lock file; a link out of the repository is not followed.
 
     Args:
         file: The path of the lock file.
@@ -209,15 +210,15 @@ def lock_bytes(file: Path) -> bytes | None:
     check_inside(file)
     try:
         if file.exists() and not file.is_file():  # a pipe or a device has no end
-            raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: it is not a file"))
+            raise InvalidInput(Problem("lock_unreadable", f"{file} is not a regular file"))
         with file.open("rb") as stream:
             data = stream.read(MAX_LOCK_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise InvalidInput(Problem("lock_unreadable", f"cannot read {file}: {error.strerror}")) from error
+        raise InvalidInput(unreadable_file(file, error, "lock_unreadable")) from error
     if len(data) > MAX_LOCK_BYTES or data.count(b"\n") > MAX_LOCK_LINES:
-        message = f"{file} is too large: {MAX_LOCK_BYTES // 2**20} MB and {MAX_LOCK_LINES:,} lines are read"
+        message = f"{file} is too large: {MAX_LOCK_BYTES // 2**20} MB and {MAX_LOCK_LINES:,} lines are allowed"
         raise InvalidInput(Problem("lock_too_large", message, hint="split the pipeline into several files"))
     return data
 

@@ -7,10 +7,10 @@ from krea_pipe.planning.shard_record import ShardRecord
 
 
 def merged_lock(base: Lockfile, records: Sequence[ShardRecord]) -> Lockfile:
-    """A lock file with the lines of all shards.
+    """Merge the lines of all shards into a lock file.
 
     Args:
-        base: The lock file as it is. Its lines stay for cells of which no shard has any; those of cells that the
+        base: The current lock file. Its lines stay for cells of which no shard has any; those of cells that the
             pipeline no longer has are dropped.
         records: The records of the runs, oldest first, at least one. Of several with lines of a cell, the latest that
             has one of its current request counts.

@@ -1,4 +1,4 @@
-"""The output folder of a plan: which images are there as they were delivered, and where someone's work is in the way.
+"""The output folder of a plan: which images are there unchanged, and which files are in the way.
 
 Nothing is written. A run decides by the same functions when it puts an image into its place.
 """
@@ -21,10 +21,10 @@ MOST_NAMED = 20
 """Files in the way that an error names."""
 _SUFFIXES = ("png", "jpg", "webp", "avif")
 IN_THE_WAY = "file_in_the_way"
-"""The code of a problem, and of the failure of a cell, whose place has someone's work."""
+"""The code of a problem, and of the failure of a cell, whose place contains a changed file."""
 
 Changed: TypeAlias = Literal["keep", "overwrite", "beside"]
-"""What becomes of files that are not as they were delivered: kept, overwritten, or kept with the image beside them."""
+"""What to do with changed files: keep them, overwrite them, or keep them and write the image beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class InTheWay:
 
 
 def in_the_way(taken: Sequence[InTheWay]) -> tuple[Problem, ...]:
-    """Files that are someone's work as one problem, which says what can be done.
+    """Changed files as one problem, which says what can be done.
 
     Args:
         taken: the files.
@@ -67,10 +67,10 @@ def _hint(images: str, them: str, beside: str) -> str:
 
 
 def beside_name(name: str) -> str:
-    """The name for an image beside someone's work.
+    """The name for an image beside a changed file.
 
     Args:
-        name: the path of that work, or the name of its fact.
+        name: the path of that file, or the name of its fact.
 
     Returns:
         The same with `.krea-pipe` before the suffix.
@@ -81,16 +81,16 @@ def beside_name(name: str) -> str:
 
 @dataclass(slots=True)
 class OutFolder:
-    """An output folder, and what is known of its files.
+    """An output folder, and what is known about its files.
 
-    Files are known by the names of their facts, plain text, because a path object for each would cost more than all the
-    rest of a run that has nothing to do.
+    Files are identified by the names of their facts, plain text, because a path object for each would cost more than
+    all the rest of a run that has nothing to do.
 
     Args:
         space: the store of the target.
         folder: the folder as the user knows it; it need not exist.
         kind: `live` or `local`.
-        changed: what becomes of someone's work.
+        changed: what to do with changed files.
         facts: what earlier runs delivered, by the names of the facts.
         earlier: the digests of images by key, for facts of earlier versions, which name the key alone.
         images: the keys of a plan's stored images, by their digests.
@@ -133,15 +133,15 @@ class OutFolder:
         self.earlier = {**self.earlier, **known}
 
     def found(self, name: str, step: Step, image: str) -> Found:
-        """What is at a path now.
+        """Determine what is at a path now.
 
         Args:
             name: the name of its fact.
-            step: the step whose image is to be there.
+            step: the step whose image belongs there.
             image: the digest of that image; "" before there is one.
 
         Returns:
-            Nothing, a file as it was delivered, or someone's work.
+            Nothing, an unchanged file, or a file in the way.
         """
         fact = self.facts.get(name)
         earlier = self.earlier.get(str(fact.get("key")), "") if fact else ""
@@ -149,7 +149,7 @@ class OutFolder:
         return look_at(name, fact, expected, self.space.blobs)
 
     def place(self, name: str, taken: InTheWay, step: Step, image: str) -> tuple[str, Found] | InTheWay:
-        """Where an image goes whose place has someone's work.
+        """Where to write an image if a changed file is in its place.
 
         Args:
             name: the name of the fact of that place; the fact of the place beside it has been read.
@@ -183,13 +183,13 @@ class _Others:
 
 @dataclass(slots=True)
 class LookedOver:
-    """What was found in an output folder.
+    """The files found in an output folder.
 
     Args:
         out: the folder.
         settled: the names of files that are as they should be.
-        notes: what is to be noted of files, by their names.
-        taken: someone's work that somebody has to decide on, in the order of the plan.
+        notes: the facts to record about files, by their names.
+        taken: changed files that need a decision, in the order of the plan.
         problems: what no option decides.
     """
 
@@ -211,7 +211,7 @@ def look_over(
         kind: `live` or `local`.
         plan: whose images go there.
         file: the pipeline file.
-        changed: what becomes of someone's work.
+        changed: what to do with changed files.
 
     Returns:
         What is there.
@@ -241,7 +241,7 @@ def _names(out: OutFolder, plan: Plan) -> Iterator[tuple[str, tuple[Step, Cell]]
 
 
 def _foreign(over: LookedOver, names: Mapping[str, tuple[Step, Cell]], source: str) -> Iterator[tuple[str, Foreign]]:
-    """Look at each file, and give those that are someone's work."""
+    """Look at each file, and return those that were changed."""
     others = []
     for name, (step, _) in names.items():
         found = over.out.found(name, step, _image(step))
@@ -261,7 +261,7 @@ def _foreign(over: LookedOver, names: Mapping[str, tuple[Step, Cell]], source: s
 def _undecided(
     out: OutFolder, names: Mapping[str, tuple[Step, Cell]], foreign: Mapping[str, Foreign]
 ) -> Iterator[InTheWay]:
-    """Someone's work where neither our image beside it nor the user says what becomes of it."""
+    """A changed file, if neither an image beside it nor an option determines what to do with it."""
     for name, found in foreign.items():
         if out.changed == "overwrite" and found.is_file:
             continue

@@ -22,12 +22,12 @@ from krea_pipe.store.known import Known
 from krea_pipe.store.replay import InFlight, Post, Replay
 
 DAMAGED = "stored image missing or damaged"
-"""The reason for reading again what was generated, or generating it again when nothing tells its job."""
+"""The reason for reading a generated image again, or regenerating it if its job is unknown."""
 
 LOCKED = "accepted in the lock file and missing locally"
 ABSENT = "missing locally"
 EMPTY = "an earlier job was completed without an image, and each attempt may be billed"
-"""The reason for holding what may be billed for nothing."""
+"""The reason for holding a request whose job may be billed but has no image."""
 
 _UNFETCHED = "the image could not be fetched"
 _LACKS: Mapping[str, str] = {
@@ -35,7 +35,7 @@ _LACKS: Mapping[str, str] = {
     "wrong_size": "its image does not have the requested size",
     "stuck": "it did not finish in time",
 }
-"""What is wrong with a job that may be billed and has no image here, by the code of its failure."""
+"""The problem with a job that may be billed but has no local image, by the code of its failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,13 @@ class Fetch:
 
     @property
     def source(self) -> FreeSource:
-        """Where it is copied from."""
+        """The source of the copy."""
         return self.offer.source
 
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """Krea already has the job; only its image is missing.
+    """Wait for a job that Krea already has; only its image is missing.
 
     `account` is the one that started it, if that is known; `counted` says that an earlier run reported its price;
     `adopted` that the job was found in Krea's list; `created_at` is its time there. `was_stored` says that the image
@@ -129,7 +129,7 @@ class Hold:
 
     @property
     def can_be_settled(self) -> bool:
-        """Whether Krea's list of jobs may tell what became of the request."""
+        """Whether Krea's list of jobs can show the outcome of the request."""
         return self.code == "answer_lost"
 
 
@@ -150,7 +150,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """How many requests and what they cost in US dollars."""
+    """The number of requests, and their price in US dollars."""
 
     count: int
     usd: Decimal
@@ -345,7 +345,7 @@ class _StepMaker:
                 return f"{why}; copied from the shared store {remote.place}"
 
     def _ask_krea(self, key: Key, cell: Cell) -> tuple[Action, str]:
-        """What is done with a request whose image is not here, nor anywhere but at Krea."""
+        """The action for a request whose image is available at most from Krea."""
         journal = self.known.journal
         post = journal.unanswered(key)  # it may have been sent in place of a job that was given up
         if post is not None and post.origin == self.options.origin:
@@ -444,7 +444,7 @@ def status_of(step: Step, journal: Replay) -> str:
 
 
 def describe_change(before: Mapping[str, Json], now: Mapping[str, Json], fingerprints: Fingerprints) -> str:
-    """What differs between two requests, in a few words: `creativity raw → low, prompt changed`.
+    """The difference between two requests, in a few words: `creativity raw → low, prompt changed`.
 
     Args:
         before: The fields of the earlier request.

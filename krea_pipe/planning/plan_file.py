@@ -1,4 +1,4 @@
-"""A plan in a file, so that what was looked at is what is carried out: the same cells, and nothing else is sent.
+"""A plan in a file, so that exactly the reviewed plan is run: the same cells, and no other requests.
 
 It holds no request, but the pipeline file and the options that it was planned with: a run makes the plan again from
 these and compares. So a plan file is worth what a command line is; it reads no file outside of the repository, and
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
-from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.merge_conflicts import conflict_in
 from krea_pipe.core.request import Key
+from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.model import Budget
 from krea_pipe.pipeline.pricing import usd
@@ -41,7 +42,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """What a plan was made of, and what it may send; the file has the fields in this order.
+    """The inputs of a plan, and the requests that it may send; the file has the fields in this order.
 
     `pipeline` is the pipeline file as it was named, `target` the API or `local`; `profiles`, `set` and `vars` stood
     over the file. `cells` are those that are carried out, with their keys, and `everything` is the digest of all cells
@@ -77,7 +78,7 @@ class PlanFile:
 
 
 def parts_of(plan: Plan, reach: int) -> tuple[dict[str, Key], dict[Key, Send]]:
-    """The cells that a plan carries out, and the first requests that it sends.
+    """The cells of a plan, and the first requests that it sends.
 
     A held request is sent again by the run when Krea's list shows that nothing was ordered.
 
@@ -150,7 +151,7 @@ def digest_of(found: Iterable[tuple[Cell, Key]]) -> str:
 
 
 def planned_cells(found: Sequence[tuple[Cell, Key]], approved: PlanFile) -> list[tuple[Cell, Key]]:
-    """The cells of a plan file, as they are now.
+    """The current cells of a plan file.
 
     Args:
         found: Each cell that the pipeline makes, with the key of its request.
@@ -220,24 +221,24 @@ def read_plan_file(file: Path) -> PlanFile:
     Raises:
         InvalidInput: It cannot be read.
     """
-    hint = "make the plan again: krea-pipe plan FILE --out PLANFILE"
+    hint = "create a new plan: krea-pipe plan FILE --out PLANFILE"
     try:
         raw = _bytes_of(file)
         if conflict := conflict_in(file, raw.decode("utf-8", "replace"), hint):
             raise InvalidInput(conflict)
         row = object_of(json.loads(raw))
         if row.data["schema"] != _SCHEMA:
-            raise InvalidInput(Problem("bad_plan_file", f"{file} is of another version", Place(file, 1, 1), hint))
+            raise InvalidInput(Problem("bad_plan_file", "this plan file is of another version", whole_file(file), hint))
         return _decode(row)
     except OSError as error:
-        raise InvalidInput(Problem("bad_plan_file", f"cannot read {file}: {error.strerror}")) from error
+        raise InvalidInput(unreadable_file(file, error, "bad_plan_file")) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         at = Place(file, getattr(error, "lineno", 1), getattr(error, "colno", 1))
         raise InvalidInput(Problem("bad_plan_file", "this is not a complete plan file", at, hint)) from error
 
 
 def _bytes_of(file: Path) -> bytes:
-    """What a plan file holds, unless it would be far more once it is read.
+    """The content of a plan file, unless it would be far larger after parsing.
 
     Raises:
         ValueError: it would.

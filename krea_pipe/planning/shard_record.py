@@ -1,4 +1,4 @@
-"""`shard.json` in the folder of a run with `--shard`: what `krea-pipe merge` has to know and the report does not say.
+"""`shard.json` in the folder of a run with `--shard`: what `krea-pipe merge` needs and the report does not contain.
 
 It has every cell of the pipeline, so that shards of different versions are told apart and missing ones are named, and
 those lines of the lock file that are the shard's own. The page holds all of `report.json`, so this stays out of it.
@@ -61,7 +61,7 @@ def write_shard_record(record: ShardRecord, folder: Path) -> None:
     """Write the record into the folder of its run.
 
     Args:
-        record: What is to be known of the shard.
+        record: The facts about the shard.
         folder: The folder of the run.
 
     Raises:

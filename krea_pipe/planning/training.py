@@ -1,4 +1,4 @@
-"""A training as a value: the request, its key, the images that it learns from, and the style that came of it.
+"""A training as a value: the request, its key, the images to learn from, and the resulting style.
 
 The key is the SHA-256 of the canonical request with images by digest, as it is for an image. Files that are renamed,
 moved or named twice change nothing.
@@ -47,7 +47,7 @@ class Training:
         return Key(hashlib.sha256(text.encode()).hexdigest())
 
     def body(self, urls: Mapping[Source, str]) -> dict[str, Json]:
-        """What is posted.
+        """The body of the POST.
 
         Args:
             urls: The URL of each uploaded image, by its source.
@@ -103,7 +103,7 @@ def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -
 
 
 def agreed_cost(budget: Budget, stated: Decimal | None) -> Decimal:
-    """What a training may cost: its price is unknown, so that somebody has to state it.
+    """The maximum cost of a training, which the user must state because its price is unknown.
 
     Args:
         budget: What the pipeline file allows.

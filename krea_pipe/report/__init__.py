@@ -1,1 +1,1 @@
-"""From outcomes to what people look at."""
+"""Turns outcomes into reports for people."""

@@ -1,4 +1,4 @@
-"""Plan and outcomes become a report: its cells and totals, its axes, and where prompts and images come from."""
+"""Builds a report from a plan and its outcomes: cells, totals, axes, and the origins of prompts and images."""
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ from krea_pipe.report.model import (
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a report says about the run as a whole."""
+    """The parts of a report about the run as a whole."""
 
     run_id: str
     folder: Path
@@ -58,10 +58,10 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What a run did in the output folder beside the usual.
+    """What a run did in the output folder besides its usual deliveries.
 
     `rewritten` holds the keys of reused images that had to be put there again, `beside` the paths of images that were
-    put beside someone's work, below the folder, by the ids of their cells.
+    put beside changed files, below the folder, by the ids of their cells.
     """
 
     rewritten: frozenset[str] = frozenset()
@@ -109,7 +109,7 @@ def build_report(
 
 @dataclass(frozen=True, slots=True)
 class _Building:
-    """What the rows of one report have in common."""
+    """The values that the rows of one report share."""
 
     outcomes: Mapping[Key, Outcome]
     out: Path
@@ -173,10 +173,10 @@ def _cost_totals(plan: Plan, outcomes: Mapping[Key, Outcome], cap: Decimal | Non
 
 
 def _stage_views(pipeline: Pipeline, rows: Collection[Row]) -> tuple[StageView, ...]:
-    """Every stage with the axes of its cells, those of a chained stage's sources first.
+    """Every stage with the axes of its cells; in a chained stage, those of its sources come first.
 
-    Values are in the order of the file; those that are only known in cells follow in the order of the cells. They
-    are told apart by `repr`: 1, True and "1" are three values.
+    Values are in the order of the file; those that are only known in cells follow in the order of the cells. They are
+    told apart by `repr`: 1, True and "1" are three values.
     """
     stages = {stage.name: stage for stage in pipeline.stages}
     found = by_stage(stages, rows)
@@ -266,7 +266,7 @@ def _view(source: Source, fingerprints: Fingerprints) -> ReferenceView:
 
 
 def _given_in(pipeline: Pipeline, stage: Stage) -> dict[str, Json]:
-    """What is the same in all cells of a stage."""
+    """The values that are equal in all cells of a stage."""
     fixed = {axis.name: axis.values[0].data for axis in stage.fixed}
     return {"stage": stage.name, "pipeline": pipeline.name, **pipeline.variables, **fixed}
 

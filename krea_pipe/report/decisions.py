@@ -1,4 +1,4 @@
-"""What people have decided about the cells of a run: its picks files, stage by stage."""
+"""The decisions about the cells of a run: its picks files, stage by stage."""
 
 import os
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class RunStage:
     keys: Mapping[str, str]
 
     def matched(self, picks: Picks) -> Matched:
-        """What the decisions of a picks file are about.
+        """The cells of the decisions in a picks file.
 
         Raises:
             UsageError: it is about other stages. InvalidInput: a cell is decided twice.
@@ -91,7 +91,7 @@ def draft_of(report: Report, folder: Path) -> Draft:
 
 
 def pipeline_file(report: Report, folder: Path) -> Path:
-    """Where the pipeline file of a report is."""
+    """The path of the pipeline file of a report."""
     return Path(seen_from(Path.cwd(), Path(folder, report.base, report.pipeline.file).resolve()))
 
 
@@ -129,7 +129,7 @@ def _unread(stage: str, problem: str) -> StageDecisions:
 
 
 def read_stage(path: Path, stage: RunStage, base: Path) -> StageDecisions:
-    """The decisions in one picks file; its name is given as it is seen from `base`."""
+    """The decisions in one picks file; its name is relative to `base`."""
     file = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
     if not os.path.lexists(path):
         return StageDecisions(file, path)

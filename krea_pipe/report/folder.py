@@ -25,13 +25,13 @@ from krea_pipe.store.space import REPORT, Space, open_space
 RECORD = REPORT
 PAGE_NAME = "report.html"
 PLANNED = "started.json"
-"""What an unfinished run was about to do: the report before the first request."""
+"""The plan of an unfinished run: its report before the first request."""
 
 RUN_ORDER = "run-order.txt"
 """The runs in the order in which they began, in the home folder."""
 
 MAX_MB = 25
-"""What most mail servers take."""
+"""The size that most mail servers accept."""
 
 MB = 1_000_000
 _HEADER_BYTES = 4_000
@@ -52,12 +52,12 @@ FORMS: Mapping[str, _ReportFormat] = {
 
 
 def runs_folder(home: Path) -> Path:
-    """Where the folders of runs are."""
+    """The folder that contains the folders of runs."""
     return home / "runs"
 
 
 def note_run(home: Path, run_id: str) -> None:
-    """Note that a run has begun: clocks may be set back, so that its name does not tell which run is the latest.
+    """Record that a run has started: clocks can be set back, so its name does not show which run is the latest.
 
     Args:
         home: the home folder.

@@ -56,7 +56,7 @@ Form: TypeAlias = Literal["folder", "single", "view"]
 
 @dataclass(frozen=True, slots=True)
 class HtmlOptions:
-    """How a page is made: what surrounds it, and what it contains besides the report.
+    """How a page is built: its surroundings, and its contents besides the report.
 
     A `single` page holds its `thumbnails`, WebP bytes by the digest of the image that they show; others
     find them in the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of

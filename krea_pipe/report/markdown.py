@@ -29,7 +29,7 @@ def code(text: str, most: int = 160) -> str:
 
 
 def fenced(text: str) -> str:
-    """A text of many lines as a block of code, out of which none of them gets."""
+    """A text of several lines as a code block that it cannot close."""
     plain = _TURNED.sub("\ufffd", writable(text))
     fence = "`" * max(3, 1 + _longest_fence(plain))
     return f"{fence}\n{plain.rstrip()}\n{fence}\n"
@@ -64,7 +64,7 @@ _NOTE = 120
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """A part of the page: lines above, and lines of which as many are shown as there is room for."""
+    """A part of the page: introductory lines, and lines of which as many are shown as fit."""
 
     title: str
     head: Sequence[str]
@@ -75,10 +75,10 @@ class _Section:
 def render_markdown(
     report: Report, *, thumbnails: str | None = None, limit: int = MAX_SUMMARY_BYTES, missing: Collection[str] = ()
 ) -> str:
-    """Render the run as GitHub-flavoured Markdown of at most `limit` bytes, which no report's head passes at 50,000.
+    """Render the run as GitHub-flavoured Markdown of at most `limit` bytes, of which the head needs up to 50,000.
 
     Rows that do not fit are left out and counted. `thumbnails` is the URL of the folder that holds the small pictures;
-    without it they are looked for beside the text, in `thumbnails/`. `missing` are digests without one.
+    without it they are searched for beside the text, in `thumbnails/`. `missing` are digests without one.
     """
     text = _opening(report)
     for section, share in (

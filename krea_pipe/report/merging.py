@@ -39,7 +39,7 @@ class ShardRun:
 
     @property
     def name(self) -> str:
-        """How messages name the run: by its id and its shard."""
+        """The name of the run in messages: its id and its shard."""
         return f"{self.report.run_id} (shard {self.record.shard})"
 
 
@@ -53,7 +53,7 @@ class MergedRow:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Cells of a shard that are in no run; `came` says whether there is a run of that shard at all."""
+    """Cells of a shard that are in no run; `came` says whether the shard has a run."""
 
     shard: str
     cells: tuple[str, ...]
@@ -62,10 +62,10 @@ class Missing:
     def __str__(self) -> str:
         named = f"{', '.join(self.cells[:_SHOWN])}{' …' if len(self.cells) > _SHOWN else ''}"
         count = f"{len(self.cells)} {'cell is' if len(self.cells) == 1 else 'cells are'} missing: {named}"
-        return f"the runs of shard {self.shard} are incomplete, {count}" if self.came else self._absent(count)
+        return f"the run of shard {self.shard} is incomplete: {count}" if self.came else self._absent(count)
 
     def _absent(self, count: str) -> str:
-        return f"there is no run of shard {self.shard}, {count}"
+        return f"shard {self.shard} has no run: {count}"
 
 
 def check_same_version(runs: Sequence[ShardRun]) -> None:
@@ -197,7 +197,7 @@ def merged_exit_code(
 
 @dataclass(frozen=True, slots=True)
 class MergedRun:
-    """What a merged report says of itself: its id and folder, its exit code, and what is missing."""
+    """The data of a merged report about itself: its id and folder, its exit code, and what is missing."""
 
     run_id: str
     folder: Path

@@ -24,7 +24,7 @@ AxisScalar = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One cell of the matrix and what became of it; `adopted` says that its job was found in Krea's list.
+    """One cell of the matrix and its outcome; `adopted` says that its job was found in Krea's list.
 
     `width` and `height` are the image's pixels and `likeness` its perceptual signature (`likeness.py`), empty when it
     is not known. `template` is the place of its prompt's template in `Report.templates`, `values` what that template
@@ -105,7 +105,7 @@ class GitState:
 
 @dataclass(frozen=True, slots=True)
 class TargetView:
-    """Where requests went: `live` or `local`, and the API's base URL."""
+    """The target of requests: `live` or `local`, and the API's base URL."""
 
     kind: Literal["live", "local"]
     base: str
@@ -113,7 +113,7 @@ class TargetView:
 
 @dataclass(frozen=True, slots=True)
 class CellTotals:
-    """How many cells ended in each status; the statuses are disjoint and add up to `total`."""
+    """The number of cells with each status; the statuses are disjoint and add up to `total`."""
 
     total: int
     succeeded: int
@@ -136,11 +136,13 @@ class CostTotals:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run, whole. `image` paths are relative to the folder that `base` names from the run folder.
+    """A complete report of one run.
+
+    `image` paths are relative to the folder that `base` names from the run folder.
 
     `pipeline_cells` says how many cells the pipeline had, of which the run may have taken a part; reports of earlier
-    versions and of two runs do not know.
-    `shard` says which shard the run is of, as in `2/8`, `merged` the ids of the runs that a merged report is made of.
+    versions and of two runs do not know. `shard` says which shard the run is of, as in `2/8`, `merged` the ids of the
+    runs that a merged report is made of.
     """
 
     run_id: str
@@ -174,7 +176,7 @@ def seen_from(folder: Path, path: Path) -> str:
 
 
 def cells_of(report: Report) -> int:
-    """How many cells the pipeline of a run had, or as far as that is known the run.
+    """The number of cells in the pipeline of a run; if it is unknown, the number in the run.
 
     Args:
         report: the whole report.
@@ -183,7 +185,7 @@ def cells_of(report: Report) -> int:
 
 
 def totals(rows: Sequence[Row]) -> CellTotals:
-    """How many rows ended in each status."""
+    """The number of rows with each status."""
     counts = Counter(row.status for row in rows)
     return CellTotals(len(rows), *(counts[one] for one in ("succeeded", "reused", "failed", "uncertain", "pending")))
 
@@ -191,7 +193,7 @@ def totals(rows: Sequence[Row]) -> CellTotals:
 def costs(
     paid: Iterable[Row | Outcome], *, cap: Decimal | None, saved: Decimal = ZERO_USD, in_flight: Decimal = ZERO_USD
 ) -> CostTotals:
-    """What rows, or the outcomes of requests, cost in USD; the saved and the awaited are known of a whole run alone."""
+    """The cost of rows, or of outcomes of requests, in USD; savings are known only for a whole run."""
     spent = uncertain = ZERO_USD
     for one in paid:
         if one.status == "uncertain":

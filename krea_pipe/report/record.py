@@ -40,7 +40,7 @@ OF_PAIRS = ("pair", "distance", "same")
 
 
 def to_lines(report: Report) -> Iterator[str]:
-    """Write a report as JSON with a line for each cell: short enough to look at, and never whole in memory."""
+    """Write a report as JSON with a line for each cell, without holding all of it in memory."""
     head = json.dumps(replace(report, rows=()), ensure_ascii=False, indent=1, default=json_default)
     yield head.removesuffix("[]\n}") + "[\n"
     encoder = json.JSONEncoder(ensure_ascii=False, default=json_default)
@@ -113,7 +113,7 @@ def _read(kind: type[_T], data: Mapping[str, Any]) -> _T:
 
 
 def _reader(kind: object) -> Callable[[Any], object] | None:
-    """What makes a value of a type from JSON data; None if the data is the value."""
+    """The function that converts JSON data to a value of a type; None if the data is the value."""
     inner = get_args(kind)
     if get_origin(kind) is tuple:
         item = _reader(inner[0])

@@ -25,7 +25,7 @@ def select_rows(report: Report, selection: Selection) -> Report:
 
 
 def row_filter(selection: Selection, stages: Collection[str], rows: Collection[Row]) -> Callable[[Row], bool]:
-    """What tells of a row whether a selection takes it.
+    """The properties of a row that a selection tests.
 
     Raises:
         UsageError: the selection names what neither the stages nor the rows have.

@@ -35,7 +35,7 @@ SEPARATOR = ".."
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A cell as it is in each of two runs; one that only one run has is alone.
+    """A cell in each of two runs; a cell that only one run has is alone.
 
     `distance` tells how far the images are apart, from 0 to 1; None if that cannot be said. `change` says what the
     requests differ in, "" if in nothing.
@@ -71,7 +71,7 @@ class Pair:
 
 
 def pair_cells(before: Report, after: Report) -> tuple[Pair, ...]:
-    """Pair the cells of two runs by their ids, what is left by the request; those of the second run alone come last."""
+    """Pair the cells of two runs by id, and the rest by request; unpaired cells of the second run come last."""
     partners = _partners(before.rows, after.rows)
     taken = {row.id for row in partners.values()}
     images = (Image(parse_source(one.source), one.label) for one in (*before.references, *after.references))
@@ -87,7 +87,7 @@ def most_changed_first(pairs: Iterable[Pair]) -> list[Pair]:
 
 
 def select_pairs(pairs: Sequence[Pair], selection: Selection) -> tuple[Pair, ...]:
-    """The pairs of which a selection takes the one cell or the other.
+    """The pairs in which a selection matches at least one cell.
 
     Raises:
         NothingSelected: it takes none. UsageError: it names what neither run has.
@@ -197,7 +197,7 @@ def check_diff_folder(folder: Path) -> None:
 
 
 def labels_of(before: Report, after: Report) -> dict[AxisScalar, str]:
-    """The two values of the axis `run`, each with what tells its run from the other."""
+    """The two values of the axis `run`, with labels that distinguish the runs."""
     for one, two in (
         (before.target.kind, after.target.kind),
         (before.pipeline.name, after.pipeline.name),

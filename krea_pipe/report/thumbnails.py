@@ -32,7 +32,7 @@ def digests_of(report: Report) -> list[str]:
 
 
 def make_thumbnails(digests: Iterable[str], space: Space, shrink: Shrink) -> None:
-    """Make the small pictures that are not kept yet, in all processors: decoders let other threads work."""
+    """Create missing thumbnails, on all processors: decoders release the lock of the interpreter."""
 
     def make(digest: str) -> None:
         data = space.blobs.read(digest)
@@ -61,7 +61,7 @@ def keep_reference_thumbnails(report: Report, fingerprints: Fingerprints, space:
 
 
 def import_thumbnails(folder: Path, digests: Iterable[str], space: Space) -> None:
-    """Keep the small pictures of a run's own folder, which may come from another machine without thumbnails."""
+    """Store the thumbnails in a run's folder, which may come from another machine."""
     for digest in digests:
         if space.has_thumbnail(digest):
             continue
@@ -72,7 +72,7 @@ def import_thumbnails(folder: Path, digests: Iterable[str], space: Space) -> Non
 
 
 def link_thumbnails(digests: Iterable[str], space: Space, folder: Path) -> list[str]:
-    """Put small pictures into a folder, as links where the disk can, so that the folder can be sent as it is.
+    """Put thumbnails into a folder, as links where possible, so that the folder can be shared.
 
     Gives the digests without one.
 

@@ -1,4 +1,4 @@
-"""What every form of a report says in the same words."""
+"""Texts that all forms of a report share."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ def summary_sentence(report: Report) -> str:
 
 
 def _pairs_sentence(report: Report) -> str:
-    """What two runs have in common, as `krea-pipe diff` says it."""
+    """What two runs have in common, in the words of `krea-pipe diff`."""
     pairs: dict[str, list[Row]] = {}
     for row in report.rows:
         pairs.setdefault(row.pair or row.id, []).append(row)
@@ -52,7 +52,7 @@ def _money_sentence(report: Report) -> str:
 
 
 def facts_of(report: Report) -> list[tuple[str, str]]:
-    """What is to know about the run as a whole, each with its name; what is not known is left out."""
+    """The facts about the run as a whole, each with its name; unknown ones are omitted."""
     before, between, after = report.run_id.partition("..")
     run = [("Before", before), ("After", after)] if between else [("Run", report.run_id)]
     times = [("Started", _moment(report.started_at)), ("Took", _duration(report.started_at, report.finished_at))]
@@ -80,7 +80,7 @@ def commit(report: Report) -> str:
 
 
 def explanation(row: Row) -> str:
-    """Why a cell has no image, or what is to know about one that has."""
+    """Why a cell has no image, or a note about one that has."""
     if row.error is not None:
         return row.error.message
     return "not done yet; the next run continues with it" if row.status == "pending" else row.reason
@@ -92,7 +92,7 @@ def adopted_cells(report: Report) -> list[str]:
 
 
 def notices(report: Report, show: Callable[[str], str] = str, most: int | None = None) -> list[str]:
-    """Say what a reader has to look at beside the summary.
+    """List what a reader should review besides the summary.
 
     Args:
         report: the report.

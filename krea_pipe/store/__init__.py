@@ -1,1 +1,1 @@
-"""What we keep: image bytes, facts, the journal of jobs."""
+"""Stores image bytes, facts, and the journal of jobs."""

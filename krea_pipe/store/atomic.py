@@ -50,13 +50,13 @@ def _created(file: str, folder: Path) -> int:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it.
+    """Create a folder and its parents.
 
     Args:
-        folder: Its path; one that is there is left as it is.
+        folder: Its path; an existing one is left unchanged.
 
     Raises:
-        StateError: It cannot be made.
+        StateError: It cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

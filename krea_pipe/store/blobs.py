@@ -1,4 +1,7 @@
-"""Bytes by digest, plain files. What Krea sent stays as it was sent."""
+"""Bytes by digest, in plain files; images are stored as Krea sent them.
+
+What Krea sent stays as it was sent.
+"""
 
 import hashlib
 import os
@@ -60,7 +63,7 @@ class Blobs:
     folder: Path
 
     def path(self, digest: str) -> Path:
-        """Where the bytes of a digest are, if they are there.
+        """The path of the bytes with a digest, if they exist.
 
         Args:
             digest: SHA-256 in hexadecimal digits.

@@ -37,7 +37,7 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
         return key, True
 
     def get(self, key: object, raw: bool) -> object:
-        """Give text keys back as they are."""
+        """Return text keys unchanged."""
         return key if raw else None
 
     def store(self, value: bytes, read: bool, key: object = None) -> tuple[int, int, None, sqlite3.Binary]:  # noqa: ARG002

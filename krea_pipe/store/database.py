@@ -1,8 +1,9 @@
-"""The database of facts, opened so that nothing does anything that a stranger has put into it.
+"""Opens the database of facts such that nothing in it can take effect that a stranger has put there.
 
 A database may have come with a clone or an archive. Views and triggers in it would be run, its settings be obeyed, and
-its journal could name another file that SQLite then deletes. So it is looked at first, and refused when it is not as
-diskcache makes it.
+its journal could name another file that SQLite then deletes. So it is examined first, and refused unless it is exactly
+as diskcache creates it.
+
 """
 
 import os
@@ -24,14 +25,16 @@ _MOST_BYTES = 4 * 1024 * 1024
 """No value that is read is longer: a fact holds one request and its result."""
 
 _STEPS = 100_000
-"""So many steps of SQLite's machine are done between two looks at the clock."""
+"""The number of SQLite's virtual machine steps between two readings of the clock."""
 
 DATABASE_NAME = "cache.db"
 _WRITTEN_IN_PLACE = b"\1\1"
 """Stands in the header of a database that has a rollback journal, as ours do, and no write-ahead log."""
 _ANOTHER_NAMED = bytes.fromhex("d9d505f920a163d7")
-"""How a journal ends that names a further file. Only transactions over several databases have one, and SQLite deletes
-the file when it rolls back."""
+"""The end of a journal that names a further file.
+
+Only transactions over several databases have one, and SQLite deletes the file when it rolls back.
+"""
 
 _OBJECTS = frozenset(
     (
@@ -53,7 +56,7 @@ _OBJECTS = frozenset(
         ' UPDATE Settings SET value = value - OLD.size WHERE key = "size"; END',
     )
 )
-"""What diskcache 5.6.3 makes."""
+"""The structures that diskcache 5.6.3 creates."""
 
 _WORD = re.compile(r"[a-z-]{1,40}")
 
@@ -93,7 +96,7 @@ def exists(folder: Path) -> bool:
 
 @contextmanager
 def open_database(folder: Path, *, writes: bool = True) -> Iterator[sqlite3.Connection]:
-    """A connection to the database of a folder, once that was looked at; for reading.
+    """A read connection to the database of a folder, after it was checked.
 
     Args:
         folder: The folder of the facts.
@@ -163,7 +166,7 @@ def _check_settings(connection: sqlite3.Connection) -> None:
 
 @cache
 def _objects_now() -> frozenset[str]:
-    """What the diskcache that is installed makes, should it be another version."""
+    """The structures that the installed diskcache creates, in case of another version."""
     with tempfile.TemporaryDirectory(prefix="krea-pipe-") as folder:
         diskcache.Cache(folder, **settings()).close()
         with closing(sqlite3.connect(Path(folder) / DATABASE_NAME)) as connection:

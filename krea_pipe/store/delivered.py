@@ -1,4 +1,4 @@
-"""Files in output folders: which of them are as krea-pipe delivered them, and which are someone's work.
+"""Files in output folders: which of them are as krea-pipe delivered them, and which were changed.
 
 A fact for each delivered file notes its size, times, inode and digest. The file is read again only where one of those
 differs. Then it is ours if its bytes, without our texts, are an image that was delivered there; where no fact says so,
@@ -24,7 +24,7 @@ _MOST_BYTES = MOST_BLOB_BYTES + (1 << 24)
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is to be at a path, and what tells which images may be there.
+    """The expected content of a path, and the data that identifies images that may be there.
 
     Args:
         kind: the kind of API, `live` or `local`.
@@ -48,11 +48,11 @@ class Vacant:
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """The file is as it was delivered.
+    """The file is unchanged since its delivery.
 
     Args:
-        is_expected: whether it is the image that is to be there, and so need not be written.
-        note: what is to be noted of it, if that is not noted yet.
+        is_expected: whether it is the expected image, so that nothing need be written.
+        note: the fact to record about it, if it is not recorded yet.
     """
 
     is_expected: bool
@@ -91,7 +91,7 @@ def file_of(name: str) -> str:
 
 
 def note_of(path: str, data: bytes, key: str, image: str, source: str) -> dict[str, Json] | None:
-    """What is to be noted of a file that was just delivered.
+    """The fact to record about a file that was just delivered.
 
     Args:
         path: the path of the file.
@@ -112,16 +112,16 @@ def note_of(path: str, data: bytes, key: str, image: str, source: str) -> dict[s
 
 
 def look_at(name: str, fact: Mapping[str, Json] | None, expected: Expected, blobs: Blobs) -> Found:
-    """Find out what is at a path.
+    """Determine what is at a path.
 
     Args:
         name: the name of its fact.
         fact: what was noted when it was last delivered, if anything was.
-        expected: what is to be there.
+        expected: the expected content.
         blobs: the stored images.
 
     Returns:
-        Nothing, a file as it was delivered, or someone's work.
+        Nothing, an unchanged file, or a file in the way.
     """
     path = file_of(name)
     try:
@@ -174,7 +174,7 @@ def _noted(fact: Mapping[str, Json], stamp: list[Json], expected: Expected) -> O
 
 
 def _read(path: str, stamp: list[Json], fact: Mapping[str, Json] | None, expected: Expected, blobs: Blobs) -> Found:
-    """Tell by the bytes of a file that is not as it was noted."""
+    """Decide by the bytes of a file that differs from its fact."""
     try:
         data = Path(path).read_bytes() if _size(stamp) <= _MOST_BYTES else None
     except OSError as error:

@@ -30,9 +30,9 @@ class Timed(Sent):
     """A POST with times of Krea's clock.
 
     `began` and `after` are not later than the start of the run and the POST; `exact` says that they are exact to the
-    millisecond. Every job that was made since `known_since` and was in Krea's list before the POST is known by its id,
-    and the POST's own job is not older than `newest` by more than the clocks of Krea's hosts differ: both are times of
-    jobs, and empty when the list could not be read.
+    millisecond. Every job that was made since `known_since` and was in Krea's list before the POST is identified by its
+    id, and the POST's own job is not older than `newest` by more than the clocks of Krea's hosts differ: both are times
+    of jobs, and empty when the list could not be read.
     """
 
     began: str = ""
@@ -219,7 +219,7 @@ class JournalLine:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a run tells its observers beside the journal; nothing follows from it."""
+    """A note from a run to its observers that is not in the journal, and has no effect on the state."""
 
     name: Literal["uploaded", "upload_failed", "waiting", "download_failed"]
     key: str
@@ -233,7 +233,7 @@ class UnknownEvent(ValueError):
 
 
 def name_of(event: Event) -> str:
-    """Name an event as it is named in the file.
+    """The name of an event in the file.
 
     Args:
         event: the event.

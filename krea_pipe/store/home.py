@@ -1,4 +1,4 @@
-"""The home folder, before anything in it is believed: whose it is, whether git brought it, and that it is no link.
+"""Checks a home folder before anything in it is trusted: its owner, whether git tracks it, and that it is not a link.
 
 Anyone who can write there decides what is cached and what is paid for. A clone or an archive may contain a home folder.
 """
@@ -21,7 +21,7 @@ _INDEX_WITH_CUT_NAMES = b"\0\0\0\4"
 
 
 def open_home(environment: Mapping[str, str], file: Path | None = None) -> Path:
-    """The home folder of the working folder, or of a pipeline file, after a look at whose it is; nothing is made.
+    """The home folder of the working folder, or of a pipeline file, after a check of its owner; nothing is created.
 
     A link that KREA_PIPE_HOME names is followed, because the user says so. No other is.
 
@@ -49,7 +49,7 @@ class OtherHomes:
 
 
 def open_other_homes(environment: Mapping[str, str], file: Path) -> OtherHomes:
-    """The home folders that earlier versions would have used for a pipeline file, after a look at whose they are.
+    """The home folders that earlier versions would have used for a pipeline file, after a check of their owners.
 
     Args:
         environment: The environment variables; see `home_place.other_homes`.
@@ -95,13 +95,13 @@ def check_home(home: Path, environment: Mapping[str, str]) -> Path:
 
 
 def make_home(home: Path) -> None:
-    """Make a home folder, which git ignores wherever it is.
+    """Create a home folder that git ignores.
 
     Args:
-        home: Its path; one that is there is left as it is.
+        home: Its path; an existing one is left unchanged.
 
     Raises:
-        StateError: It cannot be made.
+        StateError: It cannot be created.
     """
     if not home.is_dir():
         make_folder(home)
@@ -109,7 +109,7 @@ def make_home(home: Path) -> None:
 
 
 def check_owner(home: Path, *places: Path) -> None:
-    """Refuse what belongs neither to the user nor to the owner of the checkout around a home folder.
+    """Refuse files that belong neither to the user nor to the owner of the checkout around a home folder.
 
     In a container, the user is often not the one to whom the mounted checkout belongs.
 
@@ -187,10 +187,10 @@ def _check_place(place: Path, top: Path, home: Path, environment: Mapping[str, s
 
 
 def _tracked(top: Path, name: str, environment: Mapping[str, str]) -> Sequence[str]:
-    """What git tracks of a path and below it, by its own spelling where the disk takes several for one.
+    """The paths that git tracks at or below a path, in git's spelling if the disk accepts several.
 
-    Nothing that a repository's settings name is run for this question, so that it may be another user's, as it is in
-    a container.
+    Nothing that a repository's settings name is run for this question, so that it may be another user's, as it is in a
+    container.
     """
     asked = ("-c", "safe.directory=*", "ls-files", "-z", "--", f":(top,literal,icase){name}")
     listed = os.fsdecode(ask(top, environment, *asked, seconds=_GIT_SECONDS)).split("\0")

@@ -1,4 +1,4 @@
-"""Where the home folder is: found from the pipeline file, so that it is the same from every working folder.
+"""Finds the home folder from the pipeline file, so that it is the same from every working folder.
 
 Linked work trees of a git repository share the home folder of the main one. Earlier versions looked in the working
 folder first, and in each work tree for itself: what they have made is found by `other_homes`.
@@ -24,16 +24,16 @@ class _Tree:
     top: Path
 
     def places(self) -> Iterator[Path]:
-        """Where a home folder may be, the nearest first."""
+        """The possible home folders, nearest first."""
         above = [self.folder, *self.folder.parents]
         yield from (one / HOME_NAME for one in above[: above.index(self.top) + 1])
 
 
 def find_home(environment: Mapping[str, str], file: Path | None = None) -> Path:
-    """Where state lives: KREA_PIPE_HOME, or the nearest `.krea-pipe`, or the place for a new one.
+    """The home folder: KREA_PIPE_HOME, the nearest `.krea-pipe`, or the place for a new one.
 
-    It is looked for from the folder of the pipeline file upwards to the top of its git repository. A new one is made at
-    that top, outside of git beside the file. Without a file, the working folder counts in its place.
+    It is searched for from the folder of the pipeline file upwards to the top of its git repository. A new one is made
+    at that top, outside of git beside the file. Without a file, the working folder counts in its place.
 
     Args:
         environment: Where KREA_PIPE_HOME may be set.

@@ -23,7 +23,7 @@ Observe: TypeAlias = Callable[[Sequence[JournalLine | Note]], None]
 
 
 def unobserved(_: Sequence[JournalLine | Note]) -> None:
-    """Nobody is told."""
+    """Ignores all lines."""
 
 
 class Journal:

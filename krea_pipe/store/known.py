@@ -1,4 +1,4 @@
-"""What the store knows about a set of cells: read in batches, before anything is decided."""
+"""The facts in the store about a set of cells, read in batches before anything is decided."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
@@ -162,7 +162,7 @@ def _result(data: Mapping[str, Json] | None) -> Result | None:
 
 
 def _before(space: Space, keys: Mapping[str, str], results: Container[str]) -> dict[str, Mapping[str, Json]]:
-    """The last request of each cell without a result, as far as it is known."""
+    """The last request of each cell without a result, if it is known."""
     names = {cell_name(cell): cell for cell, key in keys.items() if key not in results}
     last = {names[name]: result_name(str(fact.get("key"))) for name, fact in space.facts.read(names).items()}
     requests = space.facts.read(set(last.values()))

@@ -1,4 +1,4 @@
-"""One run's hold on the journal: what other runs have written since, and who may send what.
+"""Access of one run to the journal: the lines of other runs, and claims of requests.
 
 Runs of one name space share the journal. A `submitting` line claims its key, an `attached` line the job of another run
 that died; both are written under the lock, after the lines of others were read, so that no two runs can claim the same.
@@ -44,7 +44,7 @@ class DrawnElsewhere:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Nobody can tell whether the request is free: the shared store is down, or what it says cannot be believed."""
+    """The status of the request is unknown: the shared store is down, or its record cannot be trusted."""
 
     reason: str
     is_down: bool = False
@@ -58,8 +58,8 @@ RequestStatus: TypeAlias = Free | Busy | DrawnElsewhere | InFlight | Post | Bloc
 class JournalEntry:
     """A line to write; a claim is written only if the status of its request is one of the `expected` kinds.
 
-    With `only`, it has to stand exactly so. A line that makes the job `job_id` ours is not written when that job is
-    known as ours already: no job counts for two requests.
+    With `only`, the status must be exactly this one. A line that makes the job `job_id` ours is not written when that
+    job is known as ours already: no job counts for two requests.
     """
 
     line: JournalLine
@@ -70,7 +70,7 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """What is known of the account's jobs and POSTs.
+    """The known jobs and POSTs of the account.
 
     `journal` is the state of this home, `others` that of homes which share a store with it, and `alive` are the runs of
     both that are alive.
@@ -88,7 +88,7 @@ class AccountView:
         return (*self.journal.open.values(), *self.journal.lost.values(), *foreign)
 
     def is_own(self, post: Post) -> bool:
-        """Tell whether a run of this home has sent a POST.
+        """Whether a run of this home has sent a POST.
 
         Args:
             post: the POST.
@@ -131,7 +131,7 @@ class Ledger:
     _lock: FileLock | None = None
 
     def commit(self, entries: Sequence[JournalEntry]) -> list[RequestStatus]:
-        """Write lines in one go, those whose claims hold.
+        """Write lines together, except claims that do not hold.
 
         Args:
             entries: The lines, with what has to be true of their requests.
@@ -171,7 +171,7 @@ class Ledger:
         return [self.status(key) for key in keys]
 
     def account(self) -> AccountView:
-        """Read what is known of the account.
+        """Read the state of the account.
 
         Returns:
             What other runs of this home have written until now.

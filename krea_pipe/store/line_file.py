@@ -17,7 +17,10 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _BINARY | getattr(os, "O_CLOEX
 """Non-blocking, so that a pipe without a reader blocks nothing; it makes no difference for files."""
 
 _HEAD = b'{"t":'
-"""How every line begins. The journal's lines begin otherwise, so that it is not taken for a log."""
+"""The start of every line; the journal's lines start differently, so that it is never mistaken for a log.
+
+The journal's lines begin otherwise, so that it is not taken for a log.
+"""
 
 
 class LineFile:

@@ -10,9 +10,9 @@ from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.store.plain import check_files, stat_of_plain
 
 BUSY_SECONDS = 60
-"""How long to wait for another process that is writing, and how long one read of the facts may take."""
+"""Seconds to wait for another process that is writing, and the maximum duration of one read of the facts."""
 _TURN_SECONDS = 1
-"""How long one try to get a lock takes that is waited for without an end: signals wait as long."""
+"""Seconds for one attempt to get a lock without a time limit; signals are handled in between."""
 _BUSY = "home_busy"
 
 
@@ -29,10 +29,10 @@ class FileLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock, waiting for another process that does.
+        """Hold the lock, after waiting for another process that holds it.
 
         Raises:
-            StateError: it was not to be had in time, or not at all.
+            StateError: it was not available in time.
         """
         try:
             self._connection.execute("BEGIN EXCLUSIVE")
@@ -71,13 +71,13 @@ def lockfiles_lock(home: Path) -> Path:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file's lock for one task, and wait up to 60 seconds for it.
+    """Hold a lock file's lock for one task, after waiting up to 60 seconds for it.
 
     Args:
         path: The lock file; its folder is made.
 
     Raises:
-        StateError: It was not to be had in time, or not at all.
+        StateError: It was not available in time.
     """
     with closing(FileLock(path)) as lock, lock.held():
         yield
@@ -85,13 +85,13 @@ def exclusive(path: Path) -> Iterator[None]:
 
 @contextmanager
 def exclusive_in_turn(path: Path) -> Iterator[None]:
-    """Hold a lock file's lock, and wait for it as long as another process has it.
+    """Hold a lock file's lock, after waiting for it as long as another process holds it.
 
     Args:
         path: The lock file; its folder is made.
 
     Raises:
-        StateError: It cannot be had at all.
+        StateError: It is not available.
     """
     with closing(FileLock(path, _TURN_SECONDS)) as lock, contextlib.ExitStack() as stack:
         while True:

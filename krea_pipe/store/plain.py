@@ -27,7 +27,7 @@ def is_plain(path: Path | str) -> bool:
 
 
 def stat_of_plain(path: Path | str) -> os.stat_result | None:
-    """What is known of a plain file; None for a link, for anything else, and when there is nothing."""
+    """The status of a plain file; None for a link, for anything else, and if there is nothing."""
     try:
         found = os.lstat(path)
     except (OSError, ValueError):  # ValueError: a NUL in the name
@@ -80,7 +80,7 @@ def read_plain(path: Path | str, most: int | None = None) -> bytes:
 
 
 def check_folders(*folders: Path) -> None:
-    """Refuse what is not a folder of its own; a missing one is accepted.
+    """Refuse anything that is not a separate folder; a missing one is accepted.
 
     Args:
         folders: Paths below the home folder.
@@ -95,7 +95,7 @@ def check_folders(*folders: Path) -> None:
 
 
 def check_files(*files: Path) -> None:
-    """Refuse what is not a plain file, or has another name elsewhere; a missing one is accepted.
+    """Refuse anything that is not a plain file with a single name; a missing one is accepted.
 
     Args:
         files: Their paths.
@@ -143,7 +143,7 @@ def _found(path: Path) -> os.stat_result | None:
 
 
 def _check_kind(path: Path | str) -> None:
-    """Say what is in a file's place: the system's message about a link or a pipe does not help."""
+    """Describe what is in a file's place: the system's message about a link or a pipe does not help."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:

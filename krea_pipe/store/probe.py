@@ -1,4 +1,4 @@
-"""What `krea-pipe doctor --probe` has learnt of an API, kept in the home folder; who needs it reads it from here."""
+"""The results of `krea-pipe doctor --probe` for an API, stored in the home folder."""
 
 import json
 import math
@@ -21,7 +21,7 @@ _MAX_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was learnt of an API and an account.
+    """The properties of an API and an account that a probe has learned.
 
     Seconds are never negative; None is what could not be learnt.
 
@@ -55,7 +55,7 @@ class Probe:
 
 
 def read_probe(home: Path) -> Probe | None:
-    """What was learnt last.
+    """The results of the last probe.
 
     Args:
         home: the home folder.
@@ -71,7 +71,7 @@ def read_probe(home: Path) -> Probe | None:
 
 
 def probe_for(home: Path, origin: str, account: str) -> Probe | None:
-    """What was learnt last, if it was of an API and an account.
+    """The results of the last probe, if it was of this API and account.
 
     Args:
         home: the home folder.

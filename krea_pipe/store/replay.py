@@ -1,4 +1,4 @@
-"""What the journal says, line by line: which jobs are in flight, which POSTs have no answer, what is done.
+"""Interprets the journal line by line: which jobs are in flight, which POSTs have no answer, and what is done.
 
 The only place that interprets events: the status of a request always comes from a `Replay`.
 """
@@ -68,7 +68,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """A job that Krea has and we have not collected; `run` is the one that waits for it, or did.
+    """A job that Krea has and that is not collected; `run` is the run that waits for it, or did.
 
     `unfetched` names the last run that saw it as billed and without its image, `counted_by` the one in whose report its
     price is or will be, and `lack` says why it has none: the code of a failure. `unseen` says that Krea did not show it
@@ -96,7 +96,7 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class DrawnJob:
-    """The job that drew a result, as far as it is needed to read its image again: there are as many as images."""
+    """The data of the job that generated a result needed to read its image again; there are as many as images."""
 
     job_id: str
     origin: str
@@ -175,7 +175,7 @@ State: TypeAlias = Idle | Sending | Unknown | InFlight | Without | Finished
 
 @dataclass(slots=True)
 class Replay:
-    """The state that follows from the lines, by key.
+    """The state that results from the lines, by key.
 
     `open` POSTs have no answer yet, or were cut off by a crash; `lost` ones were not answered. `drawn_by` names the run
     that counts the price of a result, `drawn` has the job that generated it, `reported` holds the runs that lived to
@@ -450,7 +450,7 @@ class Replay:
         )
 
     def _disown(self, key: str) -> None:
-        """What was taken for the job of a lost POST is not: the POST is without an answer again."""
+        """The job used for a lost POST turned out not to be its own: the POST has no answer again."""
         job = self.in_flight.pop(key)
         self.jobs.pop(job.job_id, None)
         self.disowned.add(job.job_id)

@@ -30,7 +30,7 @@ class Space:
     presence: Presence
 
     def thumbnail(self, digest: str) -> Path:
-        """Where the small picture of an image is kept.
+        """The path of the thumbnail of an image.
 
         Args:
             digest: The digest of the image.
@@ -83,7 +83,7 @@ class Space:
         return bool(run) and Path(run).name == run and is_plain(self.folder.parent / "runs" / run / REPORT)
 
     def prepare(self) -> None:
-        """Find out, before anything is paid, whether everything that will come of it can be kept.
+        """Check, before anything is paid, that everything it will produce can be stored.
 
         Raises:
             StateError: it cannot.

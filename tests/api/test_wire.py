@@ -70,3 +70,25 @@ def test_a_failed_job_may_give_no_reason():
 
 def test_an_upload_without_an_address_is_none():
     assert [asset_url(data) for data in (None, [], {}, {"image_url": 5}, {"image_url": ""})] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"result": {"images": [{"url": "https://a/1.png", "preview": True}, {"url": "https://a/2.png"}]}},
+        {"result": {"images": [{"url": "https://a/1.png", "is_thumbnail": True}, {"url": "https://a/2.png"}]}},
+        {"output": ["https://a/2.png"]},
+        {"result": None, "outputs": [{"type": "preview", "url": "https://a/1.png"}, {"url": "https://a/2.png"}]},
+    ],
+)
+def test_a_flag_marks_a_preview_and_an_output_beside_the_result_counts(shown):
+    job = read_job({"job_id": "j1", "status": "completed", **shown})
+    assert job is not None
+    assert job.urls == ("https://a/2.png",)
+
+
+@pytest.mark.parametrize("first", ["low_preview.png", "thumb-1.webp", "preview.png?x=1", "a.thumbnail.png"])
+def test_a_file_named_like_a_preview_comes_last(first):
+    job = read_job({"id": "j1", "status": "completed", "result": {"urls": [f"https://a/{first}", "https://a/2.png"]}})
+    assert job is not None
+    assert job.urls == ("https://a/2.png", f"https://a/{first}")

@@ -245,9 +245,9 @@ def test_parts_of_ids_are_renamed_everywhere(lamp):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["elm", "oak"], "no decision in explore.yaml is about `elm`"),
+        (["elm", "oak"], "explore.yaml contains no decision about `elm`"),
         (["slate", "elm"], "`explore/elm/s1` is not a cell of the stage `explore`"),
-        (["explore/slate/s1", "explore/oak/s2"], "already has a decision about `explore/oak/s2`"),
+        (["explore/slate/s1", "explore/oak/s2"], "already contains a decision about `explore/oak/s2`"),
         (["slate"], "one name is missing"),
     ],
 )
@@ -309,8 +309,8 @@ def test_a_file_that_is_renamed_with_its_lock_and_picks_loses_nothing(vase, krea
 def test_a_lock_file_that_was_not_renamed_is_named(vase):
     done = vase.run("run", "jug.yaml", "--frozen")
     assert done.code == 8
-    assert "vase.lock.jsonl has 2 of these requests; rename it: git mv vase.lock.jsonl jug.lock.jsonl" in done.err
-    warned = "jug.lock.jsonl does not exist, but vase.lock.jsonl has 2 of these requests"
+    assert "vase.lock.jsonl contains 2 of these requests; rename it: git mv vase.lock.jsonl jug.lock.jsonl" in done.err
+    warned = "jug.lock.jsonl does not exist, but vase.lock.jsonl contains 2 of these requests"
     assert warned in vase.run("plan", "jug.yaml").err
     vase.write("vase.yaml", "version: 1\nprompt: x\n")
     assert warned not in vase.run("plan", "jug.yaml").err, "it belongs to that file"
@@ -318,7 +318,7 @@ def test_a_lock_file_that_was_not_renamed_is_named(vase):
 
 def test_a_picks_file_that_was_not_renamed_is_named(vase):
     done = vase.run("pick", "jug.yaml", "jug", "slate")
-    assert "picks/jug.yaml does not exist, but picks/vase.yaml has 1 decision about these requests" in done.err
+    assert "picks/jug.yaml does not exist, but picks/vase.yaml contains 1 decision about these requests" in done.err
     assert "git mv picks/vase.yaml picks/jug.yaml" in done.err
 
 
@@ -326,5 +326,6 @@ def test_a_picks_file_that_a_stage_waits_for_is_looked_for_under_another_name(la
     lamp.write("lamp.yaml", PIPELINE.replace("picks/explore.yaml", "picks/sketch.yaml"))
     done = lamp.run("plan", "lamp.yaml")
     assert (
-        "lamp.yaml:10:12: warning: picks/sketch.yaml does not exist, but picks/explore.yaml has 2 decisions" in done.err
+        "lamp.yaml:10:12: warning: picks/sketch.yaml does not exist, but picks/explore.yaml contains 2 decisions"
+        in done.err
     ), done.text

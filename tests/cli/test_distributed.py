@@ -26,15 +26,15 @@ def pipeline(project):
 
 
 MISSING = [
-    (("--shards", "2"), {}, "--shards belongs to --on"),
-    (("--ray-address", "auto"), {}, "--ray-address belongs to --on"),
+    (("--shards", "2"), {}, "--shards requires --on"),
+    (("--ray-address", "auto"), {}, "--ray-address requires --on"),
     (("--on", "ray"), {}, "--on needs the number of shards"),
-    (("--on", "ray", "--shards", "2"), {}, "no Ray cluster is named"),
+    (("--on", "ray", "--shards", "2"), {}, "no Ray cluster is specified"),
     (RAY, {"KREA_PIPE_REMOTE": None}, "--on needs a shared store"),
     (RAY, {"KREA_PIPE_REMOTE_MODE": "read"}, "is read-only here"),
     ((*RAY, "--budget-name", "a b"), {}, "--budget-name 'a b' is not a valid name"),
-    ((*RAY, "--allow-render"), {}, "--allow-render belongs to --frozen"),
-    ((*RAY, "-k", "status:failed"), {}, "a status cannot be selected with --on"),
+    ((*RAY, "--allow-render"), {}, "--allow-render needs --frozen"),
+    ((*RAY, "-k", "status:failed"), {}, "cells cannot be selected by status with --on"),
 ]
 
 

@@ -95,4 +95,4 @@ def test_a_plan_file_with_marks_is_said_to_have_a_merge_conflict(lamp):
     lamp.write("plan.json", f"{first}\n<<<<<<< HEAD\n{rest}")
     done = lamp.run("run", "plan.json")
     assert (done.code, "plan.json:2:1: error: this is a merge conflict marker" in done.err) == (2, True), done.text
-    assert "make the plan again" in done.err
+    assert "create a new plan" in done.err

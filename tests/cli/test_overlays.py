@@ -152,7 +152,7 @@ def test_the_last_of_two_values_wins(project):
         ("seed=[1, 2]", "seed"),
         ("sed=1", "unknown key `sed`"),
         ("stages.one.promt=x", "prompt"),
-        ("stages.three.needs=one", "prompt"),
+        ("stages.three.needs=one", "the file has no stage `three`"),
         ("budget.usd=much", "budget"),
         ("nothing", "does not say what to set"),
         ("=1", "does not say what to set"),
@@ -195,7 +195,7 @@ def test_a_file_of_variables_that_is_wrong_is_located(project, text, message):
 def test_a_problem_of_a_value_stands_where_it_was_written(project):
     project.write("v.yaml", "place: a hall\nlight: '{{ nobody }}'\n")
     assert "nobody" in problem(project, "--vars", "v.yaml")
-    assert "cannot read the file" in problem(project, "--vars", "missing.yaml")
+    assert "the file does not exist" in problem(project, "--vars", "missing.yaml")
 
 
 # --- environment

@@ -118,8 +118,8 @@ def test_branches_that_decide_the_same_merge_into_one_decision(repository):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--reject"], ["picked with 5 stars in line", "rejected in line"]),
-        (["--stars", "2"], ["picked with 5 stars in line", "picked with 2 stars in line"]),
+        (["--reject"], ["picked with 5 stars on line", "rejected on line"]),
+        (["--stars", "2"], ["picked with 5 stars on line", "picked with 2 stars on line"]),
     ],
 )
 def test_a_cell_that_two_branches_decide_otherwise_is_an_error_that_names_both_lines(repository, words, said):
@@ -134,7 +134,7 @@ def test_a_cell_that_two_branches_decide_otherwise_is_an_error_that_names_both_l
     assert (done.code, "`explore/slate/s1` is decided twice" in done.err) == (2, True), done.text
     assert all(word in done.err for word in said)
     assert f"picks/explore.yaml:{lines[1]}:3: error" in done.err
-    assert {int(one) for one in re.findall(r"in line (\d+)", done.err)} == set(lines)
+    assert {int(one) for one in re.findall(r"on line (\d+)", done.err)} == set(lines)
 
 
 def test_one_request_that_is_decided_under_two_names_is_an_error_that_names_both_lines(repository):
@@ -149,7 +149,7 @@ def test_one_request_that_is_decided_under_two_names_is_an_error_that_names_both
     repository.merge("a", "b")
     done = repository.project.run("pick", "lamp.yaml", "explore", "s2/oak")
     assert (done.code, "one request is decided twice" in done.err) == (2, True), done.text
-    assert {int(one) for one in re.findall(r"in line (\d+)", done.err)} == {2, 3}
+    assert {int(one) for one in re.findall(r"on line (\d+)", done.err)} == {2, 3}
 
 
 def test_a_picks_file_and_a_pipeline_that_git_has_renamed_keep_their_decisions(repository):

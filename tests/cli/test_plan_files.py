@@ -137,10 +137,10 @@ def test_a_plan_file_says_what_it_may_cost_where_only_krea_can_tell(project):
     shutil.rmtree(project.home)
     shutil.rmtree(project.path / "out")
     said = project.run("plan", "p.yaml", "--out", "plan.json").out
-    assert "sends only 1 request, and of 2 more those that Krea no longer has, for $0.03 to $0.09." in said
+    assert "sends only 1 request, and up to 2 more for images that Krea no longer has, for $0.03 to $0.09." in said
     project.pipeline(["fox"])
     said = project.run("plan", "p.yaml", "--out", "plan.json").out
-    assert "sends only those of 1 request that Krea no longer has, for $0.00 to $0.03." in said
+    assert "sends at most 1 request, for images that Krea no longer has, for $0.00 to $0.03." in said
 
 
 def forget(krea, *words):
@@ -215,7 +215,7 @@ def test_a_pipeline_that_is_gone_is_named(project):
     project.pipeline(["fox"])
     planned(project)
     (project.path / "p.yaml").unlink()
-    assert "cannot read" in refused(project, code="file_unreadable")
+    assert "does not exist" in refused(project, code="file_unreadable")
 
 
 def test_a_held_request_is_in_the_plan_because_the_run_may_send_it(project, krea):
@@ -264,7 +264,7 @@ def test_a_stage_that_stands_above_its_source_comes_after_it(project):
     [
         ({"vars": ["../secret.yaml"]}, "files below"),
         ({"pipeline": "/etc/passwd"}, "files below"),
-        ({"pipeline": ""}, "Is a directory"),
+        ({"pipeline": ""}, "a folder, not a file"),
         ({"set": ["budget.usd=50"]}, "budget"),
         ({"set": ["prompt=\ud800"]}, "not a complete plan file"),
         ({"pipeline": "a\0b"}, "not a complete plan file"),

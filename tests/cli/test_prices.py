@@ -260,7 +260,7 @@ def test_a_document_without_readable_prices_is_said(project, text, said):
 
 def test_a_document_that_is_not_there_is_said(project):
     done = project.run("prices", "--check", "gone.json")
-    assert (done.code, "cannot read the document" in done.err) == (ExitCode.INVALID, True)
+    assert (done.code, "gone.json: error: the file does not exist" in done.err) == (ExitCode.INVALID, True)
 
 
 UNKNOWN = """version: 1

@@ -84,7 +84,7 @@ def test_people_who_agree_are_one_pick_with_the_mean_of_their_stars(project, pic
 def test_a_cell_that_people_do_not_agree_on_stops_what_needs_picks_and_names_both(project, pick):
     pick("slate/s1", "--as", "Ada")
     done = project.run("pick", "lamp.yaml", "explore", "slate/s1", "--reject", "--as", "Ben")
-    message = "`explore/slate/s1` is picked by Ada in line 1 and rejected by Ben in line 2"
+    message = "`explore/slate/s1` is picked by Ada on line 1 and rejected by Ben on line 2"
     assert (done.code, message in done.err, "warning" in done.err) == (0, True, True), done.text
     plan = project.run("plan", "lamp.yaml")
     assert (plan.code, f"picks/explore.yaml:2:3: error: {message}" in plan.err) == (2, True), plan.text
@@ -101,7 +101,7 @@ def test_a_dispute_is_not_exported(project, krea, pick):
     pick("slate/s2", "--as", "Ben", "--note", "the shade")
     pick("slate/s1", "--reject", "--as", "Ben")
     done = project.run("export", "--picks", "--stage", "explore", "--out", "p.zip")
-    assert (done.code, "is picked by Ada in line 1 and rejected by Ben in line 2" in done.err) == (2, True), done.text
+    assert (done.code, "is picked by Ada on line 1 and rejected by Ben on line 2" in done.err) == (2, True), done.text
     pick("slate/s1", "--reject", "--settle", "--as", "Ada")
     done = project.run("export", "--picks", "--stage", "explore", "--out", "p.zip", "--json")
     assert (done.code, done.json["images"]) == (0, 1), done.text
@@ -170,4 +170,4 @@ def test_a_name_that_cannot_be_one_is_refused(project, pick, name):
 
 def test_one_person_who_decides_twice_is_told_so(project, pick):
     project.write("picks/explore.yaml", "- {pick: explore/oak/s1, by: Ada}\n- {reject: explore/oak/s1, by: Ada}\n")
-    assert "`explore/oak/s1` is decided twice by Ada: picked in line 1, rejected in line 2" in pick("oak/s2", code=2)
+    assert "`explore/oak/s1` is decided twice by Ada: picked on line 1, rejected on line 2" in pick("oak/s2", code=2)

@@ -165,9 +165,9 @@ BAD = [
     ("auto/8", {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "4"}, "--shard auto/8 contradicts CI_NODE_TOTAL=4"),
     ("auto", {"CI_NODE_INDEX": "0", "CI_NODE_TOTAL": "4"}, "CI_NODE_INDEX=0 is not a shard"),
     ("auto", {"CI_NODE_INDEX": "one", "CI_NODE_TOTAL": "4"}, 'CI_NODE_INDEX="one" is not a number'),
-    ("auto", {"JOB_COMPLETION_INDEX": "0"}, "does not know how many shards there are"),
+    ("auto", {"JOB_COMPLETION_INDEX": "0"}, "cannot tell how many shards there are"),
     ("auto/8", {"JOB_COMPLETION_INDEX": "8"}, "JOB_COMPLETION_INDEX=8, which counts from 0, is not a shard"),
-    ("auto", {"KREA_PIPE_SHARD_INDEX": "0"}, "does not know how many shards there are"),
+    ("auto", {"KREA_PIPE_SHARD_INDEX": "0"}, "cannot tell how many shards there are"),
     ("auto", {"CI_NODE_INDEX": "1", "JOB_COMPLETION_INDEX": "1"}, "CI_NODE_INDEX and JOB_COMPLETION_INDEX are set"),
     ("auto/8", {"SLURM_ARRAY_TASK_ID": "3"}, "SLURM_ARRAY_TASK_MIN is not set"),
 ]

@@ -181,8 +181,8 @@ def test_it_works_from_a_folder_below_with_names_that_are_not_plain(repository):
 def test_outside_of_a_repository_it_says_so(project):
     done = project.run("validate", "--staged", env=GIT)
     assert done.code == 2
-    assert "not a git repository" in done.err
-    assert "name the FILEs" in done.err
+    assert "is not in a git repository" in done.err
+    assert "specify the FILEs" in done.err
 
 
 def test_without_files_and_without_staged_it_is_a_usage_error(project):
@@ -233,3 +233,10 @@ def test_staged_files_that_are_not_pipelines_are_named_as_skipped(repository):
     done = repository.validate()
     assert (done.code, done.out) == (0, "compose.yaml: skipped, because it is not a pipeline\n"), done.text
     assert repository.validate("--json").json["files"][0]["skipped"]
+
+
+@pytest.mark.parametrize("name", ["pipelines/B.YAML", "b.Yml"])
+def test_the_case_of_a_suffix_hides_no_pipeline(repository, name):
+    repository.stage(**{name: "version: 1\nname: b\npromt: a lamp\n"})
+    done = repository.validate()
+    assert (done.code, f"{name}:3:1: error: unknown key `promt`" in done.err) == (2, True), done.text

@@ -44,6 +44,7 @@ FORMS = {
     "an image": {"image": {"url": "FINAL"}},
     "a list": ["FINAL"],
     "a folder of previews first": {"urls": ["PREVIEW", "FINAL"]},
+    "data": {"data": [{"url": "FINAL"}]},
     "an address below the API": {"urls": ["/images/NAME"]},
     "an address without a slash": {"urls": ["images/NAME"]},
 }

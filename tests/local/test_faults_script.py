@@ -116,7 +116,7 @@ def test_words_that_yaml_would_read_as_something_else_are_text():
         ("on: job, do: reset, ^seconds: 1", "`seconds` has no meaning with `do: reset`"),
         ("on: image, do: corrupt, ^after: true", "`after` has no meaning with `do: corrupt`"),
         ("on: end, do: failed, where: ^left", "`where` must be one of top, result, nowhere, not 'left'"),
-        ("on: job, do: 429, ^do: 500", "`do` appears here twice"),
+        ("on: job, do: 429, ^do: 500", "`do` appears twice"),
     ],
 )
 def test_a_rule_that_means_nothing_is_said_with_its_place(rule, message):

@@ -64,7 +64,7 @@ def test_a_long_line_is_shown_around_the_caret(project: Project, before, after):
     project.write("p.yaml", f"{HEAD}vars: {{b: [{'x ' * before}], a: 1, a: 2, c: [{'x ' * after}]}}\n")
     done = project.run("validate", "p.yaml")
     column = len(f"vars: {{b: [{'x ' * before}], a: 1, ") + 1
-    assert f"p.yaml:3:{column}: error: the key `a` is already set in line 3" in done.err
+    assert f"p.yaml:3:{column}: error: the key `a` is already set on line 3" in done.err
     _, shown, caret, _ = done.err.splitlines()
     assert len(shown) <= 80
     assert shown[caret.index("^") :].startswith("a: 2")
@@ -101,7 +101,7 @@ def test_no_part_of_a_secret_is_shown_where_a_line_is_cut(project: Project, dist
         project.write("p.yaml", f"{HEAD}{line}\n")
         for words in (("validate", "p.yaml"), ("validate", "p.yaml", "--json")):
             done = project.run(*words)
-            assert "already set in line 3" in done.text
+            assert "already set on line 3" in done.text
             assert SECRET[:12] not in done.text
             assert SECRET[-12:] not in done.text
 

@@ -135,7 +135,7 @@ def test_every_problem_of_a_file_comes_at_once_and_in_its_order(read):
         "6:20 wrong_type: `stars` must be a whole number from 1 to 5, not true",
         "7:3 contradiction: a decision is either `pick` or `reject`",
         "8:22 invalid_value: `key` must be the first 16 to 64 hexadecimal digits of a request's key",
-        "9:3 decided_twice: `a/1` is decided twice: picked in line 1, rejected with 1 star in line 9",
+        "9:3 decided_twice: `a/1` is decided twice: picked on line 1, rejected with 1 star on line 9",
     ]
 
 
@@ -158,13 +158,13 @@ reject: x
         "2:31 out_of_range: `stars` must be a whole number from 1 to 5, not 9",
         "3:5 wrong_type: an entry of `picks` cannot be 12",
         "4:4 wrong_type: an entry of `picks` has no value",
-        "5:5 decided_twice: `a/1` is decided twice: picked in line 2, picked in line 5",
+        "5:5 decided_twice: `a/1` is decided twice: picked on line 2, picked on line 5",
         "6:5 missing_key: an entry of `picks` needs `id`",
         "6:13 wrong_type: `stars` must be a whole number from 1 to 5, not 1.5",
         "6:24 wrong_type: `note` must be text, not a list",
         "7:10 wrong_type: `id` must be text, not 7",
         "7:20 wrong_type: `stars` must be a whole number from 1 to 5, not true",
-        "9:5 decided_twice: `a/1` is decided twice: picked in line 2, rejected in line 9",
+        "9:5 decided_twice: `a/1` is decided twice: picked on line 2, rejected on line 9",
         "10:1 unknown_key: unknown key `reject`",
     ]
 
@@ -175,7 +175,7 @@ reject: x
         ("a\n", '1:1 wrong_type: a picks file must be a list of decisions, not "a"'),
         ("stage: [a]\n", "1:8 wrong_type: `stage` must be the name of a stage, not a list"),
         ("stage: a\npicks: a/1\n", '2:8 wrong_type: `picks` must be a list, not "a/1"'),
-        ("stage: a\nstage: b\n", "2:1 repeated_key: the key `stage` is already set in line 1"),
+        ("stage: a\nstage: b\n", "2:1 repeated_key: the key `stage` is already set on line 1"),
         (
             "- {pick: a/1}\n---\n- {pick: a/2}\n",
             "2:1 second_document: a picks file contains one document; a second one starts here",
@@ -204,9 +204,7 @@ def test_hints_are_about_picks_files(read):
 
 
 def test_a_missing_file_is_unreadable_and_no_traceback(tmp_path):
-    assert problems_of(read_picks, tmp_path / "none.yaml") == [
-        "1:1 file_unreadable: cannot read the file: No such file or directory"
-    ]
+    assert problems_of(read_picks, tmp_path / "none.yaml") == ["1:1 file_unreadable: the file does not exist"]
 
 
 def test_lines_that_say_the_same_are_one_decision(read):

@@ -57,9 +57,9 @@ def test_bytes_that_are_no_text_are_located(read, data, expected):
 
 
 def test_a_folder_and_a_missing_file_are_said_to_be_that(tmp_path):
-    assert said(problem_of(read_document, tmp_path)) == "1:1 file_unreadable: cannot read the file: Is a directory"
+    assert said(problem_of(read_document, tmp_path)) == "1:1 file_unreadable: this is a folder, not a file"
     missing = problem_of(read_document, tmp_path / "none.yaml")
-    assert said(missing) == "1:1 file_unreadable: cannot read the file: No such file or directory"
+    assert said(missing) == "1:1 file_unreadable: the file does not exist"
 
 
 def test_a_file_above_the_limit_is_refused(read):
@@ -167,9 +167,9 @@ def test_repeated_and_foreign_keys_are_all_found_and_the_first_value_counts(tmp_
     document = read_document(file)
     assert document.data == {"a": 1, "b": {"c": 1}}
     assert [said(problem) for problem in document.problems] == [
-        "2:1 repeated_key: the key `a` is already set in line 1",
+        "2:1 repeated_key: the key `a` is already set on line 1",
         "3:1 key_not_text: a key must be text, but 3 is not",
-        "4:11 repeated_key: the key `c` is already set in line 4",
+        "4:11 repeated_key: the key `c` is already set on line 4",
     ]
 
 

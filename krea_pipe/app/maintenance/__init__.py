@@ -1,1 +1,1 @@
-"""Looking after the home folder: what is in it, what can go, whether it is sound, and whether Krea can be reached."""
+"""Maintains the home folder: its contents, what can be deleted, whether it is intact, and the connection to Krea."""

@@ -1,4 +1,4 @@
-"""What the home folder keeps: images one by one, name spaces summed up, and whether all is intact."""
+"""The contents of the home folder: single images, totals of name spaces, and whether everything is intact."""
 
 import hashlib
 import json
@@ -151,13 +151,13 @@ class CacheFinding:
 
 
 def verify_space(space: Space) -> Iterator[CacheFinding]:
-    """Read everything that a name space keeps.
+    """Read everything in a name space, and yield damage.
 
     Args:
         space: the name space.
 
     Yields:
-        What is not as it should be, as it is found.
+        Each problem, as it is found.
 
     Raises:
         StateError: a folder cannot be read.

@@ -1,4 +1,4 @@
-"""What `krea-pipe doctor` says of one thing that it has looked at."""
+"""A result of `krea-pipe doctor`."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -10,7 +10,7 @@ MAX_CLOCK_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at: how it is, and what to do when it is not well."""
+    """The result of one check, and what to do if it failed."""
 
     name: str
     state: CheckState

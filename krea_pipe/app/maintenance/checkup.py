@@ -37,7 +37,7 @@ from krea_pipe.store.home_place import find_home
 
 MOUNTS = Path("/proc/mounts")
 SHARED = re.compile(r"nfs\d?|cifs|smb\w*|9p|afs|ceph|glusterfs|lustre|beegfs|gpfs|virtiofs|fuse\.(?!fuse-overlayfs).+")
-"""File systems whose locks depend on another machine, or do not work at all."""
+"""File systems whose locks depend on another machine, or do not work."""
 LEAST_FREE = 1_000_000_000
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _GIT_TIMEOUT = 10
@@ -72,7 +72,7 @@ def check_up(environment: Mapping[str, str], *, offline: bool) -> tuple[list[Che
 
 
 def _home_checks(environment: Mapping[str, str]) -> list[Check]:
-    """How the home folder is, and why it would be refused."""
+    """The state of the home folder, and why it would be refused."""
     found = list(home_folder_checks(find_home(environment), environment))
     try:
         open_home(environment)
@@ -109,7 +109,7 @@ def home_folder_checks(home: Path, environment: Mapping[str, str], mounts: str |
 
 
 def _key_check(environment: Mapping[str, str]) -> Check:
-    """Where the key comes from; never what it is."""
+    """Where the key comes from; never the key itself."""
     names = [name for name in KEY_NAMES if environment.get(name, "").strip()]
     try:
         api_token(environment)
@@ -186,7 +186,7 @@ def _mounts() -> str:
 
 
 def _file_system(folder: Path, mounts: str) -> Check:
-    """What kind of file system a folder is on: SQLite's locks need one of this machine."""
+    """The type of the file system of a folder; SQLite's locks need a local one."""
     kind, deepest = "", -1
     for line in mounts.splitlines():
         parts = line.split()
@@ -219,7 +219,7 @@ def _ignored(home: Path, environment: Mapping[str, str]) -> Check:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What Krea said: the status, a complaint, and how far our clock is before or behind its own, in seconds."""
+    """The status of Krea's answer, its error message, and the offset of our clock in seconds."""
 
     status: int
     complaint: str

@@ -1,7 +1,7 @@
-"""What `krea-pipe gc` does: finding out what must stay and what can go, and removing that.
+"""Implements `krea-pipe gc`: decides what is kept, and deletes the rest.
 
-Images in lock files and kept runs stay, and images that no report has yet. Things are removed one after the
-other, so that a crash in between leaves a store that is right.
+Images in lock files and kept runs stay, and images that no report has yet. Things are removed one after the other, so
+that a crash in between leaves a store that is right.
 """
 
 import os
@@ -155,7 +155,7 @@ def _pieces(listing: Listing, reach: Reach) -> Iterator[GarbageItem]:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What there is, which lock files there are, what has to stay and what would go."""
+    """Everything in the home folder: the lock files, what is kept, and what would be deleted."""
 
     listing: Listing
     locks: Locks
@@ -165,7 +165,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """How many things are gone, and which could not be removed, each with the reason."""
+    """The number of deleted items, and those that could not be deleted, each with the reason."""
 
     count: int
     failures: tuple[str, ...]
@@ -174,21 +174,22 @@ class Removed:
 def collect(
     home: Path, keep: timedelta, environment: Mapping[str, str], *, forgets: bool, deletes: bool
 ) -> tuple[Survey, Removed | None]:
-    """Look through a home folder, and remove what can go.
+    """Examine a home folder, and delete what is not needed.
 
     Args:
         home: the home folder.
-        keep: for how long, from now backwards, what runs name is kept; nothing keeps none.
+        keep: how far back the images of runs are kept; None keeps none.
         environment: for git.
-        forgets: also let go what was generated for pipelines whose folders are missing, as on a disk that is away.
-        deletes: remove it; else it is only looked at.
+        forgets: also remove images of pipelines whose folders are missing, for example on a disk that is not mounted.
+        deletes: remove it; otherwise only report.
 
     Returns:
-        What there is, and what was removed, if anything was to be.
+        The contents, and what was removed, if anything.
 
     Raises:
-        InvalidInput: a lock file cannot be read. StateError: something else that names images cannot be, or things are
-            to be removed during a run.
+        InvalidInput: a lock file cannot be read. StateError: something else that names images cannot be, or a run is in
+            progress.
+
     """
     if not deletes:
         return _survey(home, keep, environment, forgets=forgets), None
@@ -215,14 +216,14 @@ def _survey(home: Path, keep: timedelta, environment: Mapping[str, str], *, forg
 def read_all_locks(
     home: Path, spaces: Sequence[Space], folders: Iterable[Path], environment: Mapping[str, str], *, forgets: bool
 ) -> Locks:
-    """Read the lock files around here, those of the home folder, and those around other folders.
+    """Read the lock files near the working folder, those of the home folder, and those near other folders.
 
     Args:
         home: the home folder.
         spaces: its name spaces, whose facts name the pipeline of each image.
         folders: where else to look.
         environment: for git.
-        forgets: let go what was generated for pipelines whose folders are missing.
+        forgets: ignore images of pipelines whose folders are missing.
 
     Returns:
         What the lock files name.

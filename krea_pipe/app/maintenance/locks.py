@@ -1,4 +1,4 @@
-"""What lock files name, in the files of git repositories around and at the tips of all their branches and tags.
+"""The contents of lock files: those near the working folder, and those at the tips of all branches and tags.
 
 A lock on another branch protects its images too. What cannot be read is never guessed: an image may have been paid.
 """
@@ -21,7 +21,7 @@ SKIPPED = frozenset({".git", HOME_NAME})
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """What lock files name: digests of images and keys of requests, and where the files are.
+    """The contents of lock files: digests of images, keys of requests, and the paths of the files.
 
     `away` are pipelines and lock files whose folders are missing; what was generated for them counts as locked.
     """
@@ -34,8 +34,10 @@ class Locks:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """Where to look: `folders` are looked through when no repository is around them, `pipelines` are files whose locks
-    stand beside them, `locks` are those that runs have written. `environment` is for git."""
+    """Where to look for lock files.
+
+    `environment` is for git.
+    """
 
     folders: tuple[Path, ...]
     pipelines: tuple[Path, ...]
@@ -121,7 +123,7 @@ def _committed(git: Repository, names: list[str]) -> Iterator[tuple[str, bytes]]
 
 
 def _commits(git: Repository, names: list[str]) -> dict[str, str]:
-    """The commits of names, each with one of them; a name may also stand for a file, which is not a lock file."""
+    """The commits of some names, each with one name; a name may also be a file, which is not a lock file."""
     asked = "".join(f"{name}^{{}}\n" for name in names)
     answers = ask(git.top, git.environment, "cat-file", "--batch-check", given=os.fsencode(asked))
     found: dict[str, str] = {}
@@ -151,7 +153,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _named(place: str, data: bytes) -> Iterator[tuple[str, str]]:
-    """The digest and the key of each line; another program's file of such a name has neither."""
+    """The digest and the key of each line; a file of another program with this suffix has neither."""
     for number, line in enumerate(() if _is_foreign(data) else data.split(b"\n"), 1):
         if line.strip():
             found = _digests(line)

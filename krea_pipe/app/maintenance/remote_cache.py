@@ -1,4 +1,4 @@
-"""What a shared store has: its images listed, and images of this home brought there, or from there to this home."""
+"""The contents of a shared store, and copies between it and this home."""
 
 from collections import Counter, deque
 from collections.abc import Collection, Mapping
@@ -18,11 +18,9 @@ from krea_pipe.store.remote.results import BLOBS, RESULTS
 from krea_pipe.store.space import Space
 
 PushState: TypeAlias = Literal["sent", "present", "other", "ignored", "damaged"]
-"""What became of an image: `present` there already, `other` where the store has a different image of the same request,
-`ignored` where its record of that request cannot be believed, `damaged` where the image is so in this home."""
+"""The result for an image."""
 PullState: TypeAlias = Literal["fetched", "present", "absent", "ignored", "in_flight"]
-"""What became of a request: its image is `absent` from the store, its record there cannot be believed or has no image,
-or it is `in_flight` here, which a run has to end."""
+"""The result for a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class RemoteListing:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """How many requests there were of each state, the bytes that were moved, and what the moved images cost."""
+    """The number of requests in each state, the number of copied bytes, and the cost of the copied images."""
 
     counts: Mapping[str, int]
     size: int
@@ -102,7 +100,7 @@ def push(remote: Remote, space: Space, plan: Plan | None) -> Transfer:
         plan: whose images are meant; None is for all that are stored.
 
     Returns:
-        What became of each image.
+        The outcome of each image.
 
     Raises:
         RemoteFailed: the store does not answer. StateError: this home cannot be read.
@@ -150,7 +148,7 @@ def pull(remote: Remote, space: Space, plan: Plan) -> Transfer:
         plan: what is needed, and what is here.
 
     Returns:
-        What became of each request.
+        The outcome of each request.
 
     Raises:
         RemoteFailed: the store does not answer; what has come until then is kept.

@@ -90,7 +90,7 @@ def _reading(bucket: Bucket) -> Check:
 
 
 def _opened_again(environment: Mapping[str, str], target: Target) -> Bucket:
-    """The store by connections of its own, as another home has them."""
+    """The store through separate connections, as another home would use it."""
     remote = open_remote(environment, target, _ignore)
     assert remote is not None
     return remote.bucket
@@ -140,7 +140,7 @@ class _Trials:
         yield self._races([opened() for _ in range(WRITERS)])
 
     def clear(self) -> None:
-        """Delete what is left."""
+        """Delete the remaining objects."""
         with contextlib.suppress(RemoteFailed):
             for entry in self.bucket.list(self.prefix):
                 self.bucket.delete(entry.name)
@@ -165,7 +165,7 @@ class _Trials:
         )
 
     def _race(self, buckets: list[Bucket]) -> int:
-        """How many writers have created an object, as they were told; 0 when it has not the bytes of the winner."""
+        """The number of writers that succeeded; 0 if the object does not have the bytes of the winner."""
         name, start = self._name(), threading.Barrier(len(buckets))
 
         def write(bucket: Bucket) -> bytes:
@@ -179,7 +179,7 @@ class _Trials:
 
 
 def _clock(written: datetime, earliest: datetime, latest: datetime) -> Check:
-    """How far this machine's clock is from the store's, which dates an object between two looks at ours."""
+    """The offset of this machine's clock from that of the store."""
     ahead = max((earliest - written - _PRECISION).total_seconds(), 0.0) or min((latest - written).total_seconds(), 0.0)
     if not ahead:
         return Check("store clock", "ok", "agrees with this machine's to the second")

@@ -1,4 +1,4 @@
-"""What `krea-pipe gc --remote` does: finding out which objects of the shared store have to stay, and deleting others.
+"""Implements `krea-pipe gc --remote`: decides which objects of the shared store are kept, and deletes others.
 
 A result goes when it is old and no lock file, kept run or recent claim needs it; its claims go before it, since they
 say that the request is paid. An image goes when no result that stays names it. What a shard left for `merge --remote`
@@ -73,7 +73,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class RemoteSurvey:
-    """What goes by kind, the keys of the results that stay, how many stay for each reason, and what is never deleted.
+    """The objects to delete by kind, the number of kept results for each reason, and what is never deleted.
 
     `usd` is what it would cost to generate the images again. `open` counts requests that have claims and no result,
     `jobs` the names of jobs, `unknown` the objects that this version does not know. `alive` are the runs of all homes.
@@ -124,7 +124,7 @@ def collect_remote(
     forgets: bool,
     deletes: bool,
 ) -> RemoteSurvey:
-    """Look through a shared store, and delete what can go.
+    """Examine a shared store, and delete what is not needed.
 
     Args:
         remote: the store.
@@ -132,8 +132,8 @@ def collect_remote(
         keep: for how long, from now backwards, everything is kept; nothing keeps what is needed alone.
         folders: where lock files are, besides the working folder and the home folder's pipelines.
         environment: for git.
-        forgets: also let go what was generated for pipelines whose folders are missing.
-        deletes: delete it; else it is only looked at.
+        forgets: also remove images of pipelines whose folders are missing.
+        deletes: delete it; otherwise only report.
 
     Returns:
         What went, or would go.
@@ -145,7 +145,7 @@ def collect_remote(
     """
     locks = read_all_locks(home, spaces_of(home), (Path.cwd(), *folders), environment, forgets=forgets)
     if deletes and not locks.places:
-        hint = "run it in the repository, and name the folders of all other repositories that share the store"
+        hint = "run it in the repository, and specify the folders of all other repositories that share the store"
         raise StateError(Problem("no_locks", "there is no lock file, so it is unknown what is needed", hint=hint))
     presence = remote.presence(f"gc-{secrets.token_hex(6)}", max(live_pace(environment).first, Pace().first))
     if not remote.bucket.is_read_only:

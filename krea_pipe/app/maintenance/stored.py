@@ -1,4 +1,4 @@
-"""What lies in the home folder: files, images of a name space, folders of runs and of comparisons.
+"""The contents of the home folder: files, images of a name space, and the folders of runs and comparisons.
 
 Nothing here follows a link out of the folder.
 """
@@ -59,7 +59,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a name space has: images and small pictures by digest, every result, and the runs that are alive."""
+    """The contents of a name space: images and thumbnails by digest, results, and active runs."""
 
     name: str
     blobs: Mapping[str, Stored]
@@ -68,7 +68,7 @@ class Holding:
     alive: frozenset[str] = frozenset()
 
     def bill(self, digests: Iterable[str]) -> Decimal:
-        """What the images of these digests cost; a request counts when none of its images is another."""
+        """The cost of the images with these digests; a request counts unless it also has another image."""
         chosen = set(digests)
         of_keys: dict[str, list[Drawn]] = {}
         for one in self.drawn:
@@ -163,7 +163,7 @@ def folders_in(folder: Path) -> list[Path]:
 
 
 def hold(space: Space) -> Holding:
-    """What a name space has.
+    """The contents of a name space.
 
     Raises:
         StateError: the facts or the journal cannot be read, so what is paid is not known.
@@ -179,7 +179,7 @@ def hold(space: Space) -> Holding:
 
 
 def leftovers_in(home: Path, now: datetime) -> tuple[Leftover, ...]:
-    """What crashes have left anywhere in the home folder."""
+    """Leftovers of crashes anywhere in the home folder."""
     return tuple(_leftovers(str(home), now.timestamp()))
 
 

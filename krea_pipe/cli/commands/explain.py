@@ -259,7 +259,7 @@ def _rows(found: Iterable[Traced], width: int | None, margin: str = MARGIN) -> I
 
 
 def _row(row: Sequence[str], sizes: Sequence[int], margin: str, width: int | None) -> Iterator[str]:
-    """One row in columns; a value that is too long has lines of its own."""
+    """One row in columns; a value that is too long is on separate lines."""
     cells = list(row)
     if len(cells[1]) > sizes[1]:
         yield from _pairs([(cells[0].ljust(sizes[0]), cells[1])], width, margin)

@@ -97,7 +97,7 @@ def _chosen(report: Report, picked: Picked | None, options: _Flags) -> tuple[lis
 
 
 def _expected(report: Report, picked: Picked | None, options: _Flags, count: int) -> int:
-    """How many images there would be if the run were whole, of what was asked for."""
+    """The number of images in a complete run, for the requested selection."""
     which, stages = selection(options), options["stages"]
     is_whole = which.is_all and not stages
     if picked is not None:

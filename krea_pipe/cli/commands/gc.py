@@ -128,7 +128,7 @@ def _print(home: Path, found: Survey, removed: Removed | None) -> None:
 
 
 def _held(found: Survey) -> Counter[Holder]:
-    """How many stored images each holder keeps."""
+    """The number of stored images that each holder keeps."""
     stored = {digest for holding in found.listing.holdings for digest in holding.blobs}
     counts = Counter(holder for digest, holder in found.reach.holders.items() if digest in stored)
     return Counter({holder: counts[holder] for holder in WORDS if counts[holder]})
@@ -162,7 +162,7 @@ def _existing(folders: tuple[Path, ...]) -> tuple[Path, ...]:
     """
     for folder in folders:
         if not folder.is_dir():
-            hint = "name the folders of repositories, or of pipelines with their lock files"
+            hint = "specify the folders of repositories, or of pipelines with their lock files"
             raise UsageError(Problem("no_folder", f"{folder} is not a folder", hint=hint))
     return folders
 

@@ -134,7 +134,7 @@ def verify(file: Path, out: Path | None, *, as_json: bool, **flags: Unpack[_Flag
 
 
 def _print(found: lock_files.Reviewed, opened: Sequence[Review], words: Mapping[LockState, str]) -> None:
-    """Print what a person has to look at, the most different first, and how many cells there are of each kind."""
+    """Print the cells to review, most different first, and the number of cells of each kind."""
     if opened:
         most = sorted(opened, key=lambda one: -2.0 if one.distance is None else -one.distance)
         rows = [[distance_words(one.distance), one.id, words[one.state]] for one in most[:_MAX_ROWS]]

@@ -21,7 +21,7 @@ from krea_pipe.core.errors import Problem, UsageError
 @file_argument
 @stage_argument
 @click.argument("cells", nargs=-1, metavar="CELL...")
-@click.option("--stars", type=click.IntRange(1, 5), help="How many stars to give them.")
+@click.option("--stars", type=click.IntRange(1, 5), help="The number of stars to give them.")
 @click.option("--note", default="", help="A note to store with them.")
 @click.option("--reject", is_flag=True, help="Reject them.")
 @click.option("--remove", is_flag=True, help="Remove the decision about them.")
@@ -29,7 +29,10 @@ from krea_pipe.core.errors import Problem, UsageError
     "--best-of", metavar="AXIS", help="Of picks that differ only in this axis, keep the one with the most stars."
 )
 @click.option(
-    "--as", "by", metavar="NAME", help="Who decides.  [default: git's user.name; with --import, the name in that file]"
+    "--as",
+    "by",
+    metavar="NAME",
+    help="Your name, for the decision.  [default: git's user.name; with --import, the name in that file]",
 )
 @click.option("--settle", is_flag=True, help="Replace everyone's decisions about them.")
 @click.option("--import", "review", type=FILE, help="Import the decisions that a reviewer has exported from a report.")

@@ -64,7 +64,7 @@ _PlanFormat = Literal["text", "json", "markdown"]
 
 
 class _Flags(CellFlags):
-    """What is planned, or compared with which commit, and where that is written."""
+    """What to plan, or which commit to compare with, and where to write the result."""
 
     max_cost: Decimal | None
     max_new: int | None
@@ -179,7 +179,7 @@ def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
 
 
 def _plan_file_words(path: Path, approval: PlanFile, *, is_refused: bool) -> str:
-    """What a plan file is good for."""
+    """The sentence about a plan file."""
     if is_refused:
         return f"plan    {path}: a run refuses this plan."
     if not approval.sends and not approval.fetches:
@@ -192,14 +192,14 @@ def _plan_file_words(path: Path, approval: PlanFile, *, is_refused: bool) -> str
 
 
 def _fetching_words(path: Path, approval: PlanFile) -> str:
-    """What a plan file is good for that may send what Krea has no longer."""
+    """The sentence about a plan file that may send requests for images that Krea no longer has."""
     sent, doubtful = len(approval.sends), len(approval.fetches)
     price = usd_range(approval.price_usd, approval.at_most_usd)
     if sent:
-        sends = f"{sent} request{'' if sent == 1 else 's'}, and of {doubtful} more those that Krea no longer has"
+        sends = f"only {sent} request{'' if sent == 1 else 's'}, and up to {doubtful} more for"
     else:
-        sends = f"those of {doubtful} request{'' if doubtful == 1 else 's'} that Krea no longer has"
-    return f"plan    {path}: `krea-pipe run {path}` sends only {sends}, for {price}."
+        sends = f"at most {doubtful} request{'' if doubtful == 1 else 's'}, for"
+    return f"plan    {path}: `krea-pipe run {path}` sends {sends} images that Krea no longer has, for {price}."
 
 
 def _refusal_words(refusal: Problem) -> str:
@@ -254,7 +254,7 @@ def _stage_rows(plan: Plan) -> Iterator[list[str]]:
 
 
 def _price_range(plan: Plan, stage: str | None) -> str:
-    """What is new costs so much, and more where Krea has images no longer."""
+    """The price of new images, and the maximum if Krea no longer has some images."""
     new = plan.total(Submit, stage).usd
     return usd_range(new, new + plan.in_doubt(stage).usd)
 
@@ -280,7 +280,7 @@ def _sentence(plan: Plan, cap: Decimal | None, *, local: bool) -> str:
 
 
 def _fetch_words(plan: Plan) -> Iterator[str]:
-    """What is had for nothing, and what it may cost where only Krea can tell."""
+    """The images that are free, and the price if Krea no longer has them."""
     doubt, nothing = plan.in_doubt(), usd(Decimal(0))
     copied = plan.total(Fetch).count - doubt.count
     if copied:
@@ -356,7 +356,7 @@ def _cells(step: Step) -> Iterator[dict[str, object]]:
 
 
 def _source(step: Step, *, is_first: bool) -> dict[str, object]:
-    """Where the image of a cell is fetched from, and what it may cost at most."""
+    """The source from which the image of a cell is fetched, and its maximum price."""
     match step.action:
         case Fetch(offer=offer):
             return {"at_most_usd": "0", **source_json(offer.source)}

@@ -92,7 +92,7 @@ def price_json(row: PriceRow) -> dict[str, object]:
 
 
 def price_words(rows: Iterable[PriceRow]) -> Iterator[str]:
-    """Where prices are from that are not the built-in ones, one sentence for each field that they are stated for."""
+    """The sources of prices that are not built in, one sentence for each field."""
     for (name, value), group in groupby(rows, lambda row: (row.field, row.value)):
         said = dict.fromkeys(f"{usd(row.price.usd)} by {row.price.at}" for row in group)
         yield writable(f"Price of {name} {value}: {', '.join(said)}.")

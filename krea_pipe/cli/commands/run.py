@@ -229,7 +229,7 @@ def _run_options(flags: RunFlags, chosen: Shard | None) -> flow.RunOptions:
 
 
 def _changed(flags: RunFlags) -> Changed:
-    """What becomes of files that someone has changed.
+    """What to do with files that someone has changed.
 
     Raises:
         UsageError: both options are given.
@@ -308,7 +308,7 @@ def _command() -> str:
 
 
 def _problems(ending: Ending) -> tuple[Problem, ...]:
-    """What ended a run before its end; what krea-pipe did not raise itself is a bug, and said as one."""
+    """The error that ended a run early; an error that krea-pipe did not raise itself is reported as a bug."""
     if ending.error is None:
         return tuple(problem for problem in (ending.refusal or ending.limit,) if problem)
     if isinstance(ending.error, KreaPipeError):

@@ -10,9 +10,10 @@ import click
 
 from krea_pipe.cli.messages import print_json_line
 from krea_pipe.cli.options import DAY, FILE, Number, json_option, seconds_option
-from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.merge_conflicts import conflict_in
 from krea_pipe.core.settings import is_loopback
+from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.local import server
 from krea_pipe.local.script import Script
 from krea_pipe.local.script_file import Flaw, ScriptError, read_script
@@ -136,12 +137,9 @@ def _read(file: Path) -> bytes:
         with file.open("rb") as stream:
             data = stream.read(_MAX_BYTES + 1)  # no more, because a device has no end
     except OSError as error:
-        message = f"cannot read the file: {error.strerror}"
-        raise InvalidInput(Problem("file_unreadable", message, Place(file, 1, 1))) from error
+        raise InvalidInput(unreadable_file(file, error)) from error
     if len(data) > _MAX_BYTES:
-        raise InvalidInput(
-            Problem("file_too_large", f"a file can have at most {_MAX_BYTES:,} bytes", Place(file, 1, 1))
-        )
+        raise InvalidInput(Problem("file_too_large", f"a file can have at most {_MAX_BYTES:,} bytes", whole_file(file)))
     return data
 
 
@@ -156,7 +154,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _announce(base: str, token: str | None, *, as_json: bool) -> None:
-    """Say where the server is, at once: who has started it may wait for this line."""
+    """Print where the server is immediately, because the caller may wait for this line."""
     if as_json:
         port = int(base.rpartition(":")[2])
         print_json_line({"schema": "krea-pipe/serve@1", "base": base, "port": port, "pid": os.getpid()})

@@ -40,7 +40,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:
     "forwarded to this machine. Can be repeated.",
 )
 @click.option("--open/--no-open", "opens", default=None, help="Open the page in a browser.  [default: on a terminal]")
-@click.option("--as", "by", metavar="NAME", help="Who decides on the page.  [default: git's user.name]")
+@click.option("--as", "by", metavar="NAME", help="Your name, for decisions on the page.  [default: git's user.name]")
 @seconds_option
 @json_option
 def view(
@@ -78,14 +78,14 @@ def _host(text: str) -> str:
 
 
 def _announce(url: str, run_id: str, *, opens: bool | None, as_json: bool) -> None:
-    """Say where the page is, at once: who has started it may wait for this line."""
+    """Print where the page is immediately, because the caller may wait for this line."""
     if as_json:
         print_json_line({"schema": "krea-pipe/view@1", "url": url, "run_id": run_id})
     else:
         click.echo(url)
         click.echo(f"Showing {run_id}; stop with Ctrl-C.", err=True)
     if opens if opens is not None else not as_json and _has_reader():
-        # In a thread of its own: some browsers are waited for.
+        # In a separate thread, because opening some browsers blocks.
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 

@@ -1,1 +1,1 @@
-"""Edits of pipeline and picks files that leave all else as it was."""
+"""Edits of pipeline and picks files that leave everything else unchanged."""

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from krea_pipe.core.contract import VARIANTS
-from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.excerpts import LineIndex
 from krea_pipe.core.fields import LIST_FIELDS, STAGE_KEYS
 from krea_pipe.core.json_data import Json
@@ -38,7 +38,7 @@ def add_style(text: str, name: str, style_id: str, *, file: Path = _FILE) -> str
     """Add a trained style under `styles:`.
 
     Args:
-        text: the pipeline file as it is.
+        text: the current text of the pipeline file.
         name: what stages will call the style.
         style_id: the id of the style at Krea.
         file: the file's name, for the places of problems.
@@ -69,12 +69,12 @@ def add_style(text: str, name: str, style_id: str, *, file: Path = _FILE) -> str
 def add_stage(
     text: str, stage: str, to: str, *, picks_file: str, name: str | None = None, file: Path = _FILE
 ) -> Promotion:
-    """Add a stage that generates the picked cells of another stage again on another variant.
+    """Add a stage that regenerates the picked cells of another stage with another variant.
 
-    A file in shorthand gets its one stage written below `stages:` first, where that leaves every cell as it is.
+    A file in shorthand gets its one stage written below `stages:` first, if that leaves every cell unchanged.
 
     Args:
-        text: the pipeline file as it is.
+        text: the current text of the pipeline file.
         stage: the stage whose cells were picked.
         to: the variant of the new stage.
         picks_file: the picks file, as the pipeline file names it.
@@ -116,7 +116,7 @@ def _free_name(wanted: str, known: Sequence[str], *, is_given: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What is added to one of a file's named sections; with a comment, each key has a line of its own."""
+    """The text to add to one of a file's named sections; with a comment, each key has a separate line."""
 
     section: str
     name: str
@@ -151,7 +151,7 @@ class _EditedFile:
     def of(cls, text: str, file: Path) -> "_EditedFile":
         data = build_nodes(file, text).data
         if not isinstance(data, dict):
-            raise InvalidInput(Problem("wrong_type", "a pipeline file must be a mapping", Place(file, 1, 1)))
+            raise InvalidInput(Problem("wrong_type", "a pipeline file must be a mapping", whole_file(file)))
         return cls(file, Layout(text), data)
 
     def place(self, section: str, name: str | None = None) -> Place:
@@ -211,7 +211,7 @@ def _only_stage(data: dict[str, Json], file: Path) -> str:
 
 
 def with_stages(text: str, file: Path) -> str:
-    """The text of a file in shorthand with its stage below `stages:`, each line as it was, but indented.
+    """The text of a file in shorthand with its stage moved below `stages:` and indented, otherwise unchanged.
 
     Cells keep their ids, requests and paths. A file without `out:` is refused, because the path of an image is its
     cell's id, and begins with the stage's name only below `stages:`.
@@ -239,14 +239,14 @@ def with_stages(text: str, file: Path) -> str:
 
 
 def _stage_keys(data: dict[str, Json]) -> list[str]:
-    """What belongs to the one stage, in the order of the file."""
+    """The keys that belong to the single stage, in the order of the file."""
     return [key for key, value in data.items() if key in STAGE_KEYS or (key in LIST_FIELDS and isinstance(value, list))]
 
 
 def _refusal(message: str, name: str, moved: Sequence[str], file: Path, first: str = "") -> UsageError:
     lines = ["stages:", f"  {flow_text(name)}:", *(f"    {key}: …" for key in moved)]
     hint = "\n".join([f"{first}{'; ' * bool(first)}write the stage below `stages:` by hand:", *lines])
-    return UsageError(Problem("unsafe_edit", message, Place(file, 1, 1), hint))
+    return UsageError(Problem("unsafe_edit", message, whole_file(file), hint))
 
 
 def _with_stage_moved(layout: Layout, name: str, moved: Sequence[str]) -> str:

@@ -113,7 +113,7 @@ class _Line:
     inside: tuple[str, ...] = ()
 
     def become(self, pick: Pick, verdict: str) -> None:
-        """Say something else from now on."""
+        """Change the text."""
         if (verdict, _content(pick)) != (self.verdict, _content(self.pick)):
             self.verdict, self.pick, self.raw = verdict, pick, None
 
@@ -163,7 +163,7 @@ class _Sheet:
 
 
 def _head_and_rest(above: str) -> tuple[str, str]:
-    """What begins a file, and the comments of its first line: those after the last blank line, if there is one."""
+    """The head of a file and the comments of its first line: those after the last blank line, if there is one."""
     found = list(re.finditer(r"^[ \t]*\r?\n", above, re.MULTILINE))
     return (above[: found[-1].end()], above[found[-1].end() :]) if found else (above, "")
 
@@ -251,7 +251,7 @@ def _says(text: str, sheet: _Sheet, file: Path) -> bool:
 
 
 def _text(verdict: str, pick: Pick) -> str:
-    """A decision as it is written after the dash."""
+    """A decision in the form in which it is written after the dash."""
     parts = [f"{verdict}: {_scalar(pick.id)}"]
     parts += [f"stars: {pick.stars}"] if pick.stars else []
     parts += [f"note: {_scalar(pick.note)}"] if pick.note else []
@@ -262,7 +262,7 @@ def _text(verdict: str, pick: Pick) -> str:
 
 
 def _scalar(text: str) -> str:
-    """A text as YAML on one line, within braces; ruamel.yaml, which is slow, knows how to write what is not plain."""
+    """A text as YAML on one line inside braces; ruamel.yaml, which is slow, writes only texts that are not plain."""
     return text if _PLAIN.fullmatch(text) and text.lower() not in _WORDS else flow_text(text)
 
 
@@ -270,7 +270,7 @@ def _scalar(text: str) -> str:
 
 
 def _sheet_of(text: str, picks: Picks) -> _Sheet:
-    """The lines of a file, those of the first form as they are written from now on."""
+    """The lines of a file; lines of the old form are converted."""
     verdicts = [*(("pick", one) for one in picks.picks), *(("reject", one) for one in picks.rejected)]
     if not verdicts and not picks.document.data:
         return _Sheet([], below=_comments_alone(text), newline="\r\n" if "\r\n" in text else "\n")
@@ -283,7 +283,7 @@ def _sheet_of(text: str, picks: Picks) -> _Sheet:
 
 
 def _comments_alone(text: str) -> str:
-    """A text without data, of which nothing but the comments is kept."""
+    """A text without data, of which only the comments are kept."""
     lines = text.splitlines(keepends=True)
     return "".join(one for one in lines if not one.strip() or one.lstrip().startswith("#"))
 
@@ -299,7 +299,7 @@ _Found = tuple[YamlValue, str, Pick]
 
 
 def _as_it_stands(layout: Layout, found: Sequence[_Found]) -> _Sheet:
-    """Each line with its own text; a line that says another one again is left out."""
+    """Each line with its text; repeated lines are omitted."""
     wanted = {pick.trail: (verdict, pick) for _, verdict, pick in found}
     comments = list(_comments(layout))
     lines, end, above = list[_Line](), 0, ""

@@ -79,7 +79,7 @@ class Picks:
         return " and ".join(f"`{one}`" for one in sorted(self.stages))
 
     def is_of_others(self, stage: str, known: Collection[str]) -> bool:
-        """Whether a file is about other stages that a pipeline has, so that its name must be a mistake.
+        """Whether a file is about other stages of the pipeline, so that its name must be a mistake.
 
         A name that the pipeline does not have may be what the stage was called before, and keys tell for themselves.
         """
@@ -142,7 +142,7 @@ def _empty(file: Path, text: str) -> Document:
 
 
 def picks_of(document: Document) -> Picks:
-    """What a document says as a picks file.
+    """Interpret a document as a picks file.
 
     Raises:
         InvalidInput: with every problem of the document.
@@ -281,7 +281,7 @@ class _Reader:
                 continue
             lines = [self.document.place(one.trail).line for one in (before, entry)]
             twice = f"decided twice by {entry.by}" if entry.by else "decided twice"
-            message = f"`{entry.id}` is {twice}: {said[0]} in line {lines[0]}, {said[1]} in line {lines[1]}"
+            message = f"`{entry.id}` is {twice}: {said[0]} on line {lines[0]}, {said[1]} on line {lines[1]}"
             self._note("decided_twice", message, entry.trail, "keep one of the two lines")
         return again
 

@@ -1,10 +1,10 @@
-"""A YAML text that is edited: the places of its parts, and how a value is written on one line.
+"""A YAML text that is edited: the places of its parts, and values written on one line.
 
 An edit adds its lines and leaves every other byte alone. So the places come from the events of the parser that loads
 pipelines, whose marks are exact for what a line-based edit needs: where a value's own text ends, before the comments
-and blank lines that follow it. ruamel.yaml is used here and nowhere else, and on one value at a time: a round trip of
-a whole file may change its layout (indented lists, spaces before comments and in brackets, line ends) and takes about
-ten seconds for each megabyte.
+and blank lines that follow it. ruamel.yaml is used here and nowhere else, and on one value at a time: a round trip of a
+whole file may change its layout (indented lists, spaces before comments and in brackets, line ends) and takes about ten
+seconds for each megabyte.
 """
 
 import io
@@ -18,7 +18,7 @@ import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Problem, UsageError, whole_file
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.nodes import build_nodes
 from krea_pipe.pipeline.syntax import mark_index
@@ -84,11 +84,11 @@ class Layout:
         return self._spaces(self.line_start(first.start)) if first else 0
 
     def line_start(self, index: int) -> int:
-        """Where the line of an index begins."""
+        """The start of the line that contains an index."""
         return self.text.rfind("\n", 0, index) + 1
 
     def line_after(self, index: int) -> int:
-        """Where the next line begins; an index that begins a line is taken for the end of the line before."""
+        """The start of the next line; an index at the start of a line counts as the end of the previous line."""
         if self.text[index - 1 : index] == "\n":
             return index
         return self.text.find("\n", index) + 1 or len(self.text)
@@ -104,7 +104,7 @@ class Layout:
             start = begin - 1
 
     def below(self, index: int, column: int) -> int:
-        """Where the line under an index begins, and under the comments that are indented to a column."""
+        """The start of the line after an index, and after the comments that are indented to a column."""
         at = offset = self.line_after(index)
         while offset < len(self.text):
             following = self.line_after(offset + 1)
@@ -116,14 +116,14 @@ class Layout:
         return at
 
     def above(self, index: int) -> int:
-        """Where the line of an index begins, or the first of the comment lines right above it."""
+        """The start of the line of an index, or of the comment lines directly above it."""
         start = self.line_start(index)
         while start and self.text[self.line_start(start - 1) : start].lstrip().startswith("#"):
             start = self.line_start(start - 1)
         return start
 
     def spaced(self, mapping: YamlValue) -> bool:
-        """Whether a blank line precedes the last entry; a lone entry tells by having several lines."""
+        """Whether a blank line precedes the last entry; for a single entry, whether it has several lines."""
         keys = list(mapping.keys.values())
         if len(keys) < 2:
             return "\n" in self.text[keys[-1].start : mapping.last.end].strip() if keys else False
@@ -158,7 +158,7 @@ class Layout:
         return [*changes, (after.end(), after.end(), margin + joined)]
 
     def changed(self, changes: Iterable[TextChange]) -> str:
-        """The text after changes that do not overlap; those at one place come in their order."""
+        """The text after changes that do not overlap; changes at the same place are applied in order."""
         pieces, done = [], 0
         for start, end, new in sorted(changes, key=lambda change: change[:2]):
             pieces += [self.text[done:start], new]
@@ -166,7 +166,7 @@ class Layout:
         return "".join([*pieces, self.text[done:]])
 
     def _spaces(self, start: int) -> int:
-        """How many spaces there are from an index on."""
+        """The number of spaces from an index on."""
         found = _SPACES.match(self.text, start)
         return len(found[0]) if found else 0
 
@@ -201,7 +201,7 @@ def holds_data(text: str, file: Path, wanted: Json) -> bool:
 
 
 def _same(one: Json, other: Json) -> bool:
-    """Whether two values are the same in every part and type: 1 is neither 1.0 nor true."""
+    """Whether two values are equal in every part and type: 1 equals neither 1.0 nor true."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
     if isinstance(one, list) and isinstance(other, list):
@@ -210,9 +210,9 @@ def _same(one: Json, other: Json) -> bool:
 
 
 def unsafe_edit(file: Path, by_hand: Iterable[str]) -> UsageError:
-    """The error that leaves a file as it is and shows what to write by hand."""
+    """The error for an edit that is not made, with the lines to write by hand."""
     hint = "edit it by hand:\n" + "\n".join(by_hand)
-    return UsageError(Problem("unsafe_edit", "the file cannot be edited safely", Place(file, 1, 1), hint))
+    return UsageError(Problem("unsafe_edit", "the file cannot be edited safely", whole_file(file), hint))
 
 
 @dataclass(slots=True)
@@ -264,7 +264,7 @@ def _read_parts(text: str) -> YamlValue:
 
 
 def _content_end(text: str, event: yaml.ScalarEvent) -> int:
-    """Where a scalar's text ends; blank lines under a block belong to it only where it keeps them (`|+`)."""
+    """The end of a scalar's text; blank lines after a block belong to it only with `|+`."""
     start, end = mark_index(event.start_mark), mark_index(event.end_mark)
     if event.style not in ("|", ">") or _KEEPING.match(text, start, end):
         return end

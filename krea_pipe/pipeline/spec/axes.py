@@ -182,7 +182,7 @@ class AxisBuilder:
             hint = (
                 "write the values in one list; write values that belong together as a row: {id: dawn, text: low light}"
             )
-            self._problems.add("wrong_type", f"a value of `{name}` is one value, not a list", trail, hint)
+            self._problems.add("wrong_type", f"a value of `{name}` must be a single value, not a list", trail, hint)
         if not field or (name != "prompt" and not sets_list(name)):
             item = self._rendered(item, trail)
         item = unspelled(item) if field else item
@@ -261,7 +261,7 @@ class AxisBuilder:
         return with_texts(data, trail, rendered)
 
     def _distinct(self, name: str, values: list[AxisValue]) -> list[AxisValue]:
-        """The values, each with a part of its own, which says nothing of its neighbours: a list may grow."""
+        """The values, each with its part of an id, which does not depend on its neighbours, so that a list can grow."""
         known: dict[str, AxisValue] = {}
         for value in values:
             other = known.setdefault(value.part, value)

@@ -1,4 +1,4 @@
-"""What only shows when a file is seen as a whole: names that nothing defines, and axes that nothing uses."""
+"""Checks that need the whole file: names that nothing defines, and axes that nothing uses."""
 
 import re
 from collections import Counter
@@ -40,7 +40,9 @@ def check_variables(variables: Iterable[str], stages: Iterable[Stage], problems:
         for axis in stage.all_axes:
             if axis.name in names and axis.name not in _NOT_VARIABLES:
                 message = f"the axis `{axis.name}` hides the variable of the same name"
-                problems.add_key("name_taken", message, axis.trail, "rename one of the two")
+                given = problems.document.key_place(("vars", axis.name)).is_whole  # by `--set` or `--vars`
+                hint = f"select values of the axis with `-k {axis.name}=…`" if given else "rename one of the two"
+                problems.add_key("name_taken", message, axis.trail, hint)
             elif axis.name in _NOT_AXES and axis.name != UPSTREAM:
                 message = f"`{axis.name}` is already defined in templates"
                 problems.add_key("reserved_name", message, axis.trail, "rename it")
@@ -162,7 +164,7 @@ class _TemplateReader:
         self.said: set[tuple[str, str]] = set()
 
     def names(self, value: Value, *, is_rule: bool = False) -> Iterator[str]:
-        """The names that a value uses; where a name is wrong, also the one that was probably meant."""
+        """The names that a value uses; for a wrong name, also the one that was probably meant."""
         for text in _texts(value):
             if "{" in text:
                 yield from self._names_in(text, value.trail, is_rule=is_rule)
@@ -237,7 +239,9 @@ class _TemplateReader:
             hint = f"write {{{{ {axis.name} }}}}, or make them rows: {{id: …{others}}}"
             self.problems.add("undefined_variable", message, trail, hint, word=field)
         elif len(without) == len(axis.values):
-            hint = near_word(field, list(dict.fromkeys(key for row in rows for key in row)))
+            known = list(dict.fromkeys(key for row in rows for key in row))
+            joined = next((key for key in known if field in re.split(r"\s*[|:]\s*", key)), None)
+            hint = near_word(field, known) if joined is None else _delimiter_hint(joined)
             message = f"no row of `{axis.name}` has a field `{field}`"
             self.problems.add("undefined_variable", message, trail, hint, word=field)
         if len(without) == len(axis.values) or (axis.name, field) in self.said:
@@ -248,6 +252,11 @@ class _TemplateReader:
             hint = f"did you mean `{field}` instead of `{near}`?" if near else f"add `{field}:`, as in the other rows"
             message = f"the value `{value.label}` of `{axis.name}` has no field `{field}`, which a template uses"
             self.problems.add("missing_field", message, value.trail, hint)
+
+
+def _delimiter_hint(header: str) -> str:
+    """What to do about a table whose first line was read as a single name."""
+    return f'if `{header}` is several columns, set the separator: `delimiter: "{"|" if "|" in header else ":"}"`'
 
 
 def _values_of(stage: Stage, library: Library) -> Iterator[tuple[str, Value]]:
@@ -348,11 +357,11 @@ def check_graph(stages: Sequence[Stage], problems: Problems) -> None:
         if stage.upstream and picks and picks.is_of_others(stage.upstream.stage, known):
             said = f"contains picks of {picks.stages_said}, but this stage uses `{stage.upstream.stage}`"
             message = f"{picks.document.file.name} {said}"
-            problems.add("other_stage", message, (*stage.trail, "picks"), "name the picks file of that stage")
+            problems.add("other_stage", message, (*stage.trail, "picks"), "specify the picks file of that stage")
 
 
 def _depth(stage: Stage, known: Mapping[str, Stage]) -> int:
-    """How many stages a stage is generated for, one after the other, up to the limit; a circle is said elsewhere."""
+    """The length of the chain of stages before a stage, up to the limit; cycles are reported elsewhere."""
     seen = {stage.name}
     while len(seen) <= _MAX_STAGE_DEPTH + 1 and stage.upstream and stage.upstream.stage in known.keys() - seen:
         stage = known[stage.upstream.stage]

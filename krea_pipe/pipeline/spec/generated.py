@@ -78,7 +78,7 @@ def _table_rows(data: Mapping[str, Json], folder: Path, root: Path, allowed: All
     if not rows:
         hint = "write a header row, and at least one row below it"
         raise Unusable("empty_value", f"{pattern} contains no values", hint)
-    _check_rows(rows, allowed, [f"in line {line} of {pattern}" for line in table.lines])
+    _check_rows(rows, allowed, [f"on line {line} of {pattern}" for line in table.lines])
     return Generated(rows, table.lines)
 
 
@@ -95,7 +95,7 @@ def _check_rows(rows: Sequence[Json], allowed: Allowed, places: Sequence[str] = 
         except ValueError as error:
             near = error.hint if isinstance(error, UnknownValueError) else None
             place = places[number - 1] if places else f"in row {number}"
-            raise Unusable("invalid_value", f"{place} {error}", near) from error
+            raise Unusable("invalid_value", f"{place}, {error}", near) from error
 
 
 def _range(data: Mapping[str, Json]) -> list[Json]:
@@ -107,7 +107,7 @@ def _range(data: Mapping[str, Json]) -> list[Json]:
     step = Decimal(repr(data["by"]))
     if step == 0 or (last - first) / step < 0:
         way = "down: write a negative number" if last < first else "up: write a positive number"
-        raise Unusable("invalid_value", f"`by: {data['by']}` never gets from `from` to `to`", f"the values go {way}")
+        raise Unusable("invalid_value", f"`by: {data['by']}` never leads from `from` to `to`", f"the values go {way}")
     count = int((last - first) / step) + 1
     if count > MAX_RANGE_VALUES:
         message = f"this range has {count:,} values; an axis can have at most {MAX_RANGE_VALUES:,}"
@@ -150,7 +150,7 @@ def _one_text(kind: str, pattern: str, folder: Path, root: Path) -> str:
     files = files_of(pattern.rstrip("/"), folder, root)
     if len(files) > 1:
         raise Unusable(
-            "several_files", f"{pattern} matches {len(files)} files; `{kind}` reads one file", "name one of them"
+            "several_files", f"{pattern} matches {len(files)} files; `{kind}` reads one file", "specify one of them"
         )
     return _text_of(files[0], pattern)
 
@@ -198,7 +198,7 @@ def _words(text: str, pattern: str) -> list[Json]:
 
 
 def _lines(text: str, pattern: str) -> Iterator[str]:
-    """The lines of a file, each as soon as it is asked for: they may be far more than it has values."""
+    """The lines of a file, read lazily, because it may have far more of them than values."""
     for number, line in enumerate(io.StringIO(text, newline=""), 1):
         refuse_many(number, MAX_LINES, "lines, the maximum for a file", pattern)
         yield line
@@ -217,7 +217,7 @@ def _row(cells: Mapping[str, TableCell]) -> Json:
 
 
 def _typed(cell: TableCell, *, is_field: bool) -> Json:
-    """A cell's value as it is written; quotes make a text of it, which a request field reads as any other cell."""
+    """The value of a cell as written; quotes make it a text, which a request field converts like any other cell."""
     text = cell.text.strip()
     try:
         value = text if not text or (cell.is_quoted and not is_field) else resolve_scalar(text)

@@ -1,4 +1,4 @@
-"""What a person probably meant, and how each part of a file is written.
+"""What the user probably meant, and how each part of a file is written.
 
 Near names, words of other tools, keys that have their place elsewhere. The words are in `data/hints.yaml`, which is
 read when the first hint is asked for.
@@ -29,7 +29,9 @@ _CHAIN_KEYS = ("for_each", "needs", "picks", "promote")
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """What `data/hints.yaml` says: our key for another word, hints for words of other tools, the form of each key."""
+    """The contents of `data/hints.yaml`: our key for another word, hints for words of other tools, the form of each
+    key.
+    """
 
     aliases: Mapping[str, str]
     foreign: Mapping[str, str]
@@ -98,7 +100,7 @@ def unknown_key_hint(trail: Trail, known: Iterable[str], fitting: Iterable[str])
 
 
 def form_of(trail: Trail) -> str | None:
-    """How the value at a trail is written, if that can be said in a line."""
+    """How the value at a trail is written, if one line can show this."""
     axis = axis_at(trail)
     if axis and not axis[1]:
         return f"write values: `{axis[0]}: [ … ]`, or remove the axis"

@@ -22,7 +22,7 @@ MAX_AXIS_VALUES = 150_000
 """Values of the axes of all matrices."""
 
 ValueIndexes: TypeAlias = dict[int, tuple[Sequence[AxisValue], dict[tuple[bool, Scalar], list[int]]]]
-"""What was found, by the identity of the values, which are kept beside it."""
+"""Cached results by the identity of their values, which are kept beside them."""
 
 SOURCE_IMAGE = re.compile(r"\bsource\s*\.\s*image\b")
 """A template's word for the picture of the upstream cell, which no text can hold."""
@@ -30,7 +30,9 @@ SOURCE_IMAGE = re.compile(r"\bsource\s*\.\s*image\b")
 
 @dataclass(slots=True)
 class Library:
-    """What stages use by name. An item that is written in place gets a name of its own, which no file can spell.
+    """The definitions that stages use by name.
+
+    An item that is written in place gets a separate name that no file can contain.
 
     `folder` is the pipeline file's, `root` the one that no file of it may leave. `allowed` are the values of request
     fields that `allow_unknown` names. `built` keeps what `axes` became; `counts` are the values and matrices of all
@@ -115,7 +117,7 @@ class Library:
             self.problems.add("unknown_name", message, trail, hint)
 
     def count_values(self, count: int, trail: Trail) -> None:
-        """Refuse a file whose matrices have too many values in all: stages may share long axes.
+        """Refuse a file whose matrices have too many values in total: stages may share long axes.
 
         Raises:
             InvalidInput: it is such a file.
@@ -127,7 +129,7 @@ class Library:
             self.problems.check()
 
     def names(self, kind: str) -> "Mapping[str, ReferenceSet | Board]":
-        """What is defined of a kind: references, moodboards or styles."""
+        """The definitions of a kind: references, moodboards or styles."""
         return self.references if kind == "references" else self.boards[kind]
 
     def _use(self, kind: str, item: Json, trail: Trail) -> Json:

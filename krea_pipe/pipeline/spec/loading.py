@@ -24,6 +24,7 @@ from krea_pipe.pipeline.spec.checks import (
     strength_warnings,
     unused_warnings,
 )
+from krea_pipe.pipeline.spec.given_names import check_given_names, check_set_paths
 from krea_pipe.pipeline.spec.hints import nearest
 from krea_pipe.pipeline.spec.library import Library
 from krea_pipe.pipeline.spec.overlay import Overrides, apply_overrides, check_sets, parse_sets
@@ -31,7 +32,7 @@ from krea_pipe.pipeline.spec.prices import known_value_warnings, read_prices, us
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_errors, with_texts
 from krea_pipe.pipeline.spec.schema import allowed_values, find_problems, part_without, top_keys
 from krea_pipe.pipeline.spec.stages import MAX_STAGES, StageBuilder
-from krea_pipe.pipeline.spec.variables import check_given_names, names_read, variable_warnings
+from krea_pipe.pipeline.spec.variables import names_read, variable_warnings
 from krea_pipe.pipeline.template import TemplateProblem, reset_budgets, slug
 
 MAX_DEFINITIONS = 5_000
@@ -50,13 +51,13 @@ class Loaded:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What is allowed but probably not meant."""
+        """Warnings about things that are allowed but probably unintended."""
         return (*self.pipeline.warnings, *self.fingerprints.warnings, *self.of_cells)
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a file says, as far as it makes sense, and what is wrong with it."""
+    """The valid part of a file, and its problems."""
 
     pipeline: Pipeline
     problems: Problems
@@ -85,7 +86,7 @@ def read_pipeline(
 
 
 def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # noqa: B008 (frozen)
-    """Read one pipeline file; a draft with problems is good for finding more of them, and for nothing else.
+    """Read one pipeline file; a draft with problems is only useful for finding more problems.
 
     Raises:
         InvalidInput: the file makes no sense at all. UsageError: the overrides make none.
@@ -95,9 +96,11 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
     with masking_errors():
         fields, others = parse_sets(overrides.sets)
         own = read_document(file)
+        defined = apply_overrides(own, Overrides(overrides.profiles), ())
+        if isinstance(defined.data, dict):
+            check_set_paths([*(name.split(".") for name in fields), *(path for path, _ in others)], defined.data)
         document = apply_overrides(own, overrides, others)
         check_sets(fields, allowed_values(document.data))
-        defined = apply_overrides(own, Overrides(overrides.profiles), ())
     problems = Problems(document)
     check_secrets(document.data, problems)  # first, because all problems are told without them
     problems.extend(document.problems)
@@ -180,7 +183,9 @@ class _Builder:
         return fields
 
     def _declared_environment(self, environment: Mapping[str, str]) -> dict[str, Json]:
-        """The values of `env:` by name: from the environment, of which nothing else is read, or the file's default."""
+        """The values of `env:` by name: from the environment, of which nothing else is read, or the defaults in the
+        file.
+        """
         found: dict[str, Json] = {}
         for name, default in mapping_in(self.data, "env").items():
             if name.startswith("KREA_"):
@@ -255,7 +260,7 @@ class _Builder:
 
 
 def _check_sizes(data: Json, problems: Problems) -> None:
-    """Refuse a file that defines more than can be looked at."""
+    """Refuse a file with too many definitions to examine."""
     fields = data if isinstance(data, dict) else {}
     if len(fields) > MAX_DEFINITIONS:
         problems.add("too_many", f"a file can have at most {MAX_DEFINITIONS:,} keys; this one has {len(fields):,}", ())

@@ -1,4 +1,4 @@
-"""What overrides a file: a profile, values of the command line, variables of other files, declared environment.
+"""Overrides of a file: a profile, values of the command line, variables of other files, declared environment variables.
 
 A file's nodes are merged, not its data, so that each value still knows its place.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError
+from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import FIELD_NAMES, LIST_FIELDS, Allowed
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
@@ -20,12 +20,15 @@ from krea_pipe.pipeline.spec.hints import suggestion
 from krea_pipe.pipeline.spec.schema import field_problem
 
 _STAND_INS = [chr(code) for code in range(0xE000, 0xF8FF)]
-"""Private characters, one of which stands for `#`."""
+"""Private-use characters, one of which replaces `#`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the command line says over a file. `environment` is asked for what the file declares under `env:` alone."""
+    """The overrides given on the command line.
+
+    `environment` is asked for what the file declares under `env:` alone.
+    """
 
     profiles: Sequence[str] = ()
     sets: Sequence[str] = ()
@@ -34,7 +37,7 @@ class Overrides:
 
 
 def parse_sets(sets: Sequence[str]) -> tuple[dict[str, Node], list[tuple[list[str], Node]]]:
-    """What `--set` says: request fields for every cell, and values at paths of the file.
+    """Parse `--set`: request fields for every cell, and values at paths of the file.
 
     Raises:
         UsageError: one of them says nothing.
@@ -75,10 +78,10 @@ def apply_overrides(document: Document, overrides: Overrides, sets: Sequence[tup
     for name in overrides.profiles:
         root = merge_nodes(root, _profile(document.root, name))
     for file in overrides.var_files:
-        places.append(Place(file, 1, 1))
+        places.append(whole_file(file))
         root = _with(root, ["vars"], moved_to(_variables(file), -len(places)))
     for path, value in sets:
-        places.append(Place(Path("--set"), 1, 1, f"{'.'.join(path)}={said(value.data)}"))
+        places.append(whole_file(Path("--set"), f"{'.'.join(path)}={said(value.data)}"))
         root = _with(root, path, moved_to(value, -len(places)))
     return document if root is document.root else replace(document, root=root, overlays=tuple(places))
 
@@ -105,7 +108,7 @@ def _profile(root: Node, name: str) -> Node:
 
 
 def _with(root: Node, path: Sequence[str], value: Node) -> Node:
-    """A node with another value at a path of keys; places of what is new are those of the nearest key above."""
+    """A node with another value at a path of keys; new parts have the place of the nearest key above."""
     if not path:
         return merge_nodes(root, value) if isinstance(value.data, dict) and isinstance(root.data, dict) else value
     head, *rest = path

@@ -1,4 +1,4 @@
-"""What images cost by the user's own settings and by a pipeline file, which can only raise a price."""
+"""The prices in the user's settings and in a pipeline file, which can only raise a price."""
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -137,7 +137,7 @@ def _amount(said: Json) -> Decimal:
 
 
 def _refuse_lower(rate: Rate, known: Rate | None, trail: Trail, problems: Problems) -> None:
-    """Note each price of a rate that is lower than the one that is known; one amount for all classes is said once."""
+    """Note each price of a rate that is lower than the known one; a single amount for all classes is noted once."""
     lower = [one for one in PRICE_CLASSES if known and rate[one].usd < known[one].usd]
     for one in reversed(lower):
         assert known is not None

@@ -21,10 +21,10 @@ from krea_pipe.pipeline.template import Template, TemplateProblem, compile_templ
 MAX_DATA = 20_000_000
 
 MAX_TEMPLATE_WORK = 150_000
-"""What different templates may hold: each counts for 100 letters, each of its expressions for 50 and its own."""
+"""The budget for different templates: each costs 100 letters, and each of its expressions 50 plus its length."""
 
 PASSWORD = "this URL contains a user name or password"
-"""As `references` says of images, so that it is said once."""
+"""The same message as in `references`, so that it appears only once."""
 _SECRET_HINT = "keys belong in the environment: set KREA_API_KEY; if this file was ever shared, revoke the key"
 
 _EXPRESSION = re.compile(r"\{[{%#].*?(?:[%}#]\}|$)", re.DOTALL)
@@ -32,10 +32,10 @@ _PART = 16  # how many letters one part of a list or mapping counts for
 
 
 class Problems(ProblemList):
-    """What was found so far in one document.
+    """The problems found so far in one document.
 
-    `dropped` are the words of what was wrong and is left out: a check must not complain that such a word is missing
-    or unused, because that would only repeat the first problem in other words.
+    `dropped` are the words of what was wrong and is left out: a check must not complain that such a word is missing or
+    unused, because that would only repeat the first problem in other words.
     """
 
     def __init__(self, document: Document) -> None:
@@ -55,7 +55,7 @@ class Problems(ProblemList):
                 self.dropped.update(dict.fromkeys(words_of(self.document.value(trail))))
 
     def was_dropped(self, word: str) -> bool:
-        """Whether a word, or what was meant to be it, is among what was left out."""
+        """Whether a word, or a similar one, is among the dropped words."""
         return word in self.dropped or nearest(word, self.dropped) is not None
 
     def compiled(self, text: str) -> Template:
@@ -147,7 +147,7 @@ def check_secrets(data: Json, problems: Problems, trail: Trail = (), hint: str =
 
 @contextmanager
 def masking_errors() -> Iterator[None]:
-    """Takes what looks like a key out of errors that come before any value could be looked at."""
+    """Removes text that looks like a key from errors that are raised before any value could be examined."""
     try:
         yield
     except (InvalidInput, UsageError) as error:

@@ -22,6 +22,7 @@ from krea_pipe.core.json_data import Json, mapping_in
 from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.core.written import Written
 from krea_pipe.pipeline.source import Document, Trail
+from krea_pipe.pipeline.spec.given_names import set_hint
 from krea_pipe.pipeline.spec.hints import axis_at, form_of, form_of_key, near_ratio, nearest, unknown_key_hint
 from krea_pipe.pipeline.spec.variables import names_read
 from krea_pipe.pipeline.template import is_template, slug
@@ -53,7 +54,7 @@ _Validator = jsonschema.Draft202012Validator
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """A problem, and the trail of what has to go before the rest of the data can be looked at."""
+    """A problem, and the trail of the part to drop before the rest of the data can be checked."""
 
     problem: Problem
     trail: Trail
@@ -87,7 +88,7 @@ def allowed_values(data: Json) -> Allowed:
 
 
 def find_problems(document: Document, data: Json) -> list[_Finding]:
-    """What the JSON Schema says against a document's data, or against what is left of it."""
+    """The problems that the JSON Schema finds in a document's data, or in the remaining part of it."""
     validator = _validator_for(allowed_values(document.data))
     errors = sorted(islice(validator.iter_errors(cast("Any", data)), MAX_ERRORS), key=_path)
     found = (finding for _, group in groupby(errors, _path) for finding in _describe(document, list(group), validator))
@@ -95,12 +96,12 @@ def find_problems(document: Document, data: Json) -> list[_Finding]:
 
 
 def matrix_problem(axis: str, values: Json, allowed: Allowed) -> Problem | None:
-    """What the schema says first, without a place, against values of an axis that come from a variable."""
+    """The first problem, without a place, that the schema finds in values of an axis that come from a variable."""
     return _problem_of({"version": 1, "matrix": {axis: values}}, allowed)
 
 
 def field_problem(name: str, value: Json, allowed: Allowed) -> Problem | None:
-    """What the schema says first, without a place, against the value of a request field."""
+    """The first problem, without a place, that the schema finds in the value of a request field."""
     return _problem_of({"version": 1, "stages": {"stage": {name: value}}}, allowed, above=2)
 
 
@@ -118,7 +119,7 @@ def _problem_of(data: Json, allowed: Allowed, above: int = 0) -> Problem | None:
 
 
 def part_without(document: Document, found: Iterable[_Finding]) -> tuple[Json, list[Trail]]:
-    """The data without what is wrong, so that the rest can be checked too, and the trails of what was left out.
+    """The data without its invalid parts, so that the rest can be checked too, and the trails of these parts.
 
     Nothing is left when the file as a whole is no mapping.
     """
@@ -219,7 +220,7 @@ def _unknown_keys(document: Document, error: ValidationError, validator: _Valida
         if key not in known:
             trail: Trail = (*above, key)
             fitting = [name for name in known if _fits(known[name], value, validator)]
-            at, hint = document.key_place(trail), None if above else _name_hint(document.data, key)
+            at, hint = document.key_place(trail), None if above else _name_hint(document, key)
             hint = hint or unknown_key_hint(trail, known, fitting)
             hint = hint or ("if it is a variable, put it under `vars:`" if not above else None)
             yield _Finding(Problem("unknown_key", f"unknown key `{key}`{inside}", at, hint), trail)
@@ -240,8 +241,11 @@ def _is_of_other_kind(error: ValidationError) -> bool:
     return error.validator == "type" or all(any(map(_is_of_other_kind, branch)) for _, branch in branches)
 
 
-def _name_hint(data: Json, key: str) -> str | None:
+def _name_hint(document: Document, key: str) -> str | None:
     """What to do with a key at the top of a file that is the name of a variable or an axis."""
+    data = document.data
+    if isinstance(data, dict) and document.key_place((key,)).is_whole:  # of `--set`
+        return set_hint({name: one for name, one in data.items() if name != key}, key)
     value = data.get(key) if isinstance(data, dict) else None
     if isinstance(data, dict) and key in mapping_in(data, "vars"):
         return f"did you mean `vars.{key}`?"
@@ -290,7 +294,7 @@ def _bad_name(document: Document, trail: Trail, name: str) -> _Finding:
 
 
 def _rank(error: ValidationError) -> int:
-    """How telling an error is among several about one value; the lowest says most."""
+    """The rank of an error among several about one value; the lowest is the most informative."""
     return _RANK.index(str(error.validator)) if error.validator in _RANK else len(_RANK)
 
 
@@ -324,7 +328,7 @@ def _value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str 
 
 
 def _name_of(trail: Trail) -> str:
-    """What a message calls the value at a trail: its last two keys, and its number in a list."""
+    """The name of the value at a trail in messages: its last two keys, and its number in a list."""
     words = [str(one) for one in trail if isinstance(one, str)]
     if not words:
         return "the file"
@@ -381,7 +385,11 @@ def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
     if isinstance(value, list) and last in DEFAULTS:
         return f"only a matrix multiplies: write the list there, `matrix: {{{last}: [ … ]}}`"
     if "const" in schema:
-        return "write it without quotes" if value == str(schema["const"]) else "this krea-pipe reads version 1"
+        return (
+            "write it without quotes"
+            if value == str(schema["const"])
+            else "this version of krea-pipe reads `version: 1`"
+        )
     axis, rest = axis_at(trail) or ("", ())
     if isinstance(value, dict) and len(rest) == 1:
         if axis in LIST_FIELDS:
@@ -401,7 +409,7 @@ def _hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str | None:
 def _enum_hint(options: list[str], value: object) -> str | None:
     name = next((one for one, known in _KNOWN.items() if known <= {*options}), "")
     if name == "resolution":
-        near: str | None = f"Krea 2 has only {' and '.join(options)}, as far as is known: remove this line"
+        near: str | None = f"Krea 2 is only known to offer {' and '.join(options)}: remove this line"
     elif not isinstance(value, str):
         return None
     elif name == "aspect_ratio":

@@ -73,7 +73,7 @@ class StageBuilder:
         return self.library.problems
 
     def _axis_builder(self, scope: str | None = None) -> AxisBuilder:
-        """What builds axes whose values may read those of `with` and, in a chained stage, the upstream cell."""
+        """Builds axes whose values can read those of `with` and, in a chained stage, the upstream cell."""
         earlier = {axis.name for axis in self.fixed} | ({UPSTREAM} if "for_each" in self.data else set())
         builder = AxisBuilder(self.variables, self.library, earlier)
         return replace(builder, scope=scope) if scope else builder
@@ -188,7 +188,7 @@ class StageBuilder:
         if "for_each" not in self.data:
             for key in ("picks", "promote"):
                 if key in self.data:
-                    hint = "name the stage whose images it uses: `for_each: explore`"
+                    hint = "specify the stage whose images it uses: `for_each: explore`"
                     self._problems.add_key("missing_key", f"`{key}` needs `for_each`", (*self.trail, key), hint)
             return None
         upstream = SourceStage(str(self.data["for_each"]), (*self.trail, "for_each"), promotes="promote" in self.data)
@@ -230,7 +230,7 @@ class StageBuilder:
             file = (self.library.folder / text).resolve()
             return file.is_relative_to(self.library.root) and not file.exists()
         except (OSError, ValueError, RuntimeError):
-            return False  # it is no path at all, which is said when it is looked for
+            return False  # it is not a path, which is reported when the file is searched for
 
     def _unused_ok(self) -> Iterator[Trail]:
         """The trails of the rules that may match nothing."""
@@ -259,7 +259,7 @@ class _RuleFitter:
     matrices: Sequence[Matrix]
     library: Library
     chained: bool
-    """Whether the stage has cells of another one as sources, whose axes only an expression can name."""
+    """Whether the stage uses cells of another one as sources, whose axes only an expression can name."""
     indexes: ValueIndexes
     named: list[dict[str, Axis]] = field(init=False)
     axes: dict[str, list[Axis]] = field(init=False)
@@ -283,7 +283,7 @@ class _RuleFitter:
         return found
 
     def _few(self, rules: Sequence[Json], trail: Trail) -> Sequence[Json]:
-        """The rules, unless they are so many that fitting each to each matrix takes long."""
+        """The rules, unless there are so many that matching each with each matrix takes too long."""
         if len(rules) > MAX_RULES:
             message = f"`{trail[-1]}` has {len(rules):,} rules; the maximum is {MAX_RULES:,}"
             hint = "a rule can name several values: {light: [dawn, noon]}"
@@ -300,7 +300,7 @@ class _RuleFitter:
         keys = [key for key in when if key not in _NOT_AXES]
         if not keys and condition is None:
             hint = "name an axis, `surface: slate`, or write `if:` and an expression"
-            self.library.problems.add("empty_value", "this rule does not say which cells it is for", at, hint)
+            self.library.problems.add("empty_value", "this rule does not say which cells it applies to", at, hint)
         self._check_axes(keys, at)
         for own, rules in zip(self.named, found, strict=True):
             if all(key in own for key in keys):
@@ -349,6 +349,6 @@ class _RuleFitter:
 
 
 def _expression(text: Json) -> str:
-    """An expression as a template that keeps its type; one in braces is taken as it is."""
+    """An expression as a template that keeps its type; one in braces is unchanged."""
     said = str(text).strip()
     return said if said.startswith("{{") and said.endswith("}}") else f"{{{{ {said} }}}}"

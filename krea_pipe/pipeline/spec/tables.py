@@ -78,7 +78,7 @@ def refuse_many(count: int, most: int, what: str, pattern: str) -> None:
 
 
 def _delimiter_of(text: str, pattern: str) -> str:
-    """What the first line has between its cells; where it has several such characters, what all lines agree with."""
+    """The delimiter in the first line; if several characters are possible, the one on which all lines agree."""
     heads = {one: next(_filled(text, one, pattern, 1, strict=False), (1, []))[1] for one in _DETECTED}
     found = [one for one, cells in heads.items() if len(cells) > 1]
     fits = [one for one in found if _fits(text, one, pattern)] if len(found) > 1 else found
@@ -103,7 +103,8 @@ def _check_names(names: Sequence[str], pattern: str, delimiter: str) -> None:
 
 def _check_width(cells: Sequence[TableCell], names: Sequence[str], line: int, pattern: str, delimiter: str) -> None:
     if len(cells) < len(names) or any(cell.text.strip() for cell in cells[len(names) :]):
-        message = f"line {line} of {pattern} has {len(cells)} cells, but the first line has {len(names)}"
+        count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+        message = f"line {line} of {pattern} has {count}, but the first line has {len(names)}"
         hint = f"cells are separated by {_NAMES[delimiter]}; put a cell with one of them in double quotes"
         raise Unusable("bad_csv", message, hint)
 

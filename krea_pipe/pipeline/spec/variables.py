@@ -1,14 +1,12 @@
 """Names of variables that nothing reads, and variables that are written as other tools write them."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.model import Stage
 from krea_pipe.pipeline.source import Document, Trail
-from krea_pipe.pipeline.spec.hints import suggestion
-from krea_pipe.pipeline.spec.problems import Problems
 
 _EXPRESSION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _FOREIGN = re.compile(
@@ -29,30 +27,15 @@ def names_read(data: Json, key: str = "") -> Iterator[str]:
             yield from re.findall(r"[A-Za-z_]\w*", part)
 
 
-def check_given_names(
-    names: Iterable[str], variables: Collection[str], used: Collection[str], problems: Problems
-) -> None:
-    """Refuse variables of `--set` and `--vars` that the file neither defines nor uses."""
-    for name in names:
-        if name not in variables and name not in used:
-            near = suggestion(name, variables)
-            hint = near.replace("`", "`vars.", 1) if near and near.startswith("did") else near
-            hint = hint or "define it under `vars:`, or remove it"
-            message = f"the file has no variable `{name}`, and no template uses it"
-            problems.add_key(
-                "unknown_variable", message, ("vars", name), hint or "define it under `vars:`, or remove it"
-            )
-
-
 def variable_warnings(
     document: Document, variables: Mapping[str, Json], used: Collection[str], stages: Sequence[Stage]
 ) -> Iterator[Problem]:
-    """Warn about variables that nothing uses, and about `{name}`, `$name` and `${name}` where there is such a name."""
+    """Warn about unused variables, and about `{name}`, `$name` and `${name}` if a variable or an axis has that name."""
     known = {*variables, *(axis.name for stage in stages for axis in stage.all_axes if not axis.field)}
     foreign = dict.fromkeys(_foreign(document.data, known, ()))
     meant = {name.partition(".")[0] for _, _, name in foreign}
     for trail, written, name in foreign:
-        at = document.word_place(trail, name.partition(".")[0])
+        at = document.word_place(trail, name.partition(".")[0], written)
         message = f"`{written}` is not a template, so it is sent unchanged"
         yield Problem("foreign_template", message, at, f"write {{{{ {name} }}}}")
     for name in variables:

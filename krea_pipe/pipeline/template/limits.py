@@ -1,7 +1,7 @@
-"""What values read like in a text, how a template's problems are told, and the budget of one rendering.
+"""The text form of values, the messages about templates, and the budget of one rendering.
 
-What a template reads, joins and loops over is counted before it is done: a pull request from a stranger is planned
-too, so no template may take long or fill the memory. Each part of a template is free for texts of an ordinary length,
+What a template reads, joins and loops over is counted before it is done: a pull request from a stranger is planned too,
+so no template may take long or fill the memory. Each part of a template is free for texts of an ordinary length,
 because a loop counts the parts of its body.
 """
 
@@ -62,7 +62,7 @@ def not_finite() -> TemplateProblem:
 
 
 def as_text(value: object) -> str:
-    """A value as a part of a text: as it was written, or as YAML writes it.
+    """A value as part of a text: as it was written, or as YAML writes it.
 
     Raises:
         TemplateProblem: it is a row, a mapping, a list or null, which does not belong in a prompt, or not a number.
@@ -82,7 +82,7 @@ def as_text(value: object) -> str:
             hint = "give it a value, in quotes if it is the word null, or write {{ … | default('plain', true) }}"
             raise TemplateProblem(NULL_IN_TEXT, "null cannot be part of text", hint=hint)
         case dict():
-            hint = f"name one of its fields: {', '.join(str(key) for key in value)}"
+            hint = f"use one of its fields: {', '.join(str(key) for key in value)}"
             raise TemplateProblem("template_not_text", "a row or mapping cannot be part of text", hint=hint)
         case list() | tuple():
             hint = "join its items: {{ items | join_and }}"
@@ -103,7 +103,7 @@ def _slug(text: str) -> str:
 
 
 class _Work(threading.local):
-    """What is left of the work for one rendering, and for all of a pipeline; each thread renders on its own."""
+    """The remaining work for one rendering, and for a whole pipeline; each thread has a separate budget."""
 
     left = MAX_WORK
     in_all = MAX_WORK_IN_ALL

@@ -55,11 +55,14 @@ _MEANT = {
 }
 """Filters of other tools, each with ours that does the same."""
 
+_NEEDLESS = ("list", "e", "escape", "forceescape", "safe", "raw", "html_safe")
+"""Filters of other tools that have no purpose here."""
+
 _T = TypeVar("_T")
 
 
 class _Missing(jinja2.StrictUndefined):
-    """A missing name or field, which says so in our words as soon as it is used."""
+    """A missing name or field, which raises our error as soon as it is used."""
 
     __slots__ = ()
 
@@ -274,6 +277,8 @@ def filter_hint(name: str) -> str:
     """What to write in place of an unknown filter."""
     longest = max((one for one in ENVIRONMENT.filters if name.lower().startswith(one)), key=len, default="")
     meant = _MEANT.get(name.lower()) or (longest if len(longest) > 3 else None)
+    if name.lower() in _NEEDLESS:
+        return "remove it; the value can be used without it"
     return f"did you mean `{meant}`?" if meant else near_word(name, [*ENVIRONMENT.filters])
 
 

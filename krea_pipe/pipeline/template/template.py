@@ -81,7 +81,7 @@ def compile_template(text: str) -> Template:
         names = frozenset(meta.find_undeclared_variables(tree))
         render = _expression(tree, text, names) or _text(tree)
     except jinja2.TemplateError as error:
-        raise _syntax_problem(error.message or "") from error
+        raise _syntax_problem(error.message or "", text) from error
     except TemplateProblem:
         raise
     except (RecursionError, MemoryError, SyntaxError, ValueError, OverflowError) as error:
@@ -98,7 +98,7 @@ def _allows_missing(tree: nodes.Template) -> bool:
 
 
 def _fields(tree: nodes.Template, names: frozenset[str]) -> frozenset[tuple[str, str]]:
-    """Every `name.field` of a template whose name comes from outside."""
+    """Every `name.field` in a template whose name is defined outside it."""
     return frozenset(
         (node.node.name, node.attr)
         for node in tree.find_all(nodes.Getattr)
@@ -127,7 +127,7 @@ def _text(tree: nodes.Template) -> Callable[[Mapping[str, Any]], Json]:
 
 
 def _without_controls(text: str) -> str:
-    """A rendered text, unless it holds what would confuse a terminal, or could not be sent at all."""
+    """A rendered text, unless it contains characters that would confuse a terminal, or that cannot be sent."""
     if not text.isprintable() and CONTROL_CHARACTERS.search(text):
         hint = "remove the escape"
         raise TemplateProblem("control_character", "the template produces text with a control character", hint=hint)
@@ -219,8 +219,8 @@ def _too_deep() -> TemplateProblem:
     )
 
 
-def _syntax_problem(said: str) -> TemplateProblem:
-    """Say what Jinja says about a template that it cannot read, in words for people who do not know Jinja."""
+def _syntax_problem(said: str, text: str) -> TemplateProblem:
+    """Translate Jinja's error about an invalid template into words for people who do not know Jinja."""
     unknown = re.match(r"(?:No (filter|test) named|Encountered unknown (tag)) '([^']+)'", said)
     if unknown:
         kind, name = unknown[1] or unknown[2], unknown[3]
@@ -239,6 +239,12 @@ def _syntax_problem(said: str) -> TemplateProblem:
     if "end of comment" in said:
         hint = "write `{ #` with a space, or end the comment with #}"
         return TemplateProblem("template_syntax", "{# starts a comment, but no #} ends it", "{#", hint)
+    if named := re.search(r"\{\{\{\s*(\w+(?:\.\w+)*)\s*\}\}\}", text):
+        message = "three braces do not enclose an expression"
+        return TemplateProblem("template_syntax", message, named[1], f"write {{{{ {named[1]} }}}}")
+    if named := re.search(r"\{\{\s*(\w+(?:\.\w+)*)\s*\}(?!\})", text):
+        message = f"`{named[0]}` is not closed with }}}}"
+        return TemplateProblem("template_syntax", message, named[1], f"write {{{{ {named[1]} }}}}")
     hint = "an expression looks like {{ surface }} or {{ product.text | title }}"
     if "end of print statement" in said or "end of template" in said.lower():
         return TemplateProblem("template_syntax", "an expression in {{ }} is not complete or not closed", hint=hint)

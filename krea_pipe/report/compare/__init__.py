@@ -1,1 +1,1 @@
-"""What a change of files means for the images of a pipeline: two states of a repository, side by side."""
+"""How a change of files affects the images of a pipeline: two states of a repository, side by side."""

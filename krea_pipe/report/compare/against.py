@@ -63,7 +63,7 @@ def _find_repository(file: Path, environment: Mapping[str, str]) -> Repository:
 
 
 def _read_range(text: str, repository: Repository) -> _RevisionRange:
-    """The base and the head that `REF`, `A..B` or `A...B` mean; without B the head is the work tree as it is.
+    """The base and the head of `REF`, `A..B` or `A...B`; without B the head is the work tree.
 
     `A...B` has the commit at which B left A as its base. An empty A is HEAD.
 
@@ -127,7 +127,7 @@ def _refuse_folder(file: Path, folder: Path, reason: str, error: GitFailed) -> N
 
 @dataclass(frozen=True, slots=True)
 class ComparisonInput:
-    """What is compared: a pipeline file, the overrides of both of its states, and the most cells that each may have."""
+    """The subject of a comparison: a pipeline file, the overrides of both states, and the maximum number of cells."""
 
     file: Path
     overrides: Overrides
@@ -200,7 +200,7 @@ class _Reading:
     folder: Path
 
     def head(self, revision: Revision) -> tuple[Loaded, PipelineState]:
-        """The pipeline as it is in the head, and its cells."""
+        """The pipeline in the head, and its cells."""
         if revision.commit is None:
             loaded = read_pipeline(self.subject.file, self.subject.overrides, self._checked())
             return loaded, _side(loaded, self.subject.max_cells)

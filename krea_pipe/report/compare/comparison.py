@@ -1,4 +1,4 @@
-"""The cells of two states of a pipeline, and what becomes of each: a function of their requests and keys alone."""
+"""The cells of two states of a pipeline, and the change of each: a function of their requests and keys alone."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ class PipelineState:
 
 @dataclass(frozen=True, slots=True)
 class CellChange:
-    """One cell and what becomes of it.
+    """One cell and its change.
 
     `price` is that of a request that the base does not have, on the first cell that it is for and 0 on others.
     `stored` says that the store has its image, so that a run pays nothing. `was` is the id that a moved cell had.
@@ -62,7 +62,7 @@ class CellChange:
 
     @property
     def explanation(self) -> str:
-        """The reason, if it says more than the kind, and whether the image is to be had for nothing."""
+        """The reason, if it says more than the kind, and whether the image is available at no cost."""
         found = "" if self.reason == self.kind else self.reason
         return "; ".join(filter(None, (found, self.free_words)))
 
@@ -76,7 +76,7 @@ class CellChange:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One state of a repository: how it was asked for, and its commit; None is the work tree as it is."""
+    """One state of a repository: how it was named, and its commit; None means the work tree."""
 
     name: str
     commit: str | None
@@ -89,7 +89,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two states of a pipeline: every cell of the head in the order of the file, then those that are gone.
+    """Two states of a pipeline: every cell of the head in the order of the file, then the cells that are gone.
 
     `file` is its path below the top of the repository, `old_file` the one that it had in the base if it was renamed.
     `problem` says why the base has no cells, if it has none.
@@ -107,11 +107,11 @@ class Comparison:
     old_file: str | None = None
 
     def count(self, kind: ChangeKind, stage: str | None = None) -> int:
-        """How many cells there are of one kind."""
+        """The number of cells of one kind."""
         return sum(row.kind == kind for row in self._of(stage))
 
     def images(self, stage: str | None = None) -> int:
-        """How many cells the head has."""
+        """The number of cells in the head."""
         return sum(row.kind != "gone" for row in self._of(stage))
 
     def rendered(self, stage: str | None = None) -> Sum:
@@ -127,7 +127,7 @@ class Comparison:
         return _sum(row for row in self._of(stage) if row.is_rendered and not row.stored and not row.fetched)
 
     def fetched(self, kind: FetchKind, stage: str | None = None) -> Sum:
-        """Those of them whose images a run fetches for nothing; `krea` may turn out not to have them."""
+        """Those whose images a run fetches at no cost; Krea may turn out not to have the ones under `krea`."""
         return _sum(row for row in self._of(stage) if row.is_rendered and not row.stored and row.fetched == kind)
 
     def _of(self, stage: str | None) -> Sequence[CellChange]:
@@ -150,11 +150,11 @@ def compare(
     stored: Collection[str] = frozenset(),
     fetched: Mapping[Key, FetchKind] = NOTHING_FETCHED,
 ) -> tuple[CellChange, ...]:
-    """Say of every cell what becomes of it: those of the head in their order, then those that are gone.
+    """Classify every cell: those of the head in their order, then those that are gone.
 
     An image whose request the base has under the same id is untouched; under another id it has moved, at no cost.
-    `fingerprints` name the images of the head; `stored` are the keys whose images are kept, and
-    `fetched` those whose images are to be had for nothing otherwise.
+    `fingerprints` name the images of the head; `stored` are the keys whose images are kept, and `fetched` those whose
+    images are available at no cost otherwise.
     """
     return tuple(_Comparing(base, head, fingerprints, stored, fetched).rows())
 

@@ -26,7 +26,7 @@ KIND_WORDS: dict[ChangeKind, str] = {
 
 
 def headline(comparison: Comparison) -> str:
-    """What the change comes to, in one breath: images by what becomes of them, and the price."""
+    """The change in one sentence: the number of images of each kind, and the price."""
     rendered, images = comparison.count("new") + comparison.count("changed"), comparison.images()
     parts = {kind: f"{comparison.count(kind):,} {KIND_WORDS[kind]}" for kind in KIND_WORDS if comparison.count(kind)}
     if "moved" in parts:
@@ -42,7 +42,7 @@ def headline(comparison: Comparison) -> str:
 
 
 def stored_words(comparison: Comparison) -> str:
-    """What of that is to be had for nothing, "" when nothing is."""
+    """The part of it that is available at no cost; "" if none is."""
     stored, unpaid, doubt = comparison.stored(), comparison.unpaid(), comparison.fetched("krea")
     copied = comparison.fetched("machine")
     if not stored.count and not copied.count and not doubt.count:
@@ -191,7 +191,7 @@ def _folded(title: str, head: list[str], rows: Sequence[CellChange], room: int) 
 
 
 def _table(head: list[str], lines: Sequence[str], room: int) -> str:
-    """As many of the first rows as there is room for, and how many more there are."""
+    """As many of the first rows as fit, and the number of the others."""
     room -= sum(len(line) + 1 for line in head) + _NOTE
     shown: list[str] = []
     for line in lines[:_MAX_ROWS]:

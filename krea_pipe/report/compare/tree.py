@@ -1,4 +1,4 @@
-"""The files of a commit in a folder of their own, each put there when a pipeline asks for it. No filter is run.
+"""The files of a commit in a separate folder, each put there when a pipeline asks for it. No filter is run.
 
 Those of submodules are among them, as far as a submodule is checked out and its clone has the commit.
 """
@@ -27,7 +27,7 @@ CLASHES = (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError)
 
 
 def open_tree(repository: Repository, commit: str, folder: Path, *, root: Path) -> "Tree":
-    """The tree of a commit below an empty folder; `root` is the one of the work tree that pipelines must not leave.
+    """The tree of a commit below an empty folder; `root` is the folder of the work tree that pipelines must not leave.
 
     Raises:
         StateError: git, or the disk, does not do it.
@@ -45,7 +45,7 @@ def open_tree(repository: Repository, commit: str, folder: Path, *, root: Path) 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A commit's files by their paths below `top`, which holds those that were asked for and every link.
+    """The files of a commit by their paths below `top`, which contains every link and the files requested so far.
 
     A file that the work tree has as well is taken from there, so that both have what a filter makes of it: `changed`
     are the others. `missing` are files that were asked for and whose content this clone does not have, and `absent` are
@@ -207,7 +207,7 @@ class Tree:
             place.write_bytes(data)
 
     def _place(self, entry: Entry) -> Path:
-        """Where a file belongs, in a folder that is there and was reached without following a link."""
+        """The path for a file, in an existing folder that is reached without following a link."""
         place = self.top / entry.path
         self._make_folder(place.parent)
         return place

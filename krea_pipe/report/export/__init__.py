@@ -1,1 +1,1 @@
-"""The hand-off pack: originals under their final names, what is known of each, a contact sheet and checksums."""
+"""The export pack: original images under their final names, their metadata, a contact sheet and checksums."""

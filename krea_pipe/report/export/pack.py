@@ -33,7 +33,7 @@ _IMAGE = re.compile(r"[^/]+/images/.+(?<!\.json)")
 
 @dataclass(frozen=True, slots=True)
 class PackContents:
-    """What goes into a pack: the images of a run, the picks files that chose them, and picks that have no image.
+    """The contents of a pack: the images of a run, the picks files that chose them, and picks without an image.
 
     `folder` is the run's, `picks` are paths as seen from where the run was started, empty for all images of a run.
     `expected` is how many images a whole pack would have.
@@ -139,7 +139,7 @@ class _Packing:
             if data is None:
                 if not allow_missing:
                     message = f"the stored image of {image.row.id} is missing or damaged"
-                    hint = "rerun its pipeline to get it again, or skip it with --allow-missing"
+                    hint = "rerun its pipeline to fetch it again, or skip it with --allow-missing"
                     raise StateError(Problem("image_damaged", message, hint=hint))
                 lost.append(image.row.id)
                 continue
@@ -194,7 +194,7 @@ class _Packing:
         }
 
     def _manifest(self, images: list[dict[str, object]], lost: list[str]) -> dict[str, object]:
-        """What is in the pack and where it comes from."""
+        """The manifest of the pack."""
         report = self.contents.report
         return {
             "schema": MANIFEST_SCHEMA,
@@ -217,7 +217,7 @@ class _Packing:
         return next(labels, None)
 
     def _labelled(self, data: object) -> object:
-        """A request in which each image that has a name in the project is told by it, too."""
+        """A request with references named by their paths in the project as well, where they have one."""
         if isinstance(data, Mapping):
             label = self.labels.get(data["image"]) if isinstance(data.get("image"), str) else None
             found = {key: self._labelled(value) for key, value in data.items()}
@@ -239,7 +239,7 @@ def _decision(image: SelectedImage) -> dict[str, object]:
 
 
 def _contact_sheet(contents: PackContents, space: Space, images: Sequence[SelectedImage]) -> bytes:
-    """A PDF of what is exported: picks one after the other with what was said about them, a whole run by its axes."""
+    """A PDF of the exported images: picks one after the other with their notes, or a whole run by its axes."""
     part = replace(contents.report, rows=tuple(image.row for image in images))
     remarks = {image.row.id: image.remark for image in images}
     stages = [
@@ -260,7 +260,7 @@ def _is_pack(path: Path) -> bool:
 
 
 def _images_in(path: Path) -> int:
-    """How many images a pack has; none where there is no pack."""
+    """The number of images in a pack; 0 if there is no pack."""
     try:
         with zipfile.ZipFile(path) as archive:
             return sum(_IMAGE.fullmatch(name) is not None for name in archive.namelist())

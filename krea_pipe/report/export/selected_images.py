@@ -16,7 +16,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class SelectedImage:
-    """One cell with its image, and what was said when it was picked."""
+    """One cell with its image, and its decision."""
 
     row: Row
     pick: Pick | None = None
@@ -33,7 +33,7 @@ class SelectedImage:
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """What picks files say: the files that were read, and every pick."""
+    """The contents of picks files: the files that were read, and every pick."""
 
     files: tuple[Path, ...]
     picks: tuple[Pick, ...]
@@ -51,7 +51,7 @@ def read_selected_picks(report: Report, folder: Path, stages: Sequence[str], fil
     own = {file: tuple(_of_run(report, picks, stages)) for file, picks in found}
     if not any(own.values()):
         names = ", ".join(str(file) for file in looked)
-        hint = "pick with `krea-pipe pick`, name a file with --picks-file, or omit --picks for all images"
+        hint = "pick with `krea-pipe pick`, specify a file with --picks-file, or omit --picks for all images"
         raise UsageError(Problem("no_picks", f"no cells are picked (looked in {names})", hint=hint))
     return Picked(tuple(own), tuple(pick for picks in own.values() for pick in picks))
 
@@ -101,7 +101,7 @@ def check_missing(missing: Sequence[str], report: Report) -> None:
     if missing:
         names = ", ".join(missing[:_SHOWN]) + (", …" if len(missing) > _SHOWN else "")
         some = "1 pick has" if len(missing) == 1 else f"{len(missing)} picks have"
-        hint = "export the run that generated them, name a --stage, or skip them with --allow-missing"
+        hint = "export the run that generated them, specify a --stage, or skip them with --allow-missing"
         raise UsageError(Problem("picks_without_image", f"{some} no image in {report.run_id}: {names}", hint=hint))
 
 

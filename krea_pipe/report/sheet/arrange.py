@@ -72,7 +72,7 @@ def check_axes(stages: Iterable[StageView], wanted: AxisChoice) -> None:
         if name not in known:
             raise UsageError(Problem("unknown_axis", f"there is no axis `{name}`", hint=suggestion(name, known)))
         if name in named[:number]:
-            raise UsageError(Problem("repeated_axis", f"the axis `{name}` is named twice", hint="name it once"))
+            raise UsageError(Problem("repeated_axis", f"the axis `{name}` is named twice", hint="list it only once"))
 
 
 def arrange_stage(stage: StageView, rows: Sequence[Row], wanted: AxisChoice) -> StageLayout:
@@ -103,7 +103,7 @@ def arrange_stage(stage: StageView, rows: Sequence[Row], wanted: AxisChoice) -> 
 
 
 def list_cells(stage: StageView, rows: Sequence[Row], notes: Mapping[str, str]) -> StageLayout:
-    """The cells of a stage one after the other, each with its labels and what is said about it, by its id."""
+    """The cells of a stage one after the other, each with its labels and notes, by its id."""
     table = _Table(stage, rows)
     names = [axis.name for axis in stage.axes]
     told = ((row, [table.label(names, table.key(names, row)), notes.get(row.id, "")]) for row in rows)
@@ -111,7 +111,7 @@ def list_cells(stage: StageView, rows: Sequence[Row], notes: Mapping[str, str]) 
 
 
 def ratio_of(row: Row) -> float:
-    """Width by height of a cell's picture: as it is, or as it was asked for."""
+    """The width and height of a cell's picture: the actual ones, or else the requested ones."""
     if row.width and row.height:
         ratio = row.width / row.height
     else:
@@ -225,7 +225,7 @@ def _line_height(slots: Sequence[Row | None], widths: Sequence[float]) -> float:
 
 
 def _counts(rows: Sequence[Row]) -> str:
-    """How many cells there are, and how many of them are not new pictures."""
+    """The number of cells, and the number of those without new pictures."""
     counts = Counter(row.status for row in rows)
     odd = [f"{counts[word]} {word}" for word in ("reused", "failed", "uncertain", "pending") if counts[word]]
     return ", ".join([f"{len(rows)} {'image' if len(rows) == 1 else 'images'}", *odd])

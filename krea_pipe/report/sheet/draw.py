@@ -87,16 +87,16 @@ def page_files(sheet: Sheet, path: Path) -> list[Path]:
 
 
 def check_fuller(sheet: Sheet, files: list[Path], expected: int, *, replace_fuller: bool) -> int:
-    """Refuse to replace a sheet by one with fewer pictures that is only a part of what it could show.
+    """Refuse to replace a sheet by one with fewer pictures that shows only part of what it could.
 
     Args:
         sheet: the pages.
         files: where they would go.
         expected: how many pictures a whole sheet would have.
-        replace_fuller: whether it may be replaced all the same.
+        replace_fuller: whether it may be replaced nevertheless.
 
     Returns:
-        How many pictures the sheet has that is there.
+        The number of pictures in the existing sheet.
 
     Raises:
         UsageError: one of the files is a sheet with more pictures.
@@ -109,7 +109,7 @@ def check_fuller(sheet: Sheet, files: list[Path], expected: int, *, replace_full
 
 
 def pictures_of(sheet: Sheet) -> int:
-    """How many cells of a sheet have an image.
+    """The number of cells in a sheet that have an image.
 
     Args:
         sheet: the pages.
@@ -118,7 +118,7 @@ def pictures_of(sheet: Sheet) -> int:
 
 
 def _pictures_in(file: Path) -> int:
-    """How many pictures the sheet in a file says that it has on all of its pages; those of earlier versions do not."""
+    """The number of pictures on all pages according to a sheet file; sheets of earlier versions do not state it."""
     try:
         found = _PICTURES.search(file.read_bytes())
     except OSError:
@@ -162,7 +162,7 @@ def _is_foreign(path: Path) -> bool:
 
 
 class _Canvas(Protocol):
-    """What draws on a page; places are in pixels."""
+    """The drawing functions of a page; positions are in pixels."""
 
     def fill(self, box: Box, colour: str, *, framed: bool = False) -> None: ...
     def write(self, text: Text) -> None: ...
@@ -259,7 +259,7 @@ class Painter:
             yield thumbnail
 
     def _copy(self, row: Row) -> bytes | None:
-        """The copy in the output folder, if it is one: a report may have come from elsewhere, and name any file."""
+        """The copy in the output folder, if it is the right image: a report from elsewhere can name any file."""
         try:
             data = read_plain(self.base / row.image, MOST_BLOB_BYTES) if row.image else b""
         except OSError:

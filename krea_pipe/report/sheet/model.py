@@ -10,7 +10,7 @@ from krea_pipe.report.model import Row
 Tone = Literal["ink", "quiet", "mark"]
 
 LEADING = 1.4
-"""How high a line of text is, in sizes of its type."""
+"""The height of a line of text, relative to its font size."""
 
 
 def line_height(size: int) -> int:

@@ -22,7 +22,7 @@ MAX_SIDE = 28_000
 MEGAPIXEL = 1_000_000
 MOST_PIECES = 12
 LEAST_LINES = 6
-"""A table that has fewer lines than twice so many is not cut."""
+"""A table with fewer than twice this many lines is not split."""
 _PROOFS_TITLE = "LOCAL PROOFS"
 
 _T = TypeVar("_T")
@@ -46,7 +46,7 @@ class _Band:
         return replace(self, lines=self.lines[first:last])
 
     def fitting(self, room: int) -> int:
-        """How many lines fit a height after the head, in pixels."""
+        """The number of lines that fit a height after the head, in pixels."""
         used, count = self.part(0, 0).height, 0
         while count < len(self.lines) and used + self.lines[count].height + self.gap <= room:
             used += self.lines[count].height + self.gap
@@ -84,7 +84,7 @@ def pack(bands: Sequence[_Band], rooms: tuple[int, int], space: int) -> list[lis
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """How large pages are: the side of a picture, the most pixels of a page, and whether pages are alike for print."""
+    """The size of pages: the side of a picture, the maximum pixels, and whether all pages are equal for printing."""
 
     side: int = 360
     megapixels: float = 40
@@ -118,7 +118,7 @@ class _Draft:
 
 
 def make_sheet(report: Report, stages: Sequence[StageLayout], paper: Paper, *, title: str, fonts: FontSet) -> Sheet:
-    """Lay out the stages of a report one after the other, each on pages of its own.
+    """Lay out the stages of a report one after the other, each on separate pages.
 
     Args:
         report: what the head and the foot of each page say.
@@ -168,7 +168,7 @@ class _Composer:
             yield self._draft(stage, count * step - self.m.gap, [_Band((), tuple(lines), self.m.space // 2)], 1)
 
     def _table_drafts(self, stage: StageLayout, inner: int) -> Iterator[_Draft | None]:
-        """Tables whole or cut into pieces by their lines, and so many of these beside each other."""
+        """Tables, whole or split by lines, with as many pieces side by side as fit."""
         longest = max(len(block.lines) for block in stage.blocks)
         for pieces in range(1, max(1, min(longest // LEAST_LINES, MOST_PIECES)) + 1):
             parts = self.typesetter.parts(stage, inner, -(-longest // pieces))

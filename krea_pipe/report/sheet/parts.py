@@ -1,4 +1,4 @@
-"""The pieces of a page, each measured and set from the top left corner of its own: tiles, tables, lines of text."""
+"""The parts of a page, each measured and positioned from its top left corner: tiles, tables, lines of text."""
 
 import math
 import re
@@ -98,7 +98,7 @@ class Typesetter:
         return TileGroup(width, box.height + self.measures.small // 2 + caption.height, (tile,))
 
     def note(self, word: str, reason: str, box: Box) -> tuple[Text, ...]:
-        """What is said in the box of a missing picture; what does not fit is left out."""
+        """The text in the box of a missing picture; text that does not fit is omitted."""
         small, inset = self.measures.small, self.measures.small
         width = box.width - 2 * inset
         most = (box.height - 2 * inset) // line_height(small)
@@ -125,7 +125,7 @@ class Typesetter:
         return [self.tile(row, width, height, label) for row, label in stage.flow]
 
     def parts(self, stage: StageLayout, widest: int, most_lines: int) -> list[SheetTable]:
-        """The blocks of a stage as tables of at most a width and so many lines, each with all its labels."""
+        """The blocks of a stage as tables of a maximum width and number of lines, each with all its labels."""
         labels = self._label_width(stage)
         ranges = self._column_ranges(stage, widest - labels)
         found = []
@@ -172,7 +172,7 @@ class Typesetter:
         return joined([*below, first, own.moved(0, height - own.height)], width, height)
 
     def _label_width(self, stage: StageLayout) -> int:
-        """The width of the row labels with the gap after them; nothing when there are no rows to tell apart."""
+        """The width of the row labels including the gap; 0 if there are no row labels."""
         m = self.measures
         texts = dict.fromkeys(line.label for block in stage.blocks for line in block.lines)
         if not stage.rows or not any(texts):

@@ -76,7 +76,7 @@ class FontSet:
         return found
 
     def width(self, text: str, size: int, *, strong: bool = False) -> float:
-        """How wide a line is, in pixels, at most."""
+        """The maximum width of a line in pixels."""
         return sum(self._advance(char, size, strong) for char in text)
 
     def wrapped(self, text: str, width: int, size: int, *, strong: bool = False, most: int = 3) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ class FontSet:
         return None
 
     def _has(self, face: Path, char: str) -> bool:
-        """Whether a face has a letter: what it lacks, it draws like a letter that nobody has."""
+        """Whether a typeface has a letter: it draws a missing letter like one that no typeface has."""
         if char.isspace() or _joins(char):
             return True
         font = self.font(face, _TEST)

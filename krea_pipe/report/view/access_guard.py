@@ -1,8 +1,8 @@
-"""Admits callers that know the token, name an allowed host, and do not come from another site's page.
+"""Admits callers that know the token, name an allowed host, and do not come from a page of another site.
 
-Every page that a browser on this machine shows can send requests here. It cannot know the token; a name of its own
-that leads here (DNS rebinding) shows in `Host`; a form or a script of its own shows in `Origin` and `Content-Type`.
-Behind a forwarded port, a browser names another host, which the user allows.
+Every page that a browser on this machine shows can send requests here. It cannot know the token; a name that it points
+here (DNS rebinding) shows in `Host`; its forms and scripts show in `Origin` and `Content-Type`. Behind a forwarded
+port, a browser names another host, which the user allows.
 """
 
 import hmac
@@ -79,7 +79,10 @@ class AccessGuard:
         return (scheme == "http" and self._is_own(host)) or (scheme in ("http", "https") and self._is_allowed(host))
 
     def _path(self, scope: Scope) -> str:
-        """The path below the token as it was sent, or nothing. No name that is served needs an escape."""
+        """The path below the token as it was sent, or nothing; no served name needs an escape.
+
+        No name that is served needs an escape.
+        """
         token, slash, rest = scope["raw_path"].removeprefix(b"/").partition(b"/")
         known = hmac.compare_digest(token, self.token.encode()) and bool(slash) and b"%" not in rest
         return "/" + rest.decode("latin-1") if known and rest.isascii() else ""
@@ -99,6 +102,6 @@ class AccessGuard:
 
 def _host_refusal(hosts: list[str]) -> str:
     if len(hosts) != 1 or not _SHOWN.fullmatch(hosts[0]):
-        return "Forbidden: this request does not name one host"
+        return "Forbidden: this request must name exactly one host"
     hint = f"If you forward a port to it, start it with: krea-pipe view --allow-host {hosts[0]}"
     return f"Forbidden: this view does not answer to the host {hosts[0]}. {hint}"

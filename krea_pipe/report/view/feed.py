@@ -1,4 +1,4 @@
-"""What is new in a run and in its picks, told to every page that listens."""
+"""Sends changes of a run and of its picks to every page that listens."""
 
 import asyncio
 import contextlib
@@ -15,9 +15,9 @@ from krea_pipe.report.record import json_default
 from krea_pipe.store.blobs import Stamp, stamp_of
 
 LOOK_SECONDS = 0.2
-"""Between two looks at a run in progress, and so between two events."""
+"""Seconds between two polls of a run in progress, and so between two events."""
 REST_SECONDS = 1.0
-"""Between two looks at the picks files, and at a run that has ended."""
+"""Seconds between two polls of the picks files, and of a finished run."""
 HEARTBEAT_SECONDS = 15.0
 CUT_OFF = {
     "message": "This run ended without a report.",
@@ -27,7 +27,9 @@ CUT_OFF = {
 
 @dataclass(slots=True, eq=False)
 class RunFeed:
-    """A run that is looked at again and again. Everything here is used on one event loop; files are read in threads.
+    """A run that is polled repeatedly.
+
+    Everything here is used on one event loop; files are read in threads.
 
     `report` and `state` are those of the last look, and `_versions` belong to them: a thread may be ahead.
     """
@@ -40,9 +42,9 @@ class RunFeed:
     """Held while picks files are read or written, so that what is shown is never older than what was written."""
     is_closed: bool = False
     _versions: dict[int, str] = field(default_factory=dict)
-    """When each row was last seen to change: a `finished_at` of the report."""
+    """When each row last changed, in terms of a `finished_at` of the report."""
     _picks: int = 0
-    """How often the decisions have changed."""
+    """The number of changes of the decisions."""
     _stamps: dict[Path, Stamp | None] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -90,7 +92,7 @@ class RunFeed:
                 self._tell()
 
     def _files(self) -> set[Path]:
-        """What the decisions follow from."""
+        """The files on which the decisions depend."""
         files = {one.path for one in self.decisions.values() if one.path is not None}
         return files | {pipeline_file(self.report, self.progress.folder)}
 

@@ -1,4 +1,4 @@
-"""Where decisions that were made in the page are written into the picks files, one after the other."""
+"""Writes decisions from the page into the picks files, one after the other."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -23,7 +23,10 @@ FIELDS = ("id", "stars", "note")
 
 @dataclass(frozen=True, slots=True)
 class _CellDecision:
-    """What is decided about one cell. Of `stars` and `note` those named by `said` are set, also to nothing."""
+    """A decision about one cell.
+
+    Of `stars` and `note` those named by `said` are set, also to nothing.
+    """
 
     id: str
     stars: int | None = None

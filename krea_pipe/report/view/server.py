@@ -39,7 +39,7 @@ MAX_CONNECTIONS = 64
 MAX_BODY = 1024 * 1024
 _IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/avif"})
 FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
-"""What a digest names never changes."""
+"""Content named by a digest never changes."""
 
 
 def create_app(
@@ -239,7 +239,7 @@ class _Server(uvicorn.Server):
             asyncio.get_running_loop().call_later(self._seconds, self._end)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams first: a connection is waited for as long as it has something to say."""
+        """End the streams first: the server waits for connections that still send."""
         self._feed.close()
         await super().shutdown(sockets=sockets)
         if self._following is not None:

@@ -20,7 +20,7 @@ from krea_pipe.core.settings import is_loopback
 _T = TypeVar("_T")
 SCHEMES = ("s3", "gs", "az", "file")
 TRIES = 2
-"""How often an object is written before the store counts as down."""
+"""The number of attempts to write an object before the store counts as down."""
 PAGE = 1000
 _TIMEOUT = "20s"
 _CONNECT_TIMEOUT = "5s"
@@ -84,7 +84,7 @@ class Bucket:
         raise self._failed("write", name, failure)
 
     def keep(self, name: str, data: bytes) -> None:
-        """Write an object whose name says what is in it, unless it is there.
+        """Write an object whose name determines its content, unless it exists.
 
         Args:
             name: the name, with slashes.
@@ -235,7 +235,9 @@ def _words(error: Exception | None) -> str:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What a call may raise: a missing object is a `FileNotFoundError`, and other errors of a folder are `OSError`."""
+    """The errors that a call can raise: a missing object is a `FileNotFoundError`, other errors of a folder are
+    `OSError`.
+    """
     return (_obstore().exceptions.BaseError, OSError, ValueError)
 
 

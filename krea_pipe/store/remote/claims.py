@@ -1,4 +1,4 @@
-"""What all homes have done about requests: `claims/KEY/0001` and on are lines of a journal, with the same meaning.
+"""The claims of all homes: `claims/KEY/0001` and so on are lines of a journal, with the same meaning.
 
 `jobs/ACCOUNT/ID` names the request of every job, so that a lost answer is settled although others submit. Methods that
 raise `RemoteFailed` call the store and may be used in any thread; the others change the state, and belong to one.
@@ -24,7 +24,7 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class AccountScan:
-    """What a look at the whole store shows: the jobs that are named, and requests without a result.
+    """The contents of the whole store: the named jobs, and the requests without a result.
 
     `open` has the last number of the claims of each such request.
     """

@@ -16,7 +16,7 @@ from krea_pipe.store.remote.numbered_log import LoggedEvent, NumberedLog
 
 BUDGETS = "budgets"
 SLICES = 200
-"""About so many times a whole budget is asked for."""
+"""The approximate number of slices into which a budget is divided."""
 BUDGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -41,7 +41,7 @@ class NamedBudget:
     number: int = field(default=0, init=False)
 
     def take(self, price: Decimal) -> Decimal:
-        """Take a slice that a price fits into.
+        """Take a slice that covers a price.
 
         Args:
             price: the price of the next request, in US dollars.

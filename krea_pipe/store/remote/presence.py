@@ -13,15 +13,18 @@ RUNS = "runs"
 TRIALS = "trials"
 """Each run tries here, before it claims anything, whether the store refuses to create an object twice."""
 BEAT = 15
-"""A run writes after so many polls."""
+"""The number of polls after which a run writes."""
 DEAD_AFTER = 60
-"""A run that has not written for so many polls counts as dead. It may be paused, so this never makes a request free."""
+"""The number of polls without a write after which a run counts as dead.
+
+It may be paused, so this never makes a request free.
+"""
 _FRESH = 5
 
 
 @dataclass(slots=True)
 class SharedPresence:
-    """Shows that a run is alive, and sees others.
+    """Shows that a run is alive, and reads the presence of others.
 
     Args:
         bucket: the objects of the store.
@@ -38,7 +41,7 @@ class SharedPresence:
     _seen_at: float = -math.inf
 
     def open(self) -> str:
-        """Begin to show it; where the store is down, that is tried again with each beat.
+        """Start to show it; if the store is down, every beat tries again.
 
         Returns:
             Why the store cannot keep claims, if it keeps no objects or lets two writers create the same one.

@@ -1,4 +1,4 @@
-"""JSON records in a shared store, signed when the team has a secret.
+"""JSON records in a shared store, signed if the team has a secret.
 
 Whoever may write to the bucket may put anything there. A signature binds a record to its name, so that it can be
 neither forged nor moved without the secret.
@@ -59,9 +59,9 @@ class Seal:
             record = json.loads(text[:MOST_BYTES])
             data, signature = record["data"], record.get("signature")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise BadRecord(f"{name} is not a record of krea-pipe") from error
+            raise BadRecord(f"{name} is not a krea-pipe record") from error
         if not isinstance(data, dict):
-            raise BadRecord(f"{name} is not a record of krea-pipe")
+            raise BadRecord(f"{name} is not a krea-pipe record")
         if self.secret and not isinstance(signature, str):
             raise BadRecord(f"{name} is not signed")
         if self.secret and not hmac.compare_digest(str(signature).encode(), self._signature(name, data).encode()):

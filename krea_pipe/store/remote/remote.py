@@ -20,8 +20,10 @@ ADDRESS_NAME = "KREA_PIPE_REMOTE"
 MODE_NAME = "KREA_PIPE_REMOTE_MODE"
 SECRET_NAME = "KREA_PIPE_REMOTE_SECRET"
 FORMAT = 1
-"""The version of the layout that this version writes. `format` in the store has the one that is in use, and `announced`
-the one that will follow it."""
+"""The layout version that this version of krea-pipe writes.
+
+`format` in the store has the one that is in use, and `announced` the one that will follow it.
+"""
 _FORMAT_NAME = "format"
 LEAST_SECRET = 16
 
@@ -33,7 +35,7 @@ class Remote:
     Args:
         bucket: its objects.
         seal: signs and checks records.
-        warn: told of records that are ignored.
+        warn: receives warnings about ignored records.
         has_claims: whether a request is claimed before it is paid.
     """
 
@@ -53,7 +55,7 @@ class Remote:
         return ShardRuns(self.bucket, self.seal, self.warn)
 
     def claims(self, run: str, account: str) -> Claims:
-        """Open the claims as a run sees them.
+        """Open the claims from the point of view of a run.
 
         Args:
             run: the id of the run.
@@ -127,7 +129,7 @@ def open_remote(
     Args:
         environment: KREA_PIPE_REMOTE, KREA_PIPE_REMOTE_MODE and KREA_PIPE_REMOTE_SECRET.
         target: the API; proofs are never shared.
-        warn: told of records that are ignored.
+        warn: receives warnings about ignored records.
         has_claims: whether a request is claimed before it is paid.
 
     Returns:
@@ -144,7 +146,7 @@ def open_remote(
         raise UsageError(Problem("bad_remote", f"{MODE_NAME} is `read` or `write`, not {mode!r}"))
     secret = environment.get(SECRET_NAME, "")
     if secret and len(secret) < LEAST_SECRET:
-        hint = "make one with `python -c 'import secrets; print(secrets.token_hex(32))'`"
+        hint = "create one with `python -c 'import secrets; print(secrets.token_hex(32))'`"
         message = f"{SECRET_NAME} is shorter than {LEAST_SECRET} characters"
         raise UsageError(Problem("bad_remote", message, hint=hint))
     bucket = open_bucket(f"{address.rstrip('/')}/{target.space}", environment)

@@ -30,7 +30,7 @@ class SharedResults:
     Args:
         bucket: the objects of the store.
         seal: signs and checks the records.
-        warn: told of records that are ignored.
+        warn: receives warnings about ignored records.
     """
 
     bucket: Bucket
@@ -114,5 +114,5 @@ class SharedResults:
 
     def _ignore(self, what: str) -> None:
         message = f"{what} in the shared store {self.bucket.address}; it is ignored"
-        hint = "see `krea-pipe doctor`; docs/how-to/team.md says who can write there"
+        hint = "run `krea-pipe doctor`; docs/how-to/team.md explains who can write to the store"
         self.warn(Problem("bad_shared_result", message, hint=hint))

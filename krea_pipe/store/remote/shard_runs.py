@@ -24,7 +24,7 @@ class ShardRuns:
     Args:
         bucket: the objects of the store.
         seal: signs and checks the records.
-        warn: told of objects that are ignored.
+        warn: receives warnings about ignored objects.
     """
 
     bucket: Bucket

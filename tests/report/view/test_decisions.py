@@ -263,7 +263,7 @@ def test_a_file_that_is_broken_stays_as_it_is(project, view):
 def test_a_cell_that_is_decided_twice_is_said_and_nothing_is_written(project, view):
     twice = "- {pick: p/a}\n- {reject: p/a}\n"
     project.write("picks/p.yaml", twice)
-    assert "in line 1, rejected in line 2" in view.json("picks")["p"]["problem"]
+    assert "on line 1, rejected on line 2" in view.json("picks")["p"]["problem"]
     assert said(view.post("p", {"add": [{"id": "p/b"}]}), 422) == "decided_twice"
     assert file_of(project).read_text() == twice
 

@@ -103,7 +103,7 @@ def test_another_name_for_this_machine_is_refused(ended, host):
 def test_a_host_that_cannot_be_shown_is_refused_without_it(ended, host):
     _, view = ended
     assert view.raw(f"/{view.token}/", host=host) in (
-        (403, b"Forbidden: this request does not name one host"),
+        (403, b"Forbidden: this request must name exactly one host"),
         (400, b"Invalid HTTP request received."),
     )
 
