@@ -88,7 +88,7 @@ const currentIdOnSheet = () => cells[focusedIndex()]?.id ?? "";
 
 function leaveComparison() {
   const marks = lentMarks;
-  [lentMarks, contest] = [null, null];
+  [lentMarks, contest, pointed] = [null, null, ""];
   stopPictures();
   document.getElementById("compare-room").replaceChildren();
   if (marks) setView({ compare: marks, pair: [] });
