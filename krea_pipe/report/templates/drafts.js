@@ -91,6 +91,14 @@ function pairTile(cell) {
   return tile;
 }
 
+/** The tile of a cell whose row has changed, as when its image has come. */
+function renewTile(tile) {
+  const hadFocus = tile.contains(document.activeElement);
+  const fresh = pairTile(cells[tile.dataset.index]);
+  tile.replaceWith(fresh);
+  if (hadFocus) fresh.firstElementChild.focus();
+}
+
 function showTile(tile) {
   const cell = cells[tile.dataset.index];
   const open = tile.firstElementChild;
@@ -144,8 +152,11 @@ function startDrafts() {
   onDecisions((indexes) => {
     for (const index of indexes) pairsDialog.querySelectorAll(`.pair-tile[data-index="${index}"]`).forEach(showTile);
   });
-  bindKeys(["d"], "a draft and the final images that were made of it", compareDrafts, "Compare");
-  bindKeys(["D"], "all final images beside their drafts", () => {
+  onRows((indexes) => {
+    for (const index of indexes) pairsDialog.querySelectorAll(`.pair-tile[data-index="${index}"]`).forEach(renewTile);
+  });
+  bindKeys(["d"], "compare a draft with its final images", compareDrafts, "Compare");
+  bindKeys(["D"], "show all final images beside their drafts", () => {
     const [stage] = chainedStages().slice(-1);
     if (!stage || view.comparing || view.cell || view.blind) return false;
     return setView({ drafts: view.drafts ? "" : stage.name });
