@@ -28,6 +28,17 @@ def promoted(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A hundred drafts, each with a final image."""
+    seeds = {"seed": list(range(100))}
+    report = make_report(make_stage("draft", seeds), make_stage("final", seeds))
+    rows = [
+        replace(row, source=row.id.replace("final", "draft") if row.stage == "final" else None) for row in report.rows
+    ]
+    return write_page(replace(report, rows=tuple(rows)), tmp_path_factory.mktemp("many"))
+
+
+@pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     return write_page(make_report(make_stage("draft", {"light": LIGHTS})), tmp_path_factory.mktemp("alone"))
 
@@ -114,3 +125,13 @@ def test_nothing_speaks_of_drafts_where_there_are_none(open_page, alone):
     page.keyboard.press("Shift+D")
     page.keyboard.press("d")
     expect(page.locator("dialog[open]")).to_have_count(0)
+
+
+def test_the_pairs_of_a_long_paired_sheet_are_made_as_one_scrolls(open_page, many):
+    page = open_page(f"{many}#drafts=final")
+    rows = page.locator("#pairs .pair-row")
+    expect(page.locator("#pairs .count")).to_have_text("100 drafts")
+    for count in (40, 80, 100):
+        expect(rows).to_have_count(count)
+        page.locator(".pairs-room").evaluate("node => node.scrollTo(0, node.scrollHeight)")
+    expect(rows.last).to_contain_text("final 99")

@@ -67,8 +67,15 @@ function drawPairs(stage) {
     make("div", { className: "pairs-room" }, list, sentinel));
   addPairs();
   pairsWatch?.disconnect();
-  pairsWatch = new IntersectionObserver((seen) => seen.some(({ isIntersecting }) => isIntersecting) && addPairs(), { rootMargin: "600px" });
+  pairsWatch = new IntersectionObserver((seen) => seen.some(({ isIntersecting }) => isIntersecting) && watchEnd(sentinel));
   pairsWatch.observe(sentinel);
+}
+
+/** The end of the list is in sight: more rows, until it is not. */
+function watchEnd(sentinel) {
+  addPairs();
+  pairsWatch.unobserve(sentinel);
+  if (pairsWaiting.length) pairsWatch.observe(sentinel);
 }
 
 function addPairs() {
@@ -147,6 +154,7 @@ function walkTiles([across, down]) {
 
 function startDrafts() {
   document.body.append(pairsDialog);
+  pairsDialog.addEventListener("cancel", () => setView({ drafts: "" }));
   pairsDialog.addEventListener("close", () => view.drafts && setView({ drafts: "" }));
   pairsDialog.addEventListener("pointermove", ({ target }) => { pairsHand = target.closest(".pair-tile")?.dataset.index ?? ""; });
   pairsDialog.addEventListener("pointerleave", () => { pairsHand = ""; });
