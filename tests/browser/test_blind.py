@@ -116,3 +116,19 @@ def test_a_contest_is_blind_and_keeps_its_places(open_page, lamps):
     expect(panes.last).to_have_attribute("data-cell", second)
     expect(panes.first).not_to_have_attribute("data-cell", first)
     assert named(page) == []
+
+
+def test_names_go_and_come_back_in_an_open_cell_and_an_open_comparison(open_page, lamps):
+    page = open_page(f"{lamps}#cell=lamp%2Fslate%2Fnoon", viewport=TALL)
+    title = page.locator("#detail-title")
+    page.keyboard.press("b")
+    expect(title).to_have_text(re.compile("Picture"))
+    assert named(page) == []
+    page.keyboard.press("b")
+    expect(title).to_have_text("slate · noon")
+    page = open_page(f"{lamps}#compare=lamp%2Fslate%2Fnoon&compare=lamp%2Flinen%2Fdawn&comparing=yes", viewport=TALL)
+    expect(page.locator("#difference-sentence")).to_be_visible()
+    page.keyboard.press("b")
+    assert named(page) == []
+    page.keyboard.press("b")
+    expect(page.locator("#compare-room figcaption").first).to_contain_text("slate")

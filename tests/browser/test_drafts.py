@@ -13,17 +13,29 @@ LIGHTS = ["dawn", "noon", "dusk"]
 
 @pytest.fixture(scope="module")
 def promoted(tmp_path_factory):
-    """Three drafts with final images, of which the last has two, and one draft without any."""
+    """Three drafts with final images, of which the last has two, and one draft without any; one final has a print."""
     report = make_report(
         make_stage("draft", {"light": [*LIGHTS, "neon"]}),
         make_stage("final", {"light": LIGHTS, "crop": ["wide", "tall"]}),
+        make_stage("print", {"light": ["noon"]}),
     )
     rows = [
-        replace(row, source=f"draft/{row.axes['light']}") if row.stage == "final" else row
+        replace(row, source={"final": f"draft/{row.axes['light']}", "print": "final/noon/wide"}.get(row.stage))
         for row in report.rows
-        if row.stage == "draft" or row.axes["crop"] == "wide" or row.axes["light"] == "dusk"
+        if row.axes.get("crop") != "tall" or row.axes["light"] == "dusk"
     ]
     return write_page(replace(report, rows=tuple(rows)), tmp_path_factory.mktemp("promoted"))
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A hundred drafts, each with a final image."""
+    seeds = {"seed": list(range(100))}
+    report = make_report(make_stage("draft", seeds), make_stage("final", seeds))
+    rows = [
+        replace(row, source=row.id.replace("final", "draft") if row.stage == "final" else None) for row in report.rows
+    ]
+    return write_page(replace(report, rows=tuple(rows)), tmp_path_factory.mktemp("many"))
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +53,8 @@ def test_one_key_shows_a_draft_beside_what_was_made_of_it_and_leads_to_the_next(
     page.keyboard.press("d")
     assert panes(page) == ["draft/dawn", "final/dawn/wide"]
     page.keyboard.press("PageDown")
+    assert panes(page) == ["draft/noon", "final/noon/wide"]
+    page.keyboard.press("d")
     assert panes(page) == ["draft/noon", "final/noon/wide"]
     page.keyboard.press("PageUp")
     assert panes(page) == ["draft/dawn", "final/dawn/wide"]
@@ -60,7 +74,7 @@ def test_one_key_shows_a_draft_beside_what_was_made_of_it_and_leads_to_the_next(
 def test_an_open_cell_leads_to_its_draft_and_a_draft_to_its_final(open_page, promoted):
     page = open_page(f"{promoted}#cell=final%2Fnoon%2Fwide")
     page.get_by_role("button", name="Compare with the draft").click()
-    assert panes(page) == ["draft/noon", "final/noon/wide"]
+    assert panes(page) == ["draft/noon", "final/noon/wide", "print/noon"]
     page = open_page(f"{promoted}#cell=draft%2Fnoon")
     page.get_by_role("button", name="Compare with the final").click()
     assert panes(page) == ["draft/noon", "final/noon/wide"]
@@ -68,7 +82,7 @@ def test_an_open_cell_leads_to_its_draft_and_a_draft_to_its_final(open_page, pro
 
 def test_a_sheet_shows_final_images_beside_their_drafts_and_keys_decide_there(open_page, promoted):
     page = open_page(promoted)
-    page.get_by_role("button", name="Beside its drafts").click()
+    page.get_by_role("button", name="Beside its drafts").first.click()
     pairs = page.get_by_role("dialog", name="final beside its drafts")
     rows = pairs.locator(".pair-row")
     found = [[tile.inner_text() for tile in row.locator(".pair-name").all()] for row in rows.all()]
@@ -96,10 +110,12 @@ def test_a_sheet_shows_final_images_beside_their_drafts_and_keys_decide_there(op
 
 
 def test_the_paired_sheet_has_what_the_sheet_shows(open_page, promoted):
-    page = open_page(f"{promoted}#search=noon")
+    page = open_page(f"{promoted}#search=noon&drafts=final")
+    expect(page.locator("#pairs .pair-name")).to_have_text(["draft noon", "final noon · wide"])
+    page.keyboard.press("Escape")
     cell_at(page, 1).focus()
     page.keyboard.press("Shift+D")
-    expect(page.locator("#pairs .pair-row")).to_have_count(1)
+    expect(page.locator("#pairs .pair-name")).to_have_text(["final noon · wide", "print noon"])
 
 
 def test_nothing_speaks_of_drafts_where_there_are_none(open_page, alone):
@@ -109,3 +125,13 @@ def test_nothing_speaks_of_drafts_where_there_are_none(open_page, alone):
     page.keyboard.press("Shift+D")
     page.keyboard.press("d")
     expect(page.locator("dialog[open]")).to_have_count(0)
+
+
+def test_the_pairs_of_a_long_paired_sheet_are_made_as_one_scrolls(open_page, many):
+    page = open_page(f"{many}#drafts=final")
+    rows = page.locator("#pairs .pair-row")
+    expect(page.locator("#pairs .count")).to_have_text("100 drafts")
+    for count in (40, 80, 100):
+        expect(rows).to_have_count(count)
+        page.locator(".pairs-room").evaluate("node => node.scrollTo(0, node.scrollHeight)")
+    expect(rows.last).to_contain_text("final 99")

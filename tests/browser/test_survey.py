@@ -96,6 +96,9 @@ def test_keys_decide_about_the_picture_under_the_pointer_else_about_the_focused_
     page.keyboard.type("warm")
     page.keyboard.press("Enter")
     assert verdicts(page)[3] == "picked, note: warm"
+    # The focus is back on the second picture, but the pointer is over the third.
+    expect(pane(page, 2)).to_be_focused()
+    expect(in_hand(page)).to_have_attribute("data-cell", "lamp/3")
     page.mouse.move(5, 5)
     expect(in_hand(page)).to_have_attribute("data-cell", "lamp/2")
     page.keyboard.press("0")
@@ -145,6 +148,9 @@ def test_a_slider_and_a_flicker_show_any_two_of_a_survey(open_page, lamps):
     page.keyboard.press("s")
     assert panes(page) == ["lamp/2", "lamp/4"]
     page.get_by_label("Second picture").select_option("C")
+    page.get_by_label("First picture").select_option("D")
+    assert panes(page) == ["lamp/4", "lamp/3"]
+    page.get_by_label("First picture").select_option("B")
     assert panes(page) == ["lamp/2", "lamp/3"]
     again = open_page(page.url)
     expect(again.locator("#compare-slider")).to_be_visible()

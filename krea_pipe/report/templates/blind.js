@@ -41,7 +41,7 @@ function blindPanel(cell) {
   return [
     make("h2", { id: "detail-title", textContent: saidName(cell) }),
     decisionEditor(cell),
-    make("p", { className: "blind-words", textContent: "Names, prompts and parameters are hidden. Press b to reveal them." }),
+    make("p", { className: "blind-words", textContent: "Names, prompts and parameters are hidden. Press b to show them." }),
   ];
 }
 
@@ -58,9 +58,7 @@ function beginBlind() {
 
 /** End it, and show what was chosen. */
 function reveal() {
-  const open = openedCell();
   setView({ blind: "" });
-  if (open) showCell(open);
   const chosen = [...decidedBlind].map((index) => cells[index]).filter(decisionState);
   if (chosen.length) showRevealed(chosen);
   else announce("Names are shown");
@@ -105,6 +103,9 @@ function showBlind(now, before) {
   document.documentElement.toggleAttribute("data-blind", Boolean(now.blind));
   revealButton.hidden = !now.blind;
   if (comparison.open) drawComparison();
+  if (openedCell()) showCell(openedCell());
+  drawBar();
+  drawShow();
 }
 
 function startBlind() {
@@ -117,6 +118,6 @@ function startBlind() {
   onDecisions((indexes) => {
     if (view.blind) for (const index of indexes) decidedBlind.add(index);
   });
-  bindKeys(["b"], "blind: hide names and shuffle; then reveal what was chosen", () => (isDiff || document.querySelector("dialog.small[open], dialog.asks[open]") ? false : toggleBlind()), "Decide");
-  addReviewItem({ label: "Blind: hide names and shuffle", key: "b", act: toggleBlind, isOn: () => Boolean(view.blind) });
+  bindKeys(["b"], "decide blind: hide names and shuffle; press again to see what you chose", () => (isDiff || document.querySelector("dialog.small[open], dialog.asks[open]") ? false : toggleBlind()), "Decide");
+  addReviewItem({ label: "Decide blind", key: "b", act: toggleBlind, isOn: () => Boolean(view.blind) });
 }

@@ -88,7 +88,7 @@ const currentIdOnSheet = () => cells[focusedIndex()]?.id ?? "";
 
 function leaveComparison() {
   const marks = lentMarks;
-  [lentMarks, contest] = [null, null];
+  [lentMarks, contest, pointed] = [null, null, ""];
   stopPictures();
   document.getElementById("compare-room").replaceChildren();
   if (marks) setView({ compare: marks, pair: [] });
@@ -157,11 +157,11 @@ function startCompare() {
     if (view.comparing) leave();
     leaveComparison();
   });
-  bindKeys(["c"], "mark a cell to compare it, up to twelve; in a comparison, remove it", (cell) => {
+  bindKeys(["c"], "mark or unmark a cell to compare, up to twelve; in a comparison, remove the picture", (cell) => {
     if (view.comparing) return removeFromSurvey(cell);
     return cell ? toggleCompare(cell) : false;
   }, "Compare");
-  bindKeys(["C"], "compare the marked cells", (cell) => (view.comparing ? false : openCompare(cell)), "Compare");
+  bindKeys(["C"], "compare the marked cells, or the selected cells", (cell) => (view.comparing ? false : openCompare(cell)), "Compare");
   startPictures();
   startSurvey();
   onView(showCompared);

@@ -183,14 +183,14 @@ function toggleDifferences() {
 
 function bindPictureKeys() {
   bindKeys(["+", "=", "-", "."], "", (_, event) => (view.comparing ? zoomByKey(comparedZoom, event.key) : false));
-  bindKeys(["f", " "], "hold to see the other picture in the same place", (_, event) => {
+  bindKeys(["f", " "], "in a comparison: hold to see the other picture in the same place", (_, event) => {
     if (!view.comparing || (event.key === " " && event.target.closest?.("button:not(#compare-hold), input, a, summary"))) return false;
     if (modeNow() !== "flicker") showAs("flicker");
     if (!event.repeat) flicker(true);
     return true;
   }, "Compare");
-  bindKeys(["s"], "slider, or side by side again", () => (view.comparing ? showAs(modeNow() === "slider" ? "side" : "slider") : false), "Compare");
-  bindKeys(["i"], "show or hide the differences", () => (view.comparing ? toggleDifferences() : false), "Compare");
+  bindKeys(["s"], "in a comparison: turn the slider on or off", () => (view.comparing ? showAs(modeNow() === "slider" ? "side" : "slider") : false), "Compare");
+  bindKeys(["i"], "in a comparison: show or hide the differences", () => (view.comparing ? toggleDifferences() : false), "Compare");
   document.addEventListener("keyup", (event) => {
     if (event.key === "f" || event.key === " ") flicker(false);
   });

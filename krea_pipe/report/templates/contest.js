@@ -66,13 +66,13 @@ function drawContest() {
 
 function startContests() {
   document.getElementById("compare-winner").addEventListener("click", () => startContest(currentCell()));
-  bindKeys(["w"], "winner stays: among the marked or selected cells, or the line of the cell; then, keep the picture at hand", (cell) => {
+  bindKeys(["w"], "winner stays: start with the marked cells, the selected cells or the row; then keep a picture", (cell) => {
     if (view.comparing && contest) return contest.winner ? false : keepWinner(cell);
     return startContest(cell);
   }, "Compare");
-  bindKeys(["Enter"], "", (cell, event) => {
+  bindKeys(["Enter"], "open the cell; in winner stays, keep the picture", (cell, event) => {
     if (!view.comparing || !contest || contest.winner || event.target.closest?.("button, a, input, select")) return false;
     return keepWinner(cell);
   });
-  bindKeys(["W"], "winner stays: back to the pair of before", () => (view.comparing && contest ? stepBack() : false), "Compare");
+  bindKeys(["W"], "winner stays: back to the previous pair", () => (view.comparing && contest ? stepBack() : false), "Compare");
 }

@@ -174,8 +174,8 @@ function startCulling() {
   onView(followDetail);
   onDecisions(() => view.cell && drawShow());
   const isElsewhere = () => view.comparing || pairsDialog.open;
-  bindKeys(["F"], "a picture alone, or those of a comparison, in full screen; or leave it", (cell) => (cell && !pairsDialog.open ? showBare(cell) : false), "View");
-  bindKeys(["S"], "slideshow of the selected cells, or of all that are shown", (cell) => (isElsewhere() || !inOrder().length ? false : toggleShow(cell)), "View");
+  bindKeys(["F"], "show the picture, or the compared pictures, in full screen; press again to leave", (cell) => (cell && !pairsDialog.open ? showBare(cell) : false), "View");
+  bindKeys(["S"], "slideshow of the selected cells, or of all cells that are shown", (cell) => (isElsewhere() || !inOrder().length ? false : toggleShow(cell)), "View");
   bindKeys([" "], "", (_, { target }) => (view.cell && detail.hasAttribute("data-bare") && !target.closest("button, select") ? toggleShow(openedCell()) : false));
-  bindKeys(["A"], "auto-advance: after a decision, go on to the next cell", () => (isDiff ? false : setAdvance(!advances)), "Decide");
+  bindKeys(["A"], "auto-advance: move to the next cell after each decision", () => (isDiff ? false : setAdvance(!advances)), "Decide");
 }

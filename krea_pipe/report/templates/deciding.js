@@ -179,7 +179,7 @@ function announceDecisions(indexes) {
 function startDeciding() {
   document.body.append(noteDialog(), decisionSaid);
   if (isDiff) return;
-  bindDecision(["1", "2", "3", "4", "5"], "so many stars; the same again takes the stars away, and the cell stays picked", (some, key) => giveStars(some, Number(key)));
+  bindDecision(["1", "2", "3", "4", "5"], "give stars; press again to remove them (the cell stays picked)", (some, key) => giveStars(some, Number(key)));
   bindDecision(["p"], "pick without stars, or remove the pick", togglePick);
   bindDecision(["x"], "reject, or remove the rejection", toggleReject);
   bindDecision(["0", "Backspace"], "remove the decision and the note", (some) => decideAbout(some, NO_DECISION));

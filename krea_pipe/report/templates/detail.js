@@ -184,6 +184,7 @@ function startDetail() {
   onPress("zoom-out", () => zoomByKey(largeZoom, "-"));
   onPress("zoom-fit", () => zoomByKey(largeZoom, "."));
   onPress("detail-mark", () => toggleCompare(openedCell()));
+  detail.addEventListener("cancel", () => setView({ cell: "" })); // at once: the next key is about the sheet already
   detail.addEventListener("close", () => {
     if (view.cell) setView({ cell: "" });
   });

@@ -6,13 +6,10 @@ const ROWS_AT_ONCE = 40;
 /** The cells that were generated for a cell. */
 const madeFor = (cell) => (childrenById().get(cell.id) ?? []).map((index) => cells[index]);
 
-/** A draft and what was made of it: of a final image its draft and itself, of a draft all its final images; or null. */
+/** A cell with its draft before it, and what was made of it after it; null where there is neither. */
 function draftPairOf(cell) {
-  if (!cell) return null;
-  const draft = cellsById.get(cell.source);
-  const made = madeFor(cell);
-  if (made.length && (!draft || !view.comparing || view.compare[1] !== cell.id)) return [cell, ...made].slice(0, MOST_COMPARED);
-  return draft ? [draft, cell] : null;
+  const family = cell ? [cellsById.get(cell.source), cell, ...madeFor(cell)].filter(Boolean) : [];
+  return family.length > 1 ? family.slice(0, MOST_COMPARED) : null;
 }
 
 /** Whether an open comparison shows a draft and one of its final images. */
@@ -70,8 +67,15 @@ function drawPairs(stage) {
     make("div", { className: "pairs-room" }, list, sentinel));
   addPairs();
   pairsWatch?.disconnect();
-  pairsWatch = new IntersectionObserver((seen) => seen.some(({ isIntersecting }) => isIntersecting) && addPairs(), { rootMargin: "600px" });
+  pairsWatch = new IntersectionObserver((seen) => seen.some(({ isIntersecting }) => isIntersecting) && watchEnd(sentinel));
   pairsWatch.observe(sentinel);
+}
+
+/** The end of the list is in sight: more rows, until it is not. */
+function watchEnd(sentinel) {
+  addPairs();
+  pairsWatch.unobserve(sentinel);
+  if (pairsWaiting.length) pairsWatch.observe(sentinel);
 }
 
 function addPairs() {
@@ -79,16 +83,29 @@ function addPairs() {
   pairsDialog.querySelector(".pairs").append(...rows);
 }
 
-/** A picture of the paired sheet: it opens the pair. */
+function compareRow(row) {
+  const some = [...row.querySelectorAll(".pair-tile")].map(({ dataset }) => cells[dataset.index]);
+  compareFor(some.slice(0, MOST_COMPARED));
+}
+
+/** A picture of the paired sheet: it opens the comparison of its row. */
 function pairTile(cell) {
   const address = pictureSource(cell);
   const open = make("button", { type: "button", className: "frame", "data-index": cell.index });
   open.append(address ? make("img", { className: "picture", src: address, alt: "", loading: "lazy" }) : noteBox(...noteOf(cell)));
-  open.addEventListener("click", () => compareDrafts(cell));
+  open.addEventListener("click", () => compareRow(open.closest(".pair-row")));
   const name = make("span", { className: "pair-name" }, make("span", { className: "pair-stage", textContent: `${cell.stage} ` }), nameOf(axesOf(cell), cell));
   const tile = style(make("div", { className: "pair-tile", "data-index": cell.index, "data-status": cell.status }, open, name), { ratio: ratioOf(cell) });
   showTile(tile);
   return tile;
+}
+
+/** The tile of a cell whose row has changed, as when its image has come. */
+function renewTile(tile) {
+  const hadFocus = tile.contains(document.activeElement);
+  const fresh = pairTile(cells[tile.dataset.index]);
+  tile.replaceWith(fresh);
+  if (hadFocus) fresh.firstElementChild.focus();
 }
 
 function showTile(tile) {
@@ -137,6 +154,7 @@ function walkTiles([across, down]) {
 
 function startDrafts() {
   document.body.append(pairsDialog);
+  pairsDialog.addEventListener("cancel", () => setView({ drafts: "" }));
   pairsDialog.addEventListener("close", () => view.drafts && setView({ drafts: "" }));
   pairsDialog.addEventListener("pointermove", ({ target }) => { pairsHand = target.closest(".pair-tile")?.dataset.index ?? ""; });
   pairsDialog.addEventListener("pointerleave", () => { pairsHand = ""; });
@@ -144,8 +162,11 @@ function startDrafts() {
   onDecisions((indexes) => {
     for (const index of indexes) pairsDialog.querySelectorAll(`.pair-tile[data-index="${index}"]`).forEach(showTile);
   });
-  bindKeys(["d"], "a draft and the final images that were made of it", compareDrafts, "Compare");
-  bindKeys(["D"], "all final images beside their drafts", () => {
+  onRows((indexes) => {
+    for (const index of indexes) pairsDialog.querySelectorAll(`.pair-tile[data-index="${index}"]`).forEach(renewTile);
+  });
+  bindKeys(["d"], "compare a draft with its final images", compareDrafts, "Compare");
+  bindKeys(["D"], "show all final images beside their drafts", () => {
     const [stage] = chainedStages().slice(-1);
     if (!stage || view.comparing || view.cell || view.blind) return false;
     return setView({ drafts: view.drafts ? "" : stage.name });

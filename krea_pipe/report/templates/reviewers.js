@@ -142,7 +142,7 @@ function askReviewer() {
   const leave = make("button", { type: "button", className: "action", textContent: "Cancel" });
   const form = make("form", { method: "dialog" },
     make("h2", { id: "reviewer-title", textContent: "Your name" }), field,
-    make("p", { className: "waits", textContent: "Your decisions carry this name in the picks file. Those of other people stay beside them." }),
+    make("p", { className: "waits", textContent: "The picks file shows this name with your decisions. It keeps the decisions of other people." }),
     make("div", { className: "actions" }, save, leave));
   const dialog = make("dialog", { id: "reviewer-dialog", className: "asks", "aria-labelledby": "reviewer-title" }, form);
   form.addEventListener("submit", () => setReviewer(field.value));

@@ -196,11 +196,12 @@ function startSelection() {
   stages.addEventListener("pointerover", moveKnob);
   selectKnob.addEventListener("click", pressKnob);
   const isOnSheet = () => !document.querySelector("dialog[open]");
-  bindKeys(["s"], "select a cell, or no longer; also Ctrl with a click, or Shift for a range", (cell) => (cell && isOnSheet() ? toggleSelected(cell.index) : false), "Select");
-  bindKeys(["r"], "select the whole row, or no longer", (cell) => (cell && isOnSheet() ? toggleLine(cell) : false), "Select");
-  bindKeys(["a"], "select all cells that are shown, or none", () => (isOnSheet() ? selectAll() : false), "Select");
-  bindKeys(["M"], "select by clicking a cell, or open it again", () => (isOnSheet() ? togglePressing() : false), "Select");
-  bindKeys(["Escape"], "clear the selection", () => (isOnSheet() ? clearSelection() : false), "Select");
+  bindKeys(["s"], "select or deselect a cell; or click it with Ctrl, or with Shift for a range", (cell) => (cell && isOnSheet() ? toggleSelected(cell.index) : false), "Select");
+  bindKeys(["r"], "select or deselect the row", (cell) => (cell && isOnSheet() ? toggleLine(cell) : false), "Select");
+  bindKeys(["a"], "select all cells that are shown, or deselect them", () => (isOnSheet() ? selectAll() : false), "Select");
+  bindKeys(["Shift ← ↑ → ↓"], "move the focus and select the cells in between", () => false, "Select"); // extendSelection does it
+  bindKeys(["M"], "turn selecting by a click on or off", () => (isOnSheet() ? togglePressing() : false), "Select");
+  bindKeys(["Escape"], "close what is open, or clear the selection", () => (isOnSheet() ? clearSelection() : false), "Select");
   onView(keepSelectionShown);
   onDecisions(keepSelectionShown);
 }

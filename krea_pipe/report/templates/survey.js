@@ -4,7 +4,8 @@ const PANE_GAP = 12;
 /** Below a picture, in CSS pixels: its name and its decision on one line, on two, or its name alone. */
 const CAPTIONS = [{ name: "line", height: 32, least: 380 }, { name: "two", height: 60, least: 190 }, { name: "name", height: 32, least: 0 }];
 
-/** Ids of cells whose pictures were in hand, the last one first: that which the pointer is over, else that with the focus. */
+/** The id of the picture that the pointer is over, until a key moves the focus; and those that were in hand, the last one first. */
+let pointed = "";
 let handled = [];
 
 const paneOf = (id) => comparison.querySelector(`.pane[data-cell="${CSS.escape(id)}"]`);
@@ -13,11 +14,12 @@ const paneOf = (id) => comparison.querySelector(`.pane[data-cell="${CSS.escape(i
 function paneInHand() {
   if (modeNow() === "flicker") return pairShown()[flickered].id;
   const shown = shownPanes().map(({ id }) => id);
-  return handled.find((id) => shown.includes(id)) ?? shown[0];
+  return [pointed, ...handled].find((id) => shown.includes(id)) ?? shown[0];
 }
 
 function takeInHand(id, { focus = false } = {}) {
-  if (handled[0] !== id) handled = [id, ...handled.filter((one) => one !== id)].slice(0, MOST_COMPARED);
+  handled = [id, ...handled.filter((one) => one !== id)].slice(0, MOST_COMPARED);
+  if (focus) pointed = "";
   holdHand();
   if (focus) paneOf(id)?.focus();
 }
@@ -212,12 +214,19 @@ function showDecisionsCompared() {
 function startSurvey() {
   const room = document.getElementById("compare-room");
   const point = ({ target }) => {
-    const id = target.closest(".pane")?.dataset.cell;
-    if (id && id !== handled[0]) takeInHand(id);
+    const id = target.closest(".pane")?.dataset.cell ?? "";
+    if (id === pointed) return;
+    pointed = id;
+    if (id) takeInHand(id);
   };
   room.addEventListener("pointermove", point);
   room.addEventListener("pointerdown", point);
+  comparison.addEventListener("keydown", ({ key }) => {
+    if (key === "Tab") pointed = "";
+  });
   room.addEventListener("pointerleave", () => {
+    if (document.querySelector("dialog.asks[open]")) return; // the note has come over the pictures, not the pointer gone
+    pointed = "";
     const focused = document.activeElement.closest?.(".pane");
     if (focused) takeInHand(focused.dataset.cell);
   });

@@ -244,7 +244,7 @@ function startValues() {
   });
   onRows(() => view.values && redrawValues());
   onDecisions(() => view.values && redrawValues());
-  bindKeys(["v"], "which values win", (cell) => {
+  bindKeys(["v"], "show which values win", (cell) => {
     if (view.comparing || view.cell || view.blind || pairsDialog.open || !valuesSections.size) return false;
     const stage = valuesSections.has(cell?.stage) ? cell.stage : [...valuesSections.keys()][0];
     setView({ values: view.values === stage ? "" : stage });
