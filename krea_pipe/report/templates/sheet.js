@@ -33,18 +33,20 @@ function measureTools() {
   style(document.documentElement, { tools: `${Math.max(0, toolsCover - 1)}px` });
 }
 
-function sheetRoom() {
+/** The width of the sheets in the window, and whether that is a phone's. */
+function sheetWidth() {
   const main = document.getElementById("stages");
-  const gutter = parseFloat(getComputedStyle(main).paddingLeft);
-  const width = isPrinting ? PRINT_WIDTH : main.clientWidth - 2 * gutter;
-  const narrow = width < 560;
-  return { width, narrow, size: isPrinting ? PRINT_SIZE : chosenSize(narrow) };
+  const width = main.clientWidth - 2 * parseFloat(getComputedStyle(main).paddingLeft);
+  return { width, narrow: width < 560 };
 }
 
-/** In a narrow window the usual size is smaller. */
-function chosenSize(narrow) {
-  return view.size === PLAIN_VIEW.size && narrow ? 160 : view.size;
+function sheetRoom() {
+  const { width, narrow } = isPrinting ? { width: PRINT_WIDTH, narrow: PRINT_WIDTH < 560 } : sheetWidth();
+  return { width, narrow, sizeOf: (stage) => (isPrinting ? PRINT_SIZE : chosenSize(stage)) };
 }
+
+/** The size of the pictures of a stage: what the view says, else what fits; sorted cells have the usual size. */
+const chosenSize = (stage) => view.size || fitOf(stage).size;
 
 /** Lay everything out anew; what stands at the top of the window stays there. */
 function layOut() {
@@ -69,7 +71,8 @@ function layOut() {
 function layOutSheet(sheet, indexes, room) {
   const sorted = orderNamed(view.sort) !== null;
   const pivot = sorted ? { rows: [], columns: [] } : pivotOf(sheet.stage);
-  sheet.layout = arrange(sheet.stage, sorted ? sortCells(indexes, view.sort) : indexes, pivot, { room, ordered: sorted });
+  const size = room.sizeOf(sheet.stage);
+  sheet.layout = arrange(sheet.stage, sorted ? sortCells(indexes, view.sort) : indexes, pivot, { room: { ...room, size }, ordered: sorted });
   sheet.section.hidden = indexes.length === 0;
   sheet.grid.classList.toggle("narrow", room.narrow);
   sheet.kept = sheet.nodes;
@@ -92,6 +95,8 @@ function fitSheet({ layout, grid, body, heads, bar }) {
   bar.hidden = !wide;
   bar.firstElementChild.style.width = `${layout.width + 2 * INSET}px`;
   heads.hidden = !layout.levels.length;
+  grid.classList.toggle("dense", !layout.flags);
+  style(grid, { heads: `${layout.headHeight}px` });
 }
 
 function columnCount({ columns, lines, rowAxis }) {
@@ -110,6 +115,7 @@ function drawSheet(sheet) {
   const { layout, body } = sheet;
   const top = -body.getBoundingClientRect().top;
   followWindow(sheet, top);
+  showBlock(sheet, top);
   const near = isPrinting ? { from: -Infinity, to: Infinity } : { from: top - NEAR, to: top + innerHeight + NEAR };
   const wanted = new Set(linesNear(layout, near.from, near.to));
   if (layout.where.has(sheet.stop)) wanted.add(layout.where.get(sheet.stop));
@@ -154,6 +160,20 @@ function followWindow(sheet, top) {
   if (!at || (at.top >= from && at.top < top + innerHeight)) return;
   const first = linesNear(layout, from, top + innerHeight).find((number) => layout.lines[number].places && layout.lines[number].top >= from);
   if (first !== undefined) sheet.stop = layout.lines[first].places[0].index;
+}
+
+/** Name the block that the window shows once its heading is out of sight; on a phone also its row. */
+function showBlock({ layout, here }, top) {
+  if (!here) return;
+  const from = top + toolsCover + layout.headHeight;
+  const [number] = isPrinting || !layout.coverHeight ? [] : linesNear(layout, from + 1, from + innerHeight);
+  const line = layout.lines[number];
+  const heading = layout.lines[line?.block];
+  const parts = heading && heading.top + 8 < from ? heading.labels.map(({ label }) => label) : [];
+  if (line?.places && layout.narrow && line.top < from) parts.push(line.group);
+  const text = parts.filter(Boolean).join(" / ");
+  if (here.textContent !== text) here.textContent = text;
+  here.hidden = !text;
 }
 
 /** The numbers of the lines between two heights. */

@@ -12,8 +12,8 @@ const PLAIN_VIEW = Object.freeze({
   search: "",
   /** "" is the pivot; else cells stand in one line, sorted by "time", "cost", "stars", "distance" or "axis.NAME"; "-" turns it round. */
   sort: "",
-  /** The side of a typical cell in CSS pixels. */
-  size: 260,
+  /** The side of a typical cell in CSS pixels; 0 chooses it by the window and the number of cells. */
+  size: 0,
   /** The axis whose ladder is shown, or "". */
   ladder: "",
   /** The id of the cell that is open, or "". */
@@ -91,7 +91,7 @@ function readPair(found, name, text) {
   else if (name === "statuses") found.statuses.push(...(text in WORDS ? [text] : []));
   else if (name === "compare") found.compare.push(...(cellsById.has(text) ? [text] : []));
   else if (name === "cell") found.cell = cellsById.has(text) ? text : "";
-  else if (name === "size") found.size = Math.min(480, Math.max(80, Number(text) || PLAIN_VIEW.size));
+  else if (name === "size") found.size = (Number(text) ? Math.min(480, Math.max(80, Number(text))) : PLAIN_VIEW.size);
   else if (name === "comparing" || name === "same") found[name] = text === "yes";
   else if (name === "decided") found.decided = DECIDED.includes(text) ? text : "";
   else if (name === "sort") found.sort = orderNamed(text) ? text : "";
