@@ -34,7 +34,7 @@ _SCRIPTS = (
     *("data.js", "elements.js", "state.js", "keys.js", "likeness.js"),
     *("decisions.js", "deciding.js", "picks.js"),
     *("measure.js", "pivot.js", "arrange.js", "fit.js", "cell.js", "stage.js", "sheet.js", "walk.js", "print.js"),
-    *("axismenu.js", "shelves.js", "filter.js", "tools.js", "ladder_chart.js", "ladders.js"),
+    *("axismenu.js", "stepper.js", "shelves.js", "filter.js", "tools.js", "ladder_chart.js", "ladders.js"),
     *("wording.js", "cell_file.js", "copying.js", "provenance.js", "panel.js", "zoom.js", "detail.js"),
     *("differences.js", "compared.js", "compare.js"),
     *("live.js", "main.js"),

@@ -5,6 +5,7 @@ startKeys();
 startDecisions();
 startTools();
 startSheet();
+startStepper();
 startLadders();
 startDetail();
 startCompare();
