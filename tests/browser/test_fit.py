@@ -109,3 +109,55 @@ def test_a_cell_that_gets_the_focus_is_not_under_the_heading(inside):
     heading, cell = inside.locator(".here").bounding_box(), inside.locator(".frame:focus").bounding_box()
     assert heading is None or cell["y"] >= heading["y"] + heading["height"]
     assert "brand" not in inside.locator(".frame:focus").get_attribute("aria-label")
+
+
+AUTHORED = """\
+version: 1
+name: p
+report: {rows: [w], columns: [light], size: 180}
+prompt: "{{ w }} at {{ light }}"
+matrix: {w: [a, b], light: [dawn, noon], seed: [1, 2]}
+"""
+
+
+@pytest.fixture
+def authored(project):
+    """The page of a run whose pipeline says how it opens."""
+
+    def authored(text):
+        project.write("p.yaml", text)
+        done = project.run("run", "p.yaml", "--local", "--json")
+        assert done.code == 0, done.text
+        return (project.path / done.json["report"]).with_name("report.html").as_uri()
+
+    return authored
+
+
+def test_the_author_of_a_pipeline_sets_the_first_view(open_page, authored):
+    page = open_page(authored(AUTHORED))
+    assert shelves_of(page) == {"rows": ["w"], "columns": ["light"], "aside": ["seed"]}
+    assert {cell["width"] for cell in cells_of(page)} == {180}
+    expect(page).to_have_url(page.url.partition("#")[0])
+
+
+def test_one_list_of_axes_puts_the_others_on_the_other_side(open_page, authored):
+    page = open_page(authored(AUTHORED.replace("columns: [light], ", "")))
+    assert shelves_of(page) == {"rows": ["w"], "columns": ["light", "seed"], "aside": []}
+
+
+def test_a_link_with_a_view_decides_over_the_author(open_page, authored):
+    address = authored(AUTHORED.replace("size: 180", "size: 180, sort: -axis.light"))
+    page = open_page(address)
+    assert [cell["name"].split(" · ")[1] for cell in cells_of(page)] == ["noon"] * 4 + ["dawn"] * 4
+    page.get_by_label("Sort", exact=True).select_option(label="Pivot")
+    assert page.url.endswith("#sort=pivot")
+    other = open_page(f"{address}#sort=pivot&size=120&rows.p=seed&columns.p=w&columns.p=light")
+    assert shelves_of(other) == {"rows": ["seed"], "columns": ["w", "light"], "aside": []}
+    assert {cell["width"] for cell in cells_of(other)} == {120}
+
+
+def test_the_view_of_the_report_is_part_of_no_request(project):
+    project.write("p.yaml", AUTHORED)
+    assert project.run("run", "p.yaml", "--local").code == 0
+    project.write("p.yaml", AUTHORED.replace("size: 180", "size: 90"))
+    assert project.run("run", "p.yaml", "--local", "--json").json["cells"]["reused"] == 8

@@ -15,7 +15,9 @@ def lamp(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stages(tmp_path_factory):
-    made = [make_stage(name, {"light": ["dawn", "noon"], "seed": list(range(20))}) for name in ("draft", "final", "formats")]
+    made = [
+        make_stage(name, {"light": ["dawn", "noon"], "seed": list(range(20))}) for name in ("draft", "final", "formats")
+    ]
     return write_page(make_report(*made), tmp_path_factory.mktemp("stages"))
 
 

@@ -1,6 +1,5 @@
 """The page where scripts do not run: every picture, caption and status is plain HTML."""
 
-
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from handmade import handmade_report

@@ -9,7 +9,6 @@ import zipfile
 import pytest
 from PIL import Image
 
-
 LARGE = """\
 version: 1
 name: p

@@ -26,8 +26,17 @@ function fitOf(stage) {
 }
 
 function usualPivot(stage) {
-  const { rows, columns } = fitOf(stage);
+  const { rows, columns } = saidPivot(stage) ?? fitOf(stage);
   return { rows, columns };
+}
+
+/** The pivot that the pipeline's author asks for, of the axes that the stage has; null where that says nothing. */
+function saidPivot(stage) {
+  const names = axisNames(stage);
+  const [rows, columns] = [report.view?.rows, report.view?.columns].map((said) => said?.filter((name) => names.includes(name)));
+  if (!rows?.length && !columns?.length) return null;
+  const rest = (taken) => names.filter((name) => !taken.includes(name));
+  return { rows: rows ?? rest(columns), columns: columns ?? rest(rows) };
 }
 
 function fitIn(stage, room) {
@@ -35,6 +44,8 @@ function fitIn(stage, room) {
   const members = stageMembers.get(stage.name);
   const limit = Math.max(2, (MOST_WINDOWS * members.length) / cells.length) * innerHeight;
   const plain = { ...plainPivot(stage), size: usual };
+  const said = saidPivot(stage);
+  if (said) return sized(stage, said, { ...room, usual, limit });
   if (!members.length || heightOf(stage, plain, room) <= limit) return plain;
   const choices = pivotsOf(stage).map((pivot) => sized(stage, pivot, { ...room, usual, limit }));
   return choices.reduce((best, one) => (one.score > best.score ? one : best), { ...plain, score: 0 });

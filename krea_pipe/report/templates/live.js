@@ -50,6 +50,7 @@ async function renewHead() {
   document.querySelector(".problems")?.remove();
   const problems = fresh.querySelector(".problems");
   if (problems) document.getElementById("live").before(problems);
+  showCopyButtons();
 }
 
 function takeCutOff({ message, hint }) {

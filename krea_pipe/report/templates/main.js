@@ -9,5 +9,6 @@ startStepper();
 startLadders();
 startDetail();
 startCompare();
+startProblems();
 startState();
 startLive();

@@ -11,9 +11,9 @@ const PLAIN_VIEW = Object.freeze({
   decided: "",
   search: "",
   /** "" is the pivot; else cells stand in one line, sorted by "time", "cost", "stars", "distance" or "axis.NAME"; "-" turns it round. */
-  sort: "",
+  sort: report.view?.sort ?? "",
   /** The side of a typical cell in CSS pixels; 0 chooses it by the window and the number of cells. */
-  size: 0,
+  size: report.view?.size ?? 0,
   /** The axis whose ladder is shown, or "". */
   ladder: "",
   /** The id of the cell that is open, or "". */
@@ -29,6 +29,9 @@ const PLAIN_VIEW = Object.freeze({
 
 /** The key of cells that do not have an axis, in the address, where nothing at all says that no value is shown. */
 const NO_VALUE = "-";
+
+/** Rows and columns, in the address of a report whose author asks for an order. */
+const NO_ORDER = "pivot";
 
 let view = PLAIN_VIEW;
 const viewListeners = [];
@@ -69,7 +72,8 @@ function hashOf(one) {
     for (const key of keys) pairs.push([`only.${axis}`, key || NO_VALUE]);
   }
   for (const name of ["statuses", "compare"]) for (const text of one[name]) pairs.push([name, text]);
-  for (const name of ["decided", "search", "sort", "ladder", "cell", "compareAs"]) if (one[name]) pairs.push([name, one[name]]);
+  for (const name of ["decided", "search", "ladder", "cell", "compareAs"]) if (one[name]) pairs.push([name, one[name]]);
+  if (one.sort !== PLAIN_VIEW.sort) pairs.push(["sort", one.sort || NO_ORDER]);
   if (one.size !== PLAIN_VIEW.size) pairs.push(["size", String(one.size)]);
   for (const name of ["comparing", "same"]) if (one[name]) pairs.push([name, "yes"]);
   return new URLSearchParams(pairs).toString();
@@ -94,7 +98,7 @@ function readPair(found, name, text) {
   else if (name === "size") found.size = (Number(text) ? Math.min(480, Math.max(80, Number(text))) : PLAIN_VIEW.size);
   else if (name === "comparing" || name === "same") found[name] = text === "yes";
   else if (name === "decided") found.decided = DECIDED.includes(text) ? text : "";
-  else if (name === "sort") found.sort = orderNamed(text) ? text : "";
+  else if (name === "sort") found.sort = text === NO_ORDER ? "" : orderNamed(text) ? text : PLAIN_VIEW.sort;
   else if (["search", "ladder", "compareAs"].includes(name)) found[name] = text;
 }
 
