@@ -51,8 +51,8 @@ def view(
 ) -> int:
     """Serve the report of a run to the browser on this machine, even while the run is in progress.
 
-    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Stars, rejections and notes
-    made on the page are saved to the picks files immediately.
+    RUN is a run id, the start of a run id, or a run folder. The default is the latest run; the page then also follows
+    later runs of its pipeline. Stars, rejections and notes made on the page are saved to the picks files immediately.
 
     The URL contains a token and works only on this machine, until you press Ctrl-C. Anyone with the URL can see the run
     and change its picks.
@@ -61,7 +61,7 @@ def view(
     folder = find_run(home, run, unfinished=True)
     announce = partial(_announce, opens=opens, as_json=as_json)
     with listen(port) as listener:
-        serve_run(home, folder, listener, announce, seconds=seconds, allowed=hosts)
+        serve_run(home, folder, listener, announce, seconds=seconds, allowed=hosts, follow=run is None)
     return 0
 
 
