@@ -183,7 +183,7 @@ class Reruns:
     _seen: set[str] = field(default_factory=set)
 
     def after(self, progress: "RunProgress") -> "RunProgress | None":
-        """The latest run of the pipeline of a run that began after it; None if there is none, or it cannot be read."""
+        """The latest run of the pipeline of a run that began after it; None if no such run can be read."""
         folders = run_folders(self.home)
         places = [place for place, one in enumerate(folders) if one.name == progress.folder.name]
         wanted = pipeline_file(progress.report, progress.folder).resolve()

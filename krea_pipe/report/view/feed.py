@@ -82,7 +82,7 @@ class RunFeed:
             self._tell()
 
     def _follow_rerun(self, progress: RunProgress) -> None:
-        """Serve another run from now on; pages of the earlier one are told, and load anew."""
+        """Serve another run from now on; pages of the earlier one are told, and reload."""
         self.progress, self.report, self.state = progress, progress.report, progress.state
         self._versions, self._stamps = {}, {}
         self._tell()
