@@ -86,6 +86,7 @@ def inside(request, open_page, swept):
     page = open_page(f"{swept}#{ROWS}", viewport=request.param)
     expect(page.locator(".here")).to_be_hidden()
     follow(page, f"{ROWS}&cell={CELL}")
+    expect(page.locator("#detail")).to_be_visible()
     page.keyboard.press("Escape")
     expect(cell_at(page, MIDDLE)).to_be_focused()
     page.evaluate(TO_THE_TOP, MIDDLE)

@@ -6,6 +6,9 @@ const NEAR_ACROSS = 400;
 /** For so many milliseconds lines are drawn in advance before the screen gets its turn. */
 const PATIENCE = 8;
 
+/** While one scrolls, what the window shows may take so many milliseconds a frame; the rest comes in the next. */
+const SCROLL_PATIENCE = 16;
+
 /** Lines begin so far inside their box, which would cut off what marks the focus; the same as in sheet.css. */
 const INSET = 6;
 
@@ -14,6 +17,9 @@ const sheets = new Map();
 let shownOrder = [];
 let earlierOrder = [];
 let isPrinting = false;
+
+/** Whether one scrolls by more than half a window a frame: nothing is drawn in advance then. */
+let scrollsFast = false;
 
 /** The cell that has the focus while its element is moved about. */
 let heldFocus = null;
@@ -105,13 +111,13 @@ function columnCount({ columns, lines, rowAxis }) {
 }
 
 /** Give elements to what is near the window, and take them from what is not. */
-function drawSheets() {
+function drawSheets(patience = Infinity) {
   for (const sheet of sheets.values()) {
-    if (!sheet.section.hidden) drawSheet(sheet);
+    if (!sheet.section.hidden) drawSheet(sheet, patience);
   }
 }
 
-function drawSheet(sheet) {
+function drawSheet(sheet, patience = Infinity) {
   const { layout, body } = sheet;
   const top = -body.getBoundingClientRect().top;
   followWindow(sheet, top);
@@ -120,7 +126,7 @@ function drawSheet(sheet) {
   const wanted = new Set(linesNear(layout, near.from, near.to));
   if (layout.where.has(sheet.stop)) wanted.add(layout.where.get(sheet.stop));
   for (const number of [...sheet.lines.keys()]) if (!wanted.has(number)) dropLine(sheet, number);
-  drawLines(sheet, [...wanted].sort((one, other) => one - other), { from: top, to: top + innerHeight });
+  drawLines(sheet, [...wanted].sort((one, other) => one - other), { from: top, to: top + innerHeight }, patience);
   dropKept(sheet);
   setTabStop(sheet);
 }
@@ -131,16 +137,16 @@ function dropKept(sheet) {
   sheet.kept = null;
 }
 
-/** What the window shows is drawn at once; what is near it as time allows, and else in the next frame. */
-function drawLines(sheet, wanted, window) {
+/** What the window shows is drawn first; what is near it as time allows, and else in the next frame. */
+function drawLines(sheet, wanted, window, patience) {
   const across = rangeAcross(sheet);
-  const deadline = isPrinting ? Infinity : performance.now() + PATIENCE;
+  const begun = performance.now();
   for (const isUrgent of [true, false]) {
     for (const number of wanted) {
       const { top, height, places } = sheet.layout.lines[number];
       const isSeen = (top + height > window.from && top < window.to) || places?.some(({ index }) => index === sheet.stop);
       if (Boolean(isSeen) !== isUrgent) continue;
-      if (!isUrgent && !sheet.lines.has(number) && performance.now() > deadline) {
+      if (!isPrinting && !sheet.lines.has(number) && performance.now() - begun > (isUrgent ? patience : scrollsFast ? -1 : PATIENCE)) {
         drawSoon();
         continue;
       }

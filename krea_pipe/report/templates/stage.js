@@ -121,13 +121,17 @@ function startSheet() {
 const LAYOUT_FIELDS = ["pivots", "only", "statuses", "decided", "search", "sort", "size", "same"];
 let layoutDone = false;
 let drawWaits = 0;
+let drawnAt = 0;
 let lastWidth = 0;
 
 /** Draw before the next picture of the screen, once. */
 function drawSoon() {
   drawWaits ||= requestAnimationFrame(() => {
     drawWaits = 0;
-    drawSheets();
+    scrollsFast = Math.abs(scrollY - drawnAt) > innerHeight / 2;
+    drawnAt = scrollY;
+    drawSheets(SCROLL_PATIENCE);
+    scrollsFast = false;
   });
 }
 
