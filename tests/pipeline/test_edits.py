@@ -305,7 +305,7 @@ def test_without_out_the_file_gets_one_that_leaves_the_images_where_they_are():
 
 
 def test_a_file_that_has_another_meaning_for_the_name_of_a_cell_stays_as_it_is():
-    problem = problem_of(promoted, "prompt: \"{{ cell }}\"\nmatrix: {cell: [a]}\n", stage="lamp")
+    problem = problem_of(promoted, 'prompt: "{{ cell }}"\nmatrix: {cell: [a]}\n', stage="lamp")
     assert problem.message == "lamp.yaml has no `stages:`, so without `out:` this edit would move its images to lamp/"
     assert problem.hint.split("\n")[1:] == ["stages:", "  lamp:", "    prompt: …", "    matrix: …"]
 
