@@ -14,6 +14,8 @@ from krea_pipe.pipeline.template import compile_template
 
 MAX_PATH_PART = 120
 MAX_PATH = 1024
+_CELL = "cell"
+"""In `out`, what the id of a cell says of its axes."""
 
 _IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|webp)$", re.IGNORECASE)
 _REFUSED_CHARACTERS = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f]')
@@ -44,8 +46,13 @@ def path_of(stage: Stage, identity: str, renderer: Renderer, context: Context) -
     Raises:
         CellProblem: it cannot be used.
     """
+    own = identity.partition("/")[2] or identity
     if stage.out is None:
-        return identity if stage.trail else identity.partition("/")[2] or identity
+        return identity if stage.trail else own
+    if str(stage.out.data).strip() == "{{ cell }}" and _CELL not in context:
+        return own  # the same as without `out`, below `stages:`
+    if _CELL in str(stage.out.data):
+        context = {_CELL: own, **context}
     return checked_path(renderer.text(stage.out, context), stage)
 
 

@@ -166,6 +166,16 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportView:
+    """How the page of a run opens: axes on rows and on columns, pixels of a cell, and the order; None is not said."""
+
+    rows: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    size: int | None = None
+    sort: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """One file. `root` is the folder that references must not leave; `overrides` are fields of `--set`.
 
@@ -187,3 +197,4 @@ class Pipeline:
     looks: Mapping[str, Look] = field(default_factory=dict)
     overrides: Mapping[str, Value] = field(default_factory=dict)
     prices: PriceList = BUILT_IN_PRICES
+    report: ReportView | None = None

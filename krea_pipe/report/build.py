@@ -29,6 +29,7 @@ from krea_pipe.report.model import (
     PipelineView,
     ReferenceView,
     Report,
+    ReportLayout,
     Row,
     StageView,
     TargetView,
@@ -104,6 +105,7 @@ def build_report(
         references=_references(plan, fingerprints),
         pipeline_cells=facts.pipeline_cells,
         shard=None if plan.shard is None else str(plan.shard),
+        view=None if (said := pipeline.report) is None else ReportLayout(said.rows, said.columns, said.size, said.sort),
     )
 
 

@@ -18,10 +18,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from krea_pipe.core.json_data import Json
+from krea_pipe.report.failures import causes_of
 from krea_pipe.report.model import Report
 from krea_pipe.report.record import to_lines
 from krea_pipe.report.static_sheet import StaticSheet
-from krea_pipe.report.words import LOCAL_NOTE, facts_of, summary_sentence
+from krea_pipe.report.words import LOCAL_NOTE, explanation, facts_of, summary_sentence
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATIC_STYLES = ("page.css", "plain.css")
@@ -34,12 +35,13 @@ _SCRIPTS = (
     *("vendor/sortable-1.15.7.min.js", "vendor/panzoom-4.6.2.min.js"),
     *("data.js", "elements.js", "state.js", "keys.js", "likeness.js"),
     *("reviewers.js", "decisions.js", "verdict.js", "deciding.js", "picks.js"),
-    *("measure.js", "pivot.js", "arrange.js", "cell.js", "stage.js", "sheet.js", "walk.js", "print.js"),
-    *("axismenu.js", "shelves.js", "filter.js", "tools.js", "values.js", "ladder_chart.js", "ladders.js"),
+    *("measure.js", "pivot.js", "arrange.js", "fit.js", "cell.js", "stage.js", "sheet.js", "walk.js", "print.js"),
+    *("axismenu.js", "stepper.js", "shelves.js", "filter.js", "tools.js"),
+    *("values.js", "ladder_chart.js", "ladders.js"),
     *("wording.js", "cell_file.js", "copying.js", "provenance.js", "panel.js", "zoom.js", "detail.js"),
     *("differences.js", "survey.js", "compared.js", "contest.js", "compare.js"),
     *("drafts.js", "selection.js", "culling.js", "reviewing.js", "blind.js"),
-    *("live.js", "main.js"),
+    *("problems.js", "live.js", "main.js"),
 )
 """The parts of the script in their order; a part may use what the ones before it define."""
 _SKIP = 'document.write("<noscript>")'
@@ -80,12 +82,15 @@ class HtmlOptions:
 
 def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[bytes]:
     """Render the page as parts of UTF-8 text: what is long is never whole in memory."""
+    causes = causes_of(report)
     shell = _template().render(
         report=report,
         local_note=LOCAL_NOTE,
         sentence=summary_sentence(report),
         facts=facts_of(report),
-        problems=[row for row in report.rows if row.error or row.status == "failed"],
+        causes=causes,
+        problems=sum(len(cause.rows) for cause in causes),
+        explanation=explanation,
         policy=policy(page.form),
         style=Markup(_style()),
         style_sheet=STYLE_NAME if page.form == "folder" else "",

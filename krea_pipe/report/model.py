@@ -135,6 +135,16 @@ class CostTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportLayout:
+    """How the page opens, as the pipeline says: axes by name, pixels of a cell, an order; None and "" are not said."""
+
+    rows: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    size: int | None = None
+    sort: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A complete report of one run.
 
@@ -165,6 +175,7 @@ class Report:
     rows: tuple[Row, ...]
     shard: str | None = None
     merged: tuple[str, ...] = ()
+    view: ReportLayout | None = None
 
 
 def seen_from(folder: Path, path: Path) -> str:

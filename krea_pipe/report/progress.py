@@ -6,15 +6,18 @@ give the state of its cells.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Attempt, Failure, FailureClass, Result, Timings, iso
-from krea_pipe.report.folder import PLANNED, RECORD, read_record, read_report, space_of
+from krea_pipe.report.decisions import pipeline_file
+from krea_pipe.report.folder import PLANNED, RECORD, read_record, read_report, run_folders, space_of
 from krea_pipe.report.model import ZERO_USD, Report, Row, costs, totals
 from krea_pipe.report.thumbnails import digests_of
 from krea_pipe.store.events import Counted, Done, Failed, JournalLine, Reported
@@ -170,6 +173,29 @@ def open_progress(home: Path, folder: Path) -> "RunProgress":
     progress = RunProgress(folder, report, space_of(report, home), state)
     progress.look()
     return progress
+
+
+@dataclass(slots=True)
+class Reruns:
+    """Finds a later run of the same pipeline; each folder is read once. Used by one thread at a time."""
+
+    home: Path
+    _seen: set[str] = field(default_factory=set)
+
+    def after(self, progress: "RunProgress") -> "RunProgress | None":
+        """The latest run of the pipeline of a run that began after it; None if no such run can be read."""
+        folders = run_folders(self.home)
+        places = [place for place, one in enumerate(folders) if one.name == progress.folder.name]
+        wanted = pipeline_file(progress.report, progress.folder).resolve()
+        for folder in reversed(folders[places[0] + 1 :] if places else []):
+            if folder.name in self._seen or not any(is_plain(folder / name) for name in (PLANNED, RECORD)):
+                continue
+            self._seen.add(folder.name)
+            with suppress(KreaPipeError):
+                found = open_progress(self.home, folder)
+                if pipeline_file(found.report, folder).resolve() == wanted:
+                    return found
+        return None
 
 
 @dataclass(slots=True)

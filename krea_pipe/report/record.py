@@ -24,6 +24,7 @@ from krea_pipe.report.model import (
     PipelineView,
     ReferenceView,
     Report,
+    ReportLayout,
     Row,
     StageView,
     Status,
@@ -33,7 +34,7 @@ from krea_pipe.report.model import (
 
 _T = TypeVar("_T")
 _STATUSES = frozenset(get_args(Status))
-OF_SHARDS = ("shard", "merged")
+OPTIONAL = ("shard", "merged", "view")
 """The fields of a report that the file has only where they say something."""
 OF_PAIRS = ("pair", "distance", "same")
 """The fields of a row that the file has only in a report of two runs."""
@@ -71,7 +72,7 @@ def json_default(value: object) -> object:
     if isinstance(value, Report):
         data["cells"] = {"cells": data["cells"], "cost": data.pop("cost")}
         rows = data.pop("rows")
-        data = {name: one for name, one in data.items() if one or name not in OF_SHARDS}
+        data = {name: one for name, one in data.items() if one or name not in OPTIONAL}
         totals = {"totals" if name == "cells" else name: one for name, one in data.items()}
         return {"schema": REPORT_SCHEMA, **totals, "cells": rows}
     return data
@@ -130,7 +131,7 @@ def _reader(kind: object) -> Callable[[Any], object] | None:
 
 _KINDS: tuple[type, ...] = (
     *(Report, Row, Attempt, Timings, Failure, StageView, AxisView, ReferenceView),
-    *(PipelineView, GitState, TargetView, CellTotals, CostTotals),
+    *(PipelineView, GitState, TargetView, CellTotals, CostTotals, ReportLayout),
 )
 _READERS = {kind: {one.name: _reader(one.type) for one in fields(kind)} for kind in _KINDS}
 _PLAIN = {kind for kind, readers in _READERS.items() if not any(readers.values())}
@@ -146,6 +147,8 @@ def _checked(report: Report) -> Report:
     texts = [report.run_id, report.tool_version, report.started_at, report.finished_at, report.out, report.base]
     texts += [*astuple(report.pipeline), *astuple(report.target), *report.warnings, *report.templates, *report.merged]
     texts += [] if report.shard is None else [report.shard]
+    if report.view is not None:
+        texts += [report.view.sort, *(report.view.rows or ()), *(report.view.columns or ())]
     for row in report.rows:
         texts += [row.id, row.stage, row.prompt, row.key, row.reason, row.likeness]
         sizes = [one for one in (row.width, row.height, row.template) if one is not None]

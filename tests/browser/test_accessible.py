@@ -197,6 +197,16 @@ def test_axe_finds_nothing_serious(open_page, everything, steps, show):
     assert [one for one in found if one["impact"] in ("serious", "critical")] == []
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_what_is_pressed_in_the_open_cell_is_24_pixels_or_more(open_page, everything, width):
+    page = open_page(everything, viewport={"width": width, "height": 900})
+    show_detail(page)
+    pressed = page.locator("#detail :is(button, a.action, summary), #references :is(button, summary)")
+    sizes = [one.bounding_box() for one in pressed.all() if one.is_visible()]
+    assert len(sizes) > 10
+    assert [box for box in sizes if min(box["width"], box["height"]) < 24] == []
+
+
 def test_axe_does_see_what_is_wrong(open_page, everything):
     page = open_page(everything, color_scheme="light")
     page.evaluate(f"() => {{ {AXE_SCRIPT} }}")

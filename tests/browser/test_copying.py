@@ -8,8 +8,10 @@ from urllib.parse import quote
 import pytest
 from command_line import KEY, Project
 from krea_server import DEADLINE, picture
+from pictured import write_page
 from PIL import Image
 from playwright.sync_api import expect
+from sample_reports import make_report, make_stage
 
 CLIPBOARD = {"permissions": ["clipboard-read", "clipboard-write"]}
 ODD = "a lamp's \"glow\"\n\tat $HOME `id` \\ {{ '{{ w }} {% if %}' }} 20% – ランプ"
@@ -168,3 +170,13 @@ def test_a_digest_is_read_short_and_copied_whole(open_page, paid):
     button.click()
     expect(button).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == row["sha256"]
+
+
+def test_the_command_for_the_next_step_is_copied(open_page, tmp_path):
+    report = make_report(make_stage("lamp", {"seed": [1, 2]}, lambda _: "failed"))
+    page = open_page(write_page(report, tmp_path), **CLIPBOARD)
+    page.locator(".problems").get_by_role("button", name="Copy").click()
+    expect(page.locator(".problems").get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("() => navigator.clipboard.readText()")
+    assert copied == page.locator(".problems code").inner_text()
+    assert copied.startswith("krea-pipe ")

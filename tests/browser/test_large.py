@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from reading import cell_at, cells_of, follow
 
 NEAR = 200
+NESTED = "rows.lamp=subject&rows.lamp=light&rows.lamp=ratio&rows.lamp=creativity&columns.lamp=seed"
 # All that the page wants to draw is drawn, and its pictures are there.
 SETTLED = """async () => {
   for (let frame = 0; frame < 3; frame += 1) await new Promise(requestAnimationFrame);
@@ -59,7 +60,7 @@ def test_only_cells_near_the_window_have_elements_however_they_are_arranged(open
 
 def test_a_grid_says_how_large_it_is_to_those_who_can_not_see_it(opened):
     page, _ = opened
-    follow(page, "rows.lamp=subject&rows.lamp=light&rows.lamp=ratio&rows.lamp=creativity&columns.lamp=seed")
+    follow(page, NESTED)
     grid = page.get_by_role("grid", name="lamp")
     expect(grid).to_have_attribute("aria-rowcount", str(1 + 25 * 5 * 2 + 1000))
     expect(grid).to_have_attribute("aria-colcount", "6")
@@ -103,6 +104,7 @@ def test_the_last_cell_is_one_key_away_and_what_lies_between_is_not_loaded(opene
 
 def test_what_is_scrolled_to_is_drawn_with_its_own_heads(opened):
     page, _ = opened
+    follow(page, NESTED)
     page.evaluate("() => scrollTo(0, document.body.scrollHeight / 2)")
     middle = page.locator('.cell[data-index="2500"]')
     expect(middle).to_be_attached()

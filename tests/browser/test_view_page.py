@@ -125,17 +125,52 @@ def test_cells_fill_in_while_the_run_goes_on_and_the_line_says_how_it_stands(ope
         live = page.locator("#live")
         expect(frame(page, "a").locator(".picture")).to_have_js_property("width", 256)
         expect(frame(page, "b")).to_contain_text("not done yet")
-        expect(live).to_have_text("1 of 3 done · $0.03 · running")
+        expect(live).to_have_text("1 of 3 done · $0.03 of $5.00 · running")
         stuck.remove("b")
         expect(frame(page, "b").locator(".picture")).to_have_js_property("width", 256)
         expect(frame(page, "c")).to_contain_text("not done yet")
-        expect(live).to_have_text("2 of 3 done · $0.06 · running")
+        expect(live).to_have_text("2 of 3 done · $0.06 of $5.00 · running")
         krea.rules.clear()
         expect(frame(page, "c").locator(".picture")).to_have_js_property("width", 256)
-        expect(live).to_have_text("3 of 3 done · $0.09 · ended")
+        expect(live).to_have_text("3 of 3 done · $0.09 of $5.00 · ended")
         assert project.finish(run).code == 0
     expect(live).to_contain_text("The server has stopped")
     frame(page, "a").focus()
     page.keyboard.press("4")
     expect(page.locator(".decisions .problem")).to_contain_text("1 change not saved: The server has stopped")
     expect(verdict(page, "a").locator(".stars")).to_have_text("★★★★")
+
+
+def test_the_line_tells_the_pace_and_the_time_left_and_when_a_run_has_died(open_page, project, krea):
+    hold_back(krea, "d", "e")
+    project.pipeline(list("abcde"))
+    run = project.start("run", "p.yaml", "--json")
+    until(lambda: len(krea.posts) == 5, "five requests")
+    with viewed(project) as view:
+        page = open_page(view.url)
+        live = page.locator("#live")
+        pace = r"[\d.,]+ a minute, about \d+ min left"
+        expect(live).to_have_text(re.compile(rf"^3 of 5 done · {pace} · \$0\.09 of \$5\.00 · running$"))
+        run.kill()
+        expect(live).to_contain_text("This run ended without a report.")
+        expect(live).to_contain_text("krea-pipe run p.yaml")
+        page.goto("about:blank")
+
+
+def test_the_page_of_the_latest_run_becomes_that_of_a_rerun(open_page, project, view):
+    page = open_page(f"{view.url}#only.w=%22a%22")
+    expect(page.locator(".cell")).to_have_count(1)
+    project.pipeline(["a", "b", "c", "d"])
+    assert project.spawn("run", "p.yaml").code == 0
+    expect(page.locator(".count")).to_have_text("1 of 4 images")
+    assert page.url.endswith("#only.w=%22a%22")
+
+
+def test_a_note_that_is_being_written_is_not_lost_to_a_rerun(open_page, project, view):
+    page = open_page(view.url)
+    frame(page, "b").focus()
+    page.keyboard.press("n")
+    page.keyboard.type("almost")
+    assert project.spawn("run", "p.yaml").code == 0
+    expect(page.locator("#live")).to_contain_text("A new run of this pipeline has started. Reload the page to see it.")
+    expect(page.locator("#note-dialog textarea")).to_have_value("almost")

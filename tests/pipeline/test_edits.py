@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from krea_pipe.core.errors import InvalidInput, UsageError
 from krea_pipe.pipeline.editing.edits import add_stage, add_style, with_stages
 from krea_pipe.pipeline.editing.yaml_text import flow_text
 from krea_pipe.pipeline.nodes import build_nodes
+
+sys.path.insert(0, str(Path(__file__).parent / "corpus"))
+from corpus import build_repository
 
 FILE = Path("lamp.yaml")
 ROOT = Path(__file__).parents[2]
@@ -49,6 +53,12 @@ def promoted(text, stage="explore", to="large", **more):
 
 def data(text):
     return build_nodes(FILE, text.removeprefix("\ufeff")).data
+
+
+def can_be_written_out(found):
+    """Whether a file has one stage at the top level, which its profiles leave alone."""
+    is_short = isinstance(found, dict) and "stages" not in found and ("prompt" in found or "matrix" in found)
+    return is_short and "profiles" not in found
 
 
 def added(old, new):
@@ -268,14 +278,16 @@ def test_every_valid_file_takes_a_style_and_a_stage_and_nothing_else_changes(pat
         assert "promote: {variant: large}" in added(old, promoted(old, stage=next(iter(before["stages"]))).text)
 
 
-SHORT = [path for path in CORPUS if "out" in data(path.read_bytes().decode())]
+SHORT = [path for path in CORPUS if can_be_written_out(data(path.read_bytes().decode()))]
 
 
 @pytest.mark.parametrize("path", SHORT, ids=lambda path: path.name)
 def test_a_file_with_stages_written_out_expands_to_the_same_cells(path, tmp_path):
     old = path.read_bytes().decode()
-    folder = shutil.copytree(path.parent, tmp_path / "files")
+    folder = build_repository(tmp_path / "repository")
+    shutil.copytree(ROOT / "pipelines/refs", folder / "refs", dirs_exist_ok=True)
     file = folder / path.name
+    file.write_bytes(path.read_bytes())
     before = expansion(file)
     file.write_bytes(with_stages(old, file).encode())
     assert "stages" in data(file.read_text())
@@ -286,8 +298,14 @@ def expansion(file):
     return [(cell.id, cell.out, key) for cell, key in cells(load_pipeline(file))]
 
 
-def test_without_out_the_images_would_move_so_the_file_stays_as_it_is():
-    problem = problem_of(promoted, "prompt: a\nmatrix: {seed: [1]}\n", stage="lamp")
+def test_without_out_the_file_gets_one_that_leaves_the_images_where_they_are():
+    new = promoted("# lamps\nprompt: a\nmatrix: {seed: [1]}  # one\nvars: {b: c}\n", stage="lamp").text
+    assert new.startswith("# lamps\n")
+    assert '    matrix: {seed: [1]}  # one\n    out: "{{ cell }}"\n' in new
+
+
+def test_a_file_that_has_another_meaning_for_the_name_of_a_cell_stays_as_it_is():
+    problem = problem_of(promoted, 'prompt: "{{ cell }}"\nmatrix: {cell: [a]}\n', stage="lamp")
     assert problem.message == "lamp.yaml has no `stages:`, so without `out:` this edit would move its images to lamp/"
     assert problem.hint.split("\n")[1:] == ["stages:", "  lamp:", "    prompt: …", "    matrix: …"]
 

@@ -4,6 +4,7 @@ import io
 import math
 import os
 from dataclasses import replace
+from functools import cache
 from itertools import cycle, islice
 
 from PIL import Image
@@ -49,6 +50,7 @@ def write_folder(report, folder):
     return folder / "report.html"
 
 
+@cache
 def _picture(number, size):
     """A textured picture, so that it has the weight of a photograph."""
     noise = Image.effect_noise((256, 256), 60)

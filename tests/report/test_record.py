@@ -11,7 +11,7 @@ from sample_reports import make_report, make_stage, to_json
 
 from krea_pipe.core.errors import StateError
 from krea_pipe.report.model import REPORT_SCHEMA, Report
-from krea_pipe.report.record import OF_SHARDS, from_json
+from krea_pipe.report.record import OPTIONAL, from_json
 
 SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "run-report.schema.json"
 
@@ -82,7 +82,7 @@ def test_money_is_a_plain_decimal_string_everywhere(small_report, validator):
 def test_keys_stand_in_the_order_of_the_report(small_report):
     names = [field.name for field in fields(Report)]
     expected = ["totals" if name == "cells" else "cells" if name == "rows" else name for name in names]
-    for name in ("cost", *OF_SHARDS):  # a plain run is of no shard
+    for name in ("cost", *OPTIONAL):  # a plain run is of no shard, and a plain file has no view
         expected.remove(name)
     data = to_json(small_report)
     assert list(data) == ["schema", *expected]

@@ -55,8 +55,9 @@ def view(
 ) -> int:
     """Serve the report of a run to the browser on this machine, even while the run is in progress.
 
-    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Stars, rejections and notes
-    made on the page are saved to the picks files immediately, with your name.
+    RUN is a run id, the start of a run id, or a run folder. The default is the latest run; the page then also follows
+    later runs of its pipeline. Stars, rejections and notes made on the page are saved to the picks files immediately,
+    with your name.
 
     The URL contains a token and works only on this machine, until you press Ctrl-C. Anyone with the URL can see the run
     and change its picks.
@@ -66,7 +67,7 @@ def view(
     announce = partial(_announce, opens=opens, as_json=as_json)
     name = reviewer_name(by, Path.cwd(), os.environ)
     with listen(port) as listener:
-        serve_run(home, folder, listener, announce, seconds=seconds, allowed=hosts, by=name)
+        serve_run(home, folder, listener, announce, seconds=seconds, allowed=hosts, by=name, follow=run is None)
     return 0
 
 

@@ -213,19 +213,21 @@ def _only_stage(data: dict[str, Json], file: Path) -> str:
 def with_stages(text: str, file: Path) -> str:
     """The text of a file in shorthand with its stage moved below `stages:` and indented, otherwise unchanged.
 
-    Cells keep their ids, requests and paths. A file without `out:` is refused, because the path of an image is its
-    cell's id, and begins with the stage's name only below `stages:`.
+    Cells keep their ids, requests and paths. A file without `out:` gets one, because the path of an image is its cell's
+    id, and begins with the stage's name only below `stages:`.
 
     Raises:
-        UsageError: the file is not in shorthand, has no `out:`, or cannot be rewritten safely.
+        UsageError: the file is not in shorthand, or cannot be rewritten safely.
         InvalidInput: the text is not YAML.
     """
     mark, body = split_mark(text)
     edited = _EditedFile.of(body, file)
     data, name, moved = edited.data, _only_stage(edited.data, file), _stage_keys(edited.data)
     if "out" not in moved:
-        message = f"{file.name} has no `stages:`, so without `out:` this edit would move its images to {name}/"
-        raise _refusal(message, name, moved, file, "add `out:`, or accept the move")
+        if edited.layout.root.kind != "block" or not moved or _has_key(data, "cell"):
+            message = f"{file.name} has no `stages:`, so without `out:` this edit would move its images to {name}/"
+            raise _refusal(message, name, moved, file, "add `out:`, or accept the move")
+        return mark + with_stages(_with_out(edited.layout, moved[-1]), file)
     profiles = data.get("profiles")
     found = profiles.values() if isinstance(profiles, dict) else ()
     if any(_stage_keys(profile) for profile in found if isinstance(profile, dict)):
@@ -236,6 +238,20 @@ def with_stages(text: str, file: Path) -> str:
     if not holds_data(new, file, {**wanted, "stages": {name: {key: data[key] for key in moved}}}):
         raise _refusal("the file cannot be edited safely", name, moved, file)
     return mark + new
+
+
+def _with_out(layout: Layout, last: str) -> str:
+    """The text with an `out:` below one of its keys that leaves every image where it is."""
+    column = layout.indent(layout.root)
+    place = layout.below(layout.root.children[last].end, column)
+    return layout.changed([layout.lines_at(place, [" " * column + 'out: "{{ cell }}"'])])
+
+
+def _has_key(data: Json, name: str) -> bool:
+    """Whether a mapping anywhere in the data has a key, which may be a variable or an axis."""
+    if isinstance(data, dict):
+        return name in data or any(_has_key(one, name) for one in data.values())
+    return isinstance(data, list) and any(_has_key(one, name) for one in data)
 
 
 def _stage_keys(data: dict[str, Json]) -> list[str]:

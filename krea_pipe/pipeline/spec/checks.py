@@ -28,6 +28,8 @@ _UNUSED_HINT = "use it, or remove it"
 _NOT_AXES = ("stage", "pipeline", "env", UPSTREAM)
 _MAX_STAGE_DEPTH = 200
 """Stages that are generated for each other."""
+CELL = "cell"
+"""In `out`, the cell's own axes as a path, unless an axis or variable has this name."""
 SOURCE_FIELDS = ("id", "prompt", "image", "axes", "seed", "variant", "aspect_ratio", "creativity")
 
 
@@ -179,7 +181,8 @@ class _TemplateReader:
             self.problems.add(error.code, message, trail, hint, word=error.word)
             yield from words_of(text)
             return
-        for name in sorted(template.required - (self.in_rules if is_rule else self.own) - self.variables.keys()):
+        own = self.in_rules if is_rule else self.own | {CELL} if trail and trail[-1] == "out" else self.own
+        for name in sorted(template.required - own - self.variables.keys()):
             yield from self._undefined(name, trail)
         for name, one in sorted(template.fields):
             if name in self.axes:

@@ -30,6 +30,7 @@ from krea_pipe.pipeline.spec.library import Library
 from krea_pipe.pipeline.spec.overlay import Overrides, apply_overrides, check_sets, parse_sets
 from krea_pipe.pipeline.spec.prices import known_value_warnings, read_prices, user_prices
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_errors, with_texts
+from krea_pipe.pipeline.spec.report_view import read_report_view
 from krea_pipe.pipeline.spec.schema import allowed_values, find_problems, part_without, top_keys
 from krea_pipe.pipeline.spec.stages import MAX_STAGES, StageBuilder
 from krea_pipe.pipeline.spec.variables import names_read, variable_warnings
@@ -146,6 +147,7 @@ class _Builder:
         check_variables(mapping_in(self.data, "vars"), stages, self.problems)
         check_stages(stages, self.variables, self.library, overrides)
         check_graph(stages, self.problems)
+        report = read_report_view(mapping_in(self.data, "report"), stages, self.problems)
         own, used = mapping_in(self.data, "vars"), {*names_read(self.data), *names_read(unwritten)}
         warnings = chain(
             strength_warnings(self.library, stages),
@@ -169,6 +171,7 @@ class _Builder:
             warnings=tuple(islice(warnings, MAX_PROBLEMS)),
             overrides=overrides,
             prices=self.prices,
+            report=report,
         )
 
     def _overrides(self) -> dict[str, Value]:

@@ -8,6 +8,9 @@ const WIDEST_WORD = 90;
 /** Columns give way so far before the sheet scrolls sideways. */
 const LEAST = 0.62;
 
+/** The height of the line under the column heads that names the block which the window shows. */
+const COVER = 28;
+
 const average = (numbers) => numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
 const boundedBy = (least, number, most) => Math.max(least, Math.min(most, number));
 
@@ -29,10 +32,10 @@ function arrange(stage, indexes, pivot, { room, ordered = false }) {
   return finished(plan, shape);
 }
 
-/** Small cells stand closer: `gap` between columns, `space` between lines, `flags` for the line of marks. */
+/** Small cells stand closer: `gap` between columns, `space` between lines, `flags` for the line of marks, `heading` over blocks. */
 function spacesFor({ size, narrow }) {
   const gap = Math.round(boundedBy(6, size * 0.08, narrow ? 10 : 16));
-  return { gap, space: Math.round(boundedBy(3, size * 0.05, 12)), flags: size < 120 ? 16 : 20 };
+  return { gap, space: Math.round(boundedBy(3, size * 0.05, 12)), flags: size < DENSE ? 0 : 20, heading: size < DENSE ? 10 : 30 };
 }
 
 /** One number for the places that a cell has on several axes; outer axes count more. */
@@ -153,6 +156,7 @@ function finished(plan, { columns, rows }) {
   layout.width = columns?.length ? columns.at(-1).x + columns.at(-1).width : plan.room.width;
   layout.roomWidth = plan.room.width;
   layout.flags = plan.flags;
+  layout.coverHeight = plan.rows.length > 1 || (plan.room.narrow && plan.rows.length) ? COVER : 0;
   layout.headHeight = layout.levels.reduce((sum, { height }) => sum + height, 0);
   let top = 0;
   let block = "";
@@ -169,9 +173,10 @@ function finished(plan, { columns, rows }) {
 function addHeading(plan, layout, { heading, top }) {
   const labels = heading.map((label, at) => ({ name: plan.rows[at].name, label }));
   const text = labels.map(({ name, label }) => `${name} ${label}`).join(" /  ");
-  const height = 30 + textHeight(text, Math.min(plan.room.width, layout.width) * 0.9, "head");
+  const height = plan.heading + textHeight(text, Math.min(plan.room.width, layout.width) * 0.9, "head");
   const start = top ? top + 12 : 0;
-  layout.lines.push({ labels, top: start, height });
+  layout.block = layout.lines.length;
+  layout.lines.push({ labels, top: start, height, block: layout.block });
   return start + height;
 }
 
@@ -179,7 +184,7 @@ function addLines(plan, layout, row, top) {
   const label = row.labels.at(-1) ?? "";
   const strap = label && plan.room.narrow ? textHeight(label, plan.room.width, "head") + 6 : 0;
   row.lines.forEach(({ places, picture }, deep) => {
-    const line = { places, picture: row.picture ?? picture, top, label: deep ? "" : label, strap: deep ? 0 : strap };
+    const line = { places, picture: row.picture ?? picture, top, label: deep ? "" : label, strap: deep ? 0 : strap, block: layout.block, group: label };
     const caption = Math.max(...places.map(({ index, width }) => textHeight(whatOf(layout, index), width, "caption")));
     line.caption = caption + plan.flags;
     const needed = deep || strap ? 0 : textHeight(label, plan.label, "head");

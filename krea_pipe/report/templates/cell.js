@@ -3,6 +3,9 @@
 /** Below this width marks stand without their words. */
 const WORDY = 150;
 
+/** Pictures of at most so many pixels a side are kept smaller than their thumbnails. */
+const SMALL_SIDE = 160;
+
 /** Make the element of a cell; placeCell and fillCell say where it is and what it shows. */
 function cellNode(index) {
   const open = make("button", { type: "button", className: "frame", tabIndex: -1, "aria-haspopup": "dialog" });
@@ -18,11 +21,12 @@ function fillCell(node, layout) {
   const cell = cells[Number(node.dataset.index)];
   const open = node.firstElementChild;
   const source = pictureSource(cell);
-  const shown = source ?? `${cell.status} ${whyOf(cell)}`;
+  const isSmall = Math.max(parseFloat(node.style.width), parseFloat(open.style.height)) <= SMALL_SIDE;
+  const shown = source ? `${isSmall ? "small " : ""}${source}` : `${cell.status} ${whyOf(cell)}`;
   if (open.dataset.shows !== digestText(shown)) {
     open.dataset.shows = digestText(shown);
     open.classList.toggle("bare", !source);
-    open.replaceChildren(source ? sheetPicture(source) : noteBox(...noteOf(cell)));
+    open.replaceChildren(source ? sheetPicture(source, isSmall) : noteBox(...noteOf(cell)));
   }
   node.dataset.status = cell.status;
   node.dataset.decision = decisionState(cell);
@@ -54,18 +58,18 @@ function noteBox(...nodes) {
 }
 
 /** A cell has no picture of its own to tell: its button is labelled. On paper there is no time for `paintedPicture`. */
-function sheetPicture(source) {
-  return isPrinting ? make("img", { alt: "", src: source, className: "picture" }) : paintedPicture(source);
+function sheetPicture(source, isSmall) {
+  return isPrinting ? make("img", { alt: "", src: source, className: "picture" }) : paintedPicture(source, isSmall);
 }
 
 /**
  * The picture as a bitmap that goes when its cell does. Chromium keeps a thousand decoded <img>, 200 MB of them
  * (the item limit of cc/tiles/software_image_decode_cache.cc).
  */
-function paintedPicture(source) {
+function paintedPicture(source, isSmall) {
   const canvas = make("canvas", { className: "picture", width: 0, height: 0 });
   const image = new Image();
-  image.addEventListener("load", () => paint(canvas, image));
+  image.addEventListener("load", () => paint(canvas, image, isSmall));
   image.addEventListener("error", () => canvas.isConnected && canvas.replaceWith(lostPicture()));
   image.src = source;
   loading.set(canvas, image);
@@ -74,10 +78,21 @@ function paintedPicture(source) {
 
 const loading = new WeakMap();
 
-async function paint(canvas, image) {
+/** Pixels in which a small picture is kept: hundreds of them are near the window. */
+function smallSize({ naturalWidth, naturalHeight }) {
+  const scale = (SMALL_SIDE * devicePixelRatio) / Math.max(naturalWidth, naturalHeight);
+  const size = (length) => Math.max(1, Math.round(length * scale));
+  return scale < 1 ? { resizeWidth: size(naturalWidth), resizeHeight: size(naturalHeight), resizeQuality: "medium" } : {};
+}
+
+async function paint(canvas, image, isSmall) {
   loading.delete(canvas);
-  const bitmap = await createImageBitmap(image).catch(() => null);
-  if (!bitmap || !canvas.isConnected) return;
+  if (!canvas.isConnected) return;
+  const bitmap = await createImageBitmap(image, isSmall ? smallSize(image) : {}).catch(() => null);
+  if (!bitmap || !canvas.isConnected) {
+    bitmap?.close();
+    return;
+  }
   canvas.width = bitmap.width;
   canvas.height = bitmap.height;
   canvas.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);

@@ -1,12 +1,20 @@
 /* What the page shows, as it stands in its two JSON slots: the report, and how this page was made. */
 
-const report = JSON.parse(document.getElementById("report").textContent);
+const report = takeData("report");
 
 /**
  * How the page was made: `form` is "folder", "single" or "view"; `live` says that the run goes on; `missing` has the
  * digests without a small picture, `decisions` the picks files by stage.
  */
-const page = JSON.parse(document.getElementById("page").textContent);
+const page = takeData("page");
+
+/** The data of a slot, whose text is not kept: it has megabytes. */
+function takeData(id) {
+  const slot = document.getElementById(id);
+  const data = JSON.parse(slot.textContent);
+  slot.textContent = "";
+  return data;
+}
 
 const cells = report.cells;
 const cellsById = new Map();

@@ -16,7 +16,32 @@ function progressText() {
   const count = (...statuses) => cells.filter(({ status }) => statuses.includes(status)).length;
   const odd = ["failed", "uncertain"].filter((status) => count(status)).map((status) => `${count(status)} ${status}`);
   const done = [`${cells.length - count("pending")} of ${cells.length} done`, ...odd].join(", ");
-  return report.target.kind === "local" ? done : `${done} · ${spentText()}`;
+  const cap = report.totals.cost.cap_usd ? ` of ${dollars(report.totals.cost.cap_usd)}` : "";
+  const cost = report.target.kind === "local" ? [] : [`${spentText()}${cap}`];
+  return [done, ...(runState === "running" ? [paceText()] : []), ...cost].filter(Boolean).join(" · ");
+}
+
+/** How many cells are done in a minute, and when the rest will be: by those that have ended since the run began. */
+function paceText() {
+  const begun = Date.parse(report.started_at);
+  const ends = cells.map(({ timings, status }) => (status === "pending" ? NaN : Date.parse(timings.finished_at))).filter((end) => end > begun);
+  const minutes = (Date.now() - begun) / 60_000;
+  if (ends.length < LEAST_PACE || !(minutes > 0)) return "";
+  const rate = ends.length / minutes;
+  const left = Math.ceil(cells.filter(({ status }) => status === "pending").length / rate);
+  const pace = `${rate < 10 ? rate.toFixed(1) : Math.round(rate).toLocaleString("en")} a minute`;
+  return left ? `${pace}, about ${left < 60 ? `${left} min` : `${Math.floor(left / 60)} h ${left % 60} min`} left` : pace;
+}
+
+/** From fewer cells no pace is told. */
+const LEAST_PACE = 3;
+const PACE_SECONDS = 10;
+
+/** Another run of the pipeline has begun: show it, unless somebody writes a note, which would be lost. */
+function takeRerun() {
+  runState = "A new run of this pipeline has started. Reload the page to see it.";
+  showLive();
+  if (!isTyping(document.activeElement)) location.reload();
 }
 
 /** Say how the run stands. The sentence at the top of the page is of the moment when the page was opened. */
@@ -50,10 +75,11 @@ async function renewHead() {
   document.querySelector(".problems")?.remove();
   const problems = fresh.querySelector(".problems");
   if (problems) document.getElementById("live").before(problems);
+  showCopyButtons();
 }
 
 function takeCutOff({ message, hint }) {
-  runState = `${message} ${hint}`;
+  runState = `${message} ${hint} krea-pipe run ${report.pipeline.file}`;
   showLive();
 }
 
@@ -64,7 +90,7 @@ function takePicks(stages) {
 /** Follow the run and the picks files for as long as the server is there. */
 function startLive() {
   if (page.form !== "view") return;
-  const stream = new EventSource(`events?since=${encodeURIComponent(report.finished_at)}`);
+  const stream = new EventSource(`events?since=${encodeURIComponent(report.finished_at)}&run=${encodeURIComponent(report.run_id)}`);
   const follow = (name, take) => stream.addEventListener(name, ({ data }) => take(JSON.parse(data)));
   const setGone = (gone) => {
     serverGone = gone;
@@ -74,6 +100,10 @@ function startLive() {
   follow("ended", () => takeEnd().catch(() => setGone(true)));
   follow("cut_off", takeCutOff);
   follow("picks", takePicks);
+  follow("rerun", () => {
+    stream.close();
+    takeRerun();
+  });
   follow("bye", () => {
     stream.close();
     setGone(true);
@@ -81,6 +111,9 @@ function startLive() {
   stream.addEventListener("open", () => setGone(false));
   stream.addEventListener("error", () => setGone(true));
   onRows(showLive);
+  setInterval(() => {
+    if (runState === "running") showLive();
+  }, PACE_SECONDS * 1000);
   showLive();
 }
 

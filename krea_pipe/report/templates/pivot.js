@@ -24,24 +24,6 @@ function readAxisTable(stage, name) {
 
 const labelIn = (table, index) => table.values[table.at[index]].label;
 
-/** So many squares stand beside each other before an outer axis goes to the rows. */
-const BESIDE = 7;
-
-/** Axes from the last one on are on the columns while these fit, the others on the rows; one axis alone flows. */
-function usualPivot(stage) {
-  const names = stage.axes.map(({ name }) => name);
-  if (names.length < 2) return { rows: [], columns: [] };
-  const rows = names.includes("run") ? [...names.filter((name) => name !== "run"), "run"] : names;
-  const columns = [];
-  let width = average(stageMembers.get(stage.name).map((index) => ratioOf(cells[index])));
-  while (rows.length > 1) {
-    width *= axisTable(stage, rows.at(-1)).values.length;
-    if (columns.length && width > BESIDE) break;
-    columns.unshift(rows.pop());
-  }
-  return { rows, columns };
-}
-
 const pivotOf = (stage) => view.pivots[stage.name] ?? usualPivot(stage);
 
 /** The axes that are on no shelf: their cells stand together. */

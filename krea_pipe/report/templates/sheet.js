@@ -6,6 +6,9 @@ const NEAR_ACROSS = 400;
 /** For so many milliseconds lines are drawn in advance before the screen gets its turn. */
 const PATIENCE = 8;
 
+/** While one scrolls, what the window shows may take so many milliseconds a frame; the rest comes in the next. */
+const SCROLL_PATIENCE = 16;
+
 /** Lines begin so far inside their box, which would cut off what marks the focus; the same as in sheet.css. */
 const INSET = 6;
 
@@ -14,6 +17,9 @@ const sheets = new Map();
 let shownOrder = [];
 let earlierOrder = [];
 let isPrinting = false;
+
+/** Whether one scrolls by more than half a window a frame: nothing is drawn in advance then. */
+let scrollsFast = false;
 
 /** The cell that has the focus while its element is moved about. */
 let heldFocus = null;
@@ -33,18 +39,20 @@ function measureTools() {
   style(document.documentElement, { tools: `${Math.max(0, toolsCover - 1)}px` });
 }
 
-function sheetRoom() {
+/** The width of the sheets in the window, and whether that is a phone's. */
+function sheetWidth() {
   const main = document.getElementById("stages");
-  const gutter = parseFloat(getComputedStyle(main).paddingLeft);
-  const width = isPrinting ? PRINT_WIDTH : main.clientWidth - 2 * gutter;
-  const narrow = width < 560;
-  return { width, narrow, size: isPrinting ? PRINT_SIZE : chosenSize(narrow) };
+  const width = main.clientWidth - 2 * parseFloat(getComputedStyle(main).paddingLeft);
+  return { width, narrow: width < 560 };
 }
 
-/** In a narrow window the usual size is smaller. */
-function chosenSize(narrow) {
-  return view.size === PLAIN_VIEW.size && narrow ? 160 : view.size;
+function sheetRoom() {
+  const { width, narrow } = isPrinting ? { width: PRINT_WIDTH, narrow: PRINT_WIDTH < 560 } : sheetWidth();
+  return { width, narrow, sizeOf: (stage) => (isPrinting ? PRINT_SIZE : chosenSize(stage)) };
 }
+
+/** The size of the pictures of a stage: what the view says, else what fits; sorted cells have the usual size. */
+const chosenSize = (stage) => view.size || fitOf(stage).size;
 
 /** Lay everything out anew; what stands at the top of the window stays there. */
 function layOut() {
@@ -69,7 +77,8 @@ function layOut() {
 function layOutSheet(sheet, indexes, room) {
   const sorted = orderNow() !== null;
   const pivot = sorted ? { rows: [], columns: [] } : pivotOf(sheet.stage);
-  sheet.layout = arrange(sheet.stage, sorted ? sortCells(indexes, view.sort) : indexes, pivot, { room, ordered: sorted });
+  const size = room.sizeOf(sheet.stage);
+  sheet.layout = arrange(sheet.stage, sorted ? sortCells(indexes, view.sort) : indexes, pivot, { room: { ...room, size }, ordered: sorted });
   sheet.section.hidden = indexes.length === 0;
   sheet.grid.classList.toggle("narrow", room.narrow);
   sheet.kept = sheet.nodes;
@@ -92,6 +101,8 @@ function fitSheet({ layout, grid, body, heads, bar }) {
   bar.hidden = !wide;
   bar.firstElementChild.style.width = `${layout.width + 2 * INSET}px`;
   heads.hidden = !layout.levels.length;
+  grid.classList.toggle("dense", !layout.flags);
+  style(grid, { heads: `${layout.headHeight}px` });
 }
 
 function columnCount({ columns, lines, rowAxis }) {
@@ -100,21 +111,22 @@ function columnCount({ columns, lines, rowAxis }) {
 }
 
 /** Give elements to what is near the window, and take them from what is not. */
-function drawSheets() {
+function drawSheets(patience = Infinity) {
   for (const sheet of sheets.values()) {
-    if (!sheet.section.hidden) drawSheet(sheet);
+    if (!sheet.section.hidden) drawSheet(sheet, patience);
   }
 }
 
-function drawSheet(sheet) {
+function drawSheet(sheet, patience = Infinity) {
   const { layout, body } = sheet;
   const top = -body.getBoundingClientRect().top;
   followWindow(sheet, top);
+  showBlock(sheet, top);
   const near = isPrinting ? { from: -Infinity, to: Infinity } : { from: top - NEAR, to: top + innerHeight + NEAR };
   const wanted = new Set(linesNear(layout, near.from, near.to));
   if (layout.where.has(sheet.stop)) wanted.add(layout.where.get(sheet.stop));
   for (const number of [...sheet.lines.keys()]) if (!wanted.has(number)) dropLine(sheet, number);
-  drawLines(sheet, [...wanted].sort((one, other) => one - other), { from: top, to: top + innerHeight });
+  drawLines(sheet, [...wanted].sort((one, other) => one - other), { from: top, to: top + innerHeight }, patience);
   dropKept(sheet);
   setTabStop(sheet);
 }
@@ -125,16 +137,16 @@ function dropKept(sheet) {
   sheet.kept = null;
 }
 
-/** What the window shows is drawn at once; what is near it as time allows, and else in the next frame. */
-function drawLines(sheet, wanted, window) {
+/** What the window shows is drawn first; what is near it as time allows, and else in the next frame. */
+function drawLines(sheet, wanted, window, patience) {
   const across = rangeAcross(sheet);
-  const deadline = isPrinting ? Infinity : performance.now() + PATIENCE;
+  const begun = performance.now();
   for (const isUrgent of [true, false]) {
     for (const number of wanted) {
       const { top, height, places } = sheet.layout.lines[number];
       const isSeen = (top + height > window.from && top < window.to) || places?.some(({ index }) => index === sheet.stop);
       if (Boolean(isSeen) !== isUrgent) continue;
-      if (!isUrgent && !sheet.lines.has(number) && performance.now() > deadline) {
+      if (!isPrinting && !sheet.lines.has(number) && performance.now() - begun > (isUrgent ? patience : scrollsFast ? -1 : PATIENCE)) {
         drawSoon();
         continue;
       }
@@ -154,6 +166,20 @@ function followWindow(sheet, top) {
   if (!at || (at.top >= from && at.top < top + innerHeight)) return;
   const first = linesNear(layout, from, top + innerHeight).find((number) => layout.lines[number].places && layout.lines[number].top >= from);
   if (first !== undefined) sheet.stop = layout.lines[first].places[0].index;
+}
+
+/** Name the block that the window shows once its heading is out of sight; on a phone also its row. */
+function showBlock({ layout, here }, top) {
+  if (!here) return;
+  const from = top + toolsCover + layout.headHeight;
+  const [number] = isPrinting || !layout.coverHeight ? [] : linesNear(layout, from + 1, from + innerHeight);
+  const line = layout.lines[number];
+  const heading = layout.lines[line?.block];
+  const parts = heading && heading.top + 8 < from ? heading.labels.map(({ label }) => label) : [];
+  if (line?.places && layout.narrow && line.top < from) parts.push(line.group);
+  const text = parts.filter(Boolean).join(" / ");
+  if (here.textContent !== text) here.textContent = text;
+  here.hidden = !text;
 }
 
 /** The numbers of the lines between two heights. */

@@ -23,6 +23,8 @@ function shelfNode(sheet, shelf, name) {
     delayOnTouchOnly: true,
     forceFallback: true,
     fallbackTolerance: 4,
+    filter: ".step",
+    preventOnFilter: false,
     onStart: () => sheet.shelves.classList.add("dragging"),
     onEnd: (event) => dropAxis(sheet, event),
   });
@@ -42,11 +44,12 @@ function drawShelves(sheet, indexes) {
   if (!shelves) return;
   const pivot = pivotOf(stage);
   const standing = { ...pivot, aside: asideIn(stage, pivot) };
-  const drawn = JSON.stringify([standing, stage.axes.map(({ name }) => view.only[name] ?? null), view.sort]);
+  const drawn = JSON.stringify([standing, stage.axes.map(({ name }) => view.only[name] ?? null), view.sort, cycling !== 0 && steppedAxis]);
   if (shelves.dataset.drawn === drawn) return;
   shelves.dataset.drawn = drawn;
   shelves.classList.toggle("resting", view.sort !== "");
-  const focused = document.activeElement?.closest?.(".axis")?.parentElement?.dataset.axis;
+  const focused = document.activeElement?.closest?.(".axis, .step")?.parentElement?.dataset.axis;
+  const { way } = document.activeElement?.dataset ?? {};
   const hadFocus = shelves.contains(document.activeElement);
   for (const list of shelves.querySelectorAll(".shelf-axes")) {
     const names = standing[list.dataset.shelf];
@@ -56,7 +59,9 @@ function drawShelves(sheet, indexes) {
   const isFlow = !pivot.rows.length && !pivot.columns.length;
   shelves.querySelector('.shelf[data-shelf="aside"] .shelf-name').textContent = `${isFlow ? "In lines" : SHELVES.aside}:`;
   shelves.querySelector(".swap").hidden = isFlow;
-  if (hadFocus && focused) axisButton(sheet, focused)?.focus({ preventScroll: true });
+  if (!hadFocus || !focused) return;
+  const button = axisButton(sheet, focused);
+  (button?.parentElement.querySelector(`.step[data-way="${way}"]`) ?? button)?.focus({ preventScroll: true });
 }
 
 const axisButton = ({ shelves }, name) => shelves.querySelector(`[data-axis="${CSS.escape(name)}"] .axis`);
@@ -65,9 +70,9 @@ function axisChip(sheet, name) {
   const all = axisTable(sheet.stage, name).values;
   const chosen = view.only[name] && all.filter(({ key }) => view.only[name].includes(key));
   const button = make("button", { type: "button", className: "axis", "aria-haspopup": "menu", "aria-expanded": "false" }, name);
-  if (chosen) button.append(make("span", { className: "axis-filter", textContent: ` ${chosen.length} of ${all.length}` }));
+  if (chosen && chosen.length !== 1) button.append(make("span", { className: "axis-filter", textContent: ` ${chosen.length} of ${all.length}` }));
   button.addEventListener("click", () => openAxisMenu(sheet, name, button));
-  return make("li", { "data-axis": name }, button);
+  return make("li", { "data-axis": name }, button, ...stepNodes(name));
 }
 
 function drawCount(sheet, indexes) {

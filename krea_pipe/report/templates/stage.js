@@ -7,10 +7,11 @@ function startStage(stage) {
   const bar = make("div", { className: "across-bar", tabIndex: -1, "aria-hidden": "true" }, make("div"));
   const header = make("header", {}, make("h2", { textContent: stage.name }), make("p", { className: "count" }));
   const section = make("section", { className: "stage", "aria-label": stage.name, "data-stage": stage.name }, header, grid, bar);
-  grid.append(heads, body);
+  const here = make("div", { className: "here", hidden: true });
+  grid.append(heads, make("div", { className: "here-place", role: "presentation", "aria-hidden": "true" }, here), body);
   document.getElementById("stages").append(section);
   const ratios = new Map(stageMembers.get(stage.name).map((index) => [index, ratioOf(cells[index])]));
-  const sheet = { stage, section, header, grid, heads, body, bar, ratios, layout: null, lines: new Map(), nodes: new Map(), stop: undefined };
+  const sheet = { stage, section, header, grid, heads, here, body, bar, ratios, layout: null, lines: new Map(), nodes: new Map(), stop: undefined };
   sheets.set(stage.name, sheet);
   startShelves(sheet);
   followAcross(sheet);
@@ -120,13 +121,17 @@ function startSheet() {
 const LAYOUT_FIELDS = ["pivots", "only", "statuses", "decided", "search", "sort", "size", "same", "blind"];
 let layoutDone = false;
 let drawWaits = 0;
+let drawnAt = 0;
 let lastWidth = 0;
 
 /** Draw before the next picture of the screen, once. */
 function drawSoon() {
   drawWaits ||= requestAnimationFrame(() => {
     drawWaits = 0;
-    drawSheets();
+    scrollsFast = Math.abs(scrollY - drawnAt) > innerHeight / 2;
+    drawnAt = scrollY;
+    drawSheets(SCROLL_PATIENCE);
+    scrollsFast = false;
   });
 }
 

@@ -11,9 +11,9 @@ const PLAIN_VIEW = Object.freeze({
   decided: "",
   search: "",
   /** "" is the pivot; else cells stand in one line, sorted by "time", "cost", "stars", "distance" or "axis.NAME"; "-" turns it round. */
-  sort: "",
-  /** The side of a typical cell in CSS pixels. */
-  size: 260,
+  sort: report.view?.sort ?? "",
+  /** The side of a typical cell in CSS pixels; 0 chooses it by the window and the number of cells. */
+  size: report.view?.size ?? 0,
   /** The axis whose ladder is shown, or ""; the axis that splits it, or ""; and whether it is measured from the first value. */
   ladder: "",
   ladderBy: "",
@@ -38,6 +38,9 @@ const PLAIN_VIEW = Object.freeze({
 
 /** The key of cells that do not have an axis, in the address, where nothing at all says that no value is shown. */
 const NO_VALUE = "-";
+
+/** Rows and columns, in the address of a report whose author asks for an order. */
+const NO_ORDER = "pivot";
 
 let view = PLAIN_VIEW;
 const viewListeners = [];
@@ -80,7 +83,8 @@ function hashOf(whole) {
     for (const key of keys) pairs.push([`only.${axis}`, key || NO_VALUE]);
   }
   for (const name of ["statuses", "compare", "pair"]) for (const text of one[name]) pairs.push([name, text]);
-  for (const name of ["decided", "search", "sort", "ladder", "ladderBy", "cell", "compareAs", "drafts", "values", "blind"]) if (one[name]) pairs.push([name, one[name]]);
+  for (const name of ["decided", "search", "ladder", "ladderBy", "cell", "compareAs", "drafts", "values", "blind"]) if (one[name]) pairs.push([name, one[name]]);
+  if (one.sort !== PLAIN_VIEW.sort) pairs.push(["sort", one.sort || NO_ORDER]);
   if (one.size !== PLAIN_VIEW.size) pairs.push(["size", String(one.size)]);
   for (const name of ["comparing", "same", "ladderFirst"]) if (one[name]) pairs.push([name, "yes"]);
   return new URLSearchParams(pairs).toString();
@@ -102,11 +106,11 @@ function readPair(found, name, text) {
   else if (name === "statuses") found.statuses.push(...(text in WORDS ? [text] : []));
   else if (name === "compare" || name === "pair") found[name].push(...(cellsById.has(text) ? [text] : []));
   else if (name === "cell") found.cell = cellsById.has(text) ? text : "";
-  else if (name === "size") found.size = Math.min(480, Math.max(80, Number(text) || PLAIN_VIEW.size));
+  else if (name === "size") found.size = (Number(text) ? Math.min(480, Math.max(80, Number(text))) : PLAIN_VIEW.size);
   else if (["comparing", "same", "ladderFirst"].includes(name)) found[name] = text === "yes";
   else if (name === "decided") found.decided = DECIDED.includes(text) || text.startsWith(DECIDED_BY) ? text : "";
   else if (name === "drafts" || name === "values") found[name] = stagesByName.has(text) ? text : "";
-  else if (name === "sort") found.sort = orderNamed(text) ? text : "";
+  else if (name === "sort") found.sort = text === NO_ORDER ? "" : orderNamed(text) ? text : PLAIN_VIEW.sort;
   else if (["search", "ladder", "ladderBy", "compareAs", "blind"].includes(name)) found[name] = text;
 }
 

@@ -79,9 +79,12 @@ function drawTools() {
   toolAt("decided").parentElement.hidden = isDiff;
   toolAt("sort").value = view.sort.replace(/^-/, "");
   drawTurn();
-  toolAt("size").value = chosenSize(sheetRoom().narrow);
+  toolAt("size").value = largestSize();
   drawFolded();
 }
+
+/** The size of the stages that are shown, of which the largest stands for all. */
+const largestSize = () => Math.max(LEAST_SIZE, ...report.stages.map(chosenSize));
 
 function drawShown() {
   const isFiltered = filtersInUse() > 0;

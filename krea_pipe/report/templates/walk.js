@@ -87,7 +87,7 @@ function scrollAcross({ layout, body, heads, bar }, { x, width }) {
 
 function scrollDown({ body, layout }, line, centre) {
   const top = body.getBoundingClientRect().top + line.top;
-  const from = toolsCover + layout.headHeight + 4;
+  const from = toolsCover + layout.headHeight + layout.coverHeight + 4;
   const to = innerHeight - 20;
   const room = to - from;
   let by = 0;

@@ -10,7 +10,7 @@ from pathlib import Path
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.report.decisions import StageDecisions, decisions_json, pipeline_file, read_decisions
 from krea_pipe.report.model import Report
-from krea_pipe.report.progress import RunProgress, RunState
+from krea_pipe.report.progress import Reruns, RunProgress, RunState
 from krea_pipe.report.record import json_default
 from krea_pipe.store.blobs import Stamp, stamp_of
 
@@ -35,6 +35,8 @@ class RunFeed:
     """
 
     progress: RunProgress
+    reruns: Reruns | None = None
+    """Where a later run of the pipeline is searched for once this one has ended; None stays with this one."""
     report: Report = field(init=False)
     state: RunState = field(init=False)
     decisions: Mapping[str, StageDecisions] = field(default_factory=dict)
@@ -66,6 +68,12 @@ class RunFeed:
 
     async def _look(self) -> None:
         before = self.state
+        if self.state != "running" and self.reruns is not None:
+            with contextlib.suppress(KreaPipeError, OSError):
+                rerun = await asyncio.to_thread(self.reruns.after, self.progress)
+                if rerun is not None:
+                    self._follow_rerun(rerun)
+                    return
         try:
             changed = await asyncio.to_thread(self.progress.look)
         except (KreaPipeError, OSError):
@@ -74,6 +82,12 @@ class RunFeed:
         self._versions |= dict.fromkeys(changed, self.report.finished_at)
         if changed or self.state != before:
             self._tell()
+
+    def _follow_rerun(self, progress: RunProgress) -> None:
+        """Serve another run from now on; pages of the earlier one are told, and reload."""
+        self.progress, self.report, self.state = progress, progress.report, progress.state
+        self._versions, self._stamps = {}, {}
+        self._tell()
 
     async def read_picks(self) -> None:
         """Read the picks files if one of them has changed."""
@@ -105,16 +119,21 @@ class RunFeed:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def events(self, since: str) -> AsyncIterator[str]:
+    async def events(self, since: str, run: str = "") -> AsyncIterator[str]:
         """Server-sent events from a state of the report on: the `finished_at` that a page was made with.
 
         `rows` holds rows that have changed, `ended` says that the report is there, `cut_off` that there will be none,
-        `picks` the decisions of all stages, `bye` that the server goes.
+        `picks` the decisions of all stages, `bye` that the server goes, and `rerun` that another run of the pipeline
+        has begun, which is the last event: the page is of `run`, or of the run that is served when it connects.
         """
         told, picks = "", -1
+        run = run or self.report.run_id
         yield "retry: 3000\n\n"
         while not self.is_closed:
             news = self._news
+            if run != self.report.run_id:
+                yield _event("rerun", {"run_id": self.report.run_id}, since)
+                return
             places = sorted(index for index, version in self._versions.items() if version > since)
             rows = [self.report.rows[index] for index in places]
             if rows and self.state != "ended":

@@ -24,7 +24,7 @@ from krea_pipe.core.images import small_picture
 from krea_pipe.core.listening import BACKLOG, MAX_HEAD_BYTES, Connection, Listener
 from krea_pipe.report import html
 from krea_pipe.report.decisions import decisions_json
-from krea_pipe.report.progress import RunProgress, open_progress
+from krea_pipe.report.progress import Reruns, RunProgress, open_progress
 from krea_pipe.report.record import to_lines
 from krea_pipe.report.view.access_guard import AccessGuard
 from krea_pipe.report.view.feed import RunFeed
@@ -93,7 +93,8 @@ class _Endpoints:
     async def events(self, request: Request) -> Response:
         await self.feed.read_picks()
         since = request.headers.get("last-event-id") or request.query_params.get("since", "")
-        return StreamingResponse(self.feed.events(since), media_type="text/event-stream")
+        run = request.query_params.get("run", "")
+        return StreamingResponse(self.feed.events(since, run), media_type="text/event-stream")
 
     async def thumbnail(self, request: Request) -> Response:
         data = await asyncio.to_thread(_thumbnail, self.feed.progress, request.path_params["digest"])
@@ -183,6 +184,7 @@ def serve_run(
     seconds: float | None = None,
     allowed: frozenset[str] = frozenset(),
     by: str = "",
+    follow: bool = False,
 ) -> None:
     """Serve the run in a folder until SIGINT, SIGTERM or the end of `seconds`.
 
@@ -194,11 +196,12 @@ def serve_run(
         seconds: how long to serve; None serves until a signal.
         allowed: other hosts that requests may name, as NAME or NAME:PORT in lower case.
         by: who decides on the page, "" if that is unknown.
+        follow: whether to show a later run of the same pipeline once it begins.
 
     Raises:
         StateError: the run cannot be read.
     """
-    feed = RunFeed(open_progress(home, folder))
+    feed = RunFeed(open_progress(home, folder), Reruns(home) if follow else None)
     port, token = listener.getsockname()[1], secrets.token_urlsafe(32)
     config = uvicorn.Config(
         create_app(feed, token=token, port=port, allowed=allowed, by=by),

@@ -143,3 +143,29 @@ def test_a_plan_that_can_not_be_read_is_said(project, krea, stuck):
     (run_folder(project) / "started.json").write_text(json.dumps({"schema": "of another time"}))
     done = project.run("view", "--json", "--seconds", 0)
     assert (done.code, done.json["error"]["code"]) == (1, "unreadable_report")
+
+
+def test_a_view_of_the_latest_run_follows_a_rerun_of_its_pipeline(project, krea):
+    project.pipeline(["a"])
+    assert project.run("run", "p.yaml").code == 0
+    with viewed(project) as view, view.events() as events:
+        events.next("ended")
+        project.pipeline(["z"], name="other.yaml")
+        assert project.run("run", "other.yaml").code == 0
+        project.pipeline(["a", "b"])
+        assert project.run("run", "p.yaml").code == 0
+        assert events.next("rerun")["run_id"] == view.json("report.json")["run_id"] != view.run_id
+        assert set(view.rows()) == {"a", "b"}
+        assert events.before("nothing more") == []
+
+
+def test_a_view_of_a_named_run_stays_with_it(project, krea):
+    project.pipeline(["a"])
+    assert project.run("run", "p.yaml").code == 0
+    first = run_folder(project).name
+    with viewed(project, first) as view, view.events() as events:
+        events.next("ended")
+        assert project.run("run", "p.yaml").code == 0
+        project.write("picks/p.yaml", "- {pick: p/a}\n")
+        events.next("picks", lambda said: said["p"]["picks"])
+        assert view.json("report.json")["run_id"] == first
