@@ -25,6 +25,11 @@ REPORT_SCHEMA = Draft202012Validator(
 )
 
 
+def shared(store, **more):
+    """What names the folder of a shared store in the environment, and more."""
+    return {"KREA_PIPE_REMOTE": store.as_uri(), **more}
+
+
 @dataclass
 class Done:
     """A command that has ended."""

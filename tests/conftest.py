@@ -65,6 +65,22 @@ def project(tmp_path, krea):
     project.stop()
 
 
+@pytest.fixture
+def store(tmp_path):
+    """The folder of a shared store, which is not there yet."""
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def elsewhere(tmp_path, krea):
+    """Another folder, with a home of its own that knows nothing."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    project = Project(folder, krea)
+    yield project
+    project.stop()
+
+
 @pytest.fixture(scope="session")
 def moto():
     """The environment of an S3 by moto, one for each worker that asks."""

@@ -137,6 +137,7 @@ class Proxy:
         self.is_down = self.is_cut = False
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # a killed client leaves a broken connection
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         self.env = {**env, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.server.server_port}"}
 

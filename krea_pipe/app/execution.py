@@ -188,6 +188,7 @@ class Execution:
             observe=listeners.observe,
             remote=prepared.remote,
             accepted={} if prepared.locking is None else prepared.locking.lock.digests(),
+            locked_jobs={} if prepared.locking is None else prepared.locking.lock.jobs(),
         )
         return execute(order)
 

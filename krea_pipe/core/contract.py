@@ -48,3 +48,17 @@ def documented_size(request: Request) -> tuple[int, int] | None:
     """
     is_open = request.image is not None or request.aspect_ratio in _INFERRED
     return None if is_open else requested_size(request)
+
+
+def is_of_documented_size(request: Request, width: int, height: int) -> bool:
+    """Whether an image has the size that Krea's documents promise for a request, where they promise one.
+
+    Args:
+        request: the request.
+        width: the width of the image in pixels.
+        height: its height in pixels.
+
+    Returns:
+        False for an image of another size.
+    """
+    return documented_size(request) in (None, (width, height))

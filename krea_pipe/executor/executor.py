@@ -21,7 +21,7 @@ import httpx
 
 from krea_pipe.api.client import Client, open_client
 from krea_pipe.core import images
-from krea_pipe.core.contract import documented_size
+from krea_pipe.core.contract import is_of_documented_size
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.outcome import Ending, Failure, Outcome, Result
 from krea_pipe.core.request import Key, Request
@@ -273,6 +273,8 @@ class Order:
     remote: Remote | None = None
     accepted: Mapping[Key, frozenset[str]] = field(default_factory=dict)
     """The digests that the lock file names, by the keys of their requests."""
+    locked_jobs: Mapping[str, str] = field(default_factory=dict)
+    """The keys of their requests, by the jobs that the lock file names."""
 
 
 def execute(order: Order) -> tuple[Outcomes, Ending]:
@@ -411,6 +413,7 @@ async def _shared(order: Order, journal_writer: JournalWriter) -> AsyncIterator[
         partial(_is_fit, {step.key: step.request for step in order.plan.steps}, order.accepted),
         order.pace.first,
         has_claims=remote.has_claims,
+        locked_jobs=order.locked_jobs,
     )
     await shared.open()
     try:
@@ -433,7 +436,7 @@ def _is_fit(
         facts, _ = images.examine(image.data)
     except images.NotAnImage:
         return False
-    return request is None or documented_size(request) in (None, (facts.width, facts.height))
+    return request is None or is_of_documented_size(request, facts.width, facts.height)
 
 
 def _budget(order: Order) -> BudgetLedger:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from krea_pipe.core.contract import documented_size
+from krea_pipe.core.contract import is_of_documented_size
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.outcome import Result
 from krea_pipe.core.provenance import bare_bytes
@@ -121,7 +121,7 @@ def _fetched(space: Space, step: Step, offer: Offer, remote: Remote | None) -> C
         facts, thumbnail = images.examine(data)
     except images.NotAnImage as error:
         return discarded(f"does not contain a complete image: {error}")
-    if documented_size(step.request) not in (None, (facts.width, facts.height)):
+    if not is_of_documented_size(step.request, facts.width, facts.height):
         return discarded(f"contains an image of {facts.width} x {facts.height} pixels, which was not requested")
     digest = space.blobs.put(data)
     write_atomically(space.thumbnail(digest), thumbnail, durable=False)

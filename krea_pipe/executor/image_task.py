@@ -10,7 +10,7 @@ from krea_pipe.api.error_words import code_of, failure_class_of
 from krea_pipe.api.failures import BadImage, CallFailed, Refused
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core import images
-from krea_pipe.core.contract import documented_size, requested_size
+from krea_pipe.core.contract import documented_size, is_of_documented_size, requested_size
 from krea_pipe.core.outcome import Failure, Outcome, Result, Status
 from krea_pipe.core.request import Source
 from krea_pipe.executor.capacity import JobSlot, delays
@@ -387,7 +387,7 @@ class Collector:
         request, size = self.task.step.request, (result.width, result.height)
         if self.job.adopted and requested_size(request) not in (None, size):
             return await self._disowned(result)
-        if documented_size(request) not in (None, size):
+        if not is_of_documented_size(request, *size):
             return await self._wrong_size(result)
         await self.task.session.record(Done(job_id=self.job.job_id, result=result.to_json()), self.task.key)
         self.task.note("done", result.sha256, at=result.finished_at)

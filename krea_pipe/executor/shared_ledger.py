@@ -9,13 +9,15 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from typing import TypeVar, cast
 
 from krea_pipe.api.failures import CallFailed
+from krea_pipe.api.wire import read_time
 from krea_pipe.core.outcome import Result
 from krea_pipe.executor.journal_writer import JournalWriter
 from krea_pipe.store.blobs import Blobs
@@ -64,6 +66,8 @@ LOOK = 2
 """The number of polls after which the store is asked about a request of another run."""
 RETRY = 3
 """The number of polls after which a line that the store has not accepted is written again."""
+MARGIN = timedelta(days=1)
+"""By how much the clocks of a machine and of the store may differ, when claims from before a lost answer are omitted."""
 _PATIENCE = 30
 """The number of polls for which a claim waits for earlier lines of its request."""
 LAST_TRIES = 2
@@ -77,9 +81,10 @@ class SharedLedger:
     """The journal of this home and the claims of all homes, for tasks on an event loop; see `JournalWriter`.
 
     `is_fit` says whether an image is one of its request. Without claims, only results go to the store. `distrust` says
-    why the store cannot keep claims. `looked` has the times of the last looks at requests of other runs, `done` the
-    results that they have published, and `queues` the lines that are on their way to the store. `lost` says why
-    something could not be written there. All waits are multiples of `poll`, the seconds between two polls.
+    why the store cannot keep claims. `locked_jobs` has the requests of the jobs that the lock file names. `looked` has
+    the times of the last looks at requests of other runs, `done` the results that they have published, and `queues` the
+    lines that are on their way to the store. `lost` says why something could not be written there. All waits are
+    multiples of `poll`, the seconds between two polls.
     """
 
     journal: JournalWriter
@@ -91,6 +96,7 @@ class SharedLedger:
     poll: float = 1.0
     has_claims: bool = True
     distrust: str = ""
+    locked_jobs: Mapping[str, str] = field(default_factory=dict)
     looked: dict[str, float] = field(default_factory=dict)
     done: dict[str, Result] = field(default_factory=dict)
     alive: frozenset[str] = frozenset()
@@ -168,7 +174,9 @@ class SharedLedger:
         if not self.has_claims:
             return
         try:
-            scan = await self._call(self.claims.scan)
+            oldest = await self.ask_account(lambda view: min((post.t for post in view.posts), default=""))
+            at = read_time(oldest)
+            scan = await self._call(partial(self.claims.scan, None if at is None else at - MARGIN))
             self.claims.note_jobs(scan.jobs)
             numbers = self.claims.numbers
             await asyncio.gather(*(self._read(key) for key, last in scan.open.items() if last > numbers.get(key, 0)))
@@ -179,7 +187,8 @@ class SharedLedger:
     async def ask_account(self, question: Callable[[AccountView], _T]) -> _T:
         """The account's jobs and POSTs, including those of other homes according to the last read."""
         known, alive = self.claims.replay, self.alive
-        others = Replay(open=dict(known.open), lost=dict(known.lost), jobs=dict(known.jobs))
+        jobs = dict.fromkeys(self.claims.known_jobs, "") | known.jobs
+        others = Replay(open=dict(known.open), lost=dict(known.lost), jobs=jobs)
         return await self.journal.ask_account(
             lambda view: question(replace(view, others=others, alive=view.alive | alive))
         )
@@ -229,7 +238,15 @@ class SharedLedger:
                 return Blocked(str(error), is_down=True)
         if key in self.done:
             return await self._status(key)
-        return self.claims.status(key, self.alive)
+        status = self.claims.status(key, self.alive)
+        if isinstance(status, InFlight) and await self._key_of(status.job_id) not in (None, key):
+            reason = f"the shared store names job {status.job_id}, which is known here as the job of another request"
+            return Blocked(reason)
+        return status
+
+    async def _key_of(self, job_id: str) -> object:
+        """The request of a job by this home's journal or the lock file; None if they do not know it."""
+        return self.locked_jobs.get(job_id) or await self.journal.ask(lambda replay: replay.jobs.get(job_id))
 
     async def _take(self, line: JournalLine) -> RequestStatus | None:
         """Write a claim to the store. None when it is there; `Busy` when another was faster, whose line is read then.

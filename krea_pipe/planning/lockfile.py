@@ -87,6 +87,14 @@ class Lockfile:
             found.setdefault(line.key, set()).add(line.sha256)
         return {key: frozenset(digests) for key, digests in found.items()}
 
+    def jobs(self) -> dict[str, Key]:
+        """The requests of the jobs that have drawn accepted images.
+
+        Returns:
+            The keys by the ids of the jobs.
+        """
+        return {line.job_id: line.key for line in self.lines if line.job_id}
+
     def line_of(self, cell: str, key: Key, digests: Collection[str] = ()) -> LockLine | None:
         """The line of a cell's request: its own, or that of another id, which the cell may have had before.
 

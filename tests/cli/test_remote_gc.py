@@ -6,36 +6,16 @@ import os
 import re
 from decimal import Decimal
 
-import pytest
-from command_line import Project
+from command_line import shared
 
 DAY = 24 * 60 * 60
 PRICE = "0.03"
 
 
-@pytest.fixture
-def store(tmp_path):
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def elsewhere(tmp_path, krea):
-    """Another folder with no home: what a person has who looks after the store."""
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    project = Project(folder, krea)
-    yield project
-    project.stop()
-
-
-def remote(store, **more):
-    return {"KREA_PIPE_REMOTE": store.as_uri(), **more}
-
-
 def drawn(project, store, words, name="p.yaml"):
     """Draw cells through the store; the keys by word."""
     project.pipeline(words, name=name)
-    done = project.run("run", name, "--json", env=remote(store))
+    done = project.run("run", name, "--json", env=shared(store))
     assert done.code == 0, done.text
     return {word: row["key"] for word, row in done.rows.items()}
 
@@ -47,7 +27,7 @@ def unlocked(project):
 
 
 def gc(project, store, *words, code=0, **more):
-    done = project.run("gc", "--remote", "--json", *words, env=remote(store, **more))
+    done = project.run("gc", "--remote", "--json", *words, env=shared(store, **more))
     assert done.code == code, done.text
     return done.json
 
@@ -84,7 +64,7 @@ def test_nothing_goes_unless_told_and_then_only_what_nothing_needs(project, else
     )
     assert dry["kept_results"] == {"lock": 0, "run": 0, "shard": 0, "claim": 0, "recent": 1, "unreadable": 0}
     assert names(store) == before
-    people = elsewhere.run("gc", "--remote", env=remote(store))
+    people = elsewhere.run("gc", "--remote", env=shared(store))
     assert people.out.endswith("Nothing was deleted. Add --delete to delete.\n")
     assert "Regenerating 2 images would cost $0.06." in people.out
 
@@ -118,7 +98,7 @@ def test_without_a_lock_file_nothing_is_deleted(project, elsewhere, store):
     before = names(store)
     done = gc(elsewhere, store, "--delete", code=1)
     assert (done["error"]["code"], names(store)) == ("no_locks", before)
-    assert elsewhere.run("gc", "--remote", "nowhere", env=remote(store)).code == 2
+    assert elsewhere.run("gc", "--remote", "nowhere", env=shared(store)).code == 2
     assert elsewhere.run("gc", "nowhere").code == 2
 
 
@@ -158,7 +138,7 @@ def test_claims_without_a_result_jobs_and_unknown_objects_are_never_deleted(proj
 def test_what_a_shard_left_to_be_merged_keeps_its_images_until_it_is_old(project, elsewhere, store):
     project.pipeline(["a"])
     words = ("run", "p.yaml", "--json", "--shard", "1/1", "--run-name", "release")
-    assert project.run(*words, env=remote(store)).code == 0
+    assert project.run(*words, env=shared(store)).code == 0
     unlocked(project)
     elsewhere.write("empty.lock.jsonl", "")
     aged(store)
@@ -166,7 +146,7 @@ def test_what_a_shard_left_to_be_merged_keeps_its_images_until_it_is_old(project
     found = gc(elsewhere, store, "--delete")
     assert (found["results"], found["kept_results"]["shard"], found["waste"]["shards"]["count"]) == ([], 1, 0)
     merge = ("merge", "--remote", "--run-name", "release", "--json")
-    assert elsewhere.run(*merge, env=remote(store)).json["images_absent"] == []
+    assert elsewhere.run(*merge, env=shared(store)).json["images_absent"] == []
     unlocked(elsewhere)
     aged(store)
     assert gc(elsewhere, store, "--keep", "0d", "--delete")["waste"]["shards"]["count"] == 1
@@ -191,7 +171,7 @@ def test_old_claims_of_a_result_that_stays_go_and_the_image_is_not_paid_again(pr
     assert (found["results"], found["kept_results"]["lock"]) == ([], 1)
     assert {name.partition("/")[0] for name in names(store)} == {"results", "blobs", "jobs"}
     elsewhere.pipeline(["a"])
-    assert elsewhere.run("run", "p.yaml", env=remote(store)).code == 0
+    assert elsewhere.run("run", "p.yaml", env=shared(store)).code == 0
     assert len(krea.posts) == 1
     assert objects(store)[f"results/{keys['a']}"].is_file()
 

@@ -177,6 +177,21 @@ def test_a_lost_answer_is_settled_although_another_home_submits(homes, krea):
     assert set(job_ids(krea, "b")) <= set(homes[0].names("jobs"))  # also one that no answer has named
 
 
+def test_the_jobs_of_a_dead_home_leave_no_lost_answer_of_another_home_uncertain(homes, krea):
+    one, two = homes
+    krea.world.latency = 1e6
+    process = two.begin()
+    until(lambda: len(two.names("jobs")) == 3, "the jobs of the other home in the store")
+    kill(process)
+    krea.catch_up()
+    krea.finish_jobs()
+    one.pipeline(["d"])
+    krea.lose("POST", GENERATE, text='"d"', times=1)
+    done = one.end()
+    assert (done.code, done.rows["d"]["adopted"]) == (0, True), done.text
+    assert krea.billed_prompts() == [*WORDS, "d"]
+
+
 def test_a_paused_home_that_wakes_up_pays_nothing_twice(homes, krea):
     one, two = homes
     krea.world.latency = 1e6
@@ -253,6 +268,32 @@ def test_what_another_home_pushes_while_a_run_goes_on_is_not_paid_again(homes, k
     done = second.end("--submit-parallel", "1", "--concurrency", "1")
     assert (done.code, done.counts) == (0, (1, 0, 3)), done.text
     assert krea.billed_prompts() == [*WORDS, "new"]
+
+
+def test_what_a_rule_of_the_bucket_has_deleted_is_read_from_krea_again(homes, krea):
+    one, two = homes
+    assert one.end().code == 0
+    for folder in ("results", "blobs"):
+        shutil.rmtree(one.store / "loopback" / folder)
+    done = two.end()
+    assert (done.code, statuses(done)) == (0, dict.fromkeys(WORDS, "succeeded")), done.text
+    check_paid_once(two, krea, WORDS)
+
+
+def test_a_claim_that_names_the_job_of_another_request_is_not_believed(homes, krea):
+    one, two = homes
+    done = one.end()
+    for folder in ("results", "blobs"):
+        shutil.rmtree(one.store / "loopback" / folder)
+    lines = (one.path / "p.lock.jsonl").read_text().splitlines(keepends=True)
+    two.write("p.lock.jsonl", next(line for line in lines if done.rows["a"]["key"] in line))
+    (own,), (other,) = job_ids(krea, "b"), job_ids(krea, "a")
+    for claim in (one.store / "loopback/claims" / done.rows["b"]["key"]).iterdir():
+        claim.write_text(claim.read_text().replace(own, other))
+    done = two.end()
+    assert (done.code, statuses(done)) == (1, {"a": "succeeded", "b": "failed", "c": "succeeded"}), done.text
+    assert f"names job {other}, which is known here as the job of another request" in done.rows["b"]["error"]["message"]
+    assert krea.billed_prompts() == WORDS
 
 
 def change_results(home, change):

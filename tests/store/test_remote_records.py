@@ -1,10 +1,13 @@
 """Records of the shared store: whoever may write to the bucket can neither forge nor move one that is signed."""
 
 import json
+import os
+from datetime import UTC, datetime
 
 import pytest
 
 from krea_pipe.store.remote.bucket import open_bucket
+from krea_pipe.store.remote.claims import Claims
 from krea_pipe.store.remote.numbered_log import NumberedLog
 from krea_pipe.store.remote.record import MOST_BYTES, BadRecord, Seal
 
@@ -42,6 +45,21 @@ def test_a_record_reads_as_it_was_written():
 def test_a_record_that_was_forged_moved_or_cut_is_refused_with_its_name(text, reason):
     with pytest.raises(BadRecord, match=f"^{NAME} {reason}$"):
         SIGNED.decode(NAME, text)
+
+
+def test_requests_without_a_result_are_found_unless_their_last_claim_is_too_old(tmp_path):
+    """A rule of the bucket may delete results: what is left of them is not read for each lost answer."""
+    claims = Claims(open_bucket(tmp_path.as_uri(), {}), SIGNED, "run", "account")
+    for key, numbers in (("a", 3), ("b", 2), ("c", 1)):
+        for number in range(1, numbers + 1):
+            file = tmp_path / "claims" / (key * 64) / f"{number:04}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("{}")
+            os.utime(file, (number, number) if key != "b" else (100, 100))
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / ("c" * 64)).write_text("{}")
+    assert claims.scan(None).open == {"a" * 64: 3, "b" * 64: 2}
+    assert claims.scan(datetime.fromtimestamp(50, UTC)).open == {"b" * 64: 2}
 
 
 def test_a_log_has_one_event_for_a_number_and_shows_those_that_cannot_be_believed(tmp_path):

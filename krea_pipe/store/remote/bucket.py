@@ -24,7 +24,8 @@ TRIES = 2
 PAGE = 1000
 _TIMEOUT = "20s"
 _CONNECT_TIMEOUT = "5s"
-_RETRY: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+_RETRY: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
+"""A call to a store that hangs ends after 20 seconds, and a claim after 80: it is tried and read twice."""
 _HINT = "KREA_PIPE_REMOTE must be s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER"
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
 

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from krea_pipe.store.events import JournalLine, UnknownEvent, decode, encode
 from krea_pipe.store.ledger import Blocked, Busy, Free, RequestStatus
@@ -26,7 +27,7 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 class AccountScan:
     """The contents of the whole store: the named jobs, and the requests without a result.
 
-    `open` has the last number of the claims of each such request.
+    `open` has the last number of the claims of each such request, without those that are too old to matter.
     """
 
     jobs: frozenset[str]
@@ -38,7 +39,7 @@ class Claims:
     """The claims as one run sees them.
 
     `numbers` has the last number that was read or written of each key, `replay` the state that follows from the lines,
-    `blocked` why a key cannot be used.
+    `blocked` why a key cannot be used. `known_jobs` are named, whatever their requests are.
     """
 
     bucket: Bucket
@@ -48,6 +49,7 @@ class Claims:
     numbers: dict[str, int] = field(default_factory=dict)
     replay: Replay = field(default_factory=Replay)
     blocked: dict[str, str] = field(default_factory=dict)
+    known_jobs: set[str] = field(default_factory=set)
 
     def append(self, number: int, line: JournalLine) -> bool:
         """Write a line under a number of its request.
@@ -103,8 +105,12 @@ class Claims:
         """
         return frozenset(_last(entry.name) for entry in self.bucket.list(f"{JOBS}/{self.account}"))
 
-    def scan(self) -> AccountScan:
+    def scan(self, since: datetime | None) -> AccountScan:
         """Look at the whole store: a call for every thousand objects.
+
+        Args:
+            since: a time of the store's clock; requests whose last claim is older are left out, None leaves out none.
+                A rule of the bucket may delete results, and not the claims of their requests.
 
         Returns:
             What other homes have ordered and not collected.
@@ -116,7 +122,7 @@ class Claims:
         numbers: dict[str, int] = {}
         for entry in self.bucket.list(CLAIMS):
             key = entry.name.split("/")[-2]
-            if _KEY.fullmatch(key):
+            if _KEY.fullmatch(key) and (since is None or entry.modified >= since):
                 numbers[key] = max(numbers.get(key, 0), number_in(entry.name))
         done = {_last(entry.name) for entry in self.bucket.list(RESULTS)}
         return AccountScan(jobs, {key: number for key, number in numbers.items() if key not in done})
@@ -137,8 +143,7 @@ class Claims:
         Args:
             jobs: their ids.
         """
-        for job_id in jobs:
-            self.replay.jobs.setdefault(job_id, "")
+        self.known_jobs |= jobs
 
     def take(self, key: str, events: Sequence[LoggedEvent]) -> None:
         """Take in lines that were read.
