@@ -66,8 +66,8 @@ LOOK = 2
 """The number of polls after which the store is asked about a request of another run."""
 RETRY = 3
 """The number of polls after which a line that the store has not accepted is written again."""
-MARGIN = timedelta(days=1)
-"""By how much the clocks of a machine and of the store may differ, when claims from before a lost answer are omitted."""
+CLOCK_MARGIN = timedelta(days=1)
+"""How far the clocks of a machine and of the store may differ when claims from before a lost answer are omitted."""
 _PATIENCE = 30
 """The number of polls for which a claim waits for earlier lines of its request."""
 LAST_TRIES = 2
@@ -176,7 +176,7 @@ class SharedLedger:
         try:
             oldest = await self.ask_account(lambda view: min((post.t for post in view.posts), default=""))
             at = read_time(oldest)
-            scan = await self._call(partial(self.claims.scan, None if at is None else at - MARGIN))
+            scan = await self._call(partial(self.claims.scan, None if at is None else at - CLOCK_MARGIN))
             self.claims.note_jobs(scan.jobs)
             numbers = self.claims.numbers
             await asyncio.gather(*(self._read(key) for key, last in scan.open.items() if last > numbers.get(key, 0)))

@@ -15,7 +15,7 @@ from krea_pipe.cli.summary import print_summary, print_troubles
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.export.report_pack import WrittenReport, check_report_target, pack_report
-from krea_pipe.report.export.review import Review, write_review
+from krea_pipe.report.export.review import ReviewPage, write_review
 from krea_pipe.report.folder import (
     MAX_MB,
     MB,
@@ -127,7 +127,7 @@ def _check_outputs(flags: _Flags) -> None:
         check_report_target(flags["pack"])
 
 
-def _announce(review: Review) -> None:
+def _announce(review: ReviewPage) -> None:
     """Say how large a review is before it is written."""
     lost = review.images - review.previews
     less = f" ({lost:,} images are no longer stored)" if lost else ""

@@ -27,7 +27,7 @@ _OWN = frozenset({PAGE_NAME, html.STYLE_NAME, "thumbnails", "previews"})
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
+class ReviewPage:
     """A report for a reviewer: how many previews it has, of how many images, and its size in bytes."""
 
     target: Path
@@ -45,8 +45,8 @@ def write_review(
     page: HtmlOptions,
     *,
     max_mb: int | None,
-    announce: Callable[[Review], None],
-) -> Review:
+    announce: Callable[[ReviewPage], None],
+) -> ReviewPage:
     """Write a report with previews; decisions that are made in it are exported as a picks file.
 
     Args:
@@ -105,8 +105,8 @@ class _Source:
 
 
 def _write_file(
-    report: Report, target: Path, source: _Source, page: HtmlOptions, announce: Callable[[Review], None]
-) -> Review:
+    report: Report, target: Path, source: _Source, page: HtmlOptions, announce: Callable[[ReviewPage], None]
+) -> ReviewPage:
     check_free(target)
     previews: dict[str, bytes] = {}
     total = 0
@@ -125,8 +125,8 @@ def _write_file(
 
 
 def _write_folder(
-    report: Report, target: Path, source: _Source, page: HtmlOptions, announce: Callable[[Review], None]
-) -> Review:
+    report: Report, target: Path, source: _Source, page: HtmlOptions, announce: Callable[[ReviewPage], None]
+) -> ReviewPage:
     _check_folder(target)
     with _staging(target) as folder:
         count = total = 0
@@ -151,9 +151,9 @@ def _write_folder(
     return review
 
 
-def _review(report: Report, target: Path, page: Path, previews: int, size: int) -> Review:
+def _review(report: Report, target: Path, page: Path, previews: int, size: int) -> ReviewPage:
     images = len({row.sha256 for row in report.rows if row.sha256})
-    return Review(target, page, previews, images, size)
+    return ReviewPage(target, page, previews, images, size)
 
 
 def _check_folder(target: Path) -> None:
