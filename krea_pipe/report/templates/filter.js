@@ -39,7 +39,7 @@ function hasWord(index, word) {
 }
 
 function isDecided(cell, wanted) {
-  const { picked, rejected, stars } = decisionOf(cell);
+  const { picked, rejected, stars } = countedDecision(cell);
   if (wanted === "disputed") return isDisputed(cell);
   if (wanted.startsWith(DECIDED_BY)) return isDecidedBy(cell, wanted.slice(DECIDED_BY.length));
   if (wanted === "picked") return picked;
@@ -73,7 +73,7 @@ function filterAxis(name, keys, all) {
 const ORDERS = {
   time: { name: "Time", of: ({ timings }) => timings.finished_at ?? null, ways: ["first done first", "last done first"] },
   cost: { name: "Cost", of: ({ cost_usd }) => -Number(cost_usd), ways: ["highest first", "lowest first"] },
-  stars: { name: "Stars", of: (cell) => -decisionOf(cell).stars, ways: ["most first", "fewest first"] },
+  stars: { name: "Stars", of: (cell) => -countedDecision(cell).stars, ways: ["most first", "fewest first"] },
   distance: { name: "Distance", of: ({ distance }) => (distance === undefined || distance === null ? null : -distance), ways: ["largest first", "smallest first"] },
 };
 

@@ -8,9 +8,14 @@ const BESIDE = 7;
 const USUAL_SIZE = 260;
 const USUAL_SIZE_NARROW = 160;
 const LEAST_SIZE = 80;
+/** The smallest pictures may shrink by this factor to stand beside each other. */
+const LEAST_SHARE = 0.75;
 
 /** Below this size marks stand on the pictures, and headings are closer. */
 const DENSE = 130;
+
+/** Without rows and columns each picture needs a caption, and they are harder to compare. */
+const FLOW_MALUS = 0.65;
 
 /** Columns in the order of the file are easier to read: others must offer pictures that are larger by this factor. */
 const ORDERED_BONUS = 1.1;
@@ -80,13 +85,13 @@ function averageRatio({ name }) {
   return averageRatios.get(name);
 }
 
-/** Every way to put the last axis and some of the others on the columns, at least one on the rows. */
+/** Every way to put the last axis and some of the others on the columns, at least one on the rows; or none on either. */
 function pivotsOf(stage) {
   const names = axisNames(stage);
   if (names.length < 2) return [{ rows: [], columns: [] }];
   const [others, last] = [names.slice(0, -1).slice(-7), names.at(-1)];
   const outer = names.slice(0, -1).slice(0, -7);
-  const found = [];
+  const found = [{ rows: [], columns: [] }];
   for (let chosen = 0; chosen < 2 ** others.length - 1 + (outer.length ? 1 : 0); chosen += 1) {
     const columns = others.filter((_, at) => chosen & (1 << at));
     found.push({ rows: [...outer, ...others.filter((name) => !columns.includes(name))], columns: [...columns, last] });
@@ -96,7 +101,7 @@ function pivotsOf(stage) {
 
 /** A pivot with the largest pictures that keep to the window's width and the limit of height, and how good that is. */
 function sized(stage, pivot, room) {
-  const isWide = (size) => widthOfPivot(stage, pivot, size, room) > room.width;
+  const isWide = (size) => widthOfPivot(stage, pivot, size, room) * (size > LEAST_SIZE ? 1 : LEAST_SHARE) > room.width;
   const height = (size) => heightOf(stage, { ...pivot, size }, room);
   let filling = room.usual;
   while (filling > LEAST_SIZE && isWide(filling)) filling -= 2;
@@ -105,8 +110,9 @@ function sized(stage, pivot, room) {
   if (height(size) > room.limit) size = Math.min(filling, DENSE); // too long in any case: the pictures fill the width
   const names = axisNames(stage);
   const isOrdered = names.slice(names.length - pivot.columns.length).join("\n") === pivot.columns.join("\n");
+  const order = pivot.columns.length ? (isOrdered ? ORDERED_BONUS : 1) : FLOW_MALUS;
   const shortness = room.limit / height(size);
-  const score = size * Math.min(shortness, Math.sqrt(shortness)) * (isOrdered ? ORDERED_BONUS : 1);
+  const score = size * Math.min(shortness, Math.sqrt(shortness)) * order;
   return { ...pivot, size, score: isWide(size) ? score / 100 : score };
 }
 

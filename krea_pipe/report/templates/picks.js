@@ -155,8 +155,8 @@ function fillSummary(stage) {
 
 function countsText(stage) {
   const members = cells.filter((cell) => cell.stage === stage);
-  const count = (state) => members.filter((cell) => decisionState(cell) === state).length;
-  const [picked, rejected] = [count("picked"), count("rejected")];
+  const decisions = members.map(countedDecision);
+  const [picked, rejected] = ["picked", "rejected"].map((state) => decisions.filter((one) => one[state]).length);
   const elsewhere = new Set(picksFiles.get(stage).lines.map(([id]) => id).filter((id) => !isOf(stage, id))).size;
   if (!picked && !rejected && !elsewhere) return picksFiles.get(stage).problem ? "" : "Nothing picked yet: press 1 to 5 for stars, x to reject";
   const more = elsewhere ? [`${elsewhere} in the file ${elsewhere === 1 ? "is" : "are"} not in this run`] : [];

@@ -46,6 +46,19 @@ const otherWords = (one) => `${nameSaid(one.by)}: ${[verdictWords(one), one.note
 /** What others have decided about a cell, as one text. */
 const othersSaid = (cell) => othersOf(cell).map(otherWords).join("\n");
 
+/** What all decisions about a cell come to, as for the pipeline: nothing where one picks what another rejects. */
+function jointDecision(cell) {
+  const own = decisionOf(cell);
+  const all = [own, ...othersOf(cell)].filter(({ picked, rejected }) => picked || rejected);
+  if (all.length < 2) return all[0] ?? own;
+  const [picked, rejected] = [all.every((one) => one.picked), all.every((one) => one.rejected)];
+  const stars = all.map((one) => one.stars).filter(Boolean);
+  return { picked, rejected, stars: picked && stars.length ? Math.floor(average(stars) + 0.5) : 0, note: own.note };
+}
+
+/** What filters and orders go by: the reader's own decision, or that of all for a reader without a name. */
+const countedDecision = (cell) => (reviewer ? decisionOf(cell) : jointDecision(cell));
+
 /** Whether one picks what another rejects, or their stars are far apart. */
 function isDisputed(cell) {
   const others = othersOf(cell);

@@ -24,7 +24,7 @@ const countedMembers = new Map();
 const emptyTally = () => ({ cells: 0, picked: 0, rejected: 0, open: 0, stars: 0, starred: 0 });
 
 function count(tally, index) {
-  const { picked, rejected, stars } = decisionOf(cells[index]);
+  const { picked, rejected, stars } = jointDecision(cells[index]);
   tally.cells += 1;
   tally[picked ? "picked" : rejected ? "rejected" : "open"] += 1;
   if (!stars) return;
