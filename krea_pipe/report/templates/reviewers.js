@@ -55,6 +55,18 @@ function isDisputed(cell) {
   return (all.some(({ picked }) => picked) && all.some(({ rejected }) => rejected)) || Math.max(...stars) - Math.min(...stars) >= STARS_APART;
 }
 
+/**
+ * What everyone has decided about a cell, as krea-pipe reads a picks file: decisions that agree count as one, with the mean
+ * of their stars; where they disagree, nothing is decided.
+ */
+function jointDecision(cell) {
+  const all = [decisionOf(cell), ...othersOf(cell)].filter(({ picked, rejected }) => picked || rejected);
+  const [picked, rejected] = [all.some((one) => one.picked), all.some((one) => one.rejected)];
+  if (picked === rejected) return NO_DECISION;
+  const stars = all.map((one) => one.stars).filter(Boolean);
+  return { picked, rejected, stars: stars.length ? sumOf(stars) / stars.length : 0, note: "" };
+}
+
 function isDecidedBy(cell, name) {
   if (name === reviewer && decisionChanges.has(cell.id)) return Boolean(decisionState(cell));
   return [picksFiles.get(cell.stage)?.entries.get(cell.id), ...othersOf(cell)].some((one) => one?.by === name);
