@@ -309,6 +309,9 @@ def _value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str 
             return "too_many", message, "Krea accepts one moodboard per request" if "moodboards" in trail else None
         case "minItems" | "minProperties" | "minLength":
             return "empty_value", f"{name} is empty", form_of(trail)
+        case "uniqueItems":
+            twice = next(one for place, one in enumerate(value) if one in value[:place])
+            return "duplicate_value", f"{name} has {shown(twice)} twice", "remove one of the two"
         case "pattern" if not str(value).strip():
             return "empty_value", f"{name} is empty", form_of(trail)
         case "maxProperties" if "allow_unknown" in trail:
