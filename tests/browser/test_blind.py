@@ -139,7 +139,7 @@ def test_hidden_captions_leave_no_room_between_the_lines(open_page, tmp_path):
     long = [f"{name} and all that one can say about it" for name in ("slate", "linen", "marble", "oak")]
     lamps = write_page(make_report(make_stage("lamp", {"surface": long, "light": ["dawn", "noon", "dusk"]})), tmp_path)
     page = open_page(f"{lamps}#size=90&blind=a", viewport={"width": 390, "height": 1600})
-    frames = page.locator(".cell > .frame").evaluate_all("nodes => nodes.map((node) => node.getBoundingClientRect().toJSON())")
-    lines = sorted({(round(box["top"]), round(box["bottom"])) for box in frames})
+    boxes = [one.bounding_box() for one in page.locator(".cell > .frame").all()]
+    lines = sorted({(round(box["y"]), round(box["y"] + box["height"])) for box in boxes})
     assert len(lines) > 2
     assert max(below - bottom for (_, bottom), (below, _) in pairwise(lines)) < 40
