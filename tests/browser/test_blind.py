@@ -1,6 +1,7 @@
 """Deciding blind: no name is seen, the order is shuffled by a seed, and the choice is shown afterwards."""
 
 import re
+from itertools import pairwise
 
 import pytest
 from pictured import write_page
@@ -132,3 +133,13 @@ def test_names_go_and_come_back_in_an_open_cell_and_an_open_comparison(open_page
     assert named(page) == []
     page.keyboard.press("b")
     expect(page.locator("#compare-room figcaption").first).to_contain_text("slate")
+
+
+def test_hidden_captions_leave_no_room_between_the_lines(open_page, tmp_path):
+    long = [f"{name} and all that one can say about it" for name in ("slate", "linen", "marble", "oak")]
+    lamps = write_page(make_report(make_stage("lamp", {"surface": long, "light": ["dawn", "noon", "dusk"]})), tmp_path)
+    page = open_page(f"{lamps}#size=90&blind=a", viewport={"width": 390, "height": 1600})
+    boxes = [one.bounding_box() for one in page.locator(".cell > .frame").all()]
+    lines = sorted({(round(box["y"]), round(box["y"] + box["height"])) for box in boxes})
+    assert len(lines) > 2
+    assert max(below - bottom for (_, bottom), (below, _) in pairwise(lines)) < 40

@@ -72,7 +72,7 @@ def test_the_page_decides_as_its_reader_and_shows_what_others_decided(open_page,
     assert [verdict(page, light) for light in lights] == ["4 stars", "rejected", "3 stars", "", ""]
     assert others(page, "dawn") == "Tom: 5 stars, note: the glow"
     assert others(page, "neon") == "Tom: 5 stars"
-    expect(page.locator(".decisions .counts")).to_have_text("2 picked, 1 rejected, 2 open")
+    expect(page.locator(".decisions .counts")).to_have_text("2 picked, 1 rejected, 2 open (1 decided by others)")
     expect(page.locator('.decisions [data-act="reviewer"]')).to_have_text("Deciding as Ines")
     frame(page, "dawn").click()
     expect(page.locator("#detail .others li")).to_have_text(["Tom: 5 stars, note: the glow"])

@@ -3,7 +3,7 @@
 import pytest
 from pictured import write_page
 from playwright.sync_api import expect
-from reading import TALL, names_of
+from reading import TALL, cell_at, names_of
 from sample_reports import make_report, make_stage
 
 AXES = {"surface": ["slate", "linen"], "light": ["dawn", "noon", "dusk"], "seed": [1, 2]}
@@ -58,6 +58,23 @@ def test_each_value_has_its_counts_and_the_preferred_ones_are_named(open_page, l
         "surface slate (3 of 4 decided cells picked) before linen (1 of 4 decided cells picked)."
     )
     expect(page.locator('.value-table[data-axis="light"] .best')).to_have_attribute("data-value", "dawn")
+
+
+def test_decisions_of_all_people_count_and_disputed_cells_are_open(open_page, tmp_path):
+    twice = [("slate/dawn/1", 5, "Ines"), ("slate/dawn/1", 2, "Tom")]
+    picks = [*twice, ("slate/dawn/2", 0, "Tom"), ("linen/dawn/1", 4, "Ines")]
+    rejected = [("linen/dawn/1", "Tom"), ("linen/noon/1", "Tom"), ("linen/noon/1", "Ines")]
+    decisions = {
+        "picks": [{"id": f"lamp/{name}", "stars": stars or None, "note": "", "by": by} for name, stars, by in picks],
+        "rejected": [{"id": f"lamp/{name}", "note": "", "by": by} for name, by in rejected],
+    }
+    page = opened(open_page, write_page(make_report(make_stage("lamp", AXES)), tmp_path, {"lamp": decisions}))
+    expected = {"slate": ["2", "0", "4", "100 %", "3.5"], "linen": ["0", "1", "5", "0 %", "–"]}
+    assert table_of(page, "surface") == expected
+    expect(page.locator(".decisions .counts")).to_have_text("2 picked, 1 rejected, 9 open")
+    cell_at(page, 0).focus()
+    page.keyboard.press("x")
+    expect(page.locator('.value-table[data-axis="surface"] [data-value="slate"] td').first).to_have_text("1")
 
 
 def test_pairs_of_any_two_axes_are_counted(open_page, lamps):

@@ -21,6 +21,10 @@ READ = """() => [...document.querySelectorAll("figure[data-status]")].map((figur
   width: figure.querySelector("img")?.naturalWidth ?? 0,
 }))"""
 GRID = "() => getComputedStyle(document.querySelector('.plain > div')).display"
+EDGES = """() => {
+  const box = (name) => document.querySelector(name).getBoundingClientRect();
+  return [box(".plain > div").left, document.documentElement.clientWidth - box(".plain > div").right, box("h1").left];
+}"""
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -76,6 +80,8 @@ def test_every_picture_caption_and_status_is_visible(page, report, window):
     assert "★★★★: warm" in found[f"cell={report.rows[0].id}"]["text"]
     assert page.evaluate(GRID) == "grid", "the style sheet beside the page applies"
     assert page.evaluate(OVERFLOW) <= 0
+    left, right, title = page.evaluate(EDGES)
+    assert left == right == title > 0, "the pictures stand between the same margins as the title"
 
 
 def test_the_list_of_problems_leads_to_the_cell(page, report):

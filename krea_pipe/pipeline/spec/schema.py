@@ -304,9 +304,8 @@ def _value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str 
     match error.validator:
         case "type" | "const" | "enum" | "minimum" | "maximum":
             return _unwanted(trail, error)
-        case "maxItems":
-            message = f"{name} has {len(cast('list[Json]', value))} items; the maximum is {limit}"
-            return "too_many", message, "Krea accepts one moodboard per request" if "moodboards" in trail else None
+        case "maxItems" | "uniqueItems":
+            return _list_message(trail, error)
         case "minItems" | "minProperties" | "minLength":
             return "empty_value", f"{name} is empty", form_of(trail)
         case "pattern" if not str(value).strip():
@@ -325,6 +324,16 @@ def _value_message(trail: Trail, error: ValidationError) -> tuple[str, str, str 
             return "too_many", f"{name} can have `images` or `image`, not both", "put all of them under `images`"
         case _:
             return "invalid_value", f"{name} cannot be {shown(value)}", _pattern_hint(trail)
+
+
+def _list_message(trail: Trail, error: ValidationError) -> tuple[str, str, str | None]:
+    """The same for a list that is too long or has an item twice."""
+    name, items = _name_of(trail), cast("list[Json]", error.instance)
+    if error.validator == "uniqueItems":
+        twice = next(one for place, one in enumerate(items) if one in items[:place])
+        return "duplicate_value", f"{name} has {shown(twice)} twice", "remove one of the two"
+    message = f"{name} has {len(items)} items; the maximum is {error.validator_value}"
+    return "too_many", message, "Krea accepts one moodboard per request" if "moodboards" in trail else None
 
 
 def _name_of(trail: Trail) -> str:

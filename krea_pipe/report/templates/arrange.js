@@ -199,8 +199,9 @@ function addLines(plan, layout, row, top) {
   return top;
 }
 
-/** What a cell's caption says: its labels on the axes that no head names. */
+/** What a cell's caption says: its labels on the axes that no head names; nothing while the page is blind. */
 function whatOf({ captioned, hasHeads }, index) {
+  if (view.blind) return "";
   if (!captioned.length) return hasHeads ? "" : cells[index].id;
   return captioned.map((table) => labelIn(table, index)).join("\u00a0· ");
 }

@@ -93,7 +93,7 @@ function showRevealed(chosen) {
 function blindSentence(stage, chosen) {
   const members = chosen.filter((cell) => cell.stage === stage.name).map(({ index }) => index);
   const axes = tellingAxes(stage);
-  return axes.length ? winningSentence(axes, (axis) => tallies(axis.values.length, members, (index) => axis.at[index])) : "";
+  return axes.length ? winningSentence(axes, (axis) => tallies(axis.values.length, members, (index) => axis.at[index], decisionOf)) : "";
 }
 
 const revealButton = make("button", { type: "button", id: "reveal", className: "chip", hidden: true, textContent: "Blind: reveal" });

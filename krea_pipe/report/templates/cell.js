@@ -118,7 +118,7 @@ function flagsOf(cell) {
 
 /** What the heads do not say, then the marks; they are reached by keys and menus, so that a grid has one tab stop. */
 function fillCaption(caption, cell, layout) {
-  const text = view.blind ? "" : whatOf(layout, cell.index);
+  const text = whatOf(layout, cell.index);
   const marks = make("span", { className: "marks" }, ...flagsOf(cell), ...decisionMarks(cell), ...(view.blind ? [] : compareMarks(cell)));
   for (const control of marks.querySelectorAll("button, a, input")) control.tabIndex = -1;
   caption.replaceChildren(...(text ? [make("span", { className: "what", textContent: text })] : []), marks);

@@ -45,7 +45,7 @@ function isDecided(cell, wanted) {
   if (wanted === "picked") return picked;
   if (wanted === "rejected") return rejected;
   if (wanted === "open") return !picked && !rejected;
-  return !rejected && stars >= Number(wanted);
+  return !rejected && Math.floor(stars + 0.5) >= Number(wanted);
 }
 
 /** How many things narrow the sheet down; folded pairs are not among them. */

@@ -158,9 +158,10 @@ function countsText(stage) {
   const decisions = members.map(countedDecision);
   const [picked, rejected] = ["picked", "rejected"].map((state) => decisions.filter((one) => one[state]).length);
   const elsewhere = new Set(picksFiles.get(stage).lines.map(([id]) => id).filter((id) => !isOf(stage, id))).size;
-  if (!picked && !rejected && !elsewhere) return picksFiles.get(stage).problem ? "" : "Nothing picked yet: press 1 to 5 for stars, x to reject";
+  const byOthers = reviewer ? members.filter((cell) => !decisionState(cell) && othersOf(cell).length).length : 0;
+  if (!picked && !rejected && !elsewhere && !byOthers) return picksFiles.get(stage).problem ? "" : "Nothing picked yet: press 1 to 5 for stars, x to reject";
   const more = elsewhere ? [`${elsewhere} in the file ${elsewhere === 1 ? "is" : "are"} not in this run`] : [];
-  return [`${picked} picked`, `${rejected} rejected`, `${members.length - picked - rejected} open`, ...more].join(", ");
+  return [`${picked} picked`, `${rejected} rejected`, `${members.length - picked - rejected} open${byOthers ? ` (${byOthers} decided by others)` : ""}`, ...more].join(", ");
 }
 
 function exportParts(stage, waiting) {

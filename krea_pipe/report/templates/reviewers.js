@@ -46,17 +46,7 @@ const otherWords = (one) => `${nameSaid(one.by)}: ${[verdictWords(one), one.note
 /** What others have decided about a cell, as one text. */
 const othersSaid = (cell) => othersOf(cell).map(otherWords).join("\n");
 
-/** What all decisions about a cell come to, as for the pipeline: nothing where one picks what another rejects. */
-function jointDecision(cell) {
-  const own = decisionOf(cell);
-  const all = [own, ...othersOf(cell)].filter(({ picked, rejected }) => picked || rejected);
-  if (all.length < 2) return all[0] ?? own;
-  const [picked, rejected] = [all.every((one) => one.picked), all.every((one) => one.rejected)];
-  const stars = all.map((one) => one.stars).filter(Boolean);
-  return { picked, rejected, stars: picked && stars.length ? Math.floor(average(stars) + 0.5) : 0, note: own.note };
-}
-
-/** What filters and orders go by: the reader's own decision, or that of all for a reader without a name. */
+/** What counts, filters and orders use: the decision of the reader, or of all people for a reader without a name. */
 const countedDecision = (cell) => (reviewer ? decisionOf(cell) : jointDecision(cell));
 
 /** Whether one picks what another rejects, or their stars are far apart. */
@@ -66,6 +56,18 @@ function isDisputed(cell) {
   const all = [decisionOf(cell), ...others].filter(({ picked, rejected }) => picked || rejected);
   const stars = all.map((one) => one.stars).filter(Boolean);
   return (all.some(({ picked }) => picked) && all.some(({ rejected }) => rejected)) || Math.max(...stars) - Math.min(...stars) >= STARS_APART;
+}
+
+/**
+ * What everyone has decided about a cell, as krea-pipe reads a picks file: decisions that agree count as one, with the mean
+ * of their stars; where they disagree, nothing is decided.
+ */
+function jointDecision(cell) {
+  const all = [decisionOf(cell), ...othersOf(cell)].filter(({ picked, rejected }) => picked || rejected);
+  const [picked, rejected] = [all.some((one) => one.picked), all.some((one) => one.rejected)];
+  if (picked === rejected) return NO_DECISION;
+  const stars = all.map((one) => one.stars).filter(Boolean);
+  return { picked, rejected, stars: stars.length ? sumOf(stars) / stars.length : 0, note: "" };
 }
 
 function isDecidedBy(cell, name) {

@@ -23,8 +23,7 @@ const countedMembers = new Map();
 
 const emptyTally = () => ({ cells: 0, picked: 0, rejected: 0, open: 0, stars: 0, starred: 0 });
 
-function count(tally, index) {
-  const { picked, rejected, stars } = jointDecision(cells[index]);
+function count(tally, { picked, rejected, stars }) {
   tally.cells += 1;
   tally[picked ? "picked" : rejected ? "rejected" : "open"] += 1;
   if (!stars) return;
@@ -32,10 +31,10 @@ function count(tally, index) {
   tally.starred += 1;
 }
 
-/** How cells of each place among some values are decided about. */
-function tallies(length, indexes, placeOf) {
+/** How cells of each place among some values are decided about, by everyone or as `decision` says. */
+function tallies(length, indexes, placeOf, decision = jointDecision) {
   const found = Array.from({ length }, emptyTally);
-  for (const index of indexes) count(found[placeOf(index)], index);
+  for (const index of indexes) count(found[placeOf(index)], decision(cells[index]));
   return found;
 }
 
