@@ -81,6 +81,11 @@ def test_a_pack_holds_the_picked_originals_under_their_names_with_all_that_is_kn
         "replaced": 0,
         "missing": [],
         "bytes": len(packed),
+        "taken": [
+            {"file": "images/slate/lamp-1.png", "chain": ["explore/slate/s1"]},
+            {"file": "images/oak/lamp-2.png", "chain": ["explore/oak/s2"]},
+        ],
+        "rejected": [],
         "sha256": hashlib.sha256(packed).hexdigest(),
     }
     files = unpacked(lamp, name)

@@ -1,8 +1,9 @@
 """`krea-pipe export`: the picked images of a run as one pack to hand on."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import TypedDict, Unpack
 
 import click
 
@@ -13,7 +14,7 @@ from krea_pipe.core.errors import NothingSelected, Problem
 from krea_pipe.report.export.pack import PackContents, WrittenPack, check_target, title_of, write_pack
 from krea_pipe.report.export.selected_images import (
     Picked,
-    SelectedImage,
+    Selected,
     check_missing,
     read_selected_picks,
     selected_images,
@@ -62,10 +63,10 @@ def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpac
     check_target(path)
     stages_of(report, options["stages"])
     picked = read_selected_picks(report, folder, options["stages"], options["picks_files"]) if is_picked else None
-    images, missing = _chosen(report, picked, options)
-    expected = _expected(report, picked, options, len(images))
+    chosen = _chosen(report, folder, picked, options)
+    expected = _expected(report, picked, options, len(chosen.images))
     picks = [seen_from(folder / report.base, file) for file in picked.files] if picked else []
-    contents = PackContents(report, folder, images, picks, missing, expected)
+    contents = PackContents(report, folder, chosen.images, picks, [one.pick for one in chosen.missing], expected)
     written = write_pack(
         contents,
         space_of(report, home),
@@ -73,11 +74,11 @@ def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpac
         allow_missing=options["allow_missing"],
         replace_fuller=options["replace_fuller"],
     )
-    _say(written, report, as_json=as_json)
+    _say(written, report, chosen if picked else None, as_json=as_json)
     return 0
 
 
-def _chosen(report: Report, picked: Picked | None, options: _Flags) -> tuple[list[SelectedImage], list[str]]:
+def _chosen(report: Report, folder: Path, picked: Picked | None, options: _Flags) -> Selected:
     """The cells that are handed off, and picks without an image.
 
     Raises:
@@ -85,15 +86,14 @@ def _chosen(report: Report, picked: Picked | None, options: _Flags) -> tuple[lis
     """
     which = selection(options)
     part = report if which.is_all else select_rows(report, which)
-    images, missing = selected_images(part, picked)
-    if picked is not None:
-        _, missing = selected_images(report, picked)
-        if not options["allow_missing"]:
-            check_missing(missing, report)
-    images = [one for one in images if not options["stages"] or one.row.stage in options["stages"]]
+    found = selected_images(part if picked is None else report, picked, options["stages"])
+    if picked is not None and not options["allow_missing"]:
+        check_missing(found.missing, report, folder)
+    ids = {row.id for row in part.rows}
+    images = [one for one in found.images if one.row.id in ids]
     if not images:
         raise NothingSelected(Problem("nothing_selected", "none of the selected cells has an image to export"))
-    return images, missing
+    return replace(found, images=images)
 
 
 def _expected(report: Report, picked: Picked | None, options: _Flags, count: int) -> int:
@@ -101,13 +101,13 @@ def _expected(report: Report, picked: Picked | None, options: _Flags, count: int
     which, stages = selection(options), options["stages"]
     is_whole = which.is_all and not stages
     if picked is not None:
-        images, missing = selected_images(report, picked)
-        return (len(images) if is_whole else count) + len(missing)
+        found = selected_images(report, picked, stages)
+        return (len(found.images) if is_whole else count) + len(found.missing)
     part = report if which.is_all else select_rows(report, which)
     return cells_of(report) if is_whole else sum(not stages or row.stage in stages for row in part.rows)
 
 
-def _say(packed: WrittenPack, report: Report, *, as_json: bool) -> None:
+def _say(packed: WrittenPack, report: Report, picked: Selected | None, *, as_json: bool) -> None:
     if as_json:
         data = {"run_id": report.run_id, "target": report.target.kind, "file": str(packed.file)}
         counts = {
@@ -117,14 +117,32 @@ def _say(packed: WrittenPack, report: Report, *, as_json: bool) -> None:
             "missing": list(packed.missing),
             "bytes": packed.size,
         }
-        print_json({"schema": "krea-pipe/export@1", **data, **counts, "sha256": packed.sha256})
+        more = {"taken": _taken(packed, picked), "rejected": [chain[-1] for chain in picked.rejected]} if picked else {}
+        print_json({"schema": "krea-pipe/export@1", **data, **counts, **more, "sha256": packed.sha256})
         return
     for name in packed.missing:
         click.echo(f"{click.style('missing', fg='yellow', bold=True)} {name}: left out", err=True)
+    for chain in picked.rejected if picked else ():
+        click.echo(f"{click.style('rejected', fg='yellow', bold=True)} {' → '.join(chain)}: left out", err=True)
     print_partial(packed.images, packed.expected)
     print_replaced(packed.file, packed.replaced, packed.images)
+    for one in _taken(packed, picked) if picked else ():
+        click.echo(f"{one['file']}  {' → '.join(one['chain'])}")
     if report.target.kind == "local":
         click.echo("Local proofs: not for production.")
     images = "1 image" if packed.images == 1 else f"{packed.images} images"
     click.echo(f"{images}, {packed.size / 1_000_000:.1f} MB, sha256 {packed.sha256}")
     click.echo(f"pack    {packed.file}")
+
+
+class _Taken(TypedDict):
+    """A packed image: its name in the pack, and the ids from the picked cell to the cell of the image."""
+
+    file: str
+    chain: list[str]
+
+
+def _taken(packed: WrittenPack, picked: Selected) -> list[_Taken]:
+    """The packed images of picks, in the order of the run."""
+    found = [(packed.names.get(one.row.id), one.chain) for one in picked.images]
+    return [{"file": name, "chain": list(chain)} for name, chain in found if name is not None]

@@ -56,7 +56,8 @@ class PackContents:
 class WrittenPack:
     """A pack that is written: how many images it has, of how many it could have, its bytes, and its digest.
 
-    `replaced` is how many images the pack had that was there before.
+    `replaced` is how many images the pack had that was there before. `names` are the names of the images in its folder,
+    by the ids of their cells.
     """
 
     file: Path
@@ -66,6 +67,7 @@ class WrittenPack:
     missing: tuple[str, ...]
     size: int
     sha256: str
+    names: Mapping[str, str]
 
 
 def title_of(report: Report, *, is_picked: bool) -> str:
@@ -115,7 +117,7 @@ def write_pack(
     with path.open("rb") as written:
         digest = hashlib.file_digest(written, "sha256").hexdigest()
     missing = (*contents.missing, *lost)
-    return WrittenPack(path, count, contents.expected, earlier, missing, path.stat().st_size, digest)
+    return WrittenPack(path, count, contents.expected, earlier, missing, path.stat().st_size, digest, packing.names)
 
 
 class _Packing:
@@ -124,6 +126,7 @@ class _Packing:
     def __init__(self, contents: PackContents, archive: zipfile.ZipFile, moment: ZipMoment) -> None:
         self.contents, self.archive, self.moment = contents, archive, moment
         self.sums: list[tuple[str, str]] = []
+        self.names: dict[str, str] = {}
         report = contents.report
         self.labels = {reference.source: reference.label for reference in report.references}
         self.labels |= {source_text(ByKey(Key(row.key))): row.id for row in report.rows}
@@ -133,7 +136,7 @@ class _Packing:
     def write(self, space: Space, *, allow_missing: bool) -> list[str]:
         """Write every file of a pack; the ids of images that are lost."""
         names = final_names(self.contents.report, self.contents.folder, [one.row for one in self.contents.images])
-        lost, listed, packed = [], [], []
+        lost, listed = [], []
         for image in sorted(self.contents.images, key=lambda one: names[one.row.id]):
             data = space.blobs.read(image.row.sha256 or "")
             if data is None:
@@ -148,8 +151,8 @@ class _Packing:
             self._add(name, data)
             self._add_json(sidecar, self._sidecar(image, name, len(data)))
             listed.append(_listed(image, name, sidecar, len(data)))
-            packed.append(image.row.id)
-        there = [image for image in self.contents.images if image.row.id in set(packed)]
+            self.names[image.row.id] = name
+        there = [image for image in self.contents.images if image.row.id in self.names]
         self._add(SHEET, _contact_sheet(self.contents, space, there))
         self._add_json("manifest.json", self._manifest(listed, lost))
         self._add("SHA256SUMS", "".join(f"{digest}  {name}\n" for digest, name in self.sums).encode())
@@ -235,7 +238,8 @@ def _listed(image: SelectedImage, name: str, sidecar: str, size: int) -> dict[st
 def _decision(image: SelectedImage) -> dict[str, object]:
     if image.pick is None:
         return {"stars": None, "note": None}
-    return {"stars": image.pick.stars, "note": image.pick.note or None}
+    by, chain = image.pick.by or None, list(image.chain)
+    return {"stars": image.pick.stars, "note": image.pick.note or None, "by": by, "chain": chain}
 
 
 def _contact_sheet(contents: PackContents, space: Space, images: Sequence[SelectedImage]) -> bytes:
