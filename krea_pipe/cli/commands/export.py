@@ -32,6 +32,7 @@ class _Flags(SelectFlags):
     stages: tuple[str, ...]
     picks: bool
     picks_files: tuple[Path, ...]
+    names: str
     allow_missing: bool
     replace_fuller: bool
 
@@ -43,16 +44,24 @@ class _Flags(SelectFlags):
 @stages_option
 @select_options
 @click.option("--out", type=FILE, help="The zip file.  [default: NAME-picks.zip, or NAME.zip without picks]")
+@click.option(
+    "--names",
+    default="",
+    metavar="TEMPLATE",
+    help='A template for the names of the images, as in "{{ surface }}-{{ seed }}".  [default: with --picks, from the '
+    "ids of cells; otherwise, as in the output folder]",
+)
 @click.option("--allow-missing", is_flag=True, help="Skip picks without an image, and images that are lost.")
 @replace_option
 @json_option
 def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpack[_Flags]) -> int:
     """Pack the images of a finished run into a zip file for handover.
 
-    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. The zip contains the images
-    as Krea sent them, under their final names; beside each a JSON file that says how it was made; a contact sheet;
-    manifest.json; and SHA256SUMS for `sha256sum -c`. An earlier export is replaced, unless it has more images and the
-    new one is partial; any other file is kept.
+    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. With --picks, each pick is
+    followed to the image that was generated last from it, through the stages that are generated for picks; --stage
+    limits how far. The zip contains the images as Krea sent them; beside each, a JSON file that says how it was made,
+    and an XMP file with its stars; images.csv; a contact sheet; manifest.json; and SHA256SUMS for `sha256sum -c`. An
+    earlier export is replaced, unless it has more images and the new one is partial; any other file is kept.
     """
     home = open_home(os.environ)
     folder = find_run(home, run)
@@ -66,7 +75,9 @@ def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpac
     chosen = _chosen(report, folder, picked, options)
     expected = _expected(report, picked, options, len(chosen.images))
     picks = [seen_from(folder / report.base, file) for file in picked.files] if picked else []
-    contents = PackContents(report, folder, chosen.images, picks, [one.pick for one in chosen.missing], expected)
+    contents = PackContents(
+        report, folder, chosen.images, picks, [one.pick for one in chosen.missing], expected, options["names"]
+    )
     written = write_pack(
         contents,
         space_of(report, home),
