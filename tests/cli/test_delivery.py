@@ -99,6 +99,16 @@ def description(data):
     return found
 
 
+def test_after_promote_the_finals_are_exported_and_no_draft(project):
+    project.write("lamp.yaml", LAMP.partition("  final:")[0])
+    run(project)
+    assert project.run("pick", "lamp.yaml", "explore", "slate", "--stars", "4").code == 0
+    assert project.run("promote", "lamp.yaml", "explore", "--to", "large").code == 0
+    run(project)
+    assert [one[-1] for one in chains(project)] == ["explore-large/slate/s1", "explore-large/slate/s2"]
+    assert {one["variant"] for one in table(files(project))} == {"large"}
+
+
 def sidecars(packed):
     return [data for name, data in packed.items() if name.startswith("images/") and name.endswith(".json")]
 
