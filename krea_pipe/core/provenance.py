@@ -6,9 +6,7 @@ came with Content Credentials, or is signed otherwise, gets no texts: they would
 """
 
 import hashlib
-import html
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -17,19 +15,16 @@ from krea_pipe._version import __version__
 from krea_pipe.core.image_file import PlainText, TooMuchWork, plain_texts, png_chunks, text_keys, with_text
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import canonical_json
+from krea_pipe.core.xmp import XmpFields, xml_text, xmp_packet
 
 _MARK, _DESCRIPTION, _SOFTWARE, _XMP = "krea-pipe", "Description", "Software", "XML:com.adobe.xmp"
 _PROMPT, _SEED, _REQUEST = "prompt", "seed", "request"
-"""Texts that earlier versions wrote beside the mark; ComfyUI and others expect JSON in a text `prompt`.
-
-
-"""
+"""Texts that earlier versions wrote beside the mark; ComfyUI and others expect JSON in a text `prompt`."""
 _SIGNED = frozenset([b"caBX", b"dSIG"])
 """Chunks that vouch for all bytes of the file: Content Credentials (C2PA) and PNG's digital signature."""
 _REMOTE = b"dcterms:provenance"
 """In XMP, the address of Content Credentials that are kept elsewhere."""
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_PACKET = (
+_EARLIER_PACKET = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" '
@@ -37,7 +32,7 @@ _PACKET = (
     '<rdf:li xml:lang="x-default">{description}</rdf:li></rdf:Alt></dc:description></rdf:Description></rdf:RDF>'
     '</x:xmpmeta><?xpacket end="w"?>'
 )
-"""Files are recognized by it: another form needs this one beside it."""
+"""XMP of earlier versions, by which their files are recognized; before `xmp_packet` changes, its form is added here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +143,16 @@ def _standard(mark: Mapping[str, Json]) -> dict[str, str]:
     """The texts for other programs, which follow from the mark."""
     request = mark.get("request")
     prompt = str(request.get("prompt", "")) if isinstance(request, dict) else ""
+    seed = request.get("seed") if isinstance(request, dict) else None
     software = f"krea-pipe {mark.get('version', '')}"
-    quoted = {"software": html.escape(software), "description": html.escape(_NOT_IN_XML.sub("\ufffd", prompt))}
-    return {_DESCRIPTION: prompt, _SOFTWARE: software, _XMP: _PACKET.format(**quoted)}
+    packet = xmp_packet(XmpFields(software, prompt, seed, is_proof=mark.get("target") == "local"))
+    return {_DESCRIPTION: prompt, _SOFTWARE: software, _XMP: packet}
+
+
+def _earlier_packet(standard: Mapping[str, str]) -> str:
+    """The XMP that earlier versions wrote beside the same texts."""
+    software, description = xml_text(standard[_SOFTWARE]), xml_text(standard[_DESCRIPTION])
+    return _EARLIER_PACKET.format(software=software, description=description)
 
 
 def _of_request(request: Mapping[str, Json]) -> dict[str, str]:
@@ -163,16 +165,18 @@ def _ours(texts: list[PlainText]) -> Iterator[PlainText]:
     """At most one text for each key: a second one came with the image."""
     mark = next((one for one in texts if one.key == _MARK and _mark(one.text)), None)
     request = next((one for one in texts if one.key == _REQUEST and _canonical(one.text) is not None), None)
-    expected: dict[str, str] = {}
+    expected: dict[str, tuple[str, ...]] = {}
     if mark is not None:
         yield mark
-        expected = _standard(_canonical(mark.text) or {})
+        standard = _standard(_canonical(mark.text) or {})
+        expected = {key: (text,) for key, text in standard.items()}
+        expected[_XMP] = (standard[_XMP], _earlier_packet(standard))
     if request is not None:
         yield request
-        expected |= _of_request(_canonical(request.text) or {})
-    for key, text in expected.items():
-        written = text.encode("utf-8", "replace").decode("utf-8")
-        yield from [one for one in texts if (one.key, one.text) == (key, written)][:1]
+        expected |= {key: (text,) for key, text in _of_request(_canonical(request.text) or {}).items()}
+    for key, forms in expected.items():
+        written = [text.encode("utf-8", "replace").decode("utf-8") for text in forms]
+        yield from [one for one in texts if one.key == key and one.text in written][:1]
 
 
 def _mark(text: str) -> Mark | None:

@@ -106,7 +106,7 @@ def checked_path(text: str, stage: Stage) -> str:
     Raises:
         CellProblem: the path is absolute, leaves the folder, or has a part that some file system refuses.
     """
-    path = _IMAGE_SUFFIX.sub("", text.strip())
+    path = without_image_suffix(text.strip())
     trail = stage.out.trail if stage.out else stage.trail
     if not path:
         raise CellProblem("path_empty", "`out` produces an empty path", trail)
@@ -116,15 +116,20 @@ def checked_path(text: str, stage: Stage) -> str:
     if len(path.encode()) > MAX_PATH:
         raise CellProblem("path_too_long", f"`out` produces a path of over {MAX_PATH:,} bytes", trail)
     for part in path.split("/"):
-        flaw = _flaw(part)
+        flaw = flaw_of_part(part)
         if flaw:
             code, said, hint = flaw
             raise CellProblem(code, f"`out` produces {shown(path)}, {said}", trail, hint=hint)
     return path
 
 
+def without_image_suffix(path: str) -> str:
+    """A path without the extension of an image, which the bytes of the image decide."""
+    return _IMAGE_SUFFIX.sub("", path)
+
+
 @lru_cache(maxsize=4096)
-def _flaw(part: str) -> tuple[str, str, str] | None:
+def flaw_of_part(part: str) -> tuple[str, str, str] | None:
     """Why a part of a path cannot be used: a code, half a sentence, and what to do."""
     slug = "use the filter slug: {{ value | slug }}"
     if part in ("", ".", ".."):

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from io import StringIO
 
@@ -69,15 +69,24 @@ def render_csv(report: Report) -> str:
     # The axes of all stages, in the order of the file; then those that only rows know.
     names = dict.fromkeys(axis.name for stage in report.stages for axis in stage.axes)
     names |= dict.fromkeys(name for row in report.rows for name in row.axes)
+    header = [*_BEFORE_AXES, *(writable(f"axis.{name}") for name in names), *_AFTER_AXES]
+    return csv_text(header, (_line(row, names) for row in report.rows))
+
+
+def csv_text(header: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
+    """A table as RFC 4180 with a byte order mark, safe for spreadsheets as `render_csv` says."""
     text = StringIO(newline="")
     text.write(BYTE_ORDER_MARK)
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow([*_BEFORE_AXES, *(writable(f"axis.{name}") for name in names), *_AFTER_AXES])
-    for row in report.rows:
-        axes = (_axis(row, name) for name in names)
-        before, after = ((read(row) for read in columns.values()) for columns in (_BEFORE_AXES, _AFTER_AXES))
-        writer.writerow(map(_cell, (*before, *axes, *after)))
+    writer.writerow(header)
+    for line in lines:
+        writer.writerow(map(_cell, line))
     return text.getvalue()
+
+
+def _line(row: Row, names: Iterable[str]) -> tuple[object, ...]:
+    before, after = ((read(row) for read in columns.values()) for columns in (_BEFORE_AXES, _AFTER_AXES))
+    return (*before, *(_axis(row, name) for name in names), *after)
 
 
 def _axis(row: Row, name: str) -> object:

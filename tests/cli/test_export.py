@@ -81,26 +81,34 @@ def test_a_pack_holds_the_picked_originals_under_their_names_with_all_that_is_kn
         "replaced": 0,
         "missing": [],
         "bytes": len(packed),
+        "taken": [
+            {"file": "images/slate-s1.png", "chain": ["explore/slate/s1"]},
+            {"file": "images/oak-s2.png", "chain": ["explore/oak/s2"]},
+        ],
+        "rejected": [],
         "sha256": hashlib.sha256(packed).hexdigest(),
     }
     files = unpacked(lamp, name)
     assert sorted(files) == [
         "SHA256SUMS",
         "contact-sheet.pdf",
-        "images/oak/lamp-2.json",
-        "images/oak/lamp-2.png",
-        "images/slate/lamp-1.json",
-        "images/slate/lamp-1.png",
+        "images.csv",
+        "images/oak-s2.json",
+        "images/oak-s2.png",
+        "images/oak-s2.xmp",
+        "images/slate-s1.json",
+        "images/slate-s1.png",
+        "images/slate-s1.xmp",
         "manifest.json",
     ]
     row = cell(lamp, "explore/slate/s1")
-    assert files["images/slate/lamp-1.png"] == blob(lamp, row["sha256"]).read_bytes()
+    assert files["images/slate-s1.png"] == blob(lamp, row["sha256"]).read_bytes()
     assert files["contact-sheet.pdf"].startswith(b"%PDF")
-    told = json.loads(files["images/slate/lamp-1.json"])
+    told = json.loads(files["images/slate-s1.json"])
     expected = {
         "id": "explore/slate/s1",
         "stage": "explore",
-        "file": "images/slate/lamp-1.png",
+        "file": "images/slate-s1.png",
         "prompt": "a lamp on wet slate",
         "template": "a lamp on {{ surface.text }}",
         "values": {"surface.text": "wet slate"},
@@ -112,7 +120,7 @@ def test_a_pack_holds_the_picked_originals_under_their_names_with_all_that_is_kn
         "key": row["key"],
         "cost_usd": "0",
         "sha256": row["sha256"],
-        "bytes": len(files["images/slate/lamp-1.png"]),
+        "bytes": len(files["images/slate-s1.png"]),
         "axes": {"surface": {"value": "slate", "label": "slate"}, "seed": {"value": 1, "label": "1"}},
     }
     assert {key: told[key] for key in expected} == expected
@@ -134,7 +142,7 @@ def test_local_proofs_say_so_and_real_images_do_not(lamp, krea):
     files = unpacked(lamp, "lamp-picks.zip")
     assert not any(b"LOCAL" in data for name, data in files.items() if name.endswith(".json"))
     row = cell(lamp, "explore/oak/s2")
-    assert files["images/oak/lamp-2.png"] == blob(lamp, row["sha256"], "loopback").read_bytes()
+    assert files["images/oak-s2.png"] == blob(lamp, row["sha256"], "loopback").read_bytes()
 
 
 def test_the_same_run_and_picks_give_the_same_bytes_from_any_folder(lamp):
@@ -150,7 +158,8 @@ def test_the_same_run_and_picks_give_the_same_bytes_from_any_folder(lamp):
 
 def test_without_picks_every_image_is_packed_or_those_that_are_selected(lamp):
     assert lamp.run("export", "--json").json["images"] == 4
-    assert (lamp.path / "lamp-LOCAL-PROOFS.zip").is_file()
+    names = [name for name in unpacked(lamp, "lamp-LOCAL-PROOFS.zip") if name.endswith(".png")]
+    assert names == [f"images/{name}.png" for name in ("oak/lamp-1", "oak/lamp-2", "slate/lamp-1", "slate/lamp-2")]
     assert lamp.run("export", "-k", "surface=oak", "--json").json["images"] == 2
     assert lamp.run("export", "--picks", "-k", "surface=oak", "--out", "o.zip", "--json").json["images"] == 1
     assert lamp.run("export", "-k", "surface=glass").code == 7
@@ -179,7 +188,7 @@ def test_a_damaged_original_is_never_handed_off(lamp):
     assert leftovers(lamp) == []
     allowed = lamp.run("export", "--picks", "--allow-missing", "--json").json
     assert (allowed["images"], allowed["missing"]) == (1, ["explore/oak/s2"])
-    assert "images/oak/lamp-2.png" not in unpacked(lamp, "lamp-picks-LOCAL-PROOFS.zip")
+    assert "images/oak-s2.png" not in unpacked(lamp, "lamp-picks-LOCAL-PROOFS.zip")
 
 
 def test_an_earlier_pack_is_replaced_and_any_other_file_is_not(lamp):
@@ -236,7 +245,7 @@ def test_references_are_told_by_the_name_that_people_know(lamp):
     record(lamp)[0].unlink()
     assert lamp.run("run", "lamp.yaml", "--local").code == 0
     assert lamp.run("export", "--picks", "--out", "r.zip").code == 0
-    told = json.loads(unpacked(lamp, "r.zip")["images/oak/lamp-2.json"])
+    told = json.loads(unpacked(lamp, "r.zip")["images/oak-s2.json"])
     (sent,) = told["request"]["image_style_references"]
     assert sent["label"] == "refs/brand.png"
     assert sent["image"].startswith("sha256:")

@@ -14,6 +14,16 @@ from krea_pipe.core.image_file import with_text
 
 DC = "{http://purl.org/dc/elements/1.1/}"
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
+SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+EARLIER = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" '
+    'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="{software}"><dc:description><rdf:Alt>'
+    '<rdf:li xml:lang="x-default">{description}</rdf:li></rdf:Alt></dc:description></rdf:Description></rdf:RDF>'
+    '</x:xmpmeta><?xpacket end="w"?>'
+)
 
 
 def chunk(kind, body):
@@ -48,6 +58,29 @@ def test_the_texts_have_standard_keys_and_one_of_our_own(project, krea):
     assert json.loads(found["krea-pipe"])["request"]["prompt"] == prompt
     packet = ElementTree.fromstring(found["XML:com.adobe.xmp"])
     assert [one.text for one in packet.findall(f".//{DC}description/{RDF}Alt/{RDF}li")] == [prompt]
+    (described,) = packet.iter(f"{RDF}Description")
+    assert described.get(f"{IPTC}DigitalSourceType") == f"{SOURCE_TYPES}trainedAlgorithmicMedia"
+    assert described.findtext(f"{IPTC}AIPromptInformation") == f"{prompt}\nSeed: 1"
+
+
+def test_the_xmp_of_a_proof_names_no_trained_model(project, krea):
+    project.write("p.yaml", "version: 1\nprompt: sea\ndefaults: {seed: 7}\n")
+    assert project.run("run", "p.yaml", "--local").code == 0
+    packet = ElementTree.fromstring(texts(next(project.path.glob("proofs/p/*.png")))["XML:com.adobe.xmp"])
+    (described,) = packet.iter(f"{RDF}Description")
+    assert described.findtext(f"{IPTC}AIPromptInformation") == "sea\nSeed: 7"
+    assert described.get(f"{IPTC}DigitalSourceType") == f"{SOURCE_TYPES}algorithmicMedia"
+
+
+def test_a_file_with_the_xmp_of_earlier_versions_is_still_ours(project, krea):
+    data = sent()
+    file = delivered(project, krea, data, "a <lamp>")
+    found = texts(file)
+    earlier = EARLIER.format(software=found["Software"], description="a &lt;lamp&gt;")
+    file.write_bytes(with_text(data, {**found, "XML:com.adobe.xmp": earlier}))
+    assert project.run("run", "p.yaml", "--json").json["in_the_way"] == []
+    file.write_bytes(with_text(data, {**found, "XML:com.adobe.xmp": earlier.replace("lamp", "camp")}))
+    assert project.run("run", "p.yaml", "--json").json["in_the_way"] == ["p/a-lamp"]
 
 
 @pytest.mark.parametrize("key", ["prompt", "workflow", "parameters", "seed", "request"])

@@ -1,8 +1,9 @@
 """`krea-pipe export`: the picked images of a run as one pack to hand on."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import TypedDict, Unpack
 
 import click
 
@@ -13,7 +14,7 @@ from krea_pipe.core.errors import NothingSelected, Problem
 from krea_pipe.report.export.pack import PackContents, WrittenPack, check_target, title_of, write_pack
 from krea_pipe.report.export.selected_images import (
     Picked,
-    SelectedImage,
+    Selected,
     check_missing,
     read_selected_picks,
     selected_images,
@@ -31,6 +32,7 @@ class _Flags(SelectFlags):
     stages: tuple[str, ...]
     picks: bool
     picks_files: tuple[Path, ...]
+    names: str
     allow_missing: bool
     replace_fuller: bool
 
@@ -42,16 +44,24 @@ class _Flags(SelectFlags):
 @stages_option
 @select_options
 @click.option("--out", type=FILE, help="The zip file.  [default: NAME-picks.zip, or NAME.zip without picks]")
+@click.option(
+    "--names",
+    default="",
+    metavar="TEMPLATE",
+    help='A template for the names of the images, as in "{{ surface }}-{{ seed }}".  [default: with --picks, from the '
+    "ids of cells; otherwise, as in the output folder]",
+)
 @click.option("--allow-missing", is_flag=True, help="Skip picks without an image, and images that are lost.")
 @replace_option
 @json_option
 def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpack[_Flags]) -> int:
     """Pack the images of a finished run into a zip file for handover.
 
-    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. The zip contains the images
-    as Krea sent them, under their final names; beside each a JSON file that says how it was made; a contact sheet;
-    manifest.json; and SHA256SUMS for `sha256sum -c`. An earlier export is replaced, unless it has more images and the
-    new one is partial; any other file is kept.
+    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. With --picks, each pick is
+    followed to the image that was generated last from it, through the stages that are generated for picks; --stage
+    limits how far. The zip contains the images as Krea sent them; beside each, a JSON file that says how it was made,
+    and an XMP file with its stars; images.csv; a contact sheet; manifest.json; and SHA256SUMS for `sha256sum -c`. An
+    earlier export is replaced, unless it has more images and the new one is partial; any other file is kept.
     """
     home = open_home(os.environ)
     folder = find_run(home, run)
@@ -62,10 +72,12 @@ def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpac
     check_target(path)
     stages_of(report, options["stages"])
     picked = read_selected_picks(report, folder, options["stages"], options["picks_files"]) if is_picked else None
-    images, missing = _chosen(report, picked, options)
-    expected = _expected(report, picked, options, len(images))
+    chosen = _chosen(report, folder, picked, options)
+    expected = _expected(report, picked, options, len(chosen.images))
     picks = [seen_from(folder / report.base, file) for file in picked.files] if picked else []
-    contents = PackContents(report, folder, images, picks, missing, expected)
+    contents = PackContents(
+        report, folder, chosen.images, picks, [one.pick for one in chosen.missing], expected, options["names"]
+    )
     written = write_pack(
         contents,
         space_of(report, home),
@@ -73,11 +85,11 @@ def export(run: str | None, *, out: Path | None, as_json: bool, **options: Unpac
         allow_missing=options["allow_missing"],
         replace_fuller=options["replace_fuller"],
     )
-    _say(written, report, as_json=as_json)
+    _say(written, report, chosen if picked else None, as_json=as_json)
     return 0
 
 
-def _chosen(report: Report, picked: Picked | None, options: _Flags) -> tuple[list[SelectedImage], list[str]]:
+def _chosen(report: Report, folder: Path, picked: Picked | None, options: _Flags) -> Selected:
     """The cells that are handed off, and picks without an image.
 
     Raises:
@@ -85,15 +97,14 @@ def _chosen(report: Report, picked: Picked | None, options: _Flags) -> tuple[lis
     """
     which = selection(options)
     part = report if which.is_all else select_rows(report, which)
-    images, missing = selected_images(part, picked)
-    if picked is not None:
-        _, missing = selected_images(report, picked)
-        if not options["allow_missing"]:
-            check_missing(missing, report)
-    images = [one for one in images if not options["stages"] or one.row.stage in options["stages"]]
+    found = selected_images(part if picked is None else report, picked, options["stages"])
+    if picked is not None and not options["allow_missing"]:
+        check_missing(found.missing, report, folder)
+    ids = {row.id for row in part.rows}
+    images = [one for one in found.images if one.row.id in ids]
     if not images:
         raise NothingSelected(Problem("nothing_selected", "none of the selected cells has an image to export"))
-    return images, missing
+    return replace(found, images=images)
 
 
 def _expected(report: Report, picked: Picked | None, options: _Flags, count: int) -> int:
@@ -101,13 +112,13 @@ def _expected(report: Report, picked: Picked | None, options: _Flags, count: int
     which, stages = selection(options), options["stages"]
     is_whole = which.is_all and not stages
     if picked is not None:
-        images, missing = selected_images(report, picked)
-        return (len(images) if is_whole else count) + len(missing)
+        found = selected_images(report, picked, stages)
+        return (len(found.images) if is_whole else count) + len(found.missing)
     part = report if which.is_all else select_rows(report, which)
     return cells_of(report) if is_whole else sum(not stages or row.stage in stages for row in part.rows)
 
 
-def _say(packed: WrittenPack, report: Report, *, as_json: bool) -> None:
+def _say(packed: WrittenPack, report: Report, picked: Selected | None, *, as_json: bool) -> None:
     if as_json:
         data = {"run_id": report.run_id, "target": report.target.kind, "file": str(packed.file)}
         counts = {
@@ -117,14 +128,32 @@ def _say(packed: WrittenPack, report: Report, *, as_json: bool) -> None:
             "missing": list(packed.missing),
             "bytes": packed.size,
         }
-        print_json({"schema": "krea-pipe/export@1", **data, **counts, "sha256": packed.sha256})
+        more = {"taken": _taken(packed, picked), "rejected": [chain[-1] for chain in picked.rejected]} if picked else {}
+        print_json({"schema": "krea-pipe/export@1", **data, **counts, **more, "sha256": packed.sha256})
         return
     for name in packed.missing:
         click.echo(f"{click.style('missing', fg='yellow', bold=True)} {name}: left out", err=True)
+    for chain in picked.rejected if picked else ():
+        click.echo(f"{click.style('rejected', fg='yellow', bold=True)} {' → '.join(chain)}: left out", err=True)
     print_partial(packed.images, packed.expected)
     print_replaced(packed.file, packed.replaced, packed.images)
+    for one in _taken(packed, picked) if picked else ():
+        click.echo(f"{one['file']}  {' → '.join(one['chain'])}")
     if report.target.kind == "local":
         click.echo("Local proofs: not for production.")
     images = "1 image" if packed.images == 1 else f"{packed.images} images"
     click.echo(f"{images}, {packed.size / 1_000_000:.1f} MB, sha256 {packed.sha256}")
     click.echo(f"pack    {packed.file}")
+
+
+class _Taken(TypedDict):
+    """A packed image: its name in the pack, and the ids from the picked cell to the cell of the image."""
+
+    file: str
+    chain: list[str]
+
+
+def _taken(packed: WrittenPack, picked: Selected) -> list[_Taken]:
+    """The packed images of picks, in the order of the run."""
+    found = [(packed.names.get(one.row.id), one.chain) for one in picked.images]
+    return [{"file": name, "chain": list(chain)} for name, chain in found if name is not None]

@@ -31,7 +31,7 @@ def final_names(report: Report, folder: Path, rows: Iterable[Row]) -> dict[str, 
     base = folder / report.base
     out = Path(os.path.normpath(base / report.out))
     taken: set[str] = set()
-    return {row.id: _free(_name(row, base, out), taken) for row in rows}
+    return {row.id: unique_path(str(_name(row, base, out)), taken) for row in rows}
 
 
 def safe_part(text: str) -> str:
@@ -47,15 +47,21 @@ def safe_part(text: str) -> str:
 def _name(row: Row, base: Path, out: Path) -> PurePosixPath:
     """Where the image is below the output folder; for one that is elsewhere, the path that its id makes."""
     path = Path(os.path.normpath(base / (row.image or "")))
-    suffix = path.suffix.lower() if path.suffix.lower() in _SUFFIXES else ".png"
     parts = path.relative_to(out).with_suffix("").parts if path.is_relative_to(out) else tuple(row.id.split("/"))
     safe = [safe_part(part) for part in parts if part not in ("", ".", "..")] or ["image"]
-    return PurePosixPath(*safe[:-1], safe[-1] + suffix)
+    return PurePosixPath(*safe[:-1], safe[-1] + image_suffix(row.image))
 
 
-def _free(path: PurePosixPath, taken: set[str]) -> str:
-    """The path, or one beside it, of which neither image nor sidecar has the name of another."""
-    stem, number = path.stem, 1
+def image_suffix(image: str | None) -> str:
+    """The extension of the path of an image, `.png` for one that no image has."""
+    suffix = PurePosixPath(image or "").suffix.lower()
+    return suffix if suffix in _SUFFIXES else ".png"
+
+
+def unique_path(name: str, taken: set[str]) -> str:
+    """The path, or one beside it, of which neither image nor sidecar has the name of another; it is then taken."""
+    path, number = PurePosixPath(name), 1
+    stem = path.stem
     while case_folded(str(path.with_suffix(""))) in taken:
         number += 1
         path = path.with_name(f"{stem}-{number}{path.suffix}")

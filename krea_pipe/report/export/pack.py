@@ -7,12 +7,16 @@ import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.request import ByKey, Key, source_text
+from krea_pipe.core.xmp import XmpFields, xmp_packet
 from krea_pipe.pipeline.pricing import exact
+from krea_pipe.report.csv_table import csv_text
 from krea_pipe.report.export.archive import ZipMoment, final_names, replacing, safe_part, zip_moment
+from krea_pipe.report.export.image_names import names_by_id, names_by_template
 from krea_pipe.report.export.selected_images import SelectedImage
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.sheet.arrange import AxisChoice, arrange_stage, list_cells, stages_of
@@ -20,6 +24,7 @@ from krea_pipe.report.sheet.draw import Painter
 from krea_pipe.report.sheet.pages import Paper, make_sheet
 from krea_pipe.report.sheet.parts import Typesetter
 from krea_pipe.report.sheet.typeface import FontSet
+from krea_pipe.store.known import look_up
 from krea_pipe.store.space import Space
 
 IMAGE_SCHEMA = "krea-pipe/hand-off-image@1"
@@ -28,7 +33,9 @@ NOTICE = "LOCAL PROOFS: drawn by the local Krea, not for production"
 _PROOFS_NAME = "LOCAL-PROOFS"
 SHEET = "contact-sheet.pdf"
 _COMMENT = b"krea-pipe hand-off"
-_IMAGE = re.compile(r"[^/]+/images/.+(?<!\.json)")
+TABLE = "images.csv"
+_IMAGE = re.compile(r"[^/]+/images/.+(?<!\.json)(?<!\.xmp)")
+_COLUMNS = ("name", "id", "stars", "note", "by", "variant", "seed", "job_id", "sha256", "price_usd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,8 @@ class PackContents:
     """The contents of a pack: the images of a run, the picks files that chose them, and picks without an image.
 
     `folder` is the run's, `picks` are paths as seen from where the run was started, empty for all images of a run.
-    `expected` is how many images a whole pack would have.
+    `expected` is how many images a whole pack would have. `names` is a template for the names of images; "" names them
+    by their cells if there are picks, and otherwise by their paths in the output folder.
     """
 
     report: Report
@@ -45,6 +53,7 @@ class PackContents:
     picks: Sequence[str] = ()
     missing: Sequence[str] = ()
     expected: int = 0
+    names: str = ""
 
     @property
     def title(self) -> str:
@@ -56,7 +65,8 @@ class PackContents:
 class WrittenPack:
     """A pack that is written: how many images it has, of how many it could have, its bytes, and its digest.
 
-    `replaced` is how many images the pack had that was there before.
+    `replaced` is how many images the pack had that was there before. `names` are the names of the images in its folder,
+    by the ids of their cells.
     """
 
     file: Path
@@ -66,6 +76,7 @@ class WrittenPack:
     missing: tuple[str, ...]
     size: int
     sha256: str
+    names: Mapping[str, str]
 
 
 def title_of(report: Report, *, is_picked: bool) -> str:
@@ -115,7 +126,7 @@ def write_pack(
     with path.open("rb") as written:
         digest = hashlib.file_digest(written, "sha256").hexdigest()
     missing = (*contents.missing, *lost)
-    return WrittenPack(path, count, contents.expected, earlier, missing, path.stat().st_size, digest)
+    return WrittenPack(path, count, contents.expected, earlier, missing, path.stat().st_size, digest, packing.names)
 
 
 class _Packing:
@@ -124,6 +135,7 @@ class _Packing:
     def __init__(self, contents: PackContents, archive: zipfile.ZipFile, moment: ZipMoment) -> None:
         self.contents, self.archive, self.moment = contents, archive, moment
         self.sums: list[tuple[str, str]] = []
+        self.names: dict[str, str] = {}
         report = contents.report
         self.labels = {reference.source: reference.label for reference in report.references}
         self.labels |= {source_text(ByKey(Key(row.key))): row.id for row in report.rows}
@@ -132,8 +144,8 @@ class _Packing:
 
     def write(self, space: Space, *, allow_missing: bool) -> list[str]:
         """Write every file of a pack; the ids of images that are lost."""
-        names = final_names(self.contents.report, self.contents.folder, [one.row for one in self.contents.images])
-        lost, listed, packed = [], [], []
+        names = _names(self.contents)
+        lost, listed = [], []
         for image in sorted(self.contents.images, key=lambda one: names[one.row.id]):
             data = space.blobs.read(image.row.sha256 or "")
             if data is None:
@@ -144,13 +156,16 @@ class _Packing:
                 lost.append(image.row.id)
                 continue
             name = f"images/{names[image.row.id]}"
-            sidecar = f"{name.rpartition('.')[0]}.json"
+            stem = name.rpartition(".")[0]
+            sidecar = f"{stem}.json"
             self._add(name, data)
             self._add_json(sidecar, self._sidecar(image, name, len(data)))
+            self._add(f"{stem}.xmp", self._xmp(image))
             listed.append(_listed(image, name, sidecar, len(data)))
-            packed.append(image.row.id)
-        there = [image for image in self.contents.images if image.row.id in set(packed)]
+            self.names[image.row.id] = name
+        there = [image for image in self.contents.images if image.row.id in self.names]
         self._add(SHEET, _contact_sheet(self.contents, space, there))
+        self._add(TABLE, self._table(there, space))
         self._add_json("manifest.json", self._manifest(listed, lost))
         self._add("SHA256SUMS", "".join(f"{digest}  {name}\n" for digest, name in self.sums).encode())
         return lost
@@ -193,6 +208,28 @@ class _Packing:
             "run_id": self.contents.report.run_id,
         }
 
+    def _xmp(self, image: SelectedImage) -> bytes:
+        """The file that image programs read: the stars of the pick, and what the image is."""
+        row, report = image.row, self.contents.report
+        stars = image.pick.stars if image.pick else None
+        software, is_proof = f"krea-pipe {report.tool_version}", report.target.kind == "local"
+        fields = XmpFields(software, row.prompt, row.request.get("seed"), is_proof, stars)
+        return xmp_packet(fields).encode("utf-8", "replace")
+
+    def _table(self, images: Sequence[SelectedImage], space: Space) -> bytes:
+        """A line for each image, in the order of the run, for spreadsheets."""
+        prices = _prices(images, space)
+        lines = [
+            (
+                *(self.names[one.row.id].removeprefix("images/"), one.row.id),
+                *((one.pick.stars, one.pick.note, one.pick.by) if one.pick else (None, None, None)),
+                *(one.row.request.get("variant"), one.row.request.get("seed")),
+                *(one.row.job_id, one.row.sha256, prices[one.row.id]),
+            )
+            for one in images
+        ]
+        return csv_text(_COLUMNS, lines).encode("utf-8", "replace")
+
     def _manifest(self, images: list[dict[str, object]], lost: list[str]) -> dict[str, object]:
         """The manifest of the pack."""
         report = self.contents.report
@@ -225,6 +262,22 @@ class _Packing:
         return [self._labelled(one) for one in data] if isinstance(data, (list, tuple)) else data
 
 
+def _names(contents: PackContents) -> dict[str, str]:
+    """The name of each image by the id of its cell."""
+    if contents.names:
+        return names_by_template(contents.report, contents.images, contents.names)
+    if contents.picks:
+        return names_by_id(contents.images)
+    return final_names(contents.report, contents.folder, [one.row for one in contents.images])
+
+
+def _prices(images: Sequence[SelectedImage], space: Space) -> dict[str, Decimal | None]:
+    """The price of each image in USD by the id of its cell, also if an earlier run paid for it; None if unknown."""
+    results = look_up(space, {one.row.id: one.row.key for one in images}).results
+    known = {(key, result.sha256): result.cost_usd for key, result in results.items()}
+    return {one.row.id: known.get((one.row.key, one.row.sha256 or ""), one.row.cost_usd or None) for one in images}
+
+
 def _listed(image: SelectedImage, name: str, sidecar: str, size: int) -> dict[str, object]:
     """One image as the manifest lists it."""
     row = image.row
@@ -235,7 +288,8 @@ def _listed(image: SelectedImage, name: str, sidecar: str, size: int) -> dict[st
 def _decision(image: SelectedImage) -> dict[str, object]:
     if image.pick is None:
         return {"stars": None, "note": None}
-    return {"stars": image.pick.stars, "note": image.pick.note or None}
+    by, chain = image.pick.by or None, list(image.chain)
+    return {"stars": image.pick.stars, "note": image.pick.note or None, "by": by, "chain": chain}
 
 
 def _contact_sheet(contents: PackContents, space: Space, images: Sequence[SelectedImage]) -> bytes:
