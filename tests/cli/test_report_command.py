@@ -72,7 +72,7 @@ def test_a_single_file_makes_the_pictures_that_are_missing(project, folder):
 
 def test_a_single_file_that_is_too_large_is_not_written(project, folder):
     kept = [path for path in project.home.rglob("*.webp") if folder not in path.parents]
-    kept[0].write_bytes(b"RIFF" + bytes(1_200_000))
+    kept[0].write_bytes(b"RIFF" + bytes(700_000))
     done = project.run("report", "--single-file", "x.html", "--max-mb", "1", "--json")
     (problem,) = done.json["problems"]
     assert (done.code, problem["code"]) == (2, "too_large")
