@@ -143,3 +143,9 @@ def test_hidden_captions_leave_no_room_between_the_lines(open_page, tmp_path):
     lines = sorted({(round(box["y"]), round(box["y"] + box["height"])) for box in boxes})
     assert len(lines) > 2
     assert max(below - bottom for (_, bottom), (below, _) in pairwise(lines)) < 40
+
+
+def test_the_comparison_keeps_its_close_button_at_the_edge(open_page, lamps):
+    page = open_page(f"{lamps}#compare=lamp%2Fslate%2Fdawn&compare=lamp%2Flinen%2Fdawn&comparing=yes&blind=a")
+    box = page.locator("#compare-close").bounding_box()
+    assert box["x"] + box["width"] > 1280 - 40

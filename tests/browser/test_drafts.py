@@ -109,6 +109,15 @@ def test_a_sheet_shows_final_images_beside_their_drafts_and_keys_decide_there(op
     expect(page.locator("#c4 .verdict")).to_have_attribute("aria-label", "4 stars")
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_final_image_stands_beside_its_draft_in_any_window(open_page, many, width):
+    page = open_page(many, viewport={"width": width, "height": 800})
+    page.keyboard.press("Shift+D")
+    draft, final = (page.locator(".pair-row").first.locator(".frame").nth(place).bounding_box() for place in (0, 1))
+    assert draft["y"] == final["y"]
+    assert draft["x"] < final["x"] < width - final["width"]
+
+
 def test_the_paired_sheet_has_what_the_sheet_shows(open_page, promoted):
     page = open_page(f"{promoted}#search=noon&drafts=final")
     expect(page.locator("#pairs .pair-name")).to_have_text(["draft noon", "final noon · wide"])

@@ -134,3 +134,15 @@ def test_a_key_opens_it_and_says_when_nothing_is_decided(open_page, lamps, singl
     page.keyboard.press("v")
     alone = open_page(single)
     expect(alone.get_by_role("button", name="Which values win")).to_have_count(0)
+
+
+def test_long_values_leave_the_numbers_in_a_narrow_window(open_page, tmp_path):
+    long = ["a lamp that stands in the corner of a room with a window to the north", "Donaudampfschifffahrt" * 4]
+    report = make_report(make_stage("lamp", {"surface": long, "light": ["dawn", "noon"]}))
+    picks = [{"id": row.id, "stars": 4, "note": ""} for row in report.rows]
+    address = write_page(report, tmp_path, {"lamp": {"picks": picks, "rejected": []}})
+    page = open_page(f"{address}#values=lamp", viewport={"width": 390, "height": 844})
+    for place in (".value-table td", ".best-pairs li", ".pair-table .pair-won"):
+        box = page.locator(place).last.bounding_box()
+        assert box["x"] + box["width"] <= 390, place
+    assert page.locator(".values-won").evaluate("node => node.scrollWidth <= node.clientWidth")

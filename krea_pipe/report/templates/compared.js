@@ -35,9 +35,9 @@ function drawComparison() {
   holdHand();
 }
 
-/** The differences take room from the pictures: of many, and while a winner is sought, they are shown only when asked for. */
+/** The differences take room from the pictures: of many, in a narrow window, and in a contest, they are shown only when asked for. */
 let differencesWanted = null;
-const areDifferencesShown = () => differencesWanted ?? (!contest && view.compare.length <= 4);
+const areDifferencesShown = () => differencesWanted ?? (!contest && view.compare.length <= (sheetWidth().narrow ? 2 : 4));
 
 function drawCompareText(some) {
   const text = document.getElementById("compare-text");
