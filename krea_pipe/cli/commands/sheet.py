@@ -65,11 +65,11 @@ class _Flags(SelectFlags):
 @click.option(
     "--paper",
     type=click.Choice(list(PAPER_SIZES), case_sensitive=False),
-    help="Pages of this size, at 300 dpi, with all headings on each page.",
+    help="The size of pages for a printer; by default, a page grows with the matrix.",
 )
 @click.option("--per-page", type=click.IntRange(1, 1000), help="The most pictures on a page of --paper.  [default: 12]")
 @click.option("--landscape", is_flag=True, help="Turn the --paper on its side.")
-@click.option("--picks", is_flag=True, help="Only picked cells, with their stars and notes, as `export --picks`.")
+@click.option("--picks", is_flag=True, help="Only picked cells, with their stars and notes.")
 @click.option("--allow-missing", is_flag=True, help="Skip picks without an image.")
 @click.option("--title", help="The heading.  [default: the pipeline's name]")
 @replace_option
@@ -82,10 +82,15 @@ def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags
     sheet-1.png, sheet-2.png. An earlier sheet is replaced, unless it has more pictures and the new one is partial; any
     other file is kept.
 
+    Without --paper, a page grows with the matrix. With --paper, headings and labels are repeated on each page, no type
+    is smaller than 6 points, and pictures have 300 dpi, or their own resolution if it is lower.
+
     Latin, Greek and Cyrillic are built in. Other scripts need fonts on this machine, for example Noto Sans CJK for
     Chinese, Japanese and Korean. Letters that no font contains become empty boxes.
     """
     check_path(out)
+    if options["allow_missing"] and not options["picks"]:
+        raise UsageError(Problem("without_picks", "--allow-missing needs --picks", hint="add --picks"))
     layout = _page_layout(options, is_pdf=out.suffix.lower() == ".pdf")
     home = open_home(os.environ)
     folder = find_run(home, run)
@@ -164,7 +169,7 @@ def _page_layout(options: _Flags, *, is_pdf: bool) -> Paper | PageLimits:
         return PageLimits(options["size"] or 360, options["max_megapixels"] or 40, even=is_pdf)
     if options["size"] is not None or options["max_megapixels"] is not None:
         name = "--size" if options["size"] is not None else "--max-megapixels"
-        hint = "use --per-page to set the number of pictures on a page"
+        hint = "use --per-page to set the number of pictures on each page"
         raise UsageError(Problem("with_paper", f"{name} cannot be combined with --paper", hint=hint))
     return Paper(options["paper"], options["per_page"] or 12, is_landscape=options["landscape"])
 

@@ -13,7 +13,6 @@ from krea_pipe.report.sheet.model import Box, Text, Tile, TileGroup, Tone, joine
 from krea_pipe.report.sheet.typeface import FontSet
 
 MOST_LABEL_LINES = 5
-MOST_CAPTION_LINES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,8 @@ class Measures:
 
     `small`, `label`, `heading` and `title` are sizes of type. `gap` is between pictures, `space` between tables,
     `margin` around a page. What is on a page is not narrower than `narrowest`, which its foot needs. Labels of rows are
-    not wider than `row_labels`, and pictures not higher than `tallest`.
+    not wider than `row_labels`, and pictures not higher than `tallest`. Each text of a
+    caption has at most `caption_lines`.
     """
 
     side: int
@@ -36,6 +36,7 @@ class Measures:
     narrowest: int
     row_labels: int
     tallest: int = sys.maxsize
+    caption_lines: int = 3
 
 
 def measures_of(side: int) -> Measures:
@@ -115,7 +116,7 @@ class Typesetter:
 
     def _caption(self, row: Row, label: str, width: int) -> TileGroup:
         """The label, the id as commands take it, and what is special about the cell."""
-        m, most = self.measures, MOST_CAPTION_LINES
+        m, most = self.measures, self.measures.caption_lines
         name = row.id.partition("/")[2] or row.id
         flags = [word for word, is_so in (("reused", row.status == "reused"), ("adopted", row.adopted)) if is_so]
         above = [self.text(one, width, m.label, most=most) for one in (label.split("\n") if label else ())]

@@ -1,4 +1,4 @@
-"""Pages of a real size of paper: a grid of at most so many pictures, with all headings on each page.
+"""Pages of a real size of paper: a grid with a maximum number of pictures, and all headings on each page.
 
 Everything is known before a picture is opened, as in `pages`; here the page is given, and the pictures follow from it.
 """
@@ -27,6 +27,8 @@ _TYPE = 7.0
 _SMALL_TYPE = 6.0
 """The size of captions in points, and their size on pages with many pictures; nothing is set smaller."""
 _MANY = 30
+_CAPTION_LINES = 12
+"""Narrow columns need many lines; a caption that is cut would lose the end of an id, by which cells differ."""
 _LEAST_SIDE = 5
 """The side of the smallest picture in millimetres."""
 
@@ -63,6 +65,7 @@ class Paper:
             space=_pixels(5),
             narrowest=inner,
             row_labels=min(small * 9, inner // 4),
+            caption_lines=_CAPTION_LINES,
         )
 
 
@@ -90,7 +93,7 @@ def print_sheet(report: Report, stages: Sequence[StageLayout], paper: Paper, *, 
         fonts: the typefaces, which measure each text.
 
     Raises:
-        UsageError: so many pictures do not fit a page.
+        UsageError: the pictures of a page do not fit on it with their labels.
     """
     frame = Composer(Typesetter(fonts, paper.measures), title, report)
     pages = [page for stage in stages for page in _StagePrinter(stage, paper, frame).pages()]
@@ -170,20 +173,22 @@ class _StagePrinter:
         least = _pixels(_LEAST_SIDE)
         if measures.side < least:
             return None
-        flat = self._bands(grid, replace(measures, tallest=1))
-        line = self._line_room(grid, flat)
-        tallest = line - max(_caption_height(one) for band in flat for one in band.lines)
-        if tallest < least or line < max(one.height for band in flat for one in band.lines):
+        tallest = self._tallest(grid, self._bands(grid, replace(measures, tallest=1)))
+        if tallest < least:
             return None
         bands = self._bands(grid, replace(measures, tallest=tallest))
         return pack(bands, self.rooms, self.m.space, grid.lines)
 
-    def _line_room(self, grid: _Grid, bands: Sequence[Band]) -> int:
-        """The height of a line in pixels, if all lines and the heads of their bands fill a page."""
+    def _tallest(self, grid: _Grid, bands: Sequence[Band]) -> int:
+        """The height of pictures in pixels with which the lines of a page fill it, whatever their captions need."""
         longest = max(len(band.lines) for band in bands)
-        heads = -(-grid.lines // longest)
+        tables = max(1, grid.lines // longest)
+        count = min(grid.lines, tables * longest)
         head = max(sum(piece.height for piece in band.head) for band in bands)
-        return (self.rooms[0] - heads * head - (heads - 1) * self.m.space) // grid.lines - bands[0].gap
+        captions = [_caption_height(line) for band in bands for line in band.lines]
+        highest = max(sum(captions[at : at + count]) for at in range(max(1, len(captions) - count + 1)))
+        room = self.rooms[0] - tables * head - (tables - 1) * self.m.space
+        return (room - highest) // count - bands[0].gap
 
     def _bands(self, grid: _Grid, measures: Measures) -> list[Band]:
         typesetter = Typesetter(self.frame.typesetter.fonts, measures)
