@@ -21,7 +21,7 @@ from krea_pipe.report.export.selected_images import SelectedImage
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.sheet.arrange import AxisChoice, arrange_stage, list_cells, stages_of
 from krea_pipe.report.sheet.draw import Painter
-from krea_pipe.report.sheet.pages import Paper, make_sheet
+from krea_pipe.report.sheet.pages import PageLimits, make_sheet
 from krea_pipe.report.sheet.parts import Typesetter
 from krea_pipe.report.sheet.typeface import FontSet
 from krea_pipe.store.known import look_up
@@ -300,9 +300,10 @@ def _contact_sheet(contents: PackContents, space: Space, images: Sequence[Select
         list_cells(stage, rows, remarks) if contents.picks else arrange_stage(stage, rows, AxisChoice())
         for stage, rows in stages_of(part, ())
     ]
-    fonts, paper = FontSet(), Paper(even=True)
-    sheet = make_sheet(part, stages, paper, title=part.pipeline.name, fonts=fonts)
-    return Painter(space, contents.folder / part.base, Typesetter(fonts, paper.side)).pdf(sheet)
+    fonts, limits = FontSet(), PageLimits(even=True)
+    sheet = make_sheet(part, stages, limits, title=part.pipeline.name, fonts=fonts)
+    painter = Painter(space, contents.folder / part.base, Typesetter(fonts, limits.measures))
+    return b"".join(painter.pdf(sheet))
 
 
 def _is_pack(path: Path) -> bool:

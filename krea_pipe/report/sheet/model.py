@@ -9,6 +9,17 @@ from krea_pipe.report.model import Row
 
 Tone = Literal["ink", "quiet", "mark"]
 
+COLOURS = {
+    "paper": (255, 255, 255),
+    "ink": (24, 24, 26),
+    "quiet": (112, 112, 116),
+    "mark": (166, 60, 40),
+    "rule": (214, 214, 216),
+    "empty": (246, 246, 247),
+}
+"""The colours of a sheet, by what they are for."""
+SCREEN_DPI = 144
+"""Pixels of each inch where pages have no paper: a picture of 360 px is 63 mm wide."""
 LEADING = 1.4
 """The height of a line of text, relative to its font size."""
 
@@ -129,9 +140,15 @@ class SheetPage:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A contact sheet: what it is of, when that was made, and its pages."""
+    """A contact sheet: what it is of, when that was made, its pages, and the pixels of each inch of them."""
 
     title: str
     run_id: str
     made_at: str
     pages: tuple[SheetPage, ...]
+    dpi: int = SCREEN_DPI
+
+    @property
+    def points(self) -> float:
+        """The points of a pixel; an inch has 72."""
+        return 72 / self.dpi

@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,7 +13,6 @@ from krea_pipe.report.sheet.model import Box, Text, Tile, TileGroup, Tone, joine
 from krea_pipe.report.sheet.typeface import FontSet
 
 MOST_LABEL_LINES = 5
-MOST_CAPTION_LINES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,9 @@ class Measures:
     """Sizes that follow from the side of a picture, in pixels: type grows more slowly than pictures do.
 
     `small`, `label`, `heading` and `title` are sizes of type. `gap` is between pictures, `space` between tables,
-    `margin` around a page. What is on a page is not narrower than `narrowest`, which its foot needs.
+    `margin` around a page. What is on a page is not narrower than `narrowest`, which its foot needs. Labels of rows are
+    not wider than `row_labels`, and pictures not higher than `tallest`. Each text of a
+    caption has at most `caption_lines`.
     """
 
     side: int
@@ -32,6 +34,9 @@ class Measures:
     margin: int
     space: int
     narrowest: int
+    row_labels: int
+    tallest: int = sys.maxsize
+    caption_lines: int = 3
 
 
 def measures_of(side: int) -> Measures:
@@ -47,6 +52,7 @@ def measures_of(side: int) -> Measures:
         margin=small * 5,
         space=small * 3,
         narrowest=small * 36,
+        row_labels=max(round(side * 0.5), small * 9),
     )
 
 
@@ -61,10 +67,10 @@ class SheetTable:
 
 
 class Typesetter:
-    """Sets texts and cells for pictures of a side, in pixels."""
+    """Sets texts and cells in the sizes that it is given."""
 
-    def __init__(self, fonts: FontSet, side: int) -> None:
-        self.fonts, self.measures = fonts, measures_of(side)
+    def __init__(self, fonts: FontSet, measures: Measures) -> None:
+        self.fonts, self.measures = fonts, measures
         self._tiles: dict[tuple[str, int, int, str], TileGroup] = {}
 
     def text(
@@ -110,7 +116,7 @@ class Typesetter:
 
     def _caption(self, row: Row, label: str, width: int) -> TileGroup:
         """The label, the id as commands take it, and what is special about the cell."""
-        m, most = self.measures, MOST_CAPTION_LINES
+        m, most = self.measures, self.measures.caption_lines
         name = row.id.partition("/")[2] or row.id
         flags = [word for word, is_so in (("reused", row.status == "reused"), ("adopted", row.adopted)) if is_so]
         above = [self.text(one, width, m.label, most=most) for one in (label.split("\n") if label else ())]
@@ -121,16 +127,16 @@ class Typesetter:
         """Cells that just follow each other, in columns of one width."""
         side = self.measures.side
         width = round(stage.widths[0] * side)
-        height = round(min(1 / stage.widths[0], TALLEST) * side * 1.1)
+        height = min(round(min(1 / stage.widths[0], TALLEST) * side * 1.1), self.measures.tallest)
         return [self.tile(row, width, height, label) for row, label in stage.flow]
 
     def parts(self, stage: StageLayout, widest: int, most_lines: int) -> list[SheetTable]:
         """The blocks of a stage as tables of a maximum width and number of lines, each with all its labels."""
-        labels = self._label_width(stage)
+        labels = self.label_width(stage)
         ranges = self._column_ranges(stage, widest - labels)
         found = []
         for block in stage.blocks:
-            for first, last in _even(len(block.lines), most_lines):
+            for first, last in even_runs(len(block.lines), most_lines):
                 found += [self._part(stage, block, labels, (first, last), columns) for columns in ranges]
         return found
 
@@ -145,7 +151,8 @@ class Typesetter:
         lines = []
         for line in block.lines[slice(*rows)]:
             slots = zip(line.slots[slice(*columns)], widths, lefts, strict=True)
-            placed = [self.tile(row, wide, round(line.height * m.side)).moved(at, 0) for row, wide, at in slots if row]
+            high = min(round(line.height * m.side), m.tallest)
+            placed = [self.tile(row, wide, high).moved(at, 0) for row, wide, at in slots if row]
             label = self.text(line.label, labels - m.gap, m.label, most=MOST_LABEL_LINES)
             lines.append(joined([label, *placed], width, max([label.height, *(one.height for one in placed)])))
         names = self._names(stage, stage.labels[slice(*columns)], list(zip(lefts, widths, strict=True)), labels)
@@ -171,13 +178,13 @@ class Typesetter:
         height = max(height, own.height)
         return joined([*below, first, own.moved(0, height - own.height)], width, height)
 
-    def _label_width(self, stage: StageLayout) -> int:
+    def label_width(self, stage: StageLayout) -> int:
         """The width of the row labels including the gap; 0 if there are no row labels."""
         m = self.measures
         texts = dict.fromkeys(line.label for block in stage.blocks for line in block.lines)
         if not stage.rows or not any(texts):
             return 0
-        least, most = m.small * 4, max(round(m.side * 0.5), m.small * 9)
+        least, most = m.small * 4, m.row_labels
         wide = [self.text(text, most, m.label, most=MOST_LABEL_LINES).width for text in texts]
         return max(least, *wide, self.text(stage.rows, most, m.small, most=MOST_LABEL_LINES).width) + m.gap
 
@@ -185,14 +192,14 @@ class Typesetter:
         """The columns in as few runs as fit a width, about as many in each; one alone may still be too wide."""
         widths = [round(width * self.measures.side) + self.measures.gap for width in stage.widths]
         for most in range(len(widths), 1, -1):
-            runs = _even(len(widths), most)
+            runs = even_runs(len(widths), most)
             if all(sum(widths[slice(*run)]) - self.measures.gap <= widest for run in runs):
                 return runs
-        return _even(len(widths), 1)
+        return even_runs(len(widths), 1)
 
 
-def _even(count: int, most: int) -> list[tuple[int, int]]:
-    """So many things in runs of at most `most`, as even as can be."""
+def even_runs(count: int, most: int) -> list[tuple[int, int]]:
+    """The first and last place of each run of things, which has at most `most` and is about as long as the others."""
     runs = max(1, -(-count // max(1, most)))
     ends = [number * count // runs for number in range(runs + 1)]
     return [(first, last) for first, last in pairwise(ends) if last > first]

@@ -9,17 +9,17 @@ from sheet_reports import RUN, make_report, make_row, make_stage
 
 from krea_pipe.core.errors import UsageError
 from krea_pipe.report.sheet.arrange import AxisChoice, arrange_stage, check_axes, list_cells, stages_of
-from krea_pipe.report.sheet.pages import Paper, make_sheet
+from krea_pipe.report.sheet.pages import PageLimits, make_sheet
 from krea_pipe.report.sheet.typeface import FontSet
 
 FONTS = FontSet(())
 SIZES = ((1024, 1024), (1344, 768), (768, 1344), (1536, 640), (640, 1536), None)
 
 
-def laid_out(*stages, paper=Paper(), wanted=AxisChoice(), kind="live"):  # noqa: B008 (frozen)
+def laid_out(*stages, limits=PageLimits(), wanted=AxisChoice(), kind="live"):  # noqa: B008 (frozen)
     report = make_report(*stages, kind=kind)
     found = [arrange_stage(stage, rows, wanted) for stage, rows in stages_of(report, ())]
-    return make_sheet(report, found, paper, title="Lamps", fonts=FONTS)
+    return make_sheet(report, found, limits, title="Lamps", fonts=FONTS)
 
 
 def strings(page):
@@ -73,19 +73,21 @@ def stages(draw):
     return stage, rows[:400] or [make_row("look", {name: values[0] for name, values in axes.items()})]
 
 
-papers = st.builds(Paper, st.sampled_from([32, 96, 256, 360, 900]), st.sampled_from([0.5, 2, 12, 40]), st.booleans())
+page_limits = st.builds(
+    PageLimits, st.sampled_from([32, 96, 256, 360, 900]), st.sampled_from([0.5, 2, 12, 40]), st.booleans()
+)
 
 
 @settings(max_examples=30)
-@given(stages(), papers)
-def test_everything_stands_inside_its_page_and_nothing_on_anything_else(stage, paper):
+@given(stages(), page_limits)
+def test_everything_stands_inside_its_page_and_nothing_on_anything_else(stage, limits):
     try:
-        sheet = laid_out(stage, paper=paper)
+        sheet = laid_out(stage, limits=limits)
     except UsageError:
-        assume(paper.side < 256 or paper.megapixels > 2)
+        assume(limits.side < 256 or limits.megapixels > 2)
         raise
     for page in sheet.pages:
-        assert page.width * page.height <= paper.megapixels * 1_000_000
+        assert page.width * page.height <= limits.megapixels * 1_000_000
         boxes = boxes_of(page)
         assert all(box.left >= 0 and box.top >= 0 for box in boxes)
         assert all(box.right <= page.width and box.bottom <= page.height for box in boxes)
@@ -101,10 +103,10 @@ def test_everything_stands_inside_its_page_and_nothing_on_anything_else(stage, p
 
 
 @settings(max_examples=30)
-@given(stages(), papers)
-def test_notes_stay_inside_the_box_of_their_cell(stage, paper):
+@given(stages(), page_limits)
+def test_notes_stay_inside_the_box_of_their_cell(stage, limits):
     try:
-        sheet = laid_out(stage, paper=paper)
+        sheet = laid_out(stage, limits=limits)
     except UsageError:
         return
     for tile in tiles_of(sheet).values():
@@ -162,7 +164,7 @@ def test_pictures_of_mixed_ratio_share_their_top_and_their_left_edge():
 
 def test_a_matrix_that_is_too_wide_goes_on_with_its_row_labels_said_again():
     stage = make_stage("look", {"light": ["dawn", "neon", "clean"], "seed": list(range(90))})
-    sheet = laid_out(stage, paper=Paper(megapixels=4))
+    sheet = laid_out(stage, limits=PageLimits(megapixels=4))
     assert len(sheet.pages) > 1
     columns = {text for page in sheet.pages for text in strings(page)}
     assert {str(seed) for seed in range(90)} <= columns
@@ -174,7 +176,7 @@ def test_a_matrix_that_is_too_wide_goes_on_with_its_row_labels_said_again():
 
 def test_pages_are_numbered_and_say_their_run_and_whether_they_are_proofs():
     stage = make_stage("look", {"light": ["dawn", "neon"], "seed": list(range(60))})
-    pages = laid_out(stage, paper=Paper(megapixels=4), kind="local").pages
+    pages = laid_out(stage, limits=PageLimits(megapixels=4), kind="local").pages
     assert len(pages) > 2
     for number, page in enumerate(pages, 1):
         assert {f"page {number} of {len(pages)}", RUN, "LOCAL PROOFS"} <= set(strings(page))
@@ -189,8 +191,8 @@ def test_each_stage_starts_a_page():
 
 def test_pages_for_print_are_alike_and_others_end_with_their_cells():
     stage = make_stage("look", {"seed": list(range(50))})
-    loose = {page.height for page in laid_out(stage, paper=Paper(megapixels=4)).pages}
-    even = {page.height for page in laid_out(stage, paper=Paper(megapixels=4, even=True)).pages}
+    loose = {page.height for page in laid_out(stage, limits=PageLimits(megapixels=4)).pages}
+    even = {page.height for page in laid_out(stage, limits=PageLimits(megapixels=4, even=True)).pages}
     assert len(loose) > 1
     assert len(even) == 1
 
@@ -204,7 +206,7 @@ def test_cells_of_one_axis_follow_each_other_in_lines_of_a_good_shape():
 
 
 def test_a_long_table_is_cut_into_pieces_beside_each_other_rather_than_printed_as_a_strip():
-    (page,) = laid_out(make_stage("look", {"n": list(range(60)), "seed": [1, 2]}), paper=Paper(side=128)).pages
+    (page,) = laid_out(make_stage("look", {"n": list(range(60)), "seed": [1, 2]}), limits=PageLimits(side=128)).pages
     assert 0.7 < page.width / page.height < 2.8
     assert strings(page).count("seed") > 1
 
@@ -229,7 +231,7 @@ def test_picks_follow_each_other_with_what_was_said_about_them():
     stage, rows = make_stage("look", {"light": ["dawn", "neon"], "seed": [1, 2]})
     report = make_report((stage, rows))
     made = list_cells(stage, rows, {"look/neon/2": "5 stars · keep the droplets"})
-    sheet = make_sheet(report, [made], Paper(), title="Picks", fonts=FONTS)
+    sheet = make_sheet(report, [made], PageLimits(), title="Picks", fonts=FONTS)
     captions = {name: [text.string for text in tile.caption] for name, tile in tiles_of(sheet).items()}
     assert captions["look/neon/2"][:2] == ["neon · 2", "5 stars · keep the droplets"]
 
@@ -254,4 +256,4 @@ def test_axes_and_stages_that_are_not_there_are_refused_with_the_nearest():
 
 def test_a_picture_that_no_page_can_hold_is_refused_with_what_to_do():
     with pytest.raises(UsageError, match=r"2000 px .* more than 1 megapixels.*raise --max-megapixels, or lower --size"):
-        laid_out(make_stage("look", {"seed": [1]}), paper=Paper(2000, 1))
+        laid_out(make_stage("look", {"seed": [1]}), limits=PageLimits(2000, 1))
