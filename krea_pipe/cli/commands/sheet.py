@@ -136,10 +136,11 @@ def _content(report: Report, folder: Path, options: _Flags) -> _Content:
     if options["picks"]:
         stages_of(report, options["stages"])
         picked = read_selected_picks(report, folder, options["stages"], ())
-        missing = selected_images(report, picked)[1]
+        found = selected_images(report, picked, options["stages"])
         if not options["allow_missing"]:
-            check_missing(missing, report)
-        images = selected_images(part, picked)[0]
+            check_missing(found.missing, report, folder)
+        ids = {row.id for row in part.rows}
+        images = [image for image in found.images if image.row.id in ids]
         part = replace(part, rows=tuple(image.row for image in images))
         remarks = {image.row.id: image.remark for image in images}
     chosen = stages_of(part, options["stages"])
