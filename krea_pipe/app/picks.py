@@ -9,7 +9,7 @@ from typing import TypedDict
 from krea_pipe.app import flow
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.git import user_name
-from krea_pipe.matrix.pick_matching import Matched, disputes, lost_picks, moved_file
+from krea_pipe.matrix.pick_matching import Matched, disputes, left_out, moved_file
 from krea_pipe.matrix.picking import best_of, check_count, decided_cells, match_cells, named_cells, picks_file
 from krea_pipe.pipeline.editing.edits import add_stage
 from krea_pipe.pipeline.editing.pick_changes import PicksEdit, change_picks
@@ -159,6 +159,11 @@ def _reviewer_of(review: Picks, given: str | None) -> str:
     if given is None and len(names) > 1:
         message = f"{file} has decisions by {' and '.join(names)}"
         raise UsageError(Problem("several_reviewers", message, hint=f"choose whose to import: --as {names[0]!r}"))
+    if given is not None and not any(one.by in ("", given) for one in review.decisions):
+        message = f"{file} has no decisions by {given or 'someone without a name'}"
+        raise UsageError(
+            Problem("no_picks", message, hint=f"it has those of {' and '.join(names)}; choose one with --as")
+        )
     return given if given is not None else names[0] if names else ""
 
 
@@ -230,8 +235,7 @@ class _Change:
         if changed:
             text = self._with(text, before, review, changed)
         picks, disputed = self._written(text or "", len(before.picks) if held.decisions else -1)
-        names = [cell.id for cell, _ in self.found]
-        lost = lost_picks(review, given, self.stage, names, self.loaded.pipeline.document.file)
+        lost = left_out(review, given, self.stage, self.by)
         new = sum(cell not in known for cell in changed)
         imported = Imported(self.by, new, len(changed) - new, len(said) - len(changed))
         return imported, picks, (*lost, *disputed)

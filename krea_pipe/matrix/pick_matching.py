@@ -218,6 +218,24 @@ def lost_picks(picks: Picks, matched: Matched, stage: str, ids: Sequence[str], p
     return found
 
 
+def left_out(review: Picks, matched: Matched, stage: str, by: str) -> list[Problem]:
+    """A warning for each decision of a reviewer that is about no cell, so that it is not imported, up to a hundred.
+
+    Args:
+        review: the reviewer's file.
+        matched: what its decisions are about.
+        stage: the name of the stage.
+        by: the reviewer, whose decisions may be without a name.
+    """
+    hint = f"it is not imported; if the cell has a new name, change it in {review.document.file}"
+    return [
+        Problem(
+            "unknown_cell", f"`{one.id}` is not a cell of the stage `{stage}`", review.document.place(one.trail), hint
+        )
+        for one in islice((one for one in matched.lost if one.by in ("", by)), MAX_PROBLEMS)
+    ]
+
+
 def _near(identity: str, free: Sequence[str]) -> str:
     """The cell that may be meant: one part of its id is another word, which is similar to the current one."""
     parts, found = identity.split("/"), list[str]()

@@ -70,6 +70,17 @@ def test_on_a_phone_nothing_is_beside_the_window_and_pictures_are_near(open_page
     assert cell_at(page, 0).evaluate("cell => cell.getBoundingClientRect().top / innerHeight") < 1.4
 
 
+@pytest.mark.parametrize(("seeds", "is_wide"), [(12, False), (40, True)])
+def test_a_short_stage_with_many_columns_stays_in_the_window_where_its_pictures_can(
+    open_page, tmp_path, seeds, is_wide
+):
+    axes = {"light": ["dawn", "noon", "dusk"], "seed": list(range(seeds))}
+    page = open_page(write_page(sweep_of(axes), tmp_path), viewport=DESK)
+    expect(cell_at(page, 0)).to_be_visible()
+    assert (page.evaluate(SIDEWAYS) > 0) == is_wide
+    assert (min(cell["width"] for cell in cells_of(page)) > 130) == is_wide
+
+
 def test_a_short_stage_keeps_large_pictures(open_page, tmp_path):
     axes = {"light": ["dawn", "noon"], "seed": [1, 2, 3]}
     page = open_page(write_page(sweep_of(axes), tmp_path), viewport=DESK)

@@ -157,6 +157,22 @@ def test_the_line_tells_the_pace_and_the_time_left_and_when_a_run_has_died(open_
         page.goto("about:blank")
 
 
+def test_the_line_names_the_command_when_a_run_ends_before_all_cells_are_done(open_page, project, krea):
+    hold_back(krea, "a", "b", "c")
+    project.pipeline(["a", "b", "c"])
+    run = project.start("run", "p.yaml", "--json", "--max-new", "1")
+    until(lambda: len(krea.posts) == 1, "one request")
+    with viewed(project) as view:
+        page = open_page(view.url)
+        live = page.locator("#live")
+        expect(live).to_contain_text("running")
+        krea.rules.clear()
+        expect(live).to_contain_text("1 of 3 done · $0.03 of $5.00 · ended before all cells were done.")
+        expect(live).to_contain_text("krea-pipe run p.yaml")
+        assert project.finish(run).code == 5
+        page.goto("about:blank")
+
+
 def test_the_page_of_the_latest_run_becomes_that_of_a_rerun(open_page, project, view):
     page = open_page(f"{view.url}#only.w=%22a%22")
     expect(page.locator(".cell")).to_have_count(1)

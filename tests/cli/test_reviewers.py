@@ -153,6 +153,12 @@ def test_what_cannot_be_imported_is_said_with_its_place(project, pick):
     project.write("review.yaml", f"{REVIEW}- {{pick: explore/elm/s1, by: Ben}}\n")
     done = project.run("pick", "lamp.yaml", "explore", "--import", "review.yaml")
     assert (done.code, "review.yaml:3:3: warning: `explore/elm/s1` is not a cell" in done.err) == (0, True), done.text
+    assert "it is not imported" in done.err
+    project.write("review.yaml", "- {reject: explore/elm/s1}\n- {pick: explore/oak/s1, by: Ben}\n")
+    done = project.run("pick", "lamp.yaml", "explore", "--import", "review.yaml")
+    assert (done.code, "review.yaml:1:3: warning: `explore/elm/s1` is not a cell" in done.err) == (0, True), done.text
+    project.write("named.yaml", "- {pick: explore/oak/s1, by: Ben}\n")
+    assert "named.yaml has no decisions by Zoe" in pick("--import", "named.yaml", "--as", "Zoe", code=2)
     project.write("none.yaml", "# nothing\n")
     assert "none.yaml has no decisions" in pick("--import", "none.yaml", code=2)
     assert "--stars and --import cannot be combined" in pick("--import", "review.yaml", "--stars", "2", code=2)

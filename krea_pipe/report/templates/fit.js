@@ -51,9 +51,16 @@ function fitIn(stage, room) {
   const plain = { ...plainPivot(stage), size: usual };
   const said = saidPivot(stage);
   if (said) return sized(stage, said, { ...room, usual, limit });
-  if (!members.length || heightOf(stage, plain, room) <= limit) return plain;
+  if (!members.length || heightOf(stage, plain, room) <= limit) return inWidth(stage, plain, { ...room, usual, limit });
   const choices = pivotsOf(stage).map((pivot) => sized(stage, pivot, { ...room, usual, limit }));
   return choices.reduce((best, one) => (one.score > best.score ? one : best), { ...plain, score: 0 });
+}
+
+/** The pivot; with smaller pictures where that keeps its columns in the window. */
+function inWidth(stage, pivot, room) {
+  const isWide = (size) => widthOfPivot(stage, pivot, size, room) > room.width;
+  if (!pivot.columns.length || !isWide(pivot.size * LEAST) || isWide(LEAST_SIZE)) return pivot;
+  return sized(stage, pivot, room);
 }
 
 /** Axes from the last one on are on the columns while these fit, the others on the rows; one axis alone flows. */

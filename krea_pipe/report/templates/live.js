@@ -44,10 +44,16 @@ function takeRerun() {
   if (!isTyping(document.activeElement)) location.reload();
 }
 
+/** How the run stands, with the next step where it has ended before all cells were done. */
+function stateText() {
+  if (runState !== "ended" || !cells.some(({ status }) => status === "pending")) return runState;
+  return `ended before all cells were done. Rerun the command to continue; nothing is charged twice. krea-pipe run ${report.pipeline.file}`;
+}
+
 /** Say how the run stands. The sentence at the top of the page is of the moment when the page was opened. */
 function showLive() {
   const line = document.getElementById("live");
-  const parts = [...(runState ? [progressText(), runState] : []), ...(serverGone ? [SERVER_GONE] : [])];
+  const parts = [...(runState ? [progressText(), stateText()] : []), ...(serverGone ? [SERVER_GONE] : [])];
   line.textContent = parts.join(" · ");
   line.hidden = !parts.length;
   line.dataset.state = serverGone ? "gone" : runState === "running" || runState === "ended" ? runState : "cut-off";
