@@ -124,6 +124,28 @@ def test_a_pick_is_followed_through_several_stages_as_far_as_it_was_promoted(lam
     assert chains(lamp, "--stage", "print", "--allow-missing", "--replace") == [["final/oak/s2", "print/oak/s2"]]
 
 
+def test_of_several_finals_of_a_draft_the_picked_one_is_taken(project):
+    finals = "picks/explore.yaml, promote: {variant: large}, matrix: {creativity: [low, high]}}"
+    project.write("lamp.yaml", LAMP.replace("picks/explore.yaml, promote: {variant: large}}", finals))
+    project.write("picks/explore.yaml", PICKED)
+    run(project)
+    assert len(chains(project)) == 4
+    project.write("picks/final.yaml", "- {pick: final/slate/s1/low}\n")
+    assert chains(project, "--replace") == [
+        ["final/slate/s1/low"],
+        ["explore/oak/s2", "final/oak/s2/low"],
+        ["explore/oak/s2", "final/oak/s2/high"],
+    ]
+
+
+def test_a_draft_that_a_rule_excludes_from_the_finals_is_exported_itself(project):
+    rule = """matrix: {creativity: [low]}, exclude: [{if: "source.axes.surface == 'oak'"}]"""
+    project.write("lamp.yaml", LAMP.replace("{variant: large}}", f"{{variant: large}}, {rule}}}"))
+    project.write("picks/explore.yaml", PICKED)
+    run(project)
+    assert chains(project) == [["explore/oak/s2"], ["explore/slate/s1", "final/slate/s1/low"]]
+
+
 def test_the_drafts_are_exported_with_their_stage(lamp):
     assert chains(lamp, "--stage", "explore") == [["explore/slate/s1"], ["explore/oak/s2"]]
     assert chains(lamp, "--stage", "final", "-k", "surface=oak") == [["explore/oak/s2", "final/oak/s2"]]
@@ -151,7 +173,7 @@ def test_a_pick_that_is_not_promoted_yet_is_an_error_that_says_what_to_run(lamp)
 
 
 def test_a_pick_whose_final_failed_is_an_error_that_names_it(project, krea):
-    project.write("lamp.yaml", LAMP)
+    project.write("lamp.yaml", LAMP + PRINT.replace("picks: picks/final.yaml, ", ""))
     project.write("picks/explore.yaml", PICKED)
     krea.answer("POST", "/generate/image/krea/krea-2/large", 422, {"error": "no"}, text="oak")
     assert project.run("run", "lamp.yaml").code == 1
