@@ -291,8 +291,13 @@ def test_a_claim_that_names_the_job_of_another_request_is_not_believed(homes, kr
     for claim in (one.store / "loopback/claims" / done.rows["b"]["key"]).iterdir():
         claim.write_text(claim.read_text().replace(own, other))
     done = two.end()
-    assert (done.code, statuses(done)) == (1, {"a": "succeeded", "b": "failed", "c": "succeeded"}), done.text
-    assert f"names job {other}, which is known here as the job of another request" in done.rows["b"]["error"]["message"]
+    found, message = statuses(done), done.rows["b"]["error"]["message"]
+    assert (done.code, found["a"], found["c"]) == (1, "succeeded", "succeeded"), done.text
+    # Whether the job of "a" is known by then is a matter of time; neither way is "b" the image of "a", or paid again.
+    if found["b"] == "failed":
+        assert f"names job {other}, which is known here as the job of another request" in message
+    else:
+        assert found["b"] == "uncertain", done.text
     assert krea.billed_prompts() == WORDS
 
 

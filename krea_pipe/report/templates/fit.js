@@ -14,9 +14,6 @@ const LEAST_SHARE = 0.75;
 /** Below this size marks stand on the pictures, and headings are closer. */
 const DENSE = 130;
 
-/** Without rows and columns each picture needs a caption, and they are harder to compare. */
-const FLOW_MALUS = 0.65;
-
 /** Columns in the order of the file are easier to read: others must offer pictures that are larger by this factor. */
 const ORDERED_BONUS = 1.1;
 
@@ -53,7 +50,10 @@ function fitIn(stage, room) {
   if (said) return sized(stage, said, { ...room, usual, limit });
   if (!members.length || heightOf(stage, plain, room) <= limit) return inWidth(stage, plain, { ...room, usual, limit });
   const choices = pivotsOf(stage).map((pivot) => sized(stage, pivot, { ...room, usual, limit }));
-  return choices.reduce((best, one) => (one.score > best.score ? one : best), { ...plain, score: 0 });
+  const best = choices.reduce((found, one) => (one.score > found.score ? one : found), { ...plain, score: 0 });
+  if (best.isShort) return best;
+  const flow = sized(stage, { rows: [], columns: [] }, { ...room, usual, limit }); // harder to compare, with captions
+  return flow.isShort ? flow : best;
 }
 
 /** The pivot; with smaller pictures where that keeps its columns in the window. */
@@ -92,13 +92,13 @@ function averageRatio({ name }) {
   return averageRatios.get(name);
 }
 
-/** Every way to put the last axis and some of the others on the columns, at least one on the rows; or none on either. */
+/** Every way to put the last axis and some of the others on the columns, at least one on the rows. */
 function pivotsOf(stage) {
   const names = axisNames(stage);
   if (names.length < 2) return [{ rows: [], columns: [] }];
   const [others, last] = [names.slice(0, -1).slice(-7), names.at(-1)];
   const outer = names.slice(0, -1).slice(0, -7);
-  const found = [{ rows: [], columns: [] }];
+  const found = [];
   for (let chosen = 0; chosen < 2 ** others.length - 1 + (outer.length ? 1 : 0); chosen += 1) {
     const columns = others.filter((_, at) => chosen & (1 << at));
     found.push({ rows: [...outer, ...others.filter((name) => !columns.includes(name))], columns: [...columns, last] });
@@ -117,10 +117,9 @@ function sized(stage, pivot, room) {
   if (height(size) > room.limit) size = Math.min(filling, DENSE); // too long in any case: the pictures fill the width
   const names = axisNames(stage);
   const isOrdered = names.slice(names.length - pivot.columns.length).join("\n") === pivot.columns.join("\n");
-  const order = pivot.columns.length ? (isOrdered ? ORDERED_BONUS : 1) : FLOW_MALUS;
   const shortness = room.limit / height(size);
-  const score = size * Math.min(shortness, Math.sqrt(shortness)) * order;
-  return { ...pivot, size, score: isWide(size) ? score / 100 : score };
+  const score = size * Math.min(shortness, Math.sqrt(shortness)) * (isOrdered ? ORDERED_BONUS : 1);
+  return { ...pivot, size, score: isWide(size) ? score / 100 : score, isShort: shortness >= 1 };
 }
 
 const combinations = (stage, names) => Math.min(stageMembers.get(stage.name).length, names.reduce((count, name) => count * axisTable(stage, name).values.length, 1));
