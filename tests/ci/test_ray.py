@@ -182,7 +182,7 @@ def test_workers_with_another_version_are_named_and_nothing_is_sent(project, kre
     done = project.finish(project.begin(ray.address, "--shards", "2", PYTHONPATH=str(packages)))
     error = done.json["error"]
     assert (done.code, error["code"], krea.seen) == (1, "worker_without_krea_pipe", []), done.text
-    assert f"has krea-pipe {__version__}, and this is 9.9.9" in error["message"]
+    assert f"has krea-pipe {__version__}, but this machine has 9.9.9" in error["message"]
     assert "krea-pipe[remote]==9.9.9" in error["hint"]
 
 
