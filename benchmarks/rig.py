@@ -16,7 +16,8 @@ import threading
 import time
 import urllib.request
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,22 @@ def ended_after(process: subprocess.Popen[Any], seconds: float) -> Iterator[None
 def end_on_signal() -> None:
     """Exit as after Ctrl-C when the process is ended, so that its child processes end too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def until_killed(kills: int, seed: int, trial: Callable[[Path, int], tuple[list[str], Counter[str]]]) -> int:
+    """Run trials, each in a new folder, until enough runs were killed; the exit code, 1 if a promise was broken."""
+    end_on_signal()
+    total: Counter[str] = Counter()
+    broken = 0
+    while total["kills"] < kills:
+        with tempfile.TemporaryDirectory() as name:
+            wrong, counts = trial(Path(name), seed)
+        for line in wrong:
+            print(f"trial {seed}: {line}", flush=True)
+        print(f"trial {seed}: {dict(counts)}", flush=True)
+        total, broken, seed = total + counts, broken + len(wrong), seed + 1
+    print(f"{dict(total)}; {broken} wrong")
+    return 1 if broken else 0
 
 
 @contextmanager

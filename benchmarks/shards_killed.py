@@ -12,7 +12,6 @@ import json
 import random
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rig import KREA_PIPE, Krea, end_on_signal, krea, run
+from rig import KREA_PIPE, Krea, krea, run, until_killed
 from shared_store import Home
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -216,19 +215,13 @@ def main() -> int:
     parser.add_argument("seed", nargs="?", type=int, default=0)
     parser.add_argument("--store", choices=["file", "s3"], default="file")
     words = parser.parse_args()
-    end_on_signal()
-    total: Counter[str] = Counter()
-    broken, seed = 0, words.seed
-    while total["kills"] < words.kills:
-        with tempfile.TemporaryDirectory() as name, stores(words.store) as (env, proxy):
-            remote = f"s3://bucket/{seed}" if proxy else (Path(name) / "store").as_uri()
-            wrong, counts = trial(Path(name), seed, {**env, "KREA_PIPE_REMOTE": remote}, proxy)
-        for line in wrong:
-            print(f"trial {seed}: {line}", flush=True)
-        print(f"trial {seed}: {dict(counts)}", flush=True)
-        total, broken, seed = total + counts, broken + len(wrong), seed + 1
-    print(f"{dict(total)}; {broken} wrong")
-    return 1 if broken else 0
+
+    def stored_trial(folder: Path, seed: int) -> tuple[list[str], Counter[str]]:
+        with stores(words.store) as (env, proxy):
+            remote = f"s3://bucket/{seed}" if proxy else (folder / "store").as_uri()
+            return trial(folder, seed, {**env, "KREA_PIPE_REMOTE": remote}, proxy)
+
+    return until_killed(words.kills, words.seed, stored_trial)
 
 
 if __name__ == "__main__":

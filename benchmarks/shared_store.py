@@ -10,13 +10,12 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from rig import KREA_PIPE, Krea, end_on_signal, environment, krea, pipeline
+from rig import KREA_PIPE, Krea, environment, krea, pipeline, until_killed
 
 HOMES = 4
 CELLS = 24
@@ -140,18 +139,7 @@ def main() -> int:
     """Run trials until enough runs were killed."""
     words = [int(word) for word in sys.argv[1:]]
     kills, seed = words[0] if words else 200, words[1] if len(words) > 1 else 0
-    end_on_signal()
-    total: Counter[str] = Counter()
-    broken = 0
-    while total["kills"] < kills:
-        with tempfile.TemporaryDirectory() as name:
-            wrong, counts = trial(Path(name), seed)
-        for line in wrong:
-            print(f"trial {seed}: {line}", flush=True)
-        print(f"trial {seed}: {dict(counts)}", flush=True)
-        total, broken, seed = total + counts, broken + len(wrong), seed + 1
-    print(f"{dict(total)}; {broken} wrong")
-    return 1 if broken else 0
+    return until_killed(kills, seed, trial)
 
 
 if __name__ == "__main__":
