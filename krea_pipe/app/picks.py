@@ -216,8 +216,8 @@ class _Change:
             text = self._decided(text, decision)
         if decision["best_of"] is not None:
             self._held(text)
-            dropped = best_of(self._matched(text or ""), self.found, decision["best_of"])
-            keys = self._keys(text)
+            matched = self._matched(text or "")
+            dropped, keys = best_of(matched, self.found, decision["best_of"]), self._keys(matched)
             text = (
                 change_picks(text, PicksEdit(remove=dropped, keys=keys, settles=True), self.path) if dropped else text
             )
@@ -242,7 +242,7 @@ class _Change:
 
     def _with(self, text: str | None, before: Matched, review: Picks, changed: Mapping[str, Pick]) -> str:
         """The text with decisions of a reviewer's file, by the cells that they are about."""
-        keys = self._keys(text) | {cell.id: key for cell, key in self.found if cell.id in changed}
+        keys = self._keys(before) | {cell.id: key for cell, key in self.found if cell.id in changed}
         rename = {old: new for old, new in before.renamed.items() if new in changed}
         clear = {cell: [name for name in ("stars", "note") if not getattr(one, name)] for cell, one in changed.items()}
         add, reject = (
@@ -313,16 +313,16 @@ class _Change:
     def _decided(self, text: str | None, decision: Decision) -> str:
         """The text with a decision about cells."""
         pipeline, words = self.loaded.pipeline, decision["cells"]
-        keys = self._keys(text)
+        matched = self._matched(text or "")
+        keys = self._keys(matched)
         if decision["remove"]:
             picks = self._held(text)
-            ids = decided_cells(picks, self._matched(text or ""), self.found, self.stage, words, pipeline)
+            ids = decided_cells(picks, matched, self.found, self.stage, words, pipeline)
             own = {one.id for one in picks.decisions if decision["settle"] or one.by in ("", self.by)}
             remove = [one for one in ids if one in own] or ids
             return change_picks(
                 text, PicksEdit(remove=remove, keys=keys, by=self.by, settles=decision["settle"]), self.path
             )
-        matched = self._matched(text or "")
         words = tuple(matched.renamed.get(word, word) for word in words)  # an id that the file has is a cell's
         ids = named_cells(self.found, self.stage, words, pipeline)
         rename = {old: new for old, new in matched.renamed.items() if new in ids}
@@ -337,10 +337,10 @@ class _Change:
     def _matched(self, text: str) -> Matched:
         return match_cells(parse_picks(text, self.path), self.found, self.stage, self.loaded.pipeline)
 
-    def _keys(self, text: str | None) -> dict[str, str]:
+    def _keys(self, matched: Matched) -> dict[str, str]:
         """The key of what each decision is about, by the id that the file has."""
         keys = {cell.id: key for cell, key in self.found}
-        return {pick.id: keys[cell] for pick, cell in self._matched(text or "").cells.items()}
+        return {pick.id: keys[cell] for pick, cell in matched.cells.items()}
 
     def _held(self, text: str | None) -> Picks:
         """The decisions of the file.
