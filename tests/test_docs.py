@@ -71,7 +71,7 @@ def examples(page):
             assert block.language in ("yaml", "csv", "text"), f"{block.at}: {block.language} is not understood"
             files[title] = block.text
             if block.is_pipeline:
-                assert waiting is None, f"{waiting}: nothing says what this pipeline gives"
+                assert waiting is None or "use:" in block.text, f"{waiting}: nothing says what this pipeline gives"
                 pipeline, waiting = title, block.at
             continue
         assert block.language == "text", f"{block.at}: a block of {block.language} without a title is not understood"

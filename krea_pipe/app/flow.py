@@ -163,11 +163,12 @@ def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -
     if not token.can_be_masked:
         return
     document = pipeline.document
-    index = document.text.find(token.secret)
-    if index >= 0:
-        at = replace(document.lines.place(index), text="")
-        hint = "remove it, and create a new key: this one has been in a file"
-        raise InvalidInput(Problem("secret_in_file", "this file contains your API key", at, hint))
+    for file in document.files:
+        index = file.text.find(token.secret)
+        if index >= 0:
+            at = replace(file.lines.place(index), text="")
+            hint = "remove it, and create a new key: this one has been in a file"
+            raise InvalidInput(Problem("secret_in_file", "this file contains your API key", at, hint))
     made: Iterable[Json] = ([step.request.fields(), [cell.id for cell in step.cells]] for step in steps)
     if any(token.masked_data(data) != data for data in chain([document.data], made)):
         hint = (

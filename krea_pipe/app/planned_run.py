@@ -110,12 +110,18 @@ class PlannedRun:
         return is_gone
 
 
-def load_pipeline(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
+def load_pipeline(
+    file: Path,
+    overrides: Overrides = Overrides(),  # noqa: B008 (frozen)
+    *,
+    allow_library: bool = False,
+) -> Loaded:
     """Read a pipeline file and every image that it names; an image that was found to be whole is not decoded again.
 
     Args:
         file: the pipeline file.
         overrides: what the command line says over it; its environment names the home folder.
+        allow_library: accept a file without stages, whose definitions other files use.
 
     Returns:
         The pipeline and its images.
@@ -123,7 +129,8 @@ def load_pipeline(file: Path, overrides: Overrides = Overrides()) -> Loaded:  # 
     Raises:
         InvalidInput: with every problem of the file and of its images. UsageError: the overrides are wrong.
     """
-    return read_pipeline(file, overrides, CheckedImages(find_home(overrides.environment, file)))
+    checked = CheckedImages(find_home(overrides.environment, file))
+    return read_pipeline(file, overrides, checked, allow_library=allow_library)
 
 
 def plan_run(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:

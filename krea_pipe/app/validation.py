@@ -1,13 +1,13 @@
 """Checking pipeline files: every problem of each, and which of them a commit is about."""
 
 import os
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from krea_pipe.app import flow
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError, whole_file
-from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.pipeline.spec import Overrides, is_library
 from krea_pipe.pipeline.staged import Candidate, Index, find_pipelines, inputs_of, may_be_read, read_index
 from krea_pipe.report.model import seen_from
 
@@ -16,7 +16,7 @@ from krea_pipe.report.model import seen_from
 class Checked:
     """A pipeline file that was read: how many cells it has, what is wrong with it, and which other files it reads.
 
-    `is_skipped` is for a staged YAML file that is not a pipeline.
+    `is_skipped` is for a staged YAML file that is not a pipeline, `is_library` for a file with definitions alone.
     """
 
     file: Path
@@ -25,6 +25,7 @@ class Checked:
     warnings: tuple[Problem, ...] = ()
     inputs: frozenset[Path] = frozenset()
     is_skipped: bool = False
+    is_library: bool = False
 
 
 def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
@@ -39,13 +40,14 @@ def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
         The number of its cells, its problems and warnings, and the files that it reads.
     """
     try:
-        loaded = flow.load_pipeline(file, overrides)
+        loaded = flow.load_pipeline(file, overrides, allow_library=True)
         found = list[Problem]()
-        count = sum(1 for _ in flow.cells(loaded, max_cells=max_cells, warnings=found))
+        library = is_library(loaded.pipeline.document.data)
+        count = 0 if library else sum(1 for _ in flow.cells(loaded, max_cells=max_cells, warnings=found))
     except InvalidInput as error:
         return Checked(file, 0, error.problems)
     inputs = frozenset(inputs_of(loaded.pipeline, loaded.fingerprints))
-    return Checked(file, count, warnings=(*loaded.warnings, *found), inputs=inputs)
+    return Checked(file, count, warnings=(*loaded.warnings, *found), inputs=inputs, is_library=library)
 
 
 def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) -> Iterator[Checked]:
@@ -68,11 +70,11 @@ def check_staged(folders: Sequence[Path], overrides: Overrides, max_cells: int) 
     others = index.staged - {one.name for one in pipelines}
     variables = {file.resolve() for file in overrides.var_files}
     everywhere = not index.staged or any((index.top / name).resolve() in variables for name in others)
-    reaches_others = everywhere or any(may_be_read(name, pipelines) for name in others)
+    reaches_others = everywhere or any(may_be_read(name, pipelines) for name in index.staged)
     for one in pipelines:
         if one.name in index.staged or reaches_others:
             checked = _without(check_file(Path(seen_from(Path.cwd(), one.file)), overrides, max_cells), index)
-            if everywhere or checked.problems or one.name in index.staged or _reads(one, checked, others, index):
+            if everywhere or checked.problems or one.name in index.staged or _reads(one, checked, index):
                 yield checked
     for name in sorted(others & set(index.yaml_names)):
         file = index.top / name
@@ -107,6 +109,6 @@ def _is_in(file: Path, folders: Sequence[Path]) -> bool:
     return not folders or any(file.resolve().is_relative_to(folder.resolve()) for folder in folders)
 
 
-def _reads(pipeline: Candidate, checked: Checked, names: Set[str], index: Index) -> bool:
-    """Whether a pipeline reads one of these files, or would if it were there."""
-    return any(pipeline.names(name) or (index.top / name).resolve() in checked.inputs for name in names)
+def _reads(pipeline: Candidate, checked: Checked, index: Index) -> bool:
+    """Whether a pipeline reads one of the staged files, or would if it were there."""
+    return any(pipeline.names(name) or (index.top / name).resolve() in checked.inputs for name in index.staged)

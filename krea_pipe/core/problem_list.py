@@ -71,8 +71,9 @@ class ProblemList:
             raise InvalidInput(*self.all())
 
     def all(self) -> list[Problem]:
-        """Everything that was found, in the order of the file."""
-        return sorted(self.found, key=_position)
+        """Everything that was found, in the order of the file; used files follow each other."""
+        paths = [*dict.fromkeys(one.at and one.at.path for one in self.found)]
+        return sorted(self.found, key=lambda one: (paths.index(one.at and one.at.path), *_position(one)))
 
 
 def _short(problem: Problem) -> Problem:

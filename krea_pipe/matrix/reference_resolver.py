@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias, cast
 
 from krea_pipe.core.contract import MAX_MOODBOARDS, MAX_STYLE_REFERENCES
@@ -113,9 +114,16 @@ class ReferenceResolver:
         if isinstance(upstream, dict) and text == upstream["image"]:
             return [parse_source(text)]
         try:
-            return [image.source for image in self.fingerprints.of(text)]
+            return [image.source for image in self.fingerprints.of(text, self._folder(value))]
         except Unusable as error:
             raise CellProblem(error.code, str(error), value.trail, hint=error.hint) from error
+
+    def _folder(self, value: Value) -> Path | None:
+        """The folder that a path counts from: that of its file, or of the pipeline file if an expression gives it."""
+        document = self.pipeline.document
+        if not document.used or str(value.data).startswith("{{"):
+            return None
+        return document.folder(value.trail)
 
     def _limited(self, kind: str, found: Items, value: Value) -> Items:
         if kind == "references" and len(found) > MAX_STYLE_REFERENCES:

@@ -70,38 +70,43 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints:
-    """Every image that a pipeline names, by the text that names it (globs name several) and by source.
+    """Every image that a pipeline names, by the folder and the text that name it (globs name several) and by source.
 
     With `problems`, some are left out, and no cells can be made. What a template names is read when it is asked for.
     """
 
     folder: Path
     root: Path
-    by_text: dict[str, tuple[Image, ...]] = field(default_factory=dict)
+    by_text: dict[tuple[Path, str], tuple[Image, ...]] = field(default_factory=dict)
     by_source: dict[Source, Image] = field(default_factory=dict)
     by_file: dict[Path, Image] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     checked: CheckedDigests = field(default_factory=set[str])
 
-    def of(self, text: str) -> tuple[Image, ...]:
+    def of(self, text: str, folder: Path | None = None) -> tuple[Image, ...]:
         """The images that a text names.
+
+        Args:
+            text: a path, a glob, a URL or a data URI.
+            folder: the folder that paths count from, resolved; None for that of the pipeline file.
 
         Raises:
             Unusable: there are no such files, or they cannot be used.
         """
-        if text not in self.by_text:
-            self.by_text[text] = tuple(self._images(text))
-            self.by_source.update({image.source: image for image in self.by_text[text]})
-        return self.by_text[text]
+        name = (folder or self.folder, text)
+        if name not in self.by_text:
+            self.by_text[name] = tuple(self._images(*name))
+            self.by_source.update({image.source: image for image in self.by_text[name]})
+        return self.by_text[name]
 
-    def _images(self, text: str) -> Iterator[Image]:
+    def _images(self, folder: Path, text: str) -> Iterator[Image]:
         if text.startswith("data:"):
             yield self._whole(_from_bytes(_decode_data_uri(text), "data URI", inline=text))
         elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
             yield Image(ByUrl(_checked_url(text)), text)
         else:
-            for file in files_of(text, self.folder, self.root):
+            for file in files_of(text, folder, self.root):
                 if file not in self.by_file:
                     self.by_file[file] = self._whole(_from_file(file, file.relative_to(self.root).as_posix()))
                 yield self.by_file[file]
@@ -135,7 +140,7 @@ def fingerprint_images(pipeline: Pipeline, checked: CheckedDigests | None = None
         if number > MAX_IMAGES or len(problems) > MAX_PROBLEMS:
             break
         try:
-            images = found.of(str(value.data))
+            images = found.of(str(value.data), pipeline.document.folder(value.trail))
         except Unusable as error:
             problems.append(Problem(error.code, str(error), pipeline.document.place(value.trail), error.hint))
             continue

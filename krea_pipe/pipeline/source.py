@@ -3,10 +3,11 @@
 import hashlib
 import os
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import ClassVar, NoReturn, TypeAlias
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, whole_file
 from krea_pipe.core.excerpts import LineIndex
@@ -18,6 +19,19 @@ from krea_pipe.pipeline.nodes import MAX_NODES, Node, collect_nodes
 Trail: TypeAlias = tuple[str | int, ...]
 
 MAX_PIPELINE_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class UsedFile:
+    """A file with parts of a document: the start and end of a node in it count from `first` on."""
+
+    file: Path
+    text: str
+    first: int
+    lines: LineIndex = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", LineIndex(self.file, self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,11 @@ class Document:
     """The sources of overriding values: a node that begins at -1 is from the first of them."""
     tables: dict[Trail, tuple[str, Sequence[int]]] = field(default_factory=dict, compare=False, repr=False)
     """For each axis that a table gives, the file and the line of each row."""
+    used: tuple["UsedFile", ...] = ()
+    """The files whose definitions are merged below those of this one, in the order of their characters."""
     lines: LineIndex = field(init=False, compare=False, repr=False)
+    first: ClassVar[int] = 0
+    """Its own characters come before those of used files."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lines", LineIndex(self.file, self.text))
@@ -42,6 +60,11 @@ class Document:
     def data(self) -> Json:
         """The whole file as plain JSON data."""
         return self.root.data
+
+    @property
+    def files(self) -> tuple["Document | UsedFile", ...]:
+        """The file itself, and those that it uses."""
+        return (self, *self.used)
 
     def value(self, trail: Trail) -> Json:
         """The data at a trail of keys and indexes, or at its nearest existing ancestor."""
@@ -64,7 +87,21 @@ class Document:
     def has_anchor(self, trail: Trail) -> bool:
         """Whether the value at a trail can be the target of aliases."""
         start = self._node(trail).start
-        return start >= 0 and self.text.startswith("&", start)
+        return start >= 0 and self._holder(start).text.startswith("&", start - self._holder(start).first)
+
+    def is_used(self, trail: Trail) -> bool:
+        """Whether the value at a trail comes from a used file."""
+        start = self._node(trail).start
+        return start >= 0 and self._holder(start).first > 0
+
+    def folder(self, trail: Trail) -> Path:
+        """The resolved folder that the path at a trail counts from: that of the file that contains it."""
+        return self.folder_at(self._node(trail).start)
+
+    def folder_at(self, start: int) -> Path:
+        """The resolved folder of the file with a character, counted over all files of the document."""
+        holder = self._holder(start).file if self.used and start >= 0 else self.file
+        return holder.resolve().parent
 
     def row_of(self, trail: Trail) -> str:
         """Which row and column of a table a trail leads into, as a message says it; nothing where there is no table."""
@@ -80,18 +117,27 @@ class Document:
         node = self._node(trail)
         if node.start < 0:
             return self._at(node.start)
-        end = max(node.end, node.start)
-        around = self.text.find(within, node.start, end) if within else -1
+        holder = self._holder(node.start)
+        start, end = node.start - holder.first, max(node.end, node.start) - holder.first
+        around = holder.text.find(within, start, end) if within else -1
         if around >= 0:
-            return self.lines.place(around + max(within.find(word), 0))
+            return holder.lines.place(around + max(within.find(word), 0))
         # A name is searched for before a field of that name: in `{{ text.text }}` the first is the name.
         found = None
         for before in (r"(?<![\w.])", r"(?<!\w)"):
-            found = found or re.compile(rf"{before}{re.escape(word)}(?!\w)").search(self.text, node.start, end)
-        return self.lines.place(found.start() if found else node.start)
+            found = found or re.compile(rf"{before}{re.escape(word)}(?!\w)").search(holder.text, start, end)
+        return holder.lines.place(found.start() if found else start)
 
     def _at(self, start: int) -> Place:
-        return self.lines.place(start) if start >= 0 else self.overlays[-start - 1]
+        if start < 0:
+            return self.overlays[-start - 1]
+        holder = self._holder(start)
+        return holder.lines.place(start - holder.first)
+
+    def _holder(self, start: int) -> "Document | UsedFile":
+        """The file that has a character, counted over all files of the document."""
+        number = bisect_right(self.used, start, key=lambda one: one.first)
+        return self.used[number - 1] if number else self
 
     def _node(self, trail: Trail) -> Node:
         node = self.root

@@ -12,6 +12,7 @@ from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.git import GitFailed, ask
 from krea_pipe.core.json_data import Json
 from krea_pipe.pipeline.model import Pipeline
+from krea_pipe.pipeline.nodes import Node
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
 from krea_pipe.pipeline.source import read_document
@@ -104,24 +105,20 @@ def inputs_of(pipeline: Pipeline, fingerprints: Fingerprints) -> set[Path]:
     """
     images = {image.file for found in fingerprints.by_text.values() for image in found if image.file}
     picks = {stage.upstream.file.resolve() for stage in pipeline.stages if stage.upstream and stage.upstream.file}
-    return images | picks | set(_tables(pipeline.document.data, pipeline))
+    used = {one.file.resolve() for one in pipeline.document.used}
+    return images | picks | used | set(_tables(pipeline.document.root, pipeline))
 
 
-def _tables(data: Json, pipeline: Pipeline) -> Iterator[Path]:
+def _tables(node: Node, pipeline: Pipeline) -> Iterator[Path]:
     """The files that axes take their values from."""
-    if isinstance(data, dict):
-        for key, one in data.items():
-            yield from (
-                _named_table(one, pipeline) if key in FILE_KINDS and isinstance(one, str) else _tables(one, pipeline)
-            )
-    elif isinstance(data, list):
-        for one in data:
-            yield from _tables(one, pipeline)
+    for key, one in node.children.items():
+        is_named = key in FILE_KINDS and isinstance(one.data, str)
+        yield from _named_table(one, pipeline) if is_named else _tables(one, pipeline)
 
 
-def _named_table(pattern: str, pipeline: Pipeline) -> list[Path]:
+def _named_table(node: Node, pipeline: Pipeline) -> list[Path]:
     try:
-        return files_of(pattern, pipeline.document.file.resolve().parent, pipeline.root)
+        return files_of(str(node.data), pipeline.document.folder_at(node.start), pipeline.root)
     except Unusable:
         return []  # a variable of that name
 

@@ -89,9 +89,10 @@ def training_images(pipeline: Pipeline, fingerprints: Fingerprints, name: str) -
     place = pipeline.document.place(found.trail)
     images: dict[Source, Image] = {}
     for value in found.images:
-        for image in fingerprints.by_text.get(str(value.data), ()):
+        named = (pipeline.document.folder(value.trail), str(value.data))
+        for image in fingerprints.by_text.get(named, ()):
             images.setdefault(image.source, image)
-        if str(value.data) not in fingerprints.by_text:
+        if named not in fingerprints.by_text:
             hint = "create a separate set for the training"
             raise InvalidInput(Problem("reference_template", "a template cannot be trained on", place, hint))
     if len(images) < FEWEST:

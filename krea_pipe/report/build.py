@@ -321,7 +321,7 @@ def prompt_place(pipeline: Pipeline, report: Report, row: Row) -> Place:
         text = report.templates[row.template]
         for value in _prompts(pipeline, stage):
             place = document.place(value.trail)
-            if value.trail and str(value.data) == text and place.path == document.file:
+            if value.trail and str(value.data) == text and place not in document.overlays:
                 return place
     return document.key_place(stage.trail)
 

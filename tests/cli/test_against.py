@@ -512,3 +512,15 @@ def test_a_file_that_git_is_told_not_to_look_at_is_read_from_the_commit(repo):
     file.write_text(before)
     repo.git("update-index", "--assume-unchanged", "p.yaml")
     assert repo.against("HEAD~1..HEAD")["totals"]["changed"] == 6
+
+
+def test_a_used_file_is_that_of_the_commit(repo):
+    brand = "version: 1\nvars: {w: red}\nreferences: {look: {images: [../refs/look.png]}}\n"
+    pipeline = "version: 1\nuse: ../brand/b.yaml\nprompt: a {{ w }} lamp\nreferences: [look]\n"
+    repo.commit(**{"brand/b.yaml": brand, "pipes/p.yaml": pipeline})
+    repo.commit(**{"brand/b.yaml": brand.replace("red", "blue")})
+    assert of_kind(repo.against("HEAD~1", file="pipes/p.yaml"), "changed") == {"p": "prompt changed"}
+    assert repo.counts("HEAD", file="pipes/p.yaml") == (0, 0, 0, 0, 1, "0")
+    repo.git("mv", "brand", "house")
+    repo.edit(("../brand/", "../house/"), file="pipes/p.yaml")
+    assert repo.counts("HEAD", file="pipes/p.yaml") == (0, 0, 0, 0, 1, "0")

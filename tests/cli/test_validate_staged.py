@@ -240,3 +240,24 @@ def test_the_case_of_a_suffix_hides_no_pipeline(repository, name):
     repository.stage(**{name: "version: 1\nname: b\npromt: a lamp\n"})
     done = repository.validate()
     assert (done.code, f"{name}:3:1: error: unknown key `promt`" in done.err) == (2, True), done.text
+
+
+def test_a_staged_file_checks_the_pipelines_that_use_it(repository):
+    repository.stage(
+        **{
+            "brand/base.yaml": "version: 1\nlooks: {calm: {creativity: low}}\n",
+            "brand/brand.yaml": "version: 1\nuse: [base.yaml]\nvars: {a: 1}\n",
+            "pipes/uses.yaml": "version: 1\nuse: ../brand/brand.yaml\nlook: calm\nprompt: a lamp\n",
+            "pipes/other.yaml": "version: 1\nprompt: a lamp\n",
+        }
+    )
+    repository.commit()
+    repository.stage(**{"brand/base.yaml": "version: 1\nlooks: {quiet: {creativity: low}}\n"})
+    done = repository.validate()
+    assert done.code == 2
+    assert "pipes/uses.yaml:3:7: error: `looks:` does not define" in done.err
+    assert "brand/base.yaml: valid, definitions for other files" in done.out
+    assert "other.yaml" not in done.text
+    repository.git("checkout", "-q", "HEAD", "--", ".")
+    repository.git("rm", "-q", "brand/base.yaml")
+    assert "brand/brand.yaml:2:7: error: base.yaml does not exist" in repository.validate().err

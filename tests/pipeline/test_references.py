@@ -76,7 +76,7 @@ def test_a_copy_under_another_name_has_the_same_source(folder, load):
 def test_globs_are_sorted_so_that_a_disk_does_not_decide(folder, load):
     for number in (3, 1, 2):
         (folder / f"{number}.png").write_bytes(picture(size=(600 + number, 400)))
-    assert [image.size[0] for image in load("*.png").fingerprints.by_text["*.png"]] == [601, 602, 603]
+    assert [image.size[0] for image in load("*.png").fingerprints.of("*.png")] == [601, 602, 603]
 
 
 def test_a_file_above_the_limit_is_refused_unread(folder, load):
@@ -137,7 +137,7 @@ def test_patterns_find_what_they_say(folder, load):
         "../pipelines/*.png": "a.png",
     }
     for pattern, names in wanted.items():
-        found = load(pattern).fingerprints.by_text[pattern]
+        found = load(pattern).fingerprints.of(pattern)
         assert [image.label.removeprefix("pipelines/") for image in found] == names.split(), pattern
 
 
@@ -224,15 +224,15 @@ def test_a_dense_pattern_looks_at_each_folder_once_a_part(folder, load):
         (deep / "e").mkdir()
         (deep / "a.png").write_bytes(picture())
     path = "**/" * 12 + "*/**/*a*.p*g"
-    assert len(load(path).fingerprints.by_text[path]) == 40
-    assert len(load("**/*/**/*.png").fingerprints.by_text["**/*/**/*.png"]) == 40
+    assert len(load(path).fingerprints.of(path)) == 40
+    assert len(load("**/*/**/*.png").fingerprints.of("**/*/**/*.png")) == 40
 
 
 def test_the_entries_that_all_patterns_of_a_file_look_at_are_counted(folder, load, monkeypatch):
     monkeypatch.setattr("krea_pipe.pipeline.repo_paths.MAX_FOLDER_ENTRIES", 100)
     for number in range(60):
         (folder / f"{number}.png").write_bytes(picture())
-    assert len(load("*.png").fingerprints.by_text["*.png"]) == 60
+    assert len(load("*.png").fingerprints.of("*.png")) == 60
     problem = problem_of(load, "**/*.png")
     assert problem.code == "too_many_entries"
     assert problem.hint == "start patterns with the folder to search"

@@ -46,6 +46,8 @@ def _print(checked: Checked) -> None:
     print_problems(checked.warnings, kind="warning")
     if checked.is_skipped:
         click.echo(f"{checked.file}: skipped, because it is not a pipeline")
+    elif checked.is_library:
+        click.echo(f"{checked.file}: valid, definitions for other files")
     elif not checked.problems:
         click.echo(f"{checked.file}: valid, {checked.cells:,} image{'' if checked.cells == 1 else 's'}")
 
@@ -55,6 +57,7 @@ def _json(checked: Checked) -> dict[str, object]:
         "file": str(checked.file),
         "valid": not checked.problems and not checked.is_skipped,
         "skipped": checked.is_skipped,
+        "library": checked.is_library,
         "cells": checked.cells,
         "problems": [problem_json(one) for one in checked.problems],
         "warnings": [problem_json(one) for one in checked.warnings],

@@ -20,7 +20,7 @@ from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.model import Axis, AxisValue
 from krea_pipe.pipeline.repo_paths import Unusable
 from krea_pipe.pipeline.source import Trail
-from krea_pipe.pipeline.spec.generated import generate, kind_of
+from krea_pipe.pipeline.spec.generated import FilePlaces, generate, kind_of
 from krea_pipe.pipeline.spec.hints import suggestion
 from krea_pipe.pipeline.spec.library import Library, value_indexes
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, with_texts
@@ -153,11 +153,12 @@ class AxisBuilder:
         if sets_field(name) and ("csv" in data or "zip" in data):
             self._refuse_row(name, trail)
             return []
-        kind, folder, root = kind_of(data), self.library.folder, self.library.root
+        kind, folder, root = kind_of(data), self._problems.document.folder(trail), self.library.root
         at: Trail = (*trail, kind) if kind else trail
         try:
+            places = FilePlaces(folder, root, folder if sets_field(name) else self.library.folder)
             items, lines = generate(
-                data, folder, root, self.library.allowed, pictures=name == "references", field=sets_field(name)
+                data, places, self.library.allowed, pictures=name == "references", field=sets_field(name)
             )
         except Unusable as error:
             self._problems.add(error.code, str(error), at, error.hint)

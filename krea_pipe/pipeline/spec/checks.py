@@ -328,6 +328,8 @@ def unused_warnings(library: Library, stages: Sequence[Stage]) -> Iterator[Probl
     used = [(kind, library.names(kind), lists[kind]) for kind in LIST_FIELDS if not is_dynamic]
     for kind, defined, names in (*used, ("looks", library.looks, _looks_of(values)), ("axes", library.axes, axes)):
         for name in defined:
+            if library.problems.document.is_used((kind, name)):
+                continue  # other pipelines may use it
             if name not in names and (kind in LIST_FIELDS or not any("{{" in one for one in names)):
                 at = library.problems.document.key_place((kind, name))
                 hint = (

@@ -32,6 +32,16 @@ FILE_KINDS = ("csv", "words", "glob")
 _CHECKED = (*DEFAULTS, "strength")
 
 
+class FilePlaces(NamedTuple):
+    """The folder that the paths of an axis count from, the one that they must not leave, and the one that the paths of
+    found files are given from.
+    """
+
+    folder: Path
+    root: Path
+    paths_from: Path
+
+
 class Generated(NamedTuple):
     """Values, and for those of a table the line in which each begins."""
 
@@ -40,7 +50,7 @@ class Generated(NamedTuple):
 
 
 def generate(
-    data: Mapping[str, Json], folder: Path, root: Path, allowed: Allowed, *, pictures: bool, field: bool
+    data: Mapping[str, Json], places: FilePlaces, allowed: Allowed, *, pictures: bool, field: bool
 ) -> Generated:
     """The values that a mapping says.
 
@@ -58,8 +68,8 @@ def generate(
     if kind is None:
         return Generated(_range(data))
     if kind == "csv":
-        return _table_rows(data, folder, root, allowed)
-    found = _read_values(kind, str(data[kind]), folder, root)
+        return _table_rows(data, places, allowed)
+    found = _read_values(kind, str(data[kind]), places)
     if kind != "glob" or not field:
         return Generated(found)
     paths = [cast("dict[str, Json]", row)["path"] for row in found]
@@ -71,9 +81,9 @@ def kind_of(data: Mapping[str, Json]) -> str | None:
     return next((kind for kind in FILE_KINDS if kind in data), None)
 
 
-def _table_rows(data: Mapping[str, Json], folder: Path, root: Path, allowed: Allowed) -> Generated:
+def _table_rows(data: Mapping[str, Json], places: FilePlaces, allowed: Allowed) -> Generated:
     pattern, said = str(data["csv"]), cast("str | None", data.get("delimiter"))
-    table = read_table(_one_text("csv", pattern, folder, root), pattern, "\t" if said == "tab" else said)
+    table = read_table(_one_text("csv", pattern, places), pattern, "\t" if said == "tab" else said)
     rows = _rows(table)
     if not rows:
         hint = "write a header row, and at least one row below it"
@@ -136,18 +146,18 @@ def _zipped(lists: Mapping[str, list[Json]], allowed: Allowed) -> list[Json]:
     return rows
 
 
-def _read_values(kind: str, pattern: str, folder: Path, root: Path) -> list[Json]:
-    """The values of an axis that a file holds, or that files are; paths are seen from `folder`."""
+def _read_values(kind: str, pattern: str, places: FilePlaces) -> list[Json]:
+    """The values of an axis that a file holds, or that files are; paths are seen from `paths_from`."""
     if kind == "glob":
-        return [_file_row(file, folder) for file in files_of(pattern, folder, root)]
-    found = _words(_one_text(kind, pattern, folder, root), pattern)
+        return [_file_row(file, places.paths_from) for file in files_of(pattern, places.folder, places.root)]
+    found = _words(_one_text(kind, pattern, places), pattern)
     if not found:
         raise Unusable("empty_value", f"{pattern} contains no values", "write one value per line")
     return found
 
 
-def _one_text(kind: str, pattern: str, folder: Path, root: Path) -> str:
-    files = files_of(pattern.rstrip("/"), folder, root)
+def _one_text(kind: str, pattern: str, places: FilePlaces) -> str:
+    files = files_of(pattern.rstrip("/"), places.folder, places.root)
     if len(files) > 1:
         raise Unusable(
             "several_files", f"{pattern} matches {len(files)} files; `{kind}` reads one file", "specify one of them"

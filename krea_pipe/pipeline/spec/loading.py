@@ -33,6 +33,7 @@ from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_er
 from krea_pipe.pipeline.spec.report_view import read_report_view
 from krea_pipe.pipeline.spec.schema import allowed_values, find_problems, part_without, top_keys
 from krea_pipe.pipeline.spec.stages import MAX_STAGES, StageBuilder
+from krea_pipe.pipeline.spec.used_files import is_library, with_used_files
 from krea_pipe.pipeline.spec.variables import names_read, variable_warnings
 from krea_pipe.pipeline.template import TemplateProblem, reset_budgets, slug
 
@@ -68,6 +69,8 @@ def read_pipeline(
     file: Path,
     overrides: Overrides = Overrides(),  # noqa: B008 (frozen)
     checked: CheckedDigests | None = None,
+    *,
+    allow_library: bool = False,
 ) -> Loaded:
     """Read a pipeline file and every image that it names.
 
@@ -75,11 +78,15 @@ def read_pipeline(
         file: the pipeline file.
         overrides: what the command line says over it.
         checked: the digests of images that need not be decoded, because they were; new ones are added.
+        allow_library: accept a file without stages, whose definitions other files use.
 
     Raises:
         InvalidInput: with every problem of the file and of its images. UsageError: the overrides are wrong.
     """
     draft = draft_pipeline(file, overrides)
+    if is_library(draft.pipeline.document.data) and not allow_library:
+        hint = f"set `prompt:` to a text, or use this file in others: `use: [{file.name}]`"
+        draft.problems.add_key("no_prompt", "this file has only definitions for other files, and no prompt", (), hint)
     fingerprints = fingerprint_images(draft.pipeline, checked)
     draft.problems.extend(fingerprints.problems)
     draft.problems.check()
@@ -96,7 +103,7 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
     reset_entry_budget()
     with masking_errors():
         fields, others = parse_sets(overrides.sets)
-        own = read_document(file)
+        own = with_used_files(read_document(file), repository_root(file))
         defined = apply_overrides(own, Overrides(overrides.profiles), ())
         if isinstance(defined.data, dict):
             check_set_paths([*(name.split(".") for name in fields), *(path for path, _ in others)], defined.data)
@@ -151,9 +158,12 @@ class _Builder:
         own, used = mapping_in(self.data, "vars"), {*names_read(self.data), *names_read(unwritten)}
         warnings = chain(
             strength_warnings(self.library, stages),
-            unused_warnings(self.library, stages),
             known_value_warnings(self.document, self.prices),
-            variable_warnings(self.document, own, used, stages),
+            *(
+                ()
+                if is_library(self.document.data)
+                else (unused_warnings(self.library, stages), variable_warnings(self.document, own, used, stages))
+            ),
         )
         return Pipeline(
             document=self.document,
@@ -238,6 +248,8 @@ class _Builder:
 
     def _stages(self, name: str) -> list[Stage]:
         stages = mapping_in(self.data, "stages")
+        if is_library(self.document.data):
+            return []
         if not stages:
             # Stages that are all left out as wrong do not make the file one without stages.
             written = cast("dict[str, Json]", self.document.data)

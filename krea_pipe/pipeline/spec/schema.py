@@ -445,6 +445,8 @@ def _mapping_hint(trail: Trail, value: object) -> str | None:
 
 
 def _list_hint(trail: Trail, value: object) -> str | None:
+    if trail == ("include",) and isinstance(value, str) and value.lower().endswith((".yaml", ".yml")):
+        return f"to use the definitions of another file: `use: [{value}]`"
     if trail[-1] in ("exclude", "include", "patch") and isinstance(value, dict):
         return f"start each with a hyphen: {str(form_of(trail)).partition(': ')[2]}"
     if isinstance(value, str) and value.startswith("-"):

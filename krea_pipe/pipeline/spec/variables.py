@@ -39,8 +39,9 @@ def variable_warnings(
         message = f"`{written}` is not a template, so it is sent unchanged"
         yield Problem("foreign_template", message, at, f"write {{{{ {name} }}}}")
     for name in variables:
-        is_anchored = document.has_anchor(("vars", name))  # an alias may use it
-        if name not in used and name not in meant and not is_anchored:
+        # An alias, or another file, may use it.
+        is_elsewhere = document.has_anchor(("vars", name)) or document.is_used(("vars", name))
+        if name not in used and name not in meant and not is_elsewhere:
             at = document.key_place(("vars", name))
             yield Problem("unused_variable", f"nothing uses the variable `{name}`", at, "use it, or remove it")
 
