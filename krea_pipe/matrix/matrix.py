@@ -320,7 +320,7 @@ class Expansion:
                 except CellProblem:
                     continue
                 if case_folded(path) == case_folded(out):
-                    return collision(draft.id, identity, out, stage)
+                    return collision(draft.id, identity, out, stage, self.pipeline.document.templates)
         raise AssertionError("a path that is taken belongs to a cell")
 
     def _source_cell(self, source: Cell, own: Sequence[str]) -> SourceCell:

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from krea_pipe.core.excerpts import shown
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer
 from krea_pipe.pipeline.model import Stage
-from krea_pipe.pipeline.template import compile_template
+from krea_pipe.pipeline.template import TemplateFiles, compile_template
 
 MAX_PATH_PART = 120
 MAX_PATH = 1024
@@ -81,19 +81,19 @@ def case_folded(path: str) -> str:
     return path.casefold() if path.isascii() else unicodedata.normalize("NFC", path.casefold())
 
 
-def collision(first: str, second: str, out: str, stage: Stage) -> CellProblem:
-    """The problem of two cells on one path."""
+def collision(first: str, second: str, out: str, stage: Stage, files: TemplateFiles) -> CellProblem:
+    """The problem of two cells on one path; `files` are the templates that `out` can include."""
     message = f"{first} and {second} would both be written to {out}"
     trail = stage.out.trail if stage.out else stage.trail
-    return CellProblem("path_collision", message, trail, hint=_collision_hint(stage, first))
+    return CellProblem("path_collision", message, trail, hint=_collision_hint(stage, first, files))
 
 
-def _collision_hint(stage: Stage, taken: str) -> str:
+def _collision_hint(stage: Stage, taken: str, files: TemplateFiles) -> str:
     if taken.partition("/")[0] != stage.name:
         return (
             "start `out` with {{ stage }}/" if stage.out else "many disks do not distinguish case: rename one of them"
         )
-    used = compile_template(str(stage.out.data)).names if stage.out else frozenset()
+    used = compile_template(str(stage.out.data), files).names if stage.out else frozenset()
     left = [axis.name for axis in stage.axes if axis.name not in used and len(axis.values) > 1 and "." not in axis.name]
     if stage.out and left:
         return f"add {{{{ {left[0]} }}}} to `out`"

@@ -11,7 +11,9 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.written import unspelled
 from krea_pipe.pipeline.model import Value
 from krea_pipe.pipeline.template import (
+    NO_FILES,
     NULL_IN_TEXT,
+    TemplateFiles,
     TemplateProblem,
     VariablePath,
     as_text,
@@ -41,6 +43,7 @@ class CellProblem(ValueError):
 class Renderer:
     """Renders templates, or returns what one last gave if it reads the same values again."""
 
+    files: TemplateFiles = NO_FILES
     last: dict[tuple[str, Callable[[Json], Json]], tuple[list[object], Json]] = field(default_factory=dict)
 
     def text(self, value: Value, context: Context) -> str:
@@ -76,14 +79,14 @@ class Renderer:
         The last axis varies fastest and is often the seed, which few prompts read.
         """
         try:
-            template = compile_template(text)
+            template = compile_template(text, self.files)
             inputs = list(map(context.get, template.names))
             last = self.last.get((text, finish))
             if last is None or not all(map(operator.is_, inputs, last[0])):
                 last = self.last[text, finish] = (inputs, finish(template.render(context)))
             return last[1]
         except TemplateProblem as error:
-            null = _null_path(text, context) if error.code == NULL_IN_TEXT else None
+            null = _null_path(text, self.files, context) if error.code == NULL_IN_TEXT else None
             if null is not None:
                 raise _null_problem(value, null) from error
             raise CellProblem(error.code, str(error), value.trail, word=error.word, hint=error.hint) from error
@@ -98,9 +101,9 @@ def check_value(value: Value, check: Callable[[], _T]) -> _T:
         raise CellProblem("invalid_value", str(error), value.trail, hint=hint) from error
 
 
-def _null_path(text: str, context: Context) -> VariablePath | None:
+def _null_path(text: str, files: TemplateFiles, context: Context) -> VariablePath | None:
     """The first name of a template, with its fields, that is null."""
-    return next((path for path in paths_in(text) if _at(context, path) is None), None)
+    return next((path for path in paths_in(text, files) if _at(context, path) is None), None)
 
 
 def _at(context: object, path: VariablePath) -> object:

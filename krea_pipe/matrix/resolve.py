@@ -113,7 +113,7 @@ class Resolver:
 
     def __init__(self, pipeline: Pipeline, stage: Stage, matrix: Matrix, fingerprints: Fingerprints) -> None:
         self.pipeline, self.stage, self.matrix = pipeline, stage, matrix
-        self.renderer = Renderer()
+        self.renderer = Renderer(pipeline.document.templates)
         self.references = ReferenceResolver(pipeline, fingerprints, self.renderer)
         self.names = tuple(axis.name for axis in matrix.axes)
         self.dynamic = any(value.is_dynamic for axis in matrix.axes for value in axis.values)

@@ -11,7 +11,10 @@ from itertools import islice
 from pathlib import Path, PureWindowsPath
 from typing import TypeAlias
 
+from krea_pipe.core import lfs
 from krea_pipe.core.excerpts import shown
+from krea_pipe.core.json_data import CONTROL_CHARACTERS
+from krea_pipe.core.merge_conflicts import CHOOSE, CONFLICT, conflict_at
 from krea_pipe.core.near_names import MAX_NAMES, closest
 
 MAX_PATH_PARTS = 32
@@ -158,6 +161,40 @@ def _names_in(path: Path) -> Iterator[str]:
             for entry in entries:
                 _spend(1)
                 yield entry.name
+
+
+def read_text(file: Path, pattern: str, most: int) -> str:
+    """The text of a file that a pipeline names.
+
+    Args:
+        file: the file.
+        pattern: its path, as messages name it.
+        most: the maximum number of bytes.
+
+    Raises:
+        Unusable: it cannot be read, is too large, or is not plain text in UTF-8.
+    """
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(most + 1)
+        text = raw.decode("utf-8-sig")
+    except OSError as error:
+        raise Unusable("file_unreadable", f"cannot read {pattern}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        message = f"{pattern} is not valid UTF-8 text: line {line} contains the byte 0x{raw[error.start]:02x}"
+        raise Unusable("not_utf8", message, "save it as UTF-8") from error
+    if len(raw) > most:
+        raise Unusable("file_too_large", f"{pattern} is larger than {most // 2**20} MB", "split the file")
+    if lfs.pointer_in(raw):
+        raise Unusable("lfs_pointer", f"{pattern} is a Git LFS pointer: the file itself is missing", lfs.LFS_HINT)
+    at = conflict_at(text)
+    if at is not None:
+        message = f"line {text.count(chr(10), 0, at) + 1} of {pattern} is a merge conflict marker"
+        raise Unusable(CONFLICT, message, CHOOSE)
+    if CONTROL_CHARACTERS.search(text):
+        raise Unusable("control_character", f"{pattern} contains a control character", "save it as plain text")
+    return text
 
 
 def reset_entry_budget() -> None:

@@ -15,6 +15,7 @@ from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
 from krea_pipe.core.merge_conflicts import conflict_in
 from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.pipeline.nodes import MAX_NODES, Node, collect_nodes
+from krea_pipe.pipeline.template import NO_FILES, TemplateFiles
 
 Trail: TypeAlias = tuple[str | int, ...]
 
@@ -28,6 +29,8 @@ class UsedFile:
     file: Path
     text: str
     first: int
+    name: str = ""
+    """The name under which templates include it."""
     lines: LineIndex = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -48,7 +51,9 @@ class Document:
     tables: dict[Trail, tuple[str, Sequence[int]]] = field(default_factory=dict, compare=False, repr=False)
     """For each axis that a table gives, the file and the line of each row."""
     used: tuple["UsedFile", ...] = ()
-    """The files whose definitions are merged below those of this one, in the order of their characters."""
+    """The files that have parts of this document, in the order of their characters."""
+    templates: TemplateFiles = NO_FILES
+    """The templates that its templates can include; paths count from its folder."""
     lines: LineIndex = field(init=False, compare=False, repr=False)
     first: ClassVar[int] = 0
     """Its own characters come before those of used files."""
@@ -77,22 +82,22 @@ class Document:
 
     def place(self, trail: Trail = ()) -> Place:
         """The place of the value at a trail of keys and indexes, or its nearest existing ancestor."""
-        return self._at(self._node(trail).start)
+        return self.place_at(self._node(trail).start)
 
     def key_place(self, trail: Trail) -> Place:
         """The place of the key that ends a trail; for a list item, the item."""
         start = self._node(trail[:-1]).keys.get(str(trail[-1])) if trail else None
-        return self.place(trail) if start is None else self._at(start)
+        return self.place(trail) if start is None else self.place_at(start)
 
     def has_anchor(self, trail: Trail) -> bool:
         """Whether the value at a trail can be the target of aliases."""
         start = self._node(trail).start
-        return start >= 0 and self._holder(start).text.startswith("&", start - self._holder(start).first)
+        return start >= 0 and self.holder(start).text.startswith("&", start - self.holder(start).first)
 
     def is_used(self, trail: Trail) -> bool:
         """Whether the value at a trail comes from a used file."""
         start = self._node(trail).start
-        return start >= 0 and self._holder(start).first > 0
+        return start >= 0 and self.holder(start).first > 0
 
     def folder(self, trail: Trail) -> Path:
         """The resolved folder that the path at a trail counts from: that of the file that contains it."""
@@ -100,7 +105,7 @@ class Document:
 
     def folder_at(self, start: int) -> Path:
         """The resolved folder of the file with a character, counted over all files of the document."""
-        holder = self._holder(start).file if self.used and start >= 0 else self.file
+        holder = self.holder(start).file if self.used and start >= 0 else self.file
         return holder.resolve().parent
 
     def row_of(self, trail: Trail) -> str:
@@ -116,25 +121,28 @@ class Document:
         """The first place of a word in the value at a trail, or in the text `within` it; else the value itself."""
         node = self._node(trail)
         if node.start < 0:
-            return self._at(node.start)
-        holder = self._holder(node.start)
+            return self.place_at(node.start)
+        holder = self.holder(node.start)
         start, end = node.start - holder.first, max(node.end, node.start) - holder.first
         around = holder.text.find(within, start, end) if within else -1
         if around >= 0:
             return holder.lines.place(around + max(within.find(word), 0))
-        # A name is searched for before a field of that name: in `{{ text.text }}` the first is the name.
-        found = None
-        for before in (r"(?<![\w.])", r"(?<!\w)"):
-            found = found or re.compile(rf"{before}{re.escape(word)}(?!\w)").search(holder.text, start, end)
-        return holder.lines.place(found.start() if found else start)
+        included = self.templates.all_in(node.data) if isinstance(node.data, str) else ()
+        others = ((one, 0, len(one.text)) for one in self.used if one.name in included)
+        for file, first, last in ((holder, start, end), *others):
+            index = _word_index(word, file.text, first, last)
+            if index >= 0:
+                return file.lines.place(index)
+        return holder.lines.place(start)
 
-    def _at(self, start: int) -> Place:
+    def place_at(self, start: int) -> Place:
+        """The place of a character, counted over all files of the document."""
         if start < 0:
             return self.overlays[-start - 1]
-        holder = self._holder(start)
+        holder = self.holder(start)
         return holder.lines.place(start - holder.first)
 
-    def _holder(self, start: int) -> "Document | UsedFile":
+    def holder(self, start: int) -> "Document | UsedFile":
         """The file that has a character, counted over all files of the document."""
         number = bisect_right(self.used, start, key=lambda one: one.first)
         return self.used[number - 1] if number else self
@@ -147,6 +155,18 @@ class Document:
                 break
             node = child
         return node
+
+
+def _word_index(word: str, text: str, start: int, end: int) -> int:
+    """The first index of a word in a part of a text; -1 if it is not there.
+
+    A name is searched for before a field of that name: in `{{ text.text }}` the first is the name.
+    """
+    for before in (r"(?<![\w.])", r"(?<!\w)"):
+        found = re.compile(rf"{before}{re.escape(word)}(?!\w)").search(text, start, end)
+        if found:
+            return found.start()
+    return -1
 
 
 def read_document(file: Path, most: int = MAX_NODES) -> Document:

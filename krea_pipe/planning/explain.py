@@ -221,7 +221,7 @@ class _Origins:
 
     def variables(self, text: str) -> Iterator[Traced]:
         """Each value that a template reads and that is there, in the order in which the template names them."""
-        for path in paths_in(text):
+        for path in paths_in(text, self.document.templates):
             value = _at(self.draft.context, path)
             if value is not _MISSING:
                 data = value.written if isinstance(value, Written) else cast("Json", value)

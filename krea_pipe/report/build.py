@@ -218,6 +218,7 @@ class _PromptOrigins:
 
     def __init__(self, pipeline: Pipeline, plan: Plan) -> None:
         self.templates: dict[str, int] = {}
+        self._files = pipeline.document.templates
         self._paths: dict[str, list[VariablePath]] = {}
         self._cells = {cell.id: cell for step in plan.steps for cell in step.cells}
         self._rows = {stage.name: _rows_of(pipeline, stage.name) for stage in pipeline.stages}
@@ -229,7 +230,7 @@ class _PromptOrigins:
             return None, {}
         number = self.templates.setdefault(cell.template, len(self.templates))
         if cell.template not in self._paths:
-            self._paths[cell.template] = paths_in(cell.template)
+            self._paths[cell.template] = paths_in(cell.template, self._files)
         found = {".".join(path): self._read(path, cell) for path in self._paths[cell.template]}
         return number, {name: value for name, value in found.items() if value is not None}
 

@@ -121,7 +121,6 @@ def test_choice_depends_on_its_seed_alone():
         "{% set y = 1 %}",
         "{% include 'a' %}",
         "{% import 'a' as b %}",
-        "{% macro m() %}{% endmacro %}",
         "{% filter upper %}a{% endfilter %}",
         "{% for a in x %}{% for b in x %}{% for c in x %}{% endfor %}{% endfor %}{% endfor %}",
         "{{ x | attr('upper') }}",

@@ -24,6 +24,7 @@ _NOT_VARIABLES = {
     UPSTREAM: f"`{UPSTREAM}` refers to the upstream cell in templates",
     "env": "`env` contains the environment variables that `env:` declares",
 }
+_PATH = re.compile(r"[\w./-]+\.(?:txt|md|prompt|jinja2?|j2)", re.IGNORECASE)
 _UNUSED_HINT = "use it, or remove it"
 _NOT_AXES = ("stage", "pipeline", "env", UPSTREAM)
 _MAX_STAGE_DEPTH = 200
@@ -338,6 +339,16 @@ def unused_warnings(library: Library, stages: Sequence[Stage]) -> Iterator[Probl
                     else _UNUSED_HINT
                 )
                 yield Problem("unused_definition", f"no stage uses `{name}` of `{kind}:`", at, hint)
+
+
+def path_warnings(library: Library, stages: Sequence[Stage]) -> Iterator[Problem]:
+    """Warn about prompts that look like the path of a file."""
+    prompts = (value for stage in stages for name, value in _values_of(stage, library) if name == "prompt")
+    for trail, text in {value.trail: str(value.data) for value in prompts}.items():
+        if _PATH.fullmatch(text):
+            at = library.problems.document.place(trail)
+            hint = f"to use the contents of the file, write `prompt: {{file: {text}}}`"
+            yield Problem("prompt_is_path", "this prompt is a path, which would be sent as text", at, hint)
 
 
 def check_graph(stages: Sequence[Stage], problems: Problems) -> None:

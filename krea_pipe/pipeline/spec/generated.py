@@ -6,7 +6,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from krea_pipe.core import lfs
 from krea_pipe.core.fields import (
     DEFAULTS,
     FIELD_NAMES,
@@ -15,12 +14,11 @@ from krea_pipe.core.fields import (
     check_field,
     check_source_strength,
 )
-from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
-from krea_pipe.core.merge_conflicts import CHOOSE, CONFLICT, conflict_at
+from krea_pipe.core.json_data import Json
 from krea_pipe.core.written import as_written, unspelled
 from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
 from krea_pipe.pipeline.nodes import resolve_scalar
-from krea_pipe.pipeline.repo_paths import Unusable, files_of
+from krea_pipe.pipeline.repo_paths import Unusable, files_of, read_text
 from krea_pipe.pipeline.spec.tables import MAX_LINES, MAX_VALUES, CsvTable, TableCell, read_table, refuse_many
 from krea_pipe.pipeline.template import is_template
 
@@ -162,7 +160,7 @@ def _one_text(kind: str, pattern: str, places: FilePlaces) -> str:
         raise Unusable(
             "several_files", f"{pattern} matches {len(files)} files; `{kind}` reads one file", "specify one of them"
         )
-    return _text_of(files[0], pattern)
+    return read_text(files[0], pattern, MAX_TABLE_BYTES)
 
 
 def _file_row(file: Path, folder: Path) -> Json:
@@ -171,30 +169,6 @@ def _file_row(file: Path, folder: Path) -> Json:
     base = next(one for one in (folder, *folder.parents) if file.is_relative_to(one))
     path = "/".join([*up, *file.relative_to(base).parts])
     return {"id": part_of("", file.stem), "name": file.stem, "path": path}
-
-
-def _text_of(file: Path, pattern: str) -> str:
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(MAX_TABLE_BYTES + 1)
-        text = raw.decode("utf-8-sig")
-    except OSError as error:
-        raise Unusable("file_unreadable", f"cannot read {pattern}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        message = f"{pattern} is not valid UTF-8 text: line {line} contains the byte 0x{raw[error.start]:02x}"
-        raise Unusable("not_utf8", message, "save it as UTF-8") from error
-    if len(raw) > MAX_TABLE_BYTES:
-        raise Unusable("file_too_large", f"{pattern} is larger than {MAX_TABLE_BYTES // 2**20} MB", "split the file")
-    if lfs.pointer_in(raw):
-        raise Unusable("lfs_pointer", f"{pattern} is a Git LFS pointer: the table itself is missing", lfs.LFS_HINT)
-    at = conflict_at(text)
-    if at is not None:
-        message = f"line {text.count(chr(10), 0, at) + 1} of {pattern} is a merge conflict marker"
-        raise Unusable(CONFLICT, message, CHOOSE)
-    if CONTROL_CHARACTERS.search(text):
-        raise Unusable("control_character", f"{pattern} contains a control character", "save it as plain text")
-    return text
 
 
 def _words(text: str, pattern: str) -> list[Json]:

@@ -21,6 +21,7 @@ from krea_pipe.pipeline.spec.checks import (
     check_graph,
     check_stages,
     check_variables,
+    path_warnings,
     strength_warnings,
     unused_warnings,
 )
@@ -33,6 +34,7 @@ from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_er
 from krea_pipe.pipeline.spec.report_view import read_report_view
 from krea_pipe.pipeline.spec.schema import allowed_values, find_problems, part_without, top_keys
 from krea_pipe.pipeline.spec.stages import MAX_STAGES, StageBuilder
+from krea_pipe.pipeline.spec.text_files import with_text_files
 from krea_pipe.pipeline.spec.used_files import is_library, with_used_files
 from krea_pipe.pipeline.spec.variables import names_read, variable_warnings
 from krea_pipe.pipeline.template import TemplateProblem, reset_budgets, slug
@@ -103,7 +105,8 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
     reset_entry_budget()
     with masking_errors():
         fields, others = parse_sets(overrides.sets)
-        own = with_used_files(read_document(file), repository_root(file))
+        root = repository_root(file)
+        own = with_text_files(with_used_files(read_document(file), root), root)
         defined = apply_overrides(own, Overrides(overrides.profiles), ())
         if isinstance(defined.data, dict):
             check_set_paths([*(name.split(".") for name in fields), *(path for path, _ in others)], defined.data)
@@ -155,9 +158,11 @@ class _Builder:
         check_stages(stages, self.variables, self.library, overrides)
         check_graph(stages, self.problems)
         report = read_report_view(mapping_in(self.data, "report"), stages, self.problems)
-        own, used = mapping_in(self.data, "vars"), {*names_read(self.data), *names_read(unwritten)}
+        own = mapping_in(self.data, "vars")
+        used = {*names_read([self.data, *unwritten, *self.document.templates.texts.values()])}
         warnings = chain(
             strength_warnings(self.library, stages),
+            path_warnings(self.library, stages),
             known_value_warnings(self.document, self.prices),
             *(
                 ()

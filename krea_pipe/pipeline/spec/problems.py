@@ -66,7 +66,8 @@ class Problems(ProblemList):
         """
         if text not in self.templates and is_template(text):
             self.templates.add(text)
-            self.template_work += _work_of(text)
+            files = self.document.templates
+            self.template_work += sum(map(_work_of, (text, *(files.texts[name] for name in files.all_in(text)))))
             if self.template_work > MAX_TEMPLATE_WORK:
                 hint = "for values that differ in a word, use an axis of plain values and one template"
                 self.add(
@@ -76,7 +77,7 @@ class Problems(ProblemList):
                     hint,
                 )
                 self.check()
-        return compile_template(text)
+        return compile_template(text, self.document.templates)
 
     def rendering(self, text: str, known: Mapping[str, Json]) -> Json:
         """Render a text of the file, as long as all that its templates made is not too much.

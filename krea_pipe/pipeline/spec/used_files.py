@@ -156,7 +156,7 @@ def _shown(holder: Path, real: Path, file: Path) -> Path:
 
 
 def _merged(own: Node, found: dict[str, Node], unknown: dict[str, tuple[int, Node]]) -> Node:
-    """The root of a file with the definitions of used files, and with the keys of theirs that are unknown."""
+    """The root of a file with the definitions of used files, and with their unknown keys."""
     children, keys = dict(own.children), dict(own.keys)
     for name, (start, node) in unknown.items():
         children.setdefault(name, node)

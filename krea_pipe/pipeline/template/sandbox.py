@@ -31,12 +31,15 @@ from krea_pipe.pipeline.template.limits import (
     count_items,
     join_bounded,
     slug,
+    spend,
 )
 
 _FILTERS = "abs default first float int last length"
 _TEXT_FILTERS = "capitalize lower string title trim upper"
 _TESTS = "defined undefined none number string true false sequence mapping"
 _COMPARISONS = "in eq ne lt le gt ge"
+_CALL_STEPS = 16
+"""What the call of a macro counts for, besides its text and its loops."""
 _LOOP_FIELDS = ("index", "index0", "revindex", "revindex0", "first", "last", "length")
 _FORMAT_CODE = re.compile(r"%(?:%|[-+ 0]{0,2}(\d{0,2})(?:\.\d{1,2})?[dsf])")
 _MEANT = {
@@ -127,7 +130,12 @@ class _Generator(CodeGenerator):
         super().visit_For(node, frame)
 
     def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:  # noqa: N802, ARG002
-        """Call `count_items`; a template itself cannot call anything."""
+        """Call `count_items`, or a macro, whose text is counted; a template itself cannot call anything else."""
+        if not isinstance(node.node, nodes.EnvironmentAttribute):
+            self.write("environment.from_macro(")
+            super().visit_Call(node, frame)
+            self.write(")")
+            return
         self.write("environment.count_items(")
         for argument in node.args:
             self.visit(argument, frame)
@@ -155,6 +163,11 @@ class _Environment(ImmutableSandboxedEnvironment):
     def joined(self, parts: tuple[object, ...]) -> str:
         """Join what is around `~`."""
         return join_bounded([part if type(part) is str else as_text(part) for part in parts])
+
+    def from_macro(self, text: str) -> str:
+        """The text that a macro made, counted, so that macros that call each other have an end."""
+        spend(_CALL_STEPS)
+        return join_bounded([text])
 
     def getattr(self, obj: object, attribute: str) -> object:
         return self.getitem(obj, attribute)

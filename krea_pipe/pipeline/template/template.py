@@ -25,6 +25,7 @@ from krea_pipe.pipeline.template.limits import (
     too_long,
 )
 from krea_pipe.pipeline.template.sandbox import ENVIRONMENT, filter_hint
+from krea_pipe.pipeline.template.template_files import NO_FILES, TemplateFiles, parse_template
 
 VariablePath = tuple[str, ...]
 
@@ -36,11 +37,7 @@ _REFUSED_NODES: Mapping[type[nodes.Node], str] = {
     nodes.Assign: "use {% set %}",
     nodes.AssignBlock: "use {% set %}",
     nodes.With: "use {% with %}",
-    nodes.Macro: "use {% macro %}",
     nodes.CallBlock: "use {% call %}",
-    nodes.Include: "use {% include %}",
-    nodes.Import: "use {% import %}",
-    nodes.FromImport: "use {% import %}",
     nodes.Extends: "use {% extends %}",
     nodes.Block: "use {% block %}",
     nodes.FilterBlock: "use {% filter %}",
@@ -65,8 +62,12 @@ def is_template(value: Json) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def compile_template(text: str) -> Template:
+def compile_template(text: str, files: TemplateFiles = NO_FILES) -> Template:
     """Compile one value once.
+
+    Args:
+        text: the value.
+        files: the templates that it can include.
 
     Raises:
         TemplateProblem: it is not a template, or uses something that templates must not use.
@@ -76,7 +77,7 @@ def compile_template(text: str) -> Template:
     if not is_template(text):
         return Template(text, frozenset(), frozenset(), frozenset(), lambda _context: text)
     try:
-        tree = ENVIRONMENT.parse(text)
+        tree = parse_template(text, files)
         _check_tree(tree)
         names = frozenset(meta.find_undeclared_variables(tree))
         render = _expression(tree, text, names) or _text(tree)
@@ -200,7 +201,10 @@ def _check_tree(tree: nodes.Template) -> None:
         level = [child for node in level for child in node.iter_child_nodes()]
     if level:
         raise _too_deep()
+    macros = {node.name for node in tree.find_all(nodes.Macro)}
     for node in tree.find_all(tuple(_REFUSED_NODES)):
+        if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name in macros:
+            continue
         hint = "use filters: {{ surface | title }}" if isinstance(node, nodes.Call) else None
         message = f"templates cannot {_REFUSED_NODES[type(node)]}; they only read data"
         raise TemplateProblem("template_forbidden", message, hint=hint)
@@ -256,9 +260,9 @@ def _loop_depth(node: nodes.Node) -> int:
     return below + isinstance(node, nodes.For)
 
 
-def paths_in(text: str) -> list[VariablePath]:
+def paths_in(text: str, files: TemplateFiles = NO_FILES) -> list[VariablePath]:
     """The names that a template takes from outside, each with the fields that it reads of it."""
-    tree = ENVIRONMENT.parse(text)
+    tree = parse_template(text, files)
     outside = meta.find_undeclared_variables(tree)
     found = {path for path in _paths(tree) if path[0] in outside}
     whole = [path for path in found if not any(other[: len(path)] == path and other != path for other in found)]

@@ -1,0 +1,181 @@
+"""Templates that other templates include, and macros that they import: put in place before anything is compiled.
+
+An included file becomes part of the template, and so do imported macros, so that all rules and limits apply to them.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import NoReturn
+
+from jinja2 import nodes
+from jinja2.visitor import NodeTransformer
+
+from krea_pipe.core.near_names import near_word
+from krea_pipe.pipeline.template.limits import TemplateProblem
+from krea_pipe.pipeline.template.sandbox import ENVIRONMENT
+
+MAX_FILE_DEPTH = 8
+"""Levels of templates that include each other."""
+_TAG = re.compile(r"(\{%[-+]?\s*(?:include|import|from)\s+)(['\"])(.*?)\2", re.DOTALL)
+_JOINT = "\N{MIDDLE DOT}"
+"""Joins the name of an import and that of a macro; no template can contain such a name."""
+
+
+class TemplateFiles:
+    """The texts of template files, by the names under which templates include them; equal if their contents are."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.texts = texts
+        joined = "\0".join(f"{name}\0{text}" for name, text in texts.items())
+        self._digest = hashlib.sha256(joined.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TemplateFiles) and self._digest == other._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    def all_in(self, text: str) -> set[str]:
+        """The names of all files that a template includes, or that those include."""
+        found, waiting = set[str](), [text]
+        while waiting:
+            new = {name for name in included_names(waiting.pop()) if name in self.texts} - found
+            found |= new
+            waiting += [self.texts[name] for name in new]
+        return found
+
+
+NO_FILES = TemplateFiles({})
+
+
+def included_names(text: str) -> Iterator[str]:
+    """The names of the files that a template itself includes or imports."""
+    return (found[3] for found in _TAG.finditer(text)) if "{%" in text else iter(())
+
+
+def with_names(text: str, names: Mapping[str, str]) -> str:
+    """A template with other names for the files that it includes."""
+    return _TAG.sub(lambda found: f"{found[1]}{found[2]}{names.get(found[3], found[3])}{found[2]}", text)
+
+
+def parse_template(text: str, files: TemplateFiles = NO_FILES) -> nodes.Template:
+    """Parse a template with everything that it includes and imports in place.
+
+    Raises:
+        jinja2.TemplateError: it is not a template. TemplateProblem: a file cannot be included.
+    """
+    tree = ENVIRONMENT.parse(text)
+    if next(included_names(text), None) is None and not _has_imports(tree):
+        return tree
+    inliner = _Inliner(files)
+    inliner.visit(tree)
+    _Calls(inliner.modules).visit(tree)
+    tree.body = [nodes.Scope([*_called(tree, inliner.macros), *tree.body], lineno=1)]
+    return tree
+
+
+def _called(tree: nodes.Template, macros: Mapping[str, nodes.Macro]) -> list[nodes.Macro]:
+    """The macros that a template calls, and those that they call: what others read is not needed."""
+    found, waiting = dict[str, nodes.Macro](), list[nodes.Node]([tree])
+    while waiting:
+        for call in waiting.pop().find_all(nodes.Call):
+            name = call.node.name if isinstance(call.node, nodes.Name) else ""
+            if name in macros and name not in found:
+                found[name] = macros[name]
+                waiting.append(macros[name])
+    return list(found.values())
+
+
+def _has_imports(tree: nodes.Template) -> bool:
+    return any(True for _ in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport)))
+
+
+class _Inliner(NodeTransformer):
+    """Puts included templates in place, and collects the macros that are imported.
+
+    `modules` are the names of macros by the name under which their file was imported.
+    """
+
+    def __init__(self, files: TemplateFiles) -> None:
+        self.files = files
+        self.above: list[str] = []
+        self.modules: dict[str, dict[str, str]] = {}
+        self.macros: dict[str, nodes.Macro] = {}
+
+    def visit_Include(self, node: nodes.Include) -> list[nodes.Node]:  # noqa: N802 (Jinja's name)
+        """The contents of the file in place of the tag."""
+        if node.ignore_missing or not node.with_context:
+            _refuse("`ignore missing` and `without context` are not supported", "include")
+        return list(self._body_of(node.template))
+
+    def visit_Import(self, node: nodes.Import) -> None:  # noqa: N802
+        """The macros of the file, under the name of the import and their own."""
+        names = {name: f"{node.target}{_JOINT}{name}" for name in self._macros_of(node.template, prefix=node.target)}
+        self.modules[node.target] = names
+
+    def visit_FromImport(self, node: nodes.FromImport) -> None:  # noqa: N802
+        """The macros that are named."""
+        found = self._macros_of(node.template)
+        for one in node.names:
+            name, alias = one if isinstance(one, tuple) else (one, one)
+            if name not in found:
+                _refuse(f"`{_name(node.template)}` has no macro `{name}`", name, near_word(name, list(found)))
+            self.macros[alias] = _named(found[name], alias)
+
+    def _macros_of(self, name: nodes.Expr, prefix: str = "") -> dict[str, nodes.Macro]:
+        """The macros of a file, which know each other by their own names."""
+        body = self._body_of(name)
+        found = {one.name: one for one in body if isinstance(one, nodes.Macro)}
+        own = {one: f"{prefix}{_JOINT}{one}" for one in found}
+        for one in found.values():
+            _Calls({}, own).visit(one)
+        self.macros.update({own[one]: _named(macro, own[one]) for one, macro in found.items()})
+        return found
+
+    def _body_of(self, template: nodes.Expr) -> list[nodes.Node]:
+        name = _name(template)
+        if name in self.above or len(self.above) >= MAX_FILE_DEPTH:
+            circle = " → ".join([*self.above, name])
+            _refuse(f"these templates include each other, or too many others: {circle}", name)
+        if name not in self.files.texts:
+            _refuse(f"the template {name} does not exist", name, "templates can include files of the repository")
+        self.above.append(name)
+        tree = ENVIRONMENT.parse(self.files.texts[name])
+        self.visit(tree)
+        self.above.pop()
+        return tree.body
+
+
+class _Calls(NodeTransformer):
+    """Turns `m.headline(…)` into a call of the macro that was imported as a part of `m`."""
+
+    def __init__(self, modules: Mapping[str, Mapping[str, str]], names: Mapping[str, str] | None = None) -> None:
+        self.modules, self.names = modules, names or {}
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802
+        """A call with the macro's own name."""
+        self.generic_visit(node)
+        match node.node:
+            case nodes.Getattr(node=nodes.Name(name=module), attr=macro) if module in self.modules:
+                if macro not in self.modules[module]:
+                    near = near_word(macro, list(self.modules[module]))
+                    _refuse(f"`{module}` has no macro `{macro}`", macro, near)
+                node.node = nodes.Name(self.modules[module][macro], "load", lineno=node.lineno)
+            case nodes.Name(name=name) if name in self.names:
+                node.node = nodes.Name(self.names[name], "load", lineno=node.lineno)
+        return node
+
+
+def _named(macro: nodes.Macro, name: str) -> nodes.Macro:
+    return nodes.Macro(name, macro.args, macro.defaults, macro.body, lineno=macro.lineno)
+
+
+def _name(template: nodes.Expr) -> str:
+    if isinstance(template, nodes.Const) and isinstance(template.value, str):
+        return template.value
+    return _refuse("the name of an included file must be a text in quotes", "include")
+
+
+def _refuse(message: str, word: str, hint: str | None = None) -> NoReturn:
+    raise TemplateProblem("template_file", message, word, hint)
