@@ -14,6 +14,19 @@ from krea_pipe.local import jobs
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 IMAGES = {"quickstart": 12, "creativity-ladder": 16, "reference-strength": 10, "campaign": 13, "skincare": 36 + 20 + 9}
+HOUSE = {
+    "banner": 2,
+    "email": 2,
+    "gift": 2,
+    "hero": 3,
+    "packshot": 3,
+    "post": 6,
+    "press": 2,
+    "story": 4,
+    "texture": 3,
+    "winter": 3,
+}
+IMAGES |= {f"aurelle/{name}": count for name, count in HOUSE.items()}
 
 
 def own(project):
@@ -22,7 +35,8 @@ def own(project):
 
 
 def test_every_example_is_tested():
-    assert {file.stem for file in (ROOT / "pipelines").glob("*.yaml")} == set(IMAGES)
+    files = [*(ROOT / "pipelines").glob("*.yaml"), *(ROOT / "pipelines/aurelle").glob("*.yaml")]
+    assert {file.relative_to(ROOT / "pipelines").with_suffix("").as_posix() for file in files} == set(IMAGES)
 
 
 def plain_proof(brief):
@@ -38,7 +52,7 @@ def test_an_example_runs_without_a_key(project, monkeypatch, name):
         "run", ROOT / f"pipelines/{name}.yaml", "--local", "--json", env={"KREA_API_KEY": None, **own(project)}
     )
     assert (done.code, *done.counts) == (0, IMAGES[name], 0, 0)
-    assert len(list(project.path.glob(f"proofs/{name}/**/*.png"))) == IMAGES[name]
+    assert len(list(project.path.glob(f"proofs/{Path(name).name}/**/*.png"))) == IMAGES[name]
 
 
 @pytest.mark.parametrize("name", IMAGES)
