@@ -1,5 +1,6 @@
 """The exit codes of krea-pipe."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -25,3 +26,23 @@ class ExitCode(IntEnum):
     BUG = 70
     INTERRUPTED = 130
     """By a person or the system; the same command continues."""
+
+
+_WORST_FIRST = (
+    ExitCode.BUG,
+    ExitCode.INTERRUPTED,
+    ExitCode.REFUSED,
+    ExitCode.INVALID,
+    ExitCode.LIMIT_REACHED,
+    ExitCode.SOME_FAILED,
+    ExitCode.NOT_AS_LOCKED,
+    ExitCode.WORK_PENDING,
+    ExitCode.WAITING,
+    ExitCode.DONE,
+    ExitCode.NOTHING_SELECTED,
+)
+
+
+def worst(codes: Iterable[int]) -> ExitCode:
+    """The exit code of several pipelines: the worst one; a pipeline without selected cells counts if all are so."""
+    return min((ExitCode(code) for code in codes), key=_WORST_FIRST.index, default=ExitCode.DONE)

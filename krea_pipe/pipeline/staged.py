@@ -27,6 +27,7 @@ OWN_KEYS = frozenset(
 )
 """The keys at the top of a pipeline that files of other tools hardly have."""
 READ_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".csv", ".tsv", ".txt"))
+_NO_PIPELINE = object()
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _BROKEN = (
     re.compile(r"^version[ \t]*:[ \t]*1[ \t]*(#.*)?\r?$", re.MULTILINE),
@@ -86,6 +87,11 @@ def find_pipelines(index: Index) -> list[Candidate]:
         if file.is_file() and not file.is_symlink()
         for data in _pipeline_data(file, is_former=name in index.former)
     ]
+
+
+def is_pipeline_file(file: Path) -> bool:
+    """Whether a YAML file is a pipeline or a library of one, also if it cannot be parsed."""
+    return next(_pipeline_data(file, is_former=False), _NO_PIPELINE) is not _NO_PIPELINE
 
 
 def may_be_read(name: str, pipelines: Sequence[Candidate]) -> bool:

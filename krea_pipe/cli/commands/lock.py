@@ -11,12 +11,13 @@ from typing import Unpack, get_args
 import click
 
 from krea_pipe.app import flow, lock_files
-from krea_pipe.cli.messages import print_json
+from krea_pipe.app.pipeline_files import SUFFIXES
+from krea_pipe.cli.many_files import FileResult, code_of, files_argument, refuse_one_folder, work_on
 from krea_pipe.cli.options import (
+    FILE,
     CellFlags,
     cell_options,
     combined,
-    file_argument,
     lock_option,
     out_option,
     overrides,
@@ -58,10 +59,12 @@ def _run_options(flags: _Flags) -> flow.RunOptions:
 
 
 @click.command()
-@file_argument
+@files_argument
 @_compare_options
-def check(file: Path, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
+def check(files: tuple[Path, ...], *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Compare the latest image of each cell of FILE with the lock file.
+
+    FILE is a pipeline, a folder with pipelines, or a pattern; there can be several.
 
     Exit with 8 if an image is not accepted, or if a cell has no image to compare.
 
@@ -69,19 +72,26 @@ def check(file: Path, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     (black against white); below 0.01, two images look alike. `krea-pipe accept` accepts the latest images. Needs no
     network and no key.
     """
+    return code_of(work_on("check", files, lambda file: _checked(file, flags), as_json=as_json))
+
+
+def _checked(file: Path, flags: _Flags) -> FileResult:
     found = lock_files.review_drawn(file, overrides(flags), _run_options(flags), os.environ)
     opened = [one for one in found.reviews if one.is_open]
     lacking = [one for one in found.reviews if one.state == "missing"]
-    if as_json:
-        print_json({"schema": "krea-pipe/check@1", "lock": str(found.lock), **_json(found.reviews)})
-    else:
-        _print(found, [*opened, *lacking], DRAWN)
-        if lacking:
-            cells = "1 cell has" if len(lacking) == 1 else f"{len(lacking):,} cells have"
-            click.echo(f"{cells} no local image to compare. To generate the missing images: {_same_for('run')}")
-        if opened:
-            click.echo(f"To accept the latest images: {_same_for('accept')}")
-    return ExitCode.NOT_AS_LOCKED if opened or lacking else 0
+
+    advice = []
+    if lacking:
+        cells = "1 cell has" if len(lacking) == 1 else f"{len(lacking):,} cells have"
+        advice.append(f"{cells} no local image to compare. To generate the missing images: {_same_for('run')}")
+    if opened:
+        advice.append(f"To accept the latest images: {_same_for('accept')}")
+    return FileResult(
+        ExitCode.NOT_AS_LOCKED if opened or lacking else ExitCode.DONE,
+        lambda: {"schema": "krea-pipe/check@1", "lock": str(found.lock), **_json(found.reviews)},
+        lambda: _print(found, [*opened, *lacking], DRAWN),
+        tuple(advice),
+    )
 
 
 def _same_for(command: str) -> str:
@@ -90,47 +100,70 @@ def _same_for(command: str) -> str:
 
 
 @click.command()
-@file_argument
-@click.argument("cells", nargs=-1, metavar="[CELL]...")
+@click.argument("words", nargs=-1, required=True, metavar="FILE... [CELL]...")
 @_compare_options
-def accept(file: Path, cells: tuple[str, ...], *, as_json: bool, **flags: Unpack[_Flags]) -> int:
+def accept(words: tuple[str, ...], *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Accept the latest images into the lock file of FILE: all that differ from it, or those of some cells.
 
-    A CELL is an id or an expression as for -k. First review the images with `krea-pipe check` and `krea-pipe view`.
+    FILE is a pipeline, a folder with pipelines, or a pattern; there can be several. A CELL is an id or an expression
+    as for -k. First review the images with `krea-pipe check` and `krea-pipe view`.
     """
+    files, cells = _files_and_cells(words)
     options = _run_options({**flags, "select": (*flags["select"], *cells)})
+    return code_of(work_on("accept", files, lambda file: _accepted(file, flags, options), as_json=as_json))
+
+
+def _files_and_cells(words: Sequence[str]) -> tuple[list[Path], Sequence[str]]:
+    """The files, which come first, and the cells: a file has the suffix of a pipeline, or is a folder."""
+    paths = [FILE.convert(word, None, None) for word in words]
+    is_file = [not index or one.suffix.lower() in SUFFIXES or one.is_dir() for index, one in enumerate(paths)]
+    count = is_file.index(False) if False in is_file else len(words)
+    return paths[:count], words[count:]
+
+
+def _accepted(file: Path, flags: _Flags, options: flow.RunOptions) -> FileResult:
     lock, taken = lock_files.accept_drawn(file, overrides(flags), options, os.environ)
-    if as_json:
-        print_json({"schema": "krea-pipe/accept@1", "lock": str(lock), "accepted": taken})
-        return 0
-    for one in taken[:_MAX_ROWS]:
-        click.echo(f"accepted {one}")
-    if len(taken) > _MAX_ROWS:
-        click.echo(f"… and {len(taken) - _MAX_ROWS} more")
-    click.echo(f"{lock}: {len(taken)} accepted." if taken else f"{lock}: nothing to accept.")
-    return 0
+
+    def show() -> None:
+        for one in taken[:_MAX_ROWS]:
+            click.echo(f"accepted {one}")
+        if len(taken) > _MAX_ROWS:
+            click.echo(f"… and {len(taken) - _MAX_ROWS} more")
+        click.echo(f"{lock}: {len(taken)} accepted." if taken else f"{lock}: nothing to accept.")
+
+    document: dict[str, object] = {"schema": "krea-pipe/accept@1", "lock": str(lock), "accepted": taken}
+    return FileResult(ExitCode.DONE, lambda: document, show)
 
 
 @click.command()
-@file_argument
+@files_argument
 @out_option
 @_compare_options
-def verify(file: Path, out: Path | None, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
+def verify(files: tuple[Path, ...], out: Path | None, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Compare the images in FILE's output folder with the lock file; exit with 8 if an image is missing or differs.
+
+    FILE is a pipeline, a folder with pipelines, or a pattern; there can be several.
 
     The output folder is in the working folder, as for `krea-pipe run`. Images are compared by the bytes that
     Krea sent; the metadata that krea-pipe adds to a PNG is ignored. Needs no store, no network and no key.
     """
+    refuse_one_folder(files, out)
+    return code_of(work_on("verify", files, lambda file: _verified(file, out, flags), as_json=as_json))
+
+
+def _verified(file: Path, out: Path | None, flags: _Flags) -> FileResult:
     found = lock_files.review_delivered(file, overrides(flags), _run_options(flags), out)
     wrong = [one for one in found.reviews if one.state != "accepted"]
-    if as_json:
-        head = {"schema": "krea-pipe/verify@1", "lock": str(found.lock), "out": str(found.out)}
-        print_json({**head, **_json(found.reviews)})
-    else:
+
+    def show() -> None:
         _print(found, wrong, ON_DISK)
         if found.out is not None and any(one.state == "missing" for one in wrong):
             click.echo(f"Looked in {found.out.absolute()}; use --out for another folder.")
-    return ExitCode.NOT_AS_LOCKED if wrong else 0
+
+    head = {"schema": "krea-pipe/verify@1", "lock": str(found.lock), "out": str(found.out)}
+    return FileResult(
+        ExitCode.NOT_AS_LOCKED if wrong else ExitCode.DONE, lambda: {**head, **_json(found.reviews)}, show
+    )
 
 
 def _print(found: lock_files.Reviewed, opened: Sequence[Review], words: Mapping[LockState, str]) -> None:

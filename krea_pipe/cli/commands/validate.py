@@ -5,6 +5,7 @@ from typing import Unpack
 
 import click
 
+from krea_pipe.app.pipeline_files import is_one_file, pipeline_files
 from krea_pipe.app.validation import Checked, check_file, check_staged
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import FILE, OverFlags, json_option, max_cells_option, over_options, overrides
@@ -25,14 +26,17 @@ from krea_pipe.core.exit_codes import ExitCode
 def validate(files: tuple[Path, ...], max_cells: int, *, staged: bool, as_json: bool, **over: Unpack[OverFlags]) -> int:
     """Check pipeline files.
 
-    Reads each FILE and its images, builds every request, and reports all problems at once, each as file:line:column.
-    Needs no network and no key.
+    FILE is a pipeline, a folder with pipelines, or a pattern. Reads each FILE and its images, builds every request, and
+    reports all problems at once, each as file:line:column. Needs no network and no key.
     """
     if not files and not staged:
         raise click.UsageError("Missing argument 'FILE...'.")
     said = overrides(over)
-    found = check_staged(files, said, max_cells) if staged else (check_file(file, said, max_cells) for file in files)
-    checked = list(found)
+    if staged:
+        checked = list(check_staged(files, said, max_cells))
+    else:
+        named = files if is_one_file(files) else pipeline_files(files, with_libraries=True)
+        checked = [check_file(file, said, max_cells) for file in named]
     if as_json:
         print_json({"schema": "krea-pipe/validate@1", "files": [_json(one) for one in checked]})
     else:
