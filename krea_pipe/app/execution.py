@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.fields import NONE_ALLOWED, Allowed
-from krea_pipe.core.outcome import Ending, Outcome
+from krea_pipe.core.outcome import Ending, Failure, Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import LOCAL_PACE, Pace, Target, Token, api_token, live_pace
 from krea_pipe.executor.deliver import Delivery
@@ -115,13 +115,58 @@ class Prepared:
     record: ShardRecord | None = None
 
     @property
+    def work(self) -> "Work":
+        """What has to be asked of Krea."""
+        lock = None if self.locking is None else self.locking.lock
+        return Work(
+            plan=self.plan,
+            replay=self.replay,
+            space=self.space,
+            target=self.target,
+            deliver=self.delivery.deliver,
+            token=self.token,
+            cap=self.cap,
+            most=self.most,
+            permission=self.permission,
+            file=str(self.loaded.pipeline.document.file),
+            allowed=self.loaded.pipeline.prices.allowed,
+            remote=self.remote,
+            accepted={} if lock is None else lock.digests(),
+            locked_jobs={} if lock is None else lock.jobs(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run asks of Krea, for one pipeline or for several.
+
+    `file` names the pipeline files. `accepted` are the digests in lock files by the keys of their requests, and
+    `locked_jobs` the keys by the jobs in lock files.
+    """
+
+    plan: Plan
+    replay: Replay
+    space: Space
+    target: Target
+    deliver: Callable[[Step, Result], bool | Failure]
+    token: Token | None
+    cap: Decimal | None
+    most: int | None
+    permission: Permission
+    file: str
+    allowed: Allowed = field(default_factory=lambda: NONE_ALLOWED)
+    remote: Remote | None = None
+    accepted: Mapping[Key, frozenset[str]] = field(default_factory=dict)
+    locked_jobs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
     def calls(self) -> int:
         """For how many requests Krea has to be asked."""
         return sum(needs_call(step.action) for step in self.plan.steps)
 
 
-Listen: TypeAlias = Callable[[Prepared, str], AbstractContextManager[Listeners]]
-"""Called with a plan that has work and the id of its run; the receiver it returns gets the events of the work."""
+Listen: TypeAlias = Callable[[Work, str], AbstractContextManager[Listeners]]
+"""Called with the work of a run and the id of the run; the receiver it returns gets the events of the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +188,11 @@ class Execution:
         """
         return token_for(self.target, self.environment)
 
-    def carry_out(self, prepared: Prepared, run_id: str, listeners: Listeners) -> tuple[dict[Key, Outcome], Ending]:
+    def carry_out(self, work: Work, run_id: str, listeners: Listeners) -> tuple[dict[Key, Outcome], Ending]:
         """Run a plan, in a separate thread if this thread already has an event loop.
 
         Args:
-            prepared: the plan, and where its images come from and go.
+            work: the plan, and where its images come from and go.
             run_id: the name of the run, which the journal has in each line.
             listeners: the receivers of its events.
 
@@ -162,33 +207,33 @@ class Execution:
 
         options = self.options
         order = Order(
-            plan=prepared.plan,
-            replay=prepared.replay,
-            space=prepared.space,
+            plan=work.plan,
+            replay=work.replay,
+            space=work.space,
             target=self.target,
-            token=prepared.token or self.token(),
+            token=work.token or self.token(),
             run_id=run_id,
             origin=self.target.origin if self.target.kind == "live" else f"local:{run_id}",
             pace=self.pace,
             watch=listeners.watch,
-            deliver=prepared.delivery.deliver,
+            deliver=work.deliver,
             tell=listeners.tell,
             options=ExecutionOptions(
                 concurrency=options.concurrency,
                 submit_parallel=options.submit_parallel,
-                cap=prepared.cap,
-                max_new=prepared.most,
-                permission=prepared.permission,
+                cap=work.cap,
+                max_new=work.most,
+                permission=work.permission,
                 uncertain=options.uncertain,
                 webhook=self.webhook,
                 budget_name=options.budget_name,
             ),
             webhook_listener=self.listener,
-            transport=transport_for(self.target, prepared.loaded.pipeline.prices.allowed),
+            transport=transport_for(self.target, work.allowed),
             observe=listeners.observe,
-            remote=prepared.remote,
-            accepted={} if prepared.locking is None else prepared.locking.lock.digests(),
-            locked_jobs={} if prepared.locking is None else prepared.locking.lock.jobs(),
+            remote=work.remote,
+            accepted=work.accepted,
+            locked_jobs=work.locked_jobs,
         )
         return execute(order)
 

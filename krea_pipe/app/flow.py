@@ -202,24 +202,44 @@ def run_pipeline(
     Raises:
         KreaPipeError: the run cannot start; nothing was sent.
     """
-    target = execution.target
-    started_at, space = datetime.now(UTC), open_space(home, target.space)
+    started_at, space = datetime.now(UTC), open_space(home, execution.target.space)
     run_id = new_run_id(loaded.pipeline.name, started_at)
-    options = replace(options, out=out)
     make_home(home)
     with space.presence.shown(run_id):
-        basis = planned(loaded, space, target, options)
-        locking = _locking(basis, target, options)
-        if locking is not None and options.frozen:
-            check_frozen(basis.plan, locking.lock)
-        fetched = fetch_copies(loaded, space, target, options, basis)
-        basis = replace(basis, plan=fetched.plan, whole=fetched.plan if options.shard is None else basis.whole)
-        prepared = _prepared(loaded, space, execution, options, basis, fetched, locking)
-        if prepared.plan.has_calls:
-            space.prepare()
-            prepared.delivery.prepare()
-            make_folder(runs_folder(home))
+        prepared = prepare_run(loaded, home, execution, out=out, options=options)
         return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+
+
+def prepare_run(loaded: Loaded, home: Path, execution: Execution, *, out: Path, options: RunOptions) -> Prepared:
+    """Plan a run, copy what lies elsewhere, and check everything that could stop it.
+
+    Args:
+        loaded: the pipeline.
+        home: the home folder.
+        execution: how the work will be carried out, and at which API.
+        out: the folder for images.
+        options: which cells, and the limits.
+
+    Returns:
+        The plan, ready to run; the home folder has what it needs.
+
+    Raises:
+        KreaPipeError: the run cannot start; nothing was sent.
+    """
+    target, options = execution.target, replace(options, out=out)
+    space = open_space(home, target.space)
+    basis = planned(loaded, space, target, options)
+    locking = _locking(basis, target, options)
+    if locking is not None and options.frozen:
+        check_frozen(basis.plan, locking.lock)
+    fetched = fetch_copies(loaded, space, target, options, basis)
+    basis = replace(basis, plan=fetched.plan, whole=fetched.plan if options.shard is None else basis.whole)
+    prepared = _prepared(loaded, space, execution, options, basis, fetched, locking)
+    if prepared.plan.has_calls:
+        space.prepare()
+        prepared.delivery.prepare()
+        make_folder(runs_folder(home))
+    return prepared
 
 
 def _prepared(

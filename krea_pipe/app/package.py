@@ -213,7 +213,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
             changed=changed,
             remote=open_remote(os.environ, execution.target, ignored.append),
         ),
-        listen=lambda prepared, _: nullcontext(Listeners(_Watch(on_progress, prepared.calls))),
+        listen=lambda work, _: nullcontext(Listeners(_Watch(on_progress, work.calls))),
     )
     if finished.ending.error is not None:
         raise finished.ending.error

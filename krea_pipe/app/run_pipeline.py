@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 
 from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
@@ -52,26 +51,81 @@ class FinishedRun:
     warnings: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class BegunRun:
+    """A run whose stored images are delivered; `outcomes` has what is known of each request so far."""
+
+    prepared: Prepared
+    folder: Path
+    facts: RunFacts
+    outcomes: dict[Key, Outcome]
+    rewritten: frozenset[str]
+
+    def build(self, facts: RunFacts) -> Report:
+        """The report of what is known."""
+        loaded, delivered = self.prepared.loaded, Delivered(self.rewritten, self.prepared.delivery.beside)
+        return build_report(
+            loaded.pipeline,
+            loaded.fingerprints,
+            self.prepared.plan,
+            self.outcomes,
+            facts=facts,
+            delivered=delivered,
+        )
+
+
 def finish_run(
     prepared: Prepared, folder: Path, started_at: datetime, execution: Execution, listen: Listen
 ) -> FinishedRun:
     """Make what is missing, put every image in its place, and report."""
-    note_run(folder.parent.parent, folder.name)
-    taken = take_over_costs(prepared.space, prepared.plan, folder.name)
-    outcomes = {step.key: _initial_outcome(step, is_counted=step.key not in taken) for step in prepared.plan.steps}
-    rewritten = _deliver_reused(prepared, outcomes)
-    loaded, facts = prepared.loaded, _facts(prepared, folder, started_at)
-    delivered = Delivered(rewritten, prepared.delivery.beside)
-    build = partial(build_report, loaded.pipeline, loaded.fingerprints, prepared.plan, delivered=delivered)
+    begun = begin_run(prepared, folder, started_at, folder.name)
     ending = Ending()
     if prepared.plan.has_calls:
-        planned = build(outcomes, facts=facts)
-        keep_reference_thumbnails(planned, loaded.fingerprints, prepared.space, shrink)
+        work = prepared.work
+        with listen(work, folder.name) as listeners:
+            done, ending = execution.carry_out(work, folder.name, listeners)
+        begun.outcomes.update(done)
+    finished = end_run(begun, ending)
+    mark_reported(prepared.space, prepared.plan, folder.name)
+    return finished
+
+
+def begin_run(prepared: Prepared, folder: Path, started_at: datetime, journal_run: str) -> BegunRun:
+    """Deliver what is stored, and write down what is about to be done.
+
+    Args:
+        prepared: a plan that is ready to run.
+        folder: the folder of the run, which need not exist.
+        started_at: when the run started (UTC).
+        journal_run: the run that the journal names for its requests.
+
+    Returns:
+        The run, as far as it is known.
+    """
+    note_run(folder.parent.parent, folder.name)
+    taken = take_over_costs(prepared.space, prepared.plan, journal_run)
+    outcomes = {step.key: _initial_outcome(step, is_counted=step.key not in taken) for step in prepared.plan.steps}
+    rewritten = _deliver_reused(prepared, outcomes)
+    begun = BegunRun(prepared, folder, _facts(prepared, folder, started_at), outcomes, rewritten)
+    if prepared.plan.has_calls:
+        planned = begun.build(begun.facts)
+        keep_reference_thumbnails(planned, prepared.loaded.fingerprints, prepared.space, shrink)
         write_planned(planned, folder)
-        with listen(prepared, folder.name) as listeners:
-            done, ending = execution.carry_out(prepared, folder.name, listeners)
-        outcomes |= done
-        facts = replace(facts, warnings=(*facts.warnings, *ending.warnings))
+    return begun
+
+
+def end_run(begun: BegunRun, ending: Ending) -> FinishedRun:
+    """Keep and report what came of a run; `mark_reported` has to follow.
+
+    Args:
+        begun: the run, with the outcomes of all its requests.
+        ending: how the work ended.
+
+    Returns:
+        The finished run.
+    """
+    prepared, folder, outcomes = begun.prepared, begun.folder, begun.outcomes
+    loaded, facts = prepared.loaded, replace(begun.facts, warnings=(*begun.facts.warnings, *ending.warnings))
     remember(prepared.space, prepared.plan, outcomes)
     _share(prepared)
     prepared.delivery.remember()
@@ -81,12 +135,11 @@ def finish_run(
         code = ExitCode.NOT_AS_LOCKED
     if code in (ExitCode.DONE, ExitCode.WAITING):
         code = _code_of_lock(prepared, lock, problem) or code
-    report = build(outcomes, facts=replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
+    report = begun.build(replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
     _note_shard(prepared, folder, lock)
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
     _share_shard(prepared, folder)
-    mark_reported(prepared.space, prepared.plan, report.run_id)
     problems = (*prepared.delivery.problems, *([problem] if problem else []))
     return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, loaded.of_cells)
 

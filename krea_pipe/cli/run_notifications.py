@@ -5,18 +5,19 @@ from pathlib import Path
 from types import TracebackType
 
 from krea_pipe.app import events
-from krea_pipe.app.execution import Prepared
+from krea_pipe.app.execution import Work
 from krea_pipe.app.notify import Message, message_of, message_of_refusal, notification_targets, tell_all
 from krea_pipe.app.run_pipeline import FinishedRun
 from krea_pipe.cli.error_handler import problems_of
 from krea_pipe.cli.messages import StderrLog, error_json
 from krea_pipe.cli.options import LogFlags
-from krea_pipe.cli.summary import summary_json
+from krea_pipe.cli.summary import batch_summary_json, summary_json
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.matrix.sharding import Shard
 from krea_pipe.planning.plan import Step
+from krea_pipe.report.model import Report
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.line_file import LineFile
 
@@ -41,16 +42,15 @@ class RunNotifications:
         self.is_over = False
         self.message: Message | None = None
 
-    def begun(self, prepared: Prepared, run_id: str) -> Observe:
+    def begun(self, work: Work, run_id: str) -> Observe:
         """Take the start of a run that has work to do, and return the observer of its steps."""
         self.run_id = run_id
         if self.log is None:
             return unobserved
-        plan, file = prepared.plan, prepared.loaded.pipeline.document.file
-        names = {str(step.key): step.cells[0].id for step in plan.steps}
+        names = {str(step.key): step.cells[0].id for step in work.plan.steps}
         self.event_log = events.EventLog(run_id, names, self.log.append)
-        kind = prepared.target.kind
-        self.log.append([events.started(run_id, plan, file=str(file), target=kind, cap=prepared.cap)])
+        kind = work.target.kind
+        self.log.append([events.started(run_id, work.plan, file=work.file, target=kind, cap=work.cap)])
         return self.event_log.observe
 
     def watched(self, watch: _StepListener) -> _StepListener:
@@ -76,6 +76,17 @@ class RunNotifications:
         has_news = self.run_id is not None or report.exit_code not in (0, ExitCode.WAITING)
         if self.targets and has_news:
             self.message = message_of(report, summary_json(report, finished.folder))
+
+    def finished_batch(self, report: Report, ending: Ending) -> None:
+        """Take the end of several runs, which are sent as one; `report` is about all of them."""
+        self.is_over = True
+        if self.log is not None:
+            if self.run_id is None:
+                self.log.append([events.started_idle(report)])
+            self.log.append([events.ended(report, _code(ending), lost=self.log.lost)])
+        has_news = self.run_id is not None or report.exit_code not in (0, ExitCode.WAITING)
+        if self.targets and has_news:
+            self.message = message_of(report, batch_summary_json(report))
 
     def __enter__(self) -> "RunNotifications":
         return self

@@ -67,13 +67,25 @@ def annotate_cells(report: Report, pipeline: Pipeline) -> None:
 
 def summary_json(report: Report, folder: Path) -> dict[str, object]:
     """A finished run as the one object that `run --json` prints."""
-    cells, cost = report.cells, report.cost
     return {
         "schema": "krea-pipe/run@1",
         "run_id": report.run_id,
         "exit_code": report.exit_code,
         "target": report.target.kind,
         "shard": report.shard,
+        **batch_summary_json(report),
+        "adopted": adopted_cells(report),
+        "in_the_way": [row.id for row in report.rows if row.error is not None and row.error.code == IN_THE_WAY],
+        "warnings": list(report.warnings),
+        "report": str(folder / "report.json"),
+        "page": str(folder / "report.html"),
+    }
+
+
+def batch_summary_json(report: Report) -> dict[str, object]:
+    """The counts and the cost of a run, or of all runs of a batch."""
+    cells, cost = report.cells, report.cost
+    return {
         "cells": {
             "total": cells.total,
             "succeeded": cells.succeeded,
@@ -88,11 +100,6 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
             "uncertain_usd": exact(cost.uncertain_usd),
             "in_flight_usd": exact(cost.in_flight_usd),
         },
-        "adopted": adopted_cells(report),
-        "in_the_way": [row.id for row in report.rows if row.error is not None and row.error.code == IN_THE_WAY],
-        "warnings": list(report.warnings),
-        "report": str(folder / "report.json"),
-        "page": str(folder / "report.html"),
     }
 
 

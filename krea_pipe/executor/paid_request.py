@@ -337,7 +337,7 @@ class PaidRequest(ABC, Generic[End]):
             origin=session.origin,
             account=session.account,
             usd=str(self.price),
-            cell=f"{session.pipeline}/{self.name}",
+            cell=session.cell_name(self.name),
             began="" if began is None else iso(began),
             after="" if after is None else iso(after),
             exact=clock.is_exact,
@@ -353,7 +353,7 @@ class PaidRequest(ABC, Generic[End]):
         if job.run == session.run_id:
             submitted_at = utc_now()
         else:
-            cell = f"{session.pipeline}/{self.name}"
+            cell = session.cell_name(self.name)
             event = Attached(job_id=job.job_id, origin=job.origin, cell=cell, sha256=job.sha256)
             status = await session.journal_writer.claim(event, self.key, (InFlight,))
             if not isinstance(status, InFlight):

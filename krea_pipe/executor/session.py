@@ -76,6 +76,10 @@ class Session:
     def __post_init__(self) -> None:
         self.account_jobs = AccountJobs(self.client, self.journal_writer, self.run_id, self.origin, self.account)
 
+    def cell_name(self, cell: str) -> str:
+        """The name of a cell in the journal, which begins with its pipeline; in a batch, cells have it already."""
+        return f"{self.pipeline}/{cell}" if self.pipeline else cell
+
     async def record(self, event: Event, key: Key) -> None:
         """Write a line to the journal and wait until it is on disk."""
         await self.journal_writer.record(event, key)

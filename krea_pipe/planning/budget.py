@@ -1,7 +1,7 @@
 """The budget of a plan: that of the file, and how far the limits of the command line let a run get."""
 
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 
 from krea_pipe.core.errors import OverBudget, Problem, UsageError
@@ -101,11 +101,12 @@ class Permission:
     """The requests that a run may pay for.
 
     `refusal` is the reason why it may pay for nothing, if any; `approved` are the requests that a plan file names, None
-    for all.
+    for all. `refused` has the reasons why it may not pay for some.
     """
 
     refusal: Failure | None = None
     approved: Container[Key] | None = None
+    refused: Mapping[Key, Failure] = field(default_factory=dict)
 
     def refusal_of(self, key: Key) -> Failure | None:
         """Why a request must not be sent.
@@ -116,6 +117,8 @@ class Permission:
         Returns:
             The failure of its cells; None when it may be sent.
         """
+        if key in self.refused:
+            return self.refused[key]
         if self.refusal is None and self.approved is not None and key not in self.approved:
             message = "the plan file does not allow paying for it; create a new plan file"
             return Failure("not_planned", message, "local")

@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,15 +12,18 @@ from typing import Unpack
 import click
 
 from krea_pipe.app import flow
-from krea_pipe.app.execution import Listeners, Prepared, SendOptions, open_execution
+from krea_pipe.app.batch import Batch, BatchFile, run_batch
+from krea_pipe.app.execution import Listen, Listeners, SendOptions, Work, open_execution
+from krea_pipe.app.pipeline_files import is_one_file, pipeline_files
 from krea_pipe.app.plan_files import run_request
 from krea_pipe.app.shared_runs import read_run_name
+from krea_pipe.app.workspace import target_of
+from krea_pipe.cli.many_files import files_argument, refuse_one_folder
 from krea_pipe.cli.messages import StderrLog, print_json, problem_json
 from krea_pipe.cli.options import (
     Number,
     UsdType,
     cell_options,
-    file_argument,
     local_option,
     lock_option,
     log_options,
@@ -37,6 +40,7 @@ from krea_pipe.cli.run_notifications import RunNotifications
 from krea_pipe.cli.streams import can_move
 from krea_pipe.cli.summary import (
     annotate_cells,
+    batch_summary_json,
     fetched_json,
     fetched_words,
     lock_json,
@@ -48,10 +52,12 @@ from krea_pipe.cli.summary import (
     waiting_words,
 )
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
+from krea_pipe.core.exit_codes import worst
 from krea_pipe.core.outcome import Ending
 from krea_pipe.matrix.sharding import Shard
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import Changed
+from krea_pipe.report.words import notices, summary_sentence
 from krea_pipe.store.home import open_home, open_other_homes
 from krea_pipe.store.remote.remote import open_remote
 
@@ -60,7 +66,7 @@ MAX_PARALLEL = 8
 
 
 @click.command()
-@file_argument
+@files_argument
 @local_option
 @out_option
 @click.option(
@@ -141,8 +147,12 @@ MAX_PARALLEL = 8
     help="Pay without claiming requests in the shared store (KREA_PIPE_REMOTE), for example while it is down.",
 )
 @cell_options
-def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
+def run(files: tuple[Path, ...], *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     """Generate only the missing images of FILE, and write a report.
+
+    FILE is a pipeline, a folder with pipelines, or a pattern. Several pipelines are sent as one run: --max-cost,
+    --max-new and --concurrency are for all of them, an error in one does not stop the others, and a page links their
+    reports.
 
     Cached images are reused, running jobs are awaited, accepted or paid images that are missing locally are fetched at
     no cost, and the rest is submitted. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file,
@@ -150,7 +160,10 @@ def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     work. FILE may also be a plan from `krea-pipe plan --out`: exactly that plan is executed, or nothing if the
     pipeline's requests have changed since. With --on ray, the shards run on the machines of a Ray cluster.
     """
-    if flags["engine"] is not None or flags["shards"] is not None or flags["ray_address"] is not None:
+    if not is_one_file(files):
+        return _run_batch(files, flags, as_json=as_json)
+    (file,) = files
+    if _uses_engine(flags):
         from krea_pipe.cli.distributed import run_distributed  # noqa: PLC0415 (an engine, which other runs do without)
 
         return run_distributed(file, flags, as_json=as_json)
@@ -158,6 +171,105 @@ def run(file: Path, *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
         finished = _run(file, flags, notifications, as_json=as_json)
         notifications.finished(finished)
         return _say(finished, notifications.stderr_log, as_json=as_json)
+
+
+def _uses_engine(flags: RunFlags) -> bool:
+    return any(flags[name] is not None for name in ("engine", "shards", "ray_address"))
+
+
+def _run_batch(arguments: Sequence[Path], flags: RunFlags, *, as_json: bool) -> int:
+    """Run several pipelines together.
+
+    Raises:
+        UsageError: an option is for one pipeline.
+    """
+    refuse_one_folder(arguments, flags["out"])
+    for name, is_given in (("--lock", flags["lock"] is not None), ("--on", _uses_engine(flags))):
+        if is_given:
+            raise UsageError(Problem("bad_option", f"{name} is for one file", hint="run each file by itself"))
+    files = pipeline_files(arguments)
+    with RunNotifications(flags, Path(f"{len(files)} pipelines")) as notifications:
+        notifications.shard = chosen = shard(flags["shard"])
+        target = target_of(os.environ, local=flags["local"])
+        stderr_log = notifications.stderr_log
+        warn = _warner(stderr_log, as_json=as_json)
+        remote = open_remote(os.environ, target, lambda one: warn([one]), has_claims=not flags["without_claims"])
+        check_budget_name(flags["budget_name"], remote)
+        check_run_name(flags["run_name"], chosen, remote)
+
+        def read(file: Path) -> BatchFile:
+            request = run_request(file, overrides(flags), _run_options(flags, chosen), os.environ, local=flags["local"])
+            if request.approval is not None:
+                raise UsageError(Problem("bad_option", f"{file} is a plan, which is run by itself"))
+            loaded = flow.load_pipeline(request.file, request.overrides)
+            warn(loaded.warnings)
+            homes = open_other_homes(os.environ, file)
+            options = replace(_run_options(flags, chosen), lock=request.lock, remote=remote, homes=homes)
+            out = flow.out_folder(None, loaded.pipeline.name, local=target.kind == "local")
+            return BatchFile(file, loaded, open_home(os.environ, file), out, options)
+
+        limits = Limits(flags["max_cost"], flags["max_new"], is_named=flags["budget_name"] is not None)
+        execution = open_execution(target, _send_options(flags), os.environ)
+        listen = _listening(notifications, is_local=target.kind == "local", as_json=as_json)
+        batch = run_batch(files, read, execution, limits, listen)
+        return _say_batch(batch, notifications, as_json=as_json)
+
+
+def _warner(stderr_log: StderrLog, *, as_json: bool) -> Callable[[Iterable[Problem]], None]:
+    """Prints warnings, unless only JSON is printed."""
+
+    def warn(problems: Iterable[Problem]) -> None:
+        if not as_json or stderr_log.in_json:
+            stderr_log.problems(problems, "warning")
+
+    return warn
+
+
+def _say_batch(batch: Batch, notifications: RunNotifications, *, as_json: bool) -> int:
+    """Say how each pipeline of a batch has ended, and all together; the worst exit code."""
+    stderr_log = notifications.stderr_log
+    is_told = not as_json or stderr_log.in_json
+    if batch.report is not None:
+        notifications.finished_batch(batch.report, batch.ending)
+    for end in batch.ends:
+        if not as_json and not stderr_log.quiet:
+            click.echo(click.style(str(end.file), bold=True))
+        if is_told:
+            stderr_log.problems(end.problems)
+        if end.finished is not None:
+            _say(end.finished, stderr_log, as_json=as_json, in_batch=True)
+    code = worst(end.code for end in batch.ends)
+    if as_json:
+        print_json(_batch_json(batch, code))
+    elif batch.report is not None and not stderr_log.quiet:
+        click.echo(f"\n{len(batch.ends)} pipelines: {summary_sentence(batch.report)}")
+        click.echo(f"batch   {batch.page}")
+    if is_told and code in GOES_ON:
+        stderr_log.problems(_problems(batch.ending))
+        stderr_log.say("info", "to_go_on", f"To continue (nothing is charged twice): {_command()}")
+    return code
+
+
+def _batch_json(batch: Batch, code: int) -> dict[str, object]:
+    """A batch as one object: each file as `run` says it alone, and all together."""
+    files = [
+        {
+            "file": str(end.file),
+            "exit_code": end.code,
+            "result": end.finished and _run_json(end.finished),
+            "problems": [problem_json(one) for one in end.problems],
+        }
+        for end in batch.ends
+    ]
+    whole = {} if batch.report is None else batch_summary_json(batch.report)
+    return {
+        "schema": "krea-pipe/files@1",
+        "command": "run",
+        "exit_code": code,
+        **whole,
+        "page": batch.page and str(batch.page),
+        "files": files,
+    }
 
 
 def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_json: bool) -> flow.FinishedRun:
@@ -173,24 +285,11 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
     if request.over and not as_json:
         stderr_log.say("info", "plan_file", f"{file} is a plan of {request.file} with {request.over}")
     execution = open_execution(request.target, _send_options(flags), os.environ)
-    if not as_json or stderr_log.in_json:
-        stderr_log.problems(loaded.warnings, "warning")
+    warn = _warner(stderr_log, as_json=as_json)
+    warn(loaded.warnings)
     is_local = request.target.kind == "local"
-    moves = not (as_json or stderr_log.quiet or stderr_log.in_json) and can_move()
 
-    def warn(problem: Problem) -> None:
-        if not as_json or stderr_log.in_json:
-            stderr_log.problems([problem], "warning")
-
-    @contextmanager
-    def listen(prepared: Prepared, run_id: str) -> Iterator[Listeners]:
-        state = ProgressState(prepared.calls, is_local)
-        observe = notifications.begun(prepared, run_id)
-        with _display(state, stderr_log, moves=moves) as display:
-            watch = notifications.watched(ProgressObserver(state, display))
-            yield Listeners(watch, lambda message: stderr_log.say("info", "stopping", message), observe)
-
-    remote = open_remote(os.environ, request.target, warn, has_claims=not flags["without_claims"])
+    remote = open_remote(os.environ, request.target, lambda one: warn([one]), has_claims=not flags["without_claims"])
     check_budget_name(flags["budget_name"], remote)
     check_run_name(flags["run_name"], chosen, remote)
     finished = flow.run_pipeline(
@@ -206,11 +305,27 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
             remote=remote,
             homes=open_other_homes(os.environ, request.file),
         ),
-        listen=listen,
+        listen=_listening(notifications, is_local=is_local, as_json=as_json),
     )
     if not stderr_log.in_json:
         annotate_cells(finished.report, loaded.pipeline)
     return finished
+
+
+def _listening(notifications: RunNotifications, *, is_local: bool, as_json: bool) -> Listen:
+    """Shows how far a run has come, and reports its events."""
+    stderr_log = notifications.stderr_log
+    moves = not (as_json or stderr_log.quiet or stderr_log.in_json) and can_move()
+
+    @contextmanager
+    def listen(work: Work, run_id: str) -> Iterator[Listeners]:
+        state = ProgressState(work.calls, is_local)
+        observe = notifications.begun(work, run_id)
+        with _display(state, stderr_log, moves=moves) as display:
+            watch = notifications.watched(ProgressObserver(state, display))
+            yield Listeners(watch, lambda message: stderr_log.say("info", "stopping", message), observe)
+
+    return listen
 
 
 def _run_options(flags: RunFlags, chosen: Shard | None) -> flow.RunOptions:
@@ -261,20 +376,25 @@ def _display(state: ProgressState, stderr_log: StderrLog, *, moves: bool) -> Abs
     return Bar(state)
 
 
-def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool) -> int:
+def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool, in_batch: bool = False) -> int:
     """Say how a run has ended: what it made on stdout, what is wrong on stderr; its exit code."""
-    report, problems = finished.report, (*_problems(finished.ending), *finished.problems)
+    report, problems = finished.report, (*(() if in_batch else _problems(finished.ending)), *finished.problems)
     is_told = not as_json or stderr_log.in_json
     if is_told:
         fetched = finished.fetched.problems if finished.fetched else ()
         stderr_log.problems((*fetched, *finished.warnings, *finished.ending.warnings), "warning")
         print_troubles(report, stderr_log)
-    _print_end(finished, problems, quiet=stderr_log.quiet, as_json=as_json)
+    if not in_batch:
+        _print_end(finished, problems, quiet=stderr_log.quiet, as_json=as_json)
+    elif not (as_json or stderr_log.quiet):
+        _print_in_batch(finished)
     if is_told:
         stderr_log.problems(problems)
         if finished.kept is not None and finished.kept.drifted and (stderr_log.quiet or stderr_log.in_json):
             stderr_log.say("error", "drifted", lock_words(finished)[-1], cells=list(finished.kept.drifted))
     cells = report.cells
+    if in_batch:
+        return report.exit_code
     if is_told and report.exit_code in GOES_ON and cells.succeeded + cells.reused < cells.total:
         stderr_log.say("info", "to_go_on", f"To continue (nothing is charged twice): {_command()}")
     return report.exit_code
@@ -283,17 +403,33 @@ def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool) ->
 def _print_end(finished: flow.FinishedRun, problems: tuple[Problem, ...], *, quiet: bool, as_json: bool) -> None:
     if as_json:
         error = {"error": problem_json(problems[0])} if problems else {}
-        waiting = [waiting_json(one) for one in finished.waiting]
-        more = {"waiting": waiting, "lock": lock_json(finished), "fetched": fetched_json(finished), **error}
-        print_json({**summary_json(finished.report, finished.folder), **more})
+        print_json({**_run_json(finished), **error})
         return
     if quiet:
         return
     print_summary(finished.report, finished.folder / "report.html", finished.folder / finished.report.base)
+    _print_notes(finished)
+
+
+def _print_in_batch(finished: flow.FinishedRun) -> None:
+    """Print what happened to one pipeline of a batch."""
+    click.echo("\n".join([summary_sentence(finished.report), *notices(finished.report)]))
+    _print_notes(finished)
+    click.echo(f"report  {finished.folder / 'report.html'}")
+
+
+def _print_notes(finished: flow.FinishedRun) -> None:
     for word in (*fetched_words(finished), *lock_words(finished)):
         click.echo(word)
     for one in finished.waiting:
         click.echo(waiting_words(one, local=finished.report.target.kind == "local"))
+
+
+def _run_json(finished: flow.FinishedRun) -> dict[str, object]:
+    """A finished run as one object."""
+    waiting = [waiting_json(one) for one in finished.waiting]
+    more = {"waiting": waiting, "lock": lock_json(finished), "fetched": fetched_json(finished)}
+    return {**summary_json(finished.report, finished.folder), **more}
 
 
 def _command() -> str:
