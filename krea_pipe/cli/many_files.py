@@ -63,7 +63,7 @@ def work_on(
             result.show()
             _print_advice([result])
         return [FileEnd(arguments[0], result.code, result)]
-    ends = [_end(file, work) for file in pipeline_files(arguments)]
+    ends = ends_of(arguments, work)
     if as_json:
         print_json(files_json(command, ends))
         return ends
@@ -74,6 +74,11 @@ def work_on(
         print_problems(end.problems)
     _print_advice([end.result for end in ends if end.result is not None])
     return ends
+
+
+def ends_of(arguments: Sequence[Path], work: Callable[[Path], FileResult]) -> list[FileEnd]:
+    """The end of each of several files, without printing anything."""
+    return [_end(file, work) for file in pipeline_files(arguments)]
 
 
 def refuse_one_folder(arguments: Sequence[Path], out: Path | None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.git import GitFailed, ask
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.near_names import closest
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.nodes import Node
 from krea_pipe.pipeline.references import Fingerprints
@@ -162,7 +163,8 @@ def _is_pipeline(data: dict[str, Json]) -> bool:
     CI systems have files with a `version` and a list of `stages`, and package files a `name` and a `version`.
     """
     if data.get("version") == 1 and isinstance(data["version"], int) and not isinstance(data["version"], bool):
-        return any(key in data for key in ("name", *SHAPES, *OWN_KEYS))
+        known = ("name", *SHAPES, *OWN_KEYS)
+        return any(key in data for key in known) or any(closest(key, known) for key in data if key != "version")
     if len(OWN_KEYS & data.keys()) > 1:
         return True
     return "version" in data and any(isinstance(data.get(key), kind) for key, kind in SHAPES.items())

@@ -11,9 +11,20 @@ import click
 
 from krea_pipe.app import flow, plan_files
 from krea_pipe.app.lock_files import lock_of_run
+from krea_pipe.app.pipeline_files import is_one_file
 from krea_pipe.app.plan_files import Forecast
 from krea_pipe.app.workspace import open_workspace
-from krea_pipe.cli.commands.prices import price_json, price_words
+from krea_pipe.cli.commands.prices import price_words
+from krea_pipe.cli.many_files import (
+    FileEnd,
+    FileResult,
+    code_of,
+    ends_of,
+    files_argument,
+    files_json,
+    refuse_one_folder,
+    work_on,
+)
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import (
     FILE,
@@ -21,21 +32,22 @@ from krea_pipe.cli.options import (
     UsdType,
     cell_options,
     combined,
-    file_argument,
     local_option,
     overrides,
     selection,
     shard,
     shard_option,
 )
-from krea_pipe.cli.summary import source_json, waiting_json, waiting_words
+from krea_pipe.cli.plan_json import plan_json, totals_json
+from krea_pipe.cli.summary import waiting_json, waiting_words
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import writable
-from krea_pipe.core.request import Key, source_text
+from krea_pipe.core.request import Key
 from krea_pipe.pipeline.pricing import exact, usd, usd_range
-from krea_pipe.planning.budget import Limits
+from krea_pipe.planning.budget import Limits, sum_within
+from krea_pipe.planning.joint_plan import joint_plan
 from krea_pipe.planning.out_folder import in_the_way
 from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
 from krea_pipe.planning.plan_file import PlanFile
@@ -54,8 +66,6 @@ from krea_pipe.store.home import open_other_homes
 from krea_pipe.store.known import Known
 
 _MAX_ROWS = 60
-ACTIONS = {Reuse: "reuse", Fetch: "fetch", Attach: "attach", Submit: "new", Hold: "hold"}
-"""The actions in JSON."""
 COLUMNS = {Submit: "new", Reuse: "cached", Attach: "waiting", Hold: "unresolved", Fetch: "fetch"}
 """The actions in tables."""
 COUNTS = ("images", *KIND_WORDS.values(), "price")
@@ -95,7 +105,7 @@ _against_options = combined(
 
 
 @click.command()
-@file_argument
+@files_argument
 @local_option
 @click.option("--max-cost", type=UsdType(), help="Show how far a run with this limit in US dollars would get.")
 @click.option("--max-new", type=click.IntRange(min=0), help="Show how far a run with this limit would get.")
@@ -107,15 +117,23 @@ _against_options = combined(
 @shard_option
 @_against_options
 @cell_options
-def plan(file: Path, *, check: bool, as_json: bool, **flags: Unpack[_Flags]) -> int:
+def plan(files: tuple[Path, ...], *, check: bool, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Show what a run of FILE would do for each request and why, and the price.
 
-    Needs no network and no key, and changes nothing.
+    FILE is a pipeline, a folder with pipelines, or a pattern. Several pipelines have one total, in which a request that
+    they share counts once. Needs no network and no key, and changes nothing.
     """
     form = _form(flags, as_json=as_json)
     against = flags["against"]
-    code = _plan(file, flags, form) if against is None else _compare(file, against, flags, form)
-    return code if check else ExitCode.DONE
+    if against is not None:
+        ends = work_on("plan", files, lambda file: _compared(file, against, flags, form), as_json=form == "json")
+    elif is_one_file(files):
+        ends = work_on("plan", files, lambda file: _planned(file, flags), as_json=form == "json")
+    else:
+        ends = _plan_all(files, flags, as_json=form == "json")
+    code = code_of(ends)
+    is_wrong = code not in (ExitCode.DONE, ExitCode.WORK_PENDING, ExitCode.WAITING)
+    return code if check or is_wrong else ExitCode.DONE
 
 
 def _form(flags: _Flags, *, as_json: bool) -> _PlanFormat:
@@ -134,30 +152,67 @@ def _form(flags: _Flags, *, as_json: bool) -> _PlanFormat:
     return "json" if as_json else flags["form"]
 
 
-def _plan(file: Path, flags: _Flags, form: _PlanFormat) -> ExitCode:
-    """Plan a run, print that, and write the plan file that was asked for; the exit code of `--check`."""
+def _planned(file: Path, flags: _Flags) -> FileResult:
+    """Plan a run, and write the plan file that was asked for; the exit code is that of `--check`."""
+    forecast, out = _forecast(file, flags), flags["out"]
+    approval = None if out is None else plan_files.write_plan_file(out, forecast)
+
+    def show() -> None:
+        _print(forecast, show_all=flags["show_all"], local=flags["local"])
+        if out is not None and approval is not None:
+            click.echo(_plan_file_words(out, approval, is_refused=forecast.refusal is not None))
+
+    return FileResult(_code(forecast), lambda: plan_json(forecast), show)
+
+
+def _forecast(file: Path, flags: _Flags) -> Forecast:
     limits = Limits(flags["max_cost"], flags["max_new"])
     chosen = shard(flags["shard"])
     if chosen is not None and flags["out"] is not None:
         hint = f"write the plan without --shard, and run each shard of it: krea-pipe run PLANFILE --shard {chosen}"
         raise UsageError(Problem("bad_option", "--shard and --out cannot be combined", hint=hint))
     options = flow.RunOptions(flags["max_cells"], limits, selection=selection(flags), shard=chosen)
-    forecast = plan_files.forecast(file, overrides(flags), options, os.environ, local=flags["local"])
-    if form == "json":
-        print_json(_json(forecast))
-    else:
-        _print(forecast, show_all=flags["show_all"], local=flags["local"])
-    if flags["out"] is not None:
-        approval = plan_files.write_plan_file(flags["out"], forecast)
-        if form != "json":
-            click.echo(_plan_file_words(flags["out"], approval, is_refused=forecast.refusal is not None))
-    return (
-        ExitCode.WORK_PENDING
-        if forecast.plan.has_work or forecast.in_the_way
-        else ExitCode.WAITING
-        if forecast.plan.waiting
-        else ExitCode.DONE
+    return plan_files.forecast(file, overrides(flags), options, os.environ, local=flags["local"])
+
+
+def _code(forecast: Forecast) -> ExitCode:
+    if forecast.plan.has_work or forecast.in_the_way:
+        return ExitCode.WORK_PENDING
+    return ExitCode.WAITING if forecast.plan.waiting else ExitCode.DONE
+
+
+def _plan_all(arguments: Sequence[Path], flags: _Flags, *, as_json: bool) -> Sequence[FileEnd]:
+    """Plan several pipelines, and print a line for each and their total."""
+    refuse_one_folder(arguments, flags["out"])
+    forecasts = list[Forecast]()
+
+    def work(file: Path) -> FileResult:
+        forecasts.append(forecast := _forecast(file, flags))
+        return FileResult(_code(forecast), lambda: plan_json(forecast), lambda: None)
+
+    ends = ends_of(arguments, work)
+    whole = joint_plan([one.plan for one in forecasts])
+    reach = sum_within(whole, Limits(flags["max_cost"], flags["max_new"]))
+    if as_json:
+        sent = {"requests": reach.count, "usd": exact(reach.usd)}
+        print_json(files_json("plan", ends, {"totals": totals_json(whole, None), "reach": sent}))
+        return ends
+    for forecast in forecasts:
+        print_problems((*forecast.loaded.warnings, *forecast.problems), kind="warning")
+    rows = [[str(one.file), *_counts(one.plan, None)] for one in forecasts]
+    _print_priced(
+        ["file", "images", *COLUMNS.values()], [*rows, ["total", *_counts(whole, None)]], local=flags["local"]
     )
+    click.echo()
+    click.echo(_sentence(whole, None, local=flags["local"]))
+    for end in ends:
+        print_problems(end.problems)
+    for forecast in forecasts:
+        if forecast.refusal:
+            click.echo(f"{forecast.file}: {_refusal_words(forecast.refusal)}")
+    if not flags["local"] and reach.count < whole.total(Submit).count:
+        click.echo(f"A run would send {reach.count} of them for {usd(reach.usd)}, then stop at the limit.")
+    return ends
 
 
 def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
@@ -244,13 +299,17 @@ def _price_of(step: Step) -> str:
 
 
 def _stage_rows(plan: Plan) -> Iterator[list[str]]:
-    images = Counter(cell.stage for step in plan.steps for cell in step.cells)
-    for stage, count in images.items():
-        counts = [str(plan.total(action, stage).count) for action in COLUMNS]
-        yield [stage, str(count), *counts, _price_range(plan, stage)]
-    if len(images) > 1:
-        counts = [str(plan.total(action).count) for action in COLUMNS]
-        yield ["total", str(images.total()), *counts, _price_range(plan, None)]
+    stages = dict.fromkeys(cell.stage for step in plan.steps for cell in step.cells)
+    for stage in stages:
+        yield [stage, *_counts(plan, stage)]
+    if len(stages) > 1:
+        yield ["total", *_counts(plan, None)]
+
+
+def _counts(plan: Plan, stage: str | None) -> list[str]:
+    """The images of a stage, or of all, the requests by what is done with them, and the price."""
+    images = sum(stage in (None, cell.stage) for step in plan.steps for cell in step.cells)
+    return [str(images), *(str(plan.total(action, stage).count) for action in COLUMNS), _price_range(plan, stage)]
 
 
 def _price_range(plan: Plan, stage: str | None) -> str:
@@ -301,72 +360,8 @@ def _new_words(plan: Plan, *, local: bool) -> str:
     return f"New: {terms} = {usd(new.usd)}"
 
 
-def _json(forecast: Forecast) -> dict[str, object]:
-    plan, pipeline, kind = forecast.plan, forecast.loaded.pipeline, forecast.target.kind
-    stated = [price_json(one) for one in forecast.stated_prices] if kind == "live" else []
-    return {
-        "schema": "krea-pipe/plan@1",
-        "pipeline": plan.pipeline,
-        "target": kind,
-        "has_work": plan.has_work,
-        "cap_usd": None if forecast.cap is None else exact(forecast.cap),
-        "budget_images": pipeline.budget.images,
-        "verdict": _verdict(forecast.refusal) if kind == "live" else None,
-        "price_usd": exact(plan.total(Submit).usd),
-        "at_most_usd": exact(forecast.most),
-        "reach": {"requests": forecast.reach.count, "usd": exact(forecast.reach.usd)},
-        "totals": _totals(plan, None),
-        "stages": [{"name": stage.name, **_totals(plan, stage.name)} for stage in pipeline.stages],
-        "uploads": [{"source": source_text(image.source), "label": image.label} for image in plan.uploads],
-        "waiting": [waiting_json(one) for one in plan.waiting],
-        "in_the_way": [{"cell": one.cell, "file": one.file, "reason": one.reason} for one in forecast.in_the_way],
-        "warnings": [problem_json(one) for one in (*forecast.loaded.warnings, *forecast.problems)],
-        **({"prices": stated} if stated else {}),
-        **({"shard": str(plan.shard)} if plan.shard else {}),
-        "cells": [row for step in plan.steps for row in _cells(step)],
-    }
-
-
-def _verdict(refusal: Problem | None) -> dict[str, object]:
-    if refusal is None:
-        return {"ok": True, "code": None, "message": None}
-    return {"ok": False, "code": refusal.code, "message": refusal.message}
-
-
-def _totals(plan: Plan, stage: str | None) -> dict[str, object]:
-    sums = {name: plan.total(action, stage) for action, name in ACTIONS.items()}
-    totals: dict[str, object] = {
-        name: {"requests": one.count, "usd": exact(one.usd)} for name, one in sums.items() if name != "fetch"
-    }
-    fetch = {"requests": sums["fetch"].count, "usd": "0", "at_most_usd": exact(plan.in_doubt(stage).usd)}
-    return {**totals, "fetch": fetch}
-
-
-def _cells(step: Step) -> Iterator[dict[str, object]]:
-    for index, cell in enumerate(step.cells):
-        yield {
-            "id": cell.id,
-            "stage": cell.stage,
-            "key": step.key,
-            "action": ACTIONS[action_kind(step.action)],
-            "reason": f"same request as {step.cells[0].id}" if index else step.reason,
-            "price_usd": "0" if index or action_kind(step.action) is Fetch else exact(step.price),
-            **_source(step, is_first=not index),
-        }
-
-
-def _source(step: Step, *, is_first: bool) -> dict[str, object]:
-    """The source from which the image of a cell is fetched, and its maximum price."""
-    match step.action:
-        case Fetch(offer=offer):
-            return {"at_most_usd": "0", **source_json(offer.source)}
-        case Attach(was_stored=True, job_id=job_id):
-            return {"at_most_usd": exact(step.price) if is_first else "0", "source": "krea", "place": job_id}
-    return {}
-
-
-def _compare(file: Path, against: str, flags: _Flags, form: _PlanFormat) -> ExitCode:
-    """Compare a pipeline with its state at another commit, and print that; the exit code of `--check`.
+def _compared(file: Path, against: str, flags: _Flags, form: _PlanFormat) -> FileResult:
+    """Compare a pipeline with its state at another commit; the exit code is that of `--check`.
 
     Raises:
         UsageError: an option says nothing about a comparison.
@@ -393,29 +388,26 @@ def _compare(file: Path, against: str, flags: _Flags, form: _PlanFormat) -> Exit
     subject = ComparisonInput(file, over, flags["max_cells"])
     comparison = compare_with(subject, against, workspace.space, os.environ, find_fetched)
     waiting = [waiting_words(one, local=False) for one in comparison.waiting]
-    if form == "json":
+
+    def document() -> dict[str, object]:
         more = {"waiting": [waiting_json(one) for one in comparison.waiting]}
-        print_json(
-            {**comparison_json(comparison), **more, "warnings": [problem_json(one) for one in comparison.warnings]}
-        )
-    elif form == "markdown":
-        click.echo(render_comparison(comparison, waiting), nl=False)
-    else:
+        warnings = [problem_json(one) for one in comparison.warnings]
+        return {**comparison_json(comparison), **more, "warnings": warnings}
+
+    def show() -> None:
+        if form == "markdown":
+            click.echo(render_comparison(comparison, waiting), nl=False)
+            return
         print_problems(comparison.warnings, kind="warning")
         _print_changes(comparison, show_all=flags["show_all"])
-        for words in filter(
-            None, (headline(comparison), stored_words(comparison), f"{base_words(comparison)}.", *waiting)
-        ):
+        said = (headline(comparison), stored_words(comparison), f"{base_words(comparison)}.", *waiting)
+        for words in filter(None, said):
             click.echo(writable(words))
         if comparison.problem is not None:
             click.echo(writable(problem_words(comparison.problem)))
-    return (
-        ExitCode.WORK_PENDING
-        if comparison.unpaid().count
-        else ExitCode.WAITING
-        if comparison.waiting
-        else ExitCode.DONE
-    )
+
+    code = ExitCode.WAITING if comparison.waiting else ExitCode.DONE
+    return FileResult(ExitCode.WORK_PENDING if comparison.unpaid().count else code, document, show)
 
 
 def _refuse_with_against(given: Mapping[str, bool]) -> None:
