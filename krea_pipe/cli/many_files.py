@@ -39,7 +39,12 @@ class FileEnd:
 
 
 def work_on(
-    command: str, arguments: Sequence[Path], work: Callable[[Path], FileResult], *, as_json: bool
+    command: str,
+    arguments: Sequence[Path],
+    work: Callable[[Path], FileResult],
+    *,
+    as_json: bool,
+    with_names: bool = True,
 ) -> Sequence[FileEnd]:
     """Work on one file as if there were no others, or on several, of which none stops the others.
 
@@ -48,6 +53,7 @@ def work_on(
         arguments: files, folders and patterns.
         work: what to do with a file.
         as_json: print one JSON document.
+        with_names: print the name of each of several files above its result.
 
     Returns:
         The end of each file; their exit code is `code_of`.
@@ -68,7 +74,9 @@ def work_on(
         print_json(files_json(command, ends))
         return ends
     for number, end in enumerate(ends):
-        click.echo(("\n" if number else "") + click.style(str(end.file), bold=True))
+        click.echo("\n" if number else "", nl=False)
+        if with_names:
+            click.echo(click.style(str(end.file), bold=True))
         if end.result is not None:
             end.result.show()
         print_problems(end.problems)

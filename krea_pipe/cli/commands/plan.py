@@ -126,7 +126,11 @@ def plan(files: tuple[Path, ...], *, check: bool, as_json: bool, **flags: Unpack
     form = _form(flags, as_json=as_json)
     against = flags["against"]
     if against is not None:
-        ends = work_on("plan", files, lambda file: _compared(file, against, flags, form), as_json=form == "json")
+        ends = work_on(
+            *("plan", files, lambda file: _compared(file, against, flags, form)),
+            as_json=form == "json",
+            with_names=form != "markdown",
+        )
     elif is_one_file(files):
         ends = work_on("plan", files, lambda file: _planned(file, flags), as_json=form == "json")
     else:
