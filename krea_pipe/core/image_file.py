@@ -339,6 +339,16 @@ _SIZES = {"image/png": _png_size, "image/jpeg": _jpeg_size, "image/webp": _webp_
 _PARTS = {"image/png": png_chunks, "image/jpeg": jpeg_segments, "image/webp": webp_chunks, "image/avif": avif_boxes}
 
 
+def image_parts(data: bytes) -> Iterator[_ImagePart]:
+    """The parts of an image: segments of a JPEG, chunks of a PNG or WebP, boxes of an AVIF; none of another file.
+
+    Raises:
+        TooMuchWork: there are too many.
+    """
+    mime = raster_type(data)
+    yield from _PARTS[mime](data) if mime else ()
+
+
 def check_work(data: bytes) -> None:
     """Refuse an image that would take too much work to decode; one that is damaged is left to the decoder.
 
@@ -346,8 +356,7 @@ def check_work(data: bytes) -> None:
         TooMuchWork: it has too many parts or scans.
     """
     scans, fill = 0, b"\xff" * (MAX_FILL + 1)
-    mime = raster_type(data)
-    for part in _PARTS[mime](data) if mime else ():
+    for part in image_parts(data):
         if part.kind == SOS:
             scans += 1
             if data.find(fill, part.start, part.end) >= 0:

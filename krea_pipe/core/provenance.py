@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from krea_pipe._version import __version__
-from krea_pipe.core.image_file import PlainText, TooMuchWork, plain_texts, png_chunks, text_keys, with_text
+from krea_pipe.core.image_file import PlainText, TooMuchWork, image_parts, plain_texts, text_keys, with_text
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import canonical_json
 from krea_pipe.core.xmp import XmpFields, xml_text, xmp_packet
@@ -20,10 +20,12 @@ from krea_pipe.core.xmp import XmpFields, xml_text, xmp_packet
 _MARK, _DESCRIPTION, _SOFTWARE, _XMP = "krea-pipe", "Description", "Software", "XML:com.adobe.xmp"
 _PROMPT, _SEED, _REQUEST = "prompt", "seed", "request"
 """Texts that earlier versions wrote beside the mark; ComfyUI and others expect JSON in a text `prompt`."""
-_SIGNED = frozenset([b"caBX", b"dSIG"])
-"""Chunks that vouch for all bytes of the file: Content Credentials (C2PA) and PNG's digital signature."""
+_SIGNED = frozenset([b"caBX", b"dSIG", b"C2PA"])
+"""Chunks that vouch for all bytes: Content Credentials of a PNG, PNG's digital signature, and those of a WebP."""
+_C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+"""Begins the box of an AVIF that has Content Credentials."""
 _REMOTE = b"dcterms:provenance"
-"""In XMP, the address of Content Credentials that are kept elsewhere."""
+"""In XMP, the address of Content Credentials that are kept elsewhere; no format compresses XMP that has one."""
 _EARLIER_PACKET = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -76,7 +78,7 @@ def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
     Raises:
         ValueError: it is no PNG.
     """
-    if _is_signed(png):
+    if is_signed(png):
         return png
     data: dict[str, Json] = {
         "version": __version__,
@@ -92,14 +94,28 @@ def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
     return with_text(png, {key: text for key, text in texts.items() if key not in taken})
 
 
-def _is_signed(png: bytes) -> bool:
+def is_signed(data: bytes) -> bool:
+    """Whether an image has Content Credentials, or is signed otherwise, so that any change makes it invalid.
+
+    Args:
+        data: the bytes of a PNG, JPEG, WebP or AVIF.
+
+    Returns:
+        True also for one with too many parts to be examined.
+    """
+    if _REMOTE in data:
+        return True
     try:
-        return any(
-            part.kind in _SIGNED or (part.kind == b"iTXt" and _REMOTE in png[part.start : part.end])
-            for part in png_chunks(png)
-        )
+        return any(_vouches(data, part.kind, part.start) for part in image_parts(data))
     except TooMuchWork:
         return True
+
+
+def _vouches(data: bytes, kind: bytes, start: int) -> bool:
+    """Whether a part of an image vouches for its bytes (C2PA 2.1, appendix A.3)."""
+    if kind == b"\xeb":  # JPEG's APP11: a box of JUMBF behind `JP`, a number and a count
+        return data.startswith(b"JP", start + 4) and data.startswith(b"jumb", start + 16)
+    return kind in _SIGNED or (kind == b"uuid" and data.startswith(_C2PA_UUID, start + 8))
 
 
 def bare(data: bytes) -> Bare:
