@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from krea_pipe.core.errors import InvalidInput, Problem
-from krea_pipe.core.fields import STAGE_KEYS
+from krea_pipe.core.fields import NAMED_OR_USED, STAGE_KEYS
 from krea_pipe.core.json_data import Json, mapping_in
 from krea_pipe.core.masking import is_secret_name
 from krea_pipe.core.problem_list import MAX_PROBLEMS
@@ -274,7 +274,7 @@ class _Builder:
         return StageBuilder(self.variables, self.library, mapping_in(self.data, "defaults"), data, trail).stage(name)
 
     def _shorthand(self) -> dict[str, Json]:
-        lists = {key: self.data[key] for key in ("references", "moodboards", "styles") if key in self.data}
+        lists = {key: self.data[key] for key in NAMED_OR_USED if key in self.data}
         own = {key: data for key, data in lists.items() if isinstance(data, list)}
         return {key: self.data[key] for key in STAGE_KEYS if key in self.data} | own
 
