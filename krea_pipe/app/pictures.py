@@ -1,5 +1,8 @@
-"""Small pictures and perceptual signatures, by code that is loaded only when one is missing."""
+"""Small pictures, perceptual signatures and delivered files, by code that is loaded only when one is missing."""
 
+from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.recipe import Transcoded, Transcoding
+from krea_pipe.core.xmp import XmpFields
 from krea_pipe.report.export.review import PREVIEW_SIDE
 
 
@@ -43,3 +46,29 @@ def sign(data: bytes) -> str:
     from krea_pipe.core.images import likeness_of  # noqa: PLC0415 (Pillow, which most commands do without)
 
     return likeness_of(data)
+
+
+def transcode(data: bytes, recipe: Transcoding, fields: XmpFields, made: str) -> Transcoded:
+    """Make the file of a recipe.
+
+    Args:
+        data: an image file.
+        recipe: how the file is made.
+        fields: what its metadata says.
+        made: its identity.
+
+    Returns:
+        The file.
+
+    Raises:
+        StateError: the image cannot become such a file.
+    """
+    from krea_pipe.core.images import NotAnImage  # noqa: PLC0415 (Pillow, which most commands do without)
+    from krea_pipe.core.transcoding import transcode as made_by_pillow  # noqa: PLC0415
+
+    try:
+        return made_by_pillow(data, recipe, fields, made)
+    except NotAnImage as error:
+        raise StateError(Problem("not_delivered", str(error))) from error
+    except MemoryError as error:
+        raise StateError(Problem("not_delivered", "there is not enough memory to decode the image")) from error

@@ -77,6 +77,16 @@ class Transcoding:
         return max(1, round(width * share)), max(1, round(height * share))
 
 
+@dataclass(frozen=True, slots=True)
+class Transcoded:
+    """A file as a recipe wants it: its bytes, its size in pixels, and what somebody should know about it."""
+
+    data: bytes
+    width: int
+    height: int
+    notes: tuple[str, ...] = ()
+
+
 @lru_cache(maxsize=4096)
 def _digest(recipe: Transcoding) -> str:
     return hashlib.sha256(canonical_json({"version": _VERSION, **asdict(recipe)}).encode()).hexdigest()

@@ -6,7 +6,7 @@ the number of threads.
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image, ImageChops, ImageCms
@@ -25,7 +25,7 @@ from krea_pipe.core.images import (
     opened,
 )
 from krea_pipe.core.provenance import is_signed
-from krea_pipe.core.recipe import JPEG_BACKGROUND, Transcoding
+from krea_pipe.core.recipe import JPEG_BACKGROUND, Transcoded, Transcoding
 from krea_pipe.core.xmp import XmpFields, xmp_packet
 
 _MAX_JPEG_XMP = 65_502
@@ -36,16 +36,6 @@ _FINE_COLOURS = 90
 """The quality from which JPEG and AVIF keep the colour of each pixel."""
 UNSIGNED = "its Content Credentials are not in the file, because they vouch for the bytes that Krea sent"
 UNDERLAID = f"its transparent parts are {JPEG_BACKGROUND}, because JPEG has no transparency"
-
-
-@dataclass(frozen=True, slots=True)
-class Transcoded:
-    """A file as a recipe wants it: its bytes, its size in pixels, and what somebody should know about it."""
-
-    data: bytes
-    width: int
-    height: int
-    notes: tuple[str, ...] = ()
 
 
 def transcode(data: bytes, recipe: Transcoding, fields: XmpFields, made: str) -> Transcoded:

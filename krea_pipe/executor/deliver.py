@@ -62,11 +62,6 @@ class Delivery:
         """The output folder."""
         return self.out.folder
 
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """The decision that the user has to make; None if no changed file was kept."""
-        return in_the_way(self.kept)
-
     def prepare(self) -> None:
         """Make the folder.
 

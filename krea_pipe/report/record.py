@@ -19,6 +19,7 @@ from krea_pipe.report.model import (
     AxisView,
     CellTotals,
     CostTotals,
+    DeliveredFile,
     Failure,
     GitState,
     PipelineView,
@@ -64,6 +65,8 @@ def json_default(value: object) -> object:
     if isinstance(value, Row):
         for name in OF_PAIRS if value.pair is None else ():
             del data[name]
+        if not value.delivered:
+            del data["delivered"]
         return data
     if isinstance(value, AxisView):
         return {**data, "values": [{"value": one, "label": label} for one, label in value.values]}
@@ -130,7 +133,7 @@ def _reader(kind: object) -> Callable[[Any], object] | None:
 
 
 _KINDS: tuple[type, ...] = (
-    *(Report, Row, Attempt, Timings, Failure, StageView, AxisView, ReferenceView),
+    *(Report, Row, DeliveredFile, Attempt, Timings, Failure, StageView, AxisView, ReferenceView),
     *(PipelineView, GitState, TargetView, CellTotals, CostTotals, ReportLayout),
 )
 _READERS = {kind: {one.name: _reader(one.type) for one in fields(kind)} for kind in _KINDS}
@@ -151,12 +154,15 @@ def _checked(report: Report) -> Report:
         texts += [report.view.sort, *(report.view.rows or ()), *(report.view.columns or ())]
     for row in report.rows:
         texts += [row.id, row.stage, row.prompt, row.key, row.reason, row.likeness]
-        sizes = [one for one in (row.width, row.height, row.template) if one is not None]
+        texts += [text for one in row.delivered for text in (one.recipe, one.format, one.path, *one.notes)]
+        sides = [side for one in row.delivered for side in (one.width, one.height, one.bytes)]
+        sizes = [one for one in (row.width, row.height, row.template, *sides) if one is not None]
         if not all(isinstance(one, int) for one in sizes) or row.status not in _STATUSES:
             raise ValueError(f"in the cell {row.id}")
         if row.template is not None and not 0 <= row.template < len(report.templates):
             raise ValueError(f"no template {row.template} for the cell {row.id}")
-    digests = [*(row.sha256 for row in report.rows), *(one.sha256 for one in report.references)]
+    digests = [*(row.sha256 for row in report.rows), *(one.sha256 for row in report.rows for one in row.delivered)]
+    digests += [*(one.sha256 for one in report.references)]
     if not all(digest is None or DIGEST.fullmatch(digest) for digest in digests):  # parts of paths come of them
         raise ValueError("a digest is invalid")
     if not all(isinstance(text, str) for text in texts):
