@@ -64,10 +64,10 @@ def transcode(data: bytes, recipe: Transcoding, fields: XmpFields, made: str) ->
         StateError: the image cannot become such a file.
     """
     from krea_pipe.core.images import NotAnImage  # noqa: PLC0415 (Pillow, which most commands do without)
-    from krea_pipe.core.transcoding import transcode as made_by_pillow  # noqa: PLC0415
+    from krea_pipe.core.transcoding import render_recipe  # noqa: PLC0415
 
     try:
-        return made_by_pillow(data, recipe, fields, made)
+        return render_recipe(data, recipe, fields, made)
     except NotAnImage as error:
         raise StateError(Problem("not_delivered", str(error))) from error
     except MemoryError as error:

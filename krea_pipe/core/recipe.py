@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 from krea_pipe.core.request import canonical_json
 
@@ -15,12 +15,9 @@ RecipeFormat: TypeAlias = Literal["png", "webp", "avif", "jpeg", "original"]
 """`original` is a copy of what Krea sent, byte for byte, whatever its format."""
 Colours: TypeAlias = Literal["keep", "srgb"]
 
-FORMATS: tuple[str, ...] = get_args(RecipeFormat)
 SUFFIXES: Mapping[str, str] = {"png": "png", "webp": "webp", "avif": "avif", "jpeg": "jpg"}
 """The suffixes of files by format; that of an original is known once there is an image."""
-MAX_SIDE = 16_383
-"""Pixels of a side: the most that WebP can have."""
-QUALITY: Mapping[str, int] = {"webp": 82, "avif": 65, "jpeg": 88}
+DEFAULT_QUALITY: Mapping[str, int] = {"webp": 82, "avif": 65, "jpeg": 88}
 """The default quality by format. The scales of the formats differ: these look alike."""
 JPEG_BACKGROUND = "#ffffff"
 """The colour behind transparent parts of a JPEG whose recipe names none."""

@@ -38,7 +38,7 @@ UNSIGNED = "its Content Credentials are not in the file, because they vouch for 
 UNDERLAID = f"its transparent parts are {JPEG_BACKGROUND}, because JPEG has no transparency"
 
 
-def transcode(data: bytes, recipe: Transcoding, fields: XmpFields, made: str) -> Transcoded:
+def render_recipe(data: bytes, recipe: Transcoding, fields: XmpFields, made: str) -> Transcoded:
     """Make a file from an image.
 
     Args:

@@ -13,7 +13,15 @@ from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.core.request import key_of
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.matrix.cell_problems import CellProblems
-from krea_pipe.matrix.out_paths import OutPaths, PathTaken, collision, files_of, first_taken, may_collide, path_of
+from krea_pipe.matrix.out_paths import (
+    OutPaths,
+    PathTaken,
+    collision,
+    first_taken,
+    may_collide,
+    path_of,
+    recipe_files_of,
+)
 from krea_pipe.matrix.pick_matching import Matched, lost_picks, match_picks, moved_file
 from krea_pipe.matrix.rendering import CellProblem
 from krea_pipe.matrix.resolve import CellDraft, Resolver, SourceCell
@@ -291,7 +299,7 @@ class Expansion:
                 _refuse_repeated(identity, ids, resolver.matrix, stage)
             request = resolver.request(draft)
             out = path_of(stage, identity, resolver.renderer, draft.context)
-            files = files_of(stage, identity, out, resolver.renderer, draft.context)
+            files = recipe_files_of(stage, identity, out, resolver.renderer, draft.context)
             if self.paths is not None:
                 self.paths.take(out, files)
         except CellProblem as error:
@@ -320,7 +328,7 @@ class Expansion:
                     draft.resolver.request(draft)
                     renderer, context = draft.resolver.renderer, draft.context
                     path = path_of(other, draft.id, renderer, context)
-                    files = files_of(other, draft.id, path, renderer, context)
+                    files = recipe_files_of(other, draft.id, path, renderer, context)
                 except CellProblem:
                     continue
                 if (same := first_taken(taken, path, files)) is not None:

@@ -86,7 +86,9 @@ def path_of(stage: Stage, identity: str, renderer: Renderer, context: Context) -
     return checked_path(renderer.text(stage.out, context), stage.out.trail)
 
 
-def files_of(stage: Stage, identity: str, out: str, renderer: Renderer, context: Context) -> tuple[RecipeFile, ...]:
+def recipe_files_of(
+    stage: Stage, identity: str, out: str, renderer: Renderer, context: Context
+) -> tuple[RecipeFile, ...]:
     """The files to make from the image of a cell.
 
     Args:

@@ -69,11 +69,22 @@ class RecipeFiles:
         return len(self.current) + len(self.to_make) + len(self.taken) + self.waiting
 
     def shown(self, name: str) -> str:
-        """The file that a fact is about, by the path under which the user knows its folder."""
+        """The file that a fact is about, by the path under which the user knows its folder.
+
+        Args:
+            name: the name of the fact.
+
+        Returns:
+            The path.
+        """
         return (self.folder / name.removeprefix(self.base)).as_posix()
 
     def sort(self, one: FileToMake) -> None:
-        """Note whether a file is up to date, to be made, or in the way."""
+        """Note whether a file is up to date, to be made, or in the way.
+
+        Args:
+            one: the file, at its usual place.
+        """
         name, found = self._place(one)
         placed = replace(one, name=name)
         if isinstance(found, Foreign):
@@ -87,6 +98,9 @@ class RecipeFiles:
 
     def is_free(self, one: FileToMake) -> InTheWay | None:
         """Look once more before a file is written: someone may have saved another one since.
+
+        Args:
+            one: the file, at the place where it is to be written.
 
         Returns:
             What is in the way; None if nothing is.
@@ -114,7 +128,14 @@ class RecipeFiles:
 
 
 def stored_results(plan: Plan) -> dict[Key, Result]:
-    """The images of a plan that are stored, by the keys of their requests."""
+    """The images of a plan that are stored.
+
+    Args:
+        plan: the plan.
+
+    Returns:
+        The results by the keys of their requests.
+    """
     return {step.key: step.action.result for step in plan.steps if isinstance(step.action, Reuse)}
 
 

@@ -10,7 +10,10 @@ from krea_pipe.report.words import commit, explanation
 
 
 def render_junit(report: Report) -> str:
-    """Render the report as XML: a failed cell is a failure, an uncertain one an error, a pending one is skipped."""
+    """Render the report as XML: failed cells and undelivered files are failures, uncertain cells errors.
+
+    Pending cells are skipped.
+    """
     shard = f", shard {report.shard}" if report.shard else ""
     root = Element("testsuites", {"name": writable(f"{report.pipeline.name}{shard}"), **_counts(report.rows)})
     for name, rows in by_stage((stage.name for stage in report.stages), report.rows).items():
@@ -23,7 +26,7 @@ def _counts(rows: Sequence[Row]) -> dict[str, str]:
     cells = totals(rows)
     return {
         "tests": str(cells.total),
-        "failures": str(cells.failed),
+        "failures": str(cells.failed + sum(row.lacks_files for row in rows)),
         "errors": str(cells.uncertain),
         "skipped": str(cells.pending),
         "time": f"{sum(row.timings.seconds or 0 for row in rows):.3f}",
@@ -66,14 +69,23 @@ def _add_case(suite: Element, class_name: str, row: Row) -> None:
     time = f"{row.timings.seconds or 0:.3f}"
     case = SubElement(suite, "testcase", {"classname": class_name, "name": writable(row.id), "time": time})
     match row.status:
+        case "pending":
+            SubElement(case, "skipped", {"message": writable(explanation(row))})
         case "reused":
             _add_properties(case, {"status": "reused"})
         case "succeeded" if row.adopted:
             _add_properties(case, {"adopted": "true"})
-        case "pending":
-            SubElement(case, "skipped", {"message": writable(explanation(row))})
         case "failed" | "uncertain":
             _add_problem(case, "failure" if row.status == "failed" else "error", row)
+    if row.lacks_files:
+        _add_undelivered(case, row)
+
+
+def _add_undelivered(case: Element, row: Row) -> None:
+    """The image is there, but some of the files made from it are not."""
+    lines = [f"{one.path}: {one.error}" for one in row.delivered if one.error]
+    failure = SubElement(case, "failure", {"type": "not_delivered", "message": writable("; ".join(lines))})
+    failure.text = writable("\n".join([*lines, f"key: {row.key}"]))
 
 
 def _add_problem(case: Element, tag: str, row: Row) -> None:

@@ -27,7 +27,7 @@ class DeliveredFile:
     """A file that a recipe makes from the image of a cell.
 
     `path` is relative to the folder that `base` names, as that of an image is. `width`, `height` (pixels), `bytes` and
-    `sha256` are None while the file is not there; then `error` says why, or is None for a file that is not made yet.
+    `sha256` are None if the file is not there; then `error` says why.
     """
 
     recipe: str
@@ -78,6 +78,11 @@ class Row:
     distance: float | None = None
     same: bool = False
     delivered: tuple[DeliveredFile, ...] = ()
+
+    @property
+    def lacks_files(self) -> bool:
+        """Whether it has an image, but not all of the files that recipes make from it."""
+        return self.status in ("succeeded", "reused") and any(one.error for one in self.delivered)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,11 +102,16 @@ def notices(report: Report, show: Callable[[str], str] = str, most: int | None =
     Returns:
         A sentence for each, without a full stop.
     """
-    if not (found := adopted_cells(report)):
-        return []
-    named = ", ".join(show(name) for name in found[:most])
-    more = f" and {len(found) - most:,} more" if most is not None and len(found) > most else ""
-    return [f"Adopted after a lost answer; check that they show what was requested: {named}{more}"]
+    kinds = {
+        "Adopted after a lost answer; check that they show what was requested": adopted_cells(report),
+        "Not all files of their recipes are delivered": [row.id for row in report.rows if row.lacks_files],
+    }
+    return [f"{said}: {_named(cells, show, most)}" for said, cells in kinds.items() if cells]
+
+
+def _named(cells: list[str], show: Callable[[str], str], most: int | None) -> str:
+    named = ", ".join(show(name) for name in cells[:most])
+    return named + (f" and {len(cells) - most:,} more" if most is not None and len(cells) > most else "")
 
 
 def _moment(text: str) -> str:

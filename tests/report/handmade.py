@@ -20,6 +20,7 @@ from krea_pipe.report.model import (
     AxisView,
     CellTotals,
     CostTotals,
+    DeliveredFile,
     Failure,
     GitState,
     PipelineView,
@@ -111,6 +112,12 @@ def drafts() -> tuple[Row, ...]:
             cost_usd=Decimal(0),
             attempts=(),
             timings=Timings(),
+            delivered=(
+                DeliveredFile(
+                    "web", "webp", f"out/autumn-lamp/web/{MARKUP}.webp", 1200, 800, 84_300, digest("web"), (CONTROLS,)
+                ),
+                DeliveredFile("print", "jpeg", "out/autumn-lamp/print/wet-slate.jpg", error=f"cannot write {MARKUP}"),
+            ),
         ),
         row(
             1,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from krea_pipe.core.json_data import Json, mapping_in
-from krea_pipe.core.recipe import QUALITY, TRIM_TOLERANCE, Transcoding
+from krea_pipe.core.recipe import DEFAULT_QUALITY, TRIM_TOLERANCE, Transcoding
 from krea_pipe.pipeline.model import Recipe, Value
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.hints import suggestion
@@ -55,14 +55,14 @@ def _recipe(name: str, data: Mapping[str, Json], trail: Trail, problems: Problem
     for key, message, hint in _contradictions(data):
         problems.add_key("recipe_conflict", message, (*trail, key), hint)
     trim, quality = data.get("trim", False), data.get("quality")
-    is_lossy = data["format"] in QUALITY and not data.get("lossless", False)
+    is_lossy = data["format"] in DEFAULT_QUALITY and not data.get("lossless", False)
     how = Transcoding(
         format=cast("str", data["format"]),  # type: ignore[arg-type]
         width=cast("int | None", data.get("width")),
         height=cast("int | None", data.get("height")),
         longest=cast("int | None", data.get("longest")),
         enlarge=bool(data.get("enlarge", False)),
-        quality=cast("int", quality or QUALITY[str(data["format"])]) if is_lossy else None,
+        quality=cast("int", quality or DEFAULT_QUALITY[str(data["format"])]) if is_lossy else None,
         lossless=bool(data.get("lossless", False)),
         background=_long_form(str(data["background"])) if "background" in data else None,
         trim=(TRIM_TOLERANCE if trim else None) if isinstance(trim, bool) else cast("int", trim),
