@@ -30,15 +30,10 @@ from krea_pipe.store.remote.remote import open_remote
 
 @dataclass(frozen=True, slots=True)
 class RecipeCounts:
-    """The number of files that recipes make, and of those that are up to date."""
+    """The number of files that recipes make, and of those that a run would deliver."""
 
     total: int
-    current: int
-
-    @property
-    def to_make(self) -> int:
-        """The number of files that a run would deliver."""
-        return self.total - self.current
+    to_make: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +126,7 @@ def forecast(
     taken = look_over(workspace.space, out, target.kind, basis.plan, file=source).taken
     stored = stored_results(basis.plan)
     recipes = look_over_recipes(workspace.space, out, target.kind, basis.plan, stored, source=source)
-    files = RecipeCounts(recipes.total, len(recipes.current))
+    files = RecipeCounts(recipes.total, len(recipes.to_make) + recipes.waiting)
     taken += [one for _, one in recipes.taken]
     return Forecast(file, overrides, options.max_cells, loaded, basis, target, cap, refusal, reach, (*taken,), files)
 

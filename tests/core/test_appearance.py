@@ -1,10 +1,11 @@
-"""Small pictures and contact sheets show an image as a browser does: upright, in sRGB, with all of its greys."""
+"""Thumbnails, contact sheets and delivered files show an image as a browser does: upright, in its colours and greys."""
 
 import io
 import struct
 import zlib
 
 import pytest
+from delivered_looks import DELIVERED
 from PIL import Image
 
 from krea_pipe.core import images
@@ -65,7 +66,9 @@ def on_a_sheet(data, size=(90, 90)):
     return _decoded(data, Box(0, 0, *size))
 
 
-LOOKS = {"thumbnail": lambda data: thumbnail(data).convert("RGB"), "sheet": on_a_sheet}
+LOOKS = {"thumbnail": lambda data: thumbnail(data).convert("RGB"), "sheet": on_a_sheet, **DELIVERED}
+CLEAR = {"thumbnail": thumbnail, **{name: look for name, look in DELIVERED.items() if "jpeg" not in name}}
+"""Those that keep transparency."""
 IN_PROOFS = {**LOOKS, "proof": lambda data: read_picture(data).thumbnail}
 """The local Krea shows references in its proofs."""
 
@@ -136,11 +139,12 @@ def test_display_p3_is_shown_in_srgb(form, look):
     assert near(look(encoded(Image.new("RGB", (96, 48), P3_RED), form, **options)).getpixel((20, 20)), P3_RED)
 
 
-def test_a_palette_and_transparency_have_their_profile_as_well():
+@pytest.mark.parametrize("look", CLEAR.values(), ids=CLEAR)
+def test_a_palette_and_transparency_have_their_profile_as_well(look):
     flat = Image.new("RGB", (96, 48), P3_RED).convert("P", palette=Image.Palette.ADAPTIVE)
-    assert near(thumbnail(encoded(flat, "PNG", icc_profile=display_p3())).getpixel((20, 20)), RED_IN_SRGB)
+    assert near(look(encoded(flat, "PNG", icc_profile=display_p3())).getpixel((20, 20)), RED_IN_SRGB)
     clear = Image.new("RGBA", (96, 48), (*P3_RED, 128))
-    assert near(thumbnail(encoded(clear, "PNG", icc_profile=display_p3())).getpixel((20, 20)), (*RED_IN_SRGB, 128))
+    assert near(look(encoded(clear, "PNG", icc_profile=display_p3())).getpixel((20, 20)), (*RED_IN_SRGB, 128))
 
 
 def with_chunks(png, **chunks):
@@ -159,10 +163,11 @@ P3_BY_NUMBERS = {
 }
 
 
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 @pytest.mark.parametrize("chunks", P3_BY_NUMBERS.values(), ids=P3_BY_NUMBERS)
-def test_display_p3_may_be_named_by_numbers(chunks):
+def test_display_p3_may_be_named_by_numbers(chunks, look):
     png = encoded(Image.new("RGB", (96, 48), P3_RED), "PNG")
-    assert near(thumbnail(with_chunks(png, **chunks)).getpixel((20, 20)), RED_IN_SRGB)
+    assert near(look(with_chunks(png, **chunks)).getpixel((20, 20)), RED_IN_SRGB)
 
 
 PLAIN_CHUNKS = {
@@ -189,11 +194,12 @@ def test_the_gamma_of_a_png_is_heeded():
     assert near(thumbnail(data).getpixel((20, 20)), (128, 128, 128))
 
 
-def test_an_avif_may_name_its_colours_by_codes():
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_an_avif_may_name_its_colours_by_codes(look):
     data = encoded(Image.new("RGB", (96, 48), P3_RED), "AVIF", quality=100)
     at = data.index(b"colrnclx") + 8
     coded = data[:at] + struct.pack(">HH", 12, 13) + data[at + 4 :]
-    assert near(thumbnail(coded).getpixel((20, 20)), RED_IN_SRGB)
+    assert near(look(coded).getpixel((20, 20)), RED_IN_SRGB)
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
@@ -202,10 +208,11 @@ def test_greys_have_their_profile_as_well(look):
     assert near(look(data).getpixel((20, 20)), (128, 128, 128))
 
 
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 @pytest.mark.parametrize("profile", [b"p" * 200, display_p3()[:180], grey_gamma_1(), bytes(70_000)])
-def test_a_profile_that_is_damaged_or_for_other_images_changes_nothing(profile):
+def test_a_profile_that_is_damaged_or_for_other_images_changes_nothing(profile, look):
     data = encoded(Image.new("RGB", (96, 48), P3_RED), "PNG", icc_profile=profile)
-    assert near(thumbnail(data).getpixel((20, 20)), P3_RED)
+    assert near(look(data).getpixel((20, 20)), P3_RED)
 
 
 def test_a_profile_that_inflates_without_end_is_not_read():

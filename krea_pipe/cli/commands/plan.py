@@ -241,8 +241,6 @@ def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
 
 def _files_words(files: RecipeCounts) -> str:
     """How many files of recipes a run would deliver."""
-    if not files.to_make:
-        return f"Recipes: {'the file is' if files.total == 1 else f'all {files.total:,} files are'} up to date."
     return f"Recipes: {files.to_make:,} of {files.total:,} file{'' if files.total == 1 else 's'} to deliver."
 
 
