@@ -43,7 +43,7 @@ class RecipeDelivery:
     """What became of the files of recipes.
 
     Args:
-        files: what the report says about them, by the ids of their cells.
+        files: what the report says about them, by the ids of their cells and their places there.
         made: how many were written.
         current: how many were up to date.
         failed: those that could not be made or written, each with the reason.
@@ -51,7 +51,7 @@ class RecipeDelivery:
         interrupted: whether the user stopped it.
     """
 
-    files: dict[str, list[DeliveredFile]] = field(default_factory=dict)
+    files: dict[str, dict[int, DeliveredFile]] = field(default_factory=dict)
     made: int = 0
     current: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
@@ -60,8 +60,8 @@ class RecipeDelivery:
 
     @property
     def of_cells(self) -> Mapping[str, tuple[DeliveredFile, ...]]:
-        """What the report says about the files, by the ids of their cells."""
-        return {cell: tuple(files) for cell, files in self.files.items()}
+        """What the report says about the files, by the ids of their cells, in the order of the recipes."""
+        return {cell: tuple(files[place] for place in sorted(files)) for cell, files in self.files.items()}
 
     @property
     def is_complete(self) -> bool:
@@ -82,7 +82,9 @@ class RecipeDelivery:
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """What somebody should know about files that were delivered, each once for a recipe."""
-        counts = Counter((one.recipe, note) for files in self.files.values() for one in files for note in one.notes)
+        counts = Counter(
+            (one.recipe, note) for files in self.files.values() for one in files.values() for note in one.notes
+        )
         return tuple(
             Problem("delivery", f"recipe `{recipe}`, {count:,} {'file' if count == 1 else 'files'}: {note}")
             for (recipe, note), count in counts.items()
@@ -226,7 +228,7 @@ class _Writer:
         path = (folder / one.name.removeprefix(self.files.base)).as_posix()
         kind = one.result.mime.removeprefix("image/") if recipe.how.format == "original" else recipe.how.format
         found = DeliveredFile(recipe.name, kind, path, size[0], size[1], count, sha256, notes, error)
-        self.done.files.setdefault(one.cell.id, []).append(found)
+        self.done.files.setdefault(one.cell.id, {})[one.cell.files.index(one.file)] = found
 
 
 def _size_in(fact: Mapping[str, Json]) -> tuple[int, int] | None:

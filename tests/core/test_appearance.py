@@ -6,6 +6,7 @@ import zlib
 
 import pytest
 from delivered_looks import DELIVERED
+from image_samples import display_p3, encoded, grey_gamma_1, near
 from PIL import Image
 
 from krea_pipe.core import images
@@ -16,46 +17,6 @@ from krea_pipe.report.sheet.model import Box
 
 P3_RED, RED_IN_SRGB = (200, 50, 50), (218, 24, 40)
 """By the matrices of SMPTE EG 432-1 and IEC 61966-2-1; the curves of both are the same."""
-
-
-def s15(*numbers):
-    return b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
-
-
-def display_p3():
-    """An ICC profile of Display P3, its primaries adapted to D50 as ICC asks for (ICC.1:2022, annex F)."""
-    curve = b"para\0\0\0\0\0\3\0\0" + s15(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-    xyz = {
-        b"wtpt": (0.9642, 1, 0.8249),
-        b"rXYZ": (0.51512, 0.2412, -0.00105),
-        b"gXYZ": (0.29198, 0.69225, 0.04189),
-        b"bXYZ": (0.1571, 0.06657, 0.78407),
-    }
-    tags = {name: b"XYZ \0\0\0\0" + s15(*values) for name, values in xyz.items()}
-    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
-    return icc(b"mntrRGB XYZ ", tags)
-
-
-def grey_gamma_1():
-    """A profile of greys that are proportional to light."""
-    white = b"XYZ \0\0\0\0" + s15(0.9642, 1, 0.8249)
-    return icc(b"mntrGRAYXYZ ", {b"wtpt": white, b"kTRC": b"curv\0\0\0\0\0\0\0\0"})
-
-
-def icc(kind, tags):
-    at, table, body = 132 + 12 * len(tags), b"", b""
-    for name, data in tags.items():
-        table += name + struct.pack(">II", at + len(body), len(data))
-        body += data + bytes(-len(data) % 4)
-    size = struct.pack(">I", at + len(body))
-    head = size + b"lcms\4\0\0\0" + kind + bytes(12) + b"acsp" + bytes(28) + s15(0.9642, 1, 0.8249) + bytes(48)
-    return head + struct.pack(">I", len(tags)) + table + body
-
-
-def encoded(image, form, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 def thumbnail(data):
@@ -71,10 +32,6 @@ CLEAR = {"thumbnail": thumbnail, **{name: look for name, look in DELIVERED.items
 """Those that keep transparency."""
 IN_PROOFS = {**LOOKS, "proof": lambda data: read_picture(data).thumbnail}
 """The local Krea shows references in its proofs."""
-
-
-def near(pixel, wanted, distance=6):
-    return all(abs(one - other) <= distance for one, other in zip(pixel, wanted, strict=True))
 
 
 def exif(orientation, order="big"):

@@ -2,13 +2,12 @@
 
 import re
 import threading
-import zlib
 from xml.etree import ElementTree
 
 import pytest
 from delivered_looks import FIELDS, MADE, deliver, managed, opened
+from image_samples import display_p3, encoded, near, signed
 from PIL import Image
-from test_appearance import display_p3, encoded, near
 
 from krea_pipe.core.delivery_mark import made_of
 from krea_pipe.core.images import NotAnImage
@@ -158,24 +157,6 @@ def test_a_file_is_known_until_a_byte_of_it_changes(form):
         assert made_of(bytes(changed)) is None, at
     assert made_of(data + b"\0") is None
     assert made_of(data[:-1]) is None
-
-
-def signed(form):
-    """An image with what Content Credentials look like in its format (C2PA 2.1, A.3), of which no byte vouches."""
-    data = encoded(Image.new("RGB", (40, 20), RED), form)
-    box = b"\0\0\0\x10jumb" + bytes(8)
-    match form:
-        case "PNG":
-            chunk = len(box).to_bytes(4, "big") + b"caBX" + box
-            return data[:33] + chunk + zlib.crc32(b"caBX" + box).to_bytes(4, "big") + data[33:]
-        case "JPEG":
-            segment = b"JP\0\1\0\0\0\1" + box
-            return data[:2] + b"\xff\xeb" + (len(segment) + 2).to_bytes(2, "big") + segment + data[2:]
-        case "WEBP":
-            more = b"C2PA" + len(box).to_bytes(4, "little") + box
-            return b"RIFF" + (len(data) + len(more) - 8).to_bytes(4, "little") + data[8:] + more
-    whole = bytes.fromhex("d8fec3d61b0e483c92975828877ec481") + box
-    return data + (len(whole) + 8).to_bytes(4, "big") + b"uuid" + whole
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "AVIF"])
