@@ -41,7 +41,7 @@ class FinishedRun:
 
     `problems` say why the lock file could not be written, and which files in the output folder were kept because
     someone has changed them; the images are stored nevertheless. `fetched` are copied images, `warnings` are about
-    picks, lock files and delivered files; `recipes` says what became of the files of recipes.
+    picks, lock files and delivered files; `recipes` is the outcome of the files of recipes.
     """
 
     report: Report

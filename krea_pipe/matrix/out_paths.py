@@ -145,7 +145,7 @@ class SamePath:
 
 
 def first_taken(taken: PathTaken, out: str, files: Sequence[RecipeFile]) -> SamePath | None:
-    """The first file of a cell at a path that is taken; None if there is none.
+    """The first file of a cell at a path that is taken; None if the cell has no such file.
 
     Args:
         taken: the path.

@@ -1,7 +1,7 @@
-"""The files that recipes make from the images of a plan: which are there, which are to be made, what is in the way.
+"""The files that recipes make from the images of a plan: which exist, which are missing or out of date, what is in the way.
 
-Nothing is written. A file is up to date while it is what its recipe makes of the image of its cell; whether that is so
-follows from the facts of the store, so that a run with nothing to do decodes no image.
+Nothing is written. A file is up to date while it is what its recipe makes of the image of its cell; this follows from
+the facts of the store, so that a run with nothing to do decodes no image.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,7 +80,7 @@ class RecipeFiles:
         return (self.folder / name.removeprefix(self.base)).as_posix()
 
     def sort(self, one: FileToMake) -> None:
-        """Note whether a file is up to date, to be made, or in the way.
+        """Note whether a file is up to date, must be made, or has another in its way.
 
         Args:
             one: the file, at its usual place.
@@ -100,7 +100,7 @@ class RecipeFiles:
         """Look once more before a file is written: someone may have saved another one since.
 
         Args:
-            one: the file, at the place where it is to be written.
+            one: the file, at the place where it will be written.
 
         Returns:
             What is in the way; None if nothing is.
@@ -149,7 +149,7 @@ def look_over_recipes(
     source: Path,
     changed: Changed = "keep",
 ) -> RecipeFiles:
-    """Find out which files of recipes are to be made.
+    """Find out which files of recipes must be made.
 
     Args:
         space: the store of the target.

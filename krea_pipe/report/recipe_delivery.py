@@ -1,6 +1,6 @@
 """Makes the files of recipes, in a few threads, and writes those that may be written.
 
-A file is written whole and then noted; one that was written before a run was killed is known by its mark. Whatever
+A file is written whole and then noted; one that was written before a run was killed is identified by its mark. Whatever
 happens to a file, the image that it is made from is stored and stays in its own place.
 """
 
@@ -40,7 +40,7 @@ _HEAD = 1 << 16
 
 @dataclass(slots=True)
 class RecipeDelivery:
-    """What became of the files of recipes.
+    """The outcome of the files of recipes.
 
     Args:
         files: what the report says about them, by the ids of their cells and their places there.
@@ -101,7 +101,7 @@ def deliver_recipes(files: RecipeFiles, space: Space, kind: str, transcode: Tran
         transcode: makes one.
 
     Returns:
-        What became of them.
+        The outcome.
 
     Raises:
         StateError: the facts about them cannot be written.
@@ -175,7 +175,7 @@ class _Writer:
     done: RecipeDelivery = field(default_factory=RecipeDelivery)
 
     def write(self, one: FileToMake, result: "Future[Transcoded]") -> None:
-        """Write a file, unless it could not be made or someone's work is in the way."""
+        """Write a file, unless it could not be made or a changed file is in the way."""
         try:
             made = result.result()
             if (taken := self.files.is_free(one)) is not None:
