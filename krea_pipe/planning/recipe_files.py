@@ -1,4 +1,4 @@
-"""The files that recipes make from the images of a plan: which exist, which are missing or out of date, what is in the way.
+"""The files that recipes make from the images of a plan: which exist, which must be made, and what is in their way.
 
 Nothing is written. A file is up to date while it is what its recipe makes of the image of its cell; this follows from
 the facts of the store, so that a run with nothing to do decodes no image.

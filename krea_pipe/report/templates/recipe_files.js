@@ -15,7 +15,7 @@ function deliveredItem(file) {
   const { recipe, format, path, width, height, bytes, notes, error } = file;
   const address = deliveredAt(file);
   const name = address ? make("a", { href: address, target: "_blank", rel: "noopener", textContent: path }) : path;
-  const known = [recipe, format.toUpperCase(), width && `${width} × ${height}`, bytes && sizeOf(bytes)];
+  const known = [recipe !== format && recipe, format.toUpperCase(), width && `${width} × ${height}`, bytes && sizeOf(bytes)];
   const facts = known.filter((fact) => fact).map((fact) => make("span", { textContent: fact }));
   const words = make("div", { className: "input-words" },
     make("p", { className: "input-name" }, name),
