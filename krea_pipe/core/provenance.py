@@ -2,7 +2,7 @@
 
 Programs that edit metadata move chunks about and add their own, so that a text counts wherever it is. It counts as ours
 only while it says what the others say: a prompt that someone has rewritten is theirs, and so is the file. An image that
-came with Content Credentials, or is signed otherwise, gets no texts: they would make it invalid.
+came with Content Credentials, or is signed otherwise, gets no texts, which would make it invalid, but a file beside it.
 """
 
 import hashlib
@@ -80,7 +80,27 @@ def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
     """
     if is_signed(png):
         return png
-    data: dict[str, Json] = {
+    data = _said(mark, request)
+    taken = text_keys(png)
+    texts = {_MARK: canonical_json(data), **_standard(data)}
+    return with_text(png, {key: text for key, text in texts.items() if key not in taken})
+
+
+def sidecar(mark: Mark, request: Mapping[str, Json]) -> bytes:
+    """The data of an image as JSON, for a file beside one that takes no texts.
+
+    Args:
+        mark: where it comes from.
+        request: the fields of its request.
+
+    Returns:
+        The bytes of the file.
+    """
+    return f"{json.dumps(_said(mark, request), ensure_ascii=False, indent=1)}\n".encode("utf-8", "replace")
+
+
+def _said(mark: Mark, request: Mapping[str, Json]) -> dict[str, Json]:
+    return {
         "version": __version__,
         "target": mark.target,
         "cell": mark.cell,
@@ -89,9 +109,6 @@ def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
         "sha256": mark.sha256,
         "request": dict(request),
     }
-    taken = text_keys(png)
-    texts = {_MARK: canonical_json(data), **_standard(data)}
-    return with_text(png, {key: text for key, text in texts.items() if key not in taken})
 
 
 def is_signed(data: bytes) -> bool:

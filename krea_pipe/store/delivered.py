@@ -145,7 +145,7 @@ def look_at(name: str, fact: Mapping[str, Json] | None, expected: Expected, blob
 
 
 def look_at_recipe_file(name: str, fact: Mapping[str, Json] | None, made: str, digest: str | None) -> Found:
-    """Determine what is at the path of a file that a recipe makes.
+    """Determine what is at the path of a file that a recipe makes, or of the data beside an image.
 
     Args:
         name: the name of its fact.

@@ -13,8 +13,10 @@ from krea_server import noisy, until
 from PIL import Image
 from test_merge import draw
 
+from krea_pipe.core import transcoding
 from krea_pipe.core.contract import SIZES
 from krea_pipe.core.delivery_mark import made_of
+from krea_pipe.core.transcoding import render_recipe
 
 SIDE = SIZES["1:1"][0]
 WEB = "budget: {usd: 5}\ndeliver: [{format: webp, width: 100}]"
@@ -272,9 +274,38 @@ def test_a_signed_image_stays_as_it_is_and_files_that_lose_its_credentials_say_s
         == project.image("a", "out/p/original", suffix).read_bytes()
         == data
     )
+    side = json.loads(project.image("a", suffix="json").read_text())
+    assert (side["cell"], side["request"]["prompt"], side["sha256"]) == ("p/a", "a", done.rows["a"]["sha256"])
     (warning,) = done.report["warnings"]
     assert "recipe `webp`, 1 file: its Content Credentials are not in the file" in warning
     assert "Content Credentials" in project.run("run", "p.yaml").err
+
+
+def test_a_changed_file_in_place_of_the_data_of_a_signed_image_is_kept(project, krea):
+    krea.image(signed("PNG", (SIDE, SIDE)))
+    project.pipeline(["a"])
+    theirs = project.write("out/p/a.json", "{}")
+    for _ in range(2):
+        assert "a.json exists, but krea-pipe did not deliver it" in run(project, code=1).json["error"]["message"]
+    assert (theirs.read_text(), len(krea.posts)) == ("{}", 1)
+    run(project, "--overwrite-changed")
+    before = theirs.stat().st_mtime_ns
+    project.image("a").unlink()
+    run(project)
+    assert (json.loads(theirs.read_text())["cell"], theirs.stat().st_mtime_ns) == ("p/a", before)
+
+
+def test_a_file_that_somebody_saves_while_it_is_made_is_kept(project, monkeypatch):
+    project.pipeline(["a"], more=WEB)
+
+    def render(*given):
+        made = render_recipe(*given)
+        project.write("out/p/webp/a.webp", b"theirs")
+        return made
+
+    monkeypatch.setattr(transcoding, "render_recipe", render)
+    assert run(project, code=1).json["delivered"] == counts(kept=1)
+    assert (project.path / "out/p/webp/a.webp").read_bytes() == b"theirs"
 
 
 # --- what is wrong in a file

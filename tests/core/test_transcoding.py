@@ -1,12 +1,13 @@
 """A file of a recipe has its size, its transparency or background, its metadata, and always the same bytes."""
 
+import os
 import re
 import threading
 from xml.etree import ElementTree
 
 import pytest
 from delivered_looks import FIELDS, MADE, deliver, managed, opened
-from image_samples import display_p3, encoded, near, signed
+from image_samples import display_p3, encoded, grey_gamma_1, near, signed
 from PIL import Image
 
 from krea_pipe.core.delivery_mark import made_of
@@ -60,6 +61,21 @@ def test_the_same_image_gives_the_same_bytes_whatever_else_is_made_beside_it(for
     for thread in threads:
         thread.join()
     assert found == [deliver(data, form, width=150).data] * 3
+
+
+def test_the_number_of_cores_changes_no_byte(monkeypatch):
+    data = encoded(Image.effect_noise((700, 700), 80).convert("RGB"), "PNG")
+    found = set()
+    for cores in (1, 4):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        found.add(deliver(data, "avif").data)
+    assert len(found) == 1
+
+
+def test_a_profile_that_is_not_for_the_image_is_in_no_file():
+    data = encoded(Image.new("RGB", (40, 20), RED), "WEBP", icc_profile=grey_gamma_1())
+    assert [opened(deliver(data, form).data).info.get("icc_profile") for form in FORMS] == [None] * 4
 
 
 @pytest.mark.parametrize("form", ["png", "webp", "avif"])
