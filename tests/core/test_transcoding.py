@@ -3,6 +3,7 @@
 import os
 import re
 import threading
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -15,6 +16,7 @@ from krea_pipe.core.images import NotAnImage
 from krea_pipe.core.recipe import Transcoding
 from krea_pipe.core.transcoding import UNDERLAID, UNSIGNED, render_recipe
 
+SIGNED = Path(__file__).parent / "signed"
 FORMS = ("png", "jpeg", "webp", "avif")
 DESCRIPTION = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description"
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
@@ -177,9 +179,11 @@ def test_a_file_is_known_until_a_byte_of_it_changes(form):
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "AVIF"])
 def test_a_file_made_from_a_signed_image_says_that_it_is_not_signed(form):
-    made = deliver(signed(form), "webp")
-    assert made.notes == (UNSIGNED,)
-    assert near(opened(made.data).getpixel((5, 5)), RED, 12)
+    """`signed` has files that c2pa-python 0.38.1 has signed, and finds valid."""
+    for data in (signed(form), (SIGNED / f"red.{form.lower()}").read_bytes()):
+        made = deliver(data, "webp")
+        assert made.notes == (UNSIGNED,)
+        assert near(opened(made.data).getpixel((5, 5)), RED, 12)
     assert deliver(encoded(Image.new("RGB", (40, 20), RED), form), "webp").notes == ()
 
 
