@@ -210,10 +210,10 @@ class _Images:
             return found
         data = self._read(one, file.path)
         if data is None or hashlib.sha256(data).hexdigest() != file.sha256:
-            return _absent(found, "it is not beside the run; run the pipeline to make it, at no cost")
+            return replace(_absent(found), notes=("it is not here: run the pipeline to make it, at no cost",))
         if os.path.lexists(target) and made_of(_bytes_at(target)) is None:
             self.kept.append(InTheWay(one.row.id, target.as_posix(), "exists, but is not a file of these runs"))
-            return _absent(found, "another file is in its place, and was left unchanged")
+            return replace(_absent(found), error="another file is in its place, and was left unchanged")
         write_atomically(target, data, durable=False)
         return found
 
@@ -257,8 +257,8 @@ class _Images:
         write_atomically(target, data, durable=False)
 
 
-def _absent(file: DeliveredFile, why: str) -> DeliveredFile:
-    return replace(file, width=None, height=None, bytes=None, sha256=None, error=why)
+def _absent(file: DeliveredFile) -> DeliveredFile:
+    return replace(file, width=None, height=None, bytes=None, sha256=None)
 
 
 def _bytes_at(path: Path) -> bytes:

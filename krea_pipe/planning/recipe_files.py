@@ -175,7 +175,8 @@ def look_over_recipes(
             files.waiting += sum(len(cell.files) for cell in step.cells)
         else:
             wanted += list(_of_step(step, result, files.base, kind))
-    look.read([one.name for one in wanted])
+    if wanted:
+        look.read([one.name for one in wanted])
     for one in wanted:
         files.sort(one)
     return files

@@ -124,8 +124,11 @@ def deliver_recipes(files: RecipeFiles, space: Space, kind: str, transcode: Tran
         fields = XmpFields(f"krea-pipe {__version__}", request.prompt, request.seed, is_proof=kind == "local")
         return transcode(data, one.file.recipe.how, fields, one.made)
 
-    for one, result in _in_threads(make, files.to_make, writer.done):
-        writer.write(one, result)
+    try:
+        for one, result in _in_threads(make, files.to_make):
+            writer.write(one, result)
+    except KeyboardInterrupt:
+        writer.done.interrupted = True
     writer.remember()
     return writer.done
 
@@ -144,7 +147,7 @@ def not_made(files: RecipeFiles) -> RecipeDelivery:
 
 
 def _in_threads(
-    make: Callable[[FileToMake], Transcoded], wanted: Sequence[FileToMake], done: RecipeDelivery
+    make: Callable[[FileToMake], Transcoded], wanted: Sequence[FileToMake]
 ) -> Iterator[tuple[FileToMake, "Future[Transcoded]"]]:
     """Make files side by side, and give them in order; only a few that are made wait to be written."""
     threads = min(MAX_THREADS, os.cpu_count() or 1, len(wanted))
@@ -159,8 +162,6 @@ def _in_threads(
                 result.exception()  # waits
                 running.extend((more, pool.submit(make, more)) for more in islice(left, 1))
                 yield one, result
-        except KeyboardInterrupt:
-            done.interrupted = True
         finally:
             pool.shutdown(cancel_futures=True)
 

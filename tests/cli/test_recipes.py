@@ -250,8 +250,14 @@ def test_a_run_that_ends_in_the_middle_of_delivering_is_completed_by_the_next(pr
 
 def test_shards_deliver_their_files_and_a_merged_report_has_all_of_them(project):
     project.pipeline(["a", "b", "c", "d"], more=WEB)
-    for number in (1, 2):
-        draw(project, number, total=2)
+    parts = [draw(project, number, total=2)[0] for number in (1, 2)]
+    (parts[0] / "out/p/webp").rename(parts[0] / "elsewhere")
+    done = project.run("merge", "shards", "--json")
+    assert done.code == 0, done.text
+    lost = [one for one in delivered(done) if one["sha256"] is None]
+    assert {one["notes"][0] for one in lost} == {"it is not here: run the pipeline to make it, at no cost"}
+    assert len(lost) + len(files(project)) == 4
+    (parts[0] / "elsewhere").rename(parts[0] / "out/p/webp")
     done = project.run("merge", "shards", "--json")
     assert done.code == 0, done.text
     assert [*files(project)] == [f"webp/{word}.webp" for word in "abcd"]
