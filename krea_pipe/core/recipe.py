@@ -15,7 +15,7 @@ RecipeFormat: TypeAlias = Literal["png", "webp", "avif", "jpeg", "original"]
 """`original` is a copy of what Krea sent, byte for byte, whatever its format."""
 Colours: TypeAlias = Literal["keep", "srgb"]
 
-SUFFIXES: Mapping[str, str] = {"png": "png", "webp": "webp", "avif": "avif", "jpeg": "jpg"}
+_SUFFIXES: Mapping[str, str] = {"png": "png", "webp": "webp", "avif": "avif", "jpeg": "jpg"}
 """The suffixes of files by format; that of an original is known once there is an image."""
 DEFAULT_QUALITY: Mapping[str, int] = {"webp": 82, "avif": 65, "jpeg": 88}
 """The default quality by format. The scales of the formats differ: these look alike."""
@@ -58,7 +58,7 @@ class Transcoding:
     @property
     def suffix(self) -> str | None:
         """The suffix of its files; None if the image decides it."""
-        return SUFFIXES.get(self.format)
+        return _SUFFIXES.get(self.format)
 
     def size_of(self, width: int, height: int) -> tuple[int, int]:
         """The size of the file made from an image of a size, in pixels."""

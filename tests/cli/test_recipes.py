@@ -411,3 +411,16 @@ def test_a_recipe_that_no_stage_uses_is_a_warning(project):
     assert [(one["code"], one["hint"]) for one in problems] == [
         ("unused_definition", f"use it in a stage: `deliver: [{name}]`") for name in ("web", "og")
     ]
+
+
+def test_recipes_may_come_from_a_used_file(project):
+    project.write("brand.yaml", "version: 1\ndeliver: {web: {format: webp, width: 50}, og: {format: png}}\n")
+    stages = "stages:\n  one: {prompt: lamp, deliver: [web]}\n"
+    project.write(
+        "p.yaml", f"version: 1\nbudget: {{usd: 5}}\nuse: brand.yaml\ndeliver: {{web: {{format: avif}}}}\n{stages}"
+    )
+    assert [one["format"] for one in delivered(run(project))] == ["avif"]
+    project.pipeline(["a"], more="use: brand.yaml\ndeliver: [web]")
+    (problem,) = project.run("validate", "p.yaml", "--json").json["files"][0]["problems"]
+    assert (problem["code"], problem["at"]["line"]) == ("recipes_in_use", 5)
+    assert "below `stages:`" in problem["hint"]
