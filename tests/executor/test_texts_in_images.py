@@ -1,6 +1,8 @@
 """What is written into a delivered PNG is for other programs too, breaks no signature, and hides nothing of Krea's."""
 
 import json
+import shutil
+import subprocess
 import zlib
 from io import BytesIO
 from xml.etree import ElementTree
@@ -113,6 +115,21 @@ def test_the_texts_have_the_forms_and_the_place_that_most_programs_read(project,
     assert parts[start + 5][0] == b"IDAT"
     with Image.open(file) as image:  # not loaded
         assert image.info["Description"] == prompt
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool")
+@pytest.mark.parametrize("prompt", ["a brass lamp", "Köln, 猫"])
+def test_exiftool_reads_the_prompt_in_every_form(project, krea, prompt):
+    file = delivered(project, krea, sent(), prompt)
+    words = ["-j", "-n", "-charset", "filename=utf8", "-G0", "-PNG:all", "-XMP:all"]
+    done = subprocess.run(["exiftool", *words, file], capture_output=True, check=True, timeout=60)
+    (found,) = json.loads(done.stdout)
+    assert (found["PNG:Description"], found["XMP:Description"]) == (prompt, prompt)
+    assert found["XMP:AIPromptInformation"] == f"{prompt}\nSeed: 1"
+    assert found["XMP:DigitalSourceType"] == f"{SOURCE_TYPES}trainedAlgorithmicMedia"
+    assert found["PNG:Software"] == found["XMP:CreatorTool"]
+    assert json.loads(found["PNG:Invokeai_metadata"])["positive_prompt"] == prompt
+    assert json.loads(found["PNG:Krea-pipe"])["request"]["prompt"] == prompt
 
 
 def test_the_generation_data_has_what_its_readers_need(project, krea):
