@@ -83,7 +83,8 @@ logging.disable(logging.CRITICAL)
 for name in sys.argv[1:]:
     try:
         with open(name, "rb") as file:
-            print(f"SD Prompt Reader, {name}: {ImageDataReader(file).positive!r}")
+            found = ImageDataReader(file)
+            print(f"SD Prompt Reader, {name}: {found.positive!r}, seed {(found.parameter['seed'] or '').strip() or 'none'}")
     except (ValueError, TypeError) as error:
         print(f"SD Prompt Reader, {name}: {type(error).__name__}")
     found = ParserManager().parse(name)
@@ -100,14 +101,14 @@ ComfyUI, prompt.png: refuses the file
 ComfyUI, parameters.png: refuses the file
 ComfyUI, sampler.png: refuses the file
 ComfyUI, invokeai.png: makes a node LoadImage
-SD Prompt Reader, plain.png: ''
+SD Prompt Reader, plain.png: '', seed none
 sd-parsers, plain.png: None
 SD Prompt Reader, prompt.png: TypeError
 sd-parsers, prompt.png: None
-SD Prompt Reader, parameters.png: 'a lamp\nSeed: 7'
+SD Prompt Reader, parameters.png: 'a lamp\nSeed: 7', seed none
 sd-parsers, parameters.png: None
-SD Prompt Reader, sampler.png: 'a lamp\nSampler: some, Schedule type: some, Seed: 7'
+SD Prompt Reader, sampler.png: 'a lamp\nSampler: some, Schedule type: some, Seed: 7', seed none
 sd-parsers, sampler.png: ['a lamp']
-SD Prompt Reader, invokeai.png: 'a lamp'
+SD Prompt Reader, invokeai.png: 'a lamp', seed 7
 sd-parsers, invokeai.png: ['a lamp']
 FOUND
