@@ -12,12 +12,22 @@ from dataclasses import dataclass
 from typing import cast
 
 from krea_pipe._version import __version__
-from krea_pipe.core.image_file import PlainText, TooMuchWork, image_parts, plain_texts, text_keys, with_text
+from krea_pipe.core.image_file import (
+    PlainText,
+    TooMuchWork,
+    image_parts,
+    image_size,
+    plain_texts,
+    text_keys,
+    with_text,
+)
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import canonical_json
 from krea_pipe.core.xmp import XmpFields, xml_text, xmp_packet
 
 _MARK, _DESCRIPTION, _SOFTWARE, _XMP = "krea-pipe", "Description", "Software", "XML:com.adobe.xmp"
+_GENERATION = "invokeai_metadata"
+"""InvokeAI's key is the only one that readers of prompts understand and ComfyUI does not take for a graph."""
 _PROMPT, _SEED, _REQUEST = "prompt", "seed", "request"
 """Texts that earlier versions wrote beside the mark; ComfyUI and others expect JSON in a text `prompt`."""
 _SIGNED = frozenset([b"caBX", b"dSIG", b"C2PA"])
@@ -82,7 +92,7 @@ def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
         return png
     data = _said(mark, request)
     taken = text_keys(png)
-    texts = {_MARK: canonical_json(data), **_standard(data)}
+    texts = {**_standard(data, image_size(png)), _MARK: canonical_json(data)}
     return with_text(png, {key: text for key, text in texts.items() if key not in taken})
 
 
@@ -144,7 +154,7 @@ def bare(data: bytes) -> Bare:
     Returns:
         The digest of what is left, which is that of Krea's bytes unless someone has changed the file.
     """
-    ours, digest = sorted(_ours(list(plain_texts(data))), key=lambda one: one.start), hashlib.sha256()
+    ours, digest = _ours(data), hashlib.sha256()
     for part in _between(data, ours):
         digest.update(part)
     mark = next((_mark(one.text) for one in ours if one.key == _MARK), None)
@@ -160,7 +170,7 @@ def bare_bytes(data: bytes) -> bytes:
     Returns:
         The bytes without our texts, whose digest `bare` gives.
     """
-    return b"".join(_between(data, sorted(_ours(list(plain_texts(data))), key=lambda one: one.start)))
+    return b"".join(_between(data, _ours(data)))
 
 
 def _between(data: bytes, texts: list[PlainText]) -> Iterator[memoryview]:
@@ -172,14 +182,31 @@ def _between(data: bytes, texts: list[PlainText]) -> Iterator[memoryview]:
     yield view[at:]
 
 
-def _standard(mark: Mapping[str, Json]) -> dict[str, str]:
-    """The texts for other programs, which follow from the mark."""
-    request = mark.get("request")
-    prompt = str(request.get("prompt", "")) if isinstance(request, dict) else ""
-    seed = request.get("seed") if isinstance(request, dict) else None
+def _standard(mark: Mapping[str, Json], size: tuple[int, int] | None) -> dict[str, str]:
+    """The texts for other programs, which follow from the mark and the size of the image.
+
+    XMP comes first: exifr under Node reads only 512 bytes of a file that it opens by its path.
+    """
+    fields = mark.get("request")
+    request = fields if isinstance(fields, dict) else {}
+    prompt, seed, is_proof = str(request.get("prompt", "")), request.get("seed"), mark.get("target") == "local"
     software = f"krea-pipe {mark.get('version', '')}"
-    packet = xmp_packet(XmpFields(software, prompt, seed, is_proof=mark.get("target") == "local"))
-    return {_DESCRIPTION: prompt, _SOFTWARE: software, _XMP: packet}
+    model = "local Krea" if is_proof else f"Krea 2 {request.get('variant', '')}"
+    return {
+        _XMP: xmp_packet(XmpFields(software, prompt, seed, is_proof=is_proof)),
+        _DESCRIPTION: prompt,
+        _SOFTWARE: software,
+        _GENERATION: _generation(software, model, prompt, seed, size),
+    }
+
+
+def _generation(software: str, model: str, prompt: str, seed: Json, size: tuple[int, int] | None) -> str:
+    """The request in InvokeAI's form, in ASCII. Readers need a scheduler and a negative prompt; Krea has neither."""
+    data: dict[str, Json] = {"app_version": software, "positive_prompt": prompt, "negative_prompt": ""}
+    data |= {"model": {"model_name": model}, "scheduler": model}
+    data |= {} if seed is None else {"seed": seed}
+    data |= {} if size is None else {"width": size[0], "height": size[1]}
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
 
 def _earlier_packet(standard: Mapping[str, str]) -> str:
@@ -194,22 +221,24 @@ def _of_request(request: Mapping[str, Json]) -> dict[str, str]:
     return {_PROMPT: str(request.get("prompt", "")), _SEED: "" if seed is None else str(seed)}
 
 
-def _ours(texts: list[PlainText]) -> Iterator[PlainText]:
-    """At most one text for each key: a second one came with the image."""
+def _ours(data: bytes) -> list[PlainText]:
+    """Our texts by position, at most one for each key: a second one came with the image."""
+    texts, found = list(plain_texts(data)), []
     mark = next((one for one in texts if one.key == _MARK and _mark(one.text)), None)
     request = next((one for one in texts if one.key == _REQUEST and _canonical(one.text) is not None), None)
     expected: dict[str, tuple[str, ...]] = {}
     if mark is not None:
-        yield mark
-        standard = _standard(_canonical(mark.text) or {})
+        found.append(mark)
+        standard = _standard(_canonical(mark.text) or {}, image_size(data))
         expected = {key: (text,) for key, text in standard.items()}
         expected[_XMP] = (standard[_XMP], _earlier_packet(standard))
     if request is not None:
-        yield request
+        found.append(request)
         expected |= {key: (text,) for key, text in _of_request(_canonical(request.text) or {}).items()}
     for key, forms in expected.items():
         written = [text.encode("utf-8", "replace").decode("utf-8") for text in forms]
-        yield from [one for one in texts if one.key == key and one.text in written][:1]
+        found += [one for one in texts if one.key == key and one.text in written][:1]
+    return sorted(found, key=lambda one: one.start)
 
 
 def _mark(text: str) -> Mark | None:
