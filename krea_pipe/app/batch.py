@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from krea_pipe.app.execution import Execution, Listen, Prepared, Work
+from krea_pipe.app.execution import Execution, Listen, Prepared, RunWork
 from krea_pipe.app.flow import RunOptions, new_run_id, prepare_run
 from krea_pipe.app.run_pipeline import BegunRun, FinishedRun, begin_run, end_run
 from krea_pipe.core.errors import KreaPipeError, Problem, RefusedByKrea
@@ -45,7 +45,7 @@ class BatchFile:
 
 @dataclass(frozen=True, slots=True)
 class BatchEnd:
-    """How one file has ended: with a run, or with the problems why there is none."""
+    """How one file has ended: with a run, or with the problems that prevented one."""
 
     file: Path
     code: int
@@ -162,7 +162,7 @@ def _carry_out(
     return ending
 
 
-def joint_work(prepared: Sequence[Prepared], limits: Limits) -> Work:
+def joint_work(prepared: Sequence[Prepared], limits: Limits) -> RunWork:
     """What several runs ask of Krea together.
 
     Args:
@@ -208,7 +208,7 @@ def _delivering(prepared: Sequence[Prepared]) -> Callable[[Step, Result], bool |
     return deliver
 
 
-def _joined_digests(works: Sequence[Work]) -> Mapping[Key, frozenset[str]]:
+def _joined_digests(works: Sequence[RunWork]) -> Mapping[Key, frozenset[str]]:
     found: dict[Key, frozenset[str]] = {}
     for work in works:
         for key, digests in work.accepted.items():
@@ -267,7 +267,7 @@ def _left(limits: Limits, ends: Mapping[Path, BatchEnd]) -> Limits:
 
 @contextmanager
 def _noting(file: Path, ends: dict[Path, BatchEnd]) -> Iterator[None]:
-    """Note an error of one file, so that the others go on; a refused account concerns all of them."""
+    """Note an error of one file, so that the others continue; a refused account concerns all of them."""
     try:
         yield
     except RefusedByKrea:

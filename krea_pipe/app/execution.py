@@ -115,10 +115,10 @@ class Prepared:
     record: ShardRecord | None = None
 
     @property
-    def work(self) -> "Work":
+    def work(self) -> "RunWork":
         """What has to be asked of Krea."""
         lock = None if self.locking is None else self.locking.lock
-        return Work(
+        return RunWork(
             plan=self.plan,
             replay=self.replay,
             space=self.space,
@@ -137,7 +137,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class RunWork:
     """What a run asks of Krea, for one pipeline or for several.
 
     `file` names the pipeline files. `accepted` are the digests in lock files by the keys of their requests, and
@@ -165,7 +165,7 @@ class Work:
         return sum(needs_call(step.action) for step in self.plan.steps)
 
 
-Listen: TypeAlias = Callable[[Work, str], AbstractContextManager[Listeners]]
+Listen: TypeAlias = Callable[[RunWork, str], AbstractContextManager[Listeners]]
 """Called with the work of a run and the id of the run; the receiver it returns gets the events of the work."""
 
 
@@ -188,7 +188,7 @@ class Execution:
         """
         return token_for(self.target, self.environment)
 
-    def carry_out(self, work: Work, run_id: str, listeners: Listeners) -> tuple[dict[Key, Outcome], Ending]:
+    def carry_out(self, work: RunWork, run_id: str, listeners: Listeners) -> tuple[dict[Key, Outcome], Ending]:
         """Run a plan, in a separate thread if this thread already has an event loop.
 
         Args:

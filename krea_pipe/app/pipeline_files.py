@@ -15,7 +15,14 @@ SUFFIXES = (".yaml", ".yml")
 
 
 def is_one_file(arguments: Sequence[Path]) -> bool:
-    """Whether arguments mean one file, whose command then works as if it took no other."""
+    """Whether arguments mean one file, with which a command works as if it took no other.
+
+    Args:
+        arguments: files, folders and patterns.
+
+    Returns:
+        False for a folder or a pattern, even if it has one file.
+    """
     return len(arguments) == 1 and not arguments[0].is_dir() and not _is_pattern(arguments[0])
 
 

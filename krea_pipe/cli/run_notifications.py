@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 
 from krea_pipe.app import events
-from krea_pipe.app.execution import Work
+from krea_pipe.app.execution import RunWork
 from krea_pipe.app.notify import Message, message_of, message_of_refusal, notification_targets, tell_all
 from krea_pipe.app.run_pipeline import FinishedRun
 from krea_pipe.cli.error_handler import problems_of
@@ -42,7 +42,7 @@ class RunNotifications:
         self.is_over = False
         self.message: Message | None = None
 
-    def begun(self, work: Work, run_id: str) -> Observe:
+    def begun(self, work: RunWork, run_id: str) -> Observe:
         """Take the start of a run that has work to do, and return the observer of its steps."""
         self.run_id = run_id
         if self.log is None:

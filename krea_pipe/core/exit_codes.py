@@ -44,5 +44,5 @@ _WORST_FIRST = (
 
 
 def worst(codes: Iterable[int]) -> ExitCode:
-    """The exit code of several pipelines: the worst one; a pipeline without selected cells counts if all are so."""
+    """The exit code of several pipelines: the worst one. NOTHING_SELECTED counts only if no cell of any is selected."""
     return min((ExitCode(code) for code in codes), key=_WORST_FIRST.index, default=ExitCode.DONE)

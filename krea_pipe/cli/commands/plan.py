@@ -18,8 +18,8 @@ from krea_pipe.cli.commands.prices import price_words
 from krea_pipe.cli.many_files import (
     FileEnd,
     FileResult,
-    code_of,
     ends_of,
+    exit_code_of_all,
     files_argument,
     files_json,
     refuse_one_folder,
@@ -135,7 +135,7 @@ def plan(files: tuple[Path, ...], *, check: bool, as_json: bool, **flags: Unpack
         ends = work_on("plan", files, lambda file: _planned(file, flags), as_json=form == "json")
     else:
         ends = _plan_all(files, flags, as_json=form == "json")
-    code = code_of(ends)
+    code = exit_code_of_all(ends)
     is_wrong = code not in (ExitCode.DONE, ExitCode.WORK_PENDING, ExitCode.WAITING)
     return code if check or is_wrong else ExitCode.DONE
 

@@ -13,7 +13,7 @@ import click
 
 from krea_pipe.app import flow
 from krea_pipe.app.batch import Batch, BatchFile, run_batch
-from krea_pipe.app.execution import Listen, Listeners, SendOptions, Work, open_execution
+from krea_pipe.app.execution import Listen, Listeners, RunWork, SendOptions, open_execution
 from krea_pipe.app.pipeline_files import is_one_file, pipeline_files
 from krea_pipe.app.plan_files import run_request
 from krea_pipe.app.shared_runs import read_run_name
@@ -320,7 +320,7 @@ def _listening(notifications: RunNotifications, *, is_local: bool, as_json: bool
     moves = not (as_json or stderr_log.quiet or stderr_log.in_json) and can_move()
 
     @contextmanager
-    def listen(work: Work, run_id: str) -> Iterator[Listeners]:
+    def listen(work: RunWork, run_id: str) -> Iterator[Listeners]:
         state = ProgressState(work.calls, is_local)
         observe = notifications.begun(work, run_id)
         with _display(state, stderr_log, moves=moves) as display:
