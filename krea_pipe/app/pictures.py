@@ -1,5 +1,8 @@
-"""Small pictures and perceptual signatures, by code that is loaded only when one is missing."""
+"""Small pictures, perceptual signatures and measures of pixels, by code that is loaded only when one is missing."""
 
+from collections.abc import Sequence
+
+from krea_pipe.report.checks.checking import PixelMeasure
 from krea_pipe.report.export.review import PREVIEW_SIDE
 
 
@@ -43,3 +46,22 @@ def sign(data: bytes) -> str:
     from krea_pipe.core.images import likeness_of  # noqa: PLC0415 (Pillow, which most commands do without)
 
     return likeness_of(data)
+
+
+def measure(data: bytes, wanted: Sequence[PixelMeasure]) -> list[float] | str:
+    """Measures of the pixels of an image, which is decoded once.
+
+    Args:
+        data: an image file.
+        wanted: the measures.
+
+    Returns:
+        A value for each of them, or why there are none.
+    """
+    from krea_pipe.core.images import NotAnImage  # noqa: PLC0415 (Pillow, which most commands do without)
+    from krea_pipe.report.checks.pixels import measure_pixels  # noqa: PLC0415 (the same)
+
+    try:
+        return measure_pixels(data, wanted)
+    except NotAnImage as error:
+        return str(error)

@@ -9,7 +9,7 @@ from pathlib import Path
 from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
 from krea_pipe.app.maintenance.remote_cache import push
 from krea_pipe.app.packed_runs import pack_runs
-from krea_pipe.app.pictures import shrink
+from krea_pipe.app.pictures import measure, shrink
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Failure, FailureClass, Outcome, iso
@@ -22,6 +22,8 @@ from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.planning.shard_record import write_shard_record
 from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
+from krea_pipe.report.checks.checking import CheckOptions, check_images, has_failed
+from krea_pipe.report.checks.commands import CommandRunner, folder_of
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import note_run, write_planned, write_report
 from krea_pipe.report.html import HtmlOptions
@@ -135,13 +137,30 @@ def end_run(begun: BegunRun, ending: Ending) -> FinishedRun:
         code = ExitCode.NOT_AS_LOCKED
     if code in (ExitCode.DONE, ExitCode.WAITING):
         code = _code_of_lock(prepared, lock, problem) or code
-    report = begun.build(replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code))
+    report = begun.build(replace(facts, exit_code=code))
+    report, code = _checked(prepared, report, code)
+    report = replace(report, finished_at=iso(datetime.now(UTC)), exit_code=code)
     _note_shard(prepared, folder, lock)
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
     _share_shard(prepared, folder)
     problems = (*prepared.delivery.problems, *([problem] if problem else []))
     return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, loaded.of_cells)
+
+
+def _checked(prepared: Prepared, report: Report, code: ExitCode) -> tuple[Report, ExitCode]:
+    """The report with the results of its checks, and the exit code that follows; a run that was stopped has none."""
+    pipeline, locking = prepared.loaded.pipeline, prepared.locking
+    checks = {stage.name: stage.checks for stage in pipeline.stages if stage.checks}
+    if not checks or code in (ExitCode.INTERRUPTED, ExitCode.BUG):
+        return report, code
+    runner = CommandRunner(folder_of(pipeline), prepared.environment)
+    lock = None if locking is None else locking.lock
+    found = check_images(report, CheckOptions(pipeline.name, checks, prepared.space, measure, runner, lock))
+    if found.interrupted:
+        return found.report, ExitCode.INTERRUPTED
+    is_whole = code in (ExitCode.DONE, ExitCode.WAITING)
+    return found.report, ExitCode.CHECK_FAILED if is_whole and has_failed(found.report) else code
 
 
 def _share(prepared: Prepared) -> None:

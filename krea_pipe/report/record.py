@@ -18,6 +18,7 @@ from krea_pipe.report.model import (
     Attempt,
     AxisView,
     CellTotals,
+    CheckResult,
     CostTotals,
     Failure,
     GitState,
@@ -64,6 +65,8 @@ def json_default(value: object) -> object:
     if isinstance(value, Row):
         for name in OF_PAIRS if value.pair is None else ():
             del data[name]
+        if not value.checks:
+            del data["checks"]
         return data
     if isinstance(value, AxisView):
         return {**data, "values": [{"value": one, "label": label} for one, label in value.values]}
@@ -130,7 +133,7 @@ def _reader(kind: object) -> Callable[[Any], object] | None:
 
 
 _KINDS: tuple[type, ...] = (
-    *(Report, Row, Attempt, Timings, Failure, StageView, AxisView, ReferenceView),
+    *(Report, Row, CheckResult, Attempt, Timings, Failure, StageView, AxisView, ReferenceView),
     *(PipelineView, GitState, TargetView, CellTotals, CostTotals, ReportLayout),
 )
 _READERS = {kind: {one.name: _reader(one.type) for one in fields(kind)} for kind in _KINDS}
@@ -154,6 +157,10 @@ def _checked(report: Report) -> Report:
         sizes = [one for one in (row.width, row.height, row.template) if one is not None]
         if not all(isinstance(one, int) for one in sizes) or row.status not in _STATUSES:
             raise ValueError(f"in the cell {row.id}")
+        texts += [text for one in row.checks for text in (one.name, one.measure, one.message)]
+        values = [value for one in row.checks for value in (one.value, one.min, one.max) if value is not None]
+        if not all(isinstance(one, (int, float)) for one in values):
+            raise ValueError(f"a check of the cell {row.id} has no number")
         if row.template is not None and not 0 <= row.template < len(report.templates):
             raise ValueError(f"no template {row.template} for the cell {row.id}")
     digests = [*(row.sha256 for row in report.rows), *(one.sha256 for one in report.references)]
