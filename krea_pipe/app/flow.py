@@ -120,7 +120,9 @@ def texts(
         return
     if selection.needs_results:
         hint = "use it with plan, run or report"
-        raise UsageError(Problem("bad_selection", f"cells cannot be selected by {selection.needs_results} here", hint=hint))
+        raise UsageError(
+            Problem("bad_selection", f"cells cannot be selected by {selection.needs_results} here", hint=hint)
+        )
     whole = list(found)
     chosen = selected([(cell, key) for cell, key, _ in whole], selection, loaded.pipeline, {})
     taken = {cell.id for cell, _ in chosen}

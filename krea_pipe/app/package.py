@@ -169,6 +169,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
     max_cost: UsdAmount | None = None,
     max_new: int | None = None,
     changed: Changed = "keep",
+    allow_commands: bool = False,
     on_progress: OnProgress | None = None,
 ) -> flow.FinishedRun:
     """Generate every missing image and a report; what Krea refuses or fails to generate is in the report.
@@ -187,6 +188,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         max_new: stop after this many new images.
         changed: what to do with files in the output folder that someone has changed or put there: "keep",
             "overwrite", or "beside", which keeps them and writes the images beside them.
+        allow_commands: let checks run the commands of the pipeline on this machine.
         on_progress: called when a request has ended; what it raises ends the run, gently.
 
     Returns:
@@ -211,6 +213,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
             allow_render=allow_render,
             homes=open_other_homes(os.environ, pipeline.file),
             changed=changed,
+            allow_commands=allow_commands,
             remote=open_remote(os.environ, execution.target, ignored.append),
         ),
         listen=lambda work, _: nullcontext(Listeners(_Watch(on_progress, work.calls))),

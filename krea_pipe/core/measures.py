@@ -35,6 +35,12 @@ MEASURES: Mapping[str, Measure] = {
 }
 """The measures by the name that a file has for them. Luma, distances and shares are from 0 to 1."""
 
+
+def number_text(value: float) -> str:
+    """A value or a limit as people write it: 0.05, 41.2031, 1024."""
+    return f"{value:.10g}"
+
+
 COMMAND = "command"
 NEAREST = "nearest_distance"
 ACCEPTED = "accepted_distance"

@@ -77,7 +77,9 @@ def selected(
     selection.check_names([stage.name for stage in pipeline.stages], names, _STATUSES, checks)
     selection.check_values(_values(pipeline))
     labels = _labels(pipeline)
-    chosen = [selection.takes(_subject(cell, labels, statuses.get(key, ""), failed.get(cell.id, ()))) for cell, key in found]
+    chosen = [
+        selection.takes(_subject(cell, labels, statuses.get(key, ""), failed.get(cell.id, ()))) for cell, key in found
+    ]
     if not any(chosen):
         raise NothingSelected(Problem("nothing_selected", "no cell matches the selection", hint=_hint(found, pipeline)))
     taken = {key for (_, key), is_chosen in zip(found, chosen, strict=True) if is_chosen}

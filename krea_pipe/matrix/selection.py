@@ -186,7 +186,7 @@ def _number(text: str) -> int | Decimal | None:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name that must exist: of a stage, a status, a check or an axis, or a value of `axis`; the candidates; its place."""
+    """A name that must exist: of a stage, status, check or axis, or a value of `axis`; the candidates; its place."""
 
     what: str
     axis: str

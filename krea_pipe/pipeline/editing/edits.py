@@ -12,7 +12,7 @@ from pathlib import Path
 from krea_pipe.core.contract import VARIANTS
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.excerpts import LineIndex
-from krea_pipe.core.fields import LIST_FIELDS, NAMED_LISTS, STAGE_KEYS
+from krea_pipe.core.fields import NAMED_LISTS, STAGE_KEYS
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.near_names import near_word
 from krea_pipe.pipeline.editing.yaml_text import Layout, TextChange, flow_text, holds_data, split_mark, unsafe_edit

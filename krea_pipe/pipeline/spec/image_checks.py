@@ -11,7 +11,7 @@ from typing import cast
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.json_data import Json, list_in, mapping_in
-from krea_pipe.core.measures import COLOURS, COMMAND, FAILED, MEASURES
+from krea_pipe.core.measures import COLOURS, COMMAND, FAILED, MEASURES, number_text
 from krea_pipe.pipeline.model import ImageCheck, Stage
 from krea_pipe.pipeline.repo_paths import request_files
 from krea_pipe.pipeline.source import Trail
@@ -94,11 +94,13 @@ class ImageChecks:
         self._check_keys(data, measure, trail)
         low, high = (self._limit(data, key, measure, trail) for key in ("min", "max"))
         if low is not None and high is not None and low > high:
-            message = f"`min: {low:g}` is more than `max: {high:g}`"
+            message = f"`min: {number_text(low)}` is more than `max: {number_text(high)}`"
             self.problems.add("invalid_value", message, (*trail, "min"), "swap the two")
         has_limits = {"min", "max"} & data.keys()
         if data.get("fail") and not has_limits and measure != COMMAND:
-            self.problems.add("missing_key", "`fail: true` has no effect without a limit", trail, "add `min:` or `max:`")
+            self.problems.add(
+                "missing_key", "`fail: true` has no effect without a limit", trail, "add `min:` or `max:`"
+            )
         check = ImageCheck(name, measure, trail, low, high, fail=bool(data.get("fail")))
         if measure == COLOURS:
             colours = tuple(str(one).lower() for one in list_in(data, "colours"))

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.likeness import distance
-from krea_pipe.core.measures import ACCEPTED, COLOURS, COMMAND, NEAREST
+from krea_pipe.core.measures import ACCEPTED, COLOURS, COMMAND, NEAREST, number_text
 from krea_pipe.pipeline.model import ImageCheck
 from krea_pipe.planning.lockfile import Lockfile
 from krea_pipe.report.checks.commands import CommandRunner, Measured, command_digest, uses_prompt
@@ -189,7 +189,7 @@ class _Measuring:
 
 
 def _stored(data: Json) -> Measured | None:
-    if isinstance(data, list) and len(data) == 2 and isinstance(data[0], (int, float)):  # noqa: PLR2004 (a pair)
+    if isinstance(data, list) and len(data) == 2 and isinstance(data[0], (int, float)):
         return Measured(float(data[0]), str(data[1]))
     return None
 
@@ -250,9 +250,9 @@ def _result(check: ImageCheck, measured: Measured) -> CheckResult:
     value = value if check.measure == COMMAND else round(value, _DIGITS)
     wrong = ""
     if check.min is not None and value < check.min:
-        wrong = f"{value:g} is less than {check.min:g}"
+        wrong = f"{number_text(value)} is less than {number_text(check.min)}"
     elif check.max is not None and value > check.max:
-        wrong = f"{value:g} is more than {check.max:g}"
+        wrong = f"{number_text(value)} is more than {number_text(check.max)}"
     message = ": ".join(part for part in (wrong, message) if part)
     return CheckResult(check.name, check.measure, value, check.min, check.max, not wrong, check.fail, message)
 

@@ -20,8 +20,7 @@ Lab: TypeAlias = tuple[float, float, float]
 _RGB: TypeAlias = tuple[int, int, int]
 
 _LINEAR = tuple(
-    value / 255 / 12.92 if value / 255 <= 0.04045 else ((value / 255 + 0.055) / 1.055) ** 2.4  # noqa: PLR2004 (IEC 61966-2-1)
-    for value in range(256)
+    value / 255 / 12.92 if value / 255 <= 0.04045 else ((value / 255 + 0.055) / 1.055) ** 2.4 for value in range(256)
 )
 _WHITE = (0.95047, 1.0, 1.08883)
 _LIGHTEST_WEIGHT = 1.75
@@ -43,7 +42,7 @@ def share_of_colours(sample: Image.Image, colours: Sequence[str], within: float)
     total = found = 0
     for count, pixel in sample.getcolors(sample.width * sample.height) or ():
         values = pixel if isinstance(pixel, tuple) else (pixel,) * 3
-        if len(values) > 3 and values[3] < OPAQUE:  # noqa: PLR2004 (RGBA)
+        if len(values) > 3 and values[3] < OPAQUE:
             continue
         total += count
         colour = (int(values[0]), int(values[1]), int(values[2]))
@@ -85,7 +84,7 @@ def ciede2000(one: Lab, other: Lab) -> float:
     chroma1, chroma2 = math.hypot(a1, b1), math.hypot(a2, b2)
     hue1, hue2 = (math.degrees(math.atan2(b, a)) % 360 for a, b in ((a1, b1), (a2, b2)))
     turn = hue2 - hue1 if chroma1 * chroma2 else 0.0
-    turn -= math.copysign(360, turn) if abs(turn) > 180 else 0  # noqa: PLR2004 (degrees)
+    turn -= math.copysign(360, turn) if abs(turn) > 180 else 0
     hue = hue1 + turn / 2 if chroma1 * chroma2 else hue1 + hue2
     lightness, chroma = (one[0] + other[0]) / 2, (chroma1 + chroma2) / 2
     tilt = (

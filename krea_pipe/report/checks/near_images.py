@@ -60,7 +60,10 @@ def nearest_of(images: Sequence[Signed], too_near: float) -> dict[str, Nearest]:
         up = bisect_left(lights, light)
         down = up - 1
         while True:
-            gaps = (light - lights[down] if down >= 0 else math.inf, lights[up] - light if up < len(spots) else math.inf)
+            gaps = (
+                light - lights[down] if down >= 0 else math.inf,
+                lights[up] - light if up < len(spots) else math.inf,
+            )
             if min(gaps) > max(best, too_near) or min(gaps) == math.inf:
                 break
             at = down if gaps[0] <= gaps[1] else up

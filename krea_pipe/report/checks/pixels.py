@@ -88,7 +88,7 @@ def sharpness(pixels: Pixels) -> float:
     It rises when a soft picture is saved as a worse JPEG, so it is of what Krea sent, and never of a delivered copy.
     """
     width, height = pixels.luma.size
-    if width < 3 or height < 3:  # noqa: PLR2004 (the size of the kernel)
+    if width < 3 or height < 3:
         return 0.0
     inner = (1, 1, width - 1, height - 1)  # Pillow's filters leave the outermost pixels as they are
     total = squares = 0.0
