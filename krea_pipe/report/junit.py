@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from krea_pipe.core.json_data import writable
-from krea_pipe.core.measures import number_text
 from krea_pipe.report.model import Report, Row, by_stage, totals
 from krea_pipe.report.words import commit, explanation
 
@@ -71,7 +70,6 @@ def _add_case(suite: Element, class_name: str, row: Row) -> None:
     case = SubElement(suite, "testcase", {"classname": class_name, "name": writable(row.id), "time": time})
     facts = {"status": "reused"} if row.status == "reused" else {}
     facts |= {"adopted": "true"} if row.status == "succeeded" and row.adopted else {}
-    facts |= {f"check.{one.name}": "" if one.value is None else number_text(one.value) for one in row.checks}
     facts |= {"failed_checks": " ".join(one.name for one in row.failed_checks)}
     if any(facts.values()):
         _add_properties(case, facts)

@@ -65,7 +65,9 @@ def json_default(value: object) -> object:
     if isinstance(value, Row):
         for name in OF_PAIRS if value.pair is None else ():
             del data[name]
-        if not value.checks:
+        if value.checks:  # here, because a call from the encoder for each of them takes longer
+            data["checks"] = [dict(zip(_CHECK_FIELDS, _VALUES[CheckResult](one), strict=True)) for one in value.checks]
+        else:
             del data["checks"]
         return data
     if isinstance(value, AxisView):
@@ -137,6 +139,7 @@ _KINDS: tuple[type, ...] = (
     *(PipelineView, GitState, TargetView, CellTotals, CostTotals, ReportLayout),
 )
 _READERS = {kind: {one.name: _reader(one.type) for one in fields(kind)} for kind in _KINDS}
+_CHECK_FIELDS = tuple(_READERS[CheckResult])
 _PLAIN = {kind for kind, readers in _READERS.items() if not any(readers.values())}
 _VALUES = {kind: attrgetter(*names) for kind, names in _READERS.items()}
 _REQUIRED = {

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 
 from krea_pipe.core.measures import number_text
 from krea_pipe.pipeline.pricing import usd
@@ -121,6 +122,9 @@ def _named(rows: Sequence[Row], show: Callable[[str], str], most: int | None) ->
     return f"{named} and {len(rows) - most:,} more" if most is not None and len(rows) > most else named
 
 
+_CHECK = attrgetter("name", "measure", "min", "max", "fail")
+
+
 @dataclass(frozen=True, slots=True)
 class CheckView:
     """A check over a whole report: its name and limits, the rows with a result, and those that do not pass."""
@@ -158,7 +162,7 @@ def checks_of(report: Report) -> list[CheckView]:
     found: dict[tuple[object, ...], list[tuple[CheckResult, Row]]] = {}
     for row in report.rows:
         for one in row.checks:
-            found.setdefault((one.name, one.measure, one.min, one.max, one.fail), []).append((one, row))
+            found.setdefault(_CHECK(one), []).append((one, row))
     return [
         CheckView(
             pairs[0][0],

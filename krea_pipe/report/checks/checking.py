@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
@@ -105,12 +106,8 @@ class _Measuring:
     def __init__(self, options: CheckOptions) -> None:
         self.options = options
         self.values: dict[str, _Values] = {}
-        self.digests = {
-            check.trail: command_digest(check, options.runner.folder)
-            for checks in options.checks.values()
-            for check in checks
-            if check.measure == COMMAND
-        }
+        folder = options.runner.folder
+        self.names = {check.trail: _name(check, folder) for checks in options.checks.values() for check in checks}
 
     def of(self, check: ImageCheck, row: Row) -> Measured:
         """The value of a check for an image."""
@@ -178,14 +175,18 @@ class _Measuring:
         return found
 
     def _name(self, check: ImageCheck, row: Row) -> str:
-        """The name of a value: the measure, and all of the check but its limits."""
-        name = f"{check.measure}@{_VERSION}"
-        if check.measure == COLOURS:
-            return f"{name}:{check.within:g}:{','.join(sorted({*check.colours}))}"
-        if check.measure == COMMAND:
-            prompt = hashlib.sha256(row.prompt.encode("utf-8", "replace")).hexdigest()[:16]
-            return f"{name}:{self.digests[check.trail]}{f':{prompt}' if uses_prompt(check) else ''}"
+        """The name of a value: the measure, all of the check but its limits, and the prompt if a command gets it."""
+        name = self.names[check.trail]
+        if check.measure == COMMAND and uses_prompt(check):
+            return f"{name}:{hashlib.sha256(row.prompt.encode('utf-8', 'replace')).hexdigest()[:16]}"
         return name
+
+
+def _name(check: ImageCheck, folder: Path) -> str:
+    name = f"{check.measure}@{_VERSION}"
+    if check.measure == COLOURS:
+        return f"{name}:{check.within:g}:{','.join(sorted({*check.colours}))}"
+    return f"{name}:{command_digest(check, folder)}" if check.measure == COMMAND else name
 
 
 def _stored(data: Json) -> Measured | None:
