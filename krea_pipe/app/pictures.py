@@ -56,7 +56,7 @@ def measure(data: bytes, wanted: Sequence[PixelMeasure]) -> list[float] | str:
         wanted: the measures.
 
     Returns:
-        A value for each of them, or why there are none.
+        A value for each of them, or why the image cannot be measured.
     """
     from krea_pipe.core.images import NotAnImage  # noqa: PLC0415 (Pillow, which most commands do without)
     from krea_pipe.report.checks.pixels import measure_pixels  # noqa: PLC0415 (the same)

@@ -28,7 +28,7 @@ PixelMeasure: TypeAlias = tuple[str, tuple[str, ...], float]
 MeasurePixels: TypeAlias = Callable[[bytes, Sequence[PixelMeasure]], list[float] | str]
 """Measures the bytes of an image, or says why that is impossible."""
 
-_VERSION = 1
+VERSION = 1
 """A part of the names of stored values: raise it when a measure changes."""
 _PREFIX = "measured:"
 _NEAR = "near:"
@@ -183,7 +183,7 @@ class _Measuring:
 
 
 def _name(check: ImageCheck, folder: Path) -> str:
-    name = f"{check.measure}@{_VERSION}"
+    name = f"{check.measure}@{VERSION}"
     if check.measure == COLOURS:
         return f"{name}:{check.within:g}:{','.join(sorted({*check.colours}))}"
     return f"{name}:{command_digest(check, folder)}" if check.measure == COMMAND else name

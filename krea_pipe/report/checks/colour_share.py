@@ -12,7 +12,7 @@ from typing import TypeAlias
 from PIL import Image
 
 SAMPLE_SIDE = 96
-"""Points along each side that are looked at: the share is exact to about 0.01 x 0.01."""
+"""Sampled points along each side: the share is exact to about 0.01 x 0.01."""
 OPAQUE = 128
 """The alpha from which a pixel counts."""
 

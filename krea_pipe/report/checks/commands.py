@@ -99,7 +99,7 @@ class CommandRunner:
 
     Args:
         folder: the folder that they run in.
-        environment: the environment, of which they get what is no secret of ours.
+        environment: the environment of the run; they get the part that `own_environment` returns.
     """
 
     folder: Path
