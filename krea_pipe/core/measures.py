@@ -44,6 +44,6 @@ def number_text(value: float) -> str:
 COMMAND = "command"
 NEAREST = "nearest_distance"
 ACCEPTED = "accepted_distance"
-COLOURS = "colours"
+COLOUR_SHARE = "colours"
 FAILED = "failed"
 """What selects the cells that fail any check, so that no check can have this name."""

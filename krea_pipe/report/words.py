@@ -10,7 +10,7 @@ from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.model import CheckResult, Report, Row
 
 LOCAL_NOTE = "nothing was sent to Krea or charged"
-MOST_NAMED = 10
+_MOST_NAMED = 10
 """Cells that are named of those that fail a check."""
 STATUS_WORDS = {
     "succeeded": "rendered",
@@ -107,7 +107,7 @@ def notices(report: Report, show: Callable[[str], str] = str, most: int | None =
     Returns:
         A sentence for each, without a full stop.
     """
-    few = MOST_NAMED if most is None else most  # a check may be failed by thousands
+    few = _MOST_NAMED if most is None else most  # a check may be failed by thousands
     found = [f"{one.sentence(show)}: {_named(one.failed, show, few)}" for one in checks_of(report) if one.failed]
     if adopted := adopted_cells(report):
         found.append(

@@ -29,6 +29,16 @@ def test_a_suite_a_stage_and_a_test_a_cell():
         assert suite.get("timestamp") == "2026-10-12T09:14:03"
 
 
+def test_a_check_that_fails_the_run_is_a_failure_and_another_is_a_property():
+    found = cases(handmade_report())
+    failure = found["draft/marble/low/s7"].find("failure")
+    assert (failure.get("type"), failure.get("message")) == ("check_failed", "sharp: 31.25 is less than 40")
+    assert "score (command): " in failure.text
+    reused = found["draft/wet-slate/raw/s7"]
+    assert reused.find("failure") is None
+    assert {one.get("name"): one.get("value") for one in reused.iter("property")}["failed_checks"] == "score"
+
+
 @pytest.mark.parametrize("tag", ["testsuites", "testsuite"])
 def test_what_is_counted_is_there(tag):
     for suite in read(handmade_report()).iter(tag):
@@ -45,7 +55,8 @@ def test_each_status_has_its_word():
     words = {"succeeded": [], "reused": [], "failed": ["failure"], "uncertain": ["error"], "pending": ["skipped"]}
     found = cases(report)
     for row in report.rows:
-        assert [child.tag for child in found[row.id] if child.tag != "properties"] == words[row.status]
+        expected = ["failure"] if any(one.fail and one.passed is False for one in row.checks) else words[row.status]
+        assert [child.tag for child in found[row.id] if child.tag != "properties"] == expected
     properties = {
         name: {one.get("name"): one.get("value") for one in case.iter("property")} for name, case in found.items()
     }

@@ -11,16 +11,16 @@ from typing import cast
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.json_data import Json, list_in, mapping_in
-from krea_pipe.core.measures import COLOURS, COMMAND, FAILED, MEASURES, number_text
+from krea_pipe.core.measures import COLOUR_SHARE, COMMAND, FAILED, MEASURES, number_text
 from krea_pipe.pipeline.model import ImageCheck, Stage
 from krea_pipe.pipeline.repo_paths import request_files
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.hints import suggestion
 from krea_pipe.pipeline.spec.problems import Problems
 
-_OF_MEASURE = {"colours": COLOURS, "within": COLOURS, "run": COMMAND, "timeout": COMMAND}
+_OF_MEASURE = {"colours": COLOUR_SHARE, "within": COLOUR_SHARE, "run": COMMAND, "timeout": COMMAND}
 """The measure that each key belongs to; the others are of every measure."""
-_NEEDED = {COLOURS: ("colours", '`colours: ["#ff6600"]`'), COMMAND: ("run", '`run: "./score.py {image}"`')}
+_NEEDED = {COLOUR_SHARE: ("colours", '`colours: ["#ff6600"]`'), COMMAND: ("run", '`run: "./score.py {image}"`')}
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _PLACEHOLDERS = ("image", "prompt")
 
@@ -102,7 +102,7 @@ class ImageChecks:
                 "missing_key", "`fail: true` has no effect without a limit", trail, "add `min:` or `max:`"
             )
         check = ImageCheck(name, measure, trail, low, high, fail=bool(data.get("fail")))
-        if measure == COLOURS:
+        if measure == COLOUR_SHARE:
             colours = tuple(str(one).lower() for one in list_in(data, "colours"))
             return replace(check, colours=colours, within=float(cast("float", data.get("within", check.within))))
         if measure == COMMAND and "run" in data:

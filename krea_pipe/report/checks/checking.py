@@ -14,11 +14,11 @@ from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.likeness import distance
-from krea_pipe.core.measures import ACCEPTED, COLOURS, COMMAND, NEAREST, number_text
+from krea_pipe.core.measures import ACCEPTED, COLOUR_SHARE, COMMAND, NEAREST, number_text
 from krea_pipe.pipeline.model import ImageCheck
 from krea_pipe.planning.lockfile import Lockfile
 from krea_pipe.report.checks.commands import CommandRunner, Measured, command_digest, uses_prompt
-from krea_pipe.report.checks.near_images import Nearest, Signed, digest_of, nearest_of
+from krea_pipe.report.checks.near_images import Nearest, Signed, comparison_digest, nearest_of
 from krea_pipe.report.model import CheckResult, Report, Row
 from krea_pipe.store.known import remember_failed_checks
 from krea_pipe.store.space import Space
@@ -28,7 +28,7 @@ PixelMeasure: TypeAlias = tuple[str, tuple[str, ...], float]
 MeasurePixels: TypeAlias = Callable[[bytes, Sequence[PixelMeasure]], list[float] | str]
 """Measures the bytes of an image, or says why that is impossible."""
 
-VERSION = 1
+VALUE_VERSION = 1
 """A part of the names of stored values: raise it when a measure changes."""
 _PREFIX = "measured:"
 _NEAR = "near:"
@@ -183,8 +183,8 @@ class _Measuring:
 
 
 def _name(check: ImageCheck, folder: Path) -> str:
-    name = f"{check.measure}@{VERSION}"
-    if check.measure == COLOURS:
+    name = f"{check.measure}@{VALUE_VERSION}"
+    if check.measure == COLOUR_SHARE:
         return f"{name}:{check.within:g}:{','.join(sorted({*check.colours}))}"
     return f"{name}:{command_digest(check, folder)}" if check.measure == COMMAND else name
 
@@ -205,7 +205,7 @@ def _near(stage: str, rows: Iterable[Row], checks: Sequence[ImageCheck], space: 
     if not limits:
         return {}
     images = [Signed(row.id, row.key, row.likeness) for row in rows if row.stage == stage and row.has_image]
-    fact = f"{_NEAR}{digest_of(images, max(limits))}"
+    fact = f"{_NEAR}{comparison_digest(images, max(limits))}"
     if (known := space.facts.read([fact]).get(fact)) is not None:
         return dict(_read_near(known))
     found = nearest_of(images, max(limits))

@@ -30,7 +30,7 @@ class Nearest:
     cells: tuple[str, ...] = ()
 
 
-def digest_of(images: Iterable[Signed], too_near: float) -> str:
+def comparison_digest(images: Iterable[Signed], too_near: float) -> str:
     """Identify a comparison, so that it need not be made again.
 
     Args:

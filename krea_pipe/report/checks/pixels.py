@@ -12,8 +12,8 @@ from PIL import Image, ImageChops, ImageFilter, ImageStat
 from krea_pipe.core.images import DAMAGE, NotAnImage, appearance_of, as_seen, eight_bits, opened
 from krea_pipe.report.checks.colour_share import SAMPLE_SIDE, share_of_colours
 
-SIDE = 512
-SAME = 12
+_SIDE = 512
+_SAME = 12
 """Levels of a channel within which two pixels have the same colour: what JPEG makes of a flat area."""
 _EDGE = 32
 """Levels by which the picture differs from the strip beside it, or it is no border but a gradient."""
@@ -46,7 +46,7 @@ class Pixels:
     def shown(self) -> Image.Image:
         """The small picture in RGB."""
         small = self.image.copy()
-        small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+        small.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
         small = as_seen(small, self.appearance)
         if small.has_transparency_data:
             seen = small.convert("RGBA")
@@ -104,7 +104,7 @@ def sharpness(pixels: Pixels) -> float:
 def blank(pixels: Pixels) -> float:
     """The share of the pixels that have the median colour, channel by channel; 1 is a picture of one colour."""
     middle = tuple(int(value) for value in ImageStat.Stat(pixels.shown).median)
-    differing = _unlike(pixels.shown, middle).point(_above(SAME))
+    differing = _unlike(pixels.shown, middle).point(_above(_SAME))
     return differing.histogram()[0] / (differing.width * differing.height)
 
 
@@ -115,16 +115,16 @@ def border(pixels: Pixels) -> float:
     for corner in dict.fromkeys(((0, 0), (width - 1, height - 1))):
         colour = pixels.shown.getpixel(corner)
         unlike = _unlike(pixels.shown, colour)
-        box = unlike.point(_above(SAME)).getbbox()
+        box = unlike.point(_above(_SAME)).getbbox()
         if box is None:
             return 1.0
         edge = unlike.point(_above(_EDGE))
         left, top, right, bottom = box
         strips = (
-            (top / height, (left, top + _BEYOND, right, top + _BEYOND + 1)),
-            ((height - bottom) / height, (left, bottom - 1 - _BEYOND, right, bottom - _BEYOND)),
-            (left / width, (left + _BEYOND, top, left + _BEYOND + 1, bottom)),
-            ((width - right) / width, (right - 1 - _BEYOND, top, right - _BEYOND, bottom)),
+            (top / height, (0, top + _BEYOND, width, top + _BEYOND + 1)),
+            ((height - bottom) / height, (0, bottom - 1 - _BEYOND, width, bottom - _BEYOND)),
+            (left / width, (left + _BEYOND, 0, left + _BEYOND + 1, height)),
+            ((width - right) / width, (right - 1 - _BEYOND, 0, right - _BEYOND, height)),
         )
         found = max(found, *(share for share, line in strips if share and _is_filled(edge, line)), 0.0)
     return found
