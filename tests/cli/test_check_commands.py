@@ -2,12 +2,14 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from xml.etree import ElementTree
 
 import pytest
 from command_line import KEY
+from krea_server import until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the commands are scripts of a shell")
 
@@ -97,6 +99,23 @@ def test_a_value_is_kept_until_the_command_or_its_words_change(project):
     assert runs(run="./score.sh {image} --fast") == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_commands_and_the_report_says_what_was_measured(project, number):
+    script(project, "score", "echo $$ >pid.txt.new; mv pid.txt.new pid.txt; sleep 300")
+    pipeline(project, [{"measure": "brightness", "min": 0}, command("score", min=0.5, fail=True)])
+    process = project.start("run", "p.yaml", "--json", "--allow-commands")
+    pid = int(until((project.path / "pid.txt").exists, "the command") and (project.path / "pid.txt").read_text())
+    process.send_signal(number)
+    done = project.finish(process)
+    assert (done.code, done.counts) == (130, (1, 0, 0))
+    assert ended(pid)
+    score = results(done)["score"]
+    assert (score["passed"], score["message"]) == (None, "not measured, because the run was interrupted")
+    assert project.run("plan", "p.yaml", "-k", "check:failed").code == 7
+    script(project, "score", "echo 1")
+    assert project.run("run", "p.yaml", "--quiet", "--allow-commands").code == 0
+
+
 def test_a_failed_command_is_run_again(project):
     script(project, "score", "test -e model.bin && echo 1")
     pipeline(project, [command("score", fail=True)])
@@ -162,4 +181,6 @@ def test_a_failed_check_is_an_exit_code_a_failure_in_junit_and_a_selection(proje
     assert project.run("run", "p.yaml", "--quiet", "--allow-commands", "-k", "not check:score").code == 0
     assert project.run("plan", "p.yaml", "-k", "check:scor").code == 2
     assert project.run("expand", "p.yaml", "-k", "check:failed").code == 2
+    project.pipeline(["lamp", "lantern"], more=f"{more}\ndefaults: {{seed: 7}}")  # of new requests nothing is known
+    assert project.run("plan", "p.yaml", "-k", "check:score").code == 7
     assert len(krea.posts) == 2

@@ -6,8 +6,11 @@ limits need no new measure. Nothing here is part of a request, and nothing is pa
 
 import hashlib
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -17,7 +20,7 @@ from krea_pipe.core.likeness import distance
 from krea_pipe.core.measures import ACCEPTED, COLOUR_SHARE, COMMAND, NEAREST, number_text
 from krea_pipe.pipeline.model import ImageCheck
 from krea_pipe.planning.lockfile import Lockfile
-from krea_pipe.report.checks.commands import CommandRunner, Measured, command_digest, uses_prompt
+from krea_pipe.report.checks.commands import INTERRUPTED, CommandRunner, Measured, command_digest, uses_prompt
 from krea_pipe.report.checks.near_images import Nearest, Signed, comparison_digest, nearest_of
 from krea_pipe.report.model import CheckResult, Report, Row
 from krea_pipe.store.known import remember_failed_checks
@@ -111,7 +114,7 @@ class _Measuring:
 
     def of(self, check: ImageCheck, row: Row) -> Measured:
         """The value of a check for an image."""
-        return self.values.get(str(row.sha256), {}).get(self._name(check, row), Measured(None, "not measured"))
+        return self.values.get(str(row.sha256), {}).get(self._name(check, row), INTERRUPTED)
 
     def measure(self, rows: Sequence[Row]) -> bool:
         """Measure what is not stored; whether someone interrupted it."""
@@ -129,7 +132,8 @@ class _Measuring:
             for digest, ones in wanted.items()
         }
         missing = {digest: ones for digest, ones in missing.items() if ones}
-        return bool(missing) and self._measure_all(missing, stored)
+        with _terminated_as_interrupted():
+            return bool(missing) and self._measure_all(missing, stored)
 
     def _measure_all(
         self, missing: Mapping[str, Mapping[str, tuple[ImageCheck, Row]]], stored: Mapping[str, Mapping[str, Json]]
@@ -182,6 +186,25 @@ class _Measuring:
         return name
 
 
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Have the signals that end a process interrupt it, so that it ends its commands first, and writes its report."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        taken = [one for one in signals if signal.getsignal(one) is not signal.SIG_IGN]
+        before = {one: signal.signal(one, interrupt) for one in taken}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
 def _name(check: ImageCheck, folder: Path) -> str:
     name = f"{check.measure}@{VALUE_VERSION}"
     if check.measure == COLOUR_SHARE:
@@ -228,7 +251,7 @@ def _apart(
     if check.measure == NEAREST:
         found = near.get(row.id)
         if found is None:
-            return Measured(None, "there is no other image in the stage")
+            return Measured(None, "there is no other image in the stage", is_open=True)
         cells = ", ".join(found.cells) if check.min is not None and found.distance < check.min else ""
         return Measured(found.distance, f"near {cells}" if cells else "")
     if check.measure == ACCEPTED:
@@ -236,7 +259,7 @@ def _apart(
             return Measured(0.0)
         found_distances = [one for _, likeness in accepted if (one := distance(row.likeness, likeness)) is not None]
         if not found_distances:
-            return Measured(None, "no image of this cell is accepted")
+            return Measured(None, "no image of this cell is accepted", is_open=True)
         return Measured(min(found_distances))
     return None
 
@@ -245,8 +268,7 @@ def _result(check: ImageCheck, measured: Measured) -> CheckResult:
     """Hold a value against the limits of a check."""
     value, message = measured.value, measured.message
     if value is None:
-        # A comparison with nothing has no result; a measure that did not work must not pass for one that did.
-        passed = None if check.measure in (NEAREST, ACCEPTED) else False
+        passed = None if measured.is_open else False  # a measure that did not work must not pass for one that did
         return CheckResult(check.name, check.measure, None, check.min, check.max, passed, check.fail, message)
     value = value if check.measure == COMMAND else round(value, _DIGITS)
     wrong = ""

@@ -37,10 +37,17 @@ _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a measure says of an image: a value, or None with the reason in `message`."""
+    """What a measure says of an image: a value, or None with the reason in `message`.
+
+    `is_open` says that this is no fault of the image: there is nothing to compare it with, or the run was interrupted.
+    """
 
     value: float | None
     message: str = ""
+    is_open: bool = False
+
+
+INTERRUPTED = Measured(None, "not measured, because the run was interrupted", is_open=True)
 
 
 def check_commands(pipeline: Pipeline, *, allowed: bool) -> None:
@@ -138,7 +145,7 @@ class CommandRunner:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             return Measured(None, f"the command cannot be started: {reason}")
         if process is None:
-            return Measured(None, "not run, because the run was interrupted")
+            return INTERRUPTED
         output, errors = _Reader(process, process.stdout), _Reader(process, process.stderr)
         is_late = False
         try:
@@ -150,6 +157,8 @@ class CommandRunner:
             with self._lock:
                 self._running.discard(process)
         text, said = output.finished(), errors.finished()
+        if self._stopped:
+            return INTERRUPTED
         if is_late:
             return Measured(None, f"the command took more than {timeout:g} s")
         if output.is_over or errors.is_over:
