@@ -23,7 +23,7 @@ from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Subm
 from krea_pipe.planning.shard_record import write_shard_record
 from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
 from krea_pipe.report.checks.checking import CheckOptions, check_images, has_failed
-from krea_pipe.report.checks.commands import CommandRunner, folder_of
+from krea_pipe.report.checks.commands import CommandRunner
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import note_run, write_planned, write_report
 from krea_pipe.report.html import HtmlOptions
@@ -154,7 +154,7 @@ def _checked(prepared: Prepared, report: Report, code: ExitCode) -> tuple[Report
     checks = {stage.name: stage.checks for stage in pipeline.stages if stage.checks}
     if not checks or code in (ExitCode.INTERRUPTED, ExitCode.BUG):
         return report, code
-    runner = CommandRunner(folder_of(pipeline), prepared.environment)
+    runner = CommandRunner(prepared.environment)
     lock = None if locking is None else locking.lock
     found = check_images(report, CheckOptions(pipeline.name, checks, prepared.space, measure, runner, lock))
     if found.interrupted:

@@ -122,7 +122,8 @@ class ImageCheck:
     """A measure of each image of a stage, and the limits that it is to keep; None is no limit.
 
     With `fail`, an image outside of the limits fails the run. `colours` (as #RRGGBB) and `within` (a CIEDE2000
-    difference) are of the measure `colours`; `command` (words) and `timeout` (seconds) of the measure `command`.
+    difference) are of the measure `colours`; `command` (words), `folder` (where it runs) and `timeout` (seconds) of the
+    measure `command`.
     """
 
     name: str
@@ -134,6 +135,7 @@ class ImageCheck:
     colours: tuple[str, ...] = ()
     within: float = 10
     command: tuple[str, ...] = ()
+    folder: Path = Path()
     timeout: float = 30
 
 

@@ -184,3 +184,20 @@ def test_a_failed_check_is_an_exit_code_a_failure_in_junit_and_a_selection(proje
     project.pipeline(["lamp", "lantern"], more=f"{more}\ndefaults: {{seed: 7}}")  # of new requests nothing is known
     assert project.run("plan", "p.yaml", "-k", "check:score").code == 7
     assert len(krea.posts) == 2
+
+
+def test_checks_of_a_used_file_run_beside_it_and_are_of_all_stages(project):
+    project.write("brand/score.sh", "#!/bin/sh\ncat value.txt\n").chmod(0o755)
+    project.write("brand/value.txt", "0.25")
+    score = '{measure: command, run: "./score.sh {image}", max: 1}'
+    project.write("brand/brand.yaml", f"version: 1\nchecks: {{score: {score}, other: {{measure: width}}}}\n")
+    project.write("p.yaml", "version: 1\nuse: brand/brand.yaml\nbudget: {usd: 1}\nprompt: a lamp\nchecks: [score]\n")
+    found = results(project.run("run", "p.yaml", "--json", "--allow-commands"))
+    assert {name: one["value"] for name, one in found.items()} == {"score": 0.25}
+    stages = "stages: {a: {prompt: a lamp}, b: {prompt: a cup, checks: [other]}, c: {prompt: a vase, checks: []}}"
+    used = "version: 1\nuse: brand/brand.yaml\nbudget: {usd: 1}\ndefaults: {checks: [score, other]}\n"
+    project.write("p.yaml", used + stages)
+    done = project.run("run", "p.yaml", "--json", "--allow-commands")
+    checks = {row["id"]: [one["name"] for one in row.get("checks", [])] for row in done.report["cells"]}
+    assert checks == {"a": ["score", "other"], "b": ["other"], "c": []}
+    assert "warning" not in project.run("validate", "p.yaml").text

@@ -4,6 +4,7 @@ import math
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -30,36 +31,39 @@ class ImageChecks:
     """The checks that a file defines, and those that its stages use."""
 
     problems: Problems
-    folder: Path
     root: Path
     defined: dict[str, ImageCheck] = field(default_factory=dict)
+    defaults: tuple[ImageCheck, ...] = ()
 
     @classmethod
-    def of(cls, data: Mapping[str, Json], problems: Problems, folder: Path, root: Path) -> "ImageChecks":
-        """The checks that a file defines by name.
+    def of(cls, data: Mapping[str, Json], problems: Problems, root: Path) -> "ImageChecks":
+        """The checks that a file defines by name, and those of its defaults.
 
         Args:
             data: the file, as far as it follows the schema.
             problems: collects what is wrong with them.
-            folder: the folder of the file.
             root: the folder that it must not leave.
         """
-        found = cls(problems, folder, root)
+        found = cls(problems, root)
         for name, one in mapping_in(data, "checks").items():
             trail: Trail = ("checks", name)
             if "name" in cast("dict[str, Json]", one):
                 hint = "remove it: its key is the name"
                 problems.add_key("name_taken", "a definition has its name already", (*trail, "name"), hint)
             found.defined[name] = found._check(name, cast("dict[str, Json]", one), trail)
+        found.defaults = found._listed(mapping_in(data, "defaults"), ("defaults",))
         return found
 
     def of_stage(self, data: Mapping[str, Json], trail: Trail) -> tuple[ImageCheck, ...]:
-        """The checks of a stage: some by name, others in place.
+        """The checks of a stage, or those of the defaults if it names none: some by name, others in place.
 
         Args:
             data: the stage.
             trail: its place in the file.
         """
+        return self._listed(data, trail) if "checks" in data else self.defaults
+
+    def _listed(self, data: Mapping[str, Json], trail: Trail) -> tuple[ImageCheck, ...]:
         found: dict[str, ImageCheck] = {}
         for index, item in enumerate(list_in(data, "checks")):
             here: Trail = (*trail, "checks", index)
@@ -107,7 +111,8 @@ class ImageChecks:
             return replace(check, colours=colours, within=float(cast("float", data.get("within", check.within))))
         if measure == COMMAND and "run" in data:
             words, timeout = self._words(str(data["run"]), (*trail, "run")), data.get("timeout", check.timeout)
-            return replace(check, command=words, timeout=float(cast("float", timeout)))
+            folder = self.problems.document.folder((*trail, "run"))
+            return replace(check, command=words, folder=folder, timeout=float(cast("float", timeout)))
         return check
 
     def _check_keys(self, data: Mapping[str, Json], measure: str, trail: Trail) -> None:
@@ -153,13 +158,14 @@ class ImageChecks:
     def _check_program(self, word: str, trail: Trail) -> None:
         """Refuse a program of the repository that is not there."""
         try:
-            request_files(word, self.folder)
-            file = (self.folder / word).resolve()
+            folder = self.problems.document.folder(trail)
+            request_files(word, folder)
+            file = (folder / word).resolve()
             is_missing = file.is_relative_to(self.root) and not file.is_file()
         except (OSError, ValueError, RuntimeError):
             is_missing = True
         if is_missing:
-            hint = "its path is relative to the pipeline file"
+            hint = "its path is relative to the file that contains it"
             self.problems.add("command_missing", f"there is no program {shown(word)}", trail, hint)
 
 
@@ -172,7 +178,20 @@ def unused_check_warnings(checks: ImageChecks, stages: Iterable[Stage]) -> Itera
     """
     used = {check.trail for stage in stages for check in stage.checks}
     for name, check in checks.defined.items():
-        if check.trail not in used:
+        if check.trail not in used and not checks.problems.document.is_used(check.trail):  # other pipelines may use it
             at = checks.problems.document.key_place(check.trail)
             hint = f"use it in a stage: `checks: [{name}]`"
             yield Problem("unused_definition", f"no stage uses `{name}` of `checks:`", at, hint)
+
+
+def command_files(check: ImageCheck) -> Iterator[tuple[str, Path]]:
+    """The files that the words of a command name, each with its word: its script, its model.
+
+    Args:
+        check: a check that runs a command.
+    """
+    for word in check.command:
+        with suppress(OSError, ValueError, RuntimeError):
+            file = (check.folder / word).resolve()
+            if "{" not in word and file.is_file():
+                yield word, file

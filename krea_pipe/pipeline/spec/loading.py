@@ -149,7 +149,7 @@ class _Builder:
         self.environment = self._declared_environment(overrides.environment)
         self.variables = self._variables()
         self.library = Library.of(data, problems, self.root, allowed_values(document.data))
-        self.checks = ImageChecks.of(data, problems, self.library.folder, self.root)
+        self.checks = ImageChecks.of(data, problems, self.root)
         self.prices = read_prices(data, problems, user_prices(overrides.environment))
 
     def build(self) -> Pipeline:
@@ -277,7 +277,8 @@ class _Builder:
         return [self._stage(own, mapping_in(stages, own), ("stages", own)) for own in stages]
 
     def _stage(self, name: str, data: Mapping[str, Json], trail: Trail) -> Stage:
-        builder = StageBuilder(self.variables, self.library, mapping_in(self.data, "defaults"), data, trail)
+        defaults = {key: one for key, one in mapping_in(self.data, "defaults").items() if key != "checks"}
+        builder = StageBuilder(self.variables, self.library, defaults, data, trail)
         return replace(builder.stage(name), checks=self.checks.of_stage(data, trail))
 
     def _shorthand(self) -> dict[str, Json]:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
@@ -109,8 +108,7 @@ class _Measuring:
     def __init__(self, options: CheckOptions) -> None:
         self.options = options
         self.values: dict[str, _Values] = {}
-        folder = options.runner.folder
-        self.names = {check.trail: _name(check, folder) for checks in options.checks.values() for check in checks}
+        self.names = {check.trail: _name(check) for checks in options.checks.values() for check in checks}
 
     def of(self, check: ImageCheck, row: Row) -> Measured:
         """The value of a check for an image."""
@@ -205,11 +203,11 @@ def _terminated_as_interrupted() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _name(check: ImageCheck, folder: Path) -> str:
+def _name(check: ImageCheck) -> str:
     name = f"{check.measure}@{VALUE_VERSION}"
     if check.measure == COLOUR_SHARE:
         return f"{name}:{check.within:g}:{','.join(sorted({*check.colours}))}"
-    return f"{name}:{command_digest(check, folder)}" if check.measure == COMMAND else name
+    return f"{name}:{command_digest(check)}" if check.measure == COMMAND else name
 
 
 def _stored(data: Json) -> Measured | None:

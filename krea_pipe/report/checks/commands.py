@@ -25,6 +25,7 @@ from krea_pipe.core.json_data import writable
 from krea_pipe.core.measures import COMMAND
 from krea_pipe.core.settings import KEY_NAMES
 from krea_pipe.pipeline.model import ImageCheck, Pipeline
+from krea_pipe.pipeline.spec.image_checks import command_files
 
 MAX_OUTPUT = 65_536
 """Bytes that a command may print; one that prints more is stopped."""
@@ -60,7 +61,7 @@ def check_commands(pipeline: Pipeline, *, allowed: bool) -> None:
     Raises:
         UsageError: they are not allowed. InvalidInput: some cannot be found.
     """
-    document, folder = pipeline.document, folder_of(pipeline)
+    document = pipeline.document
     checks = {check.trail: check for stage in pipeline.stages for check in stage.checks if check.measure == COMMAND}
     if checks and not allowed:
         named = ", ".join(f"`{name}`" for name in dict.fromkeys(check.name for check in checks.values()))
@@ -69,7 +70,7 @@ def check_commands(pipeline: Pipeline, *, allowed: bool) -> None:
         raise UsageError(Problem("commands_not_allowed", message, document.place(next(iter(checks))), hint))
     problems = []
     for check in checks.values():
-        if shutil.which(_program(check.command[0], folder)) is None:
+        if shutil.which(_program(check.command[0], check.folder)) is None:
             at = document.place((*check.trail, "run"))
             hint = "`chmod +x` makes a script a program" if "/" in check.command[0] else "install it, or write its path"
             message = f"{check.command[0]} is not a program that can be run"
@@ -78,38 +79,27 @@ def check_commands(pipeline: Pipeline, *, allowed: bool) -> None:
         raise InvalidInput(*problems)
 
 
-def folder_of(pipeline: Pipeline) -> Path:
-    """The folder that commands run in: that of the pipeline file."""
-    return pipeline.document.file.resolve().parent
-
-
-def command_digest(check: ImageCheck, folder: Path) -> str:
+def command_digest(check: ImageCheck) -> str:
     """Identify a command: its words, and the bytes of the files that they name.
 
     Args:
         check: the check that runs it.
-        folder: the folder that it runs in.
     """
     parts: list[object] = [*check.command]
-    for word in check.command:
-        if "{" not in word:
-            with suppress(OSError, ValueError):
-                file = folder / word
-                if file.is_file():
-                    parts.append([word, hashlib.sha256(file.read_bytes()).hexdigest()])
+    for word, file in command_files(check):
+        with suppress(OSError):
+            parts.append([word, hashlib.sha256(file.read_bytes()).hexdigest()])
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 @dataclass(slots=True)
 class CommandRunner:
-    """Runs commands in a folder, several at a time; `stop` ends those that run, and no other is started.
+    """Runs commands, several at a time; `stop` ends those that run, and no other is started.
 
     Args:
-        folder: the folder that they run in.
         environment: the environment of the run; they get the part that `own_environment` returns.
     """
 
-    folder: Path
     environment: Mapping[str, str]
     _running: set["subprocess.Popen[bytes]"] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -128,7 +118,7 @@ class CommandRunner:
             image = Path(folder) / f"image{suffix}"
             image.write_bytes(data)
             words = [_filled(word, str(image), prompt) for word in check.command]
-            return self._run([_program(words[0], self.folder), *words[1:]], check.timeout)
+            return self._run([_program(words[0], check.folder), *words[1:]], check)
 
     def stop(self) -> None:
         """End all commands that run."""
@@ -138,9 +128,9 @@ class CommandRunner:
         for process in running:
             _end(process)
 
-    def _run(self, words: list[str], timeout: float) -> Measured:
+    def _run(self, words: list[str], check: ImageCheck) -> Measured:
         try:
-            process = self._started(words)
+            process = self._started(words, check.folder)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             return Measured(None, f"the command cannot be started: {reason}")
@@ -149,7 +139,7 @@ class CommandRunner:
         output, errors = _Reader(process, process.stdout), _Reader(process, process.stderr)
         is_late = False
         try:
-            process.wait(timeout)
+            process.wait(check.timeout)
         except subprocess.TimeoutExpired:
             is_late = True
         finally:
@@ -160,7 +150,7 @@ class CommandRunner:
         if self._stopped:
             return INTERRUPTED
         if is_late:
-            return Measured(None, f"the command took more than {timeout:g} s")
+            return Measured(None, f"the command took more than {check.timeout:g} s")
         if output.is_over or errors.is_over:
             return Measured(None, f"the command printed more than {MAX_OUTPUT:,} bytes")
         if process.returncode:
@@ -168,13 +158,13 @@ class CommandRunner:
             return Measured(None, _cut(f"the command ended with exit code {process.returncode}: {last[0]}"))
         return read_output(text)
 
-    def _started(self, words: list[str]) -> "subprocess.Popen[bytes] | None":
+    def _started(self, words: list[str], folder: Path) -> "subprocess.Popen[bytes] | None":
         with self._lock:
             if self._stopped:
                 return None
             process = subprocess.Popen(
                 words,
-                cwd=self.folder,
+                cwd=folder,
                 env=own_environment(self.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
