@@ -138,29 +138,37 @@ def end_run(begun: BegunRun, ending: Ending) -> FinishedRun:
     if code in (ExitCode.DONE, ExitCode.WAITING):
         code = _code_of_lock(prepared, lock, problem) or code
     report = begun.build(replace(facts, exit_code=code))
-    report, code = _checked(prepared, report, code)
+    report, code, interrupted = _checked(prepared, report, code)
     report = replace(report, finished_at=iso(datetime.now(UTC)), exit_code=code)
     _note_shard(prepared, folder, lock)
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
     _share_shard(prepared, folder)
-    problems = (*prepared.delivery.problems, *([problem] if problem else []))
+    problems = (*prepared.delivery.problems, *([problem] if problem else []), *interrupted)
     return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, loaded.of_cells)
 
 
-def _checked(prepared: Prepared, report: Report, code: ExitCode) -> tuple[Report, ExitCode]:
-    """The report with the results of its checks, and the exit code that follows; a run that was stopped has none."""
+def _checked(prepared: Prepared, report: Report, code: ExitCode) -> tuple[Report, ExitCode, tuple[Problem, ...]]:
+    """The report with the results of its checks, the exit code that follows, and a problem if they were interrupted.
+
+    A run that was interrupted before has no results.
+    """
     pipeline, locking = prepared.loaded.pipeline, prepared.locking
     checks = {stage.name: stage.checks for stage in pipeline.stages if stage.checks}
     if not checks or code in (ExitCode.INTERRUPTED, ExitCode.BUG):
-        return report, code
+        return report, code, ()
     runner = CommandRunner(prepared.environment)
     lock = None if locking is None else locking.lock
     found = check_images(report, CheckOptions(pipeline.name, checks, prepared.space, measure, runner, lock))
     if found.interrupted:
-        return found.report, ExitCode.INTERRUPTED
+        hint = "run it again to check the rest; nothing is charged twice"
+        return (
+            found.report,
+            ExitCode.INTERRUPTED,
+            (Problem("checks_interrupted", "not all images were checked, because the run was interrupted", hint=hint),),
+        )
     is_whole = code in (ExitCode.DONE, ExitCode.WAITING)
-    return found.report, ExitCode.CHECK_FAILED if is_whole and has_failed(found.report) else code
+    return found.report, ExitCode.CHECK_FAILED if is_whole and has_failed(found.report) else code, ()
 
 
 def _share(prepared: Prepared) -> None:

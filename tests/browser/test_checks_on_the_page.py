@@ -86,6 +86,11 @@ def test_failures_of_the_run_stand_above_the_sheet(open_page, address):
     expect(cause.locator("[data-copy]")).to_have_count(0)
 
 
+def test_failed_checks_are_in_captions_without_scripts(open_page, address):
+    page = open_page(address, java_script_enabled=False)
+    expect(page.locator("figcaption .why")).to_have_text(["fails sharp", "fails faces", "fails sharp, faces"])
+
+
 def test_a_page_without_checks_has_no_filter_for_them(open_page, tmp_path):
     page = open_page(write_page(make_report(make_stage("draft", {"light": LIGHTS})), tmp_path))
     expect(page.locator("#check")).to_be_hidden()

@@ -109,6 +109,7 @@ def test_an_interrupt_ends_commands_and_the_report_says_what_was_measured(projec
     done = project.finish(process)
     assert (done.code, done.counts) == (130, (1, 0, 0))
     assert ended(pid)
+    assert done.json["error"]["code"] == "checks_interrupted"
     score = results(done)["score"]
     assert (score["passed"], score["message"]) == (None, "not measured, because the run was interrupted")
     assert project.run("plan", "p.yaml", "-k", "check:failed").code == 7
