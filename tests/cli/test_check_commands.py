@@ -102,7 +102,7 @@ def test_a_value_is_kept_until_the_command_or_its_words_change(project):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_commands_and_the_report_says_what_was_measured(project, number):
     script(project, "score", "echo $$ >pid.txt.new; mv pid.txt.new pid.txt; sleep 300")
-    pipeline(project, [{"measure": "brightness", "min": 0}, command("score", min=0.5, fail=True)])
+    pipeline(project, [{"measure": "brightness", "min": 0}, command("score", min=0.5, fail=True, timeout=600)])
     process = project.start("run", "p.yaml", "--json", "--allow-commands")
     pid = int(until((project.path / "pid.txt").exists, "the command") and (project.path / "pid.txt").read_text())
     process.send_signal(number)

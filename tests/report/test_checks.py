@@ -279,6 +279,10 @@ def test_the_nearest_image_is_that_of_comparing_all_with_all():
         assert found[one.id].distance == pytest.approx(min(far for far, _ in others))
         near = [other.id for far, other in sorted(others, key=lambda pair: pair[0]) if far < 0.25]
         assert list(found[one.id].cells) == near[:5]
+    greys = [
+        Signed(str(tone), str(tone), f"d1:{bytes([tone] * 64 + [128] * 32 + [0] * 64).hex()}") for tone in (9, 10, 30)
+    ]
+    assert nearest_of(greys, 0.1)["9"].cells == ("10", "30")  # also those that are further away than the nearest
     assert dist(vector(signed[0].likeness), vector(signed[1].likeness)) == pytest.approx(
         distance(signed[0].likeness, signed[1].likeness)
     )

@@ -103,39 +103,42 @@ def check_images(report: Report, options: CheckOptions) -> CheckedReport:
 
 
 class _Measuring:
-    """The values of images: the stored ones, and those that are missing."""
+    """The values of images: the stored ones, and those that are missing.
+
+    `known` has the stored values of each image as they are on disk: of thousands of images they are only read once.
+    """
 
     def __init__(self, options: CheckOptions) -> None:
         self.options = options
-        self.values: dict[str, _Values] = {}
+        self.known: dict[str, dict[str, Json]] = {}
+        self.failed: dict[str, _Values] = {}
         self.names = {check.trail: _name(check) for checks in options.checks.values() for check in checks}
+        self.of_pixels = {
+            stage: [check for check in checks if check.measure not in _APART]
+            for stage, checks in options.checks.items()
+        }
 
     def of(self, check: ImageCheck, row: Row) -> Measured:
         """The value of a check for an image."""
-        return self.values.get(str(row.sha256), {}).get(self._name(check, row), INTERRUPTED)
+        digest, name = str(row.sha256), self._name(check, row)
+        return _stored(self.known[digest].get(name)) or self.failed.get(digest, {}).get(name, INTERRUPTED)
 
     def measure(self, rows: Sequence[Row]) -> bool:
         """Measure what is not stored; whether someone interrupted it."""
-        wanted: dict[str, dict[str, tuple[ImageCheck, Row]]] = {}
+        digests = dict.fromkeys(str(row.sha256) for row in rows)
+        stored = self.options.space.facts.read(f"{_PREFIX}{digest}" for digest in digests)
+        self.known = {digest: stored.get(f"{_PREFIX}{digest}", {}) for digest in digests}
+        missing: dict[str, dict[str, tuple[ImageCheck, Row]]] = {}
         for row in rows:
-            for check in self.options.checks[row.stage]:
-                if check.measure not in _APART:
-                    wanted.setdefault(str(row.sha256), {})[self._name(check, row)] = check, row
-        stored = self.options.space.facts.read(f"{_PREFIX}{digest}" for digest in wanted)
-        for digest, ones in wanted.items():
-            known = stored.get(f"{_PREFIX}{digest}", {})
-            self.values[digest] = {name: value for name in ones if (value := _stored(known.get(name))) is not None}
-        missing = {
-            digest: {name: one for name, one in ones.items() if name not in self.values[digest]}
-            for digest, ones in wanted.items()
-        }
-        missing = {digest: ones for digest, ones in missing.items() if ones}
+            digest = str(row.sha256)
+            for check in self.of_pixels[row.stage]:
+                name = self._name(check, row)
+                if _stored(self.known[digest].get(name)) is None:
+                    missing.setdefault(digest, {})[name] = check, row
         with _terminated_as_interrupted():
-            return bool(missing) and self._measure_all(missing, stored)
+            return bool(missing) and self._measure_all(missing)
 
-    def _measure_all(
-        self, missing: Mapping[str, Mapping[str, tuple[ImageCheck, Row]]], stored: Mapping[str, Mapping[str, Json]]
-    ) -> bool:
+    def _measure_all(self, missing: Mapping[str, Mapping[str, tuple[ImageCheck, Row]]]) -> bool:
         new: dict[str, dict[str, Json]] = {}
         interrupted = False
         pool = ThreadPoolExecutor(_THREADS)
@@ -143,10 +146,9 @@ class _Measuring:
             tasks = {pool.submit(self._measured, digest, ones): digest for digest, ones in missing.items()}
             for task in as_completed(tasks):
                 digest, found = tasks[task], task.result()
-                self.values[digest] |= found
-                kept = {name: _fact(one) for name, one in found.items() if one.value is not None}
-                if kept:
-                    new[f"{_PREFIX}{digest}"] = {**stored.get(f"{_PREFIX}{digest}", {}), **kept}
+                self.failed[digest] = {name: one for name, one in found.items() if one.value is None}
+                if kept := {name: _fact(one) for name, one in found.items() if one.value is not None}:
+                    self.known[digest] = new[f"{_PREFIX}{digest}"] = self.known[digest] | kept
                 if len(new) >= _BATCH:
                     self.options.space.facts.write(new)
                     new = {}
