@@ -179,7 +179,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         local: draw proofs with the local Krea: no key, no network, nothing paid.
         out: the folder for images; `out/NAME` by default, `proofs/NAME` with `local`.
         select: only the cells that one of these expressions takes, as with `-k`.
-        frozen: make only what the lock file has, for nothing; otherwise a live run without overrides updates that file.
+        frozen: make only what the lock file has, at no cost; otherwise a live run without overrides updates that file.
         allow_render: with `frozen`, pay for images that cannot be had for nothing.
         max_cost: stop before more than this is spent, in US dollars.
         max_new: stop after this many new images.

@@ -202,3 +202,14 @@ def test_checks_of_a_used_file_run_beside_it_and_are_of_all_stages(project):
     checks = {row["id"]: [one["name"] for one in row.get("checks", [])] for row in done.report["cells"]}
     assert checks == {"a": ["score", "other"], "b": ["other"], "c": []}
     assert "warning" not in project.run("validate", "p.yaml").text
+
+
+def test_a_batch_exits_with_the_worst_code_and_refuses_commands_of_any_file(project, krea):
+    script(project, "score", "echo 0.1")
+    pipeline(project, [command("score", min=0.5, fail=True)])
+    project.write("q.yaml", "version: 1\nbudget: {usd: 1}\nprompt: a cup\n")
+    refused = project.run("run", "p.yaml", "q.yaml")
+    assert "--allow-commands" in refused.text
+    done = project.run("run", "p.yaml", "q.yaml", "--allow-commands")
+    assert done.code == 9, done.text
+    assert len(krea.posts) == 2

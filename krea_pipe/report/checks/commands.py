@@ -40,7 +40,7 @@ _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "
 class Measured:
     """What a measure says of an image: a value, or None with the reason in `message`.
 
-    `is_open` says that this is no fault of the image: there is nothing to compare it with, or the run was interrupted.
+    `is_open` says that the image is not to blame: there is nothing to compare it with, or the run was interrupted.
     """
 
     value: float | None
