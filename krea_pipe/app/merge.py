@@ -4,6 +4,7 @@ Input from other machines is not trusted: an image counts only with the digest t
 report is read or written outside the folders that the user has specified.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import cast
 
 from krea_pipe.app.flow import new_run_id, out_folder
 from krea_pipe.app.pictures import shrink
+from krea_pipe.core.delivery_mark import made_of
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import Json
@@ -36,7 +38,7 @@ from krea_pipe.report.merging import (
     merged_report,
     missing_cells,
 )
-from krea_pipe.report.model import Report, Row, seen_from
+from krea_pipe.report.model import DeliveredFile, Report, Row, seen_from
 from krea_pipe.report.thumbnails import digests_of, import_thumbnails
 from krea_pipe.store.atomic import make_folder, write_atomically
 from krea_pipe.store.blobs import MOST_BLOB_BYTES
@@ -190,28 +192,49 @@ class _Images:
         row = one.row
         if row.sha256 is None or row.image is None:
             return one
-        name = _below(one)
+        name = _below(one, row.image)
         data = self._bytes(one, row.image, row.sha256)
         if data is None:
             self.absent.append(row.id)
         else:
             self.space.blobs.put(data)
             self._write(row, row.sha256, name, data)
-        return replace(one, row=replace(row, image=(self.shown / name).as_posix()))
+        delivered = tuple(self._with_file(one, file) for file in row.delivered)
+        return replace(one, row=replace(row, image=(self.shown / name).as_posix(), delivered=delivered))
+
+    def _with_file(self, one: MergedRow, file: DeliveredFile) -> DeliveredFile:
+        """Put a file that a recipe made into its place, if it is as the report says; the file with its new path."""
+        name = _below(one, file.path)
+        found, target = replace(file, path=(self.shown / name).as_posix()), self.folder / name
+        if file.sha256 is None or _digest_at(target) == file.sha256:
+            return found
+        data = self._read(one, file.path)
+        if data is None or hashlib.sha256(data).hexdigest() != file.sha256:
+            return replace(_absent(found), notes=("it is not here: run the pipeline to make it, at no cost",))
+        if os.path.lexists(target) and made_of(_bytes_at(target)) is None:
+            self.kept.append(InTheWay(one.row.id, target.as_posix(), "exists, but is not a file of these runs"))
+            return replace(_absent(found), error="another file is in its place, and was left unchanged")
+        write_atomically(target, data, durable=False)
+        return found
 
     def _bytes(self, one: MergedRow, image: str, digest: str) -> bytes | None:
         """Krea's bytes, from the store or from the output folder beside the run."""
         stored = self.space.blobs.read(digest)
         if stored is not None:
             return stored
-        path = Path(one.run.folder, one.run.report.base, image).resolve()
+        found = self._read(one, image)
+        data = None if found is None else bare_bytes(found)
+        return data if data is not None and bare(data).digest == digest else None
+
+    def _read(self, one: MergedRow, name: str) -> bytes | None:
+        """A file beside a run, by its path in the report."""
+        path = Path(one.run.folder, one.run.report.base, name).resolve()
         if not any(path.is_relative_to(folder.resolve()) for folder in (one.run.root, Path.cwd())):
             return None
         try:
-            data = bare_bytes(read_plain(path, MOST_BLOB_BYTES + _MOST_TEXT_BYTES))
+            return read_plain(path, MOST_BLOB_BYTES + _MOST_TEXT_BYTES)
         except OSError:
             return None
-        return data if bare(data).digest == digest else None
 
     def _write(self, row: Row, digest: str, name: PurePosixPath, data: bytes) -> None:
         """Write the image unless it exists; a changed file is kept."""
@@ -234,16 +257,31 @@ class _Images:
         write_atomically(target, data, durable=False)
 
 
-def _below(one: MergedRow) -> PurePosixPath:
-    """The path of an image below the output folder of its run.
+def _absent(file: DeliveredFile) -> DeliveredFile:
+    return replace(file, width=None, height=None, bytes=None, sha256=None)
+
+
+def _bytes_at(path: Path) -> bytes:
+    try:
+        return read_plain(path, MOST_BLOB_BYTES + _MOST_TEXT_BYTES)
+    except OSError:
+        return b""
+
+
+def _digest_at(path: Path) -> str:
+    return hashlib.sha256(_bytes_at(path)).hexdigest()
+
+
+def _below(one: MergedRow, path: str) -> PurePosixPath:
+    """The path of an image, or of a file made from it, below the output folder of its run.
 
     Raises:
         UsageError: the report names a path outside of it.
     """
-    images, image = PurePosixPath(one.run.record.images), PurePosixPath(one.row.image or "")
+    images, image = PurePosixPath(one.run.record.images), PurePosixPath(path)
     name = image.relative_to(images) if image.is_relative_to(images) else PurePosixPath("..")
     if not name.parts or ".." in name.parts or "\\" in str(name) or ":" in str(name):
-        message = f"{one.run.name} lists the image of {one.row.id} as {one.row.image}, which is outside {images}"
+        message = f"{one.run.name} lists a file of {one.row.id} as {path}, which is outside {images}"
         raise UsageError(Problem("bad_path", message, hint="use the unchanged folder of the run"))
     return name
 

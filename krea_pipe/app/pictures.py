@@ -1,7 +1,10 @@
-"""Small pictures, perceptual signatures and measures of pixels, by code that is loaded only when one is missing."""
+"""Small pictures, perceptual signatures, measures of pixels and delivered files, by code that is loaded when needed."""
 
 from collections.abc import Sequence
 
+from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.recipe import Transcoded, Transcoding
+from krea_pipe.core.xmp import XmpFields
 from krea_pipe.report.checks.checking import PixelMeasure
 from krea_pipe.report.export.review import PREVIEW_SIDE
 
@@ -65,3 +68,29 @@ def measure(data: bytes, wanted: Sequence[PixelMeasure]) -> list[float] | str:
         return measure_pixels(data, wanted)
     except NotAnImage as error:
         return str(error)
+
+
+def transcode(data: bytes, recipe: Transcoding, fields: XmpFields, made: str) -> Transcoded:
+    """Make the file of a recipe.
+
+    Args:
+        data: an image file.
+        recipe: how the file is made.
+        fields: what its metadata says.
+        made: its identity.
+
+    Returns:
+        The file.
+
+    Raises:
+        StateError: the image cannot become such a file.
+    """
+    from krea_pipe.core.images import NotAnImage  # noqa: PLC0415 (Pillow, which most commands do without)
+    from krea_pipe.core.transcoding import render_recipe  # noqa: PLC0415
+
+    try:
+        return render_recipe(data, recipe, fields, made)
+    except NotAnImage as error:
+        raise StateError(Problem("not_delivered", str(error))) from error
+    except MemoryError as error:
+        raise StateError(Problem("not_delivered", "there is not enough memory to decode the image")) from error

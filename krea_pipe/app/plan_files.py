@@ -3,7 +3,7 @@
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,10 +21,19 @@ from krea_pipe.planning.budget import cap_of, check_budget, share_of, sum_within
 from krea_pipe.planning.out_folder import InTheWay, look_over
 from krea_pipe.planning.plan import Hold, Plan, Submit, Sum
 from krea_pipe.planning.plan_file import PlanFile, digest_of, fetches_of, is_plan_file, parts_of, read_plan_file
+from krea_pipe.planning.recipe_files import look_over_recipes, stored_results
 from krea_pipe.planning.records import record_text
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.home import open_other_homes
 from krea_pipe.store.remote.remote import open_remote
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeCounts:
+    """The number of files that recipes make, and of those that a run would deliver."""
+
+    total: int
+    to_make: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,7 @@ class Forecast:
 
     `cap` is what it may spend, in US dollars, `reach` how many requests it would send before it stops at a limit, and
     their price; `refusal` says why it would send nothing; `in_the_way` are the files in the output folder that it would
-    keep, because someone has changed them.
+    keep, because someone has changed them; `files` counts those that recipes make.
     """
 
     file: Path
@@ -46,6 +55,7 @@ class Forecast:
     refusal: Problem | None
     reach: Sum
     in_the_way: tuple[InTheWay, ...] = ()
+    files: RecipeCounts = field(default_factory=lambda: RecipeCounts(0, 0))
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -113,8 +123,12 @@ def forecast(
             refusal = error.problems[0]
     out = flow.out_folder(None, loaded.pipeline.name, local=local)
     target, source = workspace.target, loaded.pipeline.document.file
-    taken = tuple(look_over(workspace.space, out, target.kind, basis.plan, file=source).taken)
-    return Forecast(file, overrides, options.max_cells, loaded, basis, target, cap, refusal, reach, taken)
+    taken = look_over(workspace.space, out, target.kind, basis.plan, file=source).taken
+    stored = stored_results(basis.plan)
+    recipes = look_over_recipes(workspace.space, out, target.kind, basis.plan, stored, source=source)
+    files = RecipeCounts(recipes.total, len(recipes.to_make) + recipes.waiting)
+    taken += [one for _, one in recipes.taken]
+    return Forecast(file, overrides, options.max_cells, loaded, basis, target, cap, refusal, reach, (*taken,), files)
 
 
 def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:

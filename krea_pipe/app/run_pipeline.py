@@ -1,7 +1,7 @@
 """A prepared plan is carried out: its outcomes are kept, delivered and reported."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
 from krea_pipe.app.maintenance.remote_cache import push
 from krea_pipe.app.packed_runs import pack_runs
-from krea_pipe.app.pictures import measure, shrink
+from krea_pipe.app.pictures import measure, shrink, transcode
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Failure, FailureClass, Outcome, iso
@@ -19,7 +19,9 @@ from krea_pipe.matrix.cell import Waiting
 from krea_pipe.planning.budget import FROZEN, NOT_ALLOWED
 from krea_pipe.planning.lock_check import LockUpdate, update_lock
 from krea_pipe.planning.lockfile import read_lock
+from krea_pipe.planning.out_folder import in_the_way
 from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.planning.recipe_files import look_over_recipes
 from krea_pipe.planning.shard_record import write_shard_record
 from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
 from krea_pipe.report.checks.checking import CheckOptions, check_images, has_failed
@@ -28,6 +30,7 @@ from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import note_run, write_planned, write_report
 from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.model import Report, seen_from
+from krea_pipe.report.recipe_delivery import RecipeDelivery, deliver_recipes, not_made
 from krea_pipe.report.thumbnails import keep_reference_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive, lockfiles_lock
@@ -40,7 +43,7 @@ class FinishedRun:
 
     `problems` say why the lock file could not be written, and which files in the output folder were kept because
     someone has changed them; the images are stored nevertheless. `fetched` are copied images, `warnings` are about
-    picks and lock files.
+    picks, lock files and delivered files; `recipes` is the outcome of the files of recipes.
     """
 
     report: Report
@@ -51,6 +54,7 @@ class FinishedRun:
     problems: tuple[Problem, ...] = ()
     fetched: Fetched | None = None
     warnings: tuple[Problem, ...] = ()
+    recipes: RecipeDelivery = field(default_factory=RecipeDelivery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,10 @@ class BegunRun:
     outcomes: dict[Key, Outcome]
     rewritten: frozenset[str]
 
-    def build(self, facts: RunFacts) -> Report:
+    def build(self, facts: RunFacts, recipes: RecipeDelivery | None = None) -> Report:
         """The report of what is known."""
-        loaded, delivered = self.prepared.loaded, Delivered(self.rewritten, self.prepared.delivery.beside)
+        files = {} if recipes is None else recipes.of_cells
+        loaded, delivered = self.prepared.loaded, Delivered(self.rewritten, self.prepared.delivery.beside, files)
         return build_report(
             loaded.pipeline,
             loaded.fingerprints,
@@ -131,21 +136,47 @@ def end_run(begun: BegunRun, ending: Ending) -> FinishedRun:
     remember(prepared.space, prepared.plan, outcomes)
     _share(prepared)
     prepared.delivery.remember()
+    recipes = _deliver_recipes(prepared, outcomes, ending)
+    ending = replace(ending, interrupted=ending.interrupted or recipes.interrupted)
     lock, problem = _keep_lock(prepared, outcomes)
     code = exit_code_of(prepared.plan, outcomes, ending)
     if code is ExitCode.SOME_FAILED and _lacks_only_payment(outcomes):
         code = ExitCode.NOT_AS_LOCKED
     if code in (ExitCode.DONE, ExitCode.WAITING):
         code = _code_of_lock(prepared, lock, problem) or code
-    report = begun.build(replace(facts, exit_code=code))
+    if code in (ExitCode.DONE, ExitCode.WAITING) and not recipes.is_complete:
+        code = ExitCode.SOME_FAILED
+    facts = replace(facts, warnings=(*facts.warnings, *recipes.warnings))
+    report = begun.build(replace(facts, exit_code=code), recipes)
     report, code, interrupted = _checked(prepared, report, code)
     report = replace(report, finished_at=iso(datetime.now(UTC)), exit_code=code)
     _note_shard(prepared, folder, lock)
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
     _share_shard(prepared, folder)
-    problems = (*prepared.delivery.problems, *([problem] if problem else []), *interrupted)
-    return FinishedRun(report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, loaded.of_cells)
+    kept = in_the_way([*prepared.delivery.kept, *recipes.taken])
+    problems = (*kept, *recipes.problems, *([problem] if problem else []), *interrupted)
+    warnings = (*loaded.of_cells, *recipes.warnings)
+    return FinishedRun(
+        report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, warnings, recipes
+    )
+
+
+def _deliver_recipes(prepared: Prepared, outcomes: Mapping[Key, Outcome], ending: Ending) -> RecipeDelivery:
+    """Make the files of recipes from the images that are stored, unless the run was stopped."""
+    if not any(cell.files for step in prepared.plan.steps for cell in step.cells):
+        return RecipeDelivery()
+    delivery, target = prepared.delivery, prepared.target
+    results = {key: outcome.result for key, outcome in outcomes.items() if outcome.result is not None}
+    source = prepared.loaded.pipeline.document.file
+    files = look_over_recipes(
+        *(prepared.space, delivery.folder, target.kind, prepared.plan, results),
+        source=source,
+        changed=delivery.out.changed,
+    )
+    if ending.interrupted or ending.error is not None:
+        return not_made(files)
+    return deliver_recipes(files, prepared.space, target.kind, transcode)
 
 
 def _checked(prepared: Prepared, report: Report, code: ExitCode) -> tuple[Report, ExitCode, tuple[Problem, ...]]:

@@ -17,7 +17,7 @@ ACTIONS = {Reuse: "reuse", Fetch: "fetch", Attach: "attach", Submit: "new", Hold
 
 def plan_json(forecast: Forecast) -> dict[str, object]:
     """A plan as the one object that `plan --json` prints."""
-    plan, pipeline, kind = forecast.plan, forecast.loaded.pipeline, forecast.target.kind
+    plan, pipeline, kind, files = forecast.plan, forecast.loaded.pipeline, forecast.target.kind, forecast.files
     stated = [price_json(one) for one in forecast.stated_prices] if kind == "live" else []
     return {
         "schema": "krea-pipe/plan@1",
@@ -38,6 +38,7 @@ def plan_json(forecast: Forecast) -> dict[str, object]:
         "warnings": [problem_json(one) for one in (*forecast.loaded.warnings, *forecast.problems)],
         **({"prices": stated} if stated else {}),
         **({"shard": str(plan.shard)} if plan.shard else {}),
+        **({"deliver": {"files": files.total, "to_make": files.to_make}} if files.total else {}),
         "cells": [row for step in plan.steps for row in _cells(step)],
     }
 

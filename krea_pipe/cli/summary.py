@@ -144,6 +144,21 @@ def _folder_of(source: FreeSource) -> str:
     return source.path.parent.as_posix() if isinstance(source, FromFile) else source.place
 
 
+def delivered_words(finished: FinishedRun) -> list[str]:
+    """What to report about the files of recipes."""
+    done = finished.recipes
+    counts = ((done.made, "delivered"), (done.current, "up to date"), (len(done.taken), "kept"))
+    said = [f"{count:,} {word}" for count, word in (*counts, (len(done.failed), "not delivered")) if count]
+    return [f"files   {', '.join(said)}"] if said else []
+
+
+def delivered_json(finished: FinishedRun) -> dict[str, object]:
+    """The same for programs; nothing for a pipeline without recipes."""
+    done = finished.recipes
+    counts = {"made": done.made, "current": done.current, "kept": len(done.taken), "failed": len(done.failed)}
+    return {"delivered": counts} if any(counts.values()) else {}
+
+
 def lock_words(finished: FinishedRun) -> list[str]:
     """What to report about the lock file of a run."""
     found = finished.kept

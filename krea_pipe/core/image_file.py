@@ -44,6 +44,8 @@ _FOR_COLOURS = {b"\xe0": b"JFIF\0", b"\xee": b"Adobe"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 _IHDR_END = len(PNG_SIGNATURE) + 25
+_PLAIN_FORMS = {b"tEXt": (b"\0", "ascii"), b"iTXt": (b"\0\0\0\0\0", "utf-8")}
+"""What is between key and text, and the encoding of the text. In iTXt: no compression, language or translated key."""
 
 
 class TooMuchWork(ValueError):
@@ -339,6 +341,16 @@ _SIZES = {"image/png": _png_size, "image/jpeg": _jpeg_size, "image/webp": _webp_
 _PARTS = {"image/png": png_chunks, "image/jpeg": jpeg_segments, "image/webp": webp_chunks, "image/avif": avif_boxes}
 
 
+def image_parts(data: bytes) -> Iterator[_ImagePart]:
+    """The parts of an image: segments of a JPEG, chunks of a PNG or WebP, boxes of an AVIF; none of another file.
+
+    Raises:
+        TooMuchWork: there are too many.
+    """
+    mime = raster_type(data)
+    yield from _PARTS[mime](data) if mime else ()
+
+
 def check_work(data: bytes) -> None:
     """Refuse an image that would take too much work to decode; one that is damaged is left to the decoder.
 
@@ -346,8 +358,7 @@ def check_work(data: bytes) -> None:
         TooMuchWork: it has too many parts or scans.
     """
     scans, fill = 0, b"\xff" * (MAX_FILL + 1)
-    mime = raster_type(data)
-    for part in _PARTS[mime](data) if mime else ():
+    for part in image_parts(data):
         if part.kind == SOS:
             scans += 1
             if data.find(fill, part.start, part.end) >= 0:
@@ -385,7 +396,10 @@ def _makes_pixels(data: bytes, part: _ImagePart) -> bool:
 
 
 def with_text(png: bytes, entries: Mapping[str, str]) -> bytes:
-    """Insert one iTXt chunk for each entry, right after IHDR.
+    """Insert one chunk for each entry, in their order, right before the pixels.
+
+    Programs that read a text only up to the pixels find it there, and it is behind the colour profile, which some
+    programs look for only at the beginning of a file. A text in ASCII becomes a tEXt chunk, any other an iTXt chunk.
 
     Args:
         png: the bytes of a PNG.
@@ -396,12 +410,14 @@ def with_text(png: bytes, entries: Mapping[str, str]) -> bytes:
     """
     if not png.startswith(PNG_SIGNATURE) or png[12:16] != b"IHDR" or len(png) < _IHDR_END:
         raise ValueError("not a PNG: the signature or the IHDR chunk is missing")
-    chunks = [_international_text(key, text) for key, text in entries.items()]
-    return b"".join((png[:_IHDR_END], *chunks, png[_IHDR_END:]))
+    chunks, at = [_text_chunk(key, text) for key, text in entries.items()], _IHDR_END
+    with suppress(TooMuchWork):
+        at = next((part.start for part in png_chunks(png) if part.kind == b"IDAT"), at)
+    return b"".join((png[:at], *chunks, png[at:]))
 
 
 class PlainText(NamedTuple):
-    """An iTXt chunk as `with_text` writes them, and from where to where it is in the file."""
+    """A text chunk as `with_text` writes them, and from where to where it is in the file."""
 
     key: str
     text: str
@@ -410,20 +426,24 @@ class PlainText(NamedTuple):
 
 
 def plain_texts(data: bytes) -> Iterator[PlainText]:
-    """Every iTXt chunk of a PNG that `with_text` may have written, wherever it is.
+    """Every text chunk of a PNG that `with_text` of this or an earlier version may have written, wherever it is.
 
     Args:
         data: the bytes of a file of any type.
 
     Yields:
-        The intact chunks without compression, language or translated key, in the order of the file.
+        The intact tEXt chunks in ASCII, and iTXt chunks without compression, language or translated key, in the order
+        of the file.
     """
     with suppress(TooMuchWork):
         for part in png_chunks(data) if data.startswith(PNG_SIGNATURE) else ():
-            key, nul, text = data[part.start + 8 : part.end - 4].partition(b"\0\0\0\0\0")
-            if part.kind == b"iTXt" and nul and key and b"\0" not in key and is_intact(data, part):
+            if part.kind not in _PLAIN_FORMS or not is_intact(data, part):
+                continue
+            between, coding = _PLAIN_FORMS[part.kind]
+            key, nul, text = data[part.start + 8 : part.end - 4].partition(between)
+            if nul and key and b"\0" not in key:
                 with suppress(UnicodeDecodeError):
-                    yield PlainText(key.decode("latin-1"), text.decode("utf-8"), part.start, part.end)
+                    yield PlainText(key.decode("latin-1"), text.decode(coding), part.start, part.end)
 
 
 def text_keys(png: bytes) -> frozenset[str]:
@@ -443,10 +463,10 @@ def text_keys(png: bytes) -> frozenset[str]:
     return frozenset(found)
 
 
-def _international_text(key: str, text: str) -> bytes:
-    name = _keyword(key)
-    # An uncompressed iTXt: keyword, NUL, flag 0, method 0, empty language tag, empty translated keyword.
-    body = b"iTXt" + name + b"\0\0\0\0\0" + text.encode("utf-8", "replace")
+def _text_chunk(key: str, text: str) -> bytes:
+    """An uncompressed text: ImageMagick and others lose iTXt, and readers disagree on what tEXt beyond ASCII means."""
+    kind = b"tEXt" if text.isascii() and "\0" not in text else b"iTXt"
+    body = kind + _keyword(key) + _PLAIN_FORMS[kind][0] + text.encode("utf-8", "replace")
     return (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
 
 

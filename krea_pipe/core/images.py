@@ -40,7 +40,7 @@ _PILLOW_FORMATS: dict[Mime, str] = {
 }
 
 _PLAIN_MODES = frozenset({"RGB", "RGBA", "L"})
-_MODES_OF_SPACE = {b"RGB ": ("RGB", "RGBA"), b"GRAY": ("L",), b"CMYK": ("CMYK",)}
+MODES_OF_SPACE = {b"RGB ": ("RGB", "RGBA"), b"GRAY": ("L",), b"CMYK": ("CMYK",)}
 """The modes of images that a profile may be for, by its colour space (ICC.1:2022, section 7.2.8)."""
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
@@ -146,7 +146,7 @@ def likeness_of(data: bytes) -> str:
 
 def _seen(data: bytes, side: int) -> tuple[ImageFacts, Image.Image]:
     mime = _checked_type(data)
-    with _decoding():
+    with decoding():
         image = _opened(data, mime)
         appearance = appearance_of(image, data)
         size = appearance.upright(image.size)
@@ -181,7 +181,7 @@ def check_whole(data: bytes) -> None:
 
 
 def _decoded_small(pixels: bytes, mime: Mime) -> Image.Image:
-    with _decoding():
+    with decoding():
         image = _opened(pixels, mime)
         image.draft(None, (1, 1))  # all of a JPEG is read, and an eighth of it made
         image.load()
@@ -216,8 +216,11 @@ def _opened(data: bytes, mime: Mime) -> Image.Image:
 
 
 @contextmanager
-def _decoding() -> Iterator[None]:
-    """Stands around Pillow's decoder alone. An OSError with a number is the system's and says nothing of the image."""
+def decoding() -> Iterator[None]:
+    """Stands around Pillow's decoder alone, whose errors become `NotAnImage`.
+
+    An OSError with a number is the system's and says nothing of the image.
+    """
     try:
         yield
     except OSError as error:
@@ -283,7 +286,7 @@ def as_seen(image: Image.Image, appearance: Appearance) -> Image.Image:
     Returns:
         The image in one of the modes RGB, RGBA and L.
     """
-    image = _in_srgb(image, appearance.profile)
+    image = in_srgb(image, appearance.profile)
     if image.mode not in _PLAIN_MODES:
         image = image.convert("RGB")
     return image if appearance.turn is None else image.transpose(appearance.turn)
@@ -298,9 +301,9 @@ def eight_bits(image: Image.Image) -> Image.Image:
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """An image converted to sRGB; unchanged if its profile is damaged or is for another kind of image."""
-    modes = _MODES_OF_SPACE.get(profile[16:20], ()) if profile else ()
+    modes = MODES_OF_SPACE.get(profile[16:20], ()) if profile else ()
     if "RGB" in modes and image.mode == "L":
         image = image.convert("RGB")
     if profile is None or image.mode not in modes:

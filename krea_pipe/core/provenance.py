@@ -2,7 +2,7 @@
 
 Programs that edit metadata move chunks about and add their own, so that a text counts wherever it is. It counts as ours
 only while it says what the others say: a prompt that someone has rewritten is theirs, and so is the file. An image that
-came with Content Credentials, or is signed otherwise, gets no texts: they would make it invalid.
+came with Content Credentials, or is signed otherwise, gets no texts, which would make it invalid, but a file beside it.
 """
 
 import hashlib
@@ -12,18 +12,30 @@ from dataclasses import dataclass
 from typing import cast
 
 from krea_pipe._version import __version__
-from krea_pipe.core.image_file import PlainText, TooMuchWork, plain_texts, png_chunks, text_keys, with_text
+from krea_pipe.core.image_file import (
+    PlainText,
+    TooMuchWork,
+    image_parts,
+    image_size,
+    plain_texts,
+    text_keys,
+    with_text,
+)
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import canonical_json
 from krea_pipe.core.xmp import XmpFields, xml_text, xmp_packet
 
 _MARK, _DESCRIPTION, _SOFTWARE, _XMP = "krea-pipe", "Description", "Software", "XML:com.adobe.xmp"
+_GENERATION = "invokeai_metadata"
+"""InvokeAI's key is the only one that readers of prompts understand and ComfyUI does not take for a graph."""
 _PROMPT, _SEED, _REQUEST = "prompt", "seed", "request"
 """Texts that earlier versions wrote beside the mark; ComfyUI and others expect JSON in a text `prompt`."""
-_SIGNED = frozenset([b"caBX", b"dSIG"])
-"""Chunks that vouch for all bytes of the file: Content Credentials (C2PA) and PNG's digital signature."""
+_SIGNED = frozenset([b"caBX", b"dSIG", b"C2PA"])
+"""Chunks that vouch for all bytes: Content Credentials of a PNG, PNG's digital signature, and those of a WebP."""
+_C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+"""Begins the box of an AVIF that has Content Credentials."""
 _REMOTE = b"dcterms:provenance"
-"""In XMP, the address of Content Credentials that are kept elsewhere."""
+"""In XMP, the address of Content Credentials that are kept elsewhere; no format compresses XMP that has one."""
 _EARLIER_PACKET = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -76,9 +88,29 @@ def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
     Raises:
         ValueError: it is no PNG.
     """
-    if _is_signed(png):
+    if is_signed(png):
         return png
-    data: dict[str, Json] = {
+    data = _said(mark, request)
+    taken = text_keys(png)
+    texts = {**_standard(data, image_size(png)), _MARK: canonical_json(data)}
+    return with_text(png, {key: text for key, text in texts.items() if key not in taken})
+
+
+def sidecar(mark: Mark, request: Mapping[str, Json]) -> bytes:
+    """The data of an image as JSON, for a file beside one that takes no texts.
+
+    Args:
+        mark: where it comes from.
+        request: the fields of its request.
+
+    Returns:
+        The bytes of the file.
+    """
+    return f"{json.dumps(_said(mark, request), ensure_ascii=False, indent=1)}\n".encode("utf-8", "replace")
+
+
+def _said(mark: Mark, request: Mapping[str, Json]) -> dict[str, Json]:
+    return {
         "version": __version__,
         "target": mark.target,
         "cell": mark.cell,
@@ -87,19 +119,30 @@ def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
         "sha256": mark.sha256,
         "request": dict(request),
     }
-    taken = text_keys(png)
-    texts = {_MARK: canonical_json(data), **_standard(data)}
-    return with_text(png, {key: text for key, text in texts.items() if key not in taken})
 
 
-def _is_signed(png: bytes) -> bool:
+def is_signed(data: bytes) -> bool:
+    """Whether an image has Content Credentials, or is signed otherwise, so that any change makes it invalid.
+
+    Args:
+        data: the bytes of a PNG, JPEG, WebP or AVIF.
+
+    Returns:
+        True also for one with too many parts to be examined.
+    """
+    if _REMOTE in data:
+        return True
     try:
-        return any(
-            part.kind in _SIGNED or (part.kind == b"iTXt" and _REMOTE in png[part.start : part.end])
-            for part in png_chunks(png)
-        )
+        return any(_vouches(data, part.kind, part.start) for part in image_parts(data))
     except TooMuchWork:
         return True
+
+
+def _vouches(data: bytes, kind: bytes, start: int) -> bool:
+    """Whether a part of an image vouches for its bytes (C2PA 2.1, appendix A.3)."""
+    if kind == b"\xeb":  # JPEG's APP11: a box of JUMBF behind `JP`, a number and a count
+        return data.startswith(b"JP", start + 4) and data.startswith(b"jumb", start + 16)
+    return kind in _SIGNED or (kind == b"uuid" and data.startswith(_C2PA_UUID, start + 8))
 
 
 def bare(data: bytes) -> Bare:
@@ -111,7 +154,7 @@ def bare(data: bytes) -> Bare:
     Returns:
         The digest of what is left, which is that of Krea's bytes unless someone has changed the file.
     """
-    ours, digest = sorted(_ours(list(plain_texts(data))), key=lambda one: one.start), hashlib.sha256()
+    ours, digest = _ours(data), hashlib.sha256()
     for part in _between(data, ours):
         digest.update(part)
     mark = next((_mark(one.text) for one in ours if one.key == _MARK), None)
@@ -127,7 +170,7 @@ def bare_bytes(data: bytes) -> bytes:
     Returns:
         The bytes without our texts, whose digest `bare` gives.
     """
-    return b"".join(_between(data, sorted(_ours(list(plain_texts(data))), key=lambda one: one.start)))
+    return b"".join(_between(data, _ours(data)))
 
 
 def _between(data: bytes, texts: list[PlainText]) -> Iterator[memoryview]:
@@ -139,14 +182,31 @@ def _between(data: bytes, texts: list[PlainText]) -> Iterator[memoryview]:
     yield view[at:]
 
 
-def _standard(mark: Mapping[str, Json]) -> dict[str, str]:
-    """The texts for other programs, which follow from the mark."""
-    request = mark.get("request")
-    prompt = str(request.get("prompt", "")) if isinstance(request, dict) else ""
-    seed = request.get("seed") if isinstance(request, dict) else None
+def _standard(mark: Mapping[str, Json], size: tuple[int, int] | None) -> dict[str, str]:
+    """The texts for other programs, which follow from the mark and the size of the image.
+
+    XMP comes first: exifr under Node reads only 512 bytes of a file that it opens by its path.
+    """
+    fields = mark.get("request")
+    request = fields if isinstance(fields, dict) else {}
+    prompt, seed, is_proof = str(request.get("prompt", "")), request.get("seed"), mark.get("target") == "local"
     software = f"krea-pipe {mark.get('version', '')}"
-    packet = xmp_packet(XmpFields(software, prompt, seed, is_proof=mark.get("target") == "local"))
-    return {_DESCRIPTION: prompt, _SOFTWARE: software, _XMP: packet}
+    model = "local Krea" if is_proof else f"Krea 2 {request.get('variant', '')}"
+    return {
+        _XMP: xmp_packet(XmpFields(software, prompt, seed, is_proof=is_proof)),
+        _DESCRIPTION: prompt,
+        _SOFTWARE: software,
+        _GENERATION: _generation(software, model, prompt, seed, size),
+    }
+
+
+def _generation(software: str, model: str, prompt: str, seed: Json, size: tuple[int, int] | None) -> str:
+    """The request in InvokeAI's form, in ASCII. Readers need a scheduler and a negative prompt; Krea has neither."""
+    data: dict[str, Json] = {"app_version": software, "positive_prompt": prompt, "negative_prompt": ""}
+    data |= {"model": {"model_name": model}, "scheduler": model}
+    data |= {} if seed is None else {"seed": seed}
+    data |= {} if size is None else {"width": size[0], "height": size[1]}
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
 
 def _earlier_packet(standard: Mapping[str, str]) -> str:
@@ -161,22 +221,24 @@ def _of_request(request: Mapping[str, Json]) -> dict[str, str]:
     return {_PROMPT: str(request.get("prompt", "")), _SEED: "" if seed is None else str(seed)}
 
 
-def _ours(texts: list[PlainText]) -> Iterator[PlainText]:
-    """At most one text for each key: a second one came with the image."""
+def _ours(data: bytes) -> list[PlainText]:
+    """Our texts by position, at most one for each key: a second one came with the image."""
+    texts, found = list(plain_texts(data)), []
     mark = next((one for one in texts if one.key == _MARK and _mark(one.text)), None)
     request = next((one for one in texts if one.key == _REQUEST and _canonical(one.text) is not None), None)
     expected: dict[str, tuple[str, ...]] = {}
     if mark is not None:
-        yield mark
-        standard = _standard(_canonical(mark.text) or {})
+        found.append(mark)
+        standard = _standard(_canonical(mark.text) or {}, image_size(data))
         expected = {key: (text,) for key, text in standard.items()}
         expected[_XMP] = (standard[_XMP], _earlier_packet(standard))
     if request is not None:
-        yield request
+        found.append(request)
         expected |= {key: (text,) for key, text in _of_request(_canonical(request.text) or {}).items()}
     for key, forms in expected.items():
         written = [text.encode("utf-8", "replace").decode("utf-8") for text in forms]
-        yield from [one for one in texts if one.key == key and one.text in written][:1]
+        found += [one for one in texts if one.key == key and one.text in written][:1]
+    return sorted(found, key=lambda one: one.start)
 
 
 def _mark(text: str) -> Mark | None:

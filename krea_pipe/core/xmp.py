@@ -2,7 +2,8 @@
 
 import html
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -28,6 +29,7 @@ class XmpFields:
         seed: the seed of the request, None if it has none.
         is_proof: whether the local Krea drew the image, without a trained model.
         stars: 1 to 5, None if nobody has rated the image.
+        more: further attributes, with the declarations of their name spaces.
     """
 
     software: str
@@ -35,6 +37,7 @@ class XmpFields:
     seed: object = None
     is_proof: bool = False
     stars: int | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 def xmp_packet(fields: XmpFields) -> str:
@@ -47,6 +50,7 @@ def xmp_packet(fields: XmpFields) -> str:
     attributes = {"xmp:CreatorTool": fields.software, "Iptc4xmpExt:DigitalSourceType": _SOURCE_TYPES + kind}
     if fields.stars is not None:
         attributes["xmp:Rating"] = str(fields.stars)
+    attributes |= fields.more
     prompt = fields.prompt if fields.seed is None else f"{fields.prompt}\nSeed: {fields.seed}"
     return _PACKET.format(
         attributes="".join(f' {name}="{xml_text(text)}"' for name, text in attributes.items()),

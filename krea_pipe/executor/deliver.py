@@ -1,10 +1,12 @@
 """Images go where the file's author wants them: below the output folder, each with its prompt and request inside.
 
-The stored bytes stay as Krea sent them; the copy carries text chunks that are spliced into the PNG, not re-encoded.
+The stored bytes stay as Krea sent them; the copy carries text chunks that are spliced into the PNG, not re-encoded. A
+signed image stays as it is, with its data in a file beside it.
 A file that differs from what krea-pipe delivered is kept, unless the user decides otherwise.
 This module also stores what the next run needs; the journal already contains what was paid.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +15,7 @@ from pathlib import Path
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure, Outcome, Result
-from krea_pipe.core.provenance import Mark, bare, with_mark
+from krea_pipe.core.provenance import Mark, bare, is_signed, sidecar, with_mark
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.planning.out_folder import (
@@ -30,7 +32,7 @@ from krea_pipe.planning.out_folder import (
 )
 from krea_pipe.planning.plan import Attach, Plan, Reuse, Step
 from krea_pipe.store.atomic import make_folder, write_atomically
-from krea_pipe.store.delivered import Foreign, Ours, file_of, note_of
+from krea_pipe.store.delivered import Foreign, Ours, file_of, look_at_recipe_file, note_of
 from krea_pipe.store.events import Counted, JournalLine, Reported
 from krea_pipe.store.known import remember_cells, remember_results
 from krea_pipe.store.lock import exclusive
@@ -61,11 +63,6 @@ class Delivery:
     def folder(self) -> Path:
         """The output folder."""
         return self.out.folder
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """The decision that the user has to make; None if no changed file was kept."""
-        return in_the_way(self.kept)
 
     def prepare(self) -> None:
         """Make the folder.
@@ -135,13 +132,29 @@ class Delivery:
             blobs.drop(result.sha256)
             message = f"the stored image {result.sha256} is damaged"
             raise StateError(Problem("image_damaged", message, hint="rerun to fetch it from Krea again"))
-        if result.mime == "image/png":
-            mark = Mark(self.out.kind, cell.id, step.key, result.job_id, result.sha256)
+        mark = Mark(self.out.kind, cell.id, step.key, result.job_id, result.sha256)
+        if is_signed(data):
+            self._write_beside(name, cell, sidecar(mark, step.request.fields()))
+        elif result.mime == "image/png":
             data = with_mark(data, mark, step.request.fields())
         write_atomically(Path(file_of(name)), data, durable=False)
         note = note_of(file_of(name), data, step.key, result.sha256, self.file)
         if note is not None:
             self.written[name] = note
+
+    def _write_beside(self, image: str, cell: Cell, data: bytes) -> None:
+        """Write the data of a signed image into a file beside it, before the image, unless a changed file is there."""
+        name, digest = f"{image.rpartition('.')[0]}.json", hashlib.sha256(data).hexdigest()
+        fact = self.out.space.facts.read([name]).get(name)
+        found = look_at_recipe_file(name, fact, digest, digest)
+        if isinstance(found, Foreign) and not (self.out.changed == "overwrite" and found.is_file):
+            taken = InTheWay(cell.id, self.out.shown(name), found.reason)
+            self.kept.append(taken)
+            raise StateError(taken.problem)
+        if not (isinstance(found, Ours) and found.is_expected):
+            write_atomically(Path(file_of(name)), data, durable=False)
+            note = note_of(file_of(name), data, digest, digest, self.file)
+            self.written.update({} if note is None else {name: note})
 
 
 def open_delivery(

@@ -5,6 +5,15 @@ from decimal import Decimal
 
 from krea_pipe.core.request import Request
 from krea_pipe.pipeline.cell_ids import Scalar
+from krea_pipe.pipeline.model import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """A file to deliver: its recipe, and its path below the output folder, without the suffix."""
+
+    recipe: Recipe
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +21,8 @@ class Cell:
     """One image of the matrix: its place in the order of the file, its id, axes, path and request.
 
     `names` and `axes` are the names and values of its axes. `source` is the id of the cell that it is generated for.
-    `template` is what its prompt was rendered from, None where the prompt of its source is used unchanged.
+    `template` is what its prompt was rendered from, None where the prompt of its source is used unchanged. `files` are
+    made from its image by the recipes of its stage.
     """
 
     position: int
@@ -24,6 +34,7 @@ class Cell:
     request: Request
     source: str | None = None
     template: str | None = None
+    files: tuple[RecipeFile, ...] = ()
 
     def at(self, position: int) -> "Cell":
         """The same cell in its place."""

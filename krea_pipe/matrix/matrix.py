@@ -13,7 +13,15 @@ from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.core.request import key_of
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.matrix.cell_problems import CellProblems
-from krea_pipe.matrix.out_paths import OutPaths, PathTaken, case_folded, collision, may_collide, path_of
+from krea_pipe.matrix.out_paths import (
+    OutPaths,
+    PathTaken,
+    collision,
+    first_taken,
+    may_collide,
+    path_of,
+    recipe_files_of,
+)
 from krea_pipe.matrix.pick_matching import Matched, lost_picks, match_picks, moved_file
 from krea_pipe.matrix.rendering import CellProblem
 from krea_pipe.matrix.resolve import CellDraft, Resolver, SourceCell
@@ -291,15 +299,16 @@ class Expansion:
                 _refuse_repeated(identity, ids, resolver.matrix, stage)
             request = resolver.request(draft)
             out = path_of(stage, identity, resolver.renderer, draft.context)
+            files = recipe_files_of(stage, identity, out, resolver.renderer, draft.context)
             if self.paths is not None:
-                self.paths.take(out)
+                self.paths.take(out, files)
         except CellProblem as error:
             self.problems.note(draft.located(error), identity)
             return None
         except PathTaken as error:
             if stage.name not in self.collided:  # one is enough, and looking for the other takes long
                 self.collided.add(stage.name)
-                self.problems.note(self._collision(stage, identity, error.out), identity)
+                self.problems.note(self._collision(stage, identity, error), identity)
             return None
         names, axes = resolver.names, tuple([value.scalar for value in draft.values])
         if draft.source is not None:
@@ -308,19 +317,22 @@ class Expansion:
         if stage.name in self.sources:
             self.data[identity] = draft.axes
         source = draft.source.id if draft.source else None
-        return Cell(self.count, identity, stage.name, names, axes, out, request, source, resolver.template(draft))
+        template = resolver.template(draft)
+        return Cell(self.count, identity, stage.name, names, axes, out, request, source, template, files)
 
-    def _collision(self, stage: Stage, identity: str, out: str) -> CellProblem:
+    def _collision(self, stage: Stage, identity: str, taken: PathTaken) -> CellProblem:
         """The other cell with the same path, found by expanding again up to it."""
         for other in self.pipeline.stages:
             for draft in self._sampled(other, self._drafts(other, set())):
                 try:
                     draft.resolver.request(draft)
-                    path = path_of(other, draft.id, draft.resolver.renderer, draft.context)
+                    renderer, context = draft.resolver.renderer, draft.context
+                    path = path_of(other, draft.id, renderer, context)
+                    files = recipe_files_of(other, draft.id, path, renderer, context)
                 except CellProblem:
                     continue
-                if case_folded(path) == case_folded(out):
-                    return collision(draft.id, identity, out, stage, self.pipeline.document.templates)
+                if (same := first_taken(taken, path, files)) is not None:
+                    return collision((draft.id, same), (identity, taken), stage, self.pipeline.document.templates)
         raise AssertionError("a path that is taken belongs to a cell")
 
     def _source_cell(self, source: Cell, own: Sequence[str]) -> SourceCell:

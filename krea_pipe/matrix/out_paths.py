@@ -1,4 +1,4 @@
-"""The path of each image below the output folder; every path is checked, and no two are the same."""
+"""The paths of images, and of files made from them, below the output folder; each is checked, no two are the same."""
 
 import re
 import unicodedata
@@ -8,8 +8,10 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from krea_pipe.core.excerpts import shown
+from krea_pipe.matrix.cell import RecipeFile
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer
-from krea_pipe.pipeline.model import Stage
+from krea_pipe.pipeline.model import Recipe, Stage
+from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.template import TemplateFiles, compile_template
 
 MAX_PATH_PART = 120
@@ -17,7 +19,12 @@ MAX_PATH = 1024
 _CELL = "cell"
 """In `out`, what the id of a cell says of its axes."""
 
-_IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|webp)$", re.IGNORECASE)
+_OUT = "out"
+"""In the `path` of a recipe, the path of the image."""
+ANY_SUFFIX = ""
+"""The suffix of a path for an image: its bytes decide it, so that all are taken."""
+
+_IMAGE_SUFFIX = re.compile(r"\.(png|jpe?g|webp|avif)$", re.IGNORECASE)
 _REFUSED_CHARACTERS = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f]')
 _REFUSED_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -26,18 +33,41 @@ _REFUSED_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECA
 class OutPaths:
     """The paths that are taken, as digests of eight bytes: a million of them stay small."""
 
-    taken: set[int] = field(default_factory=set)
+    whole: set[int] = field(default_factory=set)
+    """Paths with any suffix."""
+    stems: set[int] = field(default_factory=set)
+    """Paths that are taken with one suffix."""
+    named: set[int] = field(default_factory=set)
+    """The same with these suffixes."""
 
-    def take(self, path: str) -> None:
-        """Note a path.
+    def take(self, out: str, files: Sequence[RecipeFile]) -> None:
+        """Note the path of an image, and those of the files made from it.
 
         Raises:
-            PathTaken: another cell has it.
+            PathTaken: another file has one of them.
         """
-        mark = int.from_bytes(blake2b(case_folded(path).encode(), digest_size=8).digest(), "big")
-        if mark in self.taken:
-            raise PathTaken(path)
-        self.taken.add(mark)
+        self._take(out, None)
+        for one in files:
+            self._take(one.path, one.recipe)
+
+    def _take(self, path: str, recipe: Recipe | None) -> None:
+        suffix, stem = _suffix(recipe), _mark(path)
+        named = _mark(f"{path}.{suffix}") if suffix else stem
+        if stem in self.whole or (named in self.named if suffix else stem in self.stems):
+            raise PathTaken(path, recipe)
+        if suffix:
+            self.stems.add(stem)
+            self.named.add(named)
+        else:
+            self.whole.add(stem)
+
+
+def _mark(path: str) -> int:
+    return int.from_bytes(blake2b(case_folded(path).encode(), digest_size=8).digest(), "big")
+
+
+def _suffix(recipe: Recipe | None) -> str:
+    return ANY_SUFFIX if recipe is None else recipe.how.suffix or ANY_SUFFIX
 
 
 def path_of(stage: Stage, identity: str, renderer: Renderer, context: Context) -> str:
@@ -53,13 +83,39 @@ def path_of(stage: Stage, identity: str, renderer: Renderer, context: Context) -
         return own  # the same as without `out`, below `stages:`
     if _CELL in str(stage.out.data):
         context = {_CELL: own, **context}
-    return checked_path(renderer.text(stage.out, context), stage)
+    return checked_path(renderer.text(stage.out, context), stage.out.trail)
+
+
+def recipe_files_of(
+    stage: Stage, identity: str, out: str, renderer: Renderer, context: Context
+) -> tuple[RecipeFile, ...]:
+    """The files to make from the image of a cell.
+
+    Args:
+        stage: its stage.
+        identity: its id.
+        out: the path of its image.
+        renderer: renders the templates of the stage.
+        context: the names that templates can use.
+
+    Raises:
+        CellProblem: a path cannot be used.
+    """
+    if not stage.deliver:
+        return ()
+    own = {_CELL: identity.partition("/")[2] or identity, _OUT: out, **context}
+    return tuple(
+        RecipeFile(
+            one, f"{one.name}/{out}" if one.path is None else checked_path(renderer.text(one.path, own), one.path.trail)
+        )
+        for one in stage.deliver
+    )
 
 
 def may_collide(stages: Sequence[Stage]) -> bool:
     """Whether two cells could have one path; ids alone differ, unless only in case."""
     for stage in stages:
-        if stage.out is not None or stage.upstream is not None or len(stage.matrices) > 1:
+        if stage.deliver or stage.out is not None or stage.upstream is not None or len(stage.matrices) > 1:
             return True
         for axis in (axis for matrix in stage.matrices for axis in matrix.axes):
             parts = {case_folded(value.part) for value in axis.values}
@@ -69,11 +125,35 @@ def may_collide(stages: Sequence[Stage]) -> bool:
 
 
 class PathTaken(ValueError):
-    """Another cell has this path; a second pass over all cells determines which."""
+    """Another file has this path; a second pass over all cells determines which. `recipe` is None for an image."""
 
-    def __init__(self, out: str) -> None:
-        super().__init__(out)
-        self.out = out
+    def __init__(self, path: str, recipe: Recipe | None) -> None:
+        super().__init__(path)
+        self.path, self.recipe = path, recipe
+
+    def is_at(self, path: str, recipe: Recipe | None) -> bool:
+        """Whether a file of a recipe, or an image, is at the same path."""
+        one, other = _suffix(self.recipe), _suffix(recipe)
+        return case_folded(path) == case_folded(self.path) and (one == other or ANY_SUFFIX in (one, other))
+
+
+@dataclass(frozen=True, slots=True)
+class SamePath:
+    """The file that had a path first: the recipe that makes it, None for an image."""
+
+    recipe: Recipe | None
+
+
+def first_taken(taken: PathTaken, out: str, files: Sequence[RecipeFile]) -> SamePath | None:
+    """The first file of a cell at a path that is taken; None if the cell has no such file.
+
+    Args:
+        taken: the path.
+        out: the path of the cell's image.
+        files: the files made from it.
+    """
+    own = [(out, None), *((one.path, one.recipe) for one in files)]
+    return next((SamePath(recipe) for path, recipe in own if taken.is_at(path, recipe)), None)
 
 
 def case_folded(path: str) -> str:
@@ -81,11 +161,40 @@ def case_folded(path: str) -> str:
     return path.casefold() if path.isascii() else unicodedata.normalize("NFC", path.casefold())
 
 
-def collision(first: str, second: str, out: str, stage: Stage, files: TemplateFiles) -> CellProblem:
-    """The problem of two cells on one path; `files` are the templates that `out` can include."""
-    message = f"{first} and {second} would both be written to {out}"
+def collision(
+    first: tuple[str, SamePath], second: tuple[str, PathTaken], stage: Stage, files: TemplateFiles
+) -> CellProblem:
+    """The problem of two files on one path.
+
+    Args:
+        first: the id of the cell whose file had the path first, and that file.
+        second: the id of the cell whose file has it too, and the path.
+        stage: the stage of the second cell.
+        files: the templates that `out` and `path` can include.
+    """
+    (cell, same), (later, taken) = first, second
+    one, other = _said(cell, same.recipe), _said(later, taken.recipe)
+    message = f"{one} and {other} would both be written to {taken.path}"
+    recipe = taken.recipe or same.recipe
+    if recipe is not None:
+        trail = recipe.path.trail if recipe.path else recipe.trail
+        hint = _path_hint(recipe, stage, files, is_other=same.recipe is not taken.recipe)
+        return CellProblem("path_collision", message, trail, hint=hint)
     trail = stage.out.trail if stage.out else stage.trail
-    return CellProblem("path_collision", message, trail, hint=_collision_hint(stage, first, files))
+    return CellProblem("path_collision", message, trail, hint=_collision_hint(stage, cell, files))
+
+
+def _said(cell: str, recipe: Recipe | None) -> str:
+    return cell if recipe is None else f"{cell} by `{recipe.name}`"
+
+
+def _path_hint(recipe: Recipe, stage: Stage, files: TemplateFiles, *, is_other: bool) -> str:
+    """How to give the files of a recipe paths that differ from those of others."""
+    if is_other or recipe.path is None:
+        return f"give one of them another path: `path: {recipe.name}-2/{{{{ out }}}}`"
+    used = compile_template(str(recipe.path.data), files).names
+    left = [axis.name for axis in stage.axes if axis.name not in used and len(axis.values) > 1 and "." not in axis.name]
+    return f"add {{{{ {left[0] if left else _OUT} }}}} to `path`"
 
 
 def _collision_hint(stage: Stage, taken: str, files: TemplateFiles) -> str:
@@ -100,26 +209,26 @@ def _collision_hint(stage: Stage, taken: str, files: TemplateFiles) -> str:
     return "their values are the same in a path, where case is ignored: change one of them"
 
 
-def checked_path(text: str, stage: Stage) -> str:
-    """A rendered `out` as a relative POSIX path without an image's extension.
+def checked_path(text: str, trail: Trail) -> str:
+    """A rendered `out` or `path` as a relative POSIX path without an image's extension.
 
     Raises:
         CellProblem: the path is absolute, leaves the folder, or has a part that some file system refuses.
     """
     path = without_image_suffix(text.strip())
-    trail = stage.out.trail if stage.out else stage.trail
+    key = trail[-1]
     if not path:
-        raise CellProblem("path_empty", "`out` produces an empty path", trail)
+        raise CellProblem("path_empty", f"`{key}` produces an empty path", trail)
     if path.startswith("/"):
-        message = f"`out` produces the absolute path {shown(path)}"
+        message = f"`{key}` produces the absolute path {shown(path)}"
         raise CellProblem("path_absolute", message, trail, hint="write it relative to the output folder")
     if len(path.encode()) > MAX_PATH:
-        raise CellProblem("path_too_long", f"`out` produces a path of over {MAX_PATH:,} bytes", trail)
+        raise CellProblem("path_too_long", f"`{key}` produces a path of over {MAX_PATH:,} bytes", trail)
     for part in path.split("/"):
         flaw = flaw_of_part(part)
         if flaw:
             code, said, hint = flaw
-            raise CellProblem(code, f"`out` produces {shown(path)}, {said}", trail, hint=hint)
+            raise CellProblem(code, f"`{key}` produces {shown(path)}, {said}", trail, hint=hint)
     return path
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.recipe import Transcoding
 from krea_pipe.pipeline.editing.picks import Picks
 from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PriceList
 from krea_pipe.pipeline.sampling import Sample
@@ -48,6 +49,20 @@ class Look:
     """Request fields under one name, as an art director says it."""
 
     fields: Mapping[str, Value]
+    trail: Trail
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How files are made for others from the images of a stage.
+
+    `path` is a template; without one, the files are in a folder of the recipe's name. A recipe that is written in place
+    has the name of its format.
+    """
+
+    name: str
+    how: Transcoding
+    path: Value | None
     trail: Trail
 
 
@@ -158,6 +173,7 @@ class Stage:
     unused_ok: frozenset[Trail] = frozenset()
     defaults: Mapping[str, Value] = field(default_factory=dict)
     checks: tuple[ImageCheck, ...] = ()
+    deliver: tuple[Recipe, ...] = ()
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:

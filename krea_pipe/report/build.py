@@ -25,6 +25,7 @@ from krea_pipe.report.model import (
     ZERO_USD,
     AxisView,
     CostTotals,
+    DeliveredFile,
     GitState,
     PipelineView,
     ReferenceView,
@@ -62,11 +63,13 @@ class Delivered:
     """What a run did in the output folder besides its usual deliveries.
 
     `rewritten` holds the keys of reused images that had to be put there again, `beside` the paths of images that were
-    put beside changed files, below the folder, by the ids of their cells.
+    put beside changed files, below the folder, by the ids of their cells; `files` are those that recipes made, by the
+    same.
     """
 
     rewritten: frozenset[str] = frozenset()
     beside: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, tuple[DeliveredFile, ...]] = field(default_factory=dict)
 
 
 def build_report(
@@ -155,6 +158,7 @@ class _Building:
             template=template,
             values=values,
             source=cell.source,
+            delivered=self.delivered.files.get(cell.id, ()),
         )
 
     def _file(self, cell: Cell, result: Result) -> str:

@@ -10,8 +10,9 @@ from krea_pipe.report.words import commit, explanation
 
 
 def render_junit(report: Report) -> str:
-    """Render the report as XML: a failed cell is a failure, an uncertain one an error, a pending one is skipped.
+    """Render the report as XML: failed cells and undelivered files are failures, uncertain cells errors.
 
+    Pending cells are skipped.
     An image that does not pass a check with `fail: true` is a failure, too.
     """
     shard = f", shard {report.shard}" if report.shard else ""
@@ -26,7 +27,7 @@ def _counts(rows: Sequence[Row]) -> dict[str, str]:
     cells = totals(rows)
     return {
         "tests": str(cells.total),
-        "failures": str(cells.failed + sum(map(_fails, rows))),
+        "failures": str(cells.failed + sum(map(_fails, rows)) + sum(row.lacks_files for row in rows)),
         "errors": str(cells.uncertain),
         "skipped": str(cells.pending),
         "time": f"{sum(row.timings.seconds or 0 for row in rows):.3f}",
@@ -80,6 +81,15 @@ def _add_case(suite: Element, class_name: str, row: Row) -> None:
             SubElement(case, "skipped", {"message": writable(explanation(row))})
         case "failed" | "uncertain":
             _add_problem(case, "failure" if row.status == "failed" else "error", row)
+    if row.lacks_files:
+        _add_undelivered(case, row)
+
+
+def _add_undelivered(case: Element, row: Row) -> None:
+    """The image is there, but some of the files made from it are not."""
+    lines = [f"{one.path}: {one.error}" for one in row.delivered if one.error]
+    failure = SubElement(case, "failure", {"type": "not_delivered", "message": writable("; ".join(lines))})
+    failure.text = writable("\n".join([*lines, f"key: {row.key}"]))
 
 
 def _fails(row: Row) -> bool:

@@ -41,14 +41,33 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveredFile:
+    """A file that a recipe makes from the image of a cell.
+
+    `path` is relative to the folder that `base` names, as that of an image is. `width`, `height` (pixels), `bytes` and
+    `sha256` are None if the file is not there; then `error` says why.
+    """
+
+    recipe: str
+    format: str
+    path: str
+    width: int | None = None
+    height: int | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One cell of the matrix and its outcome; `adopted` says that its job was found in Krea's list.
 
     `width` and `height` are the image's pixels and `likeness` its perceptual signature (`likeness.py`), empty when it
     is not known. `template` is the place of its prompt's template in `Report.templates`, `values` what that template
-    reads, as this cell has it. `source` is the id of the cell that it is generated for. In a report of two runs, `pair`
-    is what a cell and its counterpart have in common, `distance` how far apart their images are (0 to 1), and `same`
-    says that nothing differs.
+    reads, as this cell has it. `source` is the id of the cell that it is generated for. `delivered` are the files that
+    recipes make from its image. In a report of two runs, `pair` is what a cell and its counterpart have in common,
+    `distance` how far apart their images are (0 to 1), and `same` says that nothing differs.
     """
 
     id: str
@@ -76,6 +95,7 @@ class Row:
     pair: str | None = None
     distance: float | None = None
     same: bool = False
+    delivered: tuple[DeliveredFile, ...] = ()
     checks: tuple[CheckResult, ...] = ()
 
     @property
@@ -87,6 +107,11 @@ class Row:
     def failed_checks(self) -> tuple[CheckResult, ...]:
         """The results of the checks that the image does not pass."""
         return tuple(one for one in self.checks if one.passed is False)
+
+    @property
+    def lacks_files(self) -> bool:
+        """Whether it has an image, but not all of the files that recipes make from it."""
+        return self.status in ("succeeded", "reused") and any(one.error for one in self.delivered)
 
 
 @dataclass(frozen=True, slots=True)

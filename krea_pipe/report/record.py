@@ -20,6 +20,7 @@ from krea_pipe.report.model import (
     CellTotals,
     CheckResult,
     CostTotals,
+    DeliveredFile,
     Failure,
     GitState,
     PipelineView,
@@ -63,13 +64,7 @@ def json_default(value: object) -> object:
     if kind in _PLAIN:
         return data
     if isinstance(value, Row):
-        for name in OF_PAIRS if value.pair is None else ():
-            del data[name]
-        if value.checks:  # here, because a call from the encoder for each of them takes longer
-            data["checks"] = [dict(zip(_CHECK_FIELDS, _VALUES[CheckResult](one), strict=True)) for one in value.checks]
-        else:
-            del data["checks"]
-        return data
+        return _row_data(value, data)
     if isinstance(value, AxisView):
         return {**data, "values": [{"value": one, "label": label} for one, label in value.values]}
     if isinstance(value, Failure):
@@ -80,6 +75,19 @@ def json_default(value: object) -> object:
         data = {name: one for name, one in data.items() if one or name not in OPTIONAL}
         totals = {"totals" if name == "cells" else name: one for name, one in data.items()}
         return {"schema": REPORT_SCHEMA, **totals, "cells": rows}
+    return data
+
+
+def _row_data(value: Row, data: dict[str, object]) -> dict[str, object]:
+    """The data of a row without what it has nothing of."""
+    for name in OF_PAIRS if value.pair is None else ():
+        del data[name]
+    if value.checks:  # here, because a call from the encoder for each of them takes longer
+        data["checks"] = [dict(zip(_CHECK_FIELDS, _VALUES[CheckResult](one), strict=True)) for one in value.checks]
+    else:
+        del data["checks"]
+    if not value.delivered:
+        del data["delivered"]
     return data
 
 
@@ -135,7 +143,7 @@ def _reader(kind: object) -> Callable[[Any], object] | None:
 
 
 _KINDS: tuple[type, ...] = (
-    *(Report, Row, CheckResult, Attempt, Timings, Failure, StageView, AxisView, ReferenceView),
+    *(Report, Row, CheckResult, DeliveredFile, Attempt, Timings, Failure, StageView, AxisView, ReferenceView),
     *(PipelineView, GitState, TargetView, CellTotals, CostTotals, ReportLayout),
 )
 _READERS = {kind: {one.name: _reader(one.type) for one in fields(kind)} for kind in _KINDS}
@@ -157,7 +165,9 @@ def _checked(report: Report) -> Report:
         texts += [report.view.sort, *(report.view.rows or ()), *(report.view.columns or ())]
     for row in report.rows:
         texts += [row.id, row.stage, row.prompt, row.key, row.reason, row.likeness]
-        sizes = [one for one in (row.width, row.height, row.template) if one is not None]
+        texts += [text for one in row.delivered for text in (one.recipe, one.format, one.path, *one.notes)]
+        sides = [side for one in row.delivered for side in (one.width, one.height, one.bytes)]
+        sizes = [one for one in (row.width, row.height, row.template, *sides) if one is not None]
         if not all(isinstance(one, int) for one in sizes) or row.status not in _STATUSES:
             raise ValueError(f"in the cell {row.id}")
         texts += [text for one in row.checks for text in (one.name, one.measure, one.message)]
@@ -166,7 +176,8 @@ def _checked(report: Report) -> Report:
             raise ValueError(f"a check of the cell {row.id} has no number")
         if row.template is not None and not 0 <= row.template < len(report.templates):
             raise ValueError(f"no template {row.template} for the cell {row.id}")
-    digests = [*(row.sha256 for row in report.rows), *(one.sha256 for one in report.references)]
+    digests = [*(row.sha256 for row in report.rows), *(one.sha256 for row in report.rows for one in row.delivered)]
+    digests += [*(one.sha256 for one in report.references)]
     if not all(digest is None or DIGEST.fullmatch(digest) for digest in digests):  # parts of paths come of them
         raise ValueError("a digest is invalid")
     if not all(isinstance(text, str) for text in texts):

@@ -223,6 +223,7 @@ def _joined_rows(
                 id=f"{value}/{row.id}",
                 axes={**row.axes, axis: value},
                 # What Krea sent: the file in the output folder may be of the other run, or of a later one.
+                delivered=(),
                 image=row.sha256 and seen_from(here, side.space.blobs.path(row.sha256).absolute()),
                 source=None if row.source is None else f"{value}/{row.source}",
                 template=None if row.template is None else templates[side.report.templates[row.template]],

@@ -109,12 +109,14 @@ def notices(report: Report, show: Callable[[str], str] = str, most: int | None =
     """
     few = _MOST_NAMED if most is None else most  # a check may be failed by thousands
     found = [f"{one.sentence(show)}: {_named(one.failed, show, few)}" for one in checks_of(report) if one.failed]
-    if adopted := adopted_cells(report):
-        found.append(
-            "Adopted after a lost answer; check that they show what was requested: "
-            f"{_named([row for row in report.rows if row.id in {*adopted}], show, most)}"
-        )
-    return found
+    adopted = {*adopted_cells(report)}
+    kinds = {
+        "Adopted after a lost answer; check that they show what was requested": [
+            row for row in report.rows if row.id in adopted
+        ],
+        "Not all files of their recipes are delivered": [row for row in report.rows if row.lacks_files],
+    }
+    return found + [f"{said}: {_named(rows, show, most)}" for said, rows in kinds.items() if rows]
 
 
 def _named(rows: Sequence[Row], show: Callable[[str], str], most: int | None) -> str:

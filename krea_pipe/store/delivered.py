@@ -2,7 +2,8 @@
 
 A fact for each delivered file notes its size, times, inode and digest. The file is read again only where one of those
 differs. Then it is ours if its bytes, without our texts, are an image that was delivered there; where no fact says so,
-because a run was killed or a folder copied, the texts inside it and the stored images do.
+because a run was killed or a folder copied, the texts inside it and the stored images do. A file that a recipe made has
+a mark with a checksum in its place.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from krea_pipe.core.delivery_mark import made_of
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.provenance import bare
 from krea_pipe.store.blobs import MOST_BLOB_BYTES, Blobs
@@ -140,6 +142,40 @@ def look_at(name: str, fact: Mapping[str, Json] | None, expected: Expected, blob
     if not found.st_size:
         return Vacant()
     return _read(path, stamp, fact, expected, blobs)
+
+
+def look_at_recipe_file(name: str, fact: Mapping[str, Json] | None, made: str, digest: str | None) -> Found:
+    """Determine what is at the path of a file that a recipe makes, or of the data beside an image.
+
+    Args:
+        name: the name of its fact.
+        fact: what was noted when it was last delivered, if anything was.
+        made: the identity of the file that belongs there.
+        digest: the digest of that file, if it is known without making it.
+
+    Returns:
+        Nothing, an unchanged file, or a file in the way.
+    """
+    path = file_of(name)
+    try:
+        found = os.stat(path)  # noqa: PTH116
+        stamp = _stamp(found)
+        if fact is not None and fact.get("stamp") == stamp:
+            return Ours(fact.get("key") == made)
+        if not stat.S_ISREG(found.st_mode):
+            return Foreign("is a folder" if stat.S_ISDIR(found.st_mode) else "is not a file", is_file=False)
+        data = Path(path).read_bytes() if 0 < found.st_size <= _MOST_BYTES else b""
+    except (FileNotFoundError, NotADirectoryError):
+        return Foreign("is a broken link") if os.path.islink(path) else Vacant()  # noqa: PTH114
+    except OSError as error:
+        return Foreign(f"cannot be read: {error.strerror}")
+    if not data:
+        return Vacant() if not found.st_size else _UNKNOWN
+    there, noted = hashlib.sha256(data).hexdigest(), fact or {}
+    own = noted.get("key") if noted.get("sha256") == there else made if digest == there else made_of(data)
+    if not isinstance(own, str):
+        return _UNKNOWN if fact is None else _CHANGED
+    return Ours(own == made, {**noted, "key": own, "stamp": stamp, "sha256": there, "image": there})
 
 
 def image_in(path: str, fact: Mapping[str, Json] | None) -> str | None:

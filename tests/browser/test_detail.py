@@ -1,13 +1,18 @@
 """A cell that is open: how it is opened and left, and what it says."""
 
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
 from handmade import handmade_report
+from krea_server import picture
 from pictured import write_page
 from playwright.sync_api import expect
 from sample_reports import JOB, make_report, make_stage
+
+from krea_pipe.report import html
+from krea_pipe.report.model import DeliveredFile
 
 AXES = {"surface": ["slate", "linen"], "creativity": ["raw", "low", "high"]}
 
@@ -219,3 +224,27 @@ def test_the_way_back_closes_what_was_opened(open_page, lamps):
     page.go_back()
     expect(page.locator("#detail")).to_be_hidden()
     expect(page.locator(".cell").first).to_be_visible()
+
+
+def test_delivered_files_are_listed_with_their_sizes_and_pictures(open_page, tmp_path):
+    made = DeliveredFile("web", "webp", "out/web/a b.webp", 300, 200, 84_300, "ab" * 32, ("it is not signed",))
+    lost = DeliveredFile("jpeg", "jpeg", "out/print/a.jpg", error="cannot write it")
+    report = make_report(make_stage("lamp", {"seed": [1, 2]}))
+    rows = (replace(report.rows[0], delivered=(made, lost)), report.rows[1])
+    write_page(replace(report, rows=rows), tmp_path)
+    shutil.copytree(tmp_path, tmp_path / "run")
+    (tmp_path / "out/web").mkdir(parents=True)
+    (tmp_path / made.path).write_bytes(picture("WEBP", "a", (300, 200)))
+    page_file = tmp_path / "run/report.html"
+    page_file.write_bytes(b"".join(html.render_html(replace(report, base="..", rows=rows))))
+    page = open_page(f"{page_file.as_uri()}#cell=lamp%2F1")
+    first, second = page.locator("#detail-text .delivered > li").all()
+    expect(first.locator(".input-facts").first).to_have_text("webWEBP300 × 20084.3 kB")
+    expect(first).to_contain_text("it is not signed")
+    expect(first.locator("a")).to_have_attribute("href", "../out/web/a%20b.webp")
+    assert first.locator("img").evaluate("one => one.decode().then(() => one.naturalWidth)") == 300
+    expect(second).to_contain_text("Not delivered: cannot write it")
+    expect(second.locator("a, img")).to_have_count(0)
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#detail-text .id")).to_have_text("lamp/2")
+    expect(page.locator("#detail-text .delivered")).to_have_count(0)

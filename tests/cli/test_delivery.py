@@ -218,6 +218,8 @@ def test_a_template_names_the_images_by_axes_request_source_and_decision(lamp):
         "5 ada SLATE medium-turbo.png",
     ]
     assert lamp.run("export", "--names", "{{ stage }}-{{ cell }}", "--out", "all.zip").code == 0
+    both = lamp.run("export", "--names", "{{ cell }}", "--out", "both.zip")
+    assert (both.code, "add {{ stage }} to the template" in both.err) == (2, True), both.text
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ def test_a_template_names_the_images_by_axes_request_source_and_decision(lamp):
     [
         ("lamp", "explore/slate/s1 and explore/oak/s2 would both be named lamp"),
         ("{{ 'A' if seed == 1 else 'a' }}", "add {{ surface }} to the template"),
-        ("{{ surfce }}", "surfce"),
+        ("{{ surfce }}", "`surfce` is not defined\n  hint: the names are variant, prompt, "),
         ("{{ surface", "--names"),
         ("{{ surface }}/{{ seed }}", 'the name "slate/1" has a /'),
         ("{{ surface }}:{{ seed }}", "some file systems refuse"),
@@ -276,7 +278,7 @@ def test_stars_and_the_origin_are_in_xmp_beside_each_image(project, krea):
     export(project)
     packed = files(project)
     found = description(packed["images/slate-s1.xmp"])
-    assert found.get(RATING) == "5"
+    assert (found.get(RATING), description(packed["images/oak-s2.xmp"]).get(RATING)) == ("5", "4")
     kind = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
     assert found.get(f"{IPTC}DigitalSourceType") == kind
     assert found.findtext(f"{IPTC}AIPromptInformation") == "a <lamp> & more on slate\nSeed: 1"

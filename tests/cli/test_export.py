@@ -166,6 +166,14 @@ def test_without_picks_every_image_is_packed_or_those_that_are_selected(lamp):
     assert lamp.run("export", "--stage", "explor").code == 2
 
 
+@pytest.mark.parametrize("command", ["export", "sheet"])
+def test_without_a_run_the_free_one_to_begin_with_is_named(project, command):
+    done = project.run(command)
+    assert done.code == 2
+    assert "no run is stored" in done.err
+    assert "run a pipeline first: krea-pipe run FILE --local" in done.err
+
+
 def test_a_pick_without_an_image_in_that_run_is_an_error_that_names_it_unless_it_may_be_missing(lamp):
     lamp.write("picks/explore.yaml", PICKS + "  - explore/marble/s9\n")
     done = lamp.run("export", "--picks")

@@ -1,10 +1,12 @@
-"""Small pictures and contact sheets show an image as a browser does: upright, in sRGB, with all of its greys."""
+"""Thumbnails, contact sheets and delivered files show an image as a browser does: upright, in its colours and greys."""
 
 import io
 import struct
 import zlib
 
 import pytest
+from delivered_looks import DELIVERED
+from image_samples import display_p3, encoded, grey_gamma_1, near
 from PIL import Image
 
 from krea_pipe.core import images
@@ -17,46 +19,6 @@ P3_RED, RED_IN_SRGB = (200, 50, 50), (218, 24, 40)
 """By the matrices of SMPTE EG 432-1 and IEC 61966-2-1; the curves of both are the same."""
 
 
-def s15(*numbers):
-    return b"".join(struct.pack(">i", round(number * 65536)) for number in numbers)
-
-
-def display_p3():
-    """An ICC profile of Display P3, its primaries adapted to D50 as ICC asks for (ICC.1:2022, annex F)."""
-    curve = b"para\0\0\0\0\0\3\0\0" + s15(2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-    xyz = {
-        b"wtpt": (0.9642, 1, 0.8249),
-        b"rXYZ": (0.51512, 0.2412, -0.00105),
-        b"gXYZ": (0.29198, 0.69225, 0.04189),
-        b"bXYZ": (0.1571, 0.06657, 0.78407),
-    }
-    tags = {name: b"XYZ \0\0\0\0" + s15(*values) for name, values in xyz.items()}
-    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
-    return icc(b"mntrRGB XYZ ", tags)
-
-
-def grey_gamma_1():
-    """A profile of greys that are proportional to light."""
-    white = b"XYZ \0\0\0\0" + s15(0.9642, 1, 0.8249)
-    return icc(b"mntrGRAYXYZ ", {b"wtpt": white, b"kTRC": b"curv\0\0\0\0\0\0\0\0"})
-
-
-def icc(kind, tags):
-    at, table, body = 132 + 12 * len(tags), b"", b""
-    for name, data in tags.items():
-        table += name + struct.pack(">II", at + len(body), len(data))
-        body += data + bytes(-len(data) % 4)
-    size = struct.pack(">I", at + len(body))
-    head = size + b"lcms\4\0\0\0" + kind + bytes(12) + b"acsp" + bytes(28) + s15(0.9642, 1, 0.8249) + bytes(48)
-    return head + struct.pack(">I", len(tags)) + table + body
-
-
-def encoded(image, form, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
-
-
 def thumbnail(data):
     return Image.open(io.BytesIO(images.thumbnail(data)))
 
@@ -65,13 +27,11 @@ def on_a_sheet(data, size=(90, 90)):
     return _decoded(data, Box(0, 0, *size))
 
 
-LOOKS = {"thumbnail": lambda data: thumbnail(data).convert("RGB"), "sheet": on_a_sheet}
+LOOKS = {"thumbnail": lambda data: thumbnail(data).convert("RGB"), "sheet": on_a_sheet, **DELIVERED}
+CLEAR = {"thumbnail": thumbnail, **{name: look for name, look in DELIVERED.items() if "jpeg" not in name}}
+"""Those that keep transparency."""
 IN_PROOFS = {**LOOKS, "proof": lambda data: read_picture(data).thumbnail}
 """The local Krea shows references in its proofs."""
-
-
-def near(pixel, wanted, distance=6):
-    return all(abs(one - other) <= distance for one, other in zip(pixel, wanted, strict=True))
 
 
 def exif(orientation, order="big"):
@@ -136,11 +96,12 @@ def test_display_p3_is_shown_in_srgb(form, look):
     assert near(look(encoded(Image.new("RGB", (96, 48), P3_RED), form, **options)).getpixel((20, 20)), P3_RED)
 
 
-def test_a_palette_and_transparency_have_their_profile_as_well():
+@pytest.mark.parametrize("look", CLEAR.values(), ids=CLEAR)
+def test_a_palette_and_transparency_have_their_profile_as_well(look):
     flat = Image.new("RGB", (96, 48), P3_RED).convert("P", palette=Image.Palette.ADAPTIVE)
-    assert near(thumbnail(encoded(flat, "PNG", icc_profile=display_p3())).getpixel((20, 20)), RED_IN_SRGB)
+    assert near(look(encoded(flat, "PNG", icc_profile=display_p3())).getpixel((20, 20)), RED_IN_SRGB)
     clear = Image.new("RGBA", (96, 48), (*P3_RED, 128))
-    assert near(thumbnail(encoded(clear, "PNG", icc_profile=display_p3())).getpixel((20, 20)), (*RED_IN_SRGB, 128))
+    assert near(look(encoded(clear, "PNG", icc_profile=display_p3())).getpixel((20, 20)), (*RED_IN_SRGB, 128))
 
 
 def with_chunks(png, **chunks):
@@ -159,10 +120,11 @@ P3_BY_NUMBERS = {
 }
 
 
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 @pytest.mark.parametrize("chunks", P3_BY_NUMBERS.values(), ids=P3_BY_NUMBERS)
-def test_display_p3_may_be_named_by_numbers(chunks):
+def test_display_p3_may_be_named_by_numbers(chunks, look):
     png = encoded(Image.new("RGB", (96, 48), P3_RED), "PNG")
-    assert near(thumbnail(with_chunks(png, **chunks)).getpixel((20, 20)), RED_IN_SRGB)
+    assert near(look(with_chunks(png, **chunks)).getpixel((20, 20)), RED_IN_SRGB)
 
 
 PLAIN_CHUNKS = {
@@ -189,11 +151,12 @@ def test_the_gamma_of_a_png_is_heeded():
     assert near(thumbnail(data).getpixel((20, 20)), (128, 128, 128))
 
 
-def test_an_avif_may_name_its_colours_by_codes():
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_an_avif_may_name_its_colours_by_codes(look):
     data = encoded(Image.new("RGB", (96, 48), P3_RED), "AVIF", quality=100)
     at = data.index(b"colrnclx") + 8
     coded = data[:at] + struct.pack(">HH", 12, 13) + data[at + 4 :]
-    assert near(thumbnail(coded).getpixel((20, 20)), RED_IN_SRGB)
+    assert near(look(coded).getpixel((20, 20)), RED_IN_SRGB)
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
@@ -202,10 +165,11 @@ def test_greys_have_their_profile_as_well(look):
     assert near(look(data).getpixel((20, 20)), (128, 128, 128))
 
 
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 @pytest.mark.parametrize("profile", [b"p" * 200, display_p3()[:180], grey_gamma_1(), bytes(70_000)])
-def test_a_profile_that_is_damaged_or_for_other_images_changes_nothing(profile):
+def test_a_profile_that_is_damaged_or_for_other_images_changes_nothing(profile, look):
     data = encoded(Image.new("RGB", (96, 48), P3_RED), "PNG", icc_profile=profile)
-    assert near(thumbnail(data).getpixel((20, 20)), P3_RED)
+    assert near(look(data).getpixel((20, 20)), P3_RED)
 
 
 def test_a_profile_that_inflates_without_end_is_not_read():

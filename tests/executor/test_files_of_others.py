@@ -17,6 +17,8 @@ from krea_pipe.core.contract import SIZES
 from krea_pipe.core.image_file import plain_texts, png_chunks, with_text
 from krea_pipe.core.request import canonical_json
 
+TEXTS = (b"tEXt", b"iTXt")
+
 
 @pytest.fixture
 def drawn(project):
@@ -35,8 +37,8 @@ def rated_at_the_end(data):
     """The same before the end of the image; our texts are moved there, too."""
     data = rated(data)
     chunks = [data[one.start : one.end] for one in png_chunks(data)]
-    texts = [one for one in chunks if one[4:8] == b"iTXt"]
-    rest = [one for one in chunks if one[4:8] != b"iTXt"]
+    texts = [one for one in chunks if one[4:8] in TEXTS]
+    rest = [one for one in chunks if one[4:8] not in TEXTS]
     return b"".join([data[:8], *rest[:-1], *texts, rest[-1]])
 
 
@@ -78,7 +80,7 @@ def text_written_anew(key):
 
     def change(data):
         chunks = [data[one.start : one.end] for one in png_chunks(data)]
-        found = next(one for one in chunks if one[4:8] == b"iTXt" and one[8:].startswith(key + b"\0"))
+        found = next(one for one in chunks if one[4:8] in TEXTS and one[8:].startswith(key + b"\0"))
         noted = b"iTXt" + key + b"\0\0\0\0\0my notes"
         return data.replace(found, (len(noted) - 4).to_bytes(4, "big") + noted + zlib.crc32(noted).to_bytes(4, "big"))
 
@@ -90,7 +92,7 @@ def another_image(_):
 
 
 CHANGES = [rated, rated_at_the_end, retouched, saved_again, cropped, signed, another_image]
-OURS = [b"krea-pipe", b"Description", b"Software", b"XML:com.adobe.xmp"]
+OURS = [b"krea-pipe", b"Description", b"Software", b"XML:com.adobe.xmp", b"invokeai_metadata"]
 
 
 @pytest.mark.parametrize("change", [*CHANGES, *(pytest.param(text_written_anew(key), id=key.decode()) for key in OURS)])

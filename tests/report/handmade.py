@@ -21,6 +21,7 @@ from krea_pipe.report.model import (
     CellTotals,
     CheckResult,
     CostTotals,
+    DeliveredFile,
     Failure,
     GitState,
     PipelineView,
@@ -125,6 +126,12 @@ def drafts() -> tuple[Row, ...]:
             checks=(
                 CheckResult("sharp", "sharpness", 40.0, 40, None, True, True),
                 CheckResult("score", "command", 0.4, 0.5, 1.5, False, False, f"0.4 is less than 0.5: {CONTROLS}"),
+            ),
+            delivered=(
+                DeliveredFile(
+                    "web", "webp", f"out/autumn-lamp/web/{MARKUP}.webp", 1200, 800, 84_300, digest("web"), (CONTROLS,)
+                ),
+                DeliveredFile("print", "jpeg", "out/autumn-lamp/print/wet-slate.jpg", error=f"cannot write {MARKUP}"),
             ),
         ),
         row(

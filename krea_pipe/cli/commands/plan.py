@@ -12,7 +12,7 @@ import click
 from krea_pipe.app import flow, plan_files
 from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.pipeline_files import is_one_file
-from krea_pipe.app.plan_files import Forecast
+from krea_pipe.app.plan_files import Forecast, RecipeCounts
 from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.commands.prices import price_words
 from krea_pipe.cli.many_files import (
@@ -226,6 +226,8 @@ def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
     click.echo(_sentence(forecast.plan, cap, local=local))
     for words in () if local else price_words(forecast.stated_prices):
         click.echo(words)
+    if forecast.files.total:
+        click.echo(_files_words(forecast.files))
     print_problems(in_the_way(forecast.in_the_way), kind="warning")
     for one in forecast.plan.waiting:
         click.echo(waiting_words(one, local=local))
@@ -235,6 +237,11 @@ def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
         click.echo(
             f"A run would send {forecast.reach.count} of them for {usd(forecast.reach.usd)}, then stop at the limit."
         )
+
+
+def _files_words(files: RecipeCounts) -> str:
+    """How many files of recipes a run would deliver."""
+    return f"Recipes: {files.to_make:,} of {files.total:,} file{'' if files.total == 1 else 's'} to deliver."
 
 
 def _plan_file_words(path: Path, approval: PlanFile, *, is_refused: bool) -> str:

@@ -41,6 +41,8 @@ from krea_pipe.cli.streams import can_move
 from krea_pipe.cli.summary import (
     annotate_cells,
     batch_summary_json,
+    delivered_json,
+    delivered_words,
     fetched_json,
     fetched_words,
     lock_json,
@@ -426,7 +428,7 @@ def _print_in_batch(finished: flow.FinishedRun) -> None:
 
 
 def _print_notes(finished: flow.FinishedRun) -> None:
-    for word in (*fetched_words(finished), *lock_words(finished)):
+    for word in (*fetched_words(finished), *delivered_words(finished), *lock_words(finished)):
         click.echo(word)
     for one in finished.waiting:
         click.echo(waiting_words(one, local=finished.report.target.kind == "local"))
@@ -436,7 +438,7 @@ def _run_json(finished: flow.FinishedRun) -> dict[str, object]:
     """A finished run as one object."""
     waiting = [waiting_json(one) for one in finished.waiting]
     more = {"waiting": waiting, "lock": lock_json(finished), "fetched": fetched_json(finished)}
-    return {**summary_json(finished.report, finished.folder), **more}
+    return {**summary_json(finished.report, finished.folder), **more, **delivered_json(finished)}
 
 
 def _command() -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from krea_pipe.core.contract import VARIANTS
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.excerpts import LineIndex
-from krea_pipe.core.fields import NAMED_LISTS, STAGE_KEYS
+from krea_pipe.core.fields import NAMED_OR_USED, STAGE_KEYS
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.near_names import near_word
 from krea_pipe.pipeline.editing.yaml_text import Layout, TextChange, flow_text, holds_data, split_mark, unsafe_edit
@@ -256,7 +256,9 @@ def _has_key(data: Json, name: str) -> bool:
 
 def _stage_keys(data: dict[str, Json]) -> list[str]:
     """The keys that belong to the single stage, in the order of the file."""
-    return [key for key, value in data.items() if key in STAGE_KEYS or (key in NAMED_LISTS and isinstance(value, list))]
+    return [
+        key for key, value in data.items() if key in STAGE_KEYS or (key in NAMED_OR_USED and isinstance(value, list))
+    ]
 
 
 def _refusal(message: str, name: str, moved: Sequence[str], file: Path, first: str = "") -> UsageError:

@@ -15,6 +15,7 @@ from krea_pipe.pipeline.spec.axes import UPSTREAM
 from krea_pipe.pipeline.spec.hints import nearest, suggestion
 from krea_pipe.pipeline.spec.library import SOURCE_IMAGE, Library
 from krea_pipe.pipeline.spec.problems import Problems, words_of
+from krea_pipe.pipeline.spec.recipes import DELIVER
 from krea_pipe.pipeline.template import TemplateProblem, is_template
 
 _ROW_KEYS = ("id", "label", "note", "set", *FIELD_NAMES)
@@ -31,6 +32,8 @@ _MAX_STAGE_DEPTH = 200
 """Stages that are generated for each other."""
 CELL = "cell"
 """In `out`, the cell's own axes as a path, unless an axis or variable has this name."""
+OUT = "out"
+"""In the path of a recipe, the path of the image, unless an axis or variable has this name."""
 SOURCE_FIELDS = ("id", "prompt", "image", "axes", "seed", "variant", "aspect_ratio", "creativity")
 
 
@@ -110,7 +113,7 @@ def _check_takes(stage: Stage, values: Iterable[tuple[str, Value]], problems: Pr
 def _check_picture(values: Iterable[tuple[str, Value]], problems: Problems) -> None:
     """Refuse the upstream picture where a text is meant."""
     for name, value in values:
-        if name in ("prompt", "out", "if") and isinstance(value.data, str) and SOURCE_IMAGE.search(value.data):
+        if name in ("prompt", "out", "path", "if") and isinstance(value.data, str) and SOURCE_IMAGE.search(value.data):
             hint = 'use it as `image:`, or as a reference: {image: "{{ source.image }}"}'
             message = "`source.image` is an image, but this is text"
             problems.add("not_text", message, value.trail, hint, word="source")
@@ -182,7 +185,7 @@ class _TemplateReader:
             self.problems.add(error.code, message, trail, hint, word=error.word)
             yield from words_of(text)
             return
-        own = self.in_rules if is_rule else self.own | {CELL} if trail and trail[-1] == "out" else self.own
+        own = self.in_rules if is_rule else self.own | self._path_names(trail)
         for name in sorted(template.required - own - self.variables.keys()):
             yield from self._undefined(name, trail)
         for name, one in sorted(template.fields):
@@ -192,6 +195,13 @@ class _TemplateReader:
                 hint = suggestion(one, self.fields[name])
                 self.problems.add("undefined_variable", f"`{name}` has no `{one}`", trail, hint, word=one)
         yield from template.names
+
+    @staticmethod
+    def _path_names(trail: Trail) -> set[str]:
+        """The names that a template of a path has besides those of others."""
+        if DELIVER in trail[:-1]:
+            return {CELL, OUT}
+        return {CELL} if trail[-1:] == ("out",) else set()
 
     def _undefined(self, name: str, trail: Trail) -> Iterator[str]:
         if self.problems.was_dropped(name):
@@ -282,6 +292,7 @@ def _values_of(stage: Stage, library: Library) -> Iterator[tuple[str, Value]]:
             yield "if", rule.condition
     if stage.out is not None:
         yield "out", stage.out
+    yield from (("path", one.path) for one in stage.deliver if one.path is not None)
 
 
 def _named(values: Iterable[tuple[str, Value]]) -> dict[str, set[str]]:
@@ -326,8 +337,12 @@ def unused_warnings(library: Library, stages: Sequence[Stage]) -> Iterator[Probl
     lists = _named(values)
     is_dynamic = any("{{" in name for names in lists.values() for name in names)
     axes = {axis.name for stage in stages for axis in stage.all_axes}
-    used = [(kind, library.names(kind), lists[kind]) for kind in LIST_FIELDS if not is_dynamic]
-    for kind, defined, names in (*used, ("looks", library.looks, _looks_of(values)), ("axes", library.axes, axes)):
+    used: list[tuple[str, Mapping[str, object], set[str]]] = [
+        (kind, library.names(kind), lists[kind]) for kind in LIST_FIELDS if not is_dynamic
+    ]
+    recipes = {str(recipe.trail[1]) for stage in stages for recipe in stage.deliver if recipe.trail[0] == DELIVER}
+    used += [("looks", library.looks, _looks_of(values)), ("axes", library.axes, axes)]
+    for kind, defined, names in (*used, (DELIVER, library.recipes, recipes)):
         for name in defined:
             if library.problems.document.is_used((kind, name)):
                 continue  # other pipelines may use it
@@ -336,6 +351,8 @@ def unused_warnings(library: Library, stages: Sequence[Stage]) -> Iterator[Probl
                 hint = (
                     f"use it with `defaults: {{{kind}: [{name}]}}` or in a stage"
                     if kind in LIST_FIELDS
+                    else f"use it in a stage: `deliver: [{name}]`"
+                    if kind == DELIVER
                     else _UNUSED_HINT
                 )
                 yield Problem("unused_definition", f"no stage uses `{name}` of `{kind}:`", at, hint)

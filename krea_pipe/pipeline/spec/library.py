@@ -1,4 +1,4 @@
-"""The named references, moodboards, styles, looks, axes and prompts of a file, and the fields that use them."""
+"""What a file defines by name (references, moodboards, styles, looks, axes, recipes, prompts), and what uses it."""
 
 import re
 from collections import Counter
@@ -12,10 +12,11 @@ from krea_pipe.core.fields import LIST_FIELDS, SINGULARS, Allowed
 from krea_pipe.core.json_data import Json, mapping_in
 from krea_pipe.core.written import unspelled
 from krea_pipe.pipeline.cell_ids import Scalar
-from krea_pipe.pipeline.model import AxisValue, Board, Look, ReferenceSet, Value
+from krea_pipe.pipeline.model import AxisValue, Board, Look, Recipe, ReferenceSet, Value
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.hints import nearest, suggestion
 from krea_pipe.pipeline.spec.problems import Problems
+from krea_pipe.pipeline.spec.recipes import read_recipes
 from krea_pipe.pipeline.template import is_template
 
 MAX_AXIS_VALUES = 150_000
@@ -48,6 +49,7 @@ class Library:
     boards: dict[str, dict[str, Board]] = field(default_factory=lambda: {"moodboards": {}, "styles": {}})
     looks: dict[str, Look] = field(default_factory=dict)
     axes: dict[str, Json] = field(default_factory=dict)
+    recipes: dict[str, Recipe] = field(default_factory=dict)
     built: dict[tuple[str, frozenset[str]], list[AxisValue]] = field(default_factory=dict)
     indexes: ValueIndexes = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
@@ -65,6 +67,7 @@ class Library:
         for name in looks:
             library.looks[name] = Look(library.fields(mapping_in(looks, name), ("looks", name)), ("looks", name))
         library.axes = mapping_in(data, "axes")
+        library.recipes = read_recipes(data, problems)
         return library
 
     def fields(self, data: Mapping[str, Json], trail: Trail) -> dict[str, Value]:

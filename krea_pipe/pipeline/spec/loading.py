@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from krea_pipe.core.errors import InvalidInput, Problem
-from krea_pipe.core.fields import NAMED_LISTS, STAGE_KEYS
+from krea_pipe.core.fields import NAMED_OR_USED, STAGE_KEYS
 from krea_pipe.core.json_data import Json, mapping_in
 from krea_pipe.core.masking import is_secret_name
 from krea_pipe.core.problem_list import MAX_PROBLEMS
@@ -282,7 +282,7 @@ class _Builder:
         return replace(builder.stage(name), checks=self.checks.of_stage(data, trail))
 
     def _shorthand(self) -> dict[str, Json]:
-        lists = {key: self.data[key] for key in NAMED_LISTS if key in self.data}
+        lists = {key: self.data[key] for key in NAMED_OR_USED if key in self.data}
         own = {key: data for key, data in lists.items() if isinstance(data, list)}
         return {key: self.data[key] for key in STAGE_KEYS if key in self.data} | own
 

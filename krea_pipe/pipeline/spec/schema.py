@@ -441,6 +441,8 @@ def _mapping_hint(trail: Trail, value: object) -> str | None:
         return f"write {{id: {value}}}"
     if len(trail) == 2 and trail[0] == "stages":
         return "write a `prompt:` below it"
+    if len(trail) == 2 and trail[0] == "deliver":
+        return "put a name before each recipe, `web: {format: webp}`, or write a list: `deliver: [{format: webp}]`"
     return form_of(trail) or form_of_key(str(trail[0]))
 
 
@@ -471,4 +473,6 @@ def _pattern_hint(trail: Trail) -> str | None:
         return "a moodboard id is a UUID, such as 3f0c9c1e-8f1b-4f0e-9f5d-2b7a1c6d4e90, as in its share link"
     if "colours" in trail:
         return 'write it as "#ff6600", in quotes'
+    if trail and trail[-1] == "background":
+        return form_of_key("background")
     return "use letters, digits, dots, hyphens and _" if trail and trail[-1] in ("id", "name") else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem
-from krea_pipe.core.fields import NAMED_LISTS, STAGE_KEYS
+from krea_pipe.core.fields import LIST_FIELDS, NAMED_OR_USED, STAGE_KEYS
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.nodes import MAX_NODES, Node, spelled_data
@@ -18,7 +18,7 @@ from krea_pipe.pipeline.source import Document, Trail, UsedFile, read_document
 from krea_pipe.pipeline.spec.schema import top_keys
 
 USE = "use"
-SECTIONS = ("vars", "defaults", "prompts", *NAMED_LISTS, "looks", "axes", "profiles")
+SECTIONS = ("vars", "defaults", "prompts", *LIST_FIELDS, "looks", "axes", "checks", "deliver", "profiles")
 """The keys of a used file whose definitions are merged."""
 MAX_USE_DEPTH = 8
 MAX_USED_FILES = 50
@@ -30,7 +30,7 @@ def is_library(data: Json) -> bool:
     """Whether the data of a file only defines names for other files: it has no stages, and nothing of a stage."""
     if not isinstance(data, dict) or any(key in data for key in (*STAGE_KEYS, "stages")):
         return False
-    lists = any(isinstance(data.get(kind), list) for kind in NAMED_LISTS)  # what a single stage uses
+    lists = any(isinstance(data.get(kind), list) for kind in NAMED_OR_USED)  # what a single stage uses
     return not lists and any(key in data for key in (USE, *SECTIONS))
 
 
@@ -53,12 +53,22 @@ def with_used_files(document: Document, root: Path) -> Document:
     reader.read(document, (document.file.resolve(),))
     reader.problems.check()
     found = reader.definitions
+    _check_recipes(document, found)
     return replace(
         document,
         root=_merged(document.root, found, reader.unknown),
         used=tuple(reader.files),
         problems=(*document.problems, *reader.loading),
     )
+
+
+def _check_recipes(document: Document, found: dict[str, Node]) -> None:
+    """Refuse a file with one stage that lists recipes and has definitions of others: one key cannot be both."""
+    own = document.root.children.get("deliver")
+    if "deliver" in found and own is not None and isinstance(own.data, list):
+        message = "`deliver` lists recipes for the only stage, so it cannot also hold those of the used files"
+        hint = "write the stage below `stages:`, with `deliver:` in it"
+        raise InvalidInput(Problem("recipes_in_use", message, document.key_place(("deliver",)), hint))
 
 
 @dataclass(slots=True)
@@ -176,7 +186,7 @@ def _merged(own: Node, found: dict[str, Node], unknown: dict[str, tuple[int, Nod
 
 def _move_lists(children: dict[str | int, Node], found: dict[str, Node]) -> None:
     """Move the lists of a file with one stage to its defaults, where names are defined under the same key."""
-    for kind in NAMED_LISTS:
+    for kind in (*LIST_FIELDS, "checks"):
         node = children.get(kind)
         if kind in found and node is not None and isinstance(node.data, list):
             del children[kind]

@@ -14,6 +14,7 @@ function panelOf(cell) {
     ...section("Prompt", make("p", { className: "prompt" }, ...promptNodes(cell)), ...templateNodes(cell)),
     actionsOf(cell),
     ...provenanceNodes(cell),
+    ...deliveredNodes(cell),
     ...tableSection("Axes", axesOf(cell).filter(({ name }) => name in cell.axes).map((axis) => [axis.name, labelOf(cell, axis)])),
     ...checkSection(cell),
     ...tableSection("Parameters", parameters),
