@@ -94,7 +94,7 @@ class Prepared:
     `replay` is the journal as it was when the plan was made. `cap` is what may be spent, in US dollars, `most` how many
     new images may be made; None is no limit. `permission` says which requests may be paid for. `pipeline_cells` is how
     many cells the pipeline has, selected or not. `record` is what is noted of a shard, which the shared
-    store gets under its `run_name`.
+    store gets under its `run_name`. `environment` is that of the commands of checks.
     """
 
     loaded: Loaded
@@ -113,6 +113,7 @@ class Prepared:
     run_name: str = ""
     pipeline_cells: int | None = None
     record: ShardRecord | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def work(self) -> "RunWork":

@@ -11,7 +11,7 @@ from krea_pipe.cli.streams import flush_streams, leave_streams, prepare_streams,
 EPILOG = (
     "Exit codes: 0 done, 1 some requests failed, 2 invalid file or usage, 3 work pending (plan --check), "
     "4 the API refused, 5 over budget or at a limit, 6 waiting for picks, 7 nothing selected, "
-    "8 differs from the lock file, 70 a bug in krea-pipe, 130 interrupted and resumable."
+    "8 differs from the lock file, 9 an image fails a check, 70 a bug in krea-pipe, 130 interrupted and resumable."
 )
 
 

@@ -185,7 +185,8 @@ select_options = combined(
         "--select",
         multiple=True,
         metavar="EXPR",
-        help="Select cells by part of the id, stage:NAME, axis=value or status:failed; combine with and, or, not, *.",
+        help="Select cells by part of the id, stage:NAME, axis=value, check:NAME or status:failed; combine with and, "
+        "or, not, *.",
     ),
     click.option("--exclude", multiple=True, metavar="EXPR", help="Leave out these cells; same syntax as -k."),
     click.option("--only-failed", is_flag=True, help="Select only failed cells; same as -k status:failed."),

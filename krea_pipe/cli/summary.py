@@ -18,7 +18,7 @@ from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, From
 from krea_pipe.planning.out_folder import IN_THE_WAY
 from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
-from krea_pipe.report.words import adopted_cells, explanation, notices, summary_sentence
+from krea_pipe.report.words import adopted_cells, checks_of, explanation, notices, summary_sentence
 
 _MAX_ROWS = 10
 _SOURCES: Mapping[type[FreeSource], str] = {FromFile: "file", FromHome: "home", FromRemote: "shared store"}
@@ -63,6 +63,11 @@ def _place(report: Report, start: Path) -> str:
 def annotate_cells(report: Report, pipeline: Pipeline) -> None:
     """Annotate each cell that failed, or may have been billed without an image, on the line of its prompt."""
     annotate(_annotation(report, row, pipeline) for row in report.rows if row.status in ("failed", "uncertain"))
+    places = {check.name: pipeline.document.place(check.trail) for stage in pipeline.stages for check in stage.checks}
+    for one in checks_of(report):
+        if one.failed:
+            kind: AnnotationKind = "error" if one.check.fail else "warning"
+            annotate([Annotation(kind, f"check: {one.check.name}", one.sentence(), places.get(one.check.name))])
 
 
 def summary_json(report: Report, folder: Path) -> dict[str, object]:
@@ -74,6 +79,7 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
         "target": report.target.kind,
         "shard": report.shard,
         **batch_summary_json(report),
+        "failed_checks": {one.check.name: len(one.failed) for one in checks_of(report) if one.failed},
         "adopted": adopted_cells(report),
         "in_the_way": [row.id for row in report.rows if row.error is not None and row.error.code == IN_THE_WAY],
         "warnings": list(report.warnings),

@@ -23,6 +23,8 @@ class ExitCode(IntEnum):
     NOTHING_SELECTED = 7
     NOT_AS_LOCKED = 8
     """An image differs from the lock file, or prices differ from a document."""
+    CHECK_FAILED = 9
+    """All images are there, and one fails a check with `fail: true`."""
     BUG = 70
     INTERRUPTED = 130
     """By a person or the system; the same command continues."""
@@ -36,6 +38,7 @@ _WORST_FIRST = (
     ExitCode.LIMIT_REACHED,
     ExitCode.SOME_FAILED,
     ExitCode.NOT_AS_LOCKED,
+    ExitCode.CHECK_FAILED,
     ExitCode.WORK_PENDING,
     ExitCode.WAITING,
     ExitCode.DONE,

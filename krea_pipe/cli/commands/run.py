@@ -148,6 +148,12 @@ MAX_PARALLEL = 8
     is_flag=True,
     help="Pay without claiming requests in the shared store (KREA_PIPE_REMOTE), for example while it is down.",
 )
+@click.option(
+    "--allow-commands",
+    is_flag=True,
+    help="Let checks with `measure: command` run the commands of FILE on this machine. Without it, a file with such "
+    "checks is refused before anything is sent.",
+)
 @cell_options
 def run(files: tuple[Path, ...], *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
     """Generate only the missing images of FILE, and write a report.
@@ -340,6 +346,7 @@ def _run_options(flags: RunFlags, chosen: Shard | None) -> flow.RunOptions:
         frozen=flags["frozen"],
         allow_render=flags["allow_render"],
         changed=_changed(flags),
+        allow_commands=flags["allow_commands"],
         shard=chosen,
         run_name=read_run_name(flags["run_name"], os.environ) if chosen is not None else "",
     )

@@ -453,6 +453,8 @@ def _list_hint(trail: Trail, value: object) -> str | None:
         return f"start each with a hyphen: {str(form_of(trail)).partition(': ')[2]}"
     if isinstance(value, str) and value.startswith("-"):
         return "put a space after each hyphen: `- dawn`"
+    if trail[-1] == "colours":
+        return form_of(trail)
     return f"put it in brackets: [{value}]" if isinstance(value, (str, int, float)) else form_of(trail)
 
 
@@ -469,6 +471,8 @@ def _scalar_hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str 
 def _pattern_hint(trail: Trail) -> str | None:
     if "moodboards" in trail and trail[-1] == "id":
         return "a moodboard id is a UUID, such as 3f0c9c1e-8f1b-4f0e-9f5d-2b7a1c6d4e90, as in its share link"
+    if "colours" in trail:
+        return 'write it as "#ff6600", in quotes'
     if trail and trail[-1] == "background":
         return form_of_key("background")
     return "use letters, digits, dots, hyphens and _" if trail and trail[-1] in ("id", "name") else None

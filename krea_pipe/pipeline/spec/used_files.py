@@ -18,7 +18,7 @@ from krea_pipe.pipeline.source import Document, Trail, UsedFile, read_document
 from krea_pipe.pipeline.spec.schema import top_keys
 
 USE = "use"
-SECTIONS = ("vars", "defaults", "prompts", *LIST_FIELDS, "looks", "axes", "deliver", "profiles")
+SECTIONS = ("vars", "defaults", "prompts", *LIST_FIELDS, "looks", "axes", "checks", "deliver", "profiles")
 """The keys of a used file whose definitions are merged."""
 MAX_USE_DEPTH = 8
 MAX_USED_FILES = 50
@@ -186,7 +186,7 @@ def _merged(own: Node, found: dict[str, Node], unknown: dict[str, tuple[int, Nod
 
 def _move_lists(children: dict[str | int, Node], found: dict[str, Node]) -> None:
     """Move the lists of a file with one stage to its defaults, where names are defined under the same key."""
-    for kind in LIST_FIELDS:
+    for kind in (*LIST_FIELDS, "checks"):
         node = children.get(kind)
         if kind in found and node is not None and isinstance(node.data, list):
             del children[kind]
