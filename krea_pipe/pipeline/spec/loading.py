@@ -32,6 +32,7 @@ from krea_pipe.pipeline.spec.library import Library
 from krea_pipe.pipeline.spec.overlay import Overrides, apply_overrides, check_sets, parse_sets
 from krea_pipe.pipeline.spec.prices import known_value_warnings, read_prices, user_prices
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_errors, with_texts
+from krea_pipe.pipeline.spec.recipes import DELIVER, used_recipes
 from krea_pipe.pipeline.spec.report_view import read_report_view
 from krea_pipe.pipeline.spec.schema import allowed_values, find_problems, part_without, top_keys
 from krea_pipe.pipeline.spec.stages import MAX_STAGES, StageBuilder
@@ -277,9 +278,12 @@ class _Builder:
         return [self._stage(own, mapping_in(stages, own), ("stages", own)) for own in stages]
 
     def _stage(self, name: str, data: Mapping[str, Json], trail: Trail) -> Stage:
-        defaults = {key: one for key, one in mapping_in(self.data, "defaults").items() if key != "checks"}
+        fields = mapping_in(self.data, "defaults").items()
+        defaults = {key: one for key, one in fields if key not in ("checks", DELIVER)}
         builder = StageBuilder(self.variables, self.library, defaults, data, trail)
-        return replace(builder.stage(name), checks=self.checks.of_stage(data, trail))
+        holder, at = (data, trail) if DELIVER in data else (mapping_in(self.data, "defaults"), ("defaults",))
+        deliver = tuple(used_recipes(holder, at, self.library.recipes, self.problems))
+        return replace(builder.stage(name), checks=self.checks.of_stage(data, trail), deliver=deliver)
 
     def _shorthand(self) -> dict[str, Json]:
         lists = {key: self.data[key] for key in NAMED_OR_USED if key in self.data}

@@ -53,22 +53,12 @@ def with_used_files(document: Document, root: Path) -> Document:
     reader.read(document, (document.file.resolve(),))
     reader.problems.check()
     found = reader.definitions
-    _check_recipes(document, found)
     return replace(
         document,
         root=_merged(document.root, found, reader.unknown),
         used=tuple(reader.files),
         problems=(*document.problems, *reader.loading),
     )
-
-
-def _check_recipes(document: Document, found: dict[str, Node]) -> None:
-    """Refuse a file with one stage that lists recipes and has definitions of others: one key cannot be both."""
-    own = document.root.children.get("deliver")
-    if "deliver" in found and own is not None and isinstance(own.data, list):
-        message = "`deliver` lists recipes for the only stage, so it cannot also hold those of the used files"
-        hint = "write the stage below `stages:`, with `deliver:` in it"
-        raise InvalidInput(Problem("recipes_in_use", message, document.key_place(("deliver",)), hint))
 
 
 @dataclass(slots=True)
@@ -186,7 +176,7 @@ def _merged(own: Node, found: dict[str, Node], unknown: dict[str, tuple[int, Nod
 
 def _move_lists(children: dict[str | int, Node], found: dict[str, Node]) -> None:
     """Move the lists of a file with one stage to its defaults, where names are defined under the same key."""
-    for kind in (*LIST_FIELDS, "checks"):
+    for kind in (*LIST_FIELDS, "checks", "deliver"):
         node = children.get(kind)
         if kind in found and node is not None and isinstance(node.data, list):
             del children[kind]
