@@ -14,7 +14,7 @@ from pathlib import Path
 from krea_pipe.app.execution import Execution, Listen, Prepared, RunWork
 from krea_pipe.app.flow import RunOptions, new_run_id, prepare_run
 from krea_pipe.app.run_pipeline import BegunRun, FinishedRun, begin_run, end_run
-from krea_pipe.core.errors import KreaPipeError, Problem, RefusedByKrea
+from krea_pipe.core.errors import KreaPipeError, Problem, RefusedByKrea, UsageError, whole_file
 from krea_pipe.core.exit_codes import worst
 from krea_pipe.core.outcome import Ending, Failure, Result
 from krea_pipe.core.request import Key
@@ -102,6 +102,7 @@ def run_batch(
     for file in files:
         with _noting(file, ends):
             found = read(file)
+            _check_folder(found, ready)
             ready.setdefault(found.home, []).append(found)
     ending = Ending()
     for home, members in ready.items():
@@ -111,6 +112,19 @@ def run_batch(
     found_ends = tuple(ends[file] for file in files)
     report, page = _reported(found_ends, batch_id, next(iter(ready), None))
     return Batch(found_ends, report, page, ending)
+
+
+def _check_folder(found: BatchFile, ready: Mapping[Path, Sequence[BatchFile]]) -> None:
+    """Refuse a pipeline whose images would be in the folder of another one.
+
+    Raises:
+        UsageError: there is such a pipeline before it.
+    """
+    for other in (one for members in ready.values() for one in members):
+        if other.out.resolve() == found.out.resolve():
+            message = f"{other.file} has the same name, so their images would be in the same folder, {found.out}"
+            hint = "give one of them another `name:`, or run it by itself with --out"
+            raise UsageError(Problem("same_name", message, whole_file(found.file), hint))
 
 
 def _run_home(

@@ -197,6 +197,13 @@ def test_what_several_files_cannot_have_is_refused(house, krea, words, said):
     assert said in done.err
 
 
+def test_two_pipelines_of_one_name_do_not_share_a_folder(house, krea):
+    house.pipeline(["other"], name="house/deep/a.yaml")
+    done = house.run("run", "house")
+    assert (done.code, sorted(krea.billed_prompts())) == (2, ["a1", "b1", "both", "c1", "c2"])
+    assert "house/deep/a.yaml: error: house/a.yaml has the same name" in done.err
+
+
 def test_accept_takes_files_and_then_cells(house):
     house.run("run", "house")
     for name in ("a", "b"):

@@ -53,6 +53,7 @@ from krea_pipe.cli.summary import (
     waiting_json,
     waiting_words,
 )
+from krea_pipe.cli.tables import counted
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.exit_codes import worst
 from krea_pipe.core.outcome import Ending
@@ -250,7 +251,7 @@ def _say_batch(batch: Batch, notifications: RunNotifications, *, as_json: bool) 
     if as_json:
         print_json(_batch_json(batch, code))
     elif batch.report is not None and not stderr_log.quiet:
-        click.echo(f"\n{len(batch.ends)} pipelines: {summary_sentence(batch.report)}")
+        click.echo(f"\n{counted(len(batch.ends), 'pipeline')}: {summary_sentence(batch.report)}")
         click.echo(f"batch   {batch.page}")
     if is_told and code in GOES_ON:
         stderr_log.problems(_problems(batch.ending))

@@ -146,7 +146,7 @@ def _paths(said: Json) -> Iterator[tuple[Trail, str]]:
     """Each path under `use`; the schema refuses anything else there."""
     items = said if isinstance(said, list) else [said]
     for index, one in enumerate(items):
-        if isinstance(one, str):
+        if isinstance(one, str) and one:
             yield ((USE, index) if isinstance(said, list) else (USE,)), one
 
 
