@@ -86,7 +86,8 @@ class _Reader:
             try:
                 files = files_of(text, above[-1].parent, self.root)
             except Unusable as error:
-                self.problems.note(Problem(error.code, str(error), at, error.hint or _HINT))
+                hint = _outside_hint(self.root) if error.code == "reference_outside" else error.hint or _HINT
+                self.problems.note(Problem(error.code, str(error), at, hint))
                 continue
             for file in files:
                 self._take(file, above, _shown(document.file, above[-1], file), at)
@@ -140,6 +141,13 @@ class _Reader:
         if data.get("version") != 1 or isinstance(data["version"], bool):
             at = document.place(("version",)) if "version" in data else document.place()
             self.problems.note(Problem("bad_version", "a used file must have `version: 1`", at))
+
+
+def _outside_hint(root: Path) -> str:
+    """What to do about a file outside the folder that a pipeline must not leave."""
+    if (root / ".git").exists():
+        return f"used files must be inside the repository {root.name}/, and their paths are relative"
+    return f"used files must be inside {root.name}/; with `git init` above both files, they can be in any folder below it"
 
 
 def _paths(said: Json) -> Iterator[tuple[Trail, str]]:
