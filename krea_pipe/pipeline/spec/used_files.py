@@ -147,7 +147,7 @@ def _outside_hint(root: Path) -> str:
     """What to do about a file outside the folder that a pipeline must not leave."""
     if (root / ".git").exists():
         return f"used files must be inside the repository {root.name}/, and their paths are relative"
-    return f"used files must be inside {root.name}/; with `git init` above both files, they can be in any folder below it"
+    return f"used files must be inside {root.name}/; in a git repository, they can be anywhere inside the repository"
 
 
 def _paths(said: Json) -> Iterator[tuple[Trail, str]]:
