@@ -137,5 +137,5 @@ def test_a_missing_file_has_no_line_and_suggests_the_file_that_was_meant(project
 
 def test_a_folder_in_place_of_a_file_is_named(project):
     project.write("pipelines/jug.yaml", FILE)
-    done = project.run("plan", "pipelines")
+    done = project.run("expand", "pipelines")
     assert (done.code, done.err.splitlines()[0]) == (2, "pipelines: error: this is a folder, not a file")
