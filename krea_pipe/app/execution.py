@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.fields import NONE_ALLOWED, Allowed
+from krea_pipe.core.git import person_of
 from krea_pipe.core.outcome import Ending, Failure, Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import LOCAL_PACE, Pace, Target, Token, api_token, live_pace
@@ -232,6 +234,7 @@ class Execution:
             webhook_listener=self.listener,
             transport=transport_for(self.target, work.allowed),
             observe=listeners.observe,
+            person="" if self.target.kind == "local" else person_of(Path.cwd(), self.environment),
             remote=work.remote,
             accepted=work.accepted,
             locked_jobs=work.locked_jobs,

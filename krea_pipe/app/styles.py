@@ -13,6 +13,7 @@ from krea_pipe.app import flow
 from krea_pipe.app.execution import token_for, transport_for
 from krea_pipe.app.workspace import Workspace, open_workspace, target_of
 from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.core.git import person_of
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.settings import LOCAL_PACE, Target, live_pace
 from krea_pipe.core.unreadable import unreadable_file
@@ -144,6 +145,7 @@ def train_style(
         max_cost=terms["max_cost"],
         again=terms["again"],
         seconds=terms["wait"],
+        person="" if local else person_of(Path.cwd(), environment),
         transport=transport_for(workspace.target),
     )
     return TrainedStyle(file, loaded, terms, training, workspace.target, execute_training(order))

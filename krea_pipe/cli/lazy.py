@@ -24,6 +24,10 @@ COMMANDS = {
     "accept": ("krea_pipe.cli.commands.lock:accept", "Accept the latest images into the lock file."),
     "verify": ("krea_pipe.cli.commands.lock:verify", "Compare the images on disk with the lock file."),
     "status": ("krea_pipe.cli.commands.jobs:status", "List what is in flight at Krea. Needs no network and no key."),
+    "spend": (
+        "krea_pipe.cli.commands.spend:spend",
+        "Show what was paid, by month, pipeline, person and more.",
+    ),
     "cancel": ("krea_pipe.cli.commands.jobs:cancel", "Cancel what is in flight at Krea."),
     "recover": ("krea_pipe.cli.commands.jobs:recover", "Find jobs at Krea that are missing from the journal."),
     "styles": ("krea_pipe.cli.commands.styles:styles", "List trained styles, or train a style."),
