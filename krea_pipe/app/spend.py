@@ -18,8 +18,8 @@ from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import open_space
 
 Group: TypeAlias = Literal["month", "pipeline", "stage", "variant", "person", "home"]
-GROUPS: tuple[Group, ...] = get_args(Group)
-UNKNOWN = "unknown"
+SPEND_GROUPS: tuple[Group, ...] = get_args(Group)
+UNKNOWN_NAME = "unknown"
 """What stands for a name that a journal does not have."""
 
 
@@ -49,7 +49,11 @@ class SpendSum:
     trainings_usd: Decimal = Decimal(0)
 
     def add(self, charge: Charge) -> None:
-        """Add a charge."""
+        """Add a charge.
+
+        Args:
+            charge: the charge of one job or POST.
+        """
         match charge.state:
             case "paid":
                 self.paid, self.paid_usd = self.paid + 1, self.paid_usd + charge.usd
@@ -161,4 +165,4 @@ def _names(charge: Charge, home: str, by: Sequence[Group]) -> tuple[str, ...]:
         "person": charge.person,
         "home": home,
     }
-    return tuple(found[one] or UNKNOWN for one in by)
+    return tuple(found[one] or UNKNOWN_NAME for one in by)

@@ -118,9 +118,7 @@ def train_style(
         KreaPipeError: the training cannot start and nothing was sent, or nothing can be recorded.
         KeyboardInterrupt: interrupted twice; the journal is safe.
     """
-    if not NAME.fullmatch(terms["name"]) or terms["name"].lower() in RESERVED:
-        hint = "use letters, digits and _"
-        raise UsageError(Problem("bad_name", f"{terms['name']!r} is not a valid name under `styles:`", hint=hint))
+    _check_name(terms["name"])
     loaded = flow.load_pipeline(file, overrides)
     images = training_images(loaded.pipeline, loaded.fingerprints, references)
     sources = tuple(image.source for image in images)
@@ -149,6 +147,12 @@ def train_style(
         transport=transport_for(workspace.target),
     )
     return TrainedStyle(file, loaded, terms, training, workspace.target, execute_training(order))
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name) or name.lower() in RESERVED:
+        hint = "use letters, digits and _"
+        raise UsageError(Problem("bad_name", f"{name!r} is not a valid name under `styles:`", hint=hint))
 
 
 def write_style(trained: TrainedStyle, style_id: str) -> bool:

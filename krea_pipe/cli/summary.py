@@ -9,11 +9,12 @@ import click
 from krea_pipe.app.run_pipeline import FinishedRun
 from krea_pipe.cli.annotations import Annotation, AnnotationKind, annotate
 from krea_pipe.cli.messages import Level, StderrLog, as_one
+from krea_pipe.core.money import exact
 from krea_pipe.core.request import Key
 from krea_pipe.executor.fetch import Copied
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import Pipeline
-from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote
 from krea_pipe.planning.out_folder import IN_THE_WAY
 from krea_pipe.report.build import prompt_place

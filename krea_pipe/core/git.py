@@ -173,7 +173,7 @@ def user_name(folder: Path, environment: Mapping[str, str]) -> str:
 
 
 def person_of(folder: Path, environment: Mapping[str, str]) -> str:
-    """Who works in a folder, as git would name the author of a commit.
+    """The name of the person in a folder, as git would name the author of a commit.
 
     Args:
         folder: the folder, whose repository may have a name of its own.

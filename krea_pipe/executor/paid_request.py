@@ -16,6 +16,7 @@ from typing import Generic, TypeAlias, TypeVar
 from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
 from krea_pipe.api.wire import Job
 from krea_pipe.core.errors import Problem
+from krea_pipe.core.money import exact
 from krea_pipe.core.outcome import Attempt, Failure, Status, iso
 from krea_pipe.core.request import Key, Source
 from krea_pipe.executor.capacity import JobSlot, delay
@@ -195,7 +196,7 @@ class PaidRequest(ABC, Generic[End]):
         match answer:
             case Job():
                 origin, account, run = self.session.origin, self.session.account, self.session.run_id
-                job = InFlight(answer.id, origin, account, run, usd=str(self.price), created_at=created_at(answer))
+                job = InFlight(answer.id, origin, account, run, usd=exact(self.price), created_at=created_at(answer))
                 return await self.collect(job, self.attempts[-1].at)
             case Lost():
                 return await self._recover(answer)
@@ -338,7 +339,7 @@ class PaidRequest(ABC, Generic[End]):
         return Submitting(
             origin=session.origin,
             account=session.account,
-            usd=str(self.price),
+            usd=exact(self.price),
             cell=session.cell_name(self.name),
             variant=self.variant,
             person=session.person,

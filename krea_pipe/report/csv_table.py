@@ -7,8 +7,8 @@ from decimal import Decimal
 from io import StringIO
 
 from krea_pipe.core.json_data import writable
+from krea_pipe.core.money import exact
 from krea_pipe.pipeline.cell_ids import label_of
-from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.model import Report, Row
 
 # Excel takes a file without this for one in the code page of the machine, and shows "Größe" as "GrÃ¶ÃŸe". Programs that

@@ -11,8 +11,8 @@ from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin
 
 from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.money import exact
 from krea_pipe.core.outcome import DIGEST
-from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.model import (
     REPORT_SCHEMA,
     Attempt,

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Literal, TypeAlias
 
+from krea_pipe.core.money import FREE
 from krea_pipe.store.events import JournalLine
 from krea_pipe.store.replay import InFlight, Post, Replay
 
 ChargeState: TypeAlias = Literal["paid", "not_billed", "uncertain", "in_flight"]
 _RANKS: tuple[ChargeState, ...] = ("paid", "not_billed", "uncertain", "in_flight")
-"""Where several sources know a job, the first of these that one of them says is so."""
+"""If several sources know a job, the first of these states that one of them names applies."""
 _COMPLETED = frozenset({"empty", "image_unfetched", "wrong_size"})
 """Why a completed job has no stored image; Krea bills completed jobs, and no failed or cancelled ones."""
 
@@ -156,7 +157,7 @@ class ChargeReader:
 
     def _note_result(self, line: JournalLine) -> None:
         result = self.replay.done[line.key]
-        job_id, usd = str(result.get("job_id", "")), _amount(str(result.get("cost_usd", "0")))
+        job_id, usd = str(result.get("job_id", "")), _amount(str(result.get("cost_usd", FREE)))
         charge = self.jobs.get(job_id)
         if charge is None:
             if line.key in self.replay.drawn:  # a job that another home has paid, and that was read again
@@ -251,7 +252,7 @@ def _of_post(post: Post, state: ChargeState) -> Charge:
 
 
 def _amount(text: str) -> Decimal:
-    """An amount in a journal; 0 for what is none."""
+    """An amount in a journal; 0 for other text."""
     try:
         amount = Decimal(text)
     except InvalidOperation:

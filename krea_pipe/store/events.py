@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.money import FREE
 from krea_pipe.core.settings import origin_of
 
 
@@ -25,7 +26,7 @@ class Sent:
 
     origin: str = ""
     account: str = ""
-    usd: str = "0"
+    usd: str = FREE
     cell: str = ""
     variant: str = ""
     person: str = ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.money import FREE
 from krea_pipe.core.outcome import Result
 from krea_pipe.core.settings import origin_of
 from krea_pipe.store.events import (
@@ -54,7 +55,7 @@ class Post:
     origin: str
     account: str = ""
     cell: str = ""
-    usd: str = "0"
+    usd: str = FREE
     variant: str = ""
     person: str = ""
     began: str = ""
@@ -84,7 +85,7 @@ class InFlight:
     account: str = ""
     run: str = ""
     cell: str = ""
-    usd: str = "0"
+    usd: str = FREE
     variant: str = ""
     person: str = ""
     created_at: str = ""
@@ -237,7 +238,7 @@ class Replay:
             job_id=drawn.job_id,
             origin=drawn.origin,
             account=drawn.account,
-            usd=str(self.done.get(key, {}).get("cost_usd", "0")),
+            usd=str(self.done.get(key, {}).get("cost_usd", FREE)),
             created_at=drawn.created_at,
             adopted=drawn.adopted,
             was_stored=True,
@@ -398,7 +399,6 @@ class Replay:
 
     def _post(self, line: JournalLine, event: Submitting | Unanswered, sent: Post | None = None) -> Post:
         """The POST of a line; its list of jobs is that of when it was `sent`, and unknown without that."""
-        listed_at_start = self.listed_at_start.setdefault(line.run, len(self.listed))
         is_known = sent is not None or isinstance(event, Submitting)
         return Post(
             line.key,
@@ -413,7 +413,7 @@ class Replay:
             known_since=event.known_since if is_known else "",
             newest=event.newest if is_known else "",
             listed=len(self.listed) if sent is None else sent.listed,
-            listed_at_start=listed_at_start,
+            listed_at_start=self.listed_at_start.setdefault(line.run, len(self.listed)),
         )
 
     def _take_news(self, line: JournalLine, job: InFlight) -> None:

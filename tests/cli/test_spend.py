@@ -80,7 +80,7 @@ def test_every_group_adds_up_to_the_bill(project, krea):
         ["unknown", "2", "0.12"],
     ]
     shown = project.run("spend", "--by=stage", "--csv=spend.csv").out
-    assert "total       5  $2.15" in shown
+    assert "total      5  $2.15" in shown
     assert "$2.00 of it is for trainings" in shown
     assert (project.path / "spend.csv").read_bytes().startswith(b"\xef\xbb\xbfstage,paid,")
 

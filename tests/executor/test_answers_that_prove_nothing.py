@@ -61,7 +61,7 @@ def test_an_answer_that_is_no_refusal_of_kreas_is_a_lost_one(project, krea, answ
     done = project.run("run", "p.yaml", "--json")
     assert (done.code, done.counts) == (0, (3, 0, 0)), done.text
     assert done.rows["b"]["adopted"]
-    assert done.json["cost"]["spent_usd"] == "0.090"
+    assert done.json["cost"]["spent_usd"] == "0.09"
     check_paid_once(project, krea, ["a", "b", "c"])
 
 

@@ -29,10 +29,11 @@ from krea_pipe.cli.options import (
 from krea_pipe.cli.plan_json import ACTIONS
 from krea_pipe.cli.streams import is_terminal
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.money import exact
 from krea_pipe.core.outcome import DIGEST
 from krea_pipe.core.request import KEY_VERSION, ByDigest, ByKey, parse_source
 from krea_pipe.matrix.selecting import find_cell
-from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.template import is_template
 from krea_pipe.planning.explain import (
     Explanation,

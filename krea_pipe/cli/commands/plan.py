@@ -44,8 +44,9 @@ from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import writable
+from krea_pipe.core.money import exact
 from krea_pipe.core.request import Key
-from krea_pipe.pipeline.pricing import exact, usd, usd_range
+from krea_pipe.pipeline.pricing import usd, usd_range
 from krea_pipe.planning.budget import Limits, sum_within
 from krea_pipe.planning.joint_plan import joint_plan
 from krea_pipe.planning.out_folder import in_the_way

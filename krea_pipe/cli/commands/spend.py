@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from krea_pipe.app.spend import GROUPS, Group, Spend, SpendQuery, SpendSum, add_up_spend
+from krea_pipe.app.spend import SPEND_GROUPS, Group, Spend, SpendQuery, SpendSum, add_up_spend
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import FILE, json_option
 from krea_pipe.cli.tables import counted, print_table
 from krea_pipe.core.errors import Problem, UsageError
-from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.core.money import exact
+from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.csv_table import csv_text
 from krea_pipe.store.atomic import write_atomically
 
@@ -42,7 +43,7 @@ class DayType(click.ParamType[date]):
 @click.command()
 @click.option(
     "--by",
-    type=click.Choice(GROUPS),
+    type=click.Choice(SPEND_GROUPS),
     multiple=True,
     default=("month",),
     show_default=True,

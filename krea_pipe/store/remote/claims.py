@@ -231,7 +231,7 @@ class Claims:
 
 
 def _line(key: str, event: LoggedEvent) -> JournalLine | str:
-    """The line that an event holds, or why it is none that can be used."""
+    """The line that an event holds, or why it cannot be used."""
     if event.data is None:
         hint = "if you know that nothing was paid for it, delete these objects"
         return f"its claims in the shared store are not trusted: {event.reason}; {hint}"
