@@ -107,6 +107,7 @@ def _engine(flags: RunFlags) -> tuple[str, int]:
         "--keep-both": flags["keep_both"],
         "--without-claims": flags["without_claims"],
         "--events": flags["events"],
+        "--verbose": flags["verbose"],
         "--notify": flags["notify"],
     }
     if given := next((name for name, value in others.items() if value), None):

@@ -108,6 +108,7 @@ local_option = click.option(
     "--local", is_flag=True, help="Use the local Krea, which draws proofs, needs no key and costs nothing."
 )
 out_option = click.option(
+    "-o",
     "--out",
     type=FILE,
     help="The folder for images.  [default: out/NAME in the working folder, or proofs/NAME with --local]",
@@ -157,6 +158,7 @@ class LogFlags(TypedDict):
     """Reports of a run to other programs and people, during the run and at its end."""
 
     quiet: bool
+    verbose: bool
     log_format: Literal["text", "json"]
     events: Path | None
     notify: tuple[str, ...]
@@ -194,6 +196,7 @@ select_options = combined(
 cell_options = combined(over_options, select_options, max_cells_option, json_option)
 log_options = combined(
     click.option("-q", "--quiet", is_flag=True, help="Print only errors, and the object of --json."),
+    click.option("-v", "--verbose", is_flag=True, help="Also print each step of each request, as in --events."),
     click.option(
         "--log-format",
         type=click.Choice(["text", "json"]),

@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     WORK_PENDING = 3
     """`plan --check`: there is something to do."""
     REFUSED = 4
-    """Krea refuses the account."""
+    """There is no usable key, or Krea or the shared store refuses the account."""
     LIMIT_REACHED = 5
     """The price is over the budget, or a limit of the user's is reached."""
     WAITING = 6

@@ -79,6 +79,7 @@ MAX_PARALLEL = 8
 @shard_option
 @run_name_option
 @click.option(
+    "-j",
     "--concurrency",
     type=click.IntRange(1, MAX_CONCURRENCY),
     default=500,
@@ -399,7 +400,10 @@ def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool, in
     elif not (as_json or stderr_log.quiet):
         _print_in_batch(finished)
     if is_told:
-        stderr_log.problems(problems)
+        if problems == (finished.ending.limit,):  # the user's own, so nothing went wrong
+            stderr_log.shortcomings(problems)
+        else:
+            stderr_log.problems(problems)
         if finished.kept is not None and finished.kept.drifted and (stderr_log.quiet or stderr_log.in_json):
             stderr_log.say("error", "drifted", lock_words(finished)[-1], cells=list(finished.kept.drifted))
     cells = report.cells
