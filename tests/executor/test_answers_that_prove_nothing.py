@@ -91,7 +91,7 @@ def test_a_refusal_in_a_form_of_kreas_is_one_and_says_why(project, krea, body):
     project.pipeline(["a", "b"])
     done = project.run("run", "p.yaml", "--json")
     assert (done.code, len(krea.posts)) == (1, 2), done.text
-    assert (done.rows["b"]["error"]["code"], done.rows["b"]["cost_usd"]) == ("rejected", "0")
+    assert (done.rows["b"]["error"]["code"], done.rows["b"]["cost_usd"]) == ("rejected", "0.00")
     assert "no such ratio" in done.rows["b"]["error"]["message"]
 
 

@@ -114,7 +114,7 @@ def test_a_job_that_is_moderated_ends_at_once_with_its_reason_and_is_not_counted
     project.pipeline(["a"])
     done = project.run("run", "p.yaml", "--json")
     error = done.rows["a"]["error"]
-    assert (error["code"], error["class"], done.json["cost"]["spent_usd"]) == (code, "rejected", "0")
+    assert (error["code"], error["class"], done.json["cost"]["spent_usd"]) == (code, "rejected", "0.00")
     assert "the words" in error["message"]
 
 

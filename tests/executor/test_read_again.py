@@ -52,11 +52,11 @@ def test_a_completed_job_that_gives_no_image_is_read_again_in_every_run_and_coun
             f"job {job_ids(krea, 'b')[0]} is read again at no cost: it was completed without an image",
         )
         again = run(project)
-        assert (again.code, again.rows["b"]["status"], again.json["cost"]["spent_usd"]) == (1, "failed", "0")
+        assert (again.code, again.rows["b"]["status"], again.json["cost"]["spent_usd"]) == (1, "failed", "0.00")
     krea.rules.clear()
     draw(krea)
     last = run(project)
-    assert (last.code, last.counts, last.json["cost"]["spent_usd"]) == (0, (1, 0, 1), "0")
+    assert (last.code, last.counts, last.json["cost"]["spent_usd"]) == (0, (1, 0, 1), "0.00")
     check_paid_once(project, krea, ["a", "b"])
 
 
@@ -71,7 +71,7 @@ def test_an_earlier_version_wrote_an_empty_job_as_failed_and_it_is_read_again_as
     krea.rules.clear()
     draw(krea)
     again = run(project)
-    assert (again.code, again.json["cost"]["spent_usd"]) == (0, "0")
+    assert (again.code, again.json["cost"]["spent_usd"]) == (0, "0.00")
     check_paid_once(project, krea, ["a", "b"])
 
 
@@ -82,7 +82,7 @@ def test_a_job_that_was_never_brought_in_and_that_krea_has_no_longer_is_bought_a
     forget(krea)
     gone = run(project)
     error = gone.rows["b"]["error"]
-    assert (error["code"], error["class"], gone.json["cost"]["spent_usd"]) == ("job_gone", "gone", "0")
+    assert (error["code"], error["class"], gone.json["cost"]["spent_usd"]) == ("job_gone", "gone", "0.00")
     assert (project.plan()["b"], len(krea.posts)) == (("new", "failed before: job_gone"), 2)
     krea.rules.clear()
     draw(krea)
@@ -163,13 +163,13 @@ def test_an_image_of_another_size_is_read_again_for_nothing_until_it_fits(projec
     project.pipeline(["a", "b"])
     first = run(project)
     again = run(project)
-    assert (again.rows["b"]["error"]["code"], again.json["cost"]["spent_usd"]) == ("wrong_size", "0")
+    assert (again.rows["b"]["error"]["code"], again.json["cost"]["spent_usd"]) == ("wrong_size", "0.00")
     assert project.plan()["b"][0] == "attach"
     krea.rules.clear()
     draw(krea)
     last = run(project)
     assert (last.code, last.counts) == (0, (1, 0, 1))
-    assert (first.json["cost"]["spent_usd"], last.json["cost"]["spent_usd"]) == ("0.06", "0")
+    assert (first.json["cost"]["spent_usd"], last.json["cost"]["spent_usd"]) == ("0.06", "0.00")
     check_paid_once(project, krea, ["a", "b"])
 
 
@@ -215,4 +215,4 @@ def test_a_run_that_dies_after_another_has_counted_a_job_leaves_it_counted(proje
     krea.rules.clear()
     draw(krea)
     done = run(project)
-    assert (done.code, done.json["cost"]["spent_usd"], len(krea.calls("POST", GENERATE))) == (0, "0", 2)
+    assert (done.code, done.json["cost"]["spent_usd"], len(krea.calls("POST", GENERATE))) == (0, "0.00", 2)

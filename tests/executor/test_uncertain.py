@@ -203,5 +203,5 @@ def test_a_lost_answer_whose_image_can_not_be_fetched_is_waited_for_by_the_next_
     draw(krea)
     again = project.run("run", "p.yaml", "--json")
     assert (again.code, again.counts, again.rows["a"]["adopted"]) == (0, (1, 0, 0), True)
-    assert (done.json["cost"]["spent_usd"], again.json["cost"]["spent_usd"]) == ("0.03", "0")
+    assert (done.json["cost"]["spent_usd"], again.json["cost"]["spent_usd"]) == ("0.03", "0.00")
     check_paid_once(project, krea, ["a"])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, cast
@@ -49,6 +50,7 @@ _RANK = ("type", "const", "enum", "minimum", "maximum", "minItems", "minProperti
 _RANGE = {"from", "to", "steps", "by", "count", "zip", "glob", "csv", "words"}
 
 
+_SUFFIX = ".schema.json"
 _Validator = jsonschema.Draft202012Validator
 
 
@@ -62,10 +64,18 @@ class _Finding:
 
 def schema_text(name: str) -> str:
     """The text of a schema, from the wheel or, in an editable install, from the repository's top level."""
-    packaged = files("krea_pipe") / "schemas" / name
-    if packaged.is_file():
-        return packaged.read_text(encoding="utf-8")
-    return (Path(__file__).parents[3] / "schemas" / name).read_text(encoding="utf-8")
+    return (_schemas() / name).read_text(encoding="utf-8")
+
+
+def schema_names() -> list[str]:
+    """The names of all schemas, sorted."""
+    found = (one.name for one in _schemas().iterdir())
+    return sorted(name.removesuffix(_SUFFIX) for name in found if name.endswith(_SUFFIX))
+
+
+def _schemas() -> Traversable:
+    packaged = files("krea_pipe") / "schemas"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "schemas"
 
 
 def top_keys() -> list[str]:
