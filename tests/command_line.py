@@ -47,6 +47,9 @@ def check_document(data):
     name, _, version = name.partition("@")
     assert (kind, version) == ("krea-pipe", "1")
     schema_of(name).validate(data)
+    for one in data.get("files", ()) if name == "files" else ():
+        if one["result"] is not None:
+            check_document(one["result"])
 
 
 def shared(store, **more):

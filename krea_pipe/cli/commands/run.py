@@ -255,7 +255,7 @@ def _say_batch(batch: Batch, notifications: RunNotifications, *, as_json: bool) 
         click.echo(f"\n{counted(len(batch.ends), 'pipeline')}: {summary_sentence(batch.report)}")
         click.echo(f"batch   {batch.page}")
     if is_told and code in GOES_ON:
-        stderr_log.problems(_problems(batch.ending))
+        _tell_end(batch.ending, stderr_log)
         stderr_log.say("info", "to_go_on", f"To continue (nothing is charged twice): {_command()}")
     return code
 
@@ -400,10 +400,8 @@ def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool, in
     elif not (as_json or stderr_log.quiet):
         _print_in_batch(finished)
     if is_told:
-        if problems == (finished.ending.limit,):  # the user's own, so nothing went wrong
-            stderr_log.shortcomings(problems)
-        else:
-            stderr_log.problems(problems)
+        _tell_end(finished.ending, stderr_log)
+        stderr_log.problems(finished.problems)
         if finished.kept is not None and finished.kept.drifted and (stderr_log.quiet or stderr_log.in_json):
             stderr_log.say("error", "drifted", lock_words(finished)[-1], cells=list(finished.kept.drifted))
     cells = report.cells
@@ -455,6 +453,15 @@ def _command() -> str:
         elif words[number - 1] == "--notify" and word != "desktop":
             words[number] = "…"
     return shlex.join(words)
+
+
+def _tell_end(ending: Ending, stderr_log: StderrLog) -> None:
+    """Say what has ended a run early; a limit is the user's own, so that nothing went wrong."""
+    problems = _problems(ending)
+    if problems == (ending.limit,):
+        stderr_log.shortcomings(problems)
+    else:
+        stderr_log.problems(problems)
 
 
 def _problems(ending: Ending) -> tuple[Problem, ...]:
