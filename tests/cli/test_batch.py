@@ -42,7 +42,7 @@ def ends(done):
 
 def test_all_pipelines_of_a_folder_are_one_run(house, krea):
     plan = house.run("plan", "house", "--json").json
-    assert (plan["totals"]["new"], len(plan["files"])) == ({"requests": 5, "usd": "0.150"}, 3)
+    assert (plan["totals"]["new"], len(plan["files"])) == ({"requests": 5, "usd": "0.15"}, 3)
     done = house.run("run", "house", "--json")
     assert (done.code, done.json["cells"]["succeeded"], spent(done)) == (0, 6, Decimal("0.15"))
     assert sorted(krea.billed_prompts()) == ["a1", "b1", "both", "c1", "c2"]
@@ -173,7 +173,7 @@ def test_events_and_people_are_told_of_a_batch_as_of_one_run(house):
     starts = [line for line in lines if line["event"] == "run_started"]
     stops = [line for line in lines if line["event"] == "run_ended"]
     assert [len(starts), len(stops)] == [1, 1]
-    assert (starts[0]["cells"], stops[0]["cells"]["succeeded"], stops[0]["spent_usd"]) == (6, 6, "0.150")
+    assert (starts[0]["cells"], stops[0]["cells"]["succeeded"], stops[0]["spent_usd"]) == (6, 6, "0.15")
     assert {line["run"] for line in lines} == {starts[0]["run"]}
 
 

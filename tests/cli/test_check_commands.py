@@ -169,7 +169,7 @@ def test_a_failed_check_is_an_exit_code_a_failure_in_junit_and_a_selection(proje
     assert done.json["failed_checks"] == {"score": 1, "width": 2}
     assert done.counts == (2, 0, 0)
     assert project.image("lantern").exists()
-    assert project.events("done")[0]["result"]["cost_usd"] == "0.030"
+    assert project.events("done")[0]["result"]["cost_usd"] == "0.03"
     suite = ElementTree.parse((project.path / done.json["report"]).with_name("junit.xml")).getroot()
     assert suite.get("failures") == "1"
     failed = [case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None]
