@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.pipeline.source import read_document
 from krea_pipe.report.folder import PLANNED, RECORD, find_run, run_folders
+from krea_pipe.report.run_list import list_runs
 from krea_pipe.store.home import open_home
 
 
@@ -27,6 +28,14 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
         names = (path.name for path in folders if (path / RECORD).is_file() or (path / PLANNED).is_file())
         return _beginning(names, incomplete)
     return []
+
+
+def complete_pipeline(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Files, and the names of pipelines with runs."""
+    with suppress(KreaPipeError, OSError):
+        names = _beginning(list_runs(open_home(os.environ)).names, incomplete)
+        return [*names, CompletionItem(incomplete, type="file")]
+    return [CompletionItem(incomplete, type="file")]
 
 
 def complete_stage_of_file(

@@ -1,0 +1,149 @@
+"""`krea-pipe runs`, and pipelines named in place of runs."""
+
+import json
+
+import pytest
+from command_line import SOURCE
+from jsonschema import Draft202012Validator
+from krea_server import until
+from money import draw
+
+SCHEMA = Draft202012Validator(json.loads((SOURCE / "schemas/runs.schema.json").read_text(encoding="utf-8")))
+FAILED = {"status": "failed", "result": {"error": {"code": "nsfw", "message": "no"}}}
+BACK = "20200101-000000-000-p-bbbb"
+
+
+def listed(project, *words):
+    done = project.run("runs", *words, "--json")
+    assert done.code == 0, done.text
+    SCHEMA.validate(done.json)
+    return done.json["runs"]
+
+
+def ids(runs):
+    return [run["run_id"] for run in runs]
+
+
+def run_id(project, *words):
+    return project.run("run", *words, "--json").json["run_id"]
+
+
+def rename_run(project, old, new):
+    """Give a run the id that it would have if the clock had shown another time."""
+    folder = project.home / "runs" / old
+    for name in ("report.json", "report.html"):
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text.replace(old, new), encoding="utf-8")
+    folder.rename(folder.with_name(new))
+    order = project.home / "run-order.txt"
+    order.write_text(order.read_text().replace(old, new))
+
+
+@pytest.fixture
+def three(project, krea):
+    """Three runs of a pipeline that grows, each with what was new; the clock was set back before the second."""
+    draw(krea)
+    (project.path / ".git").mkdir()
+    project.pipeline(["a"])
+    first = run_id(project, "p.yaml")
+    project.pipeline(["a", "b"])
+    rename_run(project, run_id(project, "p.yaml"), BACK)
+    project.pipeline(["a", "b", "c"])
+    return project, [run_id(project, "p.yaml", "--local"), BACK, first]
+
+
+def test_runs_are_listed_in_the_order_in_which_they_began(three):
+    project, newest_first = three
+    runs = listed(project)
+    assert ids(runs) == newest_first
+    assert [run["cost"]["spent_usd"] for run in runs] == ["0", "0.030", "0.030"]
+    assert [(run["target"], run["cells"]["succeeded"], run["cells"]["reused"]) for run in runs] == [
+        ("local", 3, 0),
+        ("live", 1, 1),
+        ("live", 1, 0),
+    ]
+    assert {(run["pipeline"], run["file"], run["state"], run["exit_code"]) for run in runs} == {
+        ("p", "p.yaml", "finished", 0)
+    }
+    assert all((project.path / run["page"]).is_file() and (project.path / run["report"]).is_file() for run in runs)
+    lines = project.run("runs").out.splitlines()
+    assert lines[0].split() == ["started", "(UTC)", "pipeline", "run", "images", "spent", "exit", "report"]
+    assert [next(one for one in newest_first if one in line) for line in lines[1:]] == newest_first
+    assert ("1 rendered, 1 reused" in lines[2], "$0.03" in lines[2], "local" in lines[1]) == (True, True, True)
+    text = project.run("runs", "--limit", "1").out
+    assert (newest_first[1] in text, "… and 2 more; list all of them with --limit 0" in text) == (False, True)
+
+
+def test_runs_are_filtered(three, krea):
+    project, newest_first = three
+    krea.mutate_job(lambda job: {**job, **FAILED}, text="bad")
+    project.pipeline(["bad"], name="other/q.yaml")
+    failed = run_id(project, "other/q.yaml")
+    wanted = {
+        ("--live",): [failed, *newest_first[1:]],
+        ("--local",): newest_first[:1],
+        ("--failed",): [failed],
+        ("q",): [failed],
+        ("p.yaml",): newest_first,
+        ("p.yaml", "q"): [failed, *newest_first],
+        ("--limit", "2"): [failed, newest_first[0]],
+        ("--since", "2021-01-01", "p"): newest_first,
+        ("--since", "2100-01-01"): [],
+        ("--since", "1h", "--live", "p"): newest_first[1:],
+    }
+    assert {words: ids(listed(project, *words)) for words in wanted} == wanted
+    assert project.run("runs", "--since", "2100-01-01").out == "No runs.\n"
+    assert project.run("runs", "--since", "soon").code == 2
+
+
+def test_a_killed_run_is_listed_with_the_command_that_continues_it(project, krea):
+    krea.mutate_job(lambda job: {**job, "status": "sampling", "completed_at": None}, text="b")
+    draw(krea)
+    project.pipeline(["a", "b"], name="my pipes/p.yaml")
+    (project.path / ".git").mkdir()
+    process = project.start("run", "my pipes/p.yaml")
+    until(lambda: project.events("done") or process.poll() is not None)
+    (running,) = listed(project)
+    process.kill()
+    process.wait()
+    (killed,) = listed(project, "--failed")
+    assert (running["state"], killed["state"], killed["report"], killed["exit_code"]) == (
+        *("running", "interrupted"),
+        *(None, None),
+    )
+    assert (killed["cells"]["succeeded"], killed["cells"]["pending"], killed["cost"]["spent_usd"]) == (1, 1, "0.030")
+    assert killed["continue"] == "krea-pipe run 'my pipes/p.yaml'"
+    said = f"{killed['run_id']} was interrupted; to continue: krea-pipe run 'my pipes/p.yaml'"
+    assert said in project.run("runs").out
+
+
+def test_the_runs_of_a_batch_are_shown_as_such(project):
+    for name in ("a", "b"):
+        project.pipeline([name], name=f"{name}.yaml")
+    page = project.run("run", "a.yaml", "b.yaml", "--local", "--json").json["page"]
+    assert {run["batch"] for run in listed(project)} == {page.split("/")[-2]}
+    assert f"batch of a, b: {page}" in project.run("runs").out
+    project.run("run", "a.yaml", "--local")
+    assert [bool(run["batch"]) for run in listed(project)] == [False, True, True]
+
+
+def test_a_thousand_runs_are_listed_without_reading_their_cells(project):
+    project.pipeline(["a"])
+    folder = project.home / "runs" / run_id(project, "p.yaml", "--local")
+    text = (folder / "report.json").read_text(encoding="utf-8")
+    head, mark, _ = text.partition('\n "cells": [\n')
+    assert mark
+    names = [f"20250101-{number:06}-000-p-cccc" for number in range(1000)]
+    for name in names:
+        (folder.parent / name).mkdir()
+        (folder.parent / name / "report.json").write_text(f"{head.replace(folder.name, name)}{mark}no cells")
+    (project.home / "run-order.txt").write_text("".join(f"{name}\n" for name in reversed(names)))
+    assert ids(listed(project, "--limit", "0")) == [*names, folder.name]
+
+
+def test_a_damaged_report_hides_no_other_run(three):
+    project, newest_first = three
+    (project.home / "runs" / BACK / "report.json").write_text("{")
+    done = project.run("runs", "--json")
+    assert (done.code, ids(done.json["runs"])) == (0, [newest_first[0], newest_first[2]])
+    assert f"cannot read .krea-pipe/runs/{BACK}/report.json" in done.err
