@@ -30,6 +30,9 @@ PLANNED = "started.json"
 RUN_ORDER = "run-order.txt"
 """The runs in the order in which they began, in the home folder."""
 
+ASSEMBLED = "assembled"
+"""The folder of the reports of all current cells of a pipeline, in the home folder."""
+
 MAX_MB = 25
 """The size that most mail servers accept."""
 
@@ -151,7 +154,7 @@ def read_record(path: Path) -> Report:
 
 
 def read_head(path: Path) -> Report:
-    """The report that a file holds, without its cells: they stand at its end, and are not read.
+    """The report that a file holds, without its cells, which come last and are not read.
 
     Raises:
         FileNotFoundError: there is no such file. StateError: it is damaged, or a link.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.core.json_data import Json
@@ -174,6 +174,20 @@ def open_progress(home: Path, folder: Path) -> "RunProgress":
     progress = RunProgress(folder, report, space_of(report, home), state)
     progress.look()
     return progress
+
+
+class LaterReports(Protocol):
+    """Finds the report that takes the place of one that is shown. Used by one thread at a time."""
+
+    def after(self, progress: "RunProgress") -> "RunProgress | None":
+        """The report that is to be shown from now on.
+
+        Args:
+            progress: the report that is shown.
+
+        Returns:
+            The other report; None to stay with this one.
+        """
 
 
 @dataclass(slots=True)

@@ -97,7 +97,7 @@ def _listed(home: Path, folder: Path, batch: str) -> ListedRun | None:
     if report is None and (report := _head(folder, PLANNED)) is not None:
         presence = space_of(report, home).presence
         state = "running" if presence.is_alive(folder.name) or presence.is_alive(batch) else "cut_off"
-        if (ended := _head(folder, RECORD)) is not None:  # since it was looked for
+        if (ended := _head(folder, RECORD)) is not None:  # it has ended in the meantime
             report, state = ended, "ended"
     return None if report is None else ListedRun(home, folder, pipeline_file(report, folder), report, state, batch)
 

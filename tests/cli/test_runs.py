@@ -1,6 +1,7 @@
 """`krea-pipe runs`, and pipelines named in place of runs."""
 
 import json
+import shutil
 
 import pytest
 from command_line import SOURCE
@@ -147,3 +148,84 @@ def test_a_damaged_report_hides_no_other_run(three):
     done = project.run("runs", "--json")
     assert (done.code, ids(done.json["runs"])) == (0, [newest_first[0], newest_first[2]])
     assert f"cannot read .krea-pipe/runs/{BACK}/report.json" in done.err
+
+
+def before_and_after(project, *words):
+    done = project.run("diff", *words, "--json")
+    assert done.code == 0, done.text
+    return done.json["before"], done.json["after"]
+
+
+def refused(project, *words):
+    error = project.run(*words, "--json").json["error"]
+    return error["code"], error["message"], error["hint"]
+
+
+def test_a_pipeline_stands_for_its_latest_run(three):
+    project, (proofs, live, first) = three
+    project.pipeline(["x"], name="other/q.yaml")
+    other = run_id(project, "other/q.yaml", "--local")
+    reports = {word: project.run("report", word, "--json").json["run_id"] for word in ("p", "p.yaml", "q", live)}
+    assert reports == {"p": proofs, "p.yaml": proofs, "q": other, live: live}
+    assert before_and_after(project, live) == (first, live)
+    assert before_and_after(project, first, "p.yaml") == (first, proofs)
+    code, message, hint = refused(project, "diff", "p")
+    assert (code, proofs in message, "`krea-pipe runs`" in hint) == ("no_such_run", True, True)
+    again = run_id(project, "p.yaml", "--local")
+    assert before_and_after(project, "p") == (proofs, again)
+
+
+def test_names_that_mean_nothing_or_several_pipelines_are_explained(project):
+    assert refused(project, "view", "lamp")[2] == "run a pipeline first: krea-pipe run FILE --local"
+    (project.path / ".git").mkdir()
+    for name in ("one/lamp.yaml", "two/lamp.yaml", "vase.yaml"):
+        project.pipeline([name[0]], name=name)
+        project.run("run", name, "--local", "--out", name[0])
+    for command in ("view", "export", "sheet", "report", "diff", "runs", "merge"):
+        code, message, hint = refused(project, command, "lamp")
+        assert (code, message) == ("ambiguous_name", "2 pipelines are called lamp: two/lamp.yaml, one/lamp.yaml")
+        assert hint == "specify the file, as in two/lamp.yaml"
+        assert refused(project, command, "vaes")[::2] == ("no_such_run", "did you mean vase?")
+        assert refused(project, command, "two/lamb.yaml")[::2] == ("no_such_file", "did you mean two/lamp.yaml?")
+    assert "pipelines with runs: vase, lamp; latest run: " in refused(project, "view", "zebra")[2]
+    assert project.run("export", "one/lamp.yaml", "--json").json["assembled"]["file"] == "one/lamp.yaml"
+    shutil.rmtree(project.path / "two")
+    assert project.run("export", "lamp", "--json").json["assembled"]["file"] == "one/lamp.yaml"
+    assert project.run("report", "two/lamp.yaml", "--json").code == 0
+    code, message, hint = refused(project, "export", "two/lamp.yaml", "--out", "two.zip")
+    assert (code, message, "--run latest" in hint) == (
+        "no_such_file",
+        "the pipeline file two/lamp.yaml is missing",
+        True,
+    )
+    assert project.run("export", "two/lamp.yaml", "--run", "latest", "--out", "two.zip").code == 0
+
+
+def test_the_home_folder_is_that_of_the_pipeline_file(project):
+    for name in ("one", "two"):
+        (project.path / name / ".git").mkdir(parents=True)
+        project.pipeline([name], name=f"{name}/lamp.yaml")
+        project.run("run", f"{name}/lamp.yaml", "--local")
+    assert [run["file"] for run in listed(project, "one/lamp.yaml", "two/lamp.yaml")] == [
+        "one/lamp.yaml",
+        "two/lamp.yaml",
+    ]
+    for name in ("one", "two"):
+        (run,) = listed(project, f"{name}/lamp.yaml")
+        assert f"/{name}/.krea-pipe/runs/" in run["page"]
+        assert project.run("report", f"{name}/lamp.yaml", "--json").json["run_id"] == run["run_id"]
+        page = project.run("view", f"{name}/lamp.yaml", "--json", "--seconds", "0", "--no-open")
+        assert page.json["assembled"]["missing"] == []
+        assert (project.path / name / ".krea-pipe/assembled").is_dir()
+
+
+def test_the_shards_of_a_pipeline_are_merged_by_its_name(project, krea):
+    draw(krea)
+    project.pipeline("abcd")
+    project.run("run", "p.yaml", "--shard", "1/3")
+    shards = [run_id(project, "p.yaml", "--shard", f"{number}/2") for number in (1, 2, 1)]
+    for word in ("p", "p.yaml"):
+        assert sorted(project.run("merge", word, "--json").report["merged"]) == sorted(shards[1:])
+    project.pipeline("x", name="q.yaml")
+    project.run("run", "q.yaml", "--local")
+    assert refused(project, "merge", "q")[1] == "q.yaml has no run of a shard in .krea-pipe"

@@ -7,22 +7,32 @@ import threading
 import webbrowser
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 import click
 
+from krea_pipe.app.assembled import Assembled, Reassembly, assemble
 from krea_pipe.app.picks import reviewer_name
-from krea_pipe.cli.completing import run_argument
+from krea_pipe.app.run_argument import NamedPipeline
 from krea_pipe.cli.messages import print_json_line
-from krea_pipe.cli.options import json_option, seconds_option
-from krea_pipe.report.folder import find_run
+from krea_pipe.cli.options import json_option, overrides, seconds_option
+from krea_pipe.cli.report_source import (
+    SourceFlags,
+    assembled_json,
+    pipeline_of,
+    place_of,
+    say_missing,
+    say_waiting,
+    source_options,
+)
+from krea_pipe.report.progress import LaterReports, Reruns
 from krea_pipe.report.view.server import listen, serve_run
-from krea_pipe.store.home import open_home
 
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
 @click.command()
-@run_argument
+@source_options
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -44,7 +54,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:
 @seconds_option
 @json_option
 def view(
-    run: str | None,
+    source: str | None,
     port: int,
     hosts: frozenset[str],
     by: str | None,
@@ -52,23 +62,45 @@ def view(
     opens: bool | None,
     seconds: float | None,
     as_json: bool,
+    **flags: Unpack[SourceFlags],
 ) -> int:
-    """Serve the report of a run to the browser on this machine, even while the run is in progress.
+    """Serve a report to the browser on this machine: of a pipeline, or of a run, even while it is in progress.
 
-    RUN is a run id, the start of a run id, or a run folder. The default is the latest run; the page then also follows
-    later runs of its pipeline. Stars, rejections and notes made on the page are saved to the picks files immediately,
-    with your name.
+    PIPELINE is a pipeline file or the name of a pipeline: the page has its current cells, each with its stored image,
+    whichever run generated it, and follows changes of the file and the store. RUN is a run id, the start of a run id,
+    or a run folder. The default is the latest run; the page then also follows later runs of its pipeline. Stars,
+    rejections and notes made on the page are saved to the picks files immediately, with your name.
 
     The URL contains a token and works only on this machine, until you press Ctrl-C. Anyone with the URL can see the run
     and change its picks.
     """
-    home = open_home(os.environ)
-    folder = find_run(home, run, unfinished=True)
-    announce = partial(_announce, opens=opens, as_json=as_json)
+    pipeline = pipeline_of(source, flags)
+    found: Assembled | None = None
+    later: LaterReports | None = None
+    if pipeline is None:
+        place = place_of(source, flags, unfinished=True)
+        home, folder = place.home, place.folder
+        later = Reruns(home) if source is None and flags["run"] is None else None
+    else:
+        found = assemble(pipeline, overrides(flags), local=flags["local"])
+        home, folder = pipeline.home, found.write()
+        later = Reassembly(pipeline, overrides(flags), flags["local"], found)
+        if not as_json:
+            _say_assembled(pipeline, found)
+    announce = partial(_announce, opens=opens, as_json=as_json, found=found)
     name = reviewer_name(by, Path.cwd(), os.environ)
     with listen(port) as listener:
-        serve_run(home, folder, listener, announce, seconds=seconds, allowed=hosts, by=name, follow=run is None)
+        serve_run(home, folder, listener, announce, seconds=seconds, allowed=hosts, by=name, later=later)
     return 0
+
+
+def _say_assembled(pipeline: NamedPipeline, found: Assembled) -> None:
+    """Say which cells have no image, and how to follow a run that is in progress."""
+    say_missing(found, found.report.rows)
+    say_waiting(found)
+    running = next((run.id for run in pipeline.runs if run.state == "running"), None)
+    if running is not None:
+        click.echo(f"{running} is in progress; to follow it: krea-pipe view {running}", err=True)
 
 
 def _host(text: str) -> str:
@@ -78,10 +110,10 @@ def _host(text: str) -> str:
     return text.lower()
 
 
-def _announce(url: str, run_id: str, *, opens: bool | None, as_json: bool) -> None:
+def _announce(url: str, run_id: str, *, opens: bool | None, as_json: bool, found: Assembled | None) -> None:
     """Print where the page is immediately, because the caller may wait for this line."""
     if as_json:
-        print_json_line({"schema": "krea-pipe/view@1", "url": url, "run_id": run_id})
+        print_json_line({"schema": "krea-pipe/view@1", "url": url, "run_id": run_id, **assembled_json(found)})
     else:
         click.echo(url)
         click.echo(f"Showing {run_id}; stop with Ctrl-C.", err=True)
