@@ -250,7 +250,7 @@ class RunProgress:
         if self.state == "ended":
             return []
         # Asked before the report is read: a run that ends in between must not be taken for a dead one.
-        is_alive = self.state == "running" and self.space.presence.is_alive(self.report.run_id)
+        is_alive = self.state == "running" and self.space.presence.is_in_progress(self.report.run_id)
         if is_plain(self.folder / RECORD):
             self.report, self.state = read_report(self.folder), "ended"
             self.digests = frozenset(digests_of(self.report))

@@ -12,10 +12,7 @@ from krea_pipe.report.folder import PAGE_NAME, PLANNED, RECORD, read_head, run_f
 from krea_pipe.report.model import Report
 from krea_pipe.report.progress import RunState, open_progress
 from krea_pipe.store.plain import is_plain
-from krea_pipe.store.presence import RUN_ID
-
-_MOMENT = len("20261012-091405-123-")
-"""The beginning of a run's id that all runs of a batch have in common with the batch."""
+from krea_pipe.store.presence import RUN_ID, moment_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ def list_runs(home: Path) -> RunList:
     runs, problems = list[ListedRun](), list[Problem]()
     for folder in reversed(run_folders(home)):
         try:
-            run = _listed(home, folder, batches.get(folder.name[:_MOMENT], ""))
+            run = _listed(home, folder, batches.get(moment_in(folder.name), ""))
         except KreaPipeError as error:
             problems += error.problems
         else:
@@ -96,7 +93,7 @@ def _listed(home: Path, folder: Path, batch: str) -> ListedRun | None:
     report = _head(folder, RECORD)
     if report is None and (report := _head(folder, PLANNED)) is not None:
         presence = space_of(report, home).presence
-        state = "running" if presence.is_alive(folder.name) or presence.is_alive(batch) else "cut_off"
+        state = "running" if presence.is_in_progress(folder.name) else "cut_off"
         if (ended := _head(folder, RECORD)) is not None:  # it has ended in the meantime
             report, state = ended, "ended"
     return None if report is None else ListedRun(home, folder, pipeline_file(report, folder), report, state, batch)
@@ -129,5 +126,5 @@ def _batches(home: Path) -> dict[str, str]:
     """The ids of batches by the moment in them."""
     with suppress(OSError):
         names: Iterable[str] = (one.name for one in (home / BATCHES).iterdir())
-        return {name[:_MOMENT]: name for name in names if RUN_ID.fullmatch(name)}
+        return {moment_in(name): name for name in names if RUN_ID.fullmatch(name)}
     return {}

@@ -148,7 +148,9 @@ def test_nothing_is_sent_and_no_run_is_added(grown, krea):
 
 def test_images_are_held_to_the_checks_of_now_and_no_command_is_run(project, krea):
     draw(krea)
-    checks = 'checks: [{name: wide, measure: width, min: 2000}, {name: own, measure: command, run: "touch ran {image}"}]'
+    checks = (
+        'checks: [{name: wide, measure: width, min: 2000}, {name: own, measure: command, run: "touch ran {image}"}]'
+    )
     project.pipeline(["a", "b"], more="budget: {usd: 5}")
     project.run("run", "p.yaml", "-k", "a")
     project.pipeline(["a", "b"], more=f"budget: {{usd: 5}}\n{checks}")

@@ -128,6 +128,18 @@ def test_the_runs_of_a_batch_are_shown_as_such(project):
     assert [bool(run["batch"]) for run in listed(project)] == [False, True, True]
 
 
+def test_a_batch_in_progress_is_not_taken_for_an_interrupted_one(project, krea):
+    krea.reset(latency=1e6)
+    for name in ("a", "b"):
+        project.pipeline([name], name=f"{name}.yaml")
+    process = project.start("run", "a.yaml", "b.yaml")
+    until(lambda: len(project.events("submitted")) == 2 or process.poll() is not None)
+    states = [run["state"] for run in listed(project)]
+    process.kill()
+    process.wait()
+    assert (states, [run["state"] for run in listed(project)]) == (["running"] * 2, ["interrupted"] * 2)
+
+
 def test_a_thousand_runs_are_listed_without_reading_their_cells(project):
     project.pipeline(["a"])
     folder = project.home / "runs" / run_id(project, "p.yaml", "--local")

@@ -71,8 +71,8 @@ def view(
     or a run folder. The default is the latest run; the page then also follows later runs of its pipeline. Stars,
     rejections and notes made on the page are saved to the picks files immediately, with your name.
 
-    The URL contains a token and works only on this machine, until you press Ctrl-C. Anyone with the URL can see the run
-    and change its picks.
+    The URL contains a token and works only on this machine, until you press Ctrl-C. Anyone with the URL can see the
+    report and change its picks.
     """
     pipeline = pipeline_of(source, flags)
     found: Assembled | None = None
