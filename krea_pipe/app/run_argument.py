@@ -3,6 +3,7 @@
 A word is the path or the name of a pipeline file, or the id, the beginning of the id or the folder of a run.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from krea_pipe.store.plain import is_plain
 LATEST_RUN = "latest"
 """Stands for the latest run of a pipeline."""
 _MOST_NAMED = 10
+_LATEST = 3
+"""Runs that a hint names."""
 _DAY = re.compile(r"\d{8}(-.*)?")
 """How the ids of runs begin."""
 
@@ -113,8 +116,8 @@ def find_pipeline(word: str, environment: Mapping[str, str]) -> NamedPipeline | 
     Raises:
         UsageError: there is neither, or several pipelines have the name.
     """
-    path = Path(word)
-    if path.suffix.lower() in SUFFIXES and not path.is_dir():
+    path = Path(os.path.expanduser(word))  # noqa: PTH111 (which fails where there is no such user)
+    if path.suffix.lower() in SUFFIXES and not os.path.isdir(path):  # noqa: PTH112 (no name is too long for it)
         return _of_file(path, environment)
     home = open_home(environment)
     if _may_be_run(word, path, home):
@@ -131,7 +134,7 @@ def find_pipeline(word: str, environment: Mapping[str, str]) -> NamedPipeline | 
 
 def _may_be_run(word: str, path: Path, home: Path) -> bool:
     """Whether a word is the folder of a run, a file in it, or begins as ids do."""
-    if not word or "/" in word or _DAY.fullmatch(word) or (runs_folder(home) / word).is_dir():
+    if not word or "/" in word or _DAY.fullmatch(word) or os.path.isdir(runs_folder(home) / word):  # noqa: PTH112 (no name is too long for it)
         return True
     return any(is_plain(path / name) for name in (RECORD, PLANNED))
 
@@ -140,7 +143,7 @@ def _of_file(path: Path, environment: Mapping[str, str]) -> NamedPipeline:
     home = open_home(environment, path)
     known = list_runs(home)
     runs = known.of_file(path)
-    if not runs and not path.exists():
+    if not runs and not os.path.exists(path):  # noqa: PTH110 (the same)
         hint = _near_file(path, list(dict.fromkeys(run.file for run in known.runs)))
         raise UsageError(Problem("no_such_file", f"there is no file {path}", hint=hint))
     return NamedPipeline(path, home, runs)
@@ -165,7 +168,8 @@ def _unknown(word: str, known: RunList, home: Path) -> UsageError:
     hint = "run a pipeline first: krea-pipe run FILE --local"
     if known.runs:
         near = closest(word, known.names)
-        hint = f"did you mean {near}?" if near else f"{_listed(known.names)}; latest run: {known.runs[0].id}"
+        latest = ", ".join(run.id for run in reversed(known.runs[:_LATEST]))
+        hint = f"did you mean {near}?" if near else f"{_listed(known.names)}; latest runs: {latest}"
     return UsageError(Problem("no_such_run", f"no run and no pipeline in {home} is called {word}", hint=hint))
 
 

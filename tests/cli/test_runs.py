@@ -199,7 +199,7 @@ def test_names_that_mean_nothing_or_several_pipelines_are_explained(project):
         assert hint == "specify the file, as in two/lamp.yaml"
         assert refused(project, command, "vaes")[::2] == ("no_such_run", "did you mean vase?")
         assert refused(project, command, "two/lamb.yaml")[::2] == ("no_such_file", "did you mean two/lamp.yaml?")
-    assert "pipelines with runs: vase, lamp; latest run: " in refused(project, "view", "zebra")[2]
+    assert "pipelines with runs: vase, lamp; latest runs: " in refused(project, "view", "zebra")[2]
     assert project.run("export", "one/lamp.yaml", "--json").json["assembled"]["file"] == "one/lamp.yaml"
     shutil.rmtree(project.path / "two")
     assert project.run("export", "lamp", "--json").json["assembled"]["file"] == "one/lamp.yaml"
