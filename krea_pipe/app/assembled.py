@@ -7,7 +7,7 @@ import hashlib
 import os
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from krea_pipe.app.lock_files import lock_of_run
@@ -22,6 +22,7 @@ from krea_pipe.core.settings import Target
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import ImageCheck
 from krea_pipe.pipeline.spec import Loaded, Overrides
+from krea_pipe.pipeline.staged import inputs_of
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.out_folder import look_over
 from krea_pipe.planning.plan import Attach, Plan, Reuse, Step, status_of
@@ -37,7 +38,7 @@ from krea_pipe.report.progress import RunProgress, open_progress
 from krea_pipe.report.recipe_delivery import not_made
 from krea_pipe.report.run_list import ListedRun
 from krea_pipe.report.thumbnails import keep_reference_thumbnails
-from krea_pipe.store.blobs import stamp_of
+from krea_pipe.store.blobs import Stamp, stamp_of
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space, open_space
 
@@ -98,7 +99,12 @@ class Reassembly:
     overrides: Overrides
     local: bool
     current: Assembled
-    _stamps: object = None
+    _files: list[Path] = field(init=False)
+    _stamps: list[Stamp | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._files = _read_files(self.current)
+        self._stamps = [stamp_of(file) for file in self._files]
 
     def after(self, progress: RunProgress) -> RunProgress | None:
         """The report as it is now, if other cells or images are in it and no run is generating more of them.
@@ -112,18 +118,24 @@ class Reassembly:
         Raises:
             KreaPipeError: the file is invalid, or the store cannot be read.
         """
-        files = (
-            self.current.space.folder / "journal.jsonl",
-            *(one.file for one in self.current.loaded.pipeline.document.files),
-        )
-        stamps = [stamp_of(file) for file in files]
+        stamps = [stamp_of(file) for file in self._files]
         if stamps == self._stamps or self.current.space.presence.alive():
             return None
         self._stamps = stamps
         self.current = assemble(self.pipeline, self.overrides, local=self.local)
+        self._files = _read_files(self.current)
+        self._stamps = [stamp_of(file) for file in self._files]
         if self.current.report.run_id == progress.report.run_id:
             return None
         return open_progress(self.pipeline.home, self.current.write())
+
+
+def _read_files(found: Assembled) -> list[Path]:
+    """The files on which a report depends, without picks: those made on its page would load it again each time."""
+    pipeline = found.loaded.pipeline
+    picks = {stage.upstream.file.resolve() for stage in pipeline.stages if stage.upstream and stage.upstream.file}
+    inputs = inputs_of(pipeline, found.loaded.fingerprints) - picks
+    return [found.space.folder / "journal.jsonl", pipeline.document.file, *sorted(inputs)]
 
 
 def assemble(pipeline: NamedPipeline, overrides: Overrides, *, local: bool) -> Assembled:

@@ -48,3 +48,17 @@ def test_changes_of_the_file_and_of_the_store_are_followed(project, krea):
         assert view.rows()["b"]["status"] == "pending"
         assert project.run("run", "p.yaml").code == 0
         until(lambda: view.rows()["b"]["status"] == "succeeded", "the new image")
+
+
+def test_a_table_is_followed_with_the_picks_made_on_the_page(project, krea):
+    draw(krea)
+    project.write("rows.csv", "w\na\n")
+    more = "  final: {for_each: p, picks: picks/p.yaml, promote: {variant: large}}\n"
+    text = 'version: 1\nbudget: {usd: 5}\nstages:\n  p: {prompt: "{{ row.w }}", matrix: {row: {csv: rows.csv}}}\n'
+    project.write("p.yaml", text + more)
+    assert project.run("run", "p.yaml").code == 6
+    with viewed(project, "p.yaml") as view:
+        (cell,) = (row["id"] for row in view.json("report.json")["cells"])
+        assert view.post("p", {"add": [{"id": cell, "stars": 5}]}).status_code == 200
+        project.write("rows.csv", "w\na\nb\n")
+        until(lambda: len(view.json("report.json")["cells"]) == 3, "the new cell and the picked one")
