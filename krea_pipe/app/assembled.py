@@ -39,6 +39,8 @@ from krea_pipe.report.recipe_delivery import not_made
 from krea_pipe.report.run_list import ListedRun
 from krea_pipe.report.thumbnails import keep_reference_thumbnails
 from krea_pipe.store.blobs import Stamp, stamp_of
+from krea_pipe.store.home import make_home
+from krea_pipe.store.plain import check_folders
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space, open_space
 
@@ -80,6 +82,8 @@ class Assembled:
         Raises:
             StateError: it cannot be written.
         """
+        check_folders(self.folder.parent, self.folder)
+        make_home(self.folder.parent.parent)
         keep_reference_thumbnails(self.report, self.loaded.fingerprints, self.space, shrink)
         decisions = decisions_json(read_decisions(self.report, self.folder, self.loaded.pipeline))
         report = _with_stored_paths(self.report, self)

@@ -111,6 +111,7 @@ def test_real_images_are_taken_before_proofs(project, krea):
         said = project.run("view", "p.yaml", "--json", "--seconds", "0", "--no-open").json["assembled"]
         assert (len(said["missing"]), said["command"]) == found[1:]
         assert done.json.get("target") == found[0]
+    assert (project.home / ".gitignore").read_text() == "*\n"
     assert project.run("export", "p.yaml", "--local", "--json").json["target"] == "local"
     assert krea.billed_prompts() == ["a"]
 
@@ -175,3 +176,13 @@ def test_the_command_for_what_is_missing_has_the_same_options(project):
         "command"
     ]
     assert shlex.split(command) == ["krea-pipe", "run", "p.yaml", *words]
+
+
+def test_a_page_is_not_written_through_a_link(grown):
+    view = ("view", "p", "--seconds", "0", "--no-open")
+    assert grown.run(*view).code == 0
+    (folder,) = grown.home.glob("assembled/*")
+    folder.rename(grown.path / "elsewhere")
+    folder.symlink_to(grown.path / "elsewhere")
+    done = grown.run(*view)
+    assert (done.code, "is a link" in done.err) == (1, True)
