@@ -104,9 +104,22 @@ def forecast(
     Raises:
         KreaPipeError: the file or the store cannot be read, or nothing is selected.
     """
-    loaded, limits = flow.load_pipeline(file, overrides), options.limits
+    loaded = flow.load_pipeline(file, overrides)
     options = replace(options, lock=lock_of_run(file, options.lock, overrides, frozen=options.frozen))
-    workspace = open_workspace(environment, file, local=local)
+    return forecast_of(loaded, file, overrides, options, environment, local=local)
+
+
+def forecast_of(
+    loaded: Loaded,
+    file: Path,
+    overrides: Overrides,
+    options: flow.RunOptions,
+    environment: Mapping[str, str],
+    *,
+    local: bool,
+) -> Forecast:
+    """Decide what a run of a pipeline that was read would do; arguments and errors as for `forecast`."""
+    limits, workspace = options.limits, open_workspace(environment, file, local=local)
     ignored: list[Problem] = []
     remote = open_remote(environment, workspace.target, ignored.append)
     options = replace(options, homes=open_other_homes(environment, file), remote=remote)
@@ -121,7 +134,7 @@ def forecast(
             check_budget(basis.plan, basis.whole, loaded.pipeline.budget, limits)
         except KreaPipeError as error:
             refusal = error.problems[0]
-    out = flow.out_folder(None, loaded.pipeline.name, local=local)
+    out = flow.out_folder(options.out, loaded.pipeline.name, local=local)
     target, source = workspace.target, loaded.pipeline.document.file
     taken = look_over(workspace.space, out, target.kind, basis.plan, file=source).taken
     stored = stored_results(basis.plan)

@@ -10,7 +10,7 @@ from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target
 from krea_pipe.matrix.matrix import MAX_CELLS
-from krea_pipe.matrix.selecting import drawable, selected
+from krea_pipe.matrix.selecting import Drawable, drawable, selected
 from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.matrix.sharding import Shard, of_shard, shard_numbers
 from krea_pipe.pipeline.spec import Loaded as Loaded
@@ -76,6 +76,8 @@ class RunOptions:
     """Whether checks may run the commands of the file."""
     run_name: str = ""
     """What shards that belong together are named in the shared store."""
+    cells: Sequence[KeyedCell] | None = None
+    """What is generated in place of the cells of the pipeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ def load_pipeline(
     overrides: Overrides = Overrides(),  # noqa: B008 (frozen)
     *,
     allow_library: bool = False,
+    edited: bytes | None = None,
 ) -> Loaded:
     """Read a pipeline file and every image that it names; an image that was found to be whole is not decoded again.
 
@@ -124,6 +127,7 @@ def load_pipeline(
         file: the pipeline file.
         overrides: what the command line says over it; its environment names the home folder.
         allow_library: accept a file without stages, whose definitions other files use.
+        edited: read these bytes in place of those of the file, which an edit is going to replace.
 
     Returns:
         The pipeline and its images.
@@ -132,7 +136,7 @@ def load_pipeline(
         InvalidInput: with every problem of the file and of its images. UsageError: the overrides are wrong.
     """
     checked = CheckedImages(find_home(overrides.environment, file))
-    return read_pipeline(file, overrides, checked, allow_library=allow_library)
+    return read_pipeline(file, overrides, checked, allow_library=allow_library, edited=edited)
 
 
 def plan_run(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:
@@ -157,7 +161,7 @@ def plan_run(loaded: Loaded, space: Space, target: Target, options: RunOptions) 
 def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> PlannedRun:
     """The plan with what it was made of; arguments and errors as for `plan`."""
     name = loaded.pipeline.name
-    able = drawable(loaded.pipeline, loaded.fingerprints, options.max_cells)
+    able = _drawable(loaded, options)
     found = able.found
     known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
     origin = target.origin if target.lasting else ""
@@ -192,6 +196,13 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
         moved = moved_lock(lock or Lockfile(options.lock), {key for _, key in found})
     warnings = (*able.warnings, *([moved] if moved else []))
     return PlannedRun(plan, whole, known.journal, found, able.idle, lock, offers.problems, warnings)
+
+
+def _drawable(loaded: Loaded, options: RunOptions) -> Drawable:
+    """The cells to plan: those of the pipeline, or others in their place."""
+    if options.cells is not None:
+        return Drawable(options.cells, (), frozenset())
+    return drawable(loaded.pipeline, loaded.fingerprints, options.max_cells)
 
 
 def fetch_kinds(

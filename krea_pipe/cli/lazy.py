@@ -30,6 +30,10 @@ GROUPS = {
         "spend": ("krea_pipe.cli.commands.spend:spend", "Show what was paid, by month, pipeline, person and more."),
     },
     "Choose and accept images": {
+        "reroll": (
+            "krea_pipe.cli.commands.reroll:reroll",
+            "Generate cells again with other seeds, and take one of them.",
+        ),
         "pick": ("krea_pipe.cli.commands.pick:pick", "Record which images are picked."),
         "picks": ("krea_pipe.cli.commands.pick:picks", "Update the cell ids in a picks file after a change of names."),
         "promote": (

@@ -71,6 +71,14 @@ def selected(
     """
     if selection.is_all:
         return found
+    chosen = matching(found, selection, pipeline, statuses)
+    taken = {key for _, key in chosen}
+    ids, needed = {cell.id for cell, _ in chosen}, _with_upstream(taken, {key: cell for cell, key in found}) - taken
+    return [one for one in found if one[0].id in ids or one[1] in needed]
+
+
+def matching(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statuses: Mapping[Key, str]) -> _KeyedCells:
+    """The cells that a selection takes, in their order; arguments and errors as for `selected`."""
     names = {name for cell, _ in found for name in cell.names}
     names |= {axis.name for stage in pipeline.stages for axis in stage.axes}
     checks = {check.name for stage in pipeline.stages for check in stage.checks}
@@ -82,9 +90,7 @@ def selected(
     ]
     if not any(chosen):
         raise NothingSelected(Problem("nothing_selected", "no cell matches the selection", hint=_hint(found, pipeline)))
-    taken = {key for (_, key), is_chosen in zip(found, chosen, strict=True) if is_chosen}
-    needed = _with_upstream(taken, {key: cell for cell, key in found}) - taken
-    return [one for one, is_chosen in zip(found, chosen, strict=True) if is_chosen or one[1] in needed]
+    return [one for one, is_chosen in zip(found, chosen, strict=True) if is_chosen]
 
 
 def _hint(found: _KeyedCells, pipeline: Pipeline) -> str:

@@ -169,14 +169,14 @@ def _word_index(word: str, text: str, start: int, end: int) -> int:
     return -1
 
 
-def read_document(file: Path, most: int = MAX_NODES) -> Document:
-    """Read and parse one YAML file, which has at most `most` values.
+def read_document(file: Path, most: int = MAX_NODES, edited: bytes | None = None) -> Document:
+    """Read and parse one YAML file, which has at most `most` values; `edited` is what it is going to contain.
 
     Raises:
         InvalidInput: the file cannot be read, is not UTF-8 text, has a merge conflict, or breaks a loading rule.
     """
     check_inside(file)
-    raw = _read_bytes(file)
+    raw = _read_bytes(file) if edited is None else edited
     text = _decode(file, raw.removeprefix(b"\xef\xbb\xbf"))
     if conflict := conflict_in(file, text):
         raise InvalidInput(conflict)

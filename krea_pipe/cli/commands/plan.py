@@ -163,7 +163,7 @@ def _planned(file: Path, flags: _Flags) -> FileResult:
     approval = None if out is None else plan_files.write_plan_file(out, forecast)
 
     def show() -> None:
-        _print(forecast, show_all=flags["show_all"], local=flags["local"])
+        print_forecast(forecast, show_all=flags["show_all"], local=flags["local"])
         if out is not None and approval is not None:
             click.echo(_plan_file_words(out, approval, is_refused=forecast.refusal is not None))
 
@@ -220,7 +220,8 @@ def _plan_all(arguments: Sequence[Path], flags: _Flags, *, as_json: bool) -> Seq
     return ends
 
 
-def _print(forecast: Forecast, *, show_all: bool, local: bool) -> None:
+def print_forecast(forecast: Forecast, *, show_all: bool, local: bool) -> None:
+    """Print a plan for people: its requests, its price, and how far a run would come."""
     print_problems((*forecast.loaded.warnings, *forecast.problems), kind="warning")
     _print_tables(forecast.plan, show_all=show_all, local=local)
     cap = forecast.cap if forecast.is_whole and not forecast.refusal else None

@@ -179,7 +179,7 @@ def run(files: tuple[Path, ...], *, as_json: bool, **flags: Unpack[RunFlags]) ->
     with RunNotifications(flags, file) as notifications:
         finished = _run(file, flags, notifications, as_json=as_json)
         notifications.finished(finished)
-        return _say(finished, notifications.stderr_log, as_json=as_json)
+        return say_run(finished, notifications.stderr_log, as_json=as_json)
 
 
 def _uses_engine(flags: RunFlags) -> bool:
@@ -201,7 +201,7 @@ def _run_batch(arguments: Sequence[Path], flags: RunFlags, *, as_json: bool) -> 
         notifications.shard = chosen = shard(flags["shard"])
         target = target_of(os.environ, local=flags["local"])
         stderr_log = notifications.stderr_log
-        warn = _warner(stderr_log, as_json=as_json)
+        warn = warner(stderr_log, as_json=as_json)
         remote = open_remote(os.environ, target, lambda one: warn([one]), has_claims=not flags["without_claims"])
         check_budget_name(flags["budget_name"], remote)
         check_run_name(flags["run_name"], chosen, remote)
@@ -219,12 +219,12 @@ def _run_batch(arguments: Sequence[Path], flags: RunFlags, *, as_json: bool) -> 
 
         limits = Limits(flags["max_cost"], flags["max_new"], is_named=flags["budget_name"] is not None)
         execution = open_execution(target, _send_options(flags), os.environ)
-        listen = _listening(notifications, is_local=target.kind == "local", as_json=as_json)
+        listen = listening(notifications, is_local=target.kind == "local", as_json=as_json)
         batch = run_batch(files, read, execution, limits, listen)
         return _say_batch(batch, notifications, as_json=as_json)
 
 
-def _warner(stderr_log: StderrLog, *, as_json: bool) -> Callable[[Iterable[Problem]], None]:
+def warner(stderr_log: StderrLog, *, as_json: bool) -> Callable[[Iterable[Problem]], None]:
     """Prints warnings, unless only JSON is printed."""
 
     def warn(problems: Iterable[Problem]) -> None:
@@ -246,7 +246,7 @@ def _say_batch(batch: Batch, notifications: RunNotifications, *, as_json: bool) 
         if is_told:
             stderr_log.problems(end.problems)
         if end.finished is not None:
-            _say(end.finished, stderr_log, as_json=as_json, in_batch=True)
+            say_run(end.finished, stderr_log, as_json=as_json, in_batch=True)
     code = worst(end.code for end in batch.ends)
     if as_json:
         print_json(_batch_json(batch, code))
@@ -266,7 +266,7 @@ def _batch_json(batch: Batch, code: int) -> dict[str, object]:
         {
             "file": str(end.file),
             "exit_code": end.code,
-            "result": end.finished and _run_json(end.finished),
+            "result": end.finished and run_json(end.finished),
             "problems": [problem_json(one) for one in end.problems],
         }
         for end in batch.ends
@@ -295,7 +295,7 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
     if request.over and not as_json:
         stderr_log.say("info", "plan_file", f"{file} is a plan of {request.file} with {request.over}")
     execution = open_execution(request.target, _send_options(flags), os.environ)
-    warn = _warner(stderr_log, as_json=as_json)
+    warn = warner(stderr_log, as_json=as_json)
     warn(loaded.warnings)
     is_local = request.target.kind == "local"
 
@@ -315,14 +315,14 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
             remote=remote,
             homes=open_other_homes(os.environ, request.file),
         ),
-        listen=_listening(notifications, is_local=is_local, as_json=as_json),
+        listen=listening(notifications, is_local=is_local, as_json=as_json),
     )
     if not stderr_log.in_json:
         annotate_cells(finished.report, loaded.pipeline)
     return finished
 
 
-def _listening(notifications: RunNotifications, *, is_local: bool, as_json: bool) -> Listen:
+def listening(notifications: RunNotifications, *, is_local: bool, as_json: bool) -> Listen:
     """Shows how far a run has come, and reports its events."""
     stderr_log = notifications.stderr_log
     moves = not (as_json or stderr_log.quiet or stderr_log.in_json) and can_move()
@@ -387,7 +387,7 @@ def _display(state: ProgressState, stderr_log: StderrLog, *, moves: bool) -> Abs
     return Bar(state)
 
 
-def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool, in_batch: bool = False) -> int:
+def say_run(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool, in_batch: bool = False) -> int:
     """Say how a run has ended: what it made on stdout, what is wrong on stderr; its exit code."""
     report, problems = finished.report, (*(() if in_batch else _problems(finished.ending)), *finished.problems)
     is_told = not as_json or stderr_log.in_json
@@ -415,7 +415,7 @@ def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool, in
 def _print_end(finished: flow.FinishedRun, problems: tuple[Problem, ...], *, quiet: bool, as_json: bool) -> None:
     if as_json:
         error = {"error": problem_json(problems[0])} if problems else {}
-        print_json({**_run_json(finished), **error})
+        print_json({**run_json(finished), **error})
         return
     if quiet:
         return
@@ -437,7 +437,7 @@ def _print_notes(finished: flow.FinishedRun) -> None:
         click.echo(waiting_words(one, local=finished.report.target.kind == "local"))
 
 
-def _run_json(finished: flow.FinishedRun) -> dict[str, object]:
+def run_json(finished: flow.FinishedRun) -> dict[str, object]:
     """A finished run as one object."""
     waiting = [waiting_json(one) for one in finished.waiting]
     more = {"waiting": waiting, "lock": lock_json(finished), "fetched": fetched_json(finished)}

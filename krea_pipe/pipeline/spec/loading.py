@@ -75,6 +75,7 @@ def read_pipeline(
     checked: CheckedDigests | None = None,
     *,
     allow_library: bool = False,
+    edited: bytes | None = None,
 ) -> Loaded:
     """Read a pipeline file and every image that it names.
 
@@ -83,11 +84,12 @@ def read_pipeline(
         overrides: what the command line says over it.
         checked: the digests of images that need not be decoded, because they were; new ones are added.
         allow_library: accept a file without stages, whose definitions other files use.
+        edited: read these bytes in place of those of the file, which an edit is going to replace.
 
     Raises:
         InvalidInput: with every problem of the file and of its images. UsageError: the overrides are wrong.
     """
-    draft = draft_pipeline(file, overrides)
+    draft = draft_pipeline(file, overrides, edited)
     if is_library(draft.pipeline.document.data) and not allow_library:
         hint = f"set `prompt:` to a text, or use this file in others: `use: [{file.name}]`"
         draft.problems.add_key("no_prompt", "this file has only definitions for other files, and no prompt", (), hint)
@@ -97,7 +99,11 @@ def read_pipeline(
     return Loaded(draft.pipeline, fingerprints)
 
 
-def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # noqa: B008 (frozen)
+def draft_pipeline(
+    file: Path,
+    overrides: Overrides = Overrides(),  # noqa: B008 (frozen)
+    edited: bytes | None = None,
+) -> Draft:
     """Read one pipeline file; a draft with problems is only useful for finding more problems.
 
     Raises:
@@ -108,7 +114,7 @@ def draft_pipeline(file: Path, overrides: Overrides = Overrides()) -> Draft:  # 
     with masking_errors():
         fields, others = parse_sets(overrides.sets)
         root = repository_root(file)
-        own = with_text_files(with_used_files(read_document(file), root), root)
+        own = with_text_files(with_used_files(read_document(file, edited=edited), root), root)
         defined = apply_overrides(own, Overrides(overrides.profiles), ())
         if isinstance(defined.data, dict):
             check_set_paths([*(name.split(".") for name in fields), *(path for path, _ in others)], defined.data)
