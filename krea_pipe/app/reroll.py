@@ -13,11 +13,11 @@ from krea_pipe.matrix.rerolling import (
     FOLDER,
     Takes,
     axis_of,
-    check_seeds,
     named_or_matching,
     take_cells,
     takes_of,
     when_of,
+    without_own_seed,
     without_own_seeds,
 )
 from krea_pipe.matrix.selecting import drawable
@@ -28,6 +28,8 @@ from krea_pipe.pipeline.spec import Loaded, Overrides
 from krea_pipe.planning.plan import Fetch, Plan, Reuse, status_of
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.known import look_up
+
+_MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ class Reroll:
     """The takes of some cells, ready to be planned or run.
 
     `loaded` is the pipeline under the name of its rerolls, with a page that has a row for each cell; `cells` are the
-    takes, and the images that they need. `unseen` are the cells without an image, of which there are only new takes.
+    takes, and the images that they need. `unseen` are the cells without an image, of which there are only new takes,
+    and `skipped` says which cells that were meant have no seed of their own.
     """
 
     loaded: Loaded
@@ -53,6 +56,7 @@ class Reroll:
     takes: tuple[Takes, ...]
     cells: tuple[flow.KeyedCell, ...]
     unseen: tuple[str, ...]
+    skipped: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class _Basis:
     found: Sequence[flow.KeyedCell]
     chosen: Sequence[flow.KeyedCell]
     given: Mapping[str, int | None]
+    skipped: tuple[Problem, ...]
 
     @property
     def by_id(self) -> dict[str, Cell]:
@@ -130,7 +135,7 @@ def prepare_reroll(request: RerollRequest, count: int, environment: Mapping[str,
     view = ReportView(names, (axis,))
     renamed = replace(pipeline, name=f"{pipeline.name}-reroll", report=view)
     loaded = replace(basis.loaded, pipeline=renamed)
-    return Reroll(loaded, pipeline.name, tuple(takes), (*upstream, *kept), tuple(unseen))
+    return Reroll(loaded, pipeline.name, tuple(takes), (*upstream, *kept), tuple(unseen), basis.skipped)
 
 
 def take_seed(
@@ -185,11 +190,15 @@ def _read(request: RerollRequest, environment: Mapping[str, str], *, local: bool
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
     statuses = {step.key: status_of(step, basis.replay) for step in basis.plan.steps}
     chosen = named_or_matching(basis.found, request.words, loaded.pipeline, statuses)
-    check_seeds([cell for cell, _ in chosen], loaded.pipeline)
+    skipped = {cell.id: without_own_seed([cell], loaded.pipeline) for cell, _ in chosen}
+    problems = [problem for found in skipped.values() for problem in found]
+    chosen = [one for one in chosen if not skipped[one[0].id]]
+    if not chosen:
+        raise UsageError(*problems[:_MAX_PROBLEMS])
     bare = without_own_seeds(loaded.pipeline, [cell for cell, _ in chosen])
     unpatched = drawable(bare, loaded.fingerprints, request.max_cells).found
     given = {cell.id: cell.request.seed for cell, _ in unpatched}
-    return _Basis(request, loaded, workspace, basis.plan, basis.found, chosen, given)
+    return _Basis(request, loaded, workspace, basis.plan, basis.found, chosen, given, (*problems,))
 
 
 def _upstream(basis: _Basis) -> list[flow.KeyedCell]:
@@ -267,7 +276,7 @@ def _more_than_seed(basis: _Basis, cell: Cell, after: Cell) -> Problem:
         hint = "`--set`, a later patch or a profile sets it"
     else:
         message = f"the seed of {cell.id} also decides its {' and its '.join(names)}"
-        hint = "a take has the same request with another seed; make these independent of `seed` first"
+        hint = f"a take differs in the seed alone; write the {' and the '.join(names)} so that `seed` does not matter"
     return Problem("not_only_the_seed", message, _place(basis, cell), hint)
 
 

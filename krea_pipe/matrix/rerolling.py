@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TypeAlias
 
 from krea_pipe.core.errors import NothingSelected, Problem, UsageError
@@ -12,6 +11,7 @@ from krea_pipe.core.request import Key, key_of
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.selecting import matching
 from krea_pipe.matrix.selection import parse_selection
+from krea_pipe.pipeline.cell_ids import Scalar
 from krea_pipe.pipeline.model import Matrix, Pipeline, Rule, Stage
 
 FOLDER = "rerolls"
@@ -73,11 +73,15 @@ def named_or_matching(
     return [one for one in found if one[0].id in taken]
 
 
-def check_seeds(cells: Iterable[Cell], pipeline: Pipeline) -> None:
-    """Refuse cells whose seed is not their own.
+def without_own_seed(cells: Iterable[Cell], pipeline: Pipeline) -> list[Problem]:
+    """Why some cells cannot be rerolled, in their order: their seed is not their own.
 
-    Raises:
-        UsageError: the seed of one comes from the image that it promotes, or it is one of several without a seed.
+    Args:
+        cells: the cells.
+        pipeline: what they are of.
+
+    Returns:
+        A problem for each cell whose seed comes from the image that it promotes, or that is one of several without.
     """
     stages = {stage.name: stage for stage in pipeline.stages}
     problems = []
@@ -85,12 +89,11 @@ def check_seeds(cells: Iterable[Cell], pipeline: Pipeline) -> None:
         at = pipeline.document.key_place(stages[cell.stage].trail)
         if stages[cell.stage].promotes:
             message = f"{cell.id} has the seed of {cell.source}, which it promotes"
-            problems.append(Problem("promoted", message, at, f"reroll that cell: krea-pipe reroll FILE {cell.source}"))
+            problems.append(Problem("promoted", message, at, f"reroll {cell.source}"))
         elif cell.request.take is not None:
             message = f"{cell.id} is one of several images without a seed"
             problems.append(Problem("no_seed", message, at, "for more of them, increase `takes:`"))
-    if problems:
-        raise UsageError(*islice(problems, 20))
+    return problems
 
 
 def without_own_seeds(pipeline: Pipeline, cells: Iterable[Cell]) -> Pipeline:
@@ -166,6 +169,7 @@ def take_cells(takes: Takes, axis: str, position: int) -> list[tuple[Cell, Key]]
         Each with the key of its request; the one that the file has keeps its id.
     """
     cell, found = takes.cell, []
+    original: Scalar = takes.given if axis == _AXES[0] else "original"
     for place, seed in enumerate(takes.seeds):
         part = "none" if seed is None else f"s{seed}"
         request = replace(cell.request, seed=seed)
@@ -174,7 +178,7 @@ def take_cells(takes: Takes, axis: str, position: int) -> list[tuple[Cell, Key]]
             position=position + place,
             id=cell.id if seed == cell.request.seed else f"{cell.id}/{part}",
             names=(*cell.names, axis),
-            axes=(*cell.axes, seed),
+            axes=(*cell.axes, original if seed == takes.given else seed),
             out=f"{FOLDER}/{cell.id}/{part}",
             request=request,
             files=(),

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import shlex
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -145,7 +146,7 @@ def _plan(prepared: Reroll, request: RerollRequest, flags: _Flags, *, as_json: b
         print_json({**plan_json(forecast), "takes": _takes_json(prepared)})
     else:
         print_forecast(forecast, show_all=True, local=local)
-        _say_unseen(prepared)
+        _say_shortcomings(prepared)
     return 0
 
 
@@ -172,16 +173,18 @@ def _run(prepared: Reroll, request: RerollRequest, flags: _Flags, *, as_json: bo
             return finished.report.exit_code
         code = say_run(finished, stderr_log, as_json=False)
         if not stderr_log.quiet:
-            _say_unseen(prepared)
+            _say_shortcomings(prepared)
             _say_next(prepared.takes, file, local=flags["local"])
         return code
 
 
-def _say_unseen(prepared: Reroll) -> None:
-    """Name the cells that have only new takes."""
+def _say_shortcomings(prepared: Reroll) -> None:
+    """Name the cells that have only new takes, and those without a seed of their own."""
+    print_problems(prepared.skipped[:_MAX_NAMED], kind="warning")
     if prepared.unseen:
         more = f" and {len(prepared.unseen) - _MAX_NAMED} more" if len(prepared.unseen) > _MAX_NAMED else ""
-        message = f"no image yet of {', '.join(prepared.unseen[:_MAX_NAMED])}{more}: only new takes are shown"
+        verb = "has" if len(prepared.unseen) == 1 else "have"
+        message = f"{', '.join(prepared.unseen[:_MAX_NAMED])}{more} {verb} no image yet: only new takes are shown"
         print_problems([Problem("no_image", message)], kind="warning")
 
 
@@ -190,7 +193,7 @@ def _say_next(takes: tuple[Takes, ...], file: Path, *, local: bool) -> None:
     more = " --local" if local else ""
     for one in takes[:_MAX_NAMED]:
         seeds = ", ".join(_word(seed) for seed in one.seeds if seed != one.cell.request.seed)
-        click.echo(f"take    krea-pipe reroll {file} {one.cell.id}{more} --take SEED    SEED: {seeds}")
+        click.echo(f"take    {_command(file, one.cell.id)}{more} --take SEED    SEED: {seeds}")
     if len(takes) > _MAX_NAMED:
         click.echo(f"        … and {counted(len(takes) - _MAX_NAMED, 'cell')} more, in the same way")
 
@@ -204,13 +207,13 @@ def _say_taken(taken: Taken, file: Path, *, is_written: bool, local: bool) -> No
         click.echo(line)
     if not is_written:
         return
-    more = " --local" if local else ""
+    name, more = shlex.quote(str(file)), " --local" if local else ""
     if taken.is_stored:
-        said = f"Its image is paid: `krea-pipe run {file}{more}` puts it into its place at no cost."
+        said = f"Its image is paid: `krea-pipe run {name}{more}` puts it into its place at no cost."
     else:
-        said = f"Its image is not stored, so the next run pays for it: see `krea-pipe plan {file}{more}`."
+        said = f"Its image is not stored, so the next run pays for it: see `krea-pipe plan {name}{more}`."
     click.echo(f"{taken.cell} has the seed {_word(taken.seed)} now. {said}")
-    click.echo(f"To go back: krea-pipe reroll {file} {taken.cell}{more} --take {_word(taken.former)}")
+    click.echo(f"To go back: {_command(file, taken.cell)}{more} --take {_word(taken.former)}")
     if taken.following:
         count = counted(len(taken.following), "cell")
         click.echo(f"{count} generated from it will be generated again: {', '.join(taken.following[:_MAX_NAMED])}")
@@ -218,6 +221,10 @@ def _say_taken(taken: Taken, file: Path, *, is_written: bool, local: bool) -> No
         names = ", ".join(taken.same[:_MAX_NAMED])
         problem = Problem("same_image", f"{taken.cell} now has the same request as {names}, so the same image")
         print_problems([problem], kind="warning")
+
+
+def _command(file: Path, cell: str) -> str:
+    return shlex.join(["krea-pipe", "reroll", str(file), cell])
 
 
 def _word(seed: int | None) -> str:
