@@ -1,4 +1,4 @@
-"""Reads errors of Krea: the message, the path of the field, and whether the error is a moderation result.
+"""Reads errors of Krea: the message, and the path of the field.
 
 Krea's documents name several forms of error bodies, and services like it answer with those of the libraries that they
 are made of: zod (issues, flattened, treeified, formatted), problem+json (RFC 9457), pydantic, HTML of a gateway.
@@ -13,8 +13,8 @@ from html import unescape
 from itertools import islice
 from typing import cast
 
+from krea_pipe.core.failure_codes import code_of
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.outcome import FailureClass
 from krea_pipe.core.settings import Token
 
 _MAX_LINE = 300
@@ -30,18 +30,11 @@ _FIELDS = ("fieldErrors", "properties")
 _PLACES = ("path", "loc", "instancePath", "pointer", "field", "param", "parameter")
 _NO_WORDS = frozenset({*_LISTS, *_FIELDS, *_PLACES, "items", "code", "type", "status", "expected", "received", "input"})
 _OF_JOBS = frozenset({"id", "job_id", "job", "jobs", "result", "created_at", "completed_at", "urls"})
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*")
 _TROUBLE = re.compile(
     r"time[ds]?[ _-]?out|unavailable|internal|gateway|upstream|try again|retry|overload|temporar|connection",
     re.IGNORECASE,
 )
 """Words of a server that may have acted in spite of the error."""
-_MODERATION = re.compile(
-    r"(?:^|_)(?:nsfw|moderat|polic(?:y|ies)|content_filter|filtered|safety|unsafe|prohibited|disallowed|flagged"
-    r"|ip_detected|ip_infring|intellectual_property|copyright|trademark|violen|violat|gore|personal_info|pii(?:_|$)"
-    r"|privacy|sexual|nud(?:e|ity)|explicit|porn|hate|harass|self_harm|suicid|child|minors?(?:_|$)|csam|public_figure"
-    r"|celebrit|likeness|deepfake|sensitive|inappropriate|offensive|toxic|guideline)"
-)
 
 
 def as_json(body: bytes) -> Json:
@@ -85,36 +78,6 @@ def is_rejection(data: Json) -> bool:
     code = error.get("code") if isinstance(error, dict) else None
     words = words_in(error)
     return bool(words) and not _TROUBLE.search(f"{words} {text_of(code)}") and not _names_job(data, 0)
-
-
-def code_of(text: str) -> str:
-    """Spell a code in one way, in lower case: `ContentPolicy`, `content-policy` and `CONTENT_POLICY` are the same.
-
-    Args:
-        text: the code as Krea spells it.
-
-    Returns:
-        Words of letters and digits with `_` between them.
-    """
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text[:_MAX_LINE])
-    return re.sub(r"[^a-z0-9]+", "_", apart.lower()).strip("_")
-
-
-def is_code(text: str) -> bool:
-    """Whether a text is a code rather than a sentence."""
-    return _CODE.fullmatch(text) is not None
-
-
-def failure_class_of(code: str) -> FailureClass:
-    """Tell what class of failure a code stands for.
-
-    Args:
-        code: the code, in any spelling.
-
-    Returns:
-        `rejected` for everything that moderation calls itself, otherwise `failed`.
-    """
-    return "rejected" if _MODERATION.search(code_of(code)) else "failed"
 
 
 def text_of(data: Json) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from krea_pipe.api.error_words import code_of, failure_class_of, is_code, one_line, text_of, words_in
+from krea_pipe.api.error_words import one_line, text_of, words_in
+from krea_pipe.core.failure_codes import code_of, failure_class_of, is_code
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.request import Request, Source, url_of

@@ -45,7 +45,7 @@ from typing import TypeAlias
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.money import FREE, exact
 from krea_pipe.core.outcome import Outcome, iso
-from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Rejected, Reuse, Step, Submit
 from krea_pipe.report.model import Report
 from krea_pipe.store.events import (
     Adopted,
@@ -160,7 +160,7 @@ def started(run: str, plan: Plan, *, file: str, target: str, cap: Decimal | None
     Returns:
         The event `run_started`.
     """
-    counts = {kind.name: plan.total(kind).count for kind in (Reuse, Fetch, Attach, Submit, Hold)}
+    counts = {kind.name: plan.total(kind).count for kind in (Reuse, Fetch, Attach, Submit, Hold, Rejected)}
     facts: _EventData = {"cells": sum(len(step.cells) for step in plan.steps), "plan": dict(counts)}
     price: _EventData = {"usd": exact(plan.total(Submit).usd), "cap_usd": None if cap is None else exact(cap)}
     shard = None if plan.shard is None else str(plan.shard)
@@ -179,7 +179,8 @@ def started_idle(report: Report) -> _EventData:
     """
     reused = len({row.key for row in report.rows if row.status == "reused"})
     plan: dict[str, Json] = {"reuse": reused, "fetch": 0, "attach": 0, "submit": 0}
-    plan["hold"] = len({row.key for row in report.rows}) - reused
+    rejected = len({row.key for row in report.rows if row.error is not None and row.error.kind == "rejected"})
+    plan |= {"hold": len({row.key for row in report.rows}) - reused - rejected, "rejected": rejected}
     cap = report.cost.cap_usd
     facts: _EventData = {"pipeline": report.pipeline.name, "file": report.pipeline.file, "target": report.target.kind}
     price: _EventData = {"uploads": 0, "usd": FREE, "cap_usd": None if cap is None else exact(cap)}

@@ -28,7 +28,7 @@ from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.lockfile import lock_path
 from krea_pipe.planning.out_folder import Changed
-from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Rejected, Reuse, Step, Submit
 from krea_pipe.store.home import open_home, open_other_homes
 from krea_pipe.store.remote.remote import open_remote
 
@@ -87,8 +87,9 @@ class Planned:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The numbers of requests that are new, reused, fetched at no cost, attached to a job at Krea, and held."""
+        """The numbers of requests that are new, reused, fetched at no cost, attached to a job, held, and rejected."""
         actions = {"new": Submit, "reuse": Reuse, "fetch": Fetch, "attach": Attach, "hold": Hold}
+        actions |= {"rejected": Rejected}
         return {name: self.plan.total(action).count for name, action in actions.items()}
 
 

@@ -48,7 +48,7 @@ ALL = parse_selection((), ())
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of a run: its cells, its limits, and whether to resubmit lost answers.
+    """The options of a run: its cells, its limits, and whether to resubmit lost answers and rejected requests.
 
     `lock` is the lock file that a live run keeps, and whose images and jobs are searched for when they are missing;
     with `frozen` it generates only what is in it, and pays only with `allow_render`. With an `approval` it carries out
@@ -60,6 +60,7 @@ class RunOptions:
     max_cells: int = MAX_CELLS
     limits: Limits = field(default_factory=Limits)
     resubmit: bool = False
+    retry_rejected: bool = False
     selection: Selection = ALL
     lock: Path | None = None
     frozen: bool = False
@@ -169,7 +170,11 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     is_whole = all(key in known.results for _, key in found)
     lock = None if options.lock is None or free or is_whole else read_lock(options.lock)
     locked = {} if lock is None else _drawn_by(lock, target.space, known.journal)
-    plan_options = PlanOptions(name, origin, free, options.resubmit, loaded.pipeline.prices, locked)
+    plan_options = PlanOptions(
+        *(name, origin, free, options.resubmit, options.retry_rejected),
+        prices=loaded.pipeline.prices,
+        locked=locked,
+    )
     statuses: dict[Key, str] = {}
     if options.selection.needs_status:
         whole = make_plan(found, known, loaded.fingerprints, plan_options)

@@ -20,7 +20,7 @@ from krea_pipe.planning.budget import FROZEN, NOT_ALLOWED
 from krea_pipe.planning.lock_check import LockUpdate, update_lock
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.out_folder import in_the_way
-from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
+from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Rejected, Reuse, Step, Submit
 from krea_pipe.planning.recipe_files import look_over_recipes
 from krea_pipe.planning.shard_record import write_shard_record
 from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
@@ -330,6 +330,8 @@ def _initial_outcome(step: Step, *, is_counted: bool) -> Outcome:
             if code == "empty":  # the run that met it has counted it
                 return Outcome("failed", failure=failure)
             return Outcome("uncertain", failure=failure, cost_usd=step.price)
+        case Rejected(code=code):
+            return Outcome("failed", failure=Failure(code, step.reason, "rejected"))
         case Attach(job_id=job_id, was_stored=True) if not is_counted:
             return Outcome("pending", job_id=job_id, cost_usd=step.price)
         case Attach(job_id=job_id):

@@ -61,6 +61,7 @@ def run_distributed(file: Path, flags: RunFlags, *, as_json: bool) -> int:
         max_cells=flags["max_cells"],
         limits=Limits(flags["max_cost"], None, is_named=True),
         resubmit=flags["uncertain"] == "resubmit",
+        retry_rejected=flags["retry_rejected"],
         selection=selection(flags),
         lock=flags["lock"],
         frozen=flags["frozen"],

@@ -148,6 +148,11 @@ run_name_option = click.option(
     help="The name that all shards of a distributed run have in common in the shared store (KREA_PIPE_REMOTE), for "
     "`merge --remote`.  [default: KREA_PIPE_RUN_NAME, GITHUB_RUN_ID or CI_PIPELINE_ID]",
 )
+retry_rejected_option = click.option(
+    "--retry-rejected",
+    is_flag=True,
+    help="Send requests again that Krea's moderation has rejected. By default, they are not sent until they change.",
+)
 
 
 class OverFlags(TypedDict):

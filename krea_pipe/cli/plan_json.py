@@ -9,9 +9,9 @@ from krea_pipe.cli.summary import source_json, waiting_json
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.money import FREE, exact
 from krea_pipe.core.request import source_text
-from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
+from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Rejected, Reuse, Step, Submit, action_kind
 
-ACTIONS = {Reuse: "reuse", Fetch: "fetch", Attach: "attach", Submit: "new", Hold: "hold"}
+ACTIONS = {Reuse: "reuse", Fetch: "fetch", Attach: "attach", Submit: "new", Hold: "hold", Rejected: "rejected"}
 """The actions in JSON."""
 
 
@@ -67,7 +67,7 @@ def _cells(step: Step) -> Iterator[dict[str, object]]:
             "key": step.key,
             "action": ACTIONS[action_kind(step.action)],
             "reason": f"same request as {step.cells[0].id}" if index else step.reason,
-            "price_usd": FREE if index or action_kind(step.action) is Fetch else exact(step.price),
+            "price_usd": FREE if index or action_kind(step.action) in (Fetch, Rejected) else exact(step.price),
             **_source(step, is_first=not index),
         }
 

@@ -44,6 +44,7 @@ class RunFlags(CellFlags, LogFlags):
     concurrency: int
     submit_parallel: int
     uncertain: Uncertain
+    retry_rejected: bool
     job_timeout: float | None
     webhook_url: str | None
     webhook_listen: str | None

@@ -38,7 +38,7 @@ from krea_pipe.executor.shared_ledger import SharedLedger
 from krea_pipe.executor.stop import LAST_CALLS, Stop, stopped_by_signals
 from krea_pipe.executor.watch import JobWatch, Reader
 from krea_pipe.planning.budget import Permission, shards_of
-from krea_pipe.planning.plan import Attach, Hold, Plan, Step, Submit
+from krea_pipe.planning.plan import Attach, Hold, Plan, Rejected, Step, Submit
 from krea_pipe.store.crash_log import save_crash_log
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.ledger import Ledger
@@ -128,6 +128,9 @@ class Engine:
             self.session.budget.commit(step.price)
             self.session.submit_gate.shut()
             self._begin(step, JobSlot(self.session.capacity), has_price=True)
+        for step in self._steps(Rejected):
+            begun.add(step.key)
+            self.shared.upstream.end(step.key, None)
         steps = self._steps(Submit)
         for step in steps:
             if self.shared.upstream.is_chained(step):
@@ -163,7 +166,7 @@ class Engine:
         elif self.session.stop.wanted or not await self._send_when_free(step):
             upstream.give_up([step.key])
 
-    def _steps(self, action: type[Attach | Hold | Submit]) -> list[Step]:
+    def _steps(self, action: type[Attach | Hold | Rejected | Submit]) -> list[Step]:
         return [step for step in self.plan.steps if isinstance(step.action, action)]
 
     def _begin(self, step: Step, slot: JobSlot, *, has_price: bool) -> None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 
-from krea_pipe.api.error_words import code_of, failure_class_of
 from krea_pipe.api.failures import BadImage, CallFailed, Refused
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core import images
 from krea_pipe.core.contract import documented_size, is_of_documented_size, requested_size
+from krea_pipe.core.failure_codes import code_of, failure_class_of
 from krea_pipe.core.outcome import Failure, Outcome, Result, Status
 from krea_pipe.core.request import Source
 from krea_pipe.executor.capacity import JobSlot, delays

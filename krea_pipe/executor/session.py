@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from krea_pipe.api.client import Client
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.core.errors import Problem
+from krea_pipe.core.failure_codes import failure_class_of
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.request import Key
@@ -202,5 +203,7 @@ def failure_of(error: CallFailed) -> Failure:
             return Failure("too_many_requests", f"Krea answered {error}", "transient")
         case status if status >= 500 or status in (408, 425):
             return Failure("server_error", f"Krea answered {error}", "transient")
+        case _ if error.is_kreas and failure_class_of(str(error)) == "rejected":
+            return Failure("moderated", f"Krea answered {error}", "rejected")
         case _:
             return Failure("rejected", f"Krea answered {error}", "rejected")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeAlias
 
+from krea_pipe.core.failure_codes import failure_class_of
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
 from krea_pipe.core.request import ByDigest, Key, Request, Source, parse_source
@@ -133,7 +134,15 @@ class Hold:
         return self.code == "answer_lost"
 
 
-Action: TypeAlias = Reuse | Fetch | Attach | Submit | Hold
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Krea's moderation has rejected this request, and would again: nothing is sent. `code` is the one that it gave."""
+
+    code: str
+    name = "rejected"
+
+
+Action: TypeAlias = Reuse | Fetch | Attach | Submit | Hold | Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +184,7 @@ class Plan:
         """The sum of the steps with one action; a step counts for the stage of its first cell.
 
         What is fetched costs nothing: images that are copied, and those that were here and are read from Krea again.
+        What is not sent because Krea has rejected it costs nothing either.
 
         Args:
             action: The kind of action.
@@ -184,7 +194,7 @@ class Plan:
             The number of steps and their price.
         """
         chosen = [step for step in self._of(stage) if action_kind(step.action) is action]
-        is_free = action is Fetch
+        is_free = action in (Fetch, Rejected)
         return Sum(len(chosen), Decimal(0) if is_free else sum((step.price for step in chosen), Decimal(0)))
 
     def in_doubt(self, stage: str | None = None) -> Sum:
@@ -267,15 +277,16 @@ class PlanOptions:
     """For which pipeline and API a plan is made.
 
     `origin` is the API that the run would talk to: a job elsewhere cannot be attached to. `free` is for an API that
-    bills nothing. `resubmit` sends requests again whose answer was lost, or whose image cannot be fetched. `prices` are
-    those of the pipeline. By the keys of requests, `locked` has the lines of a lock file, and `offers` the images that
-    can be copied from elsewhere.
+    bills nothing. `resubmit` sends requests again whose answer was lost, or whose image cannot be fetched,
+    `retry_rejected` those that moderation has rejected. `prices` are those of the pipeline. By the keys of requests,
+    `locked` has the lines of a lock file, and `offers` the images that can be copied from elsewhere.
     """
 
     pipeline: str
     origin: str
     free: bool = False
     resubmit: bool = False
+    retry_rejected: bool = False
     prices: PriceList = BUILT_IN_PRICES
     locked: Mapping[Key, Sequence[LockLine]] = field(default_factory=dict)
     offers: Mapping[Key, Sequence[Offer]] = field(default_factory=dict)
@@ -356,7 +367,10 @@ class _StepMaker:
                 lack = _LACKS.get(job.lack, _UNFETCHED) if job.lack else "Krea does not show it"
                 return Submit(again=True), f"sent again instead of job {job.job_id}: {lack}"
             return self._attach(key, job)
-        is_empty = journal.failed.get(key) == "empty"
+        failed = journal.failed.get(key, "")
+        if failure_class_of(failed) == "rejected" and not (self.options.retry_rejected or self.options.free):
+            return Rejected(failed), f"rejected by Krea before: {failed}; --retry-rejected sends it again"
+        is_empty = failed == "empty"
         if is_empty and not self.options.resubmit and not self.options.free:
             return Hold("empty"), EMPTY
         return Submit(again=is_empty and self.options.resubmit), self._reason(key, cell)
@@ -438,6 +452,8 @@ def status_of(step: Step, journal: Replay) -> str:
             return "failed" if job is not None and job.job_id == job_id and (job.lack or job.unseen) else "pending"
         case Hold(code=code):
             return "failed" if code == "empty" else "uncertain"
+        case Rejected():
+            return "failed"
         case Submit():
             failed = journal.failed.get(step.key)
             return "new" if failed in (None, "cancelled") else "failed"

@@ -11,7 +11,8 @@ from krea_pipe.report.words import STATUS_WORDS, CheckView, checks_of, explanati
 _AGAIN = "Run these cells again; images that exist are reused."
 _ADVICE: Mapping[FailureClass, str] = {
     "transient": "Krea was busy or could not be reached. Run these cells again.",
-    "rejected": "Krea does not generate this request. Change it; the command shows where each value comes from.",
+    "rejected": "Krea does not generate this request. Change it; the command shows where each value comes from. "
+    "What moderation rejected is not sent again until then, except with --retry-rejected.",
     "refused": "Krea does not accept this request. Change it; the command shows where each value comes from.",
     "empty": "Run again to read the job again at no cost.",
     "wrong_size": "Run again to read the job again at no cost.",

@@ -6,7 +6,8 @@ import random
 import pytest
 from krea_server import GENERATE
 
-from krea_pipe.api.error_words import as_json, failure_class_of, is_error_of_krea, is_rejection, read_refusal
+from krea_pipe.api.error_words import as_json, is_error_of_krea, is_rejection, read_refusal
+from krea_pipe.core.failure_codes import failure_class_of
 from krea_pipe.core.settings import Token
 
 BODIES = [

@@ -60,7 +60,8 @@ def test_a_plan_tells_the_price_and_needs_no_key(place, monkeypatch):
     monkeypatch.delenv("KREA_API_KEY")
     pipeline = krea_pipe.load(place.pipeline(["a", "b", "c"]))
     plan = krea_pipe.plan(pipeline, select=["w=a", "w=b"])
-    assert (plan.price, plan.counts) == (Decimal("0.06"), {"new": 2, "reuse": 0, "fetch": 0, "attach": 0, "hold": 0})
+    others = dict.fromkeys(("reuse", "fetch", "attach", "hold", "rejected"), 0)
+    assert (plan.price, plan.counts) == (Decimal("0.06"), {"new": 2, **others})
     assert [(step.cells[0].id, step.reason) for step in plan.steps] == [("p/a", "new"), ("p/b", "new")]
     assert place.krea.seen == []
     assert not place.home.exists()

@@ -106,7 +106,7 @@ def test_every_step_of_a_run_is_told_in_its_order(project, krea):
     assert [event["event"] for event in events if "source" in event] == ["upload_failed", "uploaded"]
     assert (events[0]["event"], events[-1]["event"]) == ("run_started", "run_ended")
     assert {event["run"] for event in events} == {done.json["run_id"]}
-    assert events[0]["plan"] == {"reuse": 0, "fetch": 0, "attach": 0, "submit": 6, "hold": 0}
+    assert events[0]["plan"] == {"reuse": 0, "fetch": 0, "attach": 0, "submit": 6, "hold": 0, "rejected": 0}
     assert (Decimal(events[0]["usd"]), events[0]["cap_usd"], events[0]["uploads"]) == (6 * krea_price(done), "5.00", 1)
     check_sums(done, events)
 

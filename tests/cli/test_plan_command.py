@@ -52,9 +52,10 @@ def test_a_failure_is_remembered_until_it_is_mended(project, krea):
     krea.rules.clear()
     krea.mutate_job(lambda job: {**job, "status": "failed", "error": {"code": "nsfw"}})
     assert project.run("run", "p.yaml").code == 1
-    assert project.plan()["a"] == ("new", "failed before: nsfw")
+    reason = "rejected by Krea before: nsfw; --retry-rejected sends it again"
+    assert project.plan()["a"] == ("rejected", reason)
     krea.rules.clear()
-    assert project.run("run", "p.yaml").code == 0
+    assert project.run("run", "p.yaml", "--retry-rejected").code == 0
     assert project.plan()["a"] == ("reuse", "cached")
 
 

@@ -11,7 +11,7 @@ from krea_pipe.core.outcome import Result
 from krea_pipe.core.request import ByDigest, ByUrl, Request, Weighted, key_of
 from krea_pipe.matrix.matrix import Cell
 from krea_pipe.pipeline.references import Fingerprints, Image
-from krea_pipe.planning.plan import Attach, Hold, PlanOptions, Reuse, Submit, describe_change, make_plan
+from krea_pipe.planning.plan import Attach, Hold, PlanOptions, Rejected, Reuse, Submit, describe_change, make_plan
 from krea_pipe.store.journal import Replay
 from krea_pipe.store.known import Known
 
@@ -84,7 +84,7 @@ CLEARED, ADOPTED = line("cleared"), line("adopted")
         ([SUBMITTING, DECLINED], Submit, "new"),
         ([SUBMITTING, LOST], Hold, "answer was lost"),
         ([SUBMITTING, SUBMITTED], Attach, "job j is in flight"),
-        ([SUBMITTING, SUBMITTED, FAILED], Submit, "failed before: nsfw"),
+        ([SUBMITTING, SUBMITTED, FAILED], Rejected, "rejected by Krea before: nsfw"),
         ([SUBMITTING, SUBMITTED, FAILED, SUBMITTING, SUBMITTED], Attach, "in flight"),
         ([SUBMITTING, SUBMITTED, FAILED, SUBMITTING, SUBMITTED, DONE], Submit, "new"),
         ([SUBMITTING, LOST, SUBMITTING, SUBMITTED], Attach, "in flight"),

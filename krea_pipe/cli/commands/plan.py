@@ -2,7 +2,8 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, Unpack
@@ -34,6 +35,7 @@ from krea_pipe.cli.options import (
     combined,
     local_option,
     overrides,
+    retry_rejected_option,
     selection,
     shard,
     shard_option,
@@ -50,7 +52,7 @@ from krea_pipe.pipeline.pricing import usd, usd_range
 from krea_pipe.planning.budget import Limits, sum_within
 from krea_pipe.planning.joint_plan import joint_plan
 from krea_pipe.planning.out_folder import in_the_way
-from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
+from krea_pipe.planning.plan import Action, Attach, Fetch, Hold, Plan, Rejected, Reuse, Step, Submit, action_kind
 from krea_pipe.planning.plan_file import PlanFile
 from krea_pipe.report.compare.against import ComparisonInput, compare_with
 from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, Comparison, FetchKind
@@ -67,8 +69,15 @@ from krea_pipe.store.home import open_other_homes
 from krea_pipe.store.known import Known
 
 _MAX_ROWS = 60
-COLUMNS = {Submit: "new", Reuse: "cached", Attach: "waiting", Hold: "unresolved", Fetch: "fetch"}
-"""The actions in tables."""
+COLUMNS: Mapping[type[Action], str] = {
+    Submit: "new",
+    Reuse: "cached",
+    Attach: "waiting",
+    Hold: "unresolved",
+    Fetch: "fetch",
+    Rejected: "rejected",
+}
+"""The actions in tables; the last one only where there is one."""
 COUNTS = ("images", *KIND_WORDS.values(), "price")
 
 _PlanFormat = Literal["text", "json", "markdown"]
@@ -84,6 +93,7 @@ class _Flags(CellFlags):
     out: Path | None
     against: str | None
     shard: str | None
+    retry_rejected: bool
     form: _PlanFormat
 
 
@@ -116,6 +126,7 @@ _against_options = combined(
 )
 @click.option("--out", type=FILE, help="Write the plan to this file; `krea-pipe run` on it executes exactly this plan.")
 @shard_option
+@retry_rejected_option
 @_against_options
 @cell_options
 def plan(files: tuple[Path, ...], *, check: bool, as_json: bool, **flags: Unpack[_Flags]) -> int:
@@ -177,6 +188,7 @@ def _forecast(file: Path, flags: _Flags) -> Forecast:
         hint = f"write the plan without --shard, and run each shard of it: krea-pipe run PLANFILE --shard {chosen}"
         raise UsageError(Problem("bad_option", "--shard and --out cannot be combined", hint=hint))
     options = flow.RunOptions(flags["max_cells"], limits, selection=selection(flags), shard=chosen)
+    options = replace(options, retry_rejected=flags["retry_rejected"])
     return plan_files.forecast(file, overrides(flags), options, os.environ, local=flags["local"])
 
 
@@ -204,9 +216,10 @@ def _plan_all(arguments: Sequence[Path], flags: _Flags, *, as_json: bool) -> Seq
         return ends
     for forecast in forecasts:
         print_problems((*forecast.loaded.warnings, *forecast.problems), kind="warning")
-    rows = [[str(one.file), *_counts(one.plan, None)] for one in forecasts]
+    kinds = _kinds(whole)
+    rows = [[str(one.file), *_counts(one.plan, None, kinds)] for one in forecasts]
     _print_priced(
-        ["file", "images", *COLUMNS.values()], [*rows, ["total", *_counts(whole, None)]], local=flags["local"]
+        ["file", "images", *kinds.values()], [*rows, ["total", *_counts(whole, None, kinds)]], local=flags["local"]
     )
     click.echo()
     click.echo(_sentence(whole, None, local=flags["local"]))
@@ -283,7 +296,7 @@ def _print_tables(plan: Plan, *, show_all: bool, local: bool) -> None:
         if len(shown) < len(steps):
             click.echo(f"… and {len(steps) - len(shown):,} more; list them with --all")
         click.echo()
-    _print_priced(["stage", "images", *COLUMNS.values()], list(_stage_rows(plan)), local=local)
+    _print_priced(["stage", "images", *_kinds(plan).values()], list(_stage_rows(plan)), local=local)
     click.echo()
 
 
@@ -314,15 +327,20 @@ def _price_of(step: Step) -> str:
 def _stage_rows(plan: Plan) -> Iterator[list[str]]:
     stages = dict.fromkeys(cell.stage for step in plan.steps for cell in step.cells)
     for stage in stages:
-        yield [stage, *_counts(plan, stage)]
+        yield [stage, *_counts(plan, stage, _kinds(plan))]
     if len(stages) > 1:
-        yield ["total", *_counts(plan, None)]
+        yield ["total", *_counts(plan, None, _kinds(plan))]
 
 
-def _counts(plan: Plan, stage: str | None) -> list[str]:
+def _kinds(plan: Plan) -> Mapping[type[Action], str]:
+    """The actions to count in a table: rejected requests only if there are some."""
+    return {kind: name for kind, name in COLUMNS.items() if kind is not Rejected or plan.total(Rejected).count}
+
+
+def _counts(plan: Plan, stage: str | None, kinds: Iterable[type[Action]]) -> list[str]:
     """The images of a stage, or of all, the requests by what is done with them, and the price."""
     images = sum(stage in (None, cell.stage) for step in plan.steps for cell in step.cells)
-    return [str(images), *(str(plan.total(action, stage).count) for action in COLUMNS), _price_range(plan, stage)]
+    return [str(images), *(str(plan.total(action, stage).count) for action in kinds), _price_range(plan, stage)]
 
 
 def _price_range(plan: Plan, stage: str | None) -> str:
@@ -337,6 +355,9 @@ def _sentence(plan: Plan, cap: Decimal | None, *, local: bool) -> str:
     if reuse.count:
         parts.append(f"{reuse.count} cached" + ("" if local else f" ({usd(reuse.usd)} saved)"))
     parts += _fetch_words(plan)
+    rejected = plan.total(Rejected).count
+    if rejected:
+        parts.append(f"{rejected} rejected by Krea before, not sent again")
     if attach.count:
         parts.append(f"{attach.count} waiting, already submitted")
     if hold.count:
@@ -389,6 +410,7 @@ def _compared(file: Path, against: str, flags: _Flags, form: _PlanFormat) -> Fil
             "--only-failed": flags["only_failed"],
             "--out": flags["out"] is not None,
             "--shard": flags["shard"] is not None,
+            "--retry-rejected": flags["retry_rejected"],
         }
     )
     workspace, over = open_workspace(os.environ, file), overrides(flags)

@@ -29,6 +29,7 @@ from krea_pipe.cli.options import (
     log_options,
     out_option,
     overrides,
+    retry_rejected_option,
     run_name_option,
     selection,
     shard,
@@ -102,6 +103,7 @@ MAX_PARALLEL = 8
     "list of jobs: leave them, adopt the job nearest in time, or pay again. resubmit also pays again for images "
     "that cannot be fetched or that Krea no longer has.",
 )
+@retry_rejected_option
 @click.option(
     "--job-timeout",
     type=Number(min=0.1),
@@ -343,6 +345,7 @@ def _run_options(flags: RunFlags, chosen: Shard | None) -> flow.RunOptions:
         max_cells=flags["max_cells"],
         limits=Limits(flags["max_cost"], flags["max_new"], is_named=flags["budget_name"] is not None),
         resubmit=flags["uncertain"] == "resubmit",
+        retry_rejected=flags["retry_rejected"],
         selection=selection(flags),
         lock=flags["lock"],
         frozen=flags["frozen"],
